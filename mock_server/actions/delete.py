@@ -1,0 +1,18 @@
+"""Delete a record, and what the contract deletes or clears with it."""
+
+from mock_server.actions.lookup import named_in_path
+from mock_server.call import Answer, Call
+from mock_server.problems import Problem, Refusal
+from mock_server.store import Refused
+
+
+def run(call: Call) -> Answer:
+    """Remove the record. Raises Refusal (409) while the contract refuses it."""
+    record = named_in_path(call, to_write=True)
+    try:
+        with call.world.store.transaction():
+            call.world.store.remove(record.resource, record.key)
+    except Refused as refused:
+        message = f"This {refused.resource} is the {refused.relation.replace('_', ' ')} of a {refused.by} and cannot be deleted."
+        raise Refusal(Problem.STATE, message=message) from None
+    return Answer(None)

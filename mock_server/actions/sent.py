@@ -1,0 +1,74 @@
+"""What a body (and, for a create, the query) says of a record: own properties, and the records it names."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mock_server.actions.lookup import visible
+from mock_server.call import Call
+from spec.contract import BodyField, Parameter, Relation, Resource
+from spec.document import snake_case
+from spec.record import Reference
+
+
+def own_of(call: Call, resource: Resource) -> dict[str, Any]:
+    """Those of the body's properties that the record stores and that clients may set."""
+    if call.operation.body is None or call.body is None:
+        return {}
+    return {
+        name: call.body[name]
+        for name, field in call.operation.body.fields.items()
+        if name in call.body
+        and field.sets is None
+        and name in resource.own
+        and name != resource.key
+        and resource.own[name].stamp is None
+    }
+
+
+def references_of(call: Call, resource: Resource) -> dict[str, Reference | tuple[Reference, ...] | None]:
+    """The relations that the request sets; the body wins over the query.
+
+    Every record named must be there and be the viewer's to see: raises Refusal (404).
+    """
+    found: dict[str, Reference | tuple[Reference, ...] | None] = {}
+    for item, sent in _named(call):
+        assert item.sets is not None
+        relation = resource.relations.get(item.sets.relation)
+        if relation is None:
+            continue
+        found[relation.name] = _reference(call, relation, item, sent)
+    return found
+
+
+def _named(call: Call) -> Iterator[tuple[Parameter | BodyField, Any]]:
+    for parameter in call.operation.query:
+        if parameter.sets and call.query.get(parameter.name) is not None:
+            yield parameter, call.query[parameter.name]
+    fields: Mapping[str, BodyField] = call.operation.body.fields if call.operation.body else {}
+    for name, field in fields.items():
+        if field.sets and call.body is not None and name in call.body:
+            yield field, call.body[name]
+
+
+def _reference(
+    call: Call, relation: Relation, item: Parameter | BodyField, sent: Any
+) -> Reference | tuple[Reference, ...] | None:
+    if sent is None:
+        return () if relation.many else None
+    target = relation.to[0]
+    by = item.sets.by if item.sets else None
+    if by is not None:
+        said = (call.body or {}).get(by)
+        target = next((name for name in relation.to if snake_case(name) == said), target)
+    resource = call.world.contract.resources[target]
+    keys = sent if isinstance(sent, list) else [sent]
+    references = tuple(Reference(target, visible(call, resource, _key(resource, key)).key) for key in keys)
+    if relation.many:
+        return tuple(dict.fromkeys(references))
+    return references[0]
+
+
+def _key(resource: Resource, sent: Any) -> Any:
+    if resource.key_is_integer and isinstance(sent, str):
+        return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 19 else None
+    return sent.lower() if isinstance(sent, str) and resource.own[resource.key].format == "uuid" else sent

@@ -1,0 +1,51 @@
+"""A validated request on its way to an action, and what the action answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from spec.contract import Operation
+
+if TYPE_CHECKING:
+    from mock_server.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks.
+
+    `user`: key of the account's record. `tenants`: keys of the tenants that the user may enter, the home first.
+    """
+
+    user: Any
+    tenants: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One validated request.
+
+    `path`: path parameters. `query`: coerced query parameters by name, blank and absent ones left out, unknown ones
+    dropped. `raw_query`: as it came. `body`: the parsed JSON body, None where the operation has none. `base`: scheme,
+    host and forwarded prefix (``http://127.0.0.1:8000``), with no slash at the end. `token`: as sent, or None.
+    """
+
+    operation: Operation
+    world: "World"
+    viewer: Viewer | None
+    path: Mapping[str, str]
+    query: Mapping[str, Any]
+    raw_query: str
+    body: Any
+    base: str
+    now: datetime
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an action answers: JSON bytes (None: no body); the status is the operation's own success."""
+
+    body: bytes | None
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,32 @@
+"""The mock's time. Nothing else asks the system for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The system's clock (`source`, UTC), set forward where the epoch of the data lies ahead of it."""
+
+    source: Callable[[], datetime]
+    ahead: timedelta = timedelta(0)
+
+    @classmethod
+    def not_before(cls, epoch: datetime, source: Callable[[], datetime]) -> "Clock":
+        """A clock that runs on from `epoch`, or from now where that is later."""
+        return cls(source, max(timedelta(0), epoch - source()))
+
+    def now(self) -> datetime:
+        """The present instant, UTC."""
+        return self.source() + self.ahead
+
+
+def system() -> datetime:
+    """The system's time, UTC."""
+    return datetime.now(UTC)
+
+
+def written(at: datetime) -> str:
+    """An instant as Athena writes it: ``2024-01-15T10:30:00.000000Z``."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,158 @@
+"""Dataset images: a whole store as bytes, built once by a child process and kept between starts.
+
+An image is keyed by everything that it is a function of: the contract, the dataset, seed, epoch, size, and the code and
+texts that made it. So a stale one is never served, and the serving process never imports Faker.
+"""
+
+import hashlib
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import unquote
+
+from mock_server.clock import Clock, written
+from mock_server.store import Store, StoreError
+from mock_server.store.store import connect
+from mock_server.world import World
+from spec.contract import Contract
+from spec.record import Record
+from spec.schemas import Schemas
+
+KEPT_IMAGES = 8
+SCHEME = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a world's data are a function of. `epoch`: UTC."""
+
+    dataset: str
+    seed: int
+    epoch: datetime
+    size: float
+
+
+def build(contract: Contract, recipe: Recipe, records: Iterable[Record]) -> bytes:
+    """The image of a store that holds `records`."""
+    store = Store.empty(contract)
+    with store.transaction():
+        for record in records:
+            store.add(record)
+        store.set_meta(_meta(contract, recipe))
+    store.connection.execute("ANALYZE")
+    return store.image()
+
+
+def _meta(contract: Contract, recipe: Recipe) -> dict[str, str]:
+    return {
+        "contract": contract.document.digest,
+        "dataset": recipe.dataset,
+        "seed": str(recipe.seed),
+        "size": f"{recipe.size:g}",
+        "epoch": written(recipe.epoch),
+    }
+
+
+def image_key(contract: Contract, recipe: Recipe, ingredients: Iterable[Path]) -> str:
+    """The name of an image: a digest of all that it is made from. `ingredients`: files whose content decides too."""
+    digest = hashlib.sha256(repr(sorted(_meta(contract, recipe).items())).encode())
+    for path in sorted(ingredients):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    digest.update(sqlite3.sqlite_version.encode())
+    return digest.hexdigest()[:32]
+
+
+def cache_folder() -> Path:
+    """Where images are kept: the user's cache folder, else the system's folder for temporary files."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    folder = Path(base) if base else Path.home() / ".cache"
+    for candidate in (folder / "athena-mock", Path(tempfile.gettempdir()) / f"athena-mock-{os.getuid() if hasattr(os, 'getuid') else 0}"):
+        try:
+            candidate.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.access(candidate, os.W_OK):
+                return candidate
+        except OSError:
+            continue
+    return Path(tempfile.mkdtemp(prefix="athena-mock-"))
+
+
+def kept(folder: Path, key: str, make: Callable[[Path], None]) -> bytes:
+    """The image `key` in `folder`; where it is missing `make` is told the path to write it to."""
+    path = folder / f"{key}.image"
+    if not path.exists():
+        fresh = folder / f"{key}.{os.getpid()}.new"
+        try:
+            make(fresh)
+            fresh.replace(path)  # whole or not at all, also beside another process that does the same
+        finally:
+            fresh.unlink(missing_ok=True)
+        for old in sorted(folder.glob("*.image"), key=lambda p: p.stat().st_mtime, reverse=True)[KEPT_IMAGES:]:
+            old.unlink(missing_ok=True)
+    return path.read_bytes()
+
+
+def open_store(contract: Contract, recipe: Recipe, target: str, image: Callable[[], bytes]) -> Store:
+    """The store at `target` (``memory`` or ``sqlite:///file.db``), filled from `image()` when it is new.
+
+    Raises StoreError for a file made under another contract, dataset, seed or size.
+    """
+    if target == "memory":
+        return Store.from_image(contract, image())
+    path = file_of(target)
+    if path.exists() and path.stat().st_size:
+        return _reopened(contract, recipe, path)
+    if not path.parent.is_dir():
+        raise StoreError(f"--store {target}: there is no folder {path.parent}")
+    try:
+        filled = Store.from_image(contract, image())
+        connection = connect(str(path))
+        filled.connection.backup(connection)
+    except sqlite3.Error as error:
+        raise StoreError(f"--store {target}: {error}") from None
+    return Store.opened(contract, connection)
+
+
+def file_of(target: str) -> Path:
+    """The file that a store's address names. Raises StoreError when it names none."""
+    if not target.startswith(SCHEME) or len(target) == len(SCHEME):
+        raise StoreError(f"--store {target!r}: allowed are 'memory' and '{SCHEME}FILE'")
+    return Path(unquote(target[len(SCHEME) :]))
+
+
+def _reopened(contract: Contract, recipe: Recipe, path: Path) -> Store:
+    try:
+        connection = connect(str(path))
+        store = Store.opened(contract, connection)
+        said = store.meta()
+    except sqlite3.Error as error:
+        raise StoreError(f"{path} is no store of this mock ({error}): name another file") from None
+    due = _meta(contract, recipe)
+    for name in ("contract", "dataset", "seed", "size"):
+        if said.get(name) != due[name]:
+            store.close()
+            raise StoreError(
+                f"{path} was made under another {name} ({said.get(name, 'none')[:16]}, now {due[name][:16]}): "
+                f"start with that {name}, name another file, or delete this one to begin anew"
+            )
+    return store
+
+
+def epoch_of(store: Store) -> datetime:
+    """The epoch that a store's data were made for."""
+    return datetime.fromisoformat(store.meta()["epoch"].replace("Z", "+00:00"))
+
+
+def world(contract: Contract, schemas: Schemas, store: Store, source: Callable[[], datetime]) -> World:
+    """A world on a store, with a clock that is never behind the store's epoch."""
+    return World(contract, schemas, store, Clock.not_before(epoch_of(store), source), int(store.meta()["seed"]))
+
+
+def ingredients(*folders: Path) -> Iterator[Path]:
+    """The code and data files of `folders`."""
+    for folder in folders:
+        yield from (p for p in folder.rglob("*") if p.suffix in (".py", ".yaml") and p.is_file())

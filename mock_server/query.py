@@ -1,0 +1,269 @@
+"""What the contract's query words mean: page, size, sort, direction, filter, search, include, count.
+
+`select(contract, store, words, viewer)` turns a validated query into SQL; only records that the viewer may see are
+ever in it. No table is scanned in Python.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mock_server.call import Viewer
+from mock_server.store import Store, Stored, plan
+from mock_server.store.plan import property_column, quoted, reference_column, search_column
+from spec.contract import Contract, Relation, Resource, counted, include_path, path_of
+from spec.words import QueryWord
+
+DEFAULT_SIZE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """An SQL condition on a resource's table and its parameters."""
+
+    sql: str
+    parameters: tuple[Any, ...] = ()
+
+
+EVERYTHING = Condition("1")
+NOTHING = Condition("0")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One word of a query with its value: `name` is the parameter's."""
+
+    name: str
+    word: QueryWord
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of a list, and the total they are taken from."""
+
+    rows: list[Stored]
+    total: int
+    page: int
+    size: int
+
+
+def any_of(conditions: Iterable[Condition]) -> Condition:
+    """Holds where one of them does."""
+    return _joined(list(conditions), " OR ", NOTHING)
+
+
+def all_of(conditions: Iterable[Condition]) -> Condition:
+    """Holds where each of them does."""
+    return _joined([c for c in conditions if c is not EVERYTHING], " AND ", EVERYTHING)
+
+
+def _joined(conditions: list[Condition], word: str, empty: Condition) -> Condition:
+    if not conditions:
+        return empty
+    if len(conditions) == 1:
+        return conditions[0]
+    return Condition("(" + word.join(c.sql for c in conditions) + ")", tuple(p for c in conditions for p in c.parameters))
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Asks one store on behalf of one viewer."""
+
+    contract: Contract
+    store: Store
+    viewer: Viewer | None
+
+    # Who sees what ----------------------------------------------------------------------------------------------
+
+    def visible(self, resource: Resource) -> Condition:
+        """What of a resource the viewer may see: what lies in the viewer's tenants, is public, or was shared."""
+        if self.viewer is None or not (resource.tenant or resource.members):
+            return EVERYTHING
+        ways = [_in("tenant", self.viewer.tenants)]
+        if resource.public:
+            marks = [_in(property_column((k,)), (plan.comparable(v, None),)) for k, v in resource.public.items()]
+            ways.append(all_of(marks))
+        granted = [key for key, _ in self.granted(resource)]
+        if granted:
+            ways.append(_in("key", granted))
+        return any_of(ways)
+
+    def granted(self, resource: Resource) -> list[tuple[Any, str]]:
+        """(key, permission) of the records of a resource that were shared with the viewer."""
+        viewer = self.viewer
+        found: list[tuple[Any, str]] = []
+        for other in self.contract.resources.values():
+            if viewer is None or other.grants is None:
+                continue
+            subject, entity = other.relations[other.grants.subject], other.relations[other.grants.entity]
+            if resource.name not in subject.to:
+                continue
+            to = [plan.reference_value(entity, r) for r in self._entities(entity, viewer)]
+            condition = _in(reference_column(entity.name), to)
+            permission = property_column((other.grants.permission,))
+            column = reference_column(subject.name)
+            sql = f"SELECT {column}, {permission} FROM {quoted(other.name)} WHERE {condition.sql}"
+            for value, said in self.store.connection.execute(sql, condition.parameters):
+                reference = plan.reference_of(subject, value)
+                if reference is not None and reference.resource == resource.name:
+                    found.append((reference.key, said))
+        return found
+
+    def _entities(self, relation: Relation, viewer: Viewer) -> Iterator[plan.Reference]:
+        account, tenant = self.contract.account, self.contract.tenant
+        if account and account.name in relation.to:
+            yield plan.Reference(account.name, viewer.user)
+        if tenant and tenant.name in relation.to:
+            yield from (plan.Reference(tenant.name, key) for key in viewer.tenants)
+
+    # Filters and search -----------------------------------------------------------------------------------------
+
+    def conditions(self, resource: Resource, asked: Iterable[Asked]) -> Condition:
+        """All filters and searches of a query together."""
+        listed = list(asked)
+        given = {a.name for a in listed}
+        found = []
+        for one in listed:
+            if one.word.role == "filter" and one.word.unless not in given:
+                found.append(self.filter(resource, one.word, one.value))
+            elif one.word.role == "search":
+                found.append(any_of(self.search(resource, path, str(one.value)) for path in one.word.paths))
+        return all_of(found)
+
+    def filter(self, resource: Resource, word: QueryWord, value: Any) -> Condition:
+        """One filter."""
+        steps, end, own = path_of(self.contract, resource, word.paths[0], "")
+        if word.op == "exists":
+            condition = self._exists(resource, steps[0])
+            return condition if value else Condition(f"NOT {condition.sql}", condition.parameters)
+        inner = self._compare(end, own, word.op, value if isinstance(value, list) else [value])
+        return self._through(resource, steps, end, own, inner)
+
+    def search(self, resource: Resource, path: tuple[str, ...], term: str) -> Condition:
+        """Records whose property holds the term, whatever its case."""
+        steps, end, own = path_of(self.contract, resource, path, "")
+        inner = Condition(f"instr({search_column(own)}, ?) > 0", (plan.folded(term),))
+        return self._through(resource, steps, end, own, inner)
+
+    def _compare(self, resource: Resource, own: tuple[str, ...], op: str, values: list[Any]) -> Condition:
+        if own == (resource.key,):
+            return _in("key", values)
+        said = resource.own[own[0]]
+        column = property_column(own)
+        if op == "from":
+            return Condition(f"{column} >= ?", (_edge(values[0], said.format, "T00:00:00.000000Z"),))
+        if op == "to":
+            return Condition(f"{column} <= ?", (_edge(values[0], said.format, "T23:59:59.999999Z"),))
+        if said.type == "array":
+            inner = _in("value", values)
+            return Condition(f"EXISTS (SELECT 1 FROM json_each({column}) WHERE {inner.sql})", inner.parameters)
+        return _in(column, [plan.comparable(v, said.format) for v in values])
+
+    def _through(
+        self, resource: Resource, steps: tuple[Relation, ...], end: Resource, own: tuple[str, ...], inner: Condition
+    ) -> Condition:
+        """`inner`, a condition on `end`, as one on `resource` that leads to it by `steps`."""
+        if not steps:
+            return inner
+        step, rest = steps[0], steps[1:]
+        direct = step.stored and not step.many and len(step.to) == 1 and not rest
+        if direct and own == (end.key,):
+            return Condition(inner.sql.replace("key", reference_column(step.name), 1), inner.parameters)
+        ways = []
+        for name in step.to:
+            target = self.contract.resources[name]
+            if rest and rest[0].name not in target.relations or not rest and own[0] not in target.own:
+                continue
+            below = self._through(target, rest, end, own, inner)
+            ways.append(self._step(resource, step, name, below))
+        return any_of(ways)
+
+    def _step(self, resource: Resource, step: Relation, target: str, below: Condition) -> Condition:
+        table = quoted(target)
+        if step.via is not None:
+            back = self.contract.resources[target].relations[step.via]
+            found = f"SELECT {reference_column(back.name)} FROM {table} WHERE {below.sql}"
+            mine = f"'{resource.name}/' || key" if len(back.to) > 1 else "key"
+            return Condition(f"{mine} IN ({found})", below.parameters)
+        mark = f"'{target}/' || key" if len(step.to) > 1 else "key"
+        keys = f"SELECT {mark} FROM {table} WHERE {below.sql}"
+        if step.many:
+            link = self.store.tables[resource.name].links[step.name]
+            return Condition(f"key IN (SELECT owner FROM {link.name} WHERE target IN ({keys}))", below.parameters)
+        return Condition(f"{reference_column(step.name)} IN ({keys})", below.parameters)
+
+    def _exists(self, resource: Resource, step: Relation) -> Condition:
+        if step.stored and not step.many:
+            return Condition(f"({reference_column(step.name)} IS NOT NULL)")
+        return any_of(self._step(resource, step, target, EVERYTHING) for target in step.to)
+
+    # Rows -------------------------------------------------------------------------------------------------------
+
+    def order(self, resource: Resource, sort: str | None, direction: str | None) -> str:
+        """SQL's order: by the asked property and the key, or newest first."""
+        way = "DESC" if direction == "desc" else "ASC"
+        if sort is None:
+            created = resource.stamped("created")
+            newest = property_column((created[0],)) if created else "n"
+            return f"{newest} {'ASC' if direction == 'asc' else 'DESC'}, key"
+        if sort in resource.own:
+            return f"{property_column((sort,))} {way}, key"
+        table = self.store.tables[resource.name]
+        return f"{self.store.derived_sql(resource.name, resource.derived[sort], f'{table.name}.key')} {way}, key"
+
+    def page(self, resource: Resource, asked: Iterable[Asked]) -> Page:
+        """One page of the records that the query asks for and the viewer may see."""
+        listed = list(asked)
+        one: dict[str, Any] = {a.word.role: a.value for a in listed if a.word.role != "filter"}
+        condition = all_of((self.conditions(resource, listed), self.visible(resource)))
+        number, size = one.get("page", 1), one.get("size", DEFAULT_SIZE)
+        total = self.total(resource, condition)
+        order = self.order(resource, one.get("sort"), one.get("direction"))
+        rows = []
+        if (number - 1) * size < total:
+            limit = f"LIMIT {int(size)} OFFSET {(int(number) - 1) * int(size)}"
+            rows = self.store.rows(resource.name, condition.sql, condition.parameters, order, limit)
+        return Page(rows, total, number, size)
+
+    def total(self, resource: Resource, condition: Condition) -> int:
+        """How many records fulfil a condition."""
+        sql = f"SELECT COUNT(*) FROM {quoted(resource.name)} WHERE {condition.sql}"
+        found: int = self.store.scalar(sql, condition.parameters)
+        return found
+
+    def included(self, resource: Resource, asked: Iterable[Asked]) -> tuple[list[tuple[str, ...]] | None, frozenset[str]]:
+        """(relation paths that the query embeds, None for the default; optional properties that it shows)."""
+        paths: list[tuple[str, ...]] | None = None
+        shown: set[str] = set()
+        for one in asked:
+            if one.word.role == "include" and one.value:
+                values = one.value if isinstance(one.value, list) else str(one.value).split(",")
+                paths = [include_path(self.contract, resource, name, "") for name in values]
+            elif one.word.role == "count":
+                values = one.value if isinstance(one.value, list) else str(one.value).split(",")
+                shown |= {counted(resource, name, "") for name in values}
+            elif one.word.role == "show" and one.value:
+                shown.add(one.word.paths[0][0])
+        return paths, frozenset(shown)
+
+
+def asked(parameters: Iterable[Any], values: Mapping[str, Any]) -> list[Asked]:
+    """The query words of an operation's parameters (or a body's fields) that were given a value."""
+    return [Asked(p.name, p.word, values[p.name]) for p in parameters if p.word and values.get(p.name) is not None]
+
+
+def _in(column: str, values: Iterable[Any]) -> Condition:
+    listed = tuple(values)
+    if not listed:
+        return NOTHING
+    if len(listed) == 1:
+        return Condition(f"{column} = ?", listed)
+    return Condition(f"{column} IN ({', '.join('?' * len(listed))})", listed)
+
+
+def _edge(value: str, format_: str | None, time: str) -> str:
+    """A bound of a period: a date means its whole day."""
+    if format_ != "date-time":
+        return value
+    return value + time if len(value) == 10 else plan.instant(value)

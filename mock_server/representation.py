@@ -1,0 +1,330 @@
+"""From record to JSON bytes, with its relations, for one viewer. The only maker of URLs.
+
+A body is a join of bytes: a record's own properties are encoded once in runs (the properties between two relations
+or computed ones), embedded records once for each viewer and shape. What is kept is dropped as soon as a write touches
+anything that it was made of: each encoding remembers the store's tags it read, also those of encodings it contains.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+import orjson
+
+from mock_server.call import Viewer
+from mock_server.store import Store, Stored, Tag
+from mock_server.store.plan import reference_value
+from spec.contract import Contract, Derived, Envelope, Relation, Resource, View
+from spec.record import Reference
+
+# Stands for scheme, host and prefix in kept bytes. JSON text never holds it unescaped.
+BASE = b"\x01"
+MAX_KEPT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which relations an answer embeds, and which optional properties it shows.
+
+    `embedded`: relation name -> for each resource it may lead to, the shape there; None: an empty object (a circle's
+    end). `shown`: names of optional computed properties. Equal shapes have equal `identity`.
+    """
+
+    embedded: Mapping[str, Mapping[str, "Shape"] | None]
+    shown: frozenset[str]
+    identity: int
+
+
+@dataclass(slots=True)
+class Shapes:
+    """Makes shapes and gives equal ones one identity."""
+
+    contract: Contract
+    known: dict[Any, Shape] = field(default_factory=dict)
+
+    def default(self, view: str, shown: frozenset[str] = frozenset()) -> Shape:
+        """Every relation that the contract embeds, until a circle closes."""
+        return self._default(self.contract.views[view], (), shown)
+
+    def named(self, view: str, paths: Iterable[tuple[str, ...]], shown: frozenset[str] = frozenset()) -> Shape:
+        """Only the relations that `paths` name, and those that the schema requires."""
+        tree: dict[str, Any] = {}
+        for path in paths:
+            at = tree
+            for part in path:
+                at = at.setdefault(part, {})
+        return self._named(self.contract.views[view], tree, shown)
+
+    def _default(self, view: View, above: tuple[str, ...], shown: frozenset[str]) -> Shape:
+        above = (*above, view.resource)
+        embedded: dict[str, Mapping[str, Shape] | None] = {}
+        for relation in self._relations(view):
+            if not relation.embed and relation.name not in shown:
+                continue
+            if any(name in above for name in relation.to):
+                if relation.stub:
+                    embedded[relation.name] = None
+                continue
+            views = {name: self.contract.views[relation.views[name]] for name in relation.to}
+            embedded[relation.name] = {name: self._default(v, above, frozenset()) for name, v in views.items()}
+        return self._shape(embedded, shown)
+
+    def _named(self, view: View, tree: Mapping[str, Any], shown: frozenset[str]) -> Shape:
+        embedded: dict[str, Mapping[str, Shape] | None] = {}
+        required = self.contract.document.at(view.pointer).get("required", ())
+        for relation in self._relations(view):
+            if relation.name in tree or relation.name in required or relation.name in shown:
+                below = tree.get(relation.name, {})
+                views = {name: self.contract.views[relation.views[name]] for name in relation.to}
+                embedded[relation.name] = {name: self._named(v, below, frozenset()) for name, v in views.items()}
+        return self._shape(embedded, shown)
+
+    def _relations(self, view: View) -> list[Relation]:
+        relations = self.contract.resources[view.resource].relations
+        return [relations[name] for name in view.shown if name in relations]
+
+    def _shape(self, embedded: Mapping[str, Mapping[str, Shape] | None], shown: frozenset[str]) -> Shape:
+        identity: Any = (
+            tuple((n, None if b is None else tuple((r, s.identity) for r, s in b.items())) for n, b in embedded.items()),
+            shown,
+        )
+        found = self.known.get(identity)
+        if found is None:
+            found = self.known[identity] = Shape(embedded, shown, len(self.known))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Own properties that stand together in a view."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Representation:
+    """Encodes the records of one store."""
+
+    contract: Contract
+    store: Store
+    shapes: Shapes
+    steps: dict[str, tuple[Run | Relation | Derived, ...]] = field(default_factory=dict)
+    runs: dict[tuple[str, Any], tuple[bytes, ...]] = field(default_factory=dict)
+    kept: dict[tuple[Any, ...], tuple[bytes, frozenset[Tag]]] = field(default_factory=dict)
+    used_by: dict[Tag, set[tuple[Any, ...]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, contract: Contract, store: Store) -> "Representation":
+        """The representation of a store; it listens to the store's writes."""
+        made = cls(contract, store, Shapes(contract))
+        store.listeners.append(made.forget)
+        return made
+
+    def forget(self, touched: Iterable[Tag] | None) -> None:
+        """Drop every encoding made of what was touched; None: all."""
+        if touched is None:
+            self.runs.clear()
+            self.kept.clear()
+            self.used_by.clear()
+            return
+        for tag in touched:
+            if len(tag) == 2:
+                for view in self.contract.views_of(tag[0]):
+                    self.runs.pop((view.name, tag[1]), None)
+            for identity in self.used_by.pop(tag, ()):
+                self.kept.pop(identity, None)
+
+    # Records ----------------------------------------------------------------------------------------------------
+
+    def record(self, view: str, record: Stored, shape: Shape, viewer: Viewer | None) -> bytes:
+        """One record as the object that `view` describes."""
+        return self._assemble(self.contract.views[view], record, shape, viewer, set())
+
+    def _embedded(
+        self, view: View, reference: Reference, shape: Shape, viewer: Viewer | None, tags: set[Tag]
+    ) -> bytes:
+        """A record inside another one's body; kept, as many bodies contain it."""
+        identity = (view.name, reference.key, shape.identity, viewer.user if viewer else None)
+        found = self.kept.get(identity)
+        if found is None:
+            record = self.store.at(reference)
+            if record is None:
+                return b"null"
+            own: set[Tag] = set()
+            body = self._assemble(view, record, shape, viewer, own)
+            if len(self.kept) >= MAX_KEPT:
+                self.kept.clear()
+                self.used_by.clear()
+            found = self.kept[identity] = (body, frozenset(own))
+            for tag in own:
+                self.used_by.setdefault(tag, set()).add(identity)
+        tags.update(found[1])
+        return found[0]
+
+    def _assemble(self, view: View, record: Stored, shape: Shape, viewer: Viewer | None, tags: set[Tag]) -> bytes:
+        tags.add((record.resource, record.key))
+        runs = iter(self._runs(view, record))
+        parts: list[bytes] = []
+        for step in self._steps(view):
+            if isinstance(step, Run):
+                parts.append(next(runs))
+            elif isinstance(step, Relation):
+                if step.name in shape.embedded:
+                    body = self._relation(step, record, shape.embedded[step.name], viewer, tags)
+                    if body is not None:
+                        parts.append(b'"%s":%s' % (step.name.encode(), body))
+            elif step.always or step.name in shape.shown:
+                value = self._derived(record, step, viewer, tags)
+                parts.append(b'"%s":%s' % (step.name.encode(), orjson.dumps(value)))
+        return b"{" + b",".join(parts) + b"}"
+
+    def _steps(self, view: View) -> tuple[Run | Relation | Derived, ...]:
+        found = self.steps.get(view.name)
+        if found is None:
+            found = self.steps[view.name] = tuple(_steps(self.contract.resources[view.resource], view))
+        return found
+
+    def _runs(self, view: View, record: Stored) -> tuple[bytes, ...]:
+        found = self.runs.get((view.name, record.key))
+        if found is None:
+            resource = self.contract.resources[view.resource]
+            steps = [step for step in self._steps(view) if isinstance(step, Run)]
+            found = tuple(encode_own(resource, {n: record.own[n] for n in s.names if n in record.own}) for s in steps)
+            if len(self.runs) >= MAX_KEPT:
+                self.runs.clear()
+            self.runs[view.name, record.key] = found
+        return found
+
+    def _relation(
+        self,
+        relation: Relation,
+        record: Stored,
+        shapes: Mapping[str, Shape] | None,
+        viewer: Viewer | None,
+        tags: set[Tag],
+    ) -> bytes | None:
+        if shapes is None:
+            return b"{}"
+        targets = self.targets(relation, record, tags)
+        views = self.contract.views
+        bodies = [self._embedded(views[relation.views[t.resource]], t, shapes[t.resource], viewer, tags) for t in targets]
+        if relation.many:
+            return b"[" + b",".join(bodies) + b"]"
+        if bodies:
+            return bodies[0]
+        return b"null" if relation.nullable else None
+
+    def targets(self, relation: Relation, record: Stored, tags: set[Tag]) -> Sequence[Reference]:
+        """The records that a relation of `record` leads to; `tags` learns what the answer rests on."""
+        if relation.via is not None:
+            tags.update(self._inverse_tags(relation, record))
+            return self.store.inverse(relation, record.reference)
+        if relation.many:
+            return self.store.linked(record.resource, relation, record.key)
+        reference = record.references[relation.name]
+        return () if reference is None else (reference,)
+
+    def _inverse_tags(self, relation: Relation, record: Stored) -> Iterable[Tag]:
+        """What changes when a record joins or leaves a relation, or changes while it is in."""
+        for name in relation.to:
+            back = self.contract.resources[name].relations[relation.via or ""]
+            yield name, back.name, reference_value(back, record.reference)
+
+    def _derived(self, record: Stored, derived: Derived, viewer: Viewer | None, tags: set[Tag]) -> Any:
+        if derived.kind == "group":
+            return {name: self._derived(record, part, viewer, tags) for name, part in derived.parts.items()}
+        if derived.kind in ("count", "sum", "max"):
+            relation = self.contract.resources[record.resource].relations[derived.path[0]]
+            if relation.via is not None:
+                tags.update(self._inverse_tags(relation, record))
+            else:
+                tags.update((t.resource, t.key) for t in self.targets(relation, record, tags))
+            return self.store.derived(record.resource, derived, record.key)
+        if derived.kind == "viewer":
+            path = self.contract.resources[record.resource].owner if derived.path == ("owner",) else derived.path
+            end = self._follow(record, path, tags)
+            return bool(viewer and end and end.key == viewer.user)
+        if derived.kind == "number":
+            end = self._follow(record, derived.path, tags)
+            found = self.store.at(end)
+            return found.number if found else None
+        found = self.store.at(self._follow(record, derived.path[:-1], tags))
+        return found.own.get(derived.path[-1]) if found else None
+
+    def _follow(self, record: Stored, path: tuple[str, ...], tags: set[Tag]) -> Reference | None:
+        at: Stored | None = record
+        reference: Reference | None = record.reference
+        for step in path:
+            if at is None:
+                return None
+            reference = at.references.get(step)
+            if reference is None:
+                return None
+            tags.add((reference.resource, reference.key))
+            at = self.store.at(reference)
+        return reference
+
+    # Bodies -----------------------------------------------------------------------------------------------------
+
+    def one(self, envelope: Envelope, record: Stored, viewer: Viewer | None, shape: Shape | None = None) -> bytes:
+        """A whole body with one record."""
+        assert envelope.view is not None
+        body = self.record(envelope.view, record, shape or self.shapes.default(envelope.view), viewer)
+        return body if envelope.data is None else b'{"%s":%s}' % (envelope.data.encode(), body)
+
+
+def encode_own(resource: Resource, own: Mapping[str, Any]) -> bytes:
+    """Own properties as JSON without the braces; files that the mock serves get the mark of the base before their path."""
+    value: dict[str, Any] = dict(own)
+    for name, said in own.items():
+        faker = resource.own[name].faker
+        if isinstance(faker, dict) and "file" in faker and isinstance(said, str) and said.startswith("/"):
+            value[name] = orjson.Fragment(b'"' + BASE + orjson.dumps(said)[1:])
+    return orjson.dumps(value)[1:-1]
+
+
+def with_base(body: bytes, base: str) -> bytes:
+    """A body with the mock's own address where it belongs."""
+    return body.replace(BASE, orjson.dumps(base)[1:-1]) if BASE in body else body
+
+
+def _steps(resource: Resource, view: View) -> Iterable[Run | Relation | Derived]:
+    names: list[str] = []
+    for name in view.shown:
+        if name in resource.own and name not in view.derived:
+            names.append(name)
+            continue
+        if names:
+            yield Run(tuple(names))
+            names = []
+        yield view.derived[name] if name in view.derived else resource.relations[name]
+    if names:
+        yield Run(tuple(names))
+
+
+def page_words(*, page: int, size: int, total: int, on_page: int, url: str, raw_query: str, page_name: str) -> dict[str, Any]:
+    """What each page word of the contract says on a page.
+
+    `url`: the list's address without query. `raw_query`: the query as asked, kept in the links but for the page.
+    """
+    last = max(1, -(-total // size))
+    first_item = (page - 1) * size + 1 if on_page else None
+
+    def link(number: int) -> str:
+        kept = [(k, v) for k, v in parse_qsl(raw_query, keep_blank_values=True) if k != page_name]
+        return f"{url}?{urlencode([*kept, (page_name, number)], quote_via=quote, safe='[],:')}"
+
+    return {
+        "current-page": page,
+        "first-item": first_item,
+        "last-page": last,
+        "size": size,
+        "last-item": first_item + on_page - 1 if first_item else None,
+        "total": total,
+        "path": url,
+        "first": link(1),
+        "last": link(last),
+        "previous": link(min(page - 1, last)) if page > 1 else None,
+        "next": link(page + 1) if page < last else None,
+    }

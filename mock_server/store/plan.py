@@ -1,0 +1,219 @@
+"""Which tables a contract needs: one for each resource, one for each stored list of references, and their indexes.
+
+A table holds the record's own JSON (`own`), and as real columns what the contract's words ask of it:
+
+    n        running number, in the order of creation; never used again
+    key      the record's key
+    tenant   key of the tenant it lies in, found along the contract's path; NULL where there is none
+    r_<x>    stored reference `x`: the key, or ``Resource/key`` where it may lead to several resources
+    p_<x>    own property `x` that is filtered, sorted, counted or compared by (``a__b``: nested)
+    s_<x>    own property `x` that is searched, case folded
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from spec.contract import Contract, Derived, Relation, Resource, path_of
+from spec.record import Reference
+from spec.words import QueryWord
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The table of a stored list of references: owner, position, target."""
+
+    name: str
+    relation: Relation
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One resource's table. `properties` and `searched`: column name -> path of the own property."""
+
+    resource: Resource
+    name: str
+    references: Mapping[str, Relation]
+    properties: Mapping[str, tuple[str, ...]]
+    searched: Mapping[str, tuple[str, ...]]
+    links: Mapping[str, Link]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Column names in the order of the table."""
+        return ("n", "key", "tenant", "own", *self.references, *self.properties, *self.searched)
+
+
+def quoted(name: str) -> str:
+    """An SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def reference_column(name: str) -> str:
+    """Column of the stored reference `name`, quoted."""
+    return quoted(f"r_{name}")
+
+
+def property_column(path: tuple[str, ...]) -> str:
+    """Column of an own property, quoted."""
+    return quoted("p_" + "__".join(path))
+
+
+def search_column(path: tuple[str, ...]) -> str:
+    """Case-folded column of an own property, quoted."""
+    return quoted("s_" + "__".join(path))
+
+
+def reference_value(relation: Relation, reference: Reference | None) -> Any:
+    """A reference as its column holds it."""
+    if reference is None:
+        return None
+    return reference.key if len(relation.to) == 1 else f"{reference.resource}/{reference.key}"
+
+
+def reference_of(relation: Relation, value: Any) -> Reference | None:
+    """What a column holds, as a reference."""
+    if value is None:
+        return None
+    if len(relation.to) == 1:
+        return Reference(relation.to[0], value)
+    resource, _, key = value.partition("/")
+    return Reference(resource, int(key) if key.isdigit() else key)
+
+
+def comparable(value: Any, format_: str | None) -> Any:
+    """A JSON value as a column holds it, so that SQL's order is the value's order."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, (dict, list)):
+        return orjson.dumps(value).decode()
+    if format_ == "date-time" and isinstance(value, str):
+        return instant(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return float(value)
+    return value
+
+
+def instant(text: str) -> str:
+    """An RFC 3339 date-time in UTC with microseconds, so that texts compare as instants do."""
+    try:
+        at = datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
+    except ValueError:
+        return text  # a leap second, say: kept as it is
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+def folded(value: Any) -> str | None:
+    """A text as search compares it."""
+    return value.casefold() if isinstance(value, str) else None
+
+
+def at_path(own: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """The value of a (nested) own property, None where there is none."""
+    value: Any = own
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def tables(contract: Contract) -> dict[str, Table]:
+    """A table for each resource, by the resource's name."""
+    properties: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in contract.resources}
+    searched: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in contract.resources}
+    for resource, path, search in _asked(contract):
+        if search:
+            searched[resource][search_column(path)] = path
+        else:
+            properties[resource][property_column(path)] = path
+    return {
+        name: Table(
+            resource,
+            quoted(name),
+            {reference_column(r.name): r for r in resource.relations.values() if r.stored and not r.many},
+            properties[name],
+            searched[name],
+            {r.name: Link(quoted(f"{name}.{r.name}"), r) for r in resource.relations.values() if r.stored and r.many},
+        )
+        for name, resource in contract.resources.items()
+    }
+
+
+def _asked(contract: Contract) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+    """(resource, path of an own property, whether searched) of everything that SQL must see."""
+    for resource in contract.resources.values():
+        for stamp in ("created", "updated"):
+            yield from ((resource.name, (name,), False) for name in resource.stamped(stamp))
+        yield from ((resource.name, (name,), False) for name in resource.public)
+        if resource.account:
+            yield resource.name, (resource.account.login,), False
+        if resource.grants:
+            yield resource.name, (resource.grants.permission,), False
+    for view in contract.views.values():
+        resource = contract.resources[view.resource]
+        for derived in view.derived.values():
+            yield from _asked_by_derived(contract, resource, derived)
+    for operation in contract.operations.values():
+        if operation.resource is None:
+            continue
+        resource = contract.resources[operation.resource]
+        fields = operation.body.fields.values() if operation.body else ()
+        for item in (*operation.parameters, *fields):
+            if item.word:
+                yield from _asked_by_word(contract, resource, item.word, item.schema)
+
+
+def _asked_by_derived(
+    contract: Contract, resource: Resource, derived: Derived
+) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+    for part in derived.parts.values():
+        yield from _asked_by_derived(contract, resource, part)
+    if derived.kind in ("count", "sum", "max"):
+        for target in resource.relations[derived.path[0]].to:
+            yield from ((target, (name,), False) for name in derived.where)
+            if len(derived.path) > 1:
+                yield target, derived.path[1:], False
+
+
+def _asked_by_word(
+    contract: Contract, resource: Resource, word: QueryWord, schema: Mapping[str, Any]
+) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+    if word.role in ("filter", "search"):
+        for path in word.paths:
+            _, end, own = path_of(contract, resource, path, "")
+            if own and not (word.role == "filter" and own == (end.key,)):
+                yield end.name, own, word.role == "search"
+    elif word.role == "sort":
+        yield from ((resource.name, (name,), False) for name in schema.get("enum", ()) if name in resource.own)
+
+
+def ddl(contract: Contract) -> Iterator[str]:
+    """The statements that make an empty store."""
+    for table in tables(contract).values():
+        key = "INTEGER" if table.resource.key_is_integer else "TEXT"
+        columns = ["n INTEGER PRIMARY KEY AUTOINCREMENT", f"key {key} NOT NULL UNIQUE", "tenant", "own BLOB NOT NULL"]
+        columns += [*table.references, *table.properties, *table.searched]
+        yield f"CREATE TABLE {table.name} ({', '.join(columns)})"
+        yield from _indexes(table)
+        for link in table.links.values():
+            yield f"CREATE TABLE {link.name} (owner, position INTEGER, target, PRIMARY KEY (owner, position)) WITHOUT ROWID"
+            index = quoted(f"{table.resource.name}.{link.relation.name} target")
+            yield f"CREATE INDEX {index} ON {link.name} (target, owner)"
+    yield "CREATE TABLE _meta (name TEXT PRIMARY KEY, value TEXT)"
+    yield "CREATE TABLE _tokens (token TEXT PRIMARY KEY, user, expires TEXT)"
+    yield "CREATE TABLE _due (id INTEGER PRIMARY KEY, at TEXT, resource TEXT, key, changes TEXT)"
+    yield "CREATE INDEX _due_at ON _due (at)"
+
+
+def _indexes(table: Table) -> Iterator[str]:
+    """What lists are narrowed by, each in the default order (newest first) and by each sortable property."""
+    name = table.resource.name
+    newest = "".join(f"{property_column((c,))} DESC, " for c in table.resource.stamped("created")[:1])
+    for column in ("tenant", *table.references):
+        yield f"CREATE INDEX {quoted(f'{name} {column} newest')} ON {table.name} ({column}, {newest}key)"
+    for column in table.properties:
+        yield f"CREATE INDEX {quoted(f'{name} {column}')} ON {table.name} ({column}, key)"

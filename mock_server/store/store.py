@@ -1,0 +1,401 @@
+"""The store of one world: adds, changes, removes and finds records, and says what each write touched."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from mock_server.store import plan
+from mock_server.store.plan import Table
+from spec.contract import Contract, Derived, Relation
+from spec.record import Record, Reference
+
+# (resource, key): the record itself. (resource, relation, value): the set of records whose relation holds that value.
+Tag = tuple[str, Any] | tuple[str, str, Any]
+
+
+class StoreError(Exception):
+    """The root of what a store can say is wrong."""
+
+
+class Refused(StoreError):
+    """A removal that the contract refuses while others refer to the record."""
+
+    def __init__(self, resource: str, key: Any, by: str, relation: str) -> None:
+        super().__init__(f"{resource} {key} is still the {relation} of a {by}")
+        self.resource, self.by, self.relation = resource, by, relation
+
+
+@dataclass(slots=True)
+class Stored:
+    """A record as it stands in the store. `references`: its to-one references; lists are asked for by `linked`."""
+
+    resource: str
+    number: int
+    key: Any
+    tenant: Any
+    own: dict[str, Any]
+    references: dict[str, Reference | None]
+
+    @property
+    def reference(self) -> Reference:
+        """What others hold to refer to it."""
+        return Reference(self.resource, self.key)
+
+
+@dataclass(slots=True)
+class Store:
+    """Everything that is stored of one world.
+
+    `generation` counts writes, `generations` by resource: what was read under one number is still true while it stands.
+    Whoever keeps encodings of records asks to be told by `listen`: after each write the tags that it touched, or None
+    when anything may have changed.
+    """
+
+    contract: Contract
+    connection: sqlite3.Connection
+    tables: Mapping[str, Table]
+    generation: int = 0
+    generations: dict[str, int] = field(default_factory=dict)
+    listeners: list[Callable[[Iterable[Tag] | None], None]] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    # Making and ending ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def empty(cls, contract: Contract, target: str = ":memory:") -> "Store":
+        """A store with tables and no records, in memory or in the file `target`."""
+        connection = connect(target)
+        with connection:
+            for statement in plan.ddl(contract):
+                connection.execute(statement)
+        return cls.opened(contract, connection)
+
+    @classmethod
+    def from_image(cls, contract: Contract, image: bytes) -> "Store":
+        """A store in memory from what `image()` gave."""
+        connection = connect(":memory:")
+        connection.deserialize(image)
+        return cls.opened(contract, connection)
+
+    @classmethod
+    def opened(cls, contract: Contract, connection: sqlite3.Connection) -> "Store":
+        """The store that a connection leads to."""
+        store = cls(contract, connection, plan.tables(contract))
+        store.numbers = dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
+        return store
+
+    def image(self) -> bytes:
+        """The whole store as bytes."""
+        return self.connection.serialize()
+
+    def close(self) -> None:
+        """End the connection."""
+        self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of what is written inside, or nothing when an exception leaves."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            self.numbers = dict(self.connection.execute("SELECT name, seq FROM sqlite_sequence"))
+            self._announce(None)
+            raise
+        self.connection.execute("COMMIT")
+
+    def meta(self) -> dict[str, str]:
+        """What the store says of itself: names and texts."""
+        return dict(self.connection.execute("SELECT name, value FROM _meta"))
+
+    def set_meta(self, values: Mapping[str, str]) -> None:
+        """Add to what the store says of itself."""
+        self.connection.executemany("INSERT OR REPLACE INTO _meta VALUES (?, ?)", values.items())
+
+    # Reading ----------------------------------------------------------------------------------------------------
+
+    def get(self, resource: str, key: Any) -> Stored | None:
+        """The record with that key."""
+        found = self.rows(resource, "key = ?", (key,))
+        return found[0] if found else None
+
+    def at(self, reference: Reference | None) -> Stored | None:
+        """The record that a reference means."""
+        return None if reference is None else self.get(reference.resource, reference.key)
+
+    def rows(
+        self, resource: str, where: str, parameters: tuple[Any, ...] = (), order: str = "n", limit: str = ""
+    ) -> list[Stored]:
+        """Records for which the SQL condition `where` holds."""
+        table = self.tables[resource]
+        columns = ", ".join(("n", "key", "tenant", "own", *table.references))
+        sql = f"SELECT {columns} FROM {table.name} WHERE {where} ORDER BY {order} {limit}"
+        relations = tuple(table.references.values())
+        return [
+            Stored(
+                resource,
+                row[0],
+                row[1],
+                row[2],
+                orjson.loads(row[3]),
+                {r.name: plan.reference_of(r, value) for r, value in zip(relations, row[4:], strict=True)},
+            )
+            for row in self.connection.execute(sql, parameters)
+        ]
+
+    def scalar(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
+        """The first column of the first row, None without a row."""
+        row = self.connection.execute(sql, parameters).fetchone()
+        return None if row is None else row[0]
+
+    def linked(self, resource: str, relation: Relation, key: Any) -> list[Reference]:
+        """A stored list of references, in its order."""
+        link = self.tables[resource].links[relation.name]
+        rows = self.connection.execute(f"SELECT target FROM {link.name} WHERE owner = ? ORDER BY position", (key,))
+        found = [plan.reference_of(relation, row[0]) for row in rows]
+        return [reference for reference in found if reference is not None]
+
+    def inverse(self, relation: Relation, reference: Reference) -> list[Reference]:
+        """The records whose relation `relation.via` holds `reference`, oldest first."""
+        found = []
+        for name in relation.to:
+            table = self.tables[name]
+            back = table.resource.relations[relation.via or ""]
+            value = plan.reference_value(back, reference)
+            if back.many:
+                sql = (
+                    f"SELECT key FROM {table.name} WHERE key IN "
+                    f"(SELECT owner FROM {table.links[back.name].name} WHERE target = ?) ORDER BY n"
+                )
+            else:
+                sql = f"SELECT key FROM {table.name} WHERE {plan.reference_column(back.name)} = ? ORDER BY n"
+            found += [Reference(name, row[0]) for row in self.connection.execute(sql, (value,))]
+        return found
+
+    def derived(self, resource: str, derived: Derived, key: Any) -> Any:
+        """The value of a count, sum or max for the record `key`."""
+        return self.scalar(f"SELECT {self.derived_sql(resource, derived, '?1')}", (key,))
+
+    def derived_sql(self, resource: str, derived: Derived, key: str) -> str:
+        """A count, sum or max as an SQL expression; `key` is SQL for the key of the record it is of."""
+        relation = self.tables[resource].resource.relations[derived.path[0]]
+        parts = [self._derived_part(resource, relation, target, derived, key) for target in relation.to]
+        return "(" + (" + ".join(parts) if derived.kind != "max" else f"max({', '.join(parts)})" if len(parts) > 1 else parts[0]) + ")"
+
+    def _derived_part(self, resource: str, relation: Relation, target: str, derived: Derived, key: str) -> str:
+        table = self.tables[target]
+        conditions = []
+        if relation.via is None and relation.many:
+            link = self.tables[resource].links[relation.name]
+            prefix = f"'{target}/' || " if len(relation.to) > 1 else ""
+            conditions.append(f"{prefix}key IN (SELECT target FROM {link.name} WHERE owner = {key})")
+        elif relation.via is None:
+            column = plan.reference_column(relation.name)
+            conditions.append(f"key = (SELECT {column} FROM {self.tables[resource].name} WHERE key = {key})")
+        else:
+            back = table.resource.relations[relation.via]
+            value = f"'{resource}/' || {key}" if len(back.to) > 1 else key
+            if back.many:
+                conditions.append(f"key IN (SELECT owner FROM {table.links[back.name].name} WHERE target = {value})")
+            else:
+                conditions.append(f"{plan.reference_column(back.name)} = {value}")
+        for name, values in derived.where.items():
+            format_ = table.resource.own[name].format
+            listed = ", ".join(literal(plan.comparable(v, format_)) for v in values)
+            conditions.append(f"{plan.property_column((name,))} IN ({listed})")
+        what = "COUNT(*)"
+        if derived.kind != "count":
+            column = plan.property_column(derived.path[1:])
+            what = f"COALESCE(SUM({column}), 0)" if derived.kind == "sum" else f"MAX({column})"
+        return f"(SELECT {what} FROM {table.name} WHERE {' AND '.join(conditions)})"
+
+    def counts(self) -> dict[str, int]:
+        """Number of records by resource."""
+        return {name: self.scalar(f"SELECT COUNT(*) FROM {table.name}") for name, table in self.tables.items()}
+
+    # Writing ----------------------------------------------------------------------------------------------------
+
+    def next_number(self, resource: str) -> int:
+        """The number that the next record added will have."""
+        return self.numbers.get(resource, 0) + 1
+
+    def add(self, record: Record) -> None:
+        """Store a new record. Its number is its number-stamped property's value, else the next."""
+        table = self.tables[record.resource]
+        stamped = table.resource.stamped("number")
+        given = record.own.get(stamped[0]) if stamped else None
+        number = given if isinstance(given, int) else self.next_number(record.resource)
+        self.numbers[record.resource] = max(number, self.numbers.get(record.resource, 0))
+        references = {r.name: _one(record.references.get(r.name)) for r in table.references.values()}
+        tenant = self.tenant_of(table, record.key, references)
+        values = [number, record.key, tenant, orjson.dumps(dict(record.own))]
+        values += [plan.reference_value(r, references[r.name]) for r in table.references.values()]
+        values += self._property_values(table, record.own)
+        marks = ", ".join("?" * len(values))
+        self.connection.execute(f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})", values)
+        touched: set[Tag] = {(record.resource, record.key)}
+        for name, link in table.links.items():
+            targets = record.references.get(name) or ()
+            touched |= self._set_links(table, link, record.key, _many(targets))
+        touched |= self._touched_by_references(table, references)
+        self._announce(touched)
+
+    def change(
+        self,
+        resource: str,
+        key: Any,
+        own: Mapping[str, Any],
+        references: Mapping[str, Reference | tuple[Reference, ...] | None] | None = None,
+    ) -> None:
+        """Replace a record's own properties, and those of its references that are named."""
+        table = self.tables[resource]
+        before = self.get(resource, key)
+        if before is None:
+            raise StoreError(f"no {resource} {key} to change")
+        after = dict(before.references)
+        touched: set[Tag] = {(resource, key)}
+        for name, value in (references or {}).items():
+            if name in table.links:
+                touched |= self._set_links(table, table.links[name], key, _many(value or ()))
+            else:
+                after[name] = _one(value)
+        assignments = ["own = ?", "tenant = ?", *(f"{c} = ?" for c in table.references)]
+        assignments += [f"{c} = ?" for c in (*table.properties, *table.searched)]
+        values = [orjson.dumps(dict(own)), self.tenant_of(table, key, after)]
+        values += [plan.reference_value(r, after[r.name]) for r in table.references.values()]
+        values += self._property_values(table, own)
+        self.connection.execute(f"UPDATE {table.name} SET {', '.join(assignments)} WHERE key = ?", (*values, key))
+        touched |= self._touched_by_references(table, before.references)
+        touched |= self._touched_by_references(table, after)
+        self._announce(touched)
+
+    def remove(self, resource: str, key: Any) -> None:
+        """Remove a record, and do to those who refer to it what the contract says. Raises Refused."""
+        doomed: dict[tuple[str, Any], Stored] = {}
+        waiting = [Reference(resource, key)]
+        while waiting:
+            reference = waiting.pop()
+            record = self.at(reference)
+            if record is None or (reference.resource, reference.key) in doomed:
+                continue
+            doomed[reference.resource, reference.key] = record
+            for other, relation in self.contract.referring(reference.resource):
+                if relation.on_delete == "cascade":
+                    waiting += self._referring(other.name, relation, reference)
+        for name, at in doomed:
+            for other, relation in self.contract.referring(name):
+                if relation.on_delete == "refuse":
+                    for by in self._referring(other.name, relation, Reference(name, at)):
+                        if (by.resource, by.key) not in doomed:
+                            raise Refused(name, at, other.name, relation.name)
+        for (name, at), record in doomed.items():
+            self._clear(Reference(name, at), doomed)
+            self._delete(record)
+
+    def _referring(self, resource: str, relation: Relation, reference: Reference) -> list[Reference]:
+        table = self.tables[resource]
+        value = plan.reference_value(relation, reference)
+        if relation.many:
+            sql = f"SELECT owner FROM {table.links[relation.name].name} WHERE target = ?"
+        else:
+            sql = f"SELECT key FROM {table.name} WHERE {plan.reference_column(relation.name)} = ?"
+        return [Reference(resource, row[0]) for row in self.connection.execute(sql, (value,))]
+
+    def _clear(self, reference: Reference, doomed: Mapping[tuple[str, Any], Stored]) -> None:
+        for other, relation in self.contract.referring(reference.resource):
+            if relation.on_delete != "clear":
+                continue
+            for by in self._referring(other.name, relation, reference):
+                if (by.resource, by.key) in doomed:
+                    continue
+                record = self.at(by)
+                assert record is not None
+                left: tuple[Reference, ...] | None = None
+                if relation.many:
+                    left = tuple(r for r in self.linked(by.resource, relation, by.key) if r != reference)
+                self.change(by.resource, by.key, record.own, {relation.name: left})
+
+    def _delete(self, record: Stored) -> None:
+        table = self.tables[record.resource]
+        touched: set[Tag] = {(record.resource, record.key)}
+        for link in table.links.values():
+            touched |= self._set_links(table, link, record.key, ())
+        self.connection.execute(f"DELETE FROM {table.name} WHERE key = ?", (record.key,))
+        self.connection.execute("DELETE FROM _due WHERE resource = ? AND key = ?", (record.resource, record.key))
+        touched |= self._touched_by_references(table, record.references)
+        self._announce(touched)
+
+    def _set_links(self, table: Table, link: plan.Link, owner: Any, targets: tuple[Reference, ...]) -> set[Tag]:
+        resource, relation = table.resource.name, link.relation
+        before = self.linked(resource, relation, owner)
+        self.connection.execute(f"DELETE FROM {link.name} WHERE owner = ?", (owner,))
+        rows = [(owner, i, plan.reference_value(relation, t)) for i, t in enumerate(targets)]
+        self.connection.executemany(f"INSERT INTO {link.name} VALUES (?, ?, ?)", rows)
+        return {(resource, relation.name, plan.reference_value(relation, t)) for t in (*before, *targets)}
+
+    def _touched_by_references(self, table: Table, references: Mapping[str, Reference | None]) -> set[Tag]:
+        return {
+            (table.resource.name, r.name, plan.reference_value(r, references[r.name]))
+            for r in table.references.values()
+            if references.get(r.name) is not None
+        }
+
+    def _property_values(self, table: Table, own: Mapping[str, Any]) -> list[Any]:
+        values = []
+        for path in table.properties.values():
+            format_ = table.resource.own[path[0]].format if len(path) == 1 else None
+            values.append(plan.comparable(plan.at_path(own, path), format_))
+        return values + [plan.folded(plan.at_path(own, path)) for path in table.searched.values()]
+
+    def tenant_of(self, table: Table, key: Any, references: Mapping[str, Reference | None]) -> Any:
+        """Key of the tenant that a record lies in, along the contract's path; None where there is none."""
+        if table.resource.members:
+            return key
+        at = references
+        reference: Reference | None = None
+        for step in table.resource.tenant:
+            reference = at.get(step)
+            record = self.at(reference)
+            if record is None:
+                return reference.key if reference and step == table.resource.tenant[-1] else None
+            at = record.references
+        return reference.key if reference else None
+
+    def _announce(self, touched: set[Tag] | None) -> None:
+        self.generation += 1
+        for name in self.tables if touched is None else {tag[0] for tag in touched}:
+            self.generations[name] = self.generation
+        for listener in self.listeners:
+            listener(touched)
+
+
+def connect(target: str) -> sqlite3.Connection:
+    """A connection in autocommit, safe to hand from the thread that built it to the one that serves."""
+    connection = sqlite3.connect(target, isolation_level=None, cached_statements=1024, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL" if target != ":memory:" else "PRAGMA journal_mode = MEMORY")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+def literal(value: Any) -> str:
+    """An SQL literal of a value that the contract says."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _one(value: Reference | tuple[Reference, ...] | None) -> Reference | None:
+    if value is None or isinstance(value, Reference):
+        return value
+    raise StoreError(f"a list of references where one is due: {value!r}")
+
+
+def _many(value: Any) -> tuple[Reference, ...]:
+    return (value,) if isinstance(value, Reference) else tuple(value)

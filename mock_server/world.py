@@ -1,0 +1,159 @@
+"""One world: a store with its clock, its encodings, its tokens and what is due in it."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from mock_server.call import Viewer
+from mock_server.clock import Clock, written
+from mock_server.query import Query
+from mock_server.representation import Representation
+from mock_server.store import Store, Stored
+from mock_server.store.plan import property_column, quoted
+from spec.contract import Contract, Resource
+from spec.schemas import Schemas
+
+TOKEN_LIFETIME = timedelta(hours=12)
+# Tokens that always work, and which user of the account resource (in the order of their numbers) each is.
+STANDING_TOKENS = {"demo-token": 0, "other-token": 1, "viewer-token": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What sign in gives."""
+
+    token: str
+    expires: datetime
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that one world holds; nothing of it is shared with another."""
+
+    contract: Contract
+    schemas: Schemas
+    store: Store
+    clock: Clock
+    seed: int
+    name: str = "default"
+    representation: Representation = field(init=False)
+    _viewers: dict[Any, tuple[int, Viewer]] = field(default_factory=dict)
+    _next_due: str | None = None
+
+    def __post_init__(self) -> None:
+        self.representation = Representation.of(self.contract, self.store)
+        self._next_due = self.store.scalar("SELECT MIN(at) FROM _due")
+
+    def query(self, viewer: Viewer | None) -> Query:
+        """Questions to this world's store on behalf of `viewer`."""
+        return Query(self.contract, self.store, viewer)
+
+    # Identity ---------------------------------------------------------------------------------------------------
+
+    def new_key(self, resource: Resource) -> Any:
+        """The key of the next record of a resource: a function of seed, world, resource and number."""
+        number = self.store.next_number(resource.name)
+        return number if resource.key_is_integer else self.identifier(resource.name, number)
+
+    def identifier(self, *of: object) -> str:
+        """A UUID that is a function of seed, world and `of`."""
+        digest = hashlib.sha256("/".join(map(str, (self.seed, self.name, *of))).encode()).digest()
+        return str(UUID(bytes=digest[:16], version=4))
+
+    # Who asks ---------------------------------------------------------------------------------------------------
+
+    def viewer(self, token: str, now: datetime) -> Viewer | None:
+        """Who a token stands for; None when it is unknown, expired or ended."""
+        account = self.contract.account
+        if account is None:
+            return None
+        standing = STANDING_TOKENS.get(token)
+        if standing is not None:
+            sql = f"SELECT key FROM {quoted(account.name)} ORDER BY n LIMIT 1 OFFSET {standing}"
+            user = self.store.scalar(sql)
+        else:
+            user = self.store.scalar("SELECT user FROM _tokens WHERE token = ? AND expires > ?", (token, written(now)))
+        return None if user is None else self.viewer_of(user)
+
+    def viewer_of(self, user: Any) -> Viewer:
+        """A user of the account resource as viewer, with the tenants that it may enter, its home first."""
+        account, tenant = self.contract.account, self.contract.tenant
+        if account is None or tenant is None:
+            return Viewer(user, ())
+        seen = max(self.store.generations.get(name, 0) for name in (account.name, tenant.name))
+        known = self._viewers.get(user)
+        if known is not None and known[0] == seen:
+            return known[1]
+        link = self.store.tables[tenant.name].links[tenant.members or ""]
+        found = [row[0] for row in self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user,))]
+        if len(tenant.owner) == 1:
+            condition = f"{quoted('r_' + tenant.owner[0])} = ?"
+            found += [record.key for record in self.store.rows(tenant.name, condition, (user,))]
+        record = self.store.get(account.name, user)
+        references = record.references.values() if record else ()
+        home = [r.key for r in references if r is not None and r.resource == tenant.name]
+        viewer = Viewer(user, tuple(dict.fromkeys([*home, *found])))
+        self._viewers[user] = (seen, viewer)
+        return viewer
+
+    def sign_in(self, login: str, secret: str, now: datetime) -> tuple[Token, Stored] | None:
+        """A fresh token for the account with this login and secret, and the account; None when they do not fit."""
+        resource = self.contract.account
+        if resource is None or resource.account is None:
+            return None
+        where = f"{property_column((resource.account.login,))} = ? COLLATE NOCASE"
+        found = self.store.rows(resource.name, where, (login,))
+        if not found or found[0].own.get(resource.account.secret) != secret:
+            return None
+        expires = now + TOKEN_LIFETIME
+        with self.store.transaction():
+            number = 1 + int(self.store.meta().get("tokens", "0"))
+            self.store.set_meta({"tokens": str(number)})
+            token = f"{number}|{hashlib.sha256(self.identifier('token', number).encode()).hexdigest()[:40]}"
+            row = (token, found[0].key, written(expires))
+            self.store.connection.execute("INSERT INTO _tokens VALUES (?, ?, ?)", row)
+        return Token(token, expires), found[0]
+
+    def sign_out(self, token: str) -> None:
+        """End a token that sign in gave. The standing ones never end."""
+        self.store.connection.execute("DELETE FROM _tokens WHERE token = ?", (token,))
+
+    # Time -------------------------------------------------------------------------------------------------------
+
+    def plan(self, at: datetime, record: Stored, own: Mapping[str, Any]) -> None:
+        """Let own properties of a record change at an instant."""
+        row = (written(at), record.resource, record.key, orjson.dumps(dict(own)).decode())
+        self.store.connection.execute("INSERT INTO _due (at, resource, key, changes) VALUES (?, ?, ?, ?)", row)
+        self._next_due = min(filter(None, (self._next_due, row[0])))
+
+    def forget_plans(self, record: Stored) -> None:
+        """Nothing more is due for a record."""
+        sql = "DELETE FROM _due WHERE resource = ? AND key = ?"
+        self.store.connection.execute(sql, (record.resource, record.key))
+
+    def due(self, now: datetime) -> None:
+        """Apply every change that is due by now, in the order of their instants."""
+        if self._next_due is None or self._next_due > written(now):
+            return
+        with self.store.transaction():
+            sql = "SELECT id, resource, key, changes, at FROM _due WHERE at <= ? ORDER BY at, id"
+            for identity, resource, key, changes, at in self.store.connection.execute(sql, (written(now),)).fetchall():
+                record = self.store.get(resource, key)
+                if record is not None:
+                    stamps = dict.fromkeys(self.contract.resources[resource].stamped("updated"), at)
+                    self.store.change(resource, key, record.own | orjson.loads(changes) | stamps)
+                self.store.connection.execute("DELETE FROM _due WHERE id = ?", (identity,))
+        self._next_due = self.store.scalar("SELECT MIN(at) FROM _due")
+
+    # Loading ----------------------------------------------------------------------------------------------------
+
+    def add_all(self, records: Iterable[Any]) -> None:
+        """Store records that were made elsewhere."""
+        with self.store.transaction():
+            for record in records:
+                self.store.add(record)

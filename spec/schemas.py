@@ -1,0 +1,122 @@
+"""The one translation from an OpenAPI 3.0 schema to a compiled validator (JSON Schema Draft 2020-12).
+
+Draft 4 and 7 of jsonschema-rs accept ``AAA`` as a uuid and call 1.0 no integer, so everything becomes 2020-12. What
+3.0 says in its own way is written out: ``nullable``, boolean ``exclusiveMinimum``, and who may send what: ``read``
+(an answer) has no writeOnly properties, ``write`` (a request) ignores readOnly ones.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import jsonschema_rs
+
+from spec.document import Document, parts_of
+
+Direction = Literal["read", "write"]
+
+_LITERAL = ("enum", "default", "const")
+_ANNOTATIONS = frozenset({"example", "externalDocs", "xml", "discriminator", "deprecated", "description", "title"})
+_MAPS = frozenset({"properties", "patternProperties"})
+_LISTS = frozenset({"allOf", "anyOf", "oneOf"})
+_SCHEMAS = frozenset({"items", "not", "additionalProperties"})
+
+
+class Breach(Protocol):
+    """One way in which a value breaks its schema."""
+
+    @property
+    def message(self) -> str: ...
+    @property
+    def instance_path(self) -> list[Any]: ...
+    @property
+    def schema_path(self) -> list[Any]: ...
+    @property
+    def kind(self) -> Any: ...
+
+
+class Validator(Protocol):
+    """A compiled schema."""
+
+    def is_valid(self, instance: Any) -> bool: ...
+    def iter_errors(self, instance: Any) -> Iterable[Breach]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Schemas:
+    """Validators of one document, compiled when first asked for and kept in `compiled`."""
+
+    document: Document
+    compiled: dict[tuple[str, Direction], Validator]
+
+    @classmethod
+    def of(cls, document: Document) -> "Schemas":
+        """The validators of `document`."""
+        return cls(document, {})
+
+    def validator(self, pointer: str, direction: Direction) -> Validator:
+        """The validator of the schema at `pointer`, for answers (``read``) or requests (``write``)."""
+        found = self.compiled.get((pointer, direction))
+        if found is None:
+            schema = standalone(self.document, self.document.at(pointer), direction)
+            found = self.compiled[pointer, direction] = jsonschema_rs.Draft202012Validator(
+                schema, validate_formats=True
+            )
+        return found
+
+
+def standalone(document: Document, schema: Mapping[str, Any], direction: Direction) -> dict[str, Any]:
+    """`schema` translated, with everything that it refers to at the place it stands in the document."""
+    waiting: list[str] = []
+    root: dict[str, Any] = {"allOf": [translate(schema, direction, waiting.append)]}
+    seen: set[str] = set()
+    while waiting:
+        pointer = waiting.pop()
+        if pointer in seen:
+            continue
+        seen.add(pointer)
+        *above, last = parts_of(pointer)
+        at = root
+        for part in above:
+            at = at.setdefault(part, {})
+        at[last] = translate(document.at(pointer), direction, waiting.append)
+    return root
+
+
+def translate(schema: Mapping[str, Any], direction: Direction, refer: Callable[[str], Any]) -> dict[str, Any]:
+    """One schema as Draft 2020-12; `refer` is told each reference."""
+    if "$ref" in schema:
+        refer(schema["$ref"])
+        return {"$ref": schema["$ref"]}
+    unseen = "writeOnly" if direction == "read" else "readOnly"
+    out: dict[str, Any] = {}
+    gone: set[str] = set()
+    for key, value in schema.items():
+        if key.startswith("x-") or key in _ANNOTATIONS:
+            continue
+        if key in _MAPS:
+            gone |= {k for k, v in value.items() if _flag(v, unseen)}
+            out[key] = {k: translate(v, direction, refer) for k, v in value.items() if k not in gone}
+        elif key in _LISTS:
+            out[key] = [translate(v, direction, refer) for v in value]
+        elif key in _SCHEMAS and isinstance(value, dict):
+            out[key] = translate(value, direction, refer)
+        elif key in ("exclusiveMinimum", "exclusiveMaximum"):
+            continue
+        elif key not in ("nullable", "readOnly", "writeOnly", "required"):
+            out[key] = value
+    for bound in ("Minimum", "Maximum"):
+        if schema.get(f"exclusive{bound}") is True:
+            out[f"exclusive{bound}"] = out.pop(bound.lower())
+    required = [name for name in schema.get("required", ()) if name not in gone]
+    if required:
+        out["required"] = required
+    if direction == "write" and gone and out.get("additionalProperties") is False:
+        out["properties"] |= {name: True for name in gone}  # server-set fields are ignored when sent
+    if schema.get("nullable") is True and isinstance(out.get("type"), str):
+        out["type"] = [out["type"], "null"]
+    return out
+
+
+def _flag(schema: Any, word: str) -> bool:
+    return isinstance(schema, dict) and schema.get(word) is True
