@@ -5,261 +5,55 @@ found and what is allowed. Everything here is read from the file's own words; no
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from spec import words
-from spec.document import METHODS, Document, escape, read, snake_case
+from spec.coherence import check
+from spec.document import METHODS, Document, escape, read
 from spec.errors import ContractError
-from spec.words import QueryWord, Sets
+from spec.model import (
+    Account,
+    Body,
+    BodyField,
+    Contract,
+    Derived,
+    Envelope,
+    Grants,
+    Operation,
+    Parameter,
+    Property,
+    Relation,
+    Resource,
+    View,
+)
+from spec.paths import counted, include_path, path_of
 
-WRITES = {"post": "create", "put": "update", "patch": "update", "delete": "delete", "get": "retrieve"}
-GENERIC_ACTIONS = ("list", "create", "retrieve", "update", "delete")
+__all__ = [
+    "Account",
+    "Body",
+    "BodyField",
+    "Contract",
+    "Derived",
+    "Envelope",
+    "Grants",
+    "Operation",
+    "Parameter",
+    "Property",
+    "Relation",
+    "Resource",
+    "View",
+    "counted",
+    "from_document",
+    "include_path",
+    "load",
+    "path_of",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class Property:
-    """An own property of a resource: stored with the record.
-
-    `schema` is the property's schema as written (references not followed); `type` and `format` are read through them.
-    `hidden` (writeOnly): stored, never shown. `stamp`: created, updated, number, or None.
-    """
-
-    name: str
-    pointer: str
-    schema: Mapping[str, Any]
-    type: str
-    format: str | None
-    nullable: bool
-    hidden: bool
-    read_only: bool
-    stamp: str | None
-    faker: Any
-    has_default: bool
-    default: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A property that leads to other records.
-
-    `to`: names of the resources it may lead to (several: polymorphic). `via`: the stored relation of `to` that leads
-    back here; None: this side stores the reference. `views`: for each of `to` the schema that shows it.
-    `stub`: the contract admits an empty object where a circle ends.
-    """
-
-    name: str
-    pointer: str
-    to: tuple[str, ...]
-    many: bool
-    via: str | None
-    on_delete: str | None
-    embed: bool
-    hidden: bool
-    nullable: bool
-    stub: bool
-    views: Mapping[str, str]
-
-    @property
-    def stored(self) -> bool:
-        """Whether the reference is kept on this side."""
-        return self.via is None
-
-
-@dataclass(frozen=True, slots=True)
-class Derived:
-    """A property that is computed when read: `kind` is count, sum, max, from, viewer, number or group.
-
-    `path`: the relation, then (sum, max, from) the property. `where`: own property -> allowed values of the counted
-    records. `always`: required by the schema; otherwise shown when asked for. `parts`: of a group.
-    """
-
-    name: str
-    pointer: str
-    kind: str
-    path: tuple[str, ...]
-    where: Mapping[str, tuple[Any, ...]]
-    always: bool
-    parts: Mapping[str, "Derived"]
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One schema by which a resource is shown: its property names in the order of the schema."""
-
-    name: str
-    pointer: str
-    resource: str
-    shown: tuple[str, ...]
-    derived: Mapping[str, Derived]
-
-
-@dataclass(frozen=True, slots=True)
-class Grants:
-    """The relations and the property of a resource whose records give sight of other records."""
-
-    subject: str
-    entity: str
-    permission: str
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The properties by which a record of this resource signs in."""
-
-    login: str
-    secret: str
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A schema whose records are stored."""
-
-    name: str
-    pointer: str
-    collection: str
-    key: str
-    tenant: tuple[str, ...]
-    owner: tuple[str, ...]
-    members: str | None
-    account: Account | None
-    public: Mapping[str, Any]
-    writers: str
-    grants: Grants | None
-    own: Mapping[str, Property]
-    relations: Mapping[str, Relation]
-    derived: Mapping[str, Derived]
-
-    @property
-    def key_is_integer(self) -> bool:
-        """Whether keys are integers (else strings)."""
-        return self.own[self.key].type == "integer"
-
-    def stamped(self, stamp: str) -> tuple[str, ...]:
-        """Names of the own properties with that stamp."""
-        return tuple(p.name for p in self.own.values() if p.stamp == stamp)
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A parameter of an operation; `schema` as written, with references at its top followed."""
-
-    name: str
-    where: str
-    required: bool
-    schema: Mapping[str, Any]
-    explode: bool
-    style: str
-    allow_empty: bool
-    word: QueryWord | None
-    sets: Sets | None
-    pointer: str
-
-
-@dataclass(frozen=True, slots=True)
-class BodyField:
-    """A property of a request body."""
-
-    name: str
-    required: bool
-    schema: Mapping[str, Any]
-    word: QueryWord | None
-    sets: Sets | None
-    pointer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A request body: its JSON schema's pointer and the properties that it names."""
-
-    required: bool
-    media_types: tuple[str, ...]
-    pointer: str
-    fields: Mapping[str, BodyField]
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """What a success answers: status, and where in the body rows and page words stand.
-
-    `schema`: pointer of the body's schema, None without a body. `data`: name of the property that holds the record
-    or the rows, None when the body itself does. `view`: the schema of a row when it is a resource's.
-    `pages`: property name -> {property of the page object: page word}.
-    """
-
-    status: int
-    schema: str | None
-    data: str | None
-    view: str | None
-    many: bool
-    pages: Mapping[str, Mapping[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method on one path. `security`: alternatives, each the names of schemes all due; () means public."""
-
-    id: str
-    method: str
-    path: str
-    pointer: str
-    summary: str
-    tag: str
-    action: str
-    resource: str | None
-    parameters: tuple[Parameter, ...]
-    body: Body | None
-    statuses: Mapping[int, str | None]
-    security: tuple[tuple[str, ...], ...]
-    effects: tuple[str, ...]
-    result: Envelope
-
-    @property
-    def query(self) -> tuple[Parameter, ...]:
-        """The parameters that stand in the query."""
-        return tuple(p for p in self.parameters if p.where == "query")
-
-    @property
-    def path_parameters(self) -> tuple[str, ...]:
-        """Names of the parameters in the path, in its order."""
-        return tuple(s[1:-1] for s in self.path.split("/") if s[:1] == "{")
-
-
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """Everything that a contract says, frozen."""
-
-    document: Document = field(repr=False)
-    title: str
-    version: str
-    base_path: str
-    operations: Mapping[str, Operation]
-    resources: Mapping[str, Resource]
-    views: Mapping[str, View]
-    security_schemes: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def tenant(self) -> Resource | None:
-        """The resource whose members see what lies in it."""
-        return next((r for r in self.resources.values() if r.members), None)
-
-    @property
-    def account(self) -> Resource | None:
-        """The resource whose records sign in."""
-        return next((r for r in self.resources.values() if r.account), None)
-
-    def views_of(self, resource: str) -> tuple[View, ...]:
-        """Every schema by which a resource is shown, its own first."""
-        return tuple(v for v in self.views.values() if v.resource == resource)
-
-    def referring(self, resource: str) -> Iterator[tuple[Resource, Relation]]:
-        """Every stored relation that may lead to records of `resource`."""
-        for other in self.resources.values():
-            for relation in other.relations.values():
-                if relation.stored and resource in relation.to:
-                    yield other, relation
+# What GET, PUT ... on the path of one record do.
+ITEM_ACTIONS = {"get": "retrieve", "put": "update", "patch": "update", "delete": "delete"}
+COLLECTION_ACTIONS = {"get": "list", "post": "create"}
 
 
 def load(path: Path) -> Contract:
@@ -308,7 +102,7 @@ class _Reader:
 
     def base_path(self) -> str:
         servers = self.document.root.get("servers") or [{"url": "/"}]
-        return urlsplit(servers[0].get("url", "/")).path.rstrip("/")
+        return urlsplit(str(servers[0].get("url", "/"))).path.rstrip("/")
 
     # Schemas ---------------------------------------------------------------------------------------------------
 
@@ -365,13 +159,6 @@ class _Reader:
                 own[prop] = self.property(prop, node, at)
         if word["key"] not in own:
             raise ContractError(f"{place}/key", repr(word["key"]), "one of " + ", ".join(own))
-        account = grants = None
-        if "account" in word:
-            said = words.mapping(word["account"], ("email", "login", "password"), f"{place}/account")
-            account = Account(said.get("login", said.get("email", "")), said.get("password", ""))
-        if "grants" in word:
-            said = words.mapping(word["grants"], ("subject", "entity", "permission"), f"{place}/grants")
-            grants = Grants(said["subject"], said["entity"], said["permission"])
         return Resource(
             name,
             pointer,
@@ -380,10 +167,10 @@ class _Reader:
             words.path(word["tenant"], f"{place}/tenant") if "tenant" in word else (),
             words.path(word["owner"], f"{place}/owner") if "owner" in word else (),
             word.get("members"),
-            account,
+            _account(word, place),
             word.get("public", {}),
             words.one_of(word.get("writers", "members"), ("members", "owner"), f"{place}/writers"),
-            grants,
+            _grants(word, place),
             own,
             relations,
             derived,
@@ -432,7 +219,9 @@ class _Reader:
         if "via" not in word:
             words.one_of(on_delete, words.ON_DELETE, f"{place}/on-delete")
         elif on_delete is not None:
-            raise ContractError(f"{place}/on-delete", repr(on_delete), "no on-delete beside via: the other side says it")
+            raise ContractError(
+                f"{place}/on-delete", repr(on_delete), "no on-delete beside via: the other side says it"
+            )
         options = node.get("anyOf", node.get("oneOf", ()))
         nullable = bool(node.get("nullable")) or any(o.get("nullable") is True for o in options)
         return Relation(
@@ -561,9 +350,9 @@ class _Reader:
             return None
         rest = path.split("/")[2:]
         if not rest:
-            return {"get": "list", "post": "create"}.get(method)
-        if len(rest) == 1 and rest[0][:1] == "{" and method != "post":
-            return WRITES.get(method)
+            return COLLECTION_ACTIONS.get(method)
+        if len(rest) == 1 and rest[0][:1] == "{":
+            return ITEM_ACTIONS.get(method)
         return None
 
     def parameter(self, raw: Mapping[str, Any], pointer: str) -> Parameter:
@@ -604,9 +393,7 @@ class _Reader:
         for name, node in schema.get("properties", {}).items():
             at = f"{pointer}/properties/{escape(name)}"
             required = name in schema.get("required", ())
-            fields[name] = BodyField(
-                name, required, node, words.query_word(node, at), words.sets_word(node, at), at
-            )
+            fields[name] = BodyField(name, required, node, words.query_word(node, at), words.sets_word(node, at), at)
 
     def answers(
         self, operation: Mapping[str, Any], pointer: str, views: Mapping[str, View]
@@ -660,155 +447,18 @@ class _Reader:
         return None, False
 
 
-# What must hold between the parts ------------------------------------------------------------------------------
+def _account(word: Mapping[str, Any], place: str) -> Account | None:
+    if "account" not in word:
+        return None
+    said = words.mapping(word["account"], ("email", "login", "password"), f"{place}/account")
+    return Account(said.get("login", said.get("email", "")), said.get("password", ""))
 
 
-def check(contract: Contract) -> None:
-    """Refuse a contract whose words do not fit each other."""
-    for resource in contract.resources.values():
-        for relation in resource.relations.values():
-            _check_relation(contract, relation)
-        place = f"{resource.pointer}/x-resource"
-        _check_steps(contract, resource, resource.tenant, f"{place}/tenant")
-        _check_steps(contract, resource, resource.owner, f"{place}/owner")
-        for derived in resource.derived.values():
-            _check_derived(contract, resource, derived)
-    for view in contract.views.values():
-        for derived in view.derived.values():
-            _check_derived(contract, contract.resources[view.resource], derived)
-    for operation in contract.operations.values():
-        _check_operation(contract, operation)
-
-
-def _check_relation(contract: Contract, relation: Relation) -> None:
-    if relation.via is None:
-        if relation.on_delete == "clear" and not (relation.many or relation.nullable or relation.stub):
-            raise ContractError(relation.pointer, "on-delete: clear on what may not be null", "nullable, or cascade, refuse")
-        return
-    for name in relation.to:
-        back = contract.resources[name].relations.get(relation.via)
-        if back is None or not back.stored:
-            allowed = ", ".join(r.name for r in contract.resources[name].relations.values() if r.stored) or "none"
-            raise ContractError(f"{relation.pointer}/x-relation/via", repr(relation.via), f"of {name}: {allowed}")
-
-
-def _check_steps(contract: Contract, resource: Resource, path: tuple[str, ...], place: str) -> None:
-    """Each step of a path of relations is stored and to one."""
-    at = [resource]
-    for step in path:
-        found = [r.relations[step] for r in at if step in r.relations]
-        if len(found) != len(at) or any(r.many or not r.stored for r in found):
-            allowed = ", ".join(r.name for r in at[0].relations.values() if r.stored and not r.many)
-            raise ContractError(place, repr(step), f"of {at[0].name}: {allowed}")
-        at = [contract.resources[name] for relation in found for name in relation.to]
-
-
-def _check_derived(contract: Contract, resource: Resource, derived: Derived) -> None:
-    place = f"{derived.pointer}/x-derived"
-    for part in derived.parts.values():
-        _check_derived(contract, resource, part)
-    if derived.kind in ("viewer", "from", "number"):
-        if derived.kind == "viewer" and derived.path == ("owner",):
-            return
-        steps = derived.path[:-1] if derived.kind == "from" else derived.path
-        _check_steps(contract, resource, steps, place)
-        return
-    if derived.kind == "group":
-        return
-    relation = resource.relations.get(derived.path[0])
-    if relation is None:
-        raise ContractError(place, repr(derived.path[0]), f"of {resource.name}: " + ", ".join(resource.relations))
-    for target in relation.to:
-        own = contract.resources[target].own
-        for name in (*derived.where, *derived.path[1:]):
-            if name not in own:
-                raise ContractError(place, repr(name), f"of {target}: " + ", ".join(own))
-
-
-def _check_operation(contract: Contract, operation: Operation) -> None:
-    resource = contract.resources.get(operation.resource or "")
-    if resource is None:
-        return
-    fields = operation.body.fields.values() if operation.body else ()
-    for item in (*operation.parameters, *fields):
-        if item.sets and item.sets.relation not in resource.relations:
-            allowed = f"of {resource.name}: " + ", ".join(resource.relations)
-            if operation.action in GENERIC_ACTIONS:
-                raise ContractError(f"{item.pointer}/x-relation/sets", repr(item.sets.relation), allowed)
-        if item.word and item.word.role in ("filter", "search"):
-            for path in item.word.paths:
-                path_of(contract, resource, path, f"{item.pointer}/x-query")
-        if item.word and item.word.role == "sort":
-            for name in item.schema.get("enum", ()):
-                _check_sort(resource, name, f"{item.pointer}/schema/enum")
-        if item.word and item.word.role == "include":
-            items = item.schema.get("items", item.schema)
-            for name in items.get("enum", ()):
-                include_path(contract, resource, name, f"{item.pointer}/schema")
-        if item.word and item.word.role == "count":
-            items = item.schema.get("items", item.schema)
-            for name in items.get("enum", ()):
-                counted(resource, name, f"{item.pointer}/schema")
-    if operation.action == "create" and operation.body:
-        _check_fillable(resource, operation)
-
-
-def _check_sort(resource: Resource, name: str, place: str) -> None:
-    derived = resource.derived.get(name)
-    if name not in resource.own and (derived is None or derived.kind not in ("count", "sum", "max")):
-        raise ContractError(place, repr(name), f"own properties and counts of {resource.name}: " + ", ".join(resource.own))
-
-
-def _check_fillable(resource: Resource, operation: Operation) -> None:
-    """A created record must get a value for each own property."""
-    assert operation.body is not None
-    for own in resource.own.values():
-        sent = operation.body.fields.get(own.name)
-        given = sent is not None and (sent.required or "default" in sent.schema)
-        if not (given or own.nullable or own.has_default or own.stamp or own.hidden or own.name == resource.key):
-            allowed = "a default, nullable, x-stamp, or required in the body"
-            raise ContractError(own.pointer, f"nothing that fills it when {operation.id} does not send it", allowed)
-
-
-def path_of(
-    contract: Contract, resource: Resource, path: tuple[str, ...], place: str
-) -> tuple[tuple[Relation, ...], Resource, tuple[str, ...]]:
-    """A property path as (relations to follow, the resource they end at, path of the own property there).
-
-    The last part is empty when the path ends at a relation.
-    """
-    steps: list[Relation] = []
-    for index, part in enumerate(path):
-        if part in resource.own:
-            return tuple(steps), resource, path[index:]
-        relation = resource.relations.get(part)
-        if relation is None:
-            allowed = f"of {resource.name}: " + ", ".join((*resource.own, *resource.relations))
-            raise ContractError(place, repr(part), allowed)
-        steps.append(relation)
-        resource = contract.resources[relation.to[0]]
-    return tuple(steps), resource, ()
-
-
-def include_path(contract: Contract, resource: Resource, name: str, place: str) -> tuple[str, ...]:
-    """A value of an include parameter (``thread.creator``, camelCase too) as a path of relation names."""
-    found: list[str] = []
-    at = [resource]
-    for part in name.split("."):
-        here = [(r, r.relations.get(part) or r.relations.get(snake_case(part))) for r in at]
-        known = [(r, relation) for r, relation in here if relation is not None and not relation.hidden]
-        if not known:
-            allowed = ", ".join(r.name for r in at[0].relations.values() if not r.hidden)
-            raise ContractError(place, repr(name), f"relations of {at[0].name}: {allowed}")
-        found.append(known[0][1].name)
-        at = [contract.resources[target] for _, relation in known for target in relation.to]
-    return tuple(found)
-
-
-def counted(resource: Resource, name: str, place: str) -> str:
-    """A value of a count parameter (``workflowApprovals``) as the name of the property that shows it."""
-    shown = f"{snake_case(name)}_count"
-    if shown not in resource.derived:
-        allowed = ", ".join(d.removesuffix("_count") for d in resource.derived if d.endswith("_count"))
-        raise ContractError(place, repr(name), f"of {resource.name}: {allowed}")
-    return shown
+def _grants(word: Mapping[str, Any], place: str) -> Grants | None:
+    if "grants" not in word:
+        return None
+    said = words.mapping(word["grants"], ("subject", "entity", "permission"), f"{place}/grants")
+    for due in ("subject", "entity", "permission"):
+        if due not in said:
+            raise ContractError(f"{place}/grants", f"no {due}", f"{due}: the name of a property")
+    return Grants(said["subject"], said["entity"], said["permission"])

@@ -63,7 +63,9 @@ class Document:
             try:
                 node = node[int(part)] if isinstance(node, list) else node[part]
             except (KeyError, IndexError, ValueError, TypeError):
-                raise ContractError(self.name, f"a reference to {pointer}", "a place that exists in this file") from None
+                raise ContractError(
+                    self.name, f"a reference to {pointer}", "a place that exists in this file"
+                ) from None
         return node
 
     def follow(self, node: Mapping[str, Any], pointer: str) -> tuple[Mapping[str, Any], str]:
@@ -88,7 +90,7 @@ def read(path: Path) -> Document:
 def from_bytes(text: bytes, name: str) -> Document:
     """Read a contract from the bytes of a file; `name` is used in errors."""
     try:
-        root = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        root = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ContractError(name, " ".join(str(error).split()), "well-formed YAML or JSON") from None
     except RecursionError:
@@ -108,17 +110,16 @@ def _check_size(document: Document) -> None:
         node, pointer, depth = stack.pop()
         count += 1
         if count > MAX_NODES:
-            raise ContractError(document.name, f"more than {MAX_NODES} values (aliases written out)", "a smaller document")
+            found = f"more than {MAX_NODES} values (aliases written out)"
+            raise ContractError(document.name, found, "a smaller document")
         if depth > MAX_DEPTH:
             raise ContractError(pointer[:120], f"nesting deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
         if isinstance(node, dict):
-            for key, value in node.items():
-                if key == "$ref" and isinstance(value, str) and not value.startswith("#/"):
-                    raise ContractError(pointer, f"a reference to {value!r}", "references within this file (#/...)")
-                if isinstance(value, (dict, list)):
-                    stack.append((value, f"{pointer}/{escape(str(key))}", depth + 1))
-        elif isinstance(node, list):
-            stack.extend((v, f"{pointer}/{i}", depth + 1) for i, v in enumerate(node) if isinstance(v, (dict, list)))
+            target = node.get("$ref")
+            if isinstance(target, str) and not target.startswith("#/"):
+                raise ContractError(pointer, f"a reference to {target!r}", "references within this file (#/...)")
+        items = node.items() if isinstance(node, dict) else enumerate(node)
+        stack += [(v, f"{pointer}/{escape(str(k))}", depth + 1) for k, v in items if isinstance(v, (dict, list))]
 
 
 def escape(part: str) -> str:

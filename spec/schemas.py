@@ -15,8 +15,11 @@ from spec.document import Document, parts_of
 
 Direction = Literal["read", "write"]
 
-_LITERAL = ("enum", "default", "const")
-_ANNOTATIONS = frozenset({"example", "externalDocs", "xml", "discriminator", "deprecated", "description", "title"})
+# Said otherwise in 2020-12, or nothing that a value could break.
+_REWRITTEN = frozenset(
+    {"nullable", "readOnly", "writeOnly", "required", "exclusiveMinimum", "exclusiveMaximum", "default", "example"}
+    | {"externalDocs", "xml", "discriminator", "deprecated", "description", "title"}
+)
 _MAPS = frozenset({"properties", "patternProperties"})
 _LISTS = frozenset({"allOf", "anyOf", "oneOf"})
 _SCHEMAS = frozenset({"items", "not", "additionalProperties"})
@@ -33,6 +36,8 @@ class Breach(Protocol):
     def schema_path(self) -> list[Any]: ...
     @property
     def kind(self) -> Any: ...
+    @property
+    def instance(self) -> Any: ...
 
 
 class Validator(Protocol):
@@ -89,33 +94,34 @@ def translate(schema: Mapping[str, Any], direction: Direction, refer: Callable[[
         refer(schema["$ref"])
         return {"$ref": schema["$ref"]}
     unseen = "writeOnly" if direction == "read" else "readOnly"
-    out: dict[str, Any] = {}
-    gone: set[str] = set()
-    for key, value in schema.items():
-        if key.startswith("x-") or key in _ANNOTATIONS:
-            continue
+    gone = {name for word in _MAPS for name, below in schema.get(word, {}).items() if _flag(below, unseen)}
+
+    def translated(key: str, value: Any) -> Any:
         if key in _MAPS:
-            gone |= {k for k, v in value.items() if _flag(v, unseen)}
-            out[key] = {k: translate(v, direction, refer) for k, v in value.items() if k not in gone}
-        elif key in _LISTS:
-            out[key] = [translate(v, direction, refer) for v in value]
-        elif key in _SCHEMAS and isinstance(value, dict):
-            out[key] = translate(value, direction, refer)
-        elif key in ("exclusiveMinimum", "exclusiveMaximum"):
-            continue
-        elif key not in ("nullable", "readOnly", "writeOnly", "required"):
-            out[key] = value
+            return {k: translate(v, direction, refer) for k, v in value.items() if k not in gone}
+        if key in _LISTS:
+            return [translate(v, direction, refer) for v in value]
+        if key in _SCHEMAS and isinstance(value, dict):
+            return translate(value, direction, refer)
+        return value
+
+    out = {k: translated(k, v) for k, v in schema.items() if k not in _REWRITTEN and not k.startswith("x-")}
+    _rewrite(schema, out, gone)
+    if direction == "write" and gone and out.get("additionalProperties") is False:
+        out["properties"] |= dict.fromkeys(gone, True)  # server-set fields are ignored when sent
+    return out
+
+
+def _rewrite(schema: Mapping[str, Any], out: dict[str, Any], gone: set[str]) -> None:
+    """Write out what 3.0 says in its own way."""
     for bound in ("Minimum", "Maximum"):
         if schema.get(f"exclusive{bound}") is True:
             out[f"exclusive{bound}"] = out.pop(bound.lower())
     required = [name for name in schema.get("required", ()) if name not in gone]
     if required:
         out["required"] = required
-    if direction == "write" and gone and out.get("additionalProperties") is False:
-        out["properties"] |= {name: True for name in gone}  # server-set fields are ignored when sent
     if schema.get("nullable") is True and isinstance(out.get("type"), str):
         out["type"] = [out["type"], "null"]
-    return out
 
 
 def _flag(schema: Any, word: str) -> bool:

@@ -23,12 +23,9 @@ KNOWN = (
 ON_DELETE = ("cascade", "clear", "refuse")
 EFFECTS = ("language-model", "mail", "webhook")
 STAMPS = ("created", "updated", "number")
-PAGE = ("current-page", "first-item", "last-page", "size", "last-item", "total", "path") + (
-    "first",
-    "last",
-    "previous",
-    "next",
-)
+PAGE_FIGURES = ("current-page", "first-item", "last-page", "size", "last-item", "total", "path")
+PAGE_LINKS = ("first", "last", "previous", "next")
+PAGE = (*PAGE_FIGURES, *PAGE_LINKS)
 QUERY_WORDS = ("page", "size", "sort", "direction", "include", "count")
 QUERY_OPS = ("eq", "from", "to", "exists")
 

@@ -1,0 +1,251 @@
+"""What a contract says, as frozen objects: operations, parameters, bodies, resources, relations, views."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spec.document import Document
+from spec.words import QueryWord, Sets
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """An own property of a resource: stored with the record.
+
+    `schema` is the property's schema as written (references not followed); `type` and `format` are read through them.
+    `hidden` (writeOnly): stored, never shown. `stamp`: created, updated, number, or None.
+    """
+
+    name: str
+    pointer: str
+    schema: Mapping[str, Any]
+    type: str
+    format: str | None
+    nullable: bool
+    hidden: bool
+    read_only: bool
+    stamp: str | None
+    faker: Any
+    has_default: bool
+    default: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A property that leads to other records.
+
+    `to`: names of the resources it may lead to (several: polymorphic). `via`: the stored relation of `to` that leads
+    back here; None: this side stores the reference. `views`: for each of `to` the schema that shows it.
+    `stub`: the contract admits an empty object where a circle ends.
+    """
+
+    name: str
+    pointer: str
+    to: tuple[str, ...]
+    many: bool
+    via: str | None
+    on_delete: str | None
+    embed: bool
+    hidden: bool
+    nullable: bool
+    stub: bool
+    views: Mapping[str, str]
+
+    @property
+    def stored(self) -> bool:
+        """Whether the reference is kept on this side."""
+        return self.via is None
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A property that is computed when read: `kind` is count, sum, max, from, viewer, number or group.
+
+    `path`: the relation, then (sum, max, from) the property. `where`: own property -> allowed values of the counted
+    records. `always`: required by the schema; otherwise shown when asked for. `parts`: of a group.
+    """
+
+    name: str
+    pointer: str
+    kind: str
+    path: tuple[str, ...]
+    where: Mapping[str, tuple[Any, ...]]
+    always: bool
+    parts: Mapping[str, "Derived"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One schema by which a resource is shown: its property names in the order of the schema."""
+
+    name: str
+    pointer: str
+    resource: str
+    shown: tuple[str, ...]
+    derived: Mapping[str, Derived]
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """The relations and the property of a resource whose records give sight of other records."""
+
+    subject: str
+    entity: str
+    permission: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The properties by which a record of this resource signs in."""
+
+    login: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A schema whose records are stored."""
+
+    name: str
+    pointer: str
+    collection: str
+    key: str
+    tenant: tuple[str, ...]
+    owner: tuple[str, ...]
+    members: str | None
+    account: Account | None
+    public: Mapping[str, Any]
+    writers: str
+    grants: Grants | None
+    own: Mapping[str, Property]
+    relations: Mapping[str, Relation]
+    derived: Mapping[str, Derived]
+
+    @property
+    def key_is_integer(self) -> bool:
+        """Whether keys are integers (else strings)."""
+        return self.own[self.key].type == "integer"
+
+    def stamped(self, stamp: str) -> tuple[str, ...]:
+        """Names of the own properties with that stamp."""
+        return tuple(p.name for p in self.own.values() if p.stamp == stamp)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of an operation; `schema` as written, with references at its top followed."""
+
+    name: str
+    where: str
+    required: bool
+    schema: Mapping[str, Any]
+    explode: bool
+    style: str
+    allow_empty: bool
+    word: QueryWord | None
+    sets: Sets | None
+    pointer: str
+
+
+@dataclass(frozen=True, slots=True)
+class BodyField:
+    """A property of a request body."""
+
+    name: str
+    required: bool
+    schema: Mapping[str, Any]
+    word: QueryWord | None
+    sets: Sets | None
+    pointer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request body: its JSON schema's pointer and the properties that it names."""
+
+    required: bool
+    media_types: tuple[str, ...]
+    pointer: str
+    fields: Mapping[str, BodyField]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a success answers: status, and where in the body rows and page words stand.
+
+    `schema`: pointer of the body's schema, None without a body. `data`: name of the property that holds the record
+    or the rows, None when the body itself does. `view`: the schema of a row when it is a resource's.
+    `pages`: property name -> {property of the page object: page word}.
+    """
+
+    status: int
+    schema: str | None
+    data: str | None
+    view: str | None
+    many: bool
+    pages: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method on one path. `security`: alternatives, each the names of schemes all due; () means public."""
+
+    id: str
+    method: str
+    path: str
+    pointer: str
+    summary: str
+    tag: str
+    action: str
+    resource: str | None
+    parameters: tuple[Parameter, ...]
+    body: Body | None
+    statuses: Mapping[int, str | None]
+    security: tuple[tuple[str, ...], ...]
+    effects: tuple[str, ...]
+    result: Envelope
+
+    @property
+    def query(self) -> tuple[Parameter, ...]:
+        """The parameters that stand in the query."""
+        return tuple(p for p in self.parameters if p.where == "query")
+
+    @property
+    def path_parameters(self) -> tuple[str, ...]:
+        """Names of the parameters in the path, in its order."""
+        return tuple(s[1:-1] for s in self.path.split("/") if s[:1] == "{")
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """Everything that a contract says, frozen."""
+
+    document: Document = field(repr=False)
+    title: str
+    version: str
+    base_path: str
+    operations: Mapping[str, Operation]
+    resources: Mapping[str, Resource]
+    views: Mapping[str, View]
+    security_schemes: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def tenant(self) -> Resource | None:
+        """The resource whose members see what lies in it."""
+        return next((r for r in self.resources.values() if r.members), None)
+
+    @property
+    def account(self) -> Resource | None:
+        """The resource whose records sign in."""
+        return next((r for r in self.resources.values() if r.account), None)
+
+    def views_of(self, resource: str) -> tuple[View, ...]:
+        """Every schema by which a resource is shown, its own first."""
+        return tuple(v for v in self.views.values() if v.resource == resource)
+
+    def referring(self, resource: str) -> Iterator[tuple[Resource, Relation]]:
+        """Every stored relation that may lead to records of `resource`."""
+        for other in self.resources.values():
+            for relation in other.relations.values():
+                if relation.stored and resource in relation.to:
+                    yield other, relation
