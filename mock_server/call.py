@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mock_server.clock import written
 from spec.contract import Operation
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class Call:
     base: str
     now: datetime
     token: str | None = None
+
+    @property
+    def stamp(self) -> str:
+        """The request's instant as a record's timestamps are written."""
+        return written(self.now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,14 @@ import hashlib
 import os
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
+
+import orjson
 
 from mock_server.clock import Clock, written
 from mock_server.store import Store, StoreError
@@ -36,13 +39,13 @@ class Recipe:
     size: float
 
 
-def build(contract: Contract, recipe: Recipe, records: Iterable[Record]) -> bytes:
-    """The image of a store that holds `records`."""
+def build(contract: Contract, recipe: Recipe, records: Iterable[Record], phrases: Mapping[str, Any]) -> bytes:
+    """The image of a store that holds `records`, and the `phrases` that named actions answer with."""
     store = Store.empty(contract)
     with store.transaction():
         for record in records:
             store.add(record)
-        store.set_meta(_meta(contract, recipe))
+        store.set_meta({**_meta(contract, recipe), "phrases": orjson.dumps(dict(phrases)).decode()})
     store.connection.execute("ANALYZE")
     return store.image()
 
@@ -71,7 +74,10 @@ def cache_folder() -> Path:
     """Where images are kept: the user's cache folder, else the system's folder for temporary files."""
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
     folder = Path(base) if base else Path.home() / ".cache"
-    for candidate in (folder / "athena-mock", Path(tempfile.gettempdir()) / f"athena-mock-{os.getuid() if hasattr(os, 'getuid') else 0}"):
+    for candidate in (
+        folder / "athena-mock",
+        Path(tempfile.gettempdir()) / f"athena-mock-{os.getuid() if hasattr(os, 'getuid') else 0}",
+    ):
         try:
             candidate.mkdir(mode=0o700, parents=True, exist_ok=True)
             if os.access(candidate, os.W_OK):

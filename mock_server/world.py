@@ -42,11 +42,13 @@ class World:
     seed: int
     name: str = "default"
     representation: Representation = field(init=False)
+    phrases: Mapping[str, Any] = field(init=False)
     _viewers: dict[Any, tuple[int, Viewer]] = field(default_factory=dict)
     _next_due: str | None = None
 
     def __post_init__(self) -> None:
         self.representation = Representation.of(self.contract, self.store)
+        self.phrases = orjson.loads(self.store.meta().get("phrases", "{}"))
         self._next_due = self.store.scalar("SELECT MIN(at) FROM _due")
 
     def query(self, viewer: Viewer | None) -> Query:
@@ -90,7 +92,9 @@ class World:
         if known is not None and known[0] == seen:
             return known[1]
         link = self.store.tables[tenant.name].links[tenant.members or ""]
-        found = [row[0] for row in self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user,))]
+        found = [
+            row[0] for row in self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user,))
+        ]
         if len(tenant.owner) == 1:
             condition = f"{quoted('r_' + tenant.owner[0])} = ?"
             found += [record.key for record in self.store.rows(tenant.name, condition, (user,))]
@@ -129,7 +133,7 @@ class World:
         """Let own properties of a record change at an instant."""
         row = (written(at), record.resource, record.key, orjson.dumps(dict(own)).decode())
         self.store.connection.execute("INSERT INTO _due (at, resource, key, changes) VALUES (?, ?, ?, ?)", row)
-        self._next_due = min(filter(None, (self._next_due, row[0])))
+        self._next_due = min(self._next_due or row[0], row[0])
 
     def forget_plans(self, record: Stored) -> None:
         """Nothing more is due for a record."""

@@ -6,7 +6,20 @@ fields of its own request and record. An action is a function of one validated c
 
 from collections.abc import Callable, Mapping
 
-from mock_server.actions import create, delete, list, retrieve, update
+from mock_server.actions import (
+    authentication,
+    create,
+    delete,
+    executions,
+    generation,
+    list,
+    messages,
+    metrics,
+    retrieve,
+    runs,
+    sharing,
+    update,
+)
 from mock_server.call import Answer, Call
 
 Action = Callable[[Call], Answer]
@@ -17,6 +30,25 @@ ACTIONS: Mapping[str, Action] = {
     "create": create.run,
     "update": update.run,
     "delete": delete.run,
+    "sign-in": authentication.sign_in,
+    "logout": authentication.sign_out,
+    "authenticated-user": authentication.authenticated_user,
+    "share": sharing.share,
+    "create-message": messages.create,
+    "run-agent": runs.run_agent,
+    "run-thread": runs.run_thread,
+    "run-prompt": runs.run_prompt,
+    "train-agent": runs.train_agent,
+    "generate-agent": generation.generate_agent,
+    "generate-workflow": generation.generate_workflow,
+    "generate-thread-name": generation.generate_thread_name,
+    "trigger-workflow": executions.trigger,
+    "create-execution": executions.create,
+    "stop-execution": executions.stop,
+    "count-executions": executions.count,
+    "metrics": metrics.of_resource,
+    "workspace-metrics": metrics.of_workspaces,
+    "agent-leaderboard": metrics.leaderboard,
 }
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from mock_server.actions.list import shape_of
 from mock_server.actions.sent import own_of, references_of
 from mock_server.call import Answer, Call
-from mock_server.clock import written
 from mock_server.store import Stored
 from spec.contract import Resource
 from spec.record import Record, Reference
@@ -40,15 +39,13 @@ def stored(call: Call, resource: Resource, own: Mapping[str, Any], references: R
         {**_home(call, resource, references), **{k: v for k, v in references.items() if v is not None}},
     )
     world.store.add(record)
-    found = world.store.get(resource.name, key)
-    assert found is not None
-    return found
+    return world.store.existing(Reference(resource.name, key))
 
 
 def filled(call: Call, resource: Resource, key: Any, own: Mapping[str, Any]) -> dict[str, Any]:
     """Own properties in the order of the schema: as sent, else stamped, else the contract's default."""
     number = call.world.store.next_number(resource.name)
-    now = written(call.now)
+    now = call.stamp
     stamps = {"created": now, "updated": now, "number": number}
     values: dict[str, Any] = {}
     for prop in resource.own.values():

@@ -13,6 +13,7 @@ def run(call: Call) -> Answer:
         with call.world.store.transaction():
             call.world.store.remove(record.resource, record.key)
     except Refused as refused:
-        message = f"This {refused.resource} is the {refused.relation.replace('_', ' ')} of a {refused.by} and cannot be deleted."
+        relation = refused.relation.replace("_", " ")
+        message = f"This {refused.resource} is the {relation} of a {refused.by} and cannot be deleted."
         raise Refusal(Problem.STATE, message=message) from None
     return Answer(None)

@@ -4,7 +4,6 @@ from mock_server.actions.create import completed, created
 from mock_server.actions.lookup import named_in_path
 from mock_server.actions.sent import own_of, references_of
 from mock_server.call import Answer, Call
-from mock_server.clock import written
 
 
 def run(call: Call) -> Answer:
@@ -16,9 +15,7 @@ def run(call: Call) -> Answer:
         name: completed(resource.own[name].default, record.own.get(name), value)
         for name, value in own_of(call, resource).items()
     }
-    own = {**record.own, **sent, **dict.fromkeys(resource.stamped("updated"), written(call.now))}
+    own = {**record.own, **sent, **dict.fromkeys(resource.stamped("updated"), call.stamp)}
     with world.store.transaction():
         world.store.change(resource.name, record.key, own, references_of(call, resource))
-    changed = world.store.get(resource.name, record.key)
-    assert changed is not None
-    return created(call, changed)
+    return created(call, world.store.existing(record.reference))

@@ -124,6 +124,13 @@ class Store:
         found = self.rows(resource, "key = ?", (key,))
         return found[0] if found else None
 
+    def existing(self, reference: Reference) -> Stored:
+        """The record that a reference means. Raises StoreError when it is gone."""
+        found = self.get(reference.resource, reference.key)
+        if found is None:
+            raise StoreError(f"no {reference.resource} {reference.key}")
+        return found
+
     def at(self, reference: Reference | None) -> Stored | None:
         """The record that a reference means."""
         return None if reference is None else self.get(reference.resource, reference.key)
@@ -185,7 +192,17 @@ class Store:
         """A count, sum or max as an SQL expression; `key` is SQL for the key of the record it is of."""
         relation = self.tables[resource].resource.relations[derived.path[0]]
         parts = [self._derived_part(resource, relation, target, derived, key) for target in relation.to]
-        return "(" + (" + ".join(parts) if derived.kind != "max" else f"max({', '.join(parts)})" if len(parts) > 1 else parts[0]) + ")"
+        return (
+            "("
+            + (
+                " + ".join(parts)
+                if derived.kind != "max"
+                else f"max({', '.join(parts)})"
+                if len(parts) > 1
+                else parts[0]
+            )
+            + ")"
+        )
 
     def _derived_part(self, resource: str, relation: Relation, target: str, derived: Derived, key: str) -> str:
         table = self.tables[target]

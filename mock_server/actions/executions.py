@@ -1,0 +1,114 @@
+"""Workflow executions: started by a webhook or by hand, moved by the mock's clock, stopped, counted."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from mock_server.actions.assistant import pick
+from mock_server.actions.create import created, stored
+from mock_server.actions.lookup import named_in_path, visible
+from mock_server.actions.sent import own_of
+from mock_server.call import Answer, Call
+from mock_server.clock import written
+from mock_server.problems import Problem, Refusal
+from mock_server.query import all_of, asked
+from mock_server.store import Stored
+from mock_server.store.plan import property_column, quoted
+
+STARTS_AFTER = timedelta(seconds=1)
+# Seconds that a started execution runs before it ends, and how it ends: picked by its key.
+RUNS_FOR = (2, 3, 4, 5)
+ENDINGS = ("completed",) * 7 + ("error",)
+FINAL = ("completed", "error", "stopped")
+
+
+def trigger(call: Call) -> Answer:
+    """Start the workflow that the path names; the body is the execution's input."""
+    workflow = named_in_path(call)
+    return created(call, _started(call, workflow, {"mode": "webhook", "input": call.body or {}}))
+
+
+def create(call: Call) -> Answer:
+    """Start the workflow that the body names."""
+    contract = call.world.contract
+    workflow = visible(call, contract.resources["Workflow"], call.body["workflow_uuid"])
+    return created(call, _started(call, workflow, own_of(call, contract.resources["WorkflowExecution"])))
+
+
+def _started(call: Call, workflow: Stored, own: Mapping[str, Any]) -> Stored:
+    """A pending execution that the clock will move: running, then ended.
+
+    Raises Refusal (403) for a workflow that is not active.
+    """
+    world = call.world
+    if not workflow.own["is_active"]:
+        raise Refusal(Problem.FORBIDDEN, f"workflow {workflow.key} is not active: only an active one can be started")
+    resources = world.contract.resources
+    with world.store.transaction():
+        execution = stored(call, resources["WorkflowExecution"], own, {"workflow": workflow.reference})
+        references = {"workflow_execution": execution.reference}
+        data = stored(call, resources["WorkflowExecutionData"], {}, references)
+        _plan(call, execution, data)
+        used = {"trigger_count": workflow.own["trigger_count"] + 1, "last_used_at": call.stamp}
+        world.store.change("Workflow", workflow.key, {**workflow.own, **used})
+    return execution
+
+
+def _plan(call: Call, execution: Stored, data: Stored) -> None:
+    """Running after a second, ended some seconds later."""
+    world = call.world
+    seconds = pick(RUNS_FOR, "duration", execution.key)
+    started = call.now + STARTS_AFTER
+    stopped = started + timedelta(seconds=seconds)
+    begun = {"status": "running", "started_at": written(started)}
+    status = pick(ENDINGS, "ending", execution.key)
+    ended = {"status": status, "is_finished": True, "stopped_at": written(stopped), "duration_ms": 1000 * seconds}
+    world.plan(started, execution, begun)
+    world.plan(stopped, execution, ended)
+    step = {
+        "status": status,
+        "output": {"received": execution.own["input"]},
+        "started_at": written(started),
+        "stopped_at": written(stopped),
+    }
+    figures = {"execution_time": seconds, "processed_count": 1, "error_count": int(status == "error")}
+    metadata = {**data.own["metadata"], "workflow_execution_data_id": data.number, **figures}
+    world.plan(stopped, data, {"workflow_data": [step], "metadata": metadata})
+
+
+def stop(call: Call) -> Answer:
+    """End an execution now. Raises Refusal (409) when it has ended already."""
+    world = call.world
+    execution = named_in_path(call, to_write=True)
+    if execution.own["status"] in FINAL:
+        raise Refusal(Problem.STATE, message=f"This execution has already ended ({execution.own['status']}).")
+    own = {
+        **execution.own,
+        "status": "stopped",
+        "is_finished": True,
+        "started_at": execution.own["started_at"] or call.stamp,
+        "stopped_at": call.stamp,
+        "updated_at": call.stamp,
+    }
+    relation = world.contract.resources["WorkflowExecution"].relations["workflow_execution_data"]
+    with world.store.transaction():
+        for reference in (execution.reference, *world.store.inverse(relation, execution.reference)):
+            world.forget_plans(world.store.existing(reference))
+        world.store.change("WorkflowExecution", execution.key, own)
+    return created(call, world.store.existing(execution.reference))
+
+
+def count(call: Call) -> Answer:
+    """How many executions the query's filters leave, in all and by status."""
+    world = call.world
+    resource = world.contract.resources["WorkflowExecution"]
+    query = world.query(call.viewer)
+    words = asked(call.operation.parameters, call.query)
+    condition = all_of((query.conditions(resource, words), query.visible(resource)))
+    status = property_column(("status",))
+    sql = f"SELECT {status}, COUNT(*) FROM {quoted(resource.name)} WHERE {condition.sql} GROUP BY 1"
+    found = dict(world.store.connection.execute(sql, condition.parameters).fetchall())
+    by_status = {name: found.get(name, 0) for name in resource.own["status"].schema["enum"]}
+    return Answer(orjson.dumps({"data": {"total": sum(found.values()), **by_status}}))

@@ -1,0 +1,133 @@
+"""Run an agent, a thread or a prompt, and train an agent: what was asked and answered is stored."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from mock_server.actions import assistant
+from mock_server.actions.create import stored
+from mock_server.actions.lookup import named_in_path, visible
+from mock_server.actions.messages import attach
+from mock_server.call import Answer, Call
+from mock_server.store import Stored
+
+DEFAULT_MODEL = "gpt-4"
+
+
+def run_agent(call: Call) -> Answer:
+    """Ask an agent: in the thread that the body names, or in a new one."""
+    world = call.world
+    agent = named_in_path(call)
+    threads = world.contract.resources["Thread"]
+    with world.store.transaction():
+        if call.body.get("thread_uuid"):
+            thread = visible(call, threads, call.body["thread_uuid"])
+        else:
+            workspace = agent.references["workspace"] if _enters(call, agent) else None
+            own = {"name": assistant.title(call.body["content"])}
+            thread = stored(call, threads, own, {"agent": agent.reference, "workspace": workspace})
+        question = _say(call, thread, call.body["content"])
+        attach(call, question, call.body.get("files") or [])
+        answer = _reply(call, thread, agent, call.body["content"])
+    return _result(call, thread, question, answer)
+
+
+def _enters(call: Call, agent: Stored) -> bool:
+    return call.viewer is not None and agent.tenant in call.viewer.tenants
+
+
+def run_thread(call: Call) -> Answer:
+    """Say something in a thread, or nothing; its agent answers what was said last."""
+    world = call.world
+    thread = named_in_path(call)
+    with world.store.transaction():
+        content, question = (call.body or {}).get("content"), None
+        if content is not None:
+            question = _say(call, thread, content)
+            attach(call, question, call.body.get("files") or [])
+        else:
+            order = '"p_created_at" DESC, n DESC'
+            last = world.store.rows("Message", '"r_thread" = ?', (thread.key,), order, "LIMIT 1")
+            content = last[0].own["content"] if last else thread.own["name"]
+        answer = _reply(call, thread, world.store.at(thread.references["agent"]), content)
+    return _result(call, thread, question, answer)
+
+
+def run_prompt(call: Call) -> Answer:
+    """Fill a prompt's variables and answer it, in the thread that the body names or in none."""
+    world = call.world
+    prompt = named_in_path(call)
+    body: Mapping[str, Any] = call.body or {}
+    content = assistant.filled(prompt.own["content"], body.get("variables") or {})
+    with world.store.transaction():
+        message = None
+        if body.get("thread_uuid"):
+            thread = visible(call, world.contract.resources["Thread"], body["thread_uuid"])
+            _say(call, thread, content)
+            message = _reply(call, thread, world.store.at(thread.references["agent"]), content)
+        own = {"usage_count": prompt.own["usage_count"] + 1, "last_used_at": call.stamp}
+        world.store.change("Prompt", prompt.key, {**prompt.own, **own})
+    output = message.own["content"] if message else assistant.answer(world.phrases, content, None, 0)
+    model = (prompt.own.get("metadata") or {}).get("large_language_model", DEFAULT_MODEL)
+    data = {
+        "content": content,
+        "output": output,
+        "message": _shown(call, message) if message else None,
+        "model": model,
+        "tokens": _usage(content, output),
+    }
+    return Answer(orjson.dumps({"data": data}))
+
+
+def train_agent(call: Call) -> Answer:
+    """Let an agent remember texts and pages: each becomes a Memory."""
+    world, body = call.world, call.body or {}
+    agent = named_in_path(call, to_write=True)
+    learned = [{"content": text, "type": "text", "source": None} for text in body.get("texts") or []]
+    learned += [{"content": f"What {url} says.", "type": "url", "source": url} for url in body.get("urls") or []]
+    references = {"agent": agent.reference, "workspace": agent.references["workspace"]}
+    with world.store.transaction():
+        made = [stored(call, world.contract.resources["Memory"], own, references) for own in learned]
+    return Answer(orjson.dumps({"data": [_shown(call, memory) for memory in made]}))
+
+
+def _say(call: Call, thread: Stored, content: str) -> Stored:
+    """The user's message."""
+    own = {"content": content, "role": "user"}
+    return stored(call, call.world.contract.resources["Message"], own, {"thread": thread.reference})
+
+
+def _reply(call: Call, thread: Stored, agent: Stored | None, content: str) -> Stored:
+    """The assistant's message, and that the agent ran."""
+    world = call.world
+    before = world.store.scalar('SELECT COUNT(*) FROM "Message" WHERE "r_thread" = ?', (thread.key,))
+    said = assistant.answer(world.phrases, content, agent.own if agent else None, before)
+    model = agent.own["metadata"]["large_language_model"] if agent else thread.own["metadata"]["model"]
+    metadata = {"model": model, "temperature": thread.own["metadata"]["temperature"], "tokens": _usage(content, said)}
+    own = {"content": said, "role": "assistant", "metadata": metadata}
+    reply = stored(call, world.contract.resources["Message"], own, {"thread": thread.reference})
+    if agent is not None:
+        run = {"duration_ms": 400 + 15 * metadata["tokens"]["output"]}
+        viewer = call.viewer
+        by = world.store.get("User", viewer.user) if viewer else None
+        references = {"agent": agent.reference, "user": by.reference if by else None}
+        stored(call, world.contract.resources["AgentRun"], run, references)
+    return reply
+
+
+def _usage(asked: str, answered: str) -> dict[str, int]:
+    read, wrote = assistant.tokens(asked), assistant.tokens(answered)
+    return {"input": read, "output": wrote, "total": read + wrote}
+
+
+def _shown(call: Call, record: Stored) -> Any:
+    representation = call.world.representation
+    shape = representation.shapes.default(record.resource)
+    return orjson.Fragment(representation.record(record.resource, record, shape, call.viewer))
+
+
+def _result(call: Call, thread: Stored, question: Stored | None, answer: Stored) -> Answer:
+    message = _shown(call, question) if question else None
+    data = {"thread": _shown(call, thread), "message": message, "answer": _shown(call, answer)}
+    return Answer(orjson.dumps({"data": data}))
