@@ -1,0 +1,77 @@
+# The words of this project; .ci/run says the same ones. Works with GNU make 3.81 and newer.
+# A Python is looked for (3.11 to 3.13); PYTHON=python3.12 names one. ARGS= is handed on to the command behind a word.
+
+export PYTHON
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.installed
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+
+# A .venv that was moved here from another folder, or whose Python is gone, is made anew.
+ifneq ($(shell [ -x $(PY) ] && [ "$$(cat $(READY) 2>/dev/null)" = "$$(pwd -P)" ] && echo whole),whole)
+.PHONY: $(READY)
+endif
+# So is one of another Python than the one that was asked for.
+ifneq ($(PYTHON),)
+.PHONY: $(READY)
+endif
+
+# Settings of `make mock` come from its command line only: a shell may well have a HOST or a PORT of its own.
+# In the environment their names are ATHENA_MOCK_PORT and so on, which athena-mock reads itself.
+setting = $(if $(filter command,$(firstword $(origin $(1)))),--$(2) '$(subst ','\'',$($(1)))')
+SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SEED,seed) \
+	$(call setting,DATASET,dataset) $(call setting,SIZE,size) $(call setting,STORE,store) \
+	$(call setting,CONTRACT,contract) $(or $(call setting,EPOCH,epoch),$(if $(ATHENA_MOCK_EPOCH),,--epoch today))
+
+.DEFAULT_GOAL := help
+.PHONY: help install mock test test-slow test-browser check facts fuzz bench-smoke format lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+install: $(READY)  ## .venv from requirements.lock, with athena-mock in it (the other words do this themselves)
+	@echo "$$($(PY) -V) in $(VENV), with $(VENV)/bin/athena-mock"
+
+$(READY): requirements.lock pyproject.toml scripts/install.sh
+	@scripts/install.sh
+
+mock: $(READY)  ## serve the API on real data; PORT= HOST= SEED= DATASET= SIZE= EPOCH= STORE= CONTRACT= ARGS=
+	@exec $(VENV)/bin/athena-mock $(strip $(SETTINGS)) $(ARGS)
+
+test: $(READY)  ## the quick tests, under three minutes
+	@$(PY) -m pytest -q -m "not slow and not browser" $(ARGS)
+
+test-slow: $(READY)  ## the tests that take their time
+	@$(PY) -m pytest -q -m slow $(ARGS) || [ $$? -eq 5 ]  # 5: there is none yet
+
+test-browser: $(READY)  ## the tests that need Chromium
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/browser.lock
+	@$(PY) -m pytest -q -m browser $(ARGS) || [ $$? -eq 5 ]
+
+check: $(READY)  ## lint, layout, types, import rules, the contract against the facts
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q tests/test_imports.py
+	$(PY) tests/spec/facts/check_facts.py spec/openapi.yaml
+
+facts: $(READY)  ## hold the contract against what is known of the API
+	@$(PY) tests/spec/facts/check_facts.py spec/openapi.yaml
+
+fuzz: $(READY)  ## stock Schemathesis against the running mock
+	@$(PY) tests/fuzz/run.py $(ARGS)
+
+bench-smoke: $(READY)  ## a short measurement, to see that it still runs
+	@$(PY) -m bench.smoke $(ARGS)
+
+format: $(READY)  ## lay out and sort the Python files
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+lock:  ## write the lock files anew from pyproject.toml; ARGS=--upgrade moves to newer versions
+	@scripts/lock.sh $(ARGS)
+
+clean:  ## remove .venv and what the tools left behind
+	rm -rf $(VENV) .venv-bootstrap .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

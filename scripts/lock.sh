@@ -1,0 +1,27 @@
+#!/bin/sh
+# Writes the lock files from pyproject.toml, each for Python 3.11 to 3.13 on Linux, macOS and Windows at once.
+# Versions that are locked stay; --upgrade moves them.
+#
+#   requirements.lock      everything to work here: the commands, the tests, the checkers
+#   locks/run.lock         only what the commands need, at the same versions (Dockerfile)
+#   locks/browser.lock     what the tests with a browser need beyond the first
+#   locks/bootstrap.lock   virtualenv, for a Python that cannot make a .venv itself
+set -eu
+cd "$(dirname "$0")/.."
+
+uv_home=$(mktemp -d)
+trap 'rm -rf "$uv_home"' EXIT
+python=$(scripts/install.sh python)
+PIP_REQUIRE_VIRTUALENV=0 "$python" -m pip install --quiet --disable-pip-version-check --target "$uv_home" uv==0.13.9
+
+compile() { # source, output, options
+    source=$1 output=$2
+    shift 2
+    "$uv_home/bin/uv" pip compile "$source" --quiet --universal --python-version 3.11 --generate-hashes \
+        --custom-compile-command 'make lock' --output-file "$output" "$@" >/dev/null
+}
+
+compile pyproject.toml requirements.lock --extra dev "$@"
+compile pyproject.toml locks/run.lock --extra build --constraints requirements.lock "$@"
+compile locks/browser.in locks/browser.lock --constraints requirements.lock "$@"
+compile locks/bootstrap.in locks/bootstrap.lock "$@"
