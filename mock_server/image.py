@@ -29,6 +29,10 @@ KEPT_IMAGES = 8
 SCHEME = "sqlite:///"
 
 
+class ImageError(StoreError):
+    """A dataset that could not be built."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What a world's data are a function of. `epoch`: UTC."""

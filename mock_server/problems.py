@@ -52,6 +52,7 @@ class Refusal(Exception):
         why: a sentence for the console: what was wrong and what is allowed. Never sent to the client.
         errors: for INVALID, field path -> Laravel's sentences, in the order of the fields.
         headers: extra response headers.
+        place: pointer of the place in the contract that decided, for the console; without it the operation's.
         words: what the message of the table's row is filled with.
     """
 
@@ -62,11 +63,13 @@ class Refusal(Exception):
         *,
         errors: Mapping[str, Sequence[str]] | None = None,
         headers: Mapping[str, str] | None = None,
+        place: str | None = None,
         **words: object,
     ) -> None:
         self.problem = problem
         self.errors = {field: list(said) for field, said in (errors or {}).items()}
         self.headers = dict(headers or {})
+        self.place = place
         if problem is Problem.INVALID and "message" not in words:
             words["message"] = _summary(self.errors)
         self.message = problem.value.message.format(**words)

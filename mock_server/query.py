@@ -12,6 +12,7 @@ from mock_server.call import Viewer
 from mock_server.store import Store, Stored, plan
 from mock_server.store.plan import property_column, quoted, reference_column, search_column
 from spec.contract import Contract, Relation, Resource, counted, include_path, path_of
+from spec.record import Reference
 from spec.words import QueryWord
 
 DEFAULT_SIZE = 20
@@ -63,7 +64,9 @@ def _joined(conditions: list[Condition], word: str, empty: Condition) -> Conditi
         return empty
     if len(conditions) == 1:
         return conditions[0]
-    return Condition("(" + word.join(c.sql for c in conditions) + ")", tuple(p for c in conditions for p in c.parameters))
+    return Condition(
+        "(" + word.join(c.sql for c in conditions) + ")", tuple(p for c in conditions for p in c.parameters)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +108,17 @@ class Query:
             column = reference_column(subject.name)
             sql = f"SELECT {column}, {permission} FROM {quoted(other.name)} WHERE {condition.sql}"
             for value, said in self.store.connection.execute(sql, condition.parameters):
-                reference = plan.reference_of(subject, value)
+                reference = plan.reference_of(self.contract, subject, value)
                 if reference is not None and reference.resource == resource.name:
                     found.append((reference.key, said))
         return found
 
-    def _entities(self, relation: Relation, viewer: Viewer) -> Iterator[plan.Reference]:
+    def _entities(self, relation: Relation, viewer: Viewer) -> Iterator[Reference]:
         account, tenant = self.contract.account, self.contract.tenant
         if account and account.name in relation.to:
-            yield plan.Reference(account.name, viewer.user)
+            yield Reference(account.name, viewer.user)
         if tenant and tenant.name in relation.to:
-            yield from (plan.Reference(tenant.name, key) for key in viewer.tenants)
+            yield from (Reference(tenant.name, key) for key in viewer.tenants)
 
     # Filters and search -----------------------------------------------------------------------------------------
 
@@ -232,7 +235,9 @@ class Query:
         found: int = self.store.scalar(sql, condition.parameters)
         return found
 
-    def included(self, resource: Resource, asked: Iterable[Asked]) -> tuple[list[tuple[str, ...]] | None, frozenset[str]]:
+    def included(
+        self, resource: Resource, asked: Iterable[Asked]
+    ) -> tuple[list[tuple[str, ...]] | None, frozenset[str]]:
         """(relation paths that the query embeds, None for the default; optional properties that it shows)."""
         paths: list[tuple[str, ...]] | None = None
         shown: set[str] = set()

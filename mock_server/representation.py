@@ -86,7 +86,9 @@ class Shapes:
 
     def _shape(self, embedded: Mapping[str, Mapping[str, Shape] | None], shown: frozenset[str]) -> Shape:
         identity: Any = (
-            tuple((n, None if b is None else tuple((r, s.identity) for r, s in b.items())) for n, b in embedded.items()),
+            tuple(
+                (n, None if b is None else tuple((r, s.identity) for r, s in b.items())) for n, b in embedded.items()
+            ),
             shown,
         )
         found = self.known.get(identity)
@@ -141,9 +143,7 @@ class Representation:
         """One record as the object that `view` describes."""
         return self._assemble(self.contract.views[view], record, shape, viewer, set())
 
-    def _embedded(
-        self, view: View, reference: Reference, shape: Shape, viewer: Viewer | None, tags: set[Tag]
-    ) -> bytes:
+    def _embedded(self, view: View, reference: Reference, shape: Shape, viewer: Viewer | None, tags: set[Tag]) -> bytes:
         """A record inside another one's body; kept, as many bodies contain it."""
         identity = (view.name, reference.key, shape.identity, viewer.user if viewer else None)
         found = self.kept.get(identity)
@@ -208,7 +208,9 @@ class Representation:
             return b"{}"
         targets = self.targets(relation, record, tags)
         views = self.contract.views
-        bodies = [self._embedded(views[relation.views[t.resource]], t, shapes[t.resource], viewer, tags) for t in targets]
+        bodies = [
+            self._embedded(views[relation.views[t.resource]], t, shapes[t.resource], viewer, tags) for t in targets
+        ]
         if relation.many:
             return b"[" + b",".join(bodies) + b"]"
         if bodies:
@@ -303,7 +305,9 @@ def _steps(resource: Resource, view: View) -> Iterable[Run | Relation | Derived]
         yield Run(tuple(names))
 
 
-def page_words(*, page: int, size: int, total: int, on_page: int, url: str, raw_query: str, page_name: str) -> dict[str, Any]:
+def page_words(
+    *, page: int, size: int, total: int, on_page: int, url: str, raw_query: str, page_name: str
+) -> dict[str, Any]:
     """What each page word of the contract says on a page.
 
     `url`: the list's address without query. `raw_query`: the query as asked, kept in the links but for the page.

@@ -16,9 +16,9 @@ def pick(options: Sequence[Any], *of: object) -> Any:
 
 
 def subject(text: str, words: int = 8) -> str:
-    """What a text is about, in a few of its own words."""
-    found = _WORDS.findall(text)
-    return " ".join(found[:words]) or "this"
+    """What a text is about, in a few of its own words: at most 120 characters."""
+    found = _WORDS.findall(text[:1000])
+    return " ".join(found[:words])[:120].strip() or "this"
 
 
 def answer(

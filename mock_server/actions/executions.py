@@ -40,11 +40,11 @@ def create(call: Call) -> Answer:
 def _started(call: Call, workflow: Stored, own: Mapping[str, Any]) -> Stored:
     """A pending execution that the clock will move: running, then ended.
 
-    Raises Refusal (403) for a workflow that is not active.
+    Raises Refusal (409) for a workflow that is not active.
     """
     world = call.world
     if not workflow.own["is_active"]:
-        raise Refusal(Problem.FORBIDDEN, f"workflow {workflow.key} is not active: only an active one can be started")
+        raise Refusal(Problem.STATE, message="This workflow is not active.")
     resources = world.contract.resources
     with world.store.transaction():
         execution = stored(call, resources["WorkflowExecution"], own, {"workflow": workflow.reference})

@@ -1,6 +1,5 @@
 """Run an agent, a thread or a prompt, and train an agent: what was asked and answered is stored."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -38,44 +37,30 @@ def _enters(call: Call, agent: Stored) -> bool:
 
 
 def run_thread(call: Call) -> Answer:
-    """Say something in a thread, or nothing; its agent answers what was said last."""
+    """Say something in a thread; its agent answers."""
     world = call.world
     thread = named_in_path(call)
     with world.store.transaction():
-        content, question = (call.body or {}).get("content"), None
-        if content is not None:
-            question = _say(call, thread, content)
-            attach(call, question, call.body.get("files") or [])
-        else:
-            order = '"p_created_at" DESC, n DESC'
-            last = world.store.rows("Message", '"r_thread" = ?', (thread.key,), order, "LIMIT 1")
-            content = last[0].own["content"] if last else thread.own["name"]
-        answer = _reply(call, thread, world.store.at(thread.references["agent"]), content)
+        question = _say(call, thread, call.body["content"])
+        attach(call, question, call.body.get("files") or [])
+        answer = _reply(call, thread, world.store.at(thread.references["agent"]), call.body["content"])
     return _result(call, thread, question, answer)
 
 
 def run_prompt(call: Call) -> Answer:
-    """Fill a prompt's variables and answer it, in the thread that the body names or in none."""
+    """Fill a prompt's variables and answer it."""
     world = call.world
     prompt = named_in_path(call)
-    body: Mapping[str, Any] = call.body or {}
-    content = assistant.filled(prompt.own["content"], body.get("variables") or {})
+    filled = assistant.filled(prompt.own["content"], (call.body or {}).get("variables") or {})
+    output = assistant.answer(world.phrases, filled, None, 0)
     with world.store.transaction():
-        message = None
-        if body.get("thread_uuid"):
-            thread = visible(call, world.contract.resources["Thread"], body["thread_uuid"])
-            _say(call, thread, content)
-            message = _reply(call, thread, world.store.at(thread.references["agent"]), content)
         own = {"usage_count": prompt.own["usage_count"] + 1, "last_used_at": call.stamp}
         world.store.change("Prompt", prompt.key, {**prompt.own, **own})
-    output = message.own["content"] if message else assistant.answer(world.phrases, content, None, 0)
-    model = (prompt.own.get("metadata") or {}).get("large_language_model", DEFAULT_MODEL)
     data = {
-        "content": content,
+        "prompt": filled,
         "output": output,
-        "message": _shown(call, message) if message else None,
-        "model": model,
-        "tokens": _usage(content, output),
+        "model": prompt.own["metadata"].get("large_language_model", DEFAULT_MODEL),
+        "tokens": _usage(filled, output),
     }
     return Answer(orjson.dumps({"data": data}))
 
@@ -127,7 +112,6 @@ def _shown(call: Call, record: Stored) -> Any:
     return orjson.Fragment(representation.record(record.resource, record, shape, call.viewer))
 
 
-def _result(call: Call, thread: Stored, question: Stored | None, answer: Stored) -> Answer:
-    message = _shown(call, question) if question else None
-    data = {"thread": _shown(call, thread), "message": message, "answer": _shown(call, answer)}
+def _result(call: Call, thread: Stored, question: Stored, answer: Stored) -> Answer:
+    data = {"thread": _shown(call, thread), "message": _shown(call, question), "answer": _shown(call, answer)}
     return Answer(orjson.dumps({"data": data}))

@@ -24,10 +24,11 @@ from spec.words import QueryWord
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The table of a stored list of references: owner, position, target."""
+    """The table of a stored list of references: owner, position, target. `followed`: some inverse leads back by it."""
 
     name: str
     relation: Relation
+    followed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +75,14 @@ def reference_value(relation: Relation, reference: Reference | None) -> Any:
     return reference.key if len(relation.to) == 1 else f"{reference.resource}/{reference.key}"
 
 
-def reference_of(relation: Relation, value: Any) -> Reference | None:
+def reference_of(contract: Contract, relation: Relation, value: Any) -> Reference | None:
     """What a column holds, as a reference."""
     if value is None:
         return None
     if len(relation.to) == 1:
         return Reference(relation.to[0], value)
     resource, _, key = value.partition("/")
-    return Reference(resource, int(key) if key.isdigit() else key)
+    return Reference(resource, int(key) if contract.resources[resource].key_is_integer else key)
 
 
 def comparable(value: Any, format_: str | None) -> Any:
@@ -93,7 +94,7 @@ def comparable(value: Any, format_: str | None) -> Any:
     if format_ == "date-time" and isinstance(value, str):
         return instant(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return float(value)
+        return float(max(-(10**300), min(value, 10**300)))
     return value
 
 
@@ -105,7 +106,11 @@ def instant(text: str) -> str:
         return text  # a leap second, say: kept as it is
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    try:
+        at = at.astimezone(UTC)
+    except OverflowError:  # the first or last hours of the calendar, seen from another zone
+        at = datetime.min if at.year == 1 else datetime.max
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
 def folded(value: Any) -> str | None:
@@ -137,10 +142,19 @@ def tables(contract: Contract) -> dict[str, Table]:
             {reference_column(r.name): r for r in resource.relations.values() if r.stored and not r.many},
             properties[name],
             searched[name],
-            {r.name: Link(quoted(f"{name}.{r.name}"), r) for r in resource.relations.values() if r.stored and r.many},
+            {
+                r.name: Link(quoted(f"{name}.{r.name}"), r, _followed(contract, name, r.name))
+                for r in resource.relations.values()
+                if r.stored and r.many
+            },
         )
         for name, resource in contract.resources.items()
     }
+
+
+def _followed(contract: Contract, resource: str, relation: str) -> bool:
+    found = (r for other in contract.resources.values() for r in other.relations.values())
+    return any(r.via == relation and resource in r.to for r in found)
 
 
 def _asked(contract: Contract) -> Iterator[tuple[str, tuple[str, ...], bool]]:

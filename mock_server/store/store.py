@@ -150,7 +150,7 @@ class Store:
                 row[1],
                 row[2],
                 orjson.loads(row[3]),
-                {r.name: plan.reference_of(r, value) for r, value in zip(relations, row[4:], strict=True)},
+                {r.name: plan.reference_of(self.contract, r, value) for r, value in zip(relations, row[4:], strict=True)},
             )
             for row in self.connection.execute(sql, parameters)
         ]
@@ -164,7 +164,7 @@ class Store:
         """A stored list of references, in its order."""
         link = self.tables[resource].links[relation.name]
         rows = self.connection.execute(f"SELECT target FROM {link.name} WHERE owner = ? ORDER BY position", (key,))
-        found = [plan.reference_of(relation, row[0]) for row in rows]
+        found = [plan.reference_of(self.contract, relation, row[0]) for row in rows]
         return [reference for reference in found if reference is not None]
 
     def inverse(self, relation: Relation, reference: Reference) -> list[Reference]:
@@ -192,28 +192,21 @@ class Store:
         """A count, sum or max as an SQL expression; `key` is SQL for the key of the record it is of."""
         relation = self.tables[resource].resource.relations[derived.path[0]]
         parts = [self._derived_part(resource, relation, target, derived, key) for target in relation.to]
-        return (
-            "("
-            + (
-                " + ".join(parts)
-                if derived.kind != "max"
-                else f"max({', '.join(parts)})"
-                if len(parts) > 1
-                else parts[0]
-            )
-            + ")"
-        )
+        if derived.kind == "max" and len(parts) > 1:  # SQL's max of several values is NULL where one of them is
+            return f"(SELECT MAX(value) FROM ({' UNION ALL '.join(f'SELECT {part} AS value' for part in parts)}))"
+        return f"({' + '.join(parts)})"
 
     def _derived_part(self, resource: str, relation: Relation, target: str, derived: Derived, key: str) -> str:
         table = self.tables[target]
         conditions = []
+        prefix = f"'{target}/' || " if len(relation.to) > 1 else ""
         if relation.via is None and relation.many:
             link = self.tables[resource].links[relation.name]
-            prefix = f"'{target}/' || " if len(relation.to) > 1 else ""
             conditions.append(f"{prefix}key IN (SELECT target FROM {link.name} WHERE owner = {key})")
         elif relation.via is None:
             column = plan.reference_column(relation.name)
-            conditions.append(f"key = (SELECT {column} FROM {self.tables[resource].name} WHERE key = {key})")
+            mine = f"SELECT {column} FROM {self.tables[resource].name} AS _me WHERE _me.key = {key}"
+            conditions.append(f"{prefix}key = ({mine})")
         else:
             back = table.resource.relations[relation.via]
             value = f"'{resource}/' || {key}" if len(back.to) > 1 else key
@@ -229,7 +222,8 @@ class Store:
         if derived.kind != "count":
             column = plan.property_column(derived.path[1:])
             what = f"COALESCE(SUM({column}), 0)" if derived.kind == "sum" else f"MAX({column})"
-        return f"(SELECT {what} FROM {table.name} WHERE {' AND '.join(conditions)})"
+        # Under another name, so that `key` may be a column of the same table outside.
+        return f"(SELECT {what} FROM {table.name} AS _of WHERE {' AND '.join(conditions)})"
 
     def counts(self) -> dict[str, int]:
         """Number of records by resource."""
@@ -281,12 +275,17 @@ class Store:
                 touched |= self._set_links(table, table.links[name], key, _many(value or ()))
             else:
                 after[name] = _one(value)
+        for name, link in table.links.items():
+            if link.followed and name not in (references or {}):
+                touched |= self._touched_by_links(table, link, self.linked(resource, link.relation, key))
         assignments = ["own = ?", "tenant = ?", *(f"{c} = ?" for c in table.references)]
         assignments += [f"{c} = ?" for c in (*table.properties, *table.searched)]
         values = [orjson.dumps(dict(own)), self.tenant_of(table, key, after)]
         values += [plan.reference_value(r, after[r.name]) for r in table.references.values()]
         values += self._property_values(table, own)
         self.connection.execute(f"UPDATE {table.name} SET {', '.join(assignments)} WHERE key = ?", (*values, key))
+        moved = {name for name in after if after[name] != before.references[name]}
+        touched |= self._moved_along(Reference(resource, key), moved)
         touched |= self._touched_by_references(table, before.references)
         touched |= self._touched_by_references(table, after)
         self._announce(touched)
@@ -353,7 +352,11 @@ class Store:
         self.connection.execute(f"DELETE FROM {link.name} WHERE owner = ?", (owner,))
         rows = [(owner, i, plan.reference_value(relation, t)) for i, t in enumerate(targets)]
         self.connection.executemany(f"INSERT INTO {link.name} VALUES (?, ?, ?)", rows)
-        return {(resource, relation.name, plan.reference_value(relation, t)) for t in (*before, *targets)}
+        return self._touched_by_links(table, link, (*before, *targets))
+
+    def _touched_by_links(self, table: Table, link: plan.Link, targets: Iterable[Reference]) -> set[Tag]:
+        relation = link.relation
+        return {(table.resource.name, relation.name, plan.reference_value(relation, t)) for t in targets}
 
     def _touched_by_references(self, table: Table, references: Mapping[str, Reference | None]) -> set[Tag]:
         return {
@@ -382,6 +385,28 @@ class Store:
                 return reference.key if reference and step == table.resource.tenant[-1] else None
             at = record.references
         return reference.key if reference else None
+
+    def _moved_along(self, reference: Reference, relations: set[str]) -> set[Tag]:
+        """Find the tenant anew of those whose path to it leads on by one of these relations of a record."""
+        touched: set[Tag] = set()
+        for table in self.tables.values():
+            path = table.resource.tenant
+            for index in (i for i, step in enumerate(path) if i and step in relations):
+                for heir in self._reaching(table.resource.name, path[:index], reference):
+                    record = self.at(heir)
+                    assert record is not None
+                    tenant = self.tenant_of(table, heir.key, record.references)
+                    self.connection.execute(f"UPDATE {table.name} SET tenant = ? WHERE key = ?", (tenant, heir.key))
+                    touched.add((heir.resource, heir.key))
+        return touched
+
+    def _reaching(self, resource: str, path: tuple[str, ...], end: Reference) -> list[Reference]:
+        """The records of a resource whose path of relations leads to `end`."""
+        relation = self.tables[resource].resource.relations[path[0]]
+        if len(path) == 1:
+            return self._referring(resource, relation, end) if end.resource in relation.to else []
+        below = [middle for target in relation.to for middle in self._reaching(target, path[1:], end)]
+        return [by for middle in below for by in self._referring(resource, relation, middle)]
 
     def _announce(self, touched: set[Tag] | None) -> None:
         self.generation += 1

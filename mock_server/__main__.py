@@ -1,0 +1,185 @@
+"""The command `athena-mock`: reads its settings, opens a world, and serves it until it is told to stop.
+
+What costs time to import is imported once the settings are known to be good.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mock_server.settings import Settings, SettingsError, from_arguments
+from mock_server.sockets import ListenError, listen
+
+if TYPE_CHECKING:
+    import socket
+
+    from starlette.types import ASGIApp
+
+    from mock_server.image import Recipe
+    from mock_server.world import World
+    from spec.contract import Contract
+
+PACKAGE = "athena-contract"
+BUILD = "build-image"  # a word for the child process, not for people
+_GRACE = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve; the exit status. 1: it cannot be served here; 2: a setting or the contract is wrong."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given[:1] == [BUILD]:
+            return _build(Path(given[1]), from_arguments(given[2:], {}, _version()))
+        settings = from_arguments(given, os.environ, _version())
+        sockets, port = listen(settings.host, settings.port)
+    except SettingsError as error:
+        return _told(error, 2)
+    except ListenError as error:
+        return _told(error, 1)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, _interrupt)  # as long as nothing is served, stopping needs no grace
+    try:
+        return _serve(settings, sockets, port)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int:
+    # Connexion imports Starlette's test client, which says on stderr that it would rather have httpx2.
+    warnings.filterwarnings("ignore", message="Using `httpx` with `starlette.testclient`")
+    from mock_server.greeting import greeting
+    from mock_server.store import StoreError
+    from spec.errors import ContractError
+
+    try:
+        app, world = _opened(settings)
+    except (ContractError, StoreError) as error:
+        return _told(error, 2)
+    host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    sys.stdout.write(greeting(app, world, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+    sys.stdout.flush()
+    _run(app, settings, sockets)
+    world.store.close()
+    return 0
+
+
+def _opened(settings: Settings) -> "tuple[ASGIApp, World]":
+    """The application and its world."""
+    from mock_server import image
+    from mock_server.app import create_app
+    from mock_server.clock import system
+    from mock_server.console import Console
+    from spec.contract import load
+    from spec.schemas import Schemas
+
+    loaded = load(_contract(settings))
+    recipe = _recipe(settings)
+    store = image.open_store(loaded, recipe, settings.store, lambda: _image(loaded, recipe, settings))
+    world = image.world(loaded, Schemas.of(loaded.document), store, system)
+    console = Console(loaded.document, sys.stderr, quiet=settings.quiet)
+    manners = replace(settings, allowed_hosts=(*settings.allowed_hosts, settings.host))
+    return create_app(loaded, world, manners, console=console), world
+
+
+def _contract(settings: Settings) -> Path:
+    return settings.contract or Path(str(resources.files("spec") / "openapi.yaml"))
+
+
+def _recipe(settings: Settings) -> "Recipe":
+    from mock_server.clock import system
+    from mock_server.image import Recipe
+
+    return Recipe(settings.dataset, settings.seed, settings.epoch_at(system()), settings.size)
+
+
+def _image(loaded: "Contract", recipe: "Recipe", settings: Settings) -> bytes:
+    """The dataset's image; one that is missing is built by a child process, so that this one never imports Faker."""
+    from mock_server import image
+
+    files = list(image.ingredients(*(Path(str(resources.files(room))) for room in ("spec", "fixtures"))))
+    files += image.ingredients(Path(str(resources.files("mock_server"))) / "store")
+    dataset = Path(settings.dataset)
+    files += [dataset] if dataset.is_file() else []
+
+    def make(path: Path) -> None:
+        command = [sys.executable, "-m", "mock_server", BUILD, str(path), "--contract", str(_contract(settings))]
+        command += ["--dataset", recipe.dataset, "--seed", str(recipe.seed)]
+        command += ["--epoch", recipe.epoch.isoformat(), "--size", f"{recipe.size:g}"]
+        child = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace")
+        if child.returncode != 0:
+            said = child.stderr.strip().splitlines() or [f"the dataset's builder ended with {child.returncode}"]
+            raise image.ImageError(said[-1].removeprefix("athena-mock: "))
+
+    return image.kept(image.cache_folder(), image.image_key(loaded, recipe, files), make)
+
+
+def _build(path: Path, settings: Settings) -> int:
+    """Build a dataset's image: what the child process does."""
+    from fixtures import dataset, graph
+    from fixtures.errors import FixtureError
+    from fixtures.texts import Texts
+    from mock_server import image
+    from spec.contract import load
+    from spec.errors import ContractError
+
+    recipe, texts = _recipe(settings), Texts()
+    try:
+        loaded = load(_contract(settings))
+        said = dataset.load(recipe.dataset)
+        records = graph.records(loaded, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, texts=texts)
+        path.write_bytes(image.build(loaded, recipe, records, {"answers": texts.of("answer")}))
+    except (ContractError, FixtureError, OSError) as error:
+        return _told(error, 2)
+    return 0
+
+
+def _run(app: "ASGIApp", settings: Settings, sockets: "list[socket.socket]") -> None:
+    """Serve until SIGINT or SIGTERM; a second one does not wait for open connections."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: object) -> None:
+            self.force_exit = self.should_exit
+            self.should_exit = True
+
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level=settings.log_level,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # X-Forwarded-* is the application's to believe or not
+        ws="none",
+        lifespan="on",
+        timeout_graceful_shutdown=_GRACE,
+    )
+    Server(config).run(sockets=sockets)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _version() -> str:
+    try:
+        return metadata.version(PACKAGE)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _told(error: Exception, status: int) -> int:
+    sys.stderr.write(f"athena-mock: {error}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The whole application: Connexion's stack with our routing, security and validation, and one layer around it.
+
+That layer, `Edge`, opens the exchange, says who may speak to the mock, serves what is not the API, and is the one place
+where a refusal becomes an answer.
+"""
+
+import copy
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Protocol
+
+from connexion.middleware import ConnexionMiddleware
+from connexion.resolver import Resolution, Resolver
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mock_server import actions
+from mock_server.console import Console
+from mock_server.docs import Docs
+from mock_server.endpoint import Endpoint, Run
+from mock_server.exchange import KEY, Exchange, answer
+from mock_server.house import ALLOW, House
+from mock_server.origin import Cors, Hosts
+from mock_server.problems import Problem, Refusal
+from mock_server.routing import Routes, Routing
+from mock_server.security import Security, security_map
+from mock_server.validation import Validation
+from mock_server.world import STANDING_TOKENS, World
+from spec.contract import Contract
+
+_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_log = logging.getLogger("mock_server")
+
+
+class Manners(Protocol):
+    """What of the settings the application asks for."""
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]: ...
+    @property
+    def cors_origins(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Manners for tests and for programs that embed the mock."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+
+
+class _Lookup(Resolver):  # type: ignore[misc]
+    """Resolves nothing: every operation ends in the same endpoint, which finds its action by name."""
+
+    def __init__(self, endpoint: ASGIApp) -> None:
+        self.endpoint = endpoint
+
+    def resolve(self, operation: Any) -> Resolution:
+        return Resolution(self.endpoint, operation.operation_id)
+
+
+def create_app(
+    contract: Contract, world: World, manners: Manners, *, console: Console, run: Run = actions.run
+) -> ASGIApp:
+    """The application that serves `contract` in `world`. Raises ContractError for what it cannot serve."""
+    routes = Routes.of(contract)
+    endpoint = Endpoint(world, run)
+    api = ConnexionMiddleware(
+        endpoint,
+        middlewares=[Routing, Security, Validation],
+        security_map=security_map(contract, world),
+        resolver=_Lookup(endpoint),
+    )
+    document = copy.deepcopy(dict(contract.document.root))
+    api.add_api(document, routes=routes, world=world, contract=contract, schemas=world.schemas)
+    house = House(Docs.of(contract, next(iter(STANDING_TOKENS))), world)
+    hosts = Hosts(frozenset(host.lower() for host in manners.allowed_hosts))
+    cors = Cors(frozenset(origin.lower().rstrip("/") for origin in manners.cors_origins))
+    return Edge(api, routes, house, hosts, cors, console, world.clock.now)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The outermost layer. `now`: the world's clock."""
+
+    api: ASGIApp
+    routes: Routes
+    house: House
+    hosts: Hosts
+    cors: Cors
+    console: Console
+    now: Callable[[], Any]
+    numbers: "count[int]" = field(default_factory=lambda: count(1))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.live(scope, receive, send)
+            return
+        exchange = self.open(scope)
+        try:
+            exchange.base = self.hosts.base(scope, exchange.headers)
+            if exchange.method == "OPTIONS" and b"access-control-request-method" in exchange.headers:
+                await self.preflight(exchange, send)
+            elif exchange.path.startswith(self.routes.base + b"/") or not await self.house.serve(exchange, send):
+                await self.api(scope, receive, send)
+            if exchange.notes:
+                self.console.noted(exchange)
+        except Refusal as refusal:
+            self.tell(exchange, refusal)
+            await self.refuse(exchange, refusal, send)
+        except Exception:
+            _log.exception("request %s failed", exchange.id)
+            self.console.failed(exchange)
+            await self.refuse(exchange, Refusal(Problem.FAILURE), send)
+
+    async def live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start and stop with the server; no web sockets."""
+        if scope["type"] == "lifespan":
+            await self.api(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    def open(self, scope: Scope) -> Exchange:
+        """The exchange of a new request."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        sent = headers.get(b"x-request-id")
+        identity = sent if sent is not None and _ID.fullmatch(sent) else b"%d" % next(self.numbers)
+        path = scope.get("raw_path")
+        exchange = scope[KEY] = Exchange(
+            identity.decode(),
+            scope["method"],
+            scope["path"].encode() if path is None else path,
+            scope["query_string"],
+            headers,
+            [(b"x-request-id", identity), *self.cors.headers(headers)],
+            "",
+            self.now(),
+        )
+        exchange.head = exchange.method == "HEAD"
+        return exchange
+
+    async def preflight(self, exchange: Exchange, send: Send) -> None:
+        """Answer a browser's question. To an unknown path the answer is yes, so that the 404 itself can be read."""
+        match = self.routes.find(exchange.path)
+        inside = exchange.path.startswith(self.routes.base + b"/")
+        methods = match.route.allow if match else "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" if inside else ALLOW
+        await answer(send, exchange, 204, headers={"Allow": methods} | self.cors.preflight(exchange.headers, methods))
+
+    def tell(self, exchange: Exchange, refusal: Refusal) -> None:
+        """One line on the console."""
+        if not self.console.quiet:
+            unknown = refusal.problem is Problem.NO_OPERATION
+            self.console.refused(exchange, self.routes.unknown(exchange.shown_path) if unknown else refusal)
+
+    async def refuse(self, exchange: Exchange, refusal: Refusal, send: Send) -> None:
+        """Send a refusal."""
+        headers = {"X-Mock-Reason": refusal.reason, **refusal.headers}
+        await answer(send, exchange, refusal.status, refusal.body(), headers=headers)

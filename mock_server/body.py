@@ -1,0 +1,158 @@
+"""A request's body: read within bounds, and parsed as the JSON it claims to be.
+
+orjson is fast and strict about bytes, escapes and NaN. Added here: a key given twice, nesting without end, and numbers
+that no 64-bit integer holds are told apart without a second parse wherever a count shows that there are none.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.types import Receive
+
+from mock_server.exchange import Exchange, remember
+from mock_server.problems import Problem, Refusal
+
+LIMIT = 10 * 1024 * 1024
+DEPTH = 128
+
+_MEDIA_TYPE = re.compile(r"(application/json|[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.-]+\+json)", re.ASCII)
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
+_COLON = re.compile(rb'"[ \t\r\n]*:')
+_FRACTION = re.compile(rb"\d(?:\.|[eE])")
+
+
+class Disconnected(Exception):
+    """The client went away before it had sent its body."""
+
+
+async def read(exchange: Exchange, receive: Receive) -> bytes:
+    """All bytes of the body. Raises Refusal (413) as soon as there are too many, Disconnected."""
+    announced = exchange.headers.get(b"content-length", b"")
+    if announced.isdigit() and int(announced[:20]) > LIMIT:
+        raise _too_large(f"Content-Length says {int(announced[:20])} bytes")
+    message = await receive()
+    chunk: bytes = message.get("body", b"")
+    if message["type"] == "http.request" and not message.get("more_body") and len(chunk) <= LIMIT:
+        return chunk
+    chunks = [chunk]
+    size = len(chunk)
+    while message["type"] == "http.request":
+        if size > LIMIT:
+            raise _too_large(f"{size} bytes and more came")
+        if not message.get("more_body"):
+            return b"".join(chunks)
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+    raise Disconnected
+
+
+def _too_large(found: str) -> Refusal:
+    why = f"{found}; at most {LIMIT} are read"
+    # The rest of the body is not read, so the connection cannot carry another request.
+    return Refusal(Problem.TOO_LARGE, why, message="The request body is too large.", headers={"Connection": "close"})
+
+
+def check_media_type(headers: Mapping[bytes, bytes], known: dict[bytes, str]) -> None:
+    """Refuse (415) what does not call itself JSON in UTF-8. `known`: verdicts on content types seen before."""
+    encoding = headers.get(b"content-encoding", b"").strip().lower()
+    if encoding not in (b"", b"identity"):
+        shown = encoding.decode("latin-1")
+        raise _media_type(f"Content-Encoding {shown!r}; allowed: identity", "The content encoding is not supported.")
+    sent = headers.get(b"content-type", b"")
+    verdict = known.get(sent)
+    if verdict is None:
+        verdict = remember(known, sent, _verdict(sent.decode("latin-1")), 256)
+    if verdict:
+        raise _media_type(verdict, "The content type must be application/json.")
+
+
+def _media_type(why: str, message: str) -> Refusal:
+    return Refusal(Problem.MEDIA_TYPE, why, message=message, headers={"Accept": "application/json"})
+
+
+def _verdict(content_type: str) -> str:
+    """What is wrong with a content type; empty when nothing is."""
+    media = content_type.partition(";")[0].strip().lower()
+    if not media:
+        return "no Content-Type; allowed: application/json"
+    if not _MEDIA_TYPE.fullmatch(media):
+        return f"Content-Type {media!r}; allowed: application/json"
+    charset = _CHARSET.search(content_type)
+    if charset and charset[1].lower() not in ("utf-8", "utf8"):
+        return f"charset {charset[1]!r}; allowed: utf-8"
+    return ""
+
+
+def parse(raw: bytes) -> Any:
+    """The JSON value that `raw` says. Raises Refusal (400) that tells where it is wrong and how."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise _malformed(_told(error, raw)) from None
+    if raw.count(b"{") + raw.count(b"[") > DEPTH and _depth(value) > DEPTH:
+        raise _malformed(f"it is nested deeper than {DEPTH} levels")
+    colons = len(_COLON.findall(raw))
+    if colons > 1 and colons != _keys(value):
+        _check_keys(raw)
+    return _integral(value) if _FRACTION.search(raw) else value
+
+
+def _malformed(what: str) -> Refusal:
+    return Refusal(Problem.MALFORMED, what, message=f"The request body is not valid JSON: {what}.")
+
+
+def _told(error: orjson.JSONDecodeError, raw: bytes) -> str:
+    if "UTF-8" in error.msg:
+        try:
+            raw.decode()
+        except UnicodeDecodeError as wrong:
+            return f"byte {wrong.start + 1} is not UTF-8"
+    return f"{error.msg} (line {error.lineno}, column {error.colno})"
+
+
+def _depth(value: Any) -> int:
+    """How many levels of objects and arrays there are."""
+    depth, level = 0, [value]
+    while level := [v for v in level if isinstance(v, (dict, list))]:
+        depth += 1
+        level = [below for v in level for below in (v.values() if isinstance(v, dict) else v)]
+    return depth
+
+
+def _keys(value: Any) -> int:
+    """How many keys all objects have together."""
+    count, waiting = 0, [value]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            count += len(node)
+            waiting.extend(v for v in node.values() if isinstance(v, (dict, list)))
+        elif isinstance(node, list):
+            waiting.extend(v for v in node if isinstance(v, (dict, list)))
+    return count
+
+
+def _check_keys(raw: bytes) -> None:
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        seen = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _malformed(f"the key {json.dumps(key)} is given twice")
+            seen.add(key)
+
+    json.loads(raw, object_pairs_hook=once, parse_int=str, parse_float=str)
+
+
+def _integral(value: Any) -> Any:
+    """`value` with 5.0 as 5: to JSON they are one number, and an integer of the contract is kept as an integer."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if isinstance(value, dict):
+        return {key: _integral(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_integral(v) for v in value]
+    return value

@@ -1,0 +1,102 @@
+"""The contract as the mock shows it: Swagger UI on local assets, and the file itself with this server in it."""
+
+import re
+from dataclasses import dataclass
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+
+import orjson
+
+from spec.contract import Contract
+
+# What of swagger_ui_bundle is served, and as what.
+ASSETS = {
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "favicon-32x32.png": "image/png",
+}
+_SERVERS = re.compile(rb"^servers:.*\n(?:(?:[ \t-].*|#.*|\r?)\n)*", re.MULTILINE)
+_PLACE = "//here"
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" type="image/png" href="docs/favicon-32x32.png">
+<link rel="stylesheet" href="docs/swagger-ui.css">
+<style>
+body {{ margin: 0 }}
+.hint {{ font: 15px/1.5 sans-serif; margin: 0; padding: 10px 24px; background: #f0f6ff }}
+.hint code {{ padding: 1px 5px; background: #fff }}
+</style>
+</head>
+<body>
+<p class="hint">A mock: press <b>Authorize</b>, paste <code>{token}</code>, then <b>Try it out</b> on any operation.</p>
+<div id="ui"></div>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script>
+window.ui = SwaggerUIBundle({{
+  url: "openapi.json", dom_id: "#ui", deepLinking: true, persistAuthorization: true, displayRequestDuration: true,
+  docExpansion: "none", filter: true, defaultModelsExpandDepth: 0, validatorUrl: null,
+  presets: [SwaggerUIBundle.presets.apis],
+}});
+</script>
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Docs:
+    """The pages, made once. `yaml` and `json`: the contract's text before and after the URL of its server."""
+
+    page: bytes
+    yaml: tuple[bytes, bytes]
+    json: tuple[bytes, bytes]
+    assets: Path | None
+
+    @classmethod
+    def of(cls, contract: Contract, token: str) -> "Docs":
+        """The pages of `contract`; `token` is one that its reader may try."""
+        path = contract.base_path
+        shown = orjson.dumps({**contract.document.root, "servers": [{"url": _PLACE}]})
+        before, _, after = shown.partition(orjson.dumps(_PLACE)[1:-1])
+        page = _PAGE.format(title=escape(contract.title or "API"), token=escape(token))
+        return cls(page.encode(), _yaml(contract), (before, path.encode() + after), _assets())
+
+    def yaml_at(self, base: str) -> bytes:
+        """The contract's own text, its comments and order kept, for the mock at `base`."""
+        return self.yaml[0] + base.encode() + self.yaml[1]
+
+    def json_at(self, base: str) -> bytes:
+        """The contract as JSON for the mock at `base`."""
+        return self.json[0] + base.encode() + self.json[1]
+
+    def asset(self, name: str) -> bytes | None:
+        """One file of Swagger UI, if it is one that is served."""
+        if self.assets is None or name not in ASSETS:
+            return None
+        return (self.assets / name).read_bytes()
+
+
+def _yaml(contract: Contract) -> tuple[bytes, bytes]:
+    """The text with its servers taken out, split where ours goes."""
+    text = contract.document.text
+    if text.lstrip()[:1] == b"{":  # JSON is YAML too
+        root = {**contract.document.root, "servers": [{"url": _PLACE}]}
+        before, _, after = orjson.dumps(root, option=orjson.OPT_INDENT_2).partition(_PLACE.encode())
+        return before, contract.base_path.encode() + after
+    found = _SERVERS.search(text)
+    start, end = found.span() if found else (0, 0)
+    path = contract.base_path.encode()
+    return text[:start] + b'servers: [{url: "', path + b'"}]\n' + text[end:]
+
+
+def _assets() -> Path | None:
+    """The folder of the installed Swagger UI; found without importing the package."""
+    package = find_spec("swagger_ui_bundle")
+    folders = package.submodule_search_locations if package else None
+    return next((path for folder in folders or () for path in Path(folder).glob("vendor/swagger-ui-*")), None)

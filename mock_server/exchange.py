@@ -1,0 +1,87 @@
+"""One request and its answer while they pass the layers: the only thing the layers share, under one key of the scope.
+
+The one object here that is not frozen: each layer fills in what it has found out.
+"""
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from starlette.types import Scope, Send
+
+from mock_server.call import Viewer
+from spec.contract import Operation
+
+KEY = "mock.exchange"
+JSON = (b"content-type", b"application/json")
+
+Header = tuple[bytes, bytes]
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of one request.
+
+    `path`: as sent, still encoded. `headers`: lower-case names; of a repeated one the last. `answer_headers`: what
+    every answer to it carries (request id, CORS). `head`: the answer goes without its body. `notes`: what was ignored.
+    """
+
+    id: str
+    method: str
+    path: bytes
+    raw_query: bytes
+    headers: Mapping[bytes, bytes]
+    answer_headers: list[Header]
+    base: str
+    now: datetime
+    head: bool = False
+    operation: Operation | None = None
+    path_values: Mapping[str, str] = field(default_factory=dict)
+    viewer: Viewer | None = None
+    token: str | None = None
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Any = None
+    notes: tuple[str, ...] = ()
+
+    def header(self, name: bytes) -> str:
+        """A header's value, outer blanks taken off; empty when it was not sent."""
+        return self.headers.get(name, b"").decode("latin-1").strip()
+
+    @property
+    def shown_path(self) -> str:
+        """The path as people read it."""
+        return self.path.decode("latin-1")
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """The exchange that the outermost layer opened."""
+    found: Exchange = scope[KEY]
+    return found
+
+
+async def answer(
+    send: Send,
+    exchange: Exchange,
+    status: int,
+    body: bytes | None = None,
+    *,
+    content_type: Header = JSON,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Send one whole answer. `body` None: no body, and no content type."""
+    lines = exchange.answer_headers
+    if body is not None:
+        lines += (content_type, (b"content-length", b"%d" % len(body)))
+    if headers:
+        lines += ((name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in headers.items())
+    await send({"type": "http.response.start", "status": status, "headers": lines})
+    await send({"type": "http.response.body", "body": b"" if body is None or exchange.head else body})
+
+
+def remember(cache: MutableMapping[Any, Any], key: Any, value: Any, limit: int = 1024) -> Any:
+    """Put `value` into a cache that is emptied when it is full, and answer it."""
+    if len(cache) >= limit:
+        cache.clear()
+    cache[key] = value
+    return value

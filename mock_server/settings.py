@@ -1,0 +1,200 @@
+"""The settings of the command `athena-mock`: each an option and an environment variable, read once, then frozen.
+
+An option wins over its variable, ``ATHENA_MOCK_PORT`` for ``--port``. A wrong value is told in one line that names what
+was found and what is allowed.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+PREFIX = "ATHENA_MOCK_"
+LEVELS = ("critical", "error", "warning", "info", "debug")
+_TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used: its name, what was found, what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. `epoch` None: today. `contract` None: the packaged one. `size`: 10 makes ten times as many."""
+
+    host: str
+    port: int
+    seed: int
+    dataset: str
+    size: float
+    epoch: datetime | None
+    store: str
+    contract: Path | None
+    allowed_hosts: tuple[str, ...]
+    cors_origins: tuple[str, ...]
+    quiet: bool
+    log_level: str
+
+    def epoch_at(self, now: datetime) -> datetime:
+        """The epoch; without one that was given it is the day of `now`, 00:00 UTC."""
+        return self.epoch or now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting: how it is spelled, what it is without being given, how a text is read as its value."""
+
+    field: str
+    flag: str
+    default: str
+    read: Callable[[str], Any]
+    help: str
+    metavar: str = ""
+    many: bool = False
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return PREFIX + self.flag.removeprefix("--").upper().replace("-", "_")
+
+    def value(self, texts: Sequence[str], name: str) -> Any:
+        """Its value. Raises SettingsError, which calls it `name`."""
+        try:
+            if self.many:
+                parts = (part.strip() for text in texts for part in text.split(","))
+                return tuple(self.read(part) for part in parts if part)
+            return self.read(texts[-1].strip())
+        except ValueError as error:
+            raise SettingsError(f"{name}: found {texts[-1]!r}; allowed: {error}") from None
+
+
+def _integer(low: int, high: int, text: str) -> int:
+    if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20 and low <= int(text) <= high):
+        raise ValueError(f"a whole number from {low} to {high}")
+    return int(text)
+
+
+def _size(text: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = -1.0
+    if not 0 < size <= 100_000:
+        raise ValueError("a number above 0, up to 100000 (10 makes ten times as many records)")
+    return size
+
+
+def _epoch(text: str) -> datetime | None:
+    if text == "today":
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("today, or an instant like 2026-03-01T00:00:00Z") from None
+    if not 1990 <= at.year <= 2200:
+        raise ValueError("today, or an instant from 1990 to 2200")
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _store(text: str) -> str:
+    if text != "memory" and not (text.startswith("sqlite:///") and len(text) > 10):
+        raise ValueError("memory, or sqlite:///FILE (sqlite:////FILE for a path from the root)")
+    return text
+
+
+def _contract(text: str) -> Path | None:
+    if not text:
+        return None
+    path = Path(text)
+    if not path.is_file():
+        raise ValueError("an OpenAPI 3.0 file that is there")
+    return path
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise ValueError("a name")
+    return text
+
+
+def _host(text: str) -> str:
+    if text != "*" and not all(c.isalnum() or c in "-._[]:" for c in text):
+        raise ValueError("host names without scheme or path, with commas between; * for any")
+    return text.lower().strip("[]")
+
+
+def _origin(text: str) -> str:
+    if text != "*" and not (text.startswith(("http://", "https://")) and text.count("/") == 2):
+        raise ValueError("origins like https://app.example.test, with commas between; * for any")
+    return text.lower()
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in (*_TRUE, *_FALSE):
+        raise ValueError("1 or 0")
+    return text.lower() in _TRUE
+
+
+def _level(text: str) -> str:
+    if text.lower() not in LEVELS:
+        raise ValueError(", ".join(LEVELS))
+    return text.lower()
+
+
+OPTIONS = (
+    Option("host", "--host", "127.0.0.1", _name, "address to listen on; the default serves ::1 too", "H"),
+    Option("port", "--port", "8000", lambda t: _integer(0, 65535, t), "port; 0 takes a free one", "P"),
+    Option("seed", "--seed", "0", lambda t: _integer(0, 2**63 - 1, t), "another seed, other data", "N"),
+    Option("dataset", "--dataset", "demo", _name, "the named world that is served, or a dataset's file", "D"),
+    Option("size", "--size", "1", _size, "how many times the dataset's records", "X"),
+    Option("epoch", "--epoch", "today", _epoch, "the instant that the data lead up to", "ISO|today"),
+    Option("store", "--store", "memory", _store, "where records are kept: memory, or sqlite:///FILE", "URL"),
+    Option("contract", "--contract", "", _contract, "another contract than the packaged one", "FILE"),
+    Option("allowed_hosts", "--allowed-hosts", "", _host, "hosts served beside loopback names", "H,...", True),
+    Option("cors_origins", "--cors-origin", "", _origin, "origins beside loopback that may read", "O,...", True),
+    Option("quiet", "--quiet", "0", _flag, "no line for each refused request"),
+    Option("log_level", "--log-level", "warning", _level, ", ".join(LEVELS), "L"),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        flags = ", ".join(("--help", "--version", *(option.flag for option in OPTIONS)))
+        raise SettingsError(f"{message}; allowed: {flags}")
+
+
+def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], version: str) -> Settings:
+    """The settings that the command line and the environment say. Raises SettingsError.
+
+    SystemExit after --help and --version.
+    """
+    parser = _Parser("athena-mock", description="Serves the contract's API on real data.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"athena-mock {version}")
+    for option in OPTIONS:
+        shown = f"{option.help} (default: {option.default or 'none'}; {option.variable})".replace("%", "%%")
+        if option.read is _flag:
+            parser.add_argument(option.flag, dest=option.field, action="append_const", const="1", help=shown)
+        else:
+            parser.add_argument(option.flag, dest=option.field, action="append", metavar=option.metavar, help=shown)
+    _check_names(environment)
+    sent = vars(parser.parse_args(list(arguments)))
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        texts = sent[option.field]
+        if texts:
+            values[option.field] = option.value(texts, option.flag)
+        elif environment.get(option.variable, "").strip():
+            values[option.field] = option.value([environment[option.variable]], option.variable)
+        else:
+            values[option.field] = option.value([option.default], option.flag)
+    return Settings(**{field.name: values[field.name] for field in fields(Settings)})
+
+
+def _check_names(environment: Mapping[str, str]) -> None:
+    """Refuse a variable that means nothing: it was surely meant to."""
+    known = [option.variable for option in OPTIONS]
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known:
+            raise SettingsError(f"{name}: found a variable that is no setting; allowed: {', '.join(known)}")

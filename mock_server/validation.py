@@ -1,0 +1,160 @@
+"""Holds each request to the contract before any action sees it: parameters, media types, body.
+
+One `Check` an operation, compiled when it is first needed; what it found out about a query string is kept.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mock_server import body
+from mock_server.exchange import Exchange, exchange_of, remember
+from mock_server.parameters import Found, Parameters, check_styles
+from mock_server.problems import Problem, Refusal
+from mock_server.sentences import Complaint, complaints, required
+from spec.contract import Contract, Operation
+from spec.schemas import Schemas, Validator
+
+NOTE = b"x-mock-note"
+_CACHED_QUERY = 2048
+_NOTES = 20
+
+
+class Check:
+    """What one operation asks of a request."""
+
+    def __init__(self, operation: Operation, contract: Contract, schemas: Schemas, next_app: ASGIApp) -> None:
+        self.operation = operation
+        self.contract = contract
+        self.schemas = schemas
+        self.next_app = next_app
+        self.parameters: Parameters | None = None
+        self.queries: dict[bytes, Found] = {}
+        self.accepts: dict[bytes, bool] = {}
+        self.media_types: dict[bytes, str] = {}
+        self.document: Validator | None = None
+        self.due: frozenset[str] = frozenset()
+        self.known: frozenset[str] | None = None
+
+    def compile(self) -> Parameters:
+        """Make everything ready that the first request needs."""
+        operation = self.operation
+        self.parameters = Parameters.of(self.contract.document, self.schemas, operation)
+        if operation.body is not None:
+            self.document = self.schemas.validator(operation.body.pointer, "write")
+            fields = operation.body.fields
+            self.due = frozenset(name for name, field in fields.items() if field.required)
+            schema, _ = self.contract.document.follow(self.contract.document.at(operation.body.pointer), "")
+            if fields and not schema.get("additionalProperties"):
+                self.known = frozenset(name for name, field in fields.items() if not field.schema.get("readOnly"))
+        return self.parameters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        parameters = self.parameters or self.compile()
+        accept = exchange.headers.get(b"accept")
+        if accept is not None and not self.accepted(accept):
+            why = f"Accept {accept.decode('latin-1')!r}; the answer is application/json"
+            raise Refusal(Problem.NOT_ACCEPTABLE, why, message="The answer can only be application/json.")
+        found = self.queries.get(exchange.raw_query) or self.read_query(parameters, exchange.raw_query)
+        broken = list(found.complaints)
+        if parameters.headers:
+            broken += parameters.from_headers(exchange.headers).complaints
+        exchange.query = found.values
+        notes = [f"query.{name}" for name in found.ignored]
+        if self.document is not None:
+            try:
+                broken += await self.read_body(exchange, receive, self.document, notes)
+            except body.Disconnected:
+                return
+        if broken:
+            raise self.invalid(broken)
+        if notes:
+            exchange.notes = tuple(notes)
+            exchange.answer_headers.append((NOTE, _ascii("ignored: " + ", ".join(notes[:_NOTES]))))
+        await self.next_app(scope, receive, send)
+
+    def read_query(self, parameters: Parameters, raw: bytes) -> Found:
+        found = parameters.from_query(raw)
+        return remember(self.queries, raw, found) if len(raw) < _CACHED_QUERY and not found.complaints else found
+
+    def accepted(self, accept: bytes) -> bool:
+        known = self.accepts.get(accept)
+        return remember(self.accepts, accept, _admits_json(accept.decode("latin-1")), 256) if known is None else known
+
+    async def read_body(
+        self, exchange: Exchange, receive: Receive, document: Validator, notes: list[str]
+    ) -> Iterable[Complaint]:
+        """Read the body into the exchange; what is wrong with it. Nothing sent is read as an empty object."""
+        said = self.operation.body
+        assert said is not None
+        raw = await body.read(exchange, receive)
+        if raw:
+            body.check_media_type(exchange.headers, self.media_types)
+            value = body.parse(raw)
+        else:
+            value = {}
+        if not document.is_valid(value):
+            return complaints(document.iter_errors(value), said.pointer, due=self.due)
+        if not raw and said.required:
+            return (required("body", said.pointer),)
+        if self.known is not None and isinstance(value, dict) and not self.known.issuperset(value):
+            notes.extend(f"body.{name}" for name in value if name not in self.known)
+        exchange.body = value
+        return ()
+
+    def invalid(self, broken: Iterable[Complaint]) -> Refusal:
+        """The refusal (422) that names every broken field, in the order of the contract's."""
+        fields = list(self.operation.body.fields) if self.operation.body else []
+        order = {name: index for index, name in enumerate(fields)}
+        rated = sorted(broken, key=lambda c: order.get(c.field.partition(".")[0], -1))
+        errors: dict[str, list[str]] = {}
+        for complaint in rated:
+            said = errors.setdefault(complaint.field, [])
+            if complaint.sentence not in said:
+                said.append(complaint.sentence)
+        why = "; ".join(f"{field}: {' '.join(said)}" for field, said in errors.items())
+        return Refusal(Problem.INVALID, why, errors=errors, place=rated[0].place)
+
+
+def _admits_json(accept: str) -> bool:
+    ranges: dict[str, bool] = {}
+    for part in accept.lower().split(","):
+        media, *parameters = (p.strip() for p in part.split(";"))
+        quality = next((p[2:].strip() for p in parameters if p.startswith("q=")), "1")
+        ranges[media] = quality.strip("0.") != ""
+    if ranges.keys() == {""}:
+        return True
+    for media in ("application/json", "application/*", "*/*", "*"):
+        if media in ranges:
+            return ranges[media]
+    return False
+
+
+def _ascii(text: str) -> bytes:
+    """`text` as a header's value: one line of printable ASCII."""
+    return text[:1000].encode("unicode_escape")
+
+
+class CheckAPI(RoutedAPI):  # type: ignore[misc]
+    """Makes a Check of each operation."""
+
+    def __init__(self, *args: Any, contract: Contract, schemas: Schemas, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.contract = contract
+        self.schemas = schemas
+        self.operations: Mapping[str, Check]
+        check_styles(contract)
+        self.add_paths()
+
+    def make_operation(self, operation: Any) -> Check:
+        found = self.contract.operations[operation.operation_id]
+        return Check(found, self.contract, self.schemas, self.next_app)
+
+
+class Validation(RoutedMiddleware):  # type: ignore[misc]
+    """Connexion's place for request validation."""
+
+    api_cls = CheckAPI

@@ -1,0 +1,102 @@
+"""Stock Schemathesis, stock settings, against the running mock; and a 2xx from each operation in that run.
+
+    python tests/fuzz/run.py [SEED] [-- further options of `schemathesis run`]
+
+Starts a mock of its own on a free port of loopback, lets Schemathesis speak to it with the standing token, and counts
+the answers that were recorded. Prints the seed. Exits 1 on a failure or on an operation without a 2xx.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spec.contract import load
+
+ROOT = Path(__file__).parents[2]
+CONTRACT = ROOT / "spec" / "openapi.yaml"
+EPOCH = "2026-03-01T00:00:00Z"
+# A token that the run logs out cannot be the one it speaks with, and the second scheme is another header.
+BESIDES = ("logout", "getAuthenticatedUserByAppToken")
+
+
+@contextmanager
+def mock(folder: Path) -> Iterator[str]:
+    """A running mock; its base address."""
+    command = [sys.executable, "-m", "mock_server", "--port", "0", "--quiet", "--epoch", EPOCH]
+    log = folder / "mock.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
+        try:
+            yield _address(server, log)
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _address(server: "subprocess.Popen[bytes]", log: Path) -> str:
+    for _ in range(600):
+        found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+        if found:
+            return found.group()
+        if server.poll() is not None:
+            break
+        time.sleep(0.1)
+    raise SystemExit(f"the mock did not start:\n{log.read_text()}")
+
+
+def besides(base: str) -> Iterator[tuple[str, int]]:
+    """The operations that the run's own token cannot answer, asked once each with another one."""
+    contract = load(CONTRACT)
+    url = base + contract.base_path
+    account = {"email": "john.doe@example.com", "password": "password"}
+    _, said = _ask("POST", url + contract.operations["signIn"].path, {}, account)
+    token = json.loads(said)["data"]["token"]
+    scheme = contract.security_schemes["multiplai"]["name"]
+    path = contract.operations["getAuthenticatedUserByAppToken"].path
+    yield "getAuthenticatedUserByAppToken", _ask("GET", url + path, {scheme: token})[0]
+    yield "logout", _ask("POST", url + contract.operations["logout"].path, {"Authorization": f"Bearer {token}"})[0]
+
+
+def _ask(method: str, url: str, headers: dict[str, str], body: object = None) -> tuple[int, bytes]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers}, method=method)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.status, answer.read()
+
+
+def main(arguments: list[str]) -> int:
+    """Run it; the exit code."""
+    seed = arguments[0] if arguments and arguments[0] != "--" else "1"
+    further = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
+    with tempfile.TemporaryDirectory() as name, mock(Path(name)) as base:
+        traffic = Path(name) / "traffic"
+        contract = load(CONTRACT)
+        command = [str(Path(sys.executable).with_name("schemathesis")), "run", str(CONTRACT)]
+        command += ["--url", base + contract.base_path, "--header", "Authorization: Bearer demo-token"]
+        command += ["--workers", "1", "--seed", seed, *further]
+        environment = {**os.environ, "ATHENA_FUZZ_TRAFFIC": str(traffic), "SCHEMATHESIS_HOOKS": "tests.fuzz.traffic"}
+        print("seed", seed, flush=True)
+        code = subprocess.run(command, env={**environment, "PYTHONPATH": str(ROOT)}, cwd=name).returncode
+        answers = Counter(tuple(line.split()) for line in traffic.read_text().splitlines())
+        answered = {operation for operation, status in answers if status.startswith("2")}
+        answered |= {operation for operation, status in besides(base) if 200 <= status < 300}
+    missing = sorted(set(contract.operations) - answered)
+    print(f"{sum(answers.values())} requests, {len(answered)} of {len(contract.operations)} operations answered 2xx")
+    statuses = Counter(status for _, status in answers.elements())
+    print("statuses:", ", ".join(f"{status} {count}" for status, count in sorted(statuses.items())))
+    if missing:
+        print("no 2xx from:", ", ".join(missing))
+    return 1 if code or missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,135 @@
+"""The library's contract and a small world of it: what the tests of the edge serve."""
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from starlette.types import ASGIApp
+
+from mock_server import actions
+from mock_server.app import Manners, Open, create_app
+from mock_server.call import Answer, Call
+from mock_server.clock import Clock
+from mock_server.console import Console
+from mock_server.store import Store
+from mock_server.world import World
+from spec.contract import Contract, from_document, load
+from spec.document import from_bytes
+from spec.record import Record, Reference
+from spec.schemas import Schemas
+from tests.asgi import Client
+
+LIBRARY = Path(__file__).parents[1] / "foreign" / "library.yaml"
+API = "/api/v2"
+HOUSE = "11111111-1111-4111-8111-111111111111"
+POE = "22222222-2222-4222-8222-222222222222"
+RAVEN = "33333333-3333-4333-8333-333333333333"
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+THEN = "2024-01-15T10:30:00.000000Z"
+
+RECORDS = (
+    Record(
+        "User",
+        1,
+        {"id": 1, "name": "Ada", "email": "ada@example.com", "password": "password"},
+        {"home": Reference("Library", HOUSE)},
+    ),
+    Record(
+        "Library",
+        HOUSE,
+        {"uuid": HOUSE, "name": "Main"},
+        {"keeper": Reference("User", 1), "members": (Reference("User", 1),)},
+    ),
+    Record(
+        "Author",
+        POE,
+        {
+            "uuid": POE,
+            "name": "Poe",
+            "biography": "",
+            "genre": "poem",
+            "living": False,
+            "born": "1809-01-19",
+            "created_at": THEN,
+            "updated_at": THEN,
+        },
+        {"library": Reference("Library", HOUSE), "keeper": Reference("User", 1)},
+    ),
+    Record(
+        "Book",
+        RAVEN,
+        {"uuid": RAVEN, "title": "The Raven", "pages": 12, "price": None, "tags": [], "created_at": THEN},
+        {"author": Reference("Author", POE)},
+    ),
+)
+
+
+@cache
+def library() -> Contract:
+    """The library's contract; frozen, so read once."""
+    return load(LIBRARY)
+
+
+@cache
+def schemas() -> Schemas:
+    """Its validators."""
+    return Schemas.of(library().document)
+
+
+def changed(*changes: tuple[str, str]) -> Contract:
+    """The library's contract with text replaced in it."""
+    text = LIBRARY.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return from_document(from_bytes(text.encode(), "changed.yaml"))
+
+
+def world() -> World:
+    """A fresh world with one record of each resource, whose clock stands still."""
+    made = World(library(), schemas(), Store.empty(library()), Clock(lambda: NOW), 0)
+    made.add_all(RECORDS)
+    return made
+
+
+class Calls:
+    """An action that keeps the calls it gets and answers an empty object."""
+
+    def __init__(self, do: Callable[[Call], Answer] | None = None) -> None:
+        self.all: list[Call] = []
+        self.do = do
+
+    @property
+    def last(self) -> Call:
+        return self.all[-1]
+
+    def __call__(self, call: Call) -> Answer:
+        self.all.append(call)
+        return self.do(call) if self.do else Answer(None if call.operation.result.schema is None else b"{}")
+
+
+class Terminal(io.StringIO):
+    """What the console wrote."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
+
+
+def app(
+    run: Callable[[Call], Answer] = actions.run,
+    *,
+    manners: Manners | None = None,
+    terminal: io.StringIO | None = None,
+    of: World | None = None,
+) -> ASGIApp:
+    """The application on a fresh world."""
+    console = Console(library().document, terminal or Terminal(), quiet=terminal is None)
+    return create_app(library(), of or world(), manners or Open(), console=console, run=run)
+
+
+def client(served: ASGIApp, token: str | None = "demo-token") -> Client:
+    """A client that is signed in."""
+    return Client(served, {} if token is None else {"authorization": f"Bearer {token}"})

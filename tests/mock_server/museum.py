@@ -1,0 +1,331 @@
+"""The museum's contract, and a plain-Python model of a store to hold the real one against.
+
+The model keeps records in a dictionary and walks it for every question: slow, and too simple to be wrong in the same
+way as SQL is.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from mock_server.call import Viewer
+from mock_server.clock import Clock
+from mock_server.world import World
+from spec.contract import Contract, Derived, Relation, Resource, load
+from spec.record import Record, Reference
+from spec.schemas import Schemas
+
+MUSEUM = Path(__file__).parents[1] / "foreign" / "museum.yaml"
+NOON = "2024-05-01T12:00:00.000000Z"
+
+References = Mapping[str, Reference | tuple[Reference, ...] | None]
+
+
+@cache
+def museum() -> Contract:
+    """The museum's contract; frozen, so read once."""
+    return load(MUSEUM)
+
+
+def world(store: Any, clock: Clock) -> World:
+    """A world of the museum on a store."""
+    return World(museum(), Schemas.of(museum().document), store, clock, 7)
+
+
+# Values -------------------------------------------------------------------------------------------------------------
+
+# Few and alike on purpose: ties, and texts whose case folds in odd ways, or that SQL or JSON could take for its own.
+TEXTS = ("a", "A", "b", "straße", "STRASSE", "İstanbul", "ΣΊΣΥΦΟΣ", "σίσυφος", "%_'\"", "\x00x", "Room/7", "null", "", "9")
+INSTANTS = (
+    None,
+    "2024-01-15T10:30:00.000000Z",
+    "2024-01-15T10:30:00Z",
+    "2024-01-15T12:30:00+02:00",
+    "2024-01-15T23:59:59.999999Z",
+    "2024-01-16T01:00:00+03:00",
+    "2024-01-16T00:00:00z",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-12:00",
+)
+DATES = (None, "1999-12-31", "2024-01-15", "2024-01-16")
+TAGS = ("a", "A", "ß", "'", '"', "1", "true", "é\x00")
+WEIGHTS = (None, 0, 1, 1.5, -2, 2, 10**6)
+
+texts = st.sampled_from(TEXTS)
+
+OWN: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
+    "Person": {"name": texts, "email": st.just("p@example.org"), "password": st.just("password")},
+    "Museum": {"name": texts},
+    "Room": {
+        "name": texts,
+        "floor": st.integers(-2, 2),
+        "motto": st.none() | texts,
+        "open": st.booleans(),
+        "created_at": st.sampled_from(INSTANTS[1:4]),
+        "updated_at": st.just(NOON),
+    },
+    "Exhibit": {
+        "title": texts,
+        "weight": st.sampled_from(WEIGHTS),
+        "kind": st.sampled_from(("painting", "statue", "photograph")),
+        "lit": st.booleans(),
+        "tags": st.lists(st.sampled_from(TAGS), max_size=3),
+        "place": st.none() | st.fixed_dictionaries({}, optional={"wall": st.sampled_from(("north", "NORTH", "1"))}),
+        "made": st.sampled_from(DATES),
+        "shown_at": st.sampled_from(INSTANTS),
+        "created_at": st.sampled_from(INSTANTS[1:4]),
+    },
+    "Artist": {"name": texts},
+    "Label": {"text": texts},
+    "Note": {"text": texts},
+    "Pass": {"permission": st.sampled_from(("read", "write"))},
+}
+# A property that a record may lack altogether.
+LACKING = frozenset({"motto", "place"})
+NULLABLE = frozenset({"home", "keeper", "parent", "curator", "director"})
+
+
+@st.composite
+def own_properties(draw: st.DrawFn, resource: str) -> dict[str, Any]:
+    """Own properties of a record, without its key and number."""
+    return {
+        name: draw(values) for name, values in OWN[resource].items() if name not in LACKING or draw(st.integers(0, 3))
+    }
+
+
+@st.composite
+def references_to(draw: st.DrawFn, relation: Relation, known: list[Reference]) -> Any:
+    """What a stored relation may hold, of records that are there. None also where nothing fits."""
+    fitting = [reference for reference in known if reference.resource in relation.to]
+    if relation.many:
+        return tuple(draw(st.lists(st.sampled_from(fitting), max_size=3, unique=True))) if fitting else ()
+    if not fitting or (relation.name in NULLABLE and draw(st.integers(0, 2)) == 0):
+        return None
+    return draw(st.sampled_from(fitting))
+
+
+KEYS = ("7", "007", "1", "²", "a/b", "it's")  # of the one resource whose keys are texts of people's choice
+
+
+@st.composite
+def records(draw: st.DrawFn, resource: str, number: int, known: list[Reference]) -> Record:
+    """A record that the museum's contract admits, the `number`th of its resource."""
+    said = museum().resources[resource]
+    own = draw(own_properties(resource))
+    key: Any = number if said.key_is_integer else f"{resource[0].lower()}{number}"
+    if resource == "Artist" and number <= len(KEYS):
+        key = KEYS[number - 1]
+    own[said.key] = key
+    for stamped in said.stamped("number"):
+        own[stamped] = number
+    stored = [relation for relation in said.relations.values() if relation.stored]
+    return Record(resource, key, own, {r.name: draw(references_to(r, known)) for r in stored})
+
+
+@st.composite
+def houses(draw: st.DrawFn, most: int = 5) -> list[Record]:
+    """A whole world of records, parents first."""
+    made: list[Record] = []
+    for resource in ("Museum", "Person", "Room", "Room", "Artist", "Exhibit", "Label", "Note", "Pass"):
+        for _ in range(draw(st.integers(1, most))):
+            known = [Reference(r.resource, r.key) for r in made]
+            number = 1 + sum(r.resource == resource for r in made)
+            made.append(draw(records(resource, number, known)))
+    people = [Reference(r.resource, r.key) for r in made if r.resource == "Person"]
+    directed = [
+        Record(r.resource, r.key, r.own, {"director": people[i % len(people)], "members": tuple(people[i::2])})
+        for i, r in enumerate(r for r in made if r.resource == "Museum")
+    ]
+    return [*directed, *(r for r in made if r.resource != "Museum")]
+
+
+# The model ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Entry:
+    """A record as the model holds it."""
+
+    number: int
+    own: dict[str, Any]
+    references: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Model:
+    """A store as one dictionary."""
+
+    entries: dict[Reference, Entry] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def copy(self) -> "Model":
+        """The same again, apart."""
+        entries = {k: Entry(e.number, dict(e.own), dict(e.references)) for k, e in self.entries.items()}
+        return Model(entries, dict(self.numbers))
+
+    # Writing
+
+    def add(self, record: Record) -> None:
+        """Keep a record under the next number."""
+        number = self.numbers[record.resource] = self.numbers.get(record.resource, 0) + 1
+        self.entries[Reference(record.resource, record.key)] = Entry(number, dict(record.own), dict(record.references))
+
+    def change(self, reference: Reference, own: Mapping[str, Any], references: References) -> None:
+        """Replace own properties, and the named references."""
+        entry = self.entries[reference]
+        entry.own = dict(own)
+        entry.references.update(references)
+
+    def holders(self, targets: Iterable[Reference], on_delete: str) -> list[tuple[Reference, str]]:
+        """(record, relation) of all that refer to one of `targets` by a relation with that fate."""
+        wanted = set(targets)
+        return [
+            (reference, relation.name)
+            for reference, entry in self.entries.items()
+            for relation in museum().resources[reference.resource].relations.values()
+            if relation.on_delete == on_delete and wanted & set(listed(entry.references.get(relation.name)))
+        ]
+
+    def remove(self, reference: Reference) -> bool:
+        """Remove a record and what the contract says beside it; False, and nothing done, where it refuses."""
+        doomed = {reference}
+        while more := {by for by, _ in self.holders(doomed, "cascade")} - doomed:
+            doomed |= more
+        if {by for by, _ in self.holders(doomed, "refuse")} - doomed:
+            return False
+        for by, name in self.holders(doomed, "clear"):
+            held = self.entries[by].references[name]
+            left = tuple(r for r in listed(held) if r not in doomed)
+            self.entries[by].references[name] = left if isinstance(held, tuple) and not is_reference(held) else None
+        for gone in doomed:
+            del self.entries[gone]
+        return True
+
+    # Reading
+
+    def all(self, resource: str) -> list[Reference]:
+        """The records of a resource, oldest first."""
+        found = [reference for reference in self.entries if reference.resource == resource]
+        return sorted(found, key=lambda reference: self.entries[reference].number)
+
+    def related(self, reference: Reference, name: str) -> list[Reference]:
+        """The records that a relation leads to: a list's own order, inverses oldest first."""
+        relation = museum().resources[reference.resource].relations[name]
+        if relation.via is None:
+            held = listed(self.entries[reference].references.get(name))
+            return [r for r in held if r in self.entries]
+        return [
+            other
+            for target in relation.to
+            for other in self.all(target)
+            if reference in listed(self.entries[other].references.get(relation.via))
+        ]
+
+    def values(self, reference: Reference, path: tuple[str, ...]) -> list[Any]:
+        """Every value that a path of relations and then of (nested) own properties leads to."""
+        if not path:
+            return [reference]
+        said = museum().resources[reference.resource]
+        if path[0] in said.relations:
+            return [v for other in self.related(reference, path[0]) for v in self.values(other, path[1:])]
+        value: Any = self.entries[reference].own
+        for part in path:
+            if not isinstance(value, dict) or part not in value:
+                return []
+            value = value[part]
+        return [] if value is None else [value]
+
+    def computed(self, reference: Reference, derived: Derived, viewer: Viewer | None) -> Any:
+        """The value of a computed property."""
+        if derived.kind == "group":
+            return {name: self.computed(reference, part, viewer) for name, part in derived.parts.items()}
+        if derived.kind == "viewer":
+            return bool(viewer and self.owner(reference) == viewer.user)
+        if derived.kind == "number":
+            ends = self.values(reference, derived.path)
+            return self.entries[ends[0]].number if ends else None
+        if derived.kind == "from":
+            return next(iter(self.values(reference, derived.path)), None)
+        members = [
+            self.entries[r]
+            for r in dict.fromkeys(self.related(reference, derived.path[0]))
+            if all(self.entries[r].own.get(k) in among for k, among in derived.where.items())
+        ]
+        if derived.kind == "count":
+            return len(members)
+        values = [v for m in members if (v := m.own.get(derived.path[1])) is not None]
+        return sum(values) if derived.kind == "sum" else max(values, key=moment, default=None)
+
+    def owner(self, reference: Reference) -> Any:
+        """Key of the account that a record belongs to."""
+        path = museum().resources[reference.resource].owner
+        ends = self.values(reference, path) if path else []
+        return ends[0].key if ends else None
+
+    def tenant(self, reference: Reference) -> Any:
+        """Key of the tenant that a record lies in."""
+        said = museum().resources[reference.resource]
+        if said.members:
+            return reference.key
+        ends = self.values(reference, said.tenant) if said.tenant else []
+        return ends[0].key if ends else None
+
+    def sees(self, viewer: Viewer | None, reference: Reference) -> bool:
+        """Whether the viewer may see a record."""
+        said = museum().resources[reference.resource]
+        if viewer is None or not (said.tenant or said.members):
+            return True
+        if self.tenant(reference) in viewer.tenants:
+            return True
+        own = self.entries[reference].own
+        if said.public and all(own.get(k) == v for k, v in said.public.items()):
+            return True
+        entities = {Reference("Person", viewer.user), *(Reference("Museum", t) for t in viewer.tenants)}
+        return any(
+            self.entries[r].references["subject"] == reference and self.entries[r].references["entity"] in entities
+            for r in self.all("Pass")
+        )
+
+    def viewer(self, user: Reference) -> Viewer:
+        """A person with the museums that the person may enter, the home first."""
+        home = [r.key for r in self.related(user, "home")]
+        entered = [
+            m.key
+            for m in self.all("Museum")
+            if user in (*self.related(m, "members"), *self.related(m, "director"))
+        ]
+        return Viewer(user.key, tuple(dict.fromkeys([*home, *entered])))
+
+
+def is_reference(value: Any) -> bool:
+    """Whether it is one reference, not a list of them (both are tuples)."""
+    return isinstance(value, Reference)
+
+
+def listed(value: Any) -> list[Reference]:
+    """One reference, several or none as a list."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, Reference) else list(value)
+
+
+def moment(value: Any) -> Any:
+    """A value as people compare it: texts that are instants by the instant they mean, in microseconds."""
+    from datetime import UTC, datetime, timedelta
+
+    if not isinstance(value, str) or len(value) < 11 or value[10] not in "Tt":
+        return value
+    at = datetime.fromisoformat(value.upper().replace("Z", "+00:00"))
+    naive, offset = at.replace(tzinfo=UTC), at.utcoffset() or timedelta()
+    first, one = datetime(1, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+    last = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    return max(0, min((naive - first) // one - offset // one, (last - first) // one))
+
+
+def relation(resource: Resource, name: str) -> Relation:
+    """A relation by its name."""
+    return resource.relations[name]

@@ -1,0 +1,155 @@
+"""Routing: which operation a path and a method mean, and what is said of those that mean none."""
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server.routing import Routes
+from spec.contract import Contract
+from spec.errors import ContractError
+from tests.mock_server.library import API, POE, Calls, Terminal, app, changed, client, library
+
+
+@pytest.fixture(scope="module")
+def routes() -> Routes:
+    return Routes.of(library())
+
+
+@pytest.fixture(scope="module")
+def crossing() -> Contract:
+    """/authors/{uuid} beside /authors/famous, and /{kind}/famous/{uuid} beside /authors/{uuid}/books."""
+    paths = "".join(
+        f"""
+  {path}:
+    parameters: [{", ".join('{name: %s, in: path, required: true, schema: {type: string}}' % n for n in names)}]
+    {method}:
+      operationId: {identity}
+      x-action: retrieve
+      responses: {{"204": {{description: x}}}}"""
+        for path, names, method, identity in (
+            ("/authors/famous", (), "post", "famous"),
+            ("/{kind}/famous", ("kind",), "get", "famousOfKind"),
+            ("/{kind}/{uuid}/books", ("kind", "uuid"), "get", "booksOfKind"),
+            ("/authors/{uuid}/{part}", ("uuid", "part"), "get", "part"),
+        )
+    )
+    return changed(("\ncomponents:\n", paths + "\n\ncomponents:\n"))
+
+
+@pytest.mark.parametrize("path", ["/authors", "/authors/", "/%61uthors", "/author%73/"])
+def test_a_literal_path_is_found_however_it_is_written(routes: Routes, path: str) -> None:
+    match = routes.find((API + path).encode())
+    assert match is not None
+    assert match.route.path == "/authors"
+
+
+@given(st.text(min_size=1))
+def test_a_template_part_is_given_decoded(value: str) -> None:
+    match = Routes.of(library()).find(f"{API}/authors/{quote(value, safe='')}".encode())
+    assert match is not None
+    assert dict(match.values) == {"uuid": value}
+
+
+@pytest.mark.parametrize(
+    "path", [b"", b"/", b"//authors", b"/authors//x", b"/authors/%", b"/authors/%zz", b"/authors/%ff", b"/authors/\xff"]
+)
+def test_what_is_malformed_is_no_path(routes: Routes, path: bytes) -> None:
+    assert routes.find(API.encode() + path) is None
+
+
+@given(st.binary())
+def test_no_bytes_break_the_lookup(path: bytes) -> None:
+    Routes.of(library()).find(API.encode() + b"/" + path)
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/authors/famous", "/authors/famous"),
+        ("/authors/other", "/authors/{uuid}"),
+        ("/books/famous", "/{kind}/famous"),
+        ("/authors/famous/books", "/authors/{uuid}/{part}"),
+        ("/books/x/books", "/{kind}/{uuid}/books"),
+    ],
+)
+def test_the_fewest_template_parts_win_then_early_literals(crossing: Contract, path: str, found: str) -> None:
+    match = Routes.of(crossing).find((API + path).encode())
+    assert match is not None
+    assert match.route.path == found
+
+
+def test_the_path_is_chosen_before_the_method_is_looked_at(crossing: Contract) -> None:
+    match = Routes.of(crossing).find(f"{API}/authors/famous".encode())
+    assert match is not None
+    assert match.route.operation("GET") is None
+    assert match.route.allow == "POST, OPTIONS"
+
+
+def test_a_template_within_a_segment_is_refused() -> None:
+    contract = changed(("/books/{uuid}:", "/books/{uuid}.json:"))
+    with pytest.raises(ContractError, match="whole segment"):
+        Routes.of(contract)
+
+
+def test_two_paths_of_one_form_are_refused() -> None:
+    contract = changed(("  /books/{uuid}:", "  /authors/{key}:"), ("{name: uuid, in: path", "{name: key, in: path"))
+    with pytest.raises(ContractError, match="one path for one form"):
+        Routes.of(contract)
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        (f"{API}/author", ["/authors"]),
+        (f"{API}/author/{POE}", ["/authors/{uuid}"]),
+        ("/authors", ["/authors"]),
+        (f"{API}/auth/signin", ["/auth/sign-in"]),
+        ("/nothing/of/the/kind", []),
+    ],
+)
+def test_the_nearest_documented_paths_are_named(routes: Routes, path: str, near: list[str]) -> None:
+    assert [route.path for route in routes.nearest(path)][: len(near) or 1] == near
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/authors", "GET, POST, HEAD, OPTIONS"),
+        (f"/authors/{POE}", "GET, PUT, DELETE, HEAD, OPTIONS"),
+        ("/auth/logout", "POST, OPTIONS"),
+    ],
+)
+@pytest.mark.parametrize("method", ["PATCH", "TRACE", "PROPFIND", "get"])
+def test_405_and_options_name_every_method(path: str, allow: str, method: str) -> None:
+    caller = client(app())
+    refused = caller.request(method, API + path)
+    assert (refused.status, refused.headers["allow"], refused.headers["x-mock-reason"]) == (405, allow, "no-operation")
+    told = caller.request("OPTIONS", API + path)
+    assert (told.status, told.headers["allow"], told.body) == (204, allow, b"")
+
+
+def test_head_is_get_without_its_body() -> None:
+    caller = client(app())
+    head, get = caller.request("HEAD", f"{API}/authors"), caller.get(f"{API}/authors")
+    assert head.body == b""
+    assert (head.status, head.headers["content-type"]) == (get.status, get.headers["content-type"])
+    # the page's own links name no method, so both are equally long
+    assert head.headers["content-length"] == get.headers["content-length"] == str(len(get.body))
+
+
+def test_an_unknown_path_is_told_with_the_nearest_and_its_line() -> None:
+    terminal = Terminal()
+    refused = client(app(terminal=terminal)).get(f"{API}/author")
+    assert (refused.status, refused.headers["x-mock-reason"]) == (404, "no-operation")
+    assert refused.json == {"message": f"The route {API}/author could not be found."}
+    line = terminal.getvalue()
+    assert line.startswith(f"404 GET {API}/author - no-operation: did you mean {API}/authors? (")
+    assert line.endswith("library.yaml:57) [req 1]\n")
+
+
+def test_path_values_reach_the_action_as_they_are_meant() -> None:
+    calls = Calls()
+    client(app(calls)).get(f"{API}/authors/a%2Fb%20%C3%A9%00")
+    assert dict(calls.last.path) == {"uuid": "a/b é\x00"}

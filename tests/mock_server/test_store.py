@@ -1,0 +1,275 @@
+"""The store does what plain dictionaries do, whatever is added, changed, removed, rolled back or reopened."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from mock_server.store import Refused, Store, StoreError, Tag
+from mock_server.store.plan import comparable, instant
+from spec.record import Record, Reference
+from tests.mock_server.museum import (
+    INSTANTS,
+    Model,
+    houses,
+    moment,
+    museum,
+    own_properties,
+    records,
+    references_to,
+)
+
+RESOURCES = tuple(museum().resources)
+
+
+class Undone(Exception):
+    """Leaves a transaction, so that it is rolled back."""
+
+
+class Life(RuleBasedStateMachine):
+    """A store and its model live through the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = Store.empty(museum())
+        self.model = Model()
+        self.gone: dict[str, int] = {}
+        self.told: list[set[Tag] | None] = []
+        self.listen()
+
+    def listen(self) -> None:
+        self.store.listeners.append(lambda touched: self.told.append(None if touched is None else set(touched)))
+
+    def known(self) -> list[Reference]:
+        return list(self.model.entries)
+
+    # What may happen
+
+    def adding(self, data: st.DataObject, model: Model) -> None:
+        resource = data.draw(st.sampled_from(RESOURCES), label="resource")
+        number = self.store.next_number(resource)
+        record = data.draw(records(resource, number, list(model.entries)), label="record")
+        if Reference(record.resource, record.key) in model.entries:
+            return
+        self.store.add(record)
+        model.numbers[resource] = number - 1
+        model.add(record)
+
+    def changing(self, data: st.DataObject, model: Model) -> None:
+        reference = data.draw(st.sampled_from(list(model.entries)), label="changed")
+        said = museum().resources[reference.resource]
+        own = model.entries[reference].own | data.draw(own_properties(reference.resource), label="own")
+        stored = [r for r in said.relations.values() if r.stored]
+        named = data.draw(st.lists(st.sampled_from(stored), unique=True), label="relations") if stored else []
+        references = {r.name: data.draw(references_to(r, list(model.entries)), label=r.name) for r in named}
+        self.store.change(*reference, own, references)
+        model.change(reference, own, references)
+
+    def removing(self, data: st.DataObject, model: Model) -> None:
+        reference = data.draw(st.sampled_from(list(model.entries)), label="removed")
+        before = {r.resource: model.all(r.resource)[-1] for r in model.entries}
+        allowed = model.remove(reference)
+        if allowed:
+            self.store.remove(*reference)
+            return
+        with pytest.raises(Refused):
+            self.store.remove(*reference)
+        assert {r.resource: model.all(r.resource)[-1] for r in model.entries} == before
+
+    @rule(data=st.data())
+    def add(self, data: st.DataObject) -> None:
+        with self.store.transaction():
+            self.adding(data, self.model)
+
+    @precondition(lambda self: self.model.entries)
+    @rule(data=st.data())
+    def change(self, data: st.DataObject) -> None:
+        with self.store.transaction():
+            self.changing(data, self.model)
+
+    @precondition(lambda self: self.model.entries)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        with self.store.transaction():
+            self.removing(data, self.model)
+
+    @rule(data=st.data(), steps=st.lists(st.sampled_from(("adding", "changing", "removing")), max_size=4))
+    def roll_back(self, data: st.DataObject, steps: list[str]) -> None:
+        before = self.store.generation
+        apart = self.model.copy()
+        with suppress(Undone), self.store.transaction():
+            for step in steps:
+                if step == "adding" or apart.entries:
+                    act: Callable[[st.DataObject, Model], None] = getattr(self, step)
+                    act(data, apart)
+            raise Undone
+        assert self.told[-1] is None
+        assert self.store.generation > before
+
+    @rule()
+    def reopen(self) -> None:
+        image = self.store.image()
+        self.store.close()
+        self.store = Store.from_image(museum(), image)
+        self.listen()
+
+    # What must hold
+
+    @invariant()
+    def every_record_stands_as_the_model_has_it(self) -> None:
+        for reference, entry in self.model.entries.items():
+            stored = self.store.at(reference)
+            assert stored is not None
+            assert (stored.number, stored.key, stored.own) == (entry.number, reference.key, entry.own)
+            assert stored.references == {name: entry.references.get(name) for name in stored.references}
+
+    @invariant()
+    def nothing_else_stands_there(self) -> None:
+        assert self.store.counts() == {name: len(self.model.all(name)) for name in RESOURCES}
+
+    @invariant()
+    def relations_lead_both_ways(self) -> None:
+        for reference in self.model.entries:
+            for relation in museum().resources[reference.resource].relations.values():
+                due = self.model.related(reference, relation.name)
+                if relation.via is not None:
+                    assert self.store.inverse(relation, reference) == due
+                elif relation.many:
+                    assert self.store.linked(reference.resource, relation, reference.key) == due
+
+    @invariant()
+    def counts_sums_and_maxima_are_those_of_the_records(self) -> None:
+        for reference in self.model.entries:
+            for derived in museum().resources[reference.resource].derived.values():
+                if derived.kind in ("count", "sum", "max"):
+                    found = self.store.derived(reference.resource, derived, reference.key)
+                    assert moment(found) == moment(self.model.computed(reference, derived, None))
+
+    @invariant()
+    def every_record_lies_in_the_tenant_that_its_path_leads_to(self) -> None:
+        for reference in self.model.entries:
+            stored = self.store.at(reference)
+            assert stored is not None
+            assert stored.tenant == self.model.tenant(reference)
+
+    @invariant()
+    def numbers_are_never_used_again(self) -> None:
+        for resource in RESOURCES:
+            newest = max((self.model.entries[r].number for r in self.model.all(resource)), default=0)
+            assert self.store.next_number(resource) > max(newest, self.gone.get(resource, 0))
+            self.gone[resource] = max(newest, self.gone.get(resource, 0))
+
+    def teardown(self) -> None:
+        self.store.close()
+
+
+TestLife = Life.TestCase
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    made = Store.empty(museum())
+    yield made
+    made.close()
+
+
+def room(number: int, *, parent: str | None = None, museum: str | None = None, **own: Any) -> Record:
+    key = f"r{number}"
+    references = {
+        "parent": Reference("Room", parent) if parent else None,
+        "museum": Reference("Museum", museum) if museum else None,
+    }
+    return Record("Room", key, {"uuid": key, "name": key, "floor": 0, "open": False, **own}, references)
+
+
+def test_the_number_of_a_removed_record_is_not_given_again_after_reopening(store: Store) -> None:
+    store.add(room(1))
+    store.add(room(2))
+    store.remove("Room", "r2")
+    with Store_(store.image()) as again:
+        assert again.next_number("Room") == 3
+
+
+def test_a_record_that_is_not_there_cannot_be_changed(store: Store) -> None:
+    with pytest.raises(StoreError, match="no Room r9 to change"):
+        store.change("Room", "r9", {})
+
+
+def test_removing_what_is_not_there_does_nothing(store: Store) -> None:
+    store.remove("Room", "r9")
+    assert store.generation == 0
+
+
+def test_a_list_is_refused_where_one_reference_is_due(store: Store) -> None:
+    record = Record("Room", "r1", {"uuid": "r1"}, {"parent": (Reference("Room", "r2"),)})
+    with pytest.raises(StoreError, match="a list of references where one is due"):
+        store.add(record)
+
+
+def test_a_refusal_says_who_refers_to_the_record(store: Store) -> None:
+    store.add(Record("Person", 1, {"id": 1}, {}))
+    store.add(Record("Exhibit", "e1", {"uuid": "e1", "number": 1}, {"curator": Reference("Person", 1)}))
+    with pytest.raises(Refused) as refused:
+        store.remove("Person", 1)
+    assert (refused.value.resource, refused.value.by, refused.value.relation) == ("Person", "Exhibit", "curator")
+
+
+def test_what_lies_below_moves_along_when_its_parent_changes_tenant(store: Store) -> None:
+    for name in ("m1", "m2"):
+        store.add(Record("Museum", name, {"uuid": name}, {}))
+    store.add(room(1, museum="m1"))
+    store.add(Record("Exhibit", "e1", {"uuid": "e1", "number": 1}, {"room": Reference("Room", "r1")}))
+    store.add(Record("Label", "l1", {"uuid": "l1"}, {"exhibit": Reference("Exhibit", "e1")}))
+    store.change("Room", "r1", {"uuid": "r1"}, {"museum": Reference("Museum", "m2")})
+    label = store.get("Label", "l1")
+    assert label is not None
+    assert label.tenant == "m2"
+
+
+def test_a_count_of_its_own_kind_counts_those_of_the_record_only(store: Store) -> None:
+    store.add(room(1))
+    store.add(room(2, parent="r1"))
+    derived = museum().resources["Room"].derived["children_count"]
+    sql = store.derived_sql("Room", derived, '"Room".key')
+    rows = store.connection.execute(f'SELECT key, {sql} FROM "Room" ORDER BY key').fetchall()
+    assert rows == [("r1", 1), ("r2", 0)]
+
+
+@given(houses(2))
+def test_a_write_names_the_record_and_the_sets_that_it_is_in(house: list[Record]) -> None:
+    store = Store.empty(museum())
+    told: list[set[Tag] | None] = []
+    store.listeners.append(lambda touched: told.append(None if touched is None else set(touched)))
+    for record in house:
+        store.add(record)
+        touched = told[-1]
+        assert touched is not None
+        assert (record.resource, record.key) in touched
+    store.close()
+
+
+@given(st.sampled_from(INSTANTS[1:]), st.sampled_from(INSTANTS[1:]))
+def test_instants_compare_as_texts_as_they_do_in_time(one: str, other: str) -> None:
+    assert (instant(one) < instant(other)) == (moment(one) < moment(other))
+
+
+@given(st.integers(min_value=-(10**400), max_value=10**400))
+def test_any_integer_can_be_compared_with(value: int) -> None:
+    assert isinstance(comparable(value, None), int | float)
+
+
+class Store_:
+    """A store from an image, closed at the end."""
+
+    def __init__(self, image: bytes) -> None:
+        self.store = Store.from_image(museum(), image)
+
+    def __enter__(self) -> Store:
+        return self.store
+
+    def __exit__(self, *_: object) -> None:
+        self.store.close()
