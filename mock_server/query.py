@@ -81,6 +81,13 @@ class Query:
 
     def visible(self, resource: Resource) -> Condition:
         """What of a resource the viewer may see: what lies in the viewer's tenants, is public, or was shared."""
+        asked = ("visible", resource.name, self.viewer)
+        found: Condition | None = self.store.memo.get(asked)
+        if found is None:
+            found = self.store.memo[asked] = self._visible(resource)
+        return found
+
+    def _visible(self, resource: Resource) -> Condition:
         if self.viewer is None or not (resource.tenant or resource.members):
             return EVERYTHING
         ways = [_in("tenant", self.viewer.tenants)]
@@ -150,10 +157,8 @@ class Query:
         return self._through(resource, steps, end, own, inner)
 
     def _compare(self, resource: Resource, own: tuple[str, ...], op: str, values: list[Any]) -> Condition:
-        if own == (resource.key,):
-            return _in("key", values)
         said = resource.own[own[0]]
-        column = property_column(own)
+        column = "key" if own == (resource.key,) else property_column(own)
         if op == "from":
             return Condition(f"{column} >= ?", (_edge(values[0], said.format, "T00:00:00.000000Z"),))
         if op == "to":
@@ -171,8 +176,8 @@ class Query:
             return inner
         step, rest = steps[0], steps[1:]
         direct = step.stored and not step.many and len(step.to) == 1 and not rest
-        if direct and own == (end.key,):
-            return Condition(inner.sql.replace("key", reference_column(step.name), 1), inner.parameters)
+        if direct and inner.sql.startswith("key "):
+            return Condition(reference_column(step.name) + inner.sql.removeprefix("key"), inner.parameters)
         ways = []
         for name in step.to:
             target = self.contract.resources[name]
@@ -186,7 +191,11 @@ class Query:
         table = quoted(target)
         if step.via is not None:
             back = self.contract.resources[target].relations[step.via]
-            found = f"SELECT {reference_column(back.name)} FROM {table} WHERE {below.sql}"
+            column = reference_column(back.name)
+            found = f"SELECT {column} FROM {table} WHERE {below.sql} AND {column} IS NOT NULL"
+            if back.many:
+                link = self.store.tables[target].links[back.name]
+                found = f"SELECT target FROM {link.name} WHERE owner IN (SELECT key FROM {table} WHERE {below.sql})"
             mine = f"'{resource.name}/' || key" if len(back.to) > 1 else "key"
             return Condition(f"{mine} IN ({found})", below.parameters)
         mark = f"'{target}/' || key" if len(step.to) > 1 else "key"
@@ -231,8 +240,11 @@ class Query:
 
     def total(self, resource: Resource, condition: Condition) -> int:
         """How many records fulfil a condition."""
-        sql = f"SELECT COUNT(*) FROM {quoted(resource.name)} WHERE {condition.sql}"
-        found: int = self.store.scalar(sql, condition.parameters)
+        asked = (resource.name, condition)
+        found: int | None = self.store.memo.get(asked)
+        if found is None:
+            sql = f"SELECT COUNT(*) FROM {quoted(resource.name)} WHERE {condition.sql}"
+            found = self.store.memo[asked] = self.store.scalar(sql, condition.parameters)
         return found
 
     def included(
@@ -267,8 +279,8 @@ def _in(column: str, values: Iterable[Any]) -> Condition:
     return Condition(f"{column} IN ({', '.join('?' * len(listed))})", listed)
 
 
-def _edge(value: str, format_: str | None, time: str) -> str:
+def _edge(value: Any, format_: str | None, time: str) -> Any:
     """A bound of a period: a date means its whole day."""
     if format_ != "date-time":
-        return value
+        return plan.comparable(value, format_)
     return value + time if len(value) == 10 else plan.instant(value)

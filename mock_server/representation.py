@@ -42,13 +42,24 @@ class Shapes:
 
     contract: Contract
     known: dict[Any, Shape] = field(default_factory=dict)
+    asked: dict[Any, Shape] = field(default_factory=dict)
 
     def default(self, view: str, shown: frozenset[str] = frozenset()) -> Shape:
         """Every relation that the contract embeds, until a circle closes."""
-        return self._default(self.contract.views[view], (), shown)
+        found = self.asked.get((view, shown))
+        if found is None:
+            found = self.asked[view, shown] = self._default(self.contract.views[view], (), shown)
+        return found
 
     def named(self, view: str, paths: Iterable[tuple[str, ...]], shown: frozenset[str] = frozenset()) -> Shape:
         """Only the relations that `paths` name, and those that the schema requires."""
+        asked = (view, frozenset(paths), shown)
+        found = self.asked.get(asked)
+        if found is None:
+            found = self.asked[asked] = self._of_paths(view, asked[1], shown)
+        return found
+
+    def _of_paths(self, view: str, paths: Iterable[tuple[str, ...]], shown: frozenset[str]) -> Shape:
         tree: dict[str, Any] = {}
         for path in paths:
             at = tree
@@ -106,11 +117,12 @@ class Run:
 
 @dataclass(slots=True)
 class Representation:
-    """Encodes the records of one store."""
+    """Encodes the records of one store. `shared`: resources that others embed, whose encodings are worth keeping."""
 
     contract: Contract
     store: Store
     shapes: Shapes
+    shared: frozenset[str]
     steps: dict[str, tuple[Run | Relation | Derived, ...]] = field(default_factory=dict)
     runs: dict[tuple[str, Any], tuple[bytes, ...]] = field(default_factory=dict)
     kept: dict[tuple[Any, ...], tuple[bytes, frozenset[Tag]]] = field(default_factory=dict)
@@ -119,7 +131,8 @@ class Representation:
     @classmethod
     def of(cls, contract: Contract, store: Store) -> "Representation":
         """The representation of a store; it listens to the store's writes."""
-        made = cls(contract, store, Shapes(contract))
+        relations = [r for resource in contract.resources.values() for r in resource.relations.values() if r.embed]
+        made = cls(contract, store, Shapes(contract), frozenset(name for r in relations for name in r.to))
         store.listeners.append(made.forget)
         return made
 
@@ -141,14 +154,25 @@ class Representation:
 
     def record(self, view: str, record: Stored, shape: Shape, viewer: Viewer | None) -> bytes:
         """One record as the object that `view` describes."""
-        return self._assemble(self.contract.views[view], record, shape, viewer, set())
+        said = self.contract.views[view]
+        if said.resource in self.shared:
+            return self._embedded(said, record.reference, shape, viewer, set(), record)
+        return self._assemble(said, record, shape, viewer, set())
 
-    def _embedded(self, view: View, reference: Reference, shape: Shape, viewer: Viewer | None, tags: set[Tag]) -> bytes:
-        """A record inside another one's body; kept, as many bodies contain it."""
+    def _embedded(
+        self,
+        view: View,
+        reference: Reference,
+        shape: Shape,
+        viewer: Viewer | None,
+        tags: set[Tag],
+        known: Stored | None = None,
+    ) -> bytes:
+        """A record as many bodies contain it: kept. `known`: the record, where the caller has it already."""
         identity = (view.name, reference.key, shape.identity, viewer.user if viewer else None)
         found = self.kept.get(identity)
         if found is None:
-            record = self.store.at(reference)
+            record = known or self.store.at(reference)
             if record is None:
                 return b"null"
             own: set[Tag] = set()
@@ -168,7 +192,8 @@ class Representation:
         parts: list[bytes] = []
         for step in self._steps(view):
             if isinstance(step, Run):
-                parts.append(next(runs))
+                if run := next(runs):  # none where the record lacks all of them
+                    parts.append(run)
             elif isinstance(step, Relation):
                 if step.name in shape.embedded:
                     body = self._relation(step, record, shape.embedded[step.name], viewer, tags)
@@ -315,9 +340,11 @@ def page_words(
     last = max(1, -(-total // size))
     first_item = (page - 1) * size + 1 if on_page else None
 
+    kept = [(k, v) for k, v in parse_qsl(raw_query, keep_blank_values=True) if k != page_name]
+    before = f"{url}?{urlencode([*kept, (page_name, '')], quote_via=quote, safe=',:')}"
+
     def link(number: int) -> str:
-        kept = [(k, v) for k, v in parse_qsl(raw_query, keep_blank_values=True) if k != page_name]
-        return f"{url}?{urlencode([*kept, (page_name, number)], quote_via=quote, safe='[],:')}"
+        return f"{before}{number}"
 
     return {
         "current-page": page,

@@ -92,13 +92,14 @@ def _of_breach(breach: Breach, pointer: str, within: tuple[str, ...], due: Colle
 
 
 def _best(kind: Any, depth: int) -> list[Breach]:
-    """The breaches of the branch that fits best: wrong within rather than of another kind, then the fewest."""
+    """The breaches of the branch that fits best: of the same kind, with nothing missing, then the fewest."""
     branches: list[list[Breach]] = [branch for branch in getattr(kind, "context", ()) if branch]
 
-    def misfit(branch: list[Breach]) -> tuple[bool, bool, int]:
+    def misfit(branch: list[Breach]) -> tuple[bool, bool, int, int]:
         here = [b.kind.name for b in branch if len(b.instance_path) == depth]
         only_null = any(b.kind.name == "enum" and b.kind.options == [None] for b in branch)
-        return only_null, any(name in ("type", "enum", "const") for name in here), len(branch)
+        other_kind = any(name in ("type", "enum", "const") for name in here)
+        return only_null, other_kind, here.count("required"), len(branch)
 
     best = min(branches, key=misfit, default=[])
     if len(branches) > 1 and sum(misfit(b) == misfit(best) for b in branches) > 1 and misfit(best)[1]:

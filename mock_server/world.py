@@ -76,8 +76,11 @@ class World:
             return None
         standing = STANDING_TOKENS.get(token)
         if standing is not None:
-            sql = f"SELECT key FROM {quoted(account.name)} ORDER BY n LIMIT 1 OFFSET {standing}"
-            user = self.store.scalar(sql)
+            asked = ("standing", standing)
+            if asked not in self.store.memo:
+                sql = f"SELECT key FROM {quoted(account.name)} ORDER BY n LIMIT 1 OFFSET {standing}"
+                self.store.memo[asked] = self.store.scalar(sql)
+            user = self.store.memo[asked]
         else:
             user = self.store.scalar("SELECT user FROM _tokens WHERE token = ? AND expires > ?", (token, written(now)))
         return None if user is None else self.viewer_of(user)

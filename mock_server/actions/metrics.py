@@ -163,7 +163,7 @@ def _source(call: Call, entity: str, metric: str) -> Source:
         table = TABLES["agent executions" if entity == "agents" else "workflow executions"]
     elif metric == "avg_duration":
         table = TABLES["workflow executions"]
-        value = MILLISECONDS if entity == "workflows" else "0"
+        value = MILLISECONDS if entity == "workflows" else "0 * COUNT(*)"  # agents have no durations
     conditions = [_workspace(call)]
     since = _since(call, (call.query.get("filters") or {}).get("period"))
     if since is not None:

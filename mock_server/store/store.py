@@ -52,7 +52,7 @@ class Store:
 
     `generation` counts writes, `generations` by resource: what was read under one number is still true while it stands.
     Whoever keeps encodings of records asks to be told by `listen`: after each write the tags that it touched, or None
-    when anything may have changed.
+    when anything may have changed. `memo` is for answers that hold until the next write, whoever asks.
     """
 
     contract: Contract
@@ -62,6 +62,7 @@ class Store:
     generations: dict[str, int] = field(default_factory=dict)
     listeners: list[Callable[[Iterable[Tag] | None], None]] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict)
 
     # Making and ending ------------------------------------------------------------------------------------------
 
@@ -150,7 +151,10 @@ class Store:
                 row[1],
                 row[2],
                 orjson.loads(row[3]),
-                {r.name: plan.reference_of(self.contract, r, value) for r, value in zip(relations, row[4:], strict=True)},
+                {
+                    r.name: plan.reference_of(self.contract, r, value)
+                    for r, value in zip(relations, row[4:], strict=True)
+                },
             )
             for row in self.connection.execute(sql, parameters)
         ]
@@ -410,6 +414,7 @@ class Store:
 
     def _announce(self, touched: set[Tag] | None) -> None:
         self.generation += 1
+        self.memo.clear()
         for name in self.tables if touched is None else {tag[0] for tag in touched}:
             self.generations[name] = self.generation
         for listener in self.listeners:

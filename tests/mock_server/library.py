@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+import orjson
 from starlette.types import ASGIApp
 
 from mock_server import actions
@@ -95,19 +96,28 @@ def world() -> World:
 
 
 class Calls:
-    """An action that keeps the calls it gets and answers an empty object."""
+    """An action that keeps the calls it gets and answers what reached it."""
 
-    def __init__(self, do: Callable[[Call], Answer] | None = None) -> None:
+    def __init__(self) -> None:
         self.all: list[Call] = []
-        self.do = do
 
     @property
     def last(self) -> Call:
+        """The call that came last."""
         return self.all[-1]
 
     def __call__(self, call: Call) -> Answer:
         self.all.append(call)
-        return self.do(call) if self.do else Answer(None if call.operation.result.schema is None else b"{}")
+        if call.operation.result.schema is None:
+            return Answer(None)
+        return Answer(orjson.dumps({"query": dict(call.query), "path": dict(call.path), "base": call.base}))
+
+
+@cache
+def stub() -> tuple[Client, Calls]:
+    """A signed-in client of an application that only keeps its calls, and those; shared, for it is slow to make."""
+    calls = Calls()
+    return client(app(calls)), calls
 
 
 class Terminal(io.StringIO):

@@ -52,7 +52,8 @@ INSTANTS = (
     "9999-12-31T23:59:59-12:00",
 )
 DATES = (None, "1999-12-31", "2024-01-15", "2024-01-16")
-TAGS = ("a", "A", "ß", "'", '"', "1", "true", "é\x00")
+# No NUL: SQLite reads the text of a JSON array only so far.
+TAGS = ("a", "A", "ß", "'", '"', "1", "true", "\\", "é\x7f")
 WEIGHTS = (None, 0, 1, 1.5, -2, 2, 10**6)
 
 texts = st.sampled_from(TEXTS)

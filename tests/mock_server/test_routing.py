@@ -23,7 +23,7 @@ def crossing() -> Contract:
     paths = "".join(
         f"""
   {path}:
-    parameters: [{", ".join('{name: %s, in: path, required: true, schema: {type: string}}' % n for n in names)}]
+    parameters: [{", ".join(f"{{name: {n}, in: path, required: true, schema: {{type: string}}}}" for n in names)}]
     {method}:
       operationId: {identity}
       x-action: retrieve
@@ -69,7 +69,8 @@ def test_no_bytes_break_the_lookup(path: bytes) -> None:
     [
         ("/authors/famous", "/authors/famous"),
         ("/authors/other", "/authors/{uuid}"),
-        ("/books/famous", "/{kind}/famous"),
+        ("/books/famous", "/books/{uuid}"),
+        ("/shelves/famous", "/{kind}/famous"),
         ("/authors/famous/books", "/authors/{uuid}/{part}"),
         ("/books/x/books", "/{kind}/{uuid}/books"),
     ],

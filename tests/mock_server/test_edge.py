@@ -1,0 +1,336 @@
+"""The edge: who may speak to the mock, what every answer carries, and that no bytes make it stumble."""
+
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server.app import Open
+from mock_server.call import Answer, Call
+from mock_server.origin import host_name, is_loopback
+from mock_server.problems import Problem, Refusal
+from tests.asgi import Client
+from tests.mock_server.library import API, POE, Calls, Terminal, app, client, stub
+
+AUTHORS = f"{API}/authors"
+
+
+@pytest.fixture
+def calls() -> Calls:
+    calls = stub()[1]
+    calls.all.clear()
+    return calls
+
+
+@pytest.fixture
+def caller(calls: Calls) -> Client:
+    return stub()[0]
+
+
+# Host ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:8000",
+        "LOCALHOST",
+        "localhost.:8000",
+        "app.localhost:1",
+        "127.0.0.1:8000",
+        "127.8.9.1",
+        "[::1]",
+        "[::1]:8000",
+    ],
+)
+def test_loopback_hosts_are_served(caller: Client, host: str) -> None:
+    assert caller.get(AUTHORS, host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "example.com",
+        "localhost.example.com",
+        "notlocalhost",
+        "127.0.0.1.nip.io",
+        "2130706433",
+        "0x7f.1",
+        "0.0.0.0",
+        "192.168.1.5:8000",
+        "[::2]",
+        "[::ffff:10.0.0.1]",
+        "localhost:8000:8000",
+        "localhost/",
+        "user@localhost",
+        "localhost, example.com",
+        "local host",
+        "[::1",
+        "\xff",
+        " ",
+    ],
+)
+@pytest.mark.parametrize("path", [AUTHORS, "/docs", "/__mock/health", "/storage/a.svg"])
+def test_other_hosts_are_misdirected(caller: Client, host: str, path: str) -> None:
+    reply = caller.get(path, host=host)
+    assert (reply.status, reply.headers["x-mock-reason"]) == (421, "validation")
+
+
+def test_allowed_hosts_are_served_and_others_still_not() -> None:
+    caller = client(app(Calls(), manners=Open(allowed_hosts=("mock.example.test",))))
+    assert caller.get(AUTHORS, host="Mock.example.test:8000").status == 200
+    assert caller.get(AUTHORS, host="localhost").status == 200
+    assert caller.get(AUTHORS, host="x.mock.example.test").status == 421
+
+
+def test_a_star_allows_any_host_that_is_one() -> None:
+    caller = client(app(Calls(), manners=Open(allowed_hosts=("*",))))
+    assert caller.get(AUTHORS, host="anything.example").status == 200
+    assert caller.get(AUTHORS, host="any thing").status == 421
+
+
+def test_a_host_header_is_not_needed_before_http_1_1(calls: Calls, caller: Client) -> None:
+    assert caller.request("GET", AUTHORS, headers={"host": ""}).status == 200
+    assert calls.last.base == "http://127.0.0.1:8000"
+
+
+@given(st.text(max_size=60))
+def test_a_host_is_loopback_only_by_name_or_address(text: str) -> None:
+    host = host_name(text)
+    if host is not None and is_loopback(host):
+        assert host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or ":" in host
+
+
+# Base URL -----------------------------------------------------------------------------------------------------------
+
+PROXY = {"x_forwarded_host": "api.example.test", "x_forwarded_proto": "https", "x_forwarded_prefix": "/mock/"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "base"),
+    [
+        ({"host": "localhost:8000"}, "http://localhost:8000"),
+        ({"host": "[::1]:8000"}, "http://[::1]:8000"),
+        (PROXY, "https://api.example.test/mock"),
+        ({"x_forwarded_proto": "https"}, "https://localhost:8000"),
+        ({"x_forwarded_host": "a.example:81, b.example"}, "http://a.example:81"),
+        ({"x_forwarded_prefix": "/a/b"}, "http://localhost:8000/a/b"),
+        ({"x_forwarded_host": "evil/path"}, "http://localhost:8000"),
+        ({"x_forwarded_host": "a\r\nb"}, "http://localhost:8000"),
+        ({"x_forwarded_proto": "javascript"}, "http://localhost:8000"),
+        ({"x_forwarded_prefix": "//evil.example"}, "http://localhost:8000"),
+        ({"x_forwarded_prefix": "/a/../b"}, "http://localhost:8000"),
+        ({"x_forwarded_prefix": "relative"}, "http://localhost:8000"),
+    ],
+)
+def test_the_base_url_is_the_one_the_client_uses(
+    calls: Calls, caller: Client, headers: dict[str, str], base: str
+) -> None:
+    assert caller.get(AUTHORS, **headers).status == 200
+    assert calls.last.base == base
+
+
+@pytest.mark.parametrize(("peer", "believed"), [("127.0.0.1", True), ("::1", True), ("10.0.0.7", False)])
+def test_a_proxy_is_believed_only_on_this_machine(calls: Calls, peer: str, believed: bool) -> None:
+    caller = Client(stub()[0].app, stub()[0].headers, (peer, 1))
+    assert caller.get(AUTHORS, **PROXY).status == 200
+    assert (calls.last.base == "https://api.example.test/mock") is believed
+
+
+# CORS ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["http://localhost:5173", "https://localhost", "http://127.0.0.1:3000", "http://[::1]:1", "http://app.localhost"],
+)
+def test_pages_of_this_machine_may_read(caller: Client, origin: str) -> None:
+    headers = caller.get(AUTHORS, origin=origin).headers
+    assert headers["access-control-allow-origin"] == origin
+    assert headers["access-control-allow-credentials"] == "true"
+    assert headers["vary"] == "Origin"
+    exposed = {"X-Request-Id", "X-Mock-Reason", "X-Mock-Note", "Retry-After", "Location"}
+    assert exposed <= set(headers["access-control-expose-headers"].split(", "))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null",
+        "",
+        "https://example.com",
+        "http://localhost.example.com",
+        "http://localhost@example.com",
+        "http://example.com/localhost",
+        "file://localhost",
+        "http://localhost:1 http://example.com",
+        "\xff",
+    ],
+)
+def test_other_pages_may_not(caller: Client, origin: str) -> None:
+    reply = caller.get(AUTHORS, origin=origin)
+    assert reply.status == 200
+    assert not [name for name in reply.headers if name.startswith("access-control")]
+    assert reply.headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize("allowed", ["https://app.example.test", "*"])
+def test_allowed_origins_may_read(allowed: str) -> None:
+    caller = client(app(Calls(), manners=Open(cors_origins=(allowed,))))
+    reply = caller.get(AUTHORS, origin="https://app.example.test")
+    assert reply.headers["access-control-allow-origin"] == "https://app.example.test"
+    other = caller.get(AUTHORS, origin="https://other.example.test").headers
+    assert ("access-control-allow-origin" in other) is (allowed == "*")
+    assert "access-control-allow-origin" not in caller.get(AUTHORS, origin="null").headers
+
+
+def test_a_refusal_can_be_read_too(caller: Client) -> None:
+    for path in (f"{AUTHORS}?page=0", f"{API}/nothing"):
+        headers = caller.get(path, origin="http://localhost:1").headers
+        assert headers["access-control-allow-origin"] == "http://localhost:1"
+
+
+def preflight(caller: Client, path: str, origin: str = "http://localhost:5173", **headers: str) -> dict[str, str]:
+    sent = {"origin": origin, "access-control-request-method": "PUT"} | {
+        k.replace("_", "-"): v for k, v in headers.items()
+    }
+    reply = Client(caller.app, {}).request("OPTIONS", path, headers=sent)
+    assert (reply.status, reply.body) == (204, b"")
+    return {name.removeprefix("access-control-"): text for name, text in reply.headers.items()}
+
+
+def test_a_preflight_is_answered_without_a_token(caller: Client) -> None:
+    said = preflight(caller, f"{AUTHORS}/{POE}", access_control_request_headers="authorization, content-type")
+    assert said["allow-origin"] == "http://localhost:5173"
+    assert said["allow-methods"] == said["allow"] == "GET, PUT, DELETE, HEAD, OPTIONS"
+    assert said["allow-headers"] == "authorization, content-type"
+    assert said["allow-credentials"] == "true"
+    assert said["max-age"] == "600"
+
+
+def test_a_preflight_from_elsewhere_is_told_nothing(caller: Client) -> None:
+    said = preflight(caller, AUTHORS, "https://example.com")
+    assert not {"allow-origin", "allow-methods", "allow-headers"} & said.keys()
+
+
+def test_a_preflight_to_an_unknown_path_lets_the_404_be_read(caller: Client) -> None:
+    assert "PUT" in preflight(caller, f"{API}/nothing")["allow-methods"]
+
+
+def test_headers_that_are_none_are_not_echoed(caller: Client) -> None:
+    assert "allow-headers" not in preflight(caller, AUTHORS, access_control_request_headers="a\r\nb: c")
+
+
+def test_a_private_network_is_allowed_to_whom_may_read() -> None:
+    caller = client(app(Calls(), manners=Open(cors_origins=("https://app.example.test",))))
+    asked = {"access_control_request_private_network": "true"}
+    assert preflight(caller, AUTHORS, "https://app.example.test", **asked)["allow-private-network"] == "true"
+    assert "allow-private-network" not in preflight(caller, AUTHORS, "https://example.com", **asked)
+
+
+# What every answer carries --------------------------------------------------------------------------------------------
+
+
+def test_each_answer_has_a_request_id_of_its_own(caller: Client) -> None:
+    paths = (AUTHORS, f"{API}/nothing", "/docs", f"{AUTHORS}?page=0", "/nothing")
+    ids = [caller.get(path).headers["x-request-id"] for path in paths]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(("sent", "kept"), [("abc-1.2_3", True), ("x" * 65, False), ("a b", False), ("a\r\nb", False)])
+def test_a_plain_request_id_is_kept(caller: Client, sent: str, kept: bool) -> None:
+    assert (caller.get(AUTHORS, x_request_id=sent).headers["x-request-id"] == sent) is kept
+
+
+def test_a_fault_of_the_mock_is_laravels_500_and_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    def fall(call: Call) -> Answer:
+        raise RuntimeError("a secret")
+
+    terminal = Terminal()
+    with caplog.at_level(logging.ERROR):
+        reply = client(app(fall, terminal=terminal)).get(AUTHORS, x_request_id="abc")
+    assert (reply.status, reply.json) == (500, {"message": "Server Error"})
+    assert "a secret" not in terminal.getvalue()
+    assert terminal.getvalue().startswith(f"500 GET {AUTHORS} - failure")
+    assert "a secret" in caplog.text
+    assert "abc" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "reason"),
+    [
+        (Problem.FORBIDDEN, 403, "auth"),
+        (Problem.STATE, 409, "state"),
+        (Problem.NO_RECORD, 404, "no-record"),
+        (Problem.OTHER_TENANT, 404, "other-tenant"),
+    ],
+)
+def test_a_refusal_of_an_action_becomes_its_status(problem: Problem, status: int, reason: str) -> None:
+    def refuse(call: Call) -> Answer:
+        raise Refusal(
+            problem, "because", resource="Author", key="{0}", message="{nothing}", headers={"Retry-After": "1"}
+        )
+
+    terminal = Terminal()
+    reply = client(app(refuse, terminal=terminal)).get(AUTHORS)
+    assert (reply.status, reply.headers["x-mock-reason"], reply.headers["retry-after"]) == (status, reason, "1")
+    assert set(reply.json) == {"message"}
+    assert f"{status} GET {AUTHORS} - {reason}: because (" in terminal.getvalue()
+
+
+# The console --------------------------------------------------------------------------------------------------------
+
+
+def test_the_console_prints_nothing_that_a_terminal_could_obey() -> None:
+    terminal = Terminal()
+    caller = client(app(terminal=terminal))
+    caller.get(b"/a\x1b[31m\r\n\xc3\xa9" + b"x" * 2000)
+    caller.get(AUTHORS, host="\x1b]0;x\x07")
+    caller.post(AUTHORS, {"name": "x", "\x1b\n": 1})
+    lines = terminal.getvalue().split("\n")
+    assert len(lines) == 4
+    assert lines.pop() == ""
+    assert all(line.isprintable() and len(line) < 700 for line in lines)
+
+
+def test_a_success_says_nothing() -> None:
+    terminal = Terminal()
+    client(app(terminal=terminal)).get(AUTHORS)
+    assert terminal.getvalue() == ""
+
+
+def test_a_terminal_that_is_gone_hurts_nobody() -> None:
+    terminal = Terminal()
+    terminal.close()
+    assert client(app(terminal=terminal)).get(f"{API}/nothing").status == 404
+
+
+# Any bytes ----------------------------------------------------------------------------------------------------------
+
+METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"]) | st.text(
+    "AZ-", min_size=1
+)
+PATHS = st.binary(max_size=40) | st.sampled_from([b"authors", b"books", b"me", b"auth/sign-in", b"auth/logout"])
+
+
+@given(
+    METHODS, PATHS, st.binary(max_size=60), st.binary(max_size=60), st.sampled_from(["application/json", "", "\xff"])
+)
+def test_no_request_makes_a_5xx(method: str, path: bytes, query: bytes, body: bytes, content_type: str) -> None:
+    for target in (f"{API}/".encode() + path, b"/" + path, b"/storage/" + path, b"/docs/" + path):
+        sent = {"content-type": content_type, "x-desk": content_type, "accept": "*/*"}
+        reply = stub()[0].request(method, target + b"?" + query, body=body, headers=sent)
+        assert reply.status < 500
+        assert "x-request-id" in reply.headers
+        assert reply.status < 400 or reply.headers["x-mock-reason"]
+
+
+@given(
+    st.dictionaries(st.sampled_from(["host", "origin", "accept", "x-forwarded-host", "cookie"]), st.binary(max_size=40))
+)
+def test_no_header_makes_a_5xx(headers: dict[str, bytes]) -> None:
+    assert stub()[0].request("GET", AUTHORS, headers=headers).status < 500
+    asked = {"access-control-request-method": b"PUT", "access-control-request-headers": headers.get("cookie", b"")}
+    assert stub()[0].request("OPTIONS", AUTHORS, headers=headers | asked).status < 500

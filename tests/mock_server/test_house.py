@@ -1,0 +1,226 @@
+"""What stands beside the API: the docs on local assets, the contract with this server in it, media, health."""
+
+import csv
+import io
+import json
+import re
+import struct
+import xml.etree.ElementTree as ElementTree
+import zlib
+from dataclasses import replace
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server.docs import Docs
+from mock_server.media import file_at
+from spec.document import from_bytes
+from tests.asgi import Client
+from tests.mock_server.library import API, LIBRARY, RECORDS, app, client, library, stub
+
+
+@pytest.fixture(scope="module")
+def caller() -> Client:
+    return client(app(), token=None)
+
+
+# Documentation ------------------------------------------------------------------------------------------------------
+
+
+def test_the_root_leads_to_the_docs(caller: Client) -> None:
+    reply = caller.get("/")
+    assert (reply.status, reply.headers["location"]) == (302, "http://localhost:8000/docs")
+
+
+def test_the_docs_load_nothing_from_elsewhere(caller: Client) -> None:
+    page = caller.get("/docs")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    text = page.body.decode()
+    assert "http" not in text.replace('http-equiv="', "")
+    assert "persistAuthorization: true" in text
+    assert "demo-token" in text
+    assets = re.findall(r'(?:href|src)="(docs/[^"]+)"', text)
+    assert len(assets) == 3
+    for asset in assets:
+        assert caller.get("/" + asset).status == 200
+
+
+def test_assets_have_their_types(caller: Client) -> None:
+    assert caller.get("/docs/swagger-ui.css").headers["content-type"].startswith("text/css")
+    assert caller.get("/docs/swagger-ui-bundle.js").headers["content-type"].startswith("text/javascript")
+
+
+@pytest.mark.parametrize("path", ["/docs/", "/openapi.yaml/"])
+def test_a_slash_at_the_end_is_no_difference(caller: Client, path: str) -> None:
+    assert caller.get(path).status == 200
+
+
+@pytest.mark.parametrize("path", ["/docs/index.html", "/docs/../app.py", "/docs/%2e%2e/x", "/openapi", "/favicon.ico"])
+def test_nothing_else_is_there(caller: Client, path: str) -> None:
+    assert caller.get(path).status == 404
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:9"])
+def test_the_contract_is_served_with_this_server(caller: Client, host: str) -> None:
+    meant = library().document.root | {"servers": [{"url": f"http://{host}{API}"}]}  # type: ignore[operator]
+    assert json.loads(caller.get("/openapi.json", host=host).body) == meant
+    assert yaml.safe_load(caller.get("/openapi.yaml", host=host).body) == yaml.safe_load(json.dumps(meant))
+
+
+def test_the_yaml_is_the_file_itself_but_for_its_servers(caller: Client) -> None:
+    served, written = caller.get("/openapi.yaml").body.split(b"\n"), LIBRARY.read_bytes().split(b"\n")
+    different = [(a, b) for a, b in zip(served, written, strict=True) if a != b]
+    assert [a for a, _ in different] == [b'servers: [{url: "http://localhost:8000/api/v2"}]']
+
+
+@pytest.mark.parametrize(
+    "servers",
+    [
+        "servers: [{url: https://localhost/api/v2}]\n",
+        "servers:\n  - url: https://localhost/api/v2\n    description: |\n      one\n\n      two\n  # why\n  - url: /x\n",
+        "servers:\n- url: https://localhost/api/v2\n- url: /x\n\n",
+        "",
+    ],
+)
+def test_a_servers_block_of_any_form_is_replaced(servers: str) -> None:
+    text = LIBRARY.read_text().replace("servers: [{url: https://localhost/api/v2}]\n", servers)
+    document = from_bytes(text.encode(), "x.yaml")
+    docs = Docs.of(replace(library(), document=document), "t")
+    said = yaml.safe_load(docs.yaml_at("http://h"))
+    assert said.pop("servers") == [{"url": f"http://h{API}"}]
+    assert {k: v for k, v in yaml.safe_load(text).items() if k != "servers"} == said
+
+
+def test_a_contract_in_json_is_served_as_yaml_too() -> None:
+    document = from_bytes(json.dumps(library().document.root).encode(), "x.json")
+    said = yaml.safe_load(Docs.of(replace(library(), document=document), "t").yaml_at("http://h"))
+    assert said["servers"] == [{"url": f"http://h{API}"}]
+
+
+def test_health_counts_what_the_mock_holds(caller: Client) -> None:
+    reply = caller.get("/__mock/health")
+    assert (reply.status, reply.headers["cache-control"]) == (200, "no-store")
+    records = {record.resource: 1 for record in RECORDS}
+    assert reply.json == {"status": "ok", "operations": len(library().operations), "records": records}
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/__mock/health", "/storage/a/b.svg", "/"])
+def test_the_house_is_only_read(caller: Client, path: str) -> None:
+    for method in ("POST", "DELETE", "TRACE"):
+        refused = caller.request(method, path)
+        assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert caller.request("OPTIONS", path).headers["allow"] == "GET, HEAD, OPTIONS"
+    head, get = caller.request("HEAD", path), caller.get(path)
+    assert (head.status, head.body) == (get.status, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+
+
+# Media --------------------------------------------------------------------------------------------------------------
+
+TYPES = {
+    "svg": "image/svg+xml",
+    "jpg": "image/svg+xml",
+    "png": "image/png",
+    "pdf": "application/pdf",
+    "txt": "text/plain; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "zip": "application/octet-stream",
+}
+
+
+@pytest.mark.parametrize(("suffix", "media_type"), TYPES.items())
+def test_media_have_their_types_and_keep(caller: Client, suffix: str, media_type: str) -> None:
+    reply = caller.get(f"/storage/media/095be615-a8ad-4c33-8e9c-c7612fbf6c9f.{suffix}")
+    assert (reply.status, reply.headers["content-type"]) == (200, media_type)
+    assert "immutable" in reply.headers["cache-control"]
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert reply.body
+
+
+def test_a_file_needs_no_suffix(caller: Client) -> None:
+    assert caller.get("/storage/media/readme").headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize("suffix", TYPES)
+def test_the_same_path_is_the_same_file_and_another_another(suffix: str) -> None:
+    first = file_at(f"media/one-name.{suffix}")
+    assert first == file_at(f"media/one-name.{suffix}")
+    assert first != file_at(f"media/other-name.{suffix}")
+
+
+def svg(path: str) -> str:
+    made = file_at(path)
+    assert made is not None
+    ElementTree.fromstring(made.content)
+    return made.content.decode()
+
+
+def test_a_picture_of_a_name_shows_its_initials() -> None:
+    assert ">AL</text>" in svg("users/ada-lovelace.svg")
+    assert "<text" not in svg("users/095be615-a8ad-4c33-8e9c-c7612fbf6c9f.svg")
+
+
+def test_a_png_is_one() -> None:
+    made = file_at("media/x.png")
+    assert made is not None
+    assert made.content.startswith(b"\x89PNG\r\n\x1a\n")
+    rest, chunks = made.content[8:], {}
+    while rest:
+        (length,) = struct.unpack(">I", rest[:4])
+        kind, content = rest[4:8], rest[8 : 8 + length]
+        assert struct.unpack(">I", rest[8 + length : 12 + length])[0] == zlib.crc32(kind + content)
+        chunks[kind], rest = content, rest[12 + length :]
+    assert list(chunks) == [b"IHDR", b"PLTE", b"IDAT", b"IEND"]
+    assert len(zlib.decompress(chunks[b"IDAT"])) == 240 * 31
+
+
+def test_a_pdf_knows_where_its_objects_are() -> None:
+    made = file_at("media/a-long-report.pdf")
+    assert made is not None
+    content = made.content
+    start = int(content.rsplit(b"startxref\n", 1)[1].split()[0])
+    assert content[start:].startswith(b"xref")
+    for number, offset in enumerate(re.findall(rb"(\d{10}) 00000 n", content), 1):
+        assert content[int(offset) :].startswith(b"%d 0 obj" % number)
+
+
+def test_data_files_are_what_they_say() -> None:
+    table, tree = file_at("media/x.csv"), file_at("media/x.json")
+    assert table is not None
+    assert tree is not None
+    rows = list(csv.reader(io.StringIO(table.content.decode())))
+    assert {len(row) for row in rows} == {3}
+    assert len(json.loads(tree.content)["rows"]) == len(rows) - 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "../x.svg",
+        "a/../b.svg",
+        "%2e%2e/b.svg",
+        "a//b.svg",
+        ".env",
+        "a/.b.svg",
+        "a%00.svg",
+        "%FF.svg",
+        "a" * 999,
+    ],
+)
+def test_a_path_that_is_none_is_not_found(caller: Client, path: str) -> None:
+    assert caller.get(f"/storage/{path}").status == 404
+
+
+@given(st.text())
+def test_any_path_is_a_file_or_none(path: str) -> None:
+    file_at(path)
+    file_at(path + ".svg")
+
+
+def test_media_of_a_page_elsewhere_are_cached_apart(caller: Client) -> None:
+    assert stub()[0].get("/storage/a.svg").headers["vary"] == "Origin"

@@ -1,0 +1,386 @@
+"""Any combination of query words means what a walk over plain dictionaries says."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mock_server import actions
+from mock_server.call import Call, Viewer
+from mock_server.clock import Clock, system
+from mock_server.query import Query, asked
+from mock_server.representation import page_words, with_base
+from mock_server.store import Store
+from spec.contract import Operation, Parameter, path_of
+from spec.record import Record, Reference
+from spec.words import QueryWord
+from tests.mock_server.museum import (
+    DATES,
+    INSTANTS,
+    KEYS,
+    TAGS,
+    TEXTS,
+    WEIGHTS,
+    Model,
+    houses,
+    moment,
+    museum,
+    texts,
+    world,
+)
+
+LISTS = ("listRooms", "listExhibits", "listArtists", "listNotes")
+NOW = datetime(2024, 5, 1, 12, tzinfo=UTC)
+BASE = "http://127.0.0.1:8000"
+
+
+@dataclass
+class House:
+    """The same records twice: in a store, and in plain dictionaries."""
+
+    store: Store
+    model: Model
+
+    def viewers(self) -> list[Viewer | None]:
+        """Nobody in particular, and everybody."""
+        return [None, *(self.model.viewer(person) for person in self.model.all("Person"))]
+
+
+def housed(records: list[Record]) -> House:
+    """A house of these records."""
+    house = House(Store.empty(museum()), Model())
+    for record in records:
+        house.store.add(record)
+        house.model.add(record)
+    return house
+
+
+# What the words mean, in Python ---------------------------------------------------------------------------------------
+
+
+def compared(value: Any) -> Any:
+    """A value as it sorts: nulls first, truth as a number, instants by the instant."""
+    value = moment(value)
+    return (0,) if value is None else (1, value)
+
+
+def holds(model: Model, reference: Reference, word: QueryWord, value: Any) -> bool:
+    """Whether a record passes one filter."""
+    path = word.paths[0]
+    if word.op == "exists":
+        return bool(model.related(reference, path[0])) is value
+    found = model.values(reference, path)
+    found = [v for each in found for v in (each if isinstance(each, list) else [each])]
+    if word.op == "eq":
+        return any(v in found for v in (value if isinstance(value, list) else [value]))
+    low, high = (f"{value}T00:00:00Z", f"{value}T23:59:59.999999Z") if is_day(reference, path, value) else (value,) * 2
+    if word.op == "from":
+        return any(moment(v) >= moment(low) for v in found)
+    return any(moment(v) <= moment(high) for v in found)
+
+
+def is_day(reference: Reference, path: tuple[str, ...], value: Any) -> bool:
+    """Whether a bound of instants is given as a date."""
+    _, end, own = path_of(museum(), museum().resources[reference.resource], path, "")
+    return isinstance(value, str) and len(value) == 10 and end.own[own[0]].format == "date-time"
+
+
+def matches(model: Model, reference: Reference, word: QueryWord, term: str) -> bool:
+    """Whether one of the searched properties holds the term, whatever the case."""
+    found = [v for path in word.paths for v in model.values(reference, path)]
+    return any(isinstance(v, str) and term.casefold() in v.casefold() for v in found)
+
+
+def expected(model: Model, operation: Operation, values: Mapping[str, Any], viewer: Viewer | None) -> list[Any]:
+    """Keys of all that a list shows, in its order, on whatever page."""
+    assert operation.resource is not None
+    resource = museum().resources[operation.resource]
+    words = {p.name: p.word for p in operation.parameters if p.word and p.name in values}
+    found = [r for r in model.all(resource.name) if model.sees(viewer, r)]
+    for name, word in words.items():
+        if word.role == "filter" and word.unless not in values:
+            found = [r for r in found if holds(model, r, word, values[name])]
+        elif word.role == "search":
+            found = [r for r in found if matches(model, r, word, values[name])]
+    sort, direction = values.get("sort"), values.get("direction")
+    found.sort(key=lambda r: str(r.key))
+    if sort is not None:
+        found.sort(key=lambda r: compared(shown(model, r, sort)), reverse=False)
+        if direction == "desc":
+            found = backwards(found, lambda r: compared(shown(model, r, sort)))
+    else:
+        created = resource.stamped("created")
+
+        def age(reference: Reference) -> Any:
+            entry = model.entries[reference]
+            return compared(entry.own.get(created[0])) if created else (1, entry.number)
+
+        found.sort(key=age)
+        if direction != "asc":
+            found = backwards(found, age)
+    return [r.key for r in found]
+
+
+def backwards(found: list[Reference], key: Any) -> list[Reference]:
+    """The other way about, where equal ones stay in the order of their keys."""
+    return sorted(found, key=key, reverse=True)  # stable: Python keeps equal ones in their order
+
+
+def shown(model: Model, reference: Reference, name: str) -> Any:
+    """An own or a computed property."""
+    derived = museum().resources[reference.resource].derived.get(name)
+    if derived is not None:
+        return model.computed(reference, derived, None)
+    return model.entries[reference].own.get(name)
+
+
+# Queries -------------------------------------------------------------------------------------------------------------
+
+EVERY_VALUE = (*TEXTS, *KEYS, "r1", "r2", "m1", "m2", "e1", "north", "i", "s", "ss", "Σ")
+
+
+@st.composite
+def values_of(draw: st.DrawFn, parameter: Parameter) -> Any:
+    """A value that a query parameter's schema admits."""
+    schema = parameter.schema
+    if schema.get("type") == "array":
+        return draw(st.lists(value_of(parameter.name, schema["items"]), min_size=1, max_size=3))
+    return draw(value_of(parameter.name, schema))
+
+
+def value_of(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    """One value."""
+    if "$ref" in schema:
+        schema = museum().document.at(schema["$ref"])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if name.startswith("shown"):
+        return st.sampled_from([*INSTANTS[1:], *DATES[1:]])
+    if name.startswith("made"):
+        return st.sampled_from(DATES[1:])
+    if name == "tags":
+        return st.sampled_from(TAGS)
+    if schema["type"] == "boolean":
+        return st.booleans()
+    if schema["type"] == "integer":
+        return st.integers(-2, 4) if name != "page" else st.integers(1, 4)
+    if schema["type"] == "number":
+        return st.sampled_from(WEIGHTS[1:])
+    return st.sampled_from(EVERY_VALUE)
+
+
+@st.composite
+def queries(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
+    """Any few of an operation's query parameters, with values; pages are small."""
+    chosen = draw(st.sets(st.sampled_from([p.name for p in operation.query]), max_size=5))
+    values = {p.name: draw(values_of(p)) for p in operation.query if p.name in chosen}
+    if "size" in values:
+        values["size"] = draw(st.integers(1, 3))
+    return values
+
+
+operations = st.sampled_from([museum().operations[name] for name in LISTS])
+
+
+@given(houses(), operations, st.data())
+def test_a_page_holds_what_the_words_ask_for(records: list[Record], operation: Operation, data: st.DataObject) -> None:
+    house = housed(records)
+    for _ in range(4):
+        viewer = data.draw(st.sampled_from(house.viewers()), label="viewer")
+        values = data.draw(queries(operation), label="query")
+        resource = museum().resources[operation.resource or ""]
+        page = Query(museum(), house.store, viewer).page(resource, asked(operation.parameters, values))
+        due = expected(house.model, operation, values, viewer)
+        number, size = values.get("page", 1), values.get("size", 20)
+        assert page.total == len(due)
+        assert [row.key for row in page.rows] == due[(number - 1) * size : number * size]
+    house.store.close()
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [
+        (operation, parameter.name)
+        for operation in LISTS
+        for parameter in museum().operations[operation].query
+        if parameter.word and parameter.word.role in ("filter", "search", "sort")
+    ],
+)
+@settings(max_examples=settings().max_examples // 5)  # there are many words
+@given(records=houses(), data=st.data())
+def test_each_word_alone(operation: str, name: str, records: list[Record], data: st.DataObject) -> None:
+    house = housed(records)
+    said = museum().operations[operation]
+    resource = museum().resources[said.resource or ""]
+    parameter = next(p for p in said.query if p.name == name)
+    for _ in range(3):
+        values = {name: data.draw(values_of(parameter))}
+        if parameter.word and parameter.word.role == "sort":
+            values["direction"] = data.draw(st.sampled_from(("asc", "desc")))
+        page = Query(museum(), house.store, None).page(resource, asked(said.parameters, {**values, "size": 100}))
+        assert [row.key for row in page.rows] == expected(house.model, said, values, None)
+    house.store.close()
+
+
+@given(houses())
+def test_what_a_viewer_sees_is_in_the_viewers_tenants_or_public_or_shared(records: list[Record]) -> None:
+    house = housed(records)
+    for viewer in house.viewers():
+        for resource in museum().resources.values():
+            condition = Query(museum(), house.store, viewer).visible(resource)
+            found = house.store.rows(resource.name, condition.sql, condition.parameters)
+            assert [r.key for r in found] == [r.key for r in house.model.all(resource.name) if house.model.sees(viewer, r)]
+    house.store.close()
+
+
+@given(houses())
+def test_a_person_enters_the_home_and_every_museum_that_names_the_person(records: list[Record]) -> None:
+    house = housed(records)
+    served = world(house.store, Clock(system))
+    for person in house.model.all("Person"):
+        viewer, due = served.viewer_of(person.key), house.model.viewer(person)
+        assert (viewer.user, viewer.tenants[:1], set(viewer.tenants)) == (due.user, due.tenants[:1], set(due.tenants))
+    house.store.close()
+
+
+@given(texts, texts)
+def test_search_knows_no_case_in_any_script(name: str, term: str) -> None:
+    store = Store.empty(museum())
+    store.add(Record("Room", "r1", {"uuid": "r1", "name": name, "open": False}, {}))
+    word = next(p.word for p in museum().operations["listRooms"].query if p.name == "search")
+    assert word is not None
+    query = Query(museum(), store, None)
+    condition = query.search(museum().resources["Room"], ("name",), term)
+    assert bool(store.rows("Room", condition.sql, condition.parameters)) == (term.casefold() in name.casefold())
+    store.close()
+
+
+# Numbers that no record has ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    made = housed(
+        [
+            Record("Museum", "m1", {"uuid": "m1", "name": "One"}, {}),
+            Record("Person", 1, {"id": 1, "name": "P"}, {"home": Reference("Museum", "m1")}),
+            *(
+                Record(
+                    "Room",
+                    f"r{i}",
+                    {"uuid": f"r{i}", "name": f"R{i}", "floor": i, "open": False, "created_at": None},
+                    {"museum": Reference("Museum", "m1")},
+                )
+                for i in range(1, 8)
+            ),
+        ]
+    )
+    yield made
+    made.store.close()
+
+
+@pytest.mark.parametrize("name", ["floor", "floor_from", "floor_to"])
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**400])
+def test_a_number_beyond_64_bits_is_answered_like_any_other(house: House, name: str, value: int) -> None:
+    operation = museum().operations["listRooms"]
+    sent = {name: [value] if name == "floor" else value}
+    page = Query(museum(), house.store, None).page(museum().resources["Room"], asked(operation.parameters, sent))
+    assert page.total == len(expected(house.model, operation, sent, None))
+
+
+def test_a_key_beyond_64_bits_is_nobodys(house: House) -> None:
+    operation = museum().operations["listExhibits"]
+    words = asked(operation.parameters, {"curator": [2**64]})
+    assert Query(museum(), house.store, None).page(museum().resources["Exhibit"], words).total == 0
+
+
+def test_a_page_past_the_last_is_empty_and_keeps_the_total(house: House) -> None:
+    operation = museum().operations["listRooms"]
+    words = asked(operation.parameters, {"page": 2147483647, "size": 100})
+    page = Query(museum(), house.store, None).page(museum().resources["Room"], words)
+    assert (page.rows, page.total) == ([], 7)
+
+
+def test_an_empty_list_of_values_finds_nothing(house: House) -> None:
+    operation = museum().operations["listRooms"]
+    page = Query(museum(), house.store, None).page(
+        museum().resources["Room"], asked(operation.parameters, {"floor": []})
+    )
+    assert page.total == 0
+
+
+# Page words and links ------------------------------------------------------------------------------------------------
+
+
+def listed(house: House, raw_query: str, **query: Any) -> Any:
+    """The parsed body of the list of rooms."""
+    operation = museum().operations["listRooms"]
+    served = world(house.store, Clock(system))
+    call = Call(operation, served, None, {}, query, raw_query, None, BASE, NOW)
+    return orjson.loads(with_base(actions.run(call).body or b"", BASE))
+
+
+@given(st.integers(0, 60), st.integers(1, 12), st.integers(1, 12))
+def test_page_words_agree_with_each_other(total: int, size: int, page: int) -> None:
+    on_page = max(0, min(size, total - (page - 1) * size))
+    words = page_words(page=page, size=size, total=total, on_page=on_page, url="/x", raw_query="", page_name="page")
+    rows = list(range(1, total + 1))[(page - 1) * size : page * size]
+    assert (words["first-item"], words["last-item"]) == ((rows[0], rows[-1]) if rows else (None, None))
+    assert words["last-page"] == max(1, -(-total // size))
+    assert (words["next"] is None) == (page >= words["last-page"])
+    assert (words["previous"] is None) == (page == 1)
+
+
+@given(st.lists(st.tuples(st.text(max_size=4), st.text(max_size=4)), max_size=4))
+def test_links_keep_the_rest_of_the_query(pairs: list[tuple[str, str]]) -> None:
+    raw = urlencode([*pairs, ("page", "3")])
+    words = page_words(page=3, size=1, total=9, on_page=1, url="/x", raw_query=raw, page_name="page")
+    sent = parse_qsl(urlsplit(words["next"]).query, keep_blank_values=True)
+    assert sent == [*(p for p in parse_qsl(raw, keep_blank_values=True) if p[0] != "page"), ("page", "4")]
+
+
+def test_next_leads_through_every_record_once(house: House) -> None:
+    seen: list[str] = []
+    query: dict[str, Any] = {"size": 3, "sort": "floor"}
+    raw = "size=3&sort=floor"
+    while True:
+        body = listed(house, raw, **query)
+        seen += [row["uuid"] for row in body["data"]]
+        if body["links"]["next"] is None:
+            break
+        raw = urlsplit(body["links"]["next"]).query
+        query["page"] = int(dict(parse_qsl(raw))["page"])
+    assert seen == [f"r{i}" for i in range(1, 8)]
+
+
+def test_links_stand_on_the_address_that_was_asked(house: House) -> None:
+    body = listed(house, "page=2&size=2&search=%C3%A4%26", page=2, size=2)
+    assert body["links"] == {
+        "first": f"{BASE}/house/rooms?size=2&search=%C3%A4%26&page=1",
+        "last": f"{BASE}/house/rooms?size=2&search=%C3%A4%26&page=4",
+        "prev": f"{BASE}/house/rooms?size=2&search=%C3%A4%26&page=1",
+        "next": f"{BASE}/house/rooms?size=2&search=%C3%A4%26&page=3",
+    }
+
+
+def test_the_page_object_says_where_it_stands(house: House) -> None:
+    assert listed(house, "", page=3, size=3)["meta"] == {
+        "page": 3,
+        "from": 7,
+        "last": 3,
+        "size": 3,
+        "to": 7,
+        "total": 7,
+        "path": f"{BASE}/house/rooms",
+    }
+
+
+def test_a_page_past_the_last_leads_back_to_the_last(house: House) -> None:
+    links = listed(house, "", page=9, size=3)["links"]
+    assert (links["prev"], links["next"]) == (f"{BASE}/house/rooms?page=3", None)

@@ -1,0 +1,160 @@
+"""Security: a good token passes, by whichever way; everything else is Laravel's 401."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.types import ASGIApp
+
+from mock_server.app import Open, create_app
+from mock_server.clock import Clock
+from mock_server.console import Console
+from mock_server.security import security_map
+from mock_server.store import Store
+from mock_server.world import World
+from spec.contract import Contract
+from spec.errors import ContractError
+from spec.schemas import Schemas
+from tests.asgi import Client, Reply
+from tests.mock_server.library import API, NOW, RECORDS, Calls, Terminal, app, changed, client, stub, world
+
+AUTHORS = f"{API}/authors"
+ME = f"{API}/me"
+
+
+def is_refused(reply: Reply) -> bool:
+    body = (reply.status, reply.json) == (401, {"message": "Unauthenticated."})
+    return body and (reply.headers["www-authenticate"], reply.headers["x-mock-reason"]) == ("Bearer", "auth")
+
+
+@pytest.fixture(scope="module")
+def caller() -> Client:
+    return client(app(Calls()), token=None)
+
+
+def test_a_standing_token_passes_and_says_who_asks() -> None:
+    calls = Calls()
+    assert client(app(calls)).get(AUTHORS).status == 200
+    viewer = calls.last.viewer
+    assert viewer is not None
+    assert (viewer.user, calls.last.token) == (1, "demo-token")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "demo-token",
+        "Bearer",
+        "Bearer ",
+        "Bearer no-such-token",
+        "Bearer expired-token",
+        "Basic ZGVtby10b2tlbg==",
+        "Token demo-token",
+        "Bearer demo-token demo-token",
+        "Bearer d\xe9mo",
+    ],
+)
+def test_anything_but_a_good_bearer_is_refused(caller: Client, sent: str) -> None:
+    assert is_refused(caller.get(AUTHORS, authorization=sent))
+
+
+def test_no_header_at_all_is_refused(caller: Client) -> None:
+    assert is_refused(caller.get(AUTHORS))
+
+
+@pytest.mark.parametrize("sent", ["bearer demo-token", "BEARER demo-token", "Bearer   demo-token "])
+def test_the_scheme_is_read_in_any_case(caller: Client, sent: str) -> None:
+    assert caller.get(AUTHORS, authorization=sent).status == 200
+
+
+@given(st.binary(max_size=60))
+def test_no_authorization_makes_a_5xx(sent: bytes) -> None:
+    caller = Client(stub()[0].app, {})
+    assert caller.request("GET", AUTHORS, headers={"authorization": sent}).status == 401
+    assert caller.request("GET", AUTHORS, headers={"authorization": b"Bearer " + sent}).status == 401
+    assert caller.request("GET", ME, headers={"x-desk-token": sent}).status == 401
+
+
+@pytest.mark.parametrize(
+    ("headers", "passes"),
+    [
+        ({"x_desk_token": "demo-token"}, True),
+        ({"authorization": "Bearer demo-token"}, True),
+        ({"x_desk_token": "", "authorization": "Bearer demo-token"}, True),
+        ({"x_desk_token": " ", "authorization": "Bearer demo-token"}, True),
+        ({"x_desk_token": "wrong", "authorization": "Bearer demo-token"}, True),
+        ({"x_desk_token": "wrong"}, False),
+        ({"x_desk_token": ""}, False),
+        ({}, False),
+    ],
+)
+def test_one_of_several_schemes_is_enough(caller: Client, headers: dict[str, str], passes: bool) -> None:
+    reply = caller.get(ME, **headers)
+    assert reply.status == 200 if passes else is_refused(reply)
+
+
+def test_a_key_does_not_open_what_asks_for_a_bearer(caller: Client) -> None:
+    assert is_refused(caller.get(AUTHORS, x_desk_token="demo-token"))
+
+
+def test_public_operations_ask_for_nothing() -> None:
+    caller = client(app(), token=None)
+    signed = caller.post(f"{API}/auth/sign-in", {"email": "ada@example.com", "password": "password"})
+    assert signed.status == 200
+
+
+def test_a_token_from_sign_in_opens_until_logout() -> None:
+    served = app()
+    signed = client(served, None).post(f"{API}/auth/sign-in", {"email": "ada@example.com", "password": "password"})
+    caller = client(served, signed.json["data"]["token"])
+    assert caller.get(AUTHORS).status == 200
+    assert caller.request("POST", f"{API}/auth/logout").status == 204
+    assert is_refused(caller.get(AUTHORS))
+
+
+def test_a_token_expires_by_the_worlds_clock() -> None:
+    made = world()
+    signed = made.sign_in("ada@example.com", "password", NOW)
+    assert signed is not None
+    assert client(app(of=made), signed[0].token).get(AUTHORS).status == 200
+    made.clock = Clock(lambda: NOW, timedelta(days=2))
+    assert is_refused(client(app(of=made), signed[0].token).get(AUTHORS))
+
+
+def test_security_comes_before_validation_and_after_routing(caller: Client) -> None:
+    assert is_refused(caller.request("POST", AUTHORS, body=b"\xff"))
+    assert caller.get(f"{API}/nothing").status == 404
+    assert caller.request("PATCH", AUTHORS).status == 405
+
+
+@pytest.mark.parametrize(("security", "header"), [("{desk: [], bearer: []}", True), ("{desk: []}", False)])
+def test_all_schemes_of_one_alternative_are_due(security: str, header: bool) -> None:
+    contract = changed(("security: [{desk: []}, {bearer: []}]", f"security: [{security}]"))
+    caller = Client(_app(contract), {})
+    bearer = {"authorization": "Bearer demo-token"} if header else {}
+    assert caller.get(ME, x_desk_token="demo-token", **bearer).status == 200
+    assert is_refused(caller.get(ME, authorization="Bearer demo-token"))
+    assert is_refused(caller.get(ME))
+
+
+def _app(contract: Contract) -> ASGIApp:
+    made = World(contract, Schemas.of(contract.document), Store.empty(contract), Clock(lambda: NOW), 0)
+    made.add_all(RECORDS)
+    return create_app(contract, made, Open(), console=Console(contract.document, Terminal(), quiet=True), run=Calls())
+
+
+@pytest.mark.parametrize("scheme", ["{type: http, scheme: basic}", "{type: apiKey, in: query, name: key}"])
+def test_a_scheme_that_cannot_be_checked_is_refused(scheme: str) -> None:
+    contract = changed(("desk: {type: apiKey, in: header, name: X-Desk-Token}", f"desk: {scheme}"))
+    with pytest.raises(ContractError, match="http bearer, or an apiKey in a header"):
+        security_map(contract, world())
+
+
+def test_no_refusal_says_why_to_the_client_but_to_the_console() -> None:
+    terminal = Terminal()
+    caller = client(app(terminal=terminal), "no-such-token")
+    assert is_refused(caller.get(AUTHORS))
+    assert "401 GET /api/v2/authors - auth: the token that was sent is unknown, expired or ended" in terminal.getvalue()
+    assert "no-such-token" not in terminal.getvalue()

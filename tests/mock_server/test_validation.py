@@ -1,0 +1,481 @@
+"""Validation: 422 means that the contract's schema is broken; everything else gets through as it was meant."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server import body
+from mock_server.parameters import check_styles
+from mock_server.problems import Problem, Refusal
+from mock_server.sentences import complaints
+from spec.errors import ContractError
+from spec.schemas import Schemas
+from tests.asgi import Client, Reply
+from tests.mock_server.library import API, HOUSE, POE, Calls, Terminal, app, changed, client, library, stub
+
+AUTHORS = f"{API}/authors"
+BOOKS = f"{API}/books"
+NEW = {"title": "The Raven", "author_uuid": POE}
+
+
+@pytest.fixture
+def calls() -> Calls:
+    calls = stub()[1]
+    calls.all.clear()
+    return calls
+
+
+@pytest.fixture
+def caller(calls: Calls) -> Client:
+    return stub()[0]
+
+
+def errors(reply: Reply) -> dict[str, list[str]]:
+    assert reply.status == 422, reply
+    assert reply.headers["x-mock-reason"] == "validation"
+    found: dict[str, list[str]] = reply.json["errors"]
+    return found
+
+
+# Query --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        ("", {}),
+        ("per_page=5&page=2", {"per_page": 5, "page": 2}),
+        ("per_page=5&per_page=7", {"per_page": 7}),
+        ("per_page=&search&sort_by=&with=&genre=&living=", {}),
+        ("search=a+b%20%C3%A9", {"search": "a b é"}),
+        ("search=100%25%zz", {"search": "100%%zz"}),
+        ("search=%00", {"search": "\x00"}),
+        ("search=a=b", {"search": "a=b"}),
+        ("genre=poem&genre=essay", {"genre": ["poem", "essay"]}),
+        ("genre[]=poem&genre%5B%5D=essay", {"genre": ["poem", "essay"]}),
+        ("genre[0]=poem&genre[7]=essay", {"genre": ["poem", "essay"]}),
+        ("with=library,books", {"with": ["library", "books"]}),
+        ("with=library%2Cbooks", {"with": ["library", "books"]}),
+        ("with[]=library&with[]=books", {"with": ["library", "books"]}),
+        ("living=true", {"living": True}),
+        ("living=0", {"living": False}),
+        ("born_from=1809-01-19", {"born_from": "1809-01-19"}),
+        (f"library_uuid={HOUSE}", {"library_uuid": HOUSE}),
+    ],
+)
+def test_a_query_is_read_as_the_contract_types_it(calls: Calls, caller: Client, query: str, values: Any) -> None:
+    reply = caller.get(f"{AUTHORS}?{query}")
+    assert (reply.status, dict(calls.last.query)) == (200, values)
+    assert calls.last.raw_query == query
+    assert "x-mock-note" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        ("filters[title]=x", {"title": "x"}),
+        ("filters%5Btitle%5D=x&filters[pages]=12", {"title": "x", "pages": 12}),
+        ("filters[title]=&filters[pages]=3", {"pages": 3}),
+    ],
+)
+def test_a_deep_object_is_read_by_its_parts(calls: Calls, caller: Client, query: str, values: Any) -> None:
+    assert caller.get(f"{BOOKS}?author_uuid={POE}&{query}").status == 200
+    assert calls.last.query["filters"] == values
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "sentence"),
+    [
+        ("per_page=0", "per_page", "The per page field must be at least 1."),
+        ("per_page=101", "per_page", "The per page field must not be greater than 100."),
+        ("per_page=x", "per_page", "The per page field must be an integer."),
+        ("per_page=1.0", "per_page", "The per page field must be an integer."),
+        ("per_page=%D9%A1", "per_page", "The per page field must be an integer."),
+        ("per_page=" + "9" * 400, "per_page", "The per page field must be an integer."),
+        ("per_page=9223372036854775808", "per_page", "The per page field must be an integer."),
+        ("per_page=-9223372036854775808", "per_page", "The per page field must be at least 1."),
+        ("page=%201", "page", "The page field must be an integer."),
+        ("sort_by=height", "sort_by", "The selected sort by is invalid."),
+        ("library_uuid=AAA", "library_uuid", "The library uuid field must be a valid UUID."),
+        ("born_from=2024-02-30", "born_from", "The born from field must be a valid date."),
+        ("living=maybe", "living", "The living field must be true or false."),
+        ("search=" + "x" * 101, "search", "The search field must not be greater than 100 characters."),
+        ("search=%FF", "search", "The search field must be valid UTF-8."),
+        ("genre=poem&genre=song", "genre.1", "The selected genre.1 is invalid."),
+        ("genre=" + "&genre=".join(["poem"] * 6), "genre", "The genre field must not have more than 5 items."),
+        ("with=books,", "with.1", "The selected with.1 is invalid."),
+        ("genre=&genre=", "genre.0", "The selected genre.0 is invalid."),
+        ("with=pages", "with.0", "The selected with.0 is invalid."),
+    ],
+)
+def test_a_broken_parameter_is_named_in_laravels_words(caller: Client, query: str, field: str, sentence: str) -> None:
+    reply = caller.get(f"{AUTHORS}?{query}")
+    assert errors(reply)[field] == [sentence]
+    assert reply.json["message"].startswith(sentence)
+
+
+def test_a_broken_part_of_a_deep_object_is_named_by_its_path(caller: Client) -> None:
+    reply = caller.get(f"{BOOKS}?author_uuid={POE}&filters[pages]=0")
+    assert errors(reply) == {"filters.pages": ["The filters.pages field must be at least 1."]}
+
+
+def test_a_deep_object_that_is_none_is_refused(caller: Client) -> None:
+    assert errors(caller.get(f"{BOOKS}?author_uuid={POE}&filters=x")) == {
+        "filters": ["The filters field must be an object."]
+    }
+
+
+@pytest.mark.parametrize("query", ["", "author_uuid=", "author_uuid", f"author_uuid={POE}&author_uuid="])
+def test_a_required_parameter_may_not_be_blank(caller: Client, query: str) -> None:
+    assert errors(caller.get(f"{BOOKS}?{query}")) == {"author_uuid": ["The author uuid field is required."]}
+
+
+def test_every_broken_field_is_named_at_once(caller: Client) -> None:
+    reply = caller.get(f"{AUTHORS}?page=0&sort_by=x&living=x", x_desk="100")
+    assert list(errors(reply)) == ["page", "sort_by", "living", "X-Desk"]
+    assert reply.json["message"] == "The page field must be at least 1. (and 3 more errors)"
+
+
+@pytest.mark.parametrize("query", ["colour=red", "page[]=1", "genre[x]=poem", "search[a]=b", "%5B%5D=1", "%FF=1", "="])
+def test_unknown_parameters_are_ignored(calls: Calls, caller: Client, query: str) -> None:
+    assert caller.get(f"{AUTHORS}?{query}").status == 200
+    assert dict(calls.last.query) == {}
+
+
+def test_what_was_ignored_is_noted_for_client_and_console(calls: Calls) -> None:
+    terminal = Terminal()
+    caller = client(app(calls, terminal=terminal))
+    reply = caller.request("POST", f"{BOOKS}?colour=red&c%0A=1", data=NEW | {"colour": "red", "uuid": POE})
+    assert reply.status == 201
+    noted = r"ignored: query.colour, query.c\n, body.colour, body.uuid"
+    assert reply.headers["x-mock-note"] == noted
+    assert terminal.getvalue() == f"201 POST {BOOKS} - {noted} [req 1]\n"
+
+
+@pytest.mark.parametrize("value", ["1", " 99 ", ""])
+def test_a_good_header_parameter_passes(caller: Client, value: str) -> None:
+    assert caller.get(AUTHORS, x_desk=value).status == 200
+
+
+def test_a_bad_header_parameter_is_named(caller: Client) -> None:
+    assert errors(caller.get(AUTHORS, x_desk="x")) == {"X-Desk": ["The X-Desk field must be an integer."]}
+
+
+@given(st.lists(st.tuples(st.text(), st.text())))
+def test_a_known_query_gives_the_same_beside_unknown_parameters(pairs: list[tuple[str, str]]) -> None:
+    names = {parameter.name for parameter in library().operations["listAuthors"].parameters}
+    strange = [(name, text) for name, text in pairs if name.partition("[")[0] not in names]
+    reply = stub()[0].get(f"{AUTHORS}?{urlencode(strange, quote_via=quote)}&page=3")
+    assert (reply.status, reply.json["query"]) == (200, {"page": 3})
+
+
+@given(st.binary())
+def test_no_query_makes_a_5xx(raw: bytes) -> None:
+    assert stub()[0].get(AUTHORS.encode() + b"?" + raw).status in (200, 422)
+
+
+@given(st.sampled_from(["page", "genre[]", "living", "with", "search", "born_to"]), st.text())
+def test_a_value_is_admitted_exactly_when_the_schema_admits_it(name: str, text: str) -> None:
+    contract = library()
+    parameter = next(p for p in contract.operations["listAuthors"].parameters if p.name == name.removesuffix("[]"))
+    reply = stub()[0].get(f"{AUTHORS}?{quote(name)}={quote(text, safe='')}")
+    allowed = text == "" or any(
+        Schemas.of(contract.document).validator(f"{parameter.pointer}/schema", "write").is_valid(value)
+        for value in _meant(text)
+    )
+    assert reply.status == (200 if allowed else 422)
+
+
+def _meant(text: str) -> list[Any]:
+    """What a text in a query can be meant as."""
+    meant: list[Any] = [text, [text], text.split(",")]
+    if text.isascii() and text.removeprefix("-").isdigit():
+        meant.append(int(text))
+    return [*meant, *({"true": [True], "1": [True], "false": [False], "0": [False]}.get(text, []))]
+
+
+# Body ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (
+            {},
+            {"title": ["The title field is required."], "author_uuid": ["The author uuid field is required."]},
+        ),
+        (NEW | {"title": ""}, {"title": ["The title field is required."]}),
+        (NEW | {"title": None}, {"title": ["The title field is required."]}),
+        (NEW | {"title": 5}, {"title": ["The title field must be a string."]}),
+        (NEW | {"title": "x" * 201}, {"title": ["The title field must not be greater than 200 characters."]}),
+        (NEW | {"pages": 1.5}, {"pages": ["The pages field must be an integer."]}),
+        (NEW | {"pages": 10**30}, {"pages": ["The pages field must not be greater than 10000."]}),
+        (NEW | {"pages": None}, {"pages": ["The pages field must be an integer."]}),
+        (NEW | {"price": "x"}, {"price": ["The price field must be a number."]}),
+        (NEW | {"tags": "x"}, {"tags": ["The tags field must be an array."]}),
+        (NEW | {"tags": ["a", 1]}, {"tags.1": ["The tags.1 field must be a string."]}),
+        (NEW | {"chapters": [{}]}, {"chapters.0.name": ["The chapters.0.name field is required."]}),
+        (NEW | {"cover": {"url": 1}}, {"cover.url": ["The cover.url field must be a string."]}),
+        (NEW | {"cover": {"colour": "red"}}, {"cover.colour": ["The cover.colour field format is invalid."]}),
+        (NEW | {"cover": 1}, {"cover": ["The cover field is invalid."]}),
+        (NEW | {"author_uuid": "x"}, {"author_uuid": ["The author uuid field must be a valid UUID."]}),
+        ([], {"body": ["The body field must be an object."]}),
+        ("x", {"body": ["The body field must be an object."]}),
+        (None, {"body": ["The body field must be an object."]}),
+    ],
+)
+def test_a_broken_body_is_named_in_laravels_words(caller: Client, sent: Any, expected: Mapping[str, Any]) -> None:
+    reply = caller.request("POST", BOOKS, body=json.dumps(sent).encode(), headers={"content-type": "application/json"})
+    assert errors(reply) == expected
+
+
+def test_fields_are_named_in_the_order_of_the_contract(caller: Client) -> None:
+    reply = caller.post(BOOKS, {"author_uuid": 1, "tags": 1, "pages": "x", "price": "x"})
+    assert list(errors(reply)) == ["title", "pages", "price", "tags", "author_uuid"]
+
+
+def test_a_body_reaches_the_action_as_it_was_sent(calls: Calls, caller: Client) -> None:
+    sent = NEW | {"title": " é\x00\ud83d\ude00 ".encode("utf-16", "surrogatepass").decode("utf-16"), "price": 1.25}
+    assert caller.post(BOOKS, sent).status == 201
+    assert calls.last.body == sent
+
+
+def test_a_whole_number_written_as_a_fraction_is_an_integer(calls: Calls, caller: Client) -> None:
+    raw = f'{{"title": "5.0", "author_uuid": "{POE}", "pages": 5.0, "price": 1e2}}'.encode()
+    assert caller.request("POST", BOOKS, body=raw, headers={"content-type": "application/json"}).status == 201
+    assert [type(calls.last.body[name]) for name in ("pages", "price", "title")] == [int, int, str]
+
+
+def test_nothing_sent_is_an_empty_object(calls: Calls, caller: Client) -> None:
+    assert caller.request("PUT", f"{AUTHORS}/{POE}").status == 200
+    assert calls.last.body == {}
+    assert list(errors(caller.request("POST", BOOKS))) == ["title", "author_uuid"]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_body_is_ignored_where_the_contract_has_none(calls: Calls, caller: Client, method: str) -> None:
+    reply = caller.request(method, f"{AUTHORS}/{POE}", body=b"\xff{", headers={"content-type": "text/x"})
+    assert reply.status in (200, 204)
+    assert calls.last.body is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "what"),
+    [
+        (b"{", "line 1, column 2"),
+        (b'{"title": "x",}', "trailing comma"),
+        (b'\n{"title": NaN}', "line 2, column 11"),
+        (b'{"title": Infinity}', "column 11"),
+        (b'{"title": 1e400}', "infinity"),
+        (b'{"pages": ' + b"9" * 400 + b"}", "infinity"),
+        (b"nul", "line 1"),
+        (b" ", "empty"),
+        (b'{"title": "\xff"}', "byte 12 is not UTF-8"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        ('{"title": "x"}'.encode("utf-16"), "byte 1 is not UTF-8"),
+        (b'{"title": "\\ud800"}', "surrogate"),
+        (b'{"title": "a\nb"}', "control character"),
+        (b'{"title": "a", "title": "b"}', 'the key "title" is given twice'),
+        (b'{"title": "a", "\\u0074itle": "b"}', 'the key "title" is given twice'),
+        (b'{"chapters": [{"name": "a", "name": "b"}]}', 'the key "name" is given twice'),
+        (b'{"a":' * 200 + b"1" + b"}" * 200, "nested deeper than 128 levels"),
+        (b"[" * 10_000 + b"]" * 10_000, "depth limit exceeded"),
+        (b"[" * 100_000, "depth limit exceeded"),
+    ],
+)
+def test_malformed_json_is_400_and_says_where(caller: Client, raw: bytes, what: str) -> None:
+    reply = caller.request("POST", BOOKS, body=raw, headers={"content-type": "application/json"})
+    assert (reply.status, reply.headers["x-mock-reason"]) == (400, "validation")
+    assert what in reply.json["message"]
+
+
+def test_a_key_may_come_again_in_another_object_and_in_a_text(calls: Calls, caller: Client) -> None:
+    sent = NEW | {"title": '"title": "x", "title": ', "chapters": [{"name": "title"}, {"name": "name"}]}
+    assert caller.post(BOOKS, sent).status == 201
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "application/JSON; charset=UTF-8",
+        'application/json;charset="utf-8"',
+        "application/json; charset=utf8",
+        "application/vnd.library+json",
+        "application/json;",
+    ],
+)
+def test_json_media_types_are_read(caller: Client, content_type: str) -> None:
+    raw = json.dumps(NEW).encode()
+    assert caller.request("POST", BOOKS, body=raw, headers={"content-type": content_type}).status == 201
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"content-type": ""},
+        {"content-type": "text/plain"},
+        {"content-type": "application/x-www-form-urlencoded"},
+        {"content-type": "multipart/form-data; boundary=x"},
+        {"content-type": "application/json; charset=latin-1"},
+        {"content-type": "application/jsonx"},
+        {"content-type": b"\xff"},
+        {"content-type": "application/json", "content-encoding": "gzip"},
+    ],
+)
+def test_other_media_types_are_415(caller: Client, headers: Mapping[str, Any]) -> None:
+    reply = caller.request("POST", BOOKS, body=json.dumps(NEW).encode(), headers=headers)
+    assert (reply.status, reply.headers["accept"]) == (415, "application/json")
+
+
+def test_a_body_that_announces_too_much_is_not_read(caller: Client) -> None:
+    headers = {"content-type": "application/json", "content-length": str(body.LIMIT + 1)}
+    reply = caller.request("POST", BOOKS, body=[b"{}"] * 3, headers=headers)
+    assert (reply.status, reply.headers["connection"]) == (413, "close")
+
+
+def test_a_body_that_grows_too_large_is_not_read_to_its_end(caller: Client) -> None:
+    chunk = b" " * 2**20
+    reply = caller.request("POST", BOOKS, body=[chunk] * 1000, headers={"content-type": "application/json"})
+    assert reply.status == 413
+
+
+def test_a_body_of_exactly_the_limit_is_read(caller: Client) -> None:
+    raw = json.dumps(NEW).encode().ljust(body.LIMIT)
+    parts = [raw[: 2**20], b"", raw[2**20 :]]
+    assert caller.request("POST", BOOKS, body=parts, headers={"content-type": "application/json"}).status == 201
+
+
+def test_a_client_that_goes_away_gets_no_answer(calls: Calls) -> None:
+    reply = stub()[0].request("POST", BOOKS, body=[], headers={"content-type": "application/json"})
+    assert (reply.status, calls.all) == (0, [])
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    # A lone surrogate is no text that JSON in UTF-8 can say.
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+)
+
+
+@given(JSON)
+def test_whatever_json_says_is_parsed_to_the_same(value: Any) -> None:
+    assert body.parse(orjson.dumps(value)) == value
+    assert body.parse(json.dumps(value).encode()) == value
+
+
+@given(JSON, st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_doubled_key_is_found_wherever_it_stands(value: Any, key: str) -> None:
+    pair = json.dumps(key) + ":" + json.dumps(value)
+    with pytest.raises(Refusal) as refused:
+        body.parse(f'[{{"a": 1}}, {{{pair}, {pair}}}]'.encode())
+    assert refused.value.problem is Problem.MALFORMED
+
+
+@given(st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_no_body_makes_a_5xx(raw: bytes) -> None:
+    reply = stub()[0].request("POST", BOOKS, body=raw, headers={"content-type": "application/json"})
+    assert reply.status in (400, 422)
+
+
+@given(JSON)
+def test_a_body_is_admitted_exactly_when_the_schema_admits_it(value: Any) -> None:
+    operation = library().operations["createAuthor"]
+    assert operation.body is not None
+    sent = {"name": "x", "biography": value}
+    allowed = Schemas.of(library().document).validator(operation.body.pointer, "write").is_valid(sent)
+    assert stub()[0].post(AUTHORS, sent).status == (201 if allowed else 422)
+
+
+# Accept -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["", "*/*", "application/json", "application/*;q=0.1", "text/html, */*;q=0.8", "APPLICATION/JSON", "*"],
+)
+def test_json_that_is_accepted_is_answered(caller: Client, accept: str) -> None:
+    assert caller.get(AUTHORS, accept=accept).status == 200
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/xml", "application/json;q=0", "*/*;q=0.0", "\xff"])
+def test_json_that_is_not_accepted_is_406(caller: Client, accept: str) -> None:
+    assert caller.get(AUTHORS, accept=accept).status == 406
+
+
+# What the contract may ask --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{name: filters, in: query, style: deepObject", "{name: filters, in: query, style: form"),
+        ("{name: with, in: query, allowEmptyValue: true", "{name: with, in: query, style: pipeDelimited"),
+        ("{name: X-Desk, in: header,", "{name: X-Desk, in: cookie,"),
+    ],
+)
+def test_a_style_that_cannot_be_read_is_refused(old: str, new: str) -> None:
+    with pytest.raises(ContractError, match="allowed"):
+        check_styles(changed((old, new)))
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "sentence"),
+    [
+        ({"type": "string", "minLength": 3}, "ab", "must be at least 3 characters."),
+        ({"type": "string", "format": "email"}, "x", "must be a valid email address."),
+        ({"type": "string", "format": "uri"}, "x y", "must be a valid URL."),
+        ({"type": "string", "format": "date-time"}, "x", "must be a valid date."),
+        ({"type": "string", "format": "ipv4"}, "x", "must be a valid IPv4 address."),
+        ({"type": "string", "format": "hostname"}, "-x-", "must match the format hostname."),
+        ({"type": "number", "minimum": 1, "exclusiveMinimum": True}, 1, "must be greater than 1."),
+        ({"type": "number", "maximum": 1, "exclusiveMaximum": True}, 1, "must be less than 1."),
+        ({"type": "integer", "multipleOf": 5}, 7, "must be a multiple of 5."),
+        ({"type": "array", "items": {}, "minItems": 2}, [1], "must have at least 2 items."),
+        ({"type": "array", "items": {}, "uniqueItems": True}, [1, 1], "has a duplicate value."),
+        ({"type": "object", "minProperties": 1}, {}, "must have at least 1 items."),
+        ({"type": "object", "maxProperties": 1}, {"a": 1, "b": 2}, "must not have more than 1 items."),
+        ({"type": "string", "nullable": True}, 1, "must be a string."),
+        ({"oneOf": [{"type": "integer"}, {"type": "string"}]}, [], "is invalid."),
+        ({"not": {"type": "string"}}, "x", "is invalid."),
+    ],
+)
+def test_each_keyword_has_its_sentence(schema: Any, value: Any, sentence: str) -> None:
+    contract = changed(("living: {type: boolean}", f"living: {json.dumps(schema)}"))
+    operation = contract.operations["createAuthor"]
+    assert operation.body is not None
+    validator = Schemas.of(contract.document).validator(operation.body.pointer, "write")
+    found = list(complaints(validator.iter_errors({"name": "x", "living": value}), operation.body.pointer))
+    assert [(c.field, c.sentence) for c in found] == [("living", f"The living field {sentence}")]
+
+
+def test_what_may_not_be_sent_is_prohibited() -> None:
+    chapter = "required: [name], properties: {name:"
+    contract = changed((chapter, "additionalProperties: false, " + chapter))
+    operation = contract.operations["createBook"]
+    assert operation.body is not None
+    validator = Schemas.of(contract.document).validator(operation.body.pointer, "write")
+    sent = NEW | {"chapters": [{"name": "x", "no_such": 1}]}
+    found = list(complaints(validator.iter_errors(sent), operation.body.pointer))
+    assert [(c.field, c.sentence) for c in found] == [
+        ("chapters.0.no_such", "The chapters.0.no such field is prohibited.")
+    ]
+
+
+def test_a_complaint_names_its_line_in_the_contract() -> None:
+    terminal = Terminal()
+    client(app(terminal=terminal)).post(AUTHORS, {"name": "x", "genre": "song"})
+    lines = library().document.text.decode().split("\n")
+    number = next(n for n, line in enumerate(lines, 1) if line.startswith("    Genre:"))
+    assert f"library.yaml:{number})" in terminal.getvalue()
