@@ -64,18 +64,18 @@ def _cell(digest: bytes, x: int, y: int) -> bool:
 
 
 def _png(stem: str, digest: bytes) -> bytes:
-    """The pattern of the SVG, 240 by 240 in two colours."""
+    """The pattern of the SVG, 224 by 224 in two colours."""
     ground = bytes(90 + value % 120 for value in digest[20:23])
     rows = []
-    for y in range(-1, 7):
-        filled = (0 <= y < 5 and 0 <= x < 5 and _cell(digest, x, y) for x in range(-1, 7))
-        bits = "".join(("1" if cell else "0") * 30 for cell in filled)
-        rows.append((b"\0" + int(bits, 2).to_bytes(30, "big")) * 30)
+    for y in range(-1, 6):
+        filled = (0 <= y < 5 and 0 <= x < 5 and _cell(digest, x, y) for x in range(-1, 6))
+        bits = "".join(("1" if cell else "0") * 32 for cell in filled)
+        rows.append((b"\0" + int(bits, 2).to_bytes(28, "big")) * 32)
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = struct.pack(">IIBBBBB", 240, 240, 1, 3, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", 224, 224, 1, 3, 0, 0, 0)
     pixels = zlib.compress(b"".join(rows), 9)
     parts = ((b"IHDR", header), (b"PLTE", ground + b"\xff\xff\xff"), (b"IDAT", pixels), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, content) for kind, content in parts)

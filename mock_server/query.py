@@ -16,6 +16,7 @@ from spec.record import Reference
 from spec.words import QueryWord
 
 DEFAULT_SIZE = 20
+MAX_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +245,8 @@ class Query:
         found: int | None = self.store.memo.get(asked)
         if found is None:
             sql = f"SELECT COUNT(*) FROM {quoted(resource.name)} WHERE {condition.sql}"
+            if len(self.store.memo) >= MAX_KEPT:  # as many searches as that, and no write
+                self.store.memo.clear()
             found = self.store.memo[asked] = self.store.scalar(sql, condition.parameters)
         return found
 

@@ -65,13 +65,14 @@ class Shapes:
             at = tree
             for part in path:
                 at = at.setdefault(part, {})
-        return self._named(self.contract.views[view], tree, shown)
+        return self._named(self.contract.views[view], tree, (), shown)
 
     def _default(self, view: View, above: tuple[str, ...], shown: frozenset[str]) -> Shape:
         above = (*above, view.resource)
         embedded: dict[str, Mapping[str, Shape] | None] = {}
+        required = self._required(view)
         for relation in self._relations(view):
-            if not relation.embed and relation.name not in shown:
+            if not relation.embed and relation.name not in required and relation.name not in shown:
                 continue
             if any(name in above for name in relation.to):
                 if relation.stub:
@@ -81,15 +82,26 @@ class Shapes:
             embedded[relation.name] = {name: self._default(v, above, frozenset()) for name, v in views.items()}
         return self._shape(embedded, shown)
 
-    def _named(self, view: View, tree: Mapping[str, Any], shown: frozenset[str]) -> Shape:
+    def _named(
+        self, view: View, tree: Mapping[str, Any], above: tuple[str, ...], shown: frozenset[str] = frozenset()
+    ) -> Shape:
+        above = (*above, view.resource)
         embedded: dict[str, Mapping[str, Shape] | None] = {}
-        required = self.contract.document.at(view.pointer).get("required", ())
+        required = self._required(view)
         for relation in self._relations(view):
-            if relation.name in tree or relation.name in required or relation.name in shown:
-                below = tree.get(relation.name, {})
-                views = {name: self.contract.views[relation.views[name]] for name in relation.to}
-                embedded[relation.name] = {name: self._named(v, below, frozenset()) for name, v in views.items()}
+            if relation.name not in tree and relation.name not in required and relation.name not in shown:
+                continue
+            if relation.name not in tree and any(name in above for name in relation.to):
+                if relation.stub:
+                    embedded[relation.name] = None
+                continue
+            below = tree.get(relation.name, {})
+            views = {name: self.contract.views[relation.views[name]] for name in relation.to}
+            embedded[relation.name] = {name: self._named(v, below, above) for name, v in views.items()}
         return self._shape(embedded, shown)
+
+    def _required(self, view: View) -> frozenset[str]:
+        return frozenset(self.contract.document.at(view.pointer).get("required", ()))
 
     def _relations(self, view: View) -> list[Relation]:
         relations = self.contract.resources[view.resource].relations
@@ -148,7 +160,15 @@ class Representation:
                 for view in self.contract.views_of(tag[0]):
                     self.runs.pop((view.name, tag[1]), None)
             for identity in self.used_by.pop(tag, ()):
-                self.kept.pop(identity, None)
+                _, made_of = self.kept.pop(identity)
+                for other in made_of - {tag}:
+                    self._unlearn(other, identity)
+
+    def _unlearn(self, tag: Tag, identity: tuple[Any, ...]) -> None:
+        users = self.used_by[tag]
+        users.discard(identity)
+        if not users:
+            del self.used_by[tag]
 
     # Records ----------------------------------------------------------------------------------------------------
 
@@ -156,7 +176,9 @@ class Representation:
         """One record as the object that `view` describes."""
         said = self.contract.views[view]
         if said.resource in self.shared:
-            return self._embedded(said, record.reference, shape, viewer, set(), record)
+            body = self._embedded(said, record.reference, shape, viewer, set(), record)
+            assert body is not None
+            return body
         return self._assemble(said, record, shape, viewer, set())
 
     def _embedded(
@@ -167,14 +189,18 @@ class Representation:
         viewer: Viewer | None,
         tags: set[Tag],
         known: Stored | None = None,
-    ) -> bytes:
-        """A record as many bodies contain it: kept. `known`: the record, where the caller has it already."""
+    ) -> bytes | None:
+        """A record as many bodies contain it: kept; None when it is not there.
+
+        `known`: the record, where the caller has it already.
+        """
         identity = (view.name, reference.key, shape.identity, viewer.user if viewer else None)
         found = self.kept.get(identity)
         if found is None:
             record = known or self.store.at(reference)
             if record is None:
-                return b"null"
+                tags.add((reference.resource, reference.key))  # it may come later
+                return None
             own: set[Tag] = set()
             body = self._assemble(view, record, shape, viewer, own)
             if len(self.kept) >= MAX_KEPT:
@@ -233,14 +259,15 @@ class Representation:
             return b"{}"
         targets = self.targets(relation, record, tags)
         views = self.contract.views
-        bodies = [
-            self._embedded(views[relation.views[t.resource]], t, shapes[t.resource], viewer, tags) for t in targets
-        ]
+        found = [self._embedded(views[relation.views[t.resource]], t, shapes[t.resource], viewer, tags) for t in targets]
+        bodies = [body for body in found if body is not None]
         if relation.many:
             return b"[" + b",".join(bodies) + b"]"
         if bodies:
             return bodies[0]
-        return b"null" if relation.nullable else None
+        if relation.nullable:
+            return b"null"
+        return b"{}" if relation.stub else None
 
     def targets(self, relation: Relation, record: Stored, tags: set[Tag]) -> Sequence[Reference]:
         """The records that a relation of `record` leads to; `tags` learns what the answer rests on."""

@@ -22,6 +22,7 @@ from spec.contract import Contract
 from spec.errors import ContractError
 
 _BEARER = b"Bearer "
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 def security_map(contract: Contract, world: World) -> dict[str, Any]:
@@ -53,14 +54,18 @@ class Bearer(BearerSecurityHandler):  # type: ignore[misc]
 
 
 class ApiKey(ApiKeySecurityHandler):  # type: ignore[misc]
-    """The same tokens in a header of the contract's choosing; one that is there counts, blank or not."""
+    """The same tokens in a header of the contract's choosing.
+
+    One that is sent counts, blank or not: a wrong one is refused even beside another credential that is good.
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
 
     def _resolve_func(self, security_scheme: Mapping[str, Any]) -> Any:
-        def check(token: str, request: ConnexionRequest) -> dict[str, Any] | None:
-            return _token_info(self.world, token.strip(), exchange_of(request.scope))
+        def check(token: str, request: ConnexionRequest) -> dict[str, Any]:
+            # Connexion goes on to the next alternative after an error, but not after an answer; Gate misses the viewer.
+            return _token_info(self.world, token.strip(), exchange_of(request.scope)) or {"token": token}
 
         return check
 
@@ -103,7 +108,7 @@ class Gate(SecurityOperation):  # type: ignore[misc]
             known = "the token that was sent is unknown, expired or ended"
             why = known if exchange.header(b"authorization") else "no token was sent (Authorization: Bearer TOKEN)"
             why = f"{why}; {str(problem.detail).lower()}"
-            raise Refusal(Problem.UNAUTHENTICATED, why, headers={"WWW-Authenticate": "Bearer"}) from None
+            raise Refusal(Problem.UNAUTHENTICATED, why, headers=CHALLENGE) from None
         info = request.context.get("token_info") or {}
         # Schemes that are all due at once each leave an entry of their own.
         for found in (info, *(value for value in info.values() if isinstance(value, dict))):
@@ -111,6 +116,11 @@ class Gate(SecurityOperation):  # type: ignore[misc]
             if isinstance(viewer, Viewer):
                 exchange.viewer, exchange.token = viewer, found["token"]
                 return
+        if not info and {} in self.security:  # the contract lets anybody in
+            return
+        raise Refusal(
+            Problem.UNAUTHENTICATED, "the token that was sent is unknown, expired or ended", headers=CHALLENGE
+        )
 
 
 class GateAPI(SecurityAPI):  # type: ignore[misc]

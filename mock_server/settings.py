@@ -67,7 +67,8 @@ class Option:
                 return tuple(self.read(part) for part in parts if part)
             return self.read(texts[-1].strip())
         except ValueError as error:
-            raise SettingsError(f"{name}: found {texts[-1]!r}; allowed: {error}") from None
+            shown = ascii(texts[-1]) if len(texts[-1]) < 100 else ascii(texts[-1][:100]) + "..."
+            raise SettingsError(f"{name}: found {shown}; allowed: {error}") from None
 
 
 def _integer(low: int, high: int, text: str) -> int:

@@ -13,6 +13,8 @@ from spec.errors import ContractError
 
 MAX_NODES = 1_000_000
 MAX_DEPTH = 64
+# Composing recurses in C and has stack for some 20,000 levels. Only a text with this many brackets can be so deep.
+MANY_BRACKETS = 10_000
 METHODS = ("get", "put", "post", "delete", "patch", "options", "head", "trace")
 
 # Under these keywords stand names that the contract's author chose, not keywords.
@@ -25,13 +27,17 @@ LITERALS = frozenset({"example", "default", "enum", "value"})
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML's JSON subset: no timestamps, and a key given twice is an error."""
+    """YAML's JSON subset: no timestamps, keys are texts (``200:`` too), and a key given twice is an error."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            at = f"line {key.start_mark.line + 1}"
+            if not isinstance(key, yaml.ScalarNode):
+                raise ContractError(at, "a list or mapping as a key", "a name")
+            if key.tag != "tag:yaml.org,2002:merge":
+                key.tag = "tag:yaml.org,2002:str"
             if key.value in seen:
-                at = f"line {key.start_mark.line + 1}"
                 raise ContractError(at, f"the key {key.value!r} a second time", "each key once")
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
@@ -90,6 +96,7 @@ def read(path: Path) -> Document:
 def from_bytes(text: bytes, name: str) -> Document:
     """Read a contract from the bytes of a file; `name` is used in errors."""
     try:
+        _check_depth(text)
         root = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ContractError(name, " ".join(str(error).split()), "well-formed YAML or JSON") from None
@@ -100,6 +107,18 @@ def from_bytes(text: bytes, name: str) -> Document:
     document = Document(name, text, root)
     _check_size(document)
     return document
+
+
+def _check_depth(text: bytes) -> None:
+    """Bound the depth before anything recurses."""
+    if text.count(b"[") + text.count(b"{") < MANY_BRACKETS:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            at = f"line {event.start_mark.line + 1}"
+            raise ContractError(at, f"nesting deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
 
 
 def _check_size(document: Document) -> None:

@@ -83,8 +83,8 @@ def standalone(document: Document, schema: Mapping[str, Any], direction: Directi
         *above, last = parts_of(pointer)
         at = root
         for part in above:
-            at = at.setdefault(part, {})
-        at[last] = translate(document.at(pointer), direction, waiting.append)
+            at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
+        at[int(last) if isinstance(at, list) else last] = translate(document.at(pointer), direction, waiting.append)
     return root
 
 
@@ -98,7 +98,9 @@ def translate(schema: Mapping[str, Any], direction: Direction, refer: Callable[[
 
     def translated(key: str, value: Any) -> Any:
         if key in _MAPS:
-            return {k: translate(v, direction, refer) for k, v in value.items() if k not in gone}
+            kept = {k: translate(v, direction, refer) for k, v in value.items() if k not in gone}
+            # Hidden ones are refused in an answer; server-set ones are ignored when sent.
+            return kept | dict.fromkeys(gone & value.keys(), direction == "write")
         if key in _LISTS:
             return [translate(v, direction, refer) for v in value]
         if key in _SCHEMAS and isinstance(value, dict):
@@ -107,15 +109,13 @@ def translate(schema: Mapping[str, Any], direction: Direction, refer: Callable[[
 
     out = {k: translated(k, v) for k, v in schema.items() if k not in _REWRITTEN and not k.startswith("x-")}
     _rewrite(schema, out, gone)
-    if direction == "write" and gone and out.get("additionalProperties") is False:
-        out["properties"] |= dict.fromkeys(gone, True)  # server-set fields are ignored when sent
     return out
 
 
 def _rewrite(schema: Mapping[str, Any], out: dict[str, Any], gone: set[str]) -> None:
     """Write out what 3.0 says in its own way."""
     for bound in ("Minimum", "Maximum"):
-        if schema.get(f"exclusive{bound}") is True:
+        if schema.get(f"exclusive{bound}") is True and bound.lower() in out:
             out[f"exclusive{bound}"] = out.pop(bound.lower())
     required = [name for name in schema.get("required", ()) if name not in gone]
     if required:

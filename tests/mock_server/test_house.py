@@ -79,7 +79,7 @@ def test_the_yaml_is_the_file_itself_but_for_its_servers(caller: Client) -> None
     "servers",
     [
         "servers: [{url: https://localhost/api/v2}]\n",
-        "servers:\n  - url: https://localhost/api/v2\n    description: |\n      one\n\n      two\n  # why\n  - url: /x\n",
+        "servers:\n  - url: https://localhost/x\n    description: |\n      one\n\n      two\n  # why\n  - url: /x\n",
         "servers:\n- url: https://localhost/api/v2\n- url: /x\n\n",
         "",
     ],
@@ -174,7 +174,7 @@ def test_a_png_is_one() -> None:
         assert struct.unpack(">I", rest[8 + length : 12 + length])[0] == zlib.crc32(kind + content)
         chunks[kind], rest = content, rest[12 + length :]
     assert list(chunks) == [b"IHDR", b"PLTE", b"IDAT", b"IEND"]
-    assert len(zlib.decompress(chunks[b"IDAT"])) == 240 * 31
+    assert len(zlib.decompress(chunks[b"IDAT"])) == 224 * 29
 
 
 def test_a_pdf_knows_where_its_objects_are() -> None:

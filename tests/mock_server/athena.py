@@ -1,0 +1,206 @@
+"""Athena as it is served: the dataset `demo` at a fixed instant, in process, and a caller who speaks in operations.
+
+The dataset becomes a store's image once, and the application is built once: Connexion takes a third of a second to
+look at the contract. Each test then has the image opened anew, in milliseconds, with a clock that it moves by hand.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.types import ASGIApp
+
+from fixtures import dataset, graph
+from fixtures.texts import Texts
+from mock_server import image
+from mock_server.app import Open, create_app
+from mock_server.console import Console
+from mock_server.store import Store
+from mock_server.world import World
+from spec.contract import Contract, Operation, load
+from spec.schemas import Schemas
+from tests.asgi import Client, Reply
+
+CONTRACT = Path(__file__).parents[2] / "spec" / "openapi.yaml"
+EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
+PASSWORD = "password"
+
+Query = Mapping[str, Any]
+
+
+@cache
+def athena_contract() -> Contract:
+    """The project's contract; frozen, so read once."""
+    return load(CONTRACT)
+
+
+@cache
+def athena_schemas() -> Schemas:
+    """Its validators."""
+    return Schemas.of(athena_contract().document)
+
+
+def image_of(contract: Contract, name: str) -> tuple[bytes, image.Recipe]:
+    """The image of a dataset of a contract, and what it is a function of."""
+    recipe, texts = image.Recipe(name, 0, EPOCH, 1), Texts()
+    said = dataset.load(name)
+    records = graph.records(contract, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, texts=texts)
+    return image.build(contract, recipe, records, {"answers": texts.of("answer")}), recipe
+
+
+@dataclass(slots=True)
+class Watch:
+    """The instant that the mock takes for the present, until a test moves it."""
+
+    at: datetime = EPOCH
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def wait(self, **length: float) -> None:
+        """Let time pass: `seconds=3`."""
+        self.at += timedelta(**length)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A served contract, and a caller who holds each answer to it."""
+
+    contract: Contract
+    schemas: Schemas
+    app: ASGIApp
+    world: World
+    watch: Watch
+    image: bytes
+
+    @classmethod
+    def of(cls, contract: Contract, schemas: Schemas, dataset_name: str) -> "Api":
+        """A contract served with a dataset. Takes about a second."""
+        content, _ = image_of(contract, dataset_name)
+        watch = Watch()
+        world = image.world(contract, schemas, Store.from_image(contract, content), watch)
+        console = Console(contract.document, io.StringIO(), quiet=True)
+        return cls(contract, schemas, create_app(contract, world, Open(), console=console), world, watch, content)
+
+    def begin_anew(self) -> None:
+        """The world as the dataset has it, at its epoch."""
+        self.world.store.close()
+        self.watch.at = EPOCH
+        fresh = image.world(self.contract, self.schemas, Store.from_image(self.contract, self.image), self.watch)
+        for field in fields(World):  # the application holds this world: it stays, with all that is in it replaced
+            setattr(self.world, field.name, getattr(fresh, field.name))
+
+    # Asking -----------------------------------------------------------------------------------------------------
+
+    def operation(self, name: str) -> Operation:
+        """The operation with that operationId."""
+        return self.contract.operations[name]
+
+    def target(self, name: str, key: Any = None, query: Query | None = None) -> str:
+        """Path and query of an operation; `key` stands for its path's parameter."""
+        operation = self.operation(name)
+        path = operation.path
+        for parameter in operation.path_parameters:
+            path = path.replace(f"{{{parameter}}}", str(key))
+        asked = urlencode(query or {}, doseq=True, safe=",:")
+        return f"{self.contract.base_path}{path}" + (f"?{asked}" if asked else "")
+
+    def send(
+        self,
+        name: str,
+        key: Any = None,
+        body: Any = None,
+        query: Query | None = None,
+        *,
+        token: str | None = "demo-token",
+        headers: Mapping[str, str] | None = None,
+        raw: bytes = b"",
+    ) -> Reply:
+        """What an operation answers, whatever that is. `body` goes as JSON, `raw` as it is."""
+        said = {} if token is None else {"authorization": f"Bearer {token}"}
+        method = self.operation(name).method.upper()
+        return Client(self.app, said).request(
+            method, self.target(name, key, query), data=body, body=raw, headers=headers
+        )
+
+    def ask(
+        self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
+    ) -> Reply:
+        """What an operation answers, which must be what the contract says of that status."""
+        reply = self.send(name, key, body, query, token=token)
+        self.check(name, reply)
+        return reply
+
+    def check(self, name: str, reply: Reply) -> None:
+        """Hold an answer to the contract: a status that the operation has, and a body as its schema says."""
+        statuses = self.operation(name).statuses
+        assert reply.status in statuses, f"{name} answered {reply.status}: {reply.body[:500]!r}"
+        schema = statuses[reply.status]
+        if schema is None:
+            assert reply.body == b""
+            return
+        assert reply.headers["content-type"] == "application/json"
+        validator = self.schemas.validator(schema, "read")
+        wrong = [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(reply.json)]
+        assert not wrong, f"{name} answered {reply.status} against the contract: {wrong[:5]}"
+
+    def whole(
+        self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
+    ) -> Any:
+        """The JSON of an operation's success, None where it has no body."""
+        reply = self.ask(name, key, body, query, token=token)
+        assert reply.status == self.operation(name).result.status, f"{name}: {reply.status} {reply.body[:500]!r}"
+        return json.loads(reply.body) if reply.body else None
+
+    def data(
+        self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
+    ) -> Any:
+        """The `data` of an operation's success."""
+        found = self.whole(name, key, body, query, token=token)
+        return None if found is None else found["data"]
+
+    def status(
+        self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
+    ) -> int:
+        """The status that an operation answers."""
+        return self.ask(name, key, body, query, token=token).status
+
+    def every(self, name: str, query: Query | None = None, *, token: str = "demo-token") -> list[Any]:
+        """All records of a list, page by page."""
+        found: list[Any] = []
+        for page in self.pages(name, query, token=token):
+            found += page["data"]
+        return found
+
+    def pages(self, name: str, query: Query | None = None, *, token: str = "demo-token") -> Iterator[Any]:
+        """Every page of a list, found by the number of the last one."""
+        number, last = 1, 1
+        while number <= last:
+            page = self.whole(name, query={"per_page": 100, **(query or {}), "page": number}, token=token)
+            last = page["meta"]["last_page"]
+            number += 1
+            yield page
+
+    # Looking ----------------------------------------------------------------------------------------------------
+
+    def seeded(self, resource: str, **own: Any) -> Any:
+        """Key of the first seeded record of a resource in the first user's home that has these own properties."""
+        viewer = self.world.viewer("demo-token", self.watch())
+        assert viewer is not None
+        for record in self.world.store.rows(resource, "1"):
+            at_home = record.tenant in (None, viewer.tenants[0])
+            if at_home and all(record.own[name] == value for name, value in own.items()):
+                return record.key
+        raise AssertionError(f"no {resource} with {own} is seeded")
+
+
+@cache
+def served() -> Api:
+    """Athena with `demo`; shared, for it is slow to make: take it by the fixture `api`, which begins anew."""
+    return Api.of(athena_contract(), athena_schemas(), "demo")

@@ -1,0 +1,172 @@
+"""The command: starts, greets, serves on both addresses, and ends cleanly. Each test runs it as a user does."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.mock_server.library import API, LIBRARY
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "mock_server")
+SERVE = ("--contract", str(LIBRARY), "--dataset", "plain", "--epoch", "2026-03-01T00:00:00Z", "--port", "0")
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    cache = tmp_path_factory.mktemp("cache")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("ATHENA_MOCK_")}
+    return kept | {"XDG_CACHE_HOME": str(cache), "LOCALAPPDATA": str(cache)}
+
+
+@contextmanager
+def running(environment: dict[str, str], *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A running mock and its greeting."""
+    pipe = subprocess.PIPE
+    mock = subprocess.Popen(
+        (*COMMAND, *SERVE, *options), stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=environment
+    )
+    try:
+        assert mock.stdout is not None
+        greeting = ""
+        while "# 422" not in greeting:
+            line = mock.stdout.readline()
+            if not line:
+                raise AssertionError(greeting + mock.communicate()[1])
+            greeting += line
+        yield mock, greeting
+    finally:
+        mock.kill()
+        mock.communicate()
+
+
+def ask(url: str, *, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+    sent = {name.replace("_", "-"): text for name, text in headers.items()}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, sent), timeout=10) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def pasted(command: str) -> tuple[int, bytes]:
+    """What a curl command of the greeting gets."""
+    _, *words = shlex.split(command, comments=True)
+    headers: dict[str, str] = {}
+    body = None
+    while len(words) > 1:
+        option, text, *words = words
+        if option == "-d":
+            body = text.encode()
+        else:
+            assert option == "-H"
+            name, _, value = text.partition(": ")
+            headers[name] = value
+    return ask(words[0], body=body, **headers)
+
+
+@pytest.fixture(scope="module")
+def served(environment: dict[str, str]) -> Iterator[str]:
+    with running(environment) as (_, greeting):
+        yield greeting
+
+
+def test_the_greeting_says_where_what_and_who(served: str) -> None:
+    assert re.match(rf"http://127\.0\.0\.1:\d+{API}  Library 1\.0\.0\n13 operations, \d+ records \(", served)
+    assert re.findall(r"^  (\w+-token)", served, re.MULTILINE) == [
+        "demo-token",
+        "other-token",
+        "viewer-token",
+        "expired-token",
+    ]
+    assert "\033" not in served
+
+
+def test_every_url_of_the_greeting_opens(served: str) -> None:
+    urls = re.findall(r"^  (http\S+)", served, re.MULTILINE)
+    assert len(urls) == 3
+    for url in urls:
+        assert ask(url)[0] == 200
+
+
+def test_the_requests_of_the_greeting_can_be_pasted(served: str) -> None:
+    good, bad = re.findall(r"^  (curl .*)", served, re.MULTILINE)
+    status, body = pasted(good)
+    assert status == 200
+    assert json.loads(body)["data"]
+    status, body = pasted(bad)
+    assert status == 422
+    assert json.loads(body)["errors"]
+
+
+def test_both_spellings_of_localhost_are_served(served: str) -> None:
+    port = re.findall(r":(\d+)/", served)[0]
+    assert ask(f"http://127.0.0.1:{port}/__mock/health")[0] == 200
+    assert ask(f"http://localhost:{port}/__mock/health")[0] == 200
+    if socket.has_ipv6:
+        assert ask(f"http://[::1]:{port}/__mock/health")[0] == 200
+
+
+def test_the_server_does_not_name_itself_but_dates_its_answers(served: str) -> None:
+    url = re.findall(r"http://\S+health", served)[0]
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        assert "server" not in answer.headers
+        assert "date" in answer.headers
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(environment: dict[str, str], sent: signal.Signals) -> None:
+    with running(environment) as (mock, greeting):
+        port = re.findall(r":(\d+)/", greeting)[0]
+        with socket.create_connection(("127.0.0.1", int(port))):  # a browser keeps its connection
+            mock.send_signal(sent)
+            _, errors = mock.communicate(timeout=10)
+    assert (mock.returncode, errors) == (0, "")
+
+
+def test_a_port_in_use_is_one_sentence(environment: dict[str, str], served: str) -> None:
+    port = re.findall(r":(\d+)/", served)[0]
+    command = (*COMMAND, *SERVE, "--port", port)
+    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=30, check=False)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert re.fullmatch(rf"athena-mock: Port {port} on 127\.0\.0\.1 is in use: [^\n]*\n", told.stderr)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--port", "x"), "--port: found 'x'; allowed: "),
+        (("--dataset", "no-such"), "no-such"),
+        (("--contract", "pyproject.toml"), "allowed"),
+        (("--store", "sqlite:////no/such/folder/x.db"), "/no/such/folder"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(environment: dict[str, str], options: tuple[str, ...], told: str) -> None:
+    command = (*COMMAND, *SERVE, *options)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("athena-mock: ")
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
+
+
+def test_nothing_costly_is_imported_before_it_is_needed(environment: dict[str, str]) -> None:
+    """A wrong option is told at once; and Faker never comes into the serving process."""
+    code = "import sys, mock_server.__main__; print(*sorted(m for m in sys.modules if '.' not in m))"
+    done = subprocess.run(
+        (sys.executable, "-c", code), capture_output=True, text=True, cwd=ROOT, env=environment, check=True
+    )
+    assert not {"connexion", "starlette", "uvicorn", "yaml", "faker", "fixtures"} & set(done.stdout.split())

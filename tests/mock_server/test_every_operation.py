@@ -1,0 +1,314 @@
+"""Each operation, asked for real: its documented success, and each refusal that it documents and that is cheap to get.
+
+Paths, methods, bodies and statuses are read from the contract. Every answer is held to the contract twice: by our own
+validators, and by openapi-core.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from openapi_core.exceptions import OpenAPIError
+
+from spec.contract import BodyField, Operation, Parameter
+from tests.asgi import Reply
+from tests.mock_server.athena import PASSWORD, Api, athena_contract
+from tests.mock_server.second_opinion import second_opinion
+
+OPERATIONS = athena_contract().operations
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+# Own properties of the seeded record that an operation is asked of, where not any record will do.
+STATES: Mapping[str, Mapping[str, Any]] = {
+    "deleteWorkspace": {"slug": "sandbox"},  # the others are somebody's primary one
+    "triggerWebhook": {"is_active": True},
+    "stopWorkflowExecution": {"status": "running"},
+}
+
+
+def named(*found: Operation) -> Any:
+    """Parametrizes a test by operations."""
+    return pytest.mark.parametrize("name", [operation.id for operation in found])
+
+
+def key_for(api: Api, operation: Operation) -> Any:
+    """A seeded key for an operation's path, None where it has no parameter."""
+    if not operation.path_parameters:
+        return None
+    assert operation.resource is not None
+    if operation.id == "deleteProvider":
+        used = {account["provider"]["uuid"] for account in api.every("listAccounts")}
+        mine = [p["uuid"] for p in api.every("listProviders") if p["is_owner"]]
+        return next(key for key in mine if key not in used)
+    return api.seeded(operation.resource, **STATES.get(operation.id, {}))
+
+
+def example_of(operation: Operation) -> Any:
+    """The body that the contract shows as an example."""
+    if operation.body is None:
+        return None
+    above = operation.body.pointer.removesuffix("/schema")
+    return athena_contract().document.at(above)["example"]
+
+
+def required(operation: Operation) -> dict[str, Any]:
+    """A value for each query parameter that must be sent."""
+    return {p.name: p.schema["enum"][0] for p in operation.query if p.required}
+
+
+def judged(api: Api, name: str, reply: Reply, **request: Any) -> Reply:
+    """An answer that both validators let pass."""
+    api.check(name, reply)
+    operation = api.operation(name)
+    opinion = second_opinion(api.contract)
+    path = api.target(name, request.pop("key", None))
+    opinion.on_answer(opinion.request(operation.method, path, **request), reply)
+    return reply
+
+
+# Success -------------------------------------------------------------------------------------------------------------
+
+
+@named(*OPERATIONS.values())
+def test_it_answers_as_documented(api: Api, name: str) -> None:
+    operation = api.operation(name)
+    key, body, query = key_for(api, operation), example_of(operation), required(operation)
+    reply = api.send(name, key, body, query)
+    assert reply.status == operation.result.status, reply.body
+    judged(api, name, reply, key=key, query=query, body=body)
+
+
+@named(*OPERATIONS.values())
+def test_what_was_asked_is_as_documented_too(api: Api, name: str) -> None:
+    operation = api.operation(name)
+    opinion = second_opinion(api.contract)
+    path = api.target(name, key_for(api, operation))
+    bearer = {"Authorization": "Bearer demo-token"}
+    opinion.on_request(opinion.request(operation.method, path, required(operation), example_of(operation), bearer))
+
+
+def test_the_second_opinion_can_object(api: Api) -> None:
+    reply = api.ask("listMessages")
+    opinion = second_opinion(api.contract)
+    request = opinion.request("get", api.target("listMessages"))
+    for old, new in ((b'"role":', b'"rule":'), (b'"per_page":20', b'"per_page":0'), (b'"meta":', b'"beta":')):
+        assert old in reply.body
+        with pytest.raises(OpenAPIError):
+            opinion.on_answer(request, Reply(reply.status, reply.headers, reply.body.replace(old, new, 1)))
+
+
+def values_of(parameter: Parameter) -> list[Any]:
+    """Every value of an enum; of anything else one that may be sent."""
+    schema = parameter.schema.get("items", parameter.schema)
+    plain = {"integer": 1, "boolean": "true", "string": "e"}
+    by_format = {"uuid": NOBODY, "date": "2026-01-31"}
+    if schema["type"] == "object":
+        return []
+    return list(schema.get("enum", [by_format.get(schema.get("format", ""), plain[schema["type"]])]))
+
+
+@named(*(o for o in OPERATIONS.values() if o.query and o.method == "get"))
+def test_every_value_of_every_query_parameter_is_served(api: Api, name: str) -> None:
+    operation = api.operation(name)
+    key, due = key_for(api, operation), required(operation)
+    for parameter in operation.query:
+        for value in values_of(parameter):
+            api.whole(name, key, query={**due, parameter.name: value})
+
+
+@named(*(o for o in OPERATIONS.values() if any(p.allow_empty for p in o.query)))
+def test_blank_parameters_are_as_good_as_none(api: Api, name: str) -> None:
+    operation = api.operation(name)
+    if operation.method != "get":
+        pytest.skip("what it writes differs each time")
+    key, due = key_for(api, operation), required(operation)
+    blank = {p.name: "" for p in operation.query if p.allow_empty}
+    plain, asked = api.whole(name, key, query=due), api.whole(name, key, query={**blank, **due})
+    assert asked["data"] == plain["data"]
+    assert asked.get("meta") == plain.get("meta")
+
+
+# 401 -----------------------------------------------------------------------------------------------------------------
+
+PRIVATE = [operation for operation in OPERATIONS.values() if operation.security]
+
+
+def test_only_sign_in_is_public() -> None:
+    assert [operation.id for operation in OPERATIONS.values() if not operation.security] == ["signIn"]
+
+
+@named(*PRIVATE)
+@pytest.mark.parametrize("token", [None, "no-such-token", "expired-token", ""])
+def test_without_a_good_token_it_is_401(api: Api, name: str, token: str | None) -> None:
+    operation = api.operation(name)
+    key, body = key_for(api, operation), example_of(operation)
+    reply = api.send(name, key, body, required(operation), token=token)
+    assert (reply.status, reply.json) == (401, {"message": "Unauthenticated."})
+    judged(api, name, reply, key=key, body=body)
+
+
+@named(*(o for o in PRIVATE if o.method != "get"))
+def test_without_a_token_nothing_is_changed(api: Api, name: str) -> None:
+    operation = api.operation(name)
+    before = api.world.store.generation
+    api.send(name, key_for(api, operation), example_of(operation), token=None)
+    assert api.world.store.generation == before
+
+
+def test_a_wrong_password_is_401(api: Api) -> None:
+    operation = api.operation("signIn")
+    reply = api.send("signIn", body={**example_of(operation), "password": PASSWORD + "x"}, token=None)
+    assert reply.status == 401
+    judged(api, "signIn", reply)
+
+
+# 404 -----------------------------------------------------------------------------------------------------------------
+
+
+@named(*(o for o in OPERATIONS.values() if o.path_parameters))
+@pytest.mark.parametrize("key", [NOBODY, "not-a-uuid", "0", "%00", "%F0%9F%92%A9"])
+def test_a_key_of_nothing_is_404(api: Api, name: str, key: str) -> None:
+    reply = api.send(name, key, example_of(api.operation(name)))
+    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "no-record")
+    judged(api, name, reply, key="x")
+
+
+@named(*(o for o in OPERATIONS.values() if o.path_parameters and o.resource not in ("LargeLanguageModel",)))
+def test_what_lies_in_another_workspace_is_404(api: Api, name: str) -> None:
+    operation = api.operation(name)
+    key = sealed(api, operation)
+    reply = api.send(name, key, example_of(operation), token="other-token")
+    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "other-tenant")
+    judged(api, name, reply, key=key)
+
+
+def sealed(api: Api, operation: Operation) -> Any:
+    """Key of a record in the first workspace that the second user has no share of and that is not public."""
+    resource = api.contract.resources[operation.resource or ""]
+    viewer = api.world.viewer("other-token", api.watch())
+    seen = api.world.query(viewer).visible(resource)
+    store = api.world.store
+    found = store.rows(resource.name, f"tenant IS NOT NULL AND NOT {seen.sql}", seen.parameters)
+    return found[0].key
+
+
+def naming(operation: Operation) -> list[BodyField]:
+    """The fields of a body that name another record."""
+    return [field for field in operation.body.fields.values() if field.sets] if operation.body else []
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [(o.id, f.name) for o in OPERATIONS.values() for f in naming(o)], ids=lambda part: str(part)
+)
+def test_a_body_that_names_a_record_that_is_not_there_is_404(api: Api, name: str, field: str) -> None:
+    operation = api.operation(name)
+    assert operation.body is not None
+    many = operation.body.fields[field].schema.get("type") == "array"
+    said: Any = [NOBODY] if many else NOBODY
+    key, body = key_for(api, operation), {**example_of(operation), field: said}
+    before = api.world.store.counts()
+    reply = api.send(name, key, body)
+    assert reply.status == 404, reply.body
+    assert api.world.store.counts() == before
+    judged(api, name, reply, key=key, body=body)
+
+
+# 422 -----------------------------------------------------------------------------------------------------------------
+
+BODIED = [operation for operation in OPERATIONS.values() if operation.body]
+WRONG: Mapping[str, Any] = {"string": 5, "integer": "five", "number": "much", "boolean": "maybe", "array": {}}
+
+
+def broken(operation: Operation) -> Iterator[tuple[Any, str]]:
+    """Bodies with one fault each, and the field that is at fault."""
+    assert operation.body is not None
+    example = example_of(operation)
+    for name, field in operation.body.fields.items():
+        if field.required:
+            yield {k: v for k, v in example.items() if k != name}, name
+        schema, _ = athena_contract().document.follow(field.schema, "")
+        if schema.get("type") != "object":
+            yield {**example, name: WRONG.get(schema.get("type", ""), [[]])}, name
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "field"),
+    [pytest.param(o.id, body, field, id=f"{o.id}-{field}-{n}") for o in BODIED for n, (body, field) in enumerate(broken(o))],
+)
+def test_a_body_with_one_fault_is_422_and_names_the_field(api: Api, name: str, body: Any, field: str) -> None:
+    key = key_for(api, api.operation(name))
+    reply = api.send(name, key, body)
+    assert (reply.status, reply.headers["x-mock-reason"]) == (422, "validation")
+    assert {path.split(".")[0] for path in reply.json["errors"]} == {field}
+    judged(api, name, reply, key=key, body=body)
+
+
+@named(*BODIED)
+@pytest.mark.parametrize("body", [[], "text", 5, None])
+def test_a_body_that_is_no_object_is_422(api: Api, name: str, body: Any) -> None:
+    key = key_for(api, api.operation(name))
+    raw = b"null" if body is None else b""
+    reply = api.send(name, key, body, raw=raw, headers={"content-type": "application/json"})
+    assert reply.status == 422, reply.body
+    judged(api, name, reply, key=key)
+
+
+def is_checkable(parameter: Parameter) -> bool:
+    """Whether a text can be wrong there."""
+    schema = parameter.schema.get("items", parameter.schema)
+    return schema["type"] != "string" or bool({"enum", "format"} & schema.keys())
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [(o.id, p.name) for o in OPERATIONS.values() for p in o.query if is_checkable(p) and p.schema["type"] != "object"],
+    ids=lambda part: str(part),
+)
+def test_a_wrong_query_parameter_is_422_and_named(api: Api, name: str, parameter: str) -> None:
+    operation = api.operation(name)
+    key, body, query = key_for(api, operation), example_of(operation), {**required(operation), parameter: "wrong!"}
+    reply = api.send(name, key, body, query)
+    assert (reply.status, reply.headers["x-mock-reason"]) == (422, "validation")
+    assert {path.split(".")[0] for path in reply.json["errors"]} == {parameter}
+    judged(api, name, reply, key=key, query=query, body=body)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"), [(o.id, p.name) for o in OPERATIONS.values() for p in o.query if p.required], ids=str
+)
+def test_a_query_parameter_that_must_be_sent_is_422_without(api: Api, name: str, parameter: str) -> None:
+    query = required(api.operation(name))
+    del query[parameter]
+    reply = api.send(name, query=query)
+    assert (reply.status, list(reply.json["errors"])) == (422, [parameter])
+    judged(api, name, reply, query=query)
+
+
+# 400 and 415 ---------------------------------------------------------------------------------------------------------
+
+
+@named(*BODIED)
+def test_a_body_that_is_no_json_is_400(api: Api, name: str) -> None:
+    key = key_for(api, api.operation(name))
+    reply = api.send(name, key, raw=b'{"name": ', headers={"content-type": "application/json"})
+    assert (reply.status, reply.headers["x-mock-reason"]) == (400, "validation")
+    judged(api, name, reply, key=key)
+
+
+@named(*BODIED)
+def test_a_body_of_another_media_type_is_415(api: Api, name: str) -> None:
+    key = key_for(api, api.operation(name))
+    reply = api.send(name, key, raw=b"name=x", headers={"content-type": "application/x-www-form-urlencoded"})
+    assert (reply.status, reply.headers["x-mock-reason"]) == (415, "validation")
+    judged(api, name, reply, key=key)
+
+
+@named(*(o for o in BODIED if o.body and o.body.required))
+def test_no_body_where_one_is_due_is_refused(api: Api, name: str) -> None:
+    operation = api.operation(name)
+    assert operation.body is not None
+    before = api.world.store.generation
+    reply = api.send(name, key_for(api, operation))
+    assert reply.status in (400, 415, 422), reply.body
+    judged(api, name, reply, key="x")
+    assert api.world.store.generation == before

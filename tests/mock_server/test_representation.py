@@ -1,0 +1,337 @@
+"""What is kept is never stale: bodies made with caches equal those made without, and those made from dictionaries."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from mock_server import representation
+from mock_server.call import Viewer
+from mock_server.representation import Representation, Shape, Shapes, encode_own, with_base
+from mock_server.store import Refused, Store
+from spec.contract import View
+from spec.record import Record, Reference
+from tests.mock_server.museum import Model, houses, moment, museum, own_properties, records, references_to
+from tests.spec.edited import contract
+
+VIEWS = tuple(museum().views)
+# What some client asks for beside the default.
+NAMED: Mapping[str, tuple[tuple[tuple[str, ...], ...], ...]] = {
+    "Room": (
+        (("children",),),
+        (("parent", "parent"), ("keeper",)),
+        (("exhibits", "artists"), ("exhibits", "room"), ("museum",)),
+        (("notes", "subject"),),
+    ),
+    "Exhibit": (
+        (("room", "exhibits"),),
+        (("artists", "exhibits"), ("curator",)),
+        (("notes", "subject"), ("label",)),
+    ),
+    "Artist": ((("exhibits",),), (("exhibits", "room"),)),
+    "Note": ((("about",), ("subject",)),),
+    "Pass": ((("subject",), ("entity",)),),
+}
+SHOWN: Mapping[str, frozenset[str]] = {
+    "Room": frozenset({"notes_count", "figures", "children"}),
+    "Exhibit": frozenset({"room_name", "museum_name", "keeper_number", "notes"}),
+}
+
+
+def asked_of(shapes: Shapes, view: str) -> list[Shape]:
+    """Every shape of a view that the tests read."""
+    shown = SHOWN.get(view, frozenset())
+    named = [shapes.named(view, paths, shown) for paths in NAMED.get(view, ())]
+    return [shapes.default(view), shapes.default(view, shown), *named]
+
+
+def body(model: Model, view: View, reference: Reference, shape: Shape, viewer: Viewer | None) -> dict[str, Any]:
+    """The object that a view shows of a record, from the model."""
+    resource = museum().resources[view.resource]
+    own, made = model.entries[reference].own, {}
+    for name in view.shown:
+        if name in view.derived:
+            derived = view.derived[name]
+            if derived.always or name in shape.shown:
+                made[name] = model.computed(reference, derived, viewer)
+        elif name in resource.relations:
+            relation, below = resource.relations[name], shape.embedded.get(name)
+            if name not in shape.embedded:
+                continue
+            if below is None:
+                made[name] = {}
+                continue
+            bodies = [
+                body(model, museum().views[relation.views[r.resource]], r, below[r.resource], viewer)
+                for r in model.related(reference, name)
+            ]
+            if relation.many:
+                made[name] = bodies
+            elif bodies:
+                made[name] = bodies[0]
+            elif relation.nullable:
+                made[name] = None
+            elif relation.stub:
+                made[name] = {}
+        elif name in own:
+            made[name] = own[name]
+    return made
+
+
+def as_instants(value: Any) -> Any:
+    """A body whose texts that are instants are the instants they mean: the greatest of several comes in one spelling."""
+    if isinstance(value, dict):
+        return {name: as_instants(below) for name, below in value.items()}
+    if isinstance(value, list):
+        return [as_instants(below) for below in value]
+    return moment(value)
+
+
+def without_caches(store: Store) -> Representation:
+    """A representation that has kept nothing and is told nothing."""
+    made = Representation.of(museum(), store)
+    store.listeners.remove(made.forget)
+    return made
+
+
+class Reading(RuleBasedStateMachine):
+    """Random writes, and reads between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = Store.empty(museum())
+        self.model = Model()
+        self.kept = Representation.of(museum(), self.store)
+
+    @initialize(house=houses(2))
+    def begin(self, house: list[Record]) -> None:
+        for record in house:
+            self.store.add(record)
+            self.model.add(record)
+
+    @rule(data=st.data())
+    def add(self, data: st.DataObject) -> None:
+        resource = data.draw(st.sampled_from(list(museum().resources)), label="resource")
+        number = self.store.next_number(resource)
+        record = data.draw(records(resource, number, list(self.model.entries)), label="record")
+        if Reference(resource, record.key) not in self.model.entries:
+            self.store.add(record)
+            self.model.numbers[resource] = number - 1
+            self.model.add(record)
+
+    @precondition(lambda self: self.model.entries)
+    @rule(data=st.data(), undone=st.booleans())
+    def change(self, data: st.DataObject, undone: bool) -> None:
+        reference = data.draw(st.sampled_from(list(self.model.entries)), label="changed")
+        own = self.model.entries[reference].own | data.draw(own_properties(reference.resource), label="own")
+        stored = [r for r in museum().resources[reference.resource].relations.values() if r.stored]
+        named = data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
+        known = list(self.model.entries)
+        references = {r.name: data.draw(references_to(r, known)) for r in stored if r.name in named}
+        if not undone:
+            self.store.change(*reference, own, references)
+            self.model.change(reference, own, references)
+            return
+        with pytest.raises(ZeroDivisionError), self.store.transaction():
+            self.store.change(*reference, own, references)
+            stood = self.store.at(reference)
+            assert stood is not None
+            self.kept.record(reference.resource, stood, self.kept.shapes.default(reference.resource), None)
+            raise ZeroDivisionError
+
+    @precondition(lambda self: self.model.entries)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        reference = data.draw(st.sampled_from(list(self.model.entries)), label="removed")
+        if self.model.remove(reference):
+            self.store.remove(*reference)
+        else:
+            with pytest.raises(Refused):
+                self.store.remove(*reference)
+
+    @precondition(lambda self: self.model.entries)
+    @rule(data=st.data())
+    def read(self, data: st.DataObject) -> None:
+        viewers: list[Viewer | None] = [None, *(Viewer(p.key, ()) for p in self.model.all("Person"))]
+        viewer = data.draw(st.sampled_from(viewers), label="viewer")
+        view = museum().views[data.draw(st.sampled_from(VIEWS), label="view")]
+        fresh = without_caches(self.store)
+        for reference in self.model.all(view.resource):
+            record = self.store.at(reference)
+            assert record is not None
+            for shape, same in zip(asked_of(self.kept.shapes, view.name), asked_of(fresh.shapes, view.name), strict=True):
+                found = self.kept.record(view.name, record, shape, viewer)
+                assert found == fresh.record(view.name, record, same, viewer)
+                assert as_instants(orjson.loads(found)) == as_instants(
+                    body(self.model, view, reference, shape, viewer)
+                )
+
+    def teardown(self) -> None:
+        self.store.close()
+
+
+TestReading = Reading.TestCase
+
+
+class Crowded(Reading):
+    """The same with room for three encodings only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before = representation.MAX_KEPT
+        setattr(representation, "MAX_KEPT", 3)  # noqa: B010 - a Final for all but this test
+
+    def teardown(self) -> None:
+        setattr(representation, "MAX_KEPT", self.before)  # noqa: B010
+        super().teardown()
+
+
+TestCrowded = Crowded.TestCase
+
+
+# Shapes --------------------------------------------------------------------------------------------------------------
+
+
+def names(shape: Shape) -> Any:
+    """A shape as the names that it embeds, one below another; None where a circle ends."""
+    return {
+        name: None if below is None else {resource: names(s) for resource, s in below.items()}
+        for name, below in shape.embedded.items()
+    }
+
+
+def test_the_default_embeds_what_the_contract_embeds_until_a_circle_closes() -> None:
+    assert names(Shapes(museum()).default("Label")) == {}
+    person = {"home": {"Museum": {"director": None}}}
+    assert names(Shapes(museum()).default("Person")) == person
+
+
+def test_a_circle_ends_in_an_empty_object_where_the_contract_has_a_stub() -> None:
+    shape = Shapes(museum()).default("Museum")
+    assert names(shape) == {"director": {"Person": {"home": None}}}
+
+
+def test_a_circle_without_a_stub_ends_before_it_closes() -> None:
+    exhibits = Shapes(museum()).default("Room").embedded["exhibits"]
+    assert exhibits is not None
+    assert "room" not in exhibits["Exhibit"].embedded
+
+
+def test_named_relations_come_alone() -> None:
+    assert names(Shapes(museum()).named("Room", [("museum",)])) == {"museum": {"Museum": {}}}
+
+
+def test_named_relations_may_go_round_a_circle() -> None:
+    shape = Shapes(museum()).named("Room", [("parent", "parent")])
+    assert names(shape) == {"parent": {"Room": {"parent": {"Room": {}}}}}
+
+
+def test_a_relation_to_several_resources_is_shaped_for_each() -> None:
+    shape = Shapes(museum()).named("Note", [("subject",)])
+    assert names(shape) == {"subject": {"Artist": {}, "Room": {}, "Exhibit": {"artists": {"Artist": {}}}}}
+
+
+def test_what_the_schema_requires_is_named_always_and_ends_its_circles() -> None:
+    assert names(Shapes(museum()).named("Person", [])) == {"home": {"Museum": {}}}
+
+
+@given(st.permutations([("museum",), ("keeper",), ("parent", "keeper"), ("exhibits", "artists")]))
+def test_equal_shapes_are_one(paths: list[tuple[str, ...]]) -> None:
+    shapes = Shapes(museum())
+    assert shapes.named("Room", paths) is shapes.named("Room", sorted(paths))
+
+
+# Records that lack something -----------------------------------------------------------------------------------------
+
+
+def shown(store: Store, resource: str, key: Any, *paths: tuple[str, ...]) -> Any:
+    """A record's body with these relations."""
+    made = without_caches(store)
+    record = store.get(resource, key)
+    assert record is not None
+    shape = made.shapes.named(resource, paths) if paths else made.shapes.default(resource)
+    return orjson.loads(made.record(resource, record, shape, None))
+
+
+def test_a_record_without_any_property_of_a_run_is_still_json() -> None:
+    store = Store.empty(museum())
+    store.add(Record("Room", "r1", {"uuid": "r1", "name": "a", "floor": 0, "open": False}, {}))
+    assert "motto" not in shown(store, "Room", "r1", ("exhibits",), ("notes",))
+    store.close()
+
+
+def test_a_required_relation_that_is_empty_is_shown_as_its_stub() -> None:
+    store = Store.empty(museum())
+    store.add(Record("Person", 1, {"id": 1, "name": "a"}, {}))
+    assert shown(store, "Person", 1)["home"] == {}
+    store.close()
+
+
+def test_a_missing_target_is_like_none() -> None:
+    store = Store.empty(museum())
+    gone = (Reference("Artist", "x"), Reference("Artist", "y"))
+    store.add(Record("Artist", "y", {"slug": "y", "name": "a"}, {}))
+    store.add(Record("Exhibit", "e1", {"uuid": "e1", "number": 1, "title": "a"}, {"artists": gone}))
+    assert [artist["slug"] for artist in shown(store, "Exhibit", "e1")["artists"]] == ["y"]
+    store.close()
+
+
+def test_a_target_that_comes_later_is_seen() -> None:
+    store = Store.empty(museum())
+    kept = Representation.of(museum(), store)
+    store.add(Record("Museum", "m1", {"uuid": "m1", "name": "a"}, {"director": Reference("Person", 1)}))
+    store.add(Record("Room", "r1", {"uuid": "r1", "name": "a"}, {"museum": Reference("Museum", "m1")}))
+    room = store.get("Room", "r1")
+    assert room is not None
+    shape = kept.shapes.default("Room")
+    kept.record("Room", room, shape, None)
+    store.add(Record("Person", 1, {"id": 1, "name": "b"}, {"home": Reference("Museum", "m1")}))
+    assert orjson.loads(kept.record("Room", room, shape, None))["museum"]["director"]["name"] == "b"
+    store.close()
+
+
+def test_what_is_dropped_leaves_no_trace() -> None:
+    store = Store.empty(museum())
+    kept = Representation.of(museum(), store)
+    store.add(Record("Room", "r1", {"uuid": "r1", "name": "a"}, {}))
+    for number in range(20):
+        key = f"e{number}"
+        store.add(Record("Exhibit", key, {"uuid": key, "number": number + 1}, {"room": Reference("Room", "r1")}))
+        room = store.get("Room", "r1")
+        assert room is not None
+        kept.record("Room", room, kept.shapes.default("Room"), None)
+        store.remove("Exhibit", key)
+    assert sum(map(len, kept.used_by.values())) <= len(kept.kept) * 5
+    store.close()
+
+
+# Bytes ---------------------------------------------------------------------------------------------------------------
+
+
+@given(st.text(max_size=8), st.sampled_from(("http://127.0.0.1:8000", "https://x/p", 'http://"')))
+def test_no_text_of_a_record_is_taken_for_the_base(text: str, base: str) -> None:
+    resource = museum().resources["Room"]
+    encoded = with_base(b"{" + encode_own(resource, {"name": text + "\x01"}) + b"}", base)
+    assert orjson.loads(encoded) == {"name": text + "\x01"}
+
+
+# Contracts whose schemas require relations ---------------------------------------------------------------------------
+
+
+def test_a_required_relation_is_shown_though_nobody_names_it() -> None:
+    said = contract("museum", ("#/components/schemas/Exhibit/required", ["uuid", "curator"]))
+    assert "curator" in Shapes(said).default("Exhibit").embedded
+
+
+def test_a_required_circle_with_a_stub_ends_in_it() -> None:
+    said = contract("museum", ("#/components/schemas/Museum/required", ["uuid", "director"]))
+    assert names(Shapes(said).named("Museum", [])) == {"director": {"Person": {"home": None}}}
+
+
+def test_a_required_circle_without_a_stub_ends_before_it_closes() -> None:
+    said = contract("museum", ("#/components/schemas/Room/required", ["uuid", "parent"]))
+    assert names(Shapes(said).named("Room", [("parent",)])) == {"parent": {"Room": {}}}

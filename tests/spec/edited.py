@@ -1,0 +1,41 @@
+"""The foreign contracts with one place changed: what a person who edits a contract does, and gets wrong."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from spec.contract import Contract, from_document
+from spec.document import Document, from_bytes, parts_of, read
+
+FOREIGN = Path(__file__).parents[1] / "foreign"
+GONE = object()
+
+
+@cache
+def original(name: str) -> Document:
+    """A foreign contract as it is."""
+    return read(FOREIGN / f"{name}.yaml")
+
+
+def edited(name: str, *changes: tuple[str, Any]) -> Document:
+    """A foreign contract with other values at these pointers; GONE: without them."""
+    root: Any = orjson.loads(orjson.dumps(original(name).root))
+    for pointer, value in changes:
+        *above, last = parts_of(pointer)
+        at = root
+        for part in above:
+            at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
+        if value is GONE:
+            del at[last]
+        elif isinstance(at, list):
+            at[int(last)] = value
+        else:
+            at[last] = value
+    return from_bytes(orjson.dumps(root), f"{name}.json")
+
+
+def contract(name: str, *changes: tuple[str, Any]) -> Contract:
+    """The contract that an edited document says. Raises ContractError."""
+    return from_document(edited(name, *changes))

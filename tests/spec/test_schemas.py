@@ -1,0 +1,286 @@
+"""The translation to Draft 2020-12 says what OpenAPI 3.0 says; another implementation of 3.0 agrees with it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openapi_schema_validator import OAS30ReadValidator, OAS30WriteValidator
+
+from spec.document import from_bytes
+from spec.model import Contract
+from spec.schemas import Direction, Schemas, standalone, translate
+from tests.spec.edited import contract, original
+
+NAMES = ("a", "b", "c")
+
+# Floats here are never whole: that 1.0 is an integer is a difference by design (JSON has one kind of number).
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from((0.5, -1.5, 2.5))
+    | st.sampled_from(("", "a", "ab", "abc", "é", "😀"))
+)
+INSTANCES: st.SearchStrategy[Any] = st.recursive(
+    SCALARS,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(NAMES), below, max_size=3),
+    max_leaves=5,
+)
+COUNTS = st.integers(0, 3)
+BOUNDS = st.integers(-2, 2) | st.sampled_from((0.5, -0.5))
+
+TYPED: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
+    "string": {"minLength": COUNTS, "maxLength": COUNTS, "pattern": st.sampled_from(("^a", "b$", "."))},
+    "integer": {
+        "minimum": BOUNDS,
+        "maximum": BOUNDS,
+        "exclusiveMinimum": st.booleans(),
+        "exclusiveMaximum": st.booleans(),
+        "multipleOf": st.integers(1, 3),
+    },
+    "number": {
+        "minimum": BOUNDS,
+        "maximum": BOUNDS,
+        "exclusiveMinimum": st.booleans(),
+        "exclusiveMaximum": st.booleans(),
+        "multipleOf": st.sampled_from((1, 0.5)),
+    },
+    "boolean": {},
+    "array": {"minItems": COUNTS, "maxItems": COUNTS, "uniqueItems": st.booleans()},
+    "object": {"minProperties": COUNTS, "maxProperties": COUNTS},
+}
+
+
+@st.composite
+def leaves(draw: st.DrawFn) -> dict[str, Any]:
+    """A schema of a plain value, or of any at all."""
+    kind = draw(st.sampled_from(("string", "integer", "number", "boolean")))
+    schema: dict[str, Any] = draw(st.fixed_dictionaries({}, optional=dict(TYPED[kind])))
+    for word in ("Minimum", "Maximum"):  # 3.0 takes the boolean beside its bound; without it both read nothing in it
+        if word.lower() not in schema:
+            schema.pop(f"exclusive{word}", None)
+    schema["type"] = kind
+    if draw(st.integers(0, 3)) == 0:
+        schema["enum"] = draw(st.lists(SCALARS, min_size=1, max_size=4, unique_by=repr))
+    return {**schema, **draw(marks())}
+
+
+@st.composite
+def marks(draw: st.DrawFn) -> dict[str, Any]:
+    """What may stand on any schema."""
+    return draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "nullable": st.booleans(),
+                "description": st.just("words"),
+                "example": INSTANCES,
+                "default": SCALARS,
+                "x-faker": st.just("faker:name"),
+                "deprecated": st.booleans(),
+                "title": st.just("type"),
+            },
+        )
+    )
+
+
+def nested(below: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Schemas that hold schemas."""
+
+    @st.composite
+    def made(draw: st.DrawFn) -> dict[str, Any]:
+        kind = draw(st.sampled_from(("array", "object", "object", "allOf", "anyOf", "oneOf", "not")))
+        schema: dict[str, Any] = draw(marks())
+        if kind == "not":
+            return {**schema, "not": draw(below)}
+        if kind in ("allOf", "anyOf", "oneOf"):
+            return {**schema, kind: draw(st.lists(below, min_size=1, max_size=2))}
+        schema |= {"type": kind, **draw(st.fixed_dictionaries({}, optional=dict(TYPED[kind])))}
+        if kind == "array":
+            return {**schema, "items": draw(below)}
+        schema["properties"] = {
+            name: draw(below) | draw(st.sampled_from(({}, {}, {"readOnly": True}, {"writeOnly": True})))
+            for name in draw(st.sets(st.sampled_from(NAMES)))
+        }
+        if required := draw(st.lists(st.sampled_from(NAMES), max_size=2, unique=True)):
+            schema["required"] = required
+        schema["additionalProperties"] = draw(st.booleans() | below)
+        return schema
+
+    return made()
+
+
+SCHEMAS: st.SearchStrategy[dict[str, Any]] = st.recursive(leaves(), nested, max_leaves=5)
+EMPTY = from_bytes(b"a: 1", "empty")
+
+
+def admitted(schema: dict[str, Any], instance: Any, direction: Direction) -> bool:
+    """What we say."""
+    return jsonschema_rs.Draft202012Validator(standalone(EMPTY, schema, direction)).is_valid(instance)
+
+
+def sends(schema: Any, word: str) -> bool:
+    """Whether any property below is so marked."""
+    if isinstance(schema, dict):
+        return schema.get(word) is True or any(sends(below, word) for below in schema.values())
+    return isinstance(schema, list) and any(sends(below, word) for below in schema)
+
+
+def without(schema: Any, word: str) -> Any:
+    """The same schema with nothing so marked."""
+    if isinstance(schema, dict):
+        return {name: without(below, word) for name, below in schema.items() if name != word}
+    return [without(below, word) for below in schema] if isinstance(schema, list) else schema
+
+
+@given(SCHEMAS, st.lists(INSTANCES, min_size=1, max_size=6))
+def test_what_an_answer_may_hold_is_what_30_says(schema: dict[str, Any], instances: list[Any]) -> None:
+    for instance in instances:
+        assert admitted(schema, instance, "read") == OAS30ReadValidator(schema).is_valid(instance), instance
+
+
+@given(SCHEMAS, st.lists(INSTANCES, min_size=1, max_size=6))
+def test_what_a_request_may_hold_is_what_30_says(schema: dict[str, Any], instances: list[Any]) -> None:
+    schema = without(schema, "readOnly")  # sent ones are ignored here, and refused there
+    for instance in instances:
+        assert admitted(schema, instance, "write") == OAS30WriteValidator(schema).is_valid(instance), instance
+
+
+@given(SCHEMAS, st.sampled_from(("read", "write")))
+def test_every_schema_can_be_translated(schema: dict[str, Any], direction: Direction) -> None:
+    jsonschema_rs.Draft202012Validator(standalone(EMPTY, schema, direction))
+
+
+@given(SCHEMAS)
+def test_the_schema_itself_stays_as_it_was(schema: dict[str, Any]) -> None:
+    before = repr(schema)
+    translate(schema, "write", lambda _: None)
+    assert repr(schema) == before
+
+
+# By design -----------------------------------------------------------------------------------------------------------
+
+
+def person(**more: Any) -> dict[str, Any]:
+    """An object with a property that only the server sets, and one that is only ever sent."""
+    return {
+        "type": "object",
+        "required": ["id", "name", "secret"],
+        "properties": {
+            "id": {"type": "integer", "readOnly": True},
+            "name": {"type": "string"},
+            "secret": {"type": "string", "writeOnly": True},
+        },
+        **more,
+    }
+
+
+SENT = {"name": "a", "secret": "b"}
+SHOWN = {"name": "a", "id": 1}
+
+
+@pytest.mark.parametrize("closed", [{}, {"additionalProperties": False}, {"additionalProperties": {"type": "string"}}])
+@pytest.mark.parametrize(
+    ("direction", "instance", "valid"),
+    [
+        ("write", SENT, True),
+        ("write", {**SENT, "id": 7}, True),
+        ("write", {**SENT, "id": "seven"}, True),
+        ("write", SHOWN, False),
+        ("read", SHOWN, True),
+        ("read", {**SHOWN, "secret": "b"}, False),
+        ("read", SENT, False),
+    ],
+)
+def test_who_may_send_what(closed: dict[str, Any], direction: Direction, instance: Any, valid: bool) -> None:
+    assert admitted(person(**closed), instance, direction) is valid
+
+
+@pytest.mark.parametrize(
+    ("schema", "instance", "valid"),
+    [
+        ({"type": "integer"}, 1.0, True),
+        ({"type": "string", "nullable": True}, None, True),
+        ({"type": "string", "nullable": True, "enum": ["a"]}, None, False),
+        ({"type": "string", "nullable": True, "enum": ["a", None]}, None, True),
+        ({"type": "string"}, None, False),
+        ({"minimum": 1, "exclusiveMinimum": True}, 1, False),
+        ({"exclusiveMinimum": True}, -5, True),
+        ({"exclusiveMaximum": True, "type": "integer"}, 5, True),
+        ({"minimum": 1, "exclusiveMinimum": False}, 1, True),
+        ({}, None, True),
+    ],
+)
+def test_words_of_30(schema: dict[str, Any], instance: Any, valid: bool) -> None:
+    assert admitted(schema, instance, "read") is valid
+
+
+@pytest.mark.parametrize(
+    ("format_", "text", "valid"),
+    [
+        ("uuid", "123e4567-e89b-12d3-a456-426614174000", True),
+        ("uuid", "AAA", False),
+        ("date-time", "2024-01-15T10:30:00Z", True),
+        ("date-time", "2024-01-15 10:30", False),
+        ("date", "2024-02-30", False),
+        ("email", "a@example.org", True),
+        ("email", "a", False),
+        ("password", "anything", True),
+    ],
+)
+def test_formats_are_held(format_: str, text: str, valid: bool) -> None:
+    document = from_bytes(b'{"a": {"type": "string", "format": "%s"}}' % format_.encode(), "x")
+    assert Schemas.of(document).validator("#/a", "write").is_valid(text) is valid
+
+
+# References ----------------------------------------------------------------------------------------------------------
+
+
+def referring(*pointers: str) -> Schemas:
+    """A document with a tree, a list, and a schema that leads to each of `pointers`."""
+    parts = ", ".join(f'{{$ref: "{pointer}"}}' for pointer in pointers)
+    text = f"""
+a: {{anyOf: [{parts}]}}
+tree: {{type: object, required: [v], properties: {{v: {{type: integer}}, next: {{$ref: "#/tree"}}, odd/~name: {{type: boolean}}}}}}
+all: {{allOf: [{{type: object}}, {{type: string}}]}}
+paths: {{/x: {{get: {{responses: {{200: {{schema: {{type: number}}}}}}}}}}}}
+"""
+    return Schemas.of(from_bytes(text.encode(), "x"))
+
+
+@pytest.mark.parametrize(
+    ("pointers", "instance", "valid"),
+    [
+        (["#/tree"], {"v": 1, "next": {"v": 2}}, True),
+        (["#/tree"], {"v": 1, "next": {"v": "2"}}, False),
+        (["#/tree/properties/v"], 5, True),
+        (["#/tree", "#/tree/properties/v"], 5, True),
+        (["#/tree/properties/v", "#/tree"], {"v": 5}, True),
+        (["#/tree/properties/odd~1~0name"], True, True),
+        (["#/all/allOf/1"], "text", True),
+        (["#/all", "#/all/allOf/1"], "text", True),
+        (["#/all/allOf/1", "#/all"], "text", True),
+        (["#/all/allOf/1"], 5, False),
+        (["#/paths/~1x/get/responses/200/schema"], 1.5, True),
+    ],
+)
+def test_references_lead_where_they_say(pointers: list[str], instance: Any, valid: bool) -> None:
+    assert referring(*pointers).validator("#/a", "read").is_valid(instance) is valid
+
+
+def test_a_validator_is_compiled_once() -> None:
+    schemas = Schemas.of(original("library"))
+    pointer = "#/components/schemas/Book"
+    assert schemas.validator(pointer, "read") is schemas.validator(pointer, "read")
+
+
+@pytest.mark.parametrize("name", ["library", "museum"])
+@pytest.mark.parametrize("direction", ["read", "write"])
+def test_every_component_of_a_contract_compiles(name: str, direction: Direction) -> None:
+    said: Contract = contract(name)
+    schemas = Schemas.of(said.document)
+    for component in said.document.root["components"]["schemas"]:
+        schemas.validator(f"#/components/schemas/{component}", direction)
