@@ -50,8 +50,7 @@ class House:
             return made(exchange.base)
         if path.startswith(_STORAGE):
             file = file_at(unquote(path[len(_STORAGE) :]))
-            sandbox = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
-            return Page(file.content, file.media_type, _FOREVER | sandbox) if file else None
+            return Page(file.content, file.media_type, _FOREVER) if file else None
         if path.startswith(_ASSETS):
             name = path[len(_ASSETS) :]
             content = self.docs.asset(name)

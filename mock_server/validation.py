@@ -36,6 +36,7 @@ class Check:
         self.media_types: dict[bytes, str] = {}
         self.document: Validator | None = None
         self.due: frozenset[str] = frozenset()
+        self.order: dict[str, int] = {}
         self.known: frozenset[str] | None = None
 
     def compile(self) -> Parameters:
@@ -45,6 +46,7 @@ class Check:
         if operation.body is not None:
             self.document = self.schemas.validator(operation.body.pointer, "write")
             fields = operation.body.fields
+            self.order = {name: index for index, name in enumerate(fields)}
             self.due = frozenset(name for name, field in fields.items() if field.required)
             schema, _ = self.contract.document.follow(self.contract.document.at(operation.body.pointer), "")
             if fields and not schema.get("additionalProperties"):
@@ -107,9 +109,7 @@ class Check:
 
     def invalid(self, broken: Iterable[Complaint]) -> Refusal:
         """The refusal (422) that names every broken field, in the order of the contract's."""
-        fields = list(self.operation.body.fields) if self.operation.body else []
-        order = {name: index for index, name in enumerate(fields)}
-        rated = sorted(broken, key=lambda c: order.get(c.field.partition(".")[0], -1))
+        rated = sorted(broken, key=lambda complaint: self.order.get(complaint.field.partition(".")[0], -1))
         errors: dict[str, list[str]] = {}
         for complaint in rated:
             said = errors.setdefault(complaint.field, [])

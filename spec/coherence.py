@@ -3,14 +3,20 @@
 from spec.errors import ContractError
 from spec.model import BodyField, Contract, Derived, Operation, Parameter, Relation, Resource
 from spec.paths import counted, include_path, path_of
-from spec.words import QueryWord
+from spec.words import QueryWord, one_of
 
 GENERIC_ACTIONS = ("list", "create", "retrieve", "update", "delete")
 
 
 def check(contract: Contract) -> None:
     """Refuse a contract whose words do not fit each other."""
+    collections: dict[str, str] = {}
     for resource in contract.resources.values():
+        first = collections.setdefault(resource.collection, resource.name)
+        if first != resource.name:
+            place = f"{resource.pointer}/x-resource/collection"
+            raise ContractError(place, f"{resource.collection!r}, which is the collection of {first}", "one of its own")
+        _check_resource(resource)
         for relation in resource.relations.values():
             _check_relation(contract, relation)
         place = f"{resource.pointer}/x-resource"
@@ -25,6 +31,22 @@ def check(contract: Contract) -> None:
         _check_operation(contract, operation)
 
 
+def _check_resource(resource: Resource) -> None:
+    """The words of a resource name its own properties and relations."""
+    place, stored = f"{resource.pointer}/x-resource", [r for r in resource.relations.values() if r.stored]
+    own, one = tuple(resource.own), tuple(r.name for r in stored if not r.many)
+    named: list[tuple[str, str, tuple[str, ...]]] = [("public", name, own) for name in resource.public]
+    if resource.members:
+        named.append(("members", resource.members, tuple(r.name for r in stored if r.many)))
+    if resource.account:
+        named += [("account", name, own) for name in (resource.account.login, resource.account.secret)]
+    if resource.grants:
+        named += [("grants", name, one) for name in (resource.grants.subject, resource.grants.entity)]
+        named.append(("grants", resource.grants.permission, own))
+    for word, name, allowed in named:
+        one_of(name, allowed, f"{place}/{word}")
+
+
 def _check_relation(contract: Contract, relation: Relation) -> None:
     if relation.via is None:
         if relation.on_delete == "clear" and not (relation.many or relation.nullable or relation.stub):
@@ -33,7 +55,7 @@ def _check_relation(contract: Contract, relation: Relation) -> None:
             )
         return
     for name in relation.to:
-        back = contract.resources[name].relations.get(relation.via)
+        back = contract.resources[name].relations.get(str(relation.via))
         if back is None or not back.stored:
             allowed = ", ".join(r.name for r in contract.resources[name].relations.values() if r.stored) or "none"
             raise ContractError(f"{relation.pointer}/x-relation/via", repr(relation.via), f"of {name}: {allowed}")
@@ -57,6 +79,9 @@ def _check_derived(contract: Contract, resource: Resource, derived: Derived) -> 
             _check_derived(contract, resource, part)
     elif derived.kind == "from":
         _check_steps(contract, resource, derived.path[:-1], place)
+        _, end, own = path_of(contract, resource, derived.path, place)
+        if len(derived.path) < 2 or not own:
+            raise ContractError(place, repr(".".join(derived.path)), f"own properties of a related record: {end.name}'s, say")
     elif derived.kind in ("viewer", "number"):
         if (derived.kind, *derived.path) != ("viewer", "owner"):  # the resource's own word says which path that is
             _check_steps(contract, resource, derived.path, place)
@@ -69,6 +94,9 @@ def _check_collected(contract: Contract, resource: Resource, derived: Derived, p
     relation = resource.relations.get(derived.path[0])
     if relation is None:
         raise ContractError(place, repr(derived.path[0]), f"of {resource.name}: " + ", ".join(resource.relations))
+    if len(derived.path) != (1 if derived.kind == "count" else 2):
+        allowed = "a relation" if derived.kind == "count" else "relation.property"
+        raise ContractError(place, repr(".".join(derived.path)), allowed)
     for target in relation.to:
         own = contract.resources[target].own
         for name in (*derived.where, *derived.path[1:]):
@@ -80,13 +108,16 @@ def _check_operation(contract: Contract, operation: Operation) -> None:
     resource = contract.resources.get(operation.resource or "")
     if resource is None:
         return
-    fields = operation.body.fields.values() if operation.body else ()
-    for item in (*operation.parameters, *fields):
+    items = (*operation.parameters, *(operation.body.fields.values() if operation.body else ()))
+    for item in items:
         if item.sets and operation.action in GENERIC_ACTIONS and item.sets.relation not in resource.relations:
             allowed = f"of {resource.name}: " + ", ".join(resource.relations)
             raise ContractError(f"{item.pointer}/x-relation/sets", repr(item.sets.relation), allowed)
         if item.word:
             _check_word(contract, resource, item, item.word)
+            others = tuple(other.name for other in items if other.word and other is not item)
+            if item.word.unless is not None:
+                one_of(item.word.unless, others, f"{item.pointer}/x-query/unless")
     if operation.action == "create" and operation.body:
         _check_fillable(resource, operation)
 
@@ -94,9 +125,19 @@ def _check_operation(contract: Contract, operation: Operation) -> None:
 def _check_word(contract: Contract, resource: Resource, item: Parameter | BodyField, word: QueryWord) -> None:
     """Every path and every value of a query word leads somewhere."""
     for path in word.paths if word.role in ("filter", "search") else ():
-        path_of(contract, resource, path, f"{item.pointer}/x-query")
+        steps, _, own = path_of(contract, resource, path, f"{item.pointer}/x-query")
+        if word.op == "exists" and (own or len(steps) != 1):
+            allowed = f"a relation of {resource.name}: " + ", ".join(resource.relations)
+            raise ContractError(f"{item.pointer}/x-query", repr(".".join(path)), allowed)
+        if word.op != "exists" and not own:
+            raise ContractError(f"{item.pointer}/x-query", f"{'.'.join(path)!r}, a relation", "a path to an own property")
     place = f"{item.pointer}/schema"
-    for name in item.schema.get("items", item.schema).get("enum", ()):
+    listed = item.schema.get("items", item.schema).get("enum")
+    if word.role in ("sort", "include", "count") and not listed:
+        raise ContractError(place, f"no enum, and {word.role} beside it", "an enum of the names that may be asked for")
+    for name in listed or () if word.role in ("sort", "include", "count") else ():
+        if not isinstance(name, str):
+            raise ContractError(f"{place}/enum", repr(name), "names")
         if word.role == "sort":
             _check_sort(resource, name, place)
         elif word.role == "include":

@@ -13,6 +13,7 @@ from spec import words
 from spec.coherence import check
 from spec.document import METHODS, Document, escape, read
 from spec.errors import ContractError
+from spec.kinds import check_kinds
 from spec.model import (
     Account,
     Body,
@@ -69,6 +70,7 @@ def from_document(document: Document) -> Contract:
     for part in ("info", "paths"):
         if not isinstance(root.get(part), dict):
             raise ContractError(f"#/{part}", repr(root.get(part)), "a mapping")
+    check_kinds(document)
     words.check_known(document)
     reader = _Reader(document)
     resources = reader.resources()
@@ -211,9 +213,10 @@ class _Reader:
                 views[said.get("view-of", ref)] = ref
             elif not schema.get("properties") and schema.get("additionalProperties") is False:
                 stub = True
-        for resource in to:
-            if resource not in self.schemas or "x-resource" not in self.schemas[resource]:
-                raise ContractError(f"{place}/to", repr(resource), "a schema with x-resource")
+        for resource in to or (None,):
+            said = self.schemas.get(resource, {}).get("x-resource") if isinstance(resource, str) else None
+            if said is None or "view-of" in said:
+                raise ContractError(f"{place}/to", repr(resource), "a schema with x-resource that is no view")
             views.setdefault(resource, resource)
         on_delete = word.get("on-delete")
         if "via" not in word:
@@ -253,7 +256,10 @@ class _Reader:
                 if "x-derived" not in below:
                     raise ContractError(f"{at}/properties/{part}", "no x-derived", "x-derived on each part of a group")
                 parts[part] = self.derived(part, below, f"{at}/properties/{escape(part)}", True)
-        where = {k: tuple(v) if isinstance(v, list) else (v,) for k, v in word.get("where", {}).items()}
+        said_where = word.get("where", {})
+        if not isinstance(said_where, dict):
+            raise ContractError(f"{place}/where", repr(said_where), "own property: value, or a list of values")
+        where = {k: tuple(v) if isinstance(v, list) else (v,) for k, v in said_where.items()}
         path = () if kind == "group" else words.path(word[kind], place)
         return Derived(name, pointer, kind, path, where, always, parts)
 
@@ -264,9 +270,10 @@ class _Reader:
             if word is None:
                 continue
             pointer = f"#/components/schemas/{escape(name)}"
-            resource = resources.get(word.get("view-of", name))
+            resource = resources.get(str(word.get("view-of", name)))
             if resource is None:
                 raise ContractError(f"{pointer}/x-resource/view-of", repr(word.get("view-of")), ", ".join(resources))
+            words.mapping(word, ("view-of",) if "view-of" in word else tuple(word), f"{pointer}/x-resource")
             shown = []
             derived = dict(resource.derived)
             for prop, node in schema.get("properties", {}).items():

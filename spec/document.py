@@ -160,7 +160,9 @@ def keywords(node: Any, pointer: str = "#", *, names: bool = False) -> Iterator[
         if not names:
             yield node, pointer
         for key, value in node.items():
-            if names or (key not in LITERALS and not str(key).startswith("x-")):
+            if not names and key == "links" and isinstance(value, dict):  # a link's own parts are literal values
+                yield from ((n, f"{pointer}/links/{escape(k)}") for k, n in value.items() if isinstance(n, dict))
+            elif names or (key not in LITERALS and not str(key).startswith("x-")):
                 below = not names and isinstance(value, dict) and (key in NAME_MAPS or key == "parameters")
                 if not names and key == "examples" and isinstance(value, dict):
                     continue

@@ -241,7 +241,8 @@ class Contract:
 
     def views_of(self, resource: str) -> tuple[View, ...]:
         """Every schema by which a resource is shown, its own first."""
-        return tuple(v for v in self.views.values() if v.resource == resource)
+        found = [v for v in self.views.values() if v.resource == resource]
+        return tuple(sorted(found, key=lambda view: view.name != resource))
 
     def referring(self, resource: str) -> Iterator[tuple[Resource, Relation]]:
         """Every stored relation that may lead to records of `resource`."""

@@ -81,7 +81,7 @@ def standalone(document: Document, schema: Mapping[str, Any], direction: Directi
             continue
         seen.add(pointer)
         *above, last = parts_of(pointer)
-        at = root
+        at: Any = root
         for part in above:
             at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
         at[int(last) if isinstance(at, list) else last] = translate(document.at(pointer), direction, waiting.append)

@@ -103,7 +103,12 @@ def query_word(node: Mapping[str, Any], pointer: str) -> QueryWord | None:
     if len(roles) != 1:
         raise ContractError(place, f"{len(roles)} of search, filter, include", "exactly one of them")
     role = roles[0]
-    listed = value[role] if isinstance(value[role], list) else [value[role]]
+    listed = value[role] if role == "search" and isinstance(value[role], list) else [value[role]]
+    if not listed:
+        raise ContractError(place, "a search in nothing", "one property path or more")
+    for word in ("op", "unless") if role != "filter" else ():
+        if word in value:
+            raise ContractError(f"{place}/{word}", f"{word!r} beside {role}", f"{word} beside filter only")
     op = one_of(value.get("op", "eq"), QUERY_OPS, f"{place}/op")
     return QueryWord(
         "show" if role == "include" else role, tuple(path(v, place) for v in listed), op, value.get("unless")
@@ -116,6 +121,6 @@ def sets_word(node: Mapping[str, Any], pointer: str) -> Sets | None:
     if value is None:
         return None
     value = mapping(value, ("sets", "by"), f"{pointer}/x-relation")
-    if "sets" not in value:
+    if not isinstance(value.get("sets"), str):
         raise ContractError(f"{pointer}/x-relation", "no 'sets'", "sets: the relation whose record this names")
     return Sets(value["sets"], value.get("by"))

@@ -7,7 +7,7 @@ look at the contract. Each test then has the image opened anew, in milliseconds,
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from mock_server.world import World
 from spec.contract import Contract, Operation, load
 from spec.schemas import Schemas
 from tests.asgi import Client, Reply
+from tests.mock_server.second_opinion import SecondOpinion
 
 CONTRACT = Path(__file__).parents[2] / "spec" / "openapi.yaml"
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -72,12 +73,13 @@ class Watch:
 class Api:
     """A served contract, and a caller who holds each answer to it."""
 
-    contract: Contract
-    schemas: Schemas
-    app: ASGIApp
-    world: World
+    contract: Contract = field(repr=False)
+    schemas: Schemas = field(repr=False)
+    opinion: SecondOpinion = field(repr=False)
+    app: ASGIApp = field(repr=False)
+    world: World = field(repr=False)
     watch: Watch
-    image: bytes
+    image: bytes = field(repr=False)
 
     @classmethod
     def of(cls, contract: Contract, schemas: Schemas, dataset_name: str) -> "Api":
@@ -86,15 +88,16 @@ class Api:
         watch = Watch()
         world = image.world(contract, schemas, Store.from_image(contract, content), watch)
         console = Console(contract.document, io.StringIO(), quiet=True)
-        return cls(contract, schemas, create_app(contract, world, Open(), console=console), world, watch, content)
+        app = create_app(contract, world, Open(), console=console)
+        return cls(contract, schemas, SecondOpinion(contract), app, world, watch, content)
 
     def begin_anew(self) -> None:
         """The world as the dataset has it, at its epoch."""
         self.world.store.close()
         self.watch.at = EPOCH
         fresh = image.world(self.contract, self.schemas, Store.from_image(self.contract, self.image), self.watch)
-        for field in fields(World):  # the application holds this world: it stays, with all that is in it replaced
-            setattr(self.world, field.name, getattr(fresh, field.name))
+        for part in fields(World):  # the application holds this world: it stays, with all that is in it replaced
+            setattr(self.world, part.name, getattr(fresh, part.name))
 
     # Asking -----------------------------------------------------------------------------------------------------
 
@@ -150,6 +153,12 @@ class Api:
         wrong = [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(reply.json)]
         assert not wrong, f"{name} answered {reply.status} against the contract: {wrong[:5]}"
 
+    def judge(self, name: str, reply: Reply, key: Any = None, body: Any = None, query: Query | None = None) -> None:
+        """Hold an answer to the contract twice: by our own validators, and by openapi-core's."""
+        self.check(name, reply)
+        method, path = self.operation(name).method, self.target(name, key)
+        self.opinion.on_answer(self.opinion.request(method, path, query, body), reply)
+
     def whole(
         self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
     ) -> Any:
@@ -190,12 +199,12 @@ class Api:
     # Looking ----------------------------------------------------------------------------------------------------
 
     def seeded(self, resource: str, **own: Any) -> Any:
-        """Key of the first seeded record of a resource in the first user's home that has these own properties."""
+        """Key of the first seeded record of a resource in the first user's workspaces with these own properties."""
         viewer = self.world.viewer("demo-token", self.watch())
         assert viewer is not None
         for record in self.world.store.rows(resource, "1"):
-            at_home = record.tenant in (None, viewer.tenants[0])
-            if at_home and all(record.own[name] == value for name, value in own.items()):
+            near = record.tenant is None or record.tenant in viewer.tenants
+            if near and all(record.own[name] == value for name, value in own.items()):
                 return record.key
         raise AssertionError(f"no {resource} with {own} is seeded")
 

@@ -27,12 +27,11 @@ def edited(name: str, *changes: tuple[str, Any]) -> Document:
         at = root
         for part in above:
             at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
+        key: Any = int(last) if isinstance(at, list) else last
         if value is GONE:
-            del at[last]
-        elif isinstance(at, list):
-            at[int(last)] = value
+            del at[key]
         else:
-            at[last] = value
+            at[key] = value
     return from_bytes(orjson.dumps(root), f"{name}.json")
 
 

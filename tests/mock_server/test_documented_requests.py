@@ -1,0 +1,117 @@
+"""The two requests that the documentation prints, sent as they stand there: only host, token and {{...}} replaced."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from tests.asgi import Client, Reply
+from tests.mock_server.athena import Api
+
+FACTS = Path(__file__).parents[1] / "spec" / "facts"
+THREAD = "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"
+FILLED = {
+    "<token>": "demo-token",
+    "{{thread_uuid}}": THREAD,
+    "{{workspace_uuid}}": "550e8400-e29b-41d4-a716-446655440000",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A curl command of the documentation."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's parameters."""
+        return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
+
+
+def printed(file: str) -> Printed:
+    """The command in a file of the facts, filled in."""
+    text = (FACTS / file).read_text()
+    command = text[text.index("curl ") :]
+    for placeholder, value in FILLED.items():
+        command = command.replace(placeholder, value)
+    method, url = re.search(r"--request (\w+) '([^']+)'", command).groups()  # type: ignore[union-attr]
+    body = re.search(r"--data-raw '([^']*)'", command)
+    headers = dict(re.findall(r"--header '([^:']+): ([^']*)'", command))
+    return Printed(method, url.removeprefix("https://localhost"), headers, body[1].encode() if body else b"")
+
+
+GET, POST = printed("seed_get_messages.txt"), printed("seed_create_message.txt")
+
+
+def send(api: Api, request: Printed) -> Reply:
+    return Client(api.app, {}).request(request.method, request.target, headers=request.headers, body=request.body)
+
+
+def test_they_are_what_the_documentation_prints() -> None:
+    assert (GET.method, POST.method) == ("GET", "POST")
+    blank = ("search", "with", "sort_by", "sort_direction", "page", "per_page")
+    assert GET.query == {"thread_uuid": THREAD, **dict.fromkeys(blank, "")}
+    assert json.loads(POST.body)["files"] == [{"key": "string", "name": "string"}]
+
+
+def test_the_get_is_answered_200_as_documented(api: Api) -> None:
+    reply = send(api, GET)
+    assert reply.status == 200
+    api.judge("listMessages", reply, query=GET.query)
+    assert len(reply.json["data"]) == 3
+
+
+def test_the_post_is_answered_201_as_documented(api: Api) -> None:
+    reply = send(api, POST)
+    assert reply.status == 201
+    api.judge("createMessage", reply, body=json.loads(POST.body))
+
+
+@pytest.mark.parametrize(("name", "request_"), [("listMessages", GET), ("createMessage", POST)])
+def test_the_second_opinion_admits_them(api: Api, name: str, request_: Printed) -> None:
+    body = json.loads(request_.body) if request_.body else None
+    query = {key: value for key, value in request_.query.items() if value}  # it takes a blank list for a list of ""
+    request = api.opinion.request(request_.method, api.target(name), query, body, request_.headers)
+    api.opinion.on_request(request)
+
+
+def test_the_posted_message_is_in_the_next_get(api: Api) -> None:
+    before = send(api, GET).json
+    posted = send(api, POST).json["data"]
+    after = send(api, GET).json
+    shown = [message["uuid"] for message in after["data"]]
+    assert shown == [posted["uuid"], *(message["uuid"] for message in before["data"])]  # newest first
+    assert after["data"][0] == posted
+    assert after["meta"]["total"] == before["meta"]["total"] + 1
+
+
+def test_the_posted_message_is_what_was_sent(api: Api) -> None:
+    posted = send(api, POST).json["data"]
+    assert (posted["content"], posted["role"], posted["thread"]["uuid"]) == ("string", "user", THREAD)
+    assert [a["attachable"]["name"] for a in posted["attachments"]] == ["string"]
+
+
+def test_the_documented_message_has_every_key_that_the_documentation_shows(api: Api) -> None:
+    """Keys and nesting of the example, but for what says that others may occur."""
+    documented = json.loads((FACTS / "get_messages_200.json").read_text())["data"][0]
+    served = api.data("retrieveMessage", documented["uuid"])
+    assert lacking(documented, served) == []
+
+
+def lacking(shown: Any, served: Any, at: str = "") -> list[str]:
+    """Paths of the keys that `shown` has and `served` has not."""
+    if isinstance(shown, dict) and isinstance(served, dict):
+        due = [key for key in shown if key not in ("property1", "property2")]
+        gone = [f"{at}.{key}" for key in due if key not in served]
+        return gone + [path for key in due if key in served for path in lacking(shown[key], served[key], f"{at}.{key}")]
+    if isinstance(shown, list) and isinstance(served, list) and shown:
+        return lacking(shown[0], served[0], f"{at}.0") if served else [f"{at}.0"]
+    return []

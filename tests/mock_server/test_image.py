@@ -1,0 +1,325 @@
+"""An image is kept under everything that it is made from, and a store in a file outlives the process."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server.image import (
+    KEPT_IMAGES,
+    Recipe,
+    build,
+    epoch_of,
+    file_of,
+    image_key,
+    ingredients,
+    kept,
+    open_store,
+    world,
+)
+from mock_server.store import Store, StoreError
+from spec.record import Record
+from spec.schemas import Schemas
+from tests.mock_server.museum import houses, museum
+from tests.spec.edited import contract
+
+EPOCH = datetime(2024, 5, 1, 12, tzinfo=UTC)
+RECIPE = Recipe("demo", 7, EPOCH, 1.0)
+ROOT = Path(__file__).parents[2]
+
+
+def room(key: str = "r1") -> Record:
+    return Record("Room", key, {"uuid": key, "name": "a", "floor": 0, "open": True}, {})
+
+
+def made(*records: Record, recipe: Recipe = RECIPE) -> bytes:
+    return build(museum(), recipe, records, {"greeting": "hello"})
+
+
+# Keys ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    for name, text in (("a.py", "x = 1"), ("b.yaml", "a: 1"), ("c.txt", "words")):
+        (tmp_path / name).write_text(text)
+    return sorted(ingredients(tmp_path))
+
+
+def test_the_same_ingredients_make_the_same_key(files: list[Path]) -> None:
+    assert image_key(museum(), RECIPE, files) == image_key(museum(), RECIPE, reversed(files))
+
+
+def test_code_and_data_are_ingredients_and_other_files_are_not(files: list[Path]) -> None:
+    assert [path.name for path in files] == ["a.py", "b.yaml"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(RECIPE, dataset="empty"),
+        replace(RECIPE, seed=8),
+        replace(RECIPE, epoch=EPOCH.replace(microsecond=1)),
+        replace(RECIPE, size=2.0),
+        replace(RECIPE, size=1.0000001),
+    ],
+)
+def test_a_key_changes_with_each_part_of_the_recipe(files: list[Path], other: Recipe) -> None:
+    assert image_key(museum(), RECIPE, files) != image_key(museum(), other, files)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Recipe,
+            st.sampled_from(("demo", "heavy")),
+            st.integers(0, 99),
+            st.datetimes(timezones=st.just(UTC)),
+            st.floats(0.001, 10**9),
+        ),
+        min_size=2,
+        max_size=4,
+        unique=True,
+    )
+)
+def test_no_two_recipes_share_a_key(recipes: list[Recipe]) -> None:
+    assert len({image_key(museum(), recipe, ()) for recipe in recipes}) == len(recipes)
+
+
+def test_a_key_changes_with_the_contract() -> None:
+    other = contract("museum", ("#/info/title", "Another"))
+    assert image_key(museum(), RECIPE, ()) != image_key(other, RECIPE, ())
+
+
+@pytest.mark.parametrize("name", ["a.py", "b.yaml"])
+def test_a_key_changes_with_the_content_of_each_file(files: list[Path], name: str) -> None:
+    before = image_key(museum(), RECIPE, files)
+    next(path for path in files if path.name == name).write_text("changed")
+    assert image_key(museum(), RECIPE, files) != before
+
+
+def test_a_key_changes_when_a_file_is_added(files: list[Path]) -> None:
+    before = image_key(museum(), RECIPE, files)
+    (files[0].parent / "d.py").write_text("")
+    assert image_key(museum(), RECIPE, ingredients(files[0].parent)) != before
+
+
+def test_another_process_names_the_image_alike(files: list[Path]) -> None:
+    code = f"""
+from datetime import UTC, datetime
+from pathlib import Path
+from mock_server.image import Recipe, image_key, ingredients
+from tests.mock_server.museum import museum
+print(image_key(museum(), Recipe("demo", 7, datetime(2024, 5, 1, 12, tzinfo=UTC), 1.0), ingredients(Path({str(files[0].parent)!r}))))
+"""
+    assert printed(code) == image_key(museum(), RECIPE, files)
+
+
+def printed(code: str) -> str:
+    """What another process prints."""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.strip()
+
+
+# Images that are kept ------------------------------------------------------------------------------------------------
+
+
+def test_an_image_is_made_once(tmp_path: Path) -> None:
+    asked: list[Path] = []
+
+    def make(path: Path) -> None:
+        asked.append(path)
+        path.write_bytes(b"image")
+
+    assert [kept(tmp_path, "k", make), kept(tmp_path, "k", make)] == [b"image", b"image"]
+    assert len(asked) == 1
+
+
+def test_an_image_that_could_not_be_made_leaves_nothing_behind(tmp_path: Path) -> None:
+    def make(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        kept(tmp_path, "k", make)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_old_images_make_room_for_new_ones(tmp_path: Path) -> None:
+    for number in range(KEPT_IMAGES + 3):
+        kept(tmp_path, f"k{number}", lambda path: path.write_bytes(b"image") and None)
+    assert len(list(tmp_path.glob("*.image"))) == KEPT_IMAGES
+
+
+def test_processes_that_make_the_same_image_at_once_all_get_it_whole(tmp_path: Path) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from mock_server.image import kept
+def make(path):
+    with path.open("wb") as file:
+        for _ in range(20):
+            file.write(b"x" * 1000)
+            file.flush()
+            time.sleep(0.005)
+for number in range(12):
+    found = kept(Path({str(tmp_path)!r}), f"k{{number}}", make)
+    assert found == b"x" * 20_000, len(found)
+"""
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 4
+
+
+@given(houses(2))
+def test_a_store_from_an_image_holds_what_it_was_built_of(records: list[Record]) -> None:
+    store = Store.from_image(museum(), made(*records))
+    assert [store.get(r.resource, r.key) is not None for r in records] == [True] * len(records)
+    store.close()
+
+
+def test_an_image_keeps_the_epoch_and_the_phrases() -> None:
+    store = Store.from_image(museum(), made())
+    served = world(museum(), Schemas.of(museum().document), store, lambda: EPOCH)
+    assert (epoch_of(store), served.seed, dict(served.phrases)) == (EPOCH, 7, {"greeting": "hello"})
+    store.close()
+
+
+# Stores in a file ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[str]:
+    yield f"sqlite:///{tmp_path / 'store.db'}"
+
+
+def opened(target: str, *, recipe: Recipe = RECIPE, said: Any = None) -> Store:
+    return open_store(said or museum(), recipe, target, lambda: made(room(), recipe=recipe))
+
+
+def test_a_file_store_survives_reopening(target: str) -> None:
+    store = opened(target)
+    with store.transaction():
+        store.add(room("r2"))
+    store.close()
+    again = opened(target)
+    assert (again.get("Room", "r2") is not None, again.next_number("Room")) == (True, 3)
+    again.close()
+
+
+def test_a_file_store_survives_its_process(target: str) -> None:
+    opened(target).close()
+    code = f"""
+import os
+from tests.mock_server.test_image import opened, room
+store = opened({target!r})
+with store.transaction():
+    store.add(room("r2"))
+os._exit(0)
+"""
+    printed(code)
+    again = opened(target)
+    assert again.counts()["Room"] == 2
+    again.close()
+
+
+def test_what_a_killed_process_had_not_finished_is_not_there(target: str) -> None:
+    opened(target).close()
+    code = f"""
+import os
+from tests.mock_server.test_image import opened, room
+store = opened({target!r})
+with store.transaction():
+    store.add(room("r2"))
+    os._exit(0)
+"""
+    printed(code)
+    again = opened(target)
+    assert again.counts()["Room"] == 1
+    again.close()
+
+
+def test_a_file_store_is_not_built_again(target: str) -> None:
+    opened(target).close()
+    again = open_store(museum(), RECIPE, target, lambda: pytest.fail("built again"))
+    again.close()
+
+
+def test_an_empty_file_is_a_new_store(target: str) -> None:
+    file_of(target).touch()
+    store = opened(target)
+    assert store.counts()["Room"] == 1
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("other", "name"),
+    [
+        (replace(RECIPE, dataset="empty"), "dataset"),
+        (replace(RECIPE, seed=8), "seed"),
+        (replace(RECIPE, size=2.0), "size"),
+    ],
+)
+def test_a_file_of_another_recipe_is_refused_with_a_way_out(target: str, other: Recipe, name: str) -> None:
+    opened(target).close()
+    with pytest.raises(StoreError) as error:
+        opened(target, recipe=other)
+    assert f"was made under another {name}" in str(error.value)
+    assert f"start with that {name}, name another file, or delete this one to begin anew" in str(error.value)
+
+
+def test_a_file_of_another_contract_is_refused(target: str) -> None:
+    opened(target).close()
+    with pytest.raises(StoreError, match="was made under another contract"):
+        opened(target, said=contract("museum", ("#/info/title", "Another")))
+
+
+def test_a_file_of_another_epoch_is_opened(target: str) -> None:
+    opened(target).close()
+    again = opened(target, recipe=replace(RECIPE, epoch=EPOCH.replace(year=2025)))
+    assert epoch_of(again) == EPOCH
+    again.close()
+
+
+@pytest.mark.parametrize("content", [b"no database at all, but long enough to look at" * 40, "another mock's"])
+def test_a_file_that_is_no_store_is_refused(target: str, content: bytes | str) -> None:
+    if isinstance(content, bytes):
+        file_of(target).write_bytes(content)
+    else:
+        other = sqlite3.connect(file_of(target))
+        other.execute("CREATE TABLE people (name)")
+        other.close()
+    with pytest.raises(StoreError, match="is no store of this mock .*: name another file"):
+        opened(target)
+
+
+def test_a_file_that_is_no_store_is_left_as_it_is(target: str) -> None:
+    file_of(target).write_bytes(b"precious" * 100)
+    with pytest.raises(StoreError):
+        opened(target)
+    assert file_of(target).read_bytes() == b"precious" * 100
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=f"there is no folder {tmp_path}/nowhere"):
+        opened(f"sqlite:///{tmp_path}/nowhere/store.db")
+
+
+@pytest.mark.parametrize("target", ["sqlite:///", "postgres://x", "/tmp/x.db", ""])
+def test_an_address_that_names_no_file_is_refused(target: str) -> None:
+    with pytest.raises(StoreError, match="allowed are 'memory' and 'sqlite:///FILE'"):
+        file_of(target)
+
+
+def test_a_file_with_spaces_may_be_named_as_in_an_address() -> None:
+    assert file_of("sqlite:///a%20b.db") == Path("a b.db")

@@ -1,0 +1,96 @@
+"""A grade holds for what stands in its place, until another is given there; what no example can show is inferred."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spec.document import Document, from_bytes
+from spec.provenance import SHOWN_BY_EXAMPLE, STATED, grade
+from spec.words import GRADES
+from tests.spec.edited import original
+
+TEXT = b"""
+x-source: published
+info: {title: A}
+paths:
+  /a:
+    get:
+      x-source: documented
+      responses: {"200": {description: x, content: {application/json: {schema: {$ref: "#/components/schemas/A"}}}}}
+components:
+  schemas:
+    A:
+      x-source: documented
+      properties:
+        shown: {type: string, format: uuid, enum: [a]}
+        guessed: {x-source: inferred, type: string}
+        stated: {x-source: {enum: published, maxLength: confirmed}, type: string, enum: [a], maxLength: 9}
+        mixed: {x-source: {"*": inferred, enum: published}, type: string, enum: [a]}
+        list: {type: array, items: [{type: string}, {x-source: confirmed, type: string}]}
+    B: {properties: {b: {type: string}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def document() -> Document:
+    return from_bytes(TEXT, "x")
+
+
+A = "#/components/schemas/A"
+
+
+@pytest.mark.parametrize(
+    ("pointer", "keyword", "due"),
+    [
+        ("#", None, "published"),
+        ("#/info", None, "published"),
+        ("#/paths/~1a/get", None, "documented"),
+        ("#/paths/~1a/get", "responses", "documented"),
+        ("#/paths/~1a/get/responses/200", None, "documented"),
+        # a component has its own grade: references do not hand theirs on
+        ("#/components/schemas/B/properties/b", "type", "published"),
+        (A, None, "documented"),
+        (f"{A}/properties/shown", None, "documented"),
+        (f"{A}/properties/shown", "type", "documented"),
+        # an example shows no format, enum or bound
+        (f"{A}/properties/shown", "format", "inferred"),
+        (f"{A}/properties/shown", "enum", "inferred"),
+        (f"{A}/properties/guessed", "type", "inferred"),
+        # but a text may state them, keyword by keyword
+        (f"{A}/properties/stated", "enum", "published"),
+        (f"{A}/properties/stated", "maxLength", "confirmed"),
+        (f"{A}/properties/stated", "type", "documented"),
+        (f"{A}/properties/stated", None, "documented"),
+        (f"{A}/properties/mixed", "type", "inferred"),
+        (f"{A}/properties/mixed", "enum", "published"),
+        (f"{A}/properties/list/items/0", "type", "documented"),
+        (f"{A}/properties/list/items/1", "type", "confirmed"),
+    ],
+)
+def test_the_grade_of_a_place(document: Document, pointer: str, keyword: str | None, due: str) -> None:
+    assert grade(document, pointer, keyword) == due
+
+
+def test_without_any_grade_all_is_inferred() -> None:
+    assert grade(from_bytes(b"a: {b: 1}", "x"), "#/a/b") == "inferred"
+
+
+@given(st.lists(st.none() | st.sampled_from(GRADES), min_size=1, max_size=6))
+def test_the_nearest_grade_above_holds(grades: list[str | None]) -> None:
+    node: dict[str, object] = {}
+    for said in reversed(grades):
+        node = {"a": node} | ({"x-source": said} if said else {})
+    due = next((said for said in reversed(grades) if said), "inferred")
+    document = Document("x", b"", node)
+    assert grade(document, "#" + "/a" * len(grades)) == due
+
+
+@given(st.sampled_from(GRADES), st.text(max_size=8))
+def test_a_keyword_is_never_graded_above_its_place(said: str, keyword: str) -> None:
+    found = grade(Document("x", b"", {"x-source": said}), "#", keyword)
+    assert found == (said if keyword in SHOWN_BY_EXAMPLE | STATED else "inferred")
+
+
+@pytest.mark.parametrize("name", ["library", "museum"])
+def test_a_foreign_contract_is_inferred_unless_it_says_otherwise(name: str) -> None:
+    assert grade(original(name), "#/paths") == "inferred"
