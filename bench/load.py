@@ -60,8 +60,15 @@ class Ask:
 
 ASKS = (
     Ask("retrieve a message", "GET", f"/messages/{MESSAGE}", 200, "uuid"),
-    Ask("list one row of a thread", "GET", f"/messages?thread_uuid={THREAD}&sort_by=created_at&per_page=1", 200, "uuid"),
     Ask(
-        "create a message", "POST", "/messages", 201, "uuid", {"thread_uuid": THREAD, "content": "Hello", "role": "user"}
+        "list one row of a thread", "GET", f"/messages?thread_uuid={THREAD}&sort_by=created_at&per_page=1", 200, "uuid"
+    ),
+    Ask(
+        "create a message",
+        "POST",
+        "/messages",
+        201,
+        "uuid",
+        {"thread_uuid": THREAD, "content": "Hello", "role": "user"},
     ),
 )

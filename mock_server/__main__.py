@@ -55,13 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int:
     # Connexion imports Starlette's test client, which says on stderr that it would rather have httpx2.
     warnings.filterwarnings("ignore", message="Using `httpx` with `starlette.testclient`")
+    from fixtures.errors import FixtureError
     from mock_server.greeting import greeting
     from mock_server.store import StoreError
     from spec.errors import ContractError
 
     try:
         app, world = _opened(settings)
-    except (ContractError, StoreError) as error:
+    except (ContractError, FixtureError, StoreError) as error:
         return _told(error, 2)
     host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -103,12 +104,12 @@ def _recipe(settings: Settings) -> "Recipe":
 
 def _image(loaded: "Contract", recipe: "Recipe", settings: Settings) -> bytes:
     """The dataset's image; one that is missing is built by a child process, so that this one never imports Faker."""
+    from fixtures import dataset
     from mock_server import image
 
     files = list(image.ingredients(*(Path(str(resources.files(room))) for room in ("spec", "fixtures"))))
     files += image.ingredients(Path(str(resources.files("mock_server"))) / "store")
-    dataset = Path(settings.dataset)
-    files += [dataset] if dataset.is_file() else []
+    files += dataset.sources(recipe.dataset)
 
     def make(path: Path) -> None:
         command = [sys.executable, "-m", "mock_server", BUILD, str(path), "--contract", str(_contract(settings))]

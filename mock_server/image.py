@@ -51,7 +51,9 @@ def build(contract: Contract, recipe: Recipe, records: Iterable[Record], phrases
             store.add(record)
         store.set_meta({**_meta(contract, recipe), "phrases": orjson.dumps(dict(phrases)).decode()})
     store.connection.execute("ANALYZE")
-    return store.image()
+    image = store.image()
+    store.close()
+    return image
 
 
 def _meta(contract: Contract, recipe: Recipe) -> dict[str, str]:
@@ -59,7 +61,7 @@ def _meta(contract: Contract, recipe: Recipe) -> dict[str, str]:
         "contract": contract.document.digest,
         "dataset": recipe.dataset,
         "seed": str(recipe.seed),
-        "size": f"{recipe.size:g}",
+        "size": repr(recipe.size).removesuffix(".0"),
         "epoch": written(recipe.epoch),
     }
 
@@ -101,9 +103,16 @@ def kept(folder: Path, key: str, make: Callable[[Path], None]) -> bytes:
             fresh.replace(path)  # whole or not at all, also beside another process that does the same
         finally:
             fresh.unlink(missing_ok=True)
-        for old in sorted(folder.glob("*.image"), key=lambda p: p.stat().st_mtime, reverse=True)[KEPT_IMAGES:]:
+        for old in sorted(folder.glob("*.image"), key=_made_at, reverse=True)[KEPT_IMAGES:]:
             old.unlink(missing_ok=True)
     return path.read_bytes()
+
+
+def _made_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # another process has just removed it
+        return 0.0
 
 
 def open_store(contract: Contract, recipe: Recipe, target: str, image: Callable[[], bytes]) -> Store:
@@ -122,6 +131,7 @@ def open_store(contract: Contract, recipe: Recipe, target: str, image: Callable[
         filled = Store.from_image(contract, image())
         connection = connect(str(path))
         filled.connection.backup(connection)
+        filled.close()
     except sqlite3.Error as error:
         raise StoreError(f"--store {target}: {error}") from None
     return Store.opened(contract, connection)
@@ -135,11 +145,14 @@ def file_of(target: str) -> Path:
 
 
 def _reopened(contract: Contract, recipe: Recipe, path: Path) -> Store:
+    connection: sqlite3.Connection | None = None
     try:
         connection = connect(str(path))
         store = Store.opened(contract, connection)
         said = store.meta()
     except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
         raise StoreError(f"{path} is no store of this mock ({error}): name another file") from None
     due = _meta(contract, recipe)
     for name in ("contract", "dataset", "seed", "size"):

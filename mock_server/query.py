@@ -182,7 +182,7 @@ class Query:
         ways = []
         for name in step.to:
             target = self.contract.resources[name]
-            if rest and rest[0].name not in target.relations or not rest and own[0] not in target.own:
+            if (rest and rest[0].name not in target.relations) or (not rest and own[0] not in target.own):
                 continue
             below = self._through(target, rest, end, own, inner)
             ways.append(self._step(resource, step, name, below))

@@ -259,7 +259,9 @@ class Representation:
             return b"{}"
         targets = self.targets(relation, record, tags)
         views = self.contract.views
-        found = [self._embedded(views[relation.views[t.resource]], t, shapes[t.resource], viewer, tags) for t in targets]
+        found = [
+            self._embedded(views[relation.views[t.resource]], t, shapes[t.resource], viewer, tags) for t in targets
+        ]
         bodies = [body for body in found if body is not None]
         if relation.many:
             return b"[" + b",".join(bodies) + b"]"

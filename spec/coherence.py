@@ -81,7 +81,9 @@ def _check_derived(contract: Contract, resource: Resource, derived: Derived) -> 
         _check_steps(contract, resource, derived.path[:-1], place)
         _, end, own = path_of(contract, resource, derived.path, place)
         if len(derived.path) < 2 or not own:
-            raise ContractError(place, repr(".".join(derived.path)), f"own properties of a related record: {end.name}'s, say")
+            raise ContractError(
+                place, repr(".".join(derived.path)), f"own properties of a related record: {end.name}'s, say"
+            )
     elif derived.kind in ("viewer", "number"):
         if (derived.kind, *derived.path) != ("viewer", "owner"):  # the resource's own word says which path that is
             _check_steps(contract, resource, derived.path, place)
@@ -124,25 +126,35 @@ def _check_operation(contract: Contract, operation: Operation) -> None:
 
 def _check_word(contract: Contract, resource: Resource, item: Parameter | BodyField, word: QueryWord) -> None:
     """Every path and every value of a query word leads somewhere."""
-    for path in word.paths if word.role in ("filter", "search") else ():
-        steps, _, own = path_of(contract, resource, path, f"{item.pointer}/x-query")
-        if word.op == "exists" and (own or len(steps) != 1):
-            allowed = f"a relation of {resource.name}: " + ", ".join(resource.relations)
-            raise ContractError(f"{item.pointer}/x-query", repr(".".join(path)), allowed)
-        if word.op != "exists" and not own:
-            raise ContractError(f"{item.pointer}/x-query", f"{'.'.join(path)!r}, a relation", "a path to an own property")
+    if word.role in ("filter", "search"):
+        for path in word.paths:
+            _check_path(contract, resource, path, word.op, f"{item.pointer}/x-query")
+    elif word.role in ("sort", "include", "count"):
+        _check_names(contract, resource, item, word)
+
+
+def _check_path(contract: Contract, resource: Resource, path: tuple[str, ...], op: str, place: str) -> None:
+    steps, _, own = path_of(contract, resource, path, place)
+    if op == "exists" and (own or len(steps) != 1):
+        allowed = f"a relation of {resource.name}: " + ", ".join(resource.relations)
+        raise ContractError(place, repr(".".join(path)), allowed)
+    if op != "exists" and not own:
+        raise ContractError(place, f"{'.'.join(path)!r}, a relation", "a path to an own property")
+
+
+def _check_names(contract: Contract, resource: Resource, item: Parameter | BodyField, word: QueryWord) -> None:
     place = f"{item.pointer}/schema"
     listed = item.schema.get("items", item.schema).get("enum")
-    if word.role in ("sort", "include", "count") and not listed:
+    if not listed:
         raise ContractError(place, f"no enum, and {word.role} beside it", "an enum of the names that may be asked for")
-    for name in listed or () if word.role in ("sort", "include", "count") else ():
+    for name in listed:
         if not isinstance(name, str):
             raise ContractError(f"{place}/enum", repr(name), "names")
         if word.role == "sort":
             _check_sort(resource, name, place)
         elif word.role == "include":
             include_path(contract, resource, name, place)
-        elif word.role == "count":
+        else:
             counted(resource, name, place)
 
 

@@ -117,7 +117,7 @@ def _check_depth(text: bytes) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            at = f"line {event.start_mark.line + 1}"
+            at = f"line {event.start_mark.line + 1}" if event.start_mark else "somewhere"
             raise ContractError(at, f"nesting deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
 
 
@@ -160,13 +160,18 @@ def keywords(node: Any, pointer: str = "#", *, names: bool = False) -> Iterator[
         if not names:
             yield node, pointer
         for key, value in node.items():
-            if not names and key == "links" and isinstance(value, dict):  # a link's own parts are literal values
-                yield from ((n, f"{pointer}/links/{escape(k)}") for k, n in value.items() if isinstance(n, dict))
-            elif names or (key not in LITERALS and not str(key).startswith("x-")):
-                below = not names and isinstance(value, dict) and (key in NAME_MAPS or key == "parameters")
-                if not names and key == "examples" and isinstance(value, dict):
-                    continue
-                yield from keywords(value, f"{pointer}/{escape(str(key))}", names=below)
+            at = f"{pointer}/{escape(key)}"
+            if names:
+                yield from keywords(value, at)
+            elif key == "links" and isinstance(value, dict):  # a link's own parts are literal values
+                yield from ((link, f"{at}/{escape(k)}") for k, link in value.items() if isinstance(link, dict))
+            elif not _literal(key, value):
+                named = isinstance(value, dict) and (key in NAME_MAPS or key == "parameters")
+                yield from keywords(value, at, names=named)
+
+
+def _literal(key: str, value: Any) -> bool:
+    return key in LITERALS or key.startswith("x-") or (key == "examples" and isinstance(value, dict))
 
 
 def lines(text: bytes) -> dict[str, int]:

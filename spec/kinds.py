@@ -33,7 +33,9 @@ def _texts(value: Any) -> bool:
 
 # Keyword -> whether a value may stand there, and how to say what may.
 KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys((*METHODS, "requestBody", "schema", "items", "not", "components", "x-resource"), (_object, "a mapping")),
+    **dict.fromkeys(
+        (*METHODS, "requestBody", "schema", "items", "not", "components", "x-resource"), (_object, "a mapping")
+    ),
     **dict.fromkeys(
         ("properties", "schemas", "responses", "content", "headers", "requestBodies", "securitySchemes", "paths"),
         (_objects_by_name, "a mapping of names to mappings"),
@@ -41,7 +43,10 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("allOf", "anyOf", "oneOf", "servers", "security"), (_objects, "a list of mappings")),
     **dict.fromkeys(("enum", "tags", "x-effects"), (_list, "a list")),
     **dict.fromkeys(("$ref", "operationId", "type", "format", "x-action"), (_text, "a text")),
-    "required": (lambda value: isinstance(value, bool) or _texts(value), "a list of names, or of a parameter a boolean"),
+    "required": (
+        lambda value: isinstance(value, bool) or _texts(value),
+        "a list of names, or of a parameter a boolean",
+    ),
     "additionalProperties": (lambda value: isinstance(value, (bool, dict)), "a mapping or a boolean"),
 }
 
@@ -51,10 +56,7 @@ def check_kinds(document: Document) -> None:
     for node, pointer in keywords(document.root):
         if pointer.rpartition("/")[0].endswith("/links"):
             continue
-        for key, value in node.items():
-            fits, allowed = KINDS.get(key, (None, ""))
-            if fits is not None and not fits(value):
-                raise ContractError(f"{pointer}/{escape(key)}", _said(value), allowed)
+        _check_values(node, pointer)
         if "properties" in node and not _texts(node.get("required", [])):
             raise ContractError(f"{pointer}/required", _said(node["required"]), "a list of names")
         if "parameters" in node:
@@ -62,6 +64,13 @@ def check_kinds(document: Document) -> None:
     for path in document.root.get("paths", {}):
         if not path.startswith("/"):
             raise ContractError(f"#/paths/{escape(path)}", repr(path), "a path that begins with /")
+
+
+def _check_values(node: Mapping[str, Any], pointer: str) -> None:
+    for key, value in node.items():
+        fits, allowed = KINDS.get(key, (None, ""))
+        if fits is not None and not fits(value):
+            raise ContractError(f"{pointer}/{escape(key)}", _said(value), allowed)
 
 
 def _check_parameters(value: Any, place: str) -> None:

@@ -1,4 +1,4 @@
-"""How hard the property tests look: `default` is quick and the same on each run, `ci` looks deeper and anew each time."""
+"""How hard the property tests look: `default` is quick and the same on each run, `ci` looks deeper, anew each time."""
 
 import os
 

@@ -8,7 +8,7 @@ import orjson
 
 from mock_server.actions.assistant import pick
 from mock_server.actions.create import created, stored
-from mock_server.actions.lookup import named_in_path, visible
+from mock_server.actions.lookup import named_in_path, require_writable, visible
 from mock_server.actions.sent import own_of
 from mock_server.call import Answer, Call
 from mock_server.clock import written
@@ -26,7 +26,7 @@ FINAL = ("completed", "error", "stopped")
 
 def trigger(call: Call) -> Answer:
     """Start the workflow that the path names; the body is the execution's input."""
-    workflow = named_in_path(call)
+    workflow = named_in_path(call, to_write=True)
     return created(call, _started(call, workflow, {"mode": "webhook", "input": call.body or {}}))
 
 
@@ -34,6 +34,7 @@ def create(call: Call) -> Answer:
     """Start the workflow that the body names."""
     contract = call.world.contract
     workflow = visible(call, contract.resources["Workflow"], call.body["workflow_uuid"])
+    require_writable(call, contract.resources["Workflow"], workflow)
     return created(call, _started(call, workflow, own_of(call, contract.resources["WorkflowExecution"])))
 
 

@@ -25,12 +25,15 @@ def named_in_path(call: Call, *, to_write: bool = False) -> Stored:
 def visible(call: Call, resource: Resource, key: Any, *, said: Any = None) -> Stored:
     """The record with that key, if the viewer may see it. Raises Refusal (404) otherwise."""
     query = call.world.query(call.viewer)
+    record = call.world.store.get(resource.name, key)
+    if record is not None and call.viewer is not None and record.tenant in call.viewer.tenants:
+        return record
     condition = all_of((Condition("key = ?", (key,)), query.visible(resource)))
     found = call.world.store.rows(resource.name, condition.sql, condition.parameters)
     if found:
         return found[0]
     shown = key if said is None else said
-    if call.world.store.get(resource.name, key) is None:
+    if record is None:
         why = f"there is no {resource.name} {shown}"
         raise Refusal(Problem.NO_RECORD, why, resource=resource.name, key=shown)
     why = f"{resource.name} {shown} lies in a workspace that this token may not enter, and was not shared with it"

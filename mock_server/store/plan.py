@@ -21,6 +21,9 @@ from spec.contract import Contract, Derived, Relation, Resource, path_of
 from spec.record import Reference
 from spec.words import QueryWord
 
+FIRST = datetime(1, 1, 1, tzinfo=UTC)
+LAST = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -109,7 +112,7 @@ def instant(text: str) -> str:
     try:
         at = at.astimezone(UTC)
     except OverflowError:  # the first or last hours of the calendar, seen from another zone
-        at = datetime.min if at.year == 1 else datetime.max
+        at = FIRST if at.year == 1 else LAST
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
@@ -160,13 +163,7 @@ def _followed(contract: Contract, resource: str, relation: str) -> bool:
 def _asked(contract: Contract) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     """(resource, path of an own property, whether searched) of everything that SQL must see."""
     for resource in contract.resources.values():
-        for stamp in ("created", "updated"):
-            yield from ((resource.name, (name,), False) for name in resource.stamped(stamp))
-        yield from ((resource.name, (name,), False) for name in resource.public)
-        if resource.account:
-            yield resource.name, (resource.account.login,), False
-        if resource.grants:
-            yield resource.name, (resource.grants.permission,), False
+        yield from ((resource.name, (name,), False) for name in _asked_by_itself(resource))
     for view in contract.views.values():
         resource = contract.resources[view.resource]
         for derived in view.derived.values():
@@ -179,6 +176,17 @@ def _asked(contract: Contract) -> Iterator[tuple[str, tuple[str, ...], bool]]:
         for item in (*operation.parameters, *fields):
             if item.word:
                 yield from _asked_by_word(contract, resource, item.word, item.schema)
+
+
+def _asked_by_itself(resource: Resource) -> Iterator[str]:
+    """Names of own properties that the resource's own words compare."""
+    for stamp in ("created", "updated"):
+        yield from resource.stamped(stamp)
+    yield from resource.public
+    if resource.account:
+        yield resource.account.login
+    if resource.grants:
+        yield resource.grants.permission
 
 
 def _asked_by_derived(
@@ -214,7 +222,8 @@ def ddl(contract: Contract) -> Iterator[str]:
         yield f"CREATE TABLE {table.name} ({', '.join(columns)})"
         yield from _indexes(table)
         for link in table.links.values():
-            yield f"CREATE TABLE {link.name} (owner, position INTEGER, target, PRIMARY KEY (owner, position)) WITHOUT ROWID"
+            columns = ["owner", "position INTEGER", "target", "PRIMARY KEY (owner, position)"]
+            yield f"CREATE TABLE {link.name} ({', '.join(columns)}) WITHOUT ROWID"
             index = quoted(f"{table.resource.name}.{link.relation.name} target")
             yield f"CREATE INDEX {index} ON {link.name} (target, owner)"
     yield "CREATE TABLE _meta (name TEXT PRIMARY KEY, value TEXT)"

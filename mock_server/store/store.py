@@ -1,7 +1,7 @@
 """The store of one world: adds, changes, removes and finds records, and says what each write touched."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,8 @@ from spec.record import Record, Reference
 
 # (resource, key): the record itself. (resource, relation, value): the set of records whose relation holds that value.
 Tag = tuple[str, Any] | tuple[str, str, Any]
+
+MAX_RECORDS = 4096
 
 
 class StoreError(Exception):
@@ -53,6 +55,7 @@ class Store:
     `generation` counts writes, `generations` by resource: what was read under one number is still true while it stands.
     Whoever keeps encodings of records asks to be told by `listen`: after each write the tags that it touched, or None
     when anything may have changed. `memo` is for answers that hold until the next write, whoever asks.
+    `records` are those read last, each until a write touches it: what `get` and `rows` answer is never to be changed.
     """
 
     contract: Contract
@@ -63,6 +66,7 @@ class Store:
     listeners: list[Callable[[Iterable[Tag] | None], None]] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     memo: dict[Any, Any] = field(default_factory=dict)
+    records: dict[Tag, Stored] = field(default_factory=dict)
 
     # Making and ending ------------------------------------------------------------------------------------------
 
@@ -122,6 +126,9 @@ class Store:
 
     def get(self, resource: str, key: Any) -> Stored | None:
         """The record with that key."""
+        known = self.records.get((resource, key))
+        if known is not None:
+            return known
         found = self.rows(resource, "key = ?", (key,))
         return found[0] if found else None
 
@@ -143,21 +150,24 @@ class Store:
         table = self.tables[resource]
         columns = ", ".join(("n", "key", "tenant", "own", *table.references))
         sql = f"SELECT {columns} FROM {table.name} WHERE {where} ORDER BY {order} {limit}"
-        relations = tuple(table.references.values())
+        known = self.records
         return [
-            Stored(
-                resource,
-                row[0],
-                row[1],
-                row[2],
-                orjson.loads(row[3]),
-                {
-                    r.name: plan.reference_of(self.contract, r, value)
-                    for r, value in zip(relations, row[4:], strict=True)
-                },
-            )
-            for row in self.connection.execute(sql, parameters)
+            known.get((resource, row[1])) or self._read(table, row)
+            for row in self.connection.execute(sql, parameters).fetchall()
         ]
+
+    def _read(self, table: Table, row: Sequence[Any]) -> Stored:
+        """A row of (n, key, tenant, own, references ...) as the record it holds."""
+        number, key, tenant, own, *values = row
+        references = {
+            relation.name: plan.reference_of(self.contract, relation, value)
+            for relation, value in zip(table.references.values(), values, strict=True)
+        }
+        if len(self.records) >= MAX_RECORDS:
+            self.records.clear()
+        found = Stored(table.resource.name, number, key, tenant, orjson.loads(own), references)
+        self.records[found.resource, key] = found
+        return found
 
     def scalar(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
         """The first column of the first row, None without a row."""
@@ -296,8 +306,17 @@ class Store:
 
     def remove(self, resource: str, key: Any) -> None:
         """Remove a record, and do to those who refer to it what the contract says. Raises Refused."""
+        doomed = self._doomed(Reference(resource, key))
+        for name, at in doomed:
+            self._check_refusals(Reference(name, at), doomed)
+        for (name, at), record in doomed.items():
+            self._clear(Reference(name, at), doomed)
+            self._delete(record)
+
+    def _doomed(self, first: Reference) -> dict[tuple[str, Any], Stored]:
+        """A record and all that go with it."""
         doomed: dict[tuple[str, Any], Stored] = {}
-        waiting = [Reference(resource, key)]
+        waiting = [first]
         while waiting:
             reference = waiting.pop()
             record = self.at(reference)
@@ -307,15 +326,16 @@ class Store:
             for other, relation in self.contract.referring(reference.resource):
                 if relation.on_delete == "cascade":
                     waiting += self._referring(other.name, relation, reference)
-        for name, at in doomed:
-            for other, relation in self.contract.referring(name):
-                if relation.on_delete == "refuse":
-                    for by in self._referring(other.name, relation, Reference(name, at)):
-                        if (by.resource, by.key) not in doomed:
-                            raise Refused(name, at, other.name, relation.name)
-        for (name, at), record in doomed.items():
-            self._clear(Reference(name, at), doomed)
-            self._delete(record)
+        return doomed
+
+    def _check_refusals(self, reference: Reference, doomed: Mapping[tuple[str, Any], Stored]) -> None:
+        """Raise Refused while a record that stays needs one that would go."""
+        for other, relation in self.contract.referring(reference.resource):
+            if relation.on_delete != "refuse":
+                continue
+            for by in self._referring(other.name, relation, reference):
+                if (by.resource, by.key) not in doomed:
+                    raise Refused(reference.resource, reference.key, other.name, relation.name)
 
     def _referring(self, resource: str, relation: Relation, reference: Reference) -> list[Reference]:
         table = self.tables[resource]
@@ -415,6 +435,11 @@ class Store:
     def _announce(self, touched: set[Tag] | None) -> None:
         self.generation += 1
         self.memo.clear()
+        if touched is None:
+            self.records.clear()
+        else:
+            for tag in touched:
+                self.records.pop(tag, None)
         for name in self.tables if touched is None else {tag[0] for tag in touched}:
             self.generations[name] = self.generation
         for listener in self.listeners:

@@ -39,7 +39,22 @@ def world(store: Any, clock: Clock) -> World:
 # Values -------------------------------------------------------------------------------------------------------------
 
 # Few and alike on purpose: ties, and texts whose case folds in odd ways, or that SQL or JSON could take for its own.
-TEXTS = ("a", "A", "b", "straße", "STRASSE", "İstanbul", "ΣΊΣΥΦΟΣ", "σίσυφος", "%_'\"", "\x00x", "Room/7", "null", "", "9")
+TEXTS = (
+    "a",
+    "A",
+    "b",
+    "straße",
+    "STRASSE",
+    "İstanbul",
+    "ΣΊΣΥΦΟΣ",
+    "σίσυφος",
+    "%_'\"",
+    "\x00x",
+    "Room/7",
+    "null",
+    "",
+    "9",
+)
 INSTANTS = (
     None,
     "2024-01-15T10:30:00.000000Z",
@@ -295,9 +310,7 @@ class Model:
         """A person with the museums that the person may enter, the home first."""
         home = [r.key for r in self.related(user, "home")]
         entered = [
-            m.key
-            for m in self.all("Museum")
-            if user in (*self.related(m, "members"), *self.related(m, "director"))
+            m.key for m in self.all("Museum") if user in (*self.related(m, "members"), *self.related(m, "director"))
         ]
         return Viewer(user.key, tuple(dict.fromkeys([*home, *entered])))
 

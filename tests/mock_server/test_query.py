@@ -145,6 +145,24 @@ def shown(model: Model, reference: Reference, name: str) -> Any:
 EVERY_VALUE = (*TEXTS, *KEYS, "r1", "r2", "m1", "m2", "e1", "north", "i", "s", "ss", "Σ")
 
 
+INSTANT_BOUNDS = st.sampled_from([text for text in (*INSTANTS, *DATES) if text])
+DATE_BOUNDS = st.sampled_from(DATES[1:])
+SPECIAL: Mapping[str, st.SearchStrategy[Any]] = {
+    "shown_from": INSTANT_BOUNDS,
+    "shown_to": INSTANT_BOUNDS,
+    "made_from": DATE_BOUNDS,
+    "made_to": DATE_BOUNDS,
+    "tags": st.sampled_from(TAGS),
+    "page": st.integers(1, 4),
+}
+TYPED: Mapping[str, st.SearchStrategy[Any]] = {
+    "boolean": st.booleans(),
+    "integer": st.integers(-2, 4),
+    "number": st.sampled_from(WEIGHTS[1:]),
+    "string": st.sampled_from(EVERY_VALUE),
+}
+
+
 @st.composite
 def values_of(draw: st.DrawFn, parameter: Parameter) -> Any:
     """A value that a query parameter's schema admits."""
@@ -160,19 +178,9 @@ def value_of(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
         schema = museum().document.at(schema["$ref"])
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
-    if name.startswith("shown"):
-        return st.sampled_from([*INSTANTS[1:], *DATES[1:]])
-    if name.startswith("made"):
-        return st.sampled_from(DATES[1:])
-    if name == "tags":
-        return st.sampled_from(TAGS)
-    if schema["type"] == "boolean":
-        return st.booleans()
-    if schema["type"] == "integer":
-        return st.integers(-2, 4) if name != "page" else st.integers(1, 4)
-    if schema["type"] == "number":
-        return st.sampled_from(WEIGHTS[1:])
-    return st.sampled_from(EVERY_VALUE)
+    if name in SPECIAL:
+        return SPECIAL[name]
+    return TYPED[schema["type"]]
 
 
 @st.composite
@@ -235,7 +243,9 @@ def test_what_a_viewer_sees_is_in_the_viewers_tenants_or_public_or_shared(record
         for resource in museum().resources.values():
             condition = Query(museum(), house.store, viewer).visible(resource)
             found = house.store.rows(resource.name, condition.sql, condition.parameters)
-            assert [r.key for r in found] == [r.key for r in house.model.all(resource.name) if house.model.sees(viewer, r)]
+            assert [r.key for r in found] == [
+                r.key for r in house.model.all(resource.name) if house.model.sees(viewer, r)
+            ]
     house.store.close()
 
 

@@ -67,7 +67,7 @@ class Life(RuleBasedStateMachine):
         named = data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
         known = list(model.entries)
         references = {r.name: data.draw(references_to(r, known), label=r.name) for r in stored if r.name in named}
-        self.store.change(*reference, own, references)
+        self.store.change(reference.resource, reference.key, own, references)
         model.change(reference, own, references)
 
     def removing(self, data: st.DataObject, model: Model) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one mistake a line
 """A contract is read whole or refused: with the place, what stands there, and what may stand there."""
 
 from typing import Any
@@ -158,8 +159,6 @@ def test_a_mistake_is_refused_where_it_stands(
 def test_a_refusal_reads_as_a_sentence() -> None:
     error = refused("library", ("#/openapi", "2.0"))
     assert str(error) == "#/openapi: found '2.0'; allowed: 3.0.x"
-
-
 
 
 def places(node: Any, at: str = "#") -> list[str]:

@@ -30,9 +30,7 @@ def refused(text: str) -> ContractError:
     return error.value
 
 
-BOMB = "\n".join(
-    ["a0: &a0 {x: 1}", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9))]
-)
+BOMB = "\n".join(["a0: &a0 {x: 1}", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9))])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +45,12 @@ BOMB = "\n".join(
         ("a: &a [*a]", "#/a" + "/0" * 58, "nesting deeper than 64", "at most 64 levels"),
         (BOMB, "api.yaml", "more than 1000000 values (aliases written out)", "a smaller document"),
         ("a: {$ref: 'other.yaml#/x'}", "#/a", "a reference to 'other.yaml#/x'", "references within this file (#/...)"),
-        ("a: [{$ref: 'https://x.org/y'}]", "#/a/0", "a reference to 'https://x.org/y'", "references within this file (#/...)"),
+        (
+            "a: [{$ref: 'https://x.org/y'}]",
+            "#/a/0",
+            "a reference to 'https://x.org/y'",
+            "references within this file (#/...)",
+        ),
         ("a: {$ref: '#x'}", "#/a", "a reference to '#x'", "references within this file (#/...)"),
     ],
 )
@@ -56,7 +59,9 @@ def test_a_document_is_refused(text: str, place: str, found: str, allowed: str) 
     assert (error.place[: len(place)], error.found, error.allowed) == (place, found, allowed)
 
 
-@pytest.mark.parametrize("text", ["a: [", "a: 'x", "\ta: 1", "a: b: c", "!!python/object:os.system {}", "a: *nobody", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["a: [", "a: 'x", "\ta: 1", "a: b: c", "!!python/object:os.system {}", "a: *nobody", "\x00"]
+)
 def test_what_is_no_yaml_is_refused_in_the_parsers_words(text: str) -> None:
     assert refused(text).allowed == "well-formed YAML or JSON"
 
@@ -199,7 +204,12 @@ def test_a_name_or_a_literal_is_no_keyword(text: str, seen: set[str]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "snake"),
-    [("WorkflowExecution", "workflow_execution"), ("workflowExecution", "workflow_execution"), ("a_b", "a_b"), ("", "")],
+    [
+        ("WorkflowExecution", "workflow_execution"),
+        ("workflowExecution", "workflow_execution"),
+        ("a_b", "a_b"),
+        ("", ""),
+    ],
 )
 def test_names_become_snake_case(name: str, snake: str) -> None:
     assert snake_case(name) == snake

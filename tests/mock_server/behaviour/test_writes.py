@@ -1,0 +1,312 @@
+"""What was written is there on the next request: in lists, in every embedding, in counts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from spec.contract import Operation
+from tests.mock_server.athena import Api, athena_contract
+
+OPERATIONS = athena_contract().operations
+CREATES = ("create", "create-message", "create-execution")
+HOME = "550e8400-e29b-41d4-a716-446655440000"
+DOCUMENTED = HOME  # the documented agent and workflow have the same uuid
+THREAD = "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"
+
+
+def sibling(resource: str | None, action: str) -> Operation | None:
+    """The operation that does `action` with a resource."""
+    return next((o for o in OPERATIONS.values() if (o.resource, o.action) == (resource, action)), None)
+
+
+def pairs(actions: tuple[str, ...], other: str) -> list[tuple[str, str]]:
+    """Operations with one of these actions, each with the operation of the same resource that does another."""
+    found = ((o, sibling(o.resource, other)) for o in OPERATIONS.values() if o.action in actions)
+    return [(one.id, two.id) for one, two in found if two is not None]
+
+
+def example(name: str) -> Any:
+    """The body that the contract shows as an example."""
+    body = OPERATIONS[name].body
+    assert body is not None
+    return athena_contract().document.at(body.pointer.removesuffix("/schema"))["example"]
+
+
+def total(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int:
+    """How many records a list has."""
+    found: int = api.whole(listing, query=query)["meta"]["total"]
+    return found
+
+
+# Create --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("create", "listing"), pairs(CREATES, "list"))
+def test_what_was_created_heads_the_list(api: Api, create: str, listing: str) -> None:
+    before = total(api, listing)
+    api.watch.wait(seconds=1)
+    made = api.data(create, body=example(create))
+    page = api.whole(listing)
+    assert page["data"][0]["uuid"] == made["uuid"]
+    assert page["meta"]["total"] == before + 1
+
+
+@pytest.mark.parametrize(("create", "retrieve"), pairs(CREATES, "retrieve"))
+def test_what_was_created_is_retrieved_as_it_was_answered(api: Api, create: str, retrieve: str) -> None:
+    made = api.data(create, body=example(create))
+    assert api.data(retrieve, made["uuid"]) == made
+
+
+@pytest.mark.parametrize("create", [one for one, _ in pairs(CREATES, "retrieve")])
+def test_what_was_sent_is_what_is_stored(api: Api, create: str) -> None:
+    sent = example(create)
+    made = api.data(create, body=sent)
+    for name in sent.keys() & made.keys():
+        if isinstance(sent[name], dict):
+            assert made[name] | sent[name] == made[name]
+        else:
+            assert made[name] == sent[name]
+
+
+def test_two_of_the_same_are_two(api: Api) -> None:
+    first, second = (api.data("createAgent", body={"name": "Twin"}) for _ in range(2))
+    assert first["uuid"] != second["uuid"]
+
+
+def test_what_is_created_is_the_bearers_and_in_his_home(api: Api) -> None:
+    made = api.data("createAgent", body={"name": "Mine"}, token="viewer-token")
+    assert made["is_owner"] is True
+    assert (made["user"]["id"], made["workspace"]["uuid"]) == (125, HOME)
+    assert api.data("retrieveAgent", made["uuid"])["is_owner"] is False  # of the first user
+
+
+def test_what_is_left_out_gets_the_contracts_defaults(api: Api) -> None:
+    made = api.data("createAgent", body={"name": "Bare", "metadata": {"role": "Tester"}})
+    properties = athena_contract().resources["Agent"].own
+    assert made["metadata"] == properties["metadata"].default | {"role": "Tester"}
+    assert (made["visibility"], made["description"]) == ("workspace", "")
+
+
+def test_it_is_stamped_with_the_mocks_own_time(api: Api) -> None:
+    api.watch.wait(days=2, seconds=3)
+    made = api.data("createAgent", body={"name": "Now"})
+    assert made["created_at"] == made["updated_at"] == "2026-03-03T00:00:03.000000Z"
+
+
+@pytest.mark.parametrize("field", ["uuid", "created_at", "usage_count", "is_owner"])
+def test_what_the_server_decides_is_ignored_when_sent(api: Api, field: str) -> None:
+    plain = api.data("createAgent", body={"name": "X"})
+    api.begin_anew()
+    said = {"uuid": THREAD, "created_at": "2020-01-01T00:00:00Z", "usage_count": 99, "is_owner": False}[field]
+    assert api.data("createAgent", body={"name": "X", field: said}) == plain
+
+
+def test_unknown_fields_are_ignored_and_noted(api: Api) -> None:
+    reply = api.ask("createThread", body={"name": "X", "colour": "red"})
+    assert reply.status == 201
+    assert "colour" in reply.headers["x-mock-note"]
+    assert "colour" not in reply.json["data"]
+
+
+# Embeddings and counts: read before the write too, so that what was kept is seen to be dropped ------------------------
+
+
+def test_an_agents_new_name_shows_wherever_it_is_embedded(api: Api) -> None:
+    def shown() -> set[str]:
+        message = api.every("listMessages", {"thread_uuid": THREAD})[0]
+        run = api.data("retrieveThread", THREAD)
+        leaders = {row["agent"]["uuid"]: row["agent"]["name"] for row in api.data("getAgentLeaderboard")}
+        listed = {agent["uuid"]: agent["name"] for agent in api.every("listAgents")}
+        return {message["thread"]["agent"]["name"], run["agent"]["name"], leaders[DOCUMENTED], listed[DOCUMENTED]}
+
+    assert shown() == {"Customer Support Assistant"}
+    api.data("updateAgent", DOCUMENTED, {"name": "Renamed"})
+    assert shown() == {"Renamed"}
+
+
+def test_a_workspaces_new_name_shows_wherever_it_is_embedded(api: Api) -> None:
+    def shown() -> set[str]:
+        agent = api.data("retrieveAgent", DOCUMENTED)
+        user = api.data("getAuthenticatedUser")
+        return {
+            agent["workspace"]["name"],
+            agent["user"]["primary_workspace"]["name"],
+            user["primary_workspace"]["name"],
+        }
+
+    assert shown() == {"My AI Workspace"}
+    api.data("updateWorkspace", HOME, {"name": "Renamed"})
+    assert shown() == {"Renamed"}
+
+
+def test_a_new_thread_counts_for_its_agent(api: Api) -> None:
+    before = api.data("retrieveAgent", DOCUMENTED)["threads_count"]
+    thread = api.data("createThread", body={"agent_uuid": DOCUMENTED})
+    assert api.data("retrieveAgent", DOCUMENTED)["threads_count"] == before + 1
+    api.data("updateThread", thread["uuid"], {"agent_uuid": None})
+    assert api.data("retrieveAgent", DOCUMENTED)["threads_count"] == before
+
+
+def test_tools_and_workflows_of_an_agent_are_set_as_lists(api: Api) -> None:
+    tools = [tool["uuid"] for agent in api.every("listAgents") for tool in agent["tools"]]
+    chosen = list(dict.fromkeys(tools))[:3]
+    made = api.data("createAgent", body={"name": "Handy", "tool_uuids": chosen, "workflow_uuids": [DOCUMENTED]})
+    assert [tool["uuid"] for tool in made["tools"]] == chosen
+    assert (made["tools_count"], made["workflows_count"]) == (3, 1)
+    fewer = api.data("updateAgent", made["uuid"], {"tool_uuids": chosen[1:2]})
+    assert ([tool["uuid"] for tool in fewer["tools"]], fewer["tools_count"]) == (chosen[1:2], 1)
+    assert fewer["workflows_count"] == 1
+
+
+def test_a_started_execution_counts_for_its_workflow(api: Api) -> None:
+    def summary() -> Any:
+        return api.every("listWorkflowExecutions", {"workflow_uuid": DOCUMENTED})[0]["workflow"]
+
+    before = summary()
+    api.data("triggerWebhook", DOCUMENTED)
+    after = summary()
+    for figure in ("executions_count", "executions_in_progress_count", "trigger_count"):
+        assert after[figure] == before[figure] + 1
+    assert after["executions_completed_count"] == before["executions_completed_count"]
+
+
+# Update --------------------------------------------------------------------------------------------------------------
+
+UPDATES = pairs(("update",), "retrieve")
+
+
+@pytest.mark.parametrize(("update", "retrieve"), UPDATES)
+def test_an_update_changes_what_was_sent_and_leaves_the_rest(api: Api, update: str, retrieve: str) -> None:
+    operation, sent = OPERATIONS[update], example(update)
+    key = api.seeded(operation.resource or "")
+    before = api.data(retrieve, key)
+    after = api.data(update, key, sent)
+    assert api.data(retrieve, key) == after
+    merged = {name: before[name] | value if isinstance(value, dict) else value for name, value in sent.items()}
+    shown = {name: value for name, value in merged.items() if name in before}
+    assert after == before | shown | {"updated_at": after["updated_at"]}
+
+
+@pytest.mark.parametrize(("update", "retrieve"), UPDATES)
+def test_updated_at_moves_and_created_at_does_not(api: Api, update: str, retrieve: str) -> None:
+    key = api.seeded(OPERATIONS[update].resource or "")
+    created = api.data(retrieve, key)["created_at"]
+    api.watch.wait(seconds=90)
+    after = api.data(update, key, {})
+    assert (after["created_at"], after["updated_at"]) == (created, "2026-03-01T00:01:30.000000Z")
+
+
+def test_metadata_is_merged_key_by_key(api: Api) -> None:
+    before = api.data("retrieveAgent", DOCUMENTED)["metadata"]
+    after = api.data("updateAgent", DOCUMENTED, {"metadata": {"tone_of_voice": "Calm", "own_key": [1, {"a": None}]}})
+    assert after["metadata"] == before | {"tone_of_voice": "Calm", "own_key": [1, {"a": None}]}
+
+
+def test_one_strategy_of_a_provider_changes_and_the_others_stay(api: Api) -> None:
+    key = api.seeded("Provider")
+    before = api.data("retrieveProvider", key)["authentication_config"]
+    after = api.data("updateProvider", key, {"authentication_config": {"token": {**before["token"], "key": "new"}}})
+    assert after["authentication_config"] == before | {"token": before["token"] | {"key": "new"}}
+
+
+def test_a_list_is_replaced(api: Api) -> None:
+    after = api.data("updateAgent", DOCUMENTED, {"metadata": {"conversation_starters": ["Hi"]}})
+    assert after["metadata"]["conversation_starters"] == ["Hi"]
+
+
+def test_null_clears_what_may_be_null(api: Api) -> None:
+    assert api.data("retrieveThread", THREAD)["agent"] is not None
+    assert api.data("updateThread", THREAD, {"agent_uuid": None})["agent"] is None
+
+
+# Delete --------------------------------------------------------------------------------------------------------------
+
+DELETABLE = [pair for pair in pairs(("delete",), "retrieve") if pair[0] not in ("deleteWorkspace", "deleteProvider")]
+
+
+@pytest.mark.parametrize(("delete", "retrieve"), DELETABLE)
+def test_what_was_deleted_is_gone(api: Api, delete: str, retrieve: str) -> None:
+    resource = OPERATIONS[delete].resource
+    listing = sibling(resource, "list")
+    assert listing is not None
+    key = api.seeded(resource or "")
+    before = total(api, listing.id)
+    assert api.data(delete, key) is None
+    assert api.status(retrieve, key) == 404
+    assert api.status(delete, key) == 404
+    assert total(api, listing.id) == before - 1
+    assert key not in {row["uuid"] for row in api.every(listing.id)}
+
+
+def test_with_a_thread_go_its_messages(api: Api) -> None:
+    messages = api.every("listMessages", {"thread_uuid": THREAD})
+    before = total(api, "listMessages")
+    api.data("deleteThread", THREAD)
+    assert [api.status("retrieveMessage", message["uuid"]) for message in messages] == [404] * 3
+    assert total(api, "listMessages") == before - 3
+    assert total(api, "listMessages", {"thread_uuid": THREAD}) == 0
+
+
+def test_with_an_agent_go_its_threads_and_memories_and_tasks(api: Api) -> None:
+    task = api.data("storeCommandRoomTask", body=example("storeCommandRoomTask"))
+    api.data("trainAgent", DOCUMENTED, {"texts": ["Remember me."]})
+    assert total(api, "listThreads", {"agent_uuid": DOCUMENTED}) > 0
+    api.data("deleteAgent", DOCUMENTED)
+    assert total(api, "listThreads", {"agent_uuid": DOCUMENTED}) == 0
+    assert total(api, "listMemories", {"agent_uuid": DOCUMENTED}) == 0
+    assert total(api, "listMemories", {"search": "Remember me."}) == 0
+    assert api.status("removeCommandRoomTask", task["uuid"]) == 404
+
+
+def test_with_a_workflow_go_its_executions_but_not_the_agents_that_use_it(api: Api) -> None:
+    agent = api.data("createAgent", body={"name": "User of it", "workflow_uuids": [DOCUMENTED]})
+    execution = api.data("triggerWebhook", DOCUMENTED)
+    api.data("deleteWorkflow", DOCUMENTED)
+    assert api.status("retrieveWorkflowExecution", execution["uuid"]) == 404
+    after = api.data("retrieveAgent", agent["uuid"])
+    assert (after["workflows"], after["workflows_count"]) == ([], 0)
+
+
+def test_with_a_workspace_goes_all_that_is_in_it(api: Api) -> None:
+    sandbox = api.seeded("Workspace", slug="sandbox")
+    agent = api.data("createAgent", body={"name": "Castle", "workspace_uuid": sandbox})
+    thread = api.data("createThread", body={"workspace_uuid": sandbox})
+    message = api.data("createMessage", body={"thread_uuid": thread["uuid"], "content": "Hello"})
+    api.data("deleteWorkspace", sandbox)
+    gone = (("retrieveWorkspace", sandbox), ("retrieveAgent", agent["uuid"]), ("retrieveMessage", message["uuid"]))
+    assert [api.status(name, key) for name, key in gone] == [404, 404, 404]
+
+
+def test_a_primary_workspace_cannot_be_deleted(api: Api) -> None:
+    before = api.world.store.counts()
+    reply = api.ask("deleteWorkspace", HOME)
+    assert (reply.status, reply.headers["x-mock-reason"]) == (409, "state")
+    assert api.world.store.counts() == before
+
+
+def test_a_provider_is_deleted_only_when_no_account_uses_it(api: Api) -> None:
+    provider = api.data("createProvider", body={"name": "Mine", "slug": "mine"})["uuid"]
+    account = api.data("createAccount", body={"provider_uuid": provider, "provider_display_name": "Key"})["uuid"]
+    assert api.status("deleteProvider", provider) == 409
+    api.data("deleteAccount", account)
+    assert api.status("deleteProvider", provider) == 204
+
+
+def test_an_account_never_shows_its_credentials(api: Api) -> None:
+    body = {**example("createAccount"), "credentials": {"key": "sk-secret-4711"}}
+    made = api.ask("createAccount", body=body)
+    listed = api.ask("listAccounts")
+    assert b"4711" not in made.body + listed.body
+
+
+def test_a_task_is_on_the_board_until_it_is_removed(api: Api) -> None:
+    def board() -> Any:
+        agents = api.every("listAgents", {"with_command_room_task": "true"})
+        return {agent["uuid"]: agent["command_room_task"] for agent in agents}[DOCUMENTED]
+
+    assert board() is None
+    task = api.data("storeCommandRoomTask", body=example("storeCommandRoomTask"))
+    assert board() == task
+    api.data("removeCommandRoomTask", task["uuid"])
+    assert board() is None
