@@ -331,7 +331,7 @@ class Representation:
 
 
 def encode_own(resource: Resource, own: Mapping[str, Any]) -> bytes:
-    """Own properties as JSON without the braces; files that the mock serves get the mark of the base before their path."""
+    """Own properties as JSON without the braces; a file that the mock serves has the base's mark before its path."""
     value: dict[str, Any] = dict(own)
     for name, said in own.items():
         faker = resource.own[name].faker

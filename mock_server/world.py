@@ -82,7 +82,9 @@ class World:
                 self.store.memo[asked] = self.store.scalar(sql)
             user = self.store.memo[asked]
         else:
-            user = self.store.scalar("SELECT user FROM _tokens WHERE token = ? AND expires > ?", (token, written(now)))
+            there = f"user IN (SELECT key FROM {quoted(account.name)})"  # an account may be deleted while signed in
+            sql = f"SELECT user FROM _tokens WHERE token = ? AND expires > ? AND {there}"
+            user = self.store.scalar(sql, (token, written(now)))
         return None if user is None else self.viewer_of(user)
 
     def viewer_of(self, user: Any) -> Viewer:

@@ -156,18 +156,22 @@ def keywords(node: Any, pointer: str = "#", *, names: bool = False) -> Iterator[
     if isinstance(node, list):
         for index, value in enumerate(node):
             yield from keywords(value, f"{pointer}/{index}")
-    elif isinstance(node, dict):
-        if not names:
-            yield node, pointer
+    elif isinstance(node, dict) and names:
         for key, value in node.items():
-            at = f"{pointer}/{escape(key)}"
-            if names:
-                yield from keywords(value, at)
-            elif key == "links" and isinstance(value, dict):  # a link's own parts are literal values
-                yield from ((link, f"{at}/{escape(k)}") for k, link in value.items() if isinstance(link, dict))
-            elif not _literal(key, value):
-                named = isinstance(value, dict) and (key in NAME_MAPS or key == "parameters")
-                yield from keywords(value, at, names=named)
+            yield from keywords(value, f"{pointer}/{escape(key)}")
+    elif isinstance(node, dict):
+        yield node, pointer
+        for key, value in node.items():
+            yield from _below(key, value, f"{pointer}/{escape(key)}")
+
+
+def _below(key: str, value: Any, pointer: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """What holds keywords within the value of one keyword."""
+    if key == "links" and isinstance(value, dict):  # a link's own parts are literal values
+        yield from ((link, f"{pointer}/{escape(k)}") for k, link in value.items() if isinstance(link, dict))
+    elif not _literal(key, value):
+        named = isinstance(value, dict) and (key in NAME_MAPS or key == "parameters")
+        yield from keywords(value, pointer, names=named)
 
 
 def _literal(key: str, value: Any) -> bool:

@@ -131,7 +131,9 @@ def _way(call: Call, default: str) -> str:
 
 
 def _limit(call: Call) -> int:
-    return int(call.query.get("limit", 10))
+    """At most so many rows: as asked, else the contract's default."""
+    default = next(p.schema["default"] for p in call.operation.query if p.name == "limit")
+    return int(call.query.get("limit", default))
 
 
 # Rows of a metric: at, user, tenant, and for durations started and stopped.
@@ -172,11 +174,11 @@ def _source(call: Call, entity: str, metric: str) -> Source:
 
 
 def _workspace(call: Call) -> Condition:
-    """Rows of the workspace that was asked for, if the viewer may enter it, or else of the viewer's home."""
+    """Rows of the workspace that was asked for, if the viewer may enter it, or of all that the viewer may enter."""
     tenants = call.viewer.tenants if call.viewer else ()
     said = call.query.get("workspace_uuid")
-    chosen = tenants[:1] if said is None else tuple(tenant for tenant in tenants if tenant == said)
-    return Condition("workspace = ?", chosen) if chosen else NOTHING
+    chosen = tenants if said is None else tuple(tenant for tenant in tenants if tenant == said)
+    return Condition(f"workspace IN ({', '.join('?' * len(chosen))})", chosen) if chosen else NOTHING
 
 
 def _since(call: Call, period: str | None) -> str | None:

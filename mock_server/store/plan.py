@@ -222,8 +222,8 @@ def ddl(contract: Contract) -> Iterator[str]:
         yield f"CREATE TABLE {table.name} ({', '.join(columns)})"
         yield from _indexes(table)
         for link in table.links.values():
-            columns = ["owner", "position INTEGER", "target", "PRIMARY KEY (owner, position)"]
-            yield f"CREATE TABLE {link.name} ({', '.join(columns)}) WITHOUT ROWID"
+            listed = "owner, position INTEGER, target, PRIMARY KEY (owner, position)"
+            yield f"CREATE TABLE {link.name} ({listed}) WITHOUT ROWID"
             index = quoted(f"{table.resource.name}.{link.relation.name} target")
             yield f"CREATE INDEX {index} ON {link.name} (target, owner)"
     yield "CREATE TABLE _meta (name TEXT PRIMARY KEY, value TEXT)"

@@ -298,6 +298,7 @@ class Store:
         values += [plan.reference_value(r, after[r.name]) for r in table.references.values()]
         values += self._property_values(table, own)
         self.connection.execute(f"UPDATE {table.name} SET {', '.join(assignments)} WHERE key = ?", (*values, key))
+        self.records.pop((resource, key), None)  # below it is read anew
         moved = {name for name in after if after[name] != before.references[name]}
         touched |= self._moved_along(Reference(resource, key), moved)
         touched |= self._touched_by_references(table, before.references)

@@ -6,6 +6,7 @@ way as SQL is.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from mock_server.call import Viewer
 from mock_server.clock import Clock
 from mock_server.world import World
-from spec.contract import Contract, Derived, Relation, Resource, load
+from spec.contract import Contract, Derived, Relation, load
 from spec.record import Record, Reference
 from spec.schemas import Schemas
 
@@ -329,8 +330,6 @@ def listed(value: Any) -> list[Reference]:
 
 def moment(value: Any) -> Any:
     """A value as people compare it: texts that are instants by the instant they mean, in microseconds."""
-    from datetime import UTC, datetime, timedelta
-
     if not isinstance(value, str) or len(value) < 11 or value[10] not in "Tt":
         return value
     at = datetime.fromisoformat(value.upper().replace("Z", "+00:00"))
@@ -338,8 +337,3 @@ def moment(value: Any) -> Any:
     first, one = datetime(1, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
     last = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
     return max(0, min((naive - first) // one - offset // one, (last - first) // one))
-
-
-def relation(resource: Resource, name: str) -> Relation:
-    """A relation by its name."""
-    return resource.relations[name]

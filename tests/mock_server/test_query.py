@@ -259,6 +259,29 @@ def test_a_person_enters_the_home_and_every_museum_that_names_the_person(records
     house.store.close()
 
 
+def test_a_token_ends_with_its_account() -> None:
+    store = Store.empty(museum())
+    store.add(Record("Person", 1, {"id": 1, "name": "P", "email": "p@example.org", "password": "word"}, {}))
+    served = world(store, Clock(system))
+    signed_in = served.sign_in("P@example.org", "word", NOW)
+    assert signed_in is not None
+    store.remove("Person", 1)
+    assert served.viewer(signed_in[0].token, NOW) is None
+    store.close()
+
+
+def test_a_token_stands_for_its_account_until_it_expires() -> None:
+    store = Store.empty(museum())
+    store.add(Record("Person", 1, {"id": 1, "name": "P", "email": "p@example.org", "password": "word"}, {}))
+    served = world(store, Clock(system))
+    signed_in = served.sign_in("p@example.org", "word", NOW)
+    assert signed_in is not None
+    token = signed_in[0]
+    viewers = [served.viewer(token.token, NOW), served.viewer(token.token, token.expires)]
+    assert viewers == [Viewer(1, ()), None]
+    store.close()
+
+
 @given(texts, texts)
 def test_search_knows_no_case_in_any_script(name: str, term: str) -> None:
     store = Store.empty(museum())

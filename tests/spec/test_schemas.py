@@ -244,7 +244,10 @@ def referring(*pointers: str) -> Schemas:
     parts = ", ".join(f'{{$ref: "{pointer}"}}' for pointer in pointers)
     text = f"""
 a: {{anyOf: [{parts}]}}
-tree: {{type: object, required: [v], properties: {{v: {{type: integer}}, next: {{$ref: "#/tree"}}, odd/~name: {{type: boolean}}}}}}
+tree:
+  type: object
+  required: [v]
+  properties: {{v: {{type: integer}}, next: {{$ref: "#/tree"}}, odd/~name: {{type: boolean}}}}
 all: {{allOf: [{{type: object}}, {{type: string}}]}}
 paths: {{/x: {{get: {{responses: {{200: {{schema: {{type: number}}}}}}}}}}}}
 """

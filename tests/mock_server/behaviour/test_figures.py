@@ -1,0 +1,340 @@
+"""Counts, the leaderboard and metrics: each is what one gets by counting lists."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from spec.contract import Operation
+from tests.mock_server.athena import Api, athena_contract
+
+OPERATIONS = athena_contract().operations
+HOME = "550e8400-e29b-41d4-a716-446655440000"
+SANDBOX = "9f8b2c64-1d3e-4a57-8c90-5e6f7a8b9c0d"
+STATUSES = ("pending", "running", "waiting", "completed", "error", "stopped")
+
+
+def total(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int:
+    """How many records a list has."""
+    found: int = api.whole(listing, query=query)["meta"]["total"]
+    return found
+
+
+def moment(text: str) -> datetime:
+    """An instant, however it is written."""
+    return datetime.fromisoformat(text)
+
+
+def first_day(text: str, granularity: str) -> str:
+    """The first day of the period in which an instant lies; weeks begin on Monday."""
+    day = date.fromisoformat(text[:10])
+    if granularity == "weekly":
+        day -= timedelta(days=day.weekday())
+    return (day.replace(day=1) if granularity == "monthly" else day).isoformat()
+
+
+# Execution counts ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", [{}, {"workspace_uuid": HOME}, {"workspace_uuid": SANDBOX}])
+def test_execution_counts_are_those_of_the_lists(api: Api, query: Mapping[str, str]) -> None:
+    counts = api.data("countWorkflowExecutions", query=query)
+    lists = {status: total(api, "listWorkflowExecutions", {**query, "status": status}) for status in STATUSES}
+    assert counts == {"total": total(api, "listWorkflowExecutions", query), **lists}
+
+
+def test_execution_counts_of_days_are_those_of_the_lists(api: Api) -> None:
+    days = {"start_date": "2026-01-15", "end_date": "2026-02-14"}
+    listed = total(api, "listWorkflowExecutions", {"date_from": "2026-01-15", "date_to": "2026-02-14"})
+    assert 0 < api.data("countWorkflowExecutions", query=days)["total"] == listed
+
+
+@pytest.mark.parametrize("filter_", ["requires_human_review", "has_command_room_task"])
+def test_execution_counts_with_and_without_make_the_whole(api: Api, filter_: str) -> None:
+    with_, without = (api.data("countWorkflowExecutions", query={filter_: said}) for said in ("true", "false"))
+    whole = api.data("countWorkflowExecutions")
+    assert {name: with_[name] + without[name] for name in whole} == whole
+    assert 0 < with_["total"] < whole["total"]
+
+
+def test_execution_counts_of_one_status_count_only_that(api: Api) -> None:
+    counts = api.data("countWorkflowExecutions", query={"status": "error"})
+    assert counts["total"] == counts["error"] > 0
+    assert sum(counts[status] for status in STATUSES) == counts["total"]
+
+
+# Leaderboard ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_leaderboard_says_what_the_lists_say(api: Api) -> None:
+    messages = Counter(
+        row["thread"]["agent"]["uuid"]
+        for row in api.every("listMessages", {"with": "thread.agent"})
+        if row["thread"]["agent"]
+    )
+    for row in api.data("getAgentLeaderboard", query={"workspace_uuid": HOME, "limit": 100}):
+        agent = api.data("retrieveAgent", row["agent"]["uuid"])
+        assert row["agent"] == agent
+        assert row["executions_count"] == agent["usage_count"]
+        assert row["threads_count"] == agent["threads_count"]
+        assert row["messages_count"] == messages[agent["uuid"]]
+
+
+def test_the_leaderboard_has_every_agent_once_the_busiest_first(api: Api) -> None:
+    rows = api.data("getAgentLeaderboard", query={"limit": 100})
+    agents = {agent["uuid"] for agent in api.every("listAgents")}
+    assert {row["agent"]["uuid"] for row in rows} == agents
+    assert len(rows) == len(agents)
+    assert [row["rank"] for row in rows] == list(range(1, len(rows) + 1))
+    scores = [row["score"] for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > scores[-1]
+
+
+def test_the_leaderboard_moves_with_use(api: Api) -> None:
+    last = api.data("getAgentLeaderboard", query={"limit": 100})[-1]["agent"]["uuid"]
+    for _ in range(30):
+        api.data("runAgent", last, {"content": "Hello"})
+    (leader,) = api.data("getAgentLeaderboard", query={"limit": 1})
+    assert leader["agent"]["uuid"] == last
+    assert leader["users_count"] >= 1
+
+
+def test_the_leaderboard_of_a_period_leaves_out_what_was_before(api: Api) -> None:
+    api.watch.wait(days=91)
+    assert sum(row["score"] for row in api.data("getAgentLeaderboard", query={"period": "90d", "limit": 100})) == 0
+    assert sum(row["score"] for row in api.data("getAgentLeaderboard", query={"period": "all", "limit": 100})) > 0
+
+
+# Metrics of a workspace ----------------------------------------------------------------------------------------------
+
+ENTITIES = ("agents", "workflows")
+METRICS = ("executions", "created", "copies", "shares", "avg_duration")
+
+
+def events(api: Api, entity: str, metric: str, workspace: str) -> Iterator[tuple[str, int]]:
+    """(instant, user) of each thing that a metric is about, counted from lists; runs of agents are in no list."""
+    query = {"workspace_uuid": workspace}
+    if metric in ("created", "copies", "shares"):
+        shown = {} if entity == "agents" else {"with": "user,shares"}
+        for row in api.every("listAgents" if entity == "agents" else "listWorkflows", query | shown):
+            times = {"created": 1, "shares": len(row["shares"]), "copies": 0}[metric]
+            yield from [(row["created_at"], row["user"]["id"])] * times
+    elif entity == "workflows":
+        for row in api.every("listWorkflowExecutions", query):
+            yield row["created_at"], row["workflow"]["user_id"]
+    else:
+        for record in api.world.store.rows("AgentRun", "tenant = ?", (workspace,)):
+            user = record.references["user"]
+            yield record.own["created_at"], user.key if user else 0
+
+
+def mean_duration(api: Api, workspace: str) -> int:
+    """Milliseconds from start to stop, of the executions that have both."""
+    rows = api.every("listWorkflowExecutions", {"workspace_uuid": workspace})
+    spans = [moment(r["stopped_at"]) - moment(r["started_at"]) for r in rows if r["started_at"] and r["stopped_at"]]
+    return round(sum(span.total_seconds() for span in spans) * 1000 / len(spans)) if spans else 0
+
+
+@pytest.mark.parametrize("workspace", [HOME, SANDBOX])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("entity", ENTITIES)
+def test_a_workspaces_total_is_what_the_lists_count(api: Api, entity: str, metric: str, workspace: str) -> None:
+    found = api.data("getWorkspacesMetrics", query={"entity": entity, "metric": metric, "workspace_uuid": workspace})
+    if metric == "avg_duration":
+        assert found["total"] == (mean_duration(api, workspace) if entity == "workflows" else 0)
+    else:
+        assert found["total"] == len(list(events(api, entity, metric, workspace)))
+    assert (found["entity"], found["metric"], found["group_by"], found["results"]) == (entity, metric, None, [])
+
+
+@pytest.mark.parametrize("metric", METRICS[:-1])
+@pytest.mark.parametrize("entity", ENTITIES)
+def test_a_workspaces_figures_by_user_are_what_the_lists_count(api: Api, entity: str, metric: str) -> None:
+    query = {"entity": entity, "metric": metric, "workspace_uuid": HOME, "group_by": "user"}
+    found = api.data("getWorkspacesMetrics", query=query)
+    counted = Counter(str(user) for _, user in events(api, entity, metric, HOME) if user)
+    assert {row["user_id"]: row["value"] for row in found["results"]} == counted
+    values = [row["value"] for row in found["results"]]
+    assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
+@pytest.mark.parametrize("metric", METRICS[:-1])
+@pytest.mark.parametrize("entity", ENTITIES)
+def test_a_workspaces_figures_by_date_are_what_the_lists_count(
+    api: Api, entity: str, metric: str, granularity: str
+) -> None:
+    query = {"entity": entity, "metric": metric, "workspace_uuid": HOME, "group_by": "date", "granularity": granularity}
+    found = api.data("getWorkspacesMetrics", query=query)
+    counted = Counter(first_day(at, granularity) for at, _ in events(api, entity, metric, HOME))
+    expected = [{"date": day, "value": value} for day, value in sorted(counted.items())]
+    assert (found["granularity"], found["results"]) == (granularity, expected)
+    assert sum(row["value"] for row in found["results"]) == found["total"]
+
+
+def test_average_durations_are_not_grouped(api: Api) -> None:
+    query = {"entity": "workflows", "metric": "avg_duration", "group_by": "user"}
+    found = api.data("getWorkspacesMetrics", query=query)
+    assert (found["group_by"], found["results"]) == (None, [])
+    assert found["total"] > 0
+
+
+def test_without_a_workspace_it_is_all_of_ones_own(api: Api) -> None:
+    api.data("createAgent", body={"name": "Castle", "workspace_uuid": SANDBOX})
+    query = {"entity": "agents", "metric": "created"}
+    whole = api.data("getWorkspacesMetrics", query=query)["total"]
+    parts = [api.data("getWorkspacesMetrics", query=query | {"workspace_uuid": w})["total"] for w in (HOME, SANDBOX)]
+    assert parts[1] == 1
+    assert whole == sum(parts)
+
+
+def test_another_ones_workspace_has_no_figures(api: Api) -> None:
+    query = {"entity": "agents", "metric": "created", "workspace_uuid": HOME}
+    assert api.data("getWorkspacesMetrics", query=query, token="other-token")["total"] == 0
+
+
+def test_a_copy_is_what_was_cloned_from_a_template(api: Api) -> None:
+    query = {"entity": "agents", "metric": "copies"}
+    before = api.data("getWorkspacesMetrics", query=query)["total"]
+    api.data("createAgent", body={"name": "Clone", "template_id": 7})
+    assert api.data("getWorkspacesMetrics", query=query)["total"] == before + 1
+
+
+def test_a_period_leaves_out_what_was_before(api: Api) -> None:
+    at = {row["uuid"]: moment(row["created_at"]) for row in api.every("listWorkflowExecutions")}
+    query = {"entity": "workflows", "metric": "executions", "filters[period]": "30d"}
+    recent = [key for key, created in at.items() if created >= api.watch() - timedelta(days=30)]
+    assert 0 < api.data("getWorkspacesMetrics", query=query)["total"] == len(recent) < len(at)
+
+
+@pytest.mark.parametrize("group", ["user", "date"])
+@pytest.mark.parametrize("direction", ["asc", "desc"])
+@pytest.mark.parametrize("order", ["value", "name", "date"])
+def test_groups_are_in_the_order_that_was_asked_for(api: Api, group: str, order: str, direction: str) -> None:
+    api.data("createAgent", body={"name": "Mine"}, token="viewer-token")
+    query = {"entity": "agents", "metric": "created", "workspace_uuid": HOME, "group_by": group}
+    rows = api.data("getWorkspacesMetrics", query=query | {"order_by": order, "order_dir": direction})["results"]
+    name = {"value": "value", "name": "user_name", "date": "date"}[order]
+    if rows and name in rows[0]:
+        values = [row[name] for row in rows]
+        assert values == sorted(values, reverse=direction == "desc")
+    assert len(rows) > 1
+
+
+def test_at_most_so_many_groups_as_were_asked_for(api: Api) -> None:
+    query = {"entity": "workflows", "metric": "executions", "group_by": "date"}
+    whole = api.data("getWorkspacesMetrics", query=query)["results"]
+    assert len(whole) > 3
+    assert api.data("getWorkspacesMetrics", query=query | {"limit": 3})["results"] == whole[:3]
+
+
+# Metrics of a resource -----------------------------------------------------------------------------------------------
+
+RESOURCES = [operation for operation in OPERATIONS.values() if operation.action == "metrics"]
+LISTING = {operation.resource: operation.id for operation in OPERATIONS.values() if operation.action == "list"}
+SUMS = [
+    (operation.id, name)
+    for operation in RESOURCES
+    if operation.body is not None
+    for name in operation.body.fields["property"].schema["enum"]
+]
+metrics = pytest.mark.parametrize("name", [operation.id for operation in RESOURCES])
+
+
+def rows_of(api: Api, operation: Operation) -> list[Any]:
+    """The records that a resource's metrics are about."""
+    return api.every(LISTING[operation.resource])
+
+
+def figure(api: Api, operation: Operation, row: Any, path: str) -> Any:
+    """A number of a record; one that no list shows is read from the store."""
+    value: Any = row
+    for part in path.split("."):
+        if part not in value:
+            record = api.world.store.get(operation.resource or "", row["uuid"])
+            assert record is not None
+            return record.own[path]
+        value = value[part]
+    return value
+
+
+@metrics
+def test_an_accumulated_count_is_the_lists_total(api: Api, name: str) -> None:
+    found = api.whole(name, body={"calculation": "accumulated_count"})
+    expected = total(api, LISTING[OPERATIONS[name].resource])
+    assert found == {"data": [{"value": expected}], "total": expected}
+    assert expected > 0
+
+
+@pytest.mark.parametrize(("name", "prop"), SUMS)
+def test_an_accumulated_sum_is_the_lists_sum(api: Api, name: str, prop: str) -> None:
+    found = api.whole(name, body={"calculation": "accumulated_sum", "property": prop})
+    operation = OPERATIONS[name]
+    expected = sum(figure(api, operation, row, prop) for row in rows_of(api, operation))
+    assert found["total"] == pytest.approx(expected)
+    assert found["data"] == [{"value": found["total"]}]
+    assert expected > 0
+
+
+@metrics
+@pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
+def test_a_time_series_counts_the_list_period_by_period(api: Api, name: str, granularity: str) -> None:
+    found = api.whole(name, body={"calculation": "time_series_count", "granularity": granularity})
+    counted = Counter(first_day(row["created_at"], granularity) for row in rows_of(api, OPERATIONS[name]))
+    assert found["data"] == [{"date": day, "value": value} for day, value in sorted(counted.items())]
+    assert found["total"] == sum(counted.values())
+
+
+@pytest.mark.parametrize(("name", "prop"), SUMS)
+def test_a_time_series_of_sums_makes_the_accumulated_sum(api: Api, name: str, prop: str) -> None:
+    series = api.whole(name, body={"calculation": "time_series_sum", "property": prop, "granularity": "weekly"})
+    accumulated = api.whole(name, body={"calculation": "accumulated_sum", "property": prop})
+    assert series["total"] == pytest.approx(accumulated["total"])
+    assert sum(point["value"] for point in series["data"]) == pytest.approx(series["total"])
+
+
+@metrics
+def test_without_a_granularity_a_series_is_daily(api: Api, name: str) -> None:
+    daily = api.whole(name, body={"calculation": "time_series_count", "granularity": "daily"})
+    assert api.whole(name, body={"calculation": "time_series_count"}) == daily
+
+
+SAME_FILTERS = [
+    (operation.id, field.name)
+    for operation in RESOURCES
+    for field in (operation.body.fields.values() if operation.body else ())
+    for parameter in OPERATIONS[LISTING[operation.resource]].query
+    if field.name == parameter.name and field.word is not None and field.word == parameter.word
+]
+
+
+@pytest.mark.parametrize(("name", "filter_"), SAME_FILTERS)
+def test_a_filter_means_the_same_as_in_the_list(api: Api, name: str, filter_: str) -> None:
+    listing = LISTING[OPERATIONS[name].resource]
+    parameter = next(p for p in OPERATIONS[listing].query if p.name == filter_)
+    by_type = {"workspace_uuid": HOME, "agent_uuid": HOME, "date_from": "2026-01-20", "date_to": "2026-02-20"}
+    by_type |= {"thread_uuid": "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"}
+    many = {"user_ids": [123], "workflow_uuids": [HOME]}
+    value: Any = many.get(filter_) or by_type.get(filter_) or (parameter.schema.get("enum") or [True])[0]
+    expected = total(api, listing, {filter_: str(value).lower() if value is True else value})
+    found = api.whole(name, body={"calculation": "accumulated_count", filter_: value})["total"]
+    assert 0 < found == expected
+
+
+@metrics
+def test_a_new_record_is_in_the_next_figure(api: Api, name: str) -> None:
+    bodies: Mapping[str, Any] = {
+        "Agent": ("createAgent", {"name": "New"}),
+        "Workflow": ("createWorkflow", {"name": "New"}),
+        "Thread": ("createThread", {}),
+        "Message": ("createMessage", {"thread_uuid": "c2c8bf89-c607-4c7c-82f9-c6415a0447e9", "content": "New"}),
+        "WorkflowExecution": ("createWorkflowExecution", {"workflow_uuid": HOME}),
+    }
+    asked = {"calculation": "accumulated_count"}
+    before = api.whole(name, body=asked)["total"]
+    create, body = bodies[OPERATIONS[name].resource or ""]
+    api.data(create, body=body)
+    assert api.whole(name, body=asked)["total"] == before + 1

@@ -1,0 +1,106 @@
+"""Files: every media URL in an answer is served, and a message's files become attachments with such URLs."""
+
+import json
+import mimetypes
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.asgi import Client, Reply
+from tests.mock_server.athena import Api, athena_contract
+
+THREAD = "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"
+HERE = "http://localhost:8000"
+# A picture that is drawn is an SVG, whatever its name says.
+DRAWN = {"image/jpeg": "image/svg+xml", "image/gif": "image/svg+xml", "image/webp": "image/svg+xml"}
+
+
+def fetch(api: Api, url: str) -> Reply:
+    """What a URL of an answer gives, without a token."""
+    assert url.startswith(HERE + "/storage/")
+    return Client(api.app, {}).get(url.removeprefix(HERE))
+
+
+def answers(api: Api) -> Iterator[bytes]:
+    """All that the demo data have to show to anybody."""
+    for token in ("demo-token", "other-token"):
+        for operation in athena_contract().operations.values():
+            if operation.action == "list":
+                for page in api.pages(operation.id, token=token):
+                    yield json.dumps(page).encode()
+
+
+def test_every_media_url_of_the_demo_data_is_served_as_what_it_is(api: Api) -> None:
+    urls = {url for body in answers(api) for url in re.findall(HERE + r"/storage/[^\"\\]+", body.decode())}
+    assert len(urls) > 50
+    kinds = {url.rpartition(".")[2] for url in urls}
+    assert {"svg", "png", "pdf", "csv"} <= kinds
+    for url in urls:
+        reply = fetch(api, url)
+        kind = mimetypes.guess_type(url)[0] or ""
+        assert (reply.status, reply.headers["content-type"].partition(";")[0]) == (200, DRAWN.get(kind, kind)), url
+        assert len(reply.body) > 20
+
+
+def test_no_url_in_an_answer_is_without_a_host(api: Api) -> None:
+    for body in answers(api):
+        assert b'"/storage' not in body
+
+
+def attachments(api: Api) -> Iterator[Any]:
+    """Every attached file."""
+    for row in api.every("listMessages", {"with": "attachments"}):
+        yield from (a["attachable"] for a in row["attachments"] if "mime_type" in a["attachable"])
+
+
+def test_a_seeded_file_is_of_the_type_that_it_says(api: Api) -> None:
+    files = list(attachments(api))
+    assert files
+    for file in files:
+        assert fetch(api, file["url"]).headers["content-type"].partition(";")[0] == file["mime_type"]
+
+
+@pytest.mark.parametrize(
+    ("name", "mime_type"),
+    [
+        ("report.pdf", "application/pdf"),
+        ("picture.PNG", "image/png"),
+        ("figures.csv", "text/csv"),
+        ("no-suffix", "application/octet-stream"),
+        ("odd.n\u00e4me?", "application/octet-stream"),
+    ],
+)
+def test_a_messages_file_becomes_an_attachment_that_can_be_fetched(api: Api, name: str, mime_type: str) -> None:
+    body = {"thread_uuid": THREAD, "content": "See there", "files": [{"key": "uploads/1", "name": name}]}
+    (attachment,) = api.data("createMessage", body=body)["attachments"]
+    file = attachment["attachable"]
+    assert (attachment["type"], file["name"], file["mime_type"]) == ("media", name, mime_type)
+    assert fetch(api, file["url"]).status == 200
+
+
+def test_files_keep_their_order(api: Api) -> None:
+    files = [{"key": f"uploads/{n}", "name": f"{n}.txt"} for n in (3, 1, 2)]
+    message = api.data("createMessage", body={"thread_uuid": THREAD, "content": "Three", "files": files})
+    assert [a["attachable"]["name"] for a in message["attachments"]] == ["3.txt", "1.txt", "2.txt"]
+
+
+def test_a_file_is_in_its_thread_too_until_its_message_goes(api: Api) -> None:
+    def in_thread() -> int:
+        return len(api.data("retrieveThread", THREAD)["attachments"])
+
+    before = in_thread()
+    files = [{"key": "uploads/1", "name": "a.txt"}]
+    message = api.data("createMessage", body={"thread_uuid": THREAD, "content": "One", "files": files})
+    assert in_thread() == before + 1
+    api.data("deleteMessage", message["uuid"])
+    assert in_thread() == before
+
+
+@pytest.mark.parametrize(("name", "key"), [("runAgent", "550e8400-e29b-41d4-a716-446655440000"), ("runThread", THREAD)])
+def test_files_that_go_with_a_question_are_attached_to_it(api: Api, name: str, key: str) -> None:
+    found = api.data(name, key, {"content": "What is this?", "files": [{"key": "uploads/1", "name": "this.png"}]})
+    (attachment,) = found["message"]["attachments"]
+    assert fetch(api, attachment["attachable"]["url"]).headers["content-type"] == "image/png"
+    assert found["answer"]["attachments"] == []

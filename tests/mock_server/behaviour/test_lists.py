@@ -1,0 +1,385 @@
+"""Lists: pages and their links, sorting, searching, filtering, and what is embedded.
+
+What a list should hold is worked out again in plain Python, from the records as they stand in the store.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from mock_server.store import Stored
+from spec.contract import Operation, Parameter
+from spec.record import Reference
+from tests.mock_server.athena import Api, athena_contract
+
+OPERATIONS = athena_contract().operations
+LISTS = [operation for operation in OPERATIONS.values() if operation.action == "list"]
+AGENT = "550e8400-e29b-41d4-a716-446655440000"
+
+lists = pytest.mark.parametrize("listing", [operation.id for operation in LISTS])
+
+
+def by_role(operation: Operation, role: str) -> list[Parameter]:
+    """The parameters of an operation that do `role`."""
+    return [p for p in operation.query if p.word is not None and p.word.role == role]
+
+
+# Pages ---------------------------------------------------------------------------------------------------------------
+
+
+@lists
+def test_following_next_comes_by_each_record_once(api: Api, listing: str) -> None:
+    expected = [row["uuid"] for row in api.every(listing)]
+    found: list[Any] = []
+    query: Mapping[str, Any] = {"per_page": 5}
+    while True:
+        page = api.whole(listing, query=query)
+        found += [row["uuid"] for row in page["data"]]
+        if page["links"]["next"] is None:
+            break
+        query = dict(parse_qsl(urlsplit(page["links"]["next"]).query))
+    assert found == expected
+    assert len(set(found)) == len(found) == page["meta"]["total"]
+
+
+@pytest.mark.parametrize(
+    ("number", "first", "last", "previous", "following"),
+    [(1, 1, 5, None, 2), (2, 6, 10, 1, 3), (3, 11, 11, 2, None), (4, None, None, 3, None), (99, None, None, 3, None)],
+)
+def test_a_page_tells_where_it_stands(
+    api: Api, number: int, first: int | None, last: int | None, previous: int | None, following: int | None
+) -> None:
+    thread = api.data("createThread", body={})["uuid"]
+    for _ in range(11):
+        api.data("createMessage", body={"thread_uuid": thread, "content": "Hello"})
+    page = api.whole("listMessages", query={"thread_uuid": thread, "per_page": 5, "page": number})
+    path = "http://localhost:8000/api/v1/messages"
+
+    def link(of: int | None) -> str | None:
+        return None if of is None else f"{path}?thread_uuid={thread}&per_page=5&page={of}"
+
+    assert page["meta"] == {
+        "current_page": number,
+        "from": first,
+        "last_page": 3,
+        "per_page": 5,
+        "to": last,
+        "total": 11,
+        "path": path,
+    }
+    assert page["links"] == {"first": link(1), "last": link(3), "prev": link(previous), "next": link(following)}
+    assert len(page["data"]) == (0 if first is None or last is None else last - first + 1)
+
+
+def test_an_empty_list_is_one_empty_page(api: Api) -> None:
+    page = api.whole("listThreads", query={"search": "no such thread"})
+    assert page["data"] == []
+    said = page["meta"]
+    assert (said["current_page"], said["last_page"], said["total"], said["from"], said["to"]) == (1, 1, 0, None, None)
+
+
+@lists
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_a_page_is_as_large_as_was_asked(api: Api, listing: str, size: int) -> None:
+    page = api.whole(listing, query={"per_page": size})
+    assert page["meta"]["per_page"] == size
+    assert len(page["data"]) == min(size, page["meta"]["total"])
+
+
+@lists
+@pytest.mark.parametrize("query", [{"per_page": 0}, {"per_page": 101}, {"page": 0}, {"page": -1}, {"page": 2**31}])
+def test_a_page_out_of_bounds_is_422(api: Api, listing: str, query: Mapping[str, int]) -> None:
+    assert api.status(listing, query=query) == 422
+
+
+def test_links_keep_the_query(api: Api) -> None:
+    query = {"search": "a b&c", "role": "user", "with": "thread,attachments", "per_page": "1"}
+    page = api.whole("listMessages", query=query)
+    said = dict(parse_qsl(urlsplit(page["links"]["first"]).query))
+    assert said == {**query, "page": "1"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "base"),
+    [
+        ({"host": "localhost:8000"}, "http://localhost:8000"),
+        ({"host": "127.0.0.1:9"}, "http://127.0.0.1:9"),
+        ({"x-forwarded-host": "api.example.com", "x-forwarded-proto": "https"}, "https://api.example.com"),
+        ({"x-forwarded-prefix": "/athena"}, "http://localhost:8000/athena"),
+    ],
+)
+def test_every_address_is_as_the_client_knows_the_mock(api: Api, headers: Mapping[str, str], base: str) -> None:
+    reply = api.send("listAgents", query={"per_page": 3}, headers=headers)
+    api.check("listAgents", reply)
+    page = reply.json
+    own = [text for text in texts(page) if re.search(r"(?<!example\.com)(/api/v1|/storage)/", text)]
+    assert page["meta"]["path"] == f"{base}/api/v1/agents"
+    assert [text for text in own if not text.startswith(base + "/")] == []
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for below in value.values() if isinstance(value, dict) else value:
+            yield from texts(below)
+
+
+# Order ---------------------------------------------------------------------------------------------------------------
+
+
+def comparable(name: str, value: Any) -> Any:
+    """A value to sort by; instants may be written in several ways."""
+    return datetime.fromisoformat(value) if name.endswith("_at") else value
+
+
+@pytest.mark.parametrize(
+    ("listing", "sort"), [(o.id, value) for o in LISTS for p in by_role(o, "sort") for value in p.schema["enum"]]
+)
+@pytest.mark.parametrize("direction", ["asc", "desc", None])
+def test_a_list_is_in_the_order_that_was_asked_for(api: Api, listing: str, sort: str, direction: str | None) -> None:
+    rows = api.every(listing, {"sort_by": sort} | ({"sort_direction": direction} if direction else {}))
+    found = [(comparable(sort, row[sort]), row["uuid"]) for row in rows]
+    expected = sorted(found, key=lambda pair: pair[1])  # the key breaks ties, always upwards
+    expected.sort(key=lambda pair: pair[0], reverse=direction == "desc")
+    assert found == expected
+
+
+@lists
+def test_without_an_order_the_newest_is_first(api: Api, listing: str) -> None:
+    found = [comparable("created_at", row["created_at"]) for row in api.every(listing)]
+    assert found == sorted(found, reverse=True)
+
+
+# Filters and search --------------------------------------------------------------------------------------------------
+
+
+def ends(api: Api, record: Stored, path: tuple[str, ...]) -> list[Any]:
+    """The values at the end of a property path of a record, through its references; a list's are its elements."""
+    if not path:
+        return [record]
+    contract, store = api.contract, api.world.store
+    relation = contract.resources[record.resource].relations.get(path[0])
+    if relation is None:
+        value: Any = record.own
+        for part in path:
+            value = (value or {}).get(part)
+        return value if isinstance(value, list) else [value]
+    references: list[Reference | None]
+    if relation.via is not None:
+        references = [*store.inverse(relation, record.reference)]
+    elif relation.many:
+        references = [*store.linked(record.resource, relation, record.key)]
+    else:
+        references = [record.references[path[0]]]
+    reached = [store.existing(reference) for reference in references if reference is not None]
+    return [value for one in reached for value in ends(api, one, path[1:])]
+
+
+def visible(api: Api, listing: str) -> list[Stored]:
+    """The records that a list holds without any filter."""
+    resource = OPERATIONS[listing].resource or ""
+    keys = [row["uuid"] for row in api.every(listing)]
+    return [api.world.store.existing(Reference(resource, key)) for key in keys]
+
+
+def filters(op: str) -> pytest.MarkDecorator:
+    """Parametrizes by the lists and their filters that do `op`."""
+    found = [
+        (operation.id, p.name)
+        for operation in LISTS
+        for p in by_role(operation, "filter")
+        if p.word is not None and p.word.op == op
+    ]
+    return pytest.mark.parametrize(("listing", "name"), found)
+
+
+def path_of(listing: str, name: str) -> tuple[str, ...]:
+    """The path that a filter is about."""
+    word = next(p.word for p in OPERATIONS[listing].query if p.name == name)
+    assert word is not None
+    return word.paths[0]
+
+
+def written(value: Any) -> str:
+    """A value as it stands in a query."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@filters("eq")
+def test_a_filter_leaves_what_has_that_value_and_nothing_else(api: Api, listing: str, name: str) -> None:
+    path = path_of(listing, name)
+    rows = [(record.key, ends(api, record, path)) for record in visible(api, listing)]
+    values = list(dict.fromkeys(value for _, said in rows for value in said if value is not None))[:4]
+    assert values, "the demo data show nothing of this filter"
+    for value in values:
+        found = [row["uuid"] for row in api.every(listing, {name: written(value)})]
+        assert found == [key for key, said in rows if value in said]
+
+
+@filters("exists")
+def test_a_filter_by_presence_parts_the_list_in_two(api: Api, listing: str, name: str) -> None:
+    path = path_of(listing, name)
+    rows = {record.key: bool(ends(api, record, path)) for record in visible(api, listing)}
+    assert set(rows.values()) == {True, False}
+    for asked in (True, False):
+        found = {row["uuid"] for row in api.every(listing, {name: written(asked)})}
+        assert found == {key for key, there in rows.items() if there is asked}
+
+
+@pytest.mark.parametrize(
+    ("listing", "name"),
+    [
+        (o.id, p.name)
+        for o in LISTS
+        for p in by_role(o, "filter")
+        if p.schema["type"] == "array" and p.word and p.word.op == "eq"
+    ],
+)
+def test_a_list_of_values_means_any_of_them(api: Api, listing: str, name: str) -> None:
+    path = path_of(listing, name)
+    rows = [(record.key, ends(api, record, path)) for record in visible(api, listing)]
+    values = list(dict.fromkeys(value for _, said in rows for value in said))[:2]
+    expected = [key for key, said in rows if set(said) & set(values)]
+    for spelled in (name, f"{name}[]"):
+        assert [row["uuid"] for row in api.every(listing, {spelled: values})] == expected
+
+
+def test_days_are_whole_days(api: Api) -> None:
+    rows = {row["uuid"]: row["created_at"][:10] for row in api.every("listWorkflowExecutions")}
+    days = sorted(rows.values())
+    first, last = days[len(days) // 3], days[2 * len(days) // 3]
+    found = {row["uuid"] for row in api.every("listWorkflowExecutions", {"date_from": first, "date_to": last})}
+    assert found == {key for key, day in rows.items() if first <= day <= last}
+
+
+def test_the_workspace_wins_over_the_organization(api: Api) -> None:
+    query = {"workspace_uuid": AGENT, "organization_multiplai_id": "org-456"}
+    found = api.every("listAgents", query)
+    assert found == api.every("listAgents", {"workspace_uuid": AGENT})
+    assert found
+
+
+def test_filters_together_mean_all_of_them(api: Api) -> None:
+    rows = api.every("listMessages", {"role": "user"})
+    thread = rows[0]["thread"]["uuid"]
+    found = api.every("listMessages", {"role": "user", "thread_uuid": thread})
+    assert [row["uuid"] for row in found] == [row["uuid"] for row in rows if row["thread"]["uuid"] == thread]
+
+
+SEARCHES = [operation.id for operation in LISTS if by_role(operation, "search")]
+
+
+@pytest.mark.parametrize("listing", SEARCHES)
+def test_a_search_finds_every_record_that_says_it_whatever_its_case(api: Api, listing: str) -> None:
+    (parameter,) = by_role(OPERATIONS[listing], "search")
+    assert parameter.word is not None
+    rows = {
+        record.key: " \n ".join(str(text) for path in parameter.word.paths for text in ends(api, record, path))
+        for record in visible(api, listing)
+    }
+    for said in list(rows.values())[:3]:
+        term = max(said.split(), key=len)
+        for spelled in (term.upper(), term.lower(), term[1:-1]):
+            found = {row["uuid"] for row in api.every(listing, {"search": spelled})}
+            assert found == {key for key, text in rows.items() if spelled.casefold() in text.casefold()}
+
+
+# What is embedded ----------------------------------------------------------------------------------------------------
+
+
+def relations_in(row: Mapping[str, Any], resource: str) -> set[str]:
+    """The relations that a record shows."""
+    return row.keys() & athena_contract().resources[resource].relations.keys()
+
+
+INCLUDES = [
+    (o.id, value)
+    for o in LISTS
+    for p in by_role(o, "include")
+    for value in p.schema["items"]["enum"]
+    if value == value.lower() and "." not in value
+]
+
+
+@pytest.mark.parametrize(("listing", "relation"), INCLUDES)
+def test_with_shows_what_it_names_and_nothing_else(api: Api, listing: str, relation: str) -> None:
+    resource = OPERATIONS[listing].resource or ""
+    for row in api.data(listing, query={"with": relation}):
+        assert relations_in(row, resource) == {relation}
+
+
+@pytest.mark.parametrize("listing", sorted({listing for listing, _ in INCLUDES}))
+def test_without_with_it_is_what_the_documentation_embeds(api: Api, listing: str) -> None:
+    resource = athena_contract().resources[OPERATIONS[listing].resource or ""]
+    always = {relation.name for relation in resource.relations.values() if relation.embed}
+    for row in api.data(listing):
+        assert relations_in(row, resource.name) == always
+
+
+def test_what_with_embeds_has_no_relations_of_its_own_unless_named(api: Api) -> None:
+    (row,) = api.data("listMessages", query={"with": "thread", "per_page": 1})
+    assert relations_in(row["thread"], "Thread") == set()
+    (row,) = api.data("listMessages", query={"with": "thread.creator,thread.agent.tools", "per_page": 1})
+    assert relations_in(row["thread"], "Thread") == {"creator", "agent"}
+    assert relations_in(row["thread"]["creator"], "User") == set()
+
+
+CAMEL = [
+    (o.id, p.name, value)
+    for o in OPERATIONS.values()
+    for role in ("include", "count")
+    for p in by_role(o, role)
+    for value in p.schema["items"]["enum"]
+    if value != value.lower()
+]
+
+
+@pytest.mark.parametrize(("name", "parameter", "value"), CAMEL)
+def test_camel_case_means_the_same(api: Api, name: str, parameter: str, value: str) -> None:
+    operation = OPERATIONS[name]
+    key = api.seeded(operation.resource or "") if operation.path_parameters else None
+    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in value)
+    camel, plain = (api.data(name, key, query={parameter: spelled}) for spelled in (value, snake))
+    assert camel == plain
+
+
+def test_counts_are_shown_when_asked_for(api: Api) -> None:
+    plain = api.every("listWorkflowExecutions")
+    counted = api.every("listWorkflowExecutions", {"with_count": "workflow_approvals,pending_workflow_approvals"})
+    names = {"workflow_approvals_count", "pending_workflow_approvals_count"}
+    assert all(not names & row.keys() for row in plain)
+    store = api.world.store
+    approvals: dict[Any, list[str]] = {row["uuid"]: [] for row in counted}
+    for record in store.rows("WorkflowApproval", "1"):
+        reference = record.references["workflow_execution"]
+        if reference is not None and reference.key in approvals:
+            approvals[reference.key].append(record.own["status"])
+    assert any(approvals.values())
+    for row in counted:
+        statuses = approvals[row["uuid"]]
+        assert row["workflow_approvals_count"] == len(statuses)
+        assert row["pending_workflow_approvals_count"] == statuses.count("pending")
+
+
+def test_metrics_are_shown_when_asked_for_and_agree_with_the_rest(api: Api) -> None:
+    assert all("metrics" not in row for row in api.every("listAgents"))
+    memories = [row["agent"]["uuid"] for row in api.every("listMemories", {"with": "agent"}) if row["agent"]]
+    for row in api.every("listAgents", {"with_metrics": "true"}):
+        metrics = row["metrics"]
+        assert metrics["executions_count"] == row["usage_count"]
+        assert metrics["threads_count"] == row["threads_count"]
+        assert metrics["shares_count"] == len(row["shares"])
+        if row["is_owner"]:
+            assert metrics["memories_count"] == memories.count(row["uuid"])
+
+
+def test_an_agents_counts_are_those_of_its_lists(api: Api) -> None:
+    for row in api.every("listAgents", {"workspace_uuid": AGENT}):
+        assert (row["tools_count"], row["workflows_count"]) == (len(row["tools"]), len(row["workflows"]))
+        assert row["threads_count"] == api.whole("listThreads", query={"agent_uuid": row["uuid"]})["meta"]["total"]

@@ -1,0 +1,241 @@
+"""Running agents, threads and prompts; training and generating; executions that move by the mock's clock."""
+
+from typing import Any
+
+import pytest
+
+from tests.mock_server.athena import Api
+
+AGENT = WORKFLOW = "550e8400-e29b-41d4-a716-446655440000"
+THREAD = "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"
+FINAL = {"completed", "error", "stopped"}
+
+
+def said(api: Api, thread: str) -> list[tuple[str, str]]:
+    """What was said in a thread, in order."""
+    rows = api.every("listMessages", {"thread_uuid": thread, "sort_by": "created_at", "with": "attachments"})
+    return [(row["role"], row["content"]) for row in rows]
+
+
+# Agents and threads --------------------------------------------------------------------------------------------------
+
+
+def test_running_an_agent_stores_the_question_and_the_answer_in_a_new_thread(api: Api) -> None:
+    found = api.data("runAgent", AGENT, {"content": "Where is my order?"})
+    thread, question, answer = found["thread"], found["message"], found["answer"]
+    assert thread["agent"]["uuid"] == AGENT
+    assert (question["role"], question["content"], answer["role"]) == ("user", "Where is my order?", "assistant")
+    stored = {row["uuid"] for row in api.every("listMessages", {"thread_uuid": thread["uuid"]})}
+    assert stored == {question["uuid"], answer["uuid"]}
+    assert api.data("retrieveMessage", answer["uuid"])["content"] == answer["content"] != ""
+
+
+def test_running_an_agent_counts_as_a_use_of_it(api: Api) -> None:
+    before = api.data("retrieveAgent", AGENT)
+    api.watch.wait(seconds=30)
+    api.data("runAgent", AGENT, {"content": "Hello"})
+    after = api.data("retrieveAgent", AGENT)
+    assert after["usage_count"] == before["usage_count"] + 1
+    assert after["threads_count"] == before["threads_count"] + 1
+    assert after["last_used_at"] == "2026-03-01T00:00:30.000000Z"
+
+
+def test_running_an_agent_in_a_thread_goes_on_there(api: Api) -> None:
+    before = said(api, THREAD)
+    api.watch.wait(seconds=1)
+    found = api.data("runAgent", AGENT, {"content": "And now?", "thread_uuid": THREAD})
+    assert found["thread"]["uuid"] == THREAD
+    assert said(api, THREAD)[: len(before)] == before
+    assert sorted(said(api, THREAD)[len(before) :]) == sorted(
+        [("user", "And now?"), ("assistant", found["answer"]["content"])]
+    )
+
+
+@pytest.mark.parametrize("order", ["asc", None])
+def test_an_answer_stands_after_its_question(api: Api, order: str | None) -> None:
+    for content in ("One", "Two", "Three", "Four", "Five"):
+        api.watch.wait(seconds=5)
+        api.data("runThread", THREAD, {"content": content})
+    query = {"thread_uuid": THREAD, **({"sort_by": "created_at", "sort_direction": order} if order else {})}
+    roles = [row["role"] for row in api.every("listMessages", query)]
+    first = "user" if order else "assistant"  # without an order the newest is first
+    assert roles[-10:] if order else roles[:10] == [first, "assistant" if order else "user"] * 5
+
+
+def test_a_question_is_answered_the_same_in_the_same_world(api: Api) -> None:
+    asked = ("runAgent", AGENT, {"content": "How do I change my address?"})
+    first = api.ask(*asked).body
+    api.begin_anew()
+    assert api.ask(*asked).body == first
+
+
+def test_another_question_is_answered_otherwise(api: Api) -> None:
+    answers = {api.data("runAgent", AGENT, {"content": text})["answer"]["content"] for text in ("Refunds?", "Opening?")}
+    assert len(answers) == 2
+
+
+def test_a_thread_answers_with_its_agent_and_without_one(api: Api) -> None:
+    found = api.data("runThread", THREAD, {"content": "Hello"})
+    assert found["answer"]["metadata"]["model"] == found["thread"]["agent"]["metadata"]["large_language_model"]
+    alone = api.data("createThread", body={"metadata": {"model": "my-model"}})["uuid"]
+    found = api.data("runThread", alone, {"content": "Hello"})
+    assert found["answer"]["metadata"]["model"] == "my-model"
+    assert len(said(api, alone)) == 2
+
+
+def test_a_thread_is_named_after_what_was_said_first(api: Api) -> None:
+    thread = api.data("createThread", body={})["uuid"]
+    assert api.data("generateThreadName", thread)["name"] == "New conversation"
+    api.data("runThread", thread, {"content": "invoices from last winter are missing"})
+    named = api.data("generateThreadName", thread)["name"]
+    assert named.lower().startswith("invoices from last winter")
+    assert api.data("retrieveThread", thread)["name"] == named
+
+
+# Prompts, training, generating ---------------------------------------------------------------------------------------
+
+
+def test_a_prompt_is_filled_in_and_counted(api: Api) -> None:
+    prompt = api.data("createPrompt", body={"name": "Mail", "content": "To {{ who }} about {{topic}}, {{topic}}!"})[
+        "uuid"
+    ]
+    found = api.data("runPrompt", prompt, {"variables": {"who": "Ann", "topic": "spring"}})
+    assert found["prompt"] == "To Ann about spring, spring!"
+    tokens = found["tokens"]
+    assert tokens["total"] == tokens["input"] + tokens["output"] > tokens["input"] > 0
+    after = api.data("retrievePrompt", prompt)
+    assert (after["usage_count"], after["last_used_at"]) == (1, "2026-03-01T00:00:00.000000Z")
+
+
+def test_each_text_and_each_page_becomes_a_memory(api: Api) -> None:
+    before = api.every("listMemories", {"agent_uuid": AGENT})
+    body = {"texts": ["First.", "Second."], "urls": ["https://example.com/help"]}
+    made = api.data("trainAgent", AGENT, body)
+    assert [(m["type"], m["source"]) for m in made] == [("text", None), ("text", None), ("url", body["urls"][0])]
+    assert [m["content"] for m in made[:2]] == body["texts"]
+    after = {memory["uuid"] for memory in api.every("listMemories", {"agent_uuid": AGENT})}
+    assert after == {memory["uuid"] for memory in (*before, *made)}
+
+
+def test_what_an_agent_was_taught_shows_in_its_metrics(api: Api) -> None:
+    def memories() -> int:
+        rows = api.every("listAgents", {"with_metrics": "true"})
+        found: int = next(row["metrics"]["memories_count"] for row in rows if row["uuid"] == AGENT)
+        return found
+
+    before = memories()
+    api.data("trainAgent", AGENT, {"texts": ["One", "Two"]})
+    assert memories() == before + 2
+
+
+@pytest.mark.parametrize(("name", "listing"), [("generateAgent", "listAgents"), ("generateWorkflow", "listWorkflows")])
+def test_what_was_generated_is_kept_and_speaks_of_what_was_asked(api: Api, name: str, listing: str) -> None:
+    made = api.data(name, body={"prompt": "Greet each new customer by mail"})
+    assert "greet each new customer" in f"{made['name']} {made['description']}".lower()
+    assert made["uuid"] in {row["uuid"] for row in api.every(listing)}
+    assert made["is_owner"] is True
+
+
+# Executions ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_webhook_starts_an_execution_that_runs_and_ends_by_the_clock(api: Api) -> None:
+    made = api.data("triggerWebhook", WORKFLOW, {"order": 4711})
+    assert (made["status"], made["is_finished"], made["mode"], made["started_at"]) == (
+        "pending",
+        False,
+        "webhook",
+        None,
+    )
+
+    def now() -> Any:
+        return api.data("retrieveWorkflowExecution", made["uuid"])
+
+    api.watch.wait(milliseconds=999)
+    assert now()["status"] == "pending"
+    api.watch.wait(milliseconds=1)
+    running = now()
+    assert (running["status"], running["is_finished"]) == ("running", False)
+    assert running["started_at"] == running["updated_at"] == "2026-03-01T00:00:01.000000Z"
+    api.watch.wait(seconds=5)
+    ended = now()
+    assert ended["status"] in {"completed", "error"}
+    assert ended["is_finished"] is True
+    assert ended["started_at"] < ended["stopped_at"] <= "2026-03-01T00:00:06.000000Z"
+    api.watch.wait(days=365)
+    assert now() == ended
+
+
+def test_an_ended_execution_shows_what_it_did(api: Api) -> None:
+    made = api.data("createWorkflowExecution", body={"workflow_uuid": WORKFLOW, "mode": "manual", "input": {"a": [1]}})
+    assert made["mode"] == "manual"
+    api.watch.wait(seconds=6)
+    (data,) = api.data("retrieveWorkflowExecution", made["uuid"])["workflow_execution_data"]
+    (step,) = data["workflow_data"]
+    assert step["output"] == {"received": {"a": [1]}}
+    assert step["status"] in {"completed", "error"}
+
+
+def test_most_executions_succeed_and_some_fail(api: Api) -> None:
+    keys = [api.data("triggerWebhook", WORKFLOW)["uuid"] for _ in range(60)]
+    api.watch.wait(seconds=6)
+    ends = [api.data("retrieveWorkflowExecution", key)["status"] for key in keys]
+    assert set(ends) == {"completed", "error"}
+    assert ends.count("completed") > ends.count("error")
+
+
+def test_lists_filters_and_counts_move_with_the_clock(api: Api) -> None:
+    key = api.data("triggerWebhook", WORKFLOW)["uuid"]
+
+    def found(status: str) -> bool:
+        return key in {row["uuid"] for row in api.every("listWorkflowExecutions", {"status": status})}
+
+    def counted(status: str) -> int:
+        number: int = api.data("countWorkflowExecutions")[status]
+        return number
+
+    pending, running = counted("pending"), counted("running")
+    assert (found("pending"), found("running")) == (True, False)
+    api.watch.wait(seconds=1)
+    assert (counted("pending"), counted("running")) == (pending - 1, running + 1)
+    assert (found("pending"), found("running")) == (False, True)
+
+
+def test_seeded_executions_rest(api: Api) -> None:
+    before = api.every("listWorkflowExecutions")
+    assert {"pending", "running", "waiting"} <= {row["status"] for row in before}
+    api.watch.wait(days=40)
+    assert api.every("listWorkflowExecutions") == before
+
+
+@pytest.mark.parametrize("status", ["pending", "running", "waiting"])
+def test_what_goes_on_can_be_stopped_once(api: Api, status: str) -> None:
+    key = api.seeded("WorkflowExecution", status=status)
+    api.watch.wait(seconds=10)
+    stopped = api.data("stopWorkflowExecution", key)
+    assert (stopped["status"], stopped["is_finished"]) == ("stopped", True)
+    assert stopped["stopped_at"] == "2026-03-01T00:00:10.000000Z"
+    assert stopped["started_at"] is not None
+    assert api.status("stopWorkflowExecution", key) == 409
+
+
+@pytest.mark.parametrize("status", sorted(FINAL))
+def test_what_has_ended_cannot_be_stopped(api: Api, status: str) -> None:
+    reply = api.ask("stopWorkflowExecution", api.seeded("WorkflowExecution", status=status))
+    assert (reply.status, reply.headers["x-mock-reason"]) == (409, "state")
+
+
+def test_a_stopped_execution_does_not_move_any_more(api: Api) -> None:
+    key = api.data("triggerWebhook", WORKFLOW)["uuid"]
+    stopped = api.data("stopWorkflowExecution", key)
+    api.watch.wait(seconds=30)
+    assert api.data("retrieveWorkflowExecution", key) == stopped
+
+
+@pytest.mark.parametrize("name", ["triggerWebhook", "createWorkflowExecution"])
+def test_a_workflow_that_is_not_active_is_not_started(api: Api, name: str) -> None:
+    api.data("updateWorkflow", WORKFLOW, {"is_active": False})
+    before = api.world.store.counts()
+    call = (WORKFLOW, {}) if name == "triggerWebhook" else (None, {"workflow_uuid": WORKFLOW})
+    assert api.status(name, *call) == 409
+    assert api.world.store.counts() == before

@@ -1,0 +1,67 @@
+"""Two starts with one seed and epoch serve the same records, whatever is asked for first; another seed does not."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from spec.contract import Contract
+from tests.mock_server.athena import CONTRACT, athena_contract
+
+pytestmark = pytest.mark.slow
+
+IDS = 1000
+
+
+@contextmanager
+def served(cache: Path, seed: int, hash_seed: int) -> Iterator[str]:
+    """A mock in a process of its own that finds no image kept by another."""
+    command = [sys.executable, "-m", "mock_server", "--port", "0", "--quiet", "--size", "4"]
+    command += ["--epoch", "2026-03-01T00:00:00Z", "--seed", str(seed), "--contract", str(CONTRACT)]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONHASHSEED": str(hash_seed)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd=CONTRACT.parents[1]) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[0].decode()
+        finally:
+            process.terminate()
+
+
+def ask(base: str, target: str) -> bytes:
+    request = urllib.request.Request(base + target, headers={"Authorization": "Bearer demo-token"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        content: bytes = answer.read()
+        return content.replace(base.rpartition("/api/")[0].encode(), b"")
+
+
+def paths(contract: Contract, base: str) -> Iterator[str]:
+    """The path of each record that a list shows and an operation retrieves."""
+    retrievable = {o.resource: o for o in contract.operations.values() if o.action == "retrieve"}
+    for operation in contract.operations.values():
+        if operation.action != "list" or operation.resource not in retrievable:
+            continue
+        key = contract.resources[operation.resource].key
+        page = 1
+        while rows := json.loads(ask(base, f"{operation.path}?per_page=100&page={page}"))["data"]:
+            yield from (f"{operation.path}/{row[key]}" for row in rows)
+            page += 1
+
+
+def test_same_seed_same_bytes_in_any_order_and_another_seed_differs(tmp_path: Path) -> None:
+    contract = athena_contract()
+    with served(tmp_path / "a", 5, 1) as first, served(tmp_path / "b", 5, 2) as second:
+        asked = list(paths(contract, first))[:IDS]
+        assert len(asked) == IDS
+        one = {path: ask(first, path) for path in asked}
+        random.Random(1).shuffle(asked)
+        other = {path: ask(second, path) for path in asked}
+    assert one == other
+    with served(tmp_path / "c", 6, 1) as third:
+        assert not set(paths(contract, third)) >= set(asked)

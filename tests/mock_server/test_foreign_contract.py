@@ -1,0 +1,235 @@
+"""Contracts of other APIs: served, seeded and walked, with no Python written for them.
+
+Which operations there are, how they hang together and what to send are all read from the contract.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spec.contract import BodyField, Operation, load
+from spec.record import Reference
+from spec.schemas import Schemas
+from tests.mock_server.athena import Api
+
+FOREIGN = Path(__file__).parents[1] / "foreign"
+CONTRACTS = {path.stem: load(path) for path in sorted(FOREIGN.glob("*.yaml"))}
+
+
+@cache
+def served(name: str) -> Api:
+    """A foreign contract with a dataset that says nothing of it; shared, for it is slow to make."""
+    contract = CONTRACTS[name]
+    return Api.of(contract, Schemas.of(contract.document), "plain")
+
+
+def begun(name: str) -> Api:
+    """The same, as its dataset has it."""
+    found = served(name)
+    found.begin_anew()
+    return found
+
+
+def by_action(*actions: str) -> pytest.MarkDecorator:
+    """Parametrizes by the contracts' operations that do one of these."""
+    found = [(name, o.id) for name, c in CONTRACTS.items() for o in c.operations.values() if o.action in actions]
+    return pytest.mark.parametrize(("contract", "name"), found)
+
+
+def sibling(api: Api, operation: Operation, action: str) -> Operation | None:
+    """What does `action` with the same resource."""
+    same = (o for o in api.contract.operations.values() if o.resource == operation.resource)
+    return next((o for o in same if o.action == action), None)
+
+
+def query_of(api: Api, operation: Operation) -> dict[str, Any]:
+    """A seeded value for each query parameter that must be sent."""
+    query = {}
+    for parameter in operation.query:
+        if parameter.required:
+            assert parameter.word is not None
+            relation = api.contract.resources[operation.resource or ""].relations[parameter.word.paths[0][0]]
+            query[parameter.name] = api.seeded(relation.to[0])
+    return query
+
+
+def value_of(api: Api, operation: Operation, field: BodyField) -> Any:
+    """Something that may be sent in a field."""
+    if field.sets is not None:
+        resource = api.contract.resources[operation.resource or ""]
+        return api.seeded(resource.relations[field.sets.relation].to[0])
+    schema, _ = api.contract.document.follow(field.schema, "")
+    formats = {"date": "1999-12-31"}
+    by_type = {"string": "New", "integer": 7, "number": 1.5, "boolean": True, "array": []}
+    return schema["enum"][-1] if "enum" in schema else formats.get(schema.get("format", ""), by_type[schema["type"]])
+
+
+def body_of(api: Api, operation: Operation) -> dict[str, Any]:
+    """A body: each field of the record's own, and each record that it names."""
+    assert operation.body is not None
+    own = api.contract.resources[operation.resource or ""].own
+    fields = operation.body.fields.values()
+    return {f.name: value_of(api, operation, f) for f in fields if f.name in own or f.sets is not None}
+
+
+def rows_of(api: Api, listing: Operation, token: str = "demo-token") -> list[Any]:
+    """What a list holds."""
+    size = next(p.name for p in listing.query if p.word and p.word.role == "size")
+    found: list[Any] = api.data(listing.id, query={**query_of(api, listing), size: 100}, token=token)
+    return found
+
+
+def test_there_are_two_contracts_that_have_nothing_to_do_with_athena() -> None:
+    assert set(CONTRACTS) == {"library", "museum"}
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_every_resource_is_seeded(contract: str) -> None:
+    counts = begun(contract).world.store.counts()
+    assert set(counts) == set(CONTRACTS[contract].resources)
+    assert min(counts.values()) > 0
+
+
+@by_action("list")
+def test_a_list_shows_the_seeded_records(contract: str, name: str) -> None:
+    api = begun(contract)
+    listing = api.operation(name)
+    reply = api.ask(name, query=query_of(api, listing))
+    api.judge(name, reply, query=query_of(api, listing))
+    assert rows_of(api, listing)
+
+
+@by_action("retrieve")
+def test_each_listed_record_can_be_retrieved(contract: str, name: str) -> None:
+    api = begun(contract)
+    operation = api.operation(name)
+    listing = sibling(api, operation, "list")
+    assert listing is not None
+    key = api.contract.resources[operation.resource or ""].key
+    for row in rows_of(api, listing):
+        reply = api.ask(name, row[key])
+        api.judge(name, reply, row[key])
+        assert reply.json["data"] == row
+
+
+@by_action("create")
+def test_what_was_created_is_listed_and_retrieved(contract: str, name: str) -> None:
+    api = begun(contract)
+    operation = api.operation(name)
+    listing, retrieve = sibling(api, operation, "list"), sibling(api, operation, "retrieve")
+    assert listing is not None
+    assert retrieve is not None
+    body = body_of(api, operation)
+    reply = api.ask(name, body=body)
+    api.judge(name, reply, body=body)
+    made = reply.json["data"]
+    assert {field: made[field] for field in body if field in made and not isinstance(made[field], dict)} == {
+        field: value for field, value in body.items() if field in made and not isinstance(made[field], dict)
+    }
+    key = made[api.contract.resources[operation.resource or ""].key]
+    assert api.data(retrieve.id, key) == made
+    assert made in rows_of(api, listing)
+
+
+@by_action("update")
+def test_what_was_updated_is_retrieved(contract: str, name: str) -> None:
+    api = begun(contract)
+    operation = api.operation(name)
+    assert operation.body is not None
+    retrieve = sibling(api, operation, "retrieve")
+    assert retrieve is not None
+    key = writable(api, operation)
+    before = api.data(retrieve.id, key)
+    own = api.contract.resources[operation.resource or ""].own
+    sent = {n: value_of(api, operation, f) for n, f in operation.body.fields.items() if n in own}
+    after = api.data(name, key, sent)
+    assert after == api.data(retrieve.id, key)
+    stamps = api.contract.resources[operation.resource or ""].stamped("updated")
+    assert after == before | sent | {stamp: after[stamp] for stamp in stamps}
+    assert after != before
+
+
+@by_action("delete")
+def test_what_was_deleted_is_gone(contract: str, name: str) -> None:
+    api = begun(contract)
+    operation = api.operation(name)
+    listing, retrieve = sibling(api, operation, "list"), sibling(api, operation, "retrieve")
+    assert listing is not None
+    assert retrieve is not None
+    key = writable(api, operation)
+    assert api.data(name, key) is None
+    assert api.status(retrieve.id, key) == 404
+    identity = api.contract.resources[operation.resource or ""].key
+    assert key not in {row[identity] for row in rows_of(api, listing)}
+
+
+def writable(api: Api, operation: Operation) -> Any:
+    """Key of a seeded record that nothing forbids to change or remove."""
+    resource = api.contract.resources[operation.resource or ""]
+    viewer = api.world.viewer("demo-token", api.watch())
+    assert viewer is not None
+    for record in api.world.store.rows(resource.name, "1"):
+        if record.tenant in viewer.tenants and not refused(api, Reference(resource.name, record.key)):
+            return record.key
+    raise AssertionError(f"no {resource.name} that can be removed")
+
+
+def refused(api: Api, reference: Reference) -> bool:
+    """Whether others refer to a record in a way that forbids to remove it."""
+    relations = [r for r in api.contract.referring(reference.resource) if r[1].on_delete == "refuse"]
+    return any(
+        reference in (record.references.get(relation.name),)
+        for other, relation in relations
+        for record in api.world.store.rows(other.name, "1")
+    )
+
+
+@by_action("retrieve", "update", "delete")
+def test_a_key_of_nothing_is_404(contract: str, name: str) -> None:
+    api = begun(contract)
+    operation = api.operation(name)
+    reply = api.ask(name, "nothing", {} if operation.body else None)
+    assert reply.status == 404
+    api.judge(name, reply, "nothing")
+
+
+# Signing in: the library has operations for that, the museum only users and standing tokens -------------------------
+
+
+def account(api: Api) -> Mapping[str, Any]:
+    """Own properties of the first one who may sign in."""
+    resource = api.contract.account
+    assert resource is not None
+    return api.world.store.rows(resource.name, "1")[0].own
+
+
+@by_action("sign-in")
+def test_one_can_sign_in_be_known_and_log_out(contract: str, name: str) -> None:
+    api = begun(contract)
+    found = {o.action: o.id for o in api.contract.operations.values() if o.resource is None}
+    user = account(api)
+    body = {"email": user["email"], "password": user["password"]}
+    reply = api.ask(name, body=body)
+    api.judge(name, reply, body=body)
+    token = reply.json["data"]["token"]
+    assert api.data(found["authenticated-user"], token=token)["email"] == user["email"]
+    assert api.status(found["logout"], token=token) == 204
+    assert api.send(found["authenticated-user"], token=token).status == 401
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_the_standing_tokens_are_users_of_different_houses(contract: str) -> None:
+    api = begun(contract)
+    first, second = (api.world.viewer(token, api.watch()) for token in ("demo-token", "other-token"))
+    assert first is not None
+    assert second is not None
+    assert not set(first.tenants) & set(second.tenants)
+
+
+@by_action("list")
+def test_without_a_token_there_is_nothing_to_see(contract: str, name: str) -> None:
+    api = begun(contract)
+    assert api.send(name, query=query_of(api, api.operation(name)), token=None).status == 401
