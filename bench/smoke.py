@@ -2,7 +2,8 @@
 
     python -m bench.smoke [SECONDS]
 
-Needs `wrk`; Prism is measured where npx can run it. Two interleaved rounds at 16 connections; exits 1 on a wrong answer.
+Needs `wrk`; Prism is measured where npx can run it. Two interleaved rounds at 16 connections. Exits 1 on a wrong
+answer, never on a figure.
 """
 
 import shutil

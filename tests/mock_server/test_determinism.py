@@ -45,7 +45,7 @@ def paths(contract: Contract, base: str) -> Iterator[str]:
     """The path of each record that a list shows and an operation retrieves."""
     retrievable = {o.resource: o for o in contract.operations.values() if o.action == "retrieve"}
     for operation in contract.operations.values():
-        if operation.action != "list" or operation.resource not in retrievable:
+        if operation.action != "list" or operation.resource is None or operation.resource not in retrievable:
             continue
         key = contract.resources[operation.resource].key
         page = 1
