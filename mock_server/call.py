@@ -3,24 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mock_server.clock import written
+from mock_server.viewer import Viewer
+from mock_server.world import World
 from spec.contract import Operation
-
-if TYPE_CHECKING:
-    from mock_server.world import World
-
-
-@dataclass(frozen=True, slots=True)
-class Viewer:
-    """Who asks.
-
-    `user`: key of the account's record. `tenants`: keys of the tenants that the user may enter, the home first.
-    """
-
-    user: Any
-    tenants: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +21,7 @@ class Call:
     """
 
     operation: Operation
-    world: "World"
+    world: World
     viewer: Viewer | None
     path: Mapping[str, str]
     query: Mapping[str, Any]

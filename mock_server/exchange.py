@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.types import Scope, Send
 
-from mock_server.call import Viewer
+from mock_server.viewer import Viewer
 from spec.contract import Operation
 
 KEY = "mock.exchange"

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mock_server.call import Viewer
 from mock_server.store import Store, Stored, plan
 from mock_server.store.plan import property_column, quoted, reference_column, search_column
+from mock_server.viewer import Viewer
 from spec.contract import Contract, Relation, Resource, counted, include_path, path_of
 from spec.record import Reference
 from spec.words import QueryWord

@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
 
-from mock_server.call import Viewer
 from mock_server.store import Store, Stored, Tag
 from mock_server.store.plan import reference_value
+from mock_server.viewer import Viewer
 from spec.contract import Contract, Derived, Envelope, Relation, Resource, View
 from spec.record import Reference
 

@@ -14,9 +14,9 @@ from connexion.middleware.security import SecurityAPI, SecurityMiddleware, Secur
 from connexion.security import ApiKeySecurityHandler, BearerSecurityHandler
 from starlette.types import Receive, Scope, Send
 
-from mock_server.call import Viewer
 from mock_server.exchange import Exchange, exchange_of
 from mock_server.problems import Problem, Refusal
+from mock_server.viewer import Viewer
 from mock_server.world import World
 from spec.contract import Contract
 from spec.errors import ContractError

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import orjson
 
-from mock_server.call import Viewer
 from mock_server.clock import Clock, written
 from mock_server.query import Query
 from mock_server.representation import Representation
 from mock_server.store import Store, Stored
 from mock_server.store.plan import property_column, quoted
+from mock_server.viewer import Viewer
 from spec.contract import Contract, Resource
 from spec.schemas import Schemas
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mock_server.call import Viewer
 from mock_server.clock import Clock
+from mock_server.viewer import Viewer
 from mock_server.world import World
 from spec.contract import Contract, Derived, Relation, load
 from spec.record import Record, Reference

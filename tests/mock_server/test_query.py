@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import actions
-from mock_server.call import Call, Viewer
+from mock_server.call import Call
 from mock_server.clock import Clock, system
 from mock_server.query import Query, asked
 from mock_server.representation import page_words, with_base
 from mock_server.store import Store
+from mock_server.viewer import Viewer
 from spec.contract import Operation, Parameter, path_of
 from spec.record import Record, Reference
 from spec.words import QueryWord

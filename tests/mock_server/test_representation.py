@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from mock_server import representation
-from mock_server.call import Viewer
 from mock_server.representation import Representation, Shape, Shapes, encode_own, with_base
 from mock_server.store import Refused, Store
+from mock_server.viewer import Viewer
 from spec.contract import Relation, View
 from spec.record import Record, Reference
 from tests.mock_server.museum import Model, houses, moment, museum, own_properties, records, references_to

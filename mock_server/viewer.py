@@ -1,0 +1,15 @@
+"""Who asks: the one thing about a request that store, query and representation need to know."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks.
+
+    `user`: key of the account's record. `tenants`: keys of the tenants that the user may enter, the home first.
+    """
+
+    user: Any
+    tenants: tuple[str, ...]
