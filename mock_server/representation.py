@@ -157,7 +157,7 @@ class Representation:
             return
         for tag in touched:
             if len(tag) == 2:
-                for view in self.contract.views_of(tag[0]):
+                for view in self.contract.shown_by[tag[0]]:
                     self.runs.pop((view.name, tag[1]), None)
             for identity in self.used_by.pop(tag, ()):
                 _, made_of = self.kept.pop(identity)

@@ -4,7 +4,7 @@
 found and what is allowed. Everything here is read from the file's own words; nothing is known of any one API.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -86,9 +86,16 @@ def from_document(document: Document) -> Contract:
         resources,
         views,
         reader.components("securitySchemes"),
+        next((r for r in resources.values() if r.members), None),
+        next((r for r in resources.values() if r.account), None),
+        {name: _own_first(name, views.values()) for name in resources},
     )
     check(contract)
     return contract
+
+
+def _own_first(resource: str, views: Iterable[View]) -> tuple[View, ...]:
+    return tuple(sorted((v for v in views if v.resource == resource), key=lambda view: view.name != resource))
 
 
 class _Reader:

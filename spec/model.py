@@ -218,7 +218,11 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """Everything that a contract says, frozen."""
+    """Everything that a contract says, frozen.
+
+    `tenant`: the resource whose members see what lies in it. `account`: the resource whose records sign in.
+    `shown_by`: every schema by which a resource is shown, its own first.
+    """
 
     document: Document = field(repr=False)
     title: str
@@ -228,21 +232,9 @@ class Contract:
     resources: Mapping[str, Resource]
     views: Mapping[str, View]
     security_schemes: Mapping[str, Mapping[str, Any]]
-
-    @property
-    def tenant(self) -> Resource | None:
-        """The resource whose members see what lies in it."""
-        return next((r for r in self.resources.values() if r.members), None)
-
-    @property
-    def account(self) -> Resource | None:
-        """The resource whose records sign in."""
-        return next((r for r in self.resources.values() if r.account), None)
-
-    def views_of(self, resource: str) -> tuple[View, ...]:
-        """Every schema by which a resource is shown, its own first."""
-        found = [v for v in self.views.values() if v.resource == resource]
-        return tuple(sorted(found, key=lambda view: view.name != resource))
+    tenant: Resource | None
+    account: Resource | None
+    shown_by: Mapping[str, tuple[View, ...]]
 
     def referring(self, resource: str) -> Iterator[tuple[Resource, Relation]]:
         """Every stored relation that may lead to records of `resource`."""

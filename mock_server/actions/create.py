@@ -1,7 +1,6 @@
 """Create a record from a request's body."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 from mock_server.actions.list import shape_of
@@ -56,7 +55,7 @@ def filled(call: Call, resource: Resource, key: Any, own: Mapping[str, Any]) -> 
         elif prop.name in own:
             values[prop.name] = completed(prop.default, prop.default, own[prop.name])
         elif prop.has_default:
-            values[prop.name] = deepcopy(prop.default)
+            values[prop.name] = prop.default
         elif prop.nullable or not prop.hidden:
             values[prop.name] = None
     return values
@@ -66,7 +65,7 @@ def completed(default: Any, before: Any, sent: Any) -> Any:
     """What was sent, and what stood there before beside it, in objects to whose keys the contract gives defaults."""
     if not (isinstance(default, dict) and default and isinstance(before, dict) and isinstance(sent, dict)):
         return sent
-    kept = deepcopy({name: value for name, value in before.items() if name not in sent})
+    kept = {name: value for name, value in before.items() if name not in sent}
     return {**kept, **{name: completed(default.get(name), before.get(name), value) for name, value in sent.items()}}
 
 

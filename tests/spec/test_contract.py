@@ -237,7 +237,7 @@ def test_what_is_write_only_is_in_no_view() -> None:
 
 
 def test_the_own_view_of_a_resource_comes_first_wherever_it_stands() -> None:
-    assert [view.name for view in contract("museum").views_of("Room")] == ["Room", "RoomCard"]
+    assert [view.name for view in contract("museum").shown_by["Room"]] == ["Room", "RoomCard"]
 
 
 def test_the_envelope_is_read_from_the_schema() -> None:

@@ -1,0 +1,402 @@
+"""Our contract, `spec/openapi.yaml`: held to the facts, strict enough to be a gate, and whole."""
+
+import copy
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spec.contract import Contract, Operation, load
+from spec.document import escape, keywords
+from spec.provenance import grade
+from spec.schemas import Direction, Schemas
+from tests.spec.facts import check_facts
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "spec" / "openapi.yaml"
+FACTS = Path(__file__).parent / "facts"
+KNOWN: Mapping[str, Any] = json.loads((FACTS / "facts.json").read_text())
+LINES = 4500
+
+
+@cache
+def contract() -> Contract:
+    """The contract; frozen, so read once."""
+    return load(FILE)
+
+
+@cache
+def schemas() -> Schemas:
+    """Its validators."""
+    return Schemas.of(contract().document)
+
+
+OPERATIONS = contract().operations
+each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+bodied = [operation for operation in OPERATIONS.values() if operation.body]
+
+
+def breaches(pointer: str, direction: Direction, value: Any) -> list[str]:
+    """What is wrong with a value by the schema at `pointer`."""
+    found = schemas().validator(pointer, direction).iter_errors(value)
+    return [f"{error.instance_path}: {error.message[:200]}" for error in found]
+
+
+# The whole file ------------------------------------------------------------------------------------------------------
+
+
+def test_a_person_can_read_it_whole() -> None:
+    assert len(FILE.read_text().splitlines()) < LINES
+
+
+def test_it_has_every_operation_that_is_known() -> None:
+    assert len(OPERATIONS) == len(KNOWN["operations"]) + len(KNOWN["beyond_the_sidebar"]) == 75
+
+
+def test_it_misses_no_fact() -> None:
+    assert list(check_facts.misses(json.loads(json.dumps(contract().document.root)), dict(KNOWN))) == []
+
+
+def test_the_check_of_facts_can_fail() -> None:
+    """Each: what is taken away, and the name that must be told."""
+    root = json.loads(json.dumps(contract().document.root))
+    root["paths"]["/agents"]["get"]["summary"] = "List Agents"
+    root["paths"]["/threads"]["get"]["x-source"] = "documented"
+    root["components"]["schemas"]["Vertex"] = root["components"]["schemas"].pop("Edge")
+    told = "\n".join(check_facts.misses(root, dict(KNOWN)))
+    for name in ("Get Agents", "Get Threads", "schema Edge"):
+        assert name in told
+
+
+def test_operations_stand_in_the_order_of_the_tags() -> None:
+    tags = [tag["name"] for tag in contract().document.root["tags"]]
+    first = list(dict.fromkeys(operation.tag for operation in OPERATIONS.values()))
+    assert first == tags
+
+
+# Provenance ----------------------------------------------------------------------------------------------------------
+
+FACTS_TEXT = (FACTS / "FACTS.md").read_text()
+SEEDS = "".join((FACTS / name).read_text() for name in ("seed_get_messages.txt", "seed_create_message.txt"))
+RANK = {"documented": 2, "published": 1, "confirmed": 0, "inferred": 0}
+
+
+@each_operation
+def test_an_operation_claims_no_more_than_is_known(operation: Operation) -> None:
+    facts = {fact["summary"]: fact["source"] for fact in (*KNOWN["operations"], *KNOWN["beyond_the_sidebar"])}
+    assert grade(contract().document, operation.pointer) == facts[operation.summary]
+
+
+def properties() -> Iterator[tuple[str, str, Any]]:
+    """(pointer, name, schema) of each property of each schema."""
+    for node, pointer in keywords(contract().document.root):
+        found = node.get("properties")
+        for name, schema in found.items() if isinstance(found, dict) else ():
+            yield f"{pointer}/properties/{escape(name)}", name, schema
+
+
+def graded() -> Iterator[tuple[str, str, str]]:
+    """(pointer, name, grade) of each property and parameter that claims to be stated by a page."""
+    document = contract().document
+    for pointer, name, _ in properties():
+        if RANK[grade(document, pointer)]:
+            yield pointer, name, grade(document, pointer)
+    for node, pointer in keywords(document.root):
+        if "in" in node and "name" in node and RANK[grade(document, pointer)]:
+            yield pointer, node["name"], grade(document, pointer)
+
+
+@pytest.mark.parametrize(("pointer", "name", "said"), list(graded()))
+def test_a_name_that_claims_to_be_stated_is_stated(pointer: str, name: str, said: str) -> None:
+    page = SEEDS if said == "documented" else SEEDS + FACTS_TEXT
+    assert re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", page), f"{name} is on no page"
+
+
+@pytest.mark.parametrize("keyword", ["format", "enum", "maxLength", "minimum", "nullable", "additionalProperties"])
+def test_what_no_example_can_show_is_inferred(keyword: str) -> None:
+    content = "#/components/schemas/Message/properties/content"
+    assert grade(contract().document, content, "type") == "documented"
+    assert grade(contract().document, content, keyword) == "inferred"
+
+
+# Statuses ------------------------------------------------------------------------------------------------------------
+
+NAMED_BY_STATE = {
+    409: {
+        "deleteWorkspace",
+        "deleteProvider",
+        "triggerWebhook",
+        "createWorkflowExecution",
+        "stopWorkflowExecution",
+    },
+    403: {
+        *(f"{verb}{what}" for verb in ("update", "delete") for what in ("Workspace", "Provider", "Account")),
+        *(f"{verb}{what}" for verb in ("update", "delete", "share") for what in ("Agent", "Workflow")),
+        "runAgent",
+        "trainAgent",
+        "triggerWebhook",
+        "createWorkflowExecution",
+    },
+}
+
+
+def names_a_record(operation: Operation) -> bool:
+    """Whether path, or a body, or the query of a create leads to a record that may not be there."""
+    fields = operation.body.fields.values() if operation.body else ()
+    return bool(operation.path_parameters) or any(item.sets for item in (*operation.parameters, *fields))
+
+
+def can_be_invalid(operation: Operation) -> bool:
+    """Whether the schema can be broken: by a body, or by the query."""
+    return operation.body is not None or bool(operation.query)
+
+
+@each_operation
+def test_an_operation_has_one_success(operation: Operation) -> None:
+    assert [s for s in operation.statuses if s < 400] == [operation.result.status]
+    assert operation.result.status in (200, 201, 204)
+    assert (operation.result.schema is None) == (operation.result.status == 204)
+
+
+@each_operation
+def test_an_operation_names_each_refusal_that_can_occur_and_no_other(operation: Operation) -> None:
+    due = {
+        400: operation.body is not None,
+        401: True,  # sign in too, for wrong credentials
+        403: operation.id in NAMED_BY_STATE[403],
+        404: names_a_record(operation),
+        409: operation.id in NAMED_BY_STATE[409],
+        415: operation.body is not None,
+        422: can_be_invalid(operation),
+        429: True,
+    }
+    assert {s for s in operation.statuses if s >= 400} == {status for status, occurs in due.items() if occurs}
+
+
+@each_operation
+def test_a_refusal_has_laravels_body(operation: Operation) -> None:
+    for status, pointer in operation.statuses.items():
+        if status >= 400:
+            due = {"message": "No."} | ({"errors": {"files.0.key": ["No."]}} if status == 422 else {})
+            assert pointer is not None
+            assert breaches(pointer, "read", due) == []
+            assert breaches(pointer, "read", {}) != []
+
+
+@each_operation
+def test_no_operation_hides_behind_default(operation: Operation) -> None:
+    assert all(str(status).isdigit() for status in contract().document.at(operation.pointer)["responses"])
+
+
+def test_too_many_requests_says_how_long_to_wait() -> None:
+    said = contract().document.root["components"]["responses"]["TooManyRequests"]
+    assert set(said["headers"]) == {"Retry-After"}
+
+
+# Examples ------------------------------------------------------------------------------------------------------------
+
+
+def media(operation: Operation) -> Iterator[tuple[str, Direction]]:
+    """The schema of the request's body and of the success's, each with the way that it goes."""
+    if operation.body is not None:
+        yield operation.body.pointer, "write"
+    if operation.result.schema is not None:
+        yield operation.result.schema, "read"
+
+
+def examples(schema: str) -> list[Any]:
+    """The examples beside a schema."""
+    node = contract().document.at(schema.removesuffix("/schema"))
+    named = (contract().document.follow(e, "")[0] for e in node.get("examples", {}).values())
+    return [*([node["example"]] if "example" in node else []), *(e["value"] for e in named)]
+
+
+@each_operation
+def test_each_body_and_each_success_has_an_example(operation: Operation) -> None:
+    assert all(examples(schema) for schema, _ in media(operation))
+
+
+@each_operation
+def test_each_example_is_valid(operation: Operation) -> None:
+    for schema, direction in media(operation):
+        for value in examples(schema):
+            assert breaches(schema, direction, value) == []
+
+
+@pytest.mark.parametrize("name", contract().document.root["components"]["examples"])
+def test_each_named_example_is_of_use(name: str) -> None:
+    assert f"'#/components/examples/{name}'" in FILE.read_text()
+
+
+DEFAULTS = [pointer for pointer, _, schema in properties() if "default" in schema]
+
+
+@pytest.mark.parametrize("pointer", DEFAULTS)
+def test_each_default_is_valid(pointer: str) -> None:
+    assert breaches(pointer, "read", contract().document.at(pointer)["default"]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "direction"),
+    [
+        ("listMessages", "get_messages_200.json", "read"),
+        ("createMessage", "create_message_201.json", "read"),
+        ("createMessage", "create_message_request.json", "write"),
+    ],
+)
+def test_the_documented_bodies_are_valid_as_they_are(name: str, file: str, direction: Direction) -> None:
+    operation = OPERATIONS[name]
+    assert operation.body is None or direction in ("read", "write")
+    schema = operation.body.pointer if direction == "write" and operation.body else operation.result.schema
+    assert schema is not None
+    assert breaches(schema, direction, json.loads((FACTS / file).read_text())) == []
+
+
+# Strictness: what is broken in the documented message is seen -------------------------------------------------------
+
+MESSAGE: Any = json.loads((FACTS / "create_message_201.json").read_text())
+Place = tuple[str | int, ...]
+# The documentation's way to print that other keys may occur; FACTS.md says that they are no keys.
+OTHER_KEYS = {"property1", "property2"}
+
+# Relations that `with` turns on and off: they may be missing. `attachable`, `entity` and `pivot_account` may not.
+RELATIONS = {
+    *("thread", "creator", "primary_workspace", "user", "agent", "workspace", "tools", "workflows", "shares"),
+    *("attachments", "workflow", "workflow_execution_data"),
+}
+
+# (property, JSON type) that may stand there instead of what the example shows, and why.
+ADMITTED = {
+    ("agent", "null"): "a thread may be without an agent",
+    ("profile_photo_url", "null"): "null in the documented WorkflowSummary; agents and workflows alike",
+    ("profile_photo_config", "null"): "null in the documented WorkflowSummary",
+    ("profile_photo_config", "object"): "an object in the documented Workflow, null in its WorkflowSummary",
+    ("last_used_at", "null"): "an agent or workflow that was never used",
+    ("deleted_at", "null"): "null in the documented WorkflowSummary: what is not deleted",
+    ("retry_of", "null"): "an execution that is no second try",
+    ("retry_success_id", "null"): "an execution that was not tried again",
+    ("started_at", "null"): "an execution that is pending",
+    ("stopped_at", "null"): "an execution, or a step, that is not at its end",
+    ("wait_till", "null"): "an execution that waits for nothing",
+    ("wait_until", "null"): "a step that waits for nothing",
+    ("wait_started_at", "null"): "a step that waits for nothing",
+    ("wait_completed_at", "null"): "a step that waits for nothing",
+}
+TYPES: Mapping[str, Any] = {"null": None, "boolean": True, "number": 1.5, "string": "text", "array": [], "object": {}}
+
+
+def places(value: Any, at: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Every place of a JSON value below its root, with what stands there."""
+    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in items:
+        if key not in OTHER_KEYS:
+            yield (*at, key), below
+            yield from places(below, (*at, key))
+
+
+def json_type(value: Any) -> str:
+    """The JSON type of a value."""
+    names = {type(None): "null", bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
+    return names.get(type(value), "object")
+
+
+def value_at(at: Place) -> Any:
+    """What stands at a place of the documented message."""
+    value = MESSAGE
+    for part in at:
+        value = value[part]
+    return value
+
+
+def admits(body: Any) -> bool:
+    """Whether the contract takes `body` for the answer of Create a Message."""
+    schema = OPERATIONS["createMessage"].result.schema
+    assert schema is not None
+    return schemas().validator(schema, "read").is_valid(body)
+
+
+def changed(at: Place, *instead: Any) -> Any:
+    """The documented message with another value at a place, or with none."""
+    body = copy.deepcopy(MESSAGE)
+    above = body
+    for part in at[:-1]:
+        above = above[part]
+    if instead:
+        above[at[-1]] = instead[0]
+    else:
+        del above[at[-1]]
+    return body
+
+
+def test_taking_any_key_but_a_relation_from_the_documented_message_is_refused() -> None:
+    keys = [at for at, _ in places(MESSAGE) if isinstance(at[-1], str)]
+    relations = {at for at in keys if at[-1] in RELATIONS and {"id", "uuid"} & value_at(at[:-1]).keys()}
+    assert len(keys) - len(relations) > 350
+    assert {at[-1] for at in relations} == RELATIONS
+    assert {at for at in keys if admits(changed(at))} == relations  # so of the other keys all are missed: 100 %
+
+
+def test_changing_the_type_of_any_value_of_the_documented_message_is_refused() -> None:
+    mutants = [(at, t) for at, value in places(MESSAGE) for t in TYPES if t != json_type(value)]
+    missed = [(at, t) for at, t in mutants if admits(changed(at, TYPES[t]))]
+    assert len(mutants) > 2000
+    assert {(next(part for part in reversed(at) if isinstance(part, str)), t) for at, t in missed} == set(ADMITTED)
+    assert 1 - len(missed) / len(mutants) >= 0.97
+
+
+def test_a_key_that_the_example_does_not_know_is_refused_where_it_shows_no_others() -> None:
+    objects = [((), MESSAGE), *((at, value) for at, value in places(MESSAGE) if isinstance(value, dict))]
+    admitting = [(at, value) for at, value in objects if admits(with_key(at))]
+    assert all(value.keys() >= OTHER_KEYS or not value for _, value in admitting)
+    assert {at for at, value in objects if value.keys() >= OTHER_KEYS} <= {at for at, _ in admitting}
+
+
+def with_key(at: Place) -> Any:
+    """The documented message with one more key in the object at a place."""
+    body = copy.deepcopy(MESSAGE)
+    below = body
+    for part in at:
+        below = below[part]
+    below["surprise"] = "text"
+    return body
+
+
+# Bodies of requests --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", bodied, ids=lambda operation: operation.id)
+def test_bodies_are_open_as_laravels_are(operation: Operation) -> None:
+    assert operation.body is not None
+    (example,) = examples(operation.body.pointer)
+    assert breaches(operation.body.pointer, "write", {**example, "surprise": [1]}) == []
+
+
+@pytest.mark.parametrize("operation", [o for o in bodied if o.action == "update"], ids=lambda operation: operation.id)
+def test_an_update_asks_for_nothing(operation: Operation) -> None:
+    assert operation.body is not None
+    assert not [field.name for field in operation.body.fields.values() if field.required]
+
+
+# Links ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", contract().document.root["components"]["links"])
+def test_a_link_leads_to_an_operation_with_all_that_it_asks_for(name: str) -> None:
+    link = contract().document.root["components"]["links"][name]
+    operation = OPERATIONS[link["operationId"]]
+    given = set(link.get("parameters", {}))
+    assert given <= {parameter.name for parameter in operation.parameters}
+    assert set(operation.path_parameters) <= given
+    sent = set(link.get("requestBody", {}))
+    fields = operation.body.fields if operation.body else {}
+    assert sent <= fields.keys()
+    assert not sent or {field.name for field in fields.values() if field.required} <= sent
+
+
+@pytest.mark.parametrize("name", contract().document.root["components"]["links"])
+def test_each_link_is_of_use(name: str) -> None:
+    assert f"'#/components/links/{name}'" in FILE.read_text()
