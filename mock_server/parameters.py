@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from mock_server.sentences import Complaint, complaints, required
-from spec.contract import Contract, Operation, Parameter
+from spec.contract import BodyField, Contract, Operation, Parameter
 from spec.document import Document
 from spec.errors import ContractError
 from spec.schemas import Schemas, Validator
@@ -94,6 +94,12 @@ class Reader:
         if not self.validator.is_valid(value):
             breaches = self.validator.iter_errors(value)
             yield from complaints(breaches, f"{self.parameter.pointer}/schema", within=(self.parameter.name,))
+
+
+def defaults_of(document: Document, fields: Mapping[str, BodyField]) -> dict[str, Any]:
+    """What a body says that leaves fields out, as their schemas' defaults have it."""
+    found = {name: {**_resolved(document, field.schema), **field.schema} for name, field in fields.items()}
+    return {name: schema["default"] for name, schema in found.items() if "default" in schema}
 
 
 def _resolved(document: Document, schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -201,11 +207,13 @@ class Parameters:
 def _read(
     reader: Reader, name: str, texts: Sequence[str], parts: Mapping[str, str], values: dict[str, Any]
 ) -> Iterator[Complaint]:
-    """Put the parameter's value among `values`; yields what is wrong with it."""
+    """Put the parameter's value among `values`, its default where there is none; yields what is wrong with it."""
     value, there = reader.read(texts, parts)
     if not there:
         if reader.parameter.required:
             yield required(name, reader.parameter.pointer)
+        elif "default" in reader.parameter.schema:
+            values[name] = reader.parameter.schema["default"]
         return
     broken = list(reader.complaints(value))
     yield from broken

@@ -1,7 +1,7 @@
 """What the contract's query words mean: page, size, sort, direction, filter, search, include, count.
 
-`select(contract, store, words, viewer)` turns a validated query into SQL; only records that the viewer may see are
-ever in it. No table is scanned in Python.
+`Query.page` turns a validated query into SQL; only records that the viewer may see are ever in it. No table is scanned
+in Python.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from spec.contract import Contract, Relation, Resource, counted, include_path, p
 from spec.record import Reference
 from spec.words import QueryWord
 
-DEFAULT_SIZE = 20
+UNPAGED = 100  # rows of a list whose size the contract leaves open
 MAX_KEPT = 20_000
 
 
@@ -167,6 +167,8 @@ class Query:
         if said.type == "array":
             inner = _in("value", values)
             return Condition(f"EXISTS (SELECT 1 FROM json_each({column}) WHERE {inner.sql})", inner.parameters)
+        if column == "key":
+            return _in(column, [plan.key_from(resource, value) for value in values])
         return _in(column, [plan.comparable(v, said.format) for v in values])
 
     def _through(
@@ -197,9 +199,9 @@ class Query:
             if back.many:
                 link = self.store.tables[target].links[back.name]
                 found = f"SELECT target FROM {link.name} WHERE owner IN (SELECT key FROM {table} WHERE {below.sql})"
-            mine = f"'{resource.name}/' || key" if len(back.to) > 1 else "key"
+            mine = f"{plan.literal(resource.name + '/')} || key" if len(back.to) > 1 else "key"
             return Condition(f"{mine} IN ({found})", below.parameters)
-        mark = f"'{target}/' || key" if len(step.to) > 1 else "key"
+        mark = f"{plan.literal(target + '/')} || key" if len(step.to) > 1 else "key"
         keys = f"SELECT {mark} FROM {table} WHERE {below.sql}"
         if step.many:
             link = self.store.tables[resource.name].links[step.name]
@@ -230,7 +232,7 @@ class Query:
         listed = list(asked)
         one: dict[str, Any] = {a.word.role: a.value for a in listed if a.word.role != "filter"}
         condition = all_of((self.conditions(resource, listed), self.visible(resource)))
-        number, size = one.get("page", 1), one.get("size", DEFAULT_SIZE)
+        number, size = one.get("page", 1), one.get("size", UNPAGED)
         total = self.total(resource, condition)
         order = self.order(resource, one.get("sort"), one.get("direction"))
         rows = []

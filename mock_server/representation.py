@@ -224,10 +224,10 @@ class Representation:
                 if step.name in shape.embedded:
                     body = self._relation(step, record, shape.embedded[step.name], viewer, tags)
                     if body is not None:
-                        parts.append(b'"%s":%s' % (step.name.encode(), body))
+                        parts.append(b"%s:%s" % (orjson.dumps(step.name), body))
             elif step.always or step.name in shape.shown:
                 value = self._derived(record, step, viewer, tags)
-                parts.append(b'"%s":%s' % (step.name.encode(), orjson.dumps(value)))
+                parts.append(b"%s:%s" % (orjson.dumps(step.name), orjson.dumps(value)))
         return b"{" + b",".join(parts) + b"}"
 
     def _steps(self, view: View) -> tuple[Run | Relation | Derived, ...]:
@@ -327,7 +327,7 @@ class Representation:
         """A whole body with one record."""
         assert envelope.view is not None
         body = self.record(envelope.view, record, shape or self.shapes.default(envelope.view), viewer)
-        return body if envelope.data is None else b'{"%s":%s}' % (envelope.data.encode(), body)
+        return body if envelope.data is None else b"{%s:%s}" % (orjson.dumps(envelope.data), body)
 
 
 def encode_own(resource: Resource, own: Mapping[str, Any]) -> bytes:

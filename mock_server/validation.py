@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server import body
 from mock_server.exchange import Exchange, exchange_of, remember
-from mock_server.parameters import Found, Parameters, check_styles
+from mock_server.parameters import Found, Parameters, check_styles, defaults_of
 from mock_server.problems import Problem, Refusal
 from mock_server.sentences import Complaint, complaints, required
 from spec.contract import Contract, Operation
@@ -38,6 +38,7 @@ class Check:
         self.due: frozenset[str] = frozenset()
         self.order: dict[str, int] = {}
         self.known: frozenset[str] | None = None
+        self.defaults: Mapping[str, Any] = {}
 
     def compile(self) -> Parameters:
         """Make everything ready that the first request needs."""
@@ -47,6 +48,8 @@ class Check:
             self.document = self.schemas.validator(operation.body.pointer, "write")
             fields = operation.body.fields
             self.order = {name: index for index, name in enumerate(fields)}
+            if operation.action != "update":  # which changes what is sent and assumes nothing of the rest
+                self.defaults = defaults_of(self.contract.document, fields)
             self.due = frozenset(name for name, field in fields.items() if field.required)
             schema, _ = self.contract.document.follow(self.contract.document.at(operation.body.pointer), "")
             if fields and not schema.get("additionalProperties"):
@@ -104,7 +107,7 @@ class Check:
             return (required("body", said.pointer),)
         if self.known is not None and isinstance(value, dict) and not self.known.issuperset(value):
             notes.extend(f"body.{name}" for name in value if name not in self.known)
-        exchange.body = value
+        exchange.body = {**self.defaults, **value} if self.defaults else value
         return ()
 
     def invalid(self, broken: Iterable[Complaint]) -> Refusal:

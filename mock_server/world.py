@@ -134,13 +134,13 @@ class World:
 
     # Time -------------------------------------------------------------------------------------------------------
 
-    def plan(self, at: datetime, record: Stored, own: Mapping[str, Any]) -> None:
+    def schedule(self, at: datetime, record: Stored, own: Mapping[str, Any]) -> None:
         """Let own properties of a record change at an instant."""
         row = (written(at), record.resource, record.key, orjson.dumps(dict(own)).decode())
         self.store.connection.execute("INSERT INTO _due (at, resource, key, changes) VALUES (?, ?, ?, ?)", row)
         self._next_due = min(self._next_due or row[0], row[0])
 
-    def forget_plans(self, record: Stored) -> None:
+    def forget_schedule(self, record: Stored) -> None:
         """Nothing more is due for a record."""
         sql = "DELETE FROM _due WHERE resource = ? AND key = ?"
         self.store.connection.execute(sql, (record.resource, record.key))

@@ -198,6 +198,7 @@ class _Reader:
             node,
             str(first.get("type", "object")),
             first.get("format"),
+            tuple(first.get("enum", ())),
             any(s.get("nullable") is True for s in (node, schema, *options)),
             bool(node.get("writeOnly")),
             bool(node.get("readOnly")),
@@ -462,17 +463,21 @@ class _Reader:
 
 
 def _account(word: Mapping[str, Any], place: str) -> Account | None:
-    if "account" not in word:
-        return None
-    said = words.mapping(word["account"], ("email", "login", "password"), f"{place}/account")
-    return Account(said.get("login", said.get("email", "")), said.get("password", ""))
+    said = _names(word, "account", ("login", "secret"), place)
+    return None if said is None else Account(said["login"], said["secret"])
 
 
 def _grants(word: Mapping[str, Any], place: str) -> Grants | None:
-    if "grants" not in word:
+    said = _names(word, "grants", ("subject", "entity", "permission"), place)
+    return None if said is None else Grants(said["subject"], said["entity"], said["permission"])
+
+
+def _names(word: Mapping[str, Any], part: str, due: tuple[str, ...], place: str) -> Mapping[str, str] | None:
+    """A part of x-resource that names a property for each of `due`, None where it is not said."""
+    if part not in word:
         return None
-    said = words.mapping(word["grants"], ("subject", "entity", "permission"), f"{place}/grants")
-    for due in ("subject", "entity", "permission"):
-        if due not in said:
-            raise ContractError(f"{place}/grants", f"no {due}", f"{due}: the name of a property")
-    return Grants(said["subject"], said["entity"], said["permission"])
+    said = words.mapping(word[part], due, f"{place}/{part}")
+    for name in due:
+        if not isinstance(said.get(name), str):
+            raise ContractError(f"{place}/{part}", f"no {name}", f"{name}: the name of a property")
+    return said

@@ -12,7 +12,8 @@ from spec.words import QueryWord, Sets
 class Property:
     """An own property of a resource: stored with the record.
 
-    `schema` is the property's schema as written (references not followed); `type` and `format` are read through them.
+    `schema` is the property's schema as written (references not followed); `type`, `format` and `choices` (the values
+    of an enum, () when there is none) are read through them.
     `hidden` (writeOnly): stored, never shown. `stamp`: created, updated, number, or None.
     """
 
@@ -21,6 +22,7 @@ class Property:
     schema: Mapping[str, Any]
     type: str
     format: str | None
+    choices: tuple[Any, ...]
     nullable: bool
     hidden: bool
     read_only: bool

@@ -36,7 +36,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
 
 # Modules in mock_server/actions that serve any resource: the five, and what they share. Each of the others is a family
 # of named actions, and may name the fields of its own request and record.
-GENERIC_ACTIONS = ("__init__", "lookup", "sent", "list", "create", "retrieve", "update", "delete")
+GENERIC_ACTIONS = ("__init__", "lookup", "sent", "showing", "list", "create", "retrieve", "update", "delete")
 
 
 def words(text: str) -> frozenset[str]:

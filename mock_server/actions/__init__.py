@@ -12,6 +12,7 @@ from mock_server.actions import (
     delete,
     executions,
     generation,
+    leaderboard,
     list,
     messages,
     metrics,
@@ -19,6 +20,7 @@ from mock_server.actions import (
     runs,
     sharing,
     update,
+    workspace_metrics,
 )
 from mock_server.call import Answer, Call
 
@@ -46,9 +48,9 @@ ACTIONS: Mapping[str, Action] = {
     "create-execution": executions.create,
     "stop-execution": executions.stop,
     "count-executions": executions.count,
-    "metrics": metrics.of_resource,
-    "workspace-metrics": metrics.of_workspaces,
-    "agent-leaderboard": metrics.leaderboard,
+    "metrics": metrics.run,
+    "workspace-metrics": workspace_metrics.run,
+    "agent-leaderboard": leaderboard.run,
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _WORDS = re.compile(r"\w[\w'-]*", re.UNICODE)
-_PLACEHOLDER = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
+_PLACEHOLDER = re.compile(r"\{\{([^{}]+)\}\}")  # linear: a prompt may be 100,000 braces and blanks
 
 
 def pick(options: Sequence[Any], *of: object) -> Any:
@@ -52,7 +52,12 @@ def tokens(*texts: str) -> int:
 
 def filled(template: str, variables: Mapping[str, Any]) -> str:
     """A prompt with its ``{{placeholders}}`` replaced; those without a value keep their name."""
-    return _PLACEHOLDER.sub(lambda m: str(variables.get(m.group(1), m.group(1))), template)
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1].strip()
+        return str(variables.get(name, name))
+
+    return _PLACEHOLDER.sub(value, template)
 
 
 def title(text: str, words: int = 6) -> str:

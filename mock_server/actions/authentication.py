@@ -1,13 +1,13 @@
 """Sign in, log out, and who the bearer of a token is."""
 
-from typing import Any
+from dataclasses import replace
 
 import orjson
 
+from mock_server.actions.showing import part, shown
 from mock_server.call import Answer, Call
 from mock_server.clock import written
 from mock_server.problems import Problem, Refusal
-from mock_server.store import Stored
 
 
 def sign_in(call: Call) -> Answer:
@@ -16,8 +16,8 @@ def sign_in(call: Call) -> Answer:
     if found is None:
         raise Refusal(Problem.CREDENTIALS, "no user has this e-mail and password; seeded users' password is 'password'")
     token, user = found
-    said = orjson.Fragment(_user(call, user))
-    data = {"token": token.token, "token_type": "Bearer", "expires_at": written(token.expires), "user": said}
+    seen = part(replace(call, viewer=call.world.viewer_of(user.key)), user)
+    data = {"token": token.token, "token_type": "Bearer", "expires_at": written(token.expires), "user": seen}
     return Answer(orjson.dumps({"data": data}))
 
 
@@ -33,10 +33,4 @@ def authenticated_user(call: Call) -> Answer:
     user = call.world.store.get(account.name, call.viewer.user) if account and call.viewer else None
     if user is None:
         raise Refusal(Problem.UNAUTHENTICATED)
-    return Answer(call.world.representation.one(call.operation.result, user, call.viewer))
-
-
-def _user(call: Call, user: Stored) -> bytes:
-    viewer: Any = call.world.viewer_of(user.key)
-    representation = call.world.representation
-    return representation.record(user.resource, user, representation.shapes.default(user.resource), viewer)
+    return shown(call, user)

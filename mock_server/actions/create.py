@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mock_server.actions.list import shape_of
 from mock_server.actions.sent import own_of, references_of
+from mock_server.actions.showing import shown
 from mock_server.call import Answer, Call
 from mock_server.store import Stored
 from spec.contract import Resource
@@ -16,15 +16,10 @@ References = Mapping[str, Reference | tuple[Reference, ...] | None]
 def run(call: Call) -> Answer:
     """Store the record and answer it."""
     resource = call.world.contract.resources[call.operation.resource or ""]
+    own, references = own_of(call, resource), references_of(call, resource)
     with call.world.store.transaction():
-        record = stored(call, resource, own_of(call, resource), references_of(call, resource))
-    return created(call, record)
-
-
-def created(call: Call, record: Stored) -> Answer:
-    """The answer that shows a new record."""
-    shape = shape_of(call.world.query(call.viewer), call.operation, call)
-    return Answer(call.world.representation.one(call.operation.result, record, call.viewer, shape))
+        record = stored(call, resource, own, references)
+    return shown(call, record)
 
 
 def stored(call: Call, resource: Resource, own: Mapping[str, Any], references: References) -> Stored:

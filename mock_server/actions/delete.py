@@ -14,6 +14,7 @@ def run(call: Call) -> Answer:
             call.world.store.remove(record.resource, record.key)
     except Refused as refused:
         relation = refused.relation.replace("_", " ")
-        message = f"This {refused.resource} is the {relation} of a {refused.by} and cannot be deleted."
+        article = "an" if refused.by[0] in "AEIOU" else "a"
+        message = f"This {refused.resource} is the {relation} of {article} {refused.by} and cannot be deleted."
         raise Refusal(Problem.STATE, message=message) from None
     return Answer(None)

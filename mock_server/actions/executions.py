@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 
 from mock_server.actions.assistant import pick
-from mock_server.actions.create import created, stored
+from mock_server.actions.create import stored
 from mock_server.actions.lookup import named_in_path, require_writable, visible
 from mock_server.actions.sent import own_of
+from mock_server.actions.showing import shown
 from mock_server.call import Answer, Call
 from mock_server.clock import written
 from mock_server.problems import Problem, Refusal
@@ -27,7 +28,7 @@ FINAL = ("completed", "error", "stopped")
 def trigger(call: Call) -> Answer:
     """Start the workflow that the path names; the body is the execution's input."""
     workflow = named_in_path(call, to_write=True)
-    return created(call, _started(call, workflow, {"mode": "webhook", "input": call.body or {}}))
+    return shown(call, _started(call, workflow, {"mode": "webhook", "input": call.body or {}}))
 
 
 def create(call: Call) -> Answer:
@@ -35,7 +36,7 @@ def create(call: Call) -> Answer:
     contract = call.world.contract
     workflow = visible(call, contract.resources["Workflow"], call.body["workflow_uuid"])
     require_writable(call, contract.resources["Workflow"], workflow)
-    return created(call, _started(call, workflow, own_of(call, contract.resources["WorkflowExecution"])))
+    return shown(call, _started(call, workflow, own_of(call, contract.resources["WorkflowExecution"])))
 
 
 def _started(call: Call, workflow: Stored, own: Mapping[str, Any]) -> Stored:
@@ -66,8 +67,8 @@ def _plan(call: Call, execution: Stored, data: Stored) -> None:
     begun = {"status": "running", "started_at": written(started)}
     status = pick(ENDINGS, "ending", execution.key)
     ended = {"status": status, "is_finished": True, "stopped_at": written(stopped), "duration_ms": 1000 * seconds}
-    world.plan(started, execution, begun)
-    world.plan(stopped, execution, ended)
+    world.schedule(started, execution, begun)
+    world.schedule(stopped, execution, ended)
     step = {
         "status": status,
         "output": {"received": execution.own["input"]},
@@ -76,7 +77,7 @@ def _plan(call: Call, execution: Stored, data: Stored) -> None:
     }
     figures = {"execution_time": seconds, "processed_count": 1, "error_count": int(status == "error")}
     metadata = {**data.own["metadata"], "workflow_execution_data_id": data.number, **figures}
-    world.plan(stopped, data, {"workflow_data": [step], "metadata": metadata})
+    world.schedule(stopped, data, {"workflow_data": [step], "metadata": metadata})
 
 
 def stop(call: Call) -> Answer:
@@ -96,9 +97,9 @@ def stop(call: Call) -> Answer:
     relation = world.contract.resources["WorkflowExecution"].relations["workflow_execution_data"]
     with world.store.transaction():
         for reference in (execution.reference, *world.store.inverse(relation, execution.reference)):
-            world.forget_plans(world.store.existing(reference))
+            world.forget_schedule(world.store.existing(reference))
         world.store.change("WorkflowExecution", execution.key, own)
-    return created(call, world.store.existing(execution.reference))
+    return shown(call, world.store.existing(execution.reference))
 
 
 def count(call: Call) -> Answer:
@@ -111,5 +112,5 @@ def count(call: Call) -> Answer:
     status = property_column(("status",))
     sql = f"SELECT {status}, COUNT(*) FROM {quoted(resource.name)} WHERE {condition.sql} GROUP BY 1"
     found = dict(world.store.connection.execute(sql, condition.parameters).fetchall())
-    by_status = {name: found.get(name, 0) for name in resource.own["status"].schema["enum"]}
+    by_status = {name: found.get(name, 0) for name in resource.own["status"].choices}
     return Answer(orjson.dumps({"data": {"total": sum(found.values()), **by_status}}))

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mock_server.actions import assistant
-from mock_server.actions.create import created, stored
+from mock_server.actions.create import stored
 from mock_server.actions.lookup import named_in_path
 from mock_server.actions.sent import references_of
+from mock_server.actions.showing import shown
 from mock_server.call import Answer, Call
 
 
@@ -41,21 +42,18 @@ def generate_thread_name(call: Call) -> Answer:
     """Name a thread after the first thing that was said in it."""
     world = call.world
     thread = named_in_path(call, to_write=True)
-    first = world.store.rows("Message", '"r_thread" = ?', (thread.key,), '"p_created_at", n', "LIMIT 1")
-    text = first[0].own["content"] if first else ""
+    messages = world.contract.resources["Thread"].relations["messages"]
+    said = world.store.inverse(messages, thread.reference)
+    text = world.store.existing(said[0]).own["content"] if said else ""
     name = assistant.title(text) if text else thread.own["name"]
     with world.store.transaction():
         world.store.change("Thread", thread.key, {**thread.own, "name": name, "updated_at": call.stamp})
-    return created(call, world.store.existing(thread.reference))
+    return shown(call, world.store.existing(thread.reference))
 
 
 def _stored(call: Call, name: str, own: Mapping[str, Any]) -> Answer:
     resource = call.world.contract.resources[name]
-    known = {}
-    for key, value in own.items():
-        if key in resource.own:
-            default = resource.own[key].default
-            known[key] = {**default, **value} if isinstance(default, dict) and isinstance(value, dict) else value
+    references = references_of(call, resource)
     with call.world.store.transaction():
-        record = stored(call, resource, known, references_of(call, resource))
-    return created(call, record)
+        record = stored(call, resource, own, references)
+    return shown(call, record)

@@ -6,6 +6,7 @@ from mock_server.call import Call
 from mock_server.problems import Problem, Refusal
 from mock_server.query import Condition, all_of
 from mock_server.store import Stored
+from mock_server.store.plan import key_from
 from spec.contract import Resource
 
 
@@ -13,10 +14,7 @@ def named_in_path(call: Call, *, to_write: bool = False) -> Stored:
     """The record that the path names. Raises Refusal: not there, not the viewer's to see, or not to write."""
     resource = call.world.contract.resources[call.operation.resource or ""]
     text = call.path[call.operation.path_parameters[0]]
-    key: Any = text
-    if resource.key_is_integer:
-        key = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-    record = visible(call, resource, key, said=text)
+    record = visible(call, resource, key_from(resource, text), said=text)
     if to_write:
         require_writable(call, resource, record)
     return record

@@ -4,11 +4,11 @@ import mimetypes
 from collections.abc import Mapping
 from typing import Any
 
-from mock_server.actions.create import created, stored
+from mock_server.actions.create import stored
 from mock_server.actions.sent import own_of, references_of
+from mock_server.actions.showing import shown
 from mock_server.call import Answer, Call
 from mock_server.store import Stored
-from spec.record import Reference
 
 
 def create(call: Call) -> Answer:
@@ -19,7 +19,7 @@ def create(call: Call) -> Answer:
     with world.store.transaction():
         message = stored(call, resource, own_of(call, resource), references)
         attach(call, message, call.body.get("files") or [])
-    return created(call, message)
+    return shown(call, message)
 
 
 def attach(call: Call, message: Stored, files: list[Mapping[str, Any]]) -> None:
@@ -33,10 +33,7 @@ def attach(call: Call, message: Stored, files: list[Mapping[str, Any]]) -> None:
         media = world.contract.resources["Media"]
         key = world.new_key(media)
         own = {"name": name, "file_name": name, "mime_type": mime, "url": f"/storage/media/{key}{_suffix(name)}"}
-        references: dict[str, Reference | tuple[Reference, ...] | None] = {}
-        if "workspace" in media.relations:
-            references["workspace"] = thread.references["workspace"]
-        made = stored(call, media, {k: v for k, v in own.items() if k in media.own}, references)
+        made = stored(call, media, own, {"workspace": thread.references["workspace"]})
         attachment = world.contract.resources["Attachment"]
         stored(
             call,

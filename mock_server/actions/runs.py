@@ -1,6 +1,7 @@
 """Run an agent, a thread or a prompt, and train an agent: what was asked and answered is stored."""
 
-from typing import Any
+from dataclasses import replace
+from datetime import timedelta
 
 import orjson
 
@@ -8,10 +9,12 @@ from mock_server.actions import assistant
 from mock_server.actions.create import stored
 from mock_server.actions.lookup import named_in_path, visible
 from mock_server.actions.messages import attach
+from mock_server.actions.showing import part
 from mock_server.call import Answer, Call
 from mock_server.store import Stored
 
-DEFAULT_MODEL = "gpt-4"
+# By so much an answer is younger than its question, so that a list by time never turns the two round.
+_LATER = timedelta(microseconds=1)
 
 
 def run_agent(call: Call) -> Answer:
@@ -19,9 +22,10 @@ def run_agent(call: Call) -> Answer:
     world = call.world
     agent = named_in_path(call)
     threads = world.contract.resources["Thread"]
+    named = visible(call, threads, call.body["thread_uuid"]) if "thread_uuid" in call.body else None
     with world.store.transaction():
-        if call.body.get("thread_uuid"):
-            thread = visible(call, threads, call.body["thread_uuid"])
+        if named is not None:
+            thread = named
         else:
             workspace = agent.references["workspace"] if _enters(call, agent) else None
             own = {"name": assistant.title(call.body["content"])}
@@ -59,7 +63,7 @@ def run_prompt(call: Call) -> Answer:
     data = {
         "prompt": filled,
         "output": output,
-        "model": prompt.own["metadata"].get("large_language_model", DEFAULT_MODEL),
+        "model": prompt.own["metadata"]["large_language_model"],
         "tokens": _usage(filled, output),
     }
     return Answer(orjson.dumps({"data": data}))
@@ -74,7 +78,7 @@ def train_agent(call: Call) -> Answer:
     references = {"agent": agent.reference, "workspace": agent.references["workspace"]}
     with world.store.transaction():
         made = [stored(call, world.contract.resources["Memory"], own, references) for own in learned]
-    return Answer(orjson.dumps({"data": [_shown(call, memory) for memory in made]}))
+    return Answer(orjson.dumps({"data": [part(call, memory) for memory in made]}))
 
 
 def _say(call: Call, thread: Stored, content: str) -> Stored:
@@ -86,12 +90,13 @@ def _say(call: Call, thread: Stored, content: str) -> Stored:
 def _reply(call: Call, thread: Stored, agent: Stored | None, content: str) -> Stored:
     """The assistant's message, and that the agent ran."""
     world = call.world
-    before = world.store.scalar('SELECT COUNT(*) FROM "Message" WHERE "r_thread" = ?', (thread.key,))
+    before = len(world.store.inverse(world.contract.resources["Thread"].relations["messages"], thread.reference))
     said = assistant.answer(world.phrases, content, agent.own if agent else None, before)
     model = agent.own["metadata"]["large_language_model"] if agent else thread.own["metadata"]["model"]
     metadata = {"model": model, "temperature": thread.own["metadata"]["temperature"], "tokens": _usage(content, said)}
     own = {"content": said, "role": "assistant", "metadata": metadata}
-    reply = stored(call, world.contract.resources["Message"], own, {"thread": thread.reference})
+    later = replace(call, now=call.now + _LATER)
+    reply = stored(later, world.contract.resources["Message"], own, {"thread": thread.reference})
     if agent is not None:
         run = {"duration_ms": 400 + 15 * metadata["tokens"]["output"]}
         viewer = call.viewer
@@ -106,12 +111,6 @@ def _usage(asked: str, answered: str) -> dict[str, int]:
     return {"input": read, "output": wrote, "total": read + wrote}
 
 
-def _shown(call: Call, record: Stored) -> Any:
-    representation = call.world.representation
-    shape = representation.shapes.default(record.resource)
-    return orjson.Fragment(representation.record(record.resource, record, shape, call.viewer))
-
-
 def _result(call: Call, thread: Stored, question: Stored, answer: Stored) -> Answer:
-    data = {"thread": _shown(call, thread), "message": _shown(call, question), "answer": _shown(call, answer)}
+    data = {"thread": part(call, thread), "message": part(call, question), "answer": part(call, answer)}
     return Answer(orjson.dumps({"data": data}))

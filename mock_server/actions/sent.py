@@ -5,6 +5,7 @@ from typing import Any
 
 from mock_server.actions.lookup import visible
 from mock_server.call import Call
+from mock_server.store.plan import key_from
 from spec.contract import BodyField, Parameter, Relation, Resource
 from spec.document import snake_case
 from spec.record import Reference
@@ -62,13 +63,8 @@ def _reference(
         target = next((name for name in relation.to if snake_case(name) == said), target)
     resource = call.world.contract.resources[target]
     keys = sent if isinstance(sent, list) else [sent]
-    references = tuple(Reference(target, visible(call, resource, _key(resource, key)).key) for key in keys)
+    records = [visible(call, resource, key_from(resource, key), said=key) for key in keys]
+    references = tuple(record.reference for record in records)
     if relation.many:
         return tuple(dict.fromkeys(references))
     return references[0]
-
-
-def _key(resource: Resource, sent: Any) -> Any:
-    if resource.key_is_integer and isinstance(sent, str):
-        return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 19 else None
-    return sent.lower() if isinstance(sent, str) and resource.own[resource.key].format == "uuid" else sent

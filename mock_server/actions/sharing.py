@@ -1,10 +1,11 @@
 """Share a record with a user or a workspace: a Share appears, and the other side sees the record."""
 
-from mock_server.actions.create import created, stored
+from mock_server.actions.create import stored
 from mock_server.actions.lookup import named_in_path
+from mock_server.actions.showing import shown
 from mock_server.call import Answer, Call
 from mock_server.problems import Problem, Refusal
-from mock_server.store.plan import reference_column, reference_value
+from mock_server.store.plan import key_from, reference_column, reference_value
 from spec.document import snake_case
 from spec.record import Reference
 
@@ -20,7 +21,7 @@ def share(call: Call) -> Answer:
     grants = resource.grants
     assert grants is not None
     entity = _entity(call, resource.relations[grants.entity].to)
-    own = {"entity_type": call.body["entity_type"], grants.permission: call.body.get("permission", "read")}
+    own = {name: call.body[name] for name in ("entity_type", grants.permission) if name in call.body}
     subject = resource.relations[grants.subject]
     where = f"{reference_column(subject.name)} = ?"
     with world.store.transaction():
@@ -31,15 +32,14 @@ def share(call: Call) -> Answer:
         else:
             world.store.change(resource.name, known.key, {**known.own, **own})
             shared = world.store.existing(known.reference)
-    return created(call, shared)
+    return shown(call, shared)
 
 
 def _entity(call: Call, allowed: tuple[str, ...]) -> Reference:
     """Whom the body names. Not only whom the viewer may see: sharing is how others come to see something."""
     kind = next(name for name in allowed if snake_case(name) == call.body["entity_type"])
     key = call.body["entity_id"]
-    integer = call.world.contract.resources[kind].key_is_integer
-    found = call.world.store.get(kind, key) if isinstance(key, int) == integer else None
+    found = call.world.store.get(kind, key_from(call.world.contract.resources[kind], key))
     if found is None:
         why = f"the body's entity_id names no {kind}: {key}"
         raise Refusal(Problem.NO_RECORD, why, resource=kind, key=key)

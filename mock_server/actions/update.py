@@ -1,8 +1,9 @@
 """Update a record in part: keys that were sent change, the others stay."""
 
-from mock_server.actions.create import completed, created
+from mock_server.actions.create import completed
 from mock_server.actions.lookup import named_in_path
 from mock_server.actions.sent import own_of, references_of
+from mock_server.actions.showing import shown
 from mock_server.call import Answer, Call
 
 
@@ -16,6 +17,7 @@ def run(call: Call) -> Answer:
         for name, value in own_of(call, resource).items()
     }
     own = {**record.own, **sent, **dict.fromkeys(resource.stamped("updated"), call.stamp)}
+    references = references_of(call, resource)
     with world.store.transaction():
-        world.store.change(resource.name, record.key, own, references_of(call, resource))
-    return created(call, world.store.existing(record.reference))
+        world.store.change(resource.name, record.key, own, references)
+    return shown(call, world.store.existing(record.reference))

@@ -10,7 +10,7 @@ A table holds the record's own JSON (`own`), and as real columns what the contra
     s_<x>    own property `x` that is searched, case folded
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -86,6 +86,35 @@ def reference_of(contract: Contract, relation: Relation, value: Any) -> Referenc
         return Reference(relation.to[0], value)
     resource, _, key = value.partition("/")
     return Reference(resource, int(key) if contract.resources[resource].key_is_integer else key)
+
+
+def key_from(resource: Resource, sent: Any) -> Any:
+    """A key that was sent, as the store holds it: UUIDs in small letters, integers as such; None for what is no key."""
+    if resource.key_is_integer:
+        if isinstance(sent, str):
+            return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 19 else None
+        known = isinstance(sent, int) and not isinstance(sent, bool) and -(2**63) <= sent < 2**63
+        return sent if known else None
+    if not isinstance(sent, str):
+        return None
+    return sent.lower() if resource.own[resource.key].format == "uuid" else sent
+
+
+def literal(value: Any) -> str:
+    """An SQL literal of a value that the contract says."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def one_of(path: tuple[str, ...], values: Iterable[Any]) -> str:
+    """SQL that holds where an own property has one of the values that the contract says; null among them too."""
+    column = property_column(path)
+    said = list(values)
+    listed = ", ".join(literal(value) for value in said if value is not None)
+    return f"({column} IN ({listed}){f' OR {column} IS NULL' if None in said else ''})"
 
 
 def comparable(value: Any, format_: str | None) -> Any:

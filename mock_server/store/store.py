@@ -31,7 +31,7 @@ class Refused(StoreError):
         self.resource, self.by, self.relation = resource, by, relation
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A record as it stands in the store. `references`: its to-one references; lists are asked for by `linked`."""
 
@@ -105,12 +105,14 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """All of what is written inside, or nothing when an exception leaves."""
         self.connection.execute("BEGIN IMMEDIATE")
+        before = self.generation
         try:
             yield
         except BaseException:
             self.connection.execute("ROLLBACK")
-            self.numbers = dict(self.connection.execute("SELECT name, seq FROM sqlite_sequence"))
-            self._announce(None)
+            if self.generation != before:  # else nothing was written, and all that is kept still holds
+                self.numbers = dict(self.connection.execute("SELECT name, seq FROM sqlite_sequence"))
+                self._announce(None)
             raise
         self.connection.execute("COMMIT")
 
@@ -213,7 +215,7 @@ class Store:
     def _derived_part(self, resource: str, relation: Relation, target: str, derived: Derived, key: str) -> str:
         table = self.tables[target]
         conditions = []
-        prefix = f"'{target}/' || " if len(relation.to) > 1 else ""
+        prefix = f"{plan.literal(target + '/')} || " if len(relation.to) > 1 else ""
         if relation.via is None and relation.many:
             link = self.tables[resource].links[relation.name]
             conditions.append(f"{prefix}key IN (SELECT target FROM {link.name} WHERE owner = {key})")
@@ -223,15 +225,14 @@ class Store:
             conditions.append(f"{prefix}key = ({mine})")
         else:
             back = table.resource.relations[relation.via]
-            value = f"'{resource}/' || {key}" if len(back.to) > 1 else key
+            value = f"{plan.literal(resource + '/')} || {key}" if len(back.to) > 1 else key
             if back.many:
                 conditions.append(f"key IN (SELECT owner FROM {table.links[back.name].name} WHERE target = {value})")
             else:
                 conditions.append(f"{plan.reference_column(back.name)} = {value}")
         for name, values in derived.where.items():
             format_ = table.resource.own[name].format
-            listed = ", ".join(literal(plan.comparable(v, format_)) for v in values)
-            conditions.append(f"{plan.property_column((name,))} IN ({listed})")
+            conditions.append(plan.one_of((name,), [plan.comparable(value, format_) for value in values]))
         what = "COUNT(*)"
         if derived.kind != "count":
             column = plan.property_column(derived.path[1:])
@@ -453,15 +454,6 @@ def connect(target: str) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL" if target != ":memory:" else "PRAGMA journal_mode = MEMORY")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
-
-
-def literal(value: Any) -> str:
-    """An SQL literal of a value that the contract says."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    return "'" + str(value).replace("'", "''") + "'"
 
 
 def _one(value: Reference | tuple[Reference, ...] | None) -> Reference | None:

@@ -97,16 +97,18 @@ class Life(RuleBasedStateMachine):
 
     @rule(data=st.data(), steps=st.lists(st.sampled_from(("adding", "changing", "removing")), max_size=4))
     def roll_back(self, data: st.DataObject, steps: list[str]) -> None:
-        before = self.store.generation
+        before, told = self.store.generation, len(self.told)
         apart = self.model.copy()
         with suppress(Undone), self.store.transaction():
             for step in steps:
                 if step == "adding" or apart.entries:
                     act: Callable[[st.DataObject, Model], None] = getattr(self, step)
                     act(data, apart)
+            written = self.store.generation > before
             raise Undone
-        assert self.told[-1] is None
-        assert self.store.generation > before
+        # What was told of writes is taken back; where nothing was written, all that is kept still holds.
+        assert (self.told[told:][-1:] == [None]) is written
+        assert (self.store.generation > before) is written
 
     @rule()
     def reopen(self) -> None:

@@ -43,6 +43,10 @@ def errors(reply: Reply) -> dict[str, list[str]]:
     return found
 
 
+# What the contract assumes where a list is asked for nothing.
+DEFAULTS = {"page": 1, "per_page": 20}
+
+
 # Query --------------------------------------------------------------------------------------------------------------
 
 
@@ -71,7 +75,7 @@ def errors(reply: Reply) -> dict[str, list[str]]:
 )
 def test_a_query_is_read_as_the_contract_types_it(calls: Calls, caller: Client, query: str, values: Any) -> None:
     reply = caller.get(f"{AUTHORS}?{query}")
-    assert (reply.status, dict(calls.last.query)) == (200, values)
+    assert (reply.status, dict(calls.last.query)) == (200, {**DEFAULTS, **values})
     assert calls.last.raw_query == query
     assert "x-mock-note" not in reply.headers
 
@@ -145,7 +149,7 @@ def test_every_broken_field_is_named_at_once(caller: Client) -> None:
 @pytest.mark.parametrize("query", ["colour=red", "page[]=1", "genre[x]=poem", "search[a]=b", "%5B%5D=1", "%FF=1", "="])
 def test_unknown_parameters_are_ignored(calls: Calls, caller: Client, query: str) -> None:
     assert caller.get(f"{AUTHORS}?{query}").status == 200
-    assert dict(calls.last.query) == {}
+    assert dict(calls.last.query) == DEFAULTS
 
 
 def test_what_was_ignored_is_noted_for_client_and_console(calls: Calls) -> None:
@@ -172,7 +176,7 @@ def test_a_known_query_gives_the_same_beside_unknown_parameters(pairs: list[tupl
     names = {parameter.name for parameter in library().operations["listAuthors"].parameters}
     strange = [(name, text) for name, text in pairs if name.partition("[")[0] not in names]
     reply = stub()[0].get(f"{AUTHORS}?{urlencode(strange, quote_via=quote)}&page=3")
-    assert (reply.status, reply.json["query"]) == (200, {"page": 3})
+    assert (reply.status, reply.json["query"]) == (200, {**DEFAULTS, "page": 3})
 
 
 @given(st.binary())

@@ -59,8 +59,8 @@ LIBRARY = [
     (f"{AUTHOR}/x-resource/writers", "all", f"{AUTHOR}/x-resource/writers", "'all'", "members, owner"),
     (f"{AUTHOR}/x-resource/public", {"colour": 1}, f"{AUTHOR}/x-resource/public", "'colour'", "uuid, name"),
     (f"{SCHEMAS}/Library/x-resource/members", "keeper", f"{SCHEMAS}/Library/x-resource/members", "'keeper'", "members"),
-    (f"{SCHEMAS}/User/x-resource/account/password", "pin", f"{SCHEMAS}/User/x-resource/account", "'pin'", "id, name, email, password"),
-    (f"{SCHEMAS}/User/x-resource/account/pin", "pin", f"{SCHEMAS}/User/x-resource/account", "the unknown key 'pin'", "email, login, password"),
+    (f"{SCHEMAS}/User/x-resource/account/secret", "pin", f"{SCHEMAS}/User/x-resource/account", "'pin'", "id, name, email, password"),
+    (f"{SCHEMAS}/User/x-resource/account/pin", "pin", f"{SCHEMAS}/User/x-resource/account", "the unknown key 'pin'", "login, secret"),
     # Relations
     (f"{AUTHOR}/properties/books/x-relation/via", "writer", f"{AUTHOR}/properties/books/x-relation/via", "'writer'", "of Book: author"),
     (f"{AUTHOR}/properties/books/x-relation/via", "title", f"{AUTHOR}/properties/books/x-relation/via", "'title'", "of Book: author"),

@@ -123,6 +123,127 @@ def test_what_no_example_can_show_is_inferred(keyword: str) -> None:
     assert grade(contract().document, content, keyword) == "inferred"
 
 
+STATED_STATUSES = {("createMessage", 201)}
+
+
+@each_operation
+def test_no_status_claims_to_be_stated_but_one(operation: Operation) -> None:
+    for status in operation.statuses:
+        stated = (operation.id, status) in STATED_STATUSES
+        found = grade(contract().document, f"{operation.pointer}/responses/{status}")
+        assert found == ("documented" if stated else "inferred"), status
+
+
+@pytest.mark.parametrize(
+    ("name", "below", "due"),
+    [
+        ("listMessages", "", "documented"),
+        ("createMessage", "", "documented"),
+        ("getWorkspacesMetrics", "", "published"),
+        ("getAgentsMetrics", "", "published"),
+        ("listAgents", "/properties/data", "published"),
+        ("listAgents", "/properties/meta", "inferred"),
+        ("listWorkflowExecutions", "/properties/data", "published"),
+        ("countWorkflowExecutions", "", "inferred"),
+        ("retrieveMessage", "", "inferred"),
+    ],
+)
+def test_an_answer_that_is_shown_is_stated_though_its_status_is_not(name: str, below: str, due: str) -> None:
+    assert grade(contract().document, f"{OPERATIONS[name].result.schema}{below}", "type") == due
+
+
+def below(*pointers: str | None) -> set[str]:
+    """The places of schemas that these schemas use, and of the schemas themselves."""
+    found: set[str] = set()
+    waiting = [pointer for pointer in pointers if pointer]
+    while waiting:
+        at = waiting.pop()
+        if at in found:
+            continue
+        for node, pointer in keywords(contract().document.at(at), at):
+            found.add(pointer)
+            waiting += [node["$ref"]] if "$ref" in node else []
+    return found
+
+
+SENT = below(*(o.body.pointer for o in bodied if o.body)) - below(*(o.result.schema for o in OPERATIONS.values()))
+PARAMETERS = sorted({p.pointer for o in OPERATIONS.values() for p in o.parameters})
+
+
+def test_what_a_request_requires_is_stated_nowhere() -> None:
+    bodies = [f"{operation.pointer}/requestBody" for operation in bodied]
+    due = [pointer for pointer in SENT if "required" in contract().document.at(pointer)]
+    assert {"CreateMessageRequest", "MessageFile"} <= {pointer.rpartition("/")[2] for pointer in due}
+    for pointer in (*due, *bodies, *PARAMETERS):
+        assert grade(contract().document, pointer, "required") == "inferred", pointer
+
+
+# By a value that a curl shows, a name given more than once, or an example in JSON.
+TYPED = {
+    "listAgents": {"user_ids", "user_multiplai_ids", "category_uuids"},
+    "listWorkflowExecutions": {
+        *("organization_multiplai_id", "user_multiplai_id", "workflow_uuids", "date_from", "date_to"),
+        *("with", "with_count"),
+    },
+    "getWorkspacesMetrics": {
+        *("workspace_uuid", "entity", "metric", "aggregation", "group_by", "granularity", "order_by", "order_dir"),
+        *("limit", "filters"),
+    },
+}
+
+
+@each_operation
+def test_the_types_of_parameters_are_inferred_where_no_value_is_shown(operation: Operation) -> None:
+    document = contract().document
+    stated = {p.name for p in operation.parameters if RANK[grade(document, f"{p.pointer}/schema", "type")]}
+    assert stated == TYPED.get(operation.id, set())
+
+
+def test_of_the_second_header_only_the_name_is_stated() -> None:
+    scheme = "#/components/securitySchemes/multiplai"
+    found = {word: grade(contract().document, scheme, word) for word in ("name", "in", "type", "description")}
+    assert found == {"name": "published", "in": "published", "type": "inferred", "description": "inferred"}
+    assert grade(contract().document, scheme) == "inferred"
+
+
+@pytest.mark.parametrize(
+    ("path", "due"),
+    [
+        ("/messages", "documented"),
+        ("/agents", "published"),
+        ("/workflow-executions", "published"),
+        ("/threads", "inferred"),
+    ],
+)
+def test_a_path_that_a_curl_shows_is_stated(path: str, due: str) -> None:
+    assert grade(contract().document, f"#/paths/{escape(path)}") == due
+
+
+def test_the_executions_status_stands_in_prose_only() -> None:
+    query = {p.name: grade(contract().document, p.pointer) for p in OPERATIONS["listWorkflowExecutions"].query}
+    assert (query["status"], query["search"]) == ("inferred", "published")
+
+
+@pytest.mark.parametrize("operation", [o for o in bodied if o.action == "metrics"], ids=lambda operation: operation.id)
+def test_of_what_metrics_are_asked_with_the_calculation_is_stated(operation: Operation) -> None:
+    assert operation.body is not None
+    found = {name: grade(contract().document, field.pointer) for name, field in operation.body.fields.items()}
+    assert {name for name, said in found.items() if said != "inferred"} == {"calculation"}
+    assert found["calculation"] == "published"
+
+
+# Said once -----------------------------------------------------------------------------------------------------------
+
+CHOICES = {name: s["enum"] for name, s in contract().document.root["components"]["schemas"].items() if "enum" in s}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_the_values_of_a_named_enum_are_said_once(name: str) -> None:
+    assert {"Visibility", "ExecutionStatus", "SortOrder", "MessageRole"} <= CHOICES.keys()
+    said = [pointer for node, pointer in keywords(contract().document.root) if node.get("enum") == CHOICES[name]]
+    assert said == [f"#/components/schemas/{name}"]
+
+
 # Statuses ------------------------------------------------------------------------------------------------------------
 
 NAMED_BY_STATE = {

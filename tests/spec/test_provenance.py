@@ -16,8 +16,23 @@ paths:
   /a:
     get:
       x-source: documented
-      responses: {"200": {description: x, content: {application/json: {schema: {$ref: "#/components/schemas/A"}}}}}
+      parameters:
+        - {name: blank, in: query, required: true, schema: {type: boolean}}
+        - {name: list, in: query, schema: {x-source: {type: published}, type: array, items: {type: string}, maxItems: 9}}
+        - {name: json, in: query, required: true, schema: {type: string}, x-source: {"*": published, in: inferred, schema: published}}
+        - {name: seen, in: query, required: true, schema: {type: object, required: [a]}, x-source: {required: confirmed, schema: confirmed}}
+      requestBody: {required: true, content: {application/json: {schema: {type: object, required: [a]}}}}
+      responses:
+        "200": {description: x, content: {application/json: {schema: {$ref: "#/components/schemas/A"}}}}
+        "201": {x-source: documented, description: x, content: {application/json: {schema: {type: object, required: [a]}}}}
+        "202": {x-source: {content: published}, description: x, content: {application/json: {schema: {type: object}}}}
 components:
+  requestBodies:
+    A: {x-source: documented, required: true, content: {application/json: {schema: {type: object, required: [a]}}}}
+  responses:
+    A: {x-source: documented, description: x, content: {application/json: {schema: {type: object, required: [a]}}}}
+  securitySchemes:
+    key: {type: apiKey, in: header, name: X-Key, x-source: {"*": inferred, name: confirmed}}
   schemas:
     A:
       x-source: documented
@@ -27,6 +42,12 @@ components:
         stated: {x-source: {enum: published, maxLength: confirmed}, type: string, enum: [a], maxLength: 9}
         mixed: {x-source: {"*": inferred, enum: published}, type: string, enum: [a]}
         list: {type: array, items: [{type: string}, {x-source: confirmed, type: string}]}
+        whole: {x-source: {properties: confirmed}, type: object, properties: {type: {type: string}}}
+        # names, which are no keywords
+        in: {type: string}
+        name: {type: string}
+        schema: {type: string}
+    Sent: {x-source: {"*": documented, required: inferred}, type: object, required: [a], properties: {required: {type: string}}}
     B: {properties: {b: {type: string}}}
 """
 
@@ -37,6 +58,8 @@ def document() -> Document:
 
 
 A = "#/components/schemas/A"
+GET = "#/paths/~1a/get"
+JSON = "content/application~1json/schema"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +69,55 @@ A = "#/components/schemas/A"
         ("#/info", None, "published"),
         ("#/paths/~1a/get", None, "documented"),
         ("#/paths/~1a/get", "responses", "documented"),
-        ("#/paths/~1a/get/responses/200", None, "documented"),
+        # that an operation is known says of no status that it occurs
+        (f"{GET}/responses", None, "documented"),
+        (f"{GET}/responses/200", None, "inferred"),
+        (f"{GET}/responses/200", "content", "inferred"),
+        (f"{GET}/responses/200/{JSON}", None, "inferred"),
+        (f"{GET}/responses/201", None, "documented"),
+        (f"{GET}/responses/201/{JSON}", "type", "documented"),
+        (f"{GET}/responses/202", None, "inferred"),
+        (f"{GET}/responses/202", "content", "published"),
+        (f"{GET}/responses/202/{JSON}", "type", "published"),
+        ("#/components/responses/A", None, "documented"),
+        # an example shows what an answer always has, but not what a request must have
+        (f"{GET}/responses/201/{JSON}", "required", "documented"),
+        (f"#/components/responses/A/{JSON}", "required", "documented"),
+        (f"{GET}/requestBody", None, "documented"),
+        (f"{GET}/requestBody", "content", "documented"),
+        (f"{GET}/requestBody", "required", "inferred"),
+        (f"{GET}/requestBody/{JSON}", "type", "documented"),
+        (f"{GET}/requestBody/{JSON}", "required", "inferred"),
+        ("#/components/requestBodies/A", "required", "inferred"),
+        (f"#/components/requestBodies/A/{JSON}", "required", "inferred"),
+        ("#/components/schemas/Sent", "type", "documented"),
+        ("#/components/schemas/Sent", "required", "inferred"),
+        ("#/components/schemas/Sent/properties/required", "type", "documented"),
+        # a parameter is sent as text: its name is no word about its type
+        (f"{GET}/parameters/0", "name", "documented"),
+        (f"{GET}/parameters/0", "in", "documented"),
+        (f"{GET}/parameters/0", "required", "inferred"),
+        (f"{GET}/parameters/0", "schema", "inferred"),
+        (f"{GET}/parameters/0/schema", None, "inferred"),
+        (f"{GET}/parameters/0/schema", "type", "inferred"),
+        (f"{GET}/parameters/1/schema", "type", "published"),
+        (f"{GET}/parameters/1/schema", "maxItems", "inferred"),
+        (f"{GET}/parameters/1/schema/items", "type", "inferred"),
+        (f"{GET}/parameters/2", "name", "published"),
+        (f"{GET}/parameters/2", "in", "inferred"),
+        (f"{GET}/parameters/2", "schema", "published"),
+        (f"{GET}/parameters/2/schema", "type", "published"),
+        (f"{GET}/parameters/2", "required", "inferred"),
+        (f"{GET}/parameters/3", "name", "documented"),
+        (f"{GET}/parameters/3", "required", "confirmed"),
+        (f"{GET}/parameters/3/schema", "type", "confirmed"),
+        (f"{GET}/parameters/3/schema", "required", "inferred"),
+        ("#/components/securitySchemes/key", "name", "confirmed"),
+        ("#/components/securitySchemes/key", "in", "inferred"),
+        # a keyword's grade holds for what stands under it
+        (f"{A}/properties/whole", "type", "documented"),
+        (f"{A}/properties/whole/properties/type", "type", "confirmed"),
+        (f"{A}/properties/schema", "type", "documented"),
         # a component has its own grade: references do not hand theirs on
         ("#/components/schemas/B/properties/b", "type", "published"),
         (A, None, "documented"),

@@ -1,0 +1,105 @@
+"""Bodies that the contract admits: one field at a time from its schema, each text marked with the run it comes from."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from conformance.errors import CannotMake
+from spec.contract import BodyField, Contract, Operation, Relation
+from spec.document import snake_case
+
+Parent = Callable[[Relation], tuple[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """Makes bodies for one run. `marker` stands in every free text; `chance` decides what the contract leaves open."""
+
+    contract: Contract
+    marker: str
+    chance: Random
+
+    def body(self, operation: Operation, parent: Parent) -> dict[str, Any]:
+        """A body with every required field; records that it names come from `parent`."""
+        if operation.body is None:
+            return {}
+        found: dict[str, Any] = {}
+        for field in operation.body.fields.values():
+            if field.required and field.name not in found:
+                found |= self.field(operation, field, parent)
+        return found
+
+    def field(self, operation: Operation, field: BodyField, parent: Parent) -> dict[str, Any]:
+        """One field, and the one that says of which kind the record is that it names. Raises CannotMake."""
+        if field.sets is None:
+            return {field.name: self.value(field.schema, field.name)}
+        relation = self.relation(operation, field.sets.relation)
+        resource, key = parent(relation)
+        named: dict[str, Any] = {field.name: [key] if self.schema(field.schema).get("type") == "array" else key}
+        if field.sets.by is not None:
+            named[field.sets.by] = snake_case(resource)
+        return named
+
+    def relation(self, operation: Operation, name: str) -> Relation:
+        """The relation that a body's field sets: of the operation's resource, or of the one that it answers."""
+        view = self.contract.views.get(operation.result.view or "")
+        for resource in (operation.resource, view.resource if view else None):
+            if resource and name in self.contract.resources[resource].relations:
+                return self.contract.resources[resource].relations[name]
+        raise CannotMake(f"{operation.id}: no resource has the relation {name!r}")
+
+    def schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A schema through `$ref`, a lone `allOf`, and the first alternative of anyOf and oneOf."""
+        for _ in range(20):
+            if "$ref" in schema:
+                schema = self.contract.document.at(schema["$ref"])
+            elif len(schema.get("allOf", ())) == 1:
+                schema = schema["allOf"][0]
+            elif schema.get("anyOf") or schema.get("oneOf"):
+                schema = (schema.get("anyOf") or schema["oneOf"])[0]
+            else:
+                break
+        return schema
+
+    def value(self, schema: Mapping[str, Any], name: str, depth: int = 0) -> Any:
+        """A value that the schema admits. Equal calls in equal runs give equal values."""
+        said = self.schema(schema)
+        if "enum" in said:
+            return self.chance.choice([v for v in said["enum"] if v is not None])
+        kind = said.get("type", "object")
+        if kind == "object":
+            required = said.get("required", ())
+            return {n: self.value(s, n, depth + 1) for n, s in said.get("properties", {}).items() if n in required}
+        if kind == "array":
+            items = said.get("items", {})
+            return [self.value(items, name, depth + 1) for _ in range(int(said.get("minItems", 0)))]
+        if kind == "boolean":
+            return self.chance.random() < 0.5
+        if kind in ("integer", "number"):
+            low = int(said.get("minimum", 0))
+            return low + self.chance.randrange(0, max(1, min(100, int(said.get("maximum", low + 100)) - low)))
+        return self.text(said, name)
+
+    def text(self, schema: Mapping[str, Any], name: str) -> str:
+        """A text of the asked format; a free one carries the marker."""
+        number = self.chance.randrange(10**9)
+        formats = {
+            "uuid": f"00000000-0000-4000-8000-{number:012d}",
+            "date": "2026-01-15",
+            "date-time": "2026-01-15T10:30:00Z",
+            "uri": f"https://example.com/{number}",
+            "email": f"{self.marker}-{number}@example.com",
+        }
+        said = formats.get(schema.get("format", ""))
+        if said is not None:
+            return said
+        text = f"{self.marker} {name} {number}"
+        return text[: int(schema.get("maxLength", 10_000))].ljust(int(schema.get("minLength", 0)), "x")
+
+
+def readable(operation: Operation) -> Iterator[BodyField]:
+    """The fields of a body that are values of the record itself: no references, no query words."""
+    for field in operation.body.fields.values() if operation.body else ():
+        if field.sets is None and field.word is None:
+            yield field

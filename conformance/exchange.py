@@ -1,0 +1,83 @@
+"""One request and its answer, as laws speak of them and as reports show them."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode
+
+BEARER = "Authorization"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to one operation.
+
+    `path`: values of path parameters. `query`: pairs, in order; a value is sent as it is. `body`: JSON, or None for no
+    body. `raw`: bytes that are sent instead of a body, for requests that are broken on purpose. `as_`: whose token goes
+    with it: ``self``, ``other``, or ``nobody``. `headers`: besides those that every request has.
+    """
+
+    operation: str
+    method: str
+    template: str
+    path: Mapping[str, Any] = field(default_factory=dict)
+    query: tuple[tuple[str, str], ...] = ()
+    body: Any = None
+    raw: bytes | None = None
+    as_: str = "self"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def target(self) -> str:
+        """Path and query below the base URL."""
+        path = self.template
+        for name, value in self.path.items():
+            path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
+        return f"{path}?{urlencode(self.query)}" if self.query else path
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer. `headers`: lower-case names. `elapsed`: seconds."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    elapsed: float
+
+    @property
+    def json(self) -> Any:
+        """The body's JSON; None when it is none."""
+        try:
+            return json.loads(self.content)
+        except ValueError:
+            return None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is a success."""
+        return 200 <= self.status < 300
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request and what was answered."""
+
+    request: Request
+    response: Response
+
+    def curl(self, base: str, token_env: str, other_env: str) -> str:
+        """The request as a command that works when pasted: tokens stand as names of environment variables."""
+        request = self.request
+        parts = ["curl", "-i", "-X", request.method.upper()]
+        variable = {"self": token_env, "other": other_env}.get(request.as_)
+        if variable:
+            parts.append(f'-H "{BEARER}: Bearer ${variable}"')
+        parts += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers.items()]
+        if request.raw is not None:
+            parts.append(f"--data-binary {shlex.quote(request.raw.decode('utf-8', 'replace'))}")
+        elif request.body is not None:
+            parts.append(f"-H 'Content-Type: application/json' -d {shlex.quote(json.dumps(request.body))}")
+        return " ".join([*parts, shlex.quote(base + request.target)])

@@ -1,0 +1,8 @@
+"""What the contract's words promise, one small function each. `LAWS` are all of them, cheap and reading ones first."""
+
+from conformance.laws import filters, includes, order, pages, refusals, writes
+from conformance.laws.law import Case, Law
+
+LAWS: tuple[Law, ...] = (*pages.LAWS, *order.LAWS, *filters.LAWS, *includes.LAWS, *refusals.LAWS, *writes.LAWS)
+
+__all__ = ["LAWS", "Case", "Law"]

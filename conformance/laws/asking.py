@@ -1,0 +1,80 @@
+"""Requests that are to be refused: paths of nothing, keys and bodies that harm nobody when a target takes them after all."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from conformance.errors import CannotMake
+from conformance.exchange import Exchange
+from conformance.laws.law import Case
+from conformance.outcome import Outcome
+from spec.contract import Operation
+
+READS = ("get", "head")
+
+
+def unknown(case: Case) -> dict[str, Any]:
+    """Values for the operation's path that no record has."""
+    resource = case.session.contract.resources.get(case.operation.resource or "")
+    number = case.session.bodies.chance.randrange(10**9)
+    integer = resource is not None and resource.key_is_integer
+    value = 2_000_000_000 + number % 10**8 if integer else f"00000000-0000-4000-8000-{number:012d}"
+    return dict.fromkeys(case.operation.path_parameters, value)
+
+
+def harmless(case: Case) -> str:
+    """Why the operation may not be asked in this run, or "": a target may do what it should have refused."""
+    operation, session = case.operation, case.session
+    if session.read_only and operation.method not in READS:
+        return "the run is read-only"
+    if operation.effects and not session.effects:
+        return f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects"
+    return ""
+
+
+def existing(case: Case) -> dict[str, Any]:
+    """The path of a record of the run. Raises CannotMake."""
+    operation = case.operation
+    if not operation.path_parameters:
+        return {}
+    if operation.resource not in case.session.contract.resources or len(operation.path_parameters) > 1:
+        raise CannotMake("its path names what the contract does not store")
+    return {operation.path_parameters[0]: case.session.kept(operation.resource).key}
+
+
+def answered(case: Case, status: int, exchange: Exchange, parameter: str = "") -> Outcome:
+    """Whether the answer has the status that is due and, where the contract shows one, the body."""
+    pointer = case.operation.statuses.get(status)
+    promise = case.promise(pointer or case.operation.pointer, None, parameter)
+    if exchange.response.status != status:
+        return case.judged(promise, f"answered {exchange.response.status}, due: {status}", exchange)
+    return case.judged(promise, unfit(case, status, exchange), exchange)
+
+
+def unfit(case: Case, status: int, exchange: Exchange) -> str:
+    """How the body breaks the schema of that status, or ""."""
+    pointer = case.operation.statuses.get(status)
+    if pointer is None:
+        return ""
+    body = exchange.response.json
+    breach = next(iter(case.session.schemas.validator(pointer, "read").iter_errors(body)), None)
+    if breach is None:
+        return ""
+    at = ".".join(map(str, breach.instance_path)) or "the body"
+    return f"{at} of {status}: {breach.message[:300]}"
+
+
+def secured(operation: Operation) -> bool:
+    """Whether the operation may be used by those alone whom the target knows."""
+    return bool(operation.security) and () not in operation.security
+
+
+def empty(operation: Operation) -> Any:
+    """A body with nothing in it, where one is due."""
+    return {} if operation.body is not None else None
+
+
+def refused_anyhow(case: Case) -> Iterator[Outcome]:
+    """One outcome that says why the operation is not asked; none when it may be."""
+    why = harmless(case)
+    if why:
+        yield case.not_judged(case.promise(), why)

@@ -1,0 +1,428 @@
+"""Filters and search: every row satisfies them, none that does is missing, and blanks do not count."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from conformance.errors import CannotMake
+from conformance.laws.law import Case, Law
+from conformance.laws.lists import (
+    Answer,
+    Finding,
+    Listing,
+    Moving,
+    Row,
+    alike,
+    day,
+    found,
+    is_list,
+    moment,
+    number,
+    shown_at,
+    text,
+)
+from conformance.outcome import Outcome
+from spec.contract import Contract, Operation, Parameter
+from spec.words import QueryWord
+
+TRIED = 2  # values of a filter, at most
+LOOKED_FOR = 3  # records that a filter must let through, at most
+RETRIEVED = 3  # rows that are retrieved where the list does not show what it is filtered by
+SHORTEST = 4  # letters of a word that is searched
+
+
+def _with(role: str) -> Callable[[Contract, Operation], bool]:
+    return lambda contract, operation: (
+        is_list(contract, operation) and any(p.word and p.word.role == role for p in operation.query)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One filter of a list."""
+
+    listing: Listing
+    parameter: Parameter
+    word: QueryWord
+
+    @property
+    def several(self) -> bool:
+        """Whether it takes several values, any of which may fit."""
+        return self.parameter.schema.get("type") == "array"
+
+    def shown(self, row: Row) -> list[Any] | None:
+        """What a row shows of the filtered property; None when it does not show it."""
+        path = self.word.paths[0]
+        if self.word.op == "exists":
+            if path[0] not in row:
+                return None
+            return [row[path[0]] not in (None, [])]
+        values = shown_at(row, path)
+        if values is None:
+            return None
+        return [one for value in values for one in (value if isinstance(value, list) else [value])]
+
+    def fits(self, shown: list[Any], asked: list[Any]) -> bool:
+        """Whether what a row shows satisfies the asked values."""
+        if self.word.op in ("from", "to"):
+            return any(self._within(value, asked[0]) for value in shown)
+        return any(alike(value, one) for value in shown for one in asked)
+
+    def _within(self, value: Any, bound: Any) -> bool:
+        low, high = (bound, value) if self.word.op == "from" else (value, bound)
+        if day(bound) is None:
+            return bool(low <= high) if type(low) is type(high) else True
+        if len(str(bound)) == 10:
+            first, last = day(low), day(high)
+            return first is not None and last is not None and first <= last
+        one, other = moment(low), moment(high)
+        return one is not None and other is not None and one <= other
+
+    def pairs(self, asked: list[Any]) -> tuple[tuple[str, str], ...]:
+        """The query for values: repeated, or joined by commas, as the contract says."""
+        if self.several and not self.parameter.explode:
+            return ((self.parameter.name, ",".join(map(text, asked))),)
+        return tuple((self.parameter.name, text(value)) for value in asked)
+
+    def values(self, rows: list[Row]) -> list[list[Any]]:
+        """What to ask: values that some rows have and others have not, the rarest first. Raises CannotMake."""
+        if self.word.op == "exists":
+            return [[True], [False]]
+        shown = [values for row in rows if (values := self.shown(row)) is not None]
+        if not shown:
+            raise CannotMake(f"the rows do not show {'.'.join(self.word.paths[0])}")
+        told = _unlike(value for values in shown for value in values if isinstance(value, (str, int, float)))
+        if self.word.op in ("from", "to"):
+            return self._bounds(told)
+        told.sort(key=lambda value: sum(self.fits(values, [value]) for values in shown))
+        told += [v for v in self._allowed() if not any(alike(v, other) for other in told)]
+        usual = [v for v in told if not all(self.fits(values, [v]) for values in shown)]
+        if not usual:
+            raise CannotMake("all rows have the same value: a filter that does nothing could not be told")
+        asked = [[value] for value in usual[:TRIED]]
+        return [usual[:2], *asked] if self.several and len(usual) > 2 else asked
+
+    def _bounds(self, told: list[Any]) -> list[list[Any]]:
+        days = sorted({str(d) for v in told if (d := day(v))})
+        if self.parameter.schema.get("format") != "date" or len(days) < 2:
+            raise CannotMake("the rows show fewer than two days")
+        return [[days[len(days) // 2] if self.word.op == "from" else days[(len(days) - 1) // 2]]]
+
+    def _allowed(self) -> list[Any]:
+        said = self.parameter.schema
+        said = said.get("items", said)
+        if said.get("type") == "boolean":
+            return [True, False]
+        return [value for value in said.get("enum", ()) if value not in (None, "")]
+
+
+def _unlike(values: Iterator[Any]) -> list[Any]:
+    kept: list[Any] = []
+    for value in values:
+        if value != "" and not any(alike(value, other) for other in kept):
+            kept.append(value)
+    return kept
+
+
+def _filters(case: Case) -> Iterator[Filter]:
+    listing = Listing(case.session, case.operation)
+    return (Filter(listing, p, p.word) for p in listing.filters() if p.word)
+
+
+def every_row_satisfies(case: Case) -> Iterator[Outcome]:
+    """One promise for each filter."""
+    for one in _filters(case):
+
+        def find(one: Filter = one) -> Finding:
+            answer = None
+            for asked in one.values(_showing(one, one.listing.sample())):
+                answer = one.listing.ask(*one.listing.largest(), *one.pairs(asked))
+                for row in _showing(one, answer.rows):
+                    shown = one.shown(row)
+                    if shown is not None and not one.fits(shown, asked):
+                        return _stray(one, row, shown, asked), (answer.exchange,)
+            if answer is None:
+                raise CannotMake("there is no value to ask for")
+            return "", (answer.exchange,)
+
+        yield found(case, case.promise(one.parameter.pointer, parameter=one.parameter.name), find)
+
+
+def _stray(one: Filter, row: Row, shown: list[Any], asked: list[Any]) -> str:
+    key = one.listing.keys([row])[0]
+    path = ".".join(one.word.paths[0])
+    said = f"{one.word.op} " if one.word.op != "eq" else ""
+    return f"{key} shows {path} {shown!r:.100}, {said}{' or '.join(map(repr, asked))} is due"
+
+
+def _showing(one: Filter, rows: list[Row]) -> list[Row]:
+    """Rows that show what is filtered; a few of them retrieved where the list does not show it."""
+    if any(one.shown(row) is not None for row in rows) or one.word.paths[0][0] in _hidden(one):
+        return rows
+    listing = one.listing
+    seen = []
+    for key in listing.keys(rows)[:RETRIEVED]:
+        exchange = listing.session.retrieve(listing.resource.name, key)
+        operation = listing.session.needed(listing.resource.name, "retrieve")
+        row = listing.session.data(operation, exchange)
+        if exchange.response.ok and isinstance(row, dict):
+            seen.append(row)
+    return seen
+
+
+def _hidden(one: Filter) -> set[str]:
+    resource = one.listing.resource
+    return {p.name for p in (*resource.own.values(), *resource.relations.values()) if p.hidden}
+
+
+def complete(case: Case) -> Iterator[Outcome]:
+    """Records that the unfiltered list shows with a value are in the list filtered by it."""
+    for one in _filters(case):
+
+        def find(one: Filter = one) -> Finding:
+            rows = _showing(one, one.listing.sample())
+            judged: list[Answer] = []
+            for asked in one.values(rows):
+                due = [r for r in rows if (shown := one.shown(r)) is not None and one.fits(shown, asked)]
+                missing, answer = _missing(one, one.listing.keys(due)[:LOOKED_FOR], asked)
+                judged.append(answer)
+                if missing and _still(one, missing, asked):
+                    path = ".".join(one.word.paths[0])
+                    said = f"{missing[0]} is missing, which shows {path} {' or '.join(map(repr, asked))}"
+                    return said, (answer.exchange,)
+            return "", tuple(answer.exchange for answer in judged)[:1]
+
+        yield found(case, case.promise(one.parameter.pointer, parameter=one.parameter.name), find)
+
+
+def _missing(one: Filter, due: list[Any], asked: list[Any]) -> tuple[list[Any], Answer]:
+    first = one.listing.ask(*one.listing.largest(), *one.pairs(asked))
+    missing = [key for key in due if key not in one.listing.keys(first.rows)]
+    if missing:
+        rows, first = one.listing.walk(*one.pairs(asked))
+        missing = [key for key in missing if key not in one.listing.keys(rows)]
+    return missing, first
+
+
+def _still(one: Filter, missing: list[Any], asked: list[Any]) -> bool:
+    """Whether the unfiltered list still shows a missing record so. Raises Moving when it does not."""
+    rows = _showing(one, one.listing.sample())
+    for row, key in zip(rows, one.listing.keys(rows), strict=True):
+        if key == missing[0] and (shown := one.shown(row)) is not None and one.fits(shown, asked):
+            return True
+    raise Moving
+
+
+def combined_is_intersection(case: Case) -> Iterator[Outcome]:
+    """Neighbouring filters, both with values of one record."""
+    usable = [one for one in _filters(case) if one.word.op == "eq"]
+    rows: list[Row] | None = None
+    for one, other in zip(usable, usable[1:], strict=False):
+        if one.parameter.name == other.word.unless or other.parameter.name == one.word.unless:
+            continue
+        promise = case.promise(
+            other.parameter.pointer, parameter=f"{one.parameter.name}&{other.parameter.name}"
+        )
+        rows = rows or one.listing.sample()
+        yield found(case, promise, _both(one, other, rows))
+
+
+def _both(one: Filter, other: Filter, rows: list[Row]) -> Callable[[], Finding]:
+    def find() -> Finding:
+        for row in rows:
+            first, second = one.shown(row), other.shown(row)
+            if first and second and None not in (first[0], second[0]):
+                break
+        else:
+            raise CannotMake("no row shows what both filters are about")
+        asked = {one: [first[0]], other: [second[0]]}
+        pairs = (*one.pairs(asked[one]), *other.pairs(asked[other]))
+        answer = one.listing.ask(*one.listing.largest(), *pairs)
+        for each in (one, other):
+            for shown_row in answer.rows:
+                shown = each.shown(shown_row)
+                if shown is not None and not each.fits(shown, asked[each]):
+                    return _stray(each, shown_row, shown, asked[each]), (answer.exchange,)
+        key = one.listing.keys([row])[0]
+        there, answer = one.listing.holds(key, *pairs)
+        if not there and _still(one, [key], asked[one]):
+            return f"{key} is missing, which satisfies both", (answer.exchange,)
+        return "", (answer.exchange,)
+
+    return find
+
+
+def arrays_agree(case: Case) -> Iterator[Outcome]:
+    """``x=1&x=2`` and ``x[]=1&x[]=2``."""
+    for one in _filters(case):
+        if not one.several or not one.parameter.explode:
+            continue
+
+        def find(one: Filter = one) -> Finding:
+            rows = _showing(one, one.listing.sample())
+            shown = [values for row in rows if (values := one.shown(row)) is not None]
+            told = _unlike(v for values in shown for v in values if isinstance(v, (str, int)))[:2]
+            if len(told) < 2:
+                raise CannotMake("the rows show fewer than two values")
+            pairs = one.pairs(told)
+            bracketed = tuple((f"{name}[]", value) for name, value in pairs)
+            plain, other = (one.listing.ask(*one.listing.largest(), *asked) for asked in (pairs, bracketed))
+            if _keys(one.listing, plain) != _keys(one.listing, other):
+                if _keys(one.listing, one.listing.ask(*one.listing.largest(), *pairs)) != _keys(one.listing, plain):
+                    raise Moving
+                return "x=1&x=2 and x[]=1&x[]=2 are answered differently", (plain.exchange, other.exchange)
+            return "", (plain.exchange, other.exchange)
+
+        yield found(case, case.promise(one.parameter.pointer, "explode", one.parameter.name), find)
+
+
+def _keys(listing: Listing, answer: Answer) -> list[Any]:
+    return [number(answer.words.get("total")), *listing.keys(answer.rows)]
+
+
+# Search ---------------------------------------------------------------------------------------------------------
+
+
+def word_of(value: Any) -> str | None:
+    """The longest plain word of a text, as a search term."""
+    parts = str(value).split() if isinstance(value, str) else []
+    plain = [p for p in parts if p.isascii() and p.isalnum() and len(p) >= SHORTEST]
+    return max(plain, key=len, default=None)
+
+
+def search_finds(case: Case) -> Iterator[Outcome]:
+    """A word of a shown text, in capitals and small, for each property that is searched."""
+    listing = Listing(case.session, case.operation)
+    search = listing.needed("search")
+    for path in search.word.paths if search.word else ():
+
+        def find(path: tuple[str, ...] = path) -> Finding:
+            row, term = _searched(listing.sample(), path)
+            key = listing.keys([row])[0]
+            for asked in (term, term.upper(), term.lower()):
+                there, answer = listing.holds(key, (search.name, asked))
+                if not there:
+                    if key not in listing.keys(listing.sample()):
+                        raise Moving
+                    said = f"{key} is missing, whose {'.'.join(path)} contains {term!r} ({search.name}={asked})"
+                    return said, (answer.exchange,)
+            return "", (answer.exchange,)
+
+        yield found(case, case.promise(search.pointer, parameter=f"{search.name}:{'.'.join(path)}"), find)
+
+
+def _searched(rows: list[Row], path: tuple[str, ...]) -> tuple[Row, str]:
+    for row in reversed(rows):
+        for value in shown_at(row, path) or ():
+            term = word_of(value)
+            if term:
+                return row, term
+    raise CannotMake(f"no row shows a text at {'.'.join(path)}")
+
+
+def search_rows_contain(case: Case) -> Iterator[Outcome]:
+    """Every row that a search finds shows the term, where it shows all that is searched."""
+    listing = Listing(case.session, case.operation)
+    search = listing.needed("search")
+    paths = search.word.paths if search.word else ()
+
+    def find() -> Finding:
+        rows = listing.sample()
+        term = next((t for p in paths for t in _terms(rows, p)), None)
+        if term is None:
+            raise CannotMake("no row shows a text that is searched")
+        answer = listing.ask(*listing.largest(), (search.name, term))
+        told = 0
+        for row in answer.rows:
+            shown = [shown_at(row, path) for path in paths]
+            if None in shown:
+                continue
+            told += 1
+            texts = [str(value) for values in shown for value in values or ()]
+            if not any(term.casefold() in value.casefold() for value in texts):
+                return f"{listing.keys([row])[0]} does not contain {term!r}", (answer.exchange,)
+        if not told:
+            raise CannotMake("the rows do not show all that is searched")
+        return "", (answer.exchange,)
+
+    yield found(case, case.promise(search.pointer, parameter=search.name), find)
+
+
+def _terms(rows: list[Row], path: tuple[str, ...]) -> Iterator[str]:
+    """Words at a path that some rows do not have."""
+    texts = [" ".join(map(str, shown_at(row, path) or ())).casefold() for row in rows]
+    for row in reversed(rows):
+        for value in shown_at(row, path) or ():
+            term = word_of(value)
+            if term and not all(term.casefold() in said for said in texts):
+                yield term
+
+
+# Blanks ---------------------------------------------------------------------------------------------------------
+
+
+def blank_is_absent(case: Case) -> Iterator[Outcome]:
+    """Each parameter that may be blank, blank, against the list without it."""
+    listing = Listing(case.session, case.operation)
+    for parameter in case.operation.query:
+        if not parameter.allow_empty or parameter.required:
+            continue
+
+        def find(parameter: Parameter = parameter) -> Finding:
+            plain = listing.ask()
+            blank = listing.ask((parameter.name, ""))
+            if _keys(listing, blank) == _keys(listing, plain):
+                return "", (blank.exchange,)
+            if _keys(listing, listing.ask()) != _keys(listing, plain):
+                raise Moving
+            said = f"{parameter.name}= is answered by {len(blank.rows)} rows that are not those without it"
+            return said, (plain.exchange, blank.exchange)
+
+        yield found(case, case.promise(parameter.pointer, "allowEmptyValue", parameter.name), find)
+
+
+def _pairable(contract: Contract, operation: Operation) -> bool:
+    said = [p for p in operation.query if p.word and p.word.role == "filter" and p.word.op == "eq"]
+    return is_list(contract, operation) and any(True for _ in combinations(said, 2))
+
+
+LAWS: tuple[Law, ...] = (
+    Law("every-row-satisfies", "Every row of a filtered list satisfies the filter.", _with("filter"), every_row_satisfies),
+    Law(
+        "complete-against-unfiltered",
+        "Every record of a list that satisfies a filter is in the list filtered by it.",
+        _with("filter"),
+        complete,
+    ),
+    Law(
+        "combined-is-intersection",
+        "A list with two filters holds the records that satisfy both.",
+        _pairable,
+        combined_is_intersection,
+    ),
+    Law(
+        "bracketed-and-repeated-arrays-agree",
+        "A list of values may be sent as x=1&x=2 and as x[]=1&x[]=2.",
+        lambda c, o: _with("filter")(c, o) and any(p.schema.get("type") == "array" and p.explode for p in o.query),
+        arrays_agree,
+    ),
+    Law(
+        "search-finds-a-known-record",
+        "A search finds the records whose searched text contains the term, whatever its case.",
+        _with("search"),
+        search_finds,
+    ),
+    Law(
+        "search-rows-contain-the-term",
+        "Every record that a search finds contains the term, whatever its case.",
+        _with("search"),
+        search_rows_contain,
+    ),
+    Law(
+        "blank-means-absent",
+        "A parameter that is sent blank is as one that is not sent.",
+        lambda c, o: is_list(c, o) and any(p.allow_empty for p in o.query),
+        blank_is_absent,
+    ),
+)

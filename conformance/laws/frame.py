@@ -1,0 +1,105 @@
+"""Laws on the frame of a request: records, methods, media types and JSON that there are not."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from conformance.errors import CannotMake
+from conformance.laws.asking import READS, answered, existing, harmless, refused_anyhow, unknown
+from conformance.laws.law import Case, Law
+from conformance.outcome import Outcome
+from spec.contract import Contract, Operation
+
+METHODS = ("post", "put", "delete")
+
+
+def _names_a_record(contract: Contract, operation: Operation) -> bool:
+    return bool(operation.path_parameters) and operation.resource in contract.resources and 404 in operation.statuses
+
+
+def _unknown_record(case: Case) -> Iterator[Outcome]:
+    session, operation = case.session, case.operation
+    if session.read_only and operation.method not in READS:
+        yield case.not_judged(case.promise(operation.statuses[404]), "the run is read-only")
+        return
+    body: Any = session.bodies.body(operation, session.parent) if operation.body else None
+    yield answered(case, 404, session.send(operation, path=unknown(case), body=body))
+
+
+def _first_of_its_path(contract: Contract, operation: Operation) -> bool:
+    first = next(o for o in contract.operations.values() if o.path == operation.path)
+    return first is operation and bool(_methods_not_there(contract, operation))
+
+
+def _methods_not_there(contract: Contract, operation: Operation) -> list[str]:
+    """Methods that no operation has on a path, nor on another that reads the same."""
+    there = {o.method for o in contract.operations.values() if _reads_as(o.path, operation.path)}
+    return [method for method in METHODS if method not in there]
+
+
+def _reads_as(template: str, path: str) -> bool:
+    ones, others = template.split("/"), path.split("/")
+    alike = (a == b or a[:1] == "{" or b[:1] == "{" for a, b in zip(ones, others, strict=False))
+    return len(ones) == len(others) and all(alike)
+
+
+def _wrong_method(case: Case) -> Iterator[Outcome]:
+    session, operation = case.session, case.operation
+    method = _methods_not_there(session.contract, operation)[0]
+    promise = case.promise("#/info", parameter=method)
+    if session.read_only:
+        yield case.not_judged(promise, "the run is read-only")
+        return
+    exchange = session.send(operation, path=unknown(case), method=method)
+    allowed = {word.strip().lower() for word in exchange.response.headers.get("allow", "").split(",")}
+    due = {o.method for o in session.contract.operations.values() if o.path == operation.path}
+    if exchange.response.status != 405:
+        yield case.judged(promise, f"answered {exchange.response.status} to {method.upper()}, due: 405", exchange)
+    elif not due <= allowed:
+        found = exchange.response.headers.get("allow") or "no Allow"
+        yield case.judged(promise, f"405 with {found}, due: Allow: {', '.join(sorted(due)).upper()}", exchange)
+    else:
+        yield case.judged(promise, "", exchange)
+
+
+def _has_json(contract: Contract, operation: Operation) -> bool:
+    return operation.body is not None
+
+
+def _malformed(case: Case) -> Iterator[Outcome]:
+    yield from _raw(case, 400, b'{"a": ', "application/json")
+
+
+def _wrong_media_type(case: Case) -> Iterator[Outcome]:
+    yield from _raw(case, 415, b"a: text", "text/plain")
+
+
+def _raw(case: Case, status: int, raw: bytes, media_type: str) -> Iterator[Outcome]:
+    if status not in case.operation.statuses:
+        return
+    yield from refused_anyhow(case)
+    if harmless(case):
+        return
+    headers = {"Content-Type": media_type}
+    yield answered(case, status, case.session.send(case.operation, path=_path(case), raw=raw, headers=headers))
+
+
+def _path(case: Case) -> dict[str, Any]:
+    """A record of the run: one that is not there may be missed before the body is looked at."""
+    try:
+        return existing(case)
+    except CannotMake as error:
+        raise CannotMake(f"no record to send it to: {error}") from None
+
+
+LAWS = (
+    Law("unknown-record-is-404", "A key that no record has is answered 404.", _names_a_record, _unknown_record),
+    Law(
+        "wrong-method-is-405",
+        "A method that a path does not have is answered 405, with those that it has in Allow.",
+        _first_of_its_path,
+        _wrong_method,
+    ),
+    Law("malformed-json-is-400", "A body that is no JSON is answered 400.", _has_json, _malformed, writes=True),
+    Law("wrong-media-type-is-415", "A body that is not JSON by its media type is answered 415.", _has_json,
+        _wrong_media_type, writes=True),
+)

@@ -1,0 +1,296 @@
+"""Lists as laws ask them: rows, page words, samples, small scopes, and values that a row shows."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from conformance.bodies import readable
+from conformance.errors import CannotMake
+from conformance.exchange import Exchange
+from conformance.laws.law import Case
+from conformance.outcome import Outcome, Promise
+from conformance.session import Session
+from spec.contract import Contract, Operation, Parameter, Resource
+from spec.document import escape
+
+WALKED = 300  # how many rows of a list are looked at, at most
+OWN = 4  # how many records a law makes where a list has too few
+REFUSED = (400, 422)
+
+Row = Mapping[str, Any]
+Finding = tuple[str, tuple[Exchange, ...]]
+
+
+class Refused(Exception):
+    """A list did not answer what the contract admits."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__(f"answered {exchange.response.status} to what the contract admits, a success is due")
+        self.exchange = exchange
+
+
+class Moving(CannotMake):
+    """The list changes while it is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__("the list changed while it was looked at")
+
+
+def is_list(contract: Contract, operation: Operation) -> bool:
+    """Whether an operation lists records of a resource."""
+    return operation.action == "list" and operation.result.many and operation.resource in contract.resources
+
+
+def found(case: Case, promise: Promise, find: Callable[[], Finding]) -> Outcome:
+    """The outcome of one promise: `find` answers what is broken, or "", and what shows it."""
+    try:
+        broken, shown = find()
+    except Refused as refused:
+        return case.judged(promise, str(refused), refused.exchange)
+    except CannotMake as why:
+        return case.not_judged(promise, str(why))
+    return case.judged(promise, broken, *shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One page: `words` holds what stands under each page word of the contract."""
+
+    exchange: Exchange
+    rows: list[Row]
+    words: Mapping[str, Any]
+
+    @property
+    def total(self) -> int:
+        """The total that it names. Raises CannotMake."""
+        said = number(self.words.get("total"))
+        if said is None:
+            raise CannotMake("the list names no total")
+        return said
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list operation in a session. `within`: a query that every request carries (a small scope)."""
+
+    session: Session
+    operation: Operation
+    within: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def resource(self) -> Resource:
+        """The resource that is listed."""
+        return self.session.resource(self.operation)
+
+    def parameter(self, role: str) -> Parameter | None:
+        """The query parameter with a role."""
+        return next((p for p in self.operation.query if p.word and p.word.role == role), None)
+
+    def needed(self, role: str) -> Parameter:
+        """The same. Raises CannotMake."""
+        parameter = self.parameter(role)
+        if parameter is None:
+            raise CannotMake(f"the list has no parameter for {role}")
+        return parameter
+
+    def filters(self) -> Iterator[Parameter]:
+        """Its filters."""
+        return (p for p in self.operation.query if p.word and p.word.role == "filter")
+
+    def ask(self, *pairs: tuple[str, str]) -> Answer:
+        """One request. Raises Refused when it is refused as wrong or fails, CannotMake when it is not answered else."""
+        exchange = self.session.send(self.operation, query=(*self.within, *pairs))
+        status = exchange.response.status
+        if status in REFUSED or status >= 500:
+            raise Refused(exchange)
+        rows = self.session.data(self.operation, exchange) if exchange.response.ok else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise CannotMake(f"{self.operation.id} answered {status} and no rows")
+        return Answer(exchange, rows, self._words(exchange.response.json))
+
+    def _words(self, body: Any) -> dict[str, Any]:
+        said: dict[str, Any] = {}
+        for name, page in self.operation.result.pages.items():
+            below = body.get(name) if isinstance(body, dict) else None
+            said |= {word: below[p] for p, word in page.items() if isinstance(below, dict) and p in below}
+        return said
+
+    def word_pointer(self, word: str) -> tuple[str, str]:
+        """(pointer, dotted name) of a page word in the contract. Raises CannotMake when it has none."""
+        schema, document = self.operation.result.schema, self.session.contract.document
+        for name, page in self.operation.result.pages.items():
+            for prop, said in page.items():
+                if said == word and schema is not None:
+                    _, above = document.follow(document.at(schema), schema)
+                    node, at = document.follow(
+                        document.at(f"{above}/properties/{escape(name)}"), f"{above}/properties/{escape(name)}"
+                    )
+                    while len(node.get("allOf", ())) == 1:
+                        node, at = document.follow(node["allOf"][0], f"{at}/allOf/0")
+                    return f"{at}/properties/{escape(prop)}", f"{name}.{prop}"
+        raise CannotMake(f"the contract has no {word}")
+
+    def largest(self) -> tuple[tuple[str, str], ...]:
+        """The query for as many rows as one page may have; nothing where no size can be asked."""
+        size = self.parameter("size")
+        return ((size.name, str(int(size.schema.get("maximum", 100)))),) if size else ()
+
+    def keys(self, rows: list[Row]) -> list[Any]:
+        """Keys of rows. Raises CannotMake when one shows none."""
+        return [self.session.key_of(self.resource.name, row) for row in rows]
+
+    def walk(self, *pairs: tuple[str, str]) -> tuple[list[Row], Answer]:
+        """All rows of a list of at most WALKED, and its first page. Raises CannotMake when it is longer."""
+        first = self.ask(*self.largest(), *pairs)
+        rows = list(first.rows)
+        page = self.parameter("page")
+        if page is None:
+            return rows, first
+        if first.total > WALKED:
+            raise CannotMake(f"the list has {first.total} rows, and no more than {WALKED} are walked")
+        asked = 2
+        while first.rows and len(rows) < first.total:
+            more = self.ask(*self.largest(), (page.name, str(asked)), *pairs).rows
+            if not more:
+                break
+            rows += more
+            asked += 1
+        return rows, first
+
+    def holds(self, key: Any, *pairs: tuple[str, str]) -> tuple[bool, Answer]:
+        """Whether a record is in the list. Raises CannotMake when that would take too long to tell."""
+        first = self.ask(*self.largest(), *pairs)
+        if key in self.keys(first.rows):
+            return True, first
+        rows, first = self.walk(*pairs)
+        return key in self.keys(rows), first
+
+    # Having something to judge ----------------------------------------------------------------------------------
+
+    def stocked(self, least: int) -> "Listing":
+        """This list, with own records made where it has fewer rows than `least`. Raises CannotMake."""
+        for _ in range(least - len(self.ask(*self.largest()).rows)):
+            make_one(self.session, self.resource.name)
+        if len(self.ask(*self.largest()).rows) < least:
+            raise CannotMake("the list has too few rows to tell")
+        return self
+
+    def small(self, least: int) -> "Listing":
+        """The list, or a part of it that holds own records, with `least` to WALKED rows. Raises CannotMake."""
+        total = self.ask().total
+        if total <= WALKED:
+            return self if total >= least else self.stocked(least)
+        for parameter, key in self._own_parents():
+            part = Listing(self.session, self.operation, ((parameter.name, text(key)),))
+            if part.ask().total <= WALKED:
+                return part.stocked(least)
+        raise CannotMake(f"the list has {total} rows, and no small part of it can be asked for")
+
+    def _own_parents(self) -> Iterator[tuple[Parameter, Any]]:
+        """(filter, key) for each record of the run that new records of this resource will belong to."""
+        creating = self.session.operation(self.resource.name, "create")
+        fields = creating.body.fields.values() if creating and creating.body else ()
+        required = {field.sets.relation for field in fields if field.sets and field.required}
+        for parameter in self.filters():
+            path = parameter.word.paths[0] if parameter.word else ()
+            if len(path) == 2 and path[0] in required and parameter.schema.get("type") != "array":
+                target = self.session.contract.resources[self.resource.relations[path[0]].to[0]]
+                if path[1] == target.key:
+                    yield parameter, self.session.kept(target.name).key
+
+    def sample(self) -> list[Row]:
+        """Rows to choose values from: the first page, and own records where it has fewer than two."""
+        rows = list(self.ask(*self.largest()).rows)
+        if len(rows) < 2 and not self.session.read_only:
+            rows = list(self.stocked(2).ask(*self.largest()).rows)
+        if not rows:
+            raise CannotMake("the list has no rows to choose a value from")
+        return rows
+
+
+def make_one(session: Session, resource: str) -> None:
+    """Make a record; where the contract leaves a choice or a flag open, own records differ in it."""
+    creating = session.operation(resource, "create")
+    changes: dict[str, Any] = {}
+    if creating is not None:
+        for field in readable(creating):
+            said = session.bodies.schema(field.schema)
+            if not field.required and ("enum" in said or said.get("type") == "boolean"):
+                changes[field.name] = session.bodies.value(field.schema, field.name)
+    try:
+        session.make(resource, changes)
+    except CannotMake:
+        if not changes or session.read_only:
+            raise
+        session.make(resource)
+
+
+# Values ---------------------------------------------------------------------------------------------------------
+
+
+def number(value: Any) -> int | None:
+    """A whole number, also where it stands as text or as 1.0."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        return int(value) if float(value) == int(float(value)) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def text(value: Any) -> str:
+    """A value as it stands in a query."""
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def shown_at(row: Any, path: tuple[str, ...]) -> list[Any] | None:
+    """The values at a path of a row, through lists; None when the row does not show it."""
+    if isinstance(row, list):
+        parts = [shown_at(one, path) for one in row]
+        return None if None in parts else [value for part in parts if part is not None for value in part]
+    if not path:
+        return [row]
+    if row is None:
+        return []
+    if not isinstance(row, dict) or path[0] not in row:
+        return None
+    return shown_at(row[path[0]], path[1:])
+
+
+def moment(value: Any) -> datetime | None:
+    """A date-time as an instant; None when it is none, or says no zone."""
+    if not isinstance(value, str) or len(value) < 19:
+        return None
+    try:
+        said = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return said if said.tzinfo else None
+
+
+def day(value: Any) -> date | None:
+    """The day (UTC) of a date or a date-time."""
+    instant = moment(value)
+    if instant is not None:
+        return instant.astimezone(UTC).date()
+    try:
+        return date.fromisoformat(value[:10]) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether a database could take two values for equal: case, outer space, 1 and 1.0, and the zone do not count."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one == other and isinstance(one, (bool, int)) and isinstance(other, (bool, int))
+    if isinstance(one, str) and isinstance(other, str):
+        instant = moment(one)
+        if instant is not None and moment(other) is not None:
+            return instant == moment(other)
+        return one.strip().casefold() == other.strip().casefold()
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(alike(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return bool(one == other)

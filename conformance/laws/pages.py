@@ -1,0 +1,203 @@
+"""Pages: how many rows, which, and what the page words say of them."""
+
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qsl, urlsplit
+
+from conformance.errors import CannotMake
+from conformance.laws.law import Case, Law
+from conformance.laws.lists import Answer, Finding, Listing, Moving, Refused, Row, found, is_list, number
+from conformance.outcome import Outcome
+from spec.contract import Contract, Operation
+
+LINKS = ("first", "last", "previous", "next")
+
+
+def _has(*roles: str) -> Callable[[Contract, Operation], bool]:
+    def applies(contract: Contract, operation: Operation) -> bool:
+        said = {p.word.role for p in operation.query if p.word}
+        return is_list(contract, operation) and said.issuperset(roles)
+
+    return applies
+
+
+def size_is_respected(case: Case) -> Iterator[Outcome]:
+    """Pages of 1 and 2 rows."""
+    listing = Listing(case.session, case.operation)
+    size = listing.needed("size")
+
+    def find() -> Finding:
+        listing.stocked(3)
+        for asked in (1, 2):
+            answer = listing.ask((size.name, str(asked)))
+            if len(answer.rows) != asked:
+                return f"{len(answer.rows)} rows, {asked} are due ({size.name}={asked})", (answer.exchange,)
+        return "", (answer.exchange,)
+
+    yield found(case, case.promise(size.pointer, parameter=size.name), find)
+
+
+def pages_are_whole(case: Case) -> Iterator[Outcome]:
+    """Walk a list of at most WALKED rows by pages; a list that changes meanwhile is walked again, once."""
+    listing = Listing(case.session, case.operation)
+    page, size = listing.needed("page"), listing.needed("size")
+
+    def find() -> Finding:
+        part = listing.small(3)
+        for _ in range(2):
+            total = part.ask().total
+            length = max(2, -(-total // 8))
+            answers = list(_walked(part, page.name, size.name, total, length))
+            if {answer.total for answer in answers} == {total}:
+                rows = [row for answer in answers for row in answer.rows]
+                return _whole(part, rows, total, length), tuple(a.exchange for a in answers[:3])
+        raise Moving
+
+    yield found(case, case.promise(page.pointer, parameter=page.name), find)
+
+
+def _walked(listing: Listing, page: str, size: str, total: int, length: int) -> Iterator[Answer]:
+    for asked in range(1, -(-total // length) + 1):
+        yield listing.ask((size, str(length)), (page, str(asked)))
+
+
+def _whole(listing: Listing, rows: list[Row], total: int, length: int) -> str:
+    keys = listing.keys(rows)
+    again = sorted({str(key) for key in keys if keys.count(key) > 1})
+    if again:
+        return f"on two pages of {length}: {', '.join(again[:3])}; each record is due once"
+    if len(keys) != total:
+        return f"{len(keys)} rows on all pages of {length}, {total} are due (the total)"
+    return ""
+
+
+def total_is_the_same(case: Case) -> Iterator[Outcome]:
+    """The total with pages of 1, 2 and as many as may be."""
+    listing = Listing(case.session, case.operation)
+    size = listing.needed("size")
+    pointer, name = listing.word_pointer("total")
+
+    def find() -> Finding:
+        listing.stocked(2)
+        first = listing.ask((size.name, "1"))
+        for query in (((size.name, "2"),), listing.largest()):
+            answer = listing.ask(*query)
+            if answer.total != first.total:
+                if listing.ask((size.name, "1")).total != first.total:
+                    raise Moving
+                said = f"total {answer.total} with {size.name}={query[0][1]}, {first.total} is due as with 1"
+                return said, (first.exchange, answer.exchange)
+        return "", (first.exchange,)
+
+    yield found(case, case.promise(pointer, parameter=name), find)
+
+
+def past_the_end(case: Case) -> Iterator[Outcome]:
+    """A page behind the last one."""
+    listing = Listing(case.session, case.operation)
+    page, size = listing.needed("page"), listing.needed("size")
+
+    def find() -> Finding:
+        beyond = listing.ask((size.name, "2")).total // 2 + 50
+        answer = listing.ask((size.name, "2"), (page.name, str(beyond)))
+        if answer.rows:
+            return f"{len(answer.rows)} rows on page {beyond}, none are due", (answer.exchange,)
+        for word in ("first-item", "last-item"):
+            if answer.words.get(word) is not None:
+                return f"{word} is {answer.words[word]!r} on an empty page, null is due", (answer.exchange,)
+        return "", (answer.exchange,)
+
+    yield found(case, case.promise(page.pointer, parameter=page.name), find)
+
+
+def page_words(case: Case) -> Iterator[Outcome]:
+    """Every page word on the first page, one between, and the last."""
+    listing = Listing(case.session, case.operation)
+    page, size = listing.needed("page"), listing.needed("size")
+    try:
+        part = listing.stocked(3)
+        answers: dict[int, Answer] = {}
+        for asked in (1, 2, part.ask((size.name, "1")).total):
+            answers[asked] = part.ask((size.name, "1"), (page.name, str(asked)))
+    except Refused as refused:
+        raise CannotMake(str(refused)) from None
+    known = {word for words in case.operation.result.pages.values() for word in words.values()}
+    for word in sorted(known):
+        pointer, name = listing.word_pointer(word)
+        judge = _link if word in LINKS else _figure
+        yield found(case, case.promise(pointer, parameter=name), _on_each(judge, part, word, name, page.name, answers))
+
+
+Judge = Callable[[Listing, str, str, int, Answer], str]
+
+
+def _on_each(
+    judge: Judge, listing: Listing, word: str, name: str, page: str, answers: dict[int, Answer]
+) -> Callable[[], Finding]:
+    def find() -> Finding:
+        for asked, answer in answers.items():
+            if not answer.rows:
+                raise Moving
+            broken = judge(listing, word, page, asked, answer)
+            if broken:
+                return f"{name} on page {asked} of pages of 1: {broken}", (answer.exchange,)
+        return "", tuple(answer.exchange for answer in answers.values())[:1]
+
+    return find
+
+
+def _figure(listing: Listing, word: str, page: str, asked: int, answer: Answer) -> str:
+    """What is wrong with a figure of a page of one row."""
+    if word not in answer.words:
+        return "it is not there"
+    said = answer.words[word]
+    if word == "path":
+        parts = urlsplit(str(said))
+        fits = parts.path.rstrip("/").endswith(listing.operation.path.rstrip("/")) and not parts.query
+        return "" if fits else f"{said!r}, the URL of the list without a query is due"
+    if word == "total":
+        return "" if (number(said) or 0) >= asked else f"{said!r}, but there are {asked} rows at least"
+    due = {"current-page": asked, "first-item": asked, "last-item": asked, "size": 1, "last-page": answer.total}[word]
+    return "" if number(said) == due else f"{said!r}, {due} is due"
+
+
+def _link(listing: Listing, word: str, page: str, asked: int, answer: Answer) -> str:
+    """What is wrong with a link of a page of one row, and with the page it leads to."""
+    if word not in answer.words:
+        return "it is not there"
+    said, last = answer.words[word], answer.total
+    due = {"first": 1, "last": last, "previous": asked - 1, "next": asked + 1 if asked < last else 0}[word]
+    if due == 0:
+        return "" if said is None else f"{said!r}, null is due"
+    if not isinstance(said, str):
+        return f"{said!r}, a link to page {due} is due"
+    pairs = tuple(parse_qsl(urlsplit(said).query, keep_blank_values=True))
+    leads = number(dict(pairs).get(page, "1"))
+    if leads != due or not urlsplit(said).path.rstrip("/").endswith(listing.operation.path.rstrip("/")):
+        return f"{said!r}, a link to page {due} of the list is due"
+    followed = Listing(listing.session, listing.operation).ask(*pairs)
+    current = number(followed.words.get("current-page", due))
+    return "" if current == due else f"it leads to page {current}, {due} is due"
+
+
+LAWS: tuple[Law, ...] = (
+    Law("size-is-respected", "A page has as many rows as were asked for.", _has("size"), size_is_respected),
+    Law(
+        "pages-do-not-overlap-and-are-whole",
+        "Every record of a list is on one of its pages, once.",
+        _has("page", "size"),
+        pages_are_whole,
+    ),
+    Law(
+        "total-does-not-depend-on-size",
+        "The total of a list is the same whatever the size of its pages.",
+        lambda c, o: _has("size")(c, o) and any("total" in p.values() for p in o.result.pages.values()),
+        total_is_the_same,
+    ),
+    Law(
+        "page-words-are-right",
+        "What a page says of itself and of its neighbours is so.",
+        lambda c, o: _has("page", "size")(c, o) and any("total" in p.values() for p in o.result.pages.values()),
+        page_words,
+    ),
+    Law("past-the-end-is-empty", "Behind the last page of a list are no rows.", _has("page", "size"), past_the_end),
+)

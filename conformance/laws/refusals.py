@@ -1,0 +1,113 @@
+"""Laws on what is refused: fields that break the contract, one at a time, each named in the answer."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from conformance.exchange import Exchange
+from conformance.laws import auth, frame
+from conformance.laws.asking import READS, existing, harmless, refused_anyhow, unfit, unknown
+from conformance.laws.breaking import breaking
+from conformance.laws.law import Case, Law
+from conformance.laws.own import brief, weakest
+from conformance.outcome import Outcome
+from spec.contract import Contract, Operation
+
+BROKEN_QUERY: Mapping[str, str] = {"integer": "not-a-number", "number": "not-a-number", "boolean": "maybe"}
+
+
+def _checks_a_body(contract: Contract, operation: Operation) -> bool:
+    return operation.body is not None and 422 in operation.statuses
+
+
+def _broken_fields(case: Case) -> Iterator[Outcome]:
+    """Each required field left out, then each field broken in each way that its schema refuses."""
+    yield from refused_anyhow(case)
+    session, operation = case.session, case.operation
+    if harmless(case) or operation.body is None:
+        return
+    whole = session.bodies.body(operation, session.parent)
+    path = existing(case)
+    for field in operation.body.fields.values():
+        if field.required:
+            body = {name: value for name, value in whole.items() if name != field.name}
+            exchange = session.send(operation, path=path, body=body)
+            place = weakest(case, (operation.body.pointer, "required"), _refusal(operation))
+            yield _named(case, place, field.name, "without it", exchange)
+        for keyword, value in breaking(case, field):
+            exchange = session.send(operation, path=path, body={**whole, field.name: value})
+            place = weakest(case, (field.pointer, keyword), _refusal(operation))
+            yield _named(case, place, field.name, f"as {brief(value)} ({keyword})", exchange)
+
+
+def _refusal(operation: Operation) -> tuple[str, str | None]:
+    return operation.statuses[422] or operation.pointer, None
+
+
+def _named(case: Case, place: tuple[str, str | None], name: str, how: str, exchange: Exchange) -> Outcome:
+    """Whether a refusal is 422, shaped as documented, and names the field."""
+    keyword = how.rpartition("(")[2].rstrip(")") if how.endswith(")") else "required"
+    promise = case.promise(*place, parameter=f"{name} {keyword}")
+    status = exchange.response.status
+    if status != 422:
+        return case.judged(promise, f"{name} {how} was answered {status}, due: 422", exchange)
+    said = unfit(case, 422, exchange)
+    errors = _errors(case, exchange)
+    if not said and errors is not None and not any(e == name or e.startswith(f"{name}.") for e in errors):
+        said = f"{name} {how}: the answer names {', '.join(sorted(errors)) or 'nothing'}, due: {name}"
+    return case.judged(promise, said, exchange)
+
+
+def _errors(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
+    """The errors by field: what stands in the property of 422's schema that maps names to lists. None: there is none."""
+    document, pointer = case.session.contract.document, case.operation.statuses[422]
+    if pointer is None:
+        return None
+    schema = case.session.bodies.schema(document.at(pointer))
+    for name, below in schema.get("properties", {}).items():
+        listed = case.session.bodies.schema(below).get("additionalProperties")
+        if isinstance(listed, dict) and listed.get("type") == "array":
+            body = exchange.response.json
+            found = body.get(name) if isinstance(body, dict) else None
+            return found if isinstance(found, dict) else {}
+    return None
+
+
+def _checks_a_query(contract: Contract, operation: Operation) -> bool:
+    return operation.method in READS and 422 in operation.statuses and bool(operation.query)
+
+
+def _broken_queries(case: Case) -> Iterator[Outcome]:
+    """Each typed parameter with what is not of its type, choices or bounds."""
+    session, operation = case.session, case.operation
+    path: dict[str, Any] = {}
+    if operation.path_parameters:
+        path = unknown(case) if session.read_only else existing(case)
+    for parameter in operation.query if not (path and session.read_only) else ():
+        for keyword, value in _broken_query(parameter.schema):
+            exchange = session.send(operation, path=path, query={parameter.name: value})
+            place = weakest(case, (f"{parameter.pointer}/schema", keyword), _refusal(operation))
+            yield _named(case, place, parameter.name, f"as {brief(value)} ({keyword})", exchange)
+
+
+def _broken_query(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    kind = schema.get("type")
+    if "enum" in schema and kind == "string":
+        yield "enum", "no-such-choice"
+    elif kind in BROKEN_QUERY:
+        yield "type", BROKEN_QUERY[kind]
+    elif schema.get("format") in ("date", "date-time"):
+        yield "format", "not-a-date"
+    if kind == "integer" and "minimum" in schema:
+        yield "minimum", int(schema["minimum"]) - 1
+    if kind == "integer" and schema.get("maximum", 2**31) < 2**31:
+        yield "maximum", int(schema["maximum"]) + 1
+
+
+LAWS: tuple[Law, ...] = (
+    *auth.LAWS,
+    *frame.LAWS,
+    Law("broken-parameter-is-named", "A query parameter that breaks its schema is refused with 422, and named.",
+        _checks_a_query, _broken_queries),
+    Law("broken-field-is-named", "A field of a body that breaks its schema is refused with 422, and named.",
+        _checks_a_body, _broken_fields, writes=True),
+)

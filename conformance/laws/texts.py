@@ -1,0 +1,68 @@
+"""The law on free texts: they come back as they were sent."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from conformance.errors import CannotMake
+from conformance.laws.law import Case, Law
+from conformance.laws.own import brief, creates, same, weakest, writable
+from conformance.outcome import Outcome
+from spec.contract import BodyField, Property
+
+# What is often lost: bytes above three in UTF-8, marks, characters with a meaning in HTML, SQL and JSON.
+TEXTS: Mapping[str, str] = {
+    "accents": "Zażółć gęślą jaźń, naïve Ærøskøbing",
+    "emoji": "ok 👍🏽 👩‍👩‍👧 🚀",
+    "right to left": "שלום עולם مرحبا",
+    "markup": "a < b & c > d <b>bold</b> &amp; &#39;",
+    "quotes": "it's \"quoted\" \\ `back` %s {0} -- ; DROP",
+    "lines": "one\ntwo\tthree",
+}
+LONG = 2000
+ROOM = 60  # characters that a field must hold to be judged
+
+
+def _texts(case: Case) -> Iterator[Outcome]:
+    """Every free text of a create at once, one kind of text after the other."""
+    fields = [pair for pair in writable(case, case.session.resource(case.operation)) if _free(case, *pair)]
+    if not fields:
+        return
+    for kind in (*TEXTS, "long"):
+        sent = {field.name: _text(case, field, kind) for field, _ in fields}
+        try:
+            mine = case.session.make(case.operation.resource or "", sent)
+        except CannotMake as error:
+            yield case.not_judged(case.promise(parameter=kind), str(error))
+            continue
+        for field, named in fields:
+            place = weakest(case, (named.pointer, None), (field.pointer, None), (case.operation.pointer, None))
+            shown: Any = mine.shown.get(field.name)
+            said = "" if same(sent[field.name], shown) else _lost(field.name, kind, sent[field.name], shown)
+            yield case.judged(case.promise(*place, parameter=f"{field.name} {kind}"), said, mine.exchange)
+
+
+def _lost(name: str, kind: str, sent: str, shown: Any) -> str:
+    return f"{name} ({kind}) was sent as {brief(sent)} and came back as {brief(shown)}"
+
+
+def _free(case: Case, field: BodyField, named: Property) -> bool:
+    """Whether a field takes any text: no format, choices or pattern, and room for one."""
+    said = case.session.bodies.schema(field.schema)
+    narrowed = said.keys() & {"enum", "format", "pattern"}
+    return said.get("type") == "string" and not narrowed and named.type == "string" and _room(said) >= ROOM
+
+
+def _room(said: Mapping[str, Any]) -> int:
+    return int(said.get("maxLength", LONG))
+
+
+def _text(case: Case, field: BodyField, kind: str) -> str:
+    room = min(_room(case.session.bodies.schema(field.schema)), LONG)
+    if kind == "long":
+        return ("conformance long text " * (room // 22 + 1))[:room].rstrip().ljust(room, "x")
+    return TEXTS[kind][:room]
+
+
+LAWS = (
+    Law("sent-text-comes-back", "A text comes back as it was sent.", creates, _texts, writes=True),
+)

@@ -1,0 +1,371 @@
+"""Laws on creating, updating and deleting: judged on the run's own records alone."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from conformance.errors import CannotMake
+from conformance.exchange import Exchange
+from conformance.laws import stamps, texts
+from conformance.laws.breaking import breaking
+from conformance.laws.law import Case, Law
+from conformance.laws.own import (
+    brief,
+    created_by,
+    creates,
+    differences,
+    does,
+    own,
+    retrieved,
+    same,
+    scratch,
+    stored,
+    told,
+    weakest,
+    writable,
+)
+from conformance.outcome import Outcome
+from conformance.session import Mine
+from spec.contract import BodyField, Contract, Operation, Property
+
+MOST_FIELDS = 12  # fields of a body that are judged one at a time
+
+
+# Create ---------------------------------------------------------------------------------------------------------
+
+
+def _created(case: Case) -> Iterator[Outcome]:
+    """Every field that create takes, sent; echoed, retrieved and listed as sent."""
+    resource = case.session.resource(case.operation)
+    fields = list(writable(case, resource))
+    mine = _with_all(case, fields)
+    if not mine.exchange.response.json:
+        raise CannotMake("the answer shows no record")
+    views = [("the answer", mine.shown, mine.exchange), *_seen_again(case, mine)]
+    for field, named in fields:
+        if field.name in mine.sent:
+            yield _came_back(case, field, named, mine.sent[field.name], views)
+    yield _is_listed(case, mine)
+
+
+def _with_all(case: Case, fields: list[tuple[BodyField, Property]]) -> Mine:
+    """A record with every field sent; with the required ones alone when the target has further rules."""
+    session = case.session
+    changes = {f.name: session.bodies.value(f.schema, f.name) for f, _ in fields if not f.required}
+    try:
+        return scratch(case, changes)
+    except CannotMake:
+        return scratch(case)
+
+
+def _seen_again(case: Case, mine: Mine) -> Iterator[tuple[str, Mapping[str, Any], Exchange]]:
+    if case.session.operation(mine.resource, "retrieve") is not None:
+        shown, exchange = retrieved(case.session, mine.resource, mine.key)
+        yield "retrieved", shown, exchange
+
+
+def _came_back(
+    case: Case, field: BodyField, named: Property, sent: Any, views: list[tuple[str, Mapping[str, Any], Exchange]]
+) -> Outcome:
+    place = weakest(case, (named.pointer, None), (field.pointer, None), (case.operation.pointer, None))
+    promise = case.promise(*place, parameter=field.name)
+    for where, shown, exchange in views:
+        if field.name not in shown:
+            return case.judged(promise, f"{field.name} was sent and {where} does not show it", exchange)
+        if not stored(sent, shown[field.name]):
+            said = f"{field.name} was sent as {brief(sent)} and {where} shows {brief(shown[field.name])}"
+            return case.judged(promise, said, exchange)
+    return case.judged(promise, "")
+
+
+def _is_listed(case: Case, mine: Mine) -> Outcome:
+    """Whether a list shows the record: narrowed to its parent where there is such a filter, else page by page."""
+    session = case.session
+    listing = session.operation(mine.resource, "list")
+    promise = case.promise(*weakest(case, (case.operation.pointer, None)), parameter="in the list")
+    if listing is None:
+        return case.not_judged(promise, "the contract lists none")
+    query = next(_parent_filters(case, listing, mine), ("", {}))[1]
+    found = _row(case, listing, mine, query)
+    if found is None:
+        return case.judged(promise, f"{listing.id} does not list {mine.key}, which was created", mine.exchange)
+    shown = session.data(case.operation, mine.exchange)
+    left, right = own(session.contract, case.operation, shown), own(session.contract, listing, found)
+    wrong = [f"{n} was answered as {brief(left[n])}, listed as {brief(right[n])}" for n in differences(left, right)]
+    return case.judged(promise, "; ".join(wrong), mine.exchange)
+
+
+def _row(case: Case, listing: Operation, mine: Mine, query: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    key = case.session.resource(listing).key
+    return next((row for row in case.session.rows(listing, query) if row.get(key) == mine.key), None)
+
+
+def _parent_filters(case: Case, listing: Operation, mine: Mine) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(parameter, query) of each filter of a list that names a record which the create named as its own."""
+    resource = case.session.contract.resources[mine.resource]
+    creator = case.session.creator(mine.resource)
+    sent = {f.sets.relation: mine.sent[f.name] for f in _setting(creator) if f.name in mine.sent and f.sets}
+    for parameter in listing.query:
+        word = parameter.word
+        if word is None or word.role != "filter" or word.op != "eq" or len(word.paths[0]) != 2:
+            continue
+        relation, key = word.paths[0]
+        known = resource.relations.get(relation)
+        if relation in sent and known and len(known.to) == 1 and case.session.contract.resources[known.to[0]].key == key:
+            yield parameter.name, {parameter.name: sent[relation]}
+
+
+def _setting(operation: Operation) -> Iterator[BodyField]:
+    for field in operation.body.fields.values() if operation.body else ():
+        if field.sets is not None:
+            yield field
+
+
+def _has_parent_filter(contract: Contract, operation: Operation) -> bool:
+    made = created_by(contract, operation)
+    return made is not None and any(True for _ in _setting(operation))
+
+
+def _in_its_parents_list(case: Case) -> Iterator[Outcome]:
+    """A child named with each parent that create takes: that parent's list shows it, another parent's does not."""
+    session = case.session
+    listing = session.needed(case.operation.resource or "", "list")
+    changes: dict[str, Any] = {}
+    for field in _setting(case.operation):
+        relation = session.bodies.relation(case.operation, field.sets.relation if field.sets else "")
+        if field.sets and field.sets.by is None and not relation.many:
+            try:
+                changes |= session.bodies.field(case.operation, field, session.parent)
+            except CannotMake:
+                continue
+    mine = scratch(case, changes)
+    for name, query in _parent_filters(case, listing, mine):
+        parameter = next(p for p in listing.query if p.name == name)
+        place = weakest(case, (parameter.pointer, None), (case.operation.pointer, None))
+        said = "" if _row(case, listing, mine, query) else f"{listing.id}?{name}=... does not list its child {mine.key}"
+        yield case.judged(case.promise(*place, parameter=name), said, mine.exchange)
+
+
+def _unique(case: Case) -> Iterator[Outcome]:
+    made = [scratch(case), scratch(case)]
+    keys = [mine.key for mine in made]
+    said = f"two records have the key {keys[0]!r}" if keys[0] == keys[1] else ""
+    yield case.judged(case.promise(), said, *(mine.exchange for mine in made))
+
+
+# Update ---------------------------------------------------------------------------------------------------------
+
+
+def _updated(case: Case) -> Iterator[Outcome]:
+    """One field at a time: it changes to what was sent, and nothing else changes."""
+    session, operation = case.session, case.operation
+    mine = scratch(case)
+    for field, named in list(writable(case, session.resource(operation)))[:MOST_FIELDS]:
+        before, _ = retrieved(session, mine.resource, mine.key)
+        value = _another(case, field, before.get(field.name))
+        place = weakest(case, (operation.pointer, None), (field.pointer, None), (named.pointer, None))
+        promise = case.promise(*place, parameter=field.name)
+        if value is None:
+            yield case.not_judged(promise, f"no other value than {brief(before.get(field.name))} can be made")
+            continue
+        exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body={field.name: value})
+        if not exchange.response.ok:
+            yield case.not_judged(promise, f"{field.name} as {brief(value)} was answered {exchange.response.status}")
+            continue
+        after, _ = retrieved(session, mine.resource, mine.key)
+        yield case.judged(promise, _misdone(case, field.name, value, before, after), exchange)
+
+
+def _another(case: Case, field: BodyField, before: Any) -> Any:
+    """A value other than the one there is; None when none is found."""
+    for _ in range(10):
+        value = case.session.bodies.value(field.schema, field.name)
+        if not stored(value, before):
+            return value
+    return None
+
+
+def _misdone(case: Case, name: str, value: Any, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """What an update did wrong, or ""."""
+    if not stored(value, after.get(name)):
+        return f"{name} was sent as {brief(value)} and is {brief(after.get(name))}"
+    seen = case.session.needed(case.operation.resource or "", "retrieve")
+    was = own(case.session.contract, seen, before, stamps=False)
+    now = own(case.session.contract, seen, after, stamps=False)
+    changed = [other for other in differences(was, now) if other != name]
+    return "; ".join(f"{name} was sent, but {told(other, was[other], now[other])}" for other in changed)
+
+
+def _twice(case: Case) -> Iterator[Outcome]:
+    session, operation = case.session, case.operation
+    mine = scratch(case)
+    body = {f.name: session.bodies.value(f.schema, f.name) for f, _ in writable(case, session.resource(operation))}
+    path = {operation.path_parameters[0]: mine.key}
+    once = session.send(operation, path=path, body=body)
+    if not once.response.ok:
+        body = dict([next(iter(body.items()))]) if body else {}
+        once = session.send(operation, path=path, body=body)
+    twice = session.send(operation, path=path, body=body)
+    if not once.response.ok:
+        raise CannotMake(f"{operation.id} answered {once.response.status}")
+    if not twice.response.ok:
+        said = f"the same update was answered {once.response.status}, then {twice.response.status}"
+    else:
+        was, now = (own(session.contract, operation, session.data(operation, e), stamps=False) for e in (once, twice))
+        said = "; ".join(told(name, was[name], now[name]) for name in differences(was, now))
+    yield case.judged(case.promise(), said, twice)
+
+
+def _refused_changes_nothing(case: Case) -> Iterator[Outcome]:
+    """A good field beside a broken one, and a good one without a token: refused as a whole, nothing is stored."""
+    session, operation = case.session, case.operation
+    mine = scratch(case)
+    path = {operation.path_parameters[0]: mine.key}
+    before, _ = retrieved(session, mine.resource, mine.key)
+    fields = list(writable(case, session.resource(operation)))
+    for good, _ in fields[:1]:
+        body = {good.name: _another(case, good, before.get(good.name))}
+        refused = [("without a token", session.send(operation, path=path, body=body, as_="nobody"))]
+        for bad in operation.body.fields.values() if operation.body else ():
+            for keyword, value in list(breaking(case, bad))[:1] if bad.name != good.name else ():
+                asked = session.send(operation, path=path, body={**body, bad.name: value})
+                refused.append((f"{bad.name} broken ({keyword})", asked))
+        yield from _unchanged(case, mine, before, refused)
+
+
+def _unchanged(
+    case: Case, mine: Mine, before: Mapping[str, Any], refused: list[tuple[str, Exchange]]
+) -> Iterator[Outcome]:
+    seen = case.session.needed(mine.resource, "retrieve")
+    was = own(case.session.contract, seen, before)
+    kept = [(how, exchange) for how, exchange in refused if not exchange.response.ok]
+    if not kept or len(kept) < len(refused):  # what was not refused may have changed it
+        yield case.not_judged(case.promise(), "what should have been refused was not: see broken-field-is-named")
+        return
+    after, _ = retrieved(case.session, mine.resource, mine.key)
+    now = own(case.session.contract, seen, after)
+    changed = [told(name, was[name], now[name]) for name in differences(was, now)]
+    hows = ", ".join(how for how, _ in kept)
+    said = f"refused ({hows}), yet {'; '.join(changed)}" if changed else ""
+    yield case.judged(case.promise(), said, *(exchange for _, exchange in kept))
+
+
+# Delete, and what must stay as it is ----------------------------------------------------------------------------
+
+
+def _deleted(case: Case) -> Iterator[Outcome]:
+    """Gone from where it is retrieved and listed, and deleting it again finds nothing."""
+    session, operation = case.session, case.operation
+    mine = scratch(case)
+    path = {operation.path_parameters[0]: mine.key}
+    exchange = session.unmake(mine.resource, mine.key)
+    if exchange is None or not exchange.response.ok:
+        raise CannotMake(f"{operation.id} answered {exchange.response.status if exchange else 'nothing'}")
+    if session.operation(mine.resource, "retrieve") is not None:
+        again = session.retrieve(mine.resource, mine.key)
+        yield _not_found(case, "retrieve", again)
+    listing = session.operation(mine.resource, "list")
+    if listing is not None:
+        query = next(_parent_filters(case, listing, mine), ("", {}))[1]
+        found = _row(case, listing, mine, query)
+        promise = case.promise(parameter="list")
+        yield case.judged(promise, f"{listing.id} still lists {mine.key}" if found else "", exchange)
+    yield _not_found(case, "delete", session.send(operation, path=path))
+
+
+def _not_found(case: Case, what: str, exchange: Exchange) -> Outcome:
+    status = exchange.response.status
+    said = "" if status in (404, 410) else f"{what} after the delete answered {status}, due: 404"
+    return case.judged(case.promise(parameter=what), said, exchange)
+
+
+def _reading(case: Case) -> Iterator[Outcome]:
+    """Retrieved, listed and retrieved again: the same, the updated stamp too."""
+    session, operation = case.session, case.operation
+    mine = session.kept(operation.resource or "")
+    before, _ = retrieved(session, mine.resource, mine.key)
+    listing = session.operation(mine.resource, "list")
+    for _ in range(2):
+        if listing is not None:
+            session.send(listing)
+    after, exchange = retrieved(session, mine.resource, mine.key)
+    was, now = own(session.contract, operation, before), own(session.contract, operation, after)
+    said = "; ".join(told(name, was[name], now[name]) for name in differences(was, now))
+    yield case.judged(case.promise(), said, exchange)
+
+
+def _no_other(case: Case) -> Iterator[Outcome]:
+    """A sibling is made, changed and deleted: the run's other records stay as they are."""
+    session, resource = case.session, case.operation.resource or ""
+    session.kept(resource)
+    mine = scratch(case)
+    others = [k for k in _others(case) if (k.resource, k.key) != (mine.resource, mine.key)]
+    before = {k.resource: retrieved(session, k.resource, k.key)[0] for k in others}
+    update = session.operation(resource, "update")
+    if update is not None:
+        field = next(iter(writable(Case(case.law, session, update), session.contract.resources[resource])), None)
+        body = {field[0].name: session.bodies.value(field[0].schema, field[0].name)} if field else {}
+        session.send(update, path={update.path_parameters[0]: mine.key}, body=body)
+    session.unmake(mine.resource, mine.key)
+    for other in others:
+        seen = session.needed(other.resource, "retrieve")
+        shown = session.retrieve(other.resource, other.key)
+        was, now = (own(session.contract, seen, r) for r in (before[other.resource], session.data(seen, shown)))
+        gone = "" if shown.response.ok else f"answered {shown.response.status}"
+        said = gone or "; ".join(told(name, was[name], now[name]) for name in differences(was, now))
+        promise = case.promise(parameter=other.resource)
+        yield case.judged(promise, f"another {other.resource}, not written to: {said}" if said else "", shown)
+
+
+def _others(case: Case) -> Iterator[Mine]:
+    """The run's shared records that can be retrieved; none that a relation leads to: a child may touch its parents."""
+    resource = case.session.contract.resources[case.operation.resource or ""]
+    touched = {name for relation in resource.relations.values() for name in relation.to} - {resource.name}
+    above = {n for t in touched for r in case.session.contract.resources[t].relations.values() for n in r.to}
+    for name in case.session.contract.resources:
+        mine = case.session.shared.get(name)
+        near = name != resource.name and name in touched | above
+        if mine is not None and not near and case.session.operation(name, "retrieve") is not None:
+            yield mine
+
+
+def _server_set(case: Case) -> Iterator[Outcome]:
+    """The key and the stamps, sent with a create: refused, or left alone."""
+    session, resource = case.session, case.session.resource(case.operation)
+    mine = session.kept(resource.name)
+    for name in (resource.key, *resource.stamped("created"), *resource.stamped("updated")):
+        said_by = resource.own[name]
+        promise = case.promise(said_by.pointer, "readOnly", name)
+        if name not in mine.shown or (case.operation.body and name in case.operation.body.fields):
+            continue
+        value = "2001-02-03T04:05:06Z" if said_by.stamp else session.bodies.value(said_by.schema, name)
+        body = {**session.bodies.body(case.operation, session.parent), name: value}
+        exchange = session.send(case.operation, body=body)
+        shown = session.data(case.operation, exchange)
+        taken = exchange.response.ok and isinstance(shown, dict) and same(shown.get(name), value)
+        said = f"{name} was sent as {brief(value)} and taken" if taken else ""
+        yield case.judged(promise, said, exchange)
+
+
+_updates, _deletes, _retrieves = does("update"), does("delete"), does("retrieve")
+
+LAWS: tuple[Law, ...] = (
+    Law("reading-changes-nothing", "To read a record and its list changes nothing.", _retrieves, _reading,
+        always=True, writes=True),
+    Law("create-is-stored", "What create is sent is answered, retrieved and listed.", creates, _created, writes=True),
+    *texts.LAWS,
+    Law("child-is-in-its-parents-list", "A list narrowed to a record shows what was created for it.",
+        _has_parent_filter, _in_its_parents_list, writes=True),
+    Law("identifiers-are-unique", "No two records have the same key.", creates, _unique, always=True, writes=True),
+    Law("server-set-fields-are-not-taken", "Keys and stamps are the server's to set.", creates, _server_set,
+        writes=True),
+    Law("update-changes-what-was-sent", "An update changes what was sent and nothing else.", _updates, _updated,
+        writes=True),
+    Law("update-twice-is-update-once", "The same update again changes nothing.", _updates, _twice, writes=True),
+    Law("refused-write-changes-nothing", "A write that is refused changes nothing.", _updates,
+        _refused_changes_nothing, always=True, writes=True),
+    *stamps.LAWS,
+    Law("a-write-changes-no-other-record", "To create, change and delete a record leaves others as they are.", creates,
+        _no_other, always=True, writes=True),
+    Law("delete-is-gone", "A deleted record is neither retrieved nor listed, nor deleted again.", _deletes, _deleted,
+        writes=True),
+)

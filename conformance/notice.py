@@ -1,0 +1,88 @@
+"""What any answer shows by itself, whoever asked for it: its status, its media type, its schema, a fault of the server."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.exchange import Exchange
+from spec.contract import Operation
+from spec.document import escape
+from spec.schemas import Schemas
+
+# These belong to the server and stand on no operation.
+OF_THE_SERVER = frozenset({405, 406, 408, 413, 414, 429, 431, 502, 503, 504})
+TRACES = (
+    b"Traceback (most recent call last)",
+    b"Stack trace:",
+    b"#0 /",
+    b"/vendor/laravel/",
+    b"SQLSTATE[",
+    b'"exception":',
+    b'"trace":',
+)
+MOST = 5  # breaches told of one answer
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A broken promise that an answer shows. `law`: the law that tells of it. `keyword`: decides the grade."""
+
+    law: str
+    pointer: str
+    keyword: str | None
+    said: str
+    parameter: str = ""
+
+
+def notices(schemas: Schemas, operation: Operation, exchange: Exchange) -> Iterator[Notice]:
+    """What is wrong with an answer, whatever the request was."""
+    response = exchange.response
+    if response.status >= 500 and response.status not in OF_THE_SERVER:
+        yield Notice("no-server-error", operation.pointer, None, f"answered {response.status}, a fault of the server")
+    found = next((mark for mark in TRACES if mark in response.content), None)
+    if found is not None and (response.status >= 400 or found == TRACES[0]):
+        said = f"an answer of {response.status} shows what is inside of the server: {found.decode()!r}"
+        yield Notice("no-traceback", operation.pointer, None, said)
+    if exchange.request.method != operation.method or response.status in OF_THE_SERVER or response.status >= 500:
+        return
+    if response.status not in operation.statuses:
+        due = ", ".join(map(str, operation.statuses))
+        at = f"{operation.pointer}/responses"
+        yield Notice("status-is-documented", at, "*", f"answered {response.status}, due: {due}", str(response.status))
+        return
+    yield from _of_body(schemas, operation, exchange)
+
+
+def _of_body(schemas: Schemas, operation: Operation, exchange: Exchange) -> Iterator[Notice]:
+    response = exchange.response
+    pointer = operation.statuses[response.status]
+    if pointer is None:
+        return
+    media = response.headers.get("content-type", "").split(";")[0].strip().lower()
+    if not (media == "application/json" or media.endswith("+json")):
+        said = f"{response.status} came as {media or 'no media type'}, due: application/json"
+        yield Notice("content-type-is-json", pointer, None, said, str(response.status))
+    if response.json is None and response.content.strip() != b"null":
+        yield Notice("answers-fit-the-schema", pointer, None, f"the body of {response.status} is no JSON")
+        return
+    told: set[tuple[str, str]] = set()
+    for breach in schemas.validator(pointer, "read").iter_errors(response.json):
+        place, keyword = place_of(pointer, breach.schema_path)
+        if (place, keyword) not in told and len(told) < MOST:
+            told.add((place, keyword))
+            at = ".".join(map(str, breach.instance_path))
+            said = f"{at or 'the body'} of {response.status}: {breach.message[:300]}"
+            yield Notice("answers-fit-the-schema", place, keyword, said, at if keyword != "required" else "")
+
+
+def place_of(pointer: str, path: list[Any]) -> tuple[str, str]:
+    """Where in the contract a breach's keyword stands: pointer of the schema, and the keyword.
+
+    A validator's root is ``allOf: [the schema]``; what it refers to stands at its own place in the document.
+    """
+    *above, keyword = [str(part) for part in path] or ["type"]
+    if above[:2] == ["allOf", "0"]:
+        above = above[2:]
+    else:
+        pointer = "#"
+    return "/".join([pointer, *map(escape, above)]), keyword

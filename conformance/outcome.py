@@ -1,0 +1,51 @@
+"""What became of a promise: kept, broken, or not judged and why."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from conformance.exchange import Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Something that the contract says and a target can break.
+
+    `law`: identifier of the law that judges it. `operation`: operationId. `sentence`: what must hold. `pointer`: the
+    place in the contract that says it. `grade`: how far that place is known. `always`: rests on no fact of the API, so
+    that it blocks whatever its grade. `parameter`: the parameter or property that it is about, or "".
+    """
+
+    law: str
+    operation: str
+    sentence: str
+    pointer: str
+    grade: str
+    always: bool = False
+    parameter: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """What makes it the same promise in another run."""
+        return f"{self.pointer} {self.law} {self.operation} {self.parameter}".rstrip()
+
+    def blocks(self, *, strict: bool) -> bool:
+        """Whether breaking it is red."""
+        return strict or self.always or self.grade != "inferred"
+
+
+class Verdict(Enum):
+    """What became of a promise."""
+
+    KEPT = "kept"
+    BROKEN = "broken"
+    NOT_JUDGED = "not judged"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A judged promise. `said`: what was found and is due (broken), or why it was not judged. `shown`: exchanges."""
+
+    promise: Promise
+    verdict: Verdict
+    said: str = ""
+    shown: tuple[Exchange, ...] = ()

@@ -1,0 +1,152 @@
+"""What of a target's text and of a run's secrets may stand in a report.
+
+A target's words are data: escape sequences, control characters and marks that turn the direction of writing are taken
+out, lengths are bounded. Credential headers, tokens by value, and properties that the contract calls
+``format: password`` never appear.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+from conformance.exchange import BEARER, Exchange, Request
+from spec.contract import Contract
+from spec.document import keywords, parts_of
+
+GONE = "[redacted]"
+SHORTEST = 4  # a shorter secret stands in too much that is none
+BODY = 4_000
+LINE = 600
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|\x9b[0-?]*[ -/]*[@-~]", re.DOTALL)
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+(?!\$)[A-Za-z0-9._~+/|=-]{6,}")
+_CREDENTIALS = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "set-cookie", "password", "secret", "token", "access_token"}
+    | {"refresh_token", "api_key", "apikey", "x-api-key", "x-csrf-token", "x-xsrf-token", "client_secret"}
+)
+_TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\ufffe\uffff")
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Takes out what may not be shown. `secrets`: values; `names`: of headers and properties, lower case."""
+
+    secrets: tuple[str, ...]
+    names: frozenset[str]
+
+    @classmethod
+    def of(cls, contract: Contract, secrets: Iterable[str | None]) -> "Redaction":
+        """The redaction of a contract's hidden properties and credential headers, and of these values."""
+        names = {n for scheme in contract.security_schemes.values() if isinstance(n := scheme.get("name"), str)}
+        names |= set(_passwords(contract))
+        return cls(_longest_first(s for s in secrets if s), _CREDENTIALS | {name.lower() for name in names})
+
+    def knowing(self, exchanges: Iterable[Exchange]) -> "Redaction":
+        """The same, that also knows the values which stand under hidden names in some exchanges."""
+        found = set(self.secrets)
+        for exchange in exchanges:
+            for value in (exchange.request.body, exchange.response.json):
+                found |= set(self._hidden(value))
+        return replace(self, secrets=_longest_first(found))
+
+    def text(self, said: str, limit: int = LINE) -> str:
+        """A text of one or more lines, harmless and bounded."""
+        said = self._without_secrets(plain(said))
+        return said if len(said) <= limit else f"{said[:limit]}... ({len(said)} characters)"
+
+    def line(self, said: str, limit: int = LINE) -> str:
+        """The same on one line."""
+        return self.text(" ".join(said.split()), limit)
+
+    def value(self, value: Any) -> Any:
+        """JSON with what is hidden taken out, texts left as long as they are."""
+        if isinstance(value, dict):
+            return {self._key(k): GONE if self.hides(k) and v is not None else self.value(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.value(one) for one in value]
+        return self._without_secrets(plain(value)) if isinstance(value, str) else value
+
+    def body(self, content: bytes, limit: int = BODY) -> str:
+        """A body as it may be shown."""
+        try:
+            shown = json.dumps(self.value(json.loads(content)), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            shown = content.decode("utf-8", "replace")
+        return self.text(shown, limit)
+
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Headers without credentials."""
+        return {self._key(k): GONE if self.hides(k) else self.line(v) for k, v in headers.items()}
+
+    def curl(self, exchange: Exchange, base: str, token_env: str, other_env: str) -> str:
+        """The request as a command; tokens are names of environment variables."""
+        request = exchange.request
+        given = {name.lower() for name in request.headers}
+        shown = replace(
+            exchange,
+            request=replace(
+                request,
+                body=self.value(request.body),
+                raw=None if request.raw is None else self.body(request.raw).encode(),
+                headers=self.headers(request.headers),
+                as_="nobody" if BEARER.lower() in given else request.as_,
+                path={name: self.value(value) for name, value in request.path.items()},
+                query=tuple((n, GONE if self.hides(n) else self._without_secrets(v)) for n, v in request.query),
+            ),
+        )
+        return self.line(shown.curl(base, token_env, other_env), BODY)
+
+    def request(self, request: Request) -> dict[str, Any]:
+        """A request as it may be shown."""
+        return {
+            "operation": request.operation,
+            "method": request.method.upper(),
+            "target": self.line(request.target, BODY),
+            "as": request.as_,
+            "headers": self.headers(request.headers),
+            "body": self.value(request.body) if request.raw is None else self.body(request.raw),
+        }
+
+    def hides(self, name: object) -> bool:
+        """Whether what stands under this name may not be shown."""
+        return str(name).lower() in self.names
+
+    def _key(self, name: object) -> str:
+        return self.text(str(name), 200)
+
+    def _hidden(self, value: Any) -> Iterator[str]:
+        below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for name, one in below:
+            if isinstance(one, str) and self.hides(name):
+                yield one
+            yield from self._hidden(one)
+
+    def _without_secrets(self, said: str) -> str:
+        for secret in self.secrets:
+            for form in (secret, quote(secret, safe="")):
+                said = said.replace(form, GONE)
+        return _BEARER.sub(lambda found: f"{found[1]} {GONE}", said)
+
+
+def plain(said: str) -> str:
+    """A text without escape sequences, control characters (but line ends and tabs) and marks of direction."""
+    said = _ANSI.sub("", said)
+    return "".join(c for c in said if c in "\n\t" or (unicodedata.category(c) not in ("Cc", "Cs") and c not in _TURNING))
+
+
+def _longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({s for s in secrets if len(s) >= SHORTEST}, key=lambda s: (-len(s), s)))
+
+
+def _passwords(contract: Contract) -> Iterator[str]:
+    """Names of the properties and parameters that the contract calls passwords."""
+    for node, pointer in keywords(contract.document.root):
+        if node.get("format") == "password":
+            *above, last = parts_of(pointer)
+            yield str(contract.document.at(pointer.rsplit("/", 1)[0])["name"]) if last == "schema" and above else last
+    for resource in contract.resources.values():
+        if resource.account is not None:
+            yield resource.account.secret

@@ -1,0 +1,123 @@
+"""The report as JSON, for programs. `version` is 1; a change that a reader has to know of makes it 2.
+
+    {"version": 1,
+     "run": {"id", "target", "contract", "digest", "seed", "started", "seconds", "requests", "strict", "read_only",
+             "notes": [...], "ended": why it ended before its time or "", "lost": bool},
+     "verdict": {"code": exit code, "name", "reasons": [...]},
+     "counts": {"judged", "kept", "broken_blocking", "contract_gaps", "flaky", "not_judged", "reached", "due"},
+     "promises": [{"id": fingerprint, "law", "operation", "parameter", "sentence", "grade", "always", "blocks",
+                   "verdict": "kept" | "broken" | "flaky" | "not judged", "said",
+                   "place": {"file", "line", "pointer"}, "replays": {"broken": p, "judged": n} or null,
+                   "curl": command or "", "exchanges": [{"request": {...}, "response": {"status", "headers", "body",
+                   "seconds"}}]}],
+     "not_judged": [{"cause", "count"}],
+     "never_succeeded": {operationId: cause}, "not_asked": [operationId],
+     "answers": {operationId: {status: count}},
+     "left_over": [{"resource", "key"}]}
+
+`reached` of `due`: promises that can block and were judged, of those that could be. Secrets and control characters are
+taken out (`conformance.redaction`); bodies of answers are texts, cut to a bounded length. Exchanges: the last few, of
+promises that are broken or flaky.
+"""
+
+import json
+from typing import Any
+
+from conformance.exchange import Exchange
+from conformance.outcome import Outcome, Verdict
+from conformance.redaction import Redaction
+from conformance.report import SHOWN, Report
+
+VERSION = 1
+
+
+def render(report: Report) -> str:
+    """The whole document, with a line end."""
+    return json.dumps(document(report), ensure_ascii=False, indent=1) + "\n"
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The document as above."""
+    judgement, found = report.judgement, report.found
+    line = report.redaction.line
+    answers: dict[str, dict[str, int]] = {}
+    for (operation, status), times in sorted(report.seen.items()):
+        answers.setdefault(operation, {})[str(status)] = times
+    return {
+        "version": VERSION,
+        "run": {
+            "id": report.run_id,
+            "target": report.target,
+            "contract": report.contract,
+            "digest": report.digest,
+            "seed": report.seed,
+            "started": report.started,
+            "seconds": round(report.seconds, 3),
+            "requests": report.requests,
+            "strict": report.strict,
+            "read_only": report.read_only,
+            "notes": [line(note) for note in report.notes],
+            "ended": line(found.ended),
+            "lost": found.lost,
+        },
+        "verdict": {
+            "code": int(judgement.code),
+            "name": judgement.code.name.lower(),
+            "reasons": [line(reason) for reason in judgement.reasons],
+        },
+        "counts": {
+            "judged": judgement.judged,
+            "kept": judgement.kept,
+            "broken_blocking": len(judgement.blocking),
+            "contract_gaps": len(judgement.gaps),
+            "flaky": len(judgement.flaky),
+            "not_judged": sum(judgement.causes.values()),
+            "reached": judgement.reached,
+            "due": judgement.due,
+        },
+        "promises": [
+            *(_promise(report, outcome, outcome.verdict.value) for outcome in found.outcomes),
+            *(_promise(report, outcome, "flaky") for outcome in found.flaky),
+        ],
+        "not_judged": [{"cause": line(cause), "count": count} for cause, count in judgement.causes.items()],
+        "never_succeeded": {operation: line(why) for operation, why in judgement.unsucceeded.items()},
+        "not_asked": list(judgement.unasked),
+        "answers": answers,
+        "left_over": [{"resource": resource, "key": line(str(key))} for resource, key in found.left],
+    }
+
+
+def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
+    promise = outcome.promise
+    replays = report.replays(outcome) if outcome.verdict is Verdict.BROKEN else None
+    known = report.redaction.knowing(outcome.shown)
+    told = outcome.verdict is Verdict.BROKEN
+    return {
+        "id": promise.fingerprint,
+        "law": promise.law,
+        "operation": promise.operation,
+        "parameter": promise.parameter,
+        "sentence": promise.sentence,
+        "grade": promise.grade,
+        "always": promise.always,
+        "blocks": promise.blocks(strict=report.strict),
+        "verdict": verdict,
+        "said": report.said(outcome),
+        "place": {"file": report.contract, "line": report.line(promise), "pointer": promise.pointer},
+        "replays": {"broken": replays[0], "judged": replays[1]} if replays else None,
+        "curl": report.curl(outcome) if told else "",
+        "exchanges": [_exchange(known, exchange) for exchange in outcome.shown[-SHOWN:]] if told else [],
+    }
+
+
+def _exchange(known: Redaction, exchange: Exchange) -> dict[str, Any]:
+    response = exchange.response
+    return {
+        "request": known.request(exchange.request),
+        "response": {
+            "status": response.status,
+            "headers": known.headers(response.headers),
+            "body": known.body(response.content),
+            "seconds": round(response.elapsed, 3),
+        },
+    }

@@ -1,0 +1,83 @@
+"""The report as JUnit XML: a testsuite for each operation, a testcase for each law on it (and parameter).
+
+A blocking broken promise is a failure; a contract gap, a flaky one and one that was not judged are skipped, with the
+reason. A run that ended before its time, or that is incomplete, says so as an error of a testsuite of its own.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from xml.etree import ElementTree as etree
+
+from conformance.outcome import Outcome, Verdict
+from conformance.report import Report
+from conformance.verdict import Code
+
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+ITSELF = "athena-conformance"
+
+
+def render(report: Report) -> str:
+    """The whole document."""
+    root = etree.Element("testsuites", name=ITSELF, time=f"{report.seconds:.3f}")
+    suites: dict[str, list[tuple[Outcome, bool]]] = {}
+    for outcome, flaky in _all(report):
+        suites.setdefault(outcome.promise.operation, []).append((outcome, flaky))
+    for operation, outcomes in suites.items():
+        suite = _element(root, "testsuite", name=operation, timestamp=report.started[:19])
+        taken: Counter[str] = Counter()
+        for outcome, flaky in outcomes:
+            _case(report, suite, outcome, flaky, taken)
+        _count(suite)
+    if report.judgement.code not in (Code.KEPT, Code.BROKEN):
+        _itself(report, root)
+    _count(root)
+    etree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + etree.tostring(root, encoding="unicode") + "\n"
+
+
+def _all(report: Report) -> Iterator[tuple[Outcome, bool]]:
+    yield from ((outcome, False) for outcome in report.found.outcomes)
+    yield from ((outcome, True) for outcome in report.found.flaky)
+
+
+def _case(report: Report, suite: etree.Element, outcome: Outcome, flaky: bool, taken: Counter[str]) -> None:
+    promise = outcome.promise
+    name = f"{promise.law}[{promise.parameter}]" if promise.parameter else promise.law
+    taken[name] += 1
+    shown = name if taken[name] == 1 else f"{name} #{taken[name]}"
+    case = _element(suite, "testcase", classname=promise.operation, name=shown, file=report.contract)
+    case.set("line", str(report.line(promise)))
+    said = report.said(outcome)
+    if outcome.verdict is Verdict.NOT_JUDGED:
+        _element(case, "skipped", message=f"not judged: {said}")
+    elif flaky:
+        broken, judged = report.replays(outcome) or (1, 1)
+        _element(case, "skipped", message=f"flaky, broken {broken} of {judged} times: {said}")
+    elif outcome.verdict is Verdict.BROKEN and not promise.blocks(strict=report.strict):
+        _element(case, "skipped", message=f"contract gap: {said}")
+    elif outcome.verdict is Verdict.BROKEN:
+        failure = _element(case, "failure", type=promise.law, message=said)
+        lines = (promise.sentence, f"found: {said}", f"place: {report.place(promise)}", f"grade: {promise.grade}")
+        failure.text = _clean("\n".join((*lines, report.curl(outcome))))
+
+
+def _itself(report: Report, root: etree.Element) -> None:
+    suite = _element(root, "testsuite", name=ITSELF)
+    case = _element(suite, "testcase", classname=ITSELF, name="the run is complete")
+    reasons = "; ".join(report.redaction.line(reason) for reason in report.judgement.reasons)
+    _element(case, "error", type=report.judgement.code.name.lower(), message=reasons)
+    _count(suite)
+
+
+def _element(parent: etree.Element, tag: str, **attributes: str) -> etree.Element:
+    return etree.SubElement(parent, tag, {name: _clean(value) for name, value in attributes.items()})
+
+
+def _count(element: etree.Element) -> None:
+    for plural, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        element.set(plural, str(sum(1 for _ in element.iter(tag))))
+
+
+def _clean(text: str) -> str:
+    return _NO_XML.sub("", text)

@@ -1,0 +1,109 @@
+"""The report on one screen: what blocks in full, the rest counted, and the sentences that say what to do."""
+
+from collections.abc import Iterable, Iterator
+
+from conformance.outcome import Outcome, Promise
+from conformance.report import Report
+from conformance.verdict import Code, counted
+
+FAILURES = 10
+GAPS = 10
+CAUSES = 8
+NAMES = 12
+_WORDS = {
+    Code.KEPT: "KEPT",
+    Code.BROKEN: "BROKEN",
+    Code.USAGE: "NOT USABLE",
+    Code.LOST: "TARGET LOST",
+    Code.NOTHING: "NOTHING TESTED",
+    Code.INCOMPLETE: "INCOMPLETE",
+}
+
+
+def render(report: Report) -> str:
+    """The whole text, with a line end."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    judgement = report.judgement
+    yield (
+        f"{report.target}  ·  {report.contract} ({report.digest[:12]})  ·  seed {report.seed}, run {report.run_id}, "
+        f"{counted(report.requests, 'request')}, {report.seconds:.1f} s"
+    )
+    yield from (f"note: {report.redaction.line(note)}" for note in report.notes)
+    yield ""
+    for outcome in judgement.blocking[:FAILURES]:
+        yield from _failure(report, outcome)
+    if len(judgement.blocking) > FAILURES:
+        yield from (f"and {len(judgement.blocking) - FAILURES} more that block (all of them: --report-dir)", "")
+    yield from _section(report, "contract gaps (inferred; they do not block without --strict)", judgement.gaps)
+    yield from _section(report, "flaky (not broken again when judged again; not red)", judgement.flaky)
+    yield from _missing(report)
+    yield (
+        f"{counted(judgement.judged, 'promise')} judged: {judgement.kept} kept, "
+        f"{len(judgement.blocking) + len(judgement.gaps)} broken ({len(judgement.blocking)} blocking, "
+        f"{counted(len(judgement.gaps), 'contract gap')}), {len(judgement.flaky)} flaky; "
+        f"{sum(judgement.causes.values())} not judged; "
+        f"{judgement.reached} of {judgement.due} that can block were judged"
+    )
+    reasons = "; ".join(report.redaction.line(reason) for reason in judgement.reasons)
+    yield f"{_WORDS[judgement.code]} (exit {int(judgement.code)})" + (f": {reasons}" if reasons else "")
+
+
+def _failure(report: Report, outcome: Outcome) -> Iterator[str]:
+    promise = outcome.promise
+    broken, judged = report.replays(outcome) or (1, 1)
+    yield f"BROKEN  {name(promise)}  [{'always' if promise.always else promise.grade}; {broken} of {judged} times]"
+    yield f"   due:   {promise.sentence}"
+    yield f"   found: {report.said(outcome)}"
+    yield f"   place: {report.place(promise)}"
+    command = report.curl(outcome)
+    if command:
+        yield f"   {command}"
+    yield ""
+
+
+def name(promise: Promise) -> str:
+    """What a promise is called: operation, parameter, law."""
+    return " ".join(part for part in (promise.operation, promise.parameter, promise.law) if part)
+
+
+def _section(report: Report, title: str, outcomes: tuple[Outcome, ...]) -> Iterator[str]:
+    if not outcomes:
+        return
+    yield f"{title}:"
+    for outcome in outcomes[:GAPS]:
+        said = report.redaction.line(report.said(outcome), 200)
+        yield f"   {name(outcome.promise)}: {said} ({report.place(outcome.promise)})"
+    if len(outcomes) > GAPS:
+        yield f"   and {len(outcomes) - GAPS} more"
+    yield ""
+
+
+def _missing(report: Report) -> Iterator[str]:
+    judgement = report.judgement
+    if judgement.unsucceeded:
+        yield "never succeeded:"
+        items = list(judgement.unsucceeded.items())
+        yield from (f"   {who}: {report.redaction.line(why, 200)}" for who, why in items[:NAMES])
+        yield from [f"   and {len(items) - NAMES} more"] if len(items) > NAMES else []
+    if judgement.unasked:
+        yield f"not asked for a success (named actions; a later stage): {_names(judgement.unasked)}"
+    if judgement.causes:
+        yield "not judged:"
+        ordered = sorted(judgement.causes.items(), key=lambda item: (-item[1], item[0]))
+        yield from (f"   {times} x {report.redaction.line(cause, 200)}" for cause, times in ordered[:CAUSES])
+        rest = sum(times for _, times in ordered[CAUSES:])
+        yield from [f"   {rest} x for {counted(len(ordered) - CAUSES, 'other cause')}"] if rest else []
+    if report.found.left:
+        left = [f"{resource} {key}" for resource, key in report.found.left]
+        yield f"left over on the target (the run could not delete them): {report.redaction.line(_names(left))}"
+    if judgement.unsucceeded or judgement.unasked or judgement.causes or report.found.left:
+        yield ""
+
+
+def _names(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:NAMES]) + (f" and {len(listed) - NAMES} more" if len(listed) > NAMES else "")
+

@@ -1,0 +1,271 @@
+"""The options of `athena-conformance run`: read once, then frozen. Tokens come from the environment, never from a line.
+
+A wrong option is told in one line that names what was found and what is allowed.
+"""
+
+import argparse
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from conformance.errors import UsageError
+from spec.words import GRADES
+
+TOKEN = "ATHENA_TOKEN"
+OTHER_TOKEN = "ATHENA_OTHER_TOKEN"
+
+CODES = """exit codes:
+  0  every promise that was judged is kept, and enough were judged
+  1  broken promises that block a release
+  2  an option or the contract cannot be used
+  3  the target cannot be reached, does not speak HTTP, is no API, or was lost in mid-run
+  4  nothing was tested
+  5  incomplete: an operation never succeeded, or fewer promises than --min-reached were judged
+  6  (kept free for: unstable)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All options. `max_time`, `timeout`, `wait_ready`: seconds. `min_reached`: per cent. `rate_limit`: requests a second.
+
+    `token`, `other_token`: what the environment holds under `token_env`, `other_token_env`; None: nothing.
+    """
+
+    base_url: str
+    token_env: str
+    other_token_env: str
+    contract: Path | None
+    seed: int
+    operation: tuple[str, ...]
+    tag: tuple[str, ...]
+    only: tuple[str, ...]
+    read_only: bool
+    strict: bool
+    max_time: float | None
+    max_requests: int | None
+    timeout: float
+    rate_limit: float | None
+    header: tuple[tuple[str, str], ...]
+    report_dir: Path | None
+    ledger: Path | None
+    allow_writes_to: tuple[str, ...]
+    allow_effects: bool
+    min_reached: float
+    wait_ready: float
+    token: str | None = field(default=None, repr=False)
+    other_token: str | None = field(default=None, repr=False)
+
+    @property
+    def host(self) -> str:
+        """The target's host, lower case."""
+        return (urlsplit(self.base_url).hostname or "").lower()
+
+    @property
+    def writes_allowed(self) -> bool:
+        """Whether the target's host may be written to: it is loopback, or was named."""
+        return is_loopback(self.host) or self.host in self.allow_writes_to
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name is this machine's own."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _url(text: str) -> str:
+    allowed = "an address like https://staging.example.com/api/v1, without query and credentials"
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username is not None or not text.isprintable():
+        raise ValueError(allowed)
+    if not text.isascii() or " " in text:
+        raise ValueError(allowed)
+    return text.rstrip("/")
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
+            raise ValueError(f"a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def _number(low: float, high: float, what: str) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not low <= value <= high:
+            raise ValueError(f"{what} from {low:g} to {high:g}")
+        return value
+
+    return read
+
+
+def _rate(text: str) -> float:
+    return _number(0.01, 100_000, "requests a second, a number")(text.removesuffix("/s"))
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise ValueError("a name")
+    return text
+
+
+def _host(text: str) -> str:
+    if not text or "/" in text or text == "*":
+        raise ValueError("the target's host name, without scheme, port and path")
+    return text.lower().strip("[]")
+
+
+def _grade(text: str) -> str:
+    if text not in GRADES:
+        raise ValueError(", ".join(GRADES))
+    return text
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    token = name.strip()
+    usable = token.isascii() and all(c.isalnum() or c in "!#$%&'*+-.^_`|~" for c in token)
+    if not (colon and token and usable and value.isascii() and value.strip().isprintable()):
+        raise ValueError("'Name: value' in plain ASCII")
+    if token.lower() == "authorization":
+        raise ValueError("any header but Authorization: the token comes from --token-env")
+    return token, value.strip()
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise ValueError("an OpenAPI 3.0 file that is there")
+    return path
+
+
+def _yes(text: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: how it is spelled, what it is without being given, how a text is read as its value.
+
+    `many`: may be given again; `commas`: and with commas between.
+    """
+
+    flag: str
+    default: Any
+    read: Callable[[str], Any]
+    help: str
+    metavar: str = ""
+    many: bool = False
+    commas: bool = False
+
+    @property
+    def field(self) -> str:
+        """The name of its setting."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+    def value(self, texts: Sequence[str]) -> Any:
+        """Its value. Raises UsageError."""
+        parts = [part.strip() for text in texts for part in (text.split(",") if self.commas else [text])]
+        try:
+            return tuple(self.read(part) for part in parts if part) if self.many else self.read(parts[-1])
+        except ValueError as error:
+            raise UsageError(f"{self.flag}: found {_shown(texts[-1])}; allowed: {error}") from None
+
+
+def _shown(text: str) -> str:
+    return ascii(text) if len(text) < 100 else ascii(text[:100]) + "..."
+
+
+OPTIONS = (
+    Option("--base-url", None, _url, "where the contract's paths are; without a path the contract's own is added", "URL"),
+    Option("--token-env", TOKEN, _name, "environment variable that holds the token", "NAME"),
+    Option("--other-token-env", OTHER_TOKEN, _name, "the same of a user of another workspace", "NAME"),
+    Option("--contract", None, _file, "another contract than the packaged one", "FILE"),
+    Option("--seed", 0, _integer(0, 2**63 - 1), "same seed, same cases in the same order", "N"),
+    Option("--operation", (), _name, "judge this operation only (operationId); may be given again", "ID", True, True),
+    Option("--tag", (), _name, "judge this tag's operations only; may be given again", "T", True),
+    Option("--only", (), _grade, "judge operations of these grades only", "GRADE,...", True, True),
+    Option("--read-only", False, _yes, "write nothing"),
+    Option("--strict", False, _yes, "broken inferred facts block too"),
+    Option("--max-time", None, _number(0.1, 1e6, "seconds, a number"), "stop judging after this time", "S"),
+    Option("--max-requests", None, _integer(1, 10**9), "stop judging after so many requests", "N"),
+    Option("--timeout", 10.0, _number(0.05, 3600, "seconds, a number"), "wait so long for an answer", "S"),
+    Option("--rate-limit", None, _rate, "send no more requests a second", "N"),
+    Option("--header", (), _header, "a header of every request; may be given again", "'N: V'", True),
+    Option("--report-dir", None, Path, "write conformance.json, junit.xml and the ledger there", "DIR"),
+    Option("--ledger", None, Path, "note every write there before it is sent", "FILE"),
+    Option("--allow-writes-to", (), _host, "a host beside loopback that may be written to", "HOST", True, True),
+    Option("--allow-effects", False, _yes, "use operations that call models, send mail or webhooks"),
+    Option("--min-reached", 90.0, _number(0, 100, "per cent, a number"), "blocking promises to be judged", "PERCENT"),
+    Option("--wait-ready", 0.0, _number(0, 3600, "seconds, a number"), "wait so long for the target to answer", "S"),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        known = ", ".join(("--help", *(option.flag for option in OPTIONS)))
+        raise UsageError(f"{message}; allowed: run with {known}")
+
+
+def parser(version: str) -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = _Parser(
+        "athena-conformance",
+        description="Judges whether a backend keeps what the contract promises.",
+        epilog=CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"athena-conformance {version}")
+    words = top.add_subparsers(dest="word", required=True, metavar="run", parser_class=_Parser)
+    run = words.add_parser(
+        "run",
+        help="send requests, judge the answers, report",
+        epilog=CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for option in OPTIONS:
+        shown = option.help + (f" (default: {option.default})" if option.default else "")
+        if option.read is _yes:
+            run.add_argument(option.flag, action="append_const", const="1", help=shown)
+        else:
+            run.add_argument(option.flag, action="append", metavar=option.metavar, help=shown.replace("%", "%%"))
+    return top
+
+
+def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], version: str) -> Settings:
+    """The settings that the command line and the environment say. Raises UsageError; SystemExit after --help."""
+    sent = vars(parser(version).parse_args(list(arguments)))
+    values = {o.field: o.value(sent[o.field]) if sent[o.field] else o.default for o in OPTIONS}
+    if values["base_url"] is None:
+        raise UsageError("--base-url: found nothing; allowed: the target's address, like http://127.0.0.1:8000/api/v1")
+    for role in ("token", "other_token"):
+        values[role] = _token(environment, values[f"{role}_env"], explicit=bool(sent[f"{role}_env"]))
+    return Settings(**{f.name: values[f.name] for f in fields(Settings)})
+
+
+def _token(environment: Mapping[str, str], name: str, *, explicit: bool) -> str | None:
+    token = environment.get(name, "").strip()
+    if explicit and not token:
+        raise UsageError(f"${name}: found no token in the environment; allowed: a variable that holds one")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise UsageError(f"${name}: found a token with spaces or signs beyond ASCII; allowed: what follows `Bearer `")
+    return token or None

@@ -1,0 +1,130 @@
+"""Where the requests go: a deployed backend, over HTTP."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import httpx
+
+from conformance.errors import CannotMake, OutOfBudget, TargetLost
+from conformance.exchange import BEARER, Request, Response
+
+WRITES = frozenset({"post", "put", "patch", "delete"})
+PATIENCE = 3  # how often a 429 is waited out before it counts as the answer
+LONGEST_WAIT = 60.0
+
+
+class Target(Protocol):
+    """Something that answers requests."""
+
+    @property
+    def base(self) -> str:
+        """The address that paths are put behind."""
+
+    def send(self, request: Request) -> Response:
+        """The answer. Raises TargetLost, OutOfBudget."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many requests, and until when (`clock` seconds), a run may send."""
+
+    requests: int | None
+    until: float | None
+    clock: Callable[[], float] = time.monotonic
+    sent: int = 0
+
+    def spend(self) -> None:
+        """Count one request. Raises OutOfBudget."""
+        if self.requests is not None and self.sent >= self.requests:
+            raise OutOfBudget(f"the {self.requests} requests of --max-requests are used up")
+        if self.until is not None and self.clock() >= self.until:
+            raise OutOfBudget("the time of --max-time is used up")
+        self.sent += 1
+
+    def lift(self) -> None:
+        """Let what is left to do, taking away what the run made, be done."""
+        self.requests = self.until = None
+
+
+@dataclass(slots=True)
+class HttpTarget:
+    """A backend at `base`. `tokens`: by whom a request speaks as (``self``, ``other``). `interval`: seconds from one
+    request to the next, at least. `read_only`: writes are not sent, whoever asks for them."""
+
+    base: str
+    tokens: Mapping[str, str]
+    budget: Budget
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 10.0
+    pause: Callable[[float], None] = time.sleep
+    transport: httpx.BaseTransport | None = None
+    interval: float = 0.0
+    read_only: bool = False
+    _next: float = field(default=0.0, init=False, repr=False)
+    _client: httpx.Client = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._client = httpx.Client(
+            timeout=self.timeout, follow_redirects=False, transport=self.transport, headers=dict(self.headers)
+        )
+
+    def close(self) -> None:
+        """End its connections."""
+        self._client.close()
+
+    def send(self, request: Request) -> Response:
+        """The answer; a 429 is waited out first. Raises TargetLost, OutOfBudget, and CannotMake for a held-back write."""
+        if self.read_only and request.method.lower() in WRITES:
+            raise CannotMake("the run is read-only")
+        for _ in range(PATIENCE):
+            response = self._send(request)
+            if response.status != 429:
+                return response
+            said = response.headers.get("retry-after", "1")
+            self.pause(min(float(said) if said.isdigit() else 1.0, LONGEST_WAIT))
+        return response
+
+    def _send(self, request: Request) -> Response:
+        self.budget.spend()
+        self._keep_pace()
+        headers = {"Accept": "application/json", **request.headers}
+        token = self.tokens.get(request.as_)
+        if token is not None:
+            headers.setdefault(BEARER, f"Bearer {token}")
+        sent: dict[str, object] = {}
+        if request.raw is not None:
+            sent["content"] = request.raw
+        elif request.body is not None:
+            sent["json"] = request.body
+        started = time.monotonic()
+        try:
+            answer = self._client.request(
+                request.method.upper(),
+                self.base + request.target,
+                headers=headers,
+                **sent,  # type: ignore[arg-type]
+            )
+        except httpx.HTTPError as error:
+            raise TargetLost(
+                f"{self.base} did not answer {request.method.upper()} {request.template}: {self._said(error)}"
+            ) from None
+        return Response(
+            answer.status_code,
+            {name.lower(): value for name, value in answer.headers.items()},
+            answer.content,
+            time.monotonic() - started,
+        )
+
+    def _said(self, error: httpx.HTTPError) -> str:
+        if isinstance(error, httpx.TimeoutException):
+            return f"no answer within {self.timeout:g} s (--timeout)"
+        return f"{type(error).__name__} {error}".strip()
+
+    def _keep_pace(self) -> None:
+        if self.interval:
+            now = self.budget.clock()
+            if now < self._next:
+                self.pause(self._next - now)
+            self._next = max(now, self._next) + self.interval

@@ -1,0 +1,107 @@
+"""Metrics of a workspace: one figure about its agents or workflows, in all, by user, or by period."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from mock_server.actions.periods import FIRST_DAY, since
+from mock_server.call import Answer, Call
+from mock_server.query import NOTHING, Condition, all_of
+
+# Rows of a metric: at, user, workspace, and for durations started and stopped.
+ROWS = {
+    "created": 'SELECT p_created_at AS at, r_user AS user, tenant AS workspace FROM "{0}"',
+    "copies": (
+        'SELECT p_created_at AS at, r_user AS user, tenant AS workspace FROM "{0}" '
+        "WHERE json_extract(CAST(own AS TEXT), '$.template_id') IS NOT NULL"
+    ),
+    "shares": (
+        'SELECT e.p_created_at AS at, e.r_user AS user, e.tenant AS workspace FROM "Share" s '
+        "JOIN \"{0}\" e ON s.r_subject = '{0}/' || e.key"
+    ),
+    "agents executions": 'SELECT p_created_at AS at, r_user AS user, tenant AS workspace FROM "AgentRun"',
+    "workflows executions": (
+        "SELECT x.p_created_at AS at, w.r_user AS user, x.tenant AS workspace, "
+        "json_extract(CAST(x.own AS TEXT), '$.started_at') AS started, "
+        "json_extract(CAST(x.own AS TEXT), '$.stopped_at') AS stopped "
+        'FROM "WorkflowExecution" x JOIN "Workflow" w ON w.key = x.r_workflow'
+    ),
+}
+MILLISECONDS = "COALESCE(CAST(ROUND(AVG((julianday(stopped) - julianday(started)) * 86400000)) AS INTEGER), 0)"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a metric's values come from: SQL of its rows, SQL that makes one value of rows, which rows count."""
+
+    rows: str
+    value: str
+    where: Condition
+
+    def select(self, what: str, joined: str = "") -> str:
+        """SELECT, FROM and WHERE."""
+        return f"SELECT {what} FROM ({self.rows}) {joined} WHERE {self.where.sql}"
+
+
+def run(call: Call) -> Answer:
+    """One metric: its total, or values by user or by period. Durations are not grouped."""
+    said = call.query
+    source = _source(call, said["entity"], said["metric"])
+    group = None if said["metric"] == "avg_duration" else said.get("group_by")
+    data: dict[str, Any] = {
+        "entity": said["entity"],
+        "metric": said["metric"],
+        "aggregation": said["aggregation"],
+        "group_by": group,
+        "granularity": said["granularity"] if group == "date" else None,
+        "total": call.world.store.scalar(source.select(source.value), source.where.parameters),
+        "results": [],
+    }
+    if group == "user":
+        del data["granularity"]  # as the published example has it
+        data["results"] = _by_user(call, source)
+    elif group == "date":
+        data["results"] = _by_date(call, source)
+    return Answer(orjson.dumps({"data": data}))
+
+
+def _by_user(call: Call, source: Source) -> list[dict[str, Any]]:
+    first = {"name": "user_name", "date": "MAX(at)"}.get(call.query.get("order_by", "value"), "value")
+    name = "json_extract(CAST(u.own AS TEXT), '$.name')"
+    select = source.select(f"u.key, {name} AS user_name, {source.value} AS value", 'JOIN "User" u ON u.key = user')
+    sql = f"{select} GROUP BY u.key ORDER BY {first} {_way(call, 'desc')}, u.key LIMIT ?"
+    rows = call.world.store.connection.execute(sql, (*source.where.parameters, call.query["limit"]))
+    return [{"user_id": str(key), "user_name": name, "value": value} for key, name, value in rows]
+
+
+def _by_date(call: Call, source: Source) -> list[dict[str, Any]]:
+    first = "value" if call.query.get("order_by") == "value" else "date"
+    select = source.select(f"{FIRST_DAY[call.query['granularity']].format('at')} AS date, {source.value} AS value")
+    sql = f"{select} GROUP BY 1 ORDER BY {first} {_way(call, 'asc')}, 1 LIMIT ?"
+    rows = call.world.store.connection.execute(sql, (*source.where.parameters, call.query["limit"]))
+    return [{"date": date, "value": value} for date, value in rows]
+
+
+def _way(call: Call, default: str) -> str:
+    return "DESC" if call.query.get("order_dir", default) == "desc" else "ASC"
+
+
+def _source(call: Call, entity: str, metric: str) -> Source:
+    value = "COUNT(*)"
+    rows = ROWS.get(metric, "").format("Agent" if entity == "agents" else "Workflow")
+    if metric == "executions":
+        rows = ROWS[f"{entity} executions"]
+    elif metric == "avg_duration":
+        rows = ROWS["workflows executions"]
+        value = MILLISECONDS if entity == "workflows" else "0 * COUNT(*)"  # agents have no durations
+    period = (call.query.get("filters") or {}).get("period")
+    return Source(rows, value, all_of((_workspace(call), Condition("at >= ?", (since(call, period),)))))
+
+
+def _workspace(call: Call) -> Condition:
+    """Rows of the workspace that was asked for, if the viewer may enter it, or of all that the viewer may enter."""
+    tenants = call.viewer.tenants if call.viewer else ()
+    said = call.query.get("workspace_uuid")
+    chosen = tenants if said is None else tuple(tenant for tenant in tenants if tenant == said.lower())
+    return Condition(f"workspace IN ({', '.join('?' * len(chosen))})", chosen) if chosen else NOTHING

@@ -1,0 +1,40 @@
+"""A session against an ASGI application in process: httpx speaks, no socket is opened and no thread is started."""
+
+import asyncio
+from random import Random
+
+import httpx
+from starlette.types import ASGIApp
+
+from conformance.bodies import Bodies
+from conformance.ledger import Ledger
+from conformance.session import Session
+from conformance.target import Budget, HttpTarget
+from spec.contract import Contract
+from spec.schemas import Schemas
+from tests.asgi import call
+
+HOST = "http://localhost:8000"
+TOKENS = {"self": "demo-token", "other": "other-token"}
+
+
+class AsgiTransport(httpx.BaseTransport):
+    """Runs the application for each request, until it has answered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        headers = {name.decode().lower(): value for name, value in request.headers.raw}
+        asked = call(self.app, request.method, request.url.raw_path, headers, request.read(), ("127.0.0.1", 50000))
+        reply = asyncio.run(asked)
+        return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body)
+
+
+def session(
+    app: ASGIApp, contract: Contract, seed: int = 1, *, schemas: Schemas | None = None, read_only: bool = False
+) -> Session:
+    """A run's session; equal seeds send equal requests."""
+    target = HttpTarget(HOST + contract.base_path, TOKENS, Budget(None, None), transport=AsgiTransport(app))
+    bodies = Bodies(contract, f"run{seed}", Random(seed))
+    return Session(contract, schemas or Schemas.of(contract.document), target, Ledger("test"), bodies, read_only)

@@ -1,0 +1,65 @@
+"""Every link of the contract can be gone: from an operation's real answer to the next operation's success."""
+
+from typing import Any
+
+import pytest
+
+from spec.document import escape
+from tests.mock_server.athena import Api, athena_contract
+from tests.mock_server.test_every_operation import example_of, key_for, required
+
+CONTRACT = athena_contract()
+BODY = "$response.body#"
+# What the first step itself has put an end to.
+ENDED = {
+    ("stopWorkflowExecution", "stop"),
+    ("updateWorkflow", "execute"),  # the example switches it off
+}
+
+
+def links() -> list[tuple[str, str]]:
+    """(operation, name) of each link of a success."""
+    found = []
+    for operation in CONTRACT.operations.values():
+        pointer = f"{operation.pointer}/responses/{operation.result.status}"
+        said, _ = CONTRACT.document.follow(CONTRACT.document.at(pointer), pointer)
+        found += [(operation.id, escape(name)) for name in said.get("links", {})]
+    return found
+
+
+def value_of(expression: Any, answer: Any) -> Any:
+    """What a runtime expression says of an answer; anything else is the value itself."""
+    if not (isinstance(expression, str) and expression.startswith(BODY)):
+        return expression
+    for part in expression.removeprefix(BODY).split("/")[1:]:
+        answer = answer[int(part)] if isinstance(answer, list) else answer[part]
+    return answer
+
+
+@pytest.mark.parametrize(("name", "link"), links())
+def test_a_link_leads_on(api: Api, name: str, link: str) -> None:
+    operation = CONTRACT.operations[name]
+    answer = api.whole(name, start(api, name), example_of(operation), required(operation))
+    status = CONTRACT.document.at(f"{operation.pointer}/responses/{operation.result.status}")
+    response, _ = CONTRACT.document.follow(status, "")
+    said, _ = CONTRACT.document.follow(response["links"][link], "")
+    then = CONTRACT.operations[said["operationId"]]
+    parameters = {key: value_of(value, answer) for key, value in said.get("parameters", {}).items()}
+    key = next((parameters.pop(part) for part in then.path_parameters), None)
+    sent = {field: value_of(value, answer) for field, value in said.get("requestBody", {}).items()}
+    due = 409 if (name, link) in ENDED else then.result.status
+    assert api.status(then.id, key, sent or example_of(then), parameters) == due
+
+
+def start(api: Api, name: str) -> Any:
+    """A seeded key to begin with; states that forbid what may follow are stepped around."""
+    operation = CONTRACT.operations[name]
+    if operation.action in ("retrieve", "update"):
+        # A record that may be deleted, stopped and so on: the one that these operations are tried with.
+        by_state = {
+            "Workspace": "deleteWorkspace",
+            "Provider": "deleteProvider",
+            "WorkflowExecution": "stopWorkflowExecution",
+        }
+        return key_for(api, CONTRACT.operations[by_state.get(operation.resource or "", name)])
+    return key_for(api, operation)

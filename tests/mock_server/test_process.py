@@ -1,0 +1,171 @@
+"""The command on our own contract, as a user meets it: its greeting, what can be pasted from it, a store that lasts."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mock_server.greeting import EXPIRED
+from mock_server.settings import OPTIONS
+from mock_server.world import STANDING_TOKENS
+from tests.mock_server.athena import athena_contract
+from tests.running import MODULE, ROOT, environment, running
+
+EPOCH = ("--epoch", "2026-03-01T00:00:00Z")
+SERVE = (*MODULE, "--port", "0", *EPOCH)
+
+
+@pytest.fixture(scope="module")
+def around(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of every process here: one folder for images, so that the dataset is built once."""
+    return environment(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def greeting(around: dict[str, str]) -> Iterator[str]:
+    """What a running mock said at its start."""
+    with running(SERVE, around) as (_, said):
+        yield said
+
+
+def base_of(greeting: str) -> str:
+    """The API's address."""
+    return greeting.split()[0]
+
+
+def ask(url: str, body: Any = None) -> Any:
+    """The JSON of an answer to the first user."""
+    headers = {"Authorization": "Bearer demo-token", "Content-Type": "application/json"}
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=10) as answer:
+        return json.load(answer)
+
+
+def told(around: dict[str, str], *options: str) -> tuple[int, str, str]:
+    """Exit status, output and errors of a command that does not serve."""
+    command = (*SERVE, *options)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=around, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def pasted(line: str) -> tuple[int, Any]:
+    """Status and JSON of a curl command, run as it was printed."""
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl here")
+    command = re.sub(r"^\s*curl ", "curl -s -w '\\\\n%{http_code}' ", line)
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=20, check=True)
+    body, _, status = done.stdout.rpartition("\n")
+    return int(status), json.loads(body)
+
+
+# The greeting --------------------------------------------------------------------------------------------------------
+
+
+def test_the_greeting_begins_with_the_base_url_that_serves(greeting: str) -> None:
+    assert re.match(r"http://127\.0\.0\.1:\d+/api/v1  Athena API \S+\n", greeting)
+    assert ask(base_of(greeting) + "/user")["data"]["id"] == 123
+
+
+def test_the_greeting_says_how_much_there_is(greeting: str) -> None:
+    operations, records = re.findall(r"^(\d+) operations, (\d+) records", greeting, re.MULTILINE)[0]
+    assert int(operations) == len(athena_contract().operations)
+    health = ask(re.findall(r"http\S+/health", greeting)[0])
+    assert int(records) == sum(health["records"].values()) > 500
+
+
+def test_the_greeting_names_every_token(greeting: str) -> None:
+    assert re.findall(r"^  (\S+-token) ", greeting, re.MULTILINE) == [*STANDING_TOKENS, EXPIRED]
+
+
+def test_the_curl_of_the_greeting_works_when_pasted(greeting: str) -> None:
+    line = next(line for line in greeting.splitlines() if line.startswith("  curl") and "422" not in line)
+    status, answer = pasted(line)
+    assert status == 200
+    assert answer["data"]["uuid"] in line
+
+
+def test_the_other_curl_shows_a_422(greeting: str) -> None:
+    line = next(line for line in greeting.splitlines() if line.endswith("# 422"))
+    status, answer = pasted(line)
+    assert status == 422
+    assert set(answer) == {"message", "errors"}
+
+
+def test_a_refusal_is_one_line_on_the_console(around: dict[str, str]) -> None:
+    with running(SERVE, around) as (mock, said):
+        with pytest.raises(urllib.error.HTTPError):
+            ask(base_of(said) + "/agnets")
+        mock.send_signal(signal.SIGTERM)
+        _, errors = mock.communicate(timeout=20)
+    assert re.fullmatch(r"404 GET /api/v1/agnets - no-operation: .*/agents.*\n", errors)
+
+
+# Ending and refusing to begin ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_0_and_without_a_word(around: dict[str, str], sent: signal.Signals) -> None:
+    with running(SERVE, around) as (mock, _):
+        mock.send_signal(sent)
+        assert mock.communicate(timeout=20)[1] == ""
+        assert mock.returncode == 0
+
+
+def test_a_port_in_use_is_told_with_status_1(around: dict[str, str], greeting: str) -> None:
+    port = re.findall(r":(\d+)/", greeting)[0]
+    status, _, errors = told(around, "--port", port)
+    assert status == 1
+    assert f"Port {port}" in errors
+    assert "in use" in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "allowed"),
+    [
+        (("--dataset", "no-such"), "demo"),
+        (("--nonsense",), ", ".join(option.flag for option in OPTIONS)),
+        (("--store", "postgres://x"), "sqlite:///"),
+        (("--size", "none"), "a number above 0"),
+    ],
+)
+def test_a_wrong_option_is_told_with_what_is_allowed_and_status_2(
+    around: dict[str, str], options: tuple[str, ...], allowed: str
+) -> None:
+    status, output, errors = told(around, *options)
+    assert (status, output, errors.count("\n")) == (2, "", 1)
+    assert allowed in errors
+
+
+# A store that lasts --------------------------------------------------------------------------------------------------
+
+
+def test_what_was_written_to_a_file_is_there_after_a_restart(around: dict[str, str], tmp_path: Path) -> None:
+    command = (*SERVE, "--store", f"sqlite:///{tmp_path}/mock.db")
+    with running(command, around) as (mock, said):
+        made = ask(base_of(said) + "/threads", {"name": "Still here"})["data"]
+        mock.send_signal(signal.SIGTERM)
+        mock.communicate(timeout=20)
+    with running(command, around) as (_, said):
+        assert ask(f"{base_of(said)}/threads/{made['uuid']}")["data"] == made
+        assert ask(base_of(said) + "/threads", {})["data"]["uuid"] != made["uuid"]
+
+
+def test_a_file_of_another_seed_is_refused_with_a_way_out(around: dict[str, str], tmp_path: Path) -> None:
+    store = ("--store", f"sqlite:///{tmp_path}/mock.db", "--dataset", "empty")
+    with running((*SERVE, *store), around) as (mock, _):
+        mock.send_signal(signal.SIGTERM)
+        mock.communicate(timeout=20)
+    status, output, errors = told(around, *store, "--seed", "7")
+    assert (status, output) == (2, "")
+    assert "another seed" in errors
+    assert "delete this one to begin anew" in errors
