@@ -24,8 +24,11 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 	$(call setting,DATASET,dataset) $(call setting,SIZE,size) $(call setting,STORE,store) \
 	$(call setting,CONTRACT,contract) $(or $(call setting,EPOCH,epoch),$(if $(ATHENA_MOCK_EPOCH),,--epoch today))
 
+# TARGET too is the command line's only.
+quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'
+
 .DEFAULT_GOAL := help
-.PHONY: help install mock test test-slow test-browser check facts fuzz bench-smoke format lock clean
+.PHONY: help install mock test test-slow test-browser conform check facts fuzz bench-smoke format lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +51,9 @@ test-slow: $(READY)  ## the tests that take their time
 test-browser: $(READY)  ## the tests that need Chromium
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/browser.lock
 	@$(PY) -m pytest -q -m browser $(ARGS) || [ $$? -eq 5 ]
+
+conform: $(READY)  ## judge a backend; TARGET=http://... (token in ATHENA_TOKEN); without, a mock of its own; ARGS=
+	@scripts/conform.sh $(call quoted,$(TARGET)) $(ARGS)
 
 check: $(READY)  ## lint, layout, types, import rules, the contract against the facts
 	$(PY) -m ruff check .

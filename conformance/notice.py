@@ -1,4 +1,4 @@
-"""What any answer shows by itself, whoever asked for it: its status, its media type, its schema, a fault of the server."""
+"""What any answer shows by itself: its status, its media type, its schema, a fault of the server."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

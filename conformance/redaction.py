@@ -107,8 +107,13 @@ class Redaction:
             "target": self.line(request.target, BODY),
             "as": request.as_,
             "headers": self.headers(request.headers),
-            "body": self.value(request.body) if request.raw is None else self.body(request.raw),
+            "body": self._sent(request),
         }
+
+    def _sent(self, request: Request) -> str | None:
+        if request.raw is not None:
+            return self.body(request.raw)
+        return None if request.body is None else self.body(json.dumps(request.body).encode())
 
     def hides(self, name: object) -> bool:
         """Whether what stands under this name may not be shown."""
@@ -134,7 +139,11 @@ class Redaction:
 def plain(said: str) -> str:
     """A text without escape sequences, control characters (but line ends and tabs) and marks of direction."""
     said = _ANSI.sub("", said)
-    return "".join(c for c in said if c in "\n\t" or (unicodedata.category(c) not in ("Cc", "Cs") and c not in _TURNING))
+    return "".join(c for c in said if c in "\n\t" or not _harmful(c))
+
+
+def _harmful(sign: str) -> bool:
+    return unicodedata.category(sign) in ("Cc", "Cs") or sign in _TURNING
 
 
 def _longest_first(secrets: Iterable[str]) -> tuple[str, ...]:

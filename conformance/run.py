@@ -139,3 +139,11 @@ def _cleaned(session: Session, found: Run) -> list[tuple[str, object]]:
         found.ended = found.ended or str(error) or "interrupted"
         found.lost = found.lost or isinstance(error, TargetLost)
         return [(made.resource, made.key) for made in session.ledger.left()]
+
+
+def not_begun(
+    session: Session, laws: Iterable[Law], operations: Iterable[Operation], why: str, *, lost: bool = False
+) -> Run:
+    """A run that ended before anything was judged."""
+    missed = [case.not_judged(case.promise(), f"not reached: {why}") for case in cases_of(session, laws, operations)]
+    return Run(outcomes=missed, ended=why, lost=lost)

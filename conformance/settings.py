@@ -30,7 +30,7 @@ CODES = """exit codes:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All options. `max_time`, `timeout`, `wait_ready`: seconds. `min_reached`: per cent. `rate_limit`: requests a second.
+    """All options. `max_time`, `timeout`, `wait_ready`: seconds. `min_reached`: per cent. `rate_limit`: a second.
 
     `token`, `other_token`: what the environment holds under `token_env`, `other_token_env`; None: nothing.
     """
@@ -194,7 +194,7 @@ def _shown(text: str) -> str:
 
 
 OPTIONS = (
-    Option("--base-url", None, _url, "where the contract's paths are; without a path the contract's own is added", "URL"),
+    Option("--base-url", None, _url, "where the contract's paths are; its own base path if none is said", "URL"),
     Option("--token-env", TOKEN, _name, "environment variable that holds the token", "NAME"),
     Option("--other-token-env", OTHER_TOKEN, _name, "the same of a user of another workspace", "NAME"),
     Option("--contract", None, _file, "another contract than the packaged one", "FILE"),

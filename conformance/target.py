@@ -75,7 +75,7 @@ class HttpTarget:
         self._client.close()
 
     def send(self, request: Request) -> Response:
-        """The answer; a 429 is waited out first. Raises TargetLost, OutOfBudget, and CannotMake for a held-back write."""
+        """The answer; a 429 is waited out first. Raises TargetLost, OutOfBudget; CannotMake: no writes."""
         if self.read_only and request.method.lower() in WRITES:
             raise CannotMake("the run is read-only")
         for _ in range(PATIENCE):
@@ -120,7 +120,9 @@ class HttpTarget:
     def _said(self, error: httpx.HTTPError) -> str:
         if isinstance(error, httpx.TimeoutException):
             return f"no answer within {self.timeout:g} s (--timeout)"
-        return f"{type(error).__name__} {error}".strip()
+        if isinstance(error, httpx.RemoteProtocolError):
+            return f"it does not speak HTTP as it should ({error})"
+        return f"{error} ({type(error).__name__})"
 
     def _keep_pace(self) -> None:
         if self.interval:

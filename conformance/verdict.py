@@ -77,38 +77,86 @@ def judge(
     broken = list(found.of(Verdict.BROKEN))
     blocking = tuple(o for o in broken if o.promise.blocks(strict=demands.strict))
     gaps = tuple(o for o in broken if not o.promise.blocks(strict=demands.strict))
-    kept = sum(1 for _ in found.of(Verdict.KEPT))
+    kept = list(found.of(Verdict.KEPT))
     missed = [o for o in found.of(Verdict.NOT_JUDGED) if not excused(o)]
-    reached = sum(o.promise.blocks(strict=demands.strict) for o in (*found.of(Verdict.KEPT), *broken, *found.flaky))
-    due = reached + sum(o.promise.blocks(strict=demands.strict) for o in missed)
+    reached = sum(o.promise.blocks(strict=demands.strict) for o in (*kept, *broken, *found.flaky))
     failed = {} if found.lost else dict(_unsucceeded(found, contract, scope, seen, demands))
-    judged = kept + len(broken) + len(found.flaky)
-    share = 100 * reached / due if due else 100.0
-    short = share < demands.min_reached
-    code, reasons = Code.KEPT, []
-    if found.lost:
-        code, reasons = Code.LOST, [f"the target was lost: {found.ended}"]
-    elif blocking:
-        code, reasons = Code.BROKEN, [f"{counted(len(blocking), 'broken promise')} that block"]
-    elif not judged and not missed:
-        code, reasons = Code.NOTHING, ["nothing was tested: no law applies to what was asked for"]
-    elif failed or short or not judged:
-        code = Code.INCOMPLETE
-    if found.ended and not found.lost:
-        reasons.append(f"the run ended before its time: {found.ended}")
-    if not found.lost and short:
-        reasons.append(
-            f"{reached} of {due} blocking promises were judged ({share:.0f} %, --min-reached {demands.min_reached:g})"
-        )
-    if failed:
-        reasons.append(f"{counted(len(failed), 'operation')} never succeeded")
-    if code is Code.INCOMPLETE and not reasons:
-        reasons.append("no promise could be judged")
-    causes = Counter(_cause(o) for o in found.of(Verdict.NOT_JUDGED))
-    unasked = tuple(o.id for o in scope if o.action not in GENERIC and not _succeeded(o, seen))
-    return Judgement(
-        code, tuple(reasons), kept, blocking, gaps, tuple(found.flaky), causes, reached, due, failed, unasked
+    tally = _Tally(
+        found,
+        judged=len(kept) + len(broken) + len(found.flaky),
+        blocking=len(blocking),
+        missed=len(missed),
+        reached=reached,
+        due=reached + sum(o.promise.blocks(strict=demands.strict) for o in missed),
+        failed=len(failed),
+        least=demands.min_reached,
     )
+    return Judgement(
+        tally.code,
+        tuple(tally.reasons()),
+        len(kept),
+        blocking,
+        gaps,
+        tuple(found.flaky),
+        Counter(_cause(o) for o in found.of(Verdict.NOT_JUDGED)),
+        reached,
+        tally.due,
+        failed,
+        tuple(o.id for o in scope if o.action not in GENERIC and not _succeeded(o, seen)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """The numbers that decide. `missed`: promises not judged without an excuse. `least`: per cent."""
+
+    found: Run
+    judged: int
+    blocking: int
+    missed: int
+    reached: int
+    due: int
+    failed: int
+    least: float
+
+    @property
+    def share(self) -> float:
+        """Per cent of the blocking promises that were judged."""
+        return 100 * self.reached / self.due if self.due else 100.0
+
+    @property
+    def code(self) -> Code:
+        """The exit code; the first that fits counts."""
+        if self.found.lost:
+            return Code.LOST
+        if self.blocking:
+            return Code.BROKEN
+        if not self.judged and not self.missed:
+            return Code.INCOMPLETE if self.found.ended else Code.NOTHING
+        if self.failed or self.share < self.least or not self.judged:
+            return Code.INCOMPLETE
+        return Code.KEPT
+
+    def reasons(self) -> Iterator[str]:
+        """Sentences for people."""
+        if self.found.lost:
+            yield f"the target was lost: {self.found.ended}"
+            return
+        if self.blocking:
+            yield f"{counted(self.blocking, 'broken promise')} that block" + ("s" if self.blocking == 1 else "")
+        if self.code is Code.NOTHING:
+            yield "nothing was tested: no law applies to what was asked for"
+        if self.found.ended:
+            yield f"the run ended before its time: {self.found.ended}"
+        if self.share < self.least:
+            yield (
+                f"{self.reached} of {self.due} blocking promises were judged "
+                f"({self.share:.0f} %, --min-reached {self.least:g})"
+            )
+        if self.failed:
+            yield f"{counted(self.failed, 'operation')} never succeeded"
+        if not self.judged and self.missed and not self.found.ended:
+            yield "no promise could be judged"
 
 
 def excused(outcome: Outcome) -> bool:

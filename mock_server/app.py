@@ -16,7 +16,7 @@ from connexion.resolver import Resolution, Resolver
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server import actions
-from mock_server.console import Console
+from mock_server.console import Console, printable
 from mock_server.docs import Docs
 from mock_server.endpoint import Endpoint, Run
 from mock_server.exchange import KEY, Exchange, answer
@@ -122,7 +122,7 @@ class Edge:
             exchange.base = self.hosts.base(scope, exchange.headers)
             if exchange.method == "OPTIONS" and b"access-control-request-method" in exchange.headers:
                 await self.preflight(exchange, send)
-            elif exchange.path.startswith(self.routes.base + b"/") or not await self.house.serve(exchange, send):
+            elif self.is_api(exchange.path) or not await self.house.serve(exchange, send):
                 await self.api(scope, receive, send)
             if exchange.notes:
                 self.console.noted(exchange)
@@ -133,6 +133,14 @@ class Edge:
             _log.exception("request %s failed", exchange.id)
             self.console.failed(exchange)
             await self.refuse(exchange, Refusal(Problem.FAILURE), send)
+        if _log.isEnabledFor(logging.INFO):
+            said = f"{exchange.status} {exchange.method} {exchange.shown_path[:600]} [req {exchange.id}]"
+            _log.info("%s", printable(said))
+
+    def is_api(self, path: bytes) -> bool:
+        """Whether a path is the API's. Of a contract without a base path only its own paths are, else the house's."""
+        base = self.routes.base
+        return path.startswith(base + b"/") if base else self.routes.find(path) is not None
 
     async def live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start and stop with the server; no web sockets."""

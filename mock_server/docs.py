@@ -17,7 +17,6 @@ ASSETS = {
     "favicon-32x32.png": "image/png",
 }
 _SERVERS = re.compile(rb"^servers:.*\n(?:(?:[ \t-].*|#.*|\r?)\n)*", re.MULTILINE)
-_PLACE = "//here"
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -61,11 +60,8 @@ class Docs:
     @classmethod
     def of(cls, contract: Contract, token: str) -> "Docs":
         """The pages of `contract`; `token` is one that its reader may try."""
-        path = contract.base_path
-        shown = orjson.dumps({**contract.document.root, "servers": [{"url": _PLACE}]})
-        before, _, after = shown.partition(orjson.dumps(_PLACE)[1:-1])
         page = _PAGE.format(title=escape(contract.title or "API"), token=escape(token))
-        return cls(page.encode(), _yaml(contract), (before, path.encode() + after), _assets())
+        return cls(page.encode(), _yaml(contract), _json(contract), _assets())
 
     def yaml_at(self, base: str) -> bytes:
         """The contract's own text, its comments and order kept, for the mock at `base`."""
@@ -82,13 +78,19 @@ class Docs:
         return (self.assets / name).read_bytes()
 
 
+def _json(contract: Contract, option: int = 0) -> tuple[bytes, bytes]:
+    """The contract as JSON with our server in it, split where its URL goes."""
+    place = contract.document.digest  # no text holds its own digest
+    shown = orjson.dumps({**contract.document.root, "servers": [{"url": place}]}, option=option)
+    before, _, after = shown.partition(place.encode())
+    return before, contract.base_path.encode() + after
+
+
 def _yaml(contract: Contract) -> tuple[bytes, bytes]:
     """The text with its servers taken out, split where ours goes."""
     text = contract.document.text
     if text.lstrip()[:1] == b"{":  # JSON is YAML too
-        root = {**contract.document.root, "servers": [{"url": _PLACE}]}
-        before, _, after = orjson.dumps(root, option=orjson.OPT_INDENT_2).partition(_PLACE.encode())
-        return before, contract.base_path.encode() + after
+        return _json(contract, orjson.OPT_INDENT_2)
     found = _SERVERS.search(text)
     start, end = found.span() if found else (0, 0)
     path = contract.base_path.encode()

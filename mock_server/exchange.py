@@ -25,6 +25,7 @@ class Exchange:
 
     `path`: as sent, still encoded. `headers`: lower-case names; of a repeated one the last. `answer_headers`: what
     every answer to it carries (request id, CORS). `head`: the answer goes without its body. `notes`: what was ignored.
+    `status`: of its answer, 0 before there is one.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Exchange:
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
     notes: tuple[str, ...] = ()
+    status: int = 0
 
     def header(self, name: bytes) -> str:
         """A header's value, outer blanks taken off; empty when it was not sent."""
@@ -70,6 +72,7 @@ async def answer(
     headers: Mapping[str, str] | None = None,
 ) -> None:
     """Send one whole answer. `body` None: no body, and no content type."""
+    exchange.status = status
     lines = exchange.answer_headers
     if body is not None:
         lines += (content_type, (b"content-length", b"%d" % len(body)))

@@ -11,9 +11,6 @@ from starlette.types import ASGIApp
 from mock_server.world import STANDING_TOKENS, World
 from spec.contract import Contract, Operation
 
-EXPIRED = "expired-token"
-_WHO = ("the first user", "the second, in another tenant", "the third, who owns nothing")
-
 
 def greeting(app: ASGIApp, world: World, url: str, *, colour: bool) -> str:
     """The lines of the greeting; `url` is the mock's, without a path."""
@@ -26,10 +23,7 @@ def greeting(app: ASGIApp, world: World, url: str, *, colour: bool) -> str:
         f"{bold}{base}{plain}  {contract.title} {contract.version}",
         f"{len(contract.operations)} operations, {sum(counts.values())} records {dim}({held}){plain}",
         "",
-        "Tokens",
-        *(f"  {token:<14} {who}" for token, who in zip(STANDING_TOKENS, _WHO, strict=False)),
-        f"  {EXPIRED:<14} always 401",
-        "",
+        *_tokens(world),
         "Open",
         *(f"  {url}{path}" for path in ("/docs", "/openapi.yaml", "/__mock/health")),
         "",
@@ -37,6 +31,14 @@ def greeting(app: ASGIApp, world: World, url: str, *, colour: bool) -> str:
         *(f"  {line}" for line in _requests(app, contract, base)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _tokens(world: World) -> list[str]:
+    """The standing tokens of this world's users, and the one that is nobody's; nothing where there are no users."""
+    now = world.clock.now()
+    known = {token for token in STANDING_TOKENS if world.viewer(token, now) is not None}
+    shown = [(token, said.who) for token, said in STANDING_TOKENS.items() if said.user is None or token in known]
+    return ["Tokens", *(f"  {token:<14} {who}" for token, who in shown), ""] if known else []
 
 
 def _requests(app: ASGIApp, contract: Contract, base: str) -> list[str]:

@@ -19,8 +19,23 @@ from spec.contract import Contract, Resource
 from spec.schemas import Schemas
 
 TOKEN_LIFETIME = timedelta(hours=12)
-# Tokens that always work, and which user of the account resource (in the order of their numbers) each is.
-STANDING_TOKENS = {"demo-token": 0, "other-token": 1, "viewer-token": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whom a standing token is for. `user`: which of the account resource, in the order of their numbers; None: nobody."""
+
+    user: int | None
+    who: str
+
+
+# The tokens that nobody has to ask for.
+STANDING_TOKENS = {
+    "demo-token": Standing(0, "the first user"),
+    "other-token": Standing(1, "the second, in another tenant"),
+    "viewer-token": Standing(2, "the third, who owns nothing"),
+    "expired-token": Standing(None, "always 401"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +90,12 @@ class World:
         if account is None:
             return None
         standing = STANDING_TOKENS.get(token)
+        if standing is not None and standing.user is None:
+            return None
         if standing is not None:
-            asked = ("standing", standing)
+            asked = ("standing", standing.user)
             if asked not in self.store.memo:
-                sql = f"SELECT key FROM {quoted(account.name)} ORDER BY n LIMIT 1 OFFSET {standing}"
+                sql = f"SELECT key FROM {quoted(account.name)} ORDER BY n LIMIT 1 OFFSET {standing.user}"
                 self.store.memo[asked] = self.store.scalar(sql)
             user = self.store.memo[asked]
         else:

@@ -1,8 +1,9 @@
 """Reads a contract's file into plain JSON, safely, and finds its parts by JSON pointer."""
 
 import hashlib
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,25 +27,64 @@ NAME_MAPS = frozenset(
 LITERALS = frozenset({"example", "default", "enum", "value"})
 
 
+_YAML = "tag:yaml.org,2002:"
+
+
 class _Loader(yaml.CSafeLoader):
-    """YAML's JSON subset: no timestamps, keys are texts (``200:`` too), and a key given twice is an error."""
+    """JSON's values, written as YAML; a key given twice is an error. Keys may be any scalar."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            at = f"line {key.start_mark.line + 1}"
             if not isinstance(key, yaml.ScalarNode):
-                raise ContractError(at, "a list or mapping as a key", "a name")
-            if key.tag != "tag:yaml.org,2002:merge":
-                key.tag = "tag:yaml.org,2002:str"
+                raise ContractError(_line(key), "a list or mapping as a key", "a name")
+            self.note_key(key)
             if key.value in seen:
-                raise ContractError(at, f"the key {key.value!r} a second time", "each key once")
+                raise ContractError(_line(key), f"the key {key.value!r} a second time", "each key once")
             seen.add(key.value)
         return super().construct_mapping(node, deep=deep)
 
+    def note_key(self, key: yaml.ScalarNode) -> None:
+        """Called for each key before it is constructed."""
 
+
+class _NameLoader(_Loader):
+    """The same with texts for keys, as in a contract (``200:`` too)."""
+
+    def note_key(self, key: yaml.ScalarNode) -> None:
+        if key.tag != f"{_YAML}merge":
+            key.tag = f"{_YAML}str"
+
+
+def _line(node: yaml.Node) -> str:
+    return f"line {node.start_mark.line + 1}"
+
+
+def _scalar(make: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """`make`, held to what JSON can say: PyYAML stumbles over ``0x_`` and ``!!int x``, and knows infinity."""
+
+    def construct(loader: Any, node: yaml.ScalarNode) -> Any:
+        try:
+            value = make(loader, node)
+        except (ValueError, LookupError):
+            raise ContractError(_line(node), repr(node.value)[:80], f"a value of {node.tag}") from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ContractError(_line(node), node.value[:80], "a finite number")
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            raise ContractError(_line(node), node.value[:80], "an integer of 64 bits")
+        return value
+
+    return construct
+
+
+_CONSTRUCTORS = yaml.CSafeLoader.yaml_constructors
+_Loader.yaml_constructors = {
+    **{tag: make for tag, make in _CONSTRUCTORS.items() if tag is None},  # refuses any other tag (!!binary, !!set ...)
+    **{f"{_YAML}{kind}": _CONSTRUCTORS[f"{_YAML}{kind}"] for kind in ("null", "str", "seq", "map")},
+    **{f"{_YAML}{kind}": _scalar(_CONSTRUCTORS[f"{_YAML}{kind}"]) for kind in ("bool", "int", "float")},
+}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != f"{_YAML}timestamp"]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
 
@@ -95,18 +135,32 @@ def read(path: Path) -> Document:
 
 def from_bytes(text: bytes, name: str) -> Document:
     """Read a contract from the bytes of a file; `name` is used in errors."""
+    root = _loaded(text, name, _NameLoader)
+    if not isinstance(root, dict):
+        raise ContractError(name, f"a {type(root).__name__}", "an OpenAPI document (a mapping)")
+    for node, pointer in _containers(root, name):
+        target = node.get("$ref") if isinstance(node, dict) else None
+        if isinstance(target, str) and not target.startswith("#/"):
+            raise ContractError(pointer, f"a reference to {target!r}", "references within this file (#/...)")
+    return Document(name, text, root)
+
+
+def value_of(text: bytes, name: str) -> Any:
+    """The JSON value that YAML says, of bounded depth and size; keys may be any scalar. Raises ContractError."""
+    root = _loaded(text, name, _Loader)
+    for _ in _containers(root, name):
+        pass
+    return root
+
+
+def _loaded(text: bytes, name: str, loader: type[_Loader]) -> Any:
     try:
         _check_depth(text)
-        root = yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=loader)
     except yaml.YAMLError as error:
         raise ContractError(name, " ".join(str(error).split()), "well-formed YAML or JSON") from None
     except RecursionError:
         raise ContractError(name, "nesting without end", f"at most {MAX_DEPTH} levels") from None
-    if not isinstance(root, dict):
-        raise ContractError(name, f"a {type(root).__name__}", "an OpenAPI document (a mapping)")
-    document = Document(name, text, root)
-    _check_size(document)
-    return document
 
 
 def _check_depth(text: bytes) -> None:
@@ -121,22 +175,18 @@ def _check_depth(text: bytes) -> None:
             raise ContractError(at, f"nesting deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
 
 
-def _check_size(document: Document) -> None:
-    """Bound depth and size as they are when aliases are written out, and refuse references that leave the file."""
+def _containers(root: Any, name: str) -> Iterator[tuple[Any, str]]:
+    """Every mapping and list with its pointer. Bounds depth and size as they are when aliases are written out."""
     count = 0
-    stack: list[tuple[Any, str, int]] = [(document.root, "#", 0)]
+    stack: list[tuple[Any, str, int]] = [(root, "#", 0)] if isinstance(root, (dict, list)) else []
     while stack:
         node, pointer, depth = stack.pop()
         count += 1
         if count > MAX_NODES:
-            found = f"more than {MAX_NODES} values (aliases written out)"
-            raise ContractError(document.name, found, "a smaller document")
+            raise ContractError(name, f"more than {MAX_NODES} values (aliases written out)", "a smaller document")
         if depth > MAX_DEPTH:
             raise ContractError(pointer[:120], f"nesting deeper than {MAX_DEPTH}", f"at most {MAX_DEPTH} levels")
-        if isinstance(node, dict):
-            target = node.get("$ref")
-            if isinstance(target, str) and not target.startswith("#/"):
-                raise ContractError(pointer, f"a reference to {target!r}", "references within this file (#/...)")
+        yield node, pointer
         items = node.items() if isinstance(node, dict) else enumerate(node)
         stack += [(v, f"{pointer}/{escape(str(k))}", depth + 1) for k, v in items if isinstance(v, (dict, list))]
 
@@ -193,7 +243,7 @@ def lines(text: bytes) -> dict[str, int]:
             for index, value in enumerate(node.value):
                 walk(value, f"{pointer}/{index}")
 
-    root = yaml.compose(text, Loader=_Loader)
+    root = yaml.compose(text, Loader=_NameLoader)
     if root is not None:
         walk(root, "#")
     return found

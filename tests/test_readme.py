@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from mock_server.greeting import EXPIRED
 from mock_server.settings import OPTIONS
 from mock_server.world import STANDING_TOKENS
 from spec import words
@@ -110,7 +109,7 @@ def test_every_option_is_told_with_its_default() -> None:
 
 
 def test_every_token_is_told() -> None:
-    assert [quoted(row[0])[0] for row in table("Who you are")] == [*STANDING_TOKENS, EXPIRED]
+    assert [quoted(row[0])[0] for row in table("Who you are")] == [*STANDING_TOKENS]
 
 
 def test_every_word_of_the_contract_is_told() -> None:

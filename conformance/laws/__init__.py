@@ -1,8 +1,16 @@
 """What the contract's words promise, one small function each. `LAWS` are all of them, cheap and reading ones first."""
 
-from conformance.laws import filters, includes, order, pages, refusals, writes
+from conformance.laws import answers, filters, includes, order, pages, refusals, writes
 from conformance.laws.law import Case, Law
 
-LAWS: tuple[Law, ...] = (*pages.LAWS, *order.LAWS, *filters.LAWS, *includes.LAWS, *refusals.LAWS, *writes.LAWS)
+LAWS: tuple[Law, ...] = (
+    *pages.LAWS,
+    *order.LAWS,
+    *filters.LAWS,
+    *includes.LAWS,
+    *refusals.LAWS,
+    *writes.LAWS,
+    *answers.LAWS,  # the last: they judge what the others have seen
+)
 
 __all__ = ["LAWS", "Case", "Law"]

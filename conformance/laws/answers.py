@@ -1,10 +1,14 @@
-"""Laws on any answer: its status, media type and schema, and no fault of the server. They come last: they judge what the
-run has seen of an operation, and ask for a success themselves where one can be had without harm."""
+"""Laws on any answer: its status, media type and schema, and no fault of the server.
+
+They come last: they judge what the run has seen of an operation, and ask for a success themselves where one can be had
+without harm.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from conformance.errors import CannotMake
+from conformance.laws.asking import readable
 from conformance.laws.law import Case, Law
 from conformance.laws.own import created_by
 from conformance.outcome import Outcome
@@ -28,21 +32,20 @@ def _judge(case: Case) -> Iterator[Outcome]:
         if (operation, law) == (case.operation.id, case.law.id):
             broken = True
             yield case.judged(case.promise(notice.pointer, notice.keyword, notice.parameter), notice.said, exchange)
-    if broken:
-        return
-    for promise_at in _places(case):
-        yield case.judged(case.promise(promise_at), "") if seen else case.not_judged(case.promise(promise_at), why)
+    for place, judged in () if broken else _places(case, seen):
+        yield case.judged(case.promise(place), "") if judged else case.not_judged(case.promise(place), why)
 
 
-def _places(case: Case) -> Iterator[str]:
-    """Where the promise stands: the schema of each status seen, or the operation."""
-    seen = [status for name, status in case.session.seen if name == case.operation.id]
-    success = case.operation.result.schema
+def _places(case: Case, success: bool) -> Iterator[tuple[str, bool]]:
+    """Where the promise stands, and whether an answer was seen there: schemas of statuses, or the operation."""
+    operation = case.operation
+    statuses = {status for name, status in case.session.seen if name == operation.id}
     if case.law.id != "answers-fit-the-schema":
-        yield case.operation.pointer
+        yield operation.pointer, bool(statuses)
         return
-    found = {case.operation.statuses.get(status) for status in seen} | {success}
-    yield from sorted(pointer for pointer in found if pointer)
+    if not success and operation.result.schema:
+        yield operation.result.schema, False
+    yield from ((pointer, True) for s, pointer in operation.statuses.items() if s in statuses and pointer)
 
 
 def _success(case: Case) -> bool:
@@ -53,28 +56,15 @@ def _success(case: Case) -> bool:
     made = created_by(session.contract, operation)
     if made is not None:
         session.kept(made)
+    elif operation.body is not None and any(field.word for field in operation.body.fields.values()):
+        session.send(
+            operation, body=session.bodies.body(operation, session.parent)
+        )  # a body that asks, as a query does
     elif operation.method == "get":
-        session.send(operation, path=_key(case), query=_required(case))
+        session.send(operation, path=readable(case), query=_required(case))
     else:
         return False
     return session.seen[operation.id, operation.result.status] > 0
-
-
-def _key(case: Case) -> dict[str, Any]:
-    """The key of a record of the run, or else of one that is listed."""
-    session, resource = case.session, case.operation.resource
-    if not case.operation.path_parameters:
-        return {}
-    if resource not in session.contract.resources or len(case.operation.path_parameters) > 1:
-        raise CannotMake("its path names what the contract does not store")
-    try:
-        key = session.kept(resource).key
-    except CannotMake:
-        row = next(session.rows(session.needed(resource, "list"), {}, pages=1), None)
-        if row is None:
-            raise CannotMake(f"there is no {resource}") from None
-        key = session.key_of(resource, row)
-    return {case.operation.path_parameters[0]: key}
 
 
 def _required(case: Case) -> dict[str, Any]:

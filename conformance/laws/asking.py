@@ -1,4 +1,4 @@
-"""Requests that are to be refused: paths of nothing, keys and bodies that harm nobody when a target takes them after all."""
+"""Requests that are to be refused: paths and bodies that harm nobody when a target takes them after all."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -38,7 +38,21 @@ def existing(case: Case) -> dict[str, Any]:
         return {}
     if operation.resource not in case.session.contract.resources or len(operation.path_parameters) > 1:
         raise CannotMake("its path names what the contract does not store")
-    return {operation.path_parameters[0]: case.session.kept(operation.resource).key}
+    return {operation.path_parameters[0]: case.session.kept(operation.resource or "").key}
+
+
+def readable(case: Case) -> dict[str, Any]:
+    """The path of a record of the run, or else of one that is listed: for reading alone. Raises CannotMake."""
+    session, operation, resource = case.session, case.operation, case.operation.resource or ""
+    try:
+        return existing(case)
+    except CannotMake:
+        if resource not in session.contract.resources or len(operation.path_parameters) != 1:
+            raise
+    row = next(session.rows(session.needed(resource, "list"), {}, pages=1), None)
+    if row is None:
+        raise CannotMake(f"there is no {resource}")
+    return {operation.path_parameters[0]: session.key_of(resource, row)}
 
 
 def answered(case: Case, status: int, exchange: Exchange, parameter: str = "") -> Outcome:

@@ -1,6 +1,6 @@
 """Laws on who may ask: without a token, with one that is none, and as somebody of another tenant."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from conformance.errors import CannotMake
@@ -19,25 +19,26 @@ STRANGERS: Mapping[str, Mapping[str, str]] = {
     "a scheme and no token": {BEARER: "Bearer"},
     "a token that nobody has": {BEARER: "Bearer conformance-unknown-token"},
 }
+TOLD_SO = ("no token", "a token that nobody has")
 
 
 def _secured(contract: Contract, operation: Operation) -> bool:
     return secured(operation)
 
 
-def _strangers(case: Case) -> Iterator[tuple[str, Exchange | None]]:
+def _strangers(case: Case, kinds: Iterable[str]) -> Iterator[tuple[str, Exchange | None]]:
     """The answer to each who is nobody; None where the run may not ask. Paths name no record, bodies are empty."""
     session, operation = case.session, case.operation
-    for kind, headers in STRANGERS.items():
+    for kind in kinds:
         if session.read_only and operation.method not in READS:
             yield kind, None
         else:
             path, body = unknown(case), empty(operation)
-            yield kind, session.send(operation, path=path, body=body, as_="nobody", headers=headers)
+            yield kind, session.send(operation, path=path, body=body, as_="nobody", headers=STRANGERS[kind])
 
 
 def _nothing(case: Case) -> Iterator[Outcome]:
-    for kind, exchange in _strangers(case):
+    for kind, exchange in _strangers(case, STRANGERS):
         promise = case.promise(parameter=kind)
         if exchange is None:
             yield case.not_judged(promise, "the run is read-only")
@@ -47,7 +48,7 @@ def _nothing(case: Case) -> Iterator[Outcome]:
 
 
 def _refused(case: Case) -> Iterator[Outcome]:
-    for kind, exchange in _strangers(case):
+    for kind, exchange in _strangers(case, TOLD_SO):
         if exchange is not None:
             yield answered(case, 401, exchange, kind)
 
@@ -63,7 +64,8 @@ def _other(case: Case) -> Iterator[Outcome]:
         yield case.not_judged(case.promise(), "there is no token of another tenant: --other-token-env")
         return
     resource = case.session.resource(case.operation)
-    mine = case.session.kept(resource.name)
+    reads = case.operation.action in ("retrieve", "list")
+    mine = case.session.kept(resource.name) if reads else case.session.make(resource.name)
     if _public(resource, mine):
         yield case.not_judged(case.promise(), "the record is public")
         return

@@ -96,7 +96,7 @@ class Filter:
         if self.word.op in ("from", "to"):
             return self._bounds(told)
         told.sort(key=lambda value: sum(self.fits(values, [value]) for values in shown))
-        told += [v for v in self._allowed() if not any(alike(v, other) for other in told)]
+        told += [v for v in (*self._allowed(), *self._records()) if not any(alike(v, other) for other in told)]
         usual = [v for v in told if not all(self.fits(values, [v]) for values in shown)]
         if not usual:
             raise CannotMake("all rows have the same value: a filter that does nothing could not be told")
@@ -108,6 +108,15 @@ class Filter:
         if self.parameter.schema.get("format") != "date" or len(days) < 2:
             raise CannotMake("the rows show fewer than two days")
         return [[days[len(days) // 2] if self.word.op == "from" else days[(len(days) - 1) // 2]]]
+
+    def _records(self) -> list[Any]:
+        """Keys of records that it may be about: where all rows are of one, another is asked for."""
+        path, session = self.word.paths[0], self.listing.session
+        relation = self.listing.resource.relations.get(path[0])
+        if relation is None or len(path) != 2 or path[1] != session.contract.resources[relation.to[0]].key:
+            return []
+        listed = session.operation(relation.to[0], "list")
+        return [] if listed is None else [row[path[1]] for row in Listing(session, listed).ask().rows if path[1] in row]
 
     def _allowed(self) -> list[Any]:
         said = self.parameter.schema
@@ -177,10 +186,12 @@ def _hidden(one: Filter) -> set[str]:
 
 
 def complete(case: Case) -> Iterator[Outcome]:
-    """Records that the unfiltered list shows with a value are in the list filtered by it."""
+    """Records that the unfiltered list shows with a value are in the list filtered by it; hidden ones: as it was sent."""
     for one in _filters(case):
 
         def find(one: Filter = one) -> Finding:
+            if one.word.op == "eq" and one.word.paths[0][0] in _hidden(one):
+                return _as_sent(one)
             rows = _showing(one, one.listing.sample())
             judged: list[Answer] = []
             for asked in one.values(rows):
@@ -194,6 +205,23 @@ def complete(case: Case) -> Iterator[Outcome]:
             return "", tuple(answer.exchange for answer in judged)[:1]
 
         yield found(case, case.promise(one.parameter.pointer, parameter=one.parameter.name), find)
+
+
+def _as_sent(one: Filter) -> Finding:
+    """A flag that no answer shows: own records are in the list filtered by what was sent, and in no other."""
+    session, resource, name = one.listing.session, one.listing.resource, one.word.paths[0][0]
+    creating = session.operation(resource.name, "create")
+    sent = creating.body.fields.get(name) if creating and creating.body else None
+    if sent is None or session.bodies.schema(sent.schema).get("type") != "boolean":
+        raise CannotMake(f"the rows do not show {name}")
+    for flag in (True, False):
+        key = session.make(resource.name, {name: flag}).key
+        for asked in (True, False):
+            there, answer = one.listing.holds(key, *one.pairs([asked]))
+            if there != (flag == asked):
+                said = "is missing" if flag == asked else "is there"
+                return f"{key} {said}, which was made with {name} {flag}, for {asked}", (answer.exchange,)
+    return "", (answer.exchange,)
 
 
 def _missing(one: Filter, due: list[Any], asked: list[Any]) -> tuple[list[Any], Answer]:
@@ -215,17 +243,15 @@ def _still(one: Filter, missing: list[Any], asked: list[Any]) -> bool:
 
 
 def combined_is_intersection(case: Case) -> Iterator[Outcome]:
-    """Neighbouring filters, both with values of one record."""
-    usable = [one for one in _filters(case) if one.word.op == "eq"]
-    rows: list[Row] | None = None
+    """Neighbours among the filters whose values the rows show, both with values of one record."""
+    rows = Listing(case.session, case.operation).sample()
+    usable = [one for one in _filters(case) if one.word.op == "eq" and any(one.shown(row) for row in rows)]
     for one, other in zip(usable, usable[1:], strict=False):
-        if one.parameter.name == other.word.unless or other.parameter.name == one.word.unless:
-            continue
-        promise = case.promise(
-            other.parameter.pointer, parameter=f"{one.parameter.name}&{other.parameter.name}"
-        )
-        rows = rows or one.listing.sample()
-        yield found(case, promise, _both(one, other, rows))
+        if one.parameter.name != other.word.unless and other.parameter.name != one.word.unless:
+            named = f"{one.parameter.name}&{other.parameter.name}"
+            yield found(case, case.promise(other.parameter.pointer, parameter=named), _both(one, other, rows))
+    if len(usable) < 2:
+        yield case.not_judged(case.promise(), "the rows show what one filter is about, at most")
 
 
 def _both(one: Filter, other: Filter, rows: list[Row]) -> Callable[[], Finding]:
@@ -236,17 +262,17 @@ def _both(one: Filter, other: Filter, rows: list[Row]) -> Callable[[], Finding]:
                 break
         else:
             raise CannotMake("no row shows what both filters are about")
-        asked = {one: [first[0]], other: [second[0]]}
-        pairs = (*one.pairs(asked[one]), *other.pairs(asked[other]))
+        wanted = ((one, [first[0]]), (other, [second[0]]))
+        pairs = tuple(pair for each, asked in wanted for pair in each.pairs(asked))
         answer = one.listing.ask(*one.listing.largest(), *pairs)
-        for each in (one, other):
-            for shown_row in answer.rows:
-                shown = each.shown(shown_row)
-                if shown is not None and not each.fits(shown, asked[each]):
-                    return _stray(each, shown_row, shown, asked[each]), (answer.exchange,)
+        for each, asked in wanted:
+            for found_row in answer.rows:
+                shown = each.shown(found_row)
+                if shown is not None and not each.fits(shown, asked):
+                    return _stray(each, found_row, shown, asked), (answer.exchange,)
         key = one.listing.keys([row])[0]
         there, answer = one.listing.holds(key, *pairs)
-        if not there and _still(one, [key], asked[one]):
+        if not there and _still(one, [key], wanted[0][1]):
             return f"{key} is missing, which satisfies both", (answer.exchange,)
         return "", (answer.exchange,)
 
@@ -388,7 +414,12 @@ def _pairable(contract: Contract, operation: Operation) -> bool:
 
 
 LAWS: tuple[Law, ...] = (
-    Law("every-row-satisfies", "Every row of a filtered list satisfies the filter.", _with("filter"), every_row_satisfies),
+    Law(
+        "every-row-satisfies",
+        "Every row of a filtered list satisfies the filter.",
+        _with("filter"),
+        every_row_satisfies,
+    ),
     Law(
         "complete-against-unfiltered",
         "Every record of a list that satisfies a filter is in the list filtered by it.",

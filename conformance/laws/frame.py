@@ -100,6 +100,11 @@ LAWS = (
         _wrong_method,
     ),
     Law("malformed-json-is-400", "A body that is no JSON is answered 400.", _has_json, _malformed, writes=True),
-    Law("wrong-media-type-is-415", "A body that is not JSON by its media type is answered 415.", _has_json,
-        _wrong_media_type, writes=True),
+    Law(
+        "wrong-media-type-is-415",
+        "A body that is not JSON by its media type is answered 415.",
+        _has_json,
+        _wrong_media_type,
+        writes=True,
+    ),
 )

@@ -6,7 +6,7 @@ judged only where every usual collation agrees; nulls are not judged; of an enum
 
 import unicodedata
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, takewhile
 from typing import Any
 
 from conformance.errors import CannotMake
@@ -35,7 +35,8 @@ def readings(value: Any) -> tuple[Any, ...] | None:
         return (instant.timestamp(),)
     said = value.strip()[:LONGEST]
     bare = "".join(c for c in unicodedata.normalize("NFD", said.casefold()) if not unicodedata.combining(c))
-    return said, said.casefold(), bare, "".join(c for c in bare if c.isascii() and c.isalnum())
+    plain = "".join(takewhile(str.isascii, (c for c in bare if c.isalnum())))  # signs are passed over by some
+    return said, said.casefold(), bare, plain
 
 
 def before(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
@@ -131,7 +132,7 @@ def _values(listing: Listing, rows: list[Row], name: str) -> list[tuple[Any, tup
 
 
 def _differ(one: tuple[Any, ...], other: tuple[Any, ...], *, by_number: bool) -> bool:
-    return one[-1] != other[-1] if by_number else before(one, other) or before(other, one)
+    return one[0] != other[0] if by_number else before(one, other) or before(other, one)
 
 
 def _by_number(listing: Listing, name: str) -> bool:

@@ -37,13 +37,21 @@ def does(*actions: str) -> Any:
 
 
 def own(contract: Contract, operation: Operation, shown: Any, *, stamps: bool = True) -> dict[str, Any]:
-    """The stored properties among what an operation's answer shows of a record; without `stamps`: not the updated one."""
+    """The stored properties that an operation's answer shows of a record; without `stamps`: not the updated one."""
     view = contract.views.get(operation.result.view or "")
     if view is None or not isinstance(shown, Mapping):
         return {}
     resource = contract.resources[view.resource]
     skipped = set(view.derived) | set(() if stamps else resource.stamped("updated"))
+    if all((o.resource, o.action) != (resource.name, "create") for o in contract.operations.values()):
+        skipped |= resource.own.keys() - _sendable(contract, resource.name)  # the server goes on working at it
     return {name: shown[name] for name in view.shown if name in resource.own and name in shown and name not in skipped}
+
+
+def _sendable(contract: Contract, resource: str) -> set[str]:
+    """What a client may send of a resource."""
+    bodies = (o.body for o in contract.operations.values() if o.resource == resource and o.body)
+    return {name for body in bodies for name in body.fields}
 
 
 def retrieved(session: Session, resource: str, key: Any) -> tuple[Any, Exchange]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from conformance.exchange import Exchange
 from conformance.laws import auth, frame
-from conformance.laws.asking import READS, existing, harmless, refused_anyhow, unfit, unknown
+from conformance.laws.asking import READS, existing, harmless, readable, refused_anyhow, unfit
 from conformance.laws.breaking import breaking
 from conformance.laws.law import Case, Law
 from conformance.laws.own import brief, weakest
@@ -58,7 +58,7 @@ def _named(case: Case, place: tuple[str, str | None], name: str, how: str, excha
 
 
 def _errors(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
-    """The errors by field: what stands in the property of 422's schema that maps names to lists. None: there is none."""
+    """The errors by field: what 422's schema maps from names to lists. None: it has no such property."""
     document, pointer = case.session.contract.document, case.operation.statuses[422]
     if pointer is None:
         return None
@@ -79,10 +79,8 @@ def _checks_a_query(contract: Contract, operation: Operation) -> bool:
 def _broken_queries(case: Case) -> Iterator[Outcome]:
     """Each typed parameter with what is not of its type, choices or bounds."""
     session, operation = case.session, case.operation
-    path: dict[str, Any] = {}
-    if operation.path_parameters:
-        path = unknown(case) if session.read_only else existing(case)
-    for parameter in operation.query if not (path and session.read_only) else ():
+    path = readable(case)
+    for parameter in operation.query:
         for keyword, value in _broken_query(parameter.schema):
             exchange = session.send(operation, path=path, query={parameter.name: value})
             place = weakest(case, (f"{parameter.pointer}/schema", keyword), _refusal(operation))
@@ -90,7 +88,7 @@ def _broken_queries(case: Case) -> Iterator[Outcome]:
 
 
 def _broken_query(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    kind = schema.get("type")
+    kind = str(schema.get("type"))
     if "enum" in schema and kind == "string":
         yield "enum", "no-such-choice"
     elif kind in BROKEN_QUERY:
@@ -106,8 +104,17 @@ def _broken_query(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 LAWS: tuple[Law, ...] = (
     *auth.LAWS,
     *frame.LAWS,
-    Law("broken-parameter-is-named", "A query parameter that breaks its schema is refused with 422, and named.",
-        _checks_a_query, _broken_queries),
-    Law("broken-field-is-named", "A field of a body that breaks its schema is refused with 422, and named.",
-        _checks_a_body, _broken_fields, writes=True),
+    Law(
+        "broken-parameter-is-named",
+        "A query parameter that breaks its schema is refused with 422, and named.",
+        _checks_a_query,
+        _broken_queries,
+    ),
+    Law(
+        "broken-field-is-named",
+        "A field of a body that breaks its schema is refused with 422, and named.",
+        _checks_a_body,
+        _broken_fields,
+        writes=True,
+    ),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from conformance.laws.law import Case, Law
@@ -28,9 +29,7 @@ def _updated_goes_on(case: Case) -> Iterator[Outcome]:
     yield from _over_updates(case, "updated", lambda was, now: was <= now, "went back")
 
 
-def _over_updates(
-    case: Case, stamp: str, holds: Callable[[datetime, datetime], bool], wrong: str
-) -> Iterator[Outcome]:
+def _over_updates(case: Case, stamp: str, holds: Callable[[datetime, datetime], bool], wrong: str) -> Iterator[Outcome]:
     """The stamps of a record before and after two updates, to the second."""
     session, operation = case.session, case.operation
     resource = session.resource(operation)
@@ -44,14 +43,24 @@ def _over_updates(
     for name in resource.stamped(stamp):
         promise = case.promise(resource.own[name].pointer, "x-stamp", name)
         times = [(shown[name], at) for shown in seen if (at := instant(shown.get(name))) is not None]
-        broken = [(a, b) for (a, was), (b, now) in zip(times, times[1:], strict=False) if not holds(was, now)]
+        broken = [(a, b) for (a, was), (b, now) in pairwise(times) if not holds(was, now)]
         said = f"{name} {wrong}: from {broken[0][0]} to {broken[0][1]}" if broken else ""
         yield case.judged(promise, said, exchange) if len(times) > 1 else case.not_judged(promise, "it is not shown")
 
 
 LAWS = (
-    Law("created-stamp-never-moves", "When a record was created does not change.", _stamped("created"),
-        _created_stays, writes=True),
-    Law("updated-stamp-never-goes-back", "When a record was last changed does not go back.", _stamped("updated"),
-        _updated_goes_on, writes=True),
+    Law(
+        "created-stamp-never-moves",
+        "When a record was created does not change.",
+        _stamped("created"),
+        _created_stays,
+        writes=True,
+    ),
+    Law(
+        "updated-stamp-never-goes-back",
+        "When a record was last changed does not go back.",
+        _stamped("updated"),
+        _updated_goes_on,
+        writes=True,
+    ),
 )

@@ -15,7 +15,7 @@ TEXTS: Mapping[str, str] = {
     "emoji": "ok 👍🏽 👩‍👩‍👧 🚀",
     "right to left": "שלום עולם مرحبا",
     "markup": "a < b & c > d <b>bold</b> &amp; &#39;",
-    "quotes": "it's \"quoted\" \\ `back` %s {0} -- ; DROP",
+    "quotes": 'it\'s "quoted" \\ `back` %s {0} -- ; DROP',
     "lines": "one\ntwo\tthree",
 }
 LONG = 2000
@@ -63,6 +63,4 @@ def _text(case: Case, field: BodyField, kind: str) -> str:
     return TEXTS[kind][:room]
 
 
-LAWS = (
-    Law("sent-text-comes-back", "A text comes back as it was sent.", creates, _texts, writes=True),
-)
+LAWS = (Law("sent-text-comes-back", "A text comes back as it was sent.", creates, _texts, writes=True),)

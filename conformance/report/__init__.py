@@ -16,7 +16,7 @@ class Report:
     """Everything that the reports say.
 
     `contract`: the file's name; `digest`: SHA-256 of its bytes. `lines`: JSON pointer -> line in it. `notes`: what a
-    reader has to know of how it was run. `seconds`, `requests`: what it took. `seen`: answers, as a session counts them.
+    reader has to know of how it was run. `seconds`, `requests`: what it took. `seen`: answers, counted.
     """
 
     target: str

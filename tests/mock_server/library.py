@@ -88,9 +88,10 @@ def changed(*changes: tuple[str, str]) -> Contract:
     return from_document(from_bytes(text.encode(), "changed.yaml"))
 
 
-def world() -> World:
-    """A fresh world with one record of each resource, whose clock stands still."""
-    made = World(library(), schemas(), Store.empty(library()), Clock(lambda: NOW), 0)
+def world(contract: Contract | None = None) -> World:
+    """A fresh world with one record of each resource, whose clock stands still. `contract`: a changed library's."""
+    of, checked = (contract, Schemas.of(contract.document)) if contract else (library(), schemas())
+    made = World(of, checked, Store.empty(of), Clock(lambda: NOW), 0)
     made.add_all(RECORDS)
     return made
 
@@ -136,8 +137,9 @@ def app(
     of: World | None = None,
 ) -> ASGIApp:
     """The application on a fresh world."""
-    console = Console(library().document, terminal or Terminal(), quiet=terminal is None)
-    return create_app(library(), of or world(), manners or Open(), console=console, run=run)
+    served = of or world()
+    console = Console(served.contract.document, terminal or Terminal(), quiet=terminal is None)
+    return create_app(served.contract, served, manners or Open(), console=console, run=run)
 
 
 def client(served: ASGIApp, token: str | None = "demo-token") -> Client:

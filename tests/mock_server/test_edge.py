@@ -280,6 +280,22 @@ def test_a_refusal_of_an_action_becomes_its_status(problem: Problem, status: int
     assert f"{status} GET {AUTHORS} - {reason}: because (" in terminal.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("target", "status"), [(AUTHORS, 200), ("/docs", 200), (f"{AUTHORS}?page=0", 422), (f"{API}/\x1bnothing", 404)]
+)
+def test_the_log_has_a_line_for_each_request_when_it_is_asked_for(
+    caller: Client, caplog: pytest.LogCaptureFixture, target: str, status: int
+) -> None:
+    with caplog.at_level(logging.INFO, "mock_server"):
+        reply = caller.get(target, x_request_id="abc")
+    path = target.partition("?")[0].replace("\x1b", "\\x1b")
+    assert (reply.status, caplog.messages) == (status, [f"{status} GET {path} [req abc]"])
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "mock_server"):
+        caller.get(target)
+    assert caplog.messages == []
+
+
 # The console --------------------------------------------------------------------------------------------------------
 
 

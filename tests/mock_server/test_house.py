@@ -18,7 +18,7 @@ from mock_server.docs import Docs
 from mock_server.media import file_at
 from spec.document import from_bytes
 from tests.asgi import Client
-from tests.mock_server.library import API, LIBRARY, RECORDS, app, client, library, stub
+from tests.mock_server.library import API, LIBRARY, RECORDS, app, changed, client, library, stub, world
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,16 @@ def test_a_contract_in_json_is_served_as_yaml_too() -> None:
     assert said["servers"] == [{"url": f"http://h{API}"}]
 
 
+def test_no_text_of_the_contract_is_taken_for_the_place_of_its_server() -> None:
+    contract = changed(("  title: Library\n", "  title: Library\n  description: see https://here.example and //here\n"))
+    written = from_bytes(json.dumps(contract.document.root).encode(), "x.json")
+    for served in (contract, replace(contract, document=written)):
+        docs = Docs.of(served, "t")
+        for said in (json.loads(docs.json_at("http://h")), yaml.safe_load(docs.yaml_at("http://h"))):
+            assert said["info"] == contract.document.root["info"]
+            assert said["servers"] == [{"url": f"http://h{API}"}]
+
+
 def test_health_counts_what_the_mock_holds(caller: Client) -> None:
     reply = caller.get("/__mock/health")
     assert (reply.status, reply.headers["cache-control"]) == (200, "no-store")
@@ -115,6 +125,35 @@ def test_the_house_is_only_read(caller: Client, path: str) -> None:
     head, get = caller.request("HEAD", path), caller.get(path)
     assert (head.status, head.body) == (get.status, b"")
     assert head.headers["content-length"] == get.headers["content-length"]
+
+
+# Without a base path -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bare() -> Client:
+    """A client of the library when its contract has no base path."""
+    return client(app(of=world(changed(("https://localhost/api/v2", "/")))))
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui.css", "/openapi.json", "/__mock/health", "/storage/a.svg"])
+def test_the_house_stands_beside_an_api_without_a_base_path(bare: Client, path: str) -> None:
+    assert bare.get(path).status == 200
+
+
+def test_an_api_without_a_base_path_is_served_at_the_root(bare: Client) -> None:
+    assert bare.get("/authors").json["meta"]["total"] == 1
+    assert bare.get("/authors/nobody").headers["x-mock-reason"] == "no-record"
+    assert bare.request("PATCH", "/authors").status == 405
+    assert bare.get("/").headers["location"] == "http://localhost:8000/docs"
+    unknown = bare.get("/autors")
+    assert (unknown.status, unknown.headers["x-mock-reason"]) == (404, "no-operation")
+    assert json.loads(bare.get("/openapi.json").body)["servers"] == [{"url": "http://localhost:8000"}]
+
+
+def test_a_path_of_the_contract_is_its_own_before_it_is_the_houses() -> None:
+    contract = changed(("https://localhost/api/v2", "/"), ("  /authors:\n", "  /docs:\n"))
+    assert client(app(of=world(contract))).get("/docs").json["meta"]["total"] == 1
 
 
 # Media --------------------------------------------------------------------------------------------------------------
@@ -218,8 +257,9 @@ def test_a_path_that_is_none_is_not_found(caller: Client, path: str) -> None:
 
 @given(st.text())
 def test_any_path_is_a_file_or_none(path: str) -> None:
-    file_at(path)
-    file_at(path + ".svg")
+    for name in (path, path + ".svg"):
+        made = file_at(name)
+        assert made is None or (made.content and "/" in made.media_type)
 
 
 def test_media_of_a_page_elsewhere_are_cached_apart(caller: Client) -> None:

@@ -224,6 +224,8 @@ def test_an_empty_closed_schema_beside_a_resource_is_its_stub() -> None:
 def test_a_reference_wrapped_in_allof_says_type_and_enum() -> None:
     genre = contract("library").resources["Author"].own["genre"]
     assert (genre.type, genre.default, genre.nullable) == ("string", "novel", False)
+    assert genre.choices == ("novel", "essay", "poem", "play")
+    assert contract("library").resources["Author"].own["living"].choices == ()
 
 
 def test_a_count_is_always_shown_where_the_schema_requires_it() -> None:

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spec.document import Document, escape, from_bytes, keywords, lines, parts_of, read, snake_case
+from spec.document import Document, escape, from_bytes, keywords, lines, parts_of, read, snake_case, value_of
 from spec.errors import ContractError
 from tests.spec.edited import FOREIGN, original
 
@@ -52,6 +52,13 @@ BOMB = "\n".join(["a0: &a0 {x: 1}", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] *
             "references within this file (#/...)",
         ),
         ("a: {$ref: '#x'}", "#/a", "a reference to '#x'", "references within this file (#/...)"),
+        ("a: 1\nb: .inf", "line 2", ".inf", "a finite number"),
+        ("a: .nan", "line 1", ".nan", "a finite number"),
+        ("a: 1.0e+400", "line 1", "1.0e+400", "a finite number"),
+        ("a: 18446744073709551616", "line 1", "18446744073709551616", "an integer of 64 bits"),
+        ("a: 0x_", "line 1", "'0x_'", "a value of tag:yaml.org,2002:int"),
+        ("a: !!int x", "line 1", "'x'", "a value of tag:yaml.org,2002:int"),
+        ("a: !!bool x", "line 1", "'x'", "a value of tag:yaml.org,2002:bool"),
     ],
 )
 def test_a_document_is_refused(text: str, place: str, found: str, allowed: str) -> None:
@@ -60,7 +67,20 @@ def test_a_document_is_refused(text: str, place: str, found: str, allowed: str) 
 
 
 @pytest.mark.parametrize(
-    "text", ["a: [", "a: 'x", "\ta: 1", "a: b: c", "!!python/object:os.system {}", "a: *nobody", "\x00"]
+    "text",
+    [
+        "a: [",
+        "a: 'x",
+        "\ta: 1",
+        "a: b: c",
+        "!!python/object:os.system {}",
+        "a: *nobody",
+        "\x00",
+        "a: !!binary aGk=",
+        "a: !!set {b}",
+        "a: !!omap [b: 1]",
+        "a: !!timestamp 2024-01-15",
+    ],
 )
 def test_what_is_no_yaml_is_refused_in_the_parsers_words(text: str) -> None:
     assert refused(text).allowed == "well-formed YAML or JSON"
@@ -110,6 +130,11 @@ def test_values_are_those_of_json(text: str, value: Any) -> None:
 @pytest.mark.parametrize("key", ["200", "1.5", "true", "on", "null", "2024-01-15", "'200'"])
 def test_every_key_is_a_text_as_written(key: str) -> None:
     assert from_bytes(f"a: {{{key}: 1}}".encode(), "x").root == {"a": {key.strip("'"): 1}}
+
+
+@pytest.mark.parametrize("text", ["18446744073709551615", "-9223372036854775808", "1.0e+308", "{? 1 : x}", "7", ""])
+def test_any_json_is_a_value_with_keys_of_any_kind(text: str) -> None:
+    assert value_of(text.encode(), "x") == yaml.safe_load(text)
 
 
 def test_merge_keys_are_merged() -> None:

@@ -18,13 +18,26 @@ paths:
       x-source: documented
       parameters:
         - {name: blank, in: query, required: true, schema: {type: boolean}}
-        - {name: list, in: query, schema: {x-source: {type: published}, type: array, items: {type: string}, maxItems: 9}}
-        - {name: json, in: query, required: true, schema: {type: string}, x-source: {"*": published, in: inferred, schema: published}}
-        - {name: seen, in: query, required: true, schema: {type: object, required: [a]}, x-source: {required: confirmed, schema: confirmed}}
+        - name: list
+          in: query
+          schema: {x-source: {type: published}, type: array, items: {type: string}, maxItems: 9}
+        - name: json
+          in: query
+          required: true
+          x-source: {"*": published, in: inferred, schema: published}
+          schema: {type: string}
+        - name: seen
+          in: query
+          required: true
+          x-source: {required: confirmed, schema: confirmed}
+          schema: {type: object, required: [a]}
       requestBody: {required: true, content: {application/json: {schema: {type: object, required: [a]}}}}
       responses:
         "200": {description: x, content: {application/json: {schema: {$ref: "#/components/schemas/A"}}}}
-        "201": {x-source: documented, description: x, content: {application/json: {schema: {type: object, required: [a]}}}}
+        "201":
+          x-source: documented
+          description: x
+          content: {application/json: {schema: {type: object, required: [a]}}}
         "202": {x-source: {content: published}, description: x, content: {application/json: {schema: {type: object}}}}
 components:
   requestBodies:
@@ -47,7 +60,11 @@ components:
         in: {type: string}
         name: {type: string}
         schema: {type: string}
-    Sent: {x-source: {"*": documented, required: inferred}, type: object, required: [a], properties: {required: {type: string}}}
+    Sent:
+      x-source: {"*": documented, required: inferred}
+      type: object
+      required: [a]
+      properties: {required: {type: string}}
     B: {properties: {b: {type: string}}}
 """
 

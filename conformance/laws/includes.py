@@ -1,0 +1,285 @@
+"""Includes: which relations an answer embeds, what they show, and what counts say of them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.errors import CannotMake
+from conformance.exchange import Exchange
+from conformance.laws.law import Case, Law
+from conformance.laws.lists import Finding, Listing, Moving, Refused, Row, alike, found, is_list, text
+from conformance.outcome import Outcome
+from conformance.session import Session
+from spec.contract import Contract, Derived, Operation, Parameter, Relation, View, counted, include_path
+
+LOOKED_AT = 5  # rows, at most
+
+
+def _shows(contract: Contract, operation: Operation) -> bool:
+    return operation.method == "get" and operation.result.view in contract.views and _can_ask(contract, operation)
+
+
+def _can_ask(contract: Contract, operation: Operation) -> bool:
+    return is_list(contract, operation) or operation.action == "retrieve"
+
+
+def _with(role: str) -> Callable[[Contract, Operation], bool]:
+    return lambda contract, operation: _shows(contract, operation) and _parameter(operation, role) is not None
+
+
+def _parameter(operation: Operation, role: str) -> Parameter | None:
+    return next((p for p in operation.query if p.word and p.word.role == role), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The operation under judgement: a list, or the retrieval of one record (`path`)."""
+
+    session: Session
+    operation: Operation
+    path: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, case: Case) -> "Asked":
+        """A record is taken from the list of its resource, or made. Raises CannotMake."""
+        session, operation = case.session, case.operation
+        if operation.action != "retrieve":
+            Listing(session, operation).sample()
+            return cls(session, operation, {})
+        listing = session.operation(operation.resource or "", "list")
+        if listing is None:
+            return cls(session, operation, {operation.path_parameters[0]: session.kept(operation.resource or "").key})
+        rows = Listing(session, listing)
+        return cls(session, operation, {operation.path_parameters[0]: rows.keys(rows.sample()[:1])[0]})
+
+    @property
+    def view(self) -> View:
+        """The schema by which records are shown."""
+        return self.session.contract.views[self.operation.result.view or ""]
+
+    def rows(self, query: tuple[tuple[str, str], ...] = ()) -> tuple[list[Row], Exchange]:
+        """The first records of an answer. Raises Refused, CannotMake."""
+        if not self.path:
+            answer = Listing(self.session, self.operation).ask(*query)
+            return answer.rows[:LOOKED_AT], answer.exchange
+        exchange = self.session.send(self.operation, path=self.path, query=query)
+        if exchange.response.status in (400, 422) or exchange.response.status >= 500:
+            raise Refused(exchange)
+        row = self.session.data(self.operation, exchange)
+        if not exchange.response.ok or not isinstance(row, dict):
+            raise CannotMake(f"{self.operation.id} answered {exchange.response.status} and no record")
+        return [row], exchange
+
+
+def _allowed(parameter: Parameter) -> list[str]:
+    said = parameter.schema.get("items", parameter.schema)
+    return [str(value) for value in said.get("enum", ()) if value]
+
+
+def embeds_what_is_asked(case: Case) -> Iterator[Outcome]:
+    """One promise for each value of the include parameter."""
+    asked = Asked.of(case)
+    parameter = _parameter(case.operation, "include")
+    assert parameter is not None
+    for value in _allowed(parameter):
+
+        def find(value: str = value) -> Finding:
+            path = include_path(asked.session.contract, asked.session.resource(asked.operation), value, "")
+            rows, exchange = asked.rows(((parameter.name, value),))
+            for row in rows:
+                lacking = _lacking(asked.session.contract, asked.view, row, path)
+                if lacking:
+                    return f"{lacking} is not embedded, {'.'.join(path)} was asked for", (exchange,)
+            return "", (exchange,)
+
+        yield found(case, case.promise(parameter.pointer, parameter=f"{parameter.name}={value}"), find)
+
+
+def _lacking(contract: Contract, view: View, row: Any, path: tuple[str, ...]) -> str:
+    """The first relation of a path that a record does not show; "" when it shows all, or the path ends at nothing."""
+    if not path or not isinstance(row, dict) or path[0] not in view.shown:
+        return ""
+    relation = contract.resources[view.resource].relations.get(path[0])
+    if relation is None or (row == {} and not relation.many):  # a circle's end
+        return ""
+    if path[0] not in row:
+        return path[0]
+    value = row[path[0]]
+    for one in value if isinstance(value, list) else [value]:
+        below = contract.views[next(iter(relation.views.values()))]
+        if one != {} and len(relation.to) == 1 and (lacking := _lacking(contract, below, one, path[1:])):
+            return f"{path[0]}.{lacking}"
+    return ""
+
+
+def embeds_nothing_else(case: Case) -> Iterator[Outcome]:
+    """Each relation that may be asked for by itself, without the others."""
+    asked = Asked.of(case)
+    parameter = _parameter(case.operation, "include")
+    assert parameter is not None
+    contract = asked.session.contract
+    resource = contract.resources[asked.view.resource]
+    required = set(contract.document.at(asked.view.pointer).get("required", ()))
+    optional = {r.name for r in resource.relations.values() if not r.hidden} - required
+    for value in _allowed(parameter):
+        if value not in resource.relations:
+            continue
+
+        def find(value: str = value) -> Finding:
+            rows, exchange = asked.rows(((parameter.name, value),))
+            for row in rows:
+                more = sorted((optional - {value}) & row.keys())
+                if more:
+                    return f"{more[0]} is embedded, only {value} was asked for", (exchange,)
+            return "", (exchange,)
+
+        yield found(case, case.promise(f"{parameter.pointer}/schema", "enum", f"{parameter.name}={value}"), find)
+
+
+# Embedded records -----------------------------------------------------------------------------------------------
+
+
+def embedded_equals_retrieved(case: Case) -> Iterator[Outcome]:
+    """One promise for each relation that an answer embeds and whose records can be retrieved."""
+    asked = Asked.of(case)
+    rows, _ = asked.rows()
+    resource = asked.session.contract.resources[asked.view.resource]
+    for relation in resource.relations.values():
+        if len(relation.to) != 1 or asked.session.operation(relation.to[0], "retrieve") is None:
+            continue
+        if not any(relation.name in row for row in rows):
+            continue
+        promise = case.promise(relation.pointer, "properties", relation.name)
+        yield found(case, promise, _compared(asked, relation))
+
+
+def _compared(asked: Asked, relation: Relation) -> Callable[[], Finding]:
+    def find() -> Finding:
+        first = _difference(asked, relation)
+        if first[0] and _difference(asked, relation)[0] != first[0]:
+            raise Moving
+        return first
+
+    return find
+
+
+def _difference(asked: Asked, relation: Relation) -> Finding:
+    session = asked.session
+    target = session.contract.resources[relation.to[0]]
+    rows, exchange = asked.rows()
+    embedded = [one for row in rows for one in _records(row.get(relation.name)) if target.key in one]
+    if not embedded:
+        raise CannotMake(f"no row embeds a {target.name}")
+    one = embedded[0]
+    retrieved = session.retrieve(target.name, one[target.key])
+    record = session.data(session.needed(target.name, "retrieve"), retrieved)
+    if not retrieved.response.ok or not isinstance(record, dict):
+        raise CannotMake(f"the embedded {target.name} was answered {retrieved.response.status}")
+    for name, said in target.own.items():
+        if name in one and name in record and not said.hidden and not alike(one[name], record[name]):
+            found_there = f"{relation.name}.{name} is {one[name]!r:.80}, the {target.name} itself shows"
+            return f"{found_there} {record[name]!r:.80}", (exchange, retrieved)
+    return "", (exchange, retrieved)
+
+
+def _records(value: Any) -> Iterator[Mapping[str, Any]]:
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, dict):
+            yield one
+
+
+# Counts ---------------------------------------------------------------------------------------------------------
+
+
+def counts_count(case: Case) -> Iterator[Outcome]:
+    """Each count that a list shows, or shows when asked, against the list of what it counts."""
+    session, listing = case.session, Listing(case.session, case.operation)
+    view = session.contract.views[case.operation.result.view or ""]
+    count = _parameter(case.operation, "count")
+    asked: dict[str, tuple[tuple[str, str], ...]] = {}
+    for name, derived in view.derived.items():
+        if derived.kind == "count" and derived.always:
+            asked[name] = ()
+    for value in _allowed(count) if count else ():
+        assert count is not None
+        name = counted(listing.resource, value, "")
+        asked.setdefault(name, ((count.name, value),))
+    for name, query in asked.items():
+        promise = case.promise(view.derived[name].pointer, "x-derived", name)
+        yield found(case, promise, _counting(listing, view.derived[name], query))
+
+
+def _counting(listing: Listing, derived: Derived, query: tuple[tuple[str, str], ...]) -> Callable[[], Finding]:
+    def find() -> Finding:
+        relation = listing.resource.relations[derived.path[0]]
+        target, filters = _list_of(listing, relation, derived)
+        listing.sample()
+        rows = listing.ask(*query).rows
+        told: list[Exchange] = []
+        for row, key in list(zip(rows, listing.keys(rows), strict=True))[:LOOKED_AT]:
+            if derived.name not in row:
+                return f"{key} shows no {derived.name}", told and (told[0],) or (listing.ask(*query).exchange,)
+            there = target.ask((filters[0], text(key)), *filters[1])
+            said, due = row[derived.name], there.total
+            # A viewer may not see all that is counted, so that only too few are wrong.
+            if isinstance(said, int) and said < due:
+                again = listing.ask(*query)
+                if dict(zip(listing.keys(again.rows), again.rows, strict=True)).get(key, {}).get(derived.name) != said:
+                    raise Moving
+                return f"{key} shows {derived.name} {said}, its list has {due}", (again.exchange, there.exchange)
+            told.append(there.exchange)
+        return "", tuple(told[:1])
+
+    return find
+
+
+def _list_of(
+    listing: Listing, relation: Relation, derived: Derived
+) -> tuple[Listing, tuple[str, tuple[tuple[str, str], ...]]]:
+    """(the list of what is counted, (its filter by the record that counts, further filters)). Raises CannotMake."""
+    session = listing.session
+    if relation.via is None or len(relation.to) != 1:
+        raise CannotMake("no list can be filtered by what is counted")
+    target = Listing(session, session.needed(relation.to[0], "list"))
+    single = {
+        p.word.paths[0]: p.name
+        for p in target.filters()
+        if p.word and p.word.op == "eq" and p.schema.get("type") != "array"
+    }
+    by = single.get((relation.via, listing.resource.key))
+    where = [(single.get((name,)), values) for name, values in derived.where.items()]
+    if by is None or any(name is None or len(values) != 1 for name, values in where):
+        raise CannotMake("no list can be filtered by what is counted")
+    return target, (by, tuple((str(name), text(values[0])) for name, values in where))
+
+
+LAWS: tuple[Law, ...] = (
+    Law(
+        "with-embeds-what-is-asked",
+        "A relation that is asked for is embedded.",
+        _with("include"),
+        embeds_what_is_asked,
+    ),
+    Law(
+        "with-embeds-nothing-else",
+        "Where relations are asked for, others are not embedded.",
+        _with("include"),
+        embeds_nothing_else,
+    ),
+    Law(
+        "embedded-equals-retrieved",
+        "An embedded record shows what it shows by itself.",
+        _shows,
+        embedded_equals_retrieved,
+    ),
+    Law(
+        "with-count-counts",
+        "A count of records is no less than the list of them has.",
+        lambda c, o: (
+            is_list(c, o)
+            and o.result.view in c.views
+            and any(d.kind == "count" for d in c.views[o.result.view or ""].derived.values())
+        ),
+        counts_count,
+    ),
+)

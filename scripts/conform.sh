@@ -1,0 +1,30 @@
+#!/bin/sh
+# Judge a backend: conform.sh [TARGET] [further options of `athena-conformance run`]. Without TARGET (or with an empty one)
+# a mock is started on a free port of loopback and judged with its standing tokens; it is ended with this script.
+set -eu
+cd "$(dirname "$0")/.."
+PY=.venv/bin/python
+
+target=${1-}
+[ $# -eq 0 ] || shift
+[ -z "$target" ] || exec "$PY" -m conformance run --base-url "$target" "$@"
+
+log=$(mktemp)
+"$PY" -m mock_server --port 0 --quiet --epoch 2026-03-01T00:00:00Z >"$log" 2>&1 &
+mock=$!
+trap 'kill "$mock" 2>/dev/null || :; rm -f "$log"' EXIT
+trap 'exit 130' INT TERM
+tries=0
+while ! grep -q 'http://127\.0\.0\.1:' "$log"; do
+    tries=$((tries + 1))
+    if [ "$tries" -gt 600 ] || ! kill -0 "$mock" 2>/dev/null; then
+        echo "the mock did not start:" >&2
+        cat "$log" >&2
+        exit 3
+    fi
+    sleep 0.1
+done
+target=$(grep -o 'http://127\.0\.0\.1:[0-9]*' "$log" | head -n 1)
+code=0
+ATHENA_TOKEN=demo-token ATHENA_OTHER_TOKEN=other-token "$PY" -m conformance run --base-url "$target" "$@" || code=$?
+exit "$code"

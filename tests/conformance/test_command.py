@@ -1,0 +1,259 @@
+"""The command as a user runs it: by subprocess, against targets that are down, hang, answer HTML, refuse the token."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from conformance.settings import CODES, OPTIONS
+from conformance.verdict import Code
+
+ROOT = Path(__file__).parents[2]
+# The command with one law in place of all: each list answers.
+STUBBED = """
+import sys
+from conformance.__main__ import main
+from conformance.laws.law import Law
+
+def judging(case):
+    asked = case.session.send(case.operation)
+    yield case.judged(case.promise(), "" if asked.response.ok else f"found {asked.response.status}", asked)
+
+law = Law("answers", "It answers.", lambda contract, operation: operation.action == "list", judging)
+sys.exit(main(sys.argv[1:], laws=[law]))
+"""
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def answering(status: int, kind: str, body: bytes, pause: float = 0.0) -> Answer:
+    """A handler that answers every request so."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(pause)
+        handler.send_response(status)
+        handler.send_header("Content-Type", kind)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+@contextmanager
+def serving(answer: Answer) -> Iterator[str]:
+    """A target of loopback; its base address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/api/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def started(*arguments: str, token: str = "a-token") -> "subprocess.Popen[str]":
+    """The command, started."""
+    around = {k: v for k, v in os.environ.items() if not k.startswith("ATHENA_")} | {"PYTHONPATH": str(ROOT)}
+    around |= {"ATHENA_TOKEN": token} if token else {}
+    command = [sys.executable, "-c", STUBBED, *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=around)
+
+
+def ran(*arguments: str, token: str = "a-token") -> tuple[int, str]:
+    """Exit code, and all that was printed; never a traceback."""
+    with started(*arguments, token=token) as process:
+        out, err = process.communicate(timeout=60)
+    assert "Traceback" not in out + err
+    return process.returncode, out + err
+
+
+GOOD = answering(200, "application/json", b'{"data": []}')
+
+
+def test_a_target_that_keeps_its_promises_ends_with_0(tmp_path: Path) -> None:
+    with serving(GOOD) as base:
+        code, said = ran("run", "--base-url", base, "--read-only", "--tag", "Message", "--report-dir", str(tmp_path))
+        # nothing retrieves a message here, which makes it incomplete, and says so
+        assert code == Code.INCOMPLETE, said
+        assert "retrieveMessage" in said
+        code, said = ran("run", "--base-url", base, "--read-only", "--operation", "listMessages")
+    assert code == Code.KEPT, said
+    assert json.loads((tmp_path / "conformance.json").read_text())["counts"]["kept"] == 1
+    assert (tmp_path / "junit.xml").exists()
+
+
+def test_a_broken_target_ends_with_1() -> None:
+    with serving(answering(500, "application/json", b'{"message": "\\u001b[31mno"}')) as base:
+        code, said = ran("run", "--base-url", base, "--operation", "listMessages", "--strict")
+    assert code == Code.BROKEN, said
+    assert "BROKEN  listMessages answers" in said
+    assert 'curl -i -X GET -H "Authorization: Bearer $ATHENA_TOKEN"' in said
+
+
+def test_a_target_that_is_down_ends_with_3() -> None:
+    code, said = ran("run", "--base-url", "http://127.0.0.1:1/api/v1")
+    assert code == Code.LOST
+    assert "Connection refused" in said
+    assert " 0 broken" in said
+
+
+def test_a_hanging_target_ends_with_3() -> None:
+    with serving(answering(200, "application/json", b"{}", pause=3)) as base:
+        code, said = ran("run", "--base-url", base, "--timeout", "0.2")
+    assert code == Code.LOST
+    assert "no answer within 0.2 s (--timeout)" in said
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_a_target_that_answers_html_is_no_api_and_ends_with_3(status: int) -> None:
+    with serving(answering(status, "text/html", b"<html>Sign in</html>")) as base:
+        code, said = ran("run", "--base-url", base)
+    assert code == Code.LOST
+    assert "answers /" in said
+    assert "HTML page" in said
+
+
+def test_what_speaks_no_http_ends_with_3() -> None:
+    def greeting(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"220 mail.example.com ESMTP\r\n")
+
+    with serving(greeting) as base:
+        code, said = ran("run", "--base-url", base)
+    assert code == Code.LOST
+    assert "does not speak HTTP" in said
+
+
+def test_a_redirecting_target_ends_with_3_and_the_token_stays_here() -> None:
+    def redirect(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(301)
+        handler.send_header("Location", "https://elsewhere.example.com/")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with serving(redirect) as base:
+        code, said = ran("run", "--base-url", base)
+    assert code == Code.LOST
+    assert "redirect to https://elsewhere.example.com/" in said
+
+
+def test_a_wrong_token_ends_with_5_and_says_what_to_do() -> None:
+    with serving(answering(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
+        code, said = ran("run", "--base-url", base, token="wrong-token")
+    assert code == Code.INCOMPLETE
+    assert "the target refuses the token in $ATHENA_TOKEN" in said
+    assert "put a valid token there" in said
+    assert "wrong-token" not in said
+
+
+def test_a_target_that_dies_in_mid_run_ends_with_3_and_breaks_nothing() -> None:
+    left = iter([True] * 5)
+
+    def dying(handler: BaseHTTPRequestHandler) -> None:
+        if next(left, False):
+            GOOD(handler)
+        else:
+            handler.close_connection = True
+
+    with serving(dying) as base:
+        code, said = ran("run", "--base-url", base)
+    assert code == Code.LOST, said
+    assert "0 broken" in said
+
+
+def test_a_scope_without_operations_ends_with_4() -> None:
+    with serving(GOOD) as base:
+        code, said = ran("run", "--base-url", base, "--tag", "Message", "--only", "confirmed")
+    assert code == Code.NOTHING
+    assert "nothing was tested" in said
+
+
+def test_interrupting_ends_with_the_report_so_far(tmp_path: Path) -> None:
+    judging = threading.Event()
+    asked = iter(range(1000))
+
+    def slowly(handler: BaseHTTPRequestHandler) -> None:
+        if next(asked) == 6:  # past the first look at the target
+            judging.set()
+            time.sleep(1)
+        GOOD(handler)
+
+    with serving(slowly) as base, started("run", "--base-url", base, "--report-dir", str(tmp_path)) as process:
+        assert judging.wait(30)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert "Traceback" not in out + err
+    assert process.returncode == Code.INCOMPLETE, out + err
+    assert "the run ended before its time: interrupted" in out
+    assert json.loads((tmp_path / "conformance.json").read_text())["run"]["ended"] == "interrupted"
+
+
+def test_a_used_up_budget_ends_with_5() -> None:
+    with serving(GOOD) as base:
+        code, said = ran("run", "--base-url", base, "--max-requests", "6")
+    assert code == Code.INCOMPLETE
+    assert "--max-requests are used up" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ((), "required: run"),
+        (("run",), "--base-url: found nothing"),
+        (("run", "--base-url", "ftp://x"), "--base-url: found 'ftp://x'"),
+        (("run", "--base-url", "http://u:p@x/"), "without query and credentials"),
+        (("run", "--base-url", "http://x", "--bogus"), "--bogus"),
+        (("run", "--base-url", "http://x", "--seed", "-1"), "--seed: found '-1'"),
+        (("run", "--base-url", "http://x", "--timeout", "nan"), "--timeout: found 'nan'"),
+        (("run", "--base-url", "http://x", "--only", "guessed"), "--only: found 'guessed'"),
+        (("run", "--base-url", "http://x", "--operation", "none"), "--operation: found 'none'"),
+        (("run", "--base-url", "http://x", "--tag", "none"), "--tag: found 'none'"),
+        (("run", "--base-url", "http://x", "--header", "Authorization: Bearer x"), "--token-env"),
+        (("run", "--base-url", "http://x", "--header", "no colon"), "--header: found"),
+        (("run", "--base-url", "http://x", "--contract", "none.yaml"), "--contract: found 'none.yaml'"),
+        (("run", "--base-url", "http://x", "--contract", "pyproject.toml"), "pyproject.toml"),
+        (("run", "--base-url", "http://x", "--token-env", "NONE"), "$NONE: found no token"),
+        (("run", "--base-url", "http://x", "--report-dir", "pyproject.toml"), "--report-dir: found"),
+        (("run", "--base-url", "http://x.example", "--operation", "createMessage"), "--allow-writes-to x.example"),
+    ],
+)
+def test_a_wrong_option_is_told_in_one_line_and_ends_with_2(arguments: tuple[str, ...], found: str) -> None:
+    code, said = ran(*arguments)
+    assert (code, len(said.splitlines())) == (Code.USAGE, 1), said
+    assert found in said
+    assert "allowed" in said
+
+
+def test_a_missing_token_ends_with_2() -> None:
+    code, said = ran("run", "--base-url", "http://127.0.0.1:1", "--operation", "listMessages", token="")
+    assert code == Code.USAGE
+    assert "$ATHENA_TOKEN: found no token" in said
+
+
+def test_readme_tells_every_exit_code_and_option() -> None:
+    section = (ROOT / "README.md").read_text().split("\n## Judge a backend\n", 1)[1].split("\n## ", 1)[0]
+    assert re.findall(r"^\| `(\d)` ", section, re.MULTILINE) == [str(int(code)) for code in Code]
+    assert {option.flag for option in OPTIONS if f"`{option.flag}" not in section} == set()
+    assert all(f"  {int(code)}  " in CODES for code in Code)

@@ -1,0 +1,362 @@
+"""Laws on lists: none is broken by the mock, and each tells of the one fault that breaks it.
+
+A fault is planted around the mock, and changes what one list is asked or what it answers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp
+
+from conformance.laws import filters, includes, order, pages
+from conformance.laws.law import Law
+from conformance.laws.order import before, readings
+from conformance.outcome import Outcome, Verdict
+from conformance.run import run
+from tests.conformance.faults import Pairs, answer, question, without
+from tests.conformance.served import session
+from tests.mock_server.athena import Api, served
+
+LAWS = {law.id: law for law in (*pages.LAWS, *order.LAWS, *filters.LAWS, *includes.LAWS)}
+
+
+@pytest.fixture
+def api() -> Api:
+    """Athena with its demo data, begun anew."""
+    found = served()
+    found.begin_anew()
+    return found
+
+
+def judged(api: Api, app: ASGIApp, law: Law, *operations: str, read_only: bool = False) -> list[Outcome]:
+    """What a law says of an application."""
+    asked = [api.contract.operations[name] for name in operations] or api.contract.operations.values()
+    made = session(app, api.contract, schemas=api.schemas, read_only=read_only)
+    outcome = run(made, [law], asked, lambda _: None)
+    assert not outcome.ended
+    assert not outcome.left
+    return outcome.outcomes
+
+
+def broken(outcomes: list[Outcome]) -> list[tuple[str, str, str]]:
+    """(operation, parameter, what was found) of what is broken."""
+    return [(o.promise.operation, o.promise.parameter, o.said) for o in outcomes if o.verdict is Verdict.BROKEN]
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_the_mock_keeps_it(api: Api, law: Law) -> None:
+    outcomes = judged(api, api.app, law)
+    assert not broken(outcomes)
+    assert any(o.verdict is Verdict.KEPT for o in outcomes)
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_nothing_is_written_in_a_read_only_run(api: Api, law: Law) -> None:
+    written = []
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        written.extend([] if scope["method"] == "GET" else [scope["path"]])
+        await api.app(scope, receive, send)
+
+    assert not broken(judged(api, watched, law, "listMessages", read_only=True))
+    assert not written
+
+
+# Faults ---------------------------------------------------------------------------------------------------------
+
+Change = Callable[[Pairs, Any], None]
+
+
+def at(path: str, change: Change) -> Callable[[ASGIApp], ASGIApp]:
+    """A fault in the answers of the list at a path; `change` works on the body."""
+
+    def changed(asked: str, pairs: Pairs, body: Any) -> Any:
+        if asked.endswith(path):
+            change(pairs, body)
+        return body
+
+    return lambda app: answer(app, changed)
+
+
+def asked(path: str, change: Callable[[Pairs], Pairs]) -> Callable[[ASGIApp], ASGIApp]:
+    """A fault in how the list at a path understands its query."""
+    return lambda app: question(app, lambda place, pairs: change(pairs) if place.endswith(path) else pairs)
+
+
+def deaf(path: str, *names: str) -> Callable[[ASGIApp], ASGIApp]:
+    """A list that does not know some of its parameters."""
+    return lambda app: without(app, path, *names)
+
+
+def one_row_more(pairs: Pairs, body: Any) -> None:
+    body["data"] += body["data"][:1]
+
+
+def last_row_less(pairs: Pairs, body: Any) -> None:
+    if len(body["data"]) > 1 and "per_page" in dict(pairs):
+        del body["data"][-1]
+
+
+def total_by_page(pairs: Pairs, body: Any) -> None:
+    body["meta"]["total"] = len(body["data"])
+
+
+def word(place: str, name: str, value: Any) -> Change:
+    """A page word that always says the same."""
+
+    def change(pairs: Pairs, body: Any) -> None:
+        body[place][name] = value
+
+    return change
+
+
+def shifted(pairs: Pairs) -> Pairs:
+    """Pages that begin where the one before did not end."""
+    return [(n, str(max(1, int(v) - 1)) if n == "page" else v) for n, v in pairs]
+
+
+def clamped(pairs: Pairs) -> Pairs:
+    """Behind the last page stands the first again."""
+    return [(n, "1" if n == "page" and int(v) > 40 else v) for n, v in pairs]
+
+
+def reversed_rows(pairs: Pairs, body: Any) -> None:
+    if dict(pairs).get("sort_by"):
+        body["data"].reverse()
+
+
+def flapping() -> Change:
+    """Every other answer stands in another order."""
+    asked_so_far: list[Pairs] = []
+
+    def change(pairs: Pairs, body: Any) -> None:
+        asked_so_far.append(pairs)
+        if len(asked_so_far) % 2:
+            body["data"].reverse()
+
+    return change
+
+
+def first_is_lost(name: str) -> Change:
+    """A list that loses its first row when it is filtered."""
+
+    def change(pairs: Pairs, body: Any) -> None:
+        if dict(pairs).get(name):
+            del body["data"][:1]
+            body["meta"]["total"] = len(body["data"])
+
+    return change
+
+
+def first_of(*names: str) -> Callable[[Pairs], Pairs]:
+    """Only the first of some filters counts."""
+
+    def change(pairs: Pairs) -> Pairs:
+        given = [n for n, _ in pairs if n in names]
+        return [(n, v) for n, v in pairs if n not in given[1:]]
+
+    return change
+
+
+def no_brackets(pairs: Pairs) -> Pairs:
+    return [(n, v) for n, v in pairs if not n.endswith("[]")]
+
+
+def no_capitals(pairs: Pairs) -> Pairs:
+    return [(n, "nothing-like-it" if n == "search" and v.isupper() else v) for n, v in pairs]
+
+
+def blank_counts(name: str) -> Change:
+    def change(pairs: Pairs, body: Any) -> None:
+        if (name, "") in pairs:
+            body["data"] = []
+
+    return change
+
+
+def not_embedded(name: str) -> Change:
+    def change(pairs: Pairs, body: Any) -> None:
+        for row in body["data"]:
+            row.pop(name, None)
+
+    return change
+
+
+def always_embedded(name: str) -> Change:
+    def change(pairs: Pairs, body: Any) -> None:
+        for row in body["data"]:
+            row.setdefault(name, [])
+
+    return change
+
+
+def stale(name: str, prop: str) -> Change:
+    def change(pairs: Pairs, body: Any) -> None:
+        for row in body["data"]:
+            row[name][prop] = "as it was"
+
+    return change
+
+
+def every_row(name: str, value: Any) -> Change:
+    def change(pairs: Pairs, body: Any) -> None:
+        for row in body["data"]:
+            row[name] = value
+
+    return change
+
+
+def exclusive(pairs: Pairs) -> Pairs:
+    """A last day that does not count."""
+    return [(n, f"{v[:8]}{max(1, int(v[8:]) - 1):02d}" if n == "date_to" and v else v) for n, v in pairs]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault, the law that it breaks, and where the law must say so."""
+
+    law: str
+    planted: Callable[[ASGIApp], ASGIApp]
+    operation: str
+    parameter: str
+
+
+FAULTS = {
+    "one row too many": Fault("size-is-respected", at("/agents", one_row_more), "listAgents", "per_page"),
+    "the size is not known": Fault("size-is-respected", deaf("/messages", "per_page"), "listMessages", "per_page"),
+    "a row lost on each page": Fault(
+        "pages-do-not-overlap-and-are-whole", at("/prompts", last_row_less), "listPrompts", "page"
+    ),
+    "pages overlap": Fault("pages-do-not-overlap-and-are-whole", asked("/threads", shifted), "listThreads", "page"),
+    "the total is the page's": Fault(
+        "total-does-not-depend-on-size", at("/agents", total_by_page), "listAgents", "meta.total"
+    ),
+    "current page is always 1": Fault(
+        "page-words-are-right", at("/agents", word("meta", "current_page", 1)), "listAgents", "meta.current_page"
+    ),
+    "first item is always 1": Fault(
+        "page-words-are-right", at("/agents", word("meta", "from", 1)), "listAgents", "meta.from"
+    ),
+    "last item is null": Fault(
+        "page-words-are-right", at("/agents", word("meta", "to", None)), "listAgents", "meta.to"
+    ),
+    "last page is 1": Fault(
+        "page-words-are-right", at("/agents", word("meta", "last_page", 1)), "listAgents", "meta.last_page"
+    ),
+    "size is always 20": Fault(
+        "page-words-are-right", at("/agents", word("meta", "per_page", 20)), "listAgents", "meta.per_page"
+    ),
+    "path of another list": Fault(
+        "page-words-are-right", at("/agents", word("meta", "path", "https://x/agent")), "listAgents", "meta.path"
+    ),
+    "no next page": Fault(
+        "page-words-are-right", at("/agents", word("links", "next", None)), "listAgents", "links.next"
+    ),
+    "a page before the first": Fault(
+        "page-words-are-right", at("/agents", word("links", "prev", "/agents?page=1")), "listAgents", "links.prev"
+    ),
+    "a last page that is not": Fault(
+        "page-words-are-right", at("/agents", word("links", "last", "/agents?page=1")), "listAgents", "links.last"
+    ),
+    "behind the end it begins again": Fault("past-the-end-is-empty", asked("/agents", clamped), "listAgents", "page"),
+    "the sort is not known": Fault(
+        "sorted-by-the-asked-property", deaf("/agents", "sort_by"), "listAgents", "sort_by=name"
+    ),
+    "always the other way": Fault(
+        "sorted-by-the-asked-property", at("/messages", reversed_rows), "listMessages", "sort_by=created_at"
+    ),
+    "the direction is not known": Fault(
+        "descending-is-ascending-reversed", deaf("/messages", "sort_direction"), "listMessages", "sort_by=role"
+    ),
+    "the order flaps": Fault("same-request-same-answer", at("/agents", flapping()), "listAgents", ""),
+    "a filter is not known": Fault("every-row-satisfies", deaf("/messages", "role"), "listMessages", "role"),
+    "a filter through a relation is not known": Fault(
+        "every-row-satisfies", deaf("/messages", "thread_uuid"), "listMessages", "thread_uuid"
+    ),
+    "an array is not known": Fault(
+        "every-row-satisfies",
+        deaf("/workflow-executions", "workflow_uuids"),
+        "listWorkflowExecutions",
+        "workflow_uuids",
+    ),
+    "a first day is not known": Fault(
+        "every-row-satisfies", deaf("/workflow-executions", "date_from"), "listWorkflowExecutions", "date_from"
+    ),
+    "whether there are any is not known": Fault(
+        "every-row-satisfies", deaf("/agents", "is_shared"), "listAgents", "is_shared"
+    ),
+    "a filter loses a row": Fault(
+        "complete-against-unfiltered", at("/messages", first_is_lost("role")), "listMessages", "role"
+    ),
+    "a filter by what no answer shows is not known": Fault(
+        "complete-against-unfiltered", deaf("/agents", "favorite"), "listAgents", "favorite"
+    ),
+    "the last day does not count": Fault(
+        "complete-against-unfiltered", asked("/workflow-executions", exclusive), "listWorkflowExecutions", "date_to"
+    ),
+    "only one filter counts": Fault(
+        "combined-is-intersection",
+        asked("/messages", first_of("thread_uuid", "role", "workspace_uuid")),
+        "listMessages",
+        "thread_uuid&role",
+    ),
+    "brackets are not known": Fault(
+        "bracketed-and-repeated-arrays-agree",
+        asked("/workflow-executions", no_brackets),
+        "listWorkflowExecutions",
+        "workflow_uuids",
+    ),
+    "capitals count": Fault(
+        "search-finds-a-known-record", asked("/messages", no_capitals), "listMessages", "search:content"
+    ),
+    "the search is not known": Fault(
+        "search-rows-contain-the-term", deaf("/messages", "search"), "listMessages", "search"
+    ),
+    "a blank is a value": Fault("blank-means-absent", at("/messages", blank_counts("role")), "listMessages", "role"),
+    "a relation is not embedded": Fault(
+        "with-embeds-what-is-asked", at("/memories", not_embedded("agent")), "listMemories", "with=agent"
+    ),
+    "a relation is always embedded": Fault(
+        "with-embeds-nothing-else", at("/workflows", always_embedded("shares")), "listWorkflows", "with=user"
+    ),
+    "an embedded record is stale": Fault(
+        "embedded-equals-retrieved", at("/messages", stale("thread", "name")), "listMessages", "thread"
+    ),
+    "a count is always 0": Fault(
+        "with-count-counts", at("/agents", every_row("threads_count", 0)), "listAgents", "threads_count"
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_told(api: Api, fault: Fault) -> None:
+    outcomes = judged(api, fault.planted(api.app), LAWS[fault.law], fault.operation)
+    found = [parameter for _, parameter, said in broken(outcomes) if said]
+    assert fault.parameter in found, [(o.promise.parameter, o.verdict, o.said) for o in outcomes]
+    assert all(o.shown for o in outcomes if o.verdict is Verdict.BROKEN)
+
+
+def test_each_law_has_a_fault() -> None:
+    assert {fault.law for fault in FAULTS.values()} == set(LAWS)
+
+
+# Collations -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Zoe", "adam"), ("Émile", "Frank"), ("a b", "ab"), ("_x", "x"), ("Øst", "Ost"), ("😀", "a"), (None, "a")],
+)
+def test_what_collations_sort_differently_is_not_judged(one: Any, other: Any) -> None:
+    first, second = readings(one), readings(other)
+    assert first is None or second is None or not (before(first, second) or before(second, first))
+
+
+def test_what_every_collation_sorts_alike_is_judged() -> None:
+    for one, other in (("adam", "zoe"), (1, 2.5), (False, True), ("2026-01-01T00:00:00Z", "2026-01-01T02:00:00+01:00")):
+        first, second = readings(one), readings(other)
+        assert first is not None
+        assert second is not None
+        assert before(first, second)

@@ -1,0 +1,149 @@
+"""Laws on refusals and on any answer: kept on the sound mock, and each broken by a fault of its own."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from conformance.laws import answers, refusals
+from conformance.laws.law import Law
+from conformance.outcome import Verdict
+from tests.conformance.judging import broken, judge
+from tests.conformance.writing_faults import Answered, Asked, Next
+
+DEMO = "demo-token"
+
+
+@pytest.mark.parametrize("law", [*refusals.LAWS, *answers.LAWS], ids=lambda law: law.id)
+def test_a_law_is_kept_by_the_sound_mock(law: Law) -> None:
+    found = judge([law])
+    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
+    assert any(found.of(Verdict.KEPT))
+    assert not found.left
+
+
+async def fails(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    return replace(answered, status=500) if asked.method == "GET" and answered.status == 200 else answered
+
+
+async def shows_its_inside(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    trace = {"message": "Server Error", "exception": "QueryException", "trace": []}
+    return replace(answered, status=500).showing(trace) if asked.method == "GET" else answered
+
+
+async def answers_another_status(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    return replace(answered, status=202) if answered.status == 200 else answered
+
+
+async def answers_as_html(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    return replace(answered, headers={**answered.headers, "content-type": "text/html"})
+
+
+async def leaves_a_property_out(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    if asked.method != "GET" or answered.status != 200:
+        return answered
+    body = answered.body
+    for row in body["data"]:
+        del row["content"]
+    return answered.showing(body)
+
+
+async def takes_anybody(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    known: Answered = await ask(asked.by(DEMO))
+    return known
+
+
+async def forbids_strangers(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    return replace(answered, status=403) if answered.status == 401 else answered
+
+
+async def knows_no_tenants(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    known: Answered = await ask(asked.by(DEMO) if "authorization" in asked.headers else asked)
+    return known
+
+
+async def finds_everything(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    return replace(answered, status=200) if answered.status == 404 else answered
+
+
+async def allows_silently(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    return replace(answered, headers={n: v for n, v in answered.headers.items() if n != "allow"})
+
+
+async def calls_it_unprocessable(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    return replace(answered, status=422) if answered.status in (400, 415) else answered
+
+
+async def ignores_the_page_size(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    query = "&".join(pair for pair in asked.query.split("&") if not pair.startswith("per_page="))
+    answered: Answered = await ask(replace(asked, query=query))
+    return answered
+
+
+async def names_another_field(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    if answered.status != 422:
+        return answered
+    body = answered.body
+    return answered.showing({**body, "errors": {"something": next(iter(body["errors"].values()))}})
+
+
+async def cuts_long_names(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    body = asked.body
+    if isinstance(body, dict) and isinstance(body.get("name"), str):
+        asked = asked.saying({**body, "name": body["name"][:255]})
+    answered: Answered = await ask(asked)
+    return answered
+
+
+@pytest.mark.parametrize(
+    ("law", "operation", "fault", "about"),
+    [
+        ("no-server-error", "listAgents", fails, ""),
+        ("no-traceback", "retrievePrompt", shows_its_inside, ""),
+        ("status-is-documented", "retrieveAgent", answers_another_status, "202"),
+        ("content-type-is-json", "listThreads", answers_as_html, "200"),
+        ("answers-fit-the-schema", "listMessages", leaves_a_property_out, ""),
+        ("strangers-get-nothing", "listAgents", takes_anybody, "no token"),
+        ("strangers-are-told-so", "deleteAgent", forbids_strangers, "no token"),
+        ("another-tenant-sees-nothing", "retrievePrompt", knows_no_tenants, ""),
+        ("another-tenant-sees-nothing", "updatePrompt", knows_no_tenants, ""),
+        ("another-tenant-sees-nothing", "deletePrompt", knows_no_tenants, ""),
+        ("another-tenant-sees-nothing", "listMessages", knows_no_tenants, ""),
+        ("unknown-record-is-404", "retrieveThread", finds_everything, ""),
+        ("wrong-method-is-405", "listAgents", allows_silently, "put"),
+        ("malformed-json-is-400", "createPrompt", calls_it_unprocessable, ""),
+        ("wrong-media-type-is-415", "updatePrompt", calls_it_unprocessable, ""),
+        ("broken-parameter-is-named", "listAgents", ignores_the_page_size, "per_page minimum"),
+        ("broken-field-is-named", "createMessage", names_another_field, "content required"),
+        ("broken-field-is-named", "updateAgent", cuts_long_names, "name maxLength"),
+    ],
+)
+def test_a_law_finds_its_fault(law: str, operation: str, fault: Any, about: str) -> None:
+    found = broken(law, operation, fault)
+    assert {o.promise.law for o in found} == {law}
+    assert {o.promise.operation for o in found} == {operation}
+    assert about in {o.promise.parameter for o in found}
+    assert all(o.said and o.shown for o in found)
+
+
+def test_a_cut_name_is_the_only_thing_that_is_found() -> None:
+    found = broken("broken-field-is-named", "updateAgent", cuts_long_names)
+    assert [o.promise.parameter for o in found] == ["name maxLength"]
+    assert "answered 200, due: 422" in found[0].said
+
+
+def test_a_property_that_an_example_shows_is_told_with_its_place() -> None:
+    (found,) = broken("answers-fit-the-schema", "listMessages", leaves_a_property_out)
+    assert found.promise.pointer == "#/components/schemas/Message"
+    assert found.promise.grade == "documented"
+    assert found.promise.blocks(strict=False)

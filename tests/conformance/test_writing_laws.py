@@ -1,0 +1,208 @@
+"""Laws on writes: kept on the sound mock, and each broken by a fault of its own."""
+
+import json
+from typing import Any
+
+import pytest
+
+from conformance.laws import writes
+from conformance.laws.law import Law
+from conformance.laws.own import same, stored
+from conformance.outcome import Verdict
+from tests.conformance.judging import LAWS, broken, judge
+from tests.conformance.writing_faults import Answered, Asked, Next
+
+DEMO = "demo-token"
+
+
+@pytest.mark.parametrize("law", writes.LAWS, ids=lambda law: law.id)
+def test_a_law_is_kept_by_the_sound_mock(law: Law) -> None:
+    found = judge([law])
+    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
+    assert any(found.of(Verdict.KEPT))
+    assert not found.left
+
+
+def item(asked: Asked, method: str) -> bool:
+    """Whether a request is about one record."""
+    return asked.method == method and asked.path.count("/") == 2
+
+
+def days(count: int) -> str:
+    return f"2026-01-{1 + count % 28:02d}T00:00:00Z"
+
+
+async def forgets_the_description(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    body = asked.body
+    if asked.method == "POST" and isinstance(body, dict):
+        asked = asked.saying({n: v for n, v in body.items() if n != "description"})
+    answered: Answered = await ask(asked)
+    return answered
+
+
+async def stores_nothing(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    """Lists without what was created."""
+    answered: Answered = await ask(asked)
+    if asked.method == "GET" and asked.path == "/prompts":
+        return answered.showing({**answered.body, "data": []})
+    return answered
+
+
+async def has_three_bytes_a_character(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    if asked.method == "POST":
+        text = json.dumps(json.loads(answered.raw), ensure_ascii=False)
+        return answered.showing(json.loads("".join(c if ord(c) < 0x10000 else "?" for c in text)))
+    return answered
+
+
+async def lists_no_child(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    if asked.method == "GET" and "thread_uuid=" in asked.query:
+        return answered.showing({**answered.body, "data": []})
+    return answered
+
+
+async def gives_one_key(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    key = "00000000-0000-4000-8000-000000000001"
+    return answered.with_data(uuid=key) if asked.method == "POST" else answered
+
+
+async def takes_stamps(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    if asked.method == "POST" and "created_at" in asked.body:
+        return answered.with_data(created_at=asked.body["created_at"])
+    return answered
+
+
+async def overwrites_the_description(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    if asked.method == "PUT" and "description" not in asked.body:
+        asked = asked.saying({**asked.body, "description": f"written over by {asked.body}"})
+    answered: Answered = await ask(asked)
+    return answered
+
+
+async def counts_updates(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    if asked.method == "PUT" and "name" in asked.body:
+        memory["count"] = memory.get("count", 0) + 1
+        asked = asked.saying({**asked.body, "name": f"{memory['count']}"})
+    answered: Answered = await ask(asked)
+    return answered
+
+
+async def stores_before_it_refuses(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    if asked.method == "PUT" and answered.status == 422:
+        await ask(asked.saying({"name": asked.body["name"]}))
+    return answered
+
+
+async def writes_for_strangers(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    if asked.method == "PUT" and answered.status == 401:
+        await ask(asked.by(DEMO))
+    return answered
+
+
+async def moves_created(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    memory["puts"] = memory.get("puts", 0) + (asked.method == "PUT")
+    return answered.with_data(created_at=days(memory["puts"])) if item(asked, "GET") else answered
+
+
+async def turns_updated_back(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    memory["puts"] = memory.get("puts", 0) + (asked.method == "PUT")
+    return answered.with_data(updated_at=days(20 - memory["puts"])) if item(asked, "GET") else answered
+
+
+async def stamps_when_read(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    memory["reads"] = memory.get("reads", 0) + 1
+    return answered.with_data(updated_at=days(memory["reads"])) if item(asked, "GET") else answered
+
+
+async def updates_siblings(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    """An update without its WHERE."""
+    answered: Answered = await ask(asked)
+    if item(asked, "PUT"):
+        memory["name"] = asked.body["name"]
+    return answered.with_data(**memory) if item(asked, "GET") and answered.status == 200 else answered
+
+
+async def deletes_nothing(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    if asked.method != "DELETE":
+        answered: Answered = await ask(asked)
+        return answered
+    return Answered(204, {}, b"")
+
+
+@pytest.mark.parametrize(
+    ("law", "operation", "fault", "about"),
+    [
+        ("reading-changes-nothing", "retrieveAgent", stamps_when_read, ""),
+        ("create-is-stored", "createAgent", forgets_the_description, "description"),
+        ("create-is-stored", "createPrompt", stores_nothing, "in the list"),
+        ("sent-text-comes-back", "createMessage", has_three_bytes_a_character, "content emoji"),
+        ("child-is-in-its-parents-list", "createMessage", lists_no_child, "thread_uuid"),
+        ("identifiers-are-unique", "createPrompt", gives_one_key, ""),
+        ("server-set-fields-are-not-taken", "createPrompt", takes_stamps, "created_at"),
+        ("update-changes-what-was-sent", "updateAgent", overwrites_the_description, "name"),
+        ("update-twice-is-update-once", "updateAgent", counts_updates, ""),
+        ("refused-write-changes-nothing", "updateAgent", stores_before_it_refuses, "description"),
+        ("refused-write-changes-nothing", "updatePrompt", writes_for_strangers, "token"),
+        ("created-stamp-never-moves", "updateAgent", moves_created, "created_at"),
+        ("updated-stamp-never-goes-back", "updateThread", turns_updated_back, "updated_at"),
+        ("a-write-changes-no-other-record", "createPrompt", updates_siblings, "Prompt"),
+        ("delete-is-gone", "deleteThread", deletes_nothing, "retrieve"),
+        ("delete-is-gone", "deleteThread", deletes_nothing, "list"),
+        ("delete-is-gone", "deleteThread", deletes_nothing, "delete"),
+    ],
+)
+def test_a_law_finds_its_fault(law: str, operation: str, fault: Any, about: str) -> None:
+    found = broken(law, operation, fault)
+    assert {o.promise.law for o in found} == {law}
+    assert {o.promise.operation for o in found} == {operation}
+    assert about in {o.promise.parameter for o in found}
+    assert all(o.said and o.shown for o in found)
+
+
+def test_an_emoji_that_is_lost_is_found_in_a_documented_field() -> None:
+    found = broken("sent-text-comes-back", "createMessage", has_three_bytes_a_character)
+    assert {o.promise.parameter for o in found} == {"content emoji"}
+    assert {o.promise.grade for o in found} == {"documented"}
+
+
+def rounds_instants(shown: Any) -> Any:
+    """As PHP and MySQL write: whole seconds, numbers with a point, empty objects as lists, keys the other way."""
+    if isinstance(shown, dict):
+        return {n: rounds_instants(v) for n, v in reversed(shown.items())} or []
+    if isinstance(shown, list):
+        return [rounds_instants(v) for v in shown]
+    if isinstance(shown, int) and not isinstance(shown, bool):
+        return float(shown)
+    if isinstance(shown, str) and len(shown) > 18 and shown[10:11] == "T" and shown.endswith("Z"):
+        return shown[:19] + ".000000Z"
+    return shown
+
+
+async def is_written_in_php(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    return answered.showing(rounds_instants(answered.body)) if answered.raw and answered.status < 300 else answered
+
+
+@pytest.mark.parametrize("law", writes.LAWS, ids=lambda law: law.id)
+def test_another_way_to_write_the_same_is_not_called_broken(law: Law) -> None:
+    found = judge([LAWS[law.id]], None, is_written_in_php)
+    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
+
+
+def test_values_that_say_the_same() -> None:
+    assert same({"a": 1, "b": [1.0]}, {"b": [1], "a": 1.0})
+    assert same("2026-01-15T10:30:00Z", "2026-01-15T10:30:00.999999+00:00")
+    assert same(" text ", "text")
+    assert not same(True, 1)
+    assert not same("one", "two")
+    assert stored({"a": {"b": 1}}, {"a": {"b": 1, "c": 2}})
+    assert not stored({"a": 1}, {})

@@ -1,0 +1,101 @@
+"""Faults in writing for a mock in process: an application around it that changes a request, its answer, or both."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request below the base path. `headers`: lower-case names; `body`: JSON, None without one."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    raw: bytes
+
+    @property
+    def body(self) -> Any:
+        try:
+            return json.loads(self.raw)
+        except ValueError:
+            return None
+
+    def saying(self, body: Any) -> "Asked":
+        """The same with another JSON body."""
+        return replace(self, raw=json.dumps(body).encode())
+
+    def by(self, token: str) -> "Asked":
+        """The same from somebody else."""
+        return replace(self, headers={**self.headers, "authorization": f"Bearer {token}"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer. `headers`: lower-case names."""
+
+    status: int
+    headers: dict[str, str]
+    raw: bytes
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.raw) if self.raw else None
+
+    def showing(self, body: Any) -> "Answered":
+        """The same with another JSON body."""
+        return replace(self, raw=json.dumps(body).encode())
+
+    def with_data(self, **changes: Any) -> "Answered":
+        """The same with changes to the record that it shows."""
+        shown = self.body
+        return self.showing({**shown, "data": {**shown["data"], **changes}})
+
+
+Next = Callable[[Asked], Any]
+
+
+@dataclass(slots=True)
+class Faulty:
+    """The application behind a fault. `fault(asked, ask, memory)` answers; `ask` asks the application."""
+
+    app: ASGIApp
+    fault: Callable[[Asked, Next, dict[str, Any]], Any]
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        raw = (await receive()).get("body", b"")
+        path = scope["path"].removeprefix("/api/v1")
+        asked = Asked(scope["method"], path, scope["query_string"].decode(), headers, raw)
+        answered = await self.fault(asked, lambda other: self.ask(scope, other), self.memory)
+        lines = {**answered.headers, "content-length": str(len(answered.raw))}
+        said = [(name.encode(), value.encode("latin-1")) for name, value in lines.items()]
+        await send({"type": "http.response.start", "status": answered.status, "headers": said})
+        await send({"type": "http.response.body", "body": answered.raw, "more_body": False})
+
+    async def ask(self, scope: Scope, asked: Asked) -> Answered:
+        """What the application answers."""
+        lines = {**asked.headers, "content-length": str(len(asked.raw))}
+        passed = {
+            **scope,
+            "method": asked.method,
+            "query_string": asked.query.encode(),
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in lines.items()],
+        }
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": asked.raw, "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await self.app(passed, receive, send)
+        headers = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
+        headers.pop("content-length", None)
+        return Answered(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))

@@ -1,0 +1,24 @@
+"""The greeting names only what there is."""
+
+import re
+
+from mock_server.greeting import greeting
+from mock_server.store import Store
+from mock_server.world import World
+from tests.mock_server.library import app, library, schemas, world
+
+
+def tokens(of: World) -> list[str]:
+    """The tokens that the greeting of a world names."""
+    return re.findall(r"^  (\S+-token) ", greeting(app(of=of), of, "http://h", colour=False), re.MULTILINE)
+
+
+def test_a_token_is_named_when_it_has_a_user() -> None:
+    assert tokens(world()) == ["demo-token", "expired-token"]
+
+
+def test_where_there_are_no_users_there_are_no_tokens() -> None:
+    nobody = World(library(), schemas(), Store.empty(library()), world().clock, 0)
+    said = greeting(app(of=nobody), nobody, "http://h", colour=False)
+    assert "Tokens" not in said
+    assert tokens(nobody) == []
