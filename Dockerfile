@@ -29,4 +29,3 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=2s --start-period=5s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/__mock/health', timeout=1)"]
 ENTRYPOINT ["athena-mock", "--host", "0.0.0.0"]
-CMD ["--epoch", "today"]

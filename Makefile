@@ -22,7 +22,9 @@ endif
 setting = $(if $(filter command,$(firstword $(origin $(1)))),--$(2) '$(subst ','\'',$($(1)))')
 SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SEED,seed) \
 	$(call setting,DATASET,dataset) $(call setting,SIZE,size) $(call setting,STORE,store) \
-	$(call setting,CONTRACT,contract) $(or $(call setting,EPOCH,epoch),$(if $(ATHENA_MOCK_EPOCH),,--epoch today))
+	$(call setting,CONTRACT,contract) $(call setting,EPOCH,epoch) $(call setting,LOG_LEVEL,log-level) \
+	$(call setting,ALLOWED_HOSTS,allowed-hosts) $(call setting,CORS_ORIGIN,cors-origin) \
+	$(if $(filter-out 0 false no,$(if $(call setting,QUIET,quiet),$(QUIET))),--quiet)
 
 # TARGET too is the command line's only.
 quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'
@@ -39,18 +41,18 @@ install: $(READY)  ## .venv from requirements.lock, with athena-mock in it (the 
 $(READY): requirements.lock pyproject.toml scripts/install.sh
 	@scripts/install.sh
 
-mock: $(READY)  ## serve the API on real data; PORT= HOST= SEED= DATASET= SIZE= EPOCH= STORE= CONTRACT= ARGS=
+mock: $(READY)  ## serve the API on real data; PORT= HOST= SEED= DATASET= SIZE= EPOCH= STORE= CONTRACT= ... ARGS=
 	@exec $(VENV)/bin/athena-mock $(strip $(SETTINGS)) $(ARGS)
 
 test: $(READY)  ## the quick tests, under three minutes
-	@$(PY) -m pytest -q -m "not slow and not browser" $(ARGS)
+	@$(PY) -m pytest -q -n auto --maxprocesses 8 -m "not slow and not browser" $(ARGS)
 
 test-slow: $(READY)  ## the tests that take their time
-	@$(PY) -m pytest -q -m slow $(ARGS) || [ $$? -eq 5 ]  # 5: there is none yet
+	@$(PY) -m pytest -q -m slow $(ARGS)
 
 test-browser: $(READY)  ## the tests that need Chromium
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/browser.lock
-	@$(PY) -m pytest -q -m browser $(ARGS) || [ $$? -eq 5 ]
+	@$(PY) -m pytest -q -m browser $(ARGS)
 
 conform: $(READY)  ## judge a backend; TARGET=http://... (token in ATHENA_TOKEN); without, a mock of its own; ARGS=
 	@scripts/conform.sh $(call quoted,$(TARGET)) $(ARGS)

@@ -77,7 +77,7 @@ def _opened(settings: Settings) -> "tuple[ASGIApp, World]":
     """The application and its world."""
     from mock_server import image
     from mock_server.app import create_app
-    from mock_server.clock import system
+    from mock_server.clock import system, written
     from mock_server.console import Console
     from spec.contract import load
     from spec.schemas import Schemas
@@ -85,6 +85,9 @@ def _opened(settings: Settings) -> "tuple[ASGIApp, World]":
     loaded = load(_contract(settings))
     recipe = _recipe(settings)
     store = image.open_store(loaded, recipe, settings.store, lambda: _image(loaded, recipe, settings))
+    if image.epoch_of(store) != recipe.epoch:
+        own, now = written(image.epoch_of(store)), written(recipe.epoch)
+        sys.stderr.write(f"athena-mock: --store {settings.store}: its data lead up to {own}, not to --epoch {now}\n")
     world = image.world(loaded, Schemas.of(loaded.document), store, system)
     console = Console(loaded.document, sys.stderr, quiet=settings.quiet)
     manners = replace(settings, allowed_hosts=(*settings.allowed_hosts, settings.host))
@@ -104,23 +107,29 @@ def _recipe(settings: Settings) -> "Recipe":
 
 def _image(loaded: "Contract", recipe: "Recipe", settings: Settings) -> bytes:
     """The dataset's image; one that is missing is built by a child process, so that this one never imports Faker."""
-    from fixtures import dataset
     from mock_server import image
-
-    files = list(image.ingredients(*(Path(str(resources.files(room))) for room in ("spec", "fixtures"))))
-    files += image.ingredients(Path(str(resources.files("mock_server"))) / "store")
-    files += dataset.sources(recipe.dataset)
 
     def make(path: Path) -> None:
         command = [sys.executable, "-m", "mock_server", BUILD, str(path), "--contract", str(_contract(settings))]
         command += ["--dataset", recipe.dataset, "--seed", str(recipe.seed)]
-        command += ["--epoch", recipe.epoch.isoformat(), "--size", f"{recipe.size:g}"]
+        command += ["--epoch", recipe.epoch.isoformat(), "--size", repr(recipe.size)]
         child = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace")
         if child.returncode != 0:
             said = child.stderr.strip().splitlines() or [f"the dataset's builder ended with {child.returncode}"]
             raise image.ImageError(said[-1].removeprefix("athena-mock: "))
 
-    return image.kept(image.cache_folder(), image.image_key(loaded, recipe, files), make)
+    return image.kept(image.cache_folder(), image.image_key(loaded, recipe, sources(recipe)), make)
+
+
+def sources(recipe: "Recipe") -> "list[Path]":
+    """The files that decide what a dataset's image holds, beside the contract."""
+    from fixtures import dataset
+    from mock_server import image
+
+    mock_server = Path(str(resources.files("mock_server")))
+    rooms = (Path(str(resources.files(room))) for room in ("spec", "fixtures"))
+    files = [*image.ingredients(*rooms, mock_server / "store"), *dataset.sources(recipe.dataset)]
+    return [*files, mock_server / "image.py", mock_server / "__main__.py"]
 
 
 def _build(path: Path, settings: Settings) -> int:

@@ -7,10 +7,13 @@ texts that made it. So a stale one is never served, and the serving process neve
 import hashlib
 import os
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -72,7 +75,7 @@ def image_key(contract: Contract, recipe: Recipe, ingredients: Iterable[Path]) -
     for path in sorted(ingredients):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
-    digest.update(sqlite3.sqlite_version.encode())
+    digest.update(f"{sqlite3.sqlite_version} {metadata.version('faker')}".encode())
     return digest.hexdigest()[:32]
 
 
@@ -86,11 +89,19 @@ def cache_folder() -> Path:
     ):
         try:
             candidate.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if os.access(candidate, os.W_OK):
+            if os.access(candidate, os.W_OK) and _is_own(candidate):
                 return candidate
         except OSError:
             continue
     return Path(tempfile.mkdtemp(prefix="athena-mock-"))
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether nobody else can put an image there: where all may write, another user may have made it before us."""
+    if not hasattr(os, "getuid"):
+        return True
+    said = folder.lstat()
+    return stat.S_ISDIR(said.st_mode) and said.st_uid == os.getuid() and not said.st_mode & 0o022
 
 
 def kept(folder: Path, key: str, make: Callable[[Path], None]) -> bytes:
@@ -145,24 +156,23 @@ def file_of(target: str) -> Path:
 
 
 def _reopened(contract: Contract, recipe: Recipe, path: Path) -> Store:
-    connection: sqlite3.Connection | None = None
     try:
-        connection = connect(str(path))
-        store = Store.opened(contract, connection)
-        said = store.meta()
+        said, due = _said_of(path), _meta(contract, recipe)
+        for name in ("contract", "dataset", "seed", "size"):
+            if said.get(name) != due[name]:
+                raise StoreError(
+                    f"{path} was made under another {name} ({said.get(name, 'none')[:16]}, now {due[name][:16]}): "
+                    f"start with that {name}, name another file, or delete this one to begin anew"
+                )
+        return Store.opened(contract, connect(str(path)))
     except sqlite3.Error as error:
-        if connection is not None:
-            connection.close()
         raise StoreError(f"{path} is no store of this mock ({error}): name another file") from None
-    due = _meta(contract, recipe)
-    for name in ("contract", "dataset", "seed", "size"):
-        if said.get(name) != due[name]:
-            store.close()
-            raise StoreError(
-                f"{path} was made under another {name} ({said.get(name, 'none')[:16]}, now {due[name][:16]}): "
-                f"start with that {name}, name another file, or delete this one to begin anew"
-            )
-    return store
+
+
+def _said_of(path: Path) -> dict[str, str]:
+    """What a store's file says of itself. Only read: `connect` changes a file, and this one may be anybody's."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        return {str(name): str(text) for name, text in connection.execute("SELECT name, value FROM _meta")}
 
 
 def epoch_of(store: Store) -> datetime:

@@ -87,9 +87,15 @@ def _forwarded(scope: Scope, headers: Mapping[bytes, bytes], base: str) -> str:
     return f"{scheme}://{host}" + (prefix.rstrip("/") if _PREFIX.fullmatch(prefix) else "")
 
 
+def _host_of(origin: str) -> str | None:
+    """The host of an origin; None for what is none."""
+    found = _ORIGIN.fullmatch(origin)
+    return host_name(found[1]) if found else None
+
+
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """Which pages may read the answers. `allowed`: origins beside those of this machine; ``*`` is any."""
+    """Which pages may read the answers. `allowed`: beside those of this machine; ``*``: any, without cookies."""
 
     allowed: Collection[str]
     known: dict[bytes, tuple[Header, ...]] = field(default_factory=dict, repr=False)
@@ -104,22 +110,21 @@ class Cors:
 
     def granted(self, origin: bytes) -> tuple[Header, ...]:
         """The headers for one origin."""
-        if not self.allows(origin.decode("latin-1")):
+        said = origin.decode("latin-1")
+        if not self.allows(said):
             return _VARY
-        return (
-            *_VARY,
-            (b"access-control-allow-origin", origin),
-            (b"access-control-allow-credentials", b"true"),
-            (b"access-control-expose-headers", EXPOSED.encode()),
-        )
+        known: tuple[Header, ...] = ((b"access-control-allow-credentials", b"true"),) if self.names(said) else ()
+        exposed = (b"access-control-expose-headers", EXPOSED.encode())
+        return (*_VARY, (b"access-control-allow-origin", origin), *known, exposed)
 
     def allows(self, origin: str) -> bool:
         """Whether an origin may read. ``null`` (a file, a sandbox) may be anybody and may not."""
-        found = _ORIGIN.fullmatch(origin)
-        if found is None:
-            return False
-        host = host_name(found[1])
-        return host is not None and (is_loopback(host) or origin.lower() in self.allowed or "*" in self.allowed)
+        return self.names(origin) or ("*" in self.allowed and _host_of(origin) is not None)
+
+    def names(self, origin: str) -> bool:
+        """Whether it is of this machine, or named among the allowed ones."""
+        host = _host_of(origin)
+        return host is not None and (is_loopback(host) or origin.lower() in self.allowed)
 
     def preflight(self, headers: Mapping[bytes, bytes], methods: str) -> dict[str, str]:
         """What the answer to a preflight says beyond `headers`; nothing to an origin that may not read."""

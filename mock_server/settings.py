@@ -5,9 +5,11 @@ was found and what is allowed.
 """
 
 import argparse
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -121,9 +123,13 @@ def _name(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    if text != "*" and not all(c.isalnum() or c in "-._[]:" for c in text):
-        raise ValueError("host names without scheme or path, with commas between; * for any")
-    return text.lower().strip("[]")
+    host = text.lower()
+    try:
+        if host != "*" and not re.fullmatch(r"[a-z0-9_.-]+", host):
+            IPv6Address(host := host.strip("[]"))
+    except ValueError:
+        raise ValueError("host names without scheme, port or path, with commas between; * for any") from None
+    return host.removesuffix(".")
 
 
 def _origin(text: str) -> str:
@@ -153,8 +159,24 @@ OPTIONS = (
     Option("epoch", "--epoch", "today", _epoch, "the instant that the data lead up to", "ISO|today"),
     Option("store", "--store", "memory", _store, "where records are kept: memory, or sqlite:///FILE", "URL"),
     Option("contract", "--contract", "", _contract, "another contract than the packaged one", "FILE"),
-    Option("allowed_hosts", "--allowed-hosts", "", _host, "hosts served beside loopback names", "H,...", True),
-    Option("cors_origins", "--cors-origin", "", _origin, "origins beside loopback that may read", "O,...", True),
+    Option(
+        "allowed_hosts",
+        "--allowed-hosts",
+        "",
+        _host,
+        "hosts served beside loopback names, without ports",
+        "H,...",
+        True,
+    ),
+    Option(
+        "cors_origins",
+        "--cors-origin",
+        "",
+        _origin,
+        "origins beside loopback that may read; * (any) may not send cookies",
+        "O,...",
+        True,
+    ),
     Option("quiet", "--quiet", "0", _flag, "no line for each refused request"),
     Option("log_level", "--log-level", "warning", _level, ", ".join(LEVELS), "L"),
 )

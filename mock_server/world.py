@@ -23,7 +23,7 @@ TOKEN_LIFETIME = timedelta(hours=12)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Whom a standing token is for. `user`: which of the account resource, in the order of their numbers; None: nobody."""
+    """Whom a token is for. `user`: which of the account resource, in the order of their numbers; None: nobody."""
 
     user: int | None
     who: str

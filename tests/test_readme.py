@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from fixtures import dataset
+from mock_server.problems import Problem
 from mock_server.settings import OPTIONS
 from mock_server.world import STANDING_TOKENS
 from spec import words
@@ -106,6 +108,21 @@ def test_every_option_is_told_with_its_default() -> None:
         told |= dict(zip(flags, defaults or [""] * len(flags), strict=True))
     shown = {"--contract": "spec/openapi.yaml", "--quiet": ""}  # the packaged one; a flag has no value
     assert told == {option.flag: shown.get(option.flag, option.default) for option in OPTIONS}
+
+
+def test_every_dataset_is_told() -> None:
+    (row,) = [row for row in table("Settings") if row[0] == "`--dataset`"]
+    assert set(dataset.names()) <= set(quoted(" ".join(row)))
+
+
+def test_every_reason_of_a_refusal_is_told() -> None:
+    section = README.split("\n## Why 404?\n", 1)[1].split("\n## ", 1)[0]
+    assert {problem.value.reason for problem in Problem} <= set(quoted(section))
+
+
+def test_every_folder_is_told() -> None:
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("*.[ps][yh]"))}
+    assert folders <= {name.rstrip("/") for row in table("Where things are") for name in quoted(" ".join(row))}
 
 
 def test_every_token_is_told() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import pairwise
 from typing import Any
 
 from conformance.errors import CannotMake
@@ -135,8 +135,18 @@ def _unlike(values: Iterator[Any]) -> list[Any]:
 
 
 def _filters(case: Case) -> Iterator[Filter]:
+    """The filters of a list, each with the query that makes rows show what it is about, where they need one."""
     listing = Listing(case.session, case.operation)
-    return (Filter(listing, p, p.word) for p in listing.filters() if p.word)
+    include = listing.parameter("include")
+    for parameter in listing.filters():
+        if parameter.word:
+            path = parameter.word.paths[0]
+            relation = listing.resource.relations.get(path[0])
+            wanted = ".".join(path[:-1]) or path[0]
+            allowed = include.schema.get("items", include.schema).get("enum", ()) if include else ()
+            hidden = relation is not None and (not relation.embed or len(path) > 2)
+            within = ((include.name, wanted),) if include and hidden and wanted in allowed else ()
+            yield Filter(Listing(case.session, case.operation, within), parameter, parameter.word)
 
 
 def every_row_satisfies(case: Case) -> Iterator[Outcome]:
@@ -170,7 +180,7 @@ def _showing(one: Filter, rows: list[Row]) -> list[Row]:
     if any(one.shown(row) is not None for row in rows) or one.word.paths[0][0] in _hidden(one):
         return rows
     listing = one.listing
-    seen = []
+    seen: list[Row] = []
     for key in listing.keys(rows)[:RETRIEVED]:
         exchange = listing.session.retrieve(listing.resource.name, key)
         operation = listing.session.needed(listing.resource.name, "retrieve")
@@ -182,11 +192,12 @@ def _showing(one: Filter, rows: list[Row]) -> list[Row]:
 
 def _hidden(one: Filter) -> set[str]:
     resource = one.listing.resource
-    return {p.name for p in (*resource.own.values(), *resource.relations.values()) if p.hidden}
+    own = {p.name for p in resource.own.values() if p.hidden}
+    return own | {r.name for r in resource.relations.values() if r.hidden}
 
 
 def complete(case: Case) -> Iterator[Outcome]:
-    """Records that the unfiltered list shows with a value are in the list filtered by it; hidden ones: as it was sent."""
+    """Records that the unfiltered list shows with a value are in the list filtered by it; hidden ones as sent."""
     for one in _filters(case):
 
         def find(one: Filter = one) -> Finding:
@@ -246,7 +257,7 @@ def combined_is_intersection(case: Case) -> Iterator[Outcome]:
     """Neighbours among the filters whose values the rows show, both with values of one record."""
     rows = Listing(case.session, case.operation).sample()
     usable = [one for one in _filters(case) if one.word.op == "eq" and any(one.shown(row) for row in rows)]
-    for one, other in zip(usable, usable[1:], strict=False):
+    for one, other in pairwise(usable):
         if one.parameter.name != other.word.unless and other.parameter.name != one.word.unless:
             named = f"{one.parameter.name}&{other.parameter.name}"
             yield found(case, case.promise(other.parameter.pointer, parameter=named), _both(one, other, rows))
@@ -410,7 +421,7 @@ def blank_is_absent(case: Case) -> Iterator[Outcome]:
 
 def _pairable(contract: Contract, operation: Operation) -> bool:
     said = [p for p in operation.query if p.word and p.word.role == "filter" and p.word.op == "eq"]
-    return is_list(contract, operation) and any(True for _ in combinations(said, 2))
+    return is_list(contract, operation) and len(said) > 1
 
 
 LAWS: tuple[Law, ...] = (

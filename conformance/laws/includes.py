@@ -214,11 +214,11 @@ def _counting(listing: Listing, derived: Derived, query: tuple[tuple[str, str], 
         relation = listing.resource.relations[derived.path[0]]
         target, filters = _list_of(listing, relation, derived)
         listing.sample()
-        rows = listing.ask(*query).rows
-        told: list[Exchange] = []
+        answer = listing.ask(*query)
+        rows = answer.rows
         for row, key in list(zip(rows, listing.keys(rows), strict=True))[:LOOKED_AT]:
             if derived.name not in row:
-                return f"{key} shows no {derived.name}", told and (told[0],) or (listing.ask(*query).exchange,)
+                return f"{key} shows no {derived.name}", (answer.exchange,)
             there = target.ask((filters[0], text(key)), *filters[1])
             said, due = row[derived.name], there.total
             # A viewer may not see all that is counted, so that only too few are wrong.
@@ -227,8 +227,7 @@ def _counting(listing: Listing, derived: Derived, query: tuple[tuple[str, str], 
                 if dict(zip(listing.keys(again.rows), again.rows, strict=True)).get(key, {}).get(derived.name) != said:
                     raise Moving
                 return f"{key} shows {derived.name} {said}, its list has {due}", (again.exchange, there.exchange)
-            told.append(there.exchange)
-        return "", tuple(told[:1])
+        return "", (answer.exchange,)
 
     return find
 

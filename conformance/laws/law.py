@@ -14,9 +14,9 @@ from spec.provenance import grade
 class Law:
     """A law.
 
-    `id`: its name in reports (``pages-do-not-overlap``). `sentence`: what must hold. `always`: it rests on no fact of the
-    API and blocks whatever the grade of the place. `writes`: it changes the target. `applies`: whether it can be asked
-    of an operation; `judge` yields an outcome for each promise, and may raise CannotMake.
+    `id`: its name in reports (``pages-do-not-overlap``). `sentence`: what must hold. `always`: it rests on no fact of
+    the API and blocks whatever the grade of the place. `writes`: it changes the target. `applies`: whether it can be
+    asked of an operation; `judge` yields an outcome for each promise, and may raise CannotMake.
     """
 
     id: str

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from conformance.laws.law import Case, Law
-from conformance.laws.own import instant, retrieved, scratch, writable
+from conformance.laws.own import ROUNDED, instant, retrieved, scratch, writable
 from conformance.outcome import Outcome
 from spec.contract import Contract, Operation
 
@@ -22,11 +22,11 @@ def _stamped(stamp: str) -> Callable[[Contract, Operation], bool]:
 
 
 def _created_stays(case: Case) -> Iterator[Outcome]:
-    yield from _over_updates(case, "created", lambda was, now: was == now, "moved")
+    yield from _over_updates(case, "created", lambda was, now: abs(was - now) <= ROUNDED, "moved")
 
 
 def _updated_goes_on(case: Case) -> Iterator[Outcome]:
-    yield from _over_updates(case, "updated", lambda was, now: was <= now, "went back")
+    yield from _over_updates(case, "updated", lambda was, now: was <= now + ROUNDED, "went back")
 
 
 def _over_updates(case: Case, stamp: str, holds: Callable[[datetime, datetime], bool], wrong: str) -> Iterator[Outcome]:

@@ -108,7 +108,7 @@ def test_a_promise_broken_once_is_flaky_and_not_red(contract: Contract) -> None:
 
 
 def test_a_broken_inferred_promise_is_a_gap_and_blocks_under_strict(contract: Contract) -> None:
-    inferred = [o for o in lists(contract)][:1]
+    inferred = lists(contract)[:1]
     judging = law(breaks, always=False)
     found, judgement = outcome_of(contract, judging, operations=inferred)
     assert [o.promise.grade for o in found.outcomes] == ["inferred"]
@@ -186,7 +186,7 @@ def test_a_law_that_fails_by_itself_ends_nothing_else(contract: Contract) -> Non
         raise KeyError("id")
         yield
 
-    found, judgement = outcome_of(contract, law(fails), law(asks))
+    _, judgement = outcome_of(contract, law(fails), law(asks))
     assert judgement.kept == len(lists(contract))
     assert any("KeyError" in cause for cause in judgement.causes)
 

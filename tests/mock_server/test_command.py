@@ -163,6 +163,22 @@ def test_what_is_wrong_is_told_in_one_line(environment: dict[str, str], options:
     assert told in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
+def test_a_store_is_known_again_whatever_its_size_and_says_when_its_epoch_is_another(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    store = ("--store", f"sqlite:///{tmp_path}/mock.db", "--size", "0.3333333333333333")
+    said = []
+    for epoch in ((), (), ("--epoch", "2026-04-01T00:00:00Z")):
+        with running(environment, *store, *epoch) as (mock, _):
+            mock.send_signal(signal.SIGTERM)
+            said.append(mock.communicate(timeout=20)[1])
+    assert said[:2] == ["", ""]
+    assert re.fullmatch(
+        r"athena-mock: --store \S+: its data lead up to 2026-03-01T\S+, not to .* 2026-04-01T\S+\n", said[2]
+    )
+
+
 def test_nothing_costly_is_imported_before_it_is_needed(environment: dict[str, str]) -> None:
     """A wrong option is told at once; and Faker never comes into the serving process."""
     code = "import sys, mock_server.__main__; print(*sorted(m for m in sys.modules if '.' not in m))"

@@ -183,6 +183,8 @@ def test_allowed_origins_may_read(allowed: str) -> None:
     assert reply.headers["access-control-allow-origin"] == "https://app.example.test"
     other = caller.get(AUTHORS, origin="https://other.example.test").headers
     assert ("access-control-allow-origin" in other) is (allowed == "*")
+    assert ("access-control-allow-credentials" in reply.headers) is (allowed != "*")  # any page, but no cookies with it
+    assert caller.get(AUTHORS, origin="http://localhost:1").headers["access-control-allow-credentials"] == "true"
     assert "access-control-allow-origin" not in caller.get(AUTHORS, origin="null").headers
 
 

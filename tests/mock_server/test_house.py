@@ -100,7 +100,7 @@ def test_a_contract_in_json_is_served_as_yaml_too() -> None:
 
 
 def test_no_text_of_the_contract_is_taken_for_the_place_of_its_server() -> None:
-    contract = changed(("  title: Library\n", "  title: Library\n  description: see https://here.example and //here\n"))
+    contract = changed(("description: A small API that", "description: Of https://here.example and //here it"))
     written = from_bytes(json.dumps(contract.document.root).encode(), "x.json")
     for served in (contract, replace(contract, document=written)):
         docs = Docs.of(served, "t")
@@ -152,7 +152,9 @@ def test_an_api_without_a_base_path_is_served_at_the_root(bare: Client) -> None:
 
 
 def test_a_path_of_the_contract_is_its_own_before_it_is_the_houses() -> None:
-    contract = changed(("https://localhost/api/v2", "/"), ("  /authors:\n", "  /docs:\n"))
+    contract = changed(
+        ("https://localhost/api/v2", "/"), ("/authors", "/docs"), ("collection: authors", "collection: docs")
+    )
     assert client(app(of=world(contract))).get("/docs").json["meta"]["total"] == 1
 
 

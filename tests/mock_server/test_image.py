@@ -1,8 +1,12 @@
 """An image is kept under everything that it is made from, and a store in a file outlives the process."""
 
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
+import tempfile
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mock_server.__main__ import sources
 from mock_server.image import (
     KEPT_IMAGES,
     Recipe,
     build,
+    cache_folder,
     epoch_of,
     file_of,
     image_key,
@@ -111,6 +117,28 @@ def test_a_key_changes_when_a_file_is_added(files: list[Path]) -> None:
     assert image_key(museum(), RECIPE, ingredients(files[0].parent)) != before
 
 
+def test_a_key_changes_with_the_version_of_faker(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = image_key(museum(), RECIPE, ())
+    monkeypatch.setattr("mock_server.image.metadata.version", lambda name: f"another {name}")
+    assert image_key(museum(), RECIPE, ()) != before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "spec/contract.py",
+        "fixtures/graph.py",
+        "fixtures/texts/agent.yaml",
+        "fixtures/datasets/demo.yaml",
+        "mock_server/store/plan.py",
+        "mock_server/image.py",
+        "mock_server/__main__.py",
+    ],
+)
+def test_what_makes_an_image_is_among_its_ingredients(name: str) -> None:
+    assert ROOT / name in sources(RECIPE)
+
+
 def test_another_process_names_the_image_alike(files: list[Path]) -> None:
     code = f"""
 from datetime import UTC, datetime
@@ -128,6 +156,44 @@ def printed(code: str) -> str:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.strip()
+
+
+# Where they are kept -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that is ours by its name where all may write; there is no other."""
+    if not hasattr(os, "getuid"):
+        pytest.skip("folders have no owners here")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"athena-mock-{os.getuid()}"
+
+
+def test_without_a_cache_folder_images_are_kept_where_all_may_write(shared: Path) -> None:
+    assert [cache_folder(), cache_folder()] == [shared, shared]
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("form", ["open to others", "another's", "a link"])
+def test_a_folder_that_others_may_write_to_is_not_taken(
+    shared: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    if form == "a link":
+        (shared.parent / "elsewhere").mkdir(mode=0o700)
+        shared.symlink_to(shared.parent / "elsewhere")
+    else:
+        shared.mkdir()
+        shared.chmod(0o777 if form == "open to others" else 0o700)
+    if form == "another's":
+        shared.rename(shared.with_name("athena-mock-4711"))
+        monkeypatch.setattr(os, "getuid", lambda: 4711)
+    found = cache_folder()
+    assert found.name.startswith("athena-mock-")
+    assert found not in (shared, shared.with_name("athena-mock-4711"))
+    assert stat.S_IMODE(found.stat().st_mode) == 0o700
 
 
 # Images that are kept ------------------------------------------------------------------------------------------------
@@ -308,6 +374,17 @@ def test_a_file_that_is_no_store_is_left_as_it_is(target: str) -> None:
     with pytest.raises(StoreError):
         opened(target)
     assert file_of(target).read_bytes() == b"precious" * 100
+
+
+@pytest.mark.parametrize("table", ["people (name)", "_meta (name, value)"])
+def test_another_programs_database_is_left_as_it_is(target: str, table: str) -> None:
+    with closing(sqlite3.connect(file_of(target))) as other:
+        other.execute(f"CREATE TABLE {table}")
+    before = file_of(target).read_bytes()
+    with pytest.raises(StoreError):
+        opened(target)
+    assert file_of(target).read_bytes() == before
+    assert list(file_of(target).parent.iterdir()) == [file_of(target)]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

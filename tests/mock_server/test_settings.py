@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mock_server.origin import host_name
 from mock_server.settings import OPTIONS, Settings, SettingsError, from_arguments
 from tests.mock_server.library import LIBRARY
 
@@ -55,6 +56,14 @@ def test_lists_are_given_with_commas_or_again() -> None:
     assert settings.allowed_hosts == ("::7", "h")
 
 
+@pytest.mark.parametrize(
+    ("text", "host"), [("A.test.", "a.test"), ("*", "*"), ("10.0.0.7", "10.0.0.7"), ("a_b-c", "a_b-c")]
+)
+def test_a_host_is_read_as_a_request_names_it(text: str, host: str) -> None:
+    assert read("--allowed-hosts", text).allowed_hosts == (host,)
+    assert text == "*" or host_name(f"{text}:8000") == host
+
+
 @pytest.mark.parametrize("text", ["2026-03-01T00:00:00Z", "2026-03-01", "2026-03-01T02:00:00+02:00"])
 def test_an_epoch_is_an_instant_in_utc(text: str) -> None:
     assert read("--epoch", text).epoch == datetime(2026, 3, 1, tzinfo=UTC)
@@ -79,6 +88,9 @@ def test_a_blank_variable_is_none() -> None:
         (("--store", "postgres://x"), "--store: found 'postgres://x'", "memory, or sqlite:///FILE"),
         (("--contract", "no/such.yaml"), "--contract: found 'no/such.yaml'", "an OpenAPI 3.0 file that is there"),
         (("--allowed-hosts", "http://x"), "--allowed-hosts: found 'http://x'", "without scheme"),
+        (("--allowed-hosts", "x.test:8000"), "--allowed-hosts: found 'x.test:8000'", "without scheme, port"),
+        (("--allowed-hosts", "[::7]:80"), "--allowed-hosts: found '[::7]:80'", "without scheme, port"),
+        (("--allowed-hosts", "\u00e9.test"), "--allowed-hosts: found ", "without scheme, port"),
         (("--cors-origin", "x.test"), "--cors-origin: found 'x.test'", "origins like"),
         (("--log-level", "loud"), "--log-level: found 'loud'", "critical, error, warning, info, debug"),
         (("--prot", "1"), "--prot", "--port"),

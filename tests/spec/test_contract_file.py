@@ -257,7 +257,6 @@ NAMED_BY_STATE = {
     403: {
         *(f"{verb}{what}" for verb in ("update", "delete") for what in ("Workspace", "Provider", "Account")),
         *(f"{verb}{what}" for verb in ("update", "delete", "share") for what in ("Agent", "Workflow")),
-        "runAgent",
         "trainAgent",
         "triggerWebhook",
         "createWorkflowExecution",

@@ -74,7 +74,9 @@ def test_the_leaderboard_says_what_the_lists_say(api: Api) -> None:
         for row in api.every("listMessages", {"with": "thread.agent"})
         if row["thread"]["agent"]
     )
-    for row in api.data("getAgentLeaderboard", query={"workspace_uuid": HOME, "limit": 100}):
+    rows = api.data("getAgentLeaderboard", query={"workspace_uuid": HOME, "limit": 100})
+    assert len(rows) > 1
+    for row in rows:
         agent = api.data("retrieveAgent", row["agent"]["uuid"])
         assert row["agent"] == agent
         assert row["executions_count"] == agent["usage_count"]

@@ -310,7 +310,9 @@ INCLUDES = [
 @pytest.mark.parametrize(("listing", "relation"), INCLUDES)
 def test_with_shows_what_it_names_and_nothing_else(api: Api, listing: str, relation: str) -> None:
     resource = OPERATIONS[listing].resource or ""
-    for row in api.data(listing, query={"with": relation}):
+    rows = api.data(listing, query={"with": relation})
+    assert rows
+    for row in rows:
         assert relations_in(row, resource) == {relation}
 
 
@@ -318,7 +320,9 @@ def test_with_shows_what_it_names_and_nothing_else(api: Api, listing: str, relat
 def test_without_with_it_is_what_the_documentation_embeds(api: Api, listing: str) -> None:
     resource = athena_contract().resources[OPERATIONS[listing].resource or ""]
     always = {relation.name for relation in resource.relations.values() if relation.embed}
-    for row in api.data(listing):
+    rows = api.data(listing)
+    assert rows
+    for row in rows:
         assert relations_in(row, resource.name) == always
 
 
