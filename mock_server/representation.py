@@ -21,6 +21,8 @@ from spec.record import Reference
 # Stands for scheme, host and prefix in kept bytes. JSON text never holds it unescaped.
 BASE = b"\x01"
 MAX_KEPT = 20_000
+MAX_LINKS = 1_000
+LONGEST_KEPT_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class Representation:
     store: Store
     shapes: Shapes
     shared: frozenset[str]
+    links: dict[tuple[str, str, str], str] = field(default_factory=dict)
     steps: dict[str, tuple[Run | Relation | Derived, ...]] = field(default_factory=dict)
     runs: dict[tuple[str, Any], tuple[bytes, ...]] = field(default_factory=dict)
     kept: dict[tuple[Any, ...], tuple[bytes, frozenset[Tag]]] = field(default_factory=dict)
@@ -321,6 +324,18 @@ class Representation:
             at = self.store.at(reference)
         return reference
 
+    def before_page(self, url: str, raw_query: str, page_name: str) -> str:
+        """`link_before`, kept: clients ask the same lists again and again."""
+        asked = (url, raw_query, page_name)
+        found = self.links.get(asked)
+        if found is None:
+            found = link_before(*asked)
+            if len(self.links) >= MAX_LINKS:
+                self.links.clear()
+            if len(raw_query) <= LONGEST_KEPT_QUERY:
+                self.links[asked] = found
+        return found
+
     # Bodies -----------------------------------------------------------------------------------------------------
 
     def one(self, envelope: Envelope, record: Stored, viewer: Viewer | None, shape: Shape | None = None) -> bytes:
@@ -359,18 +374,19 @@ def _steps(resource: Resource, view: View) -> Iterable[Run | Relation | Derived]
         yield Run(tuple(names))
 
 
-def page_words(
-    *, page: int, size: int, total: int, on_page: int, url: str, raw_query: str, page_name: str
-) -> dict[str, Any]:
+def link_before(url: str, raw_query: str, page_name: str) -> str:
+    """A list's address with the query as asked, all but the page's number, which the caller puts behind it."""
+    kept = [(k, v) for k, v in parse_qsl(raw_query, keep_blank_values=True) if k != page_name]
+    return f"{url}?{urlencode([*kept, (page_name, '')], quote_via=quote, safe=',:')}"
+
+
+def page_words(*, page: int, size: int, total: int, on_page: int, url: str, before: str) -> dict[str, Any]:
     """What each page word of the contract says on a page.
 
-    `url`: the list's address without query. `raw_query`: the query as asked, kept in the links but for the page.
+    `url`: the list's address without query. `before`: what links say before the page's number (`link_before`).
     """
     last = max(1, -(-total // size))
     first_item = (page - 1) * size + 1 if on_page else None
-
-    kept = [(k, v) for k, v in parse_qsl(raw_query, keep_blank_values=True) if k != page_name]
-    before = f"{url}?{urlencode([*kept, (page_name, '')], quote_via=quote, safe=',:')}"
 
     def link(number: int) -> str:
         return f"{before}{number}"

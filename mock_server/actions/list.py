@@ -39,14 +39,14 @@ def _body(call: Call, rows: list[bytes], page: Page) -> bytes:
 def _pages(call: Call, page: Page) -> list[bytes]:
     operation = call.operation
     names = {p.word.role: p.name for p in operation.query if p.word}
+    url = call.world.contract.base_path + operation.path
     words = page_words(
         page=page.page,
         size=page.size,
         total=page.total,
         on_page=len(page.rows),
-        url=call.world.contract.base_path + operation.path,
-        raw_query=call.raw_query,
-        page_name=names.get("page", "page"),
+        url=url,
+        before=call.world.representation.before_page(url, call.raw_query, names.get("page", "page")),
     )
     return [
         b"%s:{%s}" % (orjson.dumps(name), b",".join(_page_word(prop, word, words) for prop, word in said.items()))

@@ -15,7 +15,7 @@ from mock_server import actions
 from mock_server.call import Call
 from mock_server.clock import Clock, system
 from mock_server.query import Query, asked
-from mock_server.representation import page_words, with_base
+from mock_server.representation import link_before, page_words, with_base
 from mock_server.store import Store
 from mock_server.viewer import Viewer
 from spec.contract import Operation, Parameter, path_of
@@ -363,7 +363,7 @@ def listed(house: House, raw_query: str, **query: Any) -> Any:
 @given(st.integers(0, 60), st.integers(1, 12), st.integers(1, 12))
 def test_page_words_agree_with_each_other(total: int, size: int, page: int) -> None:
     on_page = max(0, min(size, total - (page - 1) * size))
-    words = page_words(page=page, size=size, total=total, on_page=on_page, url="/x", raw_query="", page_name="page")
+    words = page_words(page=page, size=size, total=total, on_page=on_page, url="/x", before="/x?page=")
     rows = list(range(1, total + 1))[(page - 1) * size : page * size]
     assert (words["first-item"], words["last-item"]) == ((rows[0], rows[-1]) if rows else (None, None))
     assert words["last-page"] == max(1, -(-total // size))
@@ -374,7 +374,7 @@ def test_page_words_agree_with_each_other(total: int, size: int, page: int) -> N
 @given(st.lists(st.tuples(st.text(max_size=4), st.text(max_size=4)), max_size=4))
 def test_links_keep_the_rest_of_the_query(pairs: list[tuple[str, str]]) -> None:
     raw = urlencode([*pairs, ("page", "3")])
-    words = page_words(page=3, size=1, total=9, on_page=1, url="/x", raw_query=raw, page_name="page")
+    words = page_words(page=3, size=1, total=9, on_page=1, url="/x", before=link_before("/x", raw, "page"))
     sent = parse_qsl(urlsplit(words["next"]).query, keep_blank_values=True)
     assert sent == [*(p for p in parse_qsl(raw, keep_blank_values=True) if p[0] != "page"), ("page", "4")]
 
