@@ -20,6 +20,7 @@ from conformance.settings import Settings, from_arguments
 from spec.errors import ContractError
 
 if TYPE_CHECKING:
+    from conformance.exchange import Exchange
     from conformance.laws.law import Law
     from conformance.outcome import Outcome
     from conformance.report import Report
@@ -93,8 +94,11 @@ def _scope(settings: Settings, contract: "Contract") -> "tuple[list[Operation], 
         and (not settings.tag or o.tag in settings.tag)
         and (not settings.only or grade(contract.document, o.pointer) in settings.only)
     ]
-    if chosen and settings.token is None and all(o.security for o in chosen):
+    if settings.token is None and any(o.security for o in chosen):
         raise UsageError(f"${settings.token_env}: found no token in the environment; allowed: a valid token there")
+    if settings.token is not None and settings.token == settings.other_token:
+        found = f"${settings.other_token_env}: found the token of ${settings.token_env}"
+        raise UsageError(f"{found}; allowed: one of a user of another tenant, or none")
     notes = [] if settings.other_token else [f"no ${settings.other_token_env}: other tenants' sight is not judged"]
     if settings.read_only:
         notes.append("the run is read-only: promises about writes are not judged")
@@ -209,7 +213,7 @@ def _found(
     operations: "Sequence[Operation]",
 ) -> "Run":
     """Look whether there is an API that takes the token, then judge."""
-    from conformance.readiness import await_ready, refused_token
+    from conformance.readiness import await_ready
     from conformance.run import not_begun, run
 
     try:
@@ -218,15 +222,26 @@ def _found(
         return not_begun(session, laws, operations, str(error), lost=isinstance(error, TargetLost))
     except KeyboardInterrupt:
         return not_begun(session, laws, operations, "interrupted")
-    guarded = [a for a in answers if session.contract.operations[a.request.operation].security]
-    refused = refused_token(guarded, settings.token_env) if settings.token else ""
-    if refused and any(o.security for o in operations):
+    refused = _refused(settings, session, answers) if any(o.security for o in operations) else ""
+    if refused:
         return not_begun(session, laws, operations, refused)
     try:
         return run(session, laws, operations, _progress(), before_cleaning=target.budget.lift)
     finally:
         if sys.stderr.isatty():
             sys.stderr.write("\r\x1b[K")
+
+
+def _refused(settings: Settings, session: "Session", answers: "Sequence[Exchange]") -> str:
+    """Why the tokens are of no use, "" when they are: what would be judged with them is not the backend."""
+    from conformance.readiness import refused_token
+
+    guarded = [a for a in answers if session.contract.operations[a.request.operation].security]
+    refused = refused_token(guarded, settings.token_env)
+    if refused or not guarded or not settings.other_token:
+        return refused
+    asked = session.contract.operations[guarded[0].request.operation]
+    return refused_token([session.send(asked, as_="other")], settings.other_token_env)
 
 
 def _progress() -> "Callable[[Outcome], None]":

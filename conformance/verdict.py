@@ -151,7 +151,8 @@ class _Tally:
         if self.share < self.least:
             yield (
                 f"{self.reached} of {self.due} blocking promises were judged "
-                f"({self.share:.0f} %, --min-reached {self.least:g})"
+                f"({self.share:.0f} %, --min-reached {self.least:g}; "
+                "--allow-effects and another tenant's token judge more)"
             )
         if self.failed:
             yield f"{counted(self.failed, 'operation')} never succeeded"

@@ -79,18 +79,19 @@ def serving(answer: Answer) -> Iterator[str]:
         thread.join()
 
 
-def started(*arguments: str, token: str = "a-token") -> "subprocess.Popen[str]":
+def started(*arguments: str, token: str = "a-token", other: str = "") -> "subprocess.Popen[str]":
     """The command, started."""
     around = {k: v for k, v in os.environ.items() if not k.startswith("ATHENA_")} | {"PYTHONPATH": str(ROOT)}
     around |= {"ATHENA_TOKEN": token} if token else {}
+    around |= {"ATHENA_OTHER_TOKEN": other} if other else {}
     command = [sys.executable, "-c", STUBBED, *arguments]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=around)
 
 
-def ran(*arguments: str, token: str = "a-token") -> tuple[int, str]:
+def ran(*arguments: str, token: str = "a-token", other: str = "") -> tuple[int, str]:
     """Exit code, and all that was printed; never a traceback."""
-    with started(*arguments, token=token) as process:
+    with started(*arguments, token=token, other=other) as process:
         out, err = process.communicate(timeout=60)
     assert "Traceback" not in out + err
     return process.returncode, out + err
@@ -254,6 +255,30 @@ def test_a_wrong_option_is_told_in_one_line_and_ends_with_2(
     assert (code, len(said.splitlines())) == (Code.USAGE, 1), said
     assert found in said
     assert "allowed" in said
+
+
+def test_a_wrong_token_of_the_other_tenant_breaks_nothing_and_ends_with_5() -> None:
+    def by_token(handler: BaseHTTPRequestHandler) -> None:
+        mine = handler.headers.get("Authorization") == "Bearer a-token"
+        refusal = answering(401, "application/json", b'{"message": "Unauthenticated."}')
+        (GOOD if mine else refusal)(handler)
+
+    with serving(by_token) as base:
+        code, said = ran("run", "--base-url", base, "--operation", "listMessages", other="wrong")
+    assert code == Code.INCOMPLETE
+    assert "the target refuses the token in $ATHENA_OTHER_TOKEN" in said
+
+
+def test_one_token_for_two_tenants_ends_with_2() -> None:
+    code, said = ran("run", "--base-url", "http://127.0.0.1:1", other="a-token")
+    assert code == Code.USAGE
+    assert "$ATHENA_OTHER_TOKEN: found the token of $ATHENA_TOKEN" in said
+
+
+def test_a_token_is_due_even_where_some_operations_are_public() -> None:
+    code, said = ran("run", "--base-url", "http://127.0.0.1:1", token="")
+    assert code == Code.USAGE
+    assert "$ATHENA_TOKEN: found no token" in said
 
 
 def test_a_missing_token_ends_with_2() -> None:
