@@ -145,7 +145,15 @@ def open_store(contract: Contract, recipe: Recipe, target: str, image: Callable[
         filled.close()
     except sqlite3.Error as error:
         raise StoreError(f"--store {target}: {error}") from None
-    return Store.opened(contract, connection)
+    return Store.opened(contract, _held(connection))
+
+
+def _held(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A file's connection that lets no other one in while it is open: what is kept in memory would not be shared."""
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("COMMIT")
+    return connection
 
 
 def file_of(target: str) -> Path:
@@ -164,14 +172,16 @@ def _reopened(contract: Contract, recipe: Recipe, path: Path) -> Store:
                     f"{path} was made under another {name} ({said.get(name, 'none')[:16]}, now {due[name][:16]}): "
                     f"start with that {name}, name another file, or delete this one to begin anew"
                 )
-        return Store.opened(contract, connect(str(path)))
+        return Store.opened(contract, _held(connect(str(path))))
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+            raise StoreError(f"{path} is in use by another mock: end that one, or name another file") from None
         raise StoreError(f"{path} is no store of this mock ({error}): name another file") from None
 
 
 def _said_of(path: Path) -> dict[str, str]:
     """What a store's file says of itself. Only read: `connect` changes a file, and this one may be anybody's."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.5)) as connection:
         return {str(name): str(text) for name, text in connection.execute("SELECT name, value FROM _meta")}
 
 

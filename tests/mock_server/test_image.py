@@ -273,6 +273,14 @@ def opened(target: str, *, recipe: Recipe = RECIPE, said: Any = None) -> Store:
     return open_store(said or museum(), recipe, target, lambda: made(room(), recipe=recipe))
 
 
+def test_a_file_store_in_use_is_not_opened_a_second_time(target: str) -> None:
+    first = opened(target)
+    with pytest.raises(StoreError, match="in use by another mock"):
+        opened(target)
+    first.close()
+    opened(target).close()
+
+
 def test_a_file_store_survives_reopening(target: str) -> None:
     store = opened(target)
     with store.transaction():
