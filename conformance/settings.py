@@ -1,6 +1,6 @@
-"""The options of `athena-conformance run`: read once, then frozen. Tokens come from the environment, never from a line.
+"""The words of `athena-conformance` and their options: read once, then frozen.
 
-A wrong option is told in one line that names what was found and what is allowed.
+Tokens come from the environment, never from a line. A wrong option is told in one line that names what was found and what is allowed.
 """
 
 import argparse
@@ -30,11 +30,16 @@ CODES = """exit codes:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All options. `max_time`, `timeout`, `wait_ready`: seconds. `min_reached`: per cent. `rate_limit`: a second.
+    """All options of all words; those that a word does not take are what they are by default.
+
+    `word`: what is to be done (`WORDS`). `arguments`: what stands beside the options. `max_time`, `timeout`,
+    `wait_ready`: seconds. `min_reached`: per cent. `rate_limit`: a second.
 
     `token`, `other_token`: what the environment holds under `token_env`, `other_token_env`; None: nothing.
     """
 
+    word: str
+    arguments: tuple[str, ...]
     base_url: str
     token_env: str
     other_token_env: str
@@ -218,10 +223,29 @@ OPTIONS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What the command can be asked to do. `arguments`: what stands beside its options, by name. `flags`: of these."""
+
+    name: str
+    help: str
+    flags: tuple[str, ...]
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The options that it takes, in the order of all."""
+        return tuple(option for option in OPTIONS if option.flag in self.flags)
+
+
+WORDS = (Word("run", "send requests, judge the answers, report", tuple(option.flag for option in OPTIONS)),)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        known = ", ".join(("--help", *(option.flag for option in OPTIONS)))
-        raise UsageError(f"{message}; allowed: run with {known}")
+        word = next((w for w in WORDS if self.prog.endswith(f" {w.name}")), None)
+        known = [w.name for w in WORDS] if word is None else [f"{word.name} with --help", *word.flags]
+        raise UsageError(f"{message}; allowed: {', '.join(known)}")
 
 
 def parser(version: str) -> argparse.ArgumentParser:
@@ -234,31 +258,45 @@ def parser(version: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"athena-conformance {version}")
-    words = top.add_subparsers(dest="word", required=True, metavar="run", parser_class=_Parser)
-    run = words.add_parser(
-        "run",
-        help="send requests, judge the answers, report",
-        epilog=CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    for option in OPTIONS:
-        shown = option.help + (f" (default: {option.default})" if option.default else "")
-        if option.read is _yes:
-            run.add_argument(option.flag, action="append_const", const="1", help=shown)
-        else:
-            run.add_argument(option.flag, action="append", metavar=option.metavar, help=shown.replace("%", "%%"))
+    words = top.add_subparsers(dest="word", required=True, metavar="WORD", parser_class=_Parser)
+    for word in WORDS:
+        below = words.add_parser(
+            word.name,
+            help=word.help,
+            description=word.help,
+            epilog=CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        for name in word.arguments:
+            below.add_argument(name, metavar=name.upper())
+        for option in word.options:
+            _add(below, option)
     return top
+
+
+def _add(parser: argparse.ArgumentParser, option: Option) -> None:
+    shown = (option.help + (f" (default: {option.default})" if option.default else "")).replace("%", "%%")
+    if option.read is _yes:
+        parser.add_argument(option.flag, action="append_const", const="1", help=shown)
+    else:
+        parser.add_argument(option.flag, action="append", metavar=option.metavar, help=shown)
 
 
 def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], version: str) -> Settings:
     """The settings that the command line and the environment say. Raises UsageError; SystemExit after --help."""
-    sent = vars(parser(version).parse_args(list(arguments)))
-    values = {o.field: o.value(sent[o.field]) if sent[o.field] else o.default for o in OPTIONS}
-    if values["base_url"] is None:
+    known, unknown = parser(version).parse_known_args(list(arguments))
+    sent = vars(known)
+    word = next(word for word in WORDS if word.name == sent["word"])
+    if unknown:
+        allowed = ", ".join((f"{word.name} with --help", *word.flags))
+        raise UsageError(f"unrecognized arguments: {' '.join(unknown)}; allowed: {allowed}")
+    values: dict[str, Any] = {o.field: o.value(sent[o.field]) if sent.get(o.field) else o.default for o in OPTIONS}
+    if values["base_url"] is None and "--base-url" in word.flags:
         raise UsageError("--base-url: found nothing; allowed: the target's address, like http://127.0.0.1:8000/api/v1")
     for role in ("token", "other_token"):
-        values[role] = _token(environment, values[f"{role}_env"], explicit=bool(sent[f"{role}_env"]))
+        values[role] = _token(environment, values[f"{role}_env"], explicit=bool(sent.get(f"{role}_env")))
+    values |= {"word": word.name, "arguments": tuple(sent[name] for name in word.arguments)}
     return Settings(**{f.name: values[f.name] for f in fields(Settings)})
 
 

@@ -227,7 +227,7 @@ def test_a_used_up_budget_ends_with_5() -> None:
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [
-        ((), "required: run"),
+        ((), "required: WORD"),
         (("run",), "--base-url: found nothing"),
         (("run", "--base-url", "ftp://x"), "--base-url: found 'ftp://x'"),
         (("run", "--base-url", "http://u:p@x/"), "without query and credentials"),
