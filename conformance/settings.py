@@ -1,6 +1,7 @@
 """The words of `athena-conformance` and their options: read once, then frozen.
 
-Tokens come from the environment, never from a line. A wrong option is told in one line that names what was found and what is allowed.
+Tokens come from the environment, never from a line. A wrong option is told in one line that names what was found and
+what is allowed.
 """
 
 import argparse
