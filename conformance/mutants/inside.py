@@ -1,0 +1,152 @@
+"""A mock in process: the demo at a fixed instant, its clock moved by hand, and requests without a socket."""
+
+import asyncio
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from random import Random
+from urllib.parse import unquote, urlsplit
+
+from starlette.types import ASGIApp, Message, Scope
+
+from conformance.bodies import Bodies
+from conformance.exchange import BEARER, Request, Response
+from conformance.ledger import Ledger
+from conformance.mutants.planted import Sent
+from conformance.session import Session
+from conformance.target import Budget
+from fixtures import dataset, graph
+from fixtures.texts import Texts
+from mock_server import image
+from mock_server.app import Open, create_app
+from mock_server.console import Console
+from mock_server.store import Store
+from mock_server.world import World
+from spec.contract import Contract
+from spec.schemas import Schemas
+
+EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
+TOKENS: Mapping[str, str] = {"self": "demo-token", "other": "other-token"}
+PACE = timedelta(milliseconds=20)  # what a request takes by the clock that is moved by hand
+
+
+@dataclass(slots=True)
+class Watch:
+    """The instant that the mock takes for the present."""
+
+    at: datetime = EPOCH
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at += timedelta(seconds=seconds)
+
+
+def demo(contract: Contract, name: str = "demo") -> bytes:
+    """The store's image of a dataset. Takes about a second; the same for every mock of a process."""
+    recipe, texts = image.Recipe(name, 0, EPOCH, 1), Texts()
+    records = graph.records(contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, texts=texts)
+    return image.build(contract, recipe, records, {"answers": texts.of("answer")})
+
+
+@dataclass(frozen=True, slots=True)
+class Mock:
+    """A mock server in process. Making one takes a third of a second; to begin anew takes a millisecond."""
+
+    contract: Contract
+    schemas: Schemas
+    app: ASGIApp
+    world: World
+    watch: Watch
+    content: bytes
+
+    @classmethod
+    def of(cls, contract: Contract, content: bytes) -> "Mock":
+        """One on the image of a dataset."""
+        watch, schemas = Watch(), Schemas.of(contract.document)
+        world = image.world(contract, schemas, Store.from_image(contract, content), watch)
+        console = Console(contract.document, io.StringIO(), quiet=True)
+        return cls(contract, schemas, create_app(contract, world, Open(), console=console), world, watch, content)
+
+    def begin_anew(self) -> None:
+        """The world as the dataset has it, at its epoch."""
+        self.world.store.close()
+        self.watch.at = EPOCH
+        fresh = image.world(self.contract, self.schemas, Store.from_image(self.contract, self.content), self.watch)
+        for part in fields(World):  # the application holds this world: it stays, with all that is in it replaced
+            setattr(self.world, part.name, getattr(fresh, part.name))
+
+
+@dataclass(slots=True)
+class Inside:
+    """A target in process. `told`: gets each exchange, for who records them."""
+
+    app: ASGIApp
+    watch: Watch
+    base: str = "http://localhost:8000/api/v1"
+    tokens: Mapping[str, str] = field(default_factory=lambda: TOKENS)
+    told: Callable[[Request, Response], None] | None = None
+    budget: Budget = field(default_factory=lambda: Budget(None, None))
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+
+    def send(self, request: Request) -> Response:
+        """The answer. The clock goes on a little. Raises OutOfBudget."""
+        self.budget.spend()
+        self.watch.at += PACE
+        response = self.loop.run_until_complete(self._send(request))
+        if self.told is not None:
+            self.told(request, response)
+        return response
+
+    def close(self) -> None:
+        """End its loop."""
+        self.loop.close()
+
+    async def _send(self, request: Request) -> Response:
+        body = request.raw if request.raw is not None else b""
+        headers = {"host": "localhost:8000", "accept": "application/json"}
+        if request.raw is None and request.body is not None:
+            body = json.dumps(request.body).encode()
+            headers["content-type"] = "application/json"
+        headers |= {name.lower(): value for name, value in request.headers.items()}
+        token = self.tokens.get(request.as_)
+        if token is not None:
+            headers.setdefault(BEARER.lower(), f"Bearer {token}")
+        sent = Sent()
+        waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            return waiting.pop() if waiting else {"type": "http.disconnect"}
+
+        await self.app(self._scope(request, headers), receive, sent)
+        answered = sent.answered()
+        return Response(answered.status, answered.headers, answered.body, 0.0)
+
+    def _scope(self, request: Request, headers: Mapping[str, str]) -> Scope:
+        path, _, query = (urlsplit(self.base).path + request.target).partition("?")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": request.method.upper(),
+            "scheme": "http",
+            "path": unquote(path),
+            "raw_path": path.encode("latin-1"),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+            "client": ("127.0.0.1", 50_000),
+            "server": ("127.0.0.1", 8000),
+        }
+
+
+def session(mock: Mock, app: ASGIApp, seed: int, told: Callable[[Request, Response], None] | None = None) -> Session:
+    """A session of the suite on `app`, which stands around the mock's own. Equal seeds send equal requests."""
+    base = f"http://localhost:8000{mock.contract.base_path}"
+    target = Inside(app, mock.watch, base, told=told)
+    bodies = Bodies(mock.contract, f"conformance-{seed:08x}", Random(seed))
+    return Session(mock.contract, mock.schemas, target, Ledger(f"{seed:08x}"), bodies, effects=True)
