@@ -40,6 +40,7 @@ def test_the_docs_load_nothing_from_elsewhere(caller: Client) -> None:
     text = page.body.decode()
     assert "http" not in text.replace('http-equiv="', "")
     assert "persistAuthorization: true" in text
+    assert 'docExpansion: "list", filter: true' in text
     assert "demo-token" in text
     assets = re.findall(r'(?:href|src)="(docs/[^"]+)"', text)
     assert len(assets) == 3
