@@ -21,8 +21,7 @@ from mock_server.sockets import ListenError, listen
 if TYPE_CHECKING:
     import socket
 
-    from starlette.types import ASGIApp
-
+    from mock_server.app import Edge
     from mock_server.image import Recipe
     from mock_server.world import World
     from spec.contract import Contract
@@ -73,7 +72,7 @@ def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int
     return 0
 
 
-def _opened(settings: Settings) -> "tuple[ASGIApp, World]":
+def _opened(settings: Settings) -> "tuple[Edge, World]":
     """The application and its world."""
     from mock_server import image
     from mock_server.app import create_app
@@ -152,9 +151,11 @@ def _build(path: Path, settings: Settings) -> int:
     return 0
 
 
-def _run(app: "ASGIApp", settings: Settings, sockets: "list[socket.socket]") -> None:
+def _run(app: "Edge", settings: Settings, sockets: "list[socket.socket]") -> None:
     """Serve until SIGINT or SIGTERM; a second one does not wait for open connections."""
     import uvicorn
+
+    from mock_server.protocol import Connection
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: object) -> None:
@@ -163,6 +164,7 @@ def _run(app: "ASGIApp", settings: Settings, sockets: "list[socket.socket]") -> 
 
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_config=None,
         log_level=settings.log_level,
         access_log=False,

@@ -62,7 +62,7 @@ class _Lookup(Resolver):  # type: ignore[misc]
 
 def create_app(
     contract: Contract, world: World, manners: Manners, *, console: Console, run: Run = actions.run
-) -> ASGIApp:
+) -> "Edge":
     """The application that serves `contract` in `world`. Raises ContractError for what it cannot serve."""
     routes = Routes.of(contract)
     endpoint = Endpoint(world, run)
@@ -136,6 +136,16 @@ class Edge:
         if _log.isEnabledFor(logging.INFO):
             said = f"{exchange.status} {exchange.method} {exchange.shown_path[:600]} [req {exchange.id}]"
             _log.info("%s", printable(said))
+
+    def refusing(self, refusal: Refusal) -> ASGIApp:
+        """The application for what is refused before it is a request."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            exchange = self.open(scope)
+            self.tell(exchange, refusal)
+            await self.refuse(exchange, refusal, send)
+
+        return app
 
     def is_api(self, path: bytes) -> bool:
         """Whether a path is the API's. Of a contract without a base path only its own paths are, else the house's."""
