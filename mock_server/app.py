@@ -119,7 +119,7 @@ class Edge:
             return
         exchange = self.open(scope)
         try:
-            exchange.base = self.hosts.base(scope, exchange.headers)
+            exchange.base, exchange.notes = self.hosts.base(scope, exchange.headers)
             if exchange.method == "OPTIONS" and b"access-control-request-method" in exchange.headers:
                 await self.preflight(exchange, send)
             elif self.is_api(exchange.path) or not await self.house.serve(exchange, send):
@@ -133,9 +133,8 @@ class Edge:
             _log.exception("request %s failed", exchange.id)
             self.console.failed(exchange)
             await self.refuse(exchange, Refusal(Problem.FAILURE), send)
-        if _log.isEnabledFor(logging.INFO):
-            said = f"{exchange.status} {exchange.method} {exchange.shown_path[:600]} [req {exchange.id}]"
-            _log.info("%s", printable(said))
+        if b"origin" in exchange.headers or _log.isEnabledFor(logging.INFO):
+            self.answered(exchange)
 
     def refusing(self, refusal: Refusal) -> ASGIApp:
         """The application for what is refused before it is a request."""
@@ -190,6 +189,16 @@ class Edge:
         if not self.console.quiet:
             unknown = refusal.problem is Problem.NO_OPERATION
             self.console.refused(exchange, self.routes.unknown(exchange.shown_path) if unknown else refusal)
+
+    def answered(self, exchange: Exchange) -> None:
+        """What is told of any answer: one line on the console for each origin whose pages may not read, and the log."""
+        news = (
+            self.cors.news(exchange.header(b"origin"), f"{exchange.base}/") if b"origin" in exchange.headers else None
+        )
+        if news is not None:
+            self.console.say(exchange, exchange.status, f"cross-origin: {news}")
+        said = f"{exchange.status} {exchange.method} {exchange.shown_path[:600]} [req {exchange.id}]"
+        _log.info("%s", printable(said))
 
     async def refuse(self, exchange: Exchange, refusal: Refusal, send: Send) -> None:
         """Send a refusal."""

@@ -68,7 +68,7 @@ class Check:
         if parameters.headers:
             broken += parameters.from_headers(exchange.headers).complaints
         exchange.query = found.values
-        notes = [f"query.{name}" for name in found.ignored]
+        notes = [*exchange.notes, *(f"query.{name}" for name in found.ignored)]
         if self.document is not None:
             try:
                 broken += await self.read_body(exchange, receive, self.document, notes)
