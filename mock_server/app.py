@@ -72,7 +72,14 @@ def create_app(
         security_map=security_map(contract, world),
         resolver=_Lookup(endpoint),
     )
-    api.add_api(_skeleton(contract), routes=routes, world=world, contract=contract, schemas=world.schemas)
+    api.add_api(
+        _skeleton(contract),
+        routes=routes,
+        world=world,
+        contract=contract,
+        schemas=world.schemas,
+        look_up=endpoint.look_up,
+    )
     house = House(Docs.of(contract, next(iter(STANDING_TOKENS))), world)
     hosts = Hosts(frozenset(host.lower() for host in manners.allowed_hosts))
     cors = Cors(frozenset(origin.lower().rstrip("/") for origin in manners.cors_origins))
