@@ -104,3 +104,19 @@ def test_files_that_go_with_a_question_are_attached_to_it(api: Api, name: str, k
     (attachment,) = found["message"]["attachments"]
     assert fetch(api, attachment["attachable"]["url"]).headers["content-type"] == "image/png"
     assert found["answer"]["attachments"] == []
+
+
+def test_a_picture_that_is_no_longer_referred_to_is_not_served(api: Api) -> None:
+    agent = next(a for a in api.every("listAgents") if a["profile_photo_url"].startswith(HERE) and a["is_owner"])
+    picture = agent["profile_photo_url"]
+    api.data("updateAgent", agent["uuid"], {"profile_photo_url": picture})  # as a form sends back what it was given
+    assert fetch(api, picture).status == 200
+    api.data("updateAgent", agent["uuid"], {"profile_photo_url": "https://example.com/new.png"})
+    assert fetch(api, picture).status == 404
+
+
+def test_a_typo_in_a_media_url_is_404(api: Api) -> None:
+    url = next(file["url"] for file in attachments(api))
+    assert fetch(api, url).status == 200
+    assert fetch(api, url.replace("/storage/", "/storage/x")).status == 404
+    assert fetch(api, url + "x").status == 404
