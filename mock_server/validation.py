@@ -124,6 +124,7 @@ class Check:
             return (required("body", said.pointer),)
         if self.known is not None and isinstance(value, dict) and not self.known.issuperset(value):
             notes.extend(f"body.{name}" for name in value if name not in self.known)
+        notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.rounded(raw))
         exchange.body = {**self.defaults, **value} if self.defaults else value
         return ()
 

@@ -177,6 +177,44 @@ def test_unknown_parameters_are_ignored(calls: Calls, caller: Client, query: str
     assert dict(calls.last.query) == DEFAULTS
 
 
+@pytest.mark.parametrize(
+    ("number", "noted"),
+    [
+        ("18446744073709551615", False),
+        ("18446744073709551616", False),  # a power of two is whole as a float too
+        ("18446744073709551617", True),
+        ("-9223372036854775808", False),
+        ("-9223372036854775809", True),
+        ("123456789012345678901234567890", True),
+        ("0.1234567890123456789012345", False),  # of a fraction nobody expects more than a float
+        ('"123456789012345678901234567890"', False),
+    ],
+)
+def test_an_integer_that_loses_digits_is_noted(calls: Calls, number: str, noted: bool) -> None:
+    terminal = Terminal()
+    caller = client(app(calls, terminal=terminal))
+    raw = f'{{"title": "The Raven", "author_uuid": "{POE}", "extra": {{"a": [1, {number}]}}}}'.encode()
+    reply = caller.request("POST", BOOKS, body=raw, headers={"content-type": "application/json"})
+    assert reply.status == 201
+    said = "digits of body.extra.a.1 (beyond 64 bits)"
+    assert (said in reply.headers["x-mock-note"]) is (said in terminal.getvalue()) is noted
+
+
+@given(st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_what_is_not_noted_is_kept_exactly(value: Any) -> None:
+    raw = json.dumps(value).encode()
+    if not body.rounded(raw):
+        assert body.parse(raw) == value
+
+
+def test_a_number_beyond_all_floats_is_refused(caller: Client) -> None:
+    for number in ("1e400", "-1e400", "9" * 400):
+        raw = f'{{"name": "x", "extra": {number}}}'.encode()
+        reply = caller.request("POST", AUTHORS, body=raw, headers={"content-type": "application/json"})
+        assert (reply.status, reply.headers["x-mock-reason"]) == (400, "validation")
+        assert "number is infinity when parsed as double" in reply.json["message"]
+
+
 def test_what_was_ignored_is_noted_for_client_and_console(calls: Calls) -> None:
     terminal = Terminal()
     caller = client(app(calls, terminal=terminal))

@@ -120,3 +120,17 @@ def test_a_typo_in_a_media_url_is_404(api: Api) -> None:
     assert fetch(api, url).status == 200
     assert fetch(api, url.replace("/storage/", "/storage/x")).status == 404
     assert fetch(api, url + "x").status == 404
+
+
+def test_a_proxy_shapes_every_url_of_the_mock(api: Api) -> None:
+    proxy = {"x_forwarded_host": "a.example, b", "x_forwarded_proto": "https", "x_forwarded_prefix": "/mock"}
+    here = "https://a.example/mock"
+    caller = Client(api.app, {"authorization": "Bearer demo-token"})
+    page = caller.get("/api/v1/agents?per_page=2&with=tools", **proxy).json
+    shown = re.findall(r'"(https?://[^"]+)"', json.dumps(page))
+    own = {url for url in shown if url.startswith(here)}
+    assert own >= {page["meta"]["path"], page["links"]["next"]}
+    assert any(url.startswith(f"{here}/storage/") for url in own)
+    assert not [url for url in shown if "localhost" in url]
+    assert caller.get("/openapi.json", **proxy).json["servers"] == [{"url": f"{here}/api/v1"}]
+    assert caller.get("/", **proxy).headers["location"] == f"{here}/docs"
