@@ -21,7 +21,8 @@ from mock_server.sockets import ListenError, listen
 if TYPE_CHECKING:
     import socket
 
-    from mock_server.app import Edge
+    from starlette.types import ASGIApp
+
     from mock_server.image import Recipe
     from mock_server.world import World
     from spec.contract import Contract
@@ -72,7 +73,7 @@ def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int
     return 0
 
 
-def _opened(settings: Settings) -> "tuple[Edge, World]":
+def _opened(settings: Settings) -> "tuple[ASGIApp, World]":
     """The application and its world."""
     from mock_server import image
     from mock_server.app import create_app
@@ -151,7 +152,7 @@ def _build(path: Path, settings: Settings) -> int:
     return 0
 
 
-def _run(app: "Edge", settings: Settings, sockets: "list[socket.socket]") -> None:
+def _run(app: "ASGIApp", settings: Settings, sockets: "list[socket.socket]") -> None:
     """Serve until SIGINT or SIGTERM; a second one does not wait for open connections."""
     import uvicorn
 

@@ -62,7 +62,7 @@ class _Lookup(Resolver):  # type: ignore[misc]
 
 def create_app(
     contract: Contract, world: World, manners: Manners, *, console: Console, run: Run = actions.run
-) -> "Edge":
+) -> ASGIApp:
     """The application that serves `contract` in `world`. Raises ContractError for what it cannot serve."""
     routes = Routes.of(contract)
     endpoint = Endpoint(world, run)
