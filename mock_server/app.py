@@ -30,6 +30,8 @@ from mock_server.world import STANDING_TOKENS, World
 from spec.contract import Contract
 
 _ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+# The type of a scope whose request broke before it was begun.
+GIVEN_UP = "given-up"
 _log = logging.getLogger("mock_server")
 
 
@@ -159,10 +161,10 @@ class Edge:
         return path.startswith(base + b"/") if base else self.routes.find(path) is not None
 
     async def live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Start and stop with the server; no web sockets."""
+        """Start and stop with the server; no web sockets, and nothing of what was given up before it was begun."""
         if scope["type"] == "lifespan":
             await self.api(scope, receive, send)
-        else:
+        elif scope["type"] != GIVEN_UP:
             await send({"type": "websocket.close", "code": 1000})
 
     def open(self, scope: Scope) -> Exchange:

@@ -12,7 +12,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from mock_server.app import Edge
+from mock_server.app import GIVEN_UP, Edge
 from mock_server.problems import Problem, Refusal
 
 MAX_HEAD = 128 * 1024
@@ -121,9 +121,11 @@ class Connection(HttpToolsProtocol):
             self._start_asgi_task(self.cycle, app)
 
     def give_up(self, broken: RequestResponseCycle) -> None:
-        """End a request whose body is broken: to the application its client has gone away."""
+        """End a request whose body is broken: one that was not begun is never, of another the client has gone away."""
         if self.pipeline and self.pipeline[0][0] is broken:
             self.pipeline.popleft()
+        scope: Any = broken.scope
+        scope["type"] = GIVEN_UP
         broken.disconnected = True
         broken.message_event.set()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from mock_server.protocol import MAX_HEAD, MAX_TARGET, Connection
-from tests.mock_server.library import API, Terminal, app, stub
+from tests.mock_server.library import API, POE, Terminal, app, stub, world
 
 AUTHORS = f"{API}/authors".encode()
 HOST = b"Host: localhost\r\n"
@@ -55,9 +55,9 @@ def talk(served: Any, *packets: bytes) -> list[Said]:
         head, _, rest = rest.partition(b"\r\n\r\n")
         line, *lines = head.decode("latin-1").split("\r\n")
         headers = dict(text.split(": ", 1) for text in lines)
-        length = int(headers["content-length"])
+        length = int(headers.get("content-length", "0"))
         body, rest = rest[:length], rest[length:]
-        kind = headers["content-type"]
+        kind = headers.get("content-type", "")
         found.append(Said(int(line.split()[1]), headers, body, json.loads(body) if "json" in kind else None))
     return found
 
@@ -139,6 +139,16 @@ def test_a_body_that_breaks_later_is_refused_once() -> None:
     head = request(b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Type: application/json", b"Transfer-Encoding: chunked")
     (said,) = talk(stub()[0].app, head, b"1\r\n{\r\n", b"zz\r\n", b"more\r\n")
     refused(said, 400)
+
+
+def test_what_is_refused_for_its_framing_is_not_done() -> None:
+    made = world()
+    poe = AUTHORS + b"/" + POE.encode()
+    (said,) = talk(app(of=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Transfer-Encoding: gzip"))
+    refused(said, 400)
+    assert made.store.get("Author", POE) is not None
+    (said,) = talk(app(of=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Connection: close"))
+    assert (said.status, made.store.get("Author", POE)) == (204, None)
 
 
 def test_a_broken_body_that_waits_for_its_turn_is_refused_in_its_turn() -> None:
