@@ -349,7 +349,7 @@ def encode_own(resource: Resource, own: Mapping[str, Any]) -> bytes:
     """Own properties as JSON without the braces; a file that the mock serves has the base's mark before its path."""
     value: dict[str, Any] = dict(own)
     for name, said in own.items():
-        if is_file(resource.own[name]) and isinstance(said, str) and said.startswith("/"):
+        if isinstance(said, str) and said[:1] == "/" and is_file(resource.own[name]):
             value[name] = orjson.Fragment(b'"' + BASE + orjson.dumps(said)[1:])
     return orjson.dumps(value)[1:-1]
 

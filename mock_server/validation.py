@@ -132,15 +132,14 @@ class Check:
         """The refusal (422) that names every broken field, in the order of the contract's."""
         rated = sorted(broken, key=lambda complaint: self.order.get(complaint.field.partition(".")[0], -1))
         errors: dict[str, list[str]] = {}
-        for_people: dict[str, list[str]] = {}
+        told: list[str] = []
         for complaint in rated:
             said = errors.setdefault(complaint.field, [])
             if complaint.sentence not in said:
                 said.append(complaint.sentence)
                 allowed = f" (allowed: {complaint.allowed})" if complaint.allowed else ""
-                for_people.setdefault(complaint.field, []).append(complaint.sentence + allowed)
-        why = "; ".join(f"{field}: {' '.join(said)}" for field, said in for_people.items())
-        return Refusal(Problem.INVALID, why, errors=errors, place=rated[0].place)
+                told.append(f"{complaint.field}: {complaint.sentence}{allowed}")
+        return Refusal(Problem.INVALID, "; ".join(told), errors=errors, place=rated[0].place)
 
 
 def _admits_json(accept: str) -> bool:
