@@ -18,8 +18,8 @@ ifneq ($(PYTHON),)
 endif
 
 # Settings of `make mock` come from its command line only: a shell may well have a HOST or a PORT of its own.
-# In the environment their names are ATHENA_MOCK_PORT and so on, which athena-mock reads itself.
-setting = $(if $(filter command,$(firstword $(origin $(1)))),--$(2) '$(subst ','\'',$($(1)))')
+# In the environment their names are ATHENA_MOCK_PORT and so on, which athena-mock reads itself. Empty is not said.
+setting = $(if $(filter command,$(firstword $(origin $(1)))),$(if $(strip $($(1))),--$(2) '$(subst ','\'',$($(1)))'))
 SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SEED,seed) \
 	$(call setting,DATASET,dataset) $(call setting,SIZE,size) $(call setting,STORE,store) \
 	$(call setting,CONTRACT,contract) $(call setting,EPOCH,epoch) $(call setting,LOG_LEVEL,log-level) \

@@ -156,6 +156,8 @@ def _run(app: "ASGIApp", settings: Settings, sockets: "list[socket.socket]") -> 
     """Serve until SIGINT or SIGTERM; a second one does not wait for open connections."""
     import uvicorn
 
+    from mock_server.protocol import Connection
+
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: object) -> None:
             self.force_exit = self.should_exit
@@ -163,6 +165,7 @@ def _run(app: "ASGIApp", settings: Settings, sockets: "list[socket.socket]") -> 
 
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_config=None,
         log_level=settings.log_level,
         access_log=False,

@@ -30,6 +30,8 @@ from mock_server.world import STANDING_TOKENS, World
 from spec.contract import Contract
 
 _ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+# The type of a scope whose request broke before it was begun.
+GIVEN_UP = "given-up"
 _log = logging.getLogger("mock_server")
 
 
@@ -72,7 +74,14 @@ def create_app(
         security_map=security_map(contract, world),
         resolver=_Lookup(endpoint),
     )
-    api.add_api(_skeleton(contract), routes=routes, world=world, contract=contract, schemas=world.schemas)
+    api.add_api(
+        _skeleton(contract),
+        routes=routes,
+        world=world,
+        contract=contract,
+        schemas=world.schemas,
+        look_up=endpoint.look_up,
+    )
     house = House(Docs.of(contract, next(iter(STANDING_TOKENS))), world)
     hosts = Hosts(frozenset(host.lower() for host in manners.allowed_hosts))
     cors = Cors(frozenset(origin.lower().rstrip("/") for origin in manners.cors_origins))
@@ -119,7 +128,7 @@ class Edge:
             return
         exchange = self.open(scope)
         try:
-            exchange.base = self.hosts.base(scope, exchange.headers)
+            exchange.base, exchange.notes = self.hosts.base(scope, exchange.headers)
             if exchange.method == "OPTIONS" and b"access-control-request-method" in exchange.headers:
                 await self.preflight(exchange, send)
             elif self.is_api(exchange.path) or not await self.house.serve(exchange, send):
@@ -133,9 +142,18 @@ class Edge:
             _log.exception("request %s failed", exchange.id)
             self.console.failed(exchange)
             await self.refuse(exchange, Refusal(Problem.FAILURE), send)
-        if _log.isEnabledFor(logging.INFO):
-            said = f"{exchange.status} {exchange.method} {exchange.shown_path[:600]} [req {exchange.id}]"
-            _log.info("%s", printable(said))
+        if b"origin" in exchange.headers or _log.isEnabledFor(logging.INFO):
+            self.answered(exchange)
+
+    def refusing(self, refusal: Refusal) -> ASGIApp:
+        """The application for what is refused before it is a request."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            exchange = self.open(scope)
+            self.tell(exchange, refusal)
+            await self.refuse(exchange, refusal, send)
+
+        return app
 
     def is_api(self, path: bytes) -> bool:
         """Whether a path is the API's. Of a contract without a base path only its own paths are, else the house's."""
@@ -143,10 +161,10 @@ class Edge:
         return path.startswith(base + b"/") if base else self.routes.find(path) is not None
 
     async def live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Start and stop with the server; no web sockets."""
+        """Start and stop with the server; no web sockets, and nothing of what was given up before it was begun."""
         if scope["type"] == "lifespan":
             await self.api(scope, receive, send)
-        else:
+        elif scope["type"] != GIVEN_UP:
             await send({"type": "websocket.close", "code": 1000})
 
     def open(self, scope: Scope) -> Exchange:
@@ -180,6 +198,16 @@ class Edge:
         if not self.console.quiet:
             unknown = refusal.problem is Problem.NO_OPERATION
             self.console.refused(exchange, self.routes.unknown(exchange.shown_path) if unknown else refusal)
+
+    def answered(self, exchange: Exchange) -> None:
+        """What is told of any answer: one line on the console for each origin whose pages may not read, and the log."""
+        news = (
+            self.cors.news(exchange.header(b"origin"), f"{exchange.base}/") if b"origin" in exchange.headers else None
+        )
+        if news is not None:
+            self.console.say(exchange, exchange.status, f"cross-origin: {news}")
+        said = f"{exchange.status} {exchange.method} {exchange.shown_path[:600]} [req {exchange.id}]"
+        _log.info("%s", printable(said))
 
     async def refuse(self, exchange: Exchange, refusal: Refusal, send: Send) -> None:
         """Send a refusal."""

@@ -6,6 +6,7 @@ that no 64-bit integer holds are told apart without a second parse wherever a co
 
 import json
 import re
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ DEPTH = 128
 _MEDIA_TYPE = re.compile(r"(application/json|[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.-]+\+json)", re.ASCII)
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
 _COLON = re.compile(rb'"[ \t\r\n]*:')
+_LONG = re.compile(rb"[0-9]{19}")
+_BITS = 2**63
 _FRACTION = re.compile(rb"\d(?:\.|[eE])")
 
 
@@ -99,6 +102,26 @@ def parse(raw: bytes) -> Any:
     if colons > 1 and colons != _keys(value):
         _check_keys(raw)
     return _integral(value) if _FRACTION.search(raw) else value
+
+
+def rounded(raw: bytes) -> list[str]:
+    """Dotted paths of the integers in accepted JSON that lost digits: beyond 64 bits they are kept as floats.
+
+    They are not refused, for where the contract sets no bounds it admits them.
+    """
+    if not _LONG.search(raw):
+        return []
+    found: list[str] = []
+    waiting: deque[tuple[str, Any]] = deque([("body", json.loads(raw, parse_float=str))])
+    while waiting:
+        path, node = waiting.popleft()
+        if isinstance(node, dict):
+            waiting += ((f"{path}.{key}", value) for key, value in node.items())
+        elif isinstance(node, list):
+            waiting += ((f"{path}.{index}", value) for index, value in enumerate(node))
+        elif isinstance(node, int) and not -_BITS <= node < 2 * _BITS and int(float(node)) != node:
+            found.append(path)
+    return found
 
 
 def _malformed(what: str) -> Refusal:

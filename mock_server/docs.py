@@ -39,7 +39,7 @@ body {{ margin: 0 }}
 <script>
 window.ui = SwaggerUIBundle({{
   url: "openapi.json", dom_id: "#ui", deepLinking: true, persistAuthorization: true, displayRequestDuration: true,
-  docExpansion: "none", filter: true, defaultModelsExpandDepth: 0, validatorUrl: null,
+  docExpansion: "list", filter: true, defaultModelsExpandDepth: 0, validatorUrl: null,
   presets: [SwaggerUIBundle.presets.apis],
 }});
 </script>

@@ -1,13 +1,16 @@
 """The innermost application: one typed call to an action, and its answer."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
+from mock_server.actions.lookup import named_in_path
 from mock_server.call import Answer, Call
-from mock_server.exchange import answer, exchange_of
+from mock_server.exchange import Exchange, answer, exchange_of
 from mock_server.representation import with_base
 from mock_server.world import World
+from spec.contract import Operation
 
 Run = Callable[[Call], Answer]
 
@@ -27,22 +30,35 @@ class Endpoint:
         operation = exchange.operation
         assert operation is not None
         self.world.due(exchange.now)
-        found = self.run(
-            Call(
-                operation,
-                self.world,
-                exchange.viewer,
-                exchange.path_values,
-                exchange.query,
-                exchange.raw_query.decode("latin-1"),
-                exchange.body,
-                exchange.base,
-                exchange.now,
-                exchange.token,
-            )
-        )
+        found = self.run(self.call(exchange, operation))
         body = None if found.body is None else with_base(found.body, exchange.base)
         await answer(send, exchange, operation.result.status, body, headers=found.headers)
+
+    def call(self, exchange: Exchange, operation: Operation) -> Call:
+        """The call that an exchange has become."""
+        return Call(
+            operation,
+            self.world,
+            exchange.viewer,
+            exchange.path_values,
+            exchange.query,
+            exchange.raw_query.decode("latin-1"),
+            exchange.body,
+            exchange.base,
+            exchange.now,
+            exchange.token,
+        )
+
+    def look_up(self, exchange: Exchange, operation: Operation) -> None:
+        """Raise Refusal (404, 403) where the path names no record that the viewer may do this to.
+
+        For a request that is to be refused anyway: Laravel finds the record before it looks at what was sent. Who may
+        write is asked where the contract says that an operation may be forbidden.
+        """
+        names_a_record = operation.path_parameters and operation.resource and HTTPStatus.NOT_FOUND in operation.statuses
+        if names_a_record and operation.action not in ("list", "create"):
+            self.world.due(exchange.now)
+            named_in_path(self.call(exchange, operation), to_write=HTTPStatus.FORBIDDEN in operation.statuses)
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -95,7 +95,7 @@ def _get(app: ASGIApp, path: str, token: str) -> Mapping[str, Any]:
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
-        "headers": [(b"authorization", b"Bearer " + token.encode())],
+        "headers": [(b"host", b"localhost"), (b"authorization", b"Bearer " + token.encode())],
         "client": None,
         "server": None,
     }

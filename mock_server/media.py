@@ -1,6 +1,7 @@
 """Files under /storage: made from nothing but their path, so that every media URL of a world works, offline.
 
-Nothing is read from a disk. A picture is drawn, a text is written; the same path is the same bytes for ever.
+Which paths there are is for the house to say, for a record must refer to them; here any path has a file. Nothing is
+read from a disk. A picture is drawn, a text is written; the same path is the same bytes for ever.
 """
 
 import hashlib

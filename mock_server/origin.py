@@ -3,7 +3,7 @@ the mock is reached under.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -12,19 +12,23 @@ from starlette.types import Scope
 from mock_server.exchange import Header, remember
 from mock_server.problems import Problem, Refusal
 
+_TOLD = 256
 EXPOSED = "X-Request-Id, X-Mock-Reason, X-Mock-Note, Retry-After, Location"
 MAX_AGE = 600
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253})(?::([0-9]{1,5}))?", re.ASCII)
+_LAST_PORT = 65535
 _ORIGIN = re.compile(r"https?://([^/?#@\s]+)", re.ASCII)
 _PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){0,8}/?", re.ASCII)
 _TOKENS = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2000}", re.ASCII)
 
 
 def host_name(authority: str) -> str | None:
-    """The host of ``host[:port]``, lower case, without brackets; None when it is malformed."""
+    """The host of ``host[:port]``, lower case, without brackets; None when it is malformed, or its port is none."""
     found = _HOST.fullmatch(authority)
-    return found[1].strip("[]").lower().removesuffix(".") if found else None
+    if found is None or int(found[2] or 0) > _LAST_PORT:
+        return None
+    return found[1].strip("[]").lower().removesuffix(".")
 
 
 def is_loopback(host: str) -> bool:
@@ -44,16 +48,22 @@ class Hosts:
     allowed: Collection[str]
     known: dict[tuple[bytes, str], str] = field(default_factory=dict, repr=False)
 
-    def base(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
-        """Scheme, host and prefix that the client knows the mock by. Raises Refusal (421)."""
+    def base(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[str, tuple[str, ...]]:
+        """(scheme, host and prefix that the client knows the mock by, headers that were to say so and are ignored).
+
+        Raises Refusal: 421, and 400 where no host is named.
+        """
         sent = headers.get(b"host", b"")
+        if not sent and scope["http_version"] != "1.0":
+            why = "no Host header; allowed: HTTP/1.1 with one, or HTTP/1.0"
+            raise Refusal(Problem.MALFORMED, why, message="The request has no Host header.")
         scheme: str = scope.get("scheme", "http")
         base = self.known.get((sent, scheme))
         if base is None:
             base = remember(self.known, (sent, scheme), self.checked(scope, sent.decode("latin-1"), scheme), 256)
         if b"x-forwarded-host" in headers or b"x-forwarded-proto" in headers or b"x-forwarded-prefix" in headers:
             return _forwarded(scope, headers, base)
-        return base
+        return base, ()
 
     def checked(self, scope: Scope, sent: str, scheme: str) -> str:
         """The base URL of a Host header. Without one (HTTP/1.0) the server's own address stands in."""
@@ -69,22 +79,29 @@ class Hosts:
         return f"{scheme}://{sent}"
 
 
-def _forwarded(scope: Scope, headers: Mapping[bytes, bytes], base: str) -> str:
-    """`base` as a proxy on this machine tells it; what is malformed or comes from elsewhere is ignored."""
+def _forwarded(scope: Scope, headers: Mapping[bytes, bytes], base: str) -> tuple[str, tuple[str, ...]]:
+    """(`base` as a proxy on this machine tells it, the headers of it that are malformed): of a list the first counts.
+
+    Which host it names is not held against the allowed ones: it shapes links, and nobody is let in by it.
+    """
     client = scope.get("client")
     if client and not is_loopback(client[0].removeprefix("::ffff:")):
-        return base
+        return base, ()
+    said = {name: headers[name].decode("latin-1").partition(",")[0].strip() for name in _FORWARDED if name in headers}
+    good = {name: text for name, text in said.items() if _FORWARDED[name](text)}
     scheme, _, host = base.partition("://")
+    scheme = good.get(b"x-forwarded-proto", scheme).lower()
+    host = good.get(b"x-forwarded-host", host)
+    prefix = good.get(b"x-forwarded-prefix", "").rstrip("/")
+    return f"{scheme}://{host}{prefix}", tuple(name.decode() for name in said if name not in good)
 
-    def first(name: bytes) -> str:
-        return headers.get(name, b"").decode("latin-1").partition(",")[0].strip()
 
-    if first(b"x-forwarded-proto").lower() in ("http", "https"):
-        scheme = first(b"x-forwarded-proto").lower()
-    if host_name(first(b"x-forwarded-host")) is not None:
-        host = first(b"x-forwarded-host")
-    prefix = first(b"x-forwarded-prefix")
-    return f"{scheme}://{host}" + (prefix.rstrip("/") if _PREFIX.fullmatch(prefix) else "")
+# What a proxy may say of how it was asked -> whether that can be.
+_FORWARDED: Mapping[bytes, Callable[[str], bool]] = {
+    b"x-forwarded-host": lambda text: host_name(text) is not None,
+    b"x-forwarded-proto": lambda text: text.lower() in ("http", "https"),
+    b"x-forwarded-prefix": lambda text: _PREFIX.fullmatch(text) is not None,
+}
 
 
 def _host_of(origin: str) -> str | None:
@@ -99,6 +116,7 @@ class Cors:
 
     allowed: Collection[str]
     known: dict[bytes, tuple[Header, ...]] = field(default_factory=dict, repr=False)
+    told: set[str] = field(default_factory=set, repr=False)
 
     def headers(self, headers: Mapping[bytes, bytes]) -> tuple[Header, ...]:
         """What an answer says to the page that asked."""
@@ -125,6 +143,20 @@ class Cors:
         """Whether it is of this machine, or named among the allowed ones."""
         host = _host_of(origin)
         return host is not None and (is_loopback(host) or origin.lower() in self.allowed)
+
+    def news(self, origin: str, base: str) -> str | None:
+        """What to tell people of an origin that may not read: once for each, and of so many only.
+
+        `base`: our own URL. A page of our own may send its origin, and reads whatever the others may not.
+        """
+        if origin in self.told or len(self.told) >= _TOLD or self.allows(origin) or base.startswith(f"{origin}/"):
+            return None
+        self.told.add(origin)
+        if origin == "*" or _host_of(origin) is None:
+            return (
+                f"a page whose origin is {origin!r} may not read this: it has no address that --cors-origin could name"
+            )
+        return f"a page of {origin} may not read this: --cors-origin {origin} admits it"
 
     def preflight(self, headers: Mapping[bytes, bytes], methods: str) -> dict[str, str]:
         """What the answer to a preflight says beyond `headers`; nothing to an origin that may not read."""

@@ -1,7 +1,7 @@
 """Parameters of a request: how the text of a query or a header is read as the values that the contract speaks of.
 
 Read as PHP reads them: ``x=1&x=2``, ``x[]=1&x[]=2`` and ``x[0]=1`` are all the array x, of a repeated scalar the last
-counts, and blank is absent.
+counts, and blank is absent. A scalar with brackets behind its name (``page[]=1``) is an array where none is due.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from mock_server.sentences import Complaint, complaints, required
+from mock_server.sentences import Complaint, complaints, not_of_type, required
 from spec.contract import BodyField, Contract, Operation, Parameter
 from spec.document import Document
 from spec.errors import ContractError
@@ -35,10 +35,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One parameter, ready to read: what its schema is behind references, and its compiled validator."""
+    """One parameter, ready to read: what its schema is behind references, and its compiled validator.
+
+    `scalar`: its type, where it is one that has no parts, else empty.
+    """
 
     parameter: Parameter
     kind: str
+    scalar: str
     items: Mapping[str, Any]
     properties: Mapping[str, Mapping[str, Any]]
     closed: bool
@@ -53,6 +57,7 @@ class Reader:
         return cls(
             parameter,
             str(schema.get("type", "")),
+            _scalar(_resolved(document, schema)),
             _resolved(document, schema.get("items", {})),
             {name: _resolved(document, node) for name, node in schema.get("properties", {}).items()},
             schema.get("additionalProperties") is False,
@@ -107,6 +112,12 @@ def _resolved(document: Document, schema: Mapping[str, Any]) -> Mapping[str, Any
     while len(schema.get("allOf", ())) == 1:
         schema, _ = document.follow(schema["allOf"][0], "")
     return schema
+
+
+def _scalar(schema: Mapping[str, Any]) -> str:
+    """The type of a schema that no array and no object fits; empty for any other, and where it is not said."""
+    kind = str(schema.get("type", ""))
+    return kind if kind in ("string", "integer", "number", "boolean") else ""
 
 
 def _coerced(kind: str, text: str) -> Any:
@@ -189,7 +200,7 @@ class Parameters:
         inner = brackets[2][1:-1]
         if reader.kind == "array" and (not inner or inner.isdecimal()):
             return brackets[1], None
-        if reader.kind == "object" and inner and reader.takes(inner):
+        if reader.scalar or (reader.kind == "object" and inner and reader.takes(inner)):
             return brackets[1], inner
         return None, None
 
@@ -208,6 +219,9 @@ def _read(
     reader: Reader, name: str, texts: Sequence[str], parts: Mapping[str, str], values: dict[str, Any]
 ) -> Iterator[Complaint]:
     """Put the parameter's value among `values`, its default where there is none; yields what is wrong with it."""
+    if parts and reader.scalar:
+        yield not_of_type(name, reader.scalar, f"{reader.parameter.pointer}/schema")
+        return
     value, there = reader.read(texts, parts)
     if not there:
         if reader.parameter.required:

@@ -39,6 +39,8 @@ class Problem(Enum):
     )
     NOT_ACCEPTABLE = Row(HTTPStatus.NOT_ACCEPTABLE, "validation", "{message}")
     TOO_LARGE = Row(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "validation", "{message}")
+    TARGET_TOO_LONG = Row(HTTPStatus.REQUEST_URI_TOO_LONG, "validation", "{message}")
+    HEAD_TOO_LARGE = Row(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "validation", "{message}")
     MEDIA_TYPE = Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "validation", "{message}")
     MISDIRECTED = Row(HTTPStatus.MISDIRECTED_REQUEST, "validation", "{message}")
     FAILURE = Row(HTTPStatus.INTERNAL_SERVER_ERROR, "failure", "Server Error")

@@ -15,7 +15,7 @@ import orjson
 from mock_server.store import Store, Stored, Tag
 from mock_server.store.plan import reference_value
 from mock_server.viewer import Viewer
-from spec.contract import Contract, Derived, Envelope, Relation, Resource, View
+from spec.contract import Contract, Derived, Envelope, Property, Relation, Resource, View
 from spec.record import Reference
 
 # Stands for scheme, host and prefix in kept bytes. JSON text never holds it unescaped.
@@ -349,10 +349,14 @@ def encode_own(resource: Resource, own: Mapping[str, Any]) -> bytes:
     """Own properties as JSON without the braces; a file that the mock serves has the base's mark before its path."""
     value: dict[str, Any] = dict(own)
     for name, said in own.items():
-        faker = resource.own[name].faker
-        if isinstance(faker, dict) and "file" in faker and isinstance(said, str) and said.startswith("/"):
+        if isinstance(said, str) and said[:1] == "/" and is_file(resource.own[name]):
             value[name] = orjson.Fragment(b'"' + BASE + orjson.dumps(said)[1:])
     return orjson.dumps(value)[1:-1]
+
+
+def is_file(said: Property) -> bool:
+    """Whether a property's value is the address of a file."""
+    return isinstance(said.faker, dict) and "file" in said.faker
 
 
 def with_base(body: bytes, base: str) -> bytes:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from spec.document import escape
 from spec.schemas import Breach
 
@@ -28,6 +30,11 @@ _FORMATS: Mapping[str, str] = {
     "ipv4": "must be a valid IPv4 address.",
     "ipv6": "must be a valid IPv6 address.",
 }
+_EXAMPLES: Mapping[str, str] = {
+    "date": "a date like 2026-03-01",
+    "date-time": "an instant like 2026-03-01T10:30:00Z",
+}
+_LISTED, _LONGEST = 20, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,14 @@ class Complaint:
     """A broken field: its dotted path, and the sentence.
 
     `pointer`: of the schema that is broken; `steps`: from there to the keyword, as the validator tells them.
+    `allowed`: what the contract allows where the sentence does not say it, for people at the console.
     """
 
     field: str
     sentence: str
     pointer: str
     steps: Sequence[str | int] = ()
+    allowed: str = ""
 
     @property
     def place(self) -> str:
@@ -54,6 +63,11 @@ class Complaint:
 def required(field: str, pointer: str, steps: Sequence[str | int] = ()) -> Complaint:
     """The complaint about a field that was not sent."""
     return Complaint(field, f"The {_spoken(field)} field is required.", pointer, steps)
+
+
+def not_of_type(field: str, kind: str, pointer: str) -> Complaint:
+    """The complaint about a field that is of another type than its schema's."""
+    return Complaint(field, f"The {_spoken(field)} field must be {_TYPES.get(kind, kind)}.", pointer, ("type",))
 
 
 def complaints(
@@ -88,7 +102,7 @@ def _of_breach(breach: Breach, pointer: str, within: tuple[str, ...], due: Colle
             yield required(field, pointer, steps)
         else:
             said = _sentence(keyword, kind, breach.instance).format(_spoken(field))
-            yield Complaint(field, said, pointer, steps)
+            yield Complaint(field, said, pointer, steps, _allowed(keyword, kind))
 
 
 def _best(kind: Any, depth: int) -> list[Breach]:
@@ -111,6 +125,35 @@ def _sentence(keyword: str, kind: Any, value: Any) -> str:
     """A sentence with ``{}`` for the attribute's name."""
     say = _SENTENCES.get(keyword)
     return "The {} field is invalid." if say is None else say(kind, value)
+
+
+def _allowed(keyword: str, kind: Any) -> str:
+    """What is allowed, where Laravel's sentence says only that it is not this."""
+    say = _ALLOWED.get(keyword)
+    return "" if say is None else say(kind)
+
+
+def _listed(values: Iterable[Any]) -> str:
+    """Values as JSON has them, texts without quotation marks; of a long list the beginning."""
+    shown = [value if isinstance(value, str) and value else orjson.dumps(value).decode() for value in values]
+    text = ", ".join(shown[:_LISTED])
+    return f"{text[:_LONGEST]}..." if len(shown) > _LISTED or len(text) > _LONGEST else text
+
+
+def _branches(kind: Any) -> str:
+    """The kinds of value that alternatives allow, where none of them fits better than another."""
+    named = [b.kind.types for branch in kind.context for b in branch if b.kind.name == "type"]
+    return " or ".join(dict.fromkeys(_TYPES.get(name, name) for types in named for name in types))
+
+
+_ALLOWED: Mapping[str, Callable[[Any], str]] = {
+    "enum": lambda kind: _listed(kind.options),
+    "const": lambda kind: _listed([kind.expected_value]),
+    "format": lambda kind: _EXAMPLES.get(kind.format, ""),
+    "pattern": lambda kind: f"what matches {kind.pattern[:_LONGEST]}",
+    "anyOf": _branches,
+    "oneOf": _branches,
+}
 
 
 def _type(kind: Any, value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What `make mock` hands on to `athena-mock`: every setting that its command line says, and no other."""
+"""What `make mock` hands on to `athena-mock`: every setting that its command line says, none that is empty."""
 
 import os
 import shlex
@@ -28,6 +28,7 @@ def test_a_setting_of_the_command_line_is_handed_on(option: object) -> None:
     name = flag.removeprefix("--").upper().replace("-", "_")
     assert handed_on(f"{name}=it's $$(x)") == [flag, "it's $(x)"]
     assert handed_on(**{name: "x"}) == []
+    assert handed_on(f"{name}=") == handed_on(f"{name}= ") == []
 
 
 @pytest.mark.parametrize(("said", "arguments"), [("1", ["--quiet"]), ("yes", ["--quiet"]), ("0", []), ("", [])])

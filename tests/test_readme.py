@@ -5,11 +5,13 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fixtures import dataset
+from mock_server import image
 from mock_server.problems import Problem
 from mock_server.settings import OPTIONS
 from mock_server.world import STANDING_TOKENS
@@ -17,6 +19,7 @@ from spec import words
 from tests.running import INSTALLED, ROOT, environment, running
 
 README = (ROOT / "README.md").read_text()
+SETTINGS = README.split("\n## Settings\n", 1)[1].split("\n## ", 1)[0]
 HERE = "http://127.0.0.1:8000"
 
 
@@ -118,6 +121,22 @@ def test_every_dataset_is_told() -> None:
 def test_every_reason_of_a_refusal_is_told() -> None:
     section = README.split("\n## Why 404?\n", 1)[1].split("\n## ", 1)[0]
     assert {problem.value.reason for problem in Problem} <= set(quoted(section))
+
+
+def test_where_images_are_kept_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert image.cache_folder() == tmp_path / "athena-mock"
+    assert {"athena-mock", "$XDG_CACHE_HOME", "XDG_CACHE_HOME", "%LOCALAPPDATA%", "~/.cache"} <= set(quoted(SETTINGS))
+    assert "the eight last built" in SETTINGS
+    assert image.KEPT_IMAGES == 8
+
+
+def test_the_side_door_is_told() -> None:
+    assert "GET /__mock/health" in quoted(SETTINGS)
+
+
+def test_the_headers_of_a_proxy_are_told() -> None:
+    assert {"X-Forwarded-Proto", "-Host", "-Prefix"} <= set(quoted(SETTINGS))
 
 
 def test_every_folder_is_told() -> None:

@@ -1,6 +1,7 @@
 """The edge: who may speak to the mock, what every answer carries, and that no bytes make it stumble."""
 
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,10 @@ def test_loopback_hosts_are_served(caller: Client, host: str) -> None:
         "[::1",
         "\xff",
         " ",
+        "127.0.0.1:99999",
+        "localhost:65536",
+        "localhost:abc",
+        "localhost:-1",
     ],
 )
 @pytest.mark.parametrize("path", [AUTHORS, "/docs", "/__mock/health", "/storage/a.svg"])
@@ -92,8 +97,14 @@ def test_a_star_allows_any_host_that_is_one() -> None:
 
 
 def test_a_host_header_is_not_needed_before_http_1_1(calls: Calls, caller: Client) -> None:
-    assert caller.request("GET", AUTHORS, headers={"host": ""}).status == 200
+    async def old(scope: Any, receive: Any, send: Any) -> None:
+        await caller.app({**scope, "http_version": "1.0"}, receive, send)
+
+    assert Client(old, caller.headers).get(AUTHORS, host="").status == 200
     assert calls.last.base == "http://127.0.0.1:8000"
+    refused = caller.get(AUTHORS, host="")  # what was found of the one is not taken for the other
+    assert (refused.status, refused.headers["x-mock-reason"]) == (400, "validation")
+    assert refused.json == {"message": "The request has no Host header."}
 
 
 @given(st.text(max_size=60))
@@ -123,6 +134,12 @@ PROXY = {"x_forwarded_host": "api.example.test", "x_forwarded_proto": "https", "
         ({"x_forwarded_prefix": "//evil.example"}, "http://localhost:8000"),
         ({"x_forwarded_prefix": "/a/../b"}, "http://localhost:8000"),
         ({"x_forwarded_prefix": "relative"}, "http://localhost:8000"),
+        ({"x_forwarded_prefix": "/a\r\nb"}, "http://localhost:8000"),
+        ({"x_forwarded_prefix": "/a b"}, "http://localhost:8000"),
+        ({"x_forwarded_prefix": "/a/, /b"}, "http://localhost:8000/a"),
+        ({"x_forwarded_proto": "HTTPS, http"}, "https://localhost:8000"),
+        ({"x_forwarded_host": "a.example:99999"}, "http://localhost:8000"),
+        ({"x_forwarded_host": ""}, "http://localhost:8000"),
     ],
 )
 def test_the_base_url_is_the_one_the_client_uses(
@@ -137,6 +154,18 @@ def test_a_proxy_is_believed_only_on_this_machine(calls: Calls, peer: str, belie
     caller = Client(stub()[0].app, stub()[0].headers, (peer, 1))
     assert caller.get(AUTHORS, **PROXY).status == 200
     assert (calls.last.base == "https://api.example.test/mock") is believed
+
+
+def test_what_a_proxy_says_wrongly_is_noted() -> None:
+    terminal = Terminal()
+    sent = PROXY | {"x_forwarded_host": "evil/path", "x_forwarded_prefix": "//evil"}
+    reply = client(app(terminal=terminal)).get(f"{AUTHORS}?nothing=1", **sent)
+    assert reply.headers["x-mock-note"] == "ignored: x-forwarded-host, x-forwarded-prefix, query.nothing"
+    assert "ignored: x-forwarded-host, x-forwarded-prefix, query.nothing" in terminal.getvalue()
+
+
+def test_a_host_that_a_proxy_names_lets_nobody_in(caller: Client) -> None:
+    assert caller.get(AUTHORS, host="example.com", x_forwarded_host="localhost").status == 421
 
 
 # CORS ---------------------------------------------------------------------------------------------------------------
@@ -186,6 +215,41 @@ def test_allowed_origins_may_read(allowed: str) -> None:
     assert ("access-control-allow-credentials" in reply.headers) is (allowed != "*")  # any page, but no cookies with it
     assert caller.get(AUTHORS, origin="http://localhost:1").headers["access-control-allow-credentials"] == "true"
     assert "access-control-allow-origin" not in caller.get(AUTHORS, origin="null").headers
+
+
+def test_an_origin_that_may_not_read_is_told_once() -> None:
+    terminal = Terminal()
+    caller = client(app(terminal=terminal))
+    origin = "https://app.example.test"
+    preflight(caller, AUTHORS, origin)
+    for _ in range(2):
+        caller.get(AUTHORS, origin=origin)
+    caller.get(AUTHORS, origin="https://other.example.test:8443", x_request_id="abc")
+    caller.get(AUTHORS, origin="null")
+    first, second, third = terminal.getvalue().splitlines()
+    assert first.startswith(f"204 OPTIONS {AUTHORS} - cross-origin: a page of {origin} may not read this: ")
+    assert "--cors-origin https://app.example.test admits it" in first
+    assert second.startswith(f"200 GET {AUTHORS} - cross-origin: ")
+    assert second.endswith("--cors-origin https://other.example.test:8443 admits it [req abc]")
+    assert "'null' may not read this" in third
+
+
+def test_an_origin_that_may_read_is_not_told_of() -> None:
+    terminal = Terminal()
+    manners = Open(allowed_hosts=("mock.example.test",), cors_origins=("https://app.example.test",))
+    caller = client(app(manners=manners, terminal=terminal))
+    caller.get(AUTHORS, origin="https://app.example.test")
+    caller.get(AUTHORS, origin="http://localhost:5173")
+    caller.get(AUTHORS, host="mock.example.test:81", origin="http://mock.example.test:81")  # its own documentation
+    assert terminal.getvalue() == ""
+
+
+def test_origins_without_end_fill_no_terminal() -> None:
+    terminal = Terminal()
+    caller = client(app(terminal=terminal))
+    for number in range(300):
+        caller.request("OPTIONS", AUTHORS, headers={"origin": f"https://{number}.example.test"})
+    assert len(terminal.getvalue().splitlines()) == 256
 
 
 def test_a_refusal_can_be_read_too(caller: Client) -> None:

@@ -308,3 +308,53 @@ def test_a_body_of_another_media_type_is_415(api: Api, name: str) -> None:
     reply = api.send(name, key, raw=b"name=x", headers={"content-type": "application/x-www-form-urlencoded"})
     assert (reply.status, reply.headers["x-mock-reason"]) == (415, "validation")
     api.judge(name, reply, key=key)
+
+
+# What is refused first -----------------------------------------------------------------------------------------------
+
+JSON = {"content-type": "application/json"}
+FAULTY: Mapping[str, tuple[bytes, Mapping[str, str], int]] = {
+    "no JSON": (b"{", JSON, 400),
+    "no object": (b"[]", JSON, 422),
+    "another media type": (b"{}", {"content-type": "text/plain"}, 415),
+}
+ON_A_RECORD = [operation for operation in BODIED if operation.path_parameters]
+
+
+@named(*ON_A_RECORD)
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_record_that_is_not_there_is_404_whatever_is_sent_to_it(api: Api, name: str, fault: str) -> None:
+    raw, headers, status = FAULTY[fault]
+    assert api.send(name, key_for(api, api.operation(name)), raw=raw, headers=headers).status == status
+    for key in (NOBODY, "no-key"):
+        reply = api.send(name, key, raw=raw, headers=headers)
+        assert (reply.status, reply.headers["x-mock-reason"]) == (404, "no-record")
+        api.judge(name, reply, key=key)
+    assert api.send(name, NOBODY, raw=raw, headers=headers, token="nonsense").status == 401
+
+
+@named(*(o for o in OPERATIONS.values() if o.path_parameters and any(is_checkable(p) for p in o.query)))
+def test_a_record_that_is_not_there_is_404_whatever_is_asked_of_it(api: Api, name: str) -> None:
+    parameter = next(p.name for p in api.operation(name).query if is_checkable(p))
+    query = {parameter: "nonsense"}
+    assert api.send(name, key_for(api, api.operation(name)), query=query).status == 422
+    reply = api.send(name, NOBODY, query=query)
+    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "no-record")
+
+
+@named(*(o for o in ON_A_RECORD if 403 in o.statuses))
+@pytest.mark.parametrize("fault", FAULTY)
+def test_what_may_not_be_written_is_403_whatever_is_sent_to_it(api: Api, name: str, fault: str) -> None:
+    operation = api.operation(name)
+    key, token = key_for(api, operation), "viewer-token"
+    share = f"share{operation.resource}"
+    if share in OPERATIONS:  # else it is its owner's alone
+        grant = {"entity_type": "user", "entity_id": 124, "permission": "read"}
+        assert api.status(share, key, grant) == 201
+        token = "other-token"
+    raw, headers, _ = FAULTY[fault]
+    before = api.world.store.generation
+    reply = api.send(name, key, raw=raw, headers=headers, token=token)
+    assert (reply.status, reply.headers["x-mock-reason"]) == (403, "auth")
+    assert api.world.store.generation == before
+    assert api.send(name, key, example_of(operation), token=token).status == 403  # the order is no other for a good one

@@ -16,14 +16,27 @@ from hypothesis import strategies as st
 
 from mock_server.docs import Docs
 from mock_server.media import file_at
+from mock_server.world import World
 from spec.document import from_bytes
+from spec.record import Reference
 from tests.asgi import Client
-from tests.mock_server.library import API, LIBRARY, RECORDS, app, changed, client, library, stub, world
+from tests.mock_server.library import API, LIBRARY, POE, RAVEN, RECORDS, Terminal, app, changed, client, library, world
+
+PITCH = 'x-faker: "faker:catch_phrase"}'
+COVER = (PITCH, PITCH + "\n        cover: {type: string, nullable: true, x-faker: {file: any}}")
+FILE = f"/storage/books/{RAVEN}.svg"
+
+
+def shelf(cover: str | None = FILE) -> World:
+    """A library whose book has a cover."""
+    made = world(changed(COVER))
+    made.store.change("Book", RAVEN, {**made.store.existing(Reference("Book", RAVEN)).own, "cover": cover})
+    return made
 
 
 @pytest.fixture(scope="module")
 def caller() -> Client:
-    return client(app(), token=None)
+    return client(app(of=shelf()), token=None)
 
 
 # Documentation ------------------------------------------------------------------------------------------------------
@@ -40,6 +53,7 @@ def test_the_docs_load_nothing_from_elsewhere(caller: Client) -> None:
     text = page.body.decode()
     assert "http" not in text.replace('http-equiv="', "")
     assert "persistAuthorization: true" in text
+    assert 'docExpansion: "list", filter: true' in text
     assert "demo-token" in text
     assets = re.findall(r'(?:href|src)="(docs/[^"]+)"', text)
     assert len(assets) == 3
@@ -64,13 +78,13 @@ def test_nothing_else_is_there(caller: Client, path: str) -> None:
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:9"])
 def test_the_contract_is_served_with_this_server(caller: Client, host: str) -> None:
-    meant = library().document.root | {"servers": [{"url": f"http://{host}{API}"}]}  # type: ignore[operator]
+    meant = changed(COVER).document.root | {"servers": [{"url": f"http://{host}{API}"}]}  # type: ignore[operator]
     assert json.loads(caller.get("/openapi.json", host=host).body) == meant
     assert yaml.safe_load(caller.get("/openapi.yaml", host=host).body) == yaml.safe_load(json.dumps(meant))
 
 
-def test_the_yaml_is_the_file_itself_but_for_its_servers(caller: Client) -> None:
-    served, written = caller.get("/openapi.yaml").body.split(b"\n"), LIBRARY.read_bytes().split(b"\n")
+def test_the_yaml_is_the_file_itself_but_for_its_servers() -> None:
+    served, written = client(app()).get("/openapi.yaml").body.split(b"\n"), LIBRARY.read_bytes().split(b"\n")
     different = [(a, b) for a, b in zip(served, written, strict=True) if a != b]
     assert [a for a, _ in different] == [b'servers: [{url: "http://localhost:8000/api/v2"}]']
 
@@ -116,7 +130,7 @@ def test_health_counts_what_the_mock_holds(caller: Client) -> None:
     assert reply.json == {"status": "ok", "operations": len(library().operations), "records": records}
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/__mock/health", "/storage/a/b.svg", "/"])
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/__mock/health", FILE, "/"])
 def test_the_house_is_only_read(caller: Client, path: str) -> None:
     for method in ("POST", "DELETE", "TRACE"):
         refused = caller.request(method, path)
@@ -133,10 +147,12 @@ def test_the_house_is_only_read(caller: Client, path: str) -> None:
 @pytest.fixture(scope="module")
 def bare() -> Client:
     """A client of the library when its contract has no base path."""
-    return client(app(of=world(changed(("https://localhost/api/v2", "/")))))
+    made = world(changed(("https://localhost/api/v2", "/"), COVER))
+    made.store.change("Book", RAVEN, {**made.store.existing(Reference("Book", RAVEN)).own, "cover": FILE})
+    return client(app(of=made))
 
 
-@pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui.css", "/openapi.json", "/__mock/health", "/storage/a.svg"])
+@pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui.css", "/openapi.json", "/__mock/health", FILE])
 def test_the_house_stands_beside_an_api_without_a_base_path(bare: Client, path: str) -> None:
     assert bare.get(path).status == 200
 
@@ -173,16 +189,56 @@ TYPES = {
 
 
 @pytest.mark.parametrize(("suffix", "media_type"), TYPES.items())
-def test_media_have_their_types_and_keep(caller: Client, suffix: str, media_type: str) -> None:
-    reply = caller.get(f"/storage/media/095be615-a8ad-4c33-8e9c-c7612fbf6c9f.{suffix}")
+def test_media_have_their_types_and_keep(suffix: str, media_type: str) -> None:
+    path = f"/storage/books/{RAVEN}.{suffix}"
+    reply = client(app(of=shelf(path)), token=None).get(path)
     assert (reply.status, reply.headers["content-type"]) == (200, media_type)
     assert "immutable" in reply.headers["cache-control"]
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert reply.body
 
 
-def test_a_file_needs_no_suffix(caller: Client) -> None:
-    assert caller.get("/storage/media/readme").headers["content-type"].startswith("text/plain")
+def test_a_file_needs_no_suffix() -> None:
+    path = f"/storage/books/{RAVEN}"
+    assert client(app(of=shelf(path))).get(path).headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/storage/books/{RAVEN}.png",  # of another kind than the record says
+        f"/storage/books/{RAVEN}",
+        f"/storage/books/{POE}.svg",  # of no book
+        f"/storage/authors/{POE}.svg",  # of a record without a file
+        f"/storage/covers/{RAVEN}.svg",
+        f"/storage/book/{RAVEN}.svg",
+        f"/storage/books/x/{RAVEN}.svg",
+        f"/storage/{RAVEN}.svg",
+        "/storage/users/one.svg",
+        "/storage/users/1.svg",
+        "/storage/books/",
+        "/storage/",
+    ],
+)
+def test_a_file_that_no_record_refers_to_is_404(path: str) -> None:
+    terminal = Terminal()
+    reply = client(app(of=shelf(), terminal=terminal)).get(path)
+    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "no-record")
+    assert reply.json == {"message": f"No query results for file {path}."}
+    assert f"404 GET {path} - no-record: no record refers to {path}" in terminal.getvalue()
+
+
+def test_a_file_goes_with_its_record_and_with_what_the_record_says() -> None:
+    made = shelf()
+    caller = client(app(of=made))
+    assert caller.get(FILE).status == 200
+    own = made.store.existing(Reference("Book", RAVEN)).own
+    for cover, status in (("http://localhost:8000" + FILE, 200), ("https://example.com/a.svg", 404), (None, 404)):
+        made.store.change("Book", RAVEN, {**own, "cover": cover})
+        assert caller.get(FILE).status == status
+    made.store.change("Book", RAVEN, {**own, "cover": FILE})
+    assert caller.request("DELETE", f"{API}/books/{RAVEN}").status == 204
+    assert caller.get(FILE).status == 404
 
 
 @pytest.mark.parametrize("suffix", TYPES)
@@ -265,4 +321,4 @@ def test_any_path_is_a_file_or_none(path: str) -> None:
 
 
 def test_media_of_a_page_elsewhere_are_cached_apart(caller: Client) -> None:
-    assert stub()[0].get("/storage/a.svg").headers["vary"] == "Origin"
+    assert client(app(of=shelf())).get(FILE).headers["vary"] == "Origin"

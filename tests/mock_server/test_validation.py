@@ -14,6 +14,7 @@ from mock_server import body
 from mock_server.parameters import check_styles
 from mock_server.problems import Problem, Refusal
 from mock_server.sentences import complaints
+from spec.document import from_bytes
 from spec.errors import ContractError
 from spec.schemas import Schemas
 from tests.asgi import Client, Reply
@@ -135,6 +136,30 @@ def test_a_deep_object_that_is_none_is_refused(caller: Client) -> None:
     }
 
 
+@pytest.mark.parametrize("brackets", ["[]", "[0]", "[x]", "[][]", "[a][b]", "%5B%5D"])
+@pytest.mark.parametrize(
+    ("name", "due"),
+    [
+        ("page", "an integer"),
+        ("search", "a string"),
+        ("sort_by", "a string"),
+        ("living", "true or false"),
+        ("library_uuid", "a string"),
+    ],
+)
+@pytest.mark.parametrize("beside", ["", "&{0}=1", "&{0}[]="])
+def test_brackets_make_an_array_that_is_no_scalar(
+    caller: Client, name: str, brackets: str, due: str, beside: str
+) -> None:
+    found = errors(caller.get(f"{AUTHORS}?{name}{brackets}=1{beside.format(name)}"))
+    assert found == {name: [f"The {name.replace('_', ' ')} field must be {due}."]}
+
+
+def test_brackets_behind_an_unknown_name_are_ignored(caller: Client) -> None:
+    reply = caller.get(f"{AUTHORS}?pages[]=1&genre[x]=poem")
+    assert (reply.status, reply.headers["x-mock-note"]) == (200, "ignored: query.pages[], query.genre[x]")
+
+
 @pytest.mark.parametrize("query", ["", "author_uuid=", "author_uuid", f"author_uuid={POE}&author_uuid="])
 def test_a_required_parameter_may_not_be_blank(caller: Client, query: str) -> None:
     assert errors(caller.get(f"{BOOKS}?{query}")) == {"author_uuid": ["The author uuid field is required."]}
@@ -146,10 +171,48 @@ def test_every_broken_field_is_named_at_once(caller: Client) -> None:
     assert reply.json["message"] == "The page field must be at least 1. (and 3 more errors)"
 
 
-@pytest.mark.parametrize("query", ["colour=red", "page[]=1", "genre[x]=poem", "search[a]=b", "%5B%5D=1", "%FF=1", "="])
+@pytest.mark.parametrize("query", ["colour=red", "pages[]=1", "genre[x]=poem", "page[=1", "%5B%5D=1", "%FF=1", "="])
 def test_unknown_parameters_are_ignored(calls: Calls, caller: Client, query: str) -> None:
     assert caller.get(f"{AUTHORS}?{query}").status == 200
     assert dict(calls.last.query) == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("number", "noted"),
+    [
+        ("18446744073709551615", False),
+        ("18446744073709551616", False),  # a power of two is whole as a float too
+        ("18446744073709551617", True),
+        ("-9223372036854775808", False),
+        ("-9223372036854775809", True),
+        ("123456789012345678901234567890", True),
+        ("0.1234567890123456789012345", False),  # of a fraction nobody expects more than a float
+        ('"123456789012345678901234567890"', False),
+    ],
+)
+def test_an_integer_that_loses_digits_is_noted(calls: Calls, number: str, noted: bool) -> None:
+    terminal = Terminal()
+    caller = client(app(calls, terminal=terminal))
+    raw = f'{{"title": "The Raven", "author_uuid": "{POE}", "extra": {{"a": [1, {number}]}}}}'.encode()
+    reply = caller.request("POST", BOOKS, body=raw, headers={"content-type": "application/json"})
+    assert reply.status == 201
+    said = "digits of body.extra.a.1 (beyond 64 bits)"
+    assert (said in reply.headers["x-mock-note"]) is (said in terminal.getvalue()) is noted
+
+
+@given(st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_what_is_not_noted_is_kept_exactly(value: Any) -> None:
+    raw = json.dumps(value).encode()
+    if not body.rounded(raw):
+        assert body.parse(raw) == value
+
+
+def test_a_number_beyond_all_floats_is_refused(caller: Client) -> None:
+    for number in ("1e400", "-1e400", "9" * 400):
+        raw = f'{{"name": "x", "extra": {number}}}'.encode()
+        reply = caller.request("POST", AUTHORS, body=raw, headers={"content-type": "application/json"})
+        assert (reply.status, reply.headers["x-mock-reason"]) == (400, "validation")
+        assert "number is infinity when parsed as double" in reply.json["message"]
 
 
 def test_what_was_ignored_is_noted_for_client_and_console(calls: Calls) -> None:
@@ -483,3 +546,47 @@ def test_a_complaint_names_its_line_in_the_contract() -> None:
     lines = library().document.text.decode().split("\n")
     number = next(n for n, line in enumerate(lines, 1) if line.startswith("    Genre:"))
     assert f"library.yaml:{number})" in terminal.getvalue()
+
+
+# What the console adds ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({"genre": "song"}, "genre: The selected genre is invalid. (allowed: novel, essay, poem, play) ("),
+        ({"born": "yesterday"}, "born: The born field must be a valid date. (allowed: a date like 2026-03-01) ("),
+        ({"name": ""}, "name: The name field is required. ("),
+    ],
+)
+def test_the_console_says_what_is_allowed_and_the_answer_what_laravel_says(sent: Any, told: str) -> None:
+    terminal = Terminal()
+    reply = client(app(terminal=terminal)).post(AUTHORS, {"name": "x", **sent})
+    assert f"validation: {told}" in terminal.getvalue()
+    assert "allowed" not in reply.body.decode()
+
+
+def test_the_console_says_which_words_a_query_may_have() -> None:
+    terminal = Terminal()
+    client(app(terminal=terminal)).get(f"{AUTHORS}?sort_by=age")
+    said = "sort_by: The selected sort by is invalid. (allowed: name, born, books_count, created_at) ("
+    assert f"validation: {said}" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "allowed"),
+    [
+        ({"enum": ["a", None, 3, ""]}, "b", 'a, null, 3, ""'),
+        ({"enum": [f"w{n}" for n in range(50)]}, "b", ", ".join(f"w{n}" for n in range(20)) + "..."),
+        ({"enum": ["x" * 500, "y"]}, "b", "x" * 300 + "..."),
+        ({"pattern": "^a+$"}, "b", "what matches ^a+$"),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, [], "a string or an integer"),
+        ({"minimum": 3}, 1, ""),
+    ],
+)
+def test_what_is_allowed_is_told_in_bounds(schema: Any, value: Any, allowed: str) -> None:
+    text = json.dumps({"openapi": "3.0.3", "paths": {}, "components": {"schemas": {"X": schema}}}).encode()
+    document = from_bytes(text, "x.json")
+    pointer = "#/components/schemas/X"
+    breaches = Schemas.of(document).validator(pointer, "write").iter_errors(value)
+    assert [complaint.allowed for complaint in complaints(breaches, pointer)] == [allowed]

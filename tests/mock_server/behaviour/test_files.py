@@ -104,3 +104,33 @@ def test_files_that_go_with_a_question_are_attached_to_it(api: Api, name: str, k
     (attachment,) = found["message"]["attachments"]
     assert fetch(api, attachment["attachable"]["url"]).headers["content-type"] == "image/png"
     assert found["answer"]["attachments"] == []
+
+
+def test_a_picture_that_is_no_longer_referred_to_is_not_served(api: Api) -> None:
+    agent = next(a for a in api.every("listAgents") if a["profile_photo_url"].startswith(HERE) and a["is_owner"])
+    picture = agent["profile_photo_url"]
+    api.data("updateAgent", agent["uuid"], {"profile_photo_url": picture})  # as a form sends back what it was given
+    assert fetch(api, picture).status == 200
+    api.data("updateAgent", agent["uuid"], {"profile_photo_url": "https://example.com/new.png"})
+    assert fetch(api, picture).status == 404
+
+
+def test_a_typo_in_a_media_url_is_404(api: Api) -> None:
+    url = next(file["url"] for file in attachments(api))
+    assert fetch(api, url).status == 200
+    assert fetch(api, url.replace("/storage/", "/storage/x")).status == 404
+    assert fetch(api, url + "x").status == 404
+
+
+def test_a_proxy_shapes_every_url_of_the_mock(api: Api) -> None:
+    proxy = {"x_forwarded_host": "a.example, b", "x_forwarded_proto": "https", "x_forwarded_prefix": "/mock"}
+    here = "https://a.example/mock"
+    caller = Client(api.app, {"authorization": "Bearer demo-token"})
+    page = caller.get("/api/v1/agents?per_page=2&with=tools", **proxy).json
+    shown = re.findall(r'"(https?://[^"]+)"', json.dumps(page))
+    own = {url for url in shown if url.startswith(here)}
+    assert own >= {page["meta"]["path"], page["links"]["next"]}
+    assert any(url.startswith(f"{here}/storage/") for url in own)
+    assert not [url for url in shown if "localhost" in url]
+    assert caller.get("/openapi.json", **proxy).json["servers"] == [{"url": f"{here}/api/v1"}]
+    assert caller.get("/", **proxy).headers["location"] == f"{here}/docs"

@@ -1,0 +1,247 @@
+"""What is no HTTP, or more than is read: answered by the house and not by the server, and then the connection ends."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
+from uvicorn.server import ServerState
+
+from mock_server.protocol import MAX_HEAD, MAX_TARGET, Connection
+from tests.mock_server.library import API, POE, Terminal, app, stub, world
+
+AUTHORS = f"{API}/authors".encode()
+HOST = b"Host: localhost\r\n"
+TOKEN = b"Authorization: Bearer demo-token\r\n"
+LAST = b"GET /__mock/health HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One answer as it came over the wire."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    json: Any = field(default=None)
+
+
+async def _talk(served: Any, packets: tuple[bytes, ...]) -> bytes:
+    config = uvicorn.Config(served, log_config=None, ws="none", server_header=False, proxy_headers=False)
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(config=config, server_state=state, app_state={}), "127.0.0.1")
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        for packet in packets:
+            writer.write(packet)
+            await writer.drain()
+            await asyncio.sleep(0.02 if len(packets) > 1 else 0)
+        found = await asyncio.wait_for(reader.read(), 5)  # to the end: a connection that stays open fails the test
+        writer.close()
+    return found
+
+
+def talk(served: Any, *packets: bytes) -> list[Said]:
+    """The answers to bytes, read until the mock ends the connection."""
+    rest = asyncio.run(_talk(served, packets))
+    found = []
+    while rest:
+        head, _, rest = rest.partition(b"\r\n\r\n")
+        line, *lines = head.decode("latin-1").split("\r\n")
+        headers = dict(text.split(": ", 1) for text in lines)
+        length = int(headers.get("content-length", "0"))
+        body, rest = rest[:length], rest[length:]
+        kind = headers.get("content-type", "")
+        found.append(Said(int(line.split()[1]), headers, body, json.loads(body) if "json" in kind else None))
+    return found
+
+
+def refused(said: Said, status: int, reason: str = "validation") -> str:
+    """The message of an answer that has all that the house's refusals have."""
+    assert (said.status, said.headers["x-mock-reason"]) == (status, reason)
+    assert said.headers["content-type"] == "application/json"
+    assert said.headers["x-request-id"]
+    assert set(said.json) == {"message"}
+    message: str = said.json["message"]
+    return message
+
+
+def request(line: bytes, *headers: bytes, body: bytes = b"") -> bytes:
+    return line + b"\r\n" + HOST + TOKEN + b"".join(h + b"\r\n" for h in headers) + b"\r\n" + body
+
+
+# What is no HTTP ------------------------------------------------------------------------------------------------------
+
+BROKEN = {
+    "a path with bytes beyond ASCII": request(b"GET /caf\xc3\xa9 HTTP/1.1"),
+    "a query with bytes beyond ASCII": request(b"GET " + AUTHORS + b"?search=\xff HTTP/1.1"),
+    "a path with a space": request(b"GET /a b HTTP/1.1"),
+    "another protocol": request(b"GET / FTP/1.1"),
+    "another version": request(b"GET / HTTP/3.1"),
+    "a header without a colon": request(b"GET / HTTP/1.1", b"Nonsense"),
+    "a header with a blank in its name": request(b"GET / HTTP/1.1", b"Non sense: 1"),
+    "a header with a control character": request(b"GET / HTTP/1.1", b"X-A: \x01"),
+    "a length that is no number": request(b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Length: many"),
+    "two lengths": request(b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Length: 1", b"Content-Length: 2"),
+    "a length and chunks": request(
+        b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Length: 1", b"Transfer-Encoding: chunked"
+    ),
+    "a bad chunk": request(b"POST " + AUTHORS + b" HTTP/1.1", b"Transfer-Encoding: chunked", body=b"zz\r\n{}\r\n"),
+    "a coding that is unknown": request(b"POST " + AUTHORS + b" HTTP/1.1", b"Transfer-Encoding: gzip"),
+    "a tunnel": request(b"CONNECT localhost:80 HTTP/1.1"),
+    "a method that is no token": request(b"G(T / HTTP/1.1"),
+    "no request at all": b"hello\r\n\r\n",
+    "half a method": b"FO",
+    "an address without a path": request(b"GET http://localhost HTTP/1.1"),
+}
+
+
+@pytest.mark.parametrize("sent", BROKEN.values(), ids=BROKEN)
+def test_what_is_no_http_is_a_400_of_the_house(sent: bytes) -> None:
+    terminal = Terminal()
+    (said,) = talk(app(terminal=terminal), sent)
+    assert refused(said, 400).startswith("The request is not valid HTTP: ")
+    assert said.headers["connection"] == "close"
+    (line,) = terminal.getvalue().splitlines()
+    assert line.startswith("400 ")
+    assert "allowed: METHOD /path HTTP/1.1" in line
+    assert line.endswith(f"[req {said.headers['x-request-id']}]")
+
+
+def test_tls_is_told_to_speak_http() -> None:
+    (said,) = talk(stub()[0].app, b"\x16\x03\x01\x02\x00\x01\x00\x01")
+    assert refused(said, 400) == "This port speaks HTTP, not HTTPS."
+
+
+def test_what_was_read_of_a_broken_request_counts() -> None:
+    terminal = Terminal()
+    headers = (b"X-Request-Id: abc", b"Origin: http://localhost:1", b"X-A: 1", b"Non sense: 1")
+    (said,) = talk(app(terminal=terminal), request(b"POST " + AUTHORS + b"?a=b HTTP/1.1", *headers))
+    assert said.headers["x-request-id"] == "abc"
+    assert said.headers["access-control-allow-origin"] == "http://localhost:1"
+    assert terminal.getvalue().startswith(f"400 POST {AUTHORS.decode()} - validation: ")
+
+
+def test_answers_that_are_due_come_before_the_refusal() -> None:
+    good = request(b"GET " + AUTHORS + b" HTTP/1.1")
+    first, second, third = talk(stub()[0].app, good + good + BROKEN["a path with a space"] + good)
+    assert (first.status, second.status) == (200, 200)
+    refused(third, 400)
+
+
+def test_a_body_that_breaks_later_is_refused_once() -> None:
+    head = request(b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Type: application/json", b"Transfer-Encoding: chunked")
+    (said,) = talk(stub()[0].app, head, b"1\r\n{\r\n", b"zz\r\n", b"more\r\n")
+    refused(said, 400)
+
+
+def test_what_is_refused_for_its_framing_is_not_done() -> None:
+    made = world()
+    poe = AUTHORS + b"/" + POE.encode()
+    (said,) = talk(app(of=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Transfer-Encoding: gzip"))
+    refused(said, 400)
+    assert made.store.get("Author", POE) is not None
+    (said,) = talk(app(of=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Connection: close"))
+    assert (said.status, made.store.get("Author", POE)) == (204, None)
+
+
+def test_a_broken_body_that_waits_for_its_turn_is_refused_in_its_turn() -> None:
+    good = request(b"GET " + AUTHORS + b" HTTP/1.1")
+    first, second = talk(stub()[0].app, good + BROKEN["a bad chunk"])
+    assert first.status == 200
+    refused(second, 400)
+
+
+# What is too much -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pieces", [1, 4])
+def test_a_query_without_end_is_a_414(pieces: int) -> None:
+    sent = request(b"GET " + AUTHORS + b"?search=" + b"a" * 100_000 + b" HTTP/1.1")
+    size = -(-len(sent) // pieces)
+    (said,) = talk(stub()[0].app, *(sent[at : at + size] for at in range(0, len(sent), size)))
+    assert refused(said, 414) == "The request's path and query are too long."
+
+
+def test_a_long_query_is_served_up_to_the_limit() -> None:
+    query = b"?nothing="
+    fill = b"a" * (MAX_TARGET - len(AUTHORS + query))
+    said, _ = talk(stub()[0].app, request(b"GET " + AUTHORS + query + fill + b" HTTP/1.1") + LAST)
+    assert said.status == 200
+    (said,) = talk(stub()[0].app, request(b"GET " + AUTHORS + query + fill + b"a HTTP/1.1"))
+    refused(said, 414)
+
+
+def test_headers_without_end_are_a_431() -> None:
+    lines = [b"X-%d: %s\r\n" % (n, b"a" * 1000) for n in range(MAX_HEAD // 1000 + 20)]
+    begun = b"GET " + AUTHORS + b" HTTP/1.1\r\n" + HOST
+    packets = (begun, *(b"".join(lines[at : at + 20]) for at in range(0, len(lines), 20)))
+    (said,) = talk(stub()[0].app, *packets)
+    assert refused(said, 431) == "The request headers are too large."
+
+
+def test_a_path_without_end_that_never_ends_is_a_414() -> None:
+    (said,) = talk(stub()[0].app, b"GET /", *[b"a" * 30_000] * 5)
+    refused(said, 414)
+
+
+def test_a_head_in_small_pieces_is_a_request() -> None:
+    (said,) = talk(stub()[0].app, *(LAST[at : at + 30] for at in range(0, len(LAST), 30)))
+    assert said.status == 200
+
+
+# Methods ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["FOO", "get", "Get", "M-X", "PROPFIND", "GETT"])
+def test_a_method_that_no_path_has_is_a_405_and_the_connection_goes_on(method: str) -> None:
+    terminal = Terminal()
+    sent = request(method.encode() + b" " + AUTHORS + b" HTTP/1.1", b"Content-Length: 2", body=b"{}")
+    said, last = talk(app(terminal=terminal), sent + LAST)
+    message = refused(said, 405, "no-operation")
+    assert message.startswith(f"The {method} method is not supported for route {AUTHORS.decode()}.")
+    assert said.headers["allow"] == "GET, POST, HEAD, OPTIONS"
+    assert terminal.getvalue().startswith(f"405 {method} {AUTHORS.decode()} - no-operation")
+    assert last.status == 200
+
+
+def test_a_method_that_is_unknown_on_a_path_that_is_too_is_a_404() -> None:
+    (said,) = talk(stub()[0].app, request(b"FOO /nothing HTTP/1.1", b"Connection: close"))
+    refused(said, 404, "no-operation")
+
+
+def test_of_a_connection_each_unknown_method_is_named() -> None:
+    sent = [request(method + b" /docs HTTP/1.1") for method in (b"FOO", b"get", b"BAR")]
+    for packets in ((*sent, LAST), (b"".join(sent) + LAST,)):
+        said = talk(stub()[0].app, *packets)
+        assert [s.status for s in said][:1] == [405]
+        assert "The FOO method" in said[0].json["message"]
+    # In one packet only the first can be told from the rest; what follows is refused and ends it.
+    assert [s.status for s in said] == [405, 400]
+
+
+def test_a_request_behind_an_unknown_method_keeps_its_own() -> None:
+    first, second = talk(stub()[0].app, request(b"FOO /docs HTTP/1.1") + LAST)
+    assert (first.status, second.status) == (405, 200)
+
+
+def test_an_upgrade_that_is_not_spoken_is_answered_as_http() -> None:
+    headers = (b"Connection: Upgrade, close", b"Upgrade: websocket")
+    (said,) = talk(stub()[0].app, request(b"GET /__mock/health HTTP/1.1", *headers))
+    assert said.status == 200
+
+
+# Any bytes ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from([*BROKEN.values(), LAST, b"\r\n", b"0\r\n\r\n"]) | st.binary(max_size=60), max_size=4))
+def test_no_bytes_make_a_5xx_or_a_line_that_is_none(packets: list[bytes]) -> None:
+    for said in talk(stub()[0].app, b"".join(packets) + b"\r\n\r\n" + LAST + b"\x00"):
+        assert said.status < 500
+        assert said.headers["x-request-id"]
