@@ -53,8 +53,6 @@ def _started(call: Call, workflow: Stored, own: Mapping[str, Any]) -> Stored:
         references = {"workflow_execution": execution.reference}
         data = stored(call, resources["WorkflowExecutionData"], {}, references)
         _plan(call, execution, data)
-        used = {"trigger_count": workflow.own["trigger_count"] + 1, "last_used_at": call.stamp}
-        world.store.change("Workflow", workflow.key, {**workflow.own, **used})
     return execution
 
 
