@@ -88,7 +88,8 @@ def _opened(settings: Settings) -> "tuple[ASGIApp, World]":
     if image.epoch_of(store) != recipe.epoch:
         own, now = written(image.epoch_of(store)), written(recipe.epoch)
         sys.stderr.write(f"athena-mock: --store {settings.store}: its data lead up to {own}, not to --epoch {now}\n")
-    world = image.world(loaded, Schemas.of(loaded.document), store, system)
+    schemas = Schemas.of(loaded.document)
+    world = image.world(loaded, schemas, store, system, from_epoch=settings.epoch is not None)
     console = Console(loaded.document, sys.stderr, quiet=settings.quiet)
     manners = replace(settings, allowed_hosts=(*settings.allowed_hosts, settings.host))
     return create_app(loaded, world, manners, console=console), world

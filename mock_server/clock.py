@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The system's clock (`source`, UTC), set forward where the epoch of the data lies ahead of it."""
+    """The system's clock (`source`, UTC), set `ahead` by so much, or behind where that is negative."""
 
     source: Callable[[], datetime]
     ahead: timedelta = timedelta(0)
 
     @classmethod
-    def not_before(cls, epoch: datetime, source: Callable[[], datetime]) -> "Clock":
-        """A clock that runs on from `epoch`, or from now where that is later."""
-        return cls(source, max(timedelta(0), epoch - source()))
+    def starting_at(cls, instant: datetime, source: Callable[[], datetime]) -> "Clock":
+        """A clock that shows `instant` now and runs on."""
+        return cls(source, instant - source())
 
     def now(self) -> datetime:
         """The present instant, UTC."""

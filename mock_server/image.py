@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ from spec.schemas import Schemas
 
 KEPT_IMAGES = 8
 SCHEME = "sqlite:///"
+AHEAD = "clock_ahead"  # by how many microseconds a store's clock is ahead of the system's
+MICROSECOND = timedelta(microseconds=1)
 
 
 class ImageError(StoreError):
@@ -190,9 +192,23 @@ def epoch_of(store: Store) -> datetime:
     return datetime.fromisoformat(store.meta()["epoch"].replace("Z", "+00:00"))
 
 
-def world(contract: Contract, schemas: Schemas, store: Store, source: Callable[[], datetime]) -> World:
-    """A world on a store, with a clock that is never behind the store's epoch."""
-    return World(contract, schemas, store, Clock.not_before(epoch_of(store), source), int(store.meta()["seed"]))
+def world(
+    contract: Contract, schemas: Schemas, store: Store, source: Callable[[], datetime], *, from_epoch: bool = True
+) -> World:
+    """A world on a store. `from_epoch`: its clock starts at the store's epoch; else it is the system's (`source`)."""
+    return World(contract, schemas, store, clock(store, source, from_epoch=from_epoch), int(store.meta()["seed"]))
+
+
+def clock(store: Store, source: Callable[[], datetime], *, from_epoch: bool) -> Clock:
+    """A store's clock, decided when the store is first opened. It runs on while no mock is up, as the system's does:
+    so after a restart no record lies ahead of it that did not before.
+    """
+    said = store.meta().get(AHEAD)
+    if said is not None:
+        return Clock(source, int(said) * MICROSECOND)
+    made = Clock.starting_at(epoch_of(store), source) if from_epoch else Clock(source)
+    store.set_meta({AHEAD: str(made.ahead // MICROSECOND)})
+    return made
 
 
 def ingredients(*folders: Path) -> Iterator[Path]:

@@ -156,7 +156,7 @@ OPTIONS = (
     Option("seed", "--seed", "0", lambda t: _integer(0, 2**63 - 1, t), "another seed, other data", "N"),
     Option("dataset", "--dataset", "demo", _name, "the named world that is served, or a dataset's file", "D"),
     Option("size", "--size", "1", _size, "how many times the dataset's records", "X"),
-    Option("epoch", "--epoch", "today", _epoch, "the instant that the data lead up to", "ISO|today"),
+    Option("epoch", "--epoch", "today", _epoch, "what the data lead up to, and where the clock starts", "ISO|today"),
     Option("store", "--store", "memory", _store, "where records are kept: memory, or sqlite:///FILE", "URL"),
     Option("contract", "--contract", "", _contract, "another contract than the packaged one", "FILE"),
     Option(

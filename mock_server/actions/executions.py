@@ -1,7 +1,7 @@
 """Workflow executions: started by a webhook or by hand, moved by the mock's clock, stopped, counted."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -22,6 +22,7 @@ STARTS_AFTER = timedelta(seconds=1)
 # Seconds that a started execution runs before it ends, and how it ends: picked by its key.
 RUNS_FOR = (2, 3, 4, 5)
 ENDINGS = ("completed",) * 7 + ("error",)
+MILLISECOND = timedelta(milliseconds=1)
 FINAL = ("completed", "error", "stopped")
 
 
@@ -74,7 +75,7 @@ def _plan(call: Call, execution: Stored, data: Stored) -> None:
         "stopped_at": written(stopped),
     }
     figures = {"execution_time": seconds, "processed_count": 1, "error_count": int(status == "error")}
-    metadata = {**data.own["metadata"], "workflow_execution_data_id": data.number, **figures}
+    metadata = {**data.own["metadata"], "workflow_execution_data_id": execution.number, **figures}
     world.schedule(stopped, data, {"workflow_data": [step], "metadata": metadata})
 
 
@@ -84,13 +85,15 @@ def stop(call: Call) -> Answer:
     execution = named_in_path(call, to_write=True)
     if execution.own["status"] in FINAL:
         raise Refusal(Problem.STATE, message=f"This execution has already ended ({execution.own['status']}).")
+    started = execution.own["started_at"] or call.stamp
     own = {
         **execution.own,
         "status": "stopped",
         "is_finished": True,
-        "started_at": execution.own["started_at"] or call.stamp,
+        "started_at": started,
         "stopped_at": call.stamp,
         "updated_at": call.stamp,
+        "duration_ms": max(0, (call.now - datetime.fromisoformat(started)) // MILLISECOND),
     }
     relation = world.contract.resources["WorkflowExecution"].relations["workflow_execution_data"]
     with world.store.transaction():

@@ -47,9 +47,9 @@ def athena_schemas() -> Schemas:
     return Schemas.of(athena_contract().document)
 
 
-def image_of(contract: Contract, name: str) -> tuple[bytes, image.Recipe]:
+def image_of(contract: Contract, name: str, *, epoch: datetime = EPOCH, size: float = 1) -> tuple[bytes, image.Recipe]:
     """The image of a dataset of a contract, and what it is a function of."""
-    recipe, texts = image.Recipe(name, 0, EPOCH, 1), Texts()
+    recipe, texts = image.Recipe(name, 0, epoch, size), Texts()
     said = dataset.load(name)
     records = graph.records(contract, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, texts=texts)
     return image.build(contract, recipe, records, {"answers": texts.of("answer")}), recipe
@@ -82,9 +82,9 @@ class Api:
     image: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, contract: Contract, schemas: Schemas, dataset_name: str) -> "Api":
-        """A contract served with a dataset. Takes about a second."""
-        content, _ = image_of(contract, dataset_name)
+    def of(cls, contract: Contract, schemas: Schemas, name: str, *, epoch: datetime = EPOCH, size: float = 1) -> "Api":
+        """A contract served with a dataset, on a system whose clock stands at EPOCH. Takes about a second."""
+        content, _ = image_of(contract, name, epoch=epoch, size=size)
         watch = Watch()
         world = image.world(contract, schemas, Store.from_image(contract, content), watch)
         console = Console(contract.document, io.StringIO(), quiet=True)

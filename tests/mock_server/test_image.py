@@ -8,7 +8,7 @@ import sys
 import tempfile
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from mock_server.image import (
     Recipe,
     build,
     cache_folder,
+    clock,
     epoch_of,
     file_of,
     image_key,
@@ -33,6 +34,7 @@ from mock_server.image import (
 from mock_server.store import Store, StoreError
 from spec.record import Record
 from spec.schemas import Schemas
+from tests.mock_server.athena import Watch
 from tests.mock_server.museum import houses, museum
 from tests.spec.edited import contract
 
@@ -258,6 +260,39 @@ def test_an_image_keeps_the_epoch_and_the_phrases() -> None:
     store = Store.from_image(museum(), made())
     served = world(museum(), Schemas.of(museum().document), store, lambda: EPOCH)
     assert (epoch_of(store), served.seed, dict(served.phrases)) == (EPOCH, 7, {"greeting": "hello"})
+    store.close()
+
+
+# Clocks --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("days", [-400, 0, 400])
+def test_a_clock_starts_at_the_epoch_wherever_it_lies_and_runs_on(days: int) -> None:
+    store, watch = Store.from_image(museum(), made()), Watch(EPOCH - timedelta(days=days))
+    found = clock(store, watch, from_epoch=True)
+    assert found.now() == EPOCH
+    watch.wait(days=3)
+    assert found.now() == EPOCH + timedelta(days=3)
+    store.close()
+
+
+def test_without_an_epoch_of_its_own_the_clock_is_the_systems() -> None:
+    store, watch = Store.from_image(museum(), made()), Watch(EPOCH + timedelta(hours=9))
+    assert clock(store, watch, from_epoch=False).now() == watch()
+    store.close()
+
+
+@pytest.mark.parametrize("again", [True, False])
+@pytest.mark.parametrize("days", [-400, 400])
+def test_a_clock_never_goes_back_when_a_store_is_opened_again(target: str, days: int, again: bool) -> None:
+    store, watch = opened(target), Watch(EPOCH - timedelta(days=days))
+    before = clock(store, watch, from_epoch=True)
+    watch.wait(days=3)
+    written = before.now()
+    store.close()
+    watch.wait(hours=1)
+    store = opened(target)
+    assert clock(store, watch, from_epoch=again).now() == written + timedelta(hours=1)
     store.close()
 
 

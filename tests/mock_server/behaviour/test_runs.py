@@ -1,5 +1,6 @@
 """Running agents, threads and prompts; training and generating; executions that move by the mock's clock."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -169,6 +170,7 @@ def test_an_ended_execution_shows_what_it_did(api: Api) -> None:
     (data,) = api.data("retrieveWorkflowExecution", made["uuid"])["workflow_execution_data"]
     (step,) = data["workflow_data"]
     assert step["output"] == {"received": {"a": [1]}}
+    assert data["metadata"]["workflow_execution_data_id"] == made["id"]  # as in the seeded ones
     assert step["status"] in {"completed", "error"}
 
 
@@ -212,6 +214,10 @@ def test_what_goes_on_can_be_stopped_once(api: Api, status: str) -> None:
     assert (stopped["status"], stopped["is_finished"]) == ("stopped", True)
     assert stopped["stopped_at"] == "2026-03-01T00:00:10.000000Z"
     assert stopped["started_at"] is not None
+    record = api.world.store.get("WorkflowExecution", key)
+    assert record is not None
+    lasted = datetime.fromisoformat(stopped["stopped_at"]) - datetime.fromisoformat(stopped["started_at"])
+    assert record.own["duration_ms"] == lasted / timedelta(milliseconds=1)
     assert api.status("stopWorkflowExecution", key) == 409
 
 

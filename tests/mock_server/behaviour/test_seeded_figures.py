@@ -1,0 +1,88 @@
+"""What the seeded records say of each other holds as it does for what was made by requests: uses, times, and now."""
+
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fixtures import dataset
+from tests.mock_server.athena import EPOCH, Api, athena_contract, athena_schemas
+
+PAST = datetime(2025, 3, 1, tzinfo=UTC)
+WORKFLOW = "550e8400-e29b-41d4-a716-446655440000"
+WORLDS = [*((name, 1) for name in dataset.names()), ("demo", 10)]
+
+
+@pytest.fixture(scope="module", params=WORLDS, ids=lambda world: f"{world[0]} x {world[1]}")
+def world(request: pytest.FixtureRequest) -> Api:
+    """Each dataset, and a large one."""
+    name, size = request.param
+    return Api.of(athena_contract(), athena_schemas(), name, size=size)
+
+
+@pytest.fixture(scope="module")
+def past() -> Api:
+    """The demo data of a year before the system's time."""
+    return Api.of(athena_contract(), athena_schemas(), "demo", epoch=PAST)
+
+
+def test_a_workflow_was_triggered_as_often_as_it_has_executions_and_last_by_the_latest(world: Api) -> None:
+    executions = defaultdict(list)
+    for row in world.every("listWorkflowExecutions"):
+        executions[row["workflow"]["uuid"]].append(row["created_at"])
+        summary = row["workflow"]
+        assert summary["trigger_count"] == summary["executions_count"]
+    for row in world.every("listWorkflowExecutions"):
+        assert datetime.fromisoformat(row["workflow"]["last_used_at"]) == max(
+            map(datetime.fromisoformat, executions[row["workflow"]["uuid"]])
+        )
+    for workflow in world.every("listWorkflows"):
+        assert workflow["trigger_count"] == len(executions[workflow["uuid"]])
+
+
+def test_an_agent_was_used_as_often_as_it_ran_and_last_by_its_latest_run(world: Api) -> None:
+    runs = defaultdict(list)
+    for run in world.world.store.rows("AgentRun", "1"):
+        assert run.references["agent"] is not None
+        runs[run.references["agent"].key].append(run.own["created_at"])
+    for agent in world.every("listAgents"):
+        assert agent["usage_count"] == len(runs[agent["uuid"]])
+        assert agent["last_used_at"] == max(runs[agent["uuid"]], default=None)
+
+
+def test_a_prompt_was_last_used_when_it_was_used_at_all(world: Api) -> None:
+    for prompt in world.every("listPrompts"):
+        assert (prompt["usage_count"] == 0) == (prompt["last_used_at"] is None)
+        if prompt["last_used_at"] is not None:
+            assert prompt["created_at"] <= prompt["last_used_at"] <= EPOCH.isoformat()
+
+
+# An epoch in the past ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("period", ["7d", "30d", "90d"])
+def test_figures_of_the_last_days_are_those_of_the_days_before_the_epoch(past: Api, period: str) -> None:
+    query = {"entity": "workflows", "metric": "executions", "filters[period]": period}
+    assert past.data("getWorkspacesMetrics", query=query)["total"] > 0
+    board = past.data("getAgentLeaderboard", query={"period": period})
+    assert sum(row["score"] for row in board) > 0
+
+
+def test_what_is_made_is_made_just_after_the_epoch_and_stands_first(past: Api) -> None:
+    past.begin_anew()
+    past.watch.wait(minutes=5)
+    made = past.data("triggerWebhook", WORKFLOW, {})
+    assert datetime.fromisoformat(made["created_at"]) == PAST + timedelta(minutes=5)
+    assert past.every("listWorkflowExecutions")[0]["uuid"] == made["uuid"]
+    past.watch.wait(seconds=10)
+    assert past.data("retrieveWorkflowExecution", made["uuid"])["is_finished"] is True
+
+
+def test_a_token_runs_out_by_the_same_clock(past: Api) -> None:
+    past.begin_anew()
+    body = {"email": "john.doe@example.com", "password": "password"}
+    made = past.data("signIn", body=body)
+    assert datetime.fromisoformat(made["expires_at"]) == PAST + timedelta(hours=12)
+    assert past.status("getAuthenticatedUser", token=made["token"]) == 200
+    past.watch.wait(hours=12)
+    assert past.status("getAuthenticatedUser", token=made["token"]) == 401
