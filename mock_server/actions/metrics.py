@@ -4,11 +4,13 @@ from typing import Any
 
 import orjson
 
-from mock_server.actions.periods import FIRST_DAY
+from mock_server.actions.periods import FIRST_DAY, Span, series
 from mock_server.call import Answer, Call
 from mock_server.query import Condition, all_of, asked
 from mock_server.store.plan import property_column, quoted
 from spec.contract import Resource
+
+MOST = 10_000  # entries of a series, as the contract bounds it
 
 
 def run(call: Call) -> Answer:
@@ -26,9 +28,19 @@ def run(call: Call) -> Answer:
     data: list[dict[str, Any]] = [{"value": total}]
     if body["calculation"].startswith("time_series"):
         period = FIRST_DAY[body["granularity"]].format(property_column(resource.stamped("created")[:1]))
-        sql = f"SELECT {value.sql}, {period} {rows} GROUP BY 2 ORDER BY 2"
-        data = [{"date": date, "value": said} for said, date in world.store.connection.execute(sql, parameters)]
+        sql = f"SELECT {period}, {value.sql} {rows} GROUP BY 1"
+        found = dict(world.store.connection.execute(sql, parameters).fetchall())
+        points = series(found, _span(call, resource), body["granularity"], MOST)
+        data = [{"date": date, "value": said} for date, said in points.items()]
     return Answer(orjson.dumps({"data": data, "total": total}))
+
+
+def _span(call: Call, resource: Resource) -> Span:
+    """The days from which and up to which the body asks for records; up to today where it does not say."""
+    fields = call.operation.body.fields.values() if call.operation.body else ()
+    created = (resource.stamped("created")[:1],)
+    ends = {one.word.op: str(one.value)[:10] for one in asked(fields, call.body) if one.word.paths == created}
+    return Span(ends.get("from"), ends.get("to", call.stamp[:10]))
 
 
 def _sum(call: Call, resource: Resource, name: str) -> Condition:

@@ -1,11 +1,12 @@
 """Metrics of a workspace: one figure about its agents or workflows, in all, by user, or by period."""
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import orjson
 
-from mock_server.actions.periods import FIRST_DAY, since
+from mock_server.actions.periods import FIRST_DAY, Span, series, since
 from mock_server.call import Answer, Call
 from mock_server.query import NOTHING, Condition, all_of
 
@@ -67,20 +68,37 @@ def run(call: Call) -> Answer:
 
 
 def _by_user(call: Call, source: Source) -> list[dict[str, Any]]:
+    """The figure of each user; what nobody did, as a run by a schedule, stands under the user null."""
     first = {"name": "user_name", "date": "MAX(at)"}.get(call.query.get("order_by", "value"), "value")
     name = "json_extract(CAST(u.own AS TEXT), '$.name')"
-    select = source.select(f"u.key, {name} AS user_name, {source.value} AS value", 'JOIN "User" u ON u.key = user')
+    select = source.select(f"u.key, {name} AS user_name, {source.value} AS value", 'LEFT JOIN "User" u ON u.key = user')
     sql = f"{select} GROUP BY u.key ORDER BY {first} {_way(call, 'desc')}, u.key LIMIT ?"
     rows = call.world.store.connection.execute(sql, (*source.where.parameters, call.query["limit"]))
-    return [{"user_id": str(key), "user_name": name, "value": value} for key, name, value in rows]
+    return [
+        {"user_id": None if key is None else str(key), "user_name": name, "value": value} for key, name, value in rows
+    ]
 
 
 def _by_date(call: Call, source: Source) -> list[dict[str, Any]]:
-    first = "value" if call.query.get("order_by") == "value" else "date"
-    select = source.select(f"{FIRST_DAY[call.query['granularity']].format('at')} AS date, {source.value} AS value")
-    sql = f"{select} GROUP BY 1 ORDER BY {first} {_way(call, 'asc')}, 1 LIMIT ?"
-    rows = call.world.store.connection.execute(sql, (*source.where.parameters, call.query["limit"]))
-    return [{"date": date, "value": value} for date, value in rows]
+    """The figure of each period, those in which nothing happened among them."""
+    granularity = call.query["granularity"]
+    select = source.select(f"{FIRST_DAY[granularity].format('at')} AS date, {source.value} AS value")
+    found = dict(call.world.store.connection.execute(f"{select} GROUP BY 1", source.where.parameters).fetchall())
+    span = Span(since(call, _period(call))[:10] or None, call.stamp[:10])
+    rows = list(series(found, span, granularity, _most(call)).items())
+    by_value = call.query.get("order_by") == "value"  # those alike stay in the order of time
+    rows.sort(key=itemgetter(1 if by_value else 0), reverse=_way(call, "asc") == "DESC")
+    return [{"date": date, "value": value} for date, value in rows[: call.query["limit"]]]
+
+
+def _most(call: Call) -> int:
+    """How many groups an answer may have."""
+    return int(next(p.schema["maximum"] for p in call.operation.query if p.name == "limit"))
+
+
+def _period(call: Call) -> str | None:
+    found: str | None = (call.query.get("filters") or {}).get("period")
+    return found
 
 
 def _way(call: Call, default: str) -> str:
@@ -95,8 +113,7 @@ def _source(call: Call, entity: str, metric: str) -> Source:
     elif metric == "avg_duration":
         rows = ROWS["workflows executions"]
         value = MILLISECONDS if entity == "workflows" else "0 * COUNT(*)"  # agents have no durations
-    period = (call.query.get("filters") or {}).get("period")
-    return Source(rows, value, all_of((_workspace(call), Condition("at >= ?", (since(call, period),)))))
+    return Source(rows, value, all_of((_workspace(call), Condition("at >= ?", (since(call, _period(call)),)))))
 
 
 def _workspace(call: Call) -> Condition:

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from spec.contract import Operation
-from tests.mock_server.athena import Api, athena_contract
+from tests.mock_server.athena import EPOCH, Api, athena_contract
 
 OPERATIONS = athena_contract().operations
 HOME = "550e8400-e29b-41d4-a716-446655440000"
 SANDBOX = "9f8b2c64-1d3e-4a57-8c90-5e6f7a8b9c0d"
+TODAY = EPOCH.date().isoformat()
+PERIODS = {"7d": 7, "30d": 30, "90d": 90, "365d": 365}
 STATUSES = ("pending", "running", "waiting", "completed", "error", "stopped")
 
 
@@ -33,6 +35,16 @@ def first_day(text: str, granularity: str) -> str:
     if granularity == "weekly":
         day -= timedelta(days=day.weekday())
     return (day.replace(day=1) if granularity == "monthly" else day).isoformat()
+
+
+def with_zeros(counted: Mapping[str, Any], granularity: str, most: int, first: str = "", last: str = "") -> Any:
+    """(first day of a period, its value), with the periods of which nothing was counted, as long as they are few."""
+    if not first and not counted:
+        return []
+    day, end = date.fromisoformat(first or min(counted)), date.fromisoformat(max([last or TODAY, *counted]))
+    periods = {first_day((day + timedelta(days=n)).isoformat(), granularity) for n in range((end - day).days + 1)}
+    zeros = dict.fromkeys(periods, 0) if len(periods) <= most else {}
+    return sorted({**zeros, **counted}.items())
 
 
 # Execution counts ----------------------------------------------------------------------------------------------------
@@ -157,7 +169,7 @@ def test_a_workspaces_total_is_what_the_lists_count(api: Api, entity: str, metri
 def test_a_workspaces_figures_by_user_are_what_the_lists_count(api: Api, entity: str, metric: str) -> None:
     query = {"entity": entity, "metric": metric, "workspace_uuid": HOME, "group_by": "user"}
     found = api.data("getWorkspacesMetrics", query=query)
-    counted = Counter(str(user) for _, user in events(api, entity, metric, HOME) if user)
+    counted = Counter(str(user) if user else None for _, user in events(api, entity, metric, HOME))
     assert {row["user_id"]: row["value"] for row in found["results"]} == counted
     values = [row["value"] for row in found["results"]]
     assert values == sorted(values, reverse=True)
@@ -172,9 +184,40 @@ def test_a_workspaces_figures_by_date_are_what_the_lists_count(
     query = {"entity": entity, "metric": metric, "workspace_uuid": HOME, "group_by": "date", "granularity": granularity}
     found = api.data("getWorkspacesMetrics", query=query)
     counted = Counter(first_day(at, granularity) for at, _ in events(api, entity, metric, HOME))
-    expected = [{"date": day, "value": value} for day, value in sorted(counted.items())]
+    expected = [{"date": day, "value": value} for day, value in with_zeros(counted, granularity, 400)]
     assert (found["granularity"], found["results"]) == (granularity, expected)
     assert sum(row["value"] for row in found["results"]) == found["total"]
+
+
+@pytest.mark.parametrize("period", [*PERIODS, "all"])
+@pytest.mark.parametrize("group", [{"group_by": "user"}, *({"granularity": g} for g in ("daily", "weekly", "monthly"))])
+@pytest.mark.parametrize("metric", METRICS[:-1])
+@pytest.mark.parametrize("entity", ENTITIES)
+def test_the_groups_of_a_workspaces_figure_add_up_to_its_total(
+    api: Api, entity: str, metric: str, group: Mapping[str, str], period: str
+) -> None:
+    query = {"entity": entity, "metric": metric, "group_by": "date", **group, "filters[period]": period}
+    found = api.data("getWorkspacesMetrics", query=query)
+    assert sum(row["value"] for row in found["results"]) == found["total"]
+    alone = api.data("getWorkspacesMetrics", query={"entity": entity, "metric": metric, "filters[period]": period})
+    assert alone["total"] == found["total"]
+
+
+@pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
+@pytest.mark.parametrize("period", PERIODS)
+def test_a_series_of_a_period_has_an_entry_for_each_of_its_days(api: Api, period: str, granularity: str) -> None:
+    query = {"entity": "workflows", "metric": "executions", "group_by": "date", "filters[period]": period}
+    rows = api.data("getWorkspacesMetrics", query=query | {"granularity": granularity})["results"]
+    first = (EPOCH - timedelta(days=PERIODS[period])).date().isoformat()
+    assert [row["date"] for row in rows] == [day for day, _ in with_zeros({}, granularity, 400, first)]
+    assert any(row["value"] for row in rows)
+
+
+def test_runs_of_nobody_stand_under_the_user_null(api: Api) -> None:
+    query = {"entity": "agents", "metric": "executions", "group_by": "user"}
+    (nobody,) = (r for r in api.data("getWorkspacesMetrics", query=query)["results"] if r["user_id"] is None)
+    assert nobody["user_name"] is None
+    assert nobody["value"] > 0
 
 
 def test_average_durations_are_not_grouped(api: Api) -> None:
@@ -217,12 +260,12 @@ def test_a_period_leaves_out_what_was_before(api: Api) -> None:
 @pytest.mark.parametrize("order", ["value", "name", "date"])
 def test_groups_are_in_the_order_that_was_asked_for(api: Api, group: str, order: str, direction: str) -> None:
     api.data("createAgent", body={"name": "Mine"}, token="viewer-token")
-    query = {"entity": "agents", "metric": "created", "workspace_uuid": HOME, "group_by": group}
+    query = {"entity": "agents", "metric": "executions", "workspace_uuid": HOME, "group_by": group}
     rows = api.data("getWorkspacesMetrics", query=query | {"order_by": order, "order_dir": direction})["results"]
     name = {"value": "value", "name": "user_name", "date": "date"}[order]
     if rows and name in rows[0]:
         values = [row[name] for row in rows]
-        assert values == sorted(values, reverse=direction == "desc")
+        assert values == sorted(values, key=lambda value: (value is not None, value), reverse=direction == "desc")
     assert len(rows) > 1
 
 
@@ -286,7 +329,8 @@ def test_an_accumulated_sum_is_the_lists_sum(api: Api, name: str, prop: str) -> 
 def test_a_time_series_counts_the_list_period_by_period(api: Api, name: str, granularity: str) -> None:
     found = api.whole(name, body={"calculation": "time_series_count", "granularity": granularity})
     counted = Counter(first_day(row["created_at"], granularity) for row in rows_of(api, OPERATIONS[name]))
-    assert found["data"] == [{"date": day, "value": value} for day, value in sorted(counted.items())]
+    expected = [{"date": day, "value": value} for day, value in with_zeros(counted, granularity, 10_000)]
+    assert found["data"] == expected
     assert found["total"] == sum(counted.values())
 
 
@@ -296,6 +340,41 @@ def test_a_time_series_of_sums_makes_the_accumulated_sum(api: Api, name: str, pr
     accumulated = api.whole(name, body={"calculation": "accumulated_sum", "property": prop})
     assert series["total"] == pytest.approx(accumulated["total"])
     assert sum(point["value"] for point in series["data"]) == pytest.approx(series["total"])
+
+
+@metrics
+@pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
+@pytest.mark.parametrize(
+    "days",
+    [{"date_from": "2026-01-20", "date_to": "2026-02-20"}, {"date_from": "2025-11-30"}, {"date_to": "2026-02-20"}],
+)
+def test_a_series_between_days_has_an_entry_for_each_period_and_adds_up(
+    api: Api, name: str, days: Mapping[str, str], granularity: str
+) -> None:
+    body = {"calculation": "time_series_count", "granularity": granularity, **days}
+    found = api.whole(name, body=body)
+    points = {point["date"]: point["value"] for point in found["data"]}
+    assert sum(points.values()) == found["total"]
+    counted = {day: value for day, value in points.items() if value}
+    first, last = days.get("date_from", ""), days.get("date_to", TODAY)
+    assert list(points.items()) == with_zeros(counted, granularity, 10_000, first, last)
+
+
+@metrics
+@pytest.mark.parametrize(
+    "days",
+    [
+        {"date_from": "2030-01-01"},
+        {"date_to": "1999-01-01"},
+        {"date_from": "2026-02-01", "date_to": "2026-01-01"},
+        {"date_from": "0001-01-01", "date_to": "9999-12-31"},
+        {"date_from": "9999-12-30", "date_to": "9999-12-31"},
+    ],
+)
+@pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
+def test_a_series_of_any_days_is_answered(api: Api, name: str, days: Mapping[str, str], granularity: str) -> None:
+    found = api.whole(name, body={"calculation": "time_series_count", "granularity": granularity, **days})
+    assert sum(point["value"] for point in found["data"]) == found["total"]
 
 
 @metrics
