@@ -10,6 +10,7 @@ from mock_server.actions.create import stored
 from mock_server.actions.lookup import named_in_path, visible
 from mock_server.actions.messages import attach
 from mock_server.actions.showing import part
+from mock_server.actions.wording import title
 from mock_server.call import Answer, Call
 from mock_server.store import Stored
 
@@ -28,7 +29,7 @@ def run_agent(call: Call) -> Answer:
             thread = named
         else:
             workspace = agent.references["workspace"] if _enters(call, agent) else None
-            own = {"name": assistant.title(call.body["content"])}
+            own = {"name": title(call.body["content"]) or "New conversation"}
             thread = stored(call, threads, own, {"agent": agent.reference, "workspace": workspace})
         question = _say(call, thread, call.body["content"])
         attach(call, question, call.body.get("files") or [])

@@ -1,6 +1,7 @@
 """Running agents, threads and prompts; training and generating; executions that move by the mock's clock."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -71,6 +72,51 @@ def test_another_question_is_answered_otherwise(api: Api) -> None:
     assert len(answers) == 2
 
 
+@pytest.mark.parametrize(
+    ("question", "subject"),
+    [
+        ("Where is my order?", "your order"),
+        ("How do I change my delivery address?", "changing your delivery address"),
+        ("Hi! Could you please write a note to our supplier, today?", "writing a note to your supplier"),
+        ("Why does the export fail?", "the export"),
+    ],
+)
+def test_an_answer_takes_up_the_subject_and_does_not_repeat_the_question(api: Api, question: str, subject: str) -> None:
+    said = api.data("runThread", THREAD, {"content": question})["answer"]["content"]
+    assert subject in said
+    assert question not in said
+    assert len(said) > 2 * len(question)
+
+
+def test_an_answer_is_in_its_agents_character(api: Api) -> None:
+    metadata = {"role": "Tax Advisor", "goal_statement": "Save people from forms.", "guardrails": "Never guess. Ask."}
+    agent = api.data("createAgent", body={"name": "T", "metadata": metadata})["uuid"]
+    answers = [
+        api.data("runAgent", agent, {"content": f"How do I file form {n}?"})["answer"]["content"] for n in range(8)
+    ]
+    aim, rule = "My aim as a tax advisor: save people from forms.", "One rule I keep to: never guess."
+    assert all((aim in said) != (rule in said) for said in answers)
+    assert {aim in said for said in answers} == {True, False}
+
+
+def test_an_agent_greets_whoever_greets_it(api: Api) -> None:
+    greetings = api.data("retrieveAgent", AGENT)["metadata"]["greetings"]
+    assert api.data("runAgent", AGENT, {"content": "Hello!"})["answer"]["content"].startswith(greetings)
+
+
+def test_a_question_that_is_asked_again_is_not_answered_by_the_same_words_each_time(api: Api) -> None:
+    thread = api.data("createThread", body={})["uuid"]
+    asked = {"content": "Where is my parcel?"}
+    assert len({api.data("runThread", thread, asked)["answer"]["content"] for _ in range(6)}) > 2
+
+
+@pytest.mark.parametrize("content", ["?", "🎉", "\u0000", " ", "{subject}", "a" * 5000, "- " * 2500, "dear " * 1000])
+def test_whatever_is_said_is_answered(api: Api, content: str) -> None:
+    found = api.data("runAgent", AGENT, {"content": content})
+    assert found["answer"]["content"]
+    assert 0 < len(found["thread"]["name"]) <= 255
+
+
 def test_a_thread_answers_with_its_agent_and_without_one(api: Api) -> None:
     found = api.data("runThread", THREAD, {"content": "Hello"})
     assert found["answer"]["metadata"]["model"] == found["thread"]["agent"]["metadata"]["large_language_model"]
@@ -128,9 +174,43 @@ def test_what_an_agent_was_taught_shows_in_its_metrics(api: Api) -> None:
 @pytest.mark.parametrize(("name", "listing"), [("generateAgent", "listAgents"), ("generateWorkflow", "listWorkflows")])
 def test_what_was_generated_is_kept_and_speaks_of_what_was_asked(api: Api, name: str, listing: str) -> None:
     made = api.data(name, body={"prompt": "Greet each new customer by mail"})
-    assert "greet each new customer" in f"{made['name']} {made['description']}".lower()
+    assert made["name"].startswith("New Customer ")
+    assert "each new customer by mail" in made["description"]
     assert made["uuid"] in {row["uuid"] for row in api.every(listing)}
     assert made["is_owner"] is True
+
+
+def test_a_generated_agent_is_described_whole_for_its_purpose(api: Api) -> None:
+    made = api.data("generateAgent", body={"prompt": "I need an assistant that answers questions about invoices."})
+    assert made["name"].startswith("Invoices ")
+    assert made["metadata"]["role"] == "Invoices specialist"
+    purpose = "answering questions about invoices"
+    said = (made["description"], made["instruction"], made["metadata"]["greetings"], made["metadata"]["goal_statement"])
+    assert [purpose in text for text in said] == [True] * 4
+    assert len(made["metadata"]["conversation_starters"]) == 3
+
+
+def test_a_generated_workflow_has_a_step_for_each_thing_it_is_to_do(api: Api) -> None:
+    wish = "When a lead arrives, look it up in the CRM, check whether it is new and email the sales team"
+    made = api.data("generateWorkflow", body={"prompt": wish})
+    assert [(node["type"], node["name"]) for node in made["nodes"]] == [
+        ("webhook", "When a lead arrives"),
+        ("agent", "Look it up in the CRM"),
+        ("condition", "Check whether it is new"),
+        ("email", "Email the sales team"),
+    ]
+    ids = [node["id"] for node in made["nodes"]]
+    assert [(edge["source"], edge["target"]) for edge in made["edges"]] == list(pairwise(ids))
+
+
+@pytest.mark.parametrize(
+    "prompt", ["?", "🎉", "Rechnungen prüfen", "x" * 9000, "and then " * 900, ", ," * 500, "When "]
+)
+@pytest.mark.parametrize("name", ["generateAgent", "generateWorkflow"])
+def test_something_is_generated_whatever_is_asked_for(api: Api, name: str, prompt: str) -> None:
+    made = api.data(name, body={"prompt": prompt})
+    assert 0 < len(made["name"]) <= 255
+    assert made["description"]
 
 
 # Executions ----------------------------------------------------------------------------------------------------------
