@@ -165,7 +165,7 @@ class Query:
         if op == "to":
             return Condition(f"{column} <= ?", (_edge(values[0], said.format, "T23:59:59.999999Z"),))
         if said.type == "array":
-            inner = _in("value", values)
+            inner = _in("value", [plan.listed(value) for value in values])
             return Condition(f"EXISTS (SELECT 1 FROM json_each({column}) WHERE {inner.sql})", inner.parameters)
         if column == "key":
             return _in(column, [plan.key_from(resource, value) for value in values])

@@ -121,13 +121,22 @@ def comparable(value: Any, format_: str | None) -> Any:
     """A JSON value as a column holds it, so that SQL's order is the value's order."""
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, (dict, list)):
+    if isinstance(value, list):
+        return orjson.dumps([listed(item) for item in value]).decode()
+    if isinstance(value, dict):
         return orjson.dumps(value).decode()
     if format_ == "date-time" and isinstance(value, str):
         return instant(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return float(max(-(10**300), min(value, 10**300)))
     return value
+
+
+def listed(value: Any) -> Any:
+    """A value as it stands in a list's column: without NUL, where SQLite would end the text of a JSON array's item."""
+    if not isinstance(value, str) or ("\0" not in value and "\\" not in value):
+        return value
+    return value.replace("\\", "\\\\").replace("\0", "\\0")
 
 
 def instant(text: str) -> str:

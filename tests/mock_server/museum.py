@@ -68,8 +68,8 @@ INSTANTS = (
     "9999-12-31T23:59:59-12:00",
 )
 DATES = (None, "1999-12-31", "2024-01-15", "2024-01-16")
-# No NUL: SQLite reads the text of a JSON array only so far.
-TAGS = ("a", "A", "ß", "'", '"', "1", "true", "\\", "é\x7f")
+# SQLite reads the text of a JSON array's item only up to a NUL.
+TAGS = ("a", "A", "ß", "'", '"', "1", "true", "\\", "é\x7f", "\0", "a\0", "a\0b", "a\\0", "\\\\")
 WEIGHTS = (None, 0, 1, 1.5, -2, 2, 10**6)
 
 texts = st.sampled_from(TEXTS)
