@@ -95,13 +95,28 @@ class Query:
         if resource.public:
             marks = [_in(property_column((k,)), (plan.comparable(v, None),)) for k, v in resource.public.items()]
             ways.append(all_of(marks))
-        granted = [key for key, _ in self.granted(resource)]
-        if granted:
-            ways.append(_in("key", granted))
-        return any_of(ways)
+        return any_of([*ways, *(condition for condition, _ in self.shared(resource))])
+
+    def shared(self, resource: Resource) -> Iterator[tuple[Condition, str]]:
+        """(condition, permission) of what was shared with the viewer, by itself or with what it belongs to: a record
+        whose path to its tenant leads through one that was shared is seen, and written, as that one is.
+        """
+        steps: tuple[Relation, ...] = ()
+        at = resource
+        for name in (None, *resource.tenant):
+            if name is not None:
+                step = at.relations[name]
+                if len(step.to) != 1:
+                    return
+                steps, at = (*steps, step), self.contract.resources[step.to[0]]
+            by_permission: dict[str, list[Any]] = {}
+            for key, permission in self.granted(at):
+                by_permission.setdefault(permission, []).append(key)
+            for permission, keys in by_permission.items():
+                yield self._through(resource, steps, at, (at.key,), _in("key", keys)), permission
 
     def granted(self, resource: Resource) -> list[tuple[Any, str]]:
-        """(key, permission) of the records of a resource that were shared with the viewer."""
+        """(key, permission) of the records of a resource that were themselves shared with the viewer."""
         viewer = self.viewer
         found: list[tuple[Any, str]] = []
         for other in self.contract.resources.values():

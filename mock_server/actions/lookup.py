@@ -4,7 +4,7 @@ from typing import Any
 
 from mock_server.call import Call
 from mock_server.problems import Problem, Refusal
-from mock_server.query import Condition, all_of
+from mock_server.query import Condition, all_of, any_of
 from mock_server.store import Stored
 from mock_server.store.plan import key_from
 from spec.contract import Resource
@@ -49,8 +49,9 @@ def require_writable(call: Call, resource: Resource, record: Stored) -> None:
         return
     if record.tenant is None or record.tenant in viewer.tenants:
         return
-    permissions = dict(call.world.query(viewer).granted(resource))
-    if permissions.get(record.key) != "write":
+    ways = (condition for condition, permission in call.world.query(viewer).shared(resource) if permission == "write")
+    condition = all_of((Condition("key = ?", (record.key,)), any_of(ways)))
+    if not call.world.store.rows(resource.name, condition.sql, condition.parameters):
         raise Refusal(Problem.FORBIDDEN, f"this {resource.name} was shared with this token to read, not to write")
 
 

@@ -302,10 +302,9 @@ class Model:
         if said.public and all(own.get(k) == v for k, v in said.public.items()):
             return True
         entities = {Reference("Person", viewer.user), *(Reference("Museum", t) for t in viewer.tenants)}
-        return any(
-            self.entries[r].references["subject"] == reference and self.entries[r].references["entity"] in entities
-            for r in self.all("Pass")
-        )
+        way = {reference, *(at for n in range(len(said.tenant)) for at in self.values(reference, said.tenant[: n + 1]))}
+        passes = [self.entries[r].references for r in self.all("Pass")]
+        return any(found["subject"] in way and found["entity"] in entities for found in passes)
 
     def viewer(self, user: Reference) -> Viewer:
         """A person with the museums that the person may enter, the home first."""

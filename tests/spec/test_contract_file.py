@@ -257,9 +257,9 @@ NAMED_BY_STATE = {
     403: {
         *(f"{verb}{what}" for verb in ("update", "delete") for what in ("Workspace", "Provider", "Account")),
         *(f"{verb}{what}" for verb in ("update", "delete", "share") for what in ("Agent", "Workflow")),
+        *(f"{verb}WorkflowExecution" for verb in ("create", "update", "delete", "stop")),
         "trainAgent",
         "triggerWebhook",
-        "createWorkflowExecution",
     },
 }
 

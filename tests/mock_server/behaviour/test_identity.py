@@ -84,7 +84,9 @@ def shared_or_public(api: Api) -> set[str]:
     """Keys of what more than one workspace sees."""
     store = api.world.store
     found = {record.references["subject"].key for record in store.rows("Share", "1") if record.references["subject"]}
-    return found | {record.key for record in store.rows("Provider", "1") if record.own["visibility"] == "public"}
+    found |= {record.key for record in store.rows("Provider", "1") if record.own["visibility"] == "public"}
+    executions = [(record.key, record.references["workflow"]) for record in store.rows("WorkflowExecution", "1")]
+    return found | {key for key, workflow in executions if workflow and workflow.key in found}
 
 
 @pytest.mark.parametrize("listing", [name for name in LISTS if name != "listLargeLanguageModels"])
@@ -240,6 +242,56 @@ def test_a_workflow_shared_to_read_is_not_to_be_started(api: Api) -> None:
     api.data("shareWorkflow", workflow, {"entity_type": "user", "entity_id": 124, "permission": "read"})
     assert api.status("triggerWebhook", workflow, {}, token="other-token") == 403
     assert api.status("createWorkflowExecution", body={"workflow_uuid": workflow}, token="other-token") == 403
+
+
+@pytest.fixture
+def flow(api: Api) -> str:
+    """A workflow of the first user that nobody else sees yet."""
+    uuid: str = api.data("createWorkflow", body={"name": "Secret flow"})["uuid"]
+    return uuid
+
+
+def share_flow(api: Api, key: str, permission: str, *, entity: Any = 124, kind: str = "user") -> None:
+    api.data("shareWorkflow", key, {"entity_type": kind, "entity_id": entity, "permission": permission})
+
+
+def test_who_starts_a_shared_workflow_sees_what_was_started_and_stops_it(api: Api, flow: str) -> None:
+    share_flow(api, flow, "write")
+    for name, call in (
+        ("triggerWebhook", (flow, {})),
+        ("createWorkflowExecution", (None, {"workflow_uuid": flow})),
+    ):
+        started = api.data(name, *call, token="other-token")["uuid"]
+        assert api.data("retrieveWorkflowExecution", started, token="other-token")["workflow"]["uuid"] == flow
+        rows = api.every("listWorkflowExecutions", {"workflow_uuid": flow}, token="other-token")
+        assert started in {row["uuid"] for row in rows}
+        assert len(rows) == rows[0]["workflow"]["trigger_count"]
+        assert api.data("stopWorkflowExecution", started, token="other-token")["status"] == "stopped"
+
+
+def test_executions_of_a_workflow_that_is_shared_to_read_are_read_but_not_stopped(api: Api, flow: str) -> None:
+    started = api.data("triggerWebhook", flow, {})["uuid"]
+    assert api.status("retrieveWorkflowExecution", started, token="other-token") == 404
+    share_flow(api, flow, "read")
+    assert api.status("retrieveWorkflowExecution", started, token="other-token") == 200
+    assert api.status("stopWorkflowExecution", started, token="other-token") == 403
+    assert api.data("retrieveWorkflowExecution", started)["status"] == "pending"
+
+
+def test_executions_of_other_workflows_stay_hidden(api: Api, flow: str) -> None:
+    other = api.data("triggerWebhook", WORKSPACE, {})["uuid"]  # the documented workflow has the same key
+    before = api.whole("listWorkflowExecutions", token="other-token")["meta"]["total"]
+    hidden = api.status("retrieveWorkflowExecution", other, token="other-token")
+    share_flow(api, flow, "write")
+    assert api.whole("listWorkflowExecutions", token="other-token")["meta"]["total"] == before
+    assert api.status("retrieveWorkflowExecution", other, token="other-token") == hidden
+
+
+def test_the_stronger_of_two_shares_holds(api: Api, flow: str) -> None:
+    theirs = api.every("listWorkspaces", token="other-token")[0]["uuid"]
+    share_flow(api, flow, "write")
+    share_flow(api, flow, "read", entity=theirs, kind="workspace")
+    assert api.status("triggerWebhook", flow, {}, token="other-token") == 201
 
 
 @pytest.mark.parametrize("entity", [999, "550e8400-e29b-41d4-a716-446655440000"])
