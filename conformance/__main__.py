@@ -48,8 +48,10 @@ def main(
 
 def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
     """What the word says; each is a module of `conformance.commands`."""
-    from conformance.commands import run
+    from conformance.commands import run, score
 
+    if settings.word == "score":
+        return score.command(settings)
     return run.command(settings, laws)
 
 

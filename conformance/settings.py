@@ -62,6 +62,10 @@ class Settings:
     allow_effects: bool
     min_reached: float
     wait_ready: float
+    family: tuple[str, ...]
+    sample: int | None
+    min: float
+    workers: int | None
     token: str | None = field(default=None, repr=False)
     other_token: str | None = field(default=None, repr=False)
 
@@ -220,6 +224,10 @@ OPTIONS = (
     Option("--allow-writes-to", (), _host, "a host beside loopback that may be written to", "HOST", True, True),
     Option("--allow-effects", False, _yes, "use operations that call models, send mail or webhooks"),
     Option("--min-reached", 90.0, _number(0, 100, "per cent, a number"), "blocking promises to be judged", "PERCENT"),
+    Option("--family", (), _name, "score mutants of this family only; may be given again", "NAME", True, True),
+    Option("--sample", None, _integer(1, 10**6), "score so many mutants, drawn by --seed", "N"),
+    Option("--min", 0.95, _number(0, 1, "a share, a number"), "the share of mutants that has to be found", "SHARE"),
+    Option("--workers", None, _integer(1, 256), "processes that score; as many as processors by default", "N"),
     Option("--wait-ready", 0.0, _number(0, 3600, "seconds, a number"), "wait so long for the target to answer", "S"),
 )
 
@@ -239,7 +247,16 @@ class Word:
         return tuple(option for option in OPTIONS if option.flag in self.flags)
 
 
-WORDS = (Word("run", "send requests, judge the answers, report", tuple(option.flag for option in OPTIONS)),)
+SCORE = ("--contract", "--seed", "--operation", "--family", "--sample", "--min", "--workers", "--report-dir")
+ONLY_SCORE = ("--family", "--sample", "--min", "--workers")
+WORDS = (
+    Word(
+        "run",
+        "send requests, judge the answers, report",
+        tuple(option.flag for option in OPTIONS if option.flag not in ONLY_SCORE),
+    ),
+    Word("score", "count the broken servers that the gate catches, and the sound ones that it calls broken", SCORE),
+)
 
 
 class _Parser(argparse.ArgumentParser):
