@@ -35,7 +35,8 @@ class CannotEdit(SuiteError):
 class Edit:
     """`keyword` of the object at the JSON pointer `pointer` becomes `value`, or is taken away (`gone`).
 
-    A list that grows at its end or loses entries is edited entry by entry, so that its other entries keep their text.
+    What is so already stays as it is: an edit may come twice. A list that grows at its end or loses entries is edited
+    entry by entry, so that its other entries keep their text.
     """
 
     pointer: str
@@ -151,10 +152,8 @@ def _change(root: Any, edit: Edit) -> None:
         raise _nothing(edit.pointer)
     if not edit.gone:
         holder[edit.keyword] = copy.deepcopy(edit.value)
-    elif edit.keyword in holder:
-        del holder[edit.keyword]
     else:
-        raise _nothing(f"{edit.pointer}/{edit.keyword}")
+        holder.pop(edit.keyword, None)
 
 
 def _nothing(pointer: str) -> CannotEdit:
@@ -327,6 +326,11 @@ def _written(text: str, value: Any) -> str:
     if text.lstrip("\ufeff \t\r\n").startswith("{") or re.search(r"\\[a-z]", plain):
         return plain
     said = yaml.dump(
-        [value], Dumper=yaml.CSafeDumper, default_flow_style=True, width=2**30, allow_unicode=True, sort_keys=False
+        [value],
+        Dumper=yaml.CSafeDumper,
+        default_flow_style=True,
+        width=2**30,
+        allow_unicode=True,
+        sort_keys=False,
     )
     return said.strip()[1:-1]
