@@ -303,7 +303,7 @@ def _end(text: str, node: yaml.Node) -> int:
     """Behind the last sign of a node; the parser's own mark of a block lies behind the blank lines that follow it."""
     if isinstance(node, yaml.ScalarNode):
         return len(text[: _stop(node)].rstrip()) if node.style in ("|", ">") else _stop(node)
-    if node.flow_style or not node.value:
+    if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
         return _stop(node)
     *_, (_, last) = _entries(node)
     return _end(text, last)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.bodies import Bodies
+from conformance.coverage import Coverage
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange, Request
 from conformance.ledger import Ledger
@@ -33,8 +34,8 @@ class Session:
     """What laws work with.
 
     `seen`: (operationId, status) -> how often. `read_only`: nothing may be written. `effects`: whether operations with
-    outside effects may be used. `noticed`: what answers showed by themselves, each breach with its first exchange, by
-    (operationId, law, place, keyword).
+    outside effects may be used. `coverage`: notes what exchanges touch, if asked for. `noticed`: what answers showed by
+    themselves, each breach with its first exchange, by (operationId, law, place, keyword).
     """
 
     contract: Contract
@@ -45,6 +46,7 @@ class Session:
     read_only: bool = False
     effects: bool = False
     seen: Counter[tuple[str, int]] = field(default_factory=Counter)
+    coverage: Coverage | None = None
     noticed: dict[tuple[str, str, str, str | None], tuple[Notice, Exchange]] = field(default_factory=dict)
     _kept: dict[str, Mine] = field(default_factory=dict)
 
@@ -71,6 +73,8 @@ class Session:
             self.ledger.writing(operation.id, request.target)
         exchange = Exchange(request, self.target.send(request))
         self.seen[operation.id, exchange.response.status] += 1
+        if self.coverage is not None:
+            self.coverage.note(operation, exchange)
         for notice in notices(self.schemas, operation, exchange):
             at = (operation.id, notice.law, notice.pointer, notice.keyword)
             self.noticed.setdefault(at, (notice, exchange))
