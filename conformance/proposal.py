@@ -273,6 +273,14 @@ _EDITS: Mapping[str, Callable[[_Breaches], Iterator[Edit]]] = {
 }
 
 
+def proposals(
+    contract: Contract, schemas: Schemas, name: str, outcomes: Iterable[Outcome]
+) -> dict[tuple[str, str], Proposal]:
+    """(fingerprint, what was said) of each outcome -> what to do about it. `name`: the contract's file, for diffs."""
+    proposer = Proposer(contract, schemas, name)
+    return {(outcome.promise.fingerprint, outcome.said): proposer.proposal(outcome) for outcome in outcomes}
+
+
 def kind_of(value: Any) -> str:
     """The JSON type of a value, in OpenAPI's words; ``null`` for null."""
     if value is None or isinstance(value, bool):
