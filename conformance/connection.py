@@ -9,6 +9,7 @@ from random import Random
 from urllib.parse import urlsplit
 
 from conformance.bodies import Bodies
+from conformance.coverage import Coverage
 from conformance.errors import UsageError
 from conformance.ledger import Ledger
 from conformance.session import Session
@@ -88,6 +89,7 @@ def session_of(settings: Settings, contract: Contract, run_id: str) -> tuple[Ses
         Bodies(contract, f"conformance-{run_id}", Random(settings.seed)),
         read_only=read_only,
         effects=settings.allow_effects,
+        coverage=Coverage(contract),
     )
     return session, target
 

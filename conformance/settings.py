@@ -219,7 +219,7 @@ OPTIONS = (
     Option("--timeout", 10.0, _number(0.05, 3600, "seconds, a number"), "wait so long for an answer", "S"),
     Option("--rate-limit", None, _rate, "send no more requests a second", "N"),
     Option("--header", (), _header, "a header of every request; may be given again", "'N: V'", True),
-    Option("--report-dir", None, Path, "write conformance.json, junit.xml and the ledger there", "DIR"),
+    Option("--report-dir", None, Path, "write the reports (JSON, JUnit, Markdown, HTML, SARIF) and the ledger", "DIR"),
     Option("--ledger", None, Path, "note every write there before it is sent", "FILE"),
     Option("--allow-writes-to", (), _host, "a host beside loopback that may be written to", "HOST", True, True),
     Option("--allow-effects", False, _yes, "use operations that call models, send mail or webhooks"),

@@ -13,9 +13,11 @@ from conformance.exchange import Exchange
 from conformance.laws import LAWS
 from conformance.laws.law import Law
 from conformance.outcome import Outcome, Verdict
+from conformance.proposal import proposals
 from conformance.readiness import await_ready, refused_token
 from conformance.redaction import Redaction
-from conformance.report import Report, json, junit, terminal
+from conformance.report import Report, terminal
+from conformance.report.files import FILES
 from conformance.run import Run, not_begun, run
 from conformance.session import Session
 from conformance.settings import Settings
@@ -34,8 +36,8 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     sys.stdout.write(terminal.render(report))
     sys.stdout.flush()
     if folder is not None:
-        _write(folder / "conformance.json", json.render(report))
-        _write(folder / "junit.xml", junit.render(report))
+        for name, render in FILES.items():
+            _write(folder / name, render(report))
     return int(report.judgement.code)
 
 
@@ -51,9 +53,10 @@ def _reported(
     finally:
         target.close()
     given = [value for _, value in settings.header if len(value) >= 8]
+    judgement, name = judge(found, contract, operations, session.seen, demands), shown(Path(contract.document.name))
     return Report(
         target.base,
-        shown(Path(contract.document.name)),
+        name,
         contract.document.digest,
         run_id,
         settings.seed,
@@ -66,10 +69,13 @@ def _reported(
         settings.other_token_env,
         tuple(notes),
         found,
-        judge(found, contract, operations, session.seen, demands),
+        judgement,
         Redaction.of(contract, [settings.token, settings.other_token, *given]),
         lines(contract.document.text),
         session.seen,
+        text=contract.document.text.decode("utf-8", "replace"),
+        proposals=proposals(contract, session.schemas, name, judgement.gaps),
+        covered=session.coverage.covered(operations, judgement.unsucceeded) if session.coverage else None,
     )
 
 
