@@ -9,7 +9,6 @@ import base64
 import html
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -34,8 +33,9 @@ _CREDENTIALS = frozenset(
     {"authorization", "proxy-authorization", "cookie", "set-cookie", "password", "secret", "token", "access_token"}
     | {"refresh_token", "api_key", "apikey", "x-api-key", "x-csrf-token", "x-xsrf-token", "client_secret"}
 )
-_TURNING = frozenset(
-    "\u061c\u2028\u2029\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\ufffe\uffff"
+# Control characters but tab and line end, halves of a pair, and what turns or breaks a line.
+_HARMFUL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]"
 )
 
 
@@ -183,12 +183,9 @@ def _forms(secret: str) -> Iterator[str]:
 
 def plain(said: str) -> str:
     """A text without escape sequences, control characters (but line ends and tabs) and marks of direction."""
-    said = _ANSI.sub("", said)
-    return "".join(c for c in said if c in "\n\t" or not _harmful(c))
-
-
-def _harmful(sign: str) -> bool:
-    return unicodedata.category(sign) in ("Cc", "Cs") or sign in _TURNING
+    if said.isascii() and said.isprintable():
+        return said
+    return _HARMFUL.sub("", _ANSI.sub("", said))
 
 
 def _longest_first(secrets: Iterable[str]) -> tuple[str, ...]:

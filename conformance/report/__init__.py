@@ -67,8 +67,10 @@ class Report:
 
     def said(self, outcome: Outcome) -> str:
         """What was found, harmless: secrets of its own exchanges are taken out too."""
+        if not outcome.said:
+            return ""
         if self.redaction.hides(outcome.promise.parameter.rsplit(".", 1)[-1]):
-            return "(about a value that is not shown)" if outcome.said else ""
+            return "(about a value that is not shown)"
         return self.redaction.knowing(outcome.shown).line(outcome.said)
 
     def replays(self, outcome: Outcome) -> tuple[int, int] | None:

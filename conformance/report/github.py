@@ -33,7 +33,7 @@ def _lines(report: Report) -> Iterator[str]:
     left = max(0, len(judgement.blocking) - MOST) + max(0, len(gaps) - MOST)
     more = f" {left} more are in the report only: GitHub shows {MOST} errors and {MOST} warnings." if left else ""
     level = "notice" if int(judgement.code) == 0 or judgement.blocking else "error"
-    yield f"::{level} title={_property(TITLE)}::{_data(f'{headline(report)}. {counts(report)}.{more}')}"
+    yield f"::{level} title={property_of(TITLE)}::{escaped(f'{headline(report)}. {counts(report)}.{more}')}"
 
 
 def _annotation(report: Report, level: str, outcome: Outcome) -> str:
@@ -42,13 +42,15 @@ def _annotation(report: Report, level: str, outcome: Outcome) -> str:
     proposal = report.proposal(outcome)
     said = [f"due: {promise.sentence}", f"found: {report.said(outcome)}{flaky}", report.curl(outcome)]
     said += [proposal.said] if proposal and level == "warning" else []
-    place = f"file={_property(report.contract)},line={report.line(promise)},title={_property(name(promise))}"
-    return f"::{level} {place}::{_data(chr(10).join(part for part in said if part))}"
+    place = f"file={property_of(report.contract)},line={report.line(promise)},title={property_of(name(promise))}"
+    return f"::{level} {place}::{escaped(chr(10).join(part for part in said if part))}"
 
 
-def _data(said: str) -> str:
+def escaped(said: str) -> str:
+    """A message as a command says it."""
     return said.replace("##[", "## [").replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(said: str) -> str:
-    return _data(said).replace(":", "%3A").replace(",", "%2C")
+def property_of(said: str) -> str:
+    """A property of a command."""
+    return escaped(said).replace(":", "%3A").replace(",", "%2C")

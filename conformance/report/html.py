@@ -18,6 +18,7 @@ from conformance.report import GRADES, Report
 from conformance.report.names import OTHER, counts, families, headline, name
 from conformance.verdict import Code
 
+ROWS = 12  # of the overview: it should fit on a screen
 OPEN = 3  # failures whose evidence is unfolded
 BODY = 6_000  # signs of a body
 FOUND = 280  # signs of what was found, in the overview
@@ -115,7 +116,7 @@ def _top(report: Report) -> str:
 
 def _overview(report: Report) -> str:
     rows = []
-    for number, outcome in enumerate(report.judgement.blocking, 1):
+    for number, outcome in enumerate(report.judgement.blocking[:ROWS], 1):
         promise = outcome.promise
         law = " ".join(part for part in (promise.parameter, promise.law) if part)
         found = escape(report.redaction.line(report.said(outcome), FOUND))
@@ -126,7 +127,9 @@ def _overview(report: Report) -> str:
             f"<td><code>{escape(report.contract)}:{report.line(promise)}</code></td></tr>"
         )
     heads = ("#", "operation, promise", "found", "due", "place in the contract")
-    return _table("first", heads, rows)
+    left = len(report.judgement.blocking) - ROWS
+    more = f'<p><a href="#b{ROWS + 1}">and {left} more, below</a></p>' if left > 0 else ""
+    return _table("first", heads, rows) + more
 
 
 def _incomplete(report: Report) -> Iterator[str]:
@@ -195,7 +198,7 @@ def _card(report: Report, outcome: Outcome, anchor: str, number: str, style: str
         f"<h3>{number}<code>{escape(name(promise))}</code></h3>",
         f'<dl class="pair"><dt>found</dt><dd class="found">{escape(report.said(outcome))}</dd>'
         f"<dt>due</dt><dd>{escape(promise.sentence)}</dd>"
-        f"<dt>why red</dt><dd>{_why(report, outcome, grade)}</dd></dl>",
+        f"<dt>{'grade' if style else 'why red'}</dt><dd>{_why(report, outcome, grade)}</dd></dl>",
         _proposed(report, outcome) if style == "gap-card" else "",
         _command(report, outcome),
     ]
@@ -232,7 +235,9 @@ def _excerpt(report: Report, outcome: Outcome) -> str:
         said = escape(f"{'▶' if here else ' '} {number:>5}  {text}")
         lines.append(f'<span class="here">{said}</span>' if here else said)
     place = escape(report.place(outcome.promise))
-    return f"<h4>Contract: {place}</h4>" + ("<pre>" + "\n".join(lines) + "</pre>" if lines else "")
+    return f"<h4>Contract</h4><p><code>{place}</code></p>" + (
+        '<pre class="wide">' + "\n".join(lines) + "</pre>" if lines else ""
+    )
 
 
 def _evidence(report: Report, outcome: Outcome) -> str:
@@ -250,7 +255,8 @@ def _evidence(report: Report, outcome: Outcome) -> str:
 def _request(report: Report, outcome: Outcome, exchange: Exchange) -> str:
     known = report.redaction.knowing(outcome.shown)
     said = known.request(exchange.request)
-    head = [f"{said['method']} {said['target']}", f"as {said['as']}"]
+    whose = {"self": f"token: ${report.token_env}", "other": f"token: ${report.other_token_env}"}
+    head = [f"{said['method']} {said['target']}", whose.get(said["as"], "no token of the run's")]
     head += [f"{name}: {value}" for name, value in said["headers"].items()]
     if said["body"] is None:
         return "\n".join(head)

@@ -97,8 +97,8 @@ def document(report: Report) -> dict[str, Any]:
 def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
     promise = outcome.promise
     replays = report.replays(outcome) if outcome.verdict is Verdict.BROKEN else None
-    known = report.redaction.knowing(outcome.shown)
     told = outcome.verdict is Verdict.BROKEN
+    known = report.redaction.knowing(outcome.shown) if told else report.redaction
     return {
         "id": promise.fingerprint,
         "law": promise.law,

@@ -78,7 +78,7 @@ def _result(report: Report, outcome: Outcome, level: str, rules: list[str]) -> d
     if proposal is not None:
         said.append(proposal.said)
         properties["proposal"] = [edit.document for edit in proposal.edits]
-    place = {"artifactLocation": {"uri": _uri(report.contract)}, "region": {"startLine": report.line(promise)}}
+    place = {"artifactLocation": {"uri": uri_of(report.contract)}, "region": {"startLine": report.line(promise)}}
     logical = {"fullyQualifiedName": promise.pointer, "kind": "element"}
     return {
         "ruleId": promise.law,
@@ -91,7 +91,7 @@ def _result(report: Report, outcome: Outcome, level: str, rules: list[str]) -> d
     }
 
 
-def _uri(path: str) -> str:
+def uri_of(path: str) -> str:
     """A relative path stays one; an absolute path becomes a file's address."""
     return ("file://" if path.startswith("/") else "") + quote(path)
 
