@@ -84,7 +84,7 @@ def _result(report: Report, outcome: Outcome, level: str, rules: list[str]) -> d
         "ruleId": promise.law,
         "ruleIndex": rules.index(promise.law),
         "level": level,
-        "message": {"text": "\n".join(part for part in said if part)},
+        "message": {"text": "\n".join(part for part in said if part).replace("](", "] (")},  # "](" would be a link
         "locations": [{"physicalLocation": place, "logicalLocations": [logical]}],
         "partialFingerprints": {FINGERPRINT: hashlib.sha256(promise.fingerprint.encode()).hexdigest()},
         "properties": properties,

@@ -59,8 +59,9 @@ def test_the_policy_would_stop_markup_that_got_through(browser: Any, report: Pat
     report.write_text(text.replace("</body>", f"{planted}</body>"), encoding="utf-8")
     page, did = opened(browser, report)
     assert page.title().startswith("BROKEN (exit 1)")
-    assert did
-    assert all("Content Security Policy" in said for said in did)
+    told = [said for said in did if "Content Security Policy" in said]
+    assert len(told) >= 2, "the script and the image are told of as stopped"
+    assert "blocked" in " ".join(told)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -224,7 +224,8 @@ def test_sarif_has_what_the_standard_requires(report: Report) -> None:
     assert [result["level"] for result in run["results"]] == ["error", "warning", "note"]
     for result in run["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
-        assert result["message"]["text"]
+        assert "What was sent is stored." in result["message"]["text"]
+        assert "](" not in result["message"]["text"]
         (location,) = result["locations"]
         place = location["physicalLocation"]
         assert place["artifactLocation"]["uri"] == "spec/openapi.yaml"
