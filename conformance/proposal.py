@@ -14,7 +14,7 @@ from typing import Any
 from conformance.edits import CannotEdit, Edit, Source, diff
 from conformance.exchange import Exchange
 from conformance.notice import place_of
-from conformance.outcome import Outcome
+from conformance.outcome import Outcome, Verdict
 from spec.contract import Contract
 from spec.document import Document, escape, keywords, parts_of
 from spec.errors import ContractError
@@ -276,9 +276,13 @@ _EDITS: Mapping[str, Callable[[_Breaches], Iterator[Edit]]] = {
 def proposals(
     contract: Contract, schemas: Schemas, name: str, outcomes: Iterable[Outcome]
 ) -> dict[tuple[str, str], Proposal]:
-    """(fingerprint, what was said) of each outcome -> what to do about it. `name`: the contract's file, for diffs."""
+    """(fingerprint, what was said) of each broken promise that rests on inferred places -> what to do about it.
+
+    Also of those that are red under ``--strict``. `name`: the contract's file, for diffs.
+    """
     proposer = Proposer(contract, schemas, name)
-    return {(outcome.promise.fingerprint, outcome.said): proposer.proposal(outcome) for outcome in outcomes}
+    gaps = (o for o in outcomes if o.verdict is Verdict.BROKEN and not o.promise.blocks(strict=False))
+    return {(outcome.promise.fingerprint, outcome.said): proposer.proposal(outcome) for outcome in gaps}
 
 
 def kind_of(value: Any) -> str:

@@ -74,7 +74,7 @@ def _reported(
         lines(contract.document.text),
         session.seen,
         text=contract.document.text.decode("utf-8", "replace"),
-        proposals=proposals(contract, session.schemas, name, judgement.gaps),
+        proposals=proposals(contract, session.schemas, name, found.outcomes),
         covered=session.coverage.covered(operations, judgement.unsucceeded) if session.coverage else None,
     )
 

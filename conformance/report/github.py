@@ -41,7 +41,7 @@ def _annotation(report: Report, level: str, outcome: Outcome) -> str:
     flaky = f" ({report.times(outcome)})" if outcome in report.judgement.flaky else ""
     proposal = report.proposal(outcome)
     said = [f"due: {promise.sentence}", f"found: {report.said(outcome)}{flaky}", report.curl(outcome)]
-    said += [proposal.said] if proposal and level == "warning" else []
+    said += [proposal.said] if proposal else []
     place = f"file={property_of(report.contract)},line={report.line(promise)},title={property_of(name(promise))}"
     return f"::{level} {place}::{escaped(chr(10).join(part for part in said if part))}"
 

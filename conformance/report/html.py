@@ -199,7 +199,7 @@ def _card(report: Report, outcome: Outcome, anchor: str, number: str, style: str
         f'<dl class="pair"><dt>found</dt><dd class="found">{escape(report.said(outcome))}</dd>'
         f"<dt>due</dt><dd>{escape(promise.sentence)}</dd>"
         f"<dt>{'grade' if style else 'why red'}</dt><dd>{_why(report, outcome, grade)}</dd></dl>",
-        _proposed(report, outcome) if style == "gap-card" else "",
+        _proposed(report, outcome),
         _command(report, outcome),
     ]
     inside = f'{_excerpt(report, outcome)}\n<div class="side">{_evidence(report, outcome)}</div>'

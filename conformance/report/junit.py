@@ -63,13 +63,16 @@ def _case(report: Report, suite: etree.Element, outcome: Outcome, flaky: bool, t
         _element(case, "skipped", message=f"flaky, broken {broken} of {judged} times: {said}")
     elif outcome.verdict is Verdict.BROKEN and not promise.blocks(strict=report.strict):
         gap = _element(case, "skipped", message=f"contract gap: {said}")
-        proposal = report.proposal(outcome)
-        if proposal is not None:
-            gap.text = _clean(f"{proposal.said}\n{proposal.diff}")
+        gap.text = _clean(_proposed(report, outcome))
     elif outcome.verdict is Verdict.BROKEN:
         failure = _element(case, "failure", type=promise.law, message=said)
         lines = (promise.sentence, f"found: {said}", f"place: {report.place(promise)}", f"grade: {promise.grade}")
-        failure.text = _clean("\n".join((*lines, report.curl(outcome))))
+        failure.text = _clean("\n".join((*lines, report.curl(outcome), _proposed(report, outcome))))
+
+
+def _proposed(report: Report, outcome: Outcome) -> str:
+    proposal = report.proposal(outcome)
+    return f"{proposal.said}\n{proposal.diff}" if proposal is not None else ""
 
 
 def _itself(report: Report, root: etree.Element) -> None:

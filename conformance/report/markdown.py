@@ -97,18 +97,22 @@ def _failure(report: Report, number: int, outcome: Outcome) -> str:
         f"- due: {code(promise.sentence)}\n- found: {code(report.said(outcome))}\n"
         f"- place: {code(report.place(promise))}\n- {grade}: {GRADES.get(grade, '')}",
     ]
-    command = report.curl(outcome)
-    return "\n\n".join([*parts, *([fence(command, "sh")] if command else [])])
+    return "\n\n".join([*parts, *_acts(report, outcome)])
 
 
 def _gap(report: Report, outcome: Outcome) -> str:
-    parts = [f"{code(name(outcome.promise))}: {code(report.said(outcome))} ({code(report.place(outcome.promise))})"]
+    said = f"{code(name(outcome.promise))}: {code(report.said(outcome))} ({code(report.place(outcome.promise))})"
+    return "\n\n".join([said, *_acts(report, outcome)])
+
+
+def _acts(report: Report, outcome: Outcome) -> Iterator[str]:
+    """What is proposed, and the command that shows it again."""
     proposal = report.proposal(outcome)
     if proposal is not None:
-        parts.append(code(proposal.said))
-        parts += [fence(proposal.diff, "diff")] if proposal.diff else []
+        yield code(proposal.said)
+        yield from [fence(proposal.diff, "diff")] if proposal.diff else []
     command = report.curl(outcome)
-    return "\n\n".join([*parts, *([fence(command, "sh")] if command else [])])
+    yield from [fence(command, "sh")] if command else []
 
 
 def _missing(report: Report) -> Iterator[str]:

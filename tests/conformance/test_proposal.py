@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from conformance.exchange import Exchange, Request, Response
 from conformance.notice import notices
 from conformance.outcome import Outcome, Promise, Verdict
 from conformance.proposal import Proposal, Proposer, schema_of
+from conformance.proposal import proposals as proposals_of
 from spec.contract import Contract, load
 from spec.document import lines
 from spec.schemas import Schemas
@@ -147,6 +149,15 @@ def test_what_no_answer_shows_is_for_people() -> None:
     (found,) = proposals([Outcome(promise, Verdict.BROKEN, "not sorted")])
     assert (found.edits, found.diff, found.pointer) == ((), "", promise.pointer)
     assert "Rows are sorted." in found.said
+
+
+def test_only_what_rests_on_inferred_places_gets_a_proposal() -> None:
+    (gap,) = told("listAgents", 418, {"message": "x"})
+    stated = replace(gap, promise=replace(gap.promise, grade="documented"))
+    always = replace(gap, promise=replace(gap.promise, always=True))
+    kept = replace(gap, verdict=Verdict.KEPT)
+    found = proposals_of(athena_contract(), athena_schemas(), NAME, [stated, always, kept, gap])
+    assert list(found) == [(gap.promise.fingerprint, gap.said)]
 
 
 @pytest.mark.parametrize("value", ["secret-text", 77, [["secret-text"]], {"secret-text": 1}, 1.5, True, None, []])
