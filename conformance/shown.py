@@ -15,18 +15,24 @@ DEEPEST = 12
 class Shown:
     """A record in an answer. `path`: property names and positions that lead to it from where the looking began.
 
-    `inside`: how many other records it stands in.
+    `inside`: how many other records it stands in; `holder`: the view of the nearest of them.
     """
 
     view: View
     record: Mapping[str, Any]
     path: tuple[str | int, ...]
     inside: int
+    holder: View | None = None
 
     @property
     def where(self) -> str:
-        """The path as people write it."""
-        return ".".join(map(str, self.path)) or "the answer"
+        """The names of the path, as people write it."""
+        return ".".join(part for part in self.path if isinstance(part, str)) or "the answer"
+
+    @property
+    def name(self) -> str:
+        """The last name of the path: the relation or property that shows it; "" for the answer itself."""
+        return next((part for part in reversed(self.path) if isinstance(part, str)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +44,21 @@ class Finder:
 
     def records(self, pointer: str, value: Any) -> Iterator[Shown]:
         """The records in a value of the schema at `pointer`, the outer before the inner; empty stubs are none."""
-        yield from self._in(pointer, value, (), 0, 0)
+        yield from self._in(pointer, value, (), (), 0)
 
-    def _in(self, pointer: str, value: Any, path: tuple[str | int, ...], inside: int, depth: int) -> Iterator[Shown]:
+    def _in(
+        self, pointer: str, value: Any, path: tuple[str | int, ...], above: tuple[View, ...], depth: int
+    ) -> Iterator[Shown]:
         if not isinstance(value, (dict, list)) or not value or depth > DEEPEST:
             return
         document = self.contract.document
         schema, at = document.follow(document.at(pointer), pointer)
         view = next((v for v in self.contract.views.values() if v.pointer == at), None)
         if view is not None and isinstance(value, dict):
-            yield Shown(view, value, path, inside)
-            inside += 1
+            yield Shown(view, value, path, len(above), above[-1] if above else None)
+            above = (*above, view)
         for below, one, step in self._below(schema, at, value):
-            yield from self._in(below, one, (*path, *step), inside, depth + 1)
+            yield from self._in(below, one, (*path, *step), above, depth + 1)
 
     def _below(
         self, schema: Mapping[str, Any], at: str, value: Any

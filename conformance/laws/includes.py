@@ -71,7 +71,8 @@ class Asked:
         return [row], exchange
 
 
-def _allowed(parameter: Parameter) -> list[str]:
+def allowed_values(parameter: Parameter) -> list[str]:
+    """The values of an include or count parameter."""
     said = parameter.schema.get("items", parameter.schema)
     return [str(value) for value in said.get("enum", ()) if value]
 
@@ -81,7 +82,7 @@ def embeds_what_is_asked(case: Case) -> Iterator[Outcome]:
     asked = Asked.of(case)
     parameter = _parameter(case.operation, "include")
     assert parameter is not None
-    for value in _allowed(parameter):
+    for value in allowed_values(parameter):
 
         def find(value: str = value) -> Finding:
             path = include_path(asked.session.contract, asked.session.resource(asked.operation), value, "")
@@ -121,7 +122,7 @@ def embeds_nothing_else(case: Case) -> Iterator[Outcome]:
     resource = contract.resources[asked.view.resource]
     required = set(contract.document.at(asked.view.pointer).get("required", ()))
     optional = {r.name for r in resource.relations.values() if not r.hidden} - required
-    for value in _allowed(parameter):
+    for value in allowed_values(parameter):
         if value not in resource.relations:
             continue
 
@@ -200,7 +201,7 @@ def counts_count(case: Case) -> Iterator[Outcome]:
     for name, derived in view.derived.items():
         if derived.kind == "count" and derived.always:
             asked[name] = ()
-    for value in _allowed(count) if count else ():
+    for value in allowed_values(count) if count else ():
         assert count is not None
         name = counted(listing.resource, value, "")
         asked.setdefault(name, ((count.name, value),))
