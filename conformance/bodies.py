@@ -54,10 +54,10 @@ class Bodies:
     def varied(self, operation: Operation, number: int, parent: Parent) -> dict[str, Any]:
         """Values for what a create leaves open that differ from one `number` to the next, references too."""
         found: dict[str, Any] = {}
+        for field in readable(operation):
+            found |= self._another(field, number)
         for at, field in enumerate(operation.body.fields.values() if operation.body else ()):
-            if field.sets is None and field.word is None:
-                found |= self._another(field, number)
-            elif field.sets is not None and not field.required and (number + at) % 2:
+            if field.sets is not None and not field.required and (number + at) % 2:
                 try:
                     found |= self.field(operation, field, parent)
                 except CannotMake:
@@ -140,7 +140,7 @@ class Bodies:
 
 
 def readable(operation: Operation) -> Iterator[BodyField]:
-    """The fields of a body that are values of the record itself: no references, no query words."""
-    for field in operation.body.fields.values() if operation.body else ():
-        if field.sets is None and field.word is None:
-            yield field
+    """The fields of a body that are values of the record itself: no references nor their kinds, no query words."""
+    fields = list(operation.body.fields.values()) if operation.body else []
+    kinds = {field.sets.by for field in fields if field.sets}
+    yield from (f for f in fields if f.sets is None and f.word is None and f.name not in kinds)

@@ -62,7 +62,7 @@ class Session:
     _kept: dict[str, Mine] = field(default_factory=dict)
     _several: dict[str, list[Mine]] = field(default_factory=dict)
     _spent: Counter[str] = field(default_factory=Counter)
-    _done: dict[str, Any] = field(default_factory=dict)
+    _done: dict[Any, Any] = field(default_factory=dict)
     _who: dict[str, Mapping[str, Any] | str] = field(default_factory=dict)
     _slow: set[str] = field(default_factory=set)
 
@@ -163,6 +163,14 @@ class Session:
         if name not in self._done:
             self._done[name] = do()
         return self._done[name]
+
+    def remember(self, name: Any, found: Any) -> None:
+        """Keep something for the law that comes next."""
+        self._done[name] = found
+
+    def recall(self, name: Any) -> Any:
+        """What was kept, once; None when there is nothing."""
+        return self._done.pop(name, None)
 
     def settled(self, look: Callable[[], str]) -> str:
         """What `look` finds wrong, or "": looked at again for `settle` seconds, as a read may be behind a write.

@@ -1,6 +1,18 @@
 """What the contract's words promise, one small function each. `LAWS` are all of them, cheap and reading ones first."""
 
-from conformance.laws import accounts, actions, answers, filters, includes, order, pages, refusals, relations, writes
+from conformance.laws import (
+    accepted,
+    accounts,
+    actions,
+    answers,
+    filters,
+    includes,
+    order,
+    pages,
+    refusals,
+    relations,
+    writes,
+)
 from conformance.laws.law import Case, Law
 
 LAWS: tuple[Law, ...] = (
@@ -10,6 +22,7 @@ LAWS: tuple[Law, ...] = (
     *includes.LAWS,
     *refusals.LAWS,
     *accounts.LAWS,
+    *accepted.LAWS,
     *writes.LAWS,
     *relations.LAWS,
     *actions.LAWS,

@@ -150,6 +150,20 @@ def _log_out(session: Session, token: Mapping[str, str]) -> Exchange | None:
     return session.send(found, as_="nobody", headers=token) if found else None
 
 
+def logged_out(session: Session) -> Mapping[str, str]:
+    """The header of a token that was logged out. Raises CannotMake."""
+
+    def ended() -> Mapping[str, str]:
+        _, token = _signed_in(session)
+        left = _log_out(session, token)
+        if left is None or not left.response.ok:
+            raise CannotMake("the contract has no way to log out that the target takes")
+        return token
+
+    found: Mapping[str, str] = session.once(LOGOUT, ended)
+    return found
+
+
 # Signing out ----------------------------------------------------------------------------------------------------
 
 

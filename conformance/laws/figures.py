@@ -172,7 +172,8 @@ def _agree(case: Case) -> Iterator[Outcome]:
         listing = Listing(session, session.needed(figure.resource.name, "list"))
         narrowed = _narrowed(session, figure, listing)
         if narrowed is None:
-            yield case.not_judged(case.promise(), "the contract has no filter that narrows it to the run's records")
+            promise = case.promise(parameter=figure.name)
+            yield case.not_judged(promise, "the contract has no filter that narrows it to the run's records")
             continue
         (item, key), parameter = narrowed
         own = (_said(item, key), ((parameter.name, text(key)),))

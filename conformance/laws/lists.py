@@ -1,6 +1,7 @@
 """Lists as laws ask them: rows, page words, samples, small scopes, and values that a row shows."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -200,13 +201,21 @@ class Listing:
                     yield parameter, self.session.kept(target.name).key
 
     def sample(self) -> list[Row]:
-        """Rows to choose values from: the first page, and own records where it has fewer than two."""
+        """Rows to choose values from: the first page, after own records that differ were made. Raises CannotMake."""
+        self._vary()
         rows = list(self.ask(*self.largest()).rows)
         if len(rows) < 2 and not self.session.read_only:
             rows = list(self.stocked(2).ask(*self.largest()).rows)
         if not rows:
             raise CannotMake("the list has no rows to choose a value from")
         return rows
+
+    def _vary(self) -> None:
+        """Have own records that differ, where the run can make any."""
+        if self.session.read_only or self.within:
+            return
+        with suppress(CannotMake):
+            self.session.several(self.resource.name, OWN)
 
 
 def make_one(session: Session, resource: str) -> None:
