@@ -12,7 +12,8 @@ from conformance.outcome import Outcome
 from conformance.session import Session
 from spec.contract import Contract, Derived, Operation, Parameter, Relation, View, counted, include_path
 
-LOOKED_AT = 5  # rows, at most
+LOOKED_AT = 20  # rows, at most
+COUNTED = 5  # rows whose counts are compared with lists, at most
 
 
 def _shows(contract: Contract, operation: Operation) -> bool:
@@ -50,7 +51,8 @@ class Asked:
         if listing is None:
             return cls(session, operation, {operation.path_parameters[0]: session.kept(operation.resource or "").key})
         rows = Listing(session, listing)
-        return cls(session, operation, {operation.path_parameters[0]: rows.keys(rows.sample()[:1])[0]})
+        fullest = max(rows.sample(), key=lambda row: sum(bool(row.get(name)) for name in rows.resource.relations))
+        return cls(session, operation, {operation.path_parameters[0]: rows.keys([fullest])[0]})
 
     @property
     def view(self) -> View:
@@ -213,11 +215,13 @@ def counts_count(case: Case) -> Iterator[Outcome]:
 def _counting(listing: Listing, derived: Derived, query: tuple[tuple[str, str], ...]) -> Callable[[], Finding]:
     def find() -> Finding:
         relation = listing.resource.relations[derived.path[0]]
+        if relation.via is None and relation.many:
+            return _embedded(listing, derived, query)
         target, filters = _list_of(listing, relation, derived)
         listing.sample()
         answer = listing.ask(*query)
         rows = answer.rows
-        for row, key in list(zip(rows, listing.keys(rows), strict=True))[:LOOKED_AT]:
+        for row, key in list(zip(rows, listing.keys(rows), strict=True))[:COUNTED]:
             if derived.name not in row:
                 return f"{key} shows no {derived.name}", (answer.exchange,)
             there = target.ask((filters[0], text(key)), *filters[1])
@@ -231,6 +235,23 @@ def _counting(listing: Listing, derived: Derived, query: tuple[tuple[str, str], 
         return "", (answer.exchange,)
 
     return find
+
+
+def _embedded(listing: Listing, derived: Derived, query: tuple[tuple[str, str], ...]) -> Finding:
+    """A count of what the record itself leads to, against what it embeds; some of that may be hidden."""
+    include = listing.parameter("include")
+    name = derived.path[0]
+    asked = ((include.name, name),) if include and name in allowed_values(include) else ()
+    listing.sample()
+    answer = listing.ask(*query, *asked)
+    shown = [row for row in answer.rows if isinstance(row.get(name), list) and derived.name in row]
+    if not shown:
+        raise CannotMake(f"the rows do not show {name}")
+    for row, key in zip(shown, listing.keys(shown), strict=True):
+        if row[derived.name] < len(row[name]):
+            said = f"{key} shows {derived.name} {row[derived.name]}, and {len(row[name])} {name}"
+            return said, (answer.exchange,)
+    return "", (answer.exchange,)
 
 
 def _list_of(
