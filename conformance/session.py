@@ -284,14 +284,29 @@ class Session:
         operation = self.needed(resource, "retrieve")
         return self.send(operation, path={operation.path_parameters[0]: key}, as_=as_)
 
+    def required(self, operation: Operation) -> dict[str, Any]:
+        """A value for each query parameter that must be sent: a record of the run's where it names one."""
+        found: dict[str, Any] = {}
+        for parameter in operation.query if operation.resource in self.contract.resources else ():
+            if not parameter.required:
+                continue
+            path = parameter.word.paths[0] if parameter.word and parameter.word.role == "filter" else ()
+            relation = self.resource(operation).relations.get(path[0]) if len(path) == 2 else None
+            if relation is not None and path[1] == self.contract.resources[relation.to[0]].key:
+                found[parameter.name] = self.parent(relation)[1]
+            else:
+                found[parameter.name] = self.bodies.value(parameter.schema, parameter.name)
+        return found
+
     def rows(
         self, operation: Operation, query: Mapping[str, Any], *, pages: int = 50, as_: str = "self"
     ) -> Iterator[Mapping[str, Any]]:
         """The rows of a list over its pages. Raises CannotMake when it does not answer."""
         names = {p.word.role: p.name for p in operation.query if p.word}
+        required = self.required(operation)
         number = 1
         while number <= pages:
-            asked = dict(query)
+            asked = {**required, **query}
             if "page" in names:
                 asked[names["page"]] = number
             if "size" in names:

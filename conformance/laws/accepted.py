@@ -117,7 +117,7 @@ def _texts(case: Case, field: BodyField, said: Mapping[str, Any]) -> Iterator[tu
 def _parameters(case: Case) -> Iterator[Outcome]:
     """Many parameters at once, each with one of its values; where that is refused, one at a time."""
     session, operation = case.session, case.operation
-    required = {p.name: session.bodies.value(p.schema, p.name) for p in operation.query if p.required}
+    required = session.required(operation)
     for extremes in _rounds([list(_allowed(parameter)) for parameter in operation.query]):
 
         def send(chosen: list[Extreme]) -> Exchange:

@@ -5,7 +5,6 @@ without harm.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from conformance.errors import CannotMake
 from conformance.laws.acting import acts, asks, performed
@@ -62,14 +61,10 @@ def _success(case: Case) -> bool:
     elif asks(operation) and not session.read_only:
         session.send(operation, body=session.bodies.body(operation, session.parent))
     elif operation.method == "get":
-        session.send(operation, path=readable(case), query=_required(case))
+        session.send(operation, path=readable(case), query=session.required(operation))
     else:
         return False
     return session.seen[operation.id, operation.result.status] > 0
-
-
-def _required(case: Case) -> dict[str, Any]:
-    return {p.name: case.session.bodies.value(p.schema, p.name) for p in case.operation.query if p.required}
 
 
 def _law(name: str, sentence: str, judge: Callable[[Case], Iterator[Outcome]] = _judge, *, always: bool = False) -> Law:

@@ -150,10 +150,11 @@ def _untouched(case: Case, mine: Mine) -> Outcome:
 def _unlisted(case: Case, mine: Mine) -> Outcome:
     """On no page of what is listed for another tenant."""
     session, operation = case.session, case.operation
-    required = {p.name: mine.key for p in operation.query if p.required}
+    required = session.required(operation)
     key = session.resource(operation).key
     listed = any(row.get(key) == mine.key for row in session.rows(operation, required, as_="other"))
-    return case.judged(case.promise(), f"the other token lists {key} {mine.key}" if listed else "")
+    shown = session.send(operation, query=required, as_="other")
+    return case.judged(case.promise(), f"the other token lists {key} {mine.key}" if listed else "", shown)
 
 
 def _unless_refused(exchange: Exchange) -> str:

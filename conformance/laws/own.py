@@ -52,7 +52,7 @@ def own(contract: Contract, operation: Operation, shown: Any, *, stamps: bool = 
 def _sendable(contract: Contract, resource: str) -> set[str]:
     """What a client may send of a resource."""
     bodies = (o.body for o in contract.operations.values() if o.resource == resource and o.body)
-    return {name for body in bodies for name in body.fields}
+    return {name for body in bodies for name, field in body.fields.items() if field.word is None}
 
 
 def retrieved(session: Session, resource: str, key: Any) -> tuple[Any, Exchange]:

@@ -85,10 +85,10 @@ def _checks_a_query(contract: Contract, operation: Operation) -> bool:
 def _broken_queries(case: Case) -> Iterator[Outcome]:
     """Each typed parameter with what is not of its type, choices or bounds."""
     session, operation = case.session, case.operation
-    path = readable(case)
+    path, required = readable(case), session.required(operation)
     for parameter in operation.query:
         for keyword, value in _broken_query(parameter.schema):
-            exchange = session.send(operation, path=path, query={parameter.name: value})
+            exchange = session.send(operation, path=path, query={**required, parameter.name: value})
             place = weakest(case, (f"{parameter.pointer}/schema", keyword), _refusal(operation))
             yield _named(case, place, parameter.name, f"as {brief(value)} ({keyword})", exchange)
 

@@ -81,6 +81,7 @@ def _ends(case: Case) -> Iterator[Outcome]:
     given = session.data(operation, done.exchange)
     key = given.get(session.contract.resources[resource].key) if isinstance(given, dict) else None
     way = (resource, key) if key is not None and session.operation(resource, "delete") else (mine.resource, mine.key)
+    session.retrieve(mine.resource, mine.key, as_="other")  # who has seen it once must not keep it
     removed = session.unmake(*way)
     if removed is None or not (removed.response.ok or removed.response.status == 404):
         raise CannotMake(f"the contract has no way to take back what was shared that the target takes: {way[0]}")
