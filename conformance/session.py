@@ -65,6 +65,7 @@ class Session:
     _done: dict[Any, Any] = field(default_factory=dict)
     _who: dict[str, Mapping[str, Any] | str] = field(default_factory=dict)
     _slow: set[str] = field(default_factory=set)
+    _owed: float = 0.0
 
     # Sending ----------------------------------------------------------------------------------------------------
 
@@ -87,6 +88,9 @@ class Session:
         )
         if request.method in WRITES:
             self.ledger.writing(operation.id, request.target)
+        elif self._owed:
+            self.pause(self._owed)
+            self._owed = 0.0
         exchange = Exchange(request, self.target.send(request))
         self.seen[operation.id, exchange.response.status] += 1
         if self.coverage is not None:
@@ -104,8 +108,7 @@ class Session:
             made = Made(shown.view.resource, shown.record[self.contract.resources[shown.view.resource].key])
             if made not in self.ledger.made:
                 self.ledger.created(made.resource, made.key)
-        if self.lag:
-            self.pause(self.lag)
+        self._owed = self.lag
 
     def made_by(self, operation: Operation, exchange: Exchange) -> list[Shown]:
         """The records that the answer to a POST shows as made: a 201's own, those that carry the run's marker, and
@@ -181,7 +184,7 @@ class Session:
         said = look()
         while said and waited < self.settle:
             self.pause(min(wait, self.settle - waited))
-            waited, wait = waited + min(wait, self.settle - waited), wait * 2
+            waited, wait = waited + min(wait, self.settle - waited), min(wait + 0.25, 1.0)
             said = look()
         if not said and waited:
             self.lag = min(max(self.lag, waited), self.settle)
