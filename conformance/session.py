@@ -161,6 +161,10 @@ class Session:
             raise CannotMake(f"{operation.id} was used {used} times, as often as it may be: --max-expensive")
         self._spent[operation.id] = used + 1
 
+    def unspend(self, operation: Operation) -> None:
+        """Take back a use that did nothing: the state of the record forbade it."""
+        self._spent[operation.id] -= bool(self._spent[operation.id])
+
     def once(self, name: str, do: Callable[[], Any]) -> Any:
         """What `do` gives, done once in a run: for what may not be done again only to be judged again."""
         if name not in self._done:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.bodies import readable
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.law import Case
@@ -63,16 +64,36 @@ def _perform(session: Session, operation: Operation) -> Done:
         raise CannotMake("the run is read-only")
     if operation.effects and not session.effects:
         raise CannotMake(f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects")
-    on, before, path = None, {}, {}
     if operation.path_parameters:
-        on = session.make(operation.resource or "")
-        before, path = dict(retrieved(session, on.resource, on.key)[0]), {operation.path_parameters[0]: on.key}
+        # A fresh record may be in a state that refuses the action: then one with every flag set.
+        for flags in ({}, _flags(session, operation.resource or "")):
+            on = session.make(operation.resource or "", flags)
+            before = dict(retrieved(session, on.resource, on.key)[0])
+            exchange = _sent(session, operation, {operation.path_parameters[0]: on.key})
+            if exchange.response.status != 409:
+                break
+        done = Done(on, before, exchange)
+    else:
+        done = Done(None, {}, _sent(session, operation, {}))
+    response = done.exchange.response
+    if not response.ok:
+        raise CannotMake(f"{operation.id} answered {response.status}: {response.content[:200]!r}")
+    return done
+
+
+def _sent(session: Session, operation: Operation, path: Mapping[str, Any]) -> Exchange:
     body = body_of(session, operation)
     session.spend(operation)
     exchange = session.send(operation, path=path, body=body)
-    if not exchange.response.ok:
-        raise CannotMake(f"{operation.id} answered {exchange.response.status}: {exchange.response.content[:200]!r}")
-    return Done(on, before, exchange)
+    if exchange.response.status == 409:
+        session.unspend(operation)
+    return exchange
+
+
+def _flags(session: Session, resource: str) -> dict[str, Any]:
+    creating = session.operation(resource, "create")
+    fields = readable(creating) if creating else ()
+    return {f.name: True for f in fields if session.bodies.schema(f.schema).get("type") == "boolean"}
 
 
 def body_of(session: Session, operation: Operation) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from conformance.laws import LAWS as ALL
 from conformance.laws import answers, refusals, writes
 from conformance.laws.law import Law
 from conformance.outcome import Verdict
-from tests.conformance.judging import MEANING, broken, judge, judged, mock
+from tests.conformance.judging import LAWS, MEANING, broken, judge, judged, mock
 from tests.conformance.writing_faults import Answered, Asked, Next
 
 DEMO, OTHER = "demo-token", "other-token"
@@ -346,6 +346,19 @@ def test_an_expensive_operation_is_used_as_often_as_it_may_be() -> None:
     session.spend(operation)
     with pytest.raises(CannotMake, match=r"runPrompt was used 2 times, as often as it may be: --max-expensive"):
         session.spend(operation)
+
+
+async def begins_with_workflows_off(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    if (asked.method, asked.path) == ("POST", "/workflows") and isinstance(asked.body, dict):
+        asked = asked.saying({"is_active": False, **asked.body})
+    answered: Answered = await ask(asked)
+    return answered
+
+
+def test_an_action_that_a_fresh_record_forbids_is_tried_on_one_with_every_flag_set() -> None:
+    found, session = judged([LAWS["an-action-is-about-its-record"]], "triggerWebhook", begins_with_workflows_off)
+    assert [o.verdict for o in found.outcomes] == [Verdict.KEPT]
+    assert session.seen["triggerWebhook", 409] == session.seen["triggerWebhook", 201] == 1
 
 
 def test_every_law_has_a_name_of_its_own() -> None:
