@@ -95,6 +95,8 @@ class Session:
         self.seen[operation.id, exchange.response.status] += 1
         if self.coverage is not None:
             self.coverage.note(operation, exchange)
+        if exchange.response.status == 429:  # it was waited out by the target, in vain
+            raise CannotMake("the target answers 429, too many requests, however long it is waited: --rate-limit")
         for notice in notices(self.schemas, operation, exchange):
             at = (operation.id, notice.law, notice.pointer, notice.keyword)
             self.noticed.setdefault(at, (notice, exchange))
@@ -165,7 +167,7 @@ class Session:
         """Take back a use that did nothing: the state of the record forbade it."""
         self._spent[operation.id] -= bool(self._spent[operation.id])
 
-    def once(self, name: str, do: Callable[[], Any]) -> Any:
+    def once(self, name: Any, do: Callable[[], Any]) -> Any:
         """What `do` gives, done once in a run: for what may not be done again only to be judged again."""
         if name not in self._done:
             self._done[name] = do()

@@ -8,7 +8,7 @@ from conformance.bodies import readable
 from conformance.exchange import Exchange
 from conformance.laws.asking import harmless
 from conformance.laws.law import Case, Law
-from conformance.laws.lists import is_list
+from conformance.laws.lists import REFUSED, is_list
 from conformance.laws.own import brief, creates
 from conformance.outcome import Outcome
 from spec.contract import BodyField, Contract, Operation, Parameter
@@ -74,7 +74,10 @@ def _taken(case: Case, extremes: list[Extreme], send: Any) -> Iterator[Outcome]:
         status = alone.response.status
         said = f"{extreme.name} as {brief(extreme.value)} ({extreme.what}) was answered {status}, a success is due"
         promise = case.promise(*extreme.place, parameter=extreme.parameter)
-        yield case.judged(promise, "" if alone.response.ok else said, alone)
+        if status in REFUSED or status >= 500 or alone.response.ok:
+            yield case.judged(promise, "" if alone.response.ok else said, alone)
+        else:  # forbidden by a state, or what a neighbour did
+            yield case.not_judged(promise, f"{case.operation.id} answered {status}")
 
 
 def _edges(case: Case, field: BodyField) -> Iterator[Extreme]:

@@ -3,26 +3,28 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Exchange
 from conformance.laws.accounts import logged_out
 from conformance.laws.acting import acts, body_of
-from conformance.laws.asking import READS, answered, empty, harmless, secured, unknown
+from conformance.laws.asking import READS, answered, empty, harmless, readable, secured, unknown
 from conformance.laws.law import Case, Law
 from conformance.laws.own import creates, differences, own, retrieved, told
 from conformance.outcome import Outcome
 from conformance.session import Mine
 from spec.contract import Contract, Operation, Resource
 
+NO_TOKEN = "no token"
 # What goes as a token and is none: the kind of it -> headers.
 STRANGERS: Mapping[str, Mapping[str, str]] = {
-    "no token": {},
+    NO_TOKEN: {},
     "another scheme": {BEARER: "Basic ZGVtbzpkZW1v"},
     "a scheme and no token": {BEARER: "Bearer"},
     "a token that nobody has": {BEARER: "Bearer conformance-unknown-token"},
     "a malformed token": {BEARER: "Bearer , ;=?"},
 }
 LOGGED_OUT = "a logged-out token"
-TOLD_SO = ("no token", "another scheme", "a token that nobody has", "a malformed token")
+TOLD_SO = (NO_TOKEN, "another scheme", "a token that nobody has", "a malformed token")
 
 
 def _secured(contract: Contract, operation: Operation) -> bool:
@@ -30,15 +32,41 @@ def _secured(contract: Contract, operation: Operation) -> bool:
 
 
 def _strangers(case: Case, kinds: Iterable[str]) -> Iterator[tuple[str, Exchange | None]]:
-    """The answer to each who is nobody; None where the run may not ask. Paths name no record, bodies are empty."""
+    """The answer to each who is nobody; None where the run may not ask. Paths name records of the run that nothing
+    else needs, bodies are valid: what is taken after all is a success."""
     session, operation = case.session, case.operation
+    path: Mapping[str, Any] | None = None
     for kind in kinds:
         if session.read_only and operation.method not in READS:
             yield kind, None
-        else:
-            headers = STRANGERS[kind] if kind in STRANGERS else logged_out(session)
-            path, body = unknown(case), empty(operation)
-            yield kind, session.send(operation, path=path, body=body, as_="nobody", headers=headers)
+            continue
+        headers = STRANGERS[kind] if kind in STRANGERS else logged_out(session)
+        path = _ours(case) if path is None else path
+        dear = bool(operation.effects) and kind != NO_TOKEN
+        body = empty(operation) if dear else _valid(case)
+        yield kind, session.send(operation, path=path, body=body, as_="nobody", headers=headers)
+
+
+def _ours(case: Case) -> Mapping[str, Any]:
+    """The path of a record of the run: a fresh one where it may be lost; of none where none can be had."""
+    session, operation = case.session, case.operation
+    if not operation.path_parameters or harmless(case):
+        return unknown(case)
+    try:
+        if operation.method in READS:
+            return readable(case)
+        return {operation.path_parameters[0]: session.make(operation.resource or "").key}
+    except CannotMake:
+        return unknown(case)
+
+
+def _valid(case: Case) -> Any:
+    if case.operation.body is None or harmless(case):
+        return empty(case.operation)
+    try:
+        return case.session.bodies.body(case.operation, case.session.parent)
+    except CannotMake:
+        return {}
 
 
 def _nothing(case: Case) -> Iterator[Outcome]:

@@ -56,9 +56,9 @@ def _methods_not_there(contract: Contract, operation: Operation) -> list[str]:
 
 
 def _reads_as(template: str, path: str) -> bool:
+    """Whether a request to `path`, with keys in it, is one to `template` too."""
     ones, others = template.split("/"), path.split("/")
-    alike = (a == b or a[:1] == "{" or b[:1] == "{" for a, b in zip(ones, others, strict=False))
-    return len(ones) == len(others) and all(alike)
+    return len(ones) == len(others) and all(a == b or a[:1] == "{" for a, b in zip(ones, others, strict=True))
 
 
 def _wrong_method(case: Case) -> Iterator[Outcome]:

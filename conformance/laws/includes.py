@@ -10,7 +10,7 @@ from conformance.laws.law import Case, Law
 from conformance.laws.lists import Finding, Listing, Moving, Refused, Row, alike, found, is_list, text
 from conformance.outcome import Outcome
 from conformance.session import Session
-from spec.contract import Contract, Derived, Operation, Parameter, Relation, View, counted, include_path
+from spec.contract import Contract, Derived, Operation, Parameter, Relation, Resource, View, counted, include_path
 
 LOOKED_AT = 20  # rows, at most
 COUNTED = 5  # rows whose counts are compared with lists, at most
@@ -148,12 +148,21 @@ def embedded_equals_retrieved(case: Case) -> Iterator[Outcome]:
     rows, _ = asked.rows()
     resource = asked.session.contract.resources[asked.view.resource]
     for relation in resource.relations.values():
-        if len(relation.to) != 1 or asked.session.operation(relation.to[0], "retrieve") is None:
+        if len(relation.to) != 1 or not (_is_account(asked, relation) or _can_retrieve(asked, relation)):
             continue
         if not any(relation.name in row for row in rows):
             continue
         promise = case.promise(relation.pointer, "properties", relation.name)
         yield found(case, promise, _compared(asked, relation))
+
+
+def _is_account(asked: Asked, relation: Relation) -> bool:
+    account = asked.session.contract.account
+    return account is not None and relation.to == (account.name,)
+
+
+def _can_retrieve(asked: Asked, relation: Relation) -> bool:
+    return asked.session.operation(relation.to[0], "retrieve") is not None
 
 
 def _compared(asked: Asked, relation: Relation) -> Callable[[], Finding]:
@@ -173,16 +182,28 @@ def _difference(asked: Asked, relation: Relation) -> Finding:
     embedded = [one for row in rows for one in _records(row.get(relation.name)) if target.key in one]
     if not embedded:
         raise CannotMake(f"no row embeds a {target.name}")
+    if _is_account(asked, relation):
+        # What was asked when the run began; using an account may stamp it.
+        record = {n: v for n, v in session.who().items() if n not in target.stamped("updated")}
+        own = next((e for e in embedded if alike(e[target.key], record.get(target.key))), None)
+        if own is None:
+            raise CannotMake(f"no row embeds the {target.name} that asks")
+        return _unlike(relation, target, own, record), (exchange,)
     one = embedded[0]
     retrieved = session.retrieve(target.name, one[target.key])
-    record = session.data(session.needed(target.name, "retrieve"), retrieved)
-    if not retrieved.response.ok or not isinstance(record, dict):
+    shown = session.data(session.needed(target.name, "retrieve"), retrieved)
+    if not retrieved.response.ok or not isinstance(shown, dict):
         raise CannotMake(f"the embedded {target.name} was answered {retrieved.response.status}")
+    return _unlike(relation, target, one, shown), (exchange, retrieved)
+
+
+def _unlike(relation: Relation, target: Resource, one: Row, record: Row) -> str:
+    """The first own property in which an embedded record differs from itself, or ""."""
     for name, said in target.own.items():
         if name in one and name in record and not said.hidden and not alike(one[name], record[name]):
             found_there = f"{relation.name}.{name} is {one[name]!r:.80}, the {target.name} itself shows"
-            return f"{found_there} {record[name]!r:.80}", (exchange, retrieved)
-    return "", (exchange, retrieved)
+            return f"{found_there} {record[name]!r:.80}"
+    return ""
 
 
 def _records(value: Any) -> Iterator[Mapping[str, Any]]:

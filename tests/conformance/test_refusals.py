@@ -107,6 +107,12 @@ async def cuts_long_names(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
     return answered
 
 
+async def takes_another_scheme(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    basic = asked.headers.get("authorization", "").startswith("Basic")
+    answered: Answered = await ask(asked.by(DEMO) if basic else asked)
+    return answered
+
+
 async def logs_nobody_out(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
     answered: Answered = Answered(204, {}, b"") if asked.path.endswith("/logout") else await ask(asked)
     return answered
@@ -142,6 +148,8 @@ async def looks_not_into_files(asked: Asked, ask: Next, memory: dict[str, Any]) 
         ("another-tenant-sees-nothing", "triggerWebhook", knows_no_tenants, ""),
         ("another-tenant-sees-nothing", "createMessage", knows_no_tenants, ""),
         ("strangers-get-nothing", "listPrompts", logs_nobody_out, "a logged-out token"),
+        ("strangers-get-nothing", "retrieveAgent", takes_another_scheme, "another scheme"),
+        ("strangers-get-nothing", "deletePrompt", takes_another_scheme, "another scheme"),
         ("unknown-path-is-404", "retrieveWorkspace", has_a_page_for_everything, ""),
         ("broken-field-is-named", "createMessage", looks_not_into_files, "files.0.key type"),
         ("unknown-record-is-404", "retrieveThread", finds_everything, ""),
