@@ -343,6 +343,7 @@ class Session:
         body = {**self.bodies.body(operation, self.parent), **(changes or {})}
         if path:
             body = {**self.bodies.lists(operation), **body}
+        counted = None if resource in self._slow else self._total(resource)
         exchange = self.send(operation, path=path, body=body)
         shown = self.data(operation, exchange)
         if path and isinstance(shown, list) and shown:
@@ -350,15 +351,35 @@ class Session:
         if not exchange.response.ok or not isinstance(shown, dict):
             raise CannotMake(f"{operation.id} answered {exchange.response.status}: {exchange.response.content[:200]!r}")
         key = self.key_of(resource, shown)
-        self._await(resource, key)
+        self._await(resource, key, counted)
         return Mine(resource, key, body, shown, exchange)
 
-    def _await(self, resource: str, key: Any) -> None:
-        """Look once for each resource how long a new record takes to be seen: what is late is no fault by itself."""
-        if resource in self._slow or self.operation(resource, "retrieve") is None:
+    def _await(self, resource: str, key: Any, counted: Any) -> None:
+        """Look once for each resource how long a new record takes to be seen and counted (`counted`: the total of the
+        list before): what is late is no fault by itself."""
+        if resource in self._slow:
             return
         self._slow.add(resource)
-        self.settled(lambda: "" if self.retrieve(resource, key).response.ok else "it is not there")
+
+        def look() -> str:
+            if self.operation(resource, "retrieve") is not None and not self.retrieve(resource, key).response.ok:
+                return "it is not there"
+            return "" if counted is None or self._total(resource) != counted else "it is not counted"
+
+        self.settled(look)
+
+    def _total(self, resource: str) -> Any:
+        """What the list of a resource names as its total; None where it names none."""
+        listing = self.operation(resource, "list")
+        if listing is None:
+            return None
+        body = self.send(listing, query=self.required(listing)).response.json
+        for name, page in listing.result.pages.items():
+            said = body.get(name) if isinstance(body, dict) else None
+            for shown, word in page.items():
+                if word == "total" and isinstance(said, dict):
+                    return said.get(shown)
+        return None
 
     def kept(self, resource: str) -> Mine:
         """A record of the run that laws share and do not change. Raises CannotMake."""
