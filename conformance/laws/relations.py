@@ -8,6 +8,7 @@ from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.includes import allowed_values
 from conformance.laws.law import Case, Law
+from conformance.laws.lists import Listing, text
 from conformance.laws.own import brief, creates, does, retrieved, same, stored, weakest, writable
 from conformance.outcome import Outcome
 from conformance.session import Mine, Session
@@ -126,7 +127,21 @@ def _counts_follow(case: Case) -> Iterator[Outcome]:
         if not said:
             session.unmake(child.resource, child.key)
             said = _settled(session, parent, counted.derived, before, "deleted")
-        yield case.judged(promise, said, child.exchange)
+        if said and _agrees(session, counted, parent, child):
+            yield case.not_judged(promise, "the list changed while it was looked at")
+        else:
+            yield case.judged(promise, said, child.exchange)
+
+
+def _agrees(session: Session, counted: Counted, parent: Mine, child: Mine) -> bool:
+    """Whether the list of what is counted has as many: then somebody else made one meanwhile."""
+    listing = session.operation(child.resource, "list")
+    path = (counted.field.sets.relation if counted.field.sets else "", counted.parent.key)
+    for parameter in listing.query if listing else ():
+        if listing and parameter.word and parameter.word.role == "filter" and parameter.word.paths[0] == path:
+            there = Listing(session, listing).ask((parameter.name, text(parent.key))).total
+            return not counted.derived.where and there == _count(session, parent, counted.derived)
+    return False
 
 
 def _where(derived: Derived, shown: Mapping[str, Any]) -> bool:

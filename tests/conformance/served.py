@@ -44,4 +44,5 @@ def session(
     budget = Budget(None, None)
     target = HttpTarget(HOST + contract.base_path, tokens or TOKENS, budget, transport=AsgiTransport(app))
     bodies = Bodies(contract, f"conformance-run{seed}", Random(seed))
-    return Session(contract, schemas or Schemas.of(contract.document), target, Ledger("test"), bodies, read_only)
+    known = schemas or Schemas.of(contract.document)
+    return Session(contract, known, target, Ledger("test"), bodies, read_only, pause=lambda seconds: None)
