@@ -1,0 +1,33 @@
+"""Stock Schemathesis as one judge among others: its cases and checks, our target, our places and our replays.
+
+Only this package knows Schemathesis, whose engine is no documented API (the version is pinned, and a test holds what is
+used of it). Its import takes about a second, so that it is left until a run uses it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from conformance.engine.depth import DEEP, GATE, SMOKE, Depth
+from conformance.engine.judged import Judged
+from conformance.outcome import Outcome
+from conformance.session import Session
+from spec.contract import Operation
+
+__all__ = ["DEEP", "GATE", "SMOKE", "Depth", "Judged", "judge"]
+
+
+def judge(
+    session: Session,
+    operations: Sequence[Operation],
+    *,
+    seed: int,
+    depth: Depth,
+    told: Callable[[Outcome], None],
+) -> Iterator[Judged]:
+    """Judge operations with the engine; each promise comes out once, a broken one after its replays.
+
+    `seed`: equal seeds send equal cases in the same order. `told`: hears of each outcome as it becomes known. Raises
+    OutOfBudget, TargetLost and KeyboardInterrupt, after what was judged until then has come out.
+    """
+    from conformance.engine.judging import judged  # imports Schemathesis
+
+    return judged(session, operations, seed=seed, depth=depth, told=told)

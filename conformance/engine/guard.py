@@ -1,0 +1,247 @@
+"""What the engine may send: nothing that would change what the run did not make.
+
+A write that names a record is turned to one of the run's own; where there is none, it is held back. Reads go anywhere.
+"""
+
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from conformance.errors import CannotMake
+from conformance.exchange import Exchange
+from conformance.session import WRITES, Session
+from spec.contract import BodyField, Operation, Relation
+from spec.document import snake_case
+
+UUID = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+ADDRESS = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//\S+|[^\s@]+@[^\s@]+")
+HARMLESS_HOSTS = ("example.com", "invalid")
+TRIES = 5  # how often an operation is sent that everybody may use and that creates nothing: signing in locks accounts
+MOST_FAILURES = 3  # in making a record, until it is not tried any more
+
+
+class HeldBack(Exception):
+    """A case that is not sent, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a case would send. `valid`: it is meant to fit the contract."""
+
+    path: Mapping[str, Any]
+    query: Any
+    body: Any
+    valid: bool
+
+
+@dataclass(slots=True)
+class Guard:
+    """Decides for one run of the engine. `expensive`: how often an operation with effects may be asked."""
+
+    session: Session
+    expensive: int
+    _first: int = field(init=False)
+    _shown: set[str] = field(default_factory=set)
+    _mine: set[str] = field(default_factory=set)
+    _parents: set[str] = field(default_factory=set)
+    _asked: dict[str, int] = field(default_factory=dict)
+    _cannot: dict[str, str] = field(default_factory=dict)
+    _failed: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._first = len(self.session.ledger.made)
+        self._mine = {str(made.key).lower() for made in self.session.ledger.made}
+
+    # Before and after a request ---------------------------------------------------------------------------------
+
+    def admit(self, operation: Operation, sent: Sent, *, own_token: bool) -> Sent:
+        """What is sent instead. `own_token`: it goes with the token of the run. Raises HeldBack."""
+        if operation.method not in WRITES or asks(operation):
+            return sent
+        if not operation.path_parameters and not self.creates(operation):
+            self._alone(operation, own_token=own_token)
+        path = {name: self._subject(operation, value) for name, value in sent.path.items()}
+        body = self._body(operation, sent) if isinstance(sent.body, dict) else sent.body
+        self._check_foreign((sent.query, body))
+        if operation.effects:
+            self._count(operation, self.expensive)
+        return replace(sent, path=path, body=body)
+
+    def learn(self, operation: Operation, exchange: Exchange) -> None:
+        """Note what an answer shows, and what it took away."""
+        self._mine |= {str(made.key).lower() for made in self.session.ledger.made[self._first :]}
+        self._shown |= {found.lower() for found in UUID.findall(exchange.response.content.decode("utf-8", "replace"))}
+        if operation.method == "delete" and exchange.response.ok and operation.resource:
+            for key in exchange.request.path.values():
+                self._gone(operation.resource, key)
+
+    def creates(self, operation: Operation) -> bool:
+        """Whether it makes a record that the answer shows, so that it can be taken away again."""
+        result = operation.result
+        return operation.method == "post" and result.status == 201 and result.view is not None and not result.many
+
+    def alive(self, resource: str, key: Any) -> bool:
+        """Whether the run made that record and has not taken it away."""
+        return any(made.resource == resource and str(made.key) == str(key) for made in self.session.ledger.made)
+
+    def was_mine(self, key: Any) -> bool:
+        """Whether the run ever made a record with that key."""
+        return str(key).lower() in self._mine
+
+    def record(self, resource: str) -> Any:
+        """The key of a record that the run made and may change. Raises HeldBack."""
+        kept = self.session.shared.get(resource)
+        for made in reversed(self.session.ledger.made[self._first :]):
+            if made.resource == resource and (kept is None or made.key != kept.key):
+                return made.key
+        if self._failed.get(resource, 0) >= MOST_FAILURES:
+            raise HeldBack(self._cannot[resource])
+        try:
+            return self.session.make(resource).key
+        except CannotMake as error:
+            self._cannot[resource] = str(error)
+            self._failed[resource] = self._failed.get(resource, 0) + 1
+            raise HeldBack(str(error)) from None
+
+    # The parts of a request -------------------------------------------------------------------------------------
+
+    def _alone(self, operation: Operation, *, own_token: bool) -> None:
+        """A write that names no record acts on what its token, or the whole target, stands for. Raises HeldBack."""
+        if not operation.security or () in operation.security:
+            self._count(operation, TRIES)
+        elif own_token:
+            raise HeldBack(f"the contract has no operation to make what {operation.id} acts on")
+
+    def _count(self, operation: Operation, most: int) -> None:
+        if self._asked.get(operation.id, 0) >= most:
+            raise HeldBack(f"{operation.id} was asked {most} times, which is all that it may be")
+        self._asked[operation.id] = self._asked.get(operation.id, 0) + 1
+
+    def _subject(self, operation: Operation, value: Any) -> Any:
+        """The value of a path parameter: the run's own record, or what can name none. Raises HeldBack."""
+        resource = self.session.contract.resources.get(operation.resource or "")
+        text = str(value)
+        if resource is None or len(operation.path_parameters) != 1:
+            raise HeldBack(f"the path of {operation.id} names what the contract does not store")
+        shared = self.session.shared.get(resource.name)
+        if shared is not None and str(shared.key) == text:
+            return self.record(resource.name)
+        if self.alive(resource.name, value) or (not resource.key_is_integer and self.was_mine(value)):
+            return value
+        if self.named(text, integer=resource.key_is_integer):
+            return self.record(resource.name)
+        # what is no key names no record, unless a server reads a number out of it, or another path
+        if resource.key_is_integer or UUID.search(text) or not re.fullmatch(r"[^/\\.%?#\x00-\x20]+", text):
+            raise HeldBack(f"{operation.id} could reach a record that the run did not make")
+        if resource.own[resource.key].format != "uuid":
+            return self.record(resource.name)
+        return value
+
+    @staticmethod
+    def named(text: str, *, integer: bool) -> bool:
+        """Whether a text is written as a key is."""
+        return bool(re.fullmatch(r"[0-9]+", text) if integer else UUID.fullmatch(text))
+
+    def _body(self, operation: Operation, sent: Sent) -> dict[str, Any]:
+        body = {name: self._tame(value) for name, value in sent.body.items()}
+        for one in operation.body.fields.values() if operation.body else ():
+            if one.sets is not None and one.name in body:
+                self._refer(operation, one, body)
+        return self._marked(operation, body) if sent.valid and self.creates(operation) else body
+
+    def _refer(self, operation: Operation, one: BodyField, body: dict[str, Any]) -> None:
+        """Put a reference that the run may make into a body, or take it out. What can name no record stays."""
+        try:
+            relation = self.session.bodies.relation(operation, one.sets.relation if one.sets else "")
+            resource = self.session.contract.resources[relation.to[0]]
+            if not self._refers(body[one.name], integer=resource.key_is_integer):
+                return
+            name, key = self._parent(operation, relation)
+            self._parents.add(str(key).lower())
+        except CannotMake as error:
+            if one.required:
+                raise HeldBack(str(error)) from None
+            del body[one.name]
+            return
+        body[one.name] = [key] if isinstance(body[one.name], list) else key
+        if one.sets is not None and one.sets.by in body and isinstance(body[one.sets.by], str):
+            body[one.sets.by] = snake_case(name)
+
+    def _refers(self, value: Any, *, integer: bool) -> bool:
+        """Whether a value names a record, or some. Raises HeldBack where a server may read it so, or may not."""
+        values = value if isinstance(value, list) else [value]
+        if values and all(self.named(str(one), integer=integer) for one in values):
+            return True
+        if any(re.search("[0-9]", one) if integer else UUID.search(one) for one in map(str, values)):
+            raise HeldBack("it could name a record that the run did not make")
+        return False
+
+    def _parent(self, operation: Operation, relation: Relation) -> tuple[str, Any]:
+        """Of the run; for what is being created also another, where the run can make none."""
+        if self.creates(operation):
+            return self.session.parent(relation)
+        return relation.to[0], self.session.kept(relation.to[0]).key
+
+    def _check_foreign(self, value: Any) -> None:
+        """Raises HeldBack where something is named that an answer showed and that the run did not make."""
+        for text in texts(value):
+            for found in UUID.findall(text):
+                if found.lower() in self._shown and found.lower() not in self._mine | self._parents:
+                    raise HeldBack("it names a record that the run did not make")
+
+    def _marked(self, operation: Operation, body: dict[str, Any]) -> dict[str, Any]:
+        """The body with the run's mark in its first free text."""
+        for one in operation.body.fields.values() if operation.body else ():
+            said = self.session.bodies.schema(one.schema)
+            value = body.get(one.name)
+            free = said.get("type") == "string" and not {"format", "enum", "pattern"} & said.keys()
+            if free and one.word is None and one.sets is None and isinstance(value, str):
+                marked = f"{self.session.bodies.marker} {value}".rstrip()
+                if len(marked) <= said.get("maxLength", len(marked)):
+                    return {**body, one.name: marked}
+        return body
+
+    def _tame(self, value: Any) -> Any:
+        """JSON whose addresses lead nowhere."""
+        if isinstance(value, dict):
+            return {name: self._tame(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self._tame(one) for one in value]
+        if isinstance(value, str) and ADDRESS.fullmatch(value) and not _harmless(value):
+            number = zlib.crc32(value.encode("utf-8", "replace"))
+            return f"{number}@example.com" if "//" not in value else f"https://example.com/{number}"
+        return value
+
+    def _gone(self, resource: str, key: Any) -> None:
+        for made in list(self.session.ledger.made):
+            if made.resource == resource and str(made.key).lower() == str(key).lower():
+                self.session.ledger.gone(resource, made.key)
+
+
+def asks(operation: Operation) -> bool:
+    """Whether its body asks as a query does, so that it changes nothing."""
+    return operation.body is not None and any(one.word for one in operation.body.fields.values())
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from texts(name)
+            yield from texts(one)
+    elif isinstance(value, Sequence) and not isinstance(value, bytes):
+        for one in value:
+            yield from texts(one)
+
+
+def _harmless(address: str) -> bool:
+    try:
+        host = urlsplit(address).hostname if "//" in address else address.rpartition("@")[2]
+    except ValueError:
+        return False
+    return host is not None and any(host == one or host.endswith(f".{one}") for one in HARMLESS_HOSTS)

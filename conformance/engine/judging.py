@@ -1,0 +1,263 @@
+"""From what the engine did to outcomes: each promise once, at its place, a broken one only after its replays."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from schemathesis.core.failures import Failure
+from schemathesis.engine import Status
+from schemathesis.engine.recorder import ScenarioRecorder
+from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
+
+from conformance.engine.adapter import no_files, scenarios, schema_of
+from conformance.engine.checks import CHECKS, TOLD, Check, Seen
+from conformance.engine.depth import Depth
+from conformance.engine.guard import Guard
+from conformance.engine.judged import Judged
+from conformance.engine.places import Place, broken_at, ordinary
+from conformance.engine.replay import Chain, again, chain_of
+from conformance.engine.wire import Wire
+from conformance.errors import OutOfBudget, TargetLost
+from conformance.exchange import Exchange
+from conformance.notice import notices
+from conformance.outcome import Outcome, Promise, Verdict
+from conformance.session import WRITES, Session
+from spec.contract import Operation
+from spec.provenance import grade
+
+UNASKED = "no case of the engine came to it"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A broken promise, the case that shows it, and how to make it anew. `size`: of its requests."""
+
+    promise: Promise
+    check: Check
+    said: str
+    shown: tuple[Exchange, ...]
+    chain: Chain
+    size: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the promises so far. `held`: operation -> why its first case was held back."""
+
+    session: Session
+    wire: Wire
+    judged: set[tuple[str, str]] = field(default_factory=set)
+    found: dict[str, Finding] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
+
+    def take(self, recorder: ScenarioRecorder) -> None:
+        """Note what one scenario showed, and let go of it."""
+        for case_id, node in recorder.cases.items():
+            operation = self.wire.operation(node.value)
+            if case_id in self.wire.held:
+                self.held.setdefault(operation.id, self.wire.held[case_id])
+            elif case_id in self.wire.exchanges:
+                seen = Seen(operation, node.value, self.wire.exchanges[case_id], recorder)
+                self._told(seen)
+                self._checked(seen)
+        self.wire.forget(recorder.cases)
+
+    def _told(self, seen: Seen) -> None:
+        """What our own notices say of the answer: they give the place."""
+        if not seen.plain:
+            return
+        for notice in notices(self.session.schemas, seen.operation, seen.exchange):
+            check = TOLD[notice.law]
+            where, parameter = notice.pointer, notice.parameter
+            if check.always:
+                broken = None if seen.valid else broken_at(self.session, seen.operation, seen.exchange.request)
+                parameter = broken.parameter if broken else ""
+            place = Place(where, notice.keyword, parameter, notice.said)
+            self._find(seen, check, place, None, (notice.law, notice.pointer, notice.keyword))
+
+    def _checked(self, seen: Seen) -> None:
+        """What Schemathesis's checks say of the case."""
+        for node in seen.recorder.checks.get(seen.case.id, ()):
+            check = CHECKS.get(node.name)
+            if check is None or not check.applies(seen):
+                continue
+            self.judged.add((seen.operation.id, check.name))
+            if node.status == Status.FAILURE and node.failure_info is not None:
+                failure = node.failure_info.failure
+                place = place_of_failure(self.session, seen, check, failure)
+                if place is not None:
+                    self._find(seen, check, place, failure)
+
+    def _find(
+        self,
+        seen: Seen,
+        check: Check,
+        place: Place,
+        failure: Failure | None,
+        notice: tuple[str, str, str | None] | None = None,
+    ) -> None:
+        known = grade(self.session.contract.document, place.pointer, place.keyword)
+        promise = Promise(
+            check.law, seen.operation.id, check.sentence, place.pointer, known, check.always, place.parameter
+        )
+        self.judged.add((seen.operation.id, check.name))
+        chain = chain_of(self.wire, seen, failure, notice)
+        shown = (*chain.exchanges, *_probes(self.wire, seen, failure))
+        size = sum(len(one.request.target) + len(str(one.request.body or one.request.raw or "")) for one in shown)
+        before = self.found.get(promise.fingerprint)
+        if before is None or size < before.size:
+            self.found[promise.fingerprint] = Finding(promise, check, place.said, shown, chain, size)
+
+
+def judged(
+    session: Session,
+    operations: Sequence[Operation],
+    *,
+    seed: int,
+    depth: Depth,
+    told: Callable[[Outcome], None],
+) -> Iterator[Judged]:
+    """See `conformance.engine.judge`."""
+    asked, left_out = divided(session, operations)
+    yield from _telling(told, (_not_judged(operation, why) for operation, why in left_out))
+    if not asked:
+        return
+    wire = Wire(session, Guard(session, depth.expensive))
+    tally = Tally(session, wire)
+    before = set(session.noticed)
+    ended = _gathered(tally, asked, seed, depth)
+    # what the engine's traffic showed is told here, with its replays
+    for at in set(session.noticed) - before:
+        del session.noticed[at]
+    yield from _telling(told, _kept(tally, asked, whole="coverage" in depth.phases))
+    for finding in tally.found.values():
+        one = _unjudged(finding)
+        if ended is None:
+            try:
+                one = _replayed(wire, finding, depth.replays)
+            except (OutOfBudget, TargetLost, KeyboardInterrupt) as error:
+                ended = error
+        yield from _telling(told, [one])
+    if ended is not None:
+        raise ended
+
+
+def _gathered(tally: Tally, asked: Sequence[Operation], seed: int, depth: Depth) -> BaseException | None:
+    """Let the engine work; what ended it before its time."""
+    try:
+        with no_files():
+            for recorder in scenarios(schema_of(tally.wire, asked, seed, depth)):
+                tally.take(recorder)
+    except (OutOfBudget, TargetLost, KeyboardInterrupt) as error:
+        return error
+    return None
+
+
+def divided(session: Session, operations: Sequence[Operation]) -> tuple[list[Operation], list[tuple[Operation, str]]]:
+    """The operations that may be asked, and the others with why not."""
+    asked: list[Operation] = []
+    left_out: list[tuple[Operation, str]] = []
+    for operation in operations:
+        why = _why_not(session, operation)
+        if why:
+            left_out.append((operation, why))
+        else:
+            asked.append(operation)
+    return asked, left_out
+
+
+def _why_not(session: Session, operation: Operation) -> str:
+    if session.read_only and operation.method in WRITES:
+        return "the run is read-only"
+    if operation.effects and not session.effects:
+        return f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects"
+    view = session.contract.views.get(operation.result.view or "")
+    makes = operation.method == "post" and operation.result.status == 201 and view is not None
+    if makes and view is not None and session.operation(view.resource, "delete") is None:
+        return f"the contract has no operation to delete a {view.resource}"
+    return ""
+
+
+def _telling(told: Callable[[Outcome], None], those: Iterable[Judged]) -> Iterator[Judged]:
+    for one in those:
+        told(one.outcome)
+        yield one
+
+
+def _kept(tally: Tally, asked: Sequence[Operation], *, whole: bool) -> Iterator[Judged]:
+    """Each check on each operation on which it ran and held. `whole`: an operation that no case came to is missed."""
+    broken = {(one.promise.operation, one.check.name) for one in tally.found.values()}
+    for operation in asked:
+        names = [name for name in CHECKS if (operation.id, name) in tally.judged]
+        for name in names:
+            if (operation.id, name) not in broken:
+                yield Judged(Outcome(_promise(tally.session, operation, CHECKS[name]), Verdict.KEPT))
+        if not names and (whole or operation.id in tally.held):
+            yield _not_judged(operation, tally.held.get(operation.id, UNASKED))
+
+
+def _promise(session: Session, operation: Operation, check: Check) -> Promise:
+    known = grade(session.contract.document, operation.pointer)
+    return Promise(check.law, operation.id, check.sentence, operation.pointer, known, check.always)
+
+
+def _not_judged(operation: Operation, why: str) -> Judged:
+    check = CHECKS["not_a_server_error"]
+    promise = Promise(check.law, operation.id, check.sentence, operation.pointer, "inferred", check.always)
+    return Judged(Outcome(promise, Verdict.NOT_JUDGED, why), times=0)
+
+
+def _unjudged(finding: Finding) -> Judged:
+    said = f"broken once, and the run ended before it was judged again: {finding.said}"
+    return Judged(Outcome(finding.promise, Verdict.NOT_JUDGED, said, finding.shown), 1, 1)
+
+
+def _replayed(wire: Wire, finding: Finding, times: int) -> Judged:
+    outcome = Outcome(finding.promise, Verdict.BROKEN, finding.said, finding.shown)
+    broken = 1 + sum(again(wire, finding.chain, finding.check) for _ in range(times))
+    return Judged(outcome, broken, 1 + times)
+
+
+def _probes(wire: Wire, seen: Seen, failure: Failure | None) -> tuple[Exchange, ...]:
+    """What a check itself asked, when the breach shows there."""
+    other = failure.case_id if failure is not None else None
+    if other is None or other == seen.case.id or other not in wire.exchanges:
+        return ()
+    return (wire.exchanges[other],)
+
+
+def place_of_failure(session: Session, seen: Seen, check: Check, failure: Failure) -> Place | None:
+    """Where a failure stands; None where our reading of the contract, or a usual server, knows no breach."""
+    operation, status = seen.operation, seen.exchange.response.status
+    said = " ".join(failure.message.split())[:300] or failure.title
+    responses = f"{operation.pointer}/responses"
+    if check.told:
+        # our notices tell it, all but what they do not look at: another method than the contract's
+        plain = seen.plain or check.name != "not_a_server_error"
+        return None if plain else Place(operation.pointer, None, seen.case.method, f"{said} ({status})")
+    if check.name == "negative_data_rejection":
+        broken = broken_at(session, operation, seen.exchange.request)
+        if broken is None:
+            return None
+        return replace(broken, said=f"{broken.said}; answered {status}, due: a refusal")
+    if check.name == "positive_data_acceptance":
+        fits = ordinary(seen.exchange.request) and broken_at(session, operation, seen.exchange.request) is None
+        return Place(responses, "*", str(status), f"what the contract admits was answered {status}") if fits else None
+    if check.name == "unsupported_method":
+        return None if _routed(session, seen) else Place(responses, "*", seen.case.method, said)
+    if isinstance(failure, AllowHeaderMismatch):
+        # routers join what templates that fit the same path allow
+        return Place(responses, "*", "Allow", said) if failure.missing_methods else None
+    if isinstance(failure, UseAfterFree):
+        return Place(operation.pointer, None, failure.free.split()[0], said)
+    return Place(operation.pointer, None, "", said)
+
+
+def _routed(session: Session, seen: Seen) -> bool:
+    """Whether another template of the contract takes the same path with that method."""
+    path = seen.operation.path.split("/")
+    return any(
+        other.method == seen.case.method.lower()
+        and len(parts := other.path.split("/")) == len(path)
+        and all("{" in (a + b) or a == b for a, b in zip(parts, path, strict=True))
+        for other in session.contract.operations.values()
+    )
