@@ -16,7 +16,8 @@ from conformance.session import WRITES, Session
 from spec.contract import BodyField, Operation, Relation
 from spec.document import snake_case
 
-UUID = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+HEX = "[0-9a-fA-F]"
+UUID = re.compile(f"(?<!{HEX}){HEX}{{8}}(?:-?{HEX}{{4}}){{3}}-?{HEX}{{12}}(?!{HEX})")
 ADDRESS = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//\S+|[^\s@]+@[^\s@]+")
 HARMLESS_HOSTS = ("example.com", "invalid")
 TRIES = 5  # how often an operation is sent that everybody may use and that creates nothing: signing in locks accounts
@@ -47,6 +48,7 @@ class Guard:
     _shown: set[str] = field(default_factory=set)
     _mine: set[str] = field(default_factory=set)
     _parents: set[str] = field(default_factory=set)
+    _invented: set[str] = field(default_factory=set)
     _asked: dict[str, int] = field(default_factory=dict)
     _cannot: dict[str, str] = field(default_factory=dict)
     _failed: dict[str, int] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class Guard:
 
     def admit(self, operation: Operation, sent: Sent, *, own_token: bool) -> Sent:
         """What is sent instead. `own_token`: it goes with the token of the run. Raises HeldBack."""
+        self._invented |= set(_names(sent.path, sent.query, sent.body)) - self._shown
         if operation.method not in WRITES or asks(operation):
             return sent
         if not operation.path_parameters and not self.creates(operation):
@@ -187,10 +190,8 @@ class Guard:
 
     def _check_foreign(self, value: Any) -> None:
         """Raises HeldBack where something is named that an answer showed and that the run did not make."""
-        for text in texts(value):
-            for found in UUID.findall(text):
-                if found.lower() in self._shown and found.lower() not in self._mine | self._parents:
-                    raise HeldBack("it names a record that the run did not make")
+        if any(name in self._shown for name in set(_names(value)) - self._mine - self._parents - self._invented):
+            raise HeldBack("it names a record that the run did not make")
 
     def _marked(self, operation: Operation, body: dict[str, Any]) -> dict[str, Any]:
         """The body with the run's mark in its first free text."""
@@ -237,6 +238,11 @@ def texts(value: Any) -> Iterator[str]:
     elif isinstance(value, Sequence) and not isinstance(value, bytes):
         for one in value:
             yield from texts(one)
+
+
+def _names(*values: Any) -> Iterator[str]:
+    for text in texts(values):
+        yield from (found.lower() for found in UUID.findall(text))
 
 
 def _harmless(address: str) -> bool:

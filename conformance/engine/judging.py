@@ -1,6 +1,6 @@
 """From what the engine did to outcomes: each promise once, at its place, a broken one only after its replays."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from schemathesis.core.failures import Failure
