@@ -22,7 +22,7 @@ from conformance.notice import notices
 from conformance.outcome import Outcome, Promise, Verdict
 from conformance.session import WRITES, Session
 from spec.contract import Operation
-from spec.provenance import grade
+from spec.provenance import INFERRED, grade
 
 UNASKED = "no case of the engine came to it"
 
@@ -41,13 +41,18 @@ class Finding:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the promises so far. `held`: operation -> why its first case was held back."""
+    """What became of the promises so far.
+
+    `judged`: (operation, check) that ran. `held`: operation -> why its first case was held back. `succeeded`:
+    operations that did.
+    """
 
     session: Session
     wire: Wire
     judged: set[tuple[str, str]] = field(default_factory=set)
     found: dict[str, Finding] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
+    succeeded: set[str] = field(default_factory=set)
 
     def take(self, recorder: ScenarioRecorder) -> None:
         """Note what one scenario showed, and let go of it."""
@@ -57,6 +62,8 @@ class Tally:
                 self.held.setdefault(operation.id, self.wire.held[case_id])
             elif case_id in self.wire.exchanges:
                 seen = Seen(operation, node.value, self.wire.exchanges[case_id], recorder)
+                if seen.plain and seen.exchange.response.ok:
+                    self.succeeded.add(operation.id)
                 self._told(seen)
                 self._checked(seen)
         self.wire.forget(recorder.cases)
@@ -184,15 +191,20 @@ def _telling(told: Callable[[Outcome], None], those: Iterable[Judged]) -> Iterat
 
 
 def _kept(tally: Tally, asked: Sequence[Operation], *, whole: bool) -> Iterator[Judged]:
-    """Each check on each operation on which it ran and held. `whole`: an operation that no case came to is missed."""
+    """Each check on each operation on which it ran and held.
+
+    What was held back is not judged; nor, if `whole`, is what no case came to.
+    """
     broken = {(one.promise.operation, one.check.name) for one in tally.found.values()}
     for operation in asked:
         names = [name for name in CHECKS if (operation.id, name) in tally.judged]
         for name in names:
             if (operation.id, name) not in broken:
                 yield Judged(Outcome(_promise(tally.session, operation, CHECKS[name]), Verdict.KEPT))
-        if not names and (whole or operation.id in tally.held):
-            yield _not_judged(operation, tally.held.get(operation.id, UNASKED))
+        if operation.id in tally.held and operation.id not in tally.succeeded:
+            yield _not_judged(operation, tally.held[operation.id])
+        elif whole and not names:
+            yield _not_judged(operation, UNASKED)
 
 
 def _promise(session: Session, operation: Operation, check: Check) -> Promise:
@@ -201,8 +213,8 @@ def _promise(session: Session, operation: Operation, check: Check) -> Promise:
 
 
 def _not_judged(operation: Operation, why: str) -> Judged:
-    check = CHECKS["not_a_server_error"]
-    promise = Promise(check.law, operation.id, check.sentence, operation.pointer, "inferred", check.always)
+    check = CHECKS["positive_data_acceptance"]
+    promise = Promise(check.law, operation.id, check.sentence, f"{operation.pointer}/responses", INFERRED)
     return Judged(Outcome(promise, Verdict.NOT_JUDGED, why), times=0)
 
 

@@ -17,8 +17,6 @@ from conformance.exchange import BEARER, Exchange
 from conformance.notice import notices
 from conformance.session import WRITES
 
-TOKEN = {BEARER: PLACEHOLDER}
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -64,11 +62,11 @@ def again(wire: Wire, chain: Chain, check: Check) -> bool:
     broken = False
     try:
         for step in chain.steps:
-            case = _renewed(wire, step.case, renamed)
+            case = _renewed(wire, step, renamed)
             parent = cases.get(step.parent or "")
             recorder.record_case(case=case, parent_id=parent.id if parent else None)
             cases[step.case.id] = case
-            response = wire.send(case, headers=TOKEN)
+            response = wire.send(case, headers=_token(step))
             recorder.record_response(case_id=case.id, response=response)
             if case.id in wire.held:
                 return False
@@ -99,8 +97,8 @@ def _shows(
         case.validate_response(
             response,
             checks=[FUNCTIONS.get_one(check.name)],  # type: ignore[list-item]  # this one is a function
-            headers=dict(TOKEN),
-            transport_kwargs={"headers": dict(TOKEN)},
+            headers=_token(chain.steps[-1]),
+            transport_kwargs={"headers": _token(chain.steps[-1])},
             recorder=recorder,
         )
     except FailureGroup as error:
@@ -108,9 +106,18 @@ def _shows(
     return False
 
 
-def _renewed(wire: Wire, case: Case[Any], renamed: Mapping[str, str]) -> Case[Any]:
+def _token(step: Step) -> dict[str, str]:
+    """The run's own, where it went along the first time."""
+    return {BEARER: PLACEHOLDER} if step.exchange.request.as_ == "self" else {}
+
+
+def _renewed(wire: Wire, step: Step, renamed: Mapping[str, str]) -> Case[Any]:
     """The case with the names of what was made anew; a read of what is gone is turned to a record that lives."""
+    case, sent = step.case, step.exchange.request
     fresh = case.derive(keep_auth=True)
+    fresh.headers.pop(BEARER, None)  # a check takes a token out of a case, and puts it back
+    if BEARER in sent.headers:
+        fresh.headers[BEARER] = sent.headers[BEARER]
     fresh.path_parameters = {name: _named(value, renamed) for name, value in case.path_parameters.items()}
     fresh.query = _named(case.query, renamed)
     if not isinstance(case.body, NotSet):

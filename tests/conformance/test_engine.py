@@ -1,0 +1,379 @@
+"""The engine: silent on the sound mock, loud on planted faults, harmless, and the same for the same seed."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from starlette.types import ASGIApp
+
+from conformance.engine import DEEP, GATE, SMOKE, Depth, Judged, judge
+from conformance.errors import OutOfBudget, TargetLost
+from conformance.exchange import Request, Response
+from conformance.outcome import Outcome, Verdict
+from conformance.session import Session
+from conformance.target import Budget
+from mock_server.store import Stored
+from tests.conformance.judging import mock
+from tests.conformance.served import session
+from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
+
+COVERAGE = Depth(("coverage",), replays=1)
+SOME = Depth(("examples", "coverage", "fuzzing", "stateful"), examples=5, steps=5, replays=1)
+Fault = Callable[[Asked, Next, dict[str, Any]], Any]
+
+
+@dataclass(slots=True)
+class Recording:
+    """A target that remembers what was asked of it; after `most` requests it raises `error`."""
+
+    target: Any
+    most: int = 10**9
+    error: BaseException | None = None
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @property
+    def base(self) -> str:
+        return str(self.target.base)
+
+    def send(self, request: Request) -> Response:
+        if len(self.asked) >= self.most and self.error is not None:
+            raise self.error
+        body = request.raw.decode("utf-8", "replace") if request.raw is not None else json.dumps(request.body)
+        self.asked.append((request.method, request.target, body))
+        answer: Response = self.target.send(request)
+        return answer
+
+
+def begun(fault: Fault | None = None, *, read_only: bool = False) -> Session:
+    """A session on the mock as its dataset has it, with a fault or none."""
+    api = mock()
+    api.begin_anew()
+    app: ASGIApp = Faulty(api.app, fault) if fault else api.app
+    return session(app, api.contract, schemas=api.schemas, read_only=read_only)
+
+
+def found(run: Session, *names: str, depth: Depth = COVERAGE, seed: int = 1) -> list[Judged]:
+    """What comes out of the engine for some operations, or for all."""
+    asked = [o for o in run.contract.operations.values() if not names or o.id in names]
+    return list(judge(run, asked, seed=seed, depth=depth, told=lambda outcome: None))
+
+
+def broken(those: list[Judged]) -> list[Judged]:
+    return [one for one in those if one.outcome.verdict is Verdict.BROKEN]
+
+
+def told(those: list[Judged]) -> list[str]:
+    """Broken promises in words, for a failing test."""
+    return [f"{one.outcome.promise.fingerprint}: {one.outcome.said}" for one in broken(those)]
+
+
+def everything() -> dict[tuple[str, str], Stored]:
+    """Every record that the mock stores, whoever may see it."""
+    api = mock()
+    rows = ((name, api.world.store.rows(name, "1")) for name in api.contract.resources)
+    return {(name, str(record.key)): record for name, records in rows for record in records}
+
+
+# Sound targets --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_sound_mock_breaks_nothing(seed: int) -> None:
+    before, run = begun_with_all()
+    those = found(run, depth=GATE, seed=seed)
+    assert not told(those)
+    assert not run.clean()
+    assert {key: record for key, record in everything().items() if key in before} == before
+
+
+def begun_with_all() -> tuple[dict[tuple[str, str], Stored], Session]:
+    run = begun()
+    return everything(), run
+
+
+def test_a_quick_run_breaks_nothing_and_leaves_nothing() -> None:
+    run = begun()
+    those = found(run, depth=SMOKE)
+    assert not told(those)
+    assert sum(one.outcome.verdict is Verdict.KEPT for one in those) > 200
+    assert not run.clean()
+
+
+# Planted faults -------------------------------------------------------------------------------------------------------
+
+
+async def fails_on_long_names(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    body = asked.body
+    if asked.method == "POST" and isinstance(body, dict) and len(str(body.get("name", ""))) > 200:
+        return Answered(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
+    answered: Answered = await ask(asked)
+    return answered
+
+
+async def is_a_teapot(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    return replace(answered, status=418) if asked.method == "GET" and answered.status == 200 else answered
+
+
+async def shows_a_number_as_name(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    return answered.with_data(name=7) if asked.method == "POST" and answered.status == 201 else answered
+
+
+async def knows_everybody(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked.by("demo-token"))
+    return answered
+
+
+async def says_no_media_type(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    return replace(answered, headers={n: v for n, v in answered.headers.items() if n != "content-type"})
+
+
+async def takes_any_name(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    body = asked.body
+    if isinstance(body, dict) and "name" in body and not isinstance(body["name"], str):
+        asked = asked.saying({**body, "name": "taken"})
+    answered: Answered = await ask(asked)
+    return answered
+
+
+async def takes_any_page(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(replace(asked, query=re.sub(r"(^|&)per_page=[^&]*", "", asked.query)))
+    return answered
+
+
+async def deletes_nothing(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    if asked.method == "DELETE":
+        answered = await ask(replace(asked, method="GET"))
+        return Answered(204, {}, b"") if answered.status == 200 else answered
+    kept: Answered = await ask(asked)
+    return kept
+
+
+async def refuses_what_is_right(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    if asked.method == "POST" and answered.status == 201 and "tags" in str(asked.body):
+        return Answered(422, {"content-type": "application/json"}, b'{"message":"no","errors":{"name":["no"]}}')
+    return answered
+
+
+async def shows_its_stack(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    if answered.status == 422:
+        return answered.showing({**answered.body, "message": "SQLSTATE[22001]: too long"})
+    return answered
+
+
+@pytest.mark.parametrize(
+    ("check", "operation", "fault", "pointer", "parameter"),
+    [
+        ("not-a-server-error", "createPrompt", fails_on_long_names, "#/paths/~1prompts/post", ""),
+        ("no-traceback", "createPrompt", shows_its_stack, "#/paths/~1prompts/post", None),
+        ("status-code-conformance", "listPrompts", is_a_teapot, "#/paths/~1prompts/get/responses", "418"),
+        ("response-schema-conformance", "createPrompt", shows_a_number_as_name, "/properties/name", "data.name"),
+        ("ignored-auth", "listPrompts", knows_everybody, "#/paths/~1prompts/get", ""),
+        ("ignored-auth", "createPrompt", knows_everybody, "#/paths/~1prompts/post", ""),
+        ("content-type-conformance", "listPrompts", says_no_media_type, None, "200"),
+        ("negative-data-rejection", "createPrompt", takes_any_name, "/properties/name", "name"),
+        ("negative-data-rejection", "listPrompts", takes_any_page, "/schema", "per_page"),
+    ],
+)
+def test_a_check_finds_its_fault(
+    check: str, operation: str, fault: Fault, pointer: str | None, parameter: str | None
+) -> None:
+    those = [one for one in broken(found(begun(fault), operation)) if one.outcome.promise.law == f"engine-{check}"]
+    assert those
+    assert {one.outcome.promise.operation for one in those} == {operation}
+    assert all(one.outcome.said and one.outcome.shown and one.broken == one.times == 2 for one in those)
+    assert parameter in (None, *(one.outcome.promise.parameter for one in those))
+    assert any(one.outcome.promise.pointer.endswith(pointer or "") for one in those)
+
+
+def test_use_after_delete_is_found_along_links() -> None:
+    depth = Depth(("stateful",), examples=30, steps=6, replays=1)
+    those = broken(found(begun(deletes_nothing), "createPrompt", "retrievePrompt", "deletePrompt", depth=depth))
+    laws = {one.outcome.promise.law: one for one in those}
+    assert "engine-use-after-free" in laws
+    one = laws["engine-use-after-free"]
+    assert [shown.request.method for shown in one.outcome.shown][-2:] == ["delete", "get"]
+    assert one.broken == one.times
+
+
+def test_what_shows_once_is_not_red() -> None:
+    async def fails_once(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+        memory["count"] = memory.get("count", 0) + 1
+        if memory["count"] == 20:
+            return Answered(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
+        answered: Answered = await ask(asked)
+        return answered
+
+    those = broken(found(begun(fails_once), "listPrompts"))
+    assert [(one.outcome.promise.law, one.broken, one.times) for one in those] == [("engine-not-a-server-error", 1, 2)]
+
+
+def test_a_fault_of_the_server_always_blocks() -> None:
+    those = broken(found(begun(fails_on_long_names), "createPrompt"))
+    assert all(one.outcome.promise.blocks(strict=False) for one in those)
+
+
+# Usual servers --------------------------------------------------------------------------------------------------------
+
+
+async def is_laravel(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    """Trims texts, turns blank ones to nothing, reads numbers and booleans out of texts, and lists out of objects."""
+    body = asked.body
+    if isinstance(body, dict):
+        asked = asked.saying({name: trimmed(value) for name, value in body.items()})
+    answered: Answered = await ask(asked)
+    return answered
+
+
+def trimmed(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def test_a_server_that_trims_is_not_called_wrong() -> None:
+    assert not told(found(begun(is_laravel), "createPrompt", "updatePrompt", "createThread", depth=SOME))
+
+
+# Harmless -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_others_made_stays_as_it_is() -> None:
+    names = ("updatePrompt", "deletePrompt", "listPrompts", "createMessage", "updateMessage", "deleteMessage", "logout")
+    before, run = begun_with_all()
+    recording = Recording(run.target)
+    run.target = recording
+    found(run, *names, "listMessages", "updateWorkspace", "deleteWorkspace", depth=SOME)
+    foreign = {key for _, key in before}
+    for method, target, _ in recording.asked:
+        named = target.partition("?")[0].rpartition("/")[2]
+        assert method not in ("put", "delete") or named not in foreign, f"{method} {target}"
+    assert not run.clean()
+    assert {key: record for key, record in everything().items() if key in before} == before
+
+
+def test_what_was_held_back_is_not_judged_and_says_why() -> None:
+    those = found(begun(), "deleteWorkspace", "logout")
+    missed = {o.promise.operation: o.said for o in (one.outcome for one in those) if o.verdict is Verdict.NOT_JUDGED}
+    assert missed["deleteWorkspace"] == "the contract has no operation to create a Workspace"
+    assert missed["logout"] == "the contract has no operation to make what logout acts on"
+
+
+def test_effects_are_left_alone_and_a_read_only_run_only_reads() -> None:
+    run = begun(read_only=True)
+    recording = Recording(run.target)
+    run.target = recording
+    those = found(run, "shareAgent", "createPrompt", "listPrompts")
+    assert {method for method, _, _ in recording.asked} <= {"get", "options"}
+    said = {o.promise.operation: o.said for o in (one.outcome for one in those) if o.verdict is Verdict.NOT_JUDGED}
+    assert said == {"shareAgent": "the run is read-only", "createPrompt": "the run is read-only"}
+    assert [o.outcome.said for o in found(begun(), "shareAgent")] == [
+        "shareAgent has effects outside (mail): --allow-effects"
+    ]
+
+
+def test_signing_in_is_tried_a_handful_of_times() -> None:
+    run = begun()
+    found(run, "signIn", depth=SOME)
+    assert 0 < sum(times for (name, _), times in run.seen.items() if name == "signIn") <= 5
+
+
+def test_texts_carry_the_mark_and_addresses_lead_nowhere() -> None:
+    run = begun()
+    recording = Recording(run.target)
+    run.target = recording
+    found(run, "createPrompt", "createWorkflow", "createAgent", depth=SOME)
+    made = [body for method, _, body in recording.asked if method == "post"]
+    assert sum(run.bodies.marker in body for body in made) > len(made) / 5
+    addresses = {found for body in made for found in re.findall(r'"[a-z]+://([^/"?#]+)', body)}
+    assert addresses <= {"example.com"} or all(one.endswith(("example.com", ".invalid")) for one in addresses)
+
+
+# The same again, and ends ---------------------------------------------------------------------------------------------
+
+
+def asked_with(seed: int) -> list[tuple[str, str, str]]:
+    """What is asked of a fresh mock, identifiers replaced by the order in which they occur."""
+    run = begun()
+    recording = Recording(run.target)
+    run.target = recording
+    found(run, "createPrompt", "listPrompts", "retrievePrompt", "updatePrompt", "deletePrompt", depth=SOME, seed=seed)
+    names: dict[str, str] = {}
+
+    def placeholder(match: re.Match[str]) -> str:
+        return names.setdefault(match.group(), f"<{len(names)}>")
+
+    uuid = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+    return [
+        (method, uuid.sub(placeholder, target), uuid.sub(placeholder, body)) for method, target, body in recording.asked
+    ]
+
+
+def test_equal_seeds_ask_the_same_in_the_same_order() -> None:
+    first = asked_with(1)
+    assert len(first) > 100
+    assert asked_with(1) == first
+    assert asked_with(2) != first
+
+
+@pytest.mark.parametrize("error", [OutOfBudget("used up"), TargetLost("gone"), KeyboardInterrupt()])
+def test_what_ends_the_run_ends_the_engine(error: BaseException) -> None:
+    run = begun()
+    run.target = Recording(run.target, 40, error)
+    asked = [o for o in run.contract.operations.values() if "rompt" in o.id]
+    heard: list[Outcome] = []
+    with pytest.raises(type(error)):
+        list(judge(run, asked, seed=1, depth=COVERAGE, told=heard.append))
+    assert any(outcome.verdict is Verdict.KEPT for outcome in heard)
+    assert not any(outcome.verdict is Verdict.BROKEN for outcome in heard)
+
+
+def test_a_breach_that_cannot_be_judged_again_is_not_judged() -> None:
+    run = begun(is_a_teapot)
+    run.target = Recording(run.target, 15, OutOfBudget("used up"))
+    heard: list[Outcome] = []
+    with pytest.raises(OutOfBudget):
+        list(judge(run, [run.contract.operations["listPrompts"]], seed=1, depth=COVERAGE, told=heard.append))
+    assert not any(outcome.verdict is Verdict.BROKEN for outcome in heard)
+    assert any(outcome.said.startswith("broken once") for outcome in heard)
+
+
+def test_the_budget_counts_the_engine() -> None:
+    run = begun()
+    run.target.budget = Budget(25, None)  # type: ignore[attr-defined]
+    with pytest.raises(OutOfBudget):
+        found(run, "listPrompts")
+
+
+def test_nothing_is_written_and_no_setting_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = hypothesis.settings.default
+    found(begun(), "createPrompt", depth=SOME)
+    assert hypothesis.settings.default == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_schemathesis_is_imported_only_when_a_run_uses_it() -> None:
+    code = "import sys, conformance.engine, conformance.__main__; print('schemathesis' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
+    assert ran.stdout.strip() == "False"
+
+
+def test_depths_grow() -> None:
+    assert set(SMOKE.phases) < set(GATE.phases) == set(DEEP.phases)
+    assert SMOKE.examples <= GATE.examples < DEEP.examples
