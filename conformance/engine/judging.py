@@ -8,7 +8,7 @@ from schemathesis.engine import Status
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 
-from conformance.engine.adapter import no_files, scenarios, schema_of
+from conformance.engine.adapter import NOT_AS_DUE, no_files, scenarios, schema_of
 from conformance.engine.checks import CHECKS, TOLD, Check, Seen
 from conformance.engine.depth import Depth
 from conformance.engine.guard import Guard
@@ -90,7 +90,7 @@ class Tally:
             self.judged.add((seen.operation.id, check.name))
             if node.status == Status.FAILURE and node.failure_info is not None:
                 failure = node.failure_info.failure
-                place = place_of_failure(self.session, seen, check, failure)
+                place = place_of_failure(self.session, seen, check, failure, _probes(self.wire, seen, failure))
                 if place is not None:
                     self._find(seen, check, place, failure)
 
@@ -103,6 +103,8 @@ class Tally:
         notice: tuple[str, str, str | None] | None = None,
     ) -> None:
         known = grade(self.session.contract.document, place.pointer, place.keyword)
+        if not seen.valid and not check.told and known != INFERRED:
+            known = self._refusal(seen.operation)  # that it is refused has to be known as well
         promise = Promise(
             check.law, seen.operation.id, check.sentence, place.pointer, known, check.always, place.parameter
         )
@@ -113,6 +115,13 @@ class Tally:
         before = self.found.get(promise.fingerprint)
         if before is None or size < before.size:
             self.found[promise.fingerprint] = Finding(promise, check, place.said, shown, chain, size)
+
+    def _refusal(self, operation: Operation) -> str:
+        """How far it is known that the operation refuses what the contract does not admit."""
+        refusals = [status for status in operation.statuses if status in NOT_AS_DUE]
+        if not refusals:
+            return INFERRED
+        return grade(self.session.contract.document, operation.statuses[max(refusals)] or operation.pointer)
 
 
 def judged(
@@ -132,10 +141,8 @@ def judged(
     tally = Tally(session, wire)
     before = set(session.noticed)
     ended = _gathered(tally, asked, seed, depth)
-    # what the engine's traffic showed is told here, with its replays
-    for at in set(session.noticed) - before:
-        del session.noticed[at]
     yield from _telling(told, _kept(tally, asked, whole="coverage" in depth.phases))
+    yield from _telling(told, _troubled(tally, asked))
     for finding in tally.found.values():
         one = _unjudged(finding)
         if ended is None:
@@ -144,6 +151,9 @@ def judged(
             except (OutOfBudget, TargetLost, KeyboardInterrupt) as error:
                 ended = error
         yield from _telling(told, [one])
+    # what the engine's traffic showed was told here, with its replays
+    for at in set(session.noticed) - before:
+        del session.noticed[at]
     if ended is not None:
         raise ended
 
@@ -207,14 +217,23 @@ def _kept(tally: Tally, asked: Sequence[Operation], *, whole: bool) -> Iterator[
             yield _not_judged(operation, UNASKED)
 
 
+def _troubled(tally: Tally, asked: Sequence[Operation]) -> Iterator[Judged]:
+    """What Schemathesis could not go on with."""
+    for label, error in tally.wire.troubles:
+        for operation in asked:
+            if label == f"{operation.method.upper()} {operation.path}":
+                yield _not_judged(operation, f"Schemathesis could not go on with it: {error!r:.300}", "cases")
+
+
 def _promise(session: Session, operation: Operation, check: Check) -> Promise:
     known = grade(session.contract.document, operation.pointer)
     return Promise(check.law, operation.id, check.sentence, operation.pointer, known, check.always)
 
 
-def _not_judged(operation: Operation, why: str) -> Judged:
+def _not_judged(operation: Operation, why: str, parameter: str = "") -> Judged:
     check = CHECKS["positive_data_acceptance"]
-    promise = Promise(check.law, operation.id, check.sentence, f"{operation.pointer}/responses", INFERRED)
+    place = f"{operation.pointer}/responses"
+    promise = Promise(check.law, operation.id, check.sentence, place, INFERRED, parameter=parameter)
     return Judged(Outcome(promise, Verdict.NOT_JUDGED, why), times=0)
 
 
@@ -237,7 +256,9 @@ def _probes(wire: Wire, seen: Seen, failure: Failure | None) -> tuple[Exchange, 
     return (wire.exchanges[other],)
 
 
-def place_of_failure(session: Session, seen: Seen, check: Check, failure: Failure) -> Place | None:
+def place_of_failure(
+    session: Session, seen: Seen, check: Check, failure: Failure, probes: tuple[Exchange, ...]
+) -> Place | None:
     """Where a failure stands; None where our reading of the contract, or a usual server, knows no breach."""
     operation, status = seen.operation, seen.exchange.response.status
     said = " ".join(failure.message.split())[:300] or failure.title
@@ -254,14 +275,27 @@ def place_of_failure(session: Session, seen: Seen, check: Check, failure: Failur
     if check.name == "positive_data_acceptance":
         fits = ordinary(seen.exchange.request) and broken_at(session, operation, seen.exchange.request) is None
         return Place(responses, "*", str(status), f"what the contract admits was answered {status}") if fits else None
+    if _usual(session, seen, check, failure, probes):
+        return None
     if check.name == "unsupported_method":
-        return None if _routed(session, seen) else Place(responses, "*", seen.case.method, said)
+        return Place(responses, "*", seen.case.method, said)
+    if check.name == "allow_header_conformance":
+        return Place(responses, "*", "Allow", said)
+    return Place(operation.pointer, None, failure.free.split()[0] if isinstance(failure, UseAfterFree) else "", said)
+
+
+def _usual(session: Session, seen: Seen, check: Check, failure: Failure, probes: tuple[Exchange, ...]) -> bool:
+    """Whether a usual server does so, and breaks nothing that the contract says."""
     if isinstance(failure, AllowHeaderMismatch):
-        # routers join what templates that fit the same path allow
-        return Place(responses, "*", "Allow", said) if failure.missing_methods else None
-    if isinstance(failure, UseAfterFree):
-        return Place(operation.pointer, None, failure.free.split()[0], said)
-    return Place(operation.pointer, None, "", said)
+        return not failure.missing_methods  # routers join what all templates that fit the path allow
+    if check.name == "unsupported_method":
+        return _routed(session, seen)
+    # refused in another way than with 401: laws judge how
+    return check.name == "ignored_auth" and not _succeeds(probes)
+
+
+def _succeeds(probes: tuple[Exchange, ...]) -> bool:
+    return not probes or probes[-1].response.ok
 
 
 def _routed(session: Session, seen: Seen) -> bool:

@@ -15,7 +15,6 @@ from spec.schemas import Breach
 LONGEST = 64  # characters of a text that no column is too narrow for
 LARGEST = 2**31 - 1  # what any column of numbers takes
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-TYPES = {"integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict, "string": str}
 AS_BOOLEAN = (0, 1, "0", "1", "true", "false", "")
 
 
@@ -64,7 +63,7 @@ def _of_body(session: Session, operation: Operation, request: Request) -> Iterat
     for breach in session.schemas.validator(body.pointer, "write").iter_errors(value):
         pointer, keyword = place_of(body.pointer, breach.schema_path)
         if not overlooked(keyword, _type_at(session, pointer), breach):
-            name = ".".join(map(str, breach.instance_path)) or "body"
+            name = ".".join("[]" if isinstance(part, int) else part for part in breach.instance_path) or "body"
             yield Place(pointer, keyword, name, f"{name} breaks {keyword}: {breach.message[:200]}")
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+import httpx
 import requests
 from schemathesis.core import NotSet
 from schemathesis.core.transport import Response
@@ -61,7 +62,7 @@ class Wire(RequestsTransport):
             self._admit(operation, case, own_token=own)
             prepared = self._prepared(case, given)
             exchange = self._sent(operation, case, prepared)
-        except HeldBack as error:
+        except (HeldBack, httpx.InvalidURL) as error:
             self.held[case.id] = str(error)
             return _nothing(operation, prepared or self._prepared(case, given))
         except SuiteError as error:
