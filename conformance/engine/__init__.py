@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from conformance.engine.depth import DEEP, GATE, SMOKE, Depth
 from conformance.engine.judged import Judged
+from conformance.errors import UsageError
 from conformance.outcome import Outcome
 from conformance.session import Session
 from spec.contract import Operation
@@ -26,8 +27,14 @@ def judge(
     """Judge operations with the engine; each promise comes out once, a broken one after its replays.
 
     `seed`: equal seeds send equal cases in the same order. `told`: hears of each outcome as it becomes known. Raises
-    OutOfBudget, TargetLost and KeyboardInterrupt, after what was judged until then has come out.
+    OutOfBudget, TargetLost and KeyboardInterrupt, after what was judged until then has come out; UsageError where
+    Schemathesis is not installed.
     """
-    from conformance.engine.judging import judged  # imports Schemathesis
-
+    try:
+        from conformance.engine.judging import judged  # imports Schemathesis
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the engine: found no package {error.name!r}; allowed: a run without the engine, "
+            "or `pip install 'athena-contract[engine]'` first"
+        ) from None
     return judged(session, operations, seed=seed, depth=depth, told=told)

@@ -70,7 +70,7 @@ class Guard:
         body = self._body(operation, sent) if isinstance(sent.body, dict) else sent.body
         self._check_foreign((sent.query, body))
         if operation.effects:
-            self._count(operation, self.expensive)
+            self._spend(operation)
         return replace(sent, path=path, body=body)
 
     def learn(self, operation: Operation, exchange: Exchange) -> None:
@@ -122,6 +122,17 @@ class Guard:
         if self._asked.get(operation.id, 0) >= most:
             raise HeldBack(f"{operation.id} was asked {most} times, which is all that it may be")
         self._asked[operation.id] = self._asked.get(operation.id, 0) + 1
+
+    def _spend(self, operation: Operation) -> None:
+        """Count a use of an operation with effects, with the session's count where it keeps one. Raises HeldBack."""
+        spend = getattr(self.session, "spend", None)
+        if spend is None:
+            self._count(operation, self.expensive)
+            return
+        try:
+            spend(operation)
+        except CannotMake as error:
+            raise HeldBack(str(error)) from None
 
     def _subject(self, operation: Operation, value: Any) -> Any:
         """The value of a path parameter: the run's own record, or what can name none. Raises HeldBack."""

@@ -1,21 +1,29 @@
 """The engine: silent on the sound mock, loud on planted faults, harmless, and the same for the same seed."""
 
+import _thread
 import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from schemathesis.checks import CHECKS as FUNCTIONS
+from schemathesis.checks import load_all_checks
 from starlette.types import ASGIApp
 
 from conformance.engine import DEEP, GATE, SMOKE, Depth, Judged, judge
-from conformance.errors import OutOfBudget, TargetLost
+from conformance.engine.adapter import NOT_ASKED
+from conformance.engine.checks import CHECKS
+from conformance.engine.guard import Guard, HeldBack, Sent
+from conformance.errors import OutOfBudget, TargetLost, UsageError
 from conformance.exchange import Request, Response
 from conformance.outcome import Outcome, Verdict
 from conformance.session import Session
@@ -24,6 +32,7 @@ from mock_server.store import Stored
 from tests.conformance.judging import mock
 from tests.conformance.served import session
 from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
+from tests.mock_server import library
 
 COVERAGE = Depth(("coverage",), replays=1)
 SOME = Depth(("examples", "coverage", "fuzzing", "stateful"), examples=5, steps=5, replays=1)
@@ -372,6 +381,111 @@ def test_schemathesis_is_imported_only_when_a_run_uses_it() -> None:
     code = "import sys, conformance.engine, conformance.__main__; print('schemathesis' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
     assert ran.stdout.strip() == "False"
+
+
+def test_a_missing_schemathesis_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("conformance.engine.judging")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "schemathesis.core.failures", None)
+    with pytest.raises(UsageError, match=r"found no package 'schemathesis.*allowed: .*athena-contract\[engine"):
+        found(begun(), "listPrompts")
+
+
+def test_the_version_is_pinned_that_the_adapter_was_written_for() -> None:
+    said = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert said["project"]["optional-dependencies"]["engine"] == [f"schemathesis=={version('schemathesis')}"]
+
+
+def test_every_check_of_schemathesis_is_a_promise_or_left_out_with_a_reason() -> None:
+    load_all_checks()
+    assert set(FUNCTIONS.get_all_names()) - set(NOT_ASKED) == {name for name in CHECKS if name != "no_traceback"}
+    assert all(check.sentence.endswith(".") and check.law.startswith("engine-") for check in CHECKS.values())
+
+
+def test_interrupting_ends_the_engine_wherever_it_is() -> None:
+    run = begun()
+
+    class Interrupting(Recording):
+        def send(self, request: Request) -> Response:
+            if len(self.asked) == 30:
+                _thread.interrupt_main()
+            return Recording.send(self, request)
+
+    run.target = Interrupting(run.target)
+    with pytest.raises(KeyboardInterrupt):
+        found(run, "listPrompts", "createPrompt", "listAgents", depth=SOME)
+
+
+# The guard ------------------------------------------------------------------------------------------------------------
+
+
+def guarded(path: str, operation: str = "updatePrompt", body: Any = None) -> Sent:
+    run = begun()
+    guard = Guard(run, 1)
+    sent = Sent({"uuid": path}, {}, {"name": "x"} if body is None else body, valid=True)
+    return guard.admit(run.contract.operations[operation], sent, own_token=True)
+
+
+def test_a_write_to_a_foreign_record_is_turned_to_one_of_the_run() -> None:
+    run = begun()
+    guard, foreign = Guard(run, 1), mock().seeded("Prompt")
+    sent = Sent({"uuid": foreign}, {}, {"name": "x"}, valid=True)
+    admitted = guard.admit(run.contract.operations["updatePrompt"], sent, own_token=True)
+    assert admitted.path["uuid"] in [made.key for made in run.ledger.made]
+    assert admitted.path["uuid"] != foreign
+
+
+@pytest.mark.parametrize(
+    "path", ["..", ".", "", "a/b", "%2e%2e", "x?y", " ", "\\", "x11111111-1111-4111-8111-111111111111y"]
+)
+def test_a_write_whose_path_may_lead_elsewhere_is_held_back(path: str) -> None:
+    with pytest.raises(HeldBack):
+        guarded(path)
+
+
+def test_what_can_name_no_record_is_sent_as_it_is() -> None:
+    assert guarded("not-a-uuid").path == {"uuid": "not-a-uuid"}
+
+
+@pytest.mark.parametrize("path", ["12", "12abc", "-1", "1.0"])
+def test_a_number_never_names_a_foreign_record(path: str) -> None:
+    run = begun()
+    prompt = run.contract.resources["Prompt"]
+    numbered = replace(prompt, own={**prompt.own, prompt.key: replace(prompt.own[prompt.key], type="integer")})
+    run.contract = replace(run.contract, resources={**run.contract.resources, "Prompt": numbered})
+    sent = Sent({"uuid": path}, {}, {"name": "x"}, valid=True)
+    try:
+        admitted = Guard(run, 1).admit(run.contract.operations["updatePrompt"], sent, own_token=True)
+    except HeldBack:
+        return
+    assert admitted.path["uuid"] in [made.key for made in run.ledger.made]
+
+
+# Foreign contracts ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_foreign_contract_breaks_nothing(seed: int) -> None:
+    run = session(library.app(of=library.world()), library.library(), seed)
+    those = found(run, depth=SOME, seed=seed)
+    assert not told(those)
+    assert sum(one.outcome.verdict is Verdict.KEPT for one in those) > 90
+    assert not run.clean()
+
+
+async def takes_any_title(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    body = asked.body
+    if asked.method == "POST" and isinstance(body, dict) and body.get("title") is not None:
+        asked = asked.saying({**body, "title": "taken"})
+    answered: Answered = await ask(asked)
+    return answered
+
+
+def test_a_fault_of_a_foreign_contract_is_found() -> None:
+    served: ASGIApp = Faulty(library.app(of=library.world()), takes_any_title)
+    those = broken(found(session(served, library.library()), "createBook"))
+    laws = {(o.promise.law, o.promise.operation, o.promise.parameter) for o in (one.outcome for one in those)}
+    assert laws == {("engine-negative-data-rejection", "createBook", "title")}
 
 
 def test_depths_grow() -> None:
