@@ -20,7 +20,7 @@ HEX = "[0-9a-fA-F]"
 UUID = re.compile(f"(?<!{HEX}){HEX}{{8}}(?:-?{HEX}{{4}}){{3}}-?{HEX}{{12}}(?!{HEX})")
 ADDRESS = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//\S+|[^\s@]+@[^\s@]+")
 HARMLESS_HOSTS = ("example.com", "invalid")
-TRIES = 5  # how often an operation is sent that everybody may use and that creates nothing: signing in locks accounts
+TRIES = 5  # of an operation that everybody may use; as many again for replays
 MOST_FAILURES = 3  # in making a record, until it is not tried any more
 
 
@@ -40,10 +40,15 @@ class Sent:
 
 @dataclass(slots=True)
 class Guard:
-    """Decides for one run of the engine. `expensive`: how often an operation with effects may be asked."""
+    """Decides for one run of the engine.
+
+    `expensive`: how often an operation with effects may be asked. `tries`: how often one that everybody may use, and
+    that creates nothing: signing in may lock an account.
+    """
 
     session: Session
     expensive: int
+    tries: int = TRIES
     _first: int = field(init=False)
     _shown: set[str] = field(default_factory=set)
     _mine: set[str] = field(default_factory=set)
@@ -114,7 +119,7 @@ class Guard:
     def _alone(self, operation: Operation, *, own_token: bool) -> None:
         """A write that names no record acts on what its token, or the whole target, stands for. Raises HeldBack."""
         if not operation.security or () in operation.security:
-            self._count(operation, TRIES)
+            self._count(operation, self.tries)
         elif own_token:
             raise HeldBack(f"the contract has no operation to make what {operation.id} acts on")
 
@@ -164,7 +169,7 @@ class Guard:
         for one in operation.body.fields.values() if operation.body else ():
             if one.sets is not None and one.name in body:
                 self._refer(operation, one, body)
-        return self._marked(operation, body) if sent.valid and self.creates(operation) else body
+        return self._marked(operation, body) if sent.valid else body
 
     def _refer(self, operation: Operation, one: BodyField, body: dict[str, Any]) -> None:
         """Put a reference that the run may make into a body, or take it out. What can name no record stays."""
@@ -211,6 +216,8 @@ class Guard:
             value = body.get(one.name)
             free = said.get("type") == "string" and not {"format", "enum", "pattern"} & said.keys()
             if free and one.word is None and one.sets is None and isinstance(value, str):
+                if self.session.bodies.marker in value:
+                    return body
                 marked = f"{self.session.bodies.marker} {value}".rstrip()
                 if len(marked) <= said.get("maxLength", len(marked)):
                     return {**body, one.name: marked}

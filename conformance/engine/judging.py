@@ -11,7 +11,7 @@ from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 from conformance.engine.adapter import NOT_AS_DUE, no_files, scenarios, schema_of
 from conformance.engine.checks import CHECKS, TOLD, Check, Seen
 from conformance.engine.depth import Depth
-from conformance.engine.guard import Guard
+from conformance.engine.guard import Guard, HeldBack
 from conformance.engine.judged import Judged
 from conformance.engine.places import Place, broken_at, ordinary
 from conformance.engine.replay import Chain, again, chain_of
@@ -137,14 +137,17 @@ def judged(
     yield from _telling(told, (_not_judged(operation, why) for operation, why in left_out))
     if not asked:
         return
-    wire = Wire(session, Guard(session, depth.expensive))
+    guard = Guard(session, depth.expensive)
+    wire = Wire(session, guard)
     tally = Tally(session, wire)
     before = set(session.noticed)
     ended = _gathered(tally, asked, seed, depth)
-    yield from _telling(told, _kept(tally, asked, whole="coverage" in depth.phases))
+    missed = f"not reached: {str(ended) or 'interrupted'}" if ended is not None else UNASKED
+    yield from _telling(told, _kept(tally, asked, missed if "coverage" in depth.phases else ""))
     yield from _telling(told, _troubled(tally, asked))
+    guard.tries *= 2
     for finding in tally.found.values():
-        one = _unjudged(finding)
+        one = _unjudged(finding, "the run ended before it was judged again")
         if ended is None:
             try:
                 one = _replayed(wire, finding, depth.replays)
@@ -200,10 +203,10 @@ def _telling(told: Callable[[Outcome], None], those: Iterable[Judged]) -> Iterat
         yield one
 
 
-def _kept(tally: Tally, asked: Sequence[Operation], *, whole: bool) -> Iterator[Judged]:
+def _kept(tally: Tally, asked: Sequence[Operation], missed: str) -> Iterator[Judged]:
     """Each check on each operation on which it ran and held.
 
-    What was held back is not judged; nor, if `whole`, is what no case came to.
+    What was held back is not judged; nor is what no case came to, and why (`missed`); "": it was not due.
     """
     broken = {(one.promise.operation, one.check.name) for one in tally.found.values()}
     for operation in asked:
@@ -213,8 +216,8 @@ def _kept(tally: Tally, asked: Sequence[Operation], *, whole: bool) -> Iterator[
                 yield Judged(Outcome(_promise(tally.session, operation, CHECKS[name]), Verdict.KEPT))
         if operation.id in tally.held and operation.id not in tally.succeeded:
             yield _not_judged(operation, tally.held[operation.id])
-        elif whole and not names:
-            yield _not_judged(operation, UNASKED)
+        elif missed and not names:
+            yield _not_judged(operation, missed)
 
 
 def _troubled(tally: Tally, asked: Sequence[Operation]) -> Iterator[Judged]:
@@ -237,15 +240,17 @@ def _not_judged(operation: Operation, why: str, parameter: str = "") -> Judged:
     return Judged(Outcome(promise, Verdict.NOT_JUDGED, why), times=0)
 
 
-def _unjudged(finding: Finding) -> Judged:
-    said = f"broken once, and the run ended before it was judged again: {finding.said}"
+def _unjudged(finding: Finding, why: str) -> Judged:
+    said = f"broken once, and {why}: {finding.said}"
     return Judged(Outcome(finding.promise, Verdict.NOT_JUDGED, said, finding.shown), 1, 1)
 
 
 def _replayed(wire: Wire, finding: Finding, times: int) -> Judged:
-    outcome = Outcome(finding.promise, Verdict.BROKEN, finding.said, finding.shown)
-    broken = 1 + sum(again(wire, finding.chain, finding.check) for _ in range(times))
-    return Judged(outcome, broken, 1 + times)
+    try:
+        broken = 1 + sum(again(wire, finding.chain, finding.check) for _ in range(times))
+    except HeldBack as error:
+        return _unjudged(finding, f"not to be made anew ({error})")
+    return Judged(Outcome(finding.promise, Verdict.BROKEN, finding.said, finding.shown), broken, 1 + times)
 
 
 def _probes(wire: Wire, seen: Seen, failure: Failure | None) -> tuple[Exchange, ...]:

@@ -55,7 +55,10 @@ def chain_of(wire: Wire, seen: Seen, failure: Failure | None, notice: tuple[str,
 
 
 def again(wire: Wire, chain: Chain, check: Check) -> bool:
-    """Whether the failure shows again. What the chain made the first time is made anew, and named instead."""
+    """Whether the failure shows again. What the chain made the first time is made anew, and named instead.
+
+    Raises HeldBack when it may not be made anew.
+    """
     recorder = ScenarioRecorder(label="replay")
     renamed: dict[str, str] = {}
     cases: dict[str, Case[Any]] = {}
@@ -69,13 +72,11 @@ def again(wire: Wire, chain: Chain, check: Check) -> bool:
             response = wire.send(case, headers=_token(step))
             recorder.record_response(case_id=case.id, response=response)
             if case.id in wire.held:
-                return False
+                raise HeldBack(wire.held[case.id])
             exchange = wire.exchanges[case.id]
             renamed |= dict(_renamed(wire, step, exchange))
             if step is chain.steps[-1]:
                 broken = _shows(wire, chain, check, case, response, recorder, exchange)
-    except HeldBack:
-        return False
     finally:
         wire.forget(recorder.cases)
     return broken

@@ -34,7 +34,7 @@ from tests.conformance.served import session
 from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
 from tests.mock_server import library
 
-COVERAGE = Depth(("coverage",), replays=1)
+COVERAGE = Depth(("examples", "coverage"), replays=1)
 SOME = Depth(("examples", "coverage", "fuzzing", "stateful"), examples=5, steps=5, replays=1)
 Fault = Callable[[Asked, Next, dict[str, Any]], Any]
 
@@ -169,10 +169,15 @@ async def deletes_nothing(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
     return kept
 
 
-async def refuses_what_is_right(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+def refusal(name: str) -> Answered:
+    said = {"message": "The given data was invalid.", "errors": {name: ["The field is invalid."]}}
+    return Answered(422, {"content-type": "application/json"}, json.dumps(said).encode())
+
+
+async def refuses_tags(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    if asked.method == "POST" and isinstance(asked.body, dict) and "tags" in asked.body:
+        return refusal("tags")
     answered: Answered = await ask(asked)
-    if asked.method == "POST" and answered.status == 201 and "tags" in str(asked.body):
-        return Answered(422, {"content-type": "application/json"}, b'{"message":"no","errors":{"name":["no"]}}')
     return answered
 
 
@@ -193,6 +198,7 @@ async def shows_its_stack(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
         ("ignored-auth", "listPrompts", knows_everybody, "#/paths/~1prompts/get", ""),
         ("ignored-auth", "createPrompt", knows_everybody, "#/paths/~1prompts/post", ""),
         ("content-type-conformance", "listPrompts", says_no_media_type, None, "200"),
+        ("positive-data-acceptance", "createPrompt", refuses_tags, "#/paths/~1prompts/post/responses", "422"),
         ("negative-data-rejection", "createPrompt", takes_any_name, "/properties/name", "name"),
         ("negative-data-rejection", "listPrompts", takes_any_page, "/schema", "per_page"),
     ],
@@ -257,6 +263,56 @@ def trimmed(value: Any) -> Any:
 
 def test_a_server_that_trims_is_not_called_wrong() -> None:
     assert not told(found(begun(is_laravel), "createPrompt", "updatePrompt", "createThread", depth=SOME))
+
+
+async def refuses_odd_texts(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    """As rules and columns may: control characters, what is long, what is blank."""
+    name = asked.body.get("name") if isinstance(asked.body, dict) else None
+    if isinstance(name, str) and (len(name) > 100 or not name.isprintable() or not name.strip()):
+        return refusal("name")
+    answered: Answered = await ask(asked)
+    return answered
+
+
+def test_a_server_that_refuses_odd_texts_is_not_called_wrong() -> None:
+    assert not told(found(begun(refuses_odd_texts), "createPrompt", "updatePrompt"))
+
+
+async def routes_as_frameworks_do(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    """OPTIONS allows what any route with that path allows; a GET of a word is a GET of a record that is not there."""
+    if asked.method == "OPTIONS":
+        return Answered(200, {"allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}, b"")
+    answered: Answered = await ask(asked)
+    if asked.method == "GET" and answered.status == 405 and asked.path.startswith("/agents/"):
+        return Answered(404, {"content-type": "application/json"}, b'{"message":"No query results"}')
+    return answered
+
+
+def test_a_router_that_joins_routes_is_not_called_wrong() -> None:
+    names = ("createPrompt", "updatePrompt", "getAgentsMetrics", "generateAgent")
+    assert not told(found(begun(routes_as_frameworks_do), *names))
+
+
+async def hides_from_strangers(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    if answered.status == 401:
+        return Answered(404, {"content-type": "application/json"}, b'{"message":"Not found"}')
+    return answered
+
+
+def test_a_refusal_in_other_words_is_not_called_a_success_without_a_token() -> None:
+    those = broken(found(begun(hides_from_strangers), "retrievePrompt"))
+    assert "engine-ignored-auth" not in {one.outcome.promise.law for one in those}
+
+
+async def cannot_sign_in(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    return Answered(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
+
+
+def test_what_is_tried_a_handful_of_times_is_judged_again_all_the_same() -> None:
+    those = broken(found(begun(cannot_sign_in), "signIn"))
+    assert "engine-not-a-server-error" in {one.outcome.promise.law for one in those}
+    assert all(one.broken == one.times for one in those)
 
 
 # Harmless -------------------------------------------------------------------------------------------------------------
