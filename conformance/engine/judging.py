@@ -295,6 +295,8 @@ def _usual(session: Session, seen: Seen, check: Check, failure: Failure, probes:
         return not failure.missing_methods  # routers join what all templates that fit the path allow
     if check.name == "unsupported_method":
         return _routed(session, seen)
+    if check.name == "missing_required_header":
+        return not seen.exchange.response.ok  # refused for another reason first
     # refused in another way than with 401: laws judge how
     return check.name == "ignored_auth" and not _succeeds(probes)
 

@@ -116,6 +116,7 @@ def _renewed(wire: Wire, step: Step, renamed: Mapping[str, str]) -> Case[Any]:
     """The case with the names of what was made anew; a read of what is gone is turned to a record that lives."""
     case, sent = step.case, step.exchange.request
     fresh = case.derive(keep_auth=True)
+    fresh.freeze_metadata()  # what it was meant to be, it is still
     fresh.headers.pop(BEARER, None)  # a check takes a token out of a case, and puts it back
     if BEARER in sent.headers:
         fresh.headers[BEARER] = sent.headers[BEARER]
