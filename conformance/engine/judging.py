@@ -24,6 +24,7 @@ from conformance.session import WRITES, Session
 from spec.contract import Operation
 from spec.provenance import INFERRED, grade
 
+THROTTLED = 429  # says nothing of the operation; the target was patient before
 UNASKED = "no case of the engine came to it"
 
 
@@ -60,7 +61,7 @@ class Tally:
             operation = self.wire.operation(node.value)
             if case_id in self.wire.held:
                 self.held.setdefault(operation.id, self.wire.held[case_id])
-            elif case_id in self.wire.exchanges:
+            elif case_id in self.wire.exchanges and self.wire.exchanges[case_id].response.status != THROTTLED:
                 seen = Seen(operation, node.value, self.wire.exchanges[case_id], recorder)
                 if seen.plain and seen.exchange.response.ok:
                     self.succeeded.add(operation.id)
