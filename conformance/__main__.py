@@ -48,6 +48,10 @@ def main(
 
 def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
     """What the word says; each is a module of `conformance.commands`."""
+    if settings.show_config:
+        from conformance.commands import configuration
+
+        return configuration.command(settings)
     from conformance.commands import run
 
     return run.command(settings, laws)

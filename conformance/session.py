@@ -10,11 +10,15 @@ from conformance.errors import CannotMake
 from conformance.exchange import Exchange, Request
 from conformance.ledger import Ledger
 from conformance.notice import Notice, notices
+from conformance.sacrifice import Sacrifices
 from conformance.target import Target
+from conformance.tenant import Tenant
 from spec.contract import Contract, Operation, Relation, Resource
 from spec.schemas import Schemas
 
 WRITES = ("post", "put", "patch", "delete")
+SKIPPED = "skipped: "  # how it begins why an operation is not sent that a user left out
+NONE_TO_CREATE = "the contract has no operation to create a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +37,9 @@ class Session:
     """What laws work with.
 
     `seen`: (operationId, status) -> how often. `read_only`: nothing may be written. `effects`: whether operations with
-    outside effects may be used. `noticed`: what answers showed by themselves, each breach with its first exchange, by
-    (operationId, law, place, keyword).
+    outside effects may be used. `skipped`: operationId -> why it is never sent. `tenant`: the one that the run works
+    in, where one was said. `sacrifices`: what it may change though it is not its own. `noticed`: what answers showed by
+    themselves, each breach with its first exchange, by (operationId, law, place, keyword).
     """
 
     contract: Contract
@@ -46,6 +51,9 @@ class Session:
     effects: bool = False
     seen: Counter[tuple[str, int]] = field(default_factory=Counter)
     noticed: dict[tuple[str, str, str, str | None], tuple[Notice, Exchange]] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    tenant: Tenant | None = None
+    sacrifices: Sacrifices = field(default_factory=Sacrifices)
     _kept: dict[str, Mine] = field(default_factory=dict)
 
     # Sending ----------------------------------------------------------------------------------------------------
@@ -62,7 +70,13 @@ class Session:
         headers: Mapping[str, str] | None = None,
         method: str | None = None,
     ) -> Exchange:
-        """Send one request. A mapping as query: lists are repeated, booleans are 1 and 0. Writes go into the ledger."""
+        """Send one request. A mapping as query: lists are repeated, booleans are 1 and 0. Writes go into the ledger.
+
+        A list is narrowed to the run's tenant. Raises CannotMake for what may not be sent.
+        """
+        self._check_may_be_sent(operation, method or operation.method, path or {})
+        if self.tenant is not None and as_ == "self" and isinstance(query, Mapping):
+            query = {**self.tenant.query(operation), **query}
         pairs = tuple(_pairs(query)) if isinstance(query, Mapping) else query
         request = Request(
             operation.id, method or operation.method, operation.path, path or {}, pairs, body, raw, as_, headers or {}
@@ -87,6 +101,12 @@ class Session:
         key = shown.get(self.contract.resources[view.resource].key)
         if key is not None:
             self.ledger.created(view.resource, key)
+
+    def _check_may_be_sent(self, operation: Operation, method: str, path: Mapping[str, Any]) -> None:
+        if operation.id in self.skipped:
+            raise CannotMake(f"{SKIPPED}{self.skipped[operation.id]}")
+        if method == "delete" and self.sacrifices.protects(operation.resource, path):
+            raise CannotMake(f"{NONE_TO_CREATE} {operation.resource}, and one of --sacrifice is not deleted")
 
     # Finding operations -----------------------------------------------------------------------------------------
 
@@ -146,19 +166,32 @@ class Session:
     # Making records ---------------------------------------------------------------------------------------------
 
     def make(self, resource: str, changes: Mapping[str, Any] | None = None) -> Mine:
-        """Create a record with all that it needs. Raises CannotMake."""
+        """Create a record with all that it needs; where none can be, one of `sacrifices`. Raises CannotMake."""
         if self.read_only:
             raise CannotMake("the run is read-only")
+        if resource in self.sacrifices.keys and not self._creatable(resource):
+            key, seen, exchange = self.sacrifices.use(self, resource)
+            return Mine(resource, key, {}, seen, exchange)
         operation = self.creator(resource)
         if operation.effects and not self.effects:
             raise CannotMake(f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects")
-        body = {**self.bodies.body(operation, self.parent), **(changes or {})}
+        body = {**self.bodies.body(operation, self.parent), **self._in_tenant(operation), **(changes or {})}
         exchange = self.send(operation, body=body)
         shown = self.data(operation, exchange)
         if not exchange.response.ok or not isinstance(shown, dict):
             raise CannotMake(f"{operation.id} answered {exchange.response.status}: {exchange.response.content[:200]!r}")
         key = self.key_of(resource, shown)
         return Mine(resource, key, body, shown, exchange)
+
+    def _creatable(self, resource: str) -> bool:
+        try:
+            creator = self.creator(resource)
+        except CannotMake:
+            return False
+        return self.effects or not creator.effects
+
+    def _in_tenant(self, operation: Operation) -> Mapping[str, Any]:
+        return {} if self.tenant is None else self.tenant.body(operation)
 
     def kept(self, resource: str) -> Mine:
         """A record of the run that laws share and do not change. Raises CannotMake."""
@@ -174,6 +207,8 @@ class Session:
     def parent(self, relation: Relation) -> tuple[str, Any]:
         """(resource, key) of a record that a relation may lead to: the run's own, or else one that is there."""
         resource = relation.to[0]
+        if self.tenant is not None and self.tenant.is_end_of(relation):
+            return resource, self.tenant.key
         try:
             return resource, self.kept(resource).key
         except CannotMake:
@@ -192,7 +227,7 @@ class Session:
             creates = operation.method == "post" and not operation.path_parameters and operation.resource == resource
             if creates and view is not None and view.resource == resource and operation.path.count("/") == 1:
                 return operation
-        raise CannotMake(f"the contract has no operation to create a {resource}")
+        raise CannotMake(f"{NONE_TO_CREATE} {resource}")
 
     def unmake(self, resource: str, key: Any) -> Exchange | None:
         """Delete a record of the run; None when the contract has no operation for it."""
@@ -206,10 +241,11 @@ class Session:
         return exchange
 
     def clean(self) -> list[tuple[str, Any]]:
-        """Delete everything that the run made, the last first; what is left over."""
+        """Delete everything that the run made, the last first, and restore what it was lent; what is left over."""
         for made in list(self.ledger.left()):
             self.unmake(made.resource, made.key)
-        return [(made.resource, made.key) for made in self.ledger.left()]
+        changed = list(self.sacrifices.restore(self))
+        return [*((made.resource, made.key) for made in self.ledger.left()), *changed]
 
     def resource(self, operation: Operation) -> Resource:
         """The resource that an operation is about."""

@@ -3,54 +3,65 @@
 import secrets
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from conformance.connection import contract_of, scope, session_of, shown
+from conformance.connection import contract_of, scope, session_of, shown, signed_in
 from conformance.errors import OutOfBudget, TargetLost, UsageError
 from conformance.exchange import Exchange
 from conformance.laws import LAWS
 from conformance.laws.law import Law
-from conformance.outcome import Outcome, Verdict
+from conformance.progress import Progress
 from conformance.readiness import await_ready, refused_token
 from conformance.redaction import Redaction
 from conformance.report import Report, json, junit, terminal
-from conformance.run import Run, not_begun, run
-from conformance.session import Session
+from conformance.run import Run, cases_of, not_begun, run
+from conformance.session import SKIPPED, Session
 from conformance.settings import Settings
 from conformance.target import HttpTarget
+from conformance.token import TokenCommand
 from conformance.verdict import Demands, judge
 from spec.contract import Contract, Operation
 from spec.document import lines
 
+# The files of --report-dir.
+WRITERS: Mapping[str, Callable[[Report], str]] = {"conformance.json": json.render, "junit.xml": junit.render}
+
 
 def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     """Judge; the exit status. `laws`: instead of all that there are. Raises UsageError, ContractError."""
+    settings, command = signed_in(settings)
     contract = contract_of(settings)
     operations, notes = scope(settings, contract)
     folder = _folder(settings.report_dir)
-    report = _reported(settings, contract, operations, notes, LAWS if laws is None else laws)
+    report = _reported(settings, contract, operations, notes, LAWS if laws is None else laws, command)
     sys.stdout.write(terminal.render(report))
     sys.stdout.flush()
     if folder is not None:
-        _write(folder / "conformance.json", json.render(report))
-        _write(folder / "junit.xml", junit.render(report))
+        for name, render in WRITERS.items():
+            _write(folder / name, render(report))
     return int(report.judgement.code)
 
 
 def _reported(
-    settings: Settings, contract: Contract, operations: Sequence[Operation], notes: Sequence[str], laws: Sequence[Law]
+    settings: Settings,
+    contract: Contract,
+    operations: Sequence[Operation],
+    notes: Sequence[str],
+    laws: Sequence[Law],
+    command: TokenCommand | None,
 ) -> Report:
     """Run, judge, and gather what reports say."""
     run_id, started, clock = secrets.token_hex(4), datetime.now(UTC), time.monotonic()
-    session, target = session_of(settings, contract, run_id)
+    session, target = session_of(settings, contract, run_id, command)
     demands = Demands(settings.strict, settings.min_reached, session.read_only, settings.allow_effects)
     try:
         found = _found(settings, session, target, laws, operations)
     finally:
         target.close()
-    given = [value for _, value in settings.header if len(value) >= 8]
+    asked = [operation for operation in operations if operation.id not in session.skipped]
+    given = [value for _, value in settings.header if len(value) >= 8] + (command.given if command else [])
     return Report(
         target.base,
         shown(Path(contract.document.name)),
@@ -66,7 +77,7 @@ def _reported(
         settings.other_token_env,
         tuple(notes),
         found,
-        judge(found, contract, operations, session.seen, demands),
+        judge(found, contract, asked, session.seen, demands),
         Redaction.of(contract, [settings.token, settings.other_token, *given]),
         lines(contract.document.text),
         session.seen,
@@ -86,11 +97,16 @@ def _found(
     refused = _refused(settings, session, answers) if any(o.security for o in operations) else ""
     if refused:
         return not_begun(session, laws, operations, refused)
+    asked = [operation for operation in operations if operation.id not in session.skipped]
+    due = ((case.law.id, case.operation.id) for case in cases_of(session, laws, asked))
+    progress = Progress(due, sys.stderr, target.budget.until)
     try:
-        return run(session, laws, operations, _progress(), before_cleaning=target.budget.lift)
+        found = run(session, laws, asked, progress.told, before_cleaning=target.budget.lift)
     finally:
-        if sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[K")
+        progress.end()
+    for case in cases_of(session, laws, [operation for operation in operations if operation not in asked]):
+        found.outcomes.append(case.not_judged(case.promise(), f"{SKIPPED}{session.skipped[case.operation.id]}"))
+    return found
 
 
 def _refused(settings: Settings, session: Session, answers: Sequence[Exchange]) -> str:
@@ -101,20 +117,6 @@ def _refused(settings: Settings, session: Session, answers: Sequence[Exchange]) 
         return refused
     asked = session.contract.operations[guarded[0].request.operation]
     return refused_token([session.send(asked, as_="other")], settings.other_token_env)
-
-
-def _progress() -> Callable[[Outcome], None]:
-    """Says on a terminal how far the run is."""
-    told = dict.fromkeys(Verdict, 0)
-
-    def progress(outcome: Outcome) -> None:
-        told[outcome.verdict] += 1
-        if sys.stderr.isatty():
-            counts = ", ".join(f"{count} {verdict.value}" for verdict, count in told.items())
-            sys.stderr.write(f"\r\x1b[K{counts}; now {outcome.promise.law} on {outcome.promise.operation}")
-            sys.stderr.flush()
-
-    return progress
 
 
 def _folder(path: Path | None) -> Path | None:
