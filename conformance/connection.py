@@ -28,7 +28,7 @@ from spec.schemas import Schemas
 
 
 def signed_in(settings: Settings) -> tuple[Settings, TokenCommand | None]:
-    """The settings with the token that --token-command prints, and the command for when it expires. Raises UsageError."""
+    """The settings with the token that --token-command prints, and the command. Raises UsageError."""
     if settings.token_command is None:
         return settings, None
     command = TokenCommand(settings.token_command)
@@ -80,7 +80,7 @@ def _of_tenant(settings: Settings, contract: Contract, chosen: Sequence[Operatio
     if settings.workspace is None or contract.tenant is None:
         return
     mine = Tenant.of(contract, settings.workspace)
-    unsaid = [o.id for o in chosen if o.action in ("list", "create") and not mine.narrows(o) and not mine.named_by(o)]
+    unsaid = [o.id for o in chosen if mine.concerns(o) and not mine.narrows(o) and not mine.named_by(o)]
     if unsaid:
         yield f"no {contract.tenant.name} can be said to {', '.join(unsaid)}: the token decides where they work"
 

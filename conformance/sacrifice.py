@@ -60,7 +60,18 @@ def restored(session: "Session", resource: str, key: Any, before: Mapping[str, A
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in before.items() if now.get(name) != value}
+    """What has to be sent for a record to be what it was. Where objects are merged, null takes away what was added."""
+    return {name: _over(now.get(name), value) for name, value in before.items() if _said(now.get(name)) != _said(value)}
+
+
+def _over(now: Any, value: Any) -> Any:
+    both = isinstance(value, dict) and isinstance(now, dict)
+    return {**dict.fromkeys(now), **value} if both else value
+
+
+def _said(value: Any) -> Any:
+    """A value without the properties of an object that say nothing."""
+    return {name: one for name, one in value.items() if one is not None} if isinstance(value, dict) else value
 
 
 def _shown(session: "Session", resource: str, key: Any) -> tuple[Mapping[str, Any], Exchange]:

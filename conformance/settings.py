@@ -76,6 +76,8 @@ class Settings:
     workspace: str | None
     sacrifice: tuple[tuple[str, str], ...]
     max_expensive: int
+    config: Path | None
+    env: str | None
     show_config: bool
     skip: Mapping[str, str] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -294,9 +296,7 @@ OPTIONS = (
     Option("--allow-writes-to", (), _host, "a host beside loopback that may be written to", "HOST", True, True),
     Option("--allow-effects", False, _yes, "use operations that call models, send mail or webhooks"),
     Option("--max-expensive", 1, _integer(0, 10**6), "calls of each operation that uses a model", "N"),
-    Option(
-        "--sacrifice", (), _sacrifice, "a record that may be changed, then is restored; again", "RES=KEY", True
-    ),
+    Option("--sacrifice", (), _sacrifice, "a record that may be changed, then is restored; again", "RES=KEY", True),
     Option("--min-reached", 90.0, _number(0, 100, "per cent, a number"), "blocking promises to be judged", "PERCENT"),
     Option("--wait-ready", 0.0, _number(0, 3600, "seconds, a number"), "wait so long for the target to answer", "S"),
     Option("--config", None, Path, f"the file of settings (default: {config.FILE}, where it is there)", "FILE"),

@@ -60,6 +60,11 @@ class Tenant:
                 return field.name
         return None
 
+    def concerns(self, operation: Operation) -> bool:
+        """Whether an operation lists or creates records that lie directly in a tenant."""
+        resource = self.contract.resources.get(operation.resource or "")
+        return resource is not None and len(resource.tenant) == 1 and operation.action in ("list", "create")
+
     def is_end_of(self, relation: Relation) -> bool:
         """Whether a relation leads to tenants alone."""
         return relation.to == (self.resource.name,)
