@@ -52,6 +52,10 @@ def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
         from conformance.commands import configuration
 
         return configuration.command(settings)
+    if settings.word == "clean":
+        from conformance.commands import clean
+
+        return clean.command(settings)
     from conformance.commands import run
 
     return run.command(settings, laws)

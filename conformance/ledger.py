@@ -41,12 +41,14 @@ class Ledger:
     @classmethod
     def at(cls, run: str, path: Path, target: str, marker: str) -> "Ledger":
         """A ledger of a run on a target, in a file: behind what other runs have written there. Raises OSError."""
-        torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-        ledger = cls(run, path.open("a", encoding="utf-8"))
-        if torn and ledger.file is not None:
-            ledger.file.write("\n")
+        ledger = cls(run, _appended(path))
         ledger._note({"ledger": VERSION, "run": run, "target": target, "marker": marker})
         return ledger
+
+    @classmethod
+    def resumed(cls, entry: "Entry", path: Path) -> "Ledger":
+        """The ledger of a run that is over, to note what becomes of its records. Raises OSError."""
+        return cls(entry.run, _appended(path), list(entry.made))
 
     def writing(self, operation: str, target: str) -> None:
         """Note a write that is about to be sent."""
@@ -78,16 +80,27 @@ class Ledger:
             self.file.flush()
 
 
+def _appended(path: Path) -> TextIO:
+    """A file to append to, on a line of its own."""
+    torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+    file = path.open("a", encoding="utf-8")
+    if torn:
+        file.write("\n")
+    return file
+
+
 @dataclass(slots=True)
 class Entry:
     """What a file says of one run. `made`: what was created and not taken away; `wrote`: operationIds of its writes;
-    `changed`: (resource, key) of records that were not its own -> what they were."""
+    `unanswered`: the one of its last write when nothing is known of the answer, or ""; `changed`: (resource, key) of
+    records that were not its own -> what they were."""
 
     run: str
     target: str
     marker: str
     made: list[Made] = field(default_factory=list)
     wrote: list[str] = field(default_factory=list)
+    unanswered: str = ""
     changed: dict[tuple[str, Any], Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -139,9 +152,10 @@ def _take(found: dict[str, Entry], line: dict[str, Any]) -> None:
         found.setdefault(run, Entry(run, line["target"], line["marker"]))
         return
     entry = found[run]
-    if "writing" in line:
-        if line["writing"] not in entry.wrote:
-            entry.wrote.append(line["writing"])
+    entry.unanswered = line.get("writing", "")
+    if entry.unanswered:
+        if entry.unanswered not in entry.wrote:
+            entry.wrote.append(entry.unanswered)
         return
     if "changing" in line:
         entry.changed.setdefault((line["changing"], line["key"]), dict(line["before"]))

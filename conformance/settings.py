@@ -325,7 +325,21 @@ class Word:
         return tuple(option for option in OPTIONS if option.flag in self.flags)
 
 
-WORDS = (Word("run", "send requests, judge the answers, report", tuple(option.flag for option in OPTIONS)),)
+# How a target is reached, and as whom.
+REACHING = (
+    *("--base-url", "--token-env", "--token-command", "--contract", "--timeout", "--rate-limit", "--header"),
+    *("--ca-file", "--allow-writes-to", *LINE_ONLY),
+)
+WORDS = (
+    Word("run", "send requests, judge the answers, report", tuple(option.flag for option in OPTIONS)),
+    Word(
+        "clean",
+        "take away what a run left behind that was killed: what its ledger tells, and what carries its marker",
+        REACHING,
+        ("ledger_file",),
+        needs_target=False,
+    ),
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -356,7 +370,7 @@ def parser(version: str) -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         for name in word.arguments:
-            below.add_argument(name, metavar=name.upper())
+            below.add_argument(name, metavar=name.upper().replace("_", "-"))
         if word.rest:
             below.add_argument(word.rest, metavar=word.rest.upper(), nargs="*")
         for option in word.options:
