@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from conformance.errors import UsageError
 
@@ -32,23 +32,26 @@ class Made:
 
 @dataclass(slots=True)
 class Ledger:
-    """A file of JSON lines; `file` None keeps it in memory only."""
+    """A file of JSON lines, opened for each of them; `path` None keeps it in memory only."""
 
     run: str
-    file: TextIO | None = None
+    path: Path | None = None
     made: list[Made] = field(default_factory=list)
 
     @classmethod
     def at(cls, run: str, path: Path, target: str, marker: str) -> "Ledger":
         """A ledger of a run on a target, in a file: behind what other runs have written there. Raises OSError."""
-        ledger = cls(run, _appended(path))
-        ledger._note({"ledger": VERSION, "run": run, "target": target, "marker": marker})
-        return ledger
+        return cls(run, _ended(path))._begun(target, marker)
 
     @classmethod
     def resumed(cls, entry: "Entry", path: Path) -> "Ledger":
         """The ledger of a run that is over, to note what becomes of its records. Raises OSError."""
-        return cls(entry.run, _appended(path), list(entry.made))
+        return cls(entry.run, _ended(path), list(entry.made))._begun(entry.target, entry.marker)
+
+    def _begun(self, target: str, marker: str) -> "Ledger":
+        """The same, with the line that begins a run, and ends one that a killed run tore."""
+        self._note({"ledger": VERSION, "run": self.run, "target": target, "marker": marker})
+        return self
 
     def writing(self, operation: str, target: str) -> None:
         """Note a write that is about to be sent."""
@@ -75,18 +78,17 @@ class Ledger:
         yield from reversed(list(self.made))
 
     def _note(self, line: dict[str, Any]) -> None:
-        if self.file is not None:
-            self.file.write(json.dumps(line) + "\n")
-            self.file.flush()
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
 
 
-def _appended(path: Path) -> TextIO:
-    """A file to append to, on a line of its own."""
+def _ended(path: Path) -> Path:
+    """The same path, of a file that can be appended to and whose last line has its end. Raises OSError."""
     torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-    file = path.open("a", encoding="utf-8")
-    if torn:
-        file.write("\n")
-    return file
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" if torn else "")
+    return path
 
 
 @dataclass(slots=True)

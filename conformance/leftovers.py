@@ -31,7 +31,7 @@ class Leftovers:
         """Take everything away; what is left. Raises TargetLost."""
         for resource in self.session.contract.resources:
             self._look_for(resource)
-        keys = dict(self.entry.changed)
+        keys = dict(self.entry.changed.keys())
         before = {resource: values for (resource, _), values in self.entry.changed.items()}
         self.session.sacrifices = Sacrifices(keys, before)
         left = self.session.clean()
