@@ -48,16 +48,14 @@ def main(
 
 def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
     """What the word says; each is a module of `conformance.commands`."""
-    if settings.show_config:
-        from conformance.commands import configuration
+    from conformance.commands import clean, configuration, plan, run
 
+    if settings.show_config:
         return configuration.command(settings)
     if settings.word == "clean":
-        from conformance.commands import clean
-
         return clean.command(settings)
-    from conformance.commands import run
-
+    if settings.word == "plan":
+        return plan.command(settings, laws)
     return run.command(settings, laws)
 
 

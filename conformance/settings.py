@@ -330,8 +330,19 @@ REACHING = (
     *("--base-url", "--token-env", "--token-command", "--contract", "--timeout", "--rate-limit", "--header"),
     *("--ca-file", "--allow-writes-to", *LINE_ONLY),
 )
+# What of a contract a run asks, and how much.
+CHOOSING = (
+    *("--operation", "--tag", "--only", "--read-only", "--profile", "--max-time", "--max-requests"),
+    *("--allow-effects", "--max-expensive"),
+)
 WORDS = (
     Word("run", "send requests, judge the answers, report", tuple(option.flag for option in OPTIONS)),
+    Word(
+        "plan",
+        "send nothing; print how many requests, writes and dear calls a run would take, and how long at least",
+        (*REACHING, *CHOOSING),
+        needs_target=False,
+    ),
     Word(
         "clean",
         "take away what a run left behind that was killed: what its ledger tells, and what carries its marker",
