@@ -48,7 +48,7 @@ def main(
 
 def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
     """What the word says; each is a module of `conformance.commands`."""
-    from conformance.commands import clean, configuration, plan, run
+    from conformance.commands import clean, configuration, items, plan, run
 
     if settings.show_config:
         return configuration.command(settings)
@@ -56,6 +56,8 @@ def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
         return clean.command(settings)
     if settings.word == "plan":
         return plan.command(settings, laws)
+    if settings.word == "items":
+        return items.command(settings, laws)
     return run.command(settings, laws)
 
 

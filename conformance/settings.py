@@ -338,6 +338,12 @@ CHOOSING = (
 WORDS = (
     Word("run", "send requests, judge the answers, report", tuple(option.flag for option in OPTIONS)),
     Word(
+        "items",
+        "the same as pytest's items, law[operation]; what stands behind -- is pytest's: -k, -x, --junitxml ...",
+        tuple(o.flag for o in OPTIONS if o.flag not in ("--report-dir", "--github", "--min-reached")),
+        rest="pytest",
+    ),
+    Word(
         "plan",
         "send nothing; print how many requests, writes and dear calls a run would take, and how long at least",
         (*REACHING, *CHOOSING),

@@ -94,9 +94,9 @@ def _found(
         return not_begun(session, laws, operations, str(error), lost=isinstance(error, TargetLost))
     except KeyboardInterrupt:
         return not_begun(session, laws, operations, "interrupted")
-    refused = _refused(settings, session, answers) if any(o.security for o in operations) else ""
-    if refused:
-        return not_begun(session, laws, operations, refused)
+    why = refused(settings, session, answers) if any(o.security for o in operations) else ""
+    if why:
+        return not_begun(session, laws, operations, why)
     asked = [operation for operation in operations if operation.id not in session.skipped]
     due = ((case.law.id, case.operation.id) for case in cases_of(session, laws, asked))
     progress = Progress(due, sys.stderr, target.budget.until)
@@ -109,12 +109,12 @@ def _found(
     return found
 
 
-def _refused(settings: Settings, session: Session, answers: Sequence[Exchange]) -> str:
+def refused(settings: Settings, session: Session, answers: Sequence[Exchange]) -> str:
     """Why the tokens are of no use, "" when they are: what would be judged with them is not the backend."""
     guarded = [a for a in answers if session.contract.operations[a.request.operation].security]
-    refused = refused_token(guarded, settings.token_env)
-    if refused or not guarded or not settings.other_token:
-        return refused
+    why = refused_token(guarded, settings.token_env)
+    if why or not guarded or not settings.other_token:
+        return why
     asked = session.contract.operations[guarded[0].request.operation]
     return refused_token([session.send(asked, as_="other")], settings.other_token_env)
 
