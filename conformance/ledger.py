@@ -3,7 +3,7 @@
 A file of JSON lines. Each run begins with a line of its own, so that a file may hold several, one after another:
 
     {"ledger": 1, "run": id, "target": address, "marker": what stands in the texts that it wrote}
-    {"run": id, "writing": operationId, "target": path}      before it is sent
+    {"run": id, "writing": operationId, "target": path, "as": whose token}      before it is sent
     {"run": id, "created": resource, "key": key}
     {"run": id, "gone": resource, "key": key}
     {"run": id, "changing": resource, "key": key, "before": {property: value}}    a record that is not the run's
@@ -53,9 +53,9 @@ class Ledger:
         self._note({"ledger": VERSION, "run": self.run, "target": target, "marker": marker})
         return self
 
-    def writing(self, operation: str, target: str) -> None:
-        """Note a write that is about to be sent."""
-        self._note({"run": self.run, "writing": operation, "target": target})
+    def writing(self, operation: str, target: str, as_: str = "self") -> None:
+        """Note a write that is about to be sent; `as_`: whose token goes with it."""
+        self._note({"run": self.run, "writing": operation, "target": target, "as": as_})
 
     def created(self, resource: str, key: Any) -> None:
         """Note a record that the run made."""
@@ -93,16 +93,17 @@ def _ended(path: Path) -> Path:
 
 @dataclass(slots=True)
 class Entry:
-    """What a file says of one run. `made`: what was created and not taken away; `wrote`: operationIds of its writes;
-    `unanswered`: the one of its last write when nothing is known of the answer, or ""; `changed`: (resource, key) of
-    records that were not its own -> what they were."""
+    """What a file says of one run. `made`: what was created and not taken away; `ever`: and what was; `wrote`:
+    operationIds of its writes; `unanswered`: operationId and path of its own last write when nothing is known of the
+    answer, or ""; `changed`: (resource, key) of records that were not its own -> what they were."""
 
     run: str
     target: str
     marker: str
     made: list[Made] = field(default_factory=list)
+    ever: list[Made] = field(default_factory=list)
     wrote: list[str] = field(default_factory=list)
-    unanswered: str = ""
+    unanswered: tuple[str, str] = ("", "")
     changed: dict[tuple[str, Any], Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -154,17 +155,20 @@ def _take(found: dict[str, Entry], line: dict[str, Any]) -> None:
         found.setdefault(run, Entry(run, line["target"], line["marker"]))
         return
     entry = found[run]
-    entry.unanswered = line.get("writing", "")
-    if entry.unanswered:
-        if entry.unanswered not in entry.wrote:
-            entry.wrote.append(entry.unanswered)
+    if "writing" in line:
+        own = line.get("as", "self") == "self"
+        entry.unanswered = (line["writing"], line["target"]) if own else ("", "")
+        if own and line["writing"] not in entry.wrote:
+            entry.wrote.append(line["writing"])
         return
+    entry.unanswered = ("", "")
     if "changing" in line:
         entry.changed.setdefault((line["changing"], line["key"]), dict(line["before"]))
         return
     made = Made(line["created"] if "created" in line else line["gone"], line["key"])
     if "created" in line:
         entry.made.append(made)
+        entry.ever.append(made)
     elif made in entry.made:
         entry.made.remove(made)
     else:

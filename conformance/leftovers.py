@@ -44,21 +44,32 @@ class Leftovers:
     def _look_for(self, resource: str) -> None:
         """Note the records of a resource that carry the marker."""
         makers = [name for name in self.entry.wrote if resource in self._made_by(name)]
+        unsure = self.entry.unanswered[0] in makers
         lists = self.session.operation(resource, "list")
         if lists is None or self.session.operation(resource, "delete") is None:
-            if makers and self.entry.unanswered in makers:
+            if unsure and not self._goes_with_another(resource):
                 self.unseen.append(f"a {resource} may be left: the contract has no operation to list or to delete one")
             return
         if not makers:
             return
         known = set(self.session.ledger.left())
         try:
-            for key in self._marked(lists, thorough=self.entry.unanswered in makers):
+            for key in self._marked(lists, thorough=unsure):
                 if Made(resource, key) not in known:
                     self.found += 1
                     self.session.ledger.created(resource, key)
         except CannotMake as error:
             self.unseen.append(f"a {resource} may be left: {error}")
+
+    def _goes_with_another(self, resource: str) -> bool:
+        """Whether the unanswered write can have made nothing, or only what goes with a record that is taken away."""
+        operation = self.session.contract.operations[self.entry.unanswered[0]]
+        parts = self.entry.unanswered[1].partition("?")[0].split("/")
+        named = [part for part, said in zip(parts, operation.path.split("/"), strict=False) if said[:1] == "{"]
+        ours = [made.resource for made in self.entry.ever if str(made.key) in named]
+        relations = self.session.contract.resources[resource].relations.values()
+        cascades = {name for relation in relations if relation.on_delete == "cascade" for name in relation.to}
+        return bool(named) and (not ours or bool(cascades & set(ours)))
 
     def _made_by(self, name: str) -> set[str]:
         """Resources that an operation may make records of."""

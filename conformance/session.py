@@ -7,7 +7,7 @@ from typing import Any
 
 from conformance.bodies import Bodies
 from conformance.errors import CannotMake
-from conformance.exchange import Exchange, Request
+from conformance.exchange import BEARER, Exchange, Request
 from conformance.ledger import Ledger
 from conformance.notice import Notice, notices
 from conformance.sacrifice import Sacrifices
@@ -82,7 +82,8 @@ class Session:
             operation.id, method or operation.method, operation.path, path or {}, pairs, body, raw, as_, headers or {}
         )
         if request.method in WRITES:
-            self.ledger.writing(operation.id, request.target)
+            given = any(name.lower() == BEARER.lower() for name in request.headers)
+            self.ledger.writing(operation.id, request.target, "nobody" if given else as_)
         exchange = Exchange(request, self.target.send(request))
         self.seen[operation.id, exchange.response.status] += 1
         for notice in notices(self.schemas, operation, exchange):

@@ -63,9 +63,19 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
         left = _cleaned(session)
         if left:
             sys.stdout.write(f"left over on the target: {redaction.line(', '.join(left))}\n")
-        return Code.LOST if suite.lost else CODES.get(int(ended), Code.INCOMPLETE)
+        if suite.ended:
+            sys.stdout.write(f"the run ended before its time: {redaction.line(suite.ended)}\n")
+        return _code(suite, int(ended))
     finally:
         target.close()
+
+
+def _code(suite: "Suite", ended: int) -> Code:
+    """The exit status, by what pytest ended with and how the suite did."""
+    if suite.lost:
+        return Code.LOST
+    code = CODES.get(ended, Code.INCOMPLETE)
+    return Code.INCOMPLETE if suite.ended and code is Code.KEPT else code
 
 
 def _not_ready(settings: Settings, session: Session, operations: Sequence[Operation]) -> tuple[Code, str] | None:
