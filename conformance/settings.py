@@ -151,6 +151,12 @@ def _name(text: str) -> str:
     return text
 
 
+def _key(text: str) -> str:
+    if not text or not text.isprintable():
+        raise ValueError("the key of a record")
+    return text
+
+
 def _host(text: str) -> str:
     if not text or "/" in text or text == "*":
         raise ValueError("the target's host name, without scheme, port and path")
@@ -289,7 +295,7 @@ OPTIONS = (
     Option("--rate-limit", None, _rate, "send no more requests a second", "N"),
     Option("--header", (), _header, "a header of every request; may be given again", "'N: V'", True),
     Option("--ca-file", None, _file("a PEM file"), "trust these certificates instead of the system's", "FILE"),
-    Option("--workspace", None, _name, "the tenant to work in, where the contract lets it be said", "KEY"),
+    Option("--workspace", None, _key, "the tenant to work in, where the contract lets it be said", "KEY"),
     Option("--report-dir", None, Path, "write the reports and the ledger there", "DIR"),
     Option("--github", False, _yes, "print annotations for GitHub's checks too"),
     Option("--ledger", None, Path, "note every write there before it is sent", "FILE"),
