@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
 from conformance.errors import UsageError
@@ -48,17 +48,8 @@ def main(
 
 def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
     """What the word says; each is a module of `conformance.commands`."""
-    from conformance.commands import clean, configuration, items, plan, run
-
-    if settings.show_config:
-        return configuration.command(settings)
-    if settings.word == "clean":
-        return clean.command(settings)
-    if settings.word == "plan":
-        return plan.command(settings, laws)
-    if settings.word == "items":
-        return items.command(settings, laws)
-    return run.command(settings, laws)
+    module = import_module(f"conformance.commands.{'configuration' if settings.show_config else settings.word}")
+    return int(module.command(settings, laws))
 
 
 def _interrupt(signum: int, frame: object) -> None:

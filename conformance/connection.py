@@ -35,6 +35,12 @@ def signed_in(settings: Settings) -> tuple[Settings, TokenCommand | None]:
     return replace(settings, token=command.token()), command
 
 
+def no_token(settings: Settings) -> UsageError:
+    """What is wrong when there is no token."""
+    allowed = "allowed: a valid token there, or --token-command"
+    return UsageError(f"${settings.token_env}: found no token in the environment; {allowed}")
+
+
 def contract_of(settings: Settings) -> Contract:
     """The contract that is judged by: the packaged one, or another. Raises ContractError."""
     return load(settings.contract or Path(str(resources.files("spec") / "openapi.yaml")))
@@ -45,7 +51,7 @@ def scope(settings: Settings, contract: Contract) -> tuple[list[Operation], list
     chosen = chosen_operations(settings, contract)
     _check_records(settings, contract)
     if settings.token is None and any(o.security for o in chosen):
-        raise UsageError(f"${settings.token_env}: found no token in the environment; allowed: a valid token there")
+        raise no_token(settings)
     if settings.token is not None and settings.token == settings.other_token:
         found = f"${settings.other_token_env}: found the token of ${settings.token_env}"
         raise UsageError(f"{found}; allowed: one of a user of another tenant, or none")

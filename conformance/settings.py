@@ -76,6 +76,10 @@ class Settings:
     workspace: str | None
     sacrifice: tuple[tuple[str, str], ...]
     max_expensive: int
+    family: tuple[str, ...]
+    sample: int | None
+    workers: int | None
+    min: float
     config: Path | None
     env: str | None
     show_config: bool
@@ -305,6 +309,10 @@ OPTIONS = (
     Option("--sacrifice", (), _sacrifice, "a record that may be changed, then is restored; again", "RES=KEY", True),
     Option("--min-reached", 90.0, _number(0, 100, "per cent, a number"), "blocking promises to be judged", "PERCENT"),
     Option("--wait-ready", 0.0, _number(0, 3600, "seconds, a number"), "wait so long for the target to answer", "S"),
+    Option("--family", (), _name, "score this family of broken servers only; may be given again", "NAME", True, True),
+    Option("--sample", None, _integer(1, 10**6), "score so many broken servers, drawn by --seed", "N"),
+    Option("--workers", None, _integer(1, 1024), "processes (default: as many as there are processors)", "N"),
+    Option("--min", 0.0, _number(0, 1, "a share, a number"), "the share of broken servers to be found", "SHARE"),
     Option("--config", None, Path, f"the file of settings (default: {config.FILE}, where it is there)", "FILE"),
     Option("--env", None, _name, "the section of that file that counts", "NAME"),
     Option("--show-config", False, _yes, "print each setting and where it comes from, and do nothing"),
@@ -331,6 +339,9 @@ class Word:
         return tuple(option for option in OPTIONS if option.flag in self.flags)
 
 
+# Options of other words than `run`.
+ELSEWHERE = ("--family", "--sample", "--workers", "--min")
+RUNNING = tuple(option.flag for option in OPTIONS if option.flag not in ELSEWHERE)
 # How a target is reached, and as whom.
 REACHING = (
     *("--base-url", "--token-env", "--token-command", "--contract", "--timeout", "--rate-limit", "--header"),
@@ -342,11 +353,11 @@ CHOOSING = (
     *("--allow-effects", "--max-expensive"),
 )
 WORDS = (
-    Word("run", "send requests, judge the answers, report", tuple(option.flag for option in OPTIONS)),
+    Word("run", "send requests, judge the answers, report", RUNNING),
     Word(
         "items",
         "the same as pytest's items, law[operation]; what stands behind -- is pytest's: -k, -x, --junitxml ...",
-        tuple(o.flag for o in OPTIONS if o.flag not in ("--report-dir", "--github", "--min-reached")),
+        tuple(flag for flag in RUNNING if flag not in ("--report-dir", "--github", "--min-reached")),
         rest="pytest",
     ),
     Word(
@@ -360,6 +371,12 @@ WORDS = (
         "take away what a run left behind that was killed: what its ledger tells, and what carries its marker",
         REACHING,
         ("ledger_file",),
+        needs_target=False,
+    ),
+    Word(
+        "score",
+        "judge servers that are broken on purpose, in process: how many of them the laws find",
+        ("--contract", "--operation", "--seed", "--report-dir", *ELSEWHERE, *LINE_ONLY),
         needs_target=False,
     ),
 )
@@ -423,6 +440,7 @@ def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], ver
     values, origins = _gathered(word, line, file)
     if values["base_url"] is None and word.needs_target and not values["show_config"]:
         raise UsageError("--base-url: found nothing; allowed: the target's address, like http://127.0.0.1:8000/api/v1")
+    values["base_url"] = values["base_url"] or ""
     for role in ("token", "other_token"):
         name = values[f"{role}_env"]
         explicit = origins[f"{role}_env"] != DEFAULT and not values["show_config"]

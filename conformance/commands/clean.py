@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from conformance.connection import contract_of, session_of, signed_in
+from conformance.connection import contract_of, no_token, session_of, signed_in
 from conformance.errors import TargetLost, UsageError
 from conformance.ledger import Entry, Ledger, entries
 from conformance.leftovers import Leftovers
@@ -17,7 +17,7 @@ from conformance.verdict import Code, counted
 from spec.contract import Contract
 
 
-def command(settings: Settings) -> int:
+def command(settings: Settings, laws: object = None) -> int:
     """Clean; the exit status. Raises UsageError, ContractError."""
     path = Path(settings.arguments[0])
     found = entries(path)
@@ -25,7 +25,7 @@ def command(settings: Settings) -> int:
     _check(settings, path, found)
     settings, _ = signed_in(settings)
     if settings.token is None:
-        raise UsageError(f"${settings.token_env}: found no token in the environment; allowed: a valid token there")
+        raise no_token(settings)
     contract = contract_of(settings)
     codes = [_cleaned(settings, contract, path, entry) for entry in found]
     return max(codes, key=[Code.KEPT, Code.INCOMPLETE, Code.LOST].index)

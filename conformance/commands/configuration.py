@@ -10,7 +10,7 @@ HIDDEN = ("token_command",)  # a command may name a secret
 NOT_SET = "not set"
 
 
-def command(settings: Settings) -> int:
+def command(settings: Settings, laws: object = None) -> int:
     """Print it; the exit status."""
     rows = list(_rows(settings))
     width = max(len(name) for name, _, _ in rows)
@@ -36,7 +36,7 @@ def _rows(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 def _shown(option: Option, value: Any) -> str:
-    if value is None or value == ():
+    if value in (None, (), ""):
         return NOT_SET
     if option.field in HIDDEN:
         return "set"
