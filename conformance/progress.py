@@ -1,7 +1,6 @@
 """How far a run is, for who waits: one line that renews itself on a terminal, a line now and then in a log."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TextIO
@@ -21,7 +20,7 @@ class Progress:
     out: TextIO
     until: float | None = None
     clock: Callable[[], float] = time.monotonic
-    _open: Counter[str] = field(default_factory=Counter, init=False)
+    _asked: set[str] = field(default_factory=set, init=False)
     _waiting: set[tuple[str, str]] = field(default_factory=set, init=False)
     _cases: int = field(default=0, init=False)
     _operations: int = field(default=0, init=False)
@@ -31,8 +30,7 @@ class Progress:
 
     def __post_init__(self) -> None:
         self._waiting = set(self.due)
-        self._open = Counter(operation for _, operation in self._waiting)
-        self._cases, self._operations = len(self._waiting), len(self._open)
+        self._cases, self._operations = len(self._waiting), len({operation for _, operation in self._waiting})
         self._began = self.clock()
         self._next = self._began + (SHORTEST if self.out.isatty() else EVERY)
 
@@ -41,7 +39,7 @@ class Progress:
         case = (outcome.promise.law, outcome.promise.operation)
         if case in self._waiting:
             self._waiting.remove(case)
-            self._open[case[1]] -= 1
+            self._asked.add(case[1])
         self._failures += outcome.verdict is Verdict.BROKEN
         now = self.clock()
         if now >= self._next:
@@ -56,11 +54,10 @@ class Progress:
             self._write(CLEAR)
 
     def line(self, now: float) -> str:
-        """``3 of 75 operations, 210 of 900 cases, 0 failures, about 12 s left``."""
+        """``75 of 75 operations asked, 210 of 900 cases, 0 failures, about 12 s left``: a run goes law by law."""
         done = self._cases - len(self._waiting)
-        finished = sum(not count for count in self._open.values())
         failures = f"{self._failures} failure" + ("" if self._failures == 1 else "s")
-        said = f"{finished} of {self._operations} operations, {done} of {self._cases} cases, {failures}"
+        said = f"{len(self._asked)} of {self._operations} operations asked, {done} of {self._cases} cases, {failures}"
         left = self._left(done, now)
         return said if left is None else f"{said}, about {max(0.0, left):.0f} s left"
 

@@ -39,7 +39,7 @@ def test_a_log_gets_a_line_now_and_then() -> None:
     clock.now += 1
     progress.told(outcome("law-b", "one", Verdict.BROKEN))
     progress.told(outcome("law-b", "one"))
-    assert out.getvalue() == "1 of 2 operations, 2 of 4 cases, 1 failure, about 30 s left\n"
+    assert out.getvalue() == "1 of 2 operations asked, 2 of 4 cases, 1 failure, about 30 s left\n"
     progress.end()
     assert CLEAR not in out.getvalue()
 
@@ -50,7 +50,7 @@ def test_a_terminal_gets_one_line_that_is_taken_off() -> None:
     clock.now += 1
     progress.told(outcome("law-a", "two"))
     progress.end()
-    assert out.getvalue() == f"{CLEAR}0 of 2 operations, 1 of 4 cases, 0 failures, about 3 s left{CLEAR}"
+    assert out.getvalue() == f"{CLEAR}1 of 2 operations asked, 1 of 4 cases, 0 failures, about 3 s left{CLEAR}"
 
 
 def test_the_time_left_is_no_more_than_the_run_has() -> None:
@@ -66,4 +66,4 @@ def test_an_outcome_that_nobody_waited_for_is_no_case() -> None:
     progress = Progress(DUE, out, None, clock)
     clock.now += EVERY
     progress.told(outcome("law-c", "three", Verdict.BROKEN))
-    assert out.getvalue() == "0 of 2 operations, 0 of 4 cases, 1 failure\n"
+    assert out.getvalue() == "0 of 2 operations asked, 0 of 4 cases, 1 failure\n"
