@@ -14,6 +14,7 @@ import httpx
 
 from conformance.bodies import Bodies
 from conformance.config import near
+from conformance.coverage import Coverage
 from conformance.errors import UsageError
 from conformance.ledger import Ledger
 from conformance.sacrifice import Sacrifices
@@ -139,6 +140,7 @@ def session_of(
         skipped=settings.skip,
         tenant=None if settings.workspace is None else Tenant.of(contract, settings.workspace),
         sacrifices=Sacrifices({name: key_of(contract, name, key) for name, key in settings.sacrifice}),
+        coverage=Coverage(contract),
     )
     return session, target
 

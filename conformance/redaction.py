@@ -5,13 +5,15 @@ out, lengths are bounded. Credential headers, tokens by value, and properties th
 ``format: password`` never appear.
 """
 
+import base64
+import html
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from conformance.exchange import BEARER, Exchange, Request
 from spec.contract import Contract
@@ -22,12 +24,19 @@ SHORTEST = 4  # a shorter secret stands in too much that is none
 BODY = 4_000
 LINE = 600
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|\x9b[0-?]*[ -/]*[@-~]", re.DOTALL)
+LONG = 8  # signs from which on other spellings of a secret are looked for
+_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?")
+_USERINFO = re.compile(r"(?<=://)[^/\s:@\"'<>]+:[^/\s@\"'<>]+(?=@)")
+_IN_URL = re.compile(r"([?&;])([A-Za-z0-9_.\[\]-]+)=([^&;\s\"'<>]+)")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+(?!\$)[A-Za-z0-9._~+/|=-]{6,}")
 _CREDENTIALS = frozenset(
     {"authorization", "proxy-authorization", "cookie", "set-cookie", "password", "secret", "token", "access_token"}
     | {"refresh_token", "api_key", "apikey", "x-api-key", "x-csrf-token", "x-xsrf-token", "client_secret"}
 )
-_TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\ufffe\uffff")
+# Control characters but tab and line end, halves of a pair, and what turns or breaks a line.
+_HARMFUL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,34 +86,42 @@ class Redaction:
             shown = content.decode("utf-8", "replace")
         return self.text(shown, limit)
 
+    def pretty(self, content: bytes, limit: int = BODY) -> str:
+        """The same on many lines, for people."""
+        try:
+            shown = json.dumps(self.value(json.loads(content)), ensure_ascii=False, indent=2)
+        except (ValueError, RecursionError):
+            shown = content.decode("utf-8", "replace")
+        return self.text(shown, limit)
+
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Headers without credentials."""
         return {self._key(k): GONE if self.hides(k) else self.line(v) for k, v in headers.items()}
 
     def curl(self, exchange: Exchange, base: str, token_env: str, other_env: str) -> str:
         """The request as a command; tokens are names of environment variables."""
-        request = exchange.request
-        given = {name.lower() for name in request.headers}
-        shown = replace(
-            exchange,
-            request=replace(
-                request,
-                body=self.value(request.body),
-                raw=None if request.raw is None else self.body(request.raw).encode(),
-                headers=self.headers(request.headers),
-                as_="nobody" if BEARER.lower() in given else request.as_,
-                path={name: self.value(value) for name, value in request.path.items()},
-                query=tuple((n, GONE if self.hides(n) else self._without_secrets(v)) for n, v in request.query),
-            ),
+        given = {name.lower() for name in exchange.request.headers}
+        shown = self._harmless(exchange.request)
+        if BEARER.lower() in given:
+            shown = replace(shown, as_="nobody")
+        return self.line(replace(exchange, request=shown).curl(base, token_env, other_env), BODY)
+
+    def _harmless(self, request: Request) -> Request:
+        return replace(
+            request,
+            body=self.value(request.body),
+            raw=None if request.raw is None else self.body(request.raw).encode(),
+            headers=self.headers(request.headers),
+            path={name: self.value(value) for name, value in request.path.items()},
+            query=tuple((n, GONE if self.hides(n) else self._without_secrets(v)) for n, v in request.query),
         )
-        return self.line(shown.curl(base, token_env, other_env), BODY)
 
     def request(self, request: Request) -> dict[str, Any]:
         """A request as it may be shown."""
         return {
             "operation": request.operation,
             "method": request.method.upper(),
-            "target": self.line(request.target, BODY),
+            "target": self.line(self._harmless(request).target, BODY),
             "as": request.as_,
             "headers": self.headers(request.headers),
             "body": self._sent(request),
@@ -130,20 +147,45 @@ class Redaction:
             yield from self._hidden(one)
 
     def _without_secrets(self, said: str) -> str:
-        for secret in self.secrets:
-            for form in (secret, quote(secret, safe="")):
-                said = said.replace(form, GONE)
+        known = _any_of(self.secrets)
+        if known is not None:
+            said = known.sub(GONE, said)
+        said = _USERINFO.sub(GONE, _JWT.sub(GONE, said))
+        said = _IN_URL.sub(lambda found: f"{found[1]}{found[2]}={GONE if self.hides(found[2]) else found[3]}", said)
         return _BEARER.sub(lambda found: f"{found[1]} {GONE}", said)
+
+
+@lru_cache(maxsize=256)
+def _any_of(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
+    """What finds these secrets, however they are spelled; the longest spelling first."""
+    forms = {form for secret in secrets for form in _forms(secret)}
+    ordered = sorted(forms, key=lambda form: (-len(form), form))
+    return re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret as texts spell it. What follows a bar signs in by itself (Laravel's ``number|token``)."""
+    inner = json.dumps(secret)[1:-1]
+    yield from (secret, quote(secret, safe=""), quote_plus(secret), quote(secret, safe="").lower())
+    yield from (html.escape(secret), inner, inner.replace("/", "\\/"), json.dumps(secret, ensure_ascii=False)[1:-1])
+    _, bar, token = secret.partition("|")
+    if bar and len(token) >= LONG:
+        yield from _forms(token)
+    raw = secret.encode("utf-8", "surrogatepass")
+    if len(raw) < LONG:
+        return
+    yield from (raw.hex(), raw.hex().upper())
+    for shift in range(3):  # base64 of a longer text that holds it, at each of its three alignments
+        shifted = base64.b64encode(b"\0" * shift + raw).rstrip(b"=").decode()
+        core = shifted[(0, 2, 3)[shift] : len(shifted) - (1 if (len(raw) + shift) % 3 else 0)]
+        yield from (core, core.replace("+", "-").replace("/", "_"))
 
 
 def plain(said: str) -> str:
     """A text without escape sequences, control characters (but line ends and tabs) and marks of direction."""
-    said = _ANSI.sub("", said)
-    return "".join(c for c in said if c in "\n\t" or not _harmful(c))
-
-
-def _harmful(sign: str) -> bool:
-    return unicodedata.category(sign) in ("Cc", "Cs") or sign in _TURNING
+    if said.isascii() and said.isprintable():
+        return said
+    return _HARMFUL.sub("", _ANSI.sub("", said))
 
 
 def _longest_first(secrets: Iterable[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.bodies import Bodies
+from conformance.coverage import Coverage
 from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Exchange, Request
 from conformance.ledger import Ledger
@@ -38,7 +39,8 @@ class Session:
 
     `seen`: (operationId, status) -> how often. `read_only`: nothing may be written. `effects`: whether operations with
     outside effects may be used. `skipped`: operationId -> why it is never sent. `tenant`: the one that the run works
-    in, where one was said. `sacrifices`: what it may change though it is not its own. `noticed`: what answers showed by
+    in, where one was said. `sacrifices`: what it may change though it is not its own. `coverage`: notes what
+    exchanges touch, if asked for. `noticed`: what answers showed by
     themselves, each breach with its first exchange, by (operationId, law, place, keyword).
     """
 
@@ -50,6 +52,7 @@ class Session:
     read_only: bool = False
     effects: bool = False
     seen: Counter[tuple[str, int]] = field(default_factory=Counter)
+    coverage: Coverage | None = None
     noticed: dict[tuple[str, str, str, str | None], tuple[Notice, Exchange]] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     tenant: Tenant | None = None
@@ -86,6 +89,8 @@ class Session:
             self.ledger.writing(operation.id, request.target, "nobody" if given else as_)
         exchange = Exchange(request, self.target.send(request))
         self.seen[operation.id, exchange.response.status] += 1
+        if self.coverage is not None:
+            self.coverage.note(operation, exchange)
         for notice in notices(self.schemas, operation, exchange):
             at = (operation.id, notice.law, notice.pointer, notice.keyword)
             self.noticed.setdefault(at, (notice, exchange))

@@ -3,7 +3,7 @@
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from conformance.exchange import Exchange
 from conformance.laws import LAWS
 from conformance.laws.law import Law
 from conformance.progress import Progress
+from conformance.proposal import proposals
 from conformance.readiness import await_ready, refused_token
 from conformance.redaction import Redaction
-from conformance.report import Report, json, junit, terminal
+from conformance.report import Report, github, terminal
+from conformance.report.files import FILES
 from conformance.run import Run, cases_of, not_begun, run
 from conformance.session import SKIPPED, Session
 from conformance.settings import Settings
@@ -25,9 +27,6 @@ from conformance.verdict import Demands, judge
 from spec.contract import Contract, Operation
 from spec.document import lines
 
-# The files of --report-dir.
-WRITERS: Mapping[str, Callable[[Report], str]] = {"conformance.json": json.render, "junit.xml": junit.render}
-
 
 def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     """Judge; the exit status. `laws`: instead of all that there are. Raises UsageError, ContractError."""
@@ -36,10 +35,13 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     operations, notes = scope(settings, contract)
     folder = _folder(settings.report_dir)
     report = _reported(settings, contract, operations, notes, LAWS if laws is None else laws, command)
-    sys.stdout.write(terminal.render(report))
+    said = terminal.render(report)
+    if settings.github:
+        said = "".join(f"{github.neutral(line)}\n" for line in said.splitlines()) + github.render(report)
+    sys.stdout.write(said)
     sys.stdout.flush()
     if folder is not None:
-        for name, render in WRITERS.items():
+        for name, render in FILES.items():
             _write(folder / name, render(report))
     return int(report.judgement.code)
 
@@ -62,9 +64,10 @@ def _reported(
         target.close()
     asked = [operation for operation in operations if operation.id not in session.skipped]
     given = [value for _, value in settings.header if len(value) >= 8] + (command.given if command else [])
+    judgement, name = judge(found, contract, asked, session.seen, demands), shown(Path(contract.document.name))
     return Report(
         target.base,
-        shown(Path(contract.document.name)),
+        name,
         contract.document.digest,
         run_id,
         settings.seed,
@@ -77,10 +80,13 @@ def _reported(
         settings.other_token_env,
         tuple(notes),
         found,
-        judge(found, contract, asked, session.seen, demands),
+        judgement,
         Redaction.of(contract, [settings.token, settings.other_token, *given]),
         lines(contract.document.text),
         session.seen,
+        text=contract.document.text.decode("utf-8", "replace"),
+        proposals=proposals(contract, session.schemas, name, found.outcomes),
+        covered=session.coverage.covered(asked, judgement.unsucceeded) if session.coverage else None,
     )
 
 

@@ -30,7 +30,10 @@ def command(settings: Settings, laws: object = None) -> int:
     alarms: list[Alarm] = []
     narrowed = bool(settings.family or settings.operation)
     for one in examine(path, numbers, [] if narrowed else seeds, settings.workers or os.cpu_count() or 1):
-        (alarms if isinstance(one, Alarm) else scores).append(one)  # type: ignore[arg-type]
+        if isinstance(one, Alarm):
+            alarms.append(one)
+        else:
+            scores.append(one)
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[K{len(scores)} of {len(numbers)} mutants, {len(alarms)} sound servers")
     if sys.stderr.isatty():

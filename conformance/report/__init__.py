@@ -1,14 +1,26 @@
-"""What a run comes to, once, and how it is told: on the terminal, as JSON, as JUnit. Writers decide nothing."""
+"""What a run comes to, once, and how it is told, by one writer for each form. Writers decide nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from conformance.coverage import Covered
 from conformance.outcome import Outcome, Promise
+from conformance.proposal import Proposal
 from conformance.redaction import Redaction
 from conformance.run import Run
 from conformance.verdict import Judgement
 
 SHOWN = 3  # exchanges of a failure that reports show
+AROUND = 4  # lines of the contract that an excerpt shows above and below its place
+WIDEST = 200  # signs of such a line
+# What a grade means for the verdict, for a reader who does not know ours.
+GRADES: Mapping[str, str] = {
+    "always": "It rests on no fact of the API: it blocks whatever the contract says.",
+    "documented": "The API's documentation states it: it blocks.",
+    "published": "A published page of the API states it: it blocks.",
+    "confirmed": "A named backend was seen to do it: it blocks.",
+    "inferred": "Nothing states it, the contract only proposes it: backend or contract may be wrong.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +28,8 @@ class Report:
     """Everything that the reports say.
 
     `contract`: the file's name; `digest`: SHA-256 of its bytes. `lines`: JSON pointer -> line in it. `notes`: what a
-    reader has to know of how it was run. `seconds`, `requests`: what it took. `seen`: answers, counted.
+    reader has to know of how it was run. `seconds`, `requests`: what it took. `seen`: answers, counted. `text`: the
+    contract's, for excerpts. `proposals`: from `conformance.proposal`. `covered`: what traffic touched, if noted.
     """
 
     target: str
@@ -37,6 +50,9 @@ class Report:
     redaction: Redaction
     lines: Mapping[str, int]
     seen: Mapping[tuple[str, int], int]
+    text: str = ""
+    proposals: Mapping[tuple[str, str], Proposal] = field(default_factory=dict)
+    covered: Covered | None = None
 
     def line(self, promise: Promise) -> int:
         """The line in the contract that a promise rests on; that of what it stands in when it has none."""
@@ -51,8 +67,10 @@ class Report:
 
     def said(self, outcome: Outcome) -> str:
         """What was found, harmless: secrets of its own exchanges are taken out too."""
+        if not outcome.said:
+            return ""
         if self.redaction.hides(outcome.promise.parameter.rsplit(".", 1)[-1]):
-            return "(about a value that is not shown)" if outcome.said else ""
+            return "(about a value that is not shown)"
         return self.redaction.knowing(outcome.shown).line(outcome.said)
 
     def replays(self, outcome: Outcome) -> tuple[int, int] | None:
@@ -65,3 +83,34 @@ class Report:
             return ""
         known = self.redaction.knowing(outcome.shown)
         return known.curl(outcome.shown[-1], self.target, self.token_env, self.other_token_env)
+
+    def grade(self, promise: Promise) -> str:
+        """The key of `GRADES` that decides whether it blocks."""
+        return "always" if promise.always else promise.grade
+
+    def times(self, outcome: Outcome) -> str:
+        """``broken 2 of 2 times``."""
+        broken, judged = self.replays(outcome) or (1, 1)
+        return f"broken {broken} of {judged} times"
+
+    def shown_target(self) -> str:
+        """The address of the target, without credentials in it."""
+        return self.redaction.line(self.target)
+
+    def proposal(self, outcome: Outcome) -> Proposal | None:
+        """What to do about a gap; without its edits where they would show what may not be shown."""
+        found = self.proposals.get((outcome.promise.fingerprint, outcome.said))
+        if found is None:
+            return None
+        known = self.redaction.knowing(outcome.shown)
+        said = known.line(found.said, 2_000)
+        told = [edit.document for edit in found.edits]
+        if any(known.value(edit.get("value")) != edit.get("value") for edit in told):
+            return replace(found, said=said, edits=(), diff="")
+        return replace(found, said=said, diff="\n".join(known.text(line, 400) for line in found.diff.splitlines()))
+
+    def excerpt(self, promise: Promise) -> tuple[tuple[int, str, bool], ...]:
+        """(line number, the contract's own line, whether it is the place) around the place of a promise."""
+        lines, at = self.text.splitlines(), self.line(promise)
+        first, last = max(1, at - AROUND), min(len(lines), at + AROUND)
+        return tuple((n, self.redaction.text(lines[n - 1], WIDEST), n == at) for n in range(first, last + 1))

@@ -8,13 +8,18 @@
      "promises": [{"id": fingerprint, "law", "operation", "parameter", "sentence", "grade", "always", "blocks",
                    "verdict": "kept" | "broken" | "flaky" | "not judged", "said",
                    "place": {"file", "line", "pointer"}, "replays": {"broken": p, "judged": n} or null,
-                   "curl": command or "", "exchanges": [{"request": {...}, "response": {"status", "headers", "body",
-                   "seconds"}}]}],
+                   "curl": command or "", "proposal": null, or of a contract gap {"pointer", "keyword",
+                   "said": for people, "edits": [{"pointer", "keyword", "value", or "gone": true}], "diff": unified},
+                   "exchanges": [{"request": {...}, "response": {"status", "headers", "body", "seconds"}}]}],
      "not_judged": [{"cause", "count"}],
      "never_succeeded": {operationId: cause}, "not_asked": [operationId],
      "answers": {operationId: {status: count}},
+     "coverage": null, or {"kinds": {kind: {"all", "exercised", "reached", "never"}}, "missed": [{"kind", "name",
+                  "pointer", "state": "reached" | "never"}], "unsucceeded": {operationId: why it never succeeded}},
      "left_over": [{"resource", "key"}]}
 
+An edit sets `keyword` of the object at `pointer` to `value`, or takes it away; `conformance.edits` applies them.
+`missed`: what no success used or showed (kinds and states: `conformance.coverage`).
 `reached` of `due`: promises that can block and were judged, of those that could be. Secrets and control characters are
 taken out (`conformance.redaction`); bodies of answers are texts, cut to a bounded length. Exchanges: the last few, of
 promises that are broken or flaky.
@@ -23,6 +28,7 @@ promises that are broken or flaky.
 import json
 from typing import Any
 
+from conformance.coverage import EXERCISED, KINDS, NEVER, REACHED
 from conformance.exchange import Exchange
 from conformance.outcome import Outcome, Verdict
 from conformance.redaction import Redaction
@@ -47,7 +53,7 @@ def document(report: Report) -> dict[str, Any]:
         "version": VERSION,
         "run": {
             "id": report.run_id,
-            "target": report.target,
+            "target": report.shown_target(),
             "contract": report.contract,
             "digest": report.digest,
             "seed": report.seed,
@@ -83,6 +89,7 @@ def document(report: Report) -> dict[str, Any]:
         "never_succeeded": {operation: line(why) for operation, why in judgement.unsucceeded.items()},
         "not_asked": list(judgement.unasked),
         "answers": answers,
+        "coverage": _coverage(report),
         "left_over": [{"resource": resource, "key": line(str(key))} for resource, key in found.left],
     }
 
@@ -90,8 +97,8 @@ def document(report: Report) -> dict[str, Any]:
 def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
     promise = outcome.promise
     replays = report.replays(outcome) if outcome.verdict is Verdict.BROKEN else None
-    known = report.redaction.knowing(outcome.shown)
     told = outcome.verdict is Verdict.BROKEN
+    known = report.redaction.knowing(outcome.shown) if told else report.redaction
     return {
         "id": promise.fingerprint,
         "law": promise.law,
@@ -106,7 +113,40 @@ def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
         "place": {"file": report.contract, "line": report.line(promise), "pointer": promise.pointer},
         "replays": {"broken": replays[0], "judged": replays[1]} if replays else None,
         "curl": report.curl(outcome) if told else "",
+        "proposal": _proposal(report, outcome),
         "exchanges": [_exchange(known, exchange) for exchange in outcome.shown[-SHOWN:]] if told else [],
+    }
+
+
+def _proposal(report: Report, outcome: Outcome) -> dict[str, Any] | None:
+    found = report.proposal(outcome)
+    if found is None:
+        return None
+    return {
+        "pointer": found.pointer,
+        "keyword": found.keyword,
+        "said": found.said,
+        "edits": [edit.document for edit in found.edits],
+        "diff": found.diff,
+    }
+
+
+def _coverage(report: Report) -> dict[str, Any] | None:
+    covered = report.covered
+    if covered is None:
+        return None
+    states = (EXERCISED, REACHED, NEVER)
+    return {
+        "kinds": {
+            kind: {"all": covered.total(kind), **{state: covered.count(kind, state) for state in states}}
+            for kind in KINDS
+        },
+        "missed": [
+            {"kind": item.kind, "name": item.name, "pointer": item.pointer, "state": item.state}
+            for kind in KINDS
+            for item in covered.missed(kind)
+        ],
+        "unsucceeded": {name: report.redaction.line(why) for name, why in covered.unsucceeded.items()},
     }
 
 

@@ -1,7 +1,8 @@
 """The report as JUnit XML: a testsuite for each operation, a testcase for each law on it (and parameter).
 
 A blocking broken promise is a failure; a contract gap, a flaky one and one that was not judged are skipped, with the
-reason. A run that ended before its time, or that is incomplete, says so as an error of a testsuite of its own.
+reason, and of a gap the proposed edit. Coverage of the contract stands in the properties of a testsuite of its own. A
+run that ended before its time, or that is incomplete, says so as an error of another.
 """
 
 import re
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from xml.etree import ElementTree as etree
 
+from conformance.coverage import EXERCISED, KINDS
 from conformance.outcome import Outcome, Verdict
 from conformance.report import Report
 from conformance.verdict import Code
@@ -31,6 +33,11 @@ def render(report: Report) -> str:
         _count(suite)
     if report.judgement.code not in (Code.KEPT, Code.BROKEN):
         _itself(report, root)
+    if report.covered is not None:
+        properties = _element(_element(root, "testsuite", name=f"{ITSELF}: coverage"), "properties")
+        for kind in KINDS:
+            said = f"{report.covered.count(kind, EXERCISED)} of {report.covered.total(kind)}"
+            _element(properties, "property", name=kind, value=said)
     _count(root)
     etree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + etree.tostring(root, encoding="unicode") + "\n"
@@ -55,11 +62,17 @@ def _case(report: Report, suite: etree.Element, outcome: Outcome, flaky: bool, t
         broken, judged = report.replays(outcome) or (1, 1)
         _element(case, "skipped", message=f"flaky, broken {broken} of {judged} times: {said}")
     elif outcome.verdict is Verdict.BROKEN and not promise.blocks(strict=report.strict):
-        _element(case, "skipped", message=f"contract gap: {said}")
+        gap = _element(case, "skipped", message=f"contract gap: {said}")
+        gap.text = _clean(_proposed(report, outcome))
     elif outcome.verdict is Verdict.BROKEN:
         failure = _element(case, "failure", type=promise.law, message=said)
         lines = (promise.sentence, f"found: {said}", f"place: {report.place(promise)}", f"grade: {promise.grade}")
-        failure.text = _clean("\n".join((*lines, report.curl(outcome))))
+        failure.text = _clean("\n".join((*lines, report.curl(outcome), _proposed(report, outcome))))
+
+
+def _proposed(report: Report, outcome: Outcome) -> str:
+    proposal = report.proposal(outcome)
+    return f"{proposal.said}\n{proposal.diff}" if proposal is not None else ""
 
 
 def _itself(report: Report, root: etree.Element) -> None:

@@ -2,34 +2,28 @@
 
 from collections.abc import Iterable, Iterator
 
-from conformance.outcome import Outcome, Promise
+from conformance.outcome import Outcome
 from conformance.report import Report
-from conformance.verdict import Code, counted
+from conformance.report.github import neutral
+from conformance.report.names import headline, name
+from conformance.verdict import counted
 
 FAILURES = 6
 GAPS = 10
 CAUSES = 8
 NAMES = 12
-_WORDS = {
-    Code.KEPT: "KEPT",
-    Code.BROKEN: "BROKEN",
-    Code.USAGE: "NOT USABLE",
-    Code.LOST: "TARGET LOST",
-    Code.NOTHING: "NOTHING TESTED",
-    Code.INCOMPLETE: "INCOMPLETE",
-}
 
 
 def render(report: Report) -> str:
     """The whole text, with a line end."""
-    return "\n".join(_lines(report)) + "\n"
+    return "\n".join(neutral(line) for line in _lines(report)) + "\n"
 
 
 def _lines(report: Report) -> Iterator[str]:
     judgement = report.judgement
     yield (
-        f"{report.target}  ·  {report.contract} ({report.digest[:12]})  ·  seed {report.seed}, run {report.run_id}, "
-        f"{counted(report.requests, 'request')}, {report.seconds:.1f} s"
+        f"{report.shown_target()}  ·  {report.contract} ({report.digest[:12]})  ·  seed {report.seed}, "
+        f"run {report.run_id}, {counted(report.requests, 'request')}, {report.seconds:.1f} s"
     )
     yield from (f"note: {report.redaction.line(note)}" for note in report.notes)
     yield ""
@@ -47,8 +41,9 @@ def _lines(report: Report) -> Iterator[str]:
         f"{sum(judgement.causes.values())} not judged; "
         f"{judgement.reached} of {judgement.due} that can block were judged"
     )
-    reasons = "; ".join(report.redaction.line(reason) for reason in judgement.reasons)
-    yield f"{_WORDS[judgement.code]} (exit {int(judgement.code)})" + (f": {reasons}" if reasons else "")
+    if report.covered is not None:
+        yield report.covered.line()
+    yield headline(report)
 
 
 def _failure(report: Report, outcome: Outcome) -> Iterator[str]:
@@ -64,18 +59,15 @@ def _failure(report: Report, outcome: Outcome) -> Iterator[str]:
     yield ""
 
 
-def name(promise: Promise) -> str:
-    """What a promise is called: operation, parameter, law."""
-    return " ".join(part for part in (promise.operation, promise.parameter, promise.law) if part)
-
-
 def _section(report: Report, title: str, outcomes: tuple[Outcome, ...]) -> Iterator[str]:
     if not outcomes:
         return
     yield f"{title}:"
     for outcome in outcomes[:GAPS]:
         said = report.redaction.line(report.said(outcome), 200)
-        yield f"   {name(outcome.promise)}: {said} ({report.place(outcome.promise)})"
+        proposed = report.proposal(outcome)
+        edit = "; an edit is proposed" if proposed is not None and proposed.edits else ""
+        yield f"   {name(outcome.promise)}: {said} ({report.place(outcome.promise)}{edit})"
     if len(outcomes) > GAPS:
         yield f"   and {len(outcomes) - GAPS} more"
     yield ""

@@ -120,6 +120,15 @@ def test_a_broken_target_ends_with_1() -> None:
     assert 'curl -i -X GET -H "Authorization: Bearer $ATHENA_TOKEN"' in said
 
 
+def test_github_gets_annotations_and_no_commands_of_a_target() -> None:
+    with serving(answering(500, "application/json", b'{"message": "no\\n::error::planted"}')) as base:
+        code, said = ran("run", "--base-url", base, "--operation", "listMessages", "--strict", "--github")
+    assert code == Code.BROKEN, said
+    commands = [line for line in said.splitlines() if line.startswith("::")]
+    assert commands[0].startswith("::error file=spec/openapi.yaml,line=")
+    assert not any(line.startswith("::error::planted") for line in commands)
+
+
 def test_a_target_that_is_down_ends_with_3() -> None:
     code, said = ran("run", "--base-url", "http://127.0.0.1:1/api/v1")
     assert code == Code.LOST

@@ -1,103 +1,55 @@
-"""The three reports of one run: whole, parseable, harmless whatever the target says, and without a secret."""
+"""The reports of one run: whole, parseable, harmless whatever the target says, and without a secret."""
 
 import json as json_of
+import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from conformance.exchange import Exchange, Request, Response
-from conformance.outcome import Outcome, Promise, Verdict
 from conformance.redaction import GONE, Redaction, plain
-from conformance.report import Report, json, junit, terminal
+from conformance.report import Report, github, html, json, junit, markdown, sarif, terminal
 from conformance.run import Run
-from conformance.verdict import Demands, judge
-from spec.contract import Contract, load
-from spec.document import lines
-
-CONTRACT = Path(__file__).parents[2] / "spec" / "openapi.yaml"
-TOKEN = "canary-token-1234"
-PASSWORD = "canary-password"
-HOSTILE = (
-    f"\x1b[31mred\x1b[0m \x00\x07\x1b]0;title\x07 \u202eturned <script>&]]> \ud800 {TOKEN} {PASSWORD}\nsecond line"
-)
-WRITERS: tuple[Callable[[Report], str], ...] = (terminal.render, json.render, junit.render)
+from spec.contract import Contract
+from tests.conformance.telling import PASSWORD, SPELLED, TOKEN, WRITERS, broken_many, hostile_report, report_of
+from tests.mock_server.athena import athena_contract
 
 
 @pytest.fixture(scope="module")
 def contract() -> Contract:
     """The project's contract."""
-    return load(CONTRACT)
-
-
-def hostile_exchange(contract: Contract) -> Exchange:
-    """An exchange full of what may not be shown."""
-    operation = contract.operations["createMessage"]
-    body = {"content": HOSTILE, "password": PASSWORD, "nested": [{"Password": PASSWORD}]}
-    request = Request(operation.id, "post", operation.path, body=body, headers={"Authorization": f"Basic {TOKEN}"})
-    content = json_of.dumps({"data": {"password": PASSWORD, "text": HOSTILE + "x" * 20_000}}).encode()
-    headers = {"set-cookie": "canary-cookie", "content-type": HOSTILE}
-    return Exchange(request, Response(500, headers, content, 0.1))
-
-
-def report_of(contract: Contract, found: Run, *, strict: bool = False) -> Report:
-    """A report of a run."""
-    scope = list(contract.operations.values())
-    seen = Counter({(o.id, 200): 1 for o in scope})
-    return Report(
-        "http://127.0.0.1:1/api/v1",
-        "spec/openapi.yaml",
-        contract.document.digest,
-        "0badcafe",
-        7,
-        "2026-03-01T00:00:00+00:00",
-        1.5,
-        12,
-        strict,
-        False,
-        "ATHENA_TOKEN",
-        "ATHENA_OTHER_TOKEN",
-        ("a note",),
-        found,
-        judge(found, contract, scope, seen, Demands(strict=strict)),
-        Redaction.of(contract, [TOKEN]),
-        lines(contract.document.text),
-        seen,
-    )
+    return athena_contract()
 
 
 @pytest.fixture(scope="module")
-def report(contract: Contract) -> Report:
+def report() -> Report:
     """One of each: kept, blocking, gap, flaky, not judged; all of them said by a hostile target."""
-    pointer = contract.operations["createMessage"].pointer
-    promise = Promise("stored", "createMessage", "What was sent is stored.", pointer, "documented")
-    shown = (hostile_exchange(contract),)
-    gap = replace(promise, law="guessed", grade="inferred", parameter="content")
-    flaky = replace(promise, law="now-and-then")
-    found = Run(
-        [
-            Outcome(replace(promise, law="fine"), Verdict.KEPT),
-            Outcome(promise, Verdict.BROKEN, HOSTILE, shown),
-            Outcome(gap, Verdict.BROKEN, HOSTILE, shown),
-            Outcome(replace(promise, law="unknown"), Verdict.NOT_JUDGED, HOSTILE.replace(PASSWORD, "")),
-        ],
-        left=[("Message", TOKEN)],
-        flaky=[Outcome(flaky, Verdict.BROKEN, HOSTILE, shown)],
-        replays={promise.fingerprint: (2, 2), gap.fingerprint: (2, 2), flaky.fingerprint: (1, 2)},
-    )
-    return report_of(contract, found)
+    return hostile_report()
 
 
-@pytest.mark.parametrize("render", WRITERS)
+@pytest.mark.parametrize("render", WRITERS.values(), ids=WRITERS)
 def test_no_secret_and_no_control_character_is_in_a_report(report: Report, render: Callable[[Report], str]) -> None:
     text = render(report)
-    assert [word for word in (TOKEN, PASSWORD, "canary") if word in text] == []
+    assert [word for word in (*SPELLED, TOKEN, PASSWORD, "canary", "Y2FuYXJ5", "63616e617279") if word in text] == []
     assert plain(text) == text
     assert "\\u001b" not in text
+
+
+@pytest.mark.parametrize("said", SPELLED)
+def test_a_token_is_found_however_it_is_spelled(said: str) -> None:
+    shown = Redaction((TOKEN,), frozenset({"access_token"})).text(f"before {said} behind")
+    assert GONE in shown
+    assert "canary" not in shown
+    assert shown.startswith("before ")
+    assert shown.endswith(" behind")
+
+
+def test_what_is_no_secret_stays() -> None:
+    said = "https://example.com/agents?page=2&sort=name eyJ short, bearer of news, 12:30 me@example.com"
+    assert Redaction((TOKEN,), frozenset({"token"})).text(said) == said
 
 
 def test_a_secret_that_is_split_by_control_characters_is_found() -> None:
@@ -154,10 +106,22 @@ def test_every_key_of_the_json_report_is_told_in_its_docstring(report: Report) -
     assert {key for key in keys if f'"{key}"' not in told} == set()
 
 
+def test_json_says_coverage_and_proposals(report: Report) -> None:
+    document = json.document(report)
+    kinds = document["coverage"]["kinds"]
+    assert kinds["operations"] == {"all": 75, "exercised": 0, "reached": 0, "never": 75}
+    assert len(document["coverage"]["missed"]) == sum(kind["all"] for kind in kinds.values())
+    (gap,) = [p for p in document["promises"] if p["law"] == "guessed"]
+    assert gap["proposal"]["edits"] == []  # they would show a token
+    assert [p["proposal"] for p in document["promises"] if p is not gap] == [None] * 4
+
+
 def test_junit_has_a_suite_for_each_operation_and_a_case_for_each_law(report: Report) -> None:
     root = ElementTree.fromstring(junit.render(report))
-    (suite,) = root.findall("testsuite")
+    suite, coverage = root.findall("testsuite")
     assert suite.get("name") == "createMessage"
+    told = {one.get("name"): one.get("value") for one in coverage.iter("property")}
+    assert told["operations"] == "0 of 75"
     assert [case.get("name") for case in suite] == ["fine", "stored", "guessed[content]", "unknown", "now-and-then"]
     assert [child.tag for case in suite for child in case] == ["failure", "skipped", "skipped", "skipped"]
     assert (root.get("tests"), root.get("failures"), root.get("errors"), root.get("skipped")) == ("5", "1", "0", "3")
@@ -172,3 +136,140 @@ def test_junit_is_not_green_when_the_target_was_lost(contract: Contract) -> None
     root = ElementTree.fromstring(junit.render(report_of(contract, Run(ended="gone", lost=True))))
     (error,) = root.iter("error")
     assert error.get("message") == "the target was lost: gone"
+
+
+# Markdown -----------------------------------------------------------------------------------------------------------
+
+
+def outside_code(text: str) -> str:
+    """A Markdown text without its fences and code spans, as CommonMark ends them."""
+    text = re.sub(r"^(`{3,})[^\n`]*\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", "", text)
+
+
+def test_markdown_says_the_verdict_first(report: Report) -> None:
+    first, *_ = markdown.render(report).splitlines()
+    assert first.startswith("**athena-conformance: BROKEN (exit 1): `1 broken promise that blocks")
+
+
+def test_nothing_of_a_target_stands_outside_of_code_in_markdown(report: Report) -> None:
+    text = outside_code(markdown.render(report))
+    for word in ("script", "everyone", "#123", "evil", "javascript", "pipe", "out of the fence", "::error", "<", "`"):
+        assert word not in text
+
+
+def test_every_row_of_a_markdown_table_has_its_columns(report: Report) -> None:
+    rows = [line for line in markdown.render(report).splitlines() if line.startswith("| ")]
+    widths = Counter(len(re.findall(r"(?<!\\)\|", row)) for row in rows)
+    assert set(widths) == {6, 7}  # coverage, and what blocks
+
+
+@pytest.mark.parametrize("number", [1, 40, 400])
+def test_markdown_fits_into_a_comment(number: int) -> None:
+    text = markdown.render(broken_many(number))
+    assert len(text.encode()) <= markdown.LIMIT
+    assert ("*Cut here: " in text) is (number > 1)
+    assert text.count("\n```") % 2 == 0
+
+
+@pytest.mark.parametrize("said", ["`", "``", "a`b", "`a", "a``", "a | b", "```\nx\n````"])
+def test_code_cannot_be_left(said: str) -> None:
+    assert outside_code(f"{markdown.code(said)} after").strip() == "after"
+    assert outside_code(f"{markdown.fence(said)}\nafter").strip() == "after"
+
+
+# GitHub -------------------------------------------------------------------------------------------------------------
+
+COMMAND = re.compile(r"::(error|warning|notice) (?:file=[^,:]+,line=\d+,)?title=[^,:]*::.*")
+
+
+def test_every_line_of_annotations_is_one_command(report: Report) -> None:
+    lines = github.render(report).splitlines()
+    assert [COMMAND.fullmatch(line) is not None for line in lines] == [True] * len(lines)
+    assert [line.split()[0] for line in lines] == ["::error", "::warning", "::warning", "::notice"]
+    assert [line for line in lines if "##[" in line] == []
+
+
+def test_github_shows_ten_of_each_and_counts_the_rest() -> None:
+    lines = github.render(broken_many(50)).splitlines()
+    assert Counter(line.split()[0] for line in lines) == {"::error": 10, "::warning": 10, "::notice": 1}
+    assert "30 more are in the report only" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("said", "data", "name"),
+    [("50%, a:b", "50%25, a:b", "50%25%2C a%3Ab"), ("a\r\nb", "a%0D%0Ab", "a%0D%0Ab"), ("##[x]", "## [x]", "## [x]")],
+)
+def test_annotations_are_escaped(said: str, data: str, name: str) -> None:
+    assert (github.escaped(said), github.property_of(said)) == (data, name)
+
+
+def test_a_line_on_the_terminal_is_no_command(report: Report) -> None:
+    for line in terminal.render(report).splitlines():
+        assert not line.lstrip().startswith("::")
+        assert "##[" not in line
+    assert github.neutral("  ::error::x") == "  : ::error::x"
+
+
+# SARIF --------------------------------------------------------------------------------------------------------------
+
+
+def test_sarif_has_what_the_standard_requires(report: Report) -> None:
+    document = sarif.document(report)
+    assert document["version"] == "2.1.0"
+    assert document["$schema"].endswith("sarif-schema-2.1.0.json")
+    (run,) = document["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert [rule["id"] for rule in rules] == sorted({rule["id"] for rule in rules})
+    assert [result["level"] for result in run["results"]] == ["error", "warning", "note"]
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        assert "What was sent is stored." in result["message"]["text"]
+        assert "](" not in result["message"]["text"]
+        (location,) = result["locations"]
+        place = location["physicalLocation"]
+        assert place["artifactLocation"]["uri"] == "spec/openapi.yaml"
+        assert place["region"] == {"startLine": report.lines["#/paths/~1messages/post"]}
+        assert re.fullmatch("[0-9a-f]{64}", result["partialFingerprints"][sarif.FINGERPRINT])
+
+
+def test_a_fingerprint_is_of_the_promise_and_not_of_its_line(report: Report) -> None:
+    def fingerprints(of: Report) -> list[str]:
+        return [r["partialFingerprints"][sarif.FINGERPRINT] for r in sarif.document(of)["runs"][0]["results"]]
+
+    moved = report_of(athena_contract(), report.found)
+    assert fingerprints(report) == fingerprints(moved)
+    assert len(set(fingerprints(report))) == 3
+
+
+@pytest.mark.parametrize(("path", "uri"), [("spec/a b.yaml", "spec/a%20b.yaml"), ("/x/y.yaml", "file:///x/y.yaml")])
+def test_a_place_is_a_uri(path: str, uri: str) -> None:
+    assert sarif.uri_of(path) == uri
+
+
+# HTML ---------------------------------------------------------------------------------------------------------------
+
+
+def test_html_needs_nothing_from_outside(report: Report) -> None:
+    text = html.render(report)
+    assert re.findall(r"<(?:script|img|link|iframe|object|form|a href=\"(?!#))", text) == []
+    assert re.findall(r"<[^>]+\son[a-z]+=", text) == []
+    assert "default-src 'none'; style-src 'sha256-" in text
+
+
+def test_html_says_what_to_fix_with_its_place_in_the_contract(report: Report) -> None:
+    text = html.render(report)
+    line = report.lines["#/paths/~1messages/post"]
+    for due in (
+        "What to fix first",
+        "What was sent is stored.",
+        f"spec/openapi.yaml:{line}",
+        "documentation states it",
+    ):
+        assert due in text
+    assert f'<span class="here">▶ {line:>5}      post:</span>' in text
+
+
+def test_the_matrix_reads_without_colour(report: Report) -> None:
+    text = html.render(report)
+    assert 'title="createMessage, others: 1 broken, blocks, 1 contract gap, 1 flaky, 1 kept, 1 not judged">✗1<' in text

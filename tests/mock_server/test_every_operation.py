@@ -342,15 +342,27 @@ def test_a_record_that_is_not_there_is_404_whatever_is_asked_of_it(api: Api, nam
     assert (reply.status, reply.headers["x-mock-reason"]) == (404, "no-record")
 
 
+def shares_over(api: Api, operation: Operation, key: Any) -> Iterator[tuple[str, Any]]:
+    """(what shares it, its key) of the record, or of the one above it on its way to the tenant, where there is such."""
+    resource = api.contract.resources[operation.resource or ""]
+    if f"share{resource.name}" in OPERATIONS:
+        yield f"share{resource.name}", key
+    elif resource.tenant and f"share{resource.relations[resource.tenant[0]].to[0]}" in OPERATIONS:
+        above = resource.relations[resource.tenant[0]]
+        record = api.world.store.get(resource.name, key)
+        reference = record.references[above.name] if record else None
+        assert reference is not None
+        yield f"share{above.to[0]}", reference.key
+
+
 @named(*(o for o in ON_A_RECORD if 403 in o.statuses))
 @pytest.mark.parametrize("fault", FAULTY)
 def test_what_may_not_be_written_is_403_whatever_is_sent_to_it(api: Api, name: str, fault: str) -> None:
     operation = api.operation(name)
     key, token = key_for(api, operation), "viewer-token"
-    share = f"share{operation.resource}"
-    if share in OPERATIONS:  # else it is its owner's alone
+    for share, shared in shares_over(api, operation, key):  # else it is its owner's alone
         grant = {"entity_type": "user", "entity_id": 124, "permission": "read"}
-        assert api.status(share, key, grant) == 201
+        assert api.status(share, shared, grant) == 201
         token = "other-token"
     raw, headers, _ = FAULTY[fault]
     before = api.world.store.generation

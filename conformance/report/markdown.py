@@ -1,0 +1,148 @@
+"""The report as Markdown, for a comment on a pull request: the verdict first, then what blocks, then the rest.
+
+All that a target or a contract says stands in code spans and fences longer than any run of backticks in it, where
+GitHub reads no HTML, no mention, no issue number and no link. Blocks are kept whole; what does not fit is left out at
+the end, with a sentence.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from conformance.coverage import EXERCISED, KINDS, REACHED
+from conformance.outcome import Outcome
+from conformance.report import GRADES, Report
+from conformance.report.names import counts, headline, name
+
+LIMIT = 60_000  # bytes; GitHub refuses a comment of more than 65,536 characters
+ROWS = 25  # of the table of what blocks
+FOUND = 240  # signs of what was found, in a table
+CAUSES = 15
+_TICKS = re.compile("`+")
+
+
+def render(report: Report) -> str:
+    """The whole text, with a line end; at most `LIMIT` bytes."""
+    blocks = list(_blocks(report))
+    room = LIMIT - 200
+    kept: list[str] = []
+    for block in blocks:
+        room -= len(block.encode("utf-8", "replace")) + 2
+        if room < 0:
+            kept.append(f"*Cut here: {len(blocks) - len(kept)} more parts are in the other reports of this run.*")
+            break
+        kept.append(block)
+    return "\n\n".join(kept) + "\n"
+
+
+def code(said: str) -> str:
+    """A text as a code span that it cannot leave, also in a table."""
+    said = " ".join(said.split())
+    if not said:
+        return ""
+    ticks = "`" * (1 + max((len(run) for run in _TICKS.findall(said)), default=0))
+    pad = " " if said[0] == "`" or said[-1] == "`" else ""
+    return f"{ticks}{pad}{said}{pad}{ticks}".replace("|", "\\|")
+
+
+def fence(said: str, language: str = "") -> str:
+    """A text as a code block that it cannot leave."""
+    ticks = "`" * max(3, 1 + max((len(run) for run in _TICKS.findall(said)), default=0))
+    return f"{ticks}{language}\n{said}\n{ticks}"
+
+
+def _blocks(report: Report) -> Iterator[str]:
+    judgement = report.judgement
+    yield f"**athena-conformance: {_verdict(report)}**"
+    facts = f"{report.requests} requests in {report.seconds:.0f} s, seed {report.seed}, run {code(report.run_id)}"
+    yield f"{code(report.shown_target())} against {code(report.contract)} ({code(report.digest[:12])}): {facts}."
+    yield f"{counts(report)}."
+    if judgement.blocking:
+        yield "### What blocks"
+        yield _table(report, judgement.blocking)
+        for number, outcome in enumerate(judgement.blocking, 1):
+            yield _failure(report, number, outcome)
+    if judgement.gaps:
+        yield f"### Contract gaps ({len(judgement.gaps)})"
+        yield "They rest on inferred places: backend or contract may be wrong. They block only under `--strict`."
+        yield from (_gap(report, outcome) for outcome in judgement.gaps)
+    if judgement.flaky:
+        yield f"### Flaky ({len(judgement.flaky)})"
+        yield _list(f"{code(name(o.promise))}: {code(report.said(o))} ({report.times(o)})" for o in judgement.flaky)
+    yield from _missing(report)
+    yield from _coverage(report)
+
+
+def _verdict(report: Report) -> str:
+    word, _, reasons = headline(report).partition(": ")
+    return word + (f": {code(reasons)}" if reasons else "")
+
+
+def _table(report: Report, outcomes: tuple[Outcome, ...]) -> str:
+    rows = ["| # | operation | promise | found | due | place |", "| --- | --- | --- | --- | --- | --- |"]
+    for number, outcome in enumerate(outcomes[:ROWS], 1):
+        promise = outcome.promise
+        law = code(" ".join(part for part in (promise.parameter, promise.law) if part))
+        found = code(report.redaction.line(report.said(outcome), FOUND))
+        place = code(f"{report.contract}:{report.line(promise)}")
+        rows.append(f"| {number} | {code(promise.operation)} | {law} | {found} | {code(promise.sentence)} | {place} |")
+    left = len(outcomes) - ROWS
+    return "\n".join(rows) + (f"\n\nand {left} more" if left > 0 else "")
+
+
+def _failure(report: Report, number: int, outcome: Outcome) -> str:
+    promise = outcome.promise
+    grade = report.grade(promise)
+    parts = [
+        f"**{number}. {code(name(promise))}** ({report.times(outcome)})",
+        f"- due: {code(promise.sentence)}\n- found: {code(report.said(outcome))}\n"
+        f"- place: {code(report.place(promise))}\n- {grade}: {GRADES.get(grade, '')}",
+    ]
+    return "\n\n".join([*parts, *_acts(report, outcome)])
+
+
+def _gap(report: Report, outcome: Outcome) -> str:
+    said = f"{code(name(outcome.promise))}: {code(report.said(outcome))} ({code(report.place(outcome.promise))})"
+    return "\n\n".join([said, *_acts(report, outcome)])
+
+
+def _acts(report: Report, outcome: Outcome) -> Iterator[str]:
+    """What is proposed, and the command that shows it again."""
+    proposal = report.proposal(outcome)
+    if proposal is not None:
+        yield code(proposal.said)
+        yield from [fence(proposal.diff, "diff")] if proposal.diff else []
+    command = report.curl(outcome)
+    yield from [fence(command, "sh")] if command else []
+
+
+def _missing(report: Report) -> Iterator[str]:
+    judgement = report.judgement
+    line = report.redaction.line
+    if judgement.unsucceeded:
+        yield "### Never succeeded"
+        yield _list(f"{code(who)}: {code(line(why, FOUND))}" for who, why in judgement.unsucceeded.items())
+    if judgement.causes:
+        yield f"### Not judged ({sum(judgement.causes.values())})"
+        ordered = sorted(judgement.causes.items(), key=lambda item: (-item[1], item[0]))
+        left = sum(times for _, times in ordered[CAUSES:])
+        shown = [f"{times} x {code(line(cause, FOUND))}" for cause, times in ordered[:CAUSES]]
+        yield _list([*shown, *([f"{left} x for {len(ordered) - CAUSES} other causes"] if left else [])])
+    if report.found.left:
+        yield "### Left over on the target"
+        yield _list(code(line(f"{resource} {key}")) for resource, key in report.found.left[:CAUSES])
+
+
+def _coverage(report: Report) -> Iterator[str]:
+    covered = report.covered
+    if covered is None:
+        return
+    rows = ["| of the contract | exercised | only reached | never | all |", "| --- | --- | --- | --- | --- |"]
+    for kind in KINDS:
+        used, reached, total = covered.count(kind, EXERCISED), covered.count(kind, REACHED), covered.total(kind)
+        rows.append(f"| {kind} | {used} | {reached} | {total - used - reached} | {total} |")
+    yield "### Coverage of the contract"
+    yield "\n".join(rows)
+
+
+def _list(entries: Iterable[str]) -> str:
+    return "\n".join(f"- {entry}" for entry in entries)

@@ -1,0 +1,103 @@
+"""The report as SARIF 2.1.0, for code scanning: each broken promise at its line of the contract.
+
+A rule is a law. A result's level: `error` blocks, `warning` is a contract gap, `note` is flaky. Its partial fingerprint
+is the promise's own, hashed: the same broken promise is the same alert in the next run, though lines move.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
+from urllib.parse import quote
+
+from conformance.outcome import Outcome
+from conformance.report import GRADES, Report
+from conformance.report.names import OTHER, families, name
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+FINGERPRINT = "promise/v1"
+PACKAGE = "athena-contract"
+
+
+def render(report: Report) -> str:
+    """The whole document, with a line end."""
+    return json.dumps(document(report), ensure_ascii=False, indent=1) + "\n"
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The document."""
+    found = list(_levels(report))
+    sentences = {outcome.promise.law: outcome.promise.sentence for outcome, _ in found}
+    rules = sorted(sentences)
+    run = {
+        "tool": {
+            "driver": {
+                "name": "athena-conformance",
+                "version": _version(),
+                "rules": [_rule(law, sentences[law]) for law in rules],
+            }
+        },
+        "automationDetails": {"id": f"athena-conformance/{report.run_id}"},
+        "invocations": [
+            {
+                "executionSuccessful": not report.found.lost and not report.found.ended,
+                "exitCode": int(report.judgement.code),
+                "exitCodeDescription": "; ".join(map(report.redaction.line, report.judgement.reasons)),
+            }
+        ],
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(report, outcome, level, rules) for outcome, level in found],
+    }
+    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _levels(report: Report) -> Iterator[tuple[Outcome, str]]:
+    judgement = report.judgement
+    for level, outcomes in (("error", judgement.blocking), ("warning", judgement.gaps), ("note", judgement.flaky)):
+        yield from ((outcome, level) for outcome in outcomes)
+
+
+def _rule(law: str, sentence: str) -> dict[str, Any]:
+    return {
+        "id": law,
+        "name": "".join(part.capitalize() for part in law.split("-")),
+        "shortDescription": {"text": sentence},
+        "fullDescription": {"text": sentence},
+        "help": {"text": f"{sentence} Each result names what was found and a command that shows it again."},
+        "properties": {"tags": [families().get(law, OTHER)]},
+    }
+
+
+def _result(report: Report, outcome: Outcome, level: str, rules: list[str]) -> dict[str, Any]:
+    promise = outcome.promise
+    grade = report.grade(promise)
+    said = [f"{name(promise)}: {report.said(outcome)}", f"Due: {promise.sentence}", report.curl(outcome)]
+    proposal = report.proposal(outcome)
+    properties: dict[str, Any] = {"grade": grade, "meaning": GRADES.get(grade, ""), "replayed": report.times(outcome)}
+    if proposal is not None:
+        said.append(proposal.said)
+        properties["proposal"] = [edit.document for edit in proposal.edits]
+    place = {"artifactLocation": {"uri": uri_of(report.contract)}, "region": {"startLine": report.line(promise)}}
+    logical = {"fullyQualifiedName": promise.pointer, "kind": "element"}
+    return {
+        "ruleId": promise.law,
+        "ruleIndex": rules.index(promise.law),
+        "level": level,
+        "message": {"text": "\n".join(part for part in said if part).replace("](", "] (")},  # "](" would be a link
+        "locations": [{"physicalLocation": place, "logicalLocations": [logical]}],
+        "partialFingerprints": {FINGERPRINT: hashlib.sha256(promise.fingerprint.encode()).hexdigest()},
+        "properties": properties,
+    }
+
+
+def uri_of(path: str) -> str:
+    """A relative path stays one; an absolute path becomes a file's address."""
+    return ("file://" if path.startswith("/") else "") + quote(path)
+
+
+def _version() -> str:
+    try:
+        return metadata.version(PACKAGE)
+    except metadata.PackageNotFoundError:
+        return "0"

@@ -1,0 +1,128 @@
+"""A report in which a hostile target says all that it can: for the tests of the writers."""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from conformance.coverage import Coverage
+from conformance.edits import Edit
+from conformance.exchange import Exchange, Request, Response
+from conformance.outcome import Outcome, Promise, Verdict
+from conformance.proposal import Proposal
+from conformance.redaction import Redaction
+from conformance.report import Report, github, terminal
+from conformance.report.files import FILES
+from conformance.run import Run
+from conformance.verdict import Demands, judge
+from spec.contract import Contract
+from spec.document import lines
+from tests.mock_server.athena import athena_contract
+
+WRITERS: Mapping[str, Callable[[Report], str]] = {"terminal": terminal.render, "github": github.render, **FILES}
+TOKEN = "7|canary+token/1234567890"
+PASSWORD = "canary-password"
+# What nobody but the target knows: found by its shape or by its name.
+JWT = "eyJjYW5hcnkiOiIxIn0.eyJjYW5hcnkiOiIyIn0.canarysignature"
+SPELLED = (
+    TOKEN,
+    TOKEN.partition("|")[2],
+    "7%7Ccanary%2Btoken%2F1234567890",
+    TOKEN.replace("/", "\\/"),
+    TOKEN.encode().hex(),
+    *(base64.b64encode(b"x" * shift + TOKEN.encode() + b" tail").decode() for shift in range(3)),
+    f"Bearer {JWT}",
+    f"as {JWT}",
+    f"https://user:{PASSWORD}@example.com/?access_token={PASSWORD}&page=2",
+)
+HOSTILE = (
+    "\x1b[31mred\x1b[0m \x00\x07\x1b]0;title\x07 \u202eturned\u2066 \ud800 "
+    "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\"> &]]> "
+    "``` ```` | pipe @everyone #123 [link](javascript:alert(1)) https://evil.invalid/x "
+    '<a href="https://evil.invalid">x</a> <style>*{background:url(https://evil.invalid)}</style> --> '
+    "::error file=x::fake ##[error]fake "
+    f"{' '.join(SPELLED)} {PASSWORD}\n::error::second line\r\n::set-output name=x::y\n"
+    "```\n# out of the fence\n"
+)
+
+
+def hostile_exchange(contract: Contract) -> Exchange:
+    """An exchange full of what may not be shown."""
+    operation = contract.operations["createMessage"]
+    body = {"content": HOSTILE, "password": PASSWORD, "nested": [{"Password": PASSWORD}]}
+    headers = {"Authorization": f"Basic {TOKEN}", "Cookie": "canary-cookie", "X-Echo": HOSTILE}
+    query = (("access_token", PASSWORD), ("search", HOSTILE.replace("\ud800", "")))
+    request = Request(operation.id, "post", operation.path, query=query, body=body, headers=headers)
+    content = json.dumps({"data": {"password": PASSWORD, "text": HOSTILE + "x" * 20_000, HOSTILE: 1}}).encode()
+    return Exchange(request, Response(500, {"set-cookie": "canary-cookie", "content-type": HOSTILE}, content, 0.1))
+
+
+def report_of(contract: Contract, found: Run, *, strict: bool = False, **more: Any) -> Report:
+    """A report of a run."""
+    scope = list(contract.operations.values())
+    seen = Counter({(o.id, 200): 1 for o in scope})
+    return Report(
+        "http://127.0.0.1:1/api/v1",
+        "spec/openapi.yaml",
+        contract.document.digest,
+        "0badcafe",
+        7,
+        "2026-03-01T00:00:00+00:00",
+        1.5,
+        12,
+        strict,
+        False,
+        "ATHENA_TOKEN",
+        "ATHENA_OTHER_TOKEN",
+        ("a note",),
+        found,
+        judge(found, contract, scope, seen, Demands(strict=strict)),
+        Redaction.of(contract, [TOKEN]),
+        lines(contract.document.text),
+        seen,
+        text=contract.document.text.decode(),
+        **more,
+    )
+
+
+@cache
+def hostile_report() -> Report:
+    """One of each: kept, blocking, gap, flaky, not judged; all of them said by a hostile target."""
+    contract = athena_contract()
+    pointer = contract.operations["createMessage"].pointer
+    promise = Promise("stored", "createMessage", "What was sent is stored.", pointer, "documented")
+    shown = (hostile_exchange(contract),)
+    gap = replace(promise, law="guessed", grade="inferred", parameter="content")
+    flaky = replace(promise, law="now-and-then")
+    found = Run(
+        [
+            Outcome(replace(promise, law="fine"), Verdict.KEPT),
+            Outcome(promise, Verdict.BROKEN, HOSTILE, shown),
+            Outcome(gap, Verdict.BROKEN, HOSTILE, shown),
+            Outcome(replace(promise, law="unknown"), Verdict.NOT_JUDGED, HOSTILE.replace(PASSWORD, "")),
+        ],
+        left=[("Message", TOKEN)],
+        flaky=[Outcome(flaky, Verdict.BROKEN, HOSTILE, shown)],
+        replays={promise.fingerprint: (2, 2), gap.fingerprint: (2, 2), flaky.fingerprint: (1, 2)},
+    )
+    edits = (Edit("#/x", "enum", [TOKEN, PASSWORD]),)
+    proposal = Proposal("#/x", "enum", f"Confirm {HOSTILE}", edits, f"+ {HOSTILE}")
+    covered = Coverage(contract).covered(contract.operations.values(), {"createMessage": HOSTILE.replace(PASSWORD, "")})
+    return report_of(contract, found, proposals={(gap.fingerprint, HOSTILE): proposal}, covered=covered)
+
+
+def broken_many(number: int) -> Report:
+    """A report of many blocking promises, each with a long text."""
+    contract = athena_contract()
+    pointer = contract.operations["createMessage"].pointer
+    shown = (hostile_exchange(contract),)
+    found = Run()
+    for index in range(number):
+        promise = Promise(
+            f"law-{index}", "createMessage", "A sentence.", pointer, ("documented", "inferred")[index % 2]
+        )
+        found.outcomes.append(Outcome(promise, Verdict.BROKEN, "`x` | " * 60, shown))
+    return report_of(contract, found)

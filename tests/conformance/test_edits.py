@@ -1,0 +1,248 @@
+"""Edits of a contract's text: what was asked is changed, every other line is byte-equal."""
+
+import copy
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from conformance.edits import CannotEdit, Edit, Source, apply, diff
+from spec.document import escape, from_bytes, parts_of
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "spec" / "openapi.yaml").read_text(encoding="utf-8")
+FOREIGN = (ROOT / "tests" / "foreign" / "library.yaml").read_text(encoding="utf-8")
+
+MIXED = """\
+# a comment above
+openapi: 3.0.3   # behind
+block:
+  one: 1
+
+  # before two
+  two: |
+    text
+      # no comment
+
+  three:
+  - a   # first
+  - b
+  - {c: 1}
+flow: {type: string, maxLength: 5, enum: [a, b,
+    c, d], empty: {}, none: []}   # kept
+list:
+  - type: string
+    format: uuid   # why
+  - only: 1
+"""
+
+
+def loaded(text: str) -> Any:
+    """The document that a text says."""
+    return from_bytes(text.encode(), "test").root
+
+
+def changed_lines(before: str, after: str) -> list[str]:
+    """The lines that are not in both."""
+    return [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[:2] in ("- ", "+ ")]
+
+
+@pytest.mark.parametrize(
+    ("edit", "lines"),
+    [
+        (Edit("#/block", "one", "now: this"), ["-   one: 1", "+   one: 'now: this'"]),
+        (Edit("#/block", "one", gone=True), ["-   one: 1"]),
+        (Edit("#/block", "four", {"x": [1, None]}), ["+   four: {x: [1, null]}"]),
+        (Edit("#/block", "three", ["a", "b", {"c": 1}, "404"]), ["+   - '404'"]),
+        (Edit("#/block", "three", ["a", {"c": 1}]), ["-   - b"]),
+        (Edit("#/block", "three", [{"c": 1}]), ["-   - a   # first", "-   - b"]),
+        (Edit("#", "openapi", "3.0.4"), ["- openapi: 3.0.3   # behind", "+ openapi: 3.0.4   # behind"]),
+        (
+            Edit("#/flow", "nullable", True),
+            [
+                "- flow: {type: string, maxLength: 5, enum: [a, b,",
+                "+ flow: {type: string, nullable: true, maxLength: 5, enum: [a, b,",
+            ],
+        ),
+        (
+            Edit("#/flow", "enum", ["a", "b", "c", "d", None, "yes"]),
+            [
+                "-     c, d], empty: {}, none: []}   # kept",
+                "+     c, d, null, 'yes'], empty: {}, none: []}   # kept",
+            ],
+        ),
+        (Edit("#/flow", "enum", ["a", "c"]), []),
+        (Edit("#/flow", "type", gone=True), []),
+        (Edit("#/flow/empty", "a, b", {"x}": "y: #z"}), []),
+        (Edit("#/flow", "none", [1]), []),
+        (
+            Edit("#/list/0", "type", gone=True),
+            ["-   - type: string", "-     format: uuid   # why", "+   - format: uuid   # why"],
+        ),
+        (Edit("#/list/0", "format", gone=True), ["-     format: uuid   # why"]),
+        (Edit("#/list/1", "only", gone=True), ["-   - only: 1", "+   - {}"]),
+        (Edit("#/list/1", "more", "line\nbreak \x07 'q' \"d\" \U0001f916"), []),
+        (Edit("#/block", "two", "short"), []),
+    ],
+)
+def test_one_edit_changes_one_thing(edit: Edit, lines: list[str]) -> None:
+    after = apply(MIXED, [edit])
+    if lines:
+        assert changed_lines(MIXED, after) == lines
+    assert after.count("#") >= MIXED.count("#") - 1
+
+
+@pytest.mark.parametrize(
+    "text", [MIXED.replace("\n", "\r\n"), json.dumps(loaded(MIXED)), json.dumps(loaded(MIXED), indent=2)]
+)
+def test_other_line_ends_and_json_are_kept(text: str) -> None:
+    edits = [Edit("#/flow", "nullable", True), Edit("#/block", "new", "x"), Edit("#/block/three/2", "c", gone=True)]
+    after = apply(text, edits)
+    assert after.count("\r\n") == (after.count("\n") if "\r" in text else 0)
+    if text.startswith("{"):
+        assert json.loads(after)["block"]["new"] == "x"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        Edit("#/nowhere", "x", 1),
+        Edit("#/block/one", "x", 1),
+        Edit("#/list/7", "x", 1),
+        Edit("#/list/x", "x", 1),
+    ],
+)
+def test_a_place_that_is_not_there_is_refused(edit: Edit) -> None:
+    with pytest.raises(CannotEdit, match="found no object there; allowed: "):
+        apply(MIXED, [edit])
+
+
+@pytest.mark.parametrize("edit", [Edit("#/block", "one", gone=True), Edit("#/flow", "enum", ["a", "d"])])
+def test_an_edit_may_come_twice(edit: Edit) -> None:
+    once = apply(MIXED, [edit])
+    assert apply(MIXED, [edit, edit]) == apply(once, [edit]) == once
+
+
+def test_an_edit_that_would_change_another_place_too_is_refused() -> None:
+    with pytest.raises(CannotEdit, match="#/b/x: found a layout"):
+        apply("openapi: 3.0.3\na: &same {x: 1}\nb: *same\n", [Edit("#/b", "x", 2)])
+
+
+@pytest.mark.parametrize(
+    "said", [None, {}, {"pointer": "#", "keyword": "x"}, {"pointer": "#", "keyword": 1, "value": 1}]
+)
+def test_an_edit_that_is_none_is_refused(said: Any) -> None:
+    with pytest.raises(CannotEdit, match="allowed: pointer and keyword"):
+        Edit.from_document(said)
+
+
+@pytest.mark.parametrize("edit", [Edit("#", "a", None), Edit("#/x", "b", gone=True), Edit("#", "c", [1, {"d": 2}])])
+def test_an_edit_survives_json(edit: Edit) -> None:
+    assert Edit.from_document(json.loads(json.dumps(edit.document))) == edit
+
+
+def test_a_diff_has_the_files_own_line_numbers_and_can_be_patched() -> None:
+    line = MIXED.splitlines().index("  - b") + 1
+    text = diff(Source.of(MIXED), [Edit("#/block", "three", ["a", {"c": 1}])], "spec/x.yaml")
+    assert text.splitlines() == [
+        "--- a/spec/x.yaml",
+        "+++ b/spec/x.yaml",
+        f"@@ -{line - 2},5 +{line - 2},4 @@",
+        "   three:",
+        "   - a   # first",
+        "-  - b",
+        "   - {c: 1}",
+        " flow: {type: string, maxLength: 5, enum: [a, b,",
+    ]
+    assert diff(Source.of(MIXED), [], "x") == ""
+
+
+# Any place of the real contracts ------------------------------------------------------------------------------------
+
+
+def places(node: Any, pointer: str = "#") -> list[tuple[str, Any]]:
+    """Every object of a document with its pointer."""
+    found = [(pointer, node)] if isinstance(node, dict) else []
+    below = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in below:
+        found += places(value, f"{pointer}/{escape(str(key))}")
+    return found
+
+
+OBJECTS = {text: places(loaded(text)) for text in (TEXT, FOREIGN)}
+
+
+class Quiet:
+    """A text that is not printed when a test fails."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9**9) | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes with a contract of this size
+@given(data=st.data())
+def test_any_edit_of_a_contract_leaves_all_else_as_it_was(data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from([FOREIGN, TEXT]).map(Quiet)).text
+    pointer, holder = OBJECTS[text][data.draw(st.integers(0, len(OBJECTS[text]) - 1))]
+    edit = data.draw(edits(pointer, holder))
+    after = apply(text, [edit])
+    due = copy.deepcopy(loaded(text))
+    at: Any = due
+    for part in parts_of(pointer):
+        at = at[int(part)] if isinstance(at, list) else at[part]
+    if edit.gone:
+        del at[edit.keyword]
+    else:
+        at[edit.keyword] = edit.value
+    assert loaded(after) == due
+    first, last = span(text, edit)
+    before_lines, after_lines = text.splitlines(), after.splitlines()
+    assert after_lines[: first - 1] == before_lines[: first - 1]
+    behind = len(before_lines) - last
+    assert after_lines[len(after_lines) - behind :] == before_lines[last:]
+
+
+def edits(pointer: str, holder: dict[str, Any]) -> st.SearchStrategy[Edit]:
+    """An edit of an object: a key of its own or a new one."""
+    made = [st.builds(Edit, st.just(pointer), st.text(min_size=1, max_size=8).filter(lambda k: k != "$ref"), VALUES)]
+    own = [key for key in holder if key != "$ref"]
+    if own:
+        made.append(st.builds(Edit, st.just(pointer), st.sampled_from(own), VALUES))
+        made.append(st.builds(Edit, st.just(pointer), st.sampled_from(own), gone=st.just(True)))
+    lists = [key for key, value in holder.items() if isinstance(value, list) and value]
+    if lists:
+        made.append(
+            st.sampled_from(lists).flatmap(
+                lambda key: st.builds(
+                    Edit,
+                    st.just(pointer),
+                    st.just(key),
+                    st.lists(VALUES, max_size=2).map(lambda new: holder[key] + new),
+                )
+            )
+        )
+    return st.one_of(made)
+
+
+def span(text: str, edit: Edit) -> tuple[int, int]:
+    """First and last line of the object that an edit is about."""
+    node: Any = yaml.compose(text, Loader=yaml.CSafeLoader)
+    for part in parts_of(edit.pointer):
+        if isinstance(node, yaml.MappingNode):
+            node = next(value for key, value in node.value if key.value == part)
+        else:
+            node = node.value[int(part)]
+    last = node.end_mark.line + 1
+    return node.start_mark.line + 1, last
