@@ -51,6 +51,47 @@ class Bodies:
             named[field.sets.by] = snake_case(resource)
         return named
 
+    def lists(self, operation: Operation) -> dict[str, Any]:
+        """A value in each optional list of plain texts: what an action works on where it requires nothing."""
+        found: dict[str, Any] = {}
+        for field in readable(operation):
+            said = self.schema(field.schema)
+            items = self.schema(said.get("items", {}))
+            if said.get("type") == "array" and items.get("type") == "string" and not field.required:
+                found[field.name] = [self.value(items, field.name)]
+        return found
+
+    def varied(self, operation: Operation, number: int, parent: Parent) -> dict[str, Any]:
+        """Values for what a create leaves open that differ from one `number` to the next, references too."""
+        found: dict[str, Any] = {}
+        for field in readable(operation):
+            found |= self._another(field, number)
+        for at, field in enumerate(operation.body.fields.values() if operation.body else ()):
+            if field.sets is not None and not field.required and (number + at) % 2:
+                try:
+                    found |= self.field(operation, field, parent)
+                except CannotMake:
+                    continue
+        return found
+
+    def _another(self, field: BodyField, number: int) -> dict[str, Any]:
+        said = self.schema(field.schema)
+        kind = said.get("type", "object")
+        choices = [v for v in said.get("enum", ()) if v is not None]
+        if choices:
+            return {field.name: choices[number % len(choices)]}
+        if kind == "boolean":
+            return {field.name: bool(number % 2)}
+        if kind in ("integer", "number") and not field.required:
+            low = int(said.get("minimum", 0))
+            return {field.name: min(low + 3 * number + 1, int(said.get("maximum", low + 100)))}
+        if said.get("format") in ("date", "date-time") and not field.required:
+            return {
+                field.name: self.value(field.schema, field.name).replace("2026-01-15", f"2026-01-{15 - number % 9:02}")
+            }
+        plain = kind == "string" and "format" not in said and "pattern" not in said
+        return {field.name: self.value(field.schema, field.name)} if plain and not field.required else {}
+
     def relation(self, operation: Operation, name: str) -> Relation:
         """The relation that a body's field sets: of the operation's resource, or of the one that it answers."""
         view = self.contract.views.get(operation.result.view or "")
@@ -98,7 +139,7 @@ class Bodies:
             "uuid": f"00000000-0000-4000-8000-{number:012d}",
             "date": "2026-01-15",
             "date-time": "2026-01-15T10:30:00Z",
-            "uri": f"https://example.com/{number}",
+            "uri": f"https://example.com/{self.marker}/{number}",
             "email": f"{self.marker}-{number}@example.com",
         }
         said = formats.get(schema.get("format", ""))
@@ -109,7 +150,7 @@ class Bodies:
 
 
 def readable(operation: Operation) -> Iterator[BodyField]:
-    """The fields of a body that are values of the record itself: no references, no query words."""
-    for field in operation.body.fields.values() if operation.body else ():
-        if field.sets is None and field.word is None:
-            yield field
+    """The fields of a body that are values of the record itself: no references nor their kinds, no query words."""
+    fields = list(operation.body.fields.values()) if operation.body else []
+    kinds = {field.sets.by for field in fields if field.sets}
+    yield from (f for f in fields if f.sets is None and f.word is None and f.name not in kinds)

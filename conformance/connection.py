@@ -137,6 +137,7 @@ def session_of(
         Bodies(contract, marker(run_id), Random(settings.seed)),
         read_only=read_only,
         effects=settings.allow_effects,
+        max_expensive=settings.max_expensive,
         skipped=settings.skip,
         tenant=None if settings.workspace is None else Tenant.of(contract, settings.workspace),
         sacrifices=Sacrifices({name: key_of(contract, name, key) for name, key in settings.sacrifice}),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.exchange import Exchange
+from conformance.exchange import BEARER, Exchange
 from spec.contract import Operation
 from spec.document import escape
 from spec.schemas import Schemas
@@ -45,12 +45,18 @@ def notices(schemas: Schemas, operation: Operation, exchange: Exchange) -> Itera
         yield Notice("no-traceback", operation.pointer, None, said)
     if exchange.request.method != operation.method or response.status in OF_THE_SERVER or response.status >= 500:
         return
+    if response.status == 401 and 401 not in operation.statuses and _asked_by_nobody(exchange) and operation.security:
+        return  # what is secured says so by itself
     if response.status not in operation.statuses:
         due = ", ".join(map(str, operation.statuses))
         at = f"{operation.pointer}/responses"
         yield Notice("status-is-documented", at, "*", f"answered {response.status}, due: {due}", str(response.status))
         return
     yield from _of_body(schemas, operation, exchange)
+
+
+def _asked_by_nobody(exchange: Exchange) -> bool:
+    return exchange.request.as_ == "nobody" or BEARER in exchange.request.headers
 
 
 def _of_body(schemas: Schemas, operation: Operation, exchange: Exchange) -> Iterator[Notice]:

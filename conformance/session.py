@@ -1,7 +1,8 @@
 """One run against one target: sends requests, makes the records that laws need, and remembers what was seen."""
 
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,9 +10,10 @@ from conformance.bodies import Bodies
 from conformance.coverage import Coverage
 from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Exchange, Request
-from conformance.ledger import Ledger
+from conformance.ledger import Ledger, Made
 from conformance.notice import Notice, notices
 from conformance.sacrifice import Sacrifices
+from conformance.shown import Finder, Shown
 from conformance.target import Target
 from conformance.tenant import Tenant
 from spec.contract import Contract, Operation, Relation, Resource
@@ -20,6 +22,7 @@ from spec.schemas import Schemas
 WRITES = ("post", "put", "patch", "delete")
 SKIPPED = "skipped: "  # how it begins why an operation is not sent that a user left out
 NONE_TO_CREATE = "the contract has no operation to create a"
+SLOWEST = 30  # times that something is looked for again before it counts as not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,12 @@ class Session:
     """What laws work with.
 
     `seen`: (operationId, status) -> how often. `read_only`: nothing may be written. `effects`: whether operations with
-    outside effects may be used. `skipped`: operationId -> why it is never sent. `tenant`: the one that the run works
-    in, where one was said. `sacrifices`: what it may change though it is not its own. `coverage`: notes what
-    exchanges touch, if asked for. `noticed`: what answers showed by
+    outside effects may be used, and `max_expensive`: how often each of them, replays included. `credentials`: the
+    account's own properties (login, secret) to sign in with. `settle`: seconds after which a write must be seen by
+    reads, `lag`: seconds after which it was, as far as this run had to wait. `coverage`: notes
+    what exchanges touch, if asked for. `skipped`: operationId -> why it is never
+    sent. `tenant`: the one that the run works in, where one was said. `sacrifices`: what it may change though it is
+    not its own. `noticed`: what answers showed by
     themselves, each breach with its first exchange, by (operationId, law, place, keyword).
     """
 
@@ -51,6 +57,11 @@ class Session:
     bodies: Bodies
     read_only: bool = False
     effects: bool = False
+    max_expensive: int = 1
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    settle: float = 5.0
+    pause: Callable[[float], None] = time.sleep
+    lag: float = 0.0
     seen: Counter[tuple[str, int]] = field(default_factory=Counter)
     coverage: Coverage | None = None
     noticed: dict[tuple[str, str, str, str | None], tuple[Notice, Exchange]] = field(default_factory=dict)
@@ -58,6 +69,12 @@ class Session:
     tenant: Tenant | None = None
     sacrifices: Sacrifices = field(default_factory=Sacrifices)
     _kept: dict[str, Mine] = field(default_factory=dict)
+    _several: dict[str, list[Mine]] = field(default_factory=dict)
+    _spent: Counter[str] = field(default_factory=Counter)
+    _done: dict[Any, Any] = field(default_factory=dict)
+    _who: dict[str, Mapping[str, Any] | str] = field(default_factory=dict)
+    _slow: set[str] = field(default_factory=set)
+    _owed: float = 0.0
 
     # Sending ----------------------------------------------------------------------------------------------------
 
@@ -87,26 +104,174 @@ class Session:
         if request.method in WRITES:
             given = any(name.lower() == BEARER.lower() for name in request.headers)
             self.ledger.writing(operation.id, request.target, "nobody" if given else as_)
+        elif self._owed:
+            self.pause(self._owed)
+            self._owed = 0.0
         exchange = Exchange(request, self.target.send(request))
         self.seen[operation.id, exchange.response.status] += 1
         if self.coverage is not None:
             self.coverage.note(operation, exchange)
+        if exchange.response.status == 429:  # it was waited out by the target, in vain
+            raise CannotMake("the target answers 429, too many requests, however long it is waited: --rate-limit")
         for notice in notices(self.schemas, operation, exchange):
             at = (operation.id, notice.law, notice.pointer, notice.keyword)
             self.noticed.setdefault(at, (notice, exchange))
-        if exchange.response.ok and operation.result.status == 201:
-            self._created(operation, exchange)
+        if exchange.response.ok and request.method in WRITES:
+            self._wrote(operation, exchange)
         return exchange
 
-    def _created(self, operation: Operation, exchange: Exchange) -> None:
-        """Note a record that an answer shows as made, asked for or not, so that it is taken away again."""
-        view = self.contract.views.get(operation.result.view or "")
-        shown = self.data(operation, exchange)
-        if view is None or not isinstance(shown, dict):
+    def _wrote(self, operation: Operation, exchange: Exchange) -> None:
+        """Note the records that an answer shows as made, asked for or not, so that they are taken away again."""
+        for shown in self.made_by(operation, exchange) if exchange.request.method == operation.method else ():
+            made = Made(shown.view.resource, shown.record[self.contract.resources[shown.view.resource].key])
+            if made not in self.ledger.made:
+                self.ledger.created(made.resource, made.key)
+        self._owed = self.lag
+
+    def made_by(self, operation: Operation, exchange: Exchange) -> list[Shown]:
+        """The records that the answer to a POST shows as made: a 201's own, those that carry the run's marker, and
+        those that lead to a record of the run, which nobody else knows."""
+        if operation.method != "post":
+            return []
+        found: list[Shown] = []
+        for shown in self.records(operation, exchange, inside=0):
+            resource = self.contract.resources[shown.view.resource]
+            key = shown.record.get(resource.key)
+            if key is None:
+                continue
+            plain = operation.result.status == 201 and operation.result.view is not None
+            if plain or self._marked(resource, shown.record) or self._leads_to_ours(resource, shown.record, found):
+                found.append(shown)
+        return found
+
+    def _marked(self, resource: Resource, record: Mapping[str, Any]) -> bool:
+        return any(self.bodies.marker in str(record.get(name, "")) for name in resource.own)
+
+    def _leads_to_ours(self, resource: Resource, record: Mapping[str, Any], also: list[Shown]) -> bool:
+        ours = {(m.resource, m.key) for m in self.ledger.made}
+        ours |= {(s.view.resource, s.record[self.contract.resources[s.view.resource].key]) for s in also}
+        for relation in resource.relations.values():
+            one = record.get(relation.name)
+            if relation.stored and not relation.many and isinstance(one, dict) and len(relation.to) == 1:
+                target = self.contract.resources[relation.to[0]]
+                if (target.name, one.get(target.key)) in ours:
+                    return True
+        return False
+
+    def records(self, operation: Operation, exchange: Exchange, *, inside: int = SLOWEST) -> Iterator[Shown]:
+        """The records that a success shows; those in at most so many others."""
+        pointer = operation.result.schema if exchange.response.ok else None
+        if pointer is not None:
+            found = Finder(self.contract, self.schemas).records(pointer, exchange.response.json)
+            yield from (shown for shown in found if shown.inside <= inside)
+
+    def spend(self, operation: Operation) -> None:
+        """Count a use of an operation with outside effects that is meant to succeed. Raises CannotMake."""
+        if self.read_only and operation.method in WRITES:
+            raise CannotMake("the run is read-only")
+        if not operation.effects:
             return
-        key = shown.get(self.contract.resources[view.resource].key)
-        if key is not None:
-            self.ledger.created(view.resource, key)
+        if not self.effects:
+            raise CannotMake(f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects")
+        succeeded = sum(n for (name, status), n in self.seen.items() if name == operation.id and 200 <= status < 300)
+        used = max(self._spent[operation.id], succeeded)
+        if used >= self.max_expensive:
+            raise CannotMake(f"{operation.id} was used {used} times, as often as it may be: --max-expensive")
+        self._spent[operation.id] = used + 1
+
+    def unspend(self, operation: Operation) -> None:
+        """Take back a use that did nothing: the state of the record forbade it."""
+        self._spent[operation.id] -= bool(self._spent[operation.id])
+
+    def once(self, name: Any, do: Callable[[], Any]) -> Any:
+        """What `do` gives, done once in a run: for what may not be done again only to be judged again."""
+        if name not in self._done:
+            self._done[name] = do()
+        return self._done[name]
+
+    def remember(self, name: Any, found: Any) -> None:
+        """Keep something for the law that comes next."""
+        self._done[name] = found
+
+    def recall(self, name: Any) -> Any:
+        """What was kept, once; None when there is nothing."""
+        return self._done.pop(name, None)
+
+    def settled(self, look: Callable[[], str]) -> str:
+        """What `look` finds wrong, or "": looked at again for `settle` seconds, as a read may be behind a write.
+
+        What was behind is noted, and later writes are given that time.
+        """
+        waited, wait = 0.0, 0.25
+        said = look()
+        while said and waited < self.settle:
+            self.pause(min(wait, self.settle - waited))
+            waited, wait = waited + min(wait, self.settle - waited), min(wait + 0.25, 1.0)
+            said = look()
+        if not said and waited:
+            self.lag = min(max(self.lag, waited), self.settle)
+        return said
+
+    # Who asks ---------------------------------------------------------------------------------------------------
+
+    def who(self, as_: str = "self") -> Mapping[str, Any]:
+        """The account whose token it is, as the target shows it. Raises CannotMake."""
+        if as_ not in self._who:
+            self._who[as_] = self._asked_who(as_)
+        said = self._who[as_]
+        if isinstance(said, str):
+            raise CannotMake(said)
+        return said
+
+    def _asked_who(self, as_: str) -> Mapping[str, Any] | str:
+        if as_ not in getattr(self.target, "tokens", {as_: ""}):
+            return "there is no token of another tenant: --other-token-env"
+        for operation in self.contract.operations.values():
+            if not self.says_who(operation):
+                continue
+            exchange = self.send(operation, as_=as_)
+            shown = self.data(operation, exchange)
+            if exchange.response.ok and isinstance(shown, dict):
+                return shown
+            return f"{operation.id} answered {exchange.response.status}"
+        return "the contract has no operation that says whose token it is"
+
+    def says_who(self, operation: Operation) -> bool:
+        """Whether an operation shows the account that asks: one account, without being told which."""
+        view = self.contract.views.get(operation.result.view or "")
+        account = self.contract.account
+        asks_nothing = operation.method == "get" and not operation.path_parameters and not operation.result.many
+        return asks_nothing and view is not None and account is not None and view.resource == account.name
+
+    def neighbours(self) -> str:
+        """Why the other token is of no other tenant, or "": it is the same account's, or enters the same tenant."""
+        account, tenant = self.contract.account, self.contract.tenant
+        try:
+            mine, theirs = self.who(), self.who("other")
+        except CannotMake:
+            return ""
+        if account is not None and account.key in mine and mine.get(account.key) == theirs.get(account.key):
+            return f"the other token is the same {account.name}'s: --other-token-env"
+        homes = self._homes(mine)
+        if tenant is None or not homes:
+            return ""
+        entered = self._homes(theirs) | self._entered(tenant)
+        return f"the other token enters the same {tenant.name}: --other-token-env" if homes & entered else ""
+
+    def _homes(self, account: Mapping[str, Any]) -> set[Any]:
+        """Keys of the tenants that an account shows as its own."""
+        resource, tenant = self.contract.account, self.contract.tenant
+        if resource is None or tenant is None:
+            return set()
+        shown = [account.get(r.name) for r in resource.relations.values() if r.to == (tenant.name,)]
+        return {one[tenant.key] for one in shown if isinstance(one, dict) and tenant.key in one}
+
+    def _entered(self, tenant: Resource) -> set[Any]:
+        listing = self.operation(tenant.name, "list")
+        try:
+            return {row.get(tenant.key) for row in self.rows(listing, {}, as_="other")} if listing else set()
+        except CannotMake:
+            return set()
 
     def _check_may_be_sent(self, operation: Operation, method: str, path: Mapping[str, Any]) -> None:
         if operation.id in self.skipped:
@@ -150,17 +315,34 @@ class Session:
         operation = self.needed(resource, "retrieve")
         return self.send(operation, path={operation.path_parameters[0]: key}, as_=as_)
 
-    def rows(self, operation: Operation, query: Mapping[str, Any], *, pages: int = 50) -> Iterator[Mapping[str, Any]]:
+    def required(self, operation: Operation) -> dict[str, Any]:
+        """A value for each query parameter that must be sent: a record of the run's where it names one."""
+        found: dict[str, Any] = {}
+        for parameter in operation.query if operation.resource in self.contract.resources else ():
+            if not parameter.required:
+                continue
+            path = parameter.word.paths[0] if parameter.word and parameter.word.role == "filter" else ()
+            relation = self.resource(operation).relations.get(path[0]) if len(path) == 2 else None
+            if relation is not None and path[1] == self.contract.resources[relation.to[0]].key:
+                found[parameter.name] = self.parent(relation)[1]
+            else:
+                found[parameter.name] = self.bodies.value(parameter.schema, parameter.name)
+        return found
+
+    def rows(
+        self, operation: Operation, query: Mapping[str, Any], *, pages: int = 50, as_: str = "self"
+    ) -> Iterator[Mapping[str, Any]]:
         """The rows of a list over its pages. Raises CannotMake when it does not answer."""
         names = {p.word.role: p.name for p in operation.query if p.word}
+        required = self.required(operation)
         number = 1
         while number <= pages:
-            asked = dict(query)
+            asked = {**required, **query}
             if "page" in names:
                 asked[names["page"]] = number
             if "size" in names:
                 asked.setdefault(names["size"], 100)
-            exchange = self.send(operation, query=asked)
+            exchange = self.send(operation, query=asked, as_=as_)
             rows = self.data(operation, exchange) if exchange.response.ok else None
             if not isinstance(rows, list):
                 raise CannotMake(f"{operation.id} answered {exchange.response.status} and no rows")
@@ -178,15 +360,23 @@ class Session:
         if resource in self.sacrifices.keys and not self._creatable(resource):
             key, seen, exchange = self.sacrifices.use(self, resource)
             return Mine(resource, key, {}, seen, exchange)
-        operation = self.creator(resource)
-        if operation.effects and not self.effects:
-            raise CannotMake(f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects")
+        operation, path = self.creator(resource), {}
+        if operation.path_parameters:
+            path = {operation.path_parameters[0]: self.kept(operation.resource or "").key}
+        if operation.effects:
+            self.spend(operation)
         body = {**self.bodies.body(operation, self.parent), **self._in_tenant(operation), **(changes or {})}
-        exchange = self.send(operation, body=body)
+        if path:
+            body = {**self.bodies.lists(operation), **body}
+        counted = None if resource in self._slow else self._total(resource)
+        exchange = self.send(operation, path=path, body=body)
         shown = self.data(operation, exchange)
+        if path and isinstance(shown, list) and shown:
+            shown = shown[0]
         if not exchange.response.ok or not isinstance(shown, dict):
             raise CannotMake(f"{operation.id} answered {exchange.response.status}: {exchange.response.content[:200]!r}")
         key = self.key_of(resource, shown)
+        self._await(resource, key, counted)
         return Mine(resource, key, body, shown, exchange)
 
     def _creatable(self, resource: str) -> bool:
@@ -199,11 +389,52 @@ class Session:
     def _in_tenant(self, operation: Operation) -> Mapping[str, Any]:
         return {} if self.tenant is None else self.tenant.body(operation)
 
+    def _await(self, resource: str, key: Any, counted: Any) -> None:
+        """Look once for each resource how long a new record takes to be seen and counted (`counted`: the total of the
+        list before): what is late is no fault by itself."""
+        if resource in self._slow:
+            return
+        self._slow.add(resource)
+
+        def look() -> str:
+            if self.operation(resource, "retrieve") is not None and not self.retrieve(resource, key).response.ok:
+                return "it is not there"
+            return "" if counted is None or self._total(resource) != counted else "it is not counted"
+
+        self.settled(look)
+
+    def _total(self, resource: str) -> Any:
+        """What the list of a resource names as its total; None where it names none."""
+        listing = self.operation(resource, "list")
+        if listing is None:
+            return None
+        body = self.send(listing, query=self.required(listing)).response.json
+        for name, page in listing.result.pages.items():
+            said = body.get(name) if isinstance(body, dict) else None
+            for shown, word in page.items():
+                if word == "total" and isinstance(said, dict):
+                    return said.get(shown)
+        return None
+
     def kept(self, resource: str) -> Mine:
         """A record of the run that laws share and do not change. Raises CannotMake."""
         if resource not in self._kept:
             self._kept[resource] = self.make(resource)
         return self._kept[resource]
+
+    def several(self, resource: str, number: int) -> list[Mine]:
+        """Records of the run that differ in all that the contract leaves open: at least so many. Raises CannotMake."""
+        there = self._several.setdefault(resource, [])
+        operation = self.creator(resource)
+        while len(there) < number and not operation.path_parameters:
+            changes = self.bodies.varied(operation, len(there), self.parent)
+            try:
+                there.append(self.make(resource, changes))
+            except CannotMake:
+                if not changes or self.read_only:
+                    raise
+                there.append(self.make(resource))
+        return there
 
     @property
     def shared(self) -> Mapping[str, Mine]:
@@ -215,6 +446,8 @@ class Session:
         resource = relation.to[0]
         if self.tenant is not None and self.tenant.is_end_of(relation):
             return resource, self.tenant.key
+        if self.contract.account is not None and resource == self.contract.account.name:
+            return resource, self.key_of(resource, self.who())
         try:
             return resource, self.kept(resource).key
         except CannotMake:
@@ -224,7 +457,8 @@ class Session:
             raise CannotMake(f"there is no {resource}, and none can be made") from None
 
     def creator(self, resource: str) -> Operation:
-        """What creates a resource: `create`, or a POST on the collection itself that answers it. Raises CannotMake."""
+        """What creates a resource: `create`, a POST on the collection itself that answers it, or one on a record of
+        another resource that answers the new ones. Raises CannotMake."""
         plain = self.operation(resource, "create")
         if plain is not None:
             return plain
@@ -232,6 +466,11 @@ class Session:
             view = self.contract.views.get(operation.result.view or "")
             creates = operation.method == "post" and not operation.path_parameters and operation.resource == resource
             if creates and view is not None and view.resource == resource and operation.path.count("/") == 1:
+                return operation
+        for operation in self.contract.operations.values():
+            view = self.contract.views.get(operation.result.view or "")
+            grows = operation.method == "post" and operation.result.many and operation.resource != resource
+            if grows and view is not None and view.resource == resource and len(operation.path_parameters) == 1:
                 return operation
         raise CannotMake(f"{NONE_TO_CREATE} {resource}")
 
@@ -244,6 +483,7 @@ class Session:
         if exchange.response.ok or exchange.response.status == 404:
             self.ledger.gone(resource, key)
             self._kept = {name: mine for name, mine in self._kept.items() if (name, mine.key) != (resource, key)}
+            self._several[resource] = [mine for mine in self._several.get(resource, ()) if mine.key != key]
         return exchange
 
     def clean(self) -> list[tuple[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from conformance.laws.acting import acts, grants_of
 from conformance.outcome import Outcome, Verdict
 from conformance.run import Run
 from conformance.session import SKIPPED, WRITES
@@ -172,12 +173,14 @@ def counted(number: int, noun: str) -> str:
 
 def within_reach(contract: Contract, operation: Operation, demands: Demands) -> bool:
     """Whether this stage can make an operation succeed without touching what is not the run's own."""
-    if operation.action not in GENERIC or operation.resource is None:
-        return False
-    if demands.read_only and operation.method in WRITES:
+    if operation.resource is None or (demands.read_only and operation.method in WRITES):
         return False
     if operation.effects and not demands.effects:
         return False
+    if operation.action not in GENERIC:
+        if not acts(contract, operation) or grants_of(contract, operation) is not None:
+            return False  # a figure, or what needs another tenant's token
+        return not operation.path_parameters or _creatable(contract, operation.resource, demands)
     return operation.action not in ("update", "delete") or _creatable(contract, operation.resource, demands)
 
 

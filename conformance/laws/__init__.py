@@ -1,6 +1,18 @@
 """What the contract's words promise, one small function each. `LAWS` are all of them, cheap and reading ones first."""
 
-from conformance.laws import answers, filters, includes, order, pages, refusals, writes
+from conformance.laws import (
+    accepted,
+    accounts,
+    actions,
+    answers,
+    filters,
+    includes,
+    order,
+    pages,
+    refusals,
+    relations,
+    writes,
+)
 from conformance.laws.law import Case, Law
 
 LAWS: tuple[Law, ...] = (
@@ -9,7 +21,11 @@ LAWS: tuple[Law, ...] = (
     *filters.LAWS,
     *includes.LAWS,
     *refusals.LAWS,
+    *accounts.LAWS,
+    *accepted.LAWS,
     *writes.LAWS,
+    *relations.LAWS,
+    *actions.LAWS,
     *answers.LAWS,  # the last: they judge what the others have seen
 )
 

@@ -5,9 +5,9 @@ without harm.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from conformance.errors import CannotMake
+from conformance.laws.acting import acts, asks, performed
 from conformance.laws.asking import readable
 from conformance.laws.law import Case, Law
 from conformance.laws.own import created_by
@@ -56,22 +56,15 @@ def _success(case: Case) -> bool:
     made = created_by(session.contract, operation)
     if made is not None:
         session.kept(made)
-    elif _asks(operation) and not session.read_only:
+    elif acts(session.contract, operation):
+        performed(case)
+    elif asks(operation) and not session.read_only:
         session.send(operation, body=session.bodies.body(operation, session.parent))
     elif operation.method == "get":
-        session.send(operation, path=readable(case), query=_required(case))
+        session.send(operation, path=readable(case), query=session.required(operation))
     else:
         return False
     return session.seen[operation.id, operation.result.status] > 0
-
-
-def _asks(operation: Operation) -> bool:
-    """Whether its body asks as a query does, so that it changes nothing."""
-    return operation.body is not None and any(field.word for field in operation.body.fields.values())
-
-
-def _required(case: Case) -> dict[str, Any]:
-    return {p.name: case.session.bodies.value(p.schema, p.name) for p in case.operation.query if p.required}
 
 
 def _law(name: str, sentence: str, judge: Callable[[Case], Iterator[Outcome]] = _judge, *, always: bool = False) -> Law:

@@ -5,21 +5,26 @@ from typing import Any
 
 from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Exchange
-from conformance.laws.asking import READS, answered, empty, secured, unknown
+from conformance.laws.accounts import logged_out
+from conformance.laws.acting import acts, body_of
+from conformance.laws.asking import READS, answered, empty, harmless, readable, secured, unknown
 from conformance.laws.law import Case, Law
-from conformance.laws.own import differences, own, retrieved, told
+from conformance.laws.own import creates, differences, own, retrieved, told
 from conformance.outcome import Outcome
 from conformance.session import Mine
 from spec.contract import Contract, Operation, Resource
 
+NO_TOKEN = "no token"
 # What goes as a token and is none: the kind of it -> headers.
 STRANGERS: Mapping[str, Mapping[str, str]] = {
-    "no token": {},
+    NO_TOKEN: {},
     "another scheme": {BEARER: "Basic ZGVtbzpkZW1v"},
     "a scheme and no token": {BEARER: "Bearer"},
     "a token that nobody has": {BEARER: "Bearer conformance-unknown-token"},
+    "a malformed token": {BEARER: "Bearer , ;=?"},
 }
-TOLD_SO = ("no token", "a token that nobody has")
+LOGGED_OUT = "a logged-out token"
+TOLD_SO = (NO_TOKEN, "another scheme", "a token that nobody has", "a malformed token")
 
 
 def _secured(contract: Contract, operation: Operation) -> bool:
@@ -27,49 +32,117 @@ def _secured(contract: Contract, operation: Operation) -> bool:
 
 
 def _strangers(case: Case, kinds: Iterable[str]) -> Iterator[tuple[str, Exchange | None]]:
-    """The answer to each who is nobody; None where the run may not ask. Paths name no record, bodies are empty."""
+    """The answer to each who is nobody; None where the run may not ask. Paths name records of the run that nothing
+    else needs, bodies are valid: what is taken after all is a success."""
     session, operation = case.session, case.operation
+    path: Mapping[str, Any] | None = None
     for kind in kinds:
         if session.read_only and operation.method not in READS:
             yield kind, None
-        else:
-            path, body = unknown(case), empty(operation)
-            yield kind, session.send(operation, path=path, body=body, as_="nobody", headers=STRANGERS[kind])
+            continue
+        headers = STRANGERS[kind] if kind in STRANGERS else logged_out(session)
+        path = _ours(case) if path is None else path
+        dear = bool(operation.effects) and kind != NO_TOKEN
+        body = empty(operation) if dear else _valid(case)
+        yield kind, session.send(operation, path=path, body=body, as_="nobody", headers=headers)
+
+
+def _ours(case: Case) -> Mapping[str, Any]:
+    """The path of a record of the run: a fresh one where it may be lost; of none where none can be had."""
+    session, operation = case.session, case.operation
+    if not operation.path_parameters or harmless(case):
+        return unknown(case)
+    try:
+        if operation.method in READS:
+            return readable(case)
+        return {operation.path_parameters[0]: session.make(operation.resource or "").key}
+    except CannotMake:
+        return unknown(case)
+
+
+def _valid(case: Case) -> Any:
+    if case.operation.body is None or harmless(case):
+        return empty(case.operation)
+    try:
+        return case.session.bodies.body(case.operation, case.session.parent)
+    except CannotMake:
+        return {}
 
 
 def _nothing(case: Case) -> Iterator[Outcome]:
-    for kind, exchange in _strangers(case, STRANGERS):
+    kinds = [*STRANGERS, *([LOGGED_OUT] if case.session.credentials else [])]
+    for kind, exchange in _strangers(case, kinds):
         promise = case.promise(parameter=kind)
         if exchange is None:
             yield case.not_judged(promise, "the run is read-only")
         else:
+            case.session.remember((case.operation.id, kind), exchange)
             said = f"answered {exchange.response.status} to {kind}, due: 401" if exchange.response.ok else ""
             yield case.judged(promise, said, exchange)
 
 
 def _refused(case: Case) -> Iterator[Outcome]:
-    for kind, exchange in _strangers(case, TOLD_SO):
+    """What the law before has seen is judged first; judged again, it is asked again."""
+    for kind in TOLD_SO:
+        exchange: Exchange | None = case.session.recall((case.operation.id, kind))
+        if exchange is None:
+            exchange = next(_strangers(case, [kind]))[1]
         if exchange is not None:
             yield answered(case, 401, exchange, kind)
 
 
 def _of_a_tenant(contract: Contract, operation: Operation) -> bool:
     resource = contract.resources.get(operation.resource or "")
-    return resource is not None and bool(resource.tenant) and operation.action in _ASKED
+    if resource is None or not resource.tenant:
+        return False
+    if operation.action in _ASKED or _adopts(contract, operation):
+        return True
+    return acts(contract, operation) and len(operation.path_parameters) == 1
+
+
+def _adopts(contract: Contract, operation: Operation) -> bool:
+    """Whether an operation creates a record that belongs to one of a tenant."""
+    resource = contract.resources.get(operation.resource or "")
+    if resource is None or not creates(contract, operation):
+        return False
+    fields = operation.body.fields.values() if operation.body else ()
+    named = [resource.relations.get(f.sets.relation) for f in fields if f.sets and f.required]
+    return any(r is not None and all(contract.resources[n].tenant for n in r.to) for r in named)
 
 
 def _other(case: Case) -> Iterator[Outcome]:
     """The run's own record, asked for with the other token."""
-    if "other" not in getattr(case.session.target, "tokens", {"other": ""}):
+    session, operation = case.session, case.operation
+    if "other" not in getattr(session.target, "tokens", {"other": ""}):
         yield case.not_judged(case.promise(), "there is no token of another tenant: --other-token-env")
         return
-    resource = case.session.resource(case.operation)
-    reads = case.operation.action in ("retrieve", "list")
-    mine = case.session.kept(resource.name) if reads else case.session.make(resource.name)
+    why = harmless(case) or session.neighbours()
+    if why:
+        yield case.not_judged(case.promise(), why)
+        return
+    resource = session.resource(operation)
+    if _adopts(session.contract, operation):
+        yield _unadopted(case)
+        return
+    reads = operation.action in ("retrieve", "list")
+    mine = session.kept(resource.name) if reads else session.make(resource.name)
     if _public(resource, mine):
         yield case.not_judged(case.promise(), "the record is public")
         return
-    yield _ASKED[case.operation.action](case, mine)
+    yield _ASKED.get(operation.action, _untouched)(case, mine)
+
+
+def _unadopted(case: Case) -> Outcome:
+    """A record created by another tenant for a record of the run."""
+    session, operation = case.session, case.operation
+    body = session.bodies.body(operation, session.parent)
+    for field in operation.body.fields.values() if operation.body else ():
+        relation = session.bodies.relation(operation, field.sets.relation) if field.sets and field.required else None
+        if relation is not None and _public(session.contract.resources[relation.to[0]], session.kept(relation.to[0])):
+            return case.not_judged(case.promise(), "the record is public")
+    exchange = session.send(operation, body=body, as_="other")
+    # A record named in a body that is not there may be called invalid, so one of another tenant too.
+    return case.judged(case.promise(), _unless_refused(exchange, 422), exchange)
 
 
 def _public(resource: Resource, mine: Mine) -> bool:
@@ -85,16 +158,17 @@ def _hidden(case: Case, mine: Mine) -> Outcome:
 def _untouched(case: Case, mine: Mine) -> Outcome:
     """Neither updated nor deleted by another tenant: refused, and the same as before."""
     session, operation = case.session, case.operation
-    seen = session.needed(mine.resource, "retrieve")
-    before = own(session.contract, seen, retrieved(session, mine.resource, mine.key)[0])
-    body: Any = empty(operation)
-    for field in operation.body.fields.values() if operation.body else ():
+    seen = session.operation(mine.resource, "retrieve")
+    before = own(session.contract, seen, retrieved(session, mine.resource, mine.key)[0]) if seen else {}
+    acting = operation.action not in _ASKED
+    body: Any = body_of(session, operation) if acting else empty(operation)
+    for field in operation.body.fields.values() if operation.body and not acting else ():
         if field.sets is None and field.word is None and isinstance(before.get(field.name), str):
             body = {field.name: session.bodies.value(field.schema, field.name)}
             break
     exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body=body, as_="other")
     said = _unless_refused(exchange)
-    if not said:
+    if not said and seen is not None:
         after = session.retrieve(mine.resource, mine.key)
         shown = own(session.contract, seen, session.data(seen, after))
         changed = [told(name, before[name], shown[name]) for name in differences(before, shown)]
@@ -103,21 +177,18 @@ def _untouched(case: Case, mine: Mine) -> Outcome:
 
 
 def _unlisted(case: Case, mine: Mine) -> Outcome:
+    """On no page of what is listed for another tenant."""
     session, operation = case.session, case.operation
-    words = {p.word.role: p.name for p in operation.query if p.word and p.word.op == "eq"}
-    query = {words["size"]: 100} if "size" in words else {}
-    exchange = session.send(operation, query=query, as_="other")
-    rows = session.data(operation, exchange)
-    if not exchange.response.ok or not isinstance(rows, list):
-        raise CannotMake(f"{operation.id} answered {exchange.response.status} to the other token")
+    required = session.required(operation)
     key = session.resource(operation).key
-    listed = any(row.get(key) == mine.key for row in rows if isinstance(row, dict))
-    return case.judged(case.promise(), f"the other token lists {key} {mine.key}" if listed else "", exchange)
+    listed = any(row.get(key) == mine.key for row in session.rows(operation, required, as_="other"))
+    shown = session.send(operation, query=required, as_="other")
+    return case.judged(case.promise(), f"the other token lists {key} {mine.key}" if listed else "", shown)
 
 
-def _unless_refused(exchange: Exchange) -> str:
+def _unless_refused(exchange: Exchange, *also: int) -> str:
     status = exchange.response.status
-    return "" if status in (403, 404) else f"answered {status} to another tenant, due: 404 or 403"
+    return "" if status in (403, 404, *also) else f"answered {status} to another tenant, due: 404 or 403"
 
 
 _ASKED = {"retrieve": _hidden, "update": _untouched, "delete": _untouched, "list": _unlisted}

@@ -1,12 +1,14 @@
 """Values that break one keyword of a field's schema each, and nothing else about it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from conformance.laws.law import Case
 from spec.contract import BodyField
+from spec.document import escape
 
 LONGEST = 20_000  # characters that are sent to be too many
+MOST = 6  # properties of one object that are broken
 WRONG: Mapping[str, Any] = {
     "string": ["a list"],
     "integer": "not a number",
@@ -24,6 +26,46 @@ def breaking(case: Case, field: BodyField) -> Iterator[tuple[str, Any]]:
     for keyword, value in _candidates(case.session.bodies.schema(field.schema)):
         if not validator.is_valid(value):
             yield keyword, value
+
+
+def breaking_within(case: Case, field: BodyField) -> Iterator[tuple[str, str, str, Any]]:
+    """(dotted name, pointer, keyword, value of the whole field) with one property inside of it broken."""
+    schemas, bodies = case.session.schemas, case.session.bodies
+    whole = schemas.validator(field.pointer, "write")
+    for path, pointer, said, wrap in _inside(case, field):
+        validator = schemas.validator(pointer, "write")
+        for keyword, value in _candidates(bodies.schema(said)):
+            if not validator.is_valid(value) and not whole.is_valid(wrap(value)):
+                yield f"{field.name}.{path}", pointer, keyword, wrap(value)
+                break
+
+
+def _inside(case: Case, field: BodyField) -> Iterator[tuple[str, str, Mapping[str, Any], Callable[[Any], Any]]]:
+    """(path, pointer, schema, what makes a field's value of a property's) of the properties of an object or a row."""
+    document, bodies = case.session.contract.document, case.session.bodies
+    said, at = _plain(case, field.pointer)
+    rows = said.get("type") == "array"
+    if rows:
+        said, at = _plain(case, f"{at}/items") if "items" in said else ({}, at)
+    example: dict[str, Any] | None = bodies.value(said, field.name) if said.get("type") == "object" else None
+    for name in list(said.get("properties", {}))[:MOST] if example is not None else ():
+        pointer = f"{at}/properties/{escape(name)}"
+        below = document.at(pointer)
+
+        def wrap(value: Any, name: str = name) -> Any:
+            one = {**(example or {}), name: value}
+            return [one] if rows else one
+
+        yield f"0.{name}" if rows else name, pointer, below, wrap
+
+
+def _plain(case: Case, pointer: str) -> tuple[Mapping[str, Any], str]:
+    """A schema and its pointer, through references and lone `allOf`s."""
+    document = case.session.contract.document
+    said, at = document.follow(document.at(pointer), pointer)
+    while len(said.get("allOf", ())) == 1:
+        said, at = document.follow(said["allOf"][0], f"{at}/allOf/0")
+    return said, at
 
 
 def _candidates(said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

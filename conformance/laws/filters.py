@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from conformance.errors import CannotMake
+from conformance.laws.known import known, unlike
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import (
     Answer,
@@ -23,7 +25,8 @@ from conformance.laws.lists import (
     text,
 )
 from conformance.outcome import Outcome
-from spec.contract import Contract, Operation, Parameter
+from conformance.session import Session
+from spec.contract import BodyField, Contract, Operation, Parameter
 from spec.words import QueryWord
 
 TRIED = 2  # values of a filter, at most
@@ -98,8 +101,10 @@ class Filter:
         told.sort(key=lambda value: sum(self.fits(values, [value]) for values in shown))
         told += [v for v in (*self._allowed(), *self._records()) if not any(alike(v, other) for other in told)]
         usual = [v for v in told if not all(self.fits(values, [v]) for values in shown)]
+        if not usual and told:
+            return [[unlike(told[0])], told[:1]]
         if not usual:
-            raise CannotMake("all rows have the same value: a filter that does nothing could not be told")
+            raise CannotMake("the rows show no value")
         asked = [[value] for value in usual[:TRIED]]
         return [usual[:2], *asked] if self.several and len(usual) > 2 else asked
 
@@ -152,20 +157,26 @@ def _filters(case: Case) -> Iterator[Filter]:
 def every_row_satisfies(case: Case) -> Iterator[Outcome]:
     """One promise for each filter."""
     for one in _filters(case):
+        yield found(case, case.promise(one.parameter.pointer, parameter=one.parameter.name), partial(_satisfied, one))
 
-        def find(one: Filter = one) -> Finding:
-            answer = None
-            for asked in one.values(_showing(one, one.listing.sample())):
-                answer = one.listing.ask(*one.listing.largest(), *one.pairs(asked))
-                for row in _showing(one, answer.rows):
-                    shown = one.shown(row)
-                    if shown is not None and not one.fits(shown, asked):
-                        return _stray(one, row, shown, asked), (answer.exchange,)
-            if answer is None:
-                raise CannotMake("there is no value to ask for")
-            return "", (answer.exchange,)
 
-        yield found(case, case.promise(one.parameter.pointer, parameter=one.parameter.name), find)
+def _satisfied(one: Filter) -> Finding:
+    """The first row that does not satisfy a filter, for each value that is asked."""
+    if _is_hidden(one):
+        return _as_sent(one)
+    rows = _showing(one, one.listing.sample())
+    if not _is_shown(one, rows):
+        return _as_known(one, there=False)
+    answer = None
+    for asked in one.values(rows):
+        answer = one.listing.ask(*one.listing.largest(), *one.pairs(asked))
+        for row in _showing(one, answer.rows):
+            shown = one.shown(row)
+            if shown is not None and not one.fits(shown, asked):
+                return _stray(one, row, shown, asked), (answer.exchange,)
+    if answer is None:
+        raise CannotMake("there is no value to ask for")
+    return "", (answer.exchange,)
 
 
 def _stray(one: Filter, row: Row, shown: list[Any], asked: list[Any]) -> str:
@@ -201,9 +212,11 @@ def complete(case: Case) -> Iterator[Outcome]:
     for one in _filters(case):
 
         def find(one: Filter = one) -> Finding:
-            if one.word.op == "eq" and one.word.paths[0][0] in _hidden(one):
+            if _is_hidden(one):
                 return _as_sent(one)
             rows = _showing(one, one.listing.sample())
+            if not _is_shown(one, rows):
+                return _as_known(one, there=True)
             judged: list[Answer] = []
             for asked in one.values(rows):
                 due = [r for r in rows if (shown := one.shown(r)) is not None and one.fits(shown, asked)]
@@ -218,21 +231,55 @@ def complete(case: Case) -> Iterator[Outcome]:
         yield found(case, case.promise(one.parameter.pointer, parameter=one.parameter.name), find)
 
 
+def _is_hidden(one: Filter) -> bool:
+    """Whether it is about a property of the records themselves that no answer shows."""
+    return one.word.op == "eq" and len(one.word.paths[0]) == 1 and one.word.paths[0][0] in _hidden(one)
+
+
+def _is_shown(one: Filter, rows: list[Row]) -> bool:
+    return one.word.op == "exists" or any(one.shown(row) is not None for row in rows)
+
+
+def _as_known(one: Filter, *, there: bool) -> Finding:
+    """What no row shows, but the run knows of its own record: it is in the list for its value, and in no other."""
+    session, path = one.listing.session, one.word.paths[0]
+    value = known(session, one.listing.resource, path)
+    key = session.kept(one.listing.resource.name).key
+    asked = value if there else unlike(value)
+    found_there, answer = one.listing.holds(key, *one.pairs([asked]))
+    if found_there == there:
+        return "", (answer.exchange,)
+    said = "is missing" if there else "is there"
+    return f"{key} {said}, whose {'.'.join(path)} is {value!r}, for {asked!r}", (answer.exchange,)
+
+
 def _as_sent(one: Filter) -> Finding:
-    """A flag that no answer shows: own records are in the list filtered by what was sent, and in no other."""
+    """A property that no answer shows: own records are in the list filtered by what was sent, and in no other."""
     session, resource, name = one.listing.session, one.listing.resource, one.word.paths[0][0]
     creating = session.operation(resource.name, "create")
     sent = creating.body.fields.get(name) if creating and creating.body else None
-    if sent is None or session.bodies.schema(sent.schema).get("type") != "boolean":
-        raise CannotMake(f"the rows do not show {name}")
-    for flag in (True, False):
-        key = session.make(resource.name, {name: flag}).key
-        for asked in (True, False):
-            there, answer = one.listing.holds(key, *one.pairs([asked]))
-            if there != (flag == asked):
-                said = "is missing" if flag == asked else "is there"
-                return f"{key} {said}, which was made with {name} {flag}, for {asked}", (answer.exchange,)
+    values = _sendable(session, sent) if sent else []
+    if not values:
+        raise CannotMake(f"the contract has no way to send {name}, which the rows do not show")
+    for value in values:
+        key = session.make(resource.name, {name: value}).key
+        for other in values:
+            asked = other if isinstance(other, list) else [other]
+            there, answer = one.listing.holds(key, *one.pairs(asked))
+            if there != (value == other):
+                said = "is missing" if value == other else "is there"
+                return f"{key} {said}, which was made with {name} {value}, for {other}", (answer.exchange,)
     return "", (answer.exchange,)
+
+
+def _sendable(session: Session, field: BodyField) -> list[Any]:
+    """Two values of a flag, a choice, or a list of plain values."""
+    said = session.bodies.schema(field.schema)
+    if said.get("type") == "boolean":
+        return [True, False]
+    if said.get("type") == "array" and session.bodies.schema(said.get("items", {})).get("type") == "string":
+        return [[session.bodies.value(said["items"], field.name)] for _ in range(2)]
+    return [value for value in said.get("enum", ()) if value is not None][:2]
 
 
 def _missing(one: Filter, due: list[Any], asked: list[Any]) -> tuple[list[Any], Answer]:
@@ -283,7 +330,7 @@ def _both(one: Filter, other: Filter, rows: list[Row]) -> Callable[[], Finding]:
                     return _stray(each, found_row, shown, asked), (answer.exchange,)
         key = one.listing.keys([row])[0]
         there, answer = one.listing.holds(key, *pairs)
-        if not there and _still(one, [key], wanted[0][1]):
+        if not there and all(_still(each, [key], asked) for each, asked in wanted):
             return f"{key} is missing, which satisfies both", (answer.exchange,)
         return "", (answer.exchange,)
 
@@ -407,13 +454,19 @@ def blank_is_absent(case: Case) -> Iterator[Outcome]:
             continue
 
         def find(parameter: Parameter = parameter) -> Finding:
-            plain = listing.ask()
-            blank = listing.ask((parameter.name, ""))
-            if _keys(listing, blank) == _keys(listing, plain):
-                return "", (blank.exchange,)
-            if _keys(listing, listing.ask()) != _keys(listing, plain):
+            answers: list[Answer] = []
+
+            def look() -> str:  # again for a while: a total may be behind
+                plain, blank = listing.ask(), listing.ask((parameter.name, ""))
+                answers[:] = [plain, blank]
+                if _keys(listing, blank) == _keys(listing, plain):
+                    return ""
+                return f"{parameter.name}= is answered by {len(blank.rows)} rows that are not those without it"
+
+            said = listing.session.settled(look)
+            plain, blank = answers
+            if said and _keys(listing, listing.ask()) != _keys(listing, plain):
                 raise Moving
-            said = f"{parameter.name}= is answered by {len(blank.rows)} rows that are not those without it"
             return said, (plain.exchange, blank.exchange)
 
         yield found(case, case.promise(parameter.pointer, "allowEmptyValue", parameter.name), find)

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from conformance.errors import CannotMake
-from conformance.laws.asking import READS, answered, existing, harmless, refused_anyhow, unknown
+from conformance.exchange import Exchange, Request
+from conformance.laws.asking import READS, answered, existing, harmless, refused_anyhow, unfit, unknown
 from conformance.laws.law import Case, Law
 from conformance.outcome import Outcome
 from spec.contract import Contract, Operation
 
+NOWHERE = "/conformance-no-such-path"
 METHODS = ("post", "put", "delete")
 
 
@@ -25,6 +27,23 @@ def _unknown_record(case: Case) -> Iterator[Outcome]:
     yield answered(case, 404, session.send(operation, path=unknown(case), body=body))
 
 
+def _has_404(contract: Contract, operation: Operation) -> bool:
+    """Whether it is the first operation that says what a 404 looks like."""
+    return operation is next((o for o in contract.operations.values() if o.statuses.get(404)), None)
+
+
+def _unknown_path(case: Case) -> Iterator[Outcome]:
+    """A path that the contract does not have, in the shape of the contract's other 404s."""
+    session = case.session
+    request = Request(case.operation.id, "get", NOWHERE)
+    exchange = Exchange(request, session.target.send(request))
+    promise = case.promise("#/info")
+    if exchange.response.status != 404:
+        yield case.judged(promise, f"{NOWHERE} was answered {exchange.response.status}, due: 404", exchange)
+    else:
+        yield case.judged(promise, unfit(case, 404, exchange), exchange)
+
+
 def _first_of_its_path(contract: Contract, operation: Operation) -> bool:
     first = next(o for o in contract.operations.values() if o.path == operation.path)
     return first is operation and bool(_methods_not_there(contract, operation))
@@ -37,9 +56,9 @@ def _methods_not_there(contract: Contract, operation: Operation) -> list[str]:
 
 
 def _reads_as(template: str, path: str) -> bool:
+    """Whether a request to `path`, with keys in it, is one to `template` too."""
     ones, others = template.split("/"), path.split("/")
-    alike = (a == b or a[:1] == "{" or b[:1] == "{" for a, b in zip(ones, others, strict=False))
-    return len(ones) == len(others) and all(alike)
+    return len(ones) == len(others) and all(a == b or a[:1] == "{" for a, b in zip(ones, others, strict=True))
 
 
 def _wrong_method(case: Case) -> Iterator[Outcome]:
@@ -93,6 +112,7 @@ def _path(case: Case) -> dict[str, Any]:
 
 LAWS = (
     Law("unknown-record-is-404", "A key that no record has is answered 404.", _names_a_record, _unknown_record),
+    Law("unknown-path-is-404", "A path that there is not is answered 404.", _has_404, _unknown_path),
     Law(
         "wrong-method-is-405",
         "A method that a path does not have is answered 405, with those that it has in Allow.",

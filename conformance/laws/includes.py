@@ -10,9 +10,10 @@ from conformance.laws.law import Case, Law
 from conformance.laws.lists import Finding, Listing, Moving, Refused, Row, alike, found, is_list, text
 from conformance.outcome import Outcome
 from conformance.session import Session
-from spec.contract import Contract, Derived, Operation, Parameter, Relation, View, counted, include_path
+from spec.contract import Contract, Derived, Operation, Parameter, Relation, Resource, View, counted, include_path
 
-LOOKED_AT = 5  # rows, at most
+LOOKED_AT = 20  # rows, at most
+COUNTED = 5  # rows whose counts are compared with lists, at most
 
 
 def _shows(contract: Contract, operation: Operation) -> bool:
@@ -50,7 +51,8 @@ class Asked:
         if listing is None:
             return cls(session, operation, {operation.path_parameters[0]: session.kept(operation.resource or "").key})
         rows = Listing(session, listing)
-        return cls(session, operation, {operation.path_parameters[0]: rows.keys(rows.sample()[:1])[0]})
+        fullest = max(rows.sample(), key=lambda row: sum(bool(row.get(name)) for name in rows.resource.relations))
+        return cls(session, operation, {operation.path_parameters[0]: rows.keys([fullest])[0]})
 
     @property
     def view(self) -> View:
@@ -71,7 +73,8 @@ class Asked:
         return [row], exchange
 
 
-def _allowed(parameter: Parameter) -> list[str]:
+def allowed_values(parameter: Parameter) -> list[str]:
+    """The values of an include or count parameter."""
     said = parameter.schema.get("items", parameter.schema)
     return [str(value) for value in said.get("enum", ()) if value]
 
@@ -81,7 +84,7 @@ def embeds_what_is_asked(case: Case) -> Iterator[Outcome]:
     asked = Asked.of(case)
     parameter = _parameter(case.operation, "include")
     assert parameter is not None
-    for value in _allowed(parameter):
+    for value in allowed_values(parameter):
 
         def find(value: str = value) -> Finding:
             path = include_path(asked.session.contract, asked.session.resource(asked.operation), value, "")
@@ -121,7 +124,7 @@ def embeds_nothing_else(case: Case) -> Iterator[Outcome]:
     resource = contract.resources[asked.view.resource]
     required = set(contract.document.at(asked.view.pointer).get("required", ()))
     optional = {r.name for r in resource.relations.values() if not r.hidden} - required
-    for value in _allowed(parameter):
+    for value in allowed_values(parameter):
         if value not in resource.relations:
             continue
 
@@ -145,12 +148,21 @@ def embedded_equals_retrieved(case: Case) -> Iterator[Outcome]:
     rows, _ = asked.rows()
     resource = asked.session.contract.resources[asked.view.resource]
     for relation in resource.relations.values():
-        if len(relation.to) != 1 or asked.session.operation(relation.to[0], "retrieve") is None:
+        if len(relation.to) != 1 or not (_is_account(asked, relation) or _can_retrieve(asked, relation)):
             continue
         if not any(relation.name in row for row in rows):
             continue
         promise = case.promise(relation.pointer, "properties", relation.name)
         yield found(case, promise, _compared(asked, relation))
+
+
+def _is_account(asked: Asked, relation: Relation) -> bool:
+    account = asked.session.contract.account
+    return account is not None and relation.to == (account.name,)
+
+
+def _can_retrieve(asked: Asked, relation: Relation) -> bool:
+    return asked.session.operation(relation.to[0], "retrieve") is not None
 
 
 def _compared(asked: Asked, relation: Relation) -> Callable[[], Finding]:
@@ -170,16 +182,28 @@ def _difference(asked: Asked, relation: Relation) -> Finding:
     embedded = [one for row in rows for one in _records(row.get(relation.name)) if target.key in one]
     if not embedded:
         raise CannotMake(f"no row embeds a {target.name}")
+    if _is_account(asked, relation):
+        # What was asked when the run began; using an account may stamp it.
+        record = {n: v for n, v in session.who().items() if n not in target.stamped("updated")}
+        own = next((e for e in embedded if alike(e[target.key], record.get(target.key))), None)
+        if own is None:
+            raise CannotMake(f"no row embeds the {target.name} that asks")
+        return _unlike(relation, target, own, record), (exchange,)
     one = embedded[0]
     retrieved = session.retrieve(target.name, one[target.key])
-    record = session.data(session.needed(target.name, "retrieve"), retrieved)
-    if not retrieved.response.ok or not isinstance(record, dict):
+    shown = session.data(session.needed(target.name, "retrieve"), retrieved)
+    if not retrieved.response.ok or not isinstance(shown, dict):
         raise CannotMake(f"the embedded {target.name} was answered {retrieved.response.status}")
+    return _unlike(relation, target, one, shown), (exchange, retrieved)
+
+
+def _unlike(relation: Relation, target: Resource, one: Row, record: Row) -> str:
+    """The first own property in which an embedded record differs from itself, or ""."""
     for name, said in target.own.items():
         if name in one and name in record and not said.hidden and not alike(one[name], record[name]):
             found_there = f"{relation.name}.{name} is {one[name]!r:.80}, the {target.name} itself shows"
-            return f"{found_there} {record[name]!r:.80}", (exchange, retrieved)
-    return "", (exchange, retrieved)
+            return f"{found_there} {record[name]!r:.80}"
+    return ""
 
 
 def _records(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -200,7 +224,7 @@ def counts_count(case: Case) -> Iterator[Outcome]:
     for name, derived in view.derived.items():
         if derived.kind == "count" and derived.always:
             asked[name] = ()
-    for value in _allowed(count) if count else ():
+    for value in allowed_values(count) if count else ():
         assert count is not None
         name = counted(listing.resource, value, "")
         asked.setdefault(name, ((count.name, value),))
@@ -212,11 +236,13 @@ def counts_count(case: Case) -> Iterator[Outcome]:
 def _counting(listing: Listing, derived: Derived, query: tuple[tuple[str, str], ...]) -> Callable[[], Finding]:
     def find() -> Finding:
         relation = listing.resource.relations[derived.path[0]]
+        if relation.via is None and relation.many:
+            return _embedded(listing, derived, query)
         target, filters = _list_of(listing, relation, derived)
         listing.sample()
         answer = listing.ask(*query)
         rows = answer.rows
-        for row, key in list(zip(rows, listing.keys(rows), strict=True))[:LOOKED_AT]:
+        for row, key in list(zip(rows, listing.keys(rows), strict=True))[:COUNTED]:
             if derived.name not in row:
                 return f"{key} shows no {derived.name}", (answer.exchange,)
             there = target.ask((filters[0], text(key)), *filters[1])
@@ -230,6 +256,23 @@ def _counting(listing: Listing, derived: Derived, query: tuple[tuple[str, str], 
         return "", (answer.exchange,)
 
     return find
+
+
+def _embedded(listing: Listing, derived: Derived, query: tuple[tuple[str, str], ...]) -> Finding:
+    """A count of what the record itself leads to, against what it embeds; some of that may be hidden."""
+    include = listing.parameter("include")
+    name = derived.path[0]
+    asked = ((include.name, name),) if include and name in allowed_values(include) else ()
+    listing.sample()
+    answer = listing.ask(*query, *asked)
+    shown = [row for row in answer.rows if isinstance(row.get(name), list) and derived.name in row]
+    if not shown:
+        raise CannotMake(f"the rows do not show {name}")
+    for row, key in zip(shown, listing.keys(shown), strict=True):
+        if row[derived.name] < len(row[name]):
+            said = f"{key} shows {derived.name} {row[derived.name]}, and {len(row[name])} {name}"
+            return said, (answer.exchange,)
+    return "", (answer.exchange,)
 
 
 def _list_of(

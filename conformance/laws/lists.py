@@ -1,11 +1,11 @@
 """Lists as laws ask them: rows, page words, samples, small scopes, and values that a row shows."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from conformance.bodies import readable
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.law import Case
@@ -22,7 +22,7 @@ Row = Mapping[str, Any]
 Finding = tuple[str, tuple[Exchange, ...]]
 
 
-class Refused(Exception):
+class Refused(CannotMake):
     """A list did not answer what the contract admits."""
 
     def __init__(self, exchange: Exchange) -> None:
@@ -46,7 +46,7 @@ def found(case: Case, promise: Promise, find: Callable[[], Finding]) -> Outcome:
     """The outcome of one promise: `find` answers what is broken, or "", and what shows it."""
     try:
         broken, shown = find()
-    except Refused as refused:
+    except Refused as refused:  # first: it says that a promise is broken
         return case.judged(promise, str(refused), refused.exchange)
     except CannotMake as why:
         return case.not_judged(promise, str(why))
@@ -100,7 +100,9 @@ class Listing:
 
     def ask(self, *pairs: tuple[str, str]) -> Answer:
         """One request. Raises Refused when it is refused as wrong or fails, CannotMake when it is not answered else."""
-        exchange = self.session.send(self.operation, query=(*self.within, *pairs))
+        named = {name for name, _ in (*self.within, *pairs)}
+        due = tuple((n, text(v)) for n, v in self.session.required(self.operation).items() if n not in named)
+        exchange = self.session.send(self.operation, query=(*due, *self.within, *pairs))
         status = exchange.response.status
         if status in REFUSED or status >= 500:
             raise Refused(exchange)
@@ -200,7 +202,8 @@ class Listing:
                     yield parameter, self.session.kept(target.name).key
 
     def sample(self) -> list[Row]:
-        """Rows to choose values from: the first page, and own records where it has fewer than two."""
+        """Rows to choose values from: the first page, after own records that differ were made. Raises CannotMake."""
+        self._vary()
         rows = list(self.ask(*self.largest()).rows)
         if len(rows) < 2 and not self.session.read_only:
             rows = list(self.stocked(2).ask(*self.largest()).rows)
@@ -208,16 +211,20 @@ class Listing:
             raise CannotMake("the list has no rows to choose a value from")
         return rows
 
+    def _vary(self) -> None:
+        """Have own records that differ, where the run can make any."""
+        if self.session.read_only or self.within:
+            return
+        with suppress(CannotMake):
+            self.session.several(self.resource.name, OWN)
+
 
 def make_one(session: Session, resource: str) -> None:
-    """Make a record; where the contract leaves a choice or a flag open, own records differ in it."""
+    """Make a record; own records differ in what the contract leaves open."""
     creating = session.operation(resource, "create")
     changes: dict[str, Any] = {}
     if creating is not None:
-        for field in readable(creating):
-            said = session.bodies.schema(field.schema)
-            if not field.required and ("enum" in said or said.get("type") == "boolean"):
-                changes[field.name] = session.bodies.value(field.schema, field.name)
+        changes = session.bodies.varied(creating, session.bodies.chance.randrange(100), session.parent)
     try:
         session.make(resource, changes)
     except CannotMake:

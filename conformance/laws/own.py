@@ -45,14 +45,14 @@ def own(contract: Contract, operation: Operation, shown: Any, *, stamps: bool = 
     resource = contract.resources[view.resource]
     skipped = set(view.derived) | set(() if stamps else resource.stamped("updated"))
     if all((o.resource, o.action) != (resource.name, "create") for o in contract.operations.values()):
-        skipped |= resource.own.keys() - _sendable(contract, resource.name)  # the server goes on working at it
+        skipped |= resource.own.keys() - sendable(contract, resource.name)  # the server goes on working at it
     return {name: shown[name] for name in view.shown if name in resource.own and name in shown and name not in skipped}
 
 
-def _sendable(contract: Contract, resource: str) -> set[str]:
+def sendable(contract: Contract, resource: str) -> set[str]:
     """What a client may send of a resource."""
     bodies = (o.body for o in contract.operations.values() if o.resource == resource and o.body)
-    return {name for body in bodies for name in body.fields}
+    return {name for body in bodies for name, field in body.fields.items() if field.word is None}
 
 
 def retrieved(session: Session, resource: str, key: Any) -> tuple[Any, Exchange]:

@@ -6,7 +6,7 @@ from typing import Any
 from conformance.exchange import Exchange
 from conformance.laws import auth, frame
 from conformance.laws.asking import READS, existing, harmless, readable, refused_anyhow, unfit
-from conformance.laws.breaking import breaking
+from conformance.laws.breaking import breaking, breaking_within
 from conformance.laws.law import Case, Law
 from conformance.laws.own import brief, weakest
 from conformance.outcome import Outcome
@@ -33,10 +33,11 @@ def _broken_fields(case: Case) -> Iterator[Outcome]:
             exchange = session.send(operation, path=path, body=body)
             place = weakest(case, (operation.body.pointer, "required"), _refusal(operation))
             yield _named(case, place, field.name, "without it", exchange)
-        for keyword, value in breaking(case, field):
+        ways = [(field.name, field.pointer, keyword, value) for keyword, value in breaking(case, field)]
+        for name, pointer, keyword, value in (*ways, *breaking_within(case, field)):
             exchange = session.send(operation, path=path, body={**whole, field.name: value})
-            place = weakest(case, (field.pointer, keyword), _refusal(operation))
-            yield _named(case, place, field.name, f"as {brief(value)} ({keyword})", exchange)
+            place = weakest(case, (pointer, keyword), _refusal(operation))
+            yield _named(case, place, name, f"as {brief(value)} ({keyword})", exchange)
 
 
 def _refusal(operation: Operation) -> tuple[str, str | None]:
@@ -52,9 +53,14 @@ def _named(case: Case, place: tuple[str, str | None], name: str, how: str, excha
         return case.judged(promise, f"{name} {how} was answered {status}, due: 422", exchange)
     said = unfit(case, 422, exchange)
     errors = _errors(case, exchange)
-    if not said and errors is not None and not any(e == name or e.startswith(f"{name}.") for e in errors):
+    if not said and errors is not None and not any(_about(name, error) for error in errors):
         said = f"{name} {how}: the answer names {', '.join(sorted(errors)) or 'nothing'}, due: {name}"
     return case.judged(promise, said, exchange)
+
+
+def _about(name: str, error: str) -> bool:
+    """Whether an error's key is a field, lies in it, or is an object that holds it."""
+    return f"{error}.".startswith(f"{name}.") or f"{name}.".startswith(f"{error}.")
 
 
 def _errors(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
@@ -79,10 +85,10 @@ def _checks_a_query(contract: Contract, operation: Operation) -> bool:
 def _broken_queries(case: Case) -> Iterator[Outcome]:
     """Each typed parameter with what is not of its type, choices or bounds."""
     session, operation = case.session, case.operation
-    path = readable(case)
+    path, required = readable(case), session.required(operation)
     for parameter in operation.query:
         for keyword, value in _broken_query(parameter.schema):
-            exchange = session.send(operation, path=path, query={parameter.name: value})
+            exchange = session.send(operation, path=path, query={**required, parameter.name: value})
             place = weakest(case, (f"{parameter.pointer}/schema", keyword), _refusal(operation))
             yield _named(case, place, parameter.name, f"as {brief(value)} ({keyword})", exchange)
 

@@ -5,10 +5,14 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from conformance.bodies import readable
+from conformance.errors import CannotMake
 from conformance.laws.law import Case, Law
 from conformance.laws.own import ROUNDED, instant, retrieved, scratch, writable
 from conformance.outcome import Outcome
 from spec.contract import Contract, Operation
+
+RESOLUTION = 1.1  # seconds: a stamp may be told to the second
 
 
 def _stamped(stamp: str) -> Callable[[Contract, Operation], bool]:
@@ -35,9 +39,9 @@ def _over_updates(case: Case, stamp: str, holds: Callable[[datetime, datetime], 
     resource = session.resource(operation)
     mine = scratch(case)
     seen: list[Mapping[str, Any]] = [mine.shown]
-    field = next(writable(case, resource), None)
+    field = next(readable(operation), None)
     for _ in range(2):
-        body = {field[0].name: session.bodies.value(field[0].schema, field[0].name)} if field else {}
+        body = {field.name: session.bodies.value(field.schema, field.name)} if field else {}
         exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body=body)
         seen.append(retrieved(session, mine.resource, mine.key)[0])
     for name in resource.stamped(stamp):
@@ -46,6 +50,33 @@ def _over_updates(case: Case, stamp: str, holds: Callable[[datetime, datetime], 
         broken = [(a, b) for (a, was), (b, now) in pairwise(times) if not holds(was, now)]
         said = f"{name} {wrong}: from {broken[0][0]} to {broken[0][1]}" if broken else ""
         yield case.judged(promise, said, exchange) if len(times) > 1 else case.not_judged(promise, "it is not shown")
+
+
+def _updated_moves(case: Case) -> Iterator[Outcome]:
+    """After an update it is later than before; where it is told to the second only, a second is waited for."""
+    session, operation = case.session, case.operation
+    resource = session.resource(operation)
+    mine = scratch(case)
+    before = retrieved(session, mine.resource, mine.key)[0]
+    field = next(writable(case, resource), None)
+    if field is None:
+        raise CannotMake("the contract has no field to change that is shown")
+    for wait in (0.0, RESOLUTION):
+        if wait:
+            session.pause(wait)
+        body = {field[0].name: session.bodies.value(field[0].schema, field[0].name)}
+        exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body=body)
+        after = retrieved(session, mine.resource, mine.key)[0]
+        stuck = [name for name in resource.stamped("updated") if name in before and after.get(name) == before[name]]
+        if not stuck or not exchange.response.ok:
+            break
+    for name in resource.stamped("updated"):
+        promise = case.promise(resource.own[name].pointer, "x-stamp", name)
+        if not exchange.response.ok:
+            yield case.not_judged(promise, f"{operation.id} answered {exchange.response.status}")
+        else:
+            said = f"{name} is {before[name]} before and after an update" if name in stuck else ""
+            yield case.judged(promise, said, exchange)
 
 
 LAWS = (
@@ -61,6 +92,13 @@ LAWS = (
         "When a record was last changed does not go back.",
         _stamped("updated"),
         _updated_goes_on,
+        writes=True,
+    ),
+    Law(
+        "updated-stamp-moves",
+        "When a record was last changed moves with a change.",
+        _stamped("updated"),
+        _updated_moves,
         writes=True,
     ),
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 from conformance.errors import CannotMake
 from conformance.laws.law import Case, Law
+from conformance.laws.lists import Listing
 from conformance.laws.own import brief, creates, same, weakest, writable
 from conformance.outcome import Outcome
 from spec.contract import BodyField, Property
@@ -76,4 +77,27 @@ def _text(case: Case, field: BodyField, kind: str) -> str:
     return f"{text} {marker}" if len(text) + len(marker) < room else text
 
 
-LAWS = (Law("sent-text-comes-back", "A text comes back as it was sent.", creates, _texts, writes=True),)
+def _one(case: Case) -> Iterator[Outcome]:
+    """A text that nobody else has stands in one row: of the parent's list, of a search, or of the newest rows."""
+    session, operation = case.session, case.operation
+    fields = [field for field, named in writable(case, session.resource(operation)) if _free(case, field, named)]
+    if not fields:
+        raise CannotMake("the contract has no free text that tells a record from others")
+    listing = Listing(session, session.needed(operation.resource or "", "list"))
+    mine = session.make(operation.resource or "", {f.name: session.bodies.value(f.schema, f.name) for f in fields[:1]})
+    name, sent = fields[0].name, mine.sent[fields[0].name]
+    search = listing.parameter("search")
+    searched = search is not None and search.word is not None and (name,) in search.word.paths
+    pairs = ((search.name, sent.split()[-1]),) if search and searched else ()
+    answer = listing.ask(*listing.largest(), *pairs)
+    keys = [key for row, key in zip(answer.rows, listing.keys(answer.rows), strict=True) if same(row.get(name), sent)]
+    if not keys:
+        raise CannotMake(f"{listing.operation.id} does not list the new record among the first")
+    said = f"one create made {len(keys)} records: {', '.join(map(str, keys[:3]))}" if len(keys) > 1 else ""
+    yield case.judged(case.promise(), said, mine.exchange, answer.exchange)
+
+
+LAWS = (
+    Law("a-create-makes-one-record", "A create makes one record.", creates, _one, writes=True),
+    Law("sent-text-comes-back", "A text comes back as it was sent.", creates, _texts, writes=True),
+)

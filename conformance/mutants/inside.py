@@ -149,4 +149,5 @@ def session(mock: Mock, app: ASGIApp, seed: int, told: Callable[[Request, Respon
     base = f"http://localhost:8000{mock.contract.base_path}"
     target = Inside(app, mock.watch, base, told=told)
     bodies = Bodies(mock.contract, f"conformance-{seed:08x}", Random(seed))
-    return Session(mock.contract, mock.schemas, target, Ledger(f"{seed:08x}"), bodies, effects=True)
+    ledger = Ledger(f"{seed:08x}")
+    return Session(mock.contract, mock.schemas, target, ledger, bodies, effects=True, pause=mock.watch.wait)

@@ -6,15 +6,18 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from conformance.laws import answers, refusals, writes
+from conformance.laws import accepted, accounts, actions, answers, refusals, relations, writes
 from conformance.laws.law import Law
 from conformance.outcome import Outcome, Verdict
 from conformance.run import Run, run
+from conformance.session import Session
 from tests.conformance.served import session
 from tests.conformance.writing_faults import Faulty
-from tests.mock_server.athena import Api, athena_contract, athena_schemas
+from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
-LAWS = {law.id: law for law in (*refusals.LAWS, *writes.LAWS, *answers.LAWS)}
+MEANING = (*accounts.LAWS, *accepted.LAWS, *relations.LAWS, *actions.LAWS)
+LAWS = {law.id: law for law in (*refusals.LAWS, *writes.LAWS, *MEANING, *answers.LAWS)}
+CREDENTIALS = {"email": "john.doe@example.com", "password": PASSWORD}
 
 
 @cache
@@ -25,11 +28,26 @@ def mock() -> Api:
 
 def judge(laws: list[Law], operation: str | None = None, fault: Callable[..., Any] | None = None) -> Run:
     """What becomes of laws on one operation, or on all, of a mock that has a fault, or none."""
+    return judged(laws, operation, fault)[0]
+
+
+def judged(
+    laws: list[Law],
+    operation: str | None = None,
+    fault: Callable[..., Any] | None = None,
+    *,
+    tokens: dict[str, str] | None = None,
+    effects: bool = True,
+) -> tuple[Run, Session]:
+    """The same, and the session. Waiting moves the mock's clock."""
     api = mock()
     api.begin_anew()
     app: ASGIApp = Faulty(api.app, fault) if fault else api.app
     asked = [o for o in api.contract.operations.values() if operation in (None, o.id)]
-    return run(session(app, api.contract, schemas=api.schemas), laws, asked, lambda outcome: None)
+    made = session(app, api.contract, schemas=api.schemas, tokens=tokens)
+    made.effects, made.credentials = effects, CREDENTIALS
+    made.pause = lambda seconds: api.watch.wait(seconds=seconds)
+    return run(made, laws, asked, lambda outcome: None), made
 
 
 def broken(law: str, operation: str, fault: Callable[..., Any]) -> list[Outcome]:

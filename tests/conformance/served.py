@@ -32,9 +32,17 @@ class AsgiTransport(httpx.BaseTransport):
 
 
 def session(
-    app: ASGIApp, contract: Contract, seed: int = 1, *, schemas: Schemas | None = None, read_only: bool = False
+    app: ASGIApp,
+    contract: Contract,
+    seed: int = 1,
+    *,
+    schemas: Schemas | None = None,
+    read_only: bool = False,
+    tokens: dict[str, str] | None = None,
 ) -> Session:
     """A run's session; equal seeds send equal requests."""
-    target = HttpTarget(HOST + contract.base_path, TOKENS, Budget(None, None), transport=AsgiTransport(app))
-    bodies = Bodies(contract, f"run{seed}", Random(seed))
-    return Session(contract, schemas or Schemas.of(contract.document), target, Ledger("test"), bodies, read_only)
+    budget = Budget(None, None)
+    target = HttpTarget(HOST + contract.base_path, tokens or TOKENS, budget, transport=AsgiTransport(app))
+    bodies = Bodies(contract, f"conformance-run{seed}", Random(seed))
+    known = schemas or Schemas.of(contract.document)
+    return Session(contract, known, target, Ledger("test"), bodies, read_only, pause=lambda seconds: None)

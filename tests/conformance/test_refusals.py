@@ -8,7 +8,7 @@ import pytest
 from conformance.laws import answers, refusals
 from conformance.laws.law import Law
 from conformance.outcome import Verdict
-from tests.conformance.judging import broken, judge
+from tests.conformance.judging import LAWS, broken, judge, judged
 from tests.conformance.writing_faults import Answered, Asked, Next
 
 DEMO = "demo-token"
@@ -64,7 +64,9 @@ async def forbids_strangers(asked: Asked, ask: Next, memory: dict[str, Any]) -> 
 
 
 async def knows_no_tenants(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    known: Answered = await ask(asked.by(DEMO) if "authorization" in asked.headers else asked)
+    """Any token gets everything; who it is, and the tenants that it enters, are still told right."""
+    apart = asked.path.startswith(("/user", "/workspaces")) or "authorization" not in asked.headers
+    known: Answered = await ask(asked if apart else asked.by(DEMO))
     return known
 
 
@@ -105,6 +107,30 @@ async def cuts_long_names(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
     return answered
 
 
+async def takes_another_scheme(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    basic = asked.headers.get("authorization", "").startswith("Basic")
+    answered: Answered = await ask(asked.by(DEMO) if basic else asked)
+    return answered
+
+
+async def logs_nobody_out(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = Answered(204, {}, b"") if asked.path.endswith("/logout") else await ask(asked)
+    return answered
+
+
+async def has_a_page_for_everything(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    return replace(answered, status=200) if asked.path.startswith("/conformance") else answered
+
+
+async def looks_not_into_files(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    body = asked.body
+    if isinstance(body, dict) and isinstance(body.get("files"), list):
+        asked = asked.saying({name: value for name, value in body.items() if name != "files"})
+    answered: Answered = await ask(asked)
+    return answered
+
+
 @pytest.mark.parametrize(
     ("law", "operation", "fault", "about"),
     [
@@ -119,6 +145,13 @@ async def cuts_long_names(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
         ("another-tenant-sees-nothing", "updatePrompt", knows_no_tenants, ""),
         ("another-tenant-sees-nothing", "deletePrompt", knows_no_tenants, ""),
         ("another-tenant-sees-nothing", "listMessages", knows_no_tenants, ""),
+        ("another-tenant-sees-nothing", "triggerWebhook", knows_no_tenants, ""),
+        ("another-tenant-sees-nothing", "createMessage", knows_no_tenants, ""),
+        ("strangers-get-nothing", "listPrompts", logs_nobody_out, "a logged-out token"),
+        ("strangers-get-nothing", "retrieveAgent", takes_another_scheme, "another scheme"),
+        ("strangers-get-nothing", "deletePrompt", takes_another_scheme, "another scheme"),
+        ("unknown-path-is-404", "retrieveWorkspace", has_a_page_for_everything, ""),
+        ("broken-field-is-named", "createMessage", looks_not_into_files, "files.0.key type"),
         ("unknown-record-is-404", "retrieveThread", finds_everything, ""),
         ("wrong-method-is-405", "listAgents", allows_silently, "put"),
         ("malformed-json-is-400", "createPrompt", calls_it_unprocessable, ""),
@@ -147,3 +180,11 @@ def test_a_property_that_an_example_shows_is_told_with_its_place() -> None:
     assert found.promise.pointer == "#/components/schemas/Message"
     assert found.promise.grade == "documented"
     assert found.promise.blocks(strict=False)
+
+
+def test_a_token_of_the_same_tenant_judges_no_tenant_and_says_so() -> None:
+    tokens = {"self": DEMO, "other": "viewer-token"}
+    found, _ = judged([LAWS["another-tenant-sees-nothing"]], "retrievePrompt", tokens=tokens)
+    (outcome,) = found.outcomes
+    assert outcome.verdict is Verdict.NOT_JUDGED
+    assert outcome.said == "the other token enters the same Workspace: --other-token-env"

@@ -117,6 +117,14 @@ async def turns_updated_back(asked: Asked, ask: Next, memory: dict[str, Any]) ->
     return answered.with_data(updated_at=days(20 - memory["puts"])) if item(asked, "GET") else answered
 
 
+async def stamps_no_update(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    answered: Answered = await ask(asked)
+    if item(asked, "GET") and answered.status == 200:
+        stamp = memory.setdefault(asked.path, answered.body["data"]["updated_at"])
+        return answered.with_data(updated_at=stamp)
+    return answered
+
+
 async def stamps_when_read(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
     answered: Answered = await ask(asked)
     memory["reads"] = memory.get("reads", 0) + 1
@@ -138,10 +146,18 @@ async def deletes_nothing(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
     return Answered(204, {}, b"")
 
 
+async def creates_twice(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    if (asked.method, asked.path) == ("POST", "/workflows"):
+        await ask(asked)
+    answered: Answered = await ask(asked)
+    return answered
+
+
 @pytest.mark.parametrize(
     ("law", "operation", "fault", "about"),
     [
         ("reading-changes-nothing", "retrieveAgent", stamps_when_read, ""),
+        ("a-create-makes-one-record", "createWorkflow", creates_twice, ""),
         ("create-is-stored", "createAgent", forgets_the_description, "description"),
         ("create-is-stored", "createPrompt", stores_nothing, "in the list"),
         ("sent-text-comes-back", "createMessage", has_three_bytes_a_character, "content emoji"),
@@ -154,6 +170,7 @@ async def deletes_nothing(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
         ("refused-write-changes-nothing", "updatePrompt", writes_for_strangers, "token"),
         ("created-stamp-never-moves", "updateAgent", moves_created, "created_at"),
         ("updated-stamp-never-goes-back", "updateThread", turns_updated_back, "updated_at"),
+        ("updated-stamp-moves", "updateThread", stamps_no_update, "updated_at"),
         ("a-write-changes-no-other-record", "createPrompt", updates_siblings, "Prompt"),
         ("delete-is-gone", "deleteThread", deletes_nothing, "retrieve"),
         ("delete-is-gone", "deleteThread", deletes_nothing, "list"),

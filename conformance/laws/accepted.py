@@ -1,0 +1,161 @@
+"""Laws on what the contract admits: the extremes of each field and each value of each parameter are taken."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.bodies import readable
+from conformance.exchange import Exchange
+from conformance.laws.asking import harmless
+from conformance.laws.law import Case, Law
+from conformance.laws.lists import REFUSED, is_list
+from conformance.laws.own import brief, creates
+from conformance.outcome import Outcome
+from spec.contract import BodyField, Contract, Operation, Parameter
+
+LONGEST = 20_000  # characters that are sent to be as many as may be
+LARGEST = 2**53
+MOST = 8  # rounds of values for one operation
+
+
+@dataclass(frozen=True, slots=True)
+class Extreme:
+    """A value at the edge of what a field admits. `keyword`: of the field's schema; None: the field itself."""
+
+    name: str
+    place: tuple[str, str | None]
+    what: str
+    value: Any
+
+    @property
+    def parameter(self) -> str:
+        """What tells its promise from others."""
+        return f"{self.name} {self.what}"
+
+
+# Bodies ---------------------------------------------------------------------------------------------------------
+
+
+def _writes(contract: Contract, operation: Operation) -> bool:
+    if operation.body is None or operation.resource not in contract.resources:
+        return False
+    return creates(contract, operation) or operation.action == "update"
+
+
+def _bodies(case: Case) -> Iterator[Outcome]:
+    """Many fields at once, each at an edge; where that is refused, one field at a time."""
+    session, operation = case.session, case.operation
+    why = harmless(case)
+    if why:
+        yield case.not_judged(case.promise(), why)
+        return
+    whole = session.bodies.body(operation, session.parent) if operation.action != "update" else {}
+    path: Mapping[str, Any] = {}
+    if operation.path_parameters:
+        path = {operation.path_parameters[0]: session.make(operation.resource or "").key}
+    for extremes in _rounds([list(_edges(case, field)) for field in readable(operation)]):
+
+        def send(chosen: list[Extreme]) -> Exchange:
+            return session.send(operation, path=path, body={**whole, **{e.name: e.value for e in chosen}})
+
+        yield from _taken(case, extremes, send)
+
+
+def _rounds(each: list[list[Extreme]]) -> Iterator[list[Extreme]]:
+    """The first edges of all fields, then the second ones ..."""
+    for number in range(min(MOST, max(map(len, each), default=0))):
+        yield [edges[number] for edges in each if number < len(edges)]
+
+
+def _taken(case: Case, extremes: list[Extreme], send: Any) -> Iterator[Outcome]:
+    exchange = send(extremes)
+    for extreme in extremes:
+        alone = exchange if exchange.response.ok or len(extremes) == 1 else send([extreme])
+        status = alone.response.status
+        said = f"{extreme.name} as {brief(extreme.value)} ({extreme.what}) was answered {status}, a success is due"
+        promise = case.promise(*extreme.place, parameter=extreme.parameter)
+        if status in REFUSED or status >= 500 or alone.response.ok:
+            yield case.judged(promise, "" if alone.response.ok else said, alone)
+        else:  # forbidden by a state, or what a neighbour did
+            yield case.not_judged(promise, f"{case.operation.id} answered {status}")
+
+
+def _edges(case: Case, field: BodyField) -> Iterator[Extreme]:
+    """The edges of a field that the contract indeed admits."""
+    validator = case.session.schemas.validator(field.pointer, "write")
+    for what, value in _values(case, field):
+        if validator.is_valid(value):
+            yield Extreme(field.name, (field.pointer, what.split()[0]), what, value)
+
+
+def _values(case: Case, field: BodyField) -> Iterator[tuple[str, Any]]:
+    said = case.session.bodies.schema(field.schema)
+    kind = said.get("type", "object")
+    if "enum" in said:
+        yield from ((f"enum {value}", value) for value in said["enum"] if value is not None)
+    elif kind == "string" and "format" not in said and "pattern" not in said:
+        yield from _texts(case, field, said)
+    elif kind == "boolean":
+        yield from (("type true", True), ("type false", False))
+    elif kind in ("integer", "number"):
+        yield from ((word, said[word]) for word in ("minimum", "maximum") if abs(said.get(word, LARGEST)) < LARGEST)
+    elif kind == "array" and not said.get("minItems"):
+        yield "type empty", []
+    yield "nullable", None
+
+
+def _texts(case: Case, field: BodyField, said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The shortest and the longest text; the marker stands in each that has room for it."""
+    shortest, longest = int(said.get("minLength", 0)), int(said.get("maxLength", LONGEST + 1))
+    number = case.session.bodies.chance.randrange(10**9)
+    if longest <= LONGEST:
+        yield "maxLength", f"{case.session.bodies.marker} {number} "[:longest].strip().ljust(longest, "x")
+    if shortest:
+        yield "minLength", str(number).zfill(shortest)[-shortest:]
+
+
+# Parameters -----------------------------------------------------------------------------------------------------
+
+
+def _parameters(case: Case) -> Iterator[Outcome]:
+    """Many parameters at once, each with one of its values; where that is refused, one at a time."""
+    session, operation = case.session, case.operation
+    required = session.required(operation)
+    for extremes in _rounds([list(_allowed(parameter)) for parameter in operation.query]):
+
+        def send(chosen: list[Extreme]) -> Exchange:
+            return session.send(operation, query={**required, **{e.name: e.value for e in chosen}})
+
+        yield from _taken(case, extremes, send)
+
+
+def _allowed(parameter: Parameter) -> Iterator[Extreme]:
+    said = parameter.schema
+    said = said.get("items", said)
+    place = (f"{parameter.pointer}/schema", "enum")
+    if said.get("type") == "boolean":
+        yield from (Extreme(parameter.name, (place[0], "type"), str(int(flag)), flag) for flag in (True, False))
+    for value in said.get("enum", ()):
+        if value not in (None, ""):
+            yield Extreme(parameter.name, place, str(value), value)
+    if said.get("type") == "integer":
+        for word in ("minimum", "maximum"):
+            if abs(said.get(word, LARGEST)) < LARGEST:
+                yield Extreme(parameter.name, (place[0], word), word, said[word])
+
+
+LAWS: tuple[Law, ...] = (
+    Law(
+        "an-admitted-parameter-is-taken",
+        "Each value that a parameter admits is answered with a success.",
+        is_list,
+        _parameters,
+    ),
+    Law(
+        "an-admitted-body-is-taken",
+        "Each value that a field of a body admits is taken.",
+        _writes,
+        _bodies,
+        writes=True,
+    ),
+)

@@ -1,0 +1,226 @@
+"""Laws on accounts: who a token is, whose the records are that it makes, signing in, and signing out."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from conformance.errors import CannotMake
+from conformance.exchange import BEARER, Exchange
+from conformance.laws.asking import answered, secured
+from conformance.laws.law import Case, Law
+from conformance.laws.own import creates, weakest
+from conformance.outcome import Outcome
+from conformance.session import Session
+from spec.contract import Contract, Operation
+
+TOKENS = ("token", "access_token")
+LOGOUT = "logout"  # a word of x-action: ends the token that asks
+WRONG = "conformance-wrong-password"
+
+
+# Who a token is -------------------------------------------------------------------------------------------------
+
+
+def _says_who(contract: Contract, operation: Operation) -> bool:
+    view = contract.views.get(operation.result.view or "")
+    named = contract.account is not None and view is not None and view.resource == contract.account.name
+    return named and operation.method == "get" and not operation.path_parameters and not operation.result.many
+
+
+def _is_whose(case: Case) -> Iterator[Outcome]:
+    """The same account wherever it is asked for, and another for another token."""
+    session, operation = case.session, case.operation
+    account = session.contract.account
+    mine = session.who()
+    if account is None or account.key not in mine:
+        raise CannotMake("the contract has no account that shows its key")
+    exchange = session.send(operation)
+    found = session.data(operation, exchange)
+    key = found.get(account.key) if isinstance(found, dict) else None
+    said = "" if key == mine[account.key] else f"it shows {account.name} {key}, elsewhere {mine[account.key]}"
+    yield case.judged(case.promise(parameter="self"), said, exchange)
+    if "other" not in getattr(session.target, "tokens", {"other": ""}):
+        yield case.not_judged(case.promise(parameter="other"), "there is no token of another tenant: --other-token-env")
+        return
+    other = session.send(operation, as_="other")
+    found = session.data(operation, other)
+    same = isinstance(found, dict) and found.get(account.key) == mine[account.key]
+    said = f"it shows {account.name} {mine[account.key]} to another token" if same else ""
+    if same and session.neighbours():
+        yield case.not_judged(case.promise(parameter="other"), session.neighbours())
+    else:
+        yield case.judged(case.promise(parameter="other"), said, other)
+
+
+def _is_owned(contract: Contract, operation: Operation) -> bool:
+    resource = contract.resources.get(operation.resource or "")
+    return creates(contract, operation) and resource is not None and len(resource.owner) == 1
+
+
+def _is_its_makers(case: Case) -> Iterator[Outcome]:
+    """A record that names its owner names the account that made it."""
+    session, resource = case.session, case.session.resource(case.operation)
+    account, name = session.contract.account, resource.owner[0]
+    relation = resource.relations.get(name)
+    mine = session.kept(resource.name)
+    shown = mine.shown.get(name)
+    if account is None or relation is None or not isinstance(shown, dict) or account.key not in shown:
+        raise CannotMake(f"the contract has no {name} that a new {resource.name} shows")
+    due = session.who().get(account.key)
+    place = weakest(case, (relation.pointer, None), (case.operation.pointer, None))
+    said = f"its {name} is {shown[account.key]}, made by {due}" if shown[account.key] != due else ""
+    yield case.judged(case.promise(*place, parameter=name), said, mine.exchange)
+
+
+# Signing in -----------------------------------------------------------------------------------------------------
+
+
+def _signs_in(contract: Contract, operation: Operation) -> bool:
+    """Whether an operation takes an account's login and secret from anybody."""
+    account = contract.account.account if contract.account else None
+    fields = operation.body.fields if operation.body else {}
+    takes = account is not None and account.login in fields and account.secret in fields
+    return takes and operation.method == "post" and not secured(operation)
+
+
+def _wrong(case: Case) -> Iterator[Outcome]:
+    """Somebody who is not there, and the run's own account with a wrong secret: once each, so that nobody is locked
+    out."""
+    session = case.session
+    account = session.contract.account.account if session.contract.account else None
+    if account is None or case.operation.body is None:
+        return
+    unknown = {**session.bodies.body(case.operation, session.parent), account.secret: WRONG}
+    yield answered(case, 401, _tried(case, unknown), "nobody's")
+    if session.credentials:
+        known = {**unknown, account.login: session.credentials[account.login]}
+        yield answered(case, 401, _tried(case, known), "wrong")
+
+
+def _tried(case: Case, body: Mapping[str, Any]) -> Exchange:
+    exchange: Exchange = case.session.once(
+        f"{case.operation.id} {sorted(body.items())[0]}",
+        lambda: case.session.send(case.operation, body=dict(body), as_="nobody"),
+    )
+    return exchange
+
+
+def _signed_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
+    """A fresh token as a header, and how it was had. Raises CannotMake."""
+    operation = next((o for o in session.contract.operations.values() if _signs_in(session.contract, o)), None)
+    if operation is None:
+        raise CannotMake("the contract has no operation to sign in")
+    if not session.credentials:
+        raise CannotMake("there is no login and password to sign in with: --login-env, --password-env")
+    if session.read_only:
+        raise CannotMake("the run is read-only")
+    body = {**session.bodies.body(operation, session.parent), **session.credentials}
+    exchange = session.send(operation, body=body, as_="nobody")
+    data = session.data(operation, exchange)
+    token = next((data[name] for name in TOKENS if isinstance(data, dict) and isinstance(data.get(name), str)), None)
+    if not exchange.response.ok or token is None:
+        raise CannotMake(f"{operation.id} answered {exchange.response.status} and no token")
+    return exchange, {BEARER: f"Bearer {token}"}
+
+
+def _works(case: Case) -> Iterator[Outcome]:
+    """The fresh token is the account's whose login was sent."""
+    session = case.session
+    exchange, token = _signed_in(session)
+    who = _who(session, token)
+    account = session.contract.account
+    login = account.account.login if account and account.account else ""
+    found = session.data(session.contract.operations[who.request.operation], who)
+    said = f"the fresh token is answered {who.response.status}" if not who.response.ok else ""
+    due, shown = str(session.credentials.get(login)), str(found.get(login)) if isinstance(found, dict) else ""
+    if not said and isinstance(found, dict) and login in found and due.casefold() != shown.casefold():
+        said = f"the fresh token is another {account.name if account else 'account'}'s than that which signed in"
+    yield case.judged(case.promise(parameter="works"), said, exchange, who)
+    _log_out(session, token)
+
+
+def _who(session: Session, token: Mapping[str, str]) -> Exchange:
+    asking = next((o for o in session.contract.operations.values() if session.says_who(o)), None)
+    if asking is None:
+        raise CannotMake("the contract has no operation that says whose token it is")
+    return session.send(asking, as_="nobody", headers=token)
+
+
+def _log_out(session: Session, token: Mapping[str, str]) -> Exchange | None:
+    found = next((o for o in session.contract.operations.values() if o.action == LOGOUT), None)
+    return session.send(found, as_="nobody", headers=token) if found else None
+
+
+def logged_out(session: Session) -> Mapping[str, str]:
+    """The header of a token that was logged out. Raises CannotMake."""
+
+    def ended() -> Mapping[str, str]:
+        _, token = _signed_in(session)
+        left = _log_out(session, token)
+        if left is None or not left.response.ok:
+            raise CannotMake("the contract has no way to log out that the target takes")
+        return token
+
+    found: Mapping[str, str] = session.once(LOGOUT, ended)
+    return found
+
+
+# Signing out ----------------------------------------------------------------------------------------------------
+
+
+def _signs_out(contract: Contract, operation: Operation) -> bool:
+    return operation.action == LOGOUT and operation.method == "post" and secured(operation)
+
+
+def _ends_it(case: Case) -> Iterator[Outcome]:
+    """A token that was signed in for this: none after it, while the run's own goes on."""
+    session = case.session
+    _, token = _signed_in(session)
+    left = _log_out(session, token)
+    if left is None or not left.response.ok:
+        raise CannotMake(f"{case.operation.id} answered {left.response.status if left else 'nothing'}")
+    answers = [left]
+
+    def look() -> str:
+        answers.append(_who(session, token))
+        status = answers[-1].response.status
+        return "" if status == 401 else f"the token is answered {status} after it was logged out, due: 401"
+
+    said = session.settled(look)
+    yield case.judged(case.promise(parameter="ended"), said, left, answers[-1])
+    own = session.send(session.contract.operations[answers[-1].request.operation])
+    said = "" if own.response.ok else f"another token of the account is answered {own.response.status} after it"
+    yield case.judged(case.promise(parameter="others"), said, left, own)
+
+
+LAWS: tuple[Law, ...] = (
+    Law("a-token-is-one-accounts", "A token is one account's wherever it is asked for.", _says_who, _is_whose),
+    Law(
+        "a-record-is-its-makers",
+        "A new record belongs to the account that made it.",
+        _is_owned,
+        _is_its_makers,
+        writes=True,
+    ),
+    Law(
+        "wrong-credentials-are-refused",
+        "Who signs in with a wrong login or password is answered 401.",
+        _signs_in,
+        _wrong,
+        writes=True,
+    ),
+    Law(
+        "a-fresh-token-works",
+        "Signing in gives a token of the account that signed in.",
+        _signs_in,
+        _works,
+        writes=True,
+    ),
+    Law(
+        "a-token-ends-with-its-logout",
+        "A token that was logged out is nobody's, and others of its account go on.",
+        _signs_out,
+        _ends_it,
+        always=True,
+        writes=True,
+    ),
+)

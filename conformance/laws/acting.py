@@ -1,0 +1,124 @@
+"""How a run uses an action that the contract names: on a record of its own, as rarely as it may; what came of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.bodies import readable
+from conformance.errors import CannotMake
+from conformance.exchange import Exchange
+from conformance.laws.law import Case
+from conformance.laws.own import created_by, retrieved
+from conformance.session import Mine, Session
+from spec.contract import COLLECTION_ACTIONS, ITEM_ACTIONS, BodyField, Contract, Grants, Operation, Relation
+
+GENERIC = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A use of an action that succeeded: the run's record in its path, how that was retrieved before, the answer."""
+
+    on: Mine | None
+    before: Mapping[str, Any]
+    exchange: Exchange
+
+
+def acts(contract: Contract, operation: Operation) -> bool:
+    """Whether an operation is an action on or for a resource that changes something: none of the generic ones."""
+    named = operation.method == "post" and operation.action not in GENERIC and operation.resource in contract.resources
+    return named and created_by(contract, operation) is None and not asks(operation)
+
+
+def asks(operation: Operation) -> bool:
+    """Whether its body asks as a query does, so that it changes nothing."""
+    return operation.body is not None and any(field.word for field in operation.body.fields.values())
+
+
+def grants_of(contract: Contract, operation: Operation) -> Grants | None:
+    """What an action gives sight by: it answers a record that grants."""
+    view = contract.views.get(operation.result.view or "")
+    resource = contract.resources[view.resource] if view and operation.method == "post" else None
+    return resource.grants if resource else None
+
+
+def performed(case: Case) -> Done:
+    """A success of the action; one with effects outside is used once in a run. Raises CannotMake."""
+    if case.operation.effects:
+        found: Done | CannotMake = case.session.once(case.operation.id, lambda: _or_why(case))
+        if isinstance(found, CannotMake):
+            raise CannotMake(str(found))
+        return found
+    return _perform(case.session, case.operation)
+
+
+def _or_why(case: Case) -> Done | CannotMake:
+    try:
+        return _perform(case.session, case.operation)
+    except CannotMake as why:
+        return why
+
+
+def _perform(session: Session, operation: Operation) -> Done:
+    if session.read_only:
+        raise CannotMake("the run is read-only")
+    if operation.effects and not session.effects:
+        raise CannotMake(f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects")
+    if operation.path_parameters:
+        # A fresh record may be in a state that refuses the action: then one with every flag set.
+        for flags in ({}, _flags(session, operation.resource or "")):
+            on = session.make(operation.resource or "", flags)
+            before = dict(retrieved(session, on.resource, on.key)[0])
+            exchange = _sent(session, operation, {operation.path_parameters[0]: on.key})
+            if exchange.response.status != 409:
+                break
+        done = Done(on, before, exchange)
+    else:
+        done = Done(None, {}, _sent(session, operation, {}))
+    response = done.exchange.response
+    if not response.ok:
+        raise CannotMake(f"{operation.id} answered {response.status}: {response.content[:200]!r}")
+    return done
+
+
+def _sent(session: Session, operation: Operation, path: Mapping[str, Any]) -> Exchange:
+    body = body_of(session, operation)
+    session.spend(operation)
+    exchange = session.send(operation, path=path, body=body)
+    if exchange.response.status == 409:
+        session.unspend(operation)
+    return exchange
+
+
+def _flags(session: Session, resource: str) -> dict[str, Any]:
+    creating = session.operation(resource, "create")
+    fields = readable(creating) if creating else ()
+    return {f.name: True for f in fields if session.bodies.schema(f.schema).get("type") == "boolean"}
+
+
+def body_of(session: Session, operation: Operation) -> dict[str, Any] | None:
+    """A body that the action should take: what it requires, and a value in each list that it works on."""
+    if operation.body is None:
+        return None
+    grants = grants_of(session.contract, operation)
+    body: dict[str, Any] = session.bodies.lists(operation)
+    for field in operation.body.fields.values():
+        if field.required and field.name not in body:
+            body |= session.bodies.field(operation, field, _receiver(session, grants, field))
+        elif grants is not None and field.name == grants.permission:
+            body[field.name] = session.bodies.schema(field.schema).get("enum", ["read"])[0]
+    return body
+
+
+def _receiver(session: Session, grants: Grants | None, field: BodyField) -> Any:
+    """Who is named as a record's parent; whoever is given sight is the other token's account."""
+    if grants is None or field.sets is None or field.sets.relation != grants.entity:
+        return session.parent
+
+    def other(relation: Relation) -> tuple[str, Any]:
+        account = session.contract.account
+        if account is None or account.name not in relation.to:
+            raise CannotMake("the contract has no account to share with")
+        return account.name, session.key_of(account.name, session.who("other"))
+
+    return other

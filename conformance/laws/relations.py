@@ -1,0 +1,296 @@
+"""Laws on what leads from one record to others: references resolve, counts count, embedded records are up to date."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.errors import CannotMake
+from conformance.exchange import Exchange
+from conformance.laws.includes import allowed_values
+from conformance.laws.law import Case, Law
+from conformance.laws.lists import Listing, text
+from conformance.laws.own import brief, creates, does, retrieved, same, stored, weakest, writable
+from conformance.outcome import Outcome
+from conformance.session import Mine, Session
+from conformance.shown import Shown
+from spec.contract import BodyField, Contract, Derived, Operation, Relation, Resource, include_path
+
+VARIED = 2  # own records that are looked at beside the shared one
+MOST = 3  # records that one relation leads to which are retrieved, at most
+
+
+def everything(session: Session, operation: Operation) -> tuple[tuple[str, str], ...]:
+    """The query that has all relations embedded which may be asked for; each once, whatever its spellings."""
+    parameter = next((p for p in operation.query if p.word and p.word.role == "include"), None)
+    if parameter is None:
+        return ()
+    resource = session.resource(operation)
+    paths = {include_path(session.contract, resource, v, ""): v for v in reversed(allowed_values(parameter))}
+    asked = list(paths.values())
+    if parameter.schema.get("type") == "array" and parameter.explode:
+        return tuple((parameter.name, value) for value in asked)
+    return ((parameter.name, ",".join(asked)),)
+
+
+def relation_of(contract: Contract, shown: Shown) -> Relation | None:
+    """The relation by which a record stands in another."""
+    return contract.resources[shown.holder.resource].relations.get(shown.name) if shown.holder else None
+
+
+# References -----------------------------------------------------------------------------------------------------
+
+
+def _resolve(case: Case) -> Iterator[Outcome]:
+    """What the run's own records embed can be retrieved; one promise for each relation."""
+    session, operation = case.session, case.operation
+    found: dict[str, tuple[Shown, Relation, Exchange, dict[Any, None]]] = {}
+    for mine in _examples(session, operation.resource or ""):
+        query = everything(session, operation)
+        exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, query=query)
+        for shown in session.records(operation, exchange):
+            relation = relation_of(session.contract, shown)
+            key = shown.record.get(session.contract.resources[shown.view.resource].key)
+            if relation is None or key is None or session.operation(shown.view.resource, "retrieve") is None:
+                continue
+            found.setdefault(shown.where, (shown, relation, exchange, {}))[3][key] = None
+    for shown, relation, exchange, keys in found.values():
+        yield _resolved(case, shown, relation, list(keys)[:MOST], exchange)
+    if not found:
+        yield case.not_judged(case.promise(), "the contract has no operation to retrieve what it embeds")
+
+
+def _examples(session: Session, resource: str) -> list[Mine]:
+    shared = session.kept(resource)
+    return [shared, *session.several(resource, VARIED)[:VARIED]]
+
+
+def _resolved(case: Case, shown: Shown, relation: Relation, keys: list[Any], exchange: Exchange) -> Outcome:
+    resource = shown.view.resource
+    answers: list[Exchange] = [exchange]
+
+    def look() -> str:
+        for key in keys:
+            answers.append(case.session.retrieve(resource, key))
+            status = answers[-1].response.status
+            if not answers[-1].response.ok:
+                return f"{shown.where} leads to {resource} {key}, which is answered {status}"
+        return ""
+
+    said = case.session.settled(look)
+    return case.judged(case.promise(relation.pointer, None, shown.where), said, exchange, answers[-1])
+
+
+# Counts ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A count on a parent that a create raises: the create's field that names the parent, and the parent's count."""
+
+    field: BodyField
+    parent: Resource
+    derived: Derived
+
+
+def _counted(contract: Contract, operation: Operation) -> Iterator[Counted]:
+    resource = contract.resources.get(operation.resource or "")
+    for field in operation.body.fields.values() if operation.body and resource else ():
+        relation = (
+            resource.relations.get(field.sets.relation) if field.sets and not field.sets.by and resource else None
+        )
+        if relation is None or relation.many or len(relation.to) != 1 or resource is None:
+            continue
+        parent = contract.resources[relation.to[0]]
+        for derived in parent.derived.values():
+            back = parent.relations.get(derived.path[0]) if derived.kind == "count" else None
+            if back is not None and back.via == relation.name and back.to == (resource.name,):
+                yield Counted(field, parent, derived)
+
+
+def _raises_a_count(contract: Contract, operation: Operation) -> bool:
+    return creates(contract, operation) and any(True for _ in _counted(contract, operation))
+
+
+def _counts_follow(case: Case) -> Iterator[Outcome]:
+    """One more with the child, and one less without it."""
+    session = case.session
+    for counted in _counted(session.contract, case.operation):
+        place = weakest(case, (counted.derived.pointer, None), (case.operation.pointer, None))
+        promise = case.promise(*place, parameter=f"{counted.parent.name}.{counted.derived.name}")
+        parent = session.kept(counted.parent.name)
+        before = _count(session, parent, counted.derived)
+        child = session.make(case.operation.resource or "", {counted.field.name: parent.key})
+        if not _where(counted.derived, child.shown):
+            yield case.not_judged(promise, "the record that create makes is not of those that are counted")
+            continue
+        said = _settled(session, parent, counted.derived, before + 1, "made")
+        if not said:
+            session.unmake(child.resource, child.key)
+            said = _settled(session, parent, counted.derived, before, "deleted")
+        if said and _agrees(session, counted, parent, child):
+            yield case.not_judged(promise, "the list changed while it was looked at")
+        else:
+            yield case.judged(promise, said, child.exchange)
+
+
+def _agrees(session: Session, counted: Counted, parent: Mine, child: Mine) -> bool:
+    """Whether the list of what is counted has as many: then somebody else made one meanwhile."""
+    listing = session.operation(child.resource, "list")
+    path = (counted.field.sets.relation if counted.field.sets else "", counted.parent.key)
+    for parameter in listing.query if listing else ():
+        if listing and parameter.word and parameter.word.role == "filter" and parameter.word.paths[0] == path:
+            there = Listing(session, listing).ask((parameter.name, text(parent.key))).total
+            return not counted.derived.where and there == _count(session, parent, counted.derived)
+    return False
+
+
+def _where(derived: Derived, shown: Mapping[str, Any]) -> bool:
+    return all(shown.get(name) in values for name, values in derived.where.items())
+
+
+def _settled(session: Session, parent: Mine, derived: Derived, due: int, done: str) -> str:
+    def look() -> str:
+        found = _count(session, parent, derived)
+        return "" if found == due else f"{derived.name} is {found} after a record was {done} that it counts, due: {due}"
+
+    return session.settled(look)
+
+
+def _count(session: Session, parent: Mine, derived: Derived) -> int:
+    """What the parent shows. Raises CannotMake when it does not show it as a number."""
+    shown, _ = retrieved(session, parent.resource, parent.key)
+    value = shown.get(derived.name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise CannotMake(f"the {parent.resource} does not show {derived.name}")
+    return int(value)
+
+
+# Embedded records -----------------------------------------------------------------------------------------------
+
+
+def _holds_fresh(case: Case) -> Iterator[Outcome]:
+    """After an update, wherever the record is embedded in the run's records, it shows what was sent."""
+    session, operation = case.session, case.operation
+    resource = session.resource(operation)
+    mine = session.make(resource.name)
+    holders = list(_holders(session, mine))
+    changed = next(iter(_change(case, resource)), None)
+    if changed is None:
+        raise CannotMake("the contract has no field to change that comes back as it was sent")
+    name, value = changed
+    exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body={name: value})
+    if not exchange.response.ok:
+        raise CannotMake(f"{operation.id} answered {exchange.response.status}")
+    judged = False
+    for asked, path, query in holders:
+        for outcome in _fresh(case, mine, (name, value), asked, path, query):
+            judged = True
+            yield outcome
+    if not judged:
+        yield case.not_judged(case.promise(), f"the contract has no record of the run's that embeds a {resource.name}")
+
+
+def _change(case: Case, resource: Resource) -> Iterator[tuple[str, Any]]:
+    for field, _ in writable(case, resource):
+        said = case.session.bodies.schema(field.schema)
+        if said.get("type") == "string" and not said.keys() & {"enum", "format", "pattern"}:
+            yield field.name, case.session.bodies.value(field.schema, field.name)
+
+
+Query = tuple[tuple[str, str], ...]
+
+
+def _holders(session: Session, mine: Mine) -> Iterator[tuple[Operation, Mapping[str, Any], Query]]:
+    """(operation, path, query) of answers that may embed a record: of new children, and of its own parent."""
+    for holder, relation in session.contract.referring(mine.resource):
+        try:
+            child = _child(session, holder.name, relation, mine)
+        except CannotMake:
+            continue
+        yield from _answers(session, holder.name, child.key, (relation.name, mine))
+    for field in _set_by(session, mine.resource):
+        named = session.bodies.relation(session.creator(mine.resource), field.sets.relation if field.sets else "")
+        if field.name in mine.sent and len(named.to) == 1 and not named.many:
+            yield from _answers(session, named.to[0], mine.sent[field.name], None)
+
+
+def _set_by(session: Session, resource: str) -> list[BodyField]:
+    creating = session.creator(resource)
+    return [f for f in (creating.body.fields.values() if creating.body else ()) if f.sets and not f.sets.by]
+
+
+def _child(session: Session, resource: str, relation: Relation, mine: Mine) -> Mine:
+    """A new record that refers to another by a relation. Raises CannotMake."""
+    for field in _set_by(session, resource):
+        if field.sets and field.sets.relation == relation.name and not session.creator(resource).path_parameters:
+            return session.make(resource, {field.name: [mine.key] if relation.many else mine.key})
+    raise CannotMake(f"the contract has no {resource} that can be made for a {mine.resource}")
+
+
+def _answers(
+    session: Session, resource: str, key: Any, narrowed: tuple[str, Mine] | None
+) -> Iterator[tuple[Operation, Mapping[str, Any], Query]]:
+    retrieve, listing = session.operation(resource, "retrieve"), session.operation(resource, "list")
+    if retrieve is not None:
+        yield retrieve, {retrieve.path_parameters[0]: key}, everything(session, retrieve)
+    if listing is not None and narrowed is not None:
+        relation, mine = narrowed
+        path = (relation, session.contract.resources[mine.resource].key)
+        for parameter in listing.query:
+            if parameter.word and parameter.word.role == "filter" and parameter.word.paths[0] == path:
+                yield listing, {}, (*everything(session, listing), (parameter.name, str(mine.key)))
+                return
+
+
+def _fresh(
+    case: Case, mine: Mine, sent: tuple[str, Any], asked: Operation, path: Mapping[str, Any], query: Query
+) -> Iterator[Outcome]:
+    """One outcome for each place at which an answer embeds the record."""
+    session, (name, value) = case.session, sent
+    key = session.contract.resources[mine.resource].key
+    answers: list[Exchange] = []
+
+    def embedded() -> dict[str, tuple[Shown, Any]]:
+        answers.append(session.send(asked, path=path, query=query))
+        found = session.records(asked, answers[-1])
+        of_it = (
+            s for s in found if s.inside and s.view.resource == mine.resource and same(s.record.get(key), mine.key)
+        )
+        return {shown.where: (shown, shown.record[name]) for shown in of_it if name in shown.record}
+
+    for where, (shown, _) in embedded().items():
+
+        def look(where: str = where) -> str:
+            there = embedded().get(where)
+            if there is None or stored(value, there[1]):
+                return ""
+            return f"{where}.{name} is {brief(there[1])} after the update to {brief(value)}"
+
+        relation = relation_of(session.contract, shown)
+        promise = case.promise(relation.pointer if relation else None, None, f"{asked.id} {where}")
+        yield case.judged(promise, session.settled(look), answers[-1])
+
+
+LAWS: tuple[Law, ...] = (
+    Law(
+        "references-resolve",
+        "A record that is embedded in another can be retrieved.",
+        does("retrieve"),
+        _resolve,
+        writes=True,
+    ),
+    Law(
+        "counts-follow-writes",
+        "A count goes up by one with a record that it counts, and down without it.",
+        _raises_a_count,
+        _counts_follow,
+        writes=True,
+    ),
+    Law(
+        "embedded-is-up-to-date",
+        "After an update a record shows what was sent wherever it is embedded.",
+        does("update"),
+        _holds_fresh,
+        writes=True,
+    ),
+)

@@ -1,0 +1,114 @@
+"""The law on what gives sight of a record to another tenant: it opens that record, for what was granted, no more."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from conformance.errors import CannotMake
+from conformance.exchange import Exchange
+from conformance.laws.acting import acts, grants_of, performed
+from conformance.laws.law import Case, Law
+from conformance.laws.own import brief, own, retrieved, same, writable
+from conformance.outcome import Outcome
+from conformance.session import Mine
+from spec.contract import Contract, Operation
+
+HIDDEN = (403, 404)
+
+
+def _grants(contract: Contract, operation: Operation) -> bool:
+    return acts(contract, operation) and grants_of(contract, operation) is not None and bool(operation.path_parameters)
+
+
+def _opens(case: Case) -> Iterator[Outcome]:
+    """Hidden before, seen after, not to be written, and gone with the record."""
+    session, operation = case.session, case.operation
+    neighbours = session.neighbours()
+    if neighbours:
+        raise CannotMake(neighbours)
+    before = session.retrieve(operation.resource or "", session.kept(operation.resource or "").key, as_="other")
+    said = "" if before.response.status in HIDDEN else f"answered {before.response.status} before it was shared"
+    yield case.judged(case.promise(parameter="before"), said, before)
+    done = performed(case)
+    mine = done.on
+    if mine is not None:
+        yield _seen(case, mine, done.exchange)
+        yield from _only_read(case, mine)
+
+
+def _seen(case: Case, mine: Mine, shared: Exchange) -> Outcome:
+    answers = [shared]
+
+    def look() -> str:
+        answers.append(case.session.retrieve(mine.resource, mine.key, as_="other"))
+        status = answers[-1].response.status
+        return "" if answers[-1].response.ok else f"answered {status} to whom it was shared with, due: a success"
+
+    said = case.session.settled(look)
+    return case.judged(case.promise(parameter="seen"), said, shared, answers[-1])
+
+
+def _only_read(case: Case, mine: Mine) -> Iterator[Outcome]:
+    """Where the least is granted, an update is refused and changes nothing."""
+    session = case.session
+    update = session.operation(mine.resource, "update")
+    if update is None:
+        return
+    field = next(iter(writable(Case(case.law, session, update), session.contract.resources[mine.resource])), None)
+    if field is None:
+        return
+    value: Any = session.bodies.value(field[0].schema, field[0].name)
+    path = {update.path_parameters[0]: mine.key}
+    exchange = session.send(update, path=path, body={field[0].name: value}, as_="other")
+    due = [status for status in HIDDEN if status in update.statuses] or list(HIDDEN)
+    promise = case.promise(parameter="only read")
+    if exchange.response.status not in due:
+        said = f"an update was answered {exchange.response.status}, due: {' or '.join(map(str, due))}"
+        yield case.judged(promise, said, exchange)
+        return
+    seen = session.needed(mine.resource, "retrieve")
+    now = own(session.contract, seen, retrieved(session, mine.resource, mine.key)[0])
+    taken = same(now.get(field[0].name), value)
+    yield case.judged(promise, f"refused, yet {field[0].name} is {brief(value)}" if taken else "", exchange)
+
+
+def _ends(case: Case) -> Iterator[Outcome]:
+    """Taken back where the contract has a way to, or else with the record itself; judged again: still taken back."""
+    session, operation = case.session, case.operation
+    done = performed(case)
+    if done.on is None or session.neighbours():
+        raise CannotMake(session.neighbours() or "the contract has no record in its path")
+    mine, resource = done.on, session.contract.views[operation.result.view or ""].resource
+    given = session.data(operation, done.exchange)
+    key = given.get(session.contract.resources[resource].key) if isinstance(given, dict) else None
+    way = (resource, key) if key is not None and session.operation(resource, "delete") else (mine.resource, mine.key)
+    session.retrieve(mine.resource, mine.key, as_="other")  # who has seen it once must not keep it
+    removed = session.unmake(*way)
+    if removed is None or not (removed.response.ok or removed.response.status == 404):
+        raise CannotMake(f"the contract has no way to take back what was shared that the target takes: {way[0]}")
+    answers = [removed]
+
+    def look() -> str:
+        answers.append(session.retrieve(mine.resource, mine.key, as_="other"))
+        status = answers[-1].response.status
+        return "" if status in HIDDEN else f"still answered {status} after the {way[0]} was deleted"
+
+    said = session.settled(look)
+    yield case.judged(case.promise(), said, removed, answers[-1])
+
+
+LAWS: tuple[Law, ...] = (
+    Law(
+        "sharing-opens-what-is-granted",
+        "Whom a record is shared with sees it, from then on, and may do what was granted and no more.",
+        _grants,
+        _opens,
+        writes=True,
+    ),
+    Law(
+        "sharing-ends",
+        "Whom a record was shared with sees it no more once the share, or the record, is deleted.",
+        _grants,
+        _ends,
+        writes=True,
+    ),
+)

@@ -1,0 +1,42 @@
+"""The suite on contracts that nobody wrote a line of Python for: the mock serves them, and keeps what they say."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from conformance.laws import LAWS
+from conformance.outcome import Verdict
+from conformance.run import run
+from spec.contract import from_document
+from spec.document import from_bytes
+from spec.schemas import Schemas
+from tests.conformance.served import session
+from tests.mock_server.athena import Api
+
+FOREIGN = Path(__file__).parents[1] / "foreign"
+
+
+@cache
+def served(name: str) -> Api:
+    """A foreign contract with a dozen of everything."""
+    text = (FOREIGN / f"{name}.yaml").read_text(encoding="utf-8")
+    # The museum requires of an exhibit in a circle of embedded ones what ends the circle.
+    text = text.replace("required: [uuid, title, number, artists, artists_count]", "required: [uuid, title, number]")
+    contract = from_document(from_bytes(text.encode(), f"{name}.yaml"))
+    return Api.of(contract, Schemas.of(contract.document), "plain")
+
+
+@pytest.mark.parametrize(("name", "share"), [("library", 0.85), ("museum", 0.75)])
+def test_a_foreign_contract_is_judged_and_kept(name: str, share: float) -> None:
+    api = served(name)
+    api.begin_anew()
+    made = session(api.app, api.contract, schemas=api.schemas)
+    made.effects = True
+    made.pause = lambda seconds: api.watch.wait(seconds=seconds)
+    found = run(made, LAWS, list(api.contract.operations.values()), lambda outcome: None)
+    assert not [f"{o.promise.fingerprint}: {o.said}" for o in (*found.of(Verdict.BROKEN), *found.flaky)]
+    assert not [o.said for o in found.outcomes if "fault of the suite" in o.said]
+    assert not found.left
+    kept, missed = (len(list(found.of(verdict))) for verdict in (Verdict.KEPT, Verdict.NOT_JUDGED))
+    assert kept / (kept + missed) >= share

@@ -1,0 +1,366 @@
+"""Laws on relations, named actions, accounts and what is admitted: kept on the sound mock, each broken by its fault."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from conformance.errors import CannotMake
+from conformance.laws import LAWS as ALL
+from conformance.laws import answers, refusals, writes
+from conformance.laws.law import Law
+from conformance.outcome import Verdict
+from tests.conformance.judging import LAWS, MEANING, broken, judge, judged, mock
+from tests.conformance.writing_faults import Answered, Asked, Next
+
+DEMO, OTHER = "demo-token", "other-token"
+ELSEWHERE = "00000000-0000-4000-8000-00000000dead"
+
+Memory = dict[str, Any]
+
+
+@pytest.mark.parametrize("law", MEANING, ids=lambda law: law.id)
+def test_a_law_is_kept_by_the_sound_mock(law: Law) -> None:
+    found = judge([law])
+    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
+    assert any(found.of(Verdict.KEPT))
+    assert not found.left
+
+
+# Faults ---------------------------------------------------------------------------------------------------------
+
+
+def item(asked: Asked, folder: str, method: str = "GET") -> bool:
+    """Whether a request is about one record of a collection."""
+    return asked.method == method and asked.path.startswith(f"/{folder}/") and asked.path.count("/") == 2
+
+
+def by_other(asked: Asked) -> bool:
+    return OTHER in asked.headers.get("authorization", "")
+
+
+async def leads_nowhere(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    if item(asked, "threads") and answered.status == 200 and answered.body["data"].get("agent"):
+        return answered.with_data(agent={**answered.body["data"]["agent"], "uuid": ELSEWHERE})
+    return answered
+
+
+async def never_counts(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    return answered.with_data(threads_count=0) if item(asked, "agents") and answered.status == 200 else answered
+
+
+async def keeps_old_names(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    """Threads embed an agent as it was when it was first embedded."""
+    answered: Answered = await ask(asked)
+    if asked.path.startswith("/threads") and answered.raw and answered.status < 300:
+        body = answered.body
+        for row in body["data"] if isinstance(body["data"], list) else [body["data"]]:
+            if row.get("agent"):
+                row["agent"] = memory.setdefault(row["agent"]["uuid"], row["agent"])
+        return answered.showing(body)
+    return answered
+
+
+async def answers_something_else(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    if asked.path.endswith("/run") and answered.status == 200:
+        return answered.with_data(answer={**answered.body["data"]["answer"], "content": "what is not stored"})
+    return answered
+
+
+async def stores_no_generated(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    return answered.with_data(uuid=ELSEWHERE) if asked.path.endswith("/generate") else answered
+
+
+async def starts_another(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    if asked.path.endswith("/webhook") and answered.status == 201:
+        return answered.with_data(workflow={**answered.body["data"]["workflow"], "uuid": ELSEWHERE})
+    return answered
+
+
+async def stops_twice(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    return replace(answered, status=200) if asked.path.endswith("/stop") and answered.status == 409 else answered
+
+
+async def goes_on_after_its_stop(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    if asked.path.endswith("/stop"):
+        memory["stopped"] = asked.path.split("/")[2]
+    if item(asked, "workflow-executions") and asked.path.endswith(memory.get("stopped", "never")):
+        return answered.with_data(status="running")
+    return answered
+
+
+async def shares_with_nobody(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    if item(asked, "agents") and by_other(asked):
+        return replace(answered, status=404, raw=b'{"message": "Not found."}')
+    return answered
+
+
+async def lets_readers_write(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked.by(DEMO) if item(asked, "workflows", "PUT") else asked)
+    return answered
+
+
+async def shows_agents_to_all(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked.by(DEMO) if item(asked, "agents") else asked)
+    return answered
+
+
+async def remembers_what_was_shared(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    if item(asked, "agents") and by_other(asked):
+        if answered.status == 200:
+            memory[asked.path] = answered
+        answered = memory.get(asked.path, answered)
+    return answered
+
+
+async def counts_once(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    """Figures as they were first computed."""
+    if not asked.path.endswith("/metrics"):
+        answered: Answered = await ask(asked)
+        return answered
+    key = f"{asked.path} {asked.query} {asked.raw!r}"
+    if key not in memory:
+        memory[key] = await ask(asked)
+    kept: Answered = memory[key]
+    return kept
+
+
+async def narrows_nothing(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    if asked.path.endswith("/metrics") and isinstance(asked.body, dict):
+        asked = asked.saying({name: value for name, value in asked.body.items() if name != "thread_uuid"})
+    answered: Answered = await ask(asked)
+    return answered
+
+
+async def adds_one(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    if asked.path.endswith("/count") and answered.status == 200:
+        return answered.with_data(total=answered.body["data"]["total"] + 1)
+    return answered
+
+
+async def is_somebody_else(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    return answered.with_data(id=999) if asked.path == "/user" and answered.status == 200 else answered
+
+
+async def is_always_the_first(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked.by(DEMO) if asked.path == "/user" and by_other(asked) else asked)
+    return answered
+
+
+async def gives_it_away(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    if (asked.method, asked.path) == ("POST", "/prompts") and answered.status == 201:
+        return answered.with_data(user={**answered.body["data"]["user"], "id": 999})
+    return answered
+
+
+async def calls_it_invalid(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    return replace(answered, status=422) if asked.path.endswith("/sign-in") and answered.status == 401 else answered
+
+
+async def signs_in_as_another(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    return answered.with_data(token=OTHER) if asked.path.endswith("/sign-in") and answered.status == 200 else answered
+
+
+async def logs_nobody_out(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = Answered(204, {}, b"") if asked.path.endswith("/logout") else await ask(asked)
+    return answered
+
+
+async def knows_one_order_less(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    if asked.path == "/threads" and "sort_by=updated_at" in asked.query:
+        return replace(answered, status=422)
+    return answered
+
+
+async def has_short_names(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    body = asked.body
+    if asked.method == "POST" and isinstance(body, dict) and len(str(body.get("title", ""))) > 100:
+        asked = asked.saying({})
+    answered: Answered = await ask(asked)
+    return answered
+
+
+@pytest.mark.parametrize(
+    ("law", "operation", "fault", "about"),
+    [
+        ("references-resolve", "retrieveThread", leads_nowhere, "data.agent"),
+        ("counts-follow-writes", "createThread", never_counts, "Agent.threads_count"),
+        ("embedded-is-up-to-date", "updateAgent", keeps_old_names, "retrieveThread data.agent"),
+        ("an-action-shows-what-is-stored", "runAgent", answers_something_else, "data.answer"),
+        ("an-action-shows-what-is-stored", "generateAgent", stores_no_generated, "data"),
+        ("an-action-is-about-its-record", "triggerWebhook", starts_another, "data"),
+        ("an-end-is-final", "stopWorkflowExecution", stops_twice, "again"),
+        ("an-end-is-final", "stopWorkflowExecution", goes_on_after_its_stop, "stays"),
+        ("sharing-opens-what-is-granted", "shareAgent", shares_with_nobody, "seen"),
+        ("sharing-opens-what-is-granted", "shareWorkflow", lets_readers_write, "only read"),
+        ("sharing-opens-what-is-granted", "shareAgent", shows_agents_to_all, "before"),
+        ("sharing-ends", "shareAgent", remembers_what_was_shared, ""),
+        ("figures-follow-writes", "getAgentsMetrics", counts_once, "calculation=accumulated_count"),
+        ("figures-follow-writes", "getWorkspacesMetrics", counts_once, "entity=agents metric=created"),
+        (
+            "figures-agree-with-lists",
+            "getMessagesMetrics",
+            narrows_nothing,
+            "calculation=accumulated_count thread_uuid",
+        ),
+        ("figures-add-up", "countWorkflowExecutions", adds_one, ""),
+        ("a-token-is-one-accounts", "getAuthenticatedUser", is_somebody_else, "self"),
+        ("a-token-is-one-accounts", "getAuthenticatedUser", is_always_the_first, "other"),
+        ("a-record-is-its-makers", "createPrompt", gives_it_away, "user"),
+        ("wrong-credentials-are-refused", "signIn", calls_it_invalid, "nobody's"),
+        ("wrong-credentials-are-refused", "signIn", calls_it_invalid, "wrong"),
+        ("a-fresh-token-works", "signIn", signs_in_as_another, "works"),
+        ("a-token-ends-with-its-logout", "logout", logs_nobody_out, "ended"),
+        ("an-admitted-parameter-is-taken", "listThreads", knows_one_order_less, "sort_by updated_at"),
+        ("an-admitted-body-is-taken", "storeCommandRoomTask", has_short_names, "title maxLength"),
+    ],
+)
+def test_a_law_finds_its_fault(law: str, operation: str, fault: Any, about: str) -> None:
+    found = broken(law, operation, fault)
+    assert {o.promise.law for o in found} == {law}
+    assert {o.promise.operation for o in found} == {operation}
+    assert about in {o.promise.parameter for o in found}
+    assert all(o.said and o.shown for o in found)
+
+
+# No false alarms ------------------------------------------------------------------------------------------------
+
+LATE = timedelta(seconds=2)
+
+
+async def shows_writes_late(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    """New records are retrieved, listed and counted two seconds after they were made."""
+    answered: Answered = await ask(asked)
+    now = mock().watch.at
+    made: dict[str, datetime] = memory.setdefault("made", {})
+    if asked.method == "POST" and answered.status == 201:
+        made[answered.body["data"].get("uuid", "")] = now
+    if asked.method != "GET" or answered.status != 200:
+        return answered
+    fresh = {key for key, at in made.items() if now - at < LATE}
+    if asked.path.rpartition("/")[2] in fresh:
+        return replace(answered, status=404, raw=b'{"message": "Not found."}')
+    body = answered.body
+    if isinstance(body.get("data"), list) and "meta" in body:
+        rows = [row for row in body["data"] if row.get("uuid") not in fresh]
+        total = body["meta"]["total"] - len(body["data"]) + len(rows)
+        return answered.showing({**body, "data": rows, "meta": {**body["meta"], "total": total}})
+    return answered
+
+
+@pytest.mark.parametrize("law", MEANING, ids=lambda law: law.id)
+def test_writes_that_are_seen_two_seconds_late_break_nothing(law: Law) -> None:
+    found = judge([law], None, shows_writes_late)
+    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
+
+
+def written_in_php(shown: Any) -> Any:
+    """As PHP and MySQL write: whole seconds, numbers with a point, empty objects as lists, keys the other way."""
+    if isinstance(shown, dict):
+        return {n: written_in_php(v) for n, v in reversed(shown.items())} or []
+    if isinstance(shown, list):
+        return [written_in_php(v) for v in shown]
+    if isinstance(shown, int) and not isinstance(shown, bool):
+        return float(shown)
+    if isinstance(shown, str) and len(shown) > 18 and shown[10:11] == "T" and shown.endswith("Z"):
+        return shown[:19] + ".000000Z"
+    return shown
+
+
+async def is_written_in_php(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    answered: Answered = await ask(asked)
+    return answered.showing(written_in_php(answered.body)) if answered.raw and answered.status < 300 else answered
+
+
+@pytest.mark.parametrize("law", MEANING, ids=lambda law: law.id)
+def test_another_way_to_write_the_same_is_not_called_broken(law: Law) -> None:
+    found = judge([law], None, is_written_in_php)
+    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
+
+
+# Reach and harm -------------------------------------------------------------------------------------------------
+
+WRITING = [*refusals.LAWS, *writes.LAWS, *MEANING, *answers.LAWS]
+# Their resource can be neither made nor, being somebody's, written to.
+OUT_OF_REACH = {"updateWorkspace", "deleteWorkspace"}
+
+
+def snapshot() -> dict[tuple[str, str], list[Any]]:
+    """Every row of every list, for both tokens."""
+    lists = [o.id for o in mock().contract.operations.values() if o.action == "list"]
+    return {(name, token): _rows(name, token) for name in lists for token in (DEMO, OTHER)}
+
+
+def _rows(name: str, token: str) -> list[Any]:
+    api, rows, page = mock(), [], 1
+    while True:
+        reply = api.send(name, query={"per_page": 100, "page": page}, token=token)
+        rows += reply.json["data"]
+        if len(reply.json["data"]) < 100:
+            return rows
+        page += 1
+
+
+def test_all_laws_together_reach_every_operation_use_what_is_dear_once_and_leave_no_trace() -> None:
+    mock().begin_anew()
+    before = snapshot()
+    found, session = judged(WRITING)
+    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
+    assert not found.left
+    succeeded = Counter(name for name, status in session.seen.elements() if 200 <= status < 300)
+    operations = session.contract.operations
+    assert operations.keys() - succeeded.keys() == OUT_OF_REACH
+    assert {name: succeeded[name] for name, o in operations.items() if o.effects and succeeded[name] > 1} == {}
+    assert snapshot() == before
+
+
+def test_what_has_effects_outside_is_not_used_unless_it_is_allowed() -> None:
+    found, session = judged([*MEANING, *answers.LAWS], effects=False)
+    dear = {name for name, o in session.contract.operations.items() if o.effects}
+    assert not [name for name, _ in session.seen if name in dear]
+    assert {o.promise.operation for o in found.of(Verdict.NOT_JUDGED)} >= dear
+
+
+def test_an_expensive_operation_is_used_as_often_as_it_may_be() -> None:
+    _, session = judged([])
+    operation = session.contract.operations["runPrompt"]
+    session.max_expensive = 2
+    session.spend(operation)
+    session.spend(operation)
+    with pytest.raises(CannotMake, match=r"runPrompt was used 2 times, as often as it may be: --max-expensive"):
+        session.spend(operation)
+
+
+async def begins_with_workflows_off(asked: Asked, ask: Next, memory: Memory) -> Answered:
+    if (asked.method, asked.path) == ("POST", "/workflows") and isinstance(asked.body, dict):
+        asked = asked.saying({"is_active": False, **asked.body})
+    answered: Answered = await ask(asked)
+    return answered
+
+
+def test_an_action_that_a_fresh_record_forbids_is_tried_on_one_with_every_flag_set() -> None:
+    found, session = judged([LAWS["an-action-is-about-its-record"]], "triggerWebhook", begins_with_workflows_off)
+    assert [o.verdict for o in found.outcomes] == [Verdict.KEPT]
+    assert session.seen["triggerWebhook", 409] == session.seen["triggerWebhook", 201] == 1
+
+
+def test_every_law_has_a_name_of_its_own() -> None:
+    names = Counter(law.id for law in ALL)
+    assert not [name for name, times in names.items() if times > 1]
