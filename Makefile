@@ -30,7 +30,7 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help install mock test test-slow test-browser conform check facts fuzz bench-smoke format lock clean
+.PHONY: help install mock test test-slow test-browser conform conform-items check facts fuzz bench-smoke format lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ test-browser: $(READY)  ## the tests that need Chromium
 
 conform: $(READY)  ## judge a backend; TARGET=http://... (token in ATHENA_TOKEN); without, a mock of its own; ARGS=
 	@scripts/conform.sh $(call quoted,$(TARGET)) $(ARGS)
+
+conform-items: $(READY)  ## the same as pytest's items; ARGS="OPTIONS -- -k listAgents -x --junitxml=FILE"
+	@scripts/conform.sh --items $(call quoted,$(TARGET)) $(ARGS)
 
 check: $(READY)  ## lint, layout, types, import rules, the contract against the facts
 	$(PY) -m ruff check .

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
 from conformance.errors import UsageError
@@ -48,11 +48,8 @@ def main(
 
 def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
     """What the word says; each is a module of `conformance.commands`."""
-    from conformance.commands import run, score
-
-    if settings.word == "score":
-        return score.command(settings)
-    return run.command(settings, laws)
+    module = import_module(f"conformance.commands.{'configuration' if settings.show_config else settings.word}")
+    return int(module.command(settings, laws))
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -1,5 +1,6 @@
 """Bodies that the contract admits: one field at a time from its schema, each text marked with the run it comes from."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
@@ -28,7 +29,16 @@ class Bodies:
         for field in operation.body.fields.values():
             if field.required and field.name not in found:
                 found |= self.field(operation, field, parent)
-        return found
+        return found if self.marker in json.dumps(found) else {**self.mark(operation), **found}
+
+    def mark(self, operation: Operation) -> dict[str, Any]:
+        """An optional free text with the marker in it, where a body has one: by it a record is found again."""
+        for field in readable(operation):
+            said = self.schema(field.schema)
+            plain = said.get("type") == "string" and not {"enum", "format", "pattern"} & said.keys()
+            if plain and int(said.get("maxLength", 10_000)) > len(self.marker):
+                return {field.name: self.value(field.schema, field.name)}
+        return {}
 
     def field(self, operation: Operation, field: BodyField, parent: Parent) -> dict[str, Any]:
         """One field, and the one that says of which kind the record is that it names. Raises CannotMake."""

@@ -59,10 +59,12 @@ def run(
     told: Told,
     *,
     before_cleaning: Callable[[], None] = lambda: None,
+    cleaning: bool = True,
 ) -> Run:
     """Judge every law on every operation that it applies to, law by law, and take away what was made.
 
     What the run did not come to is not judged, with the reason. `before_cleaning`: lifts a budget that is used up.
+    Without `cleaning`, what was made stays: another case of the same session may use it.
     """
     found = Run()
     cases = list(cases_of(session, laws, operations))
@@ -79,6 +81,8 @@ def run(
         found.ended = "interrupted"
     for case in cases[reached:]:
         found.outcomes.append(case.not_judged(case.promise(), f"not reached: {found.ended}"))
+    if not cleaning:
+        return found
     if not found.lost:
         before_cleaning()
         found.left = _cleaned(session, found)

@@ -9,15 +9,19 @@ from typing import Any
 from conformance.bodies import Bodies
 from conformance.coverage import Coverage
 from conformance.errors import CannotMake
-from conformance.exchange import Exchange, Request
+from conformance.exchange import BEARER, Exchange, Request
 from conformance.ledger import Ledger, Made
 from conformance.notice import Notice, notices
+from conformance.sacrifice import Sacrifices
 from conformance.shown import Finder, Shown
 from conformance.target import Target
+from conformance.tenant import Tenant
 from spec.contract import Contract, Operation, Relation, Resource
 from spec.schemas import Schemas
 
 WRITES = ("post", "put", "patch", "delete")
+SKIPPED = "skipped: "  # how it begins why an operation is not sent that a user left out
+NONE_TO_CREATE = "the contract has no operation to create a"
 SLOWEST = 30  # times that something is looked for again before it counts as not there
 
 
@@ -40,7 +44,9 @@ class Session:
     outside effects may be used, and `max_expensive`: how often each of them, replays included. `credentials`: the
     account's own properties (login, secret) to sign in with. `settle`: seconds after which a write must be seen by
     reads, `lag`: seconds after which it was, as far as this run had to wait. `coverage`: notes
-    what exchanges touch, if asked for. `noticed`: what answers showed by
+    what exchanges touch, if asked for. `skipped`: operationId -> why it is never
+    sent. `tenant`: the one that the run works in, where one was said. `sacrifices`: what it may change though it is
+    not its own. `noticed`: what answers showed by
     themselves, each breach with its first exchange, by (operationId, law, place, keyword).
     """
 
@@ -59,6 +65,9 @@ class Session:
     seen: Counter[tuple[str, int]] = field(default_factory=Counter)
     coverage: Coverage | None = None
     noticed: dict[tuple[str, str, str, str | None], tuple[Notice, Exchange]] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    tenant: Tenant | None = None
+    sacrifices: Sacrifices = field(default_factory=Sacrifices)
     _kept: dict[str, Mine] = field(default_factory=dict)
     _several: dict[str, list[Mine]] = field(default_factory=dict)
     _spent: Counter[str] = field(default_factory=Counter)
@@ -81,13 +90,20 @@ class Session:
         headers: Mapping[str, str] | None = None,
         method: str | None = None,
     ) -> Exchange:
-        """Send one request. A mapping as query: lists are repeated, booleans are 1 and 0. Writes go into the ledger."""
+        """Send one request. A mapping as query: lists are repeated, booleans are 1 and 0. Writes go into the ledger.
+
+        A list is narrowed to the run's tenant. Raises CannotMake for what may not be sent.
+        """
+        self._check_may_be_sent(operation, method or operation.method, path or {})
+        if self.tenant is not None and as_ == "self" and isinstance(query, Mapping):
+            query = {**self.tenant.query(operation), **query}
         pairs = tuple(_pairs(query)) if isinstance(query, Mapping) else query
         request = Request(
             operation.id, method or operation.method, operation.path, path or {}, pairs, body, raw, as_, headers or {}
         )
         if request.method in WRITES:
-            self.ledger.writing(operation.id, request.target)
+            given = any(name.lower() == BEARER.lower() for name in request.headers)
+            self.ledger.writing(operation.id, request.target, "nobody" if given else as_)
         elif self._owed:
             self.pause(self._owed)
             self._owed = 0.0
@@ -257,6 +273,12 @@ class Session:
         except CannotMake:
             return set()
 
+    def _check_may_be_sent(self, operation: Operation, method: str, path: Mapping[str, Any]) -> None:
+        if operation.id in self.skipped:
+            raise CannotMake(f"{SKIPPED}{self.skipped[operation.id]}")
+        if method == "delete" and self.sacrifices.protects(operation.resource, path):
+            raise CannotMake(f"{NONE_TO_CREATE} {operation.resource}, and one of --sacrifice is not deleted")
+
     # Finding operations -----------------------------------------------------------------------------------------
 
     def operation(self, resource: str, action: str) -> Operation | None:
@@ -332,15 +354,18 @@ class Session:
     # Making records ---------------------------------------------------------------------------------------------
 
     def make(self, resource: str, changes: Mapping[str, Any] | None = None) -> Mine:
-        """Create a record with all that it needs. Raises CannotMake."""
+        """Create a record with all that it needs; where none can be, one of `sacrifices`. Raises CannotMake."""
         if self.read_only:
             raise CannotMake("the run is read-only")
+        if resource in self.sacrifices.keys and not self._creatable(resource):
+            key, seen, exchange = self.sacrifices.use(self, resource)
+            return Mine(resource, key, {}, seen, exchange)
         operation, path = self.creator(resource), {}
         if operation.path_parameters:
             path = {operation.path_parameters[0]: self.kept(operation.resource or "").key}
         if operation.effects:
             self.spend(operation)
-        body = {**self.bodies.body(operation, self.parent), **(changes or {})}
+        body = {**self.bodies.body(operation, self.parent), **self._in_tenant(operation), **(changes or {})}
         if path:
             body = {**self.bodies.lists(operation), **body}
         counted = None if resource in self._slow else self._total(resource)
@@ -353,6 +378,16 @@ class Session:
         key = self.key_of(resource, shown)
         self._await(resource, key, counted)
         return Mine(resource, key, body, shown, exchange)
+
+    def _creatable(self, resource: str) -> bool:
+        try:
+            creator = self.creator(resource)
+        except CannotMake:
+            return False
+        return self.effects or not creator.effects
+
+    def _in_tenant(self, operation: Operation) -> Mapping[str, Any]:
+        return {} if self.tenant is None else self.tenant.body(operation)
 
     def _await(self, resource: str, key: Any, counted: Any) -> None:
         """Look once for each resource how long a new record takes to be seen and counted (`counted`: the total of the
@@ -409,6 +444,8 @@ class Session:
     def parent(self, relation: Relation) -> tuple[str, Any]:
         """(resource, key) of a record that a relation may lead to: the run's own, or else one that is there."""
         resource = relation.to[0]
+        if self.tenant is not None and self.tenant.is_end_of(relation):
+            return resource, self.tenant.key
         if self.contract.account is not None and resource == self.contract.account.name:
             return resource, self.key_of(resource, self.who())
         try:
@@ -435,7 +472,7 @@ class Session:
             grows = operation.method == "post" and operation.result.many and operation.resource != resource
             if grows and view is not None and view.resource == resource and len(operation.path_parameters) == 1:
                 return operation
-        raise CannotMake(f"the contract has no operation to create a {resource}")
+        raise CannotMake(f"{NONE_TO_CREATE} {resource}")
 
     def unmake(self, resource: str, key: Any) -> Exchange | None:
         """Delete a record of the run; None when the contract has no operation for it."""
@@ -450,10 +487,11 @@ class Session:
         return exchange
 
     def clean(self) -> list[tuple[str, Any]]:
-        """Delete everything that the run made, the last first; what is left over."""
+        """Delete everything that the run made, the last first, and restore what it was lent; what is left over."""
         for made in list(self.ledger.left()):
             self.unmake(made.resource, made.key)
-        return [(made.resource, made.key) for made in self.ledger.left()]
+        changed = list(self.sacrifices.restore(self))
+        return [*((made.resource, made.key) for made in self.ledger.left()), *changed]
 
     def resource(self, operation: Operation) -> Resource:
         """The resource that an operation is about."""

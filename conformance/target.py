@@ -1,5 +1,6 @@
 """Where the requests go: a deployed backend, over HTTP."""
 
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,7 +52,8 @@ class Budget:
 @dataclass(slots=True)
 class HttpTarget:
     """A backend at `base`. `tokens`: by whom a request speaks as (``self``, ``other``). `interval`: seconds from one
-    request to the next, at least. `read_only`: writes are not sent, whoever asks for them."""
+    request to the next, at least. `read_only`: writes are not sent, whoever asks for them. `verify`: the certificates
+    that are trusted; True: the system's. `trust_env`: proxies and certificates that the environment names are used."""
 
     base: str
     tokens: Mapping[str, str]
@@ -62,12 +64,19 @@ class HttpTarget:
     transport: httpx.BaseTransport | None = None
     interval: float = 0.0
     read_only: bool = False
+    verify: ssl.SSLContext | bool = True
+    trust_env: bool = True
     _next: float = field(default=0.0, init=False, repr=False)
     _client: httpx.Client = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._client = httpx.Client(
-            timeout=self.timeout, follow_redirects=False, transport=self.transport, headers=dict(self.headers)
+            timeout=self.timeout,
+            follow_redirects=False,
+            transport=self.transport,
+            headers=dict(self.headers),
+            verify=self.verify,
+            trust_env=self.trust_env,
         )
 
     def close(self) -> None:

@@ -8,12 +8,12 @@ from enum import IntEnum
 from conformance.laws.acting import acts, grants_of
 from conformance.outcome import Outcome, Verdict
 from conformance.run import Run
-from conformance.session import WRITES
+from conformance.session import SKIPPED, WRITES
 from spec.contract import COLLECTION_ACTIONS, ITEM_ACTIONS, Contract, Operation
 
 GENERIC = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
 # How an outcome begins that is not judged because of the run's own settings, or because the contract gives no way to.
-CHOSEN = ("the run is read-only",)
+CHOSEN = ("the run is read-only", SKIPPED)
 NO_WAY = ("the contract has no operation", "the contract has no ")
 EFFECTS = "--allow-effects"
 
@@ -205,7 +205,9 @@ def _unsucceeded(
 ) -> Iterator[tuple[str, str]]:
     for operation in scope:
         if within_reach(contract, operation, demands) and not _succeeded(operation, seen):
-            yield operation.id, _why(found, operation, seen)
+            why = _why(found, operation, seen)
+            if not why.startswith(SKIPPED):
+                yield operation.id, why
 
 
 def _why(found: Run, operation: Operation, seen: Mapping[tuple[str, int], int]) -> str:

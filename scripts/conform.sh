@@ -1,13 +1,19 @@
 #!/bin/sh
-# Judge a backend: conform.sh [TARGET] [further options of `athena-conformance run`]. Without TARGET (or with an empty one)
-# a mock is started on a free port of loopback and judged with its standing tokens; it is ended with this script.
+# Judge a backend: conform.sh [--items] [TARGET] [further options of `athena-conformance run`, or `items`]. Without TARGET
+# (or with an empty one) a mock is started on a free port of loopback and judged with its standing tokens; it is ended
+# with this script.
 set -eu
 cd "$(dirname "$0")/.."
 PY=.venv/bin/python
 
+word=run
+if [ "${1-}" = --items ]; then
+    word=items
+    shift
+fi
 target=${1-}
 [ $# -eq 0 ] || shift
-[ -z "$target" ] || exec "$PY" -m conformance run --base-url "$target" "$@"
+[ -z "$target" ] || exec "$PY" -m conformance "$word" --base-url "$target" "$@"
 
 log=$(mktemp)
 "$PY" -m mock_server --port 0 --quiet --epoch 2026-03-01T00:00:00Z >"$log" 2>&1 &
@@ -26,5 +32,5 @@ while ! grep -q 'http://127\.0\.0\.1:' "$log"; do
 done
 target=$(grep -o 'http://127\.0\.0\.1:[0-9]*' "$log" | head -n 1)
 code=0
-ATHENA_TOKEN=demo-token ATHENA_OTHER_TOKEN=other-token "$PY" -m conformance run --base-url "$target" "$@" || code=$?
+ATHENA_TOKEN=demo-token ATHENA_OTHER_TOKEN=other-token "$PY" -m conformance "$word" --base-url "$target" "$@" || code=$?
 exit "$code"

@@ -3,25 +3,26 @@
 import secrets
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from conformance.connection import contract_of, scope, session_of, shown
+from conformance.connection import contract_of, scope, session_of, shown, signed_in
 from conformance.errors import OutOfBudget, TargetLost, UsageError
 from conformance.exchange import Exchange
 from conformance.laws import LAWS
 from conformance.laws.law import Law
-from conformance.outcome import Outcome, Verdict
+from conformance.progress import Progress
 from conformance.proposal import proposals
 from conformance.readiness import await_ready, refused_token
 from conformance.redaction import Redaction
-from conformance.report import Report, terminal
+from conformance.report import Report, github, terminal
 from conformance.report.files import FILES
-from conformance.run import Run, not_begun, run
-from conformance.session import Session
+from conformance.run import Run, cases_of, not_begun, run
+from conformance.session import SKIPPED, Session
 from conformance.settings import Settings
 from conformance.target import HttpTarget
+from conformance.token import TokenCommand
 from conformance.verdict import Demands, judge
 from spec.contract import Contract, Operation
 from spec.document import lines
@@ -29,11 +30,15 @@ from spec.document import lines
 
 def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     """Judge; the exit status. `laws`: instead of all that there are. Raises UsageError, ContractError."""
+    settings, command = signed_in(settings)
     contract = contract_of(settings)
     operations, notes = scope(settings, contract)
     folder = _folder(settings.report_dir)
-    report = _reported(settings, contract, operations, notes, LAWS if laws is None else laws)
-    sys.stdout.write(terminal.render(report))
+    report = _reported(settings, contract, operations, notes, LAWS if laws is None else laws, command)
+    said = terminal.render(report)
+    if settings.github:
+        said = "".join(f"{github.neutral(line)}\n" for line in said.splitlines()) + github.render(report)
+    sys.stdout.write(said)
     sys.stdout.flush()
     if folder is not None:
         for name, render in FILES.items():
@@ -42,18 +47,24 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
 
 
 def _reported(
-    settings: Settings, contract: Contract, operations: Sequence[Operation], notes: Sequence[str], laws: Sequence[Law]
+    settings: Settings,
+    contract: Contract,
+    operations: Sequence[Operation],
+    notes: Sequence[str],
+    laws: Sequence[Law],
+    command: TokenCommand | None,
 ) -> Report:
     """Run, judge, and gather what reports say."""
     run_id, started, clock = secrets.token_hex(4), datetime.now(UTC), time.monotonic()
-    session, target = session_of(settings, contract, run_id)
+    session, target = session_of(settings, contract, run_id, command)
     demands = Demands(settings.strict, settings.min_reached, session.read_only, settings.allow_effects)
     try:
         found = _found(settings, session, target, laws, operations)
     finally:
         target.close()
-    given = [value for _, value in settings.header if len(value) >= 8]
-    judgement, name = judge(found, contract, operations, session.seen, demands), shown(Path(contract.document.name))
+    asked = [operation for operation in operations if operation.id not in session.skipped]
+    given = [value for _, value in settings.header if len(value) >= 8] + (command.given if command else [])
+    judgement, name = judge(found, contract, asked, session.seen, demands), shown(Path(contract.document.name))
     return Report(
         target.base,
         name,
@@ -75,7 +86,7 @@ def _reported(
         session.seen,
         text=contract.document.text.decode("utf-8", "replace"),
         proposals=proposals(contract, session.schemas, name, found.outcomes),
-        covered=session.coverage.covered(operations, judgement.unsucceeded) if session.coverage else None,
+        covered=session.coverage.covered(asked, judgement.unsucceeded) if session.coverage else None,
     )
 
 
@@ -89,38 +100,29 @@ def _found(
         return not_begun(session, laws, operations, str(error), lost=isinstance(error, TargetLost))
     except KeyboardInterrupt:
         return not_begun(session, laws, operations, "interrupted")
-    refused = _refused(settings, session, answers) if any(o.security for o in operations) else ""
-    if refused:
-        return not_begun(session, laws, operations, refused)
+    why = refused(settings, session, answers) if any(o.security for o in operations) else ""
+    if why:
+        return not_begun(session, laws, operations, why)
+    asked = [operation for operation in operations if operation.id not in session.skipped]
+    due = ((case.law.id, case.operation.id) for case in cases_of(session, laws, asked))
+    progress = Progress(due, sys.stderr, target.budget.until)
     try:
-        return run(session, laws, operations, _progress(), before_cleaning=target.budget.lift)
+        found = run(session, laws, asked, progress.told, before_cleaning=target.budget.lift)
     finally:
-        if sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[K")
+        progress.end()
+    for case in cases_of(session, laws, [operation for operation in operations if operation not in asked]):
+        found.outcomes.append(case.not_judged(case.promise(), f"{SKIPPED}{session.skipped[case.operation.id]}"))
+    return found
 
 
-def _refused(settings: Settings, session: Session, answers: Sequence[Exchange]) -> str:
+def refused(settings: Settings, session: Session, answers: Sequence[Exchange]) -> str:
     """Why the tokens are of no use, "" when they are: what would be judged with them is not the backend."""
     guarded = [a for a in answers if session.contract.operations[a.request.operation].security]
-    refused = refused_token(guarded, settings.token_env)
-    if refused or not guarded or not settings.other_token:
-        return refused
+    why = refused_token(guarded, settings.token_env)
+    if why or not guarded or not settings.other_token:
+        return why
     asked = session.contract.operations[guarded[0].request.operation]
     return refused_token([session.send(asked, as_="other")], settings.other_token_env)
-
-
-def _progress() -> Callable[[Outcome], None]:
-    """Says on a terminal how far the run is."""
-    told = dict.fromkeys(Verdict, 0)
-
-    def progress(outcome: Outcome) -> None:
-        told[outcome.verdict] += 1
-        if sys.stderr.isatty():
-            counts = ", ".join(f"{count} {verdict.value}" for verdict, count in told.items())
-            sys.stderr.write(f"\r\x1b[K{counts}; now {outcome.promise.law} on {outcome.promise.operation}")
-            sys.stderr.flush()
-
-    return progress
 
 
 def _folder(path: Path | None) -> Path | None:

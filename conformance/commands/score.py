@@ -16,7 +16,7 @@ from spec.contract import load
 VARIANT_SEEDS = 3
 
 
-def command(settings: Settings) -> int:
+def command(settings: Settings, laws: object = None) -> int:
     """Judge them; 0, or 1 when the score is under --min or something sound was called broken. Raises UsageError."""
     path = settings.contract or Path(str(resources.files("spec") / "openapi.yaml"))
     contract = load(path)

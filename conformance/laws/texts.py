@@ -70,10 +70,11 @@ def _room(said: Mapping[str, Any]) -> int:
 
 
 def _text(case: Case, field: BodyField, kind: str) -> str:
-    room = min(_room(case.session.bodies.schema(field.schema)), LONG)
+    room, marker = min(_room(case.session.bodies.schema(field.schema)), LONG), case.session.bodies.marker
     if kind == "long":
-        return ("conformance long text " * (room // 22 + 1))[:room].rstrip().ljust(room, "x")
-    return f"{TEXTS[kind]} {case.session.bodies.chance.randrange(10**6)}"[:room]  # some texts may stand only once
+        return (f"{marker} " * (room // len(marker) + 1))[:room].rstrip().ljust(room, "x")
+    text = f"{TEXTS[kind]} {case.session.bodies.chance.randrange(10**6)}"[:room]  # some texts may stand only once
+    return f"{text} {marker}" if len(text) + len(marker) < room else text
 
 
 def _one(case: Case) -> Iterator[Outcome]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conformance.__main__ import main
-from conformance.settings import CODES, OPTIONS
+from conformance.settings import CODES, OPTIONS, WORDS, from_arguments
 from conformance.verdict import Code
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +118,15 @@ def test_a_broken_target_ends_with_1() -> None:
     assert code == Code.BROKEN, said
     assert "BROKEN  listMessages answers" in said
     assert 'curl -i -X GET -H "Authorization: Bearer $ATHENA_TOKEN"' in said
+
+
+def test_github_gets_annotations_and_no_commands_of_a_target() -> None:
+    with serving(answering(500, "application/json", b'{"message": "no\\n::error::planted"}')) as base:
+        code, said = ran("run", "--base-url", base, "--operation", "listMessages", "--strict", "--github")
+    assert code == Code.BROKEN, said
+    commands = [line for line in said.splitlines() if line.startswith("::")]
+    assert commands[0].startswith("::error file=spec/openapi.yaml,line=")
+    assert not any(line.startswith("::error::planted") for line in commands)
 
 
 def test_a_target_that_is_down_ends_with_3() -> None:
@@ -242,6 +251,25 @@ def test_a_used_up_budget_ends_with_5() -> None:
         (("run", "--base-url", "http://x", "--contract", "none.yaml"), "--contract: found 'none.yaml'"),
         (("run", "--base-url", "http://x", "--contract", "pyproject.toml"), "pyproject.toml"),
         (("run", "--base-url", "http://x", "--token-env", "NONE"), "$NONE: found no token"),
+        (
+            ("run", "--base-url", "http://x", "--profile", "quick"),
+            "found 'quick'; allowed: smoke, gate, deep",
+        ),
+        (("run", "--base-url", "http://x", "--max-expensive", "-1"), "--max-expensive: found '-1'"),
+        (("run", "--base-url", "http://x", "--ca-file", "none.pem"), "--ca-file: found 'none.pem'"),
+        (("run", "--base-url", "http://x", "--sacrifice", "Workspace"), "allowed: RESOURCE=KEY"),
+        (("run", "--base-url", "http://x", "--sacrifice", "None=1"), "--sacrifice: found 'None'; allowed: User"),
+        (("run", "--base-url", "http://x", "--sacrifice", "User=\x1b[31m"), "--sacrifice: found 'User=\\x1b[31m'"),
+        (("run", "--base-url", "http://x", "--workspace", ""), "--workspace: found ''"),
+        (("run", "--base-url", "http://x", "--workspace", "a\x00b"), "--workspace: found 'a\\x00b'"),
+        (("run", "--base-url", "http://x", "--config", "none.toml"), "--config: found none.toml"),
+        (("run", "--base-url", "http://x", "--env", "none"), "--env: found 'none'"),
+        (("run", "--base-url", "http://x", "--ledger", "."), "--ledger: found ."),
+        (("plan", "--report-dir", "x"), "unrecognized arguments: --report-dir"),
+        (("plan", "--tag", "none"), "--tag: found 'none'"),
+        (("clean",), "the following arguments are required: LEDGER-FILE"),
+        (("clean", "none.jsonl"), "LEDGER: found none.jsonl"),
+        (("items", "--base-url", "http://x", "--report-dir", "x"), "unrecognized arguments: --report-dir"),
         (("run", "--base-url", "http://x", "--report-dir", "pyproject.toml"), "--report-dir: found"),
         (("run", "--base-url", "http://x.example", "--operation", "createMessage"), "--allow-writes-to x.example"),
     ],
@@ -289,6 +317,16 @@ def test_a_missing_token_ends_with_2() -> None:
 
 def test_readme_tells_every_exit_code_and_option() -> None:
     section = (ROOT / "README.md").read_text().split("\n## Judge a backend\n", 1)[1].split("\n## ", 1)[0]
-    assert re.findall(r"^\| `(\d)` ", section, re.MULTILINE) == [str(int(code)) for code in Code]
+    assert re.findall(r"^\| `(\d)` ", section, re.MULTILINE) == re.findall(r"^  (\d)  ", CODES, re.MULTILINE)
     assert {option.flag for option in OPTIONS if f"`{option.flag}" not in section} == set()
     assert all(f"  {int(code)}  " in CODES for code in Code)
+    assert {word.name for word in WORDS if f"| `{word.name}" not in section} == set()
+
+
+def test_readmes_file_of_settings_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "README.md").read_text().split("```toml\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "athena-conformance.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    found = from_arguments(["run", "--env", "production"], {}, "0")
+    assert (found.base_url, found.rate_limit, found.read_only) == ("https://example.com/api/v1", 20.0, True)
+    assert found.skip == {"generateAgent": "no model in staging"}

@@ -1,0 +1,79 @@
+"""The tenant that a run works in (`--workspace`): how a contract lets a request say it, read from its words.
+
+A list says it by a filter on the path that `x-resource`'s `tenant` names; a create by the field that sets that
+relation. Where neither is there, the token decides.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.errors import UsageError
+from spec.contract import Contract, Operation, Relation, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One tenant, by its key."""
+
+    contract: Contract
+    resource: Resource
+    key: Any
+
+    @classmethod
+    def of(cls, contract: Contract, key: str) -> "Tenant":
+        """The tenant with that key, as the command line says it. Raises UsageError: the contract has no tenants."""
+        if contract.tenant is None:
+            raise UsageError("--workspace: found one, and a contract without tenants; allowed: none")
+        return cls(contract, contract.tenant, key_of(contract, contract.tenant.name, key, "--workspace"))
+
+    def query(self, operation: Operation) -> Mapping[str, Any]:
+        """What narrows a list to the tenant."""
+        name = self.narrows(operation)
+        return {} if name is None else {name: self.key}
+
+    def body(self, operation: Operation) -> Mapping[str, Any]:
+        """What has a create make its record in the tenant."""
+        name = self.named_by(operation)
+        return {} if name is None else {name: self.key}
+
+    def narrows(self, operation: Operation) -> str | None:
+        """The name of the parameter by which a list is narrowed to the tenant."""
+        resource = self.contract.resources.get(operation.resource or "")
+        if resource is None or operation.action != "list":
+            return None
+        due = (*resource.tenant, self.resource.key)
+        for parameter in operation.query:
+            word = parameter.word
+            if resource.tenant and word and (word.role, word.op, word.paths) == ("filter", "eq", (due,)):
+                return parameter.name
+        return None
+
+    def named_by(self, operation: Operation) -> str | None:
+        """The name of the field by which a create says the tenant."""
+        view = self.contract.views.get(operation.result.view or "")
+        resource = self.contract.resources[view.resource] if view else None
+        if resource is None or len(resource.tenant) != 1 or operation.method != "post" or operation.body is None:
+            return None
+        for field in operation.body.fields.values():
+            if field.sets is not None and field.sets.by is None and field.sets.relation == resource.tenant[0]:
+                return field.name
+        return None
+
+    def concerns(self, operation: Operation) -> bool:
+        """Whether an operation lists or creates records that lie directly in a tenant."""
+        resource = self.contract.resources.get(operation.resource or "")
+        return resource is not None and len(resource.tenant) == 1 and operation.action in ("list", "create")
+
+    def is_end_of(self, relation: Relation) -> bool:
+        """Whether a relation leads to tenants alone."""
+        return relation.to == (self.resource.name,)
+
+
+def key_of(contract: Contract, resource: str, key: str, flag: str = "--sacrifice") -> Any:
+    """A key as JSON has it. Raises UsageError when the resource's keys are numbers and this is none."""
+    if not contract.resources[resource].key_is_integer:
+        return key
+    if not (key.isascii() and key.isdigit() and len(key) < 20):
+        raise UsageError(f"{flag}: found {key[:60]!a}; allowed: a key of {resource}, a whole number")
+    return int(key)

@@ -1,0 +1,68 @@
+"""The traffic of all laws on a fresh mock in process, a line for each request, for comparing two runs.
+
+    python -m tests.conformance.recorded RUN_ID SEED [OPERATION...]
+
+What the target made (identifiers, times) and the run's own id stand as placeholders, numbered as they occur.
+"""
+
+import re
+import sys
+from random import Random
+
+import httpx
+
+from conformance.bodies import Bodies
+from conformance.connection import marker
+from conformance.laws import LAWS
+from conformance.ledger import Ledger
+from conformance.run import run
+from conformance.session import Session
+from conformance.target import Budget, HttpTarget
+from tests.conformance.served import HOST, TOKENS, AsgiTransport
+from tests.mock_server.athena import Api, athena_contract, athena_schemas
+
+MADE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?|\d{4}-\d\d-\d\dT\d\d%3A\d\d%3A\d\d\w*")
+
+
+class Recording(AsgiTransport):
+    """The same, that notes each request."""
+
+    lines: list[str]
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, once the request is noted."""
+        body = request.read().decode("utf-8", "replace")
+        said = request.headers.get("authorization", "")
+        self.lines.append(f"{request.method} {request.url.raw_path.decode()} {said} {body}")
+        return super().handle_request(request)
+
+
+def main(run_id: str, seed: int, asked: list[str]) -> list[str]:
+    """The lines of one run."""
+    api = Api.of(athena_contract(), athena_schemas(), "demo")
+    api.begin_anew()
+    transport = Recording(api.app)
+    transport.lines = []
+    target = HttpTarget(HOST + api.contract.base_path, TOKENS, Budget(None, None), transport=transport)
+    bodies = Bodies(api.contract, marker(run_id), Random(seed))
+    session = Session(api.contract, api.schemas, target, Ledger(run_id), bodies)
+    operations = [o for o in api.contract.operations.values() if not asked or o.id in asked]
+    run(session, LAWS, operations, lambda outcome: None)
+    target.close()
+    return list(_plain(transport.lines, run_id))
+
+
+def _plain(lines: list[str], run_id: str) -> list[str]:
+    names: dict[str, str] = {}
+    return [
+        TIME.sub("TIME", MADE.sub(lambda found: names.setdefault(found[0], f"#{len(names)}"), line)).replace(
+            run_id, "RUN"
+        )
+        for line in lines
+    ]
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    sys.stdout.write("\n".join(main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])))
