@@ -89,6 +89,7 @@ def session_of(settings: Settings, contract: Contract, run_id: str) -> tuple[Ses
         Bodies(contract, f"conformance-{run_id}", Random(settings.seed)),
         read_only=read_only,
         effects=settings.allow_effects,
+        settle=settings.settle,
         coverage=Coverage(contract),
     )
     return session, target

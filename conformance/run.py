@@ -28,8 +28,8 @@ class Run:
 
     `outcomes`: each judged promise, the flaky ones apart (`flaky`). `replays`: fingerprint -> (how often it was broken,
     how often it was judged). `left`: what could not be taken away. `ended`: why it ended before its time, or "".
-    `lost`: whether the target was lost. `stumbles`: answers that failed and did not when they were asked for again at
-    once, and requests without an answer. `lag`: seconds after which a write was seen, as far as the run had to wait.
+    `lost`: whether the target was lost. `unsteady`: how much failed and did not when it was asked for again: promises,
+    answers of 5xx, requests without an answer. `lag`: seconds after which a write was seen, where that took time.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Run:
     lost: bool = False
     flaky: list[Outcome] = field(default_factory=list)
     replays: dict[str, tuple[int, int]] = field(default_factory=dict)
-    stumbles: int = 0
+    unsteady: int = 0
     lag: float = 0.0
 
     def of(self, verdict: Verdict) -> Iterator[Outcome]:
@@ -112,7 +112,8 @@ def _kind(outcome: Outcome, tally: tuple[int, int]) -> Kind | None:
 def _note_stumbles(found: Run, session: Session, laws: dict[str, Law]) -> None:
     """Tell as flaky what went away when it was asked for again, in place of the promise that is kept otherwise."""
     steady = session.steady
-    found.stumbles, found.lag = len(steady.stumbles) + len(steady.silent), session.lag
+    found.unsteady = len(found.flaky) + len(steady.stumbles) + len(steady.silent)
+    found.lag = session.lag
     told: dict[str, tuple[Outcome, int]] = {}
     for exchange in steady.stumbles:
         operation = session.contract.operations[exchange.request.operation]

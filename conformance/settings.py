@@ -25,7 +25,7 @@ CODES = """exit codes:
   3  the target cannot be reached, does not speak HTTP, is no API, or was lost in mid-run
   4  nothing was tested
   5  incomplete: an operation never succeeded, or fewer promises than --min-reached were judged
-  6  (kept free for: unstable)
+  6  unstable: more failures went away when asked again than --flaky-limit allows
 """
 
 
@@ -62,6 +62,12 @@ class Settings:
     allow_effects: bool
     min_reached: float
     wait_ready: float
+    flaky_limit: float
+    settle: float
+    baseline: Path | None
+    update_baseline: bool
+    ratchet: Path | None
+    update_ratchet: bool
     family: tuple[str, ...]
     sample: int | None
     min: float
@@ -224,6 +230,12 @@ OPTIONS = (
     Option("--allow-writes-to", (), _host, "a host beside loopback that may be written to", "HOST", True, True),
     Option("--allow-effects", False, _yes, "use operations that call models, send mail or webhooks"),
     Option("--min-reached", 90.0, _number(0, 100, "per cent, a number"), "blocking promises to be judged", "PERCENT"),
+    Option("--flaky-limit", 0.5, _number(0, 100, "per cent, a number"), "flaky failures, of all requests", "PERCENT"),
+    Option("--settle", 5.0, _number(0, 600, "seconds, a number"), "a write may be seen so much later", "S"),
+    Option("--baseline", None, Path, "accepted failures, which are not red", "FILE"),
+    Option("--update-baseline", False, _yes, "accept what is broken now: write it to --baseline"),
+    Option("--ratchet", None, Path, "what an earlier run kept: to break it blocks", "FILE"),
+    Option("--update-ratchet", False, _yes, "record what is kept now: write it to --ratchet, if the run ends with 0"),
     Option("--family", (), _name, "score mutants of this family only; may be given again", "NAME", True, True),
     Option("--sample", None, _integer(1, 10**6), "score so many mutants, drawn by --seed", "N"),
     Option("--min", 0.95, _number(0, 1, "a share, a number"), "the share of mutants that has to be found", "SHARE"),

@@ -12,6 +12,7 @@ from conformance.errors import OutOfBudget, TargetLost, UsageError
 from conformance.exchange import Exchange
 from conformance.laws import LAWS
 from conformance.laws.law import Law
+from conformance.memory import Memory
 from conformance.outcome import Outcome, Verdict
 from conformance.proposal import proposals
 from conformance.readiness import await_ready, refused_token
@@ -22,7 +23,7 @@ from conformance.run import Run, not_begun, run
 from conformance.session import Session
 from conformance.settings import Settings
 from conformance.target import HttpTarget
-from conformance.verdict import Demands, judge
+from conformance.verdict import Demands, Judgement, judge
 from spec.contract import Contract, Operation
 from spec.document import lines
 
@@ -30,9 +31,10 @@ from spec.document import lines
 def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     """Judge; the exit status. `laws`: instead of all that there are. Raises UsageError, ContractError."""
     contract = contract_of(settings)
+    memory = Memory.of(settings, datetime.now(UTC).date())
     operations, notes = scope(settings, contract)
     folder = _folder(settings.report_dir)
-    report = _reported(settings, contract, operations, notes, LAWS if laws is None else laws)
+    report = _reported(settings, contract, operations, notes, LAWS if laws is None else laws, memory)
     sys.stdout.write(terminal.render(report))
     sys.stdout.flush()
     if folder is not None:
@@ -42,18 +44,23 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
 
 
 def _reported(
-    settings: Settings, contract: Contract, operations: Sequence[Operation], notes: Sequence[str], laws: Sequence[Law]
+    settings: Settings,
+    contract: Contract,
+    operations: Sequence[Operation],
+    notes: Sequence[str],
+    laws: Sequence[Law],
+    memory: Memory,
 ) -> Report:
     """Run, judge, and gather what reports say."""
     run_id, started, clock = secrets.token_hex(4), datetime.now(UTC), time.monotonic()
     session, target = session_of(settings, contract, run_id)
-    demands = Demands(settings.strict, settings.min_reached, session.read_only, settings.allow_effects)
     try:
         found = _found(settings, session, target, laws, operations)
     finally:
         target.close()
     given = [value for _, value in settings.header if len(value) >= 8]
-    judgement, name = judge(found, contract, operations, session.seen, demands), shown(Path(contract.document.name))
+    judgement = memory.judgement(found, contract, lambda known: _judged(settings, known, found, session, operations))
+    name = shown(Path(contract.document.name))
     return Report(
         target.base,
         name,
@@ -77,6 +84,22 @@ def _reported(
         proposals=proposals(contract, session.schemas, name, found.outcomes),
         covered=session.coverage.covered(operations, judgement.unsucceeded) if session.coverage else None,
     )
+
+
+def _judged(
+    settings: Settings, memory: Memory, found: Run, session: Session, operations: Sequence[Operation]
+) -> Judgement:
+    """The judgement over a run, by what is known of earlier ones."""
+    demands = Demands(
+        settings.strict,
+        settings.min_reached,
+        session.read_only,
+        settings.allow_effects,
+        settings.flaky_limit,
+        memory.baseline,
+        memory.ratchet,
+    )
+    return judge(found, session.contract, operations, session.seen, demands)
 
 
 def _found(
