@@ -104,7 +104,7 @@ def judge(
     missed = [o for o in found.of(Verdict.NOT_JUDGED) if not excused(o, contract, demands)]
     blocking_missed = [o for o in missed if o.promise.blocks(strict=demands.strict)]
     told = {mark_of(o.promise) for o in blocking_missed}
-    recorded = [m for m in sorted_out.unjudged if m not in told and _within(m, found, contract, demands)]
+    recorded = [m for m in _within(sorted_out.unjudged, found, contract, demands) if m not in told]
     reached = sum(o.promise.blocks(strict=demands.strict) for o in sorted_out.all_judged)
     tally = _Tally(
         found,
@@ -252,12 +252,11 @@ def _remarks(found: Run, sorted_out: _Sorted, demands: Demands) -> Iterator[str]
         yield f"and {len(sorted_out.unjudged) - CAUSES} more that an earlier run kept were not judged"
 
 
-def _within(mark: Mark, found: Run, contract: Contract, demands: Demands) -> bool:
-    """Whether a recorded promise could have been judged in this run's mode."""
-    of_law = [o for o in found.outcomes if mark_of(o.promise)[:2] == mark[:2]]
-    return bool(of_law or not demands.read_only) and not any(
-        excused(o, contract, demands) for o in of_law if o.verdict is Verdict.NOT_JUDGED
-    )
+def _within(marks: Sequence[Mark], found: Run, contract: Contract, demands: Demands) -> Iterator[Mark]:
+    """Those recorded promises that could have been judged in this run's mode."""
+    ran = {mark_of(o.promise)[:2] for o in found.outcomes}
+    over = {mark_of(o.promise)[:2] for o in found.of(Verdict.NOT_JUDGED) if excused(o, contract, demands)}
+    yield from (m for m in marks if m[:2] not in over and (m[:2] in ran or not demands.read_only))
 
 
 def excused(outcome: Outcome, contract: Contract, demands: Demands) -> bool:
