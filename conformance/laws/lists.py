@@ -172,11 +172,15 @@ class Listing:
 
     def stocked(self, least: int) -> "Listing":
         """This list, with own records made where it has fewer rows than `least`. Raises CannotMake."""
-        for _ in range(least - len(self.ask(*self.largest()).rows)):
+        there = len(self.ask(*self.largest()).rows)
+        for _ in range(least - there):
             make_one(self.session, self.resource.name)
-        if len(self.ask(*self.largest()).rows) < least:
+        if there < least and self.session.settled(lambda: self._lacks(least)):
             raise CannotMake("the list has too few rows to tell")
         return self
+
+    def _lacks(self, least: int) -> str:
+        return "" if len(self.ask(*self.largest()).rows) >= least else "it has too few rows"
 
     def small(self, least: int) -> "Listing":
         """The list, or a part of it that holds own records, with `least` to WALKED rows. Raises CannotMake."""
