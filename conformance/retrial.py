@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 
 from conformance.disturbance import Watch
 from conformance.laws.law import Case
+from conformance.laws.lists import MOVING
 from conformance.outcome import Kind, Outcome, Verdict
 from conformance.session import At, Session
 from conformance.steady import GATEWAY
 
 MOST = 4  # times that something is judged again
+CALMED = 2  # times that a law is asked again because a list changed while it was looked at
 WARY = 3  # times that a failure must show again on a target that has stumbled; once on others
 
 Judged = Callable[[Case], Iterator[Outcome]]
@@ -75,6 +77,16 @@ class Retrial:
         for at, said in session.noticed.items():
             self.session.noticed.setdefault(at, said)
             self.causes.setdefault(at, case)
+
+    def calm(self, case: Case, first: Sequence[Outcome]) -> list[Outcome]:
+        """The outcomes, judged again where a list changed meanwhile; what changes each time is told as disturbed."""
+        found = list(first)
+        for _ in range(CALMED):
+            if all(outcome.said != MOVING for outcome in found):
+                return found
+            _, again = self._once(case, (), fresh=False)
+            found = [again.get(o.promise.fingerprint, o) if o.said == MOVING else o for o in found]
+        return [replace(o, kind=Kind.DISTURBED) if o.said == MOVING else o for o in found]
 
     def settle(self, case: Case, broken: Sequence[Outcome]) -> Mapping[str, tuple[Outcome, Tally]]:
         """Judge again what was broken; fingerprint -> (the outcome as it stands now, how often it was broken)."""

@@ -159,6 +159,7 @@ def _judge(found: Run, case: Case, told: Told, retrial: Retrial) -> None:
         for outcome in _guarded(case):
             first.append(outcome)
         retrial.noticing(case, case.session)
+        first = retrial.calm(case, first)
         broken = [outcome for outcome in first if outcome.verdict is Verdict.BROKEN]
         settled |= retrial.settle(case, broken) if broken else {}
         complete = True

@@ -17,6 +17,7 @@ from spec.document import escape
 WALKED = 300  # how many rows of a list are looked at, at most
 OWN = 4  # how many records a law makes where a list has too few
 REFUSED = (400, 422)
+MOVING = "the list changed while it was looked at"
 
 Row = Mapping[str, Any]
 Finding = tuple[str, tuple[Exchange, ...]]
@@ -34,7 +35,7 @@ class Moving(CannotMake):
     """The list changes while it is looked at."""
 
     def __init__(self) -> None:
-        super().__init__("the list changed while it was looked at")
+        super().__init__(MOVING)
 
 
 def is_list(contract: Contract, operation: Operation) -> bool:
