@@ -131,7 +131,7 @@ class Retrial:
         session = self.session.fresh(self.number) if fresh else self.session.again(self.number)
         before = self.watch.look(case)
         found: dict[str, Outcome] = {}
-        for one in (*self._causes(broken), case):
+        for one in (*self._causes(case, broken), case):
             trial = replace(one, session=session)
             self.begin(session, trial)
             found = {o.promise.fingerprint: o for o in self.judge(trial)}
@@ -152,12 +152,13 @@ class Retrial:
             return {mark: case.not_judged(outcome.promise, "it was not asked again")}
         return {}
 
-    def _causes(self, broken: Sequence[Outcome]) -> list[Case]:
+    def _causes(self, case: Case, broken: Sequence[Outcome]) -> list[Case]:
         """The cases that sent what is shown, where that was noticed during other ones."""
         shown = {id(exchange) for outcome in broken for exchange in outcome.shown}
-        found: list[Case] = []
+        found: dict[tuple[str, str], Case] = {}
         for at, (_, exchange) in self.session.noticed.items():
             cause = self.causes.get(at)
-            if id(exchange) in shown and cause is not None and cause not in found:
-                found.append(cause)
-        return found
+            if id(exchange) in shown and cause is not None:
+                found.setdefault((cause.law.id, cause.operation.id), cause)
+        found.pop((case.law.id, case.operation.id), None)
+        return list(found.values())
