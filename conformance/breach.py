@@ -33,7 +33,7 @@ def details(keyword: str, breach: Breach) -> list[str]:
         case "type":
             return [_JSON.get(type(breach.instance), "null")]
         case "anyOf" | "oneOf":
-            return [_below(below) for below in _first(kind)] or [""]
+            return [_below(below, len(breach.instance_path)) for below in _first(kind)] or [""]
     return [""]
 
 
@@ -43,9 +43,11 @@ def _first(kind: Any) -> list[Breach]:
     return list(context[0]) if context else []
 
 
-def _below(breach: Breach) -> str:
+def _below(breach: Breach, depth: int) -> str:
+    """A breach of an alternative, from the value on that the alternatives are for, which stands `depth` deep."""
     keyword = str(breach.schema_path[-1]) if breach.schema_path else ""
-    return " ".join([part for part in (place_in(breach.instance_path), keyword, *details(keyword, breach)) if part])
+    place = place_in(breach.instance_path[depth:])
+    return " ".join([part for part in (place, keyword, *details(keyword, breach)) if part])
 
 
 def _word(text: str) -> str:

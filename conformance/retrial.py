@@ -128,7 +128,8 @@ class Retrial:
         A law that judges a case as a whole tells by one outcome that it could not: that stands for each promise.
         """
         self.number += 1
-        session = self.session.fresh(self.number) if fresh else self.session.again(self.number)
+        anew = fresh and not case.law.shared  # what a list shows is not the run's to begin anew
+        session = self.session.fresh(self.number) if anew else self.session.again(self.number)
         before = self.watch.look(case)
         found: dict[str, Outcome] = {}
         for one in (*self._causes(case, broken), case):
@@ -148,6 +149,9 @@ class Retrial:
         whole, mark = found.get(case.promise().fingerprint), outcome.promise.fingerprint
         if whole is not None and whole.verdict is Verdict.NOT_JUDGED and len(found) == 1:
             return {mark: whole}
+        again = found.get(mark)
+        if again is not None and again.verdict is Verdict.BROKEN:
+            return {}
         if all(name != outcome.promise.operation for name, _ in session.seen):
             return {mark: case.not_judged(outcome.promise, "it was not asked again")}
         return {}

@@ -15,7 +15,7 @@ from spec.contract import COLLECTION_ACTIONS, ITEM_ACTIONS, Contract, Operation
 
 GENERIC = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
 # How an outcome begins that is not judged because of the run's own settings, or because nobody could judge it.
-CHOSEN = ("the run is read-only",)
+CHOSEN = ("the run is read-only", "there is no login and password to sign in with")
 NO_WAY = ("the contract has no ", "the rows do not show ", "no list can be filtered by what is counted")
 ENUM = " is an enum: a database may sort it by its own numbers"
 EFFECTS = "--allow-effects"
