@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -20,6 +21,16 @@ class Bodies:
     contract: Contract
     marker: str
     chance: Random
+
+    @contextmanager
+    def aside(self, name: str) -> Iterator[None]:
+        """While it lasts, what is made does not shift what is drawn afterwards: equal names draw the same."""
+        state = self.chance.getstate()
+        self.chance.seed(f"aside {name}")
+        try:
+            yield
+        finally:
+            self.chance.setstate(state)
 
     def body(self, operation: Operation, parent: Parent) -> dict[str, Any]:
         """A body with every required field; records that it names come from `parent`."""

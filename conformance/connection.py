@@ -141,6 +141,7 @@ def session_of(
         skipped=settings.skip,
         tenant=None if settings.workspace is None else Tenant.of(contract, settings.workspace),
         sacrifices=Sacrifices({name: key_of(contract, name, key) for name, key in settings.sacrifice}),
+        settle=settings.settle,
         coverage=Coverage(contract),
     )
     return session, target

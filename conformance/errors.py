@@ -19,3 +19,7 @@ class OutOfBudget(SuiteError):
 
 class CannotMake(SuiteError):
     """A record that a law needs cannot be had: why."""
+
+
+class NoAnswer(CannotMake):
+    """One request was not answered, while the target may well be there."""

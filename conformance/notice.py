@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.breach import details, peculiar, place_in
 from conformance.exchange import BEARER, Exchange
 from spec.contract import Operation
 from spec.document import escape
@@ -38,11 +39,14 @@ def notices(schemas: Schemas, operation: Operation, exchange: Exchange) -> Itera
     """What is wrong with an answer, whatever the request was."""
     response = exchange.response
     if response.status >= 500 and response.status not in OF_THE_SERVER:
-        yield Notice("no-server-error", operation.pointer, None, f"answered {response.status}, a fault of the server")
+        what = peculiar(schemas, operation, exchange.request)
+        said = f"answered {response.status}, a fault of the server" + (f" ({what})" if what else "")
+        yield Notice("no-server-error", operation.pointer, None, said, what)
     found = next((mark for mark in TRACES if mark in response.content), None)
     if found is not None and (response.status >= 400 or found == TRACES[0]):
         said = f"an answer of {response.status} shows what is inside of the server: {found.decode()!r}"
-        yield Notice("no-traceback", operation.pointer, None, said)
+        what = peculiar(schemas, operation, exchange.request)
+        yield Notice("no-traceback", operation.pointer, None, said, f"{response.status} {what}".rstrip())
     if exchange.request.method != operation.method or response.status in OF_THE_SERVER or response.status >= 500:
         return
     if response.status == 401 and 401 not in operation.statuses and _asked_by_nobody(exchange) and operation.security:
@@ -71,14 +75,16 @@ def _of_body(schemas: Schemas, operation: Operation, exchange: Exchange) -> Iter
     if response.json is None and response.content.strip() != b"null":
         yield Notice("answers-fit-the-schema", pointer, None, f"the body of {response.status} is no JSON")
         return
-    told: set[tuple[str, str]] = set()
+    told: set[tuple[str, str, str]] = set()
     for breach in schemas.validator(pointer, "read").iter_errors(response.json):
         place, keyword = place_of(pointer, breach.schema_path)
-        if (place, keyword) not in told and len(told) < MOST:
-            told.add((place, keyword))
-            at = ".".join(map(str, breach.instance_path))
-            said = f"{at or 'the body'} of {response.status}: {breach.message[:300]}"
-            yield Notice("answers-fit-the-schema", place, keyword, said, at if keyword != "required" else "")
+        at = ".".join(map(str, breach.instance_path))
+        said = f"{at or 'the body'} of {response.status}: {breach.message[:300]}"
+        for detail in details(keyword, breach):
+            what = f"{place_in(breach.instance_path)} {detail}".strip()
+            if (place, keyword, what) not in told and len(told) < MOST:
+                told.add((place, keyword, what))
+                yield Notice("answers-fit-the-schema", place, keyword, said, what)
 
 
 def place_of(pointer: str, path: list[Any]) -> tuple[str, str]:

@@ -11,8 +11,9 @@ class Promise:
     """Something that the contract says and a target can break.
 
     `law`: identifier of the law that judges it. `operation`: operationId. `sentence`: what must hold. `pointer`: the
-    place in the contract that says it. `grade`: how far that place is known. `always`: rests on no fact of the API, so
-    that it blocks whatever its grade. `parameter`: the parameter or property that it is about, or "".
+    place in the contract that says it, `keyword` the one that does there, or "". `grade`: how far that place is known.
+    `always`: rests on no fact of the API, so that it blocks whatever its grade. `parameter`: the parameter or property
+    that it is about, or "", and what sets the promise apart from others of its law there.
     """
 
     law: str
@@ -22,11 +23,17 @@ class Promise:
     grade: str
     always: bool = False
     parameter: str = ""
+    keyword: str = ""
+
+    @property
+    def place(self) -> str:
+        """The place in the contract, with the keyword that promises it there."""
+        return f"{self.pointer}:{self.keyword}" if self.keyword else self.pointer
 
     @property
     def fingerprint(self) -> str:
         """What makes it the same promise in another run."""
-        return f"{self.pointer} {self.law} {self.operation} {self.parameter}".rstrip()
+        return f"{self.place} {self.law} {self.operation} {self.parameter}".rstrip()
 
     def blocks(self, *, strict: bool) -> bool:
         """Whether breaking it is red."""
@@ -41,11 +48,25 @@ class Verdict(Enum):
     NOT_JUDGED = "not judged"
 
 
+class Kind(Enum):
+    """What a failure turned out to be when it was judged again. Only the first two are red."""
+
+    DETERMINISTIC = "deterministic"  # broken each time, from a fresh state too
+    STATE = "state-dependent"  # broken each time after what the run did before, not from a fresh state
+    FLAKY = "flaky"  # broken sometimes
+    INFRASTRUCTURE = "infrastructure"  # a gateway answered in the target's place
+    DISTURBED = "disturbed"  # somebody else wrote to what it is about, each time
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A judged promise. `said`: what was found and is due (broken), or why it was not judged. `shown`: exchanges."""
+    """A judged promise. `said`: what was found and is due (broken), or why it was not judged. `shown`: exchanges.
+
+    `kind`: what a failure turned out to be; None for what never failed, or was never judged again.
+    """
 
     promise: Promise
     verdict: Verdict
     said: str = ""
     shown: tuple[Exchange, ...] = ()
+    kind: Kind | None = None

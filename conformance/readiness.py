@@ -7,14 +7,14 @@ something else than the backend.
 import time
 from collections.abc import Callable, Iterator
 
-from conformance.errors import CannotMake, TargetLost
+from conformance.errors import NoAnswer, TargetLost
 from conformance.exchange import Exchange
 from conformance.session import Session
+from conformance.steady import GATEWAY
 from spec.contract import Contract, Operation
 
 ASKED = 3
 PAUSE = 0.5
-GATEWAY = frozenset({502, 503, 504})
 
 
 def await_ready(
@@ -30,12 +30,10 @@ def await_ready(
             asked = [o for o in harmless(session.contract) if o.id not in session.skipped]
             answers = [session.send(operation) for operation in asked[:ASKED]]
             check(session.target.base, answers)
-        except TargetLost:
+        except (NoAnswer, TargetLost) as error:
             if clock() >= until:
-                raise
+                raise TargetLost(str(error)) from None
             pause(PAUSE)
-        except CannotMake:  # pragma: no cover - a GET is never held back
-            return []
         else:
             return answers
 

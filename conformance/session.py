@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from conformance.bodies import Bodies
@@ -14,11 +14,13 @@ from conformance.ledger import Ledger, Made
 from conformance.notice import Notice, notices
 from conformance.sacrifice import Sacrifices
 from conformance.shown import Finder, Shown
+from conformance.steady import Steady
 from conformance.target import Target
 from conformance.tenant import Tenant
 from spec.contract import Contract, Operation, Relation, Resource
 from spec.schemas import Schemas
 
+At = tuple[str, str, str, str | None, str]  # operationId, law, place, keyword, parameter: one breach that was noticed
 WRITES = ("post", "put", "patch", "delete")
 SKIPPED = "skipped: "  # how it begins why an operation is not sent that a user left out
 NONE_TO_CREATE = "the contract has no operation to create a"
@@ -43,11 +45,10 @@ class Session:
     `seen`: (operationId, status) -> how often. `read_only`: nothing may be written. `effects`: whether operations with
     outside effects may be used, and `max_expensive`: how often each of them, replays included. `credentials`: the
     account's own properties (login, secret) to sign in with. `settle`: seconds after which a write must be seen by
-    reads, `lag`: seconds after which it was, as far as this run had to wait. `coverage`: notes
-    what exchanges touch, if asked for. `skipped`: operationId -> why it is never
-    sent. `tenant`: the one that the run works in, where one was said. `sacrifices`: what it may change though it is
-    not its own. `noticed`: what answers showed by
-    themselves, each breach with its first exchange, by (operationId, law, place, keyword).
+    reads, `lag`: seconds after which it was, as far as this run had to wait. `coverage`: notes what exchanges touch, if
+    asked for. `skipped`: operationId -> why it is never sent. `tenant`: the one that the run works in, where one was
+    said. `sacrifices`: what it may change though it is not its own. `noticed`: what answers showed by themselves, each
+    breach with its first exchange. `steady`: what failed only once.
     """
 
     contract: Contract
@@ -64,10 +65,11 @@ class Session:
     lag: float = 0.0
     seen: Counter[tuple[str, int]] = field(default_factory=Counter)
     coverage: Coverage | None = None
-    noticed: dict[tuple[str, str, str, str | None], tuple[Notice, Exchange]] = field(default_factory=dict)
+    noticed: dict[At, tuple[Notice, Exchange]] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     tenant: Tenant | None = None
     sacrifices: Sacrifices = field(default_factory=Sacrifices)
+    steady: Steady = field(default_factory=Steady)
     _kept: dict[str, Mine] = field(default_factory=dict)
     _several: dict[str, list[Mine]] = field(default_factory=dict)
     _spent: Counter[str] = field(default_factory=Counter)
@@ -107,14 +109,14 @@ class Session:
         elif self._owed:
             self.pause(self._owed)
             self._owed = 0.0
-        exchange = Exchange(request, self.target.send(request))
+        exchange = Exchange(request, self.steady.ask(self.target, request, again=not operation.effects))
         self.seen[operation.id, exchange.response.status] += 1
         if self.coverage is not None:
             self.coverage.note(operation, exchange)
         if exchange.response.status == 429:  # it was waited out by the target, in vain
             raise CannotMake("the target answers 429, too many requests, however long it is waited: --rate-limit")
         for notice in notices(self.schemas, operation, exchange):
-            at = (operation.id, notice.law, notice.pointer, notice.keyword)
+            at = (operation.id, notice.law, notice.pointer, notice.keyword, notice.parameter)
             self.noticed.setdefault(at, (notice, exchange))
         if exchange.response.ok and request.method in WRITES:
             self._wrote(operation, exchange)
@@ -419,8 +421,26 @@ class Session:
     def kept(self, resource: str) -> Mine:
         """A record of the run that laws share and do not change. Raises CannotMake."""
         if resource not in self._kept:
-            self._kept[resource] = self.make(resource)
+            with self.bodies.aside(resource):
+                self._kept[resource] = self.make(resource)
         return self._kept[resource]
+
+    def take(self, other: "Session") -> None:
+        """Take over what another session of the run has seen."""
+        self.seen.update(other.seen)
+        self.lag = max(self.lag, other.lag)
+
+    def fresh(self, number: int) -> "Session":
+        """The same run without its shared records and without what it noticed, to judge again: the `number`th time."""
+        return replace(self.again(number), _kept={}, _several={})
+
+    def again(self, number: int) -> "Session":
+        """The same run with its shared records, to judge again: texts differ, as some may stand only once.
+
+        What it sees and notices is its own until it is told (`take`).
+        """
+        marked = replace(self.bodies, marker=f"{self.bodies.marker}-{number}")
+        return replace(self, bodies=marked, noticed={}, seen=Counter())
 
     def several(self, resource: str, number: int) -> list[Mine]:
         """Records of the run that differ in all that the contract leaves open: at least so many. Raises CannotMake."""

@@ -30,7 +30,7 @@ CODES = """exit codes:
   3  the target cannot be reached, does not speak HTTP, is no API, or was lost in mid-run
   4  nothing was tested
   5  incomplete: an operation never succeeded, fewer promises than --min-reached were judged, or the run was cut short
-  6  unstable: too much was broken once and not again
+  6  unstable: more failures went away when asked again than --flaky-limit allows
 """
 
 
@@ -76,6 +76,12 @@ class Settings:
     workspace: str | None
     sacrifice: tuple[tuple[str, str], ...]
     max_expensive: int
+    flaky_limit: float
+    settle: float
+    baseline: Path | None
+    update_baseline: bool
+    ratchet: Path | None
+    update_ratchet: bool
     family: tuple[str, ...]
     sample: int | None
     workers: int | None
@@ -308,6 +314,12 @@ OPTIONS = (
     Option("--max-expensive", 1, _integer(0, 10**6), "calls of each operation that uses a model", "N"),
     Option("--sacrifice", (), _sacrifice, "a record that may be changed, then is restored; again", "RES=KEY", True),
     Option("--min-reached", 90.0, _number(0, 100, "per cent, a number"), "blocking promises to be judged", "PERCENT"),
+    Option("--flaky-limit", 0.5, _number(0, 100, "per cent, a number"), "flaky failures, of all requests", "PERCENT"),
+    Option("--settle", 5.0, _number(0, 600, "seconds, a number"), "a write may be seen so much later", "S"),
+    Option("--baseline", None, Path, "accepted failures, which are not red", "FILE"),
+    Option("--update-baseline", False, _yes, "accept what is broken now: write it to --baseline"),
+    Option("--ratchet", None, Path, "what an earlier run kept: to break it blocks", "FILE"),
+    Option("--update-ratchet", False, _yes, "record what is kept now: write it to --ratchet, if the run ends with 0"),
     Option("--family", (), _name, "score mutants of this family only; may be given again", "NAME", True, True),
     Option("--sample", None, _integer(1, 10**6), "score so many mutants, drawn by --seed", "N"),
     Option("--min", 0.95, _number(0, 1, "a share, a number"), "the share of mutants that has to be found", "SHARE"),

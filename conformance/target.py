@@ -8,12 +8,15 @@ from typing import Protocol
 
 import httpx
 
-from conformance.errors import CannotMake, OutOfBudget, TargetLost
+from conformance.errors import CannotMake, NoAnswer, OutOfBudget, TargetLost
 from conformance.exchange import BEARER, Request, Response
 
 WRITES = frozenset({"post", "put", "patch", "delete"})
 PATIENCE = 3  # how often a 429 is waited out before it counts as the answer
 LONGEST_WAIT = 60.0
+SILENCES = 3  # requests without an answer, one behind the other, after which the target is lost
+IDEMPOTENT = frozenset({"get", "head", "options", "put", "delete"})
+IDLE = 2.0  # seconds after which a connection is not used again: servers end theirs after five
 
 
 class Target(Protocol):
@@ -24,7 +27,7 @@ class Target(Protocol):
         """The address that paths are put behind."""
 
     def send(self, request: Request) -> Response:
-        """The answer. Raises TargetLost, OutOfBudget."""
+        """The answer. Raises NoAnswer, TargetLost, OutOfBudget."""
 
 
 @dataclass(slots=True)
@@ -67,6 +70,7 @@ class HttpTarget:
     verify: ssl.SSLContext | bool = True
     trust_env: bool = True
     _next: float = field(default=0.0, init=False, repr=False)
+    _silent: int = field(default=0, init=False, repr=False)
     _client: httpx.Client = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -77,6 +81,7 @@ class HttpTarget:
             headers=dict(self.headers),
             verify=self.verify,
             trust_env=self.trust_env,
+            limits=httpx.Limits(keepalive_expiry=IDLE),
         )
 
     def close(self) -> None:
@@ -84,16 +89,32 @@ class HttpTarget:
         self._client.close()
 
     def send(self, request: Request) -> Response:
-        """The answer; a 429 is waited out first. Raises TargetLost, OutOfBudget; CannotMake: no writes."""
+        """The answer; a 429 is waited out first. Raises NoAnswer, TargetLost, OutOfBudget; CannotMake: no writes."""
         if self.read_only and request.method.lower() in WRITES:
             raise CannotMake("the run is read-only")
         for _ in range(PATIENCE):
-            response = self._send(request)
+            response = self._insist(request)
             if response.status != 429:
                 return response
             said = response.headers.get("retry-after", "1")
             self.pause(min(float(said) if said.isdigit() else 1.0, LONGEST_WAIT))
         return response
+
+    def _insist(self, request: Request, *, again: bool = True) -> Response:
+        """The answer; what was not answered is sent once more where that can do no harm: a connection may be stale."""
+        try:
+            response = self._send(request)
+        except httpx.HTTPError as error:
+            self._silent += 1
+            said = f"{self.base} did not answer {request.method.upper()} {request.template}: {self._said(error)}"
+            if self._silent >= SILENCES:
+                raise TargetLost(said) from None
+            if not (again and _harmless(request, error)):
+                raise NoAnswer(said) from None
+        else:
+            self._silent = 0
+            return response
+        return self._insist(request, again=False)
 
     def _send(self, request: Request) -> Response:
         self.budget.spend()
@@ -108,17 +129,12 @@ class HttpTarget:
         elif request.body is not None:
             sent["json"] = request.body
         started = time.monotonic()
-        try:
-            answer = self._client.request(
-                request.method.upper(),
-                self.base + request.target,
-                headers=headers,
-                **sent,  # type: ignore[arg-type]
-            )
-        except httpx.HTTPError as error:
-            raise TargetLost(
-                f"{self.base} did not answer {request.method.upper()} {request.template}: {self._said(error)}"
-            ) from None
+        answer = self._client.request(
+            request.method.upper(),
+            self.base + request.target,
+            headers=headers,
+            **sent,  # type: ignore[arg-type]
+        )
         return Response(
             answer.status_code,
             {name.lower(): value for name, value in answer.headers.items()},
@@ -139,3 +155,8 @@ class HttpTarget:
             if now < self._next:
                 self.pause(self._next - now)
             self._next = max(now, self._next) + self.interval
+
+
+def _harmless(request: Request, error: httpx.HTTPError) -> bool:
+    """Whether to send it again cannot do twice what it does."""
+    return request.method in IDEMPOTENT or isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))

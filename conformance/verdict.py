@@ -2,24 +2,35 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
+from conformance.baseline import Baseline
 from conformance.laws.acting import acts, grants_of
 from conformance.outcome import Outcome, Verdict
+from conformance.ratchet import Mark, Ratchet, mark_of
 from conformance.run import Run
 from conformance.session import SKIPPED, WRITES
 from spec.contract import COLLECTION_ACTIONS, ITEM_ACTIONS, Contract, Operation
 
 GENERIC = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
-# How an outcome begins that is not judged because of the run's own settings, or because the contract gives no way to.
-CHOSEN = ("the run is read-only", SKIPPED)
-NO_WAY = ("the contract has no operation", "the contract has no ")
+# How an outcome begins that is not judged because of the run's own settings, or because nobody could judge it.
+CHOSEN = ("the run is read-only", "there is no login and password to sign in with", SKIPPED)
+NO_WAY = ("the contract has no ", "the rows do not show ", "no list can be filtered by what is counted")
+ENUM = " is an enum: a database may sort it by its own numbers"
 EFFECTS = "--allow-effects"
+# The same of a read-only run, which has to take the records that are there.
+AS_IT_IS = (
+    "all rows have the same value",
+    "the rows show fewer than two values",
+    "the list has too few rows",
+    "no success of it can be asked for without harm",
+)
+CAUSES = 3  # causes that a sentence names
 
 
 class Code(IntEnum):
-    """What the command ends with. 6 (unstable) is kept free for a later stage."""
+    """What the command ends with; of those that fit, the first in the order 3, 1, 6, 4, 5, 0."""
 
     KEPT = 0
     BROKEN = 1
@@ -27,16 +38,26 @@ class Code(IntEnum):
     LOST = 3
     NOTHING = 4
     INCOMPLETE = 5
+    UNSTABLE = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What a run has to come up to. `min_reached`: per cent. `effects`: whether operations with effects may be used."""
+    """What a run has to come up to. `min_reached`: per cent of the promises that block. `effects`: whether operations
+    with effects may be used. `flaky_limit`: failures that went away by themselves, per cent of the requests.
+    `baseline`: failures that are accepted. `ratchet`: what was kept before."""
 
     strict: bool = False
     min_reached: float = 90.0
     read_only: bool = False
     effects: bool = False
+    flaky_limit: float = 0.5
+    baseline: Baseline | None = None
+    ratchet: Ratchet = field(default_factory=Ratchet)
+
+    def accepts(self, outcome: Outcome) -> bool:
+        """Whether a failure is accepted."""
+        return self.baseline is not None and self.baseline.accepts(outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +67,8 @@ class Judgement:
     `reasons`: sentences for people, the weightiest first. `blocking`, `gaps`: broken promises that are red, and those
     that rest on inferred places only. `causes`: why promises were not judged -> how many. `reached` of `due`: blocking
     promises that were judged, of those that could be. `unsucceeded`: operations that never succeeded -> why.
-    `unasked`: named actions that no law of this stage asks for a success.
+    `unasked`: named actions that no law of this stage asks for a success. `accepted`: broken promises that the baseline
+    accepts. `remarks`: sentences that change no code: what is late, stale, expired, recorded and not judged.
     """
 
     code: Code
@@ -60,11 +82,13 @@ class Judgement:
     due: int
     unsucceeded: Mapping[str, str]
     unasked: tuple[str, ...]
+    accepted: tuple[Outcome, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def judged(self) -> int:
         """How many promises were judged."""
-        return self.kept + len(self.blocking) + len(self.gaps) + len(self.flaky)
+        return self.kept + len(self.blocking) + len(self.gaps) + len(self.flaky) + len(self.accepted)
 
 
 def judge(
@@ -75,50 +99,83 @@ def judge(
     demands: Demands,
 ) -> Judgement:
     """The judgement over a run. `scope`: the operations asked for; `seen`: (operationId, status) -> how often."""
-    broken = list(found.of(Verdict.BROKEN))
-    blocking = tuple(o for o in broken if o.promise.blocks(strict=demands.strict))
-    gaps = tuple(o for o in broken if not o.promise.blocks(strict=demands.strict))
-    kept = list(found.of(Verdict.KEPT))
-    missed = [o for o in found.of(Verdict.NOT_JUDGED) if not excused(o)]
-    reached = sum(o.promise.blocks(strict=demands.strict) for o in (*kept, *broken, *found.flaky))
+    sorted_out = _Sorted.of(found, demands, scope)
     failed = {} if found.lost else dict(_unsucceeded(found, contract, scope, seen, demands))
+    missed = [o for o in found.of(Verdict.NOT_JUDGED) if not excused(o, contract, demands)]
+    blocking_missed = [o for o in missed if o.promise.blocks(strict=demands.strict)]
+    told = {mark_of(o.promise) for o in blocking_missed}
+    recorded = [m for m in _within(sorted_out.unjudged, found, contract, demands) if m not in told]
+    reached = sum(o.promise.blocks(strict=demands.strict) for o in sorted_out.all_judged)
     tally = _Tally(
         found,
-        judged=len(kept) + len(broken) + len(found.flaky),
-        blocking=len(blocking),
-        missed=len(missed),
+        judged=len(sorted_out.all_judged),
+        blocking=len(sorted_out.blocking),
+        missed=Counter([*map(_cause, blocking_missed), *("kept by an earlier run, not judged now" for _ in recorded)]),
         reached=reached,
-        due=reached + sum(o.promise.blocks(strict=demands.strict) for o in missed),
+        due=reached + len(blocking_missed) + len(recorded),
         failed=len(failed),
-        least=demands.min_reached,
+        requests=sum(seen.values()),
+        demands=demands,
     )
     return Judgement(
         tally.code,
         tuple(tally.reasons()),
-        len(kept),
-        blocking,
-        gaps,
+        len(sorted_out.kept),
+        sorted_out.blocking,
+        sorted_out.gaps,
         tuple(found.flaky),
         Counter(_cause(o) for o in found.of(Verdict.NOT_JUDGED)),
         reached,
         tally.due,
         failed,
         tuple(o.id for o in scope if o.action not in GENERIC and not _succeeded(o, seen)),
+        sorted_out.accepted,
+        tuple(_remarks(found, sorted_out, demands)),
     )
 
 
 @dataclass(frozen=True, slots=True)
+class _Sorted:
+    """A run's outcomes by what they mean. `unjudged`: recorded promises that were not judged this time."""
+
+    kept: tuple[Outcome, ...]
+    blocking: tuple[Outcome, ...]
+    gaps: tuple[Outcome, ...]
+    accepted: tuple[Outcome, ...]
+    flaky: tuple[Outcome, ...]
+    unjudged: tuple[Mark, ...]
+
+    @classmethod
+    def of(cls, found: Run, demands: Demands, scope: Sequence[Operation]) -> "_Sorted":
+        kept, broken, flaky = tuple(found.of(Verdict.KEPT)), tuple(found.of(Verdict.BROKEN)), tuple(found.flaky)
+        judged = {mark_of(o.promise) for o in (*kept, *broken, *flaky)}
+        failing = {mark_of(o.promise) for o in (*broken, *flaky)}
+        accepted = tuple(o for o in broken if demands.accepts(o))
+        red = [o for o in broken if o.promise.blocks(strict=demands.strict) or demands.ratchet.breaks(o, judged)]
+        blocking = tuple(o for o in red if not demands.accepts(o))
+        gaps = tuple(o for o in broken if o not in red and not demands.accepts(o))
+        unjudged = demands.ratchet.missed(judged, failing, {o.id for o in scope})
+        return cls(kept, blocking, gaps, accepted, flaky, tuple(unjudged))
+
+    @property
+    def all_judged(self) -> tuple[Outcome, ...]:
+        """Whatever was judged."""
+        return (*self.kept, *self.blocking, *self.gaps, *self.accepted, *self.flaky)
+
+
+@dataclass(frozen=True, slots=True)
 class _Tally:
-    """The numbers that decide. `missed`: promises not judged without an excuse. `least`: per cent."""
+    """The numbers that decide. `missed`: why promises that block were not judged, without an excuse -> how many."""
 
     found: Run
     judged: int
     blocking: int
-    missed: int
+    missed: Mapping[str, int]
     reached: int
     due: int
     failed: int
-    least: float
+    requests: int
+    demands: Demands
 
     @property
     def share(self) -> float:
@@ -126,16 +183,22 @@ class _Tally:
         return 100 * self.reached / self.due if self.due else 100.0
 
     @property
+    def unstable(self) -> bool:
+        """Whether too much failed that did not fail again."""
+        return self.found.unsteady * 100 > self.demands.flaky_limit * self.requests
+
+    @property
     def code(self) -> Code:
         """The exit code; the first that fits counts."""
-        if self.found.lost:
-            return Code.LOST
-        if self.blocking:
-            return Code.BROKEN
-        if not self.judged and not self.missed:
-            return Code.INCOMPLETE if self.found.ended else Code.NOTHING
-        if self.failed or self.share < self.least or not self.judged:
-            return Code.INCOMPLETE
+        for code, fits in (
+            (Code.LOST, self.found.lost),
+            (Code.BROKEN, self.blocking > 0),
+            (Code.UNSTABLE, self.unstable),
+            (Code.NOTHING, not self.judged and not self.missed and not self.found.ended),
+            (Code.INCOMPLETE, self.failed > 0 or self.share < self.demands.min_reached or not self.judged),
+        ):
+            if fits:
+                return code
         return Code.KEPT
 
     def reasons(self) -> Iterator[str]:
@@ -145,25 +208,64 @@ class _Tally:
             return
         if self.blocking:
             yield f"{counted(self.blocking, 'broken promise')} that block" + ("s" if self.blocking == 1 else "")
+        yield from self._instability() if self.unstable else ()
         if self.code is Code.NOTHING:
             yield "nothing was tested: no law applies to what was asked for"
         if self.found.ended:
             yield f"the run ended before its time: {self.found.ended}"
-        if self.share < self.least:
-            yield (
-                f"{self.reached} of {self.due} blocking promises were judged "
-                f"({self.share:.0f} %, --min-reached {self.least:g}; "
-                "--allow-effects and another tenant's token judge more)"
-            )
+        yield from self._lacks()
+
+    def _lacks(self) -> Iterator[str]:
+        if self.share < self.demands.min_reached:
+            least = f"{self.share:.0f} %, --min-reached {self.demands.min_reached:g}"
+            yield f"{self.reached} of {self.due} blocking promises were judged ({least}){self._why()}"
         if self.failed:
             yield f"{counted(self.failed, 'operation')} never succeeded"
         if not self.judged and self.missed and not self.found.ended:
             yield "no promise could be judged"
 
+    def _instability(self) -> Iterator[str]:
+        share = 100 * self.found.unsteady / max(1, self.requests)
+        failures = f"{counted(self.found.unsteady, 'failure')} in {counted(self.requests, 'request')}"
+        yield f"{failures} went away when asked again ({share:.1f} %, --flaky-limit {self.demands.flaky_limit:g})"
 
-def excused(outcome: Outcome) -> bool:
-    """Whether it was not judged because of the run's own settings, or because the contract gives no way to."""
-    return outcome.said.startswith((*CHOSEN, *NO_WAY)) or outcome.said.endswith(EFFECTS)
+    def _why(self) -> str:
+        ordered = sorted(self.missed.items(), key=lambda item: (-item[1], item[0]))
+        said = ", ".join(f"{times} x {cause}" for cause, times in ordered[:CAUSES])
+        return f"; not judged: {said}" + (" and others" if len(ordered) > CAUSES else "") if said else ""
+
+
+def _remarks(found: Run, sorted_out: _Sorted, demands: Demands) -> Iterator[str]:
+    """What a reader should know and what changes no code by itself."""
+    if found.lag:
+        yield f"writes were seen up to {found.lag:g} s late (--settle)"
+    if found.unsteady:
+        yield f"{counted(found.unsteady, 'failure')} went away when asked again"
+    if demands.baseline is not None:
+        for entry in demands.baseline.expired((*sorted_out.blocking, *sorted_out.gaps)):
+            yield f"accepted until {entry.expires}, and broken still: {entry.fingerprint}"
+        for entry in demands.baseline.stale(sorted_out.kept):
+            yield f"accepted, and kept now: remove it from the baseline: {entry.fingerprint}"
+    for operation, law, place in sorted_out.unjudged[:CAUSES]:
+        yield f"kept by an earlier run (--ratchet), not judged this time: {operation} {law} at {place}"
+    if len(sorted_out.unjudged) > CAUSES:
+        yield f"and {len(sorted_out.unjudged) - CAUSES} more that an earlier run kept were not judged"
+
+
+def _within(marks: Sequence[Mark], found: Run, contract: Contract, demands: Demands) -> Iterator[Mark]:
+    """Those recorded promises that could have been judged in this run's mode."""
+    ran = {mark_of(o.promise)[:2] for o in found.outcomes}
+    over = {mark_of(o.promise)[:2] for o in found.of(Verdict.NOT_JUDGED) if excused(o, contract, demands)}
+    yield from (m for m in marks if m[:2] not in over and (m[:2] in ran or not demands.read_only))
+
+
+def excused(outcome: Outcome, contract: Contract, demands: Demands) -> bool:
+    """Whether it was not judged because of the run's own settings, or because nobody could judge it."""
+    said, operation = outcome.said, contract.operations.get(outcome.promise.operation)
+    if said.startswith((*CHOSEN, *NO_WAY)) or said.endswith((EFFECTS, ENUM)):
+        return True
+    writes = operation is not None and operation.method in WRITES
+    return demands.read_only and (writes or said.startswith(AS_IT_IS))
 
 
 def counted(number: int, noun: str) -> str:

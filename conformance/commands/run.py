@@ -12,6 +12,7 @@ from conformance.errors import OutOfBudget, TargetLost, UsageError
 from conformance.exchange import Exchange
 from conformance.laws import LAWS
 from conformance.laws.law import Law
+from conformance.memory import Memory
 from conformance.progress import Progress
 from conformance.proposal import proposals
 from conformance.readiness import await_ready, refused_token
@@ -23,7 +24,7 @@ from conformance.session import SKIPPED, Session
 from conformance.settings import Settings
 from conformance.target import HttpTarget
 from conformance.token import TokenCommand
-from conformance.verdict import Demands, judge
+from conformance.verdict import Demands, Judgement, judge
 from spec.contract import Contract, Operation
 from spec.document import lines
 
@@ -32,9 +33,10 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     """Judge; the exit status. `laws`: instead of all that there are. Raises UsageError, ContractError."""
     settings, command = signed_in(settings)
     contract = contract_of(settings)
+    memory = Memory.of(settings, datetime.now(UTC).date())
     operations, notes = scope(settings, contract)
     folder = _folder(settings.report_dir)
-    report = _reported(settings, contract, operations, notes, LAWS if laws is None else laws, command)
+    report = _reported(settings, contract, operations, notes, LAWS if laws is None else laws, command, memory)
     said = terminal.render(report)
     if settings.github:
         said = "".join(f"{github.neutral(line)}\n" for line in said.splitlines()) + github.render(report)
@@ -53,18 +55,19 @@ def _reported(
     notes: Sequence[str],
     laws: Sequence[Law],
     command: TokenCommand | None,
+    memory: Memory,
 ) -> Report:
     """Run, judge, and gather what reports say."""
     run_id, started, clock = secrets.token_hex(4), datetime.now(UTC), time.monotonic()
     session, target = session_of(settings, contract, run_id, command)
-    demands = Demands(settings.strict, settings.min_reached, session.read_only, settings.allow_effects)
     try:
         found = _found(settings, session, target, laws, operations)
     finally:
         target.close()
     asked = [operation for operation in operations if operation.id not in session.skipped]
     given = [value for _, value in settings.header if len(value) >= 8] + (command.given if command else [])
-    judgement, name = judge(found, contract, asked, session.seen, demands), shown(Path(contract.document.name))
+    judgement = memory.judgement(found, contract, lambda known: _judged(settings, known, found, session, asked))
+    name = shown(Path(contract.document.name))
     return Report(
         target.base,
         name,
@@ -88,6 +91,22 @@ def _reported(
         proposals=proposals(contract, session.schemas, name, found.outcomes),
         covered=session.coverage.covered(asked, judgement.unsucceeded) if session.coverage else None,
     )
+
+
+def _judged(
+    settings: Settings, memory: Memory, found: Run, session: Session, operations: Sequence[Operation]
+) -> Judgement:
+    """The judgement over a run, by what is known of earlier ones."""
+    demands = Demands(
+        settings.strict,
+        settings.min_reached,
+        session.read_only,
+        settings.allow_effects,
+        settings.flaky_limit,
+        memory.baseline,
+        memory.ratchet,
+    )
+    return judge(found, session.contract, operations, session.seen, demands)
 
 
 def _found(

@@ -1,5 +1,7 @@
 """What the contract's words promise, one small function each. `LAWS` are all of them, cheap and reading ones first."""
 
+from dataclasses import replace
+
 from conformance.laws import (
     accepted,
     accounts,
@@ -16,10 +18,7 @@ from conformance.laws import (
 from conformance.laws.law import Case, Law
 
 LAWS: tuple[Law, ...] = (
-    *pages.LAWS,
-    *order.LAWS,
-    *filters.LAWS,
-    *includes.LAWS,
+    *(replace(law, shared=True) for law in (*pages.LAWS, *order.LAWS, *filters.LAWS, *includes.LAWS)),
     *refusals.LAWS,
     *accounts.LAWS,
     *accepted.LAWS,

@@ -28,7 +28,7 @@ def _judge(case: Case) -> Iterator[Outcome]:
     else:
         why = "no success of it can be asked for without harm"
     broken = False
-    for (operation, law, _, _), (notice, exchange) in list(case.session.noticed.items()):
+    for (operation, law, *_), (notice, exchange) in list(case.session.noticed.items()):
         if (operation, law) == (case.operation.id, case.law.id):
             broken = True
             yield case.judged(case.promise(notice.pointer, notice.keyword, notice.parameter), notice.said, exchange)

@@ -15,8 +15,9 @@ class Law:
     """A law.
 
     `id`: its name in reports (``pages-do-not-overlap``). `sentence`: what must hold. `always`: it rests on no fact of
-    the API and blocks whatever the grade of the place. `writes`: it changes the target. `applies`: whether it can be
-    asked of an operation; `judge` yields an outcome for each promise, and may raise CannotMake.
+    the API and blocks whatever the grade of the place. `writes`: it changes the target. `shared`: it looks at records
+    that others may write to meanwhile. `applies`: whether it can be asked of an operation; `judge` yields an outcome
+    for each promise, and may raise CannotMake.
     """
 
     id: str
@@ -25,6 +26,7 @@ class Law:
     judge: Callable[["Case"], Iterator[Outcome]]
     always: bool = False
     writes: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Case:
         """The promise at a place of the contract (the operation itself by default), with that place's grade."""
         place = pointer or self.operation.pointer
         known = grade(self.session.contract.document, place, keyword)
-        return Promise(self.law.id, self.operation.id, self.law.sentence, place, known, self.law.always, parameter)
+        law = self.law
+        return Promise(law.id, self.operation.id, law.sentence, place, known, law.always, parameter, keyword or "")
 
     def judged(self, promise: Promise, broken: str, *shown: Exchange) -> Outcome:
         """Kept when `broken` is empty, else broken with these words (what was found, and what is due)."""

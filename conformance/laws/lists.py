@@ -17,6 +17,7 @@ from spec.document import escape
 WALKED = 300  # how many rows of a list are looked at, at most
 OWN = 4  # how many records a law makes where a list has too few
 REFUSED = (400, 422)
+MOVING = "the list changed while it was looked at"
 
 Row = Mapping[str, Any]
 Finding = tuple[str, tuple[Exchange, ...]]
@@ -34,7 +35,7 @@ class Moving(CannotMake):
     """The list changes while it is looked at."""
 
     def __init__(self) -> None:
-        super().__init__("the list changed while it was looked at")
+        super().__init__(MOVING)
 
 
 def is_list(contract: Contract, operation: Operation) -> bool:
@@ -172,11 +173,15 @@ class Listing:
 
     def stocked(self, least: int) -> "Listing":
         """This list, with own records made where it has fewer rows than `least`. Raises CannotMake."""
-        for _ in range(least - len(self.ask(*self.largest()).rows)):
+        there = len(self.ask(*self.largest()).rows)
+        for _ in range(least - there):
             make_one(self.session, self.resource.name)
-        if len(self.ask(*self.largest()).rows) < least:
+        if there < least and self.session.settled(lambda: self._lacks(least)):
             raise CannotMake("the list has too few rows to tell")
         return self
+
+    def _lacks(self, least: int) -> str:
+        return "" if len(self.ask(*self.largest()).rows) >= least else "it has too few rows"
 
     def small(self, least: int) -> "Listing":
         """The list, or a part of it that holds own records, with `least` to WALKED rows. Raises CannotMake."""

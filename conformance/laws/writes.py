@@ -1,6 +1,6 @@
 """Laws on creating, updating and deleting: judged on the run's own records alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from conformance.errors import CannotMake
@@ -42,7 +42,15 @@ def _created(case: Case) -> Iterator[Outcome]:
     mine = _with_all(case, fields)
     if not mine.exchange.response.json:
         raise CannotMake("the answer shows no record")
-    views = [("the answer", mine.shown, mine.exchange), *_seen_again(case, mine)]
+    again = _seen_again(case, mine, [field.name for field, _ in fields if field.name in mine.sent])
+    views = [("the answer", mine.shown, mine.exchange)]
+    if again is not None:
+        shown = case.session.data(case.session.needed(mine.resource, "retrieve"), again)
+        status = (
+            "" if isinstance(shown, dict) else f"{mine.key}, which was created, is answered {again.response.status}"
+        )
+        yield case.judged(case.promise(*weakest(case, (case.operation.pointer, None)), "retrieved"), status, again)
+        views += [("retrieved", shown, again)] if isinstance(shown, dict) else []
     for field, named in fields:
         if field.name in mine.sent:
             yield _came_back(case, field, named, mine.sent[field.name], views)
@@ -59,10 +67,22 @@ def _with_all(case: Case, fields: list[tuple[BodyField, Property]]) -> Mine:
         return scratch(case)
 
 
-def _seen_again(case: Case, mine: Mine) -> Iterator[tuple[str, Mapping[str, Any], Exchange]]:
-    if case.session.operation(mine.resource, "retrieve") is not None:
-        shown, exchange = retrieved(case.session, mine.resource, mine.key)
-        yield "retrieved", shown, exchange
+def _seen_again(case: Case, mine: Mine, sent: list[str]) -> Exchange | None:
+    """The record as it is retrieved when it had time to be stored; None when the contract retrieves none."""
+    session, seen = case.session, list[Exchange]()
+    retrieving = session.operation(mine.resource, "retrieve")
+    if retrieving is None:
+        return None
+
+    def look() -> str:
+        seen.append(session.retrieve(mine.resource, mine.key))
+        shown = session.data(retrieving, seen[-1])
+        if not seen[-1].response.ok or not isinstance(shown, dict):
+            return "it is not there"
+        return next((name for name in sent if not stored(mine.sent[name], shown.get(name))), "")
+
+    session.settled(look)
+    return seen[-1]
 
 
 def _came_back(
@@ -87,13 +107,18 @@ def _is_listed(case: Case, mine: Mine) -> Outcome:
     if listing is None:
         return case.not_judged(promise, "the contract lists none")
     query = next(_parent_filters(case, listing, mine), ("", {}))[1]
-    found = _row(case, listing, mine, query)
-    if found is None:
-        return case.judged(promise, f"{listing.id} does not list {mine.key}, which was created", mine.exchange)
-    shown = session.data(case.operation, mine.exchange)
-    left, right = own(session.contract, case.operation, shown), own(session.contract, listing, found)
-    wrong = [f"{n} was answered as {brief(left[n])}, listed as {brief(right[n])}" for n in differences(left, right)]
-    return case.judged(promise, "; ".join(wrong), mine.exchange)
+
+    def look() -> str:
+        found = _row(case, listing, mine, query)
+        if found is None:
+            return f"{listing.id} does not list {mine.key}, which was created"
+        shown = session.data(case.operation, mine.exchange)
+        left, right = own(session.contract, case.operation, shown), own(session.contract, listing, found)
+        return "; ".join(
+            f"{n} was answered as {brief(left[n])}, listed as {brief(right[n])}" for n in differences(left, right)
+        )
+
+    return case.judged(promise, session.settled(look), mine.exchange)
 
 
 def _row(case: Case, listing: Operation, mine: Mine, query: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -155,8 +180,12 @@ def _in_its_parents_list(case: Case) -> Iterator[Outcome]:
     for name, query in _parent_filters(case, listing, mine):
         parameter = next(p for p in listing.query if p.name == name)
         place = weakest(case, (parameter.pointer, None), (case.operation.pointer, None))
-        said = "" if _row(case, listing, mine, query) else f"{listing.id}?{name}=... does not list its child {mine.key}"
-        yield case.judged(case.promise(*place, parameter=name), said, mine.exchange)
+
+        def look(name: str = name, query: Mapping[str, Any] = query) -> str:
+            listed = _row(case, listing, mine, query)
+            return "" if listed else f"{listing.id}?{name}=... does not list its child {mine.key}"
+
+        yield case.judged(case.promise(*place, parameter=name), session.settled(look), mine.exchange)
 
 
 def _unique(case: Case) -> Iterator[Outcome]:
@@ -185,8 +214,11 @@ def _updated(case: Case) -> Iterator[Outcome]:
         if not exchange.response.ok:
             yield case.not_judged(promise, f"{field.name} as {brief(value)} was answered {exchange.response.status}")
             continue
-        after, _ = retrieved(session, mine.resource, mine.key)
-        yield case.judged(promise, _misdone(case, field.name, value, before, after), exchange)
+
+        def look(name: str = field.name, value: Any = value, before: Mapping[str, Any] = before) -> str:
+            return _misdone(case, name, value, before, retrieved(session, mine.resource, mine.key)[0])
+
+        yield case.judged(promise, session.settled(look), exchange)
 
 
 def _another(case: Case, field: BodyField, before: Any) -> Any:
@@ -271,21 +303,28 @@ def _deleted(case: Case) -> Iterator[Outcome]:
     if exchange is None or not exchange.response.ok:
         raise CannotMake(f"{operation.id} answered {exchange.response.status if exchange else 'nothing'}")
     if session.operation(mine.resource, "retrieve") is not None:
-        again = session.retrieve(mine.resource, mine.key)
-        yield _not_found(case, "retrieve", again)
+        yield _not_found(case, "retrieve", lambda: session.retrieve(mine.resource, mine.key))
     listing = session.operation(mine.resource, "list")
     if listing is not None:
         query = next(_parent_filters(case, listing, mine), ("", {}))[1]
-        found = _row(case, listing, mine, query)
-        promise = case.promise(parameter="list")
-        yield case.judged(promise, f"{listing.id} still lists {mine.key}" if found else "", exchange)
-    yield _not_found(case, "delete", session.send(operation, path=path))
+        said = session.settled(
+            lambda: f"{listing.id} still lists {mine.key}" if _row(case, listing, mine, query) else ""
+        )
+        yield case.judged(case.promise(parameter="list"), said, exchange)
+    yield _not_found(case, "delete", lambda: session.send(operation, path=path))
 
 
-def _not_found(case: Case, what: str, exchange: Exchange) -> Outcome:
-    status = exchange.response.status
-    said = "" if status in (404, 410) else f"{what} after the delete answered {status}, due: 404"
-    return case.judged(case.promise(parameter=what), said, exchange)
+def _not_found(case: Case, what: str, ask: Callable[[], Exchange]) -> Outcome:
+    """Whether a deleted record is answered as gone, when the delete had time to be seen."""
+    seen: list[Exchange] = []
+
+    def look() -> str:
+        seen.append(ask())
+        status = seen[-1].response.status
+        return "" if status in (404, 410) else f"{what} after the delete answered {status}, due: 404"
+
+    said = case.session.settled(look)
+    return case.judged(case.promise(parameter=what), said, seen[-1])
 
 
 def _reading(case: Case) -> Iterator[Outcome]:

@@ -1,5 +1,6 @@
 """What a run comes to, once, and how it is told, by one writer for each form. Writers decide nothing."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -69,7 +70,7 @@ class Report:
         """What was found, harmless: secrets of its own exchanges are taken out too."""
         if not outcome.said:
             return ""
-        if self.redaction.hides(outcome.promise.parameter.rsplit(".", 1)[-1]):
+        if any(self.redaction.hides(name) for name in re.split(r"[. ]", outcome.promise.parameter)):
             return "(about a value that is not shown)"
         return self.redaction.knowing(outcome.shown).line(outcome.said)
 

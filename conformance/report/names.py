@@ -15,6 +15,7 @@ WORDS: Mapping[Code, str] = {
     Code.LOST: "TARGET LOST",
     Code.NOTHING: "NOTHING TESTED",
     Code.INCOMPLETE: "INCOMPLETE",
+    Code.UNSTABLE: "UNSTABLE",
 }
 
 

@@ -33,11 +33,13 @@ def _lines(report: Report) -> Iterator[str]:
         yield from (f"and {len(judgement.blocking) - FAILURES} more that block (all of them: --report-dir)", "")
     yield from _section(report, "contract gaps (inferred; they do not block without --strict)", judgement.gaps)
     yield from _section(report, "flaky (not broken again when judged again; not red)", judgement.flaky)
+    yield from _section(report, "accepted by --baseline (broken; not red until they expire)", judgement.accepted)
     yield from _missing(report)
+    yield from (f"note: {report.redaction.line(remark)}" for remark in judgement.remarks)
     yield (
         f"{counted(judgement.judged, 'promise')} judged: {judgement.kept} kept, "
         f"{len(judgement.blocking) + len(judgement.gaps)} broken ({len(judgement.blocking)} blocking, "
-        f"{counted(len(judgement.gaps), 'contract gap')}), {len(judgement.flaky)} flaky; "
+        f"{counted(len(judgement.gaps), 'contract gap')}), {len(judgement.flaky)} flaky{_accepted(report)}; "
         f"{sum(judgement.causes.values())} not judged; "
         f"{judgement.reached} of {judgement.due} that can block were judged"
     )
@@ -46,10 +48,17 @@ def _lines(report: Report) -> Iterator[str]:
     yield headline(report)
 
 
+def _accepted(report: Report) -> str:
+    accepted = len(report.judgement.accepted)
+    return f", {accepted} accepted" if accepted else ""
+
+
 def _failure(report: Report, outcome: Outcome) -> Iterator[str]:
     promise = outcome.promise
     broken, judged = report.replays(outcome) or (1, 1)
-    yield f"BROKEN  {name(promise)}  [{'always' if promise.always else promise.grade}; {broken} of {judged} times]"
+    kind = f", {outcome.kind.value}" if outcome.kind else ""
+    grade = "always" if promise.always else promise.grade
+    yield f"BROKEN  {name(promise)}  [{grade}; {broken} of {judged} times{kind}]"
     yield f"   due:   {promise.sentence}"
     yield f"   found: {report.said(outcome)}"
     yield f"   place: {report.place(promise)}"

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from starlette.types import ASGIApp
 
-from conformance.laws import filters, includes, order, pages
+from conformance.laws import LAWS as ALL
 from conformance.laws.law import Law
 from conformance.laws.order import before, readings
 from conformance.outcome import Outcome, Verdict
@@ -22,7 +22,7 @@ from tests.conformance.faults import Pairs, answer, question, without
 from tests.conformance.served import session
 from tests.mock_server.athena import Api, served
 
-LAWS = {law.id: law for law in (*pages.LAWS, *order.LAWS, *filters.LAWS, *includes.LAWS)}
+LAWS = {law.id: law for law in ALL if law.shared}
 
 
 @pytest.fixture

@@ -135,10 +135,10 @@ async def looks_not_into_files(asked: Asked, ask: Next, memory: dict[str, Any]) 
     ("law", "operation", "fault", "about"),
     [
         ("no-server-error", "listAgents", fails, ""),
-        ("no-traceback", "retrievePrompt", shows_its_inside, ""),
+        ("no-traceback", "retrievePrompt", shows_its_inside, "500"),
         ("status-is-documented", "retrieveAgent", answers_another_status, "202"),
         ("content-type-is-json", "listThreads", answers_as_html, "200"),
-        ("answers-fit-the-schema", "listMessages", leaves_a_property_out, ""),
+        ("answers-fit-the-schema", "listMessages", leaves_a_property_out, "data.[] content"),
         ("strangers-get-nothing", "listAgents", takes_anybody, "no token"),
         ("strangers-are-told-so", "deleteAgent", forbids_strangers, "no token"),
         ("another-tenant-sees-nothing", "retrievePrompt", knows_no_tenants, ""),

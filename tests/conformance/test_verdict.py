@@ -1,5 +1,6 @@
 """From what became of each promise to the exit code: judged by laws of the tests' own, with no target behind them."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -8,12 +9,12 @@ import pytest
 
 from conformance.bodies import Bodies
 from conformance.errors import CannotMake, OutOfBudget, TargetLost
-from conformance.exchange import Request, Response
+from conformance.exchange import Exchange, Request, Response
 from conformance.laws.law import Case, Law
 from conformance.ledger import Ledger
-from conformance.outcome import Outcome, Verdict
+from conformance.outcome import Kind, Outcome, Verdict
 from conformance.run import Run, run
-from conformance.session import Session
+from conformance.session import Mine, Session
 from conformance.verdict import Code, Demands, Judgement, judge
 from spec.contract import Contract, Operation, load
 from spec.schemas import Schemas
@@ -65,6 +66,17 @@ def breaks(case: Case) -> Iterator[Outcome]:
         yield case.judged(outcome.promise, "found 1; due: 2", *outcome.shown)
 
 
+def broken_at(*turns: int) -> Judge:
+    """Not content at these turns of judging an operation, from 0, and content at others."""
+    turn: Counter[str] = Counter()
+
+    def sometimes(case: Case) -> Iterator[Outcome]:
+        turn[case.operation.id] += 1
+        yield from breaks(case) if turn[case.operation.id] - 1 in turns else asks(case)
+
+    return sometimes
+
+
 def lists(contract: Contract) -> list[Operation]:
     """The operations that list."""
     return [o for o in contract.operations.values() if o.action == "list"]
@@ -96,15 +108,102 @@ def test_a_promise_broken_twice_ends_with_1(contract: Contract) -> None:
 
 
 def test_a_promise_broken_once_is_flaky_and_not_red(contract: Contract) -> None:
-    times = iter(range(1000))
-
-    def sometimes(case: Case) -> Iterator[Outcome]:
-        yield from asks(case) if next(times) % 2 else breaks(case)
-
-    found, judgement = outcome_of(contract, law(sometimes))
-    assert judgement.code is Code.KEPT
+    found, judgement = outcome_of(contract, law(broken_at(0)))
+    assert not judgement.blocking
     assert len(judgement.flaky) == len(lists(contract))
-    assert set(found.replays.values()) == {(1, 2)}
+    assert {o.kind for o in found.flaky} == {Kind.FLAKY}
+    assert set(found.replays.values()) == {(1, 3)}
+
+
+def depends(case: Case) -> Iterator[Outcome]:
+    """Not content in the run's own session, content in a fresh one."""
+    yield from breaks(case) if case.session.shared else asks(case)
+
+
+def test_what_is_broken_only_after_what_the_run_did_is_state_dependent_and_red(contract: Contract) -> None:
+    session, scope = session_of(contract), lists(contract)[:1]
+    session._kept["Book"] = Mine("Book", 1, {}, {}, Exchange(Request("x", "get", "/"), Response(200, {}, b"", 0.0)))
+    found = run(session, [law(depends)], scope, lambda outcome: None)
+    assert [(o.verdict, o.kind) for o in found.outcomes] == [(Verdict.BROKEN, Kind.STATE)]
+    assert set(found.replays.values()) == {(3, 5)}
+    assert judge(found, contract, scope, session.seen, Demands()).code is Code.BROKEN
+
+
+@pytest.mark.parametrize("turns", [(0,), (0, 2), (0, 2, 3), (0, 4)])
+def test_what_is_not_broken_each_time_is_flaky(contract: Contract, turns: tuple[int, ...]) -> None:
+    _, judgement = outcome_of(contract, law(broken_at(*turns)))
+    assert {o.kind for o in judgement.flaky} == {Kind.FLAKY}
+    assert not judgement.blocking
+
+
+def test_a_target_that_has_stumbled_is_trusted_less(contract: Contract) -> None:
+    session, scope = session_of(contract), lists(contract)[:1]
+    session.steady.stumbles.append(Exchange(Request(scope[0].id, "get", "/"), Response(500, {}, b"{}", 0.0)))
+    found = run(session, [law(broken_at(0, 1))], scope, lambda outcome: None)
+    assert [o.kind for o in found.flaky] == [Kind.FLAKY]
+    assert run(session, [law(breaks)], scope, lambda outcome: None).outcomes[0].kind is Kind.DETERMINISTIC
+
+
+def test_flaky_failures_over_the_limit_end_with_6(contract: Contract) -> None:
+    _, judgement = outcome_of(contract, law(broken_at(0)))
+    assert judgement.code is Code.UNSTABLE
+    assert "went away when asked again" in judgement.reasons[0]
+    _, content = outcome_of(contract, law(broken_at(0)), demands=Demands(flaky_limit=100))
+    assert content.code is Code.KEPT
+
+
+def test_what_is_broken_weighs_more_than_what_is_unstable(contract: Contract) -> None:
+    assert outcome_of(contract, law(broken_at(0)), law(breaks))[1].code is Code.BROKEN
+
+
+def test_a_gateways_answer_breaks_nothing(contract: Contract) -> None:
+    found, judgement = outcome_of(contract, law(breaks), status=503)
+    assert {(o.verdict, o.kind) for o in found.outcomes} == {(Verdict.NOT_JUDGED, Kind.INFRASTRUCTURE)}
+    assert judgement.code is Code.INCOMPLETE
+
+
+def test_what_cannot_be_judged_again_is_not_red(contract: Contract) -> None:
+    turn: Counter[str] = Counter()
+
+    def once(case: Case) -> Iterator[Outcome]:
+        turn[case.operation.id] += 1
+        if turn[case.operation.id] > 1:
+            raise CannotMake("no record any more")
+        yield from breaks(case)
+
+    found, judgement = outcome_of(contract, law(once))
+    assert not judgement.blocking
+    assert all("could not be judged again: no record any more" in o.said for o in found.of(Verdict.NOT_JUDGED))
+
+
+def test_other_sources_are_asked_behind_the_laws(contract: Contract) -> None:
+    operation = lists(contract)[0]
+
+    def source(session: Session) -> Iterator[tuple[Outcome, tuple[int, int]]]:
+        case = Case(law(breaks), session, operation)
+        for number, tally in enumerate([(2, 2), (1, 3)]):
+            promise = case.promise(parameter=f"{number}")
+            yield Outcome(promise, Verdict.BROKEN, "found 1"), tally
+        yield Outcome(case.promise(), Verdict.KEPT), (0, 1)
+
+    told: list[Outcome] = []
+    found = run(session_of(contract), [law(asks)], [operation], told.append, sources=[source])
+    assert [o.verdict for o in told] == [Verdict.KEPT, Verdict.BROKEN, Verdict.BROKEN, Verdict.KEPT]
+    assert [o.kind for o in found.of(Verdict.BROKEN)] == [Kind.DETERMINISTIC]
+    assert [o.kind for o in found.flaky] == [Kind.FLAKY]
+
+
+def test_a_case_draws_the_same_whatever_was_judged_before_it(contract: Contract) -> None:
+    def drawn(*laws: Law) -> list[str]:
+        found = run(session_of(contract), laws, lists(contract), lambda outcome: None)
+        return [o.said for o in found.outcomes if o.promise.law == "draws"]
+
+    def draws(case: Case) -> Iterator[Outcome]:
+        yield case.not_judged(case.promise(), str(case.session.bodies.chance.random()))
+
+    asking = Law("draws", "It draws.", lambda contract, operation: True, draws)
+    assert drawn(asking) == drawn(law(draws), asking)
+    assert len(set(drawn(asking))) == len(lists(contract))
 
 
 def test_a_broken_inferred_promise_is_a_gap_and_blocks_under_strict(contract: Contract) -> None:

@@ -1,0 +1,117 @@
+"""What becomes of a request that fails once: sent again where that does no harm, counted, and given up in the end."""
+
+import httpx
+import pytest
+
+from conformance.errors import NoAnswer, TargetLost
+from conformance.exchange import Request
+from conformance.steady import SURE, Steady
+from conformance.target import SILENCES, Budget, HttpTarget
+
+GET = Request("listThings", "get", "/things")
+POST = Request("createThing", "post", "/things", body={})
+Answer = httpx.Response | httpx.HTTPError
+
+
+def target(*answers: Answer) -> tuple[HttpTarget, list[httpx.Request]]:
+    """A target that answers these in turn, the last one for ever, and what it was sent."""
+    sent: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        answer = answers[min(len(sent), len(answers)) - 1]
+        if isinstance(answer, httpx.HTTPError):
+            raise answer
+        return answer
+
+    return HttpTarget("http://stub", {}, Budget(None, None), transport=httpx.MockTransport(handle)), sent
+
+
+def ok() -> httpx.Response:
+    return httpx.Response(200, json={})
+
+
+def fails(status: int = 500) -> httpx.Response:
+    return httpx.Response(status, json={})
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """What was waited."""
+    return []
+
+
+@pytest.fixture
+def steady(pauses: list[float]) -> Steady:
+    """What sends again, without waiting."""
+    return Steady(pauses.append)
+
+
+def test_a_500_that_goes_away_is_a_stumble(steady: Steady, pauses: list[float]) -> None:
+    to, sent = target(fails(), ok())
+    assert steady.ask(to, POST, again=True).status == 200
+    assert ([e.response.status for e in steady.stumbles], len(sent), pauses) == ([500], 2, [])
+
+
+def test_a_gateway_is_given_a_breath(steady: Steady, pauses: list[float]) -> None:
+    to, _ = target(fails(503), fails(502), ok())
+    assert steady.ask(to, GET, again=True).status == 200
+    assert len(pauses) == 2
+
+
+def test_a_500_that_stays_is_the_answer_and_no_stumble(steady: Steady) -> None:
+    to, sent = target(fails())
+    assert steady.ask(to, GET, again=True).status == 500
+    assert (steady.stumbles, len(sent)) == ([], 3)
+
+
+def test_an_operation_that_is_known_to_fail_is_not_sent_again_until_it_succeeds(steady: Steady) -> None:
+    to, sent = target(*[fails()] * (3 * SURE + 1), ok(), fails())
+    for _ in range(SURE):
+        steady.ask(to, GET, again=True)
+    assert steady.ask(to, GET, again=True).status == 500
+    assert len(sent) == 3 * SURE + 1
+    assert steady.ask(to, GET, again=True).status == 200
+    steady.ask(to, GET, again=True)
+    assert len(sent) == 3 * SURE + 5
+
+
+def test_what_has_effects_outside_is_not_sent_again(steady: Steady) -> None:
+    to, sent = target(fails(), ok())
+    assert steady.ask(to, POST, again=False).status == 500
+    assert len(sent) == 1
+
+
+RESET = httpx.RemoteProtocolError("Server disconnected without sending a response.")
+REFUSED = httpx.ConnectError("Connection refused")
+HANGS = httpx.ReadTimeout("timed out")
+
+
+@pytest.mark.parametrize("error", [RESET, REFUSED, HANGS])
+def test_a_stale_connection_is_tried_once_more_where_it_can_do_no_harm(error: httpx.HTTPError) -> None:
+    to, sent = target(error, ok())
+    assert to.send(GET).status == 200
+    assert len(sent) == 2
+
+
+@pytest.mark.parametrize(("error", "times"), [(RESET, 1), (HANGS, 1), (REFUSED, 2)])
+def test_a_post_is_sent_again_only_if_it_was_never_sent(error: httpx.HTTPError, times: int) -> None:
+    to, sent = target(error)
+    with pytest.raises(NoAnswer, match="did not answer POST /things"):
+        to.send(POST)
+    assert len(sent) == times
+
+
+def test_one_silence_is_counted_and_many_lose_the_target(steady: Steady) -> None:
+    to, sent = target(HANGS)
+    with pytest.raises(NoAnswer, match=r"no answer within 10 s \(--timeout\)"):
+        steady.ask(to, GET, again=True)
+    assert steady.silent == [GET]
+    with pytest.raises(TargetLost):
+        steady.ask(to, GET, again=True)
+    assert len(sent) == SILENCES
+
+
+def test_an_answer_between_silences_keeps_the_target() -> None:
+    to, _ = target(HANGS, ok(), HANGS, ok(), HANGS, ok(), HANGS, ok())
+    assert [to.send(GET).status for _ in range(4)] == [200] * 4

@@ -1,0 +1,54 @@
+"""Two runs at once on one target, over HTTP: neither calls broken what the other one does."""
+
+import threading
+from pathlib import Path
+from random import Random
+
+from conformance.bodies import Bodies
+from conformance.laws import LAWS
+from conformance.ledger import Ledger
+from conformance.outcome import Verdict
+from conformance.run import Run, run
+from conformance.session import Session
+from conformance.target import Budget, HttpTarget
+from tests.conformance.served import TOKENS
+from tests.mock_server.athena import athena_contract, athena_schemas
+from tests.running import MODULE, environment, running
+
+TAGS = ("Prompt", "Memory")
+TOGETHER = 2
+
+
+def judged(base: str, number: int) -> Run:
+    """One run, with a seed and a marker of its own."""
+    contract = athena_contract()
+    target = HttpTarget(base, TOKENS, Budget(None, None))
+    bodies = Bodies(contract, f"conformance-run{number}", Random(number))
+    session = Session(contract, athena_schemas(), target, Ledger(f"run{number}"), bodies)
+    scope = [o for o in contract.operations.values() if o.tag in TAGS]
+    try:
+        return run(session, LAWS, scope, lambda outcome: None)
+    finally:
+        target.close()
+
+
+def test_two_runs_at_once_call_nothing_broken_and_leave_nothing(tmp_path: Path) -> None:
+    with running((*MODULE, "--port", "0"), environment(tmp_path)) as (_, greeting):
+        base = greeting.split()[0]
+        found: dict[int, Run] = {}
+
+        def judge(number: int) -> None:
+            found[number] = judged(base, number)
+
+        threads = [threading.Thread(target=judge, args=(number,)) for number in range(TOGETHER)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+    assert sorted(found) == list(range(TOGETHER))
+    for one in found.values():
+        assert [f"{o.promise.fingerprint}: {o.said}" for o in one.of(Verdict.BROKEN)] == []
+        assert [f"{o.promise.fingerprint}: {o.said}" for o in one.flaky] == []
+        assert len(list(one.of(Verdict.KEPT))) > 100
+        assert not one.left
+        assert not one.ended
