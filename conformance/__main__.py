@@ -48,11 +48,12 @@ def main(
 
 def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
     """What the word says; each is a module of `conformance.commands`."""
-    from conformance.commands import run, score
+    from conformance.commands import replay, run, score
 
     if settings.word == "score":
         return score.command(settings)
-    return run.command(settings, laws)
+    words = {"run": run.command, "replay": replay.command}
+    return words[settings.word](settings, laws)
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -44,6 +44,11 @@ class Ledger:
             self.made.remove(made)
         self._note({"run": self.run, "gone": resource, "key": key})
 
+    def close(self) -> None:
+        """End its file."""
+        if self.file is not None:
+            self.file.close()
+
     def left(self) -> Iterator[Made]:
         """What is left over, the last made first."""
         yield from reversed(list(self.made))

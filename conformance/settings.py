@@ -66,6 +66,7 @@ class Settings:
     sample: int | None
     min: float
     workers: int | None
+    sh: bool
     token: str | None = field(default=None, repr=False)
     other_token: str | None = field(default=None, repr=False)
 
@@ -229,17 +230,27 @@ OPTIONS = (
     Option("--min", 0.95, _number(0, 1, "a share, a number"), "the share of mutants that has to be found", "SHARE"),
     Option("--workers", None, _integer(1, 256), "processes that score; as many as processors by default", "N"),
     Option("--wait-ready", 0.0, _number(0, 3600, "seconds, a number"), "wait so long for the target to answer", "S"),
+    Option("--sh", False, _yes, "send nothing; write the requests as a script for sh and curl to standard output"),
+)
+# Options of other words than `run`.
+ELSEWHERE = ("--sh", "--family", "--sample", "--min", "--workers")
+# What it takes to reach a target.
+CONNECTION = (
+    *("--base-url", "--token-env", "--other-token-env", "--contract", "--timeout", "--rate-limit", "--header"),
+    *("--ledger", "--allow-writes-to", "--allow-effects", "--wait-ready"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What the command can be asked to do. `arguments`: what stands beside its options, by name. `flags`: of these."""
+    """What the command can be asked to do. `arguments`: what stands beside its options, by name; the last one ends in
+    ``...`` where it may be given again. `flags`: of these. `needs_target`: whether --base-url has to be given."""
 
     name: str
     help: str
     flags: tuple[str, ...]
     arguments: tuple[str, ...] = ()
+    needs_target: bool = True
 
     @property
     def options(self) -> tuple[Option, ...]:
@@ -248,14 +259,20 @@ class Word:
 
 
 SCORE = ("--contract", "--seed", "--operation", "--family", "--sample", "--min", "--workers", "--report-dir")
-ONLY_SCORE = ("--family", "--sample", "--min", "--workers")
 WORDS = (
     Word(
         "run",
         "send requests, judge the answers, report",
-        tuple(option.flag for option in OPTIONS if option.flag not in ONLY_SCORE),
+        tuple(option.flag for option in OPTIONS if option.flag not in ELSEWHERE),
     ),
     Word("score", "count the broken servers that the gate catches, and the sound ones that it calls broken", SCORE),
+    Word(
+        "replay",
+        "judge one failure of a report (conformance.json) again, from a fresh state: 1 reproduced, 0 not reproduced",
+        (*CONNECTION, "--sh"),
+        ("report", "id"),
+        needs_target=False,
+    ),
 )
 
 
@@ -310,10 +327,11 @@ def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], ver
         allowed = ", ".join((f"{word.name} with --help", *word.flags))
         raise UsageError(f"unrecognized arguments: {' '.join(unknown)}; allowed: {allowed}")
     values: dict[str, Any] = {o.field: o.value(sent[o.field]) if sent.get(o.field) else o.default for o in OPTIONS}
-    if values["base_url"] is None and "--base-url" in word.flags:
+    if values["base_url"] is None and word.needs_target and "--base-url" in word.flags:
         raise UsageError("--base-url: found nothing; allowed: the target's address, like http://127.0.0.1:8000/api/v1")
     for role in ("token", "other_token"):
         values[role] = _token(environment, values[f"{role}_env"], explicit=bool(sent.get(f"{role}_env")))
+    values["base_url"] = values["base_url"] or ""
     values |= {"word": word.name, "arguments": tuple(sent[name] for name in word.arguments)}
     return Settings(**{f.name: values[f.name] for f in fields(Settings)})
 

@@ -51,7 +51,8 @@ class Budget:
 @dataclass(slots=True)
 class HttpTarget:
     """A backend at `base`. `tokens`: by whom a request speaks as (``self``, ``other``). `interval`: seconds from one
-    request to the next, at least. `read_only`: writes are not sent, whoever asks for them."""
+    request to the next, at least. `read_only`: writes are not sent, whoever asks for them. `observe`: is told every
+    request and its answer."""
 
     base: str
     tokens: Mapping[str, str]
@@ -62,6 +63,7 @@ class HttpTarget:
     transport: httpx.BaseTransport | None = None
     interval: float = 0.0
     read_only: bool = False
+    observe: Callable[[Request, Response], None] = lambda request, response: None
     _next: float = field(default=0.0, init=False, repr=False)
     _client: httpx.Client = field(init=False, repr=False)
 
@@ -81,9 +83,10 @@ class HttpTarget:
         for _ in range(PATIENCE):
             response = self._send(request)
             if response.status != 429:
-                return response
+                break
             said = response.headers.get("retry-after", "1")
             self.pause(min(float(said) if said.isdigit() else 1.0, LONGEST_WAIT))
+        self.observe(request, response)
         return response
 
     def _send(self, request: Request) -> Response:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from conformance import sequence
 from conformance.connection import contract_of, scope, session_of, shown
 from conformance.errors import OutOfBudget, TargetLost, UsageError
 from conformance.exchange import Exchange
@@ -15,6 +16,7 @@ from conformance.laws.law import Law
 from conformance.outcome import Outcome, Verdict
 from conformance.proposal import proposals
 from conformance.readiness import await_ready, refused_token
+from conformance.recording import Recorder
 from conformance.redaction import Redaction
 from conformance.report import Report, terminal
 from conformance.report.files import FILES
@@ -47,11 +49,15 @@ def _reported(
     """Run, judge, and gather what reports say."""
     run_id, started, clock = secrets.token_hex(4), datetime.now(UTC), time.monotonic()
     session, target = session_of(settings, contract, run_id)
+    recorder = Recorder.of(contract)
+    target.observe = recorder.note
+    laws = [recorder.watching(law) for law in laws]
     demands = Demands(settings.strict, settings.min_reached, session.read_only, settings.allow_effects)
     try:
         found = _found(settings, session, target, laws, operations)
     finally:
         target.close()
+        session.ledger.close()
     given = [value for _, value in settings.header if len(value) >= 8]
     judgement, name = judge(found, contract, operations, session.seen, demands), shown(Path(contract.document.name))
     return Report(
@@ -76,7 +82,19 @@ def _reported(
         text=contract.document.text.decode("utf-8", "replace"),
         proposals=proposals(contract, session.schemas, name, found.outcomes),
         covered=session.coverage.covered(operations, judgement.unsucceeded) if session.coverage else None,
+        sequences=_sequences(recorder, session, found),
     )
+
+
+def _sequences(recorder: Recorder, session: Session, found: Run) -> dict[str, sequence.Sequence]:
+    """The requests that show each broken promise, where they could be told apart."""
+    marker = session.bodies.marker
+    shown = {o.promise.fingerprint: sequence.of(recorder, session.contract, marker, o) for o in _broken(found)}
+    return {mark: steps for mark, steps in shown.items() if steps is not None}
+
+
+def _broken(found: Run) -> list[Outcome]:
+    return [*found.of(Verdict.BROKEN), *found.flaky]
 
 
 def _found(

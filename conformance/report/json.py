@@ -5,12 +5,13 @@
              "notes": [...], "ended": why it ended before its time or "", "lost": bool},
      "verdict": {"code": exit code, "name", "reasons": [...]},
      "counts": {"judged", "kept", "broken_blocking", "contract_gaps", "flaky", "not_judged", "reached", "due"},
-     "promises": [{"id": fingerprint, "law", "operation", "parameter", "sentence", "grade", "always", "blocks",
-                   "verdict": "kept" | "broken" | "flaky" | "not judged", "said",
+     "promises": [{"id": fingerprint, "short": what `replay` is given, "law", "operation", "parameter", "sentence",
+                   "grade", "always", "blocks", "verdict": "kept" | "broken" | "flaky" | "not judged", "said",
                    "place": {"file", "line", "pointer"}, "replays": {"broken": p, "judged": n} or null,
                    "curl": command or "", "proposal": null, or of a contract gap {"pointer", "keyword",
                    "said": for people, "edits": [{"pointer", "keyword", "value", or "gone": true}], "diff": unified},
-                   "exchanges": [{"request": {...}, "response": {"status", "headers", "body", "seconds"}}]}],
+                   "exchanges": [{"request": {...}, "response": {"status", "headers", "body", "seconds"}}],
+                   "sequence": the requests that show it (`conformance.sequence`) or null}],
      "not_judged": [{"cause", "count"}],
      "never_succeeded": {operationId: cause}, "not_asked": [operationId],
      "answers": {operationId: {status: count}},
@@ -28,6 +29,7 @@ promises that are broken or flaky.
 import json
 from typing import Any
 
+from conformance import sequence
 from conformance.coverage import EXERCISED, KINDS, NEVER, REACHED
 from conformance.exchange import Exchange
 from conformance.outcome import Outcome, Verdict
@@ -99,8 +101,10 @@ def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
     replays = report.replays(outcome) if outcome.verdict is Verdict.BROKEN else None
     told = outcome.verdict is Verdict.BROKEN
     known = report.redaction.knowing(outcome.shown) if told else report.redaction
+    steps = report.sequences.get(promise.fingerprint)
     return {
         "id": promise.fingerprint,
+        "short": promise.id,
         "law": promise.law,
         "operation": promise.operation,
         "parameter": promise.parameter,
@@ -115,6 +119,7 @@ def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
         "curl": report.curl(outcome) if told else "",
         "proposal": _proposal(report, outcome),
         "exchanges": [_exchange(known, exchange) for exchange in outcome.shown[-SHOWN:]] if told else [],
+        "sequence": sequence.written(steps, known) if told and steps else None,
     }
 
 

@@ -49,7 +49,8 @@ def _lines(report: Report) -> Iterator[str]:
 def _failure(report: Report, outcome: Outcome) -> Iterator[str]:
     promise = outcome.promise
     broken, judged = report.replays(outcome) or (1, 1)
-    yield f"BROKEN  {name(promise)}  [{'always' if promise.always else promise.grade}; {broken} of {judged} times]"
+    grade = "always" if promise.always else promise.grade
+    yield f"BROKEN  {name(promise)}  [{grade}; {broken} of {judged} times]  {promise.id}"
     yield f"   due:   {promise.sentence}"
     yield f"   found: {report.said(outcome)}"
     yield f"   place: {report.place(promise)}"
