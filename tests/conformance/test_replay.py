@@ -157,3 +157,100 @@ def ran(script: str, fault: Fault | None) -> tuple[int, list[str]]:
         done = subprocess.run(["sh"], input=script, env=around, capture_output=True, text=True, timeout=60, check=False)
     assert not done.stderr
     return done.returncode, done.stdout.splitlines()
+
+
+# What cannot be used --------------------------------------------------------------------------------------------
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a command line that cannot be used is told: one line."""
+    assert main(["replay", *arguments], TOKENS) == Code.USAGE
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.count("\n") == 1
+    return err.removeprefix("athena-conformance: ").rstrip()
+
+
+def promise(short: str, **more: Any) -> dict[str, Any]:
+    """A promise as a report tells of it."""
+    texts = dict.fromkeys(("parameter", "sentence", "said"), "x")
+    place = {"file": "f", "line": 1, "pointer": "#"}
+    said = {"id": f"f {short}", "short": short, "law": "l", "operation": "listAgents", "verdict": "broken", **texts}
+    return {**said, "place": place, "sequence": None, **more}
+
+
+def report_of(folder: Path, *promises: Any, **more: Any) -> str:
+    """A report's file."""
+    run = {"target": "http://127.0.0.1:9/api/v1", "seed": 1, "id": "r", "started": "s", "digest": "d"}
+    (folder / "r.json").write_text(json.dumps({"version": 1, "run": run, "promises": promises, **more}))
+    return str(folder / "r.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "found no JSON"),
+        (b'{"version": 1, "run": {', "found no JSON"),
+        (b"\xff\xfe", "found no JSON"),
+        (b"[" * 100_000, "found no JSON"),
+        (b"[]", "found version 'list'; allowed: the conformance.json of an earlier run, version 1"),
+        (b'{"version": 7}', "found version 7; allowed"),
+        (b'{"version": 1}', "found KeyError('run'); allowed"),
+        (b'{"version": 1, "run": [], "promises": []}', "allowed: the conformance.json of an earlier run"),
+        (b'{"version": 1, "run": {}, "promises": [1]}', "allowed: the conformance.json of an earlier run"),
+    ],
+)
+def test_a_file_that_is_no_report_is_refused_in_one_line(
+    content: bytes, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.json").write_bytes(content)
+    assert found in told(capsys, str(tmp_path / "r.json"), "0badcafe")
+
+
+def test_no_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "found no readable file (No such file or directory)" in told(capsys, str(tmp_path / "r.json"), "0badcafe")
+
+
+def test_an_id_that_is_none_is_told_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = report_of(tmp_path, promise("aaaa1111"), promise("aaaa2222"), promise("bbbb1111", verdict="kept"))
+    listed = "allowed: aaaa1111 (listAgents l), aaaa2222 (listAgents l)"
+    assert told(capsys, file, "bbbb1111") == f"id: found 'bbbb1111', which 0 failures have; {listed}"
+    assert told(capsys, file, "aaaa") == f"id: found 'aaaa', which 2 failures have; {listed}"
+
+
+def test_a_report_without_failures_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = report_of(tmp_path, promise("aaaa1111", verdict="kept"))
+    assert "allowed: none: the report tells of nothing broken" in told(capsys, file, "aaaa1111")
+
+
+def test_an_operation_that_the_contract_does_not_have_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = report_of(tmp_path, promise("aaaa1111", operation="none"))
+    assert "found the operation 'none'; allowed: one of the contract's" in told(capsys, file, "aaaa1111")
+
+
+def test_a_failure_without_requests_has_no_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = report_of(tmp_path, promise("aaaa1111"))
+    assert "found no requests in the report" in told(capsys, file, "aaaa1111", "--sh")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [],
+        {"steps": [], "identifiers": [], "marker": ""},
+        {"steps": [{}], "identifiers": [], "marker": ""},
+        {"steps": [{"operation": "none"}], "identifiers": [], "marker": ""},
+        {"steps": [{"operation": "listAgents", "sent": "{"}], "identifiers": [], "marker": ""},
+    ],
+)
+def test_a_sequence_that_no_run_wrote_is_refused(said: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = report_of(tmp_path, promise("aaaa1111", sequence=said))
+    assert told(capsys, file, "aaaa1111", "--sh").startswith("the report's sequence: found")
+
+
+def test_a_target_that_is_gone_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = report_of(tmp_path, promise("aaaa1111", law="past-the-end-is-empty"))
+    assert main(["replay", file, "aaaa1111"], TOKENS) == Code.LOST
+    assert capsys.readouterr().out.startswith("TARGET LOST (exit 3): http://127.0.0.1:9/api/v1 did not answer")
