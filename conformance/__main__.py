@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
 from conformance.errors import UsageError
@@ -48,12 +48,8 @@ def main(
 
 def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
     """What the word says; each is a module of `conformance.commands`."""
-    from conformance.commands import replay, run, score
-
-    if settings.word == "score":
-        return score.command(settings)
-    words = {"run": run.command, "replay": replay.command}
-    return words[settings.word](settings, laws)
+    command = import_module(f"conformance.commands.{settings.word}").command
+    return int(command(settings) if settings.word == "score" else command(settings, laws))
 
 
 def _interrupt(signum: int, frame: object) -> None:

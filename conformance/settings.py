@@ -273,6 +273,13 @@ WORDS = (
         ("report", "id"),
         needs_target=False,
     ),
+    Word(
+        "traffic",
+        "judge recorded traffic (HAR files), with nothing sent",
+        ("--base-url", "--contract", "--strict", "--min-reached", "--report-dir"),
+        ("file...",),
+        needs_target=False,
+    ),
 )
 
 
@@ -304,7 +311,10 @@ def parser(version: str) -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         for name in word.arguments:
-            below.add_argument(name, metavar=name.upper())
+            several = name.endswith("...")
+            below.add_argument(
+                name.removesuffix("..."), metavar=name.removesuffix("...").upper(), nargs="+" if several else 1
+            )
         for option in word.options:
             _add(below, option)
     return top
@@ -332,7 +342,10 @@ def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], ver
     for role in ("token", "other_token"):
         values[role] = _token(environment, values[f"{role}_env"], explicit=bool(sent.get(f"{role}_env")))
     values["base_url"] = values["base_url"] or ""
-    values |= {"word": word.name, "arguments": tuple(sent[name] for name in word.arguments)}
+    values |= {
+        "word": word.name,
+        "arguments": tuple(one for name in word.arguments for one in sent[name.removesuffix("...")]),
+    }
     return Settings(**{f.name: values[f.name] for f in fields(Settings)})
 
 

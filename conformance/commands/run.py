@@ -33,8 +33,13 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     """Judge; the exit status. `laws`: instead of all that there are. Raises UsageError, ContractError."""
     contract = contract_of(settings)
     operations, notes = scope(settings, contract)
+    _folder(settings.report_dir)
+    return publish(settings, _reported(settings, contract, operations, notes, LAWS if laws is None else laws))
+
+
+def publish(settings: Settings, report: Report) -> int:
+    """Write every report that is asked for; the exit status. Raises UsageError."""
     folder = _folder(settings.report_dir)
-    report = _reported(settings, contract, operations, notes, LAWS if laws is None else laws)
     sys.stdout.write(terminal.render(report))
     sys.stdout.flush()
     if folder is not None:
