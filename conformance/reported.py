@@ -17,8 +17,11 @@ ALLOWED = "the conformance.json of an earlier run"
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A promise as a report tells of it. `sequence`: as written, or None (`conformance.sequence.read`)."""
+class Told:
+    """A promise as a report tells of it. `keyword`: that its grade is of, "" when it is of the place.
+
+    `proposal`, `sequence`: as written, or None (`conformance.sequence.read`).
+    """
 
     fingerprint: str
     short: str
@@ -30,12 +33,16 @@ class Failure:
     said: str
     place: str
     pointer: str
+    keyword: str
+    grade: str
+    proposal: Any
     sequence: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A run's report. `target`: the address, with the contract's base path. `digest`: of the contract's bytes."""
+    """A run's report. `target`: the address, with the contract's base path. `digest`: of the contract's bytes.
+    `answered`: operationId -> the statuses that it answered."""
 
     file: str
     target: str
@@ -43,13 +50,14 @@ class Reported:
     run_id: str
     started: str
     digest: str
-    promises: tuple[Failure, ...]
+    answered: Mapping[str, frozenset[int]]
+    promises: tuple[Told, ...]
 
-    def broken(self) -> Iterator[Failure]:
+    def broken(self) -> Iterator[Told]:
         """The promises that were broken, or broken at times."""
         return (p for p in self.promises if p.verdict in ("broken", "flaky"))
 
-    def failure(self, name: str) -> Failure:
+    def failure(self, name: str) -> Told:
         """The broken promise with that id, the beginning of it, or that fingerprint. Raises UsageError."""
         asked = name.strip().removeprefix("#")
         known = {failure.fingerprint: failure for failure in self.broken()}
@@ -79,7 +87,8 @@ def read(path: Path) -> Reported:
             str(run["id"]),
             str(run["started"]),
             str(run["digest"]),
-            tuple(_failure(said) for said in root["promises"]),
+            {str(name): frozenset(map(int, statuses)) for name, statuses in root["answers"].items()},
+            tuple(_told(said) for said in root["promises"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{path}: found {error!r:.100}; allowed: {ALLOWED}") from None
@@ -96,15 +105,16 @@ def _json(path: Path) -> Any:
         raise UsageError(f"{path}: found no JSON ({str(error)[:100]}); allowed: {ALLOWED}") from None
 
 
-def _failure(said: Mapping[str, Any]) -> Failure:
+def _told(said: Mapping[str, Any]) -> Told:
     place = said["place"]
-    texts = {
-        name: str(said[name]) for name in ("short", "law", "operation", "parameter", "sentence", "verdict", "said")
-    }
-    return Failure(
+    names = ("short", "law", "operation", "parameter", "sentence", "verdict", "said", "grade")
+    texts = {name: str(said[name]) for name in names}
+    return Told(
         fingerprint=str(said["id"]),
         place=f"{place['file']}:{place['line']} {place['pointer']}",
         pointer=str(place["pointer"]),
+        keyword=str(said.get("keyword") or ""),
+        proposal=said.get("proposal"),
         sequence=said.get("sequence"),
         **texts,
     )

@@ -14,7 +14,7 @@ from conformance.exchange import Exchange, Request
 from conformance.laws import answers
 from conformance.laws.law import Case, Law
 from conformance.outcome import Outcome, Verdict
-from conformance.reported import Failure
+from conformance.reported import Told
 from conformance.rewriting import remarked, renamed
 from conformance.run import judged
 from conformance.sequence import Sequence, Step, value_at
@@ -34,7 +34,7 @@ class Retrial:
     shown: tuple[Exchange, ...] = ()
 
 
-def judge(session: Session, failure: Failure, steps: Sequence | None, laws: Mapping[str, Law]) -> Retrial:
+def judge(session: Session, failure: Told, steps: Sequence | None, laws: Mapping[str, Law]) -> Retrial:
     """Judge a failure again. Raises UsageError when neither a law nor requests are known; TargetLost, OutOfBudget."""
     law = laws.get(failure.law)
     operation = session.contract.operations[failure.operation]
@@ -48,7 +48,7 @@ def judge(session: Session, failure: Failure, steps: Sequence | None, laws: Mapp
         return Retrial(None, str(why))
 
 
-def _by_law(case: Case, failure: Failure) -> Retrial:
+def _by_law(case: Case, failure: Told) -> Retrial:
     if not case.law.applies(case.session.contract, case.operation):
         return Retrial(None, f"{case.law.id} is not asked of {case.operation.id} by this contract")
     if case.law.writes and case.session.read_only:
@@ -68,7 +68,7 @@ def _unjudged(outcomes: list[Outcome]) -> str:
     return next((o.said for o in outcomes if o.verdict is Verdict.NOT_JUDGED), "")
 
 
-def _by_requests(session: Session, operation: Operation, failure: Failure, steps: Sequence) -> Retrial:
+def _by_requests(session: Session, operation: Operation, failure: Told, steps: Sequence) -> Retrial:
     """Ask again, step by step; the answers' own breaches decide, or else the status of what was shown."""
     shown: list[tuple[Step, Exchange]] = []
     names: dict[str, Any] = {}
@@ -124,7 +124,7 @@ def _taken(steps: Sequence, number: int, exchange: Exchange) -> dict[str, Any]:
     return names
 
 
-def _breach(session: Session, operation: Operation, failure: Failure) -> Retrial | None:
+def _breach(session: Session, operation: Operation, failure: Told) -> Retrial | None:
     """The same breach in one of the answers. The engine's own checks go by the place alone."""
     for (asked, name, _, _), (notice, exchange) in session.noticed.items():
         law = next((law for law in answers.LAWS if law.id == name), None)
@@ -139,7 +139,7 @@ def _breach(session: Session, operation: Operation, failure: Failure) -> Retrial
     return None
 
 
-def _of_answers(operation: Operation, failure: Failure) -> bool:
+def _of_answers(operation: Operation, failure: Told) -> bool:
     """Whether the place of a failure is what an answer holds, so that its status alone says nothing."""
     sent = (f"{operation.pointer}/parameters", f"{operation.pointer}/requestBody")
     return failure.pointer != operation.pointer and not failure.pointer.startswith(sent)

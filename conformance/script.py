@@ -16,7 +16,7 @@ from conformance.errors import UsageError
 from conformance.exchange import BEARER, Request
 from conformance.recording import Path
 from conformance.redaction import plain
-from conformance.reported import Failure
+from conformance.reported import Told
 from conformance.rewriting import remarked, renamed
 from conformance.sequence import Sequence, Step
 from conformance.settings import Settings
@@ -91,7 +91,7 @@ class _Made:
     target: str
 
 
-def of(sequence: Sequence, contract: Contract, failure: Failure, settings: Settings) -> str:
+def of(sequence: Sequence, contract: Contract, failure: Told, settings: Settings) -> str:
     """The whole script. Raises UsageError."""
     names = {value: f"{'num' if value.isdigit() else 'id'}{number}" for number, value in enumerate(sequence.sources, 1)}
     made = {number: m for number, step in enumerate(sequence.steps) if (m := _made(contract, number, step)) is not None}
@@ -114,7 +114,7 @@ def _stem(marker: str) -> str:
     return marker.rsplit("-", 1)[0] + "-" if "-" in marker else marker
 
 
-def _head(sequence: Sequence, contract: Contract, failure: Failure, settings: Settings) -> Iterator[str]:
+def _head(sequence: Sequence, contract: Contract, failure: Told, settings: Settings) -> Iterator[str]:
     base = settings.base_url if urlsplit(settings.base_url).path else settings.base_url + contract.base_path
     yield "#!/bin/sh"
     yield f"# {_line(' '.join(filter(None, [failure.operation, failure.parameter, failure.law, failure.short])))}"
@@ -192,7 +192,7 @@ def _made(contract: Contract, number: int, step: Step) -> _Made | None:
     return _Made(name, (operation.result.data, key) if operation.result.data else (key,), target)
 
 
-def _comments(step: Step, failure: Failure) -> Iterator[str]:
+def _comments(step: Step, failure: Told) -> Iterator[str]:
     if not step.shown:
         yield f"# {step.request.operation}: {step.status} is due"
         return

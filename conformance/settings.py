@@ -66,6 +66,9 @@ class Settings:
     sample: int | None
     min: float
     workers: int | None
+    output: Path | None
+    dry_run: bool
+    gaps: bool
     sh: bool
     token: str | None = field(default=None, repr=False)
     other_token: str | None = field(default=None, repr=False)
@@ -230,10 +233,16 @@ OPTIONS = (
     Option("--min", 0.95, _number(0, 1, "a share, a number"), "the share of mutants that has to be found", "SHARE"),
     Option("--workers", None, _integer(1, 256), "processes that score; as many as processors by default", "N"),
     Option("--wait-ready", 0.0, _number(0, 3600, "seconds, a number"), "wait so long for the target to answer", "S"),
+    Option("--output", None, Path, "write the edited contract there, and leave the one that is read as it is", "FILE"),
+    Option("--dry-run", False, _yes, "write nothing; print what would change as a unified diff"),
+    Option("--gaps", False, _yes, "apply what the report proposes for contract gaps too"),
     Option("--sh", False, _yes, "send nothing; write the requests as a script for sh and curl to standard output"),
 )
 # Options of other words than `run`.
-ELSEWHERE = ("--sh", "--family", "--sample", "--min", "--workers")
+ELSEWHERE = (
+    *("--sh", "--output", "--dry-run", "--gaps"),
+    *("--family", "--sample", "--min", "--workers"),
+)
 # What it takes to reach a target.
 CONNECTION = (
     *("--base-url", "--token-env", "--other-token-env", "--contract", "--timeout", "--rate-limit", "--header"),
@@ -278,6 +287,13 @@ WORDS = (
         "judge recorded traffic (HAR files), with nothing sent",
         ("--base-url", "--contract", "--strict", "--min-reached", "--report-dir"),
         ("file...",),
+        needs_target=False,
+    ),
+    Word(
+        "promote",
+        "edit the contract: what is inferred and was kept in a run (its conformance.json) is confirmed",
+        ("--contract", "--output", "--dry-run", "--gaps"),
+        ("report",),
         needs_target=False,
     ),
 )

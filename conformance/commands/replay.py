@@ -15,7 +15,7 @@ from conformance.outcome import Outcome, Promise, Verdict
 from conformance.readiness import await_ready
 from conformance.recording import Recorder
 from conformance.redaction import Redaction
-from conformance.reported import Failure, Reported
+from conformance.reported import Reported, Told
 from conformance.session import Session
 from conformance.settings import Settings
 from conformance.verdict import Code
@@ -46,7 +46,7 @@ def _replayed(
     settings: Settings,
     contract: Contract,
     said: Reported,
-    failure: Failure,
+    failure: Told,
     steps: sequence.Sequence | None,
     laws: Sequence[Law],
 ) -> int:
@@ -82,7 +82,7 @@ def _tell(settings: Settings, contract: Contract, told: Sequence[str], code: Cod
     return code
 
 
-def _told(failure: Failure, sent: Sequence[str], notes: Sequence[str], left: list[tuple[str, object]]) -> Iterator[str]:
+def _told(failure: Told, sent: Sequence[str], notes: Sequence[str], left: list[tuple[str, object]]) -> Iterator[str]:
     yield " ".join(filter(None, [failure.operation, failure.parameter, failure.law, failure.short]))
     yield f"due: {failure.sentence}"
     yield f"then: {failure.said}"
@@ -92,7 +92,7 @@ def _told(failure: Failure, sent: Sequence[str], notes: Sequence[str], left: lis
     yield from (f"left over on the target: {resource} {key}" for resource, key in left)
 
 
-def _sent(recorder: Recorder, contract: Contract, failure: Failure, found: retrial.Retrial) -> list[str]:
+def _sent(recorder: Recorder, contract: Contract, failure: Told, found: retrial.Retrial) -> list[str]:
     """The requests that show it now; all of them where nothing is shown."""
     promise = Promise(failure.law, failure.operation, failure.sentence, failure.pointer, "", False, failure.parameter)
     shown = Outcome(promise, Verdict.BROKEN, found.said, found.shown)

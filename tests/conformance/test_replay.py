@@ -173,7 +173,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def promise(short: str, **more: Any) -> dict[str, Any]:
     """A promise as a report tells of it."""
-    texts = dict.fromkeys(("parameter", "sentence", "said"), "x")
+    texts = dict.fromkeys(("parameter", "sentence", "said", "grade"), "x")
     place = {"file": "f", "line": 1, "pointer": "#"}
     said = {"id": f"f {short}", "short": short, "law": "l", "operation": "listAgents", "verdict": "broken", **texts}
     return {**said, "place": place, "sequence": None, **more}
@@ -182,7 +182,7 @@ def promise(short: str, **more: Any) -> dict[str, Any]:
 def report_of(folder: Path, *promises: Any, **more: Any) -> str:
     """A report's file."""
     run = {"target": "http://127.0.0.1:9/api/v1", "seed": 1, "id": "r", "started": "s", "digest": "d"}
-    (folder / "r.json").write_text(json.dumps({"version": 1, "run": run, "promises": promises, **more}))
+    (folder / "r.json").write_text(json.dumps({"version": 1, "run": run, "promises": promises, "answers": {}, **more}))
     return str(folder / "r.json")
 
 
@@ -197,7 +197,10 @@ def report_of(folder: Path, *promises: Any, **more: Any) -> str:
         (b'{"version": 7}', "found version 7; allowed"),
         (b'{"version": 1}', "found KeyError('run'); allowed"),
         (b'{"version": 1, "run": [], "promises": []}', "allowed: the conformance.json of an earlier run"),
-        (b'{"version": 1, "run": {}, "promises": [1]}', "allowed: the conformance.json of an earlier run"),
+        (
+            b'{"version": 1, "run": {"target": "t", "seed": "x"}, "promises": [1]}',
+            "allowed: the conformance.json of an earlier run",
+        ),
     ],
 )
 def test_a_file_that_is_no_report_is_refused_in_one_line(

@@ -14,7 +14,7 @@ from conformance.laws.law import Case, Law
 from conformance.outcome import Outcome, Promise, Verdict
 from conformance.recording import MOST, Recorder, Source
 from conformance.redaction import GONE, Redaction
-from conformance.reported import Failure
+from conformance.reported import Told
 from conformance.rewriting import named, renamed
 from conformance.settings import from_arguments
 from spec.contract import Contract
@@ -190,7 +190,7 @@ def test_identifiers_are_swapped_wherever_they_stand(contract: Contract) -> None
 # Asking again ---------------------------------------------------------------------------------------------------
 
 
-def failure(contract: Contract, operation: str, **parts: Any) -> Failure:
+def failure(contract: Contract, operation: str, **parts: Any) -> Told:
     """A failure that the engine found on an operation."""
     said: Mapping[str, Any] = {
         "fingerprint": "f",
@@ -203,9 +203,12 @@ def failure(contract: Contract, operation: str, **parts: Any) -> Failure:
         "said": "found",
         "place": "spec/openapi.yaml:1 #",
         "pointer": contract.operations[operation].pointer,
+        "keyword": "",
+        "grade": "inferred",
+        "proposal": None,
         "sequence": None,
     }
-    return Failure(**{**said, **parts})
+    return Told(**{**said, **parts})
 
 
 def test_what_the_engine_found_is_told_by_its_status(contract: Contract) -> None:
