@@ -12,8 +12,9 @@ class Promise:
     """Something that the contract says and a target can break.
 
     `law`: identifier of the law that judges it. `operation`: operationId. `sentence`: what must hold. `pointer`: the
-    place in the contract that says it. `grade`: how far that place is known. `always`: rests on no fact of the API, so
-    that it blocks whatever its grade. `parameter`: the parameter or property that it is about, or "".
+    place in the contract that says it, `keyword` the one that does there, or "". `grade`: how far that place is known.
+    `always`: rests on no fact of the API, so that it blocks whatever its grade. `parameter`: the parameter or property
+    that it is about, or "", and what sets the promise apart from others of its law there.
     """
 
     law: str
@@ -23,11 +24,17 @@ class Promise:
     grade: str
     always: bool = False
     parameter: str = ""
+    keyword: str = ""
+
+    @property
+    def place(self) -> str:
+        """The place in the contract, with the keyword that promises it there."""
+        return f"{self.pointer}:{self.keyword}" if self.keyword else self.pointer
 
     @property
     def fingerprint(self) -> str:
         """What makes it the same promise in another run."""
-        return f"{self.pointer} {self.law} {self.operation} {self.parameter}".rstrip()
+        return f"{self.place} {self.law} {self.operation} {self.parameter}".rstrip()
 
     @property
     def id(self) -> str:

@@ -15,6 +15,7 @@ from spec.document import LITERALS
 from spec.provenance import INFERRED, SHOWN_BY_EXAMPLE, STATED, grade
 
 CONFIRMED = "confirmed"
+PLACES = ("#/paths/", "#/components/")
 NAMED = 6  # laws that an evidence names
 OF_OPERATION = ("parameters", "requestBody")  # what an operation holds that has grades, answers apart
 
@@ -54,8 +55,11 @@ def _left_out(contract: Contract, said: Reported, promise: Told, broken: set[str
         return "its operation did not succeed in the run"
     if promise.pointer in broken:
         return "another promise that rests on the place was broken"
-    if not isinstance(contract.document.at(promise.pointer), dict):
-        return "the place can carry no grade"
+    node = contract.document.at(promise.pointer)
+    if not isinstance(node, dict) or not promise.pointer.startswith(PLACES):
+        return "its place is no operation, parameter, answer or schema"
+    if "$ref" in node:
+        return "its place is a reference: what that leads to has a grade"
     if grade(contract.document, promise.pointer, promise.keyword or None) != INFERRED:
         return "it rests on one keyword of its place, which the report does not name"
     return ""

@@ -130,7 +130,8 @@ def _promise(contract: Contract, operation: Operation, notice: Notice) -> Promis
     known = grade(contract.document, notice.pointer, notice.keyword)
     always = notice.law in ALWAYS
     sentence = SENTENCES[notice.law]
-    return Promise(notice.law, operation.id, sentence, notice.pointer, known, always, notice.parameter)
+    keyword = notice.keyword or ""
+    return Promise(notice.law, operation.id, sentence, notice.pointer, known, always, notice.parameter, keyword)
 
 
 def _unknown(entry: Entry, found: Route | None, judged: Judged, base: str) -> None:

@@ -94,7 +94,9 @@ def _told(failure: Told, sent: Sequence[str], notes: Sequence[str], left: list[t
 
 def _sent(recorder: Recorder, contract: Contract, failure: Told, found: retrial.Retrial) -> list[str]:
     """The requests that show it now; all of them where nothing is shown."""
-    promise = Promise(failure.law, failure.operation, failure.sentence, failure.pointer, "", False, failure.parameter)
+    promise = Promise(
+        failure.law, failure.operation, failure.sentence, failure.pointer, "", False, failure.parameter, failure.keyword
+    )
     shown = Outcome(promise, Verdict.BROKEN, found.said, found.shown)
     steps = sequence.of(recorder, contract, "", shown) if found.reproduced else None
     asked = steps.steps if steps else recorder.sent

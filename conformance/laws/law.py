@@ -39,7 +39,8 @@ class Case:
         """The promise at a place of the contract (the operation itself by default), with that place's grade."""
         place = pointer or self.operation.pointer
         known = grade(self.session.contract.document, place, keyword)
-        return Promise(self.law.id, self.operation.id, self.law.sentence, place, known, self.law.always, parameter)
+        law = self.law
+        return Promise(law.id, self.operation.id, law.sentence, place, known, law.always, parameter, keyword or "")
 
     def judged(self, promise: Promise, broken: str, *shown: Exchange) -> Outcome:
         """Kept when `broken` is empty, else broken with these words (what was found, and what is due)."""

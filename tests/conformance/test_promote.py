@@ -84,7 +84,8 @@ def before(name: str) -> dict[tuple[str, str | None], str]:
 def places(name: str) -> list[str]:
     """The inferred places where promises stand: operations, parameters, answers' schemas, properties."""
     found = contract(name)
-    return sorted({place for place in _places(found) if before(name)[place, None] == "inferred"})
+    known = (place for place in _places(found) if "$ref" not in found.document.at(place))
+    return sorted({place for place in known if before(name)[place, None] == "inferred"})
 
 
 def _places(found: Contract) -> Iterator[str]:
@@ -165,6 +166,8 @@ def test_what_confirms_nothing_is_left_and_counted() -> None:
         told(now, one),
         told(now, one, verdict="broken"),
         told(now, two, operation="nobody"),
+        told(now, "#/info"),
+        told(now, "#/paths/~1agents/get/parameters/18"),
         told(now, graded, grade="inferred"),
         told(now, graded, grade="documented"),
         told(now, two, verdict="not judged"),
@@ -174,6 +177,8 @@ def test_what_confirms_nothing_is_left_and_counted() -> None:
     assert found.left == {
         "another promise that rests on the place was broken": 1,
         "its operation did not succeed in the run": 1,
+        "its place is no operation, parameter, answer or schema": 1,
+        "its place is a reference: what that leads to has a grade": 1,
         "it rests on one keyword of its place, which the report does not name": 1,
     }
     assert promotion(now, reported(now, told(now, one), answered=404)).edits == ()
@@ -205,6 +210,7 @@ def report_of(folder: Path, name: str, *promises: Told, **run: Any) -> str:
                 "parameter": p.parameter,
                 "sentence": p.sentence,
                 "grade": p.grade,
+                "keyword": p.keyword,
                 "verdict": p.verdict,
                 "said": p.said,
                 "place": {"file": "f", "line": 1, "pointer": p.pointer},
