@@ -60,6 +60,8 @@ def _left_out(contract: Contract, said: Reported, promise: Told, broken: set[str
         return "its place is no operation, parameter, answer or schema"
     if "$ref" in node:
         return "its place is a reference: what that leads to has a grade"
+    if "operationId" in node and promise.keyword:
+        return "it rests on a part of an operation, whose grade is one word"
     if grade(contract.document, promise.pointer, promise.keyword or None) != INFERRED:
         return "it rests on one keyword of its place, which the report does not name"
     return ""

@@ -167,7 +167,8 @@ def test_what_confirms_nothing_is_left_and_counted() -> None:
         told(now, one, verdict="broken"),
         told(now, two, operation="nobody"),
         told(now, "#/info"),
-        told(now, "#/paths/~1agents/get/parameters/18"),
+        told(now, "#/paths/~1agents/get", keyword="security", grade="inferred"),
+        told(now, "#/paths/~1agents/get/parameters/18", grade="inferred"),
         told(now, graded, grade="inferred"),
         told(now, graded, grade="documented"),
         told(now, two, verdict="not judged"),
@@ -179,6 +180,7 @@ def test_what_confirms_nothing_is_left_and_counted() -> None:
         "its operation did not succeed in the run": 1,
         "its place is no operation, parameter, answer or schema": 1,
         "its place is a reference: what that leads to has a grade": 1,
+        "it rests on a part of an operation, whose grade is one word": 1,
         "it rests on one keyword of its place, which the report does not name": 1,
     }
     assert promotion(now, reported(now, told(now, one), answered=404)).edits == ()
