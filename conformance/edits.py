@@ -164,12 +164,39 @@ def _nothing(pointer: str) -> CannotEdit:
 
 
 def _edited(source: Source, edits: Iterable[Edit]) -> str:
-    for edit in edits:
-        last = None
-        while (splice := _next(source, edit)) is not None and splice != last:
-            text = source.text[: splice.start] + splice.text + source.text[splice.end :]
-            source, last = Source.of(text), splice
+    for batch in _apart(edits):
+        last: list[_Splice] = []
+        while (splices := _spread(_next(source, edit) for edit in batch)) and splices != last:
+            text = source.text
+            for splice in reversed(splices):
+                text = text[: splice.start] + splice.text + text[splice.end :]
+            source, last = Source.of(text), splices
     return source.text
+
+
+def _apart(edits: Iterable[Edit]) -> Iterator[list[Edit]]:
+    """Edits in order, in batches in which none is about what another one writes: reading a text takes its time."""
+    batch: list[Edit] = []
+    written: set[str] = set()
+    for edit in edits:
+        above = [f"{edit.pointer}/{edit.keyword}"]
+        while "/" in above[-1]:
+            above.append(above[-1].rsplit("/", 1)[0])
+        if written.intersection(above) or any(one.startswith(f"{above[0]}/") for one in written):
+            yield batch
+            batch, written = [], set()
+        batch.append(edit)
+        written.add(above[0])
+    yield batch
+
+
+def _spread(found: Iterable[_Splice | None]) -> list[_Splice]:
+    """Splices in the order of the text, without those that touch the one before: their turn comes next."""
+    kept: list[_Splice] = []
+    for splice in sorted((one for one in found if one is not None), key=lambda one: (one.start, one.end)):
+        if not kept or splice.start > kept[-1].end:
+            kept.append(splice)
+    return kept
 
 
 def _next(source: Source, edit: Edit) -> _Splice | None:

@@ -1,5 +1,6 @@
 """What became of a promise: kept, broken, or not judged and why."""
 
+import hashlib
 from dataclasses import dataclass
 from enum import Enum
 
@@ -34,6 +35,11 @@ class Promise:
     def fingerprint(self) -> str:
         """What makes it the same promise in another run."""
         return f"{self.place} {self.law} {self.operation} {self.parameter}".rstrip()
+
+    @property
+    def id(self) -> str:
+        """A short name for the fingerprint, the same in every run: what `replay` is given."""
+        return hashlib.sha256(self.fingerprint.encode()).hexdigest()[:8]
 
     def blocks(self, *, strict: bool) -> bool:
         """Whether breaking it is red."""

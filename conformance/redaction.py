@@ -78,6 +78,14 @@ class Redaction:
             return [self.value(one) for one in value]
         return self._without_secrets(plain(value)) if isinstance(value, str) else value
 
+    def exact(self, value: Any) -> Any:
+        """JSON with what is hidden taken out and nothing else changed: to be sent again, and shown only as ASCII."""
+        if isinstance(value, dict):
+            return {k: GONE if self.hides(k) and v is not None else self.exact(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.exact(one) for one in value]
+        return self._without_secrets(value) if isinstance(value, str) else value
+
     def body(self, content: bytes, limit: int = BODY) -> str:
         """A body as it may be shown."""
         try:

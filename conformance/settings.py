@@ -58,6 +58,7 @@ class Settings:
     only: tuple[str, ...]
     read_only: bool
     strict: bool
+    no_engine: bool
     max_time: float | None
     max_requests: int | None
     timeout: float
@@ -86,6 +87,10 @@ class Settings:
     sample: int | None
     workers: int | None
     min: float
+    output: Path | None
+    dry_run: bool
+    gaps: bool
+    sh: bool
     config: Path | None
     env: str | None
     show_config: bool
@@ -299,6 +304,7 @@ OPTIONS = (
     Option("--read-only", False, _yes, "write nothing"),
     Option("--strict", False, _yes, "broken inferred facts block too"),
     Option("--profile", None, _profile, "smoke, gate or deep: what fits into about 1, 5, 30 minutes", "NAME"),
+    Option("--no-engine", False, _yes, "judge by our laws alone, without the stock engine"),
     Option("--max-time", None, _number(0.1, 1e6, "seconds, a number"), "stop judging after this time", "S"),
     Option("--max-requests", None, _integer(1, 10**9), "stop judging after so many requests", "N"),
     Option("--timeout", 10.0, _number(0.05, 3600, "seconds, a number"), "wait so long for an answer", "S"),
@@ -325,6 +331,10 @@ OPTIONS = (
     Option("--min", 0.95, _number(0, 1, "a share, a number"), "the share of mutants that has to be found", "SHARE"),
     Option("--workers", None, _integer(1, 256), "processes that score; as many as processors by default", "N"),
     Option("--wait-ready", 0.0, _number(0, 3600, "seconds, a number"), "wait so long for the target to answer", "S"),
+    Option("--output", None, Path, "write the edited contract there, and leave the one that is read as it is", "FILE"),
+    Option("--dry-run", False, _yes, "write nothing; print what would change as a unified diff"),
+    Option("--gaps", False, _yes, "apply what the report proposes for contract gaps too"),
+    Option("--sh", False, _yes, "send nothing; write the requests as a script for sh and curl to standard output"),
     Option("--config", None, Path, f"the file of settings (default: {config.FILE}, where it is there)", "FILE"),
     Option("--env", None, _name, "the section of that file that counts", "NAME"),
     Option("--show-config", False, _yes, "print each setting and where it comes from, and do nothing"),
@@ -335,8 +345,11 @@ LINE_ONLY = ("--config", "--env", "--show-config")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What the command can be asked to do. `flags`: of these options. `arguments`: what stands beside them, by name;
-    `rest`: and any number of others, by one name. `needs_target`: whether it has to be told the target's address."""
+    """What the command can be asked to do.
+
+    `flags`: of these options. `arguments`: what stands beside them, by name, one ending in ``...`` once or more often;
+    `rest`: and any number of others, by one name. `needs_target`: whether it has to be told the target's address.
+    """
 
     name: str
     help: str
@@ -352,8 +365,9 @@ class Word:
 
 
 # Options of other words than `run`.
-ELSEWHERE = ("--family", "--sample", "--workers", "--min")
-RUNNING = tuple(option.flag for option in OPTIONS if option.flag not in ELSEWHERE)
+OF_SCORE = ("--family", "--sample", "--workers", "--min")
+OF_PROMOTE = ("--output", "--dry-run", "--gaps")
+RUNNING = tuple(option.flag for option in OPTIONS if option.flag not in (*OF_SCORE, *OF_PROMOTE, "--sh"))
 # How a target is reached, and as whom.
 REACHING = (
     *("--base-url", "--token-env", "--token-command", "--contract", "--timeout", "--rate-limit", "--header"),
@@ -379,6 +393,27 @@ WORDS = (
         needs_target=False,
     ),
     Word(
+        "replay",
+        "judge one failure of a report (conformance.json) again, from a fresh state: 1 reproduced, 0 not reproduced",
+        (*REACHING, "--other-token-env", "--workspace", "--ledger", "--allow-effects", "--wait-ready", "--sh"),
+        ("report", "id"),
+        needs_target=False,
+    ),
+    Word(
+        "traffic",
+        "judge recorded traffic (HAR files), with nothing sent",
+        ("--base-url", "--contract", "--strict", "--min-reached", "--report-dir", "--github", *LINE_ONLY),
+        ("file...",),
+        needs_target=False,
+    ),
+    Word(
+        "promote",
+        "edit the contract: what is inferred and was kept in a run (its conformance.json) is confirmed",
+        ("--contract", *OF_PROMOTE, *LINE_ONLY),
+        ("report",),
+        needs_target=False,
+    ),
+    Word(
         "clean",
         "take away what a run left behind that was killed: what its ledger tells, and what carries its marker",
         REACHING,
@@ -388,7 +423,7 @@ WORDS = (
     Word(
         "score",
         "count the broken servers that the gate catches, and the sound ones that it calls broken",
-        ("--contract", "--operation", "--seed", "--report-dir", *ELSEWHERE, *LINE_ONLY),
+        ("--contract", "--operation", "--seed", "--report-dir", *OF_SCORE, *LINE_ONLY),
         needs_target=False,
     ),
 )
@@ -422,7 +457,9 @@ def parser(version: str) -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         for name in word.arguments:
-            below.add_argument(name, metavar=name.upper().replace("_", "-"))
+            plain = name.removesuffix("...")
+            more: dict[str, Any] = {"nargs": "+"} if plain != name else {}
+            below.add_argument(plain, metavar=plain.upper().replace("_", "-"), **more)
         if word.rest:
             below.add_argument(word.rest, metavar=word.rest.upper(), nargs="*")
         for option in word.options:
@@ -482,7 +519,11 @@ def _gathered(word: Word, line: Mapping[str, Any], file: Config) -> tuple[dict[s
 
 def _beside(word: Word, sent: Mapping[str, Any]) -> tuple[str, ...]:
     """What stands beside the options."""
-    return (*(sent[name] for name in word.arguments), *(sent[word.rest] if word.rest else ()))
+    found: list[str] = []
+    for name in word.arguments:
+        value = sent[name.removesuffix("...")]
+        found += value if isinstance(value, list) else [value]
+    return (*found, *(sent[word.rest] if word.rest else ()))
 
 
 def _token(environment: Mapping[str, str], name: str, *, explicit: bool) -> str | None:

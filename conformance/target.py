@@ -56,7 +56,8 @@ class Budget:
 class HttpTarget:
     """A backend at `base`. `tokens`: by whom a request speaks as (``self``, ``other``). `interval`: seconds from one
     request to the next, at least. `read_only`: writes are not sent, whoever asks for them. `verify`: the certificates
-    that are trusted; True: the system's. `trust_env`: proxies and certificates that the environment names are used."""
+    that are trusted; True: the system's. `trust_env`: proxies and certificates that the environment names are used.
+    `observe`: is told every request and its answer."""
 
     base: str
     tokens: Mapping[str, str]
@@ -69,6 +70,7 @@ class HttpTarget:
     read_only: bool = False
     verify: ssl.SSLContext | bool = True
     trust_env: bool = True
+    observe: Callable[[Request, Response], None] = lambda request, response: None
     _next: float = field(default=0.0, init=False, repr=False)
     _silent: int = field(default=0, init=False, repr=False)
     _client: httpx.Client = field(init=False, repr=False)
@@ -95,9 +97,10 @@ class HttpTarget:
         for _ in range(PATIENCE):
             response = self._insist(request)
             if response.status != 429:
-                return response
+                break
             said = response.headers.get("retry-after", "1")
             self.pause(min(float(said) if said.isdigit() else 1.0, LONGEST_WAIT))
+        self.observe(request, response)
         return response
 
     def _insist(self, request: Request, *, again: bool = True) -> Response:

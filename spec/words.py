@@ -1,5 +1,6 @@
 """The x- words of a contract: which there are, what each may say. Any other is refused with its place."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ KNOWN = (
     "x-action",
     "x-derived",
     "x-effects",
+    "x-evidence",
     "x-faker",
     "x-page",
     "x-query",
@@ -20,6 +22,7 @@ KNOWN = (
     "x-source",
     "x-stamp",
 )
+EVIDENCE = ("date", "found")
 ON_DELETE = ("cascade", "clear", "refuse")
 EFFECTS = ("language-model", "mail", "webhook")
 STAMPS = ("created", "updated", "number")
@@ -28,6 +31,7 @@ PAGE_LINKS = ("first", "last", "previous", "next")
 PAGE = (*PAGE_FIGURES, *PAGE_LINKS)
 QUERY_WORDS = ("page", "size", "sort", "direction", "include", "count")
 QUERY_OPS = ("eq", "from", "to", "exists")
+_DATE = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,27 @@ def check_known(document: Document) -> None:
             if key not in KNOWN:
                 raise ContractError(place, f"the unknown word {key!r}", ", ".join(KNOWN))
             if key == "x-source":
-                for grade in value.values() if isinstance(value, dict) else [value]:
+                for grade in grades(value):
                     one_of(grade, GRADES, place)
+            elif key == "x-evidence":
+                _check_evidence(node, place)
+
+
+def grades(source: Any) -> tuple[Any, ...]:
+    """The grades that an `x-source` gives: one, or one for each keyword."""
+    return tuple(source.values()) if isinstance(source, dict) else (source,)
+
+
+def _check_evidence(node: Mapping[str, Any], place: str) -> None:
+    """Refuse evidence that says not when and what was found, or stands where nothing is confirmed."""
+    value = mapping(node["x-evidence"], EVIDENCE, place)
+    date, found = (value.get(name) for name in EVIDENCE)
+    if not (isinstance(date, str) and _DATE.fullmatch(date)):
+        raise ContractError(f"{place}/date", repr(date)[:80], "the day when it was found, like 2026-03-01")
+    if not (isinstance(found, str) and found.strip()):
+        raise ContractError(f"{place}/found", repr(found)[:80], "a text: what was asked of which backend, and held")
+    if "confirmed" not in grades(node.get("x-source")):
+        raise ContractError(place, "evidence of nothing", "x-evidence beside an x-source that says confirmed")
 
 
 def one_of(value: Any, allowed: tuple[str, ...], place: str) -> str:

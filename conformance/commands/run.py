@@ -3,23 +3,28 @@
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from conformance import engine, sequence
 from conformance.connection import contract_of, scope, session_of, shown, signed_in
 from conformance.errors import OutOfBudget, TargetLost, UsageError
 from conformance.exchange import Exchange
 from conformance.laws import LAWS
 from conformance.laws.law import Law
 from conformance.memory import Memory
+from conformance.outcome import Outcome, Verdict
+from conformance.profile import profile
 from conformance.progress import Progress
 from conformance.proposal import proposals
 from conformance.readiness import await_ready, refused_token
+from conformance.recording import Recorder
 from conformance.redaction import Redaction
 from conformance.report import Report, github, terminal
 from conformance.report.files import FILES
-from conformance.run import Run, cases_of, not_begun, run
+from conformance.run import Run, Source, cases_of, not_begun, run
 from conformance.session import SKIPPED, Session
 from conformance.settings import Settings
 from conformance.target import HttpTarget
@@ -35,8 +40,16 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     contract = contract_of(settings)
     memory = Memory.of(settings, datetime.now(UTC).date())
     operations, notes = scope(settings, contract)
+    _folder(settings.report_dir)
+    if laws is not None:
+        settings = replace(settings, no_engine=True)
+    every = LAWS if laws is None else laws
+    return publish(settings, _reported(settings, contract, operations, notes, every, command, memory))
+
+
+def publish(settings: Settings, report: Report) -> int:
+    """Write every report that is asked for; the exit status. Raises UsageError."""
     folder = _folder(settings.report_dir)
-    report = _reported(settings, contract, operations, notes, LAWS if laws is None else laws, command, memory)
     said = terminal.render(report)
     if settings.github:
         said = "".join(f"{github.neutral(line)}\n" for line in said.splitlines()) + github.render(report)
@@ -60,6 +73,9 @@ def _reported(
     """Run, judge, and gather what reports say."""
     run_id, started, clock = secrets.token_hex(4), datetime.now(UTC), time.monotonic()
     session, target = session_of(settings, contract, run_id, command)
+    recorder = Recorder.of(contract)
+    target.observe = recorder.note
+    laws = [recorder.watching(law) for law in laws]
     try:
         found = _found(settings, session, target, laws, operations)
     finally:
@@ -90,7 +106,19 @@ def _reported(
         text=contract.document.text.decode("utf-8", "replace"),
         proposals=proposals(contract, session.schemas, name, found.outcomes),
         covered=session.coverage.covered(asked, judgement.unsucceeded) if session.coverage else None,
+        sequences=_sequences(recorder, session, found),
     )
+
+
+def _sequences(recorder: Recorder, session: Session, found: Run) -> dict[str, sequence.Sequence]:
+    """The requests that show each broken promise, where they could be told apart."""
+    marker = session.bodies.marker
+    shown = {o.promise.fingerprint: sequence.of(recorder, session.contract, marker, o) for o in _broken(found)}
+    return {mark: steps for mark, steps in shown.items() if steps is not None}
+
+
+def _broken(found: Run) -> list[Outcome]:
+    return [*found.of(Verdict.BROKEN), *found.flaky]
 
 
 def _judged(
@@ -126,12 +154,24 @@ def _found(
     due = ((case.law.id, case.operation.id) for case in cases_of(session, laws, asked))
     progress = Progress(due, sys.stderr, target.budget.until)
     try:
-        found = run(session, laws, asked, progress.told, before_cleaning=target.budget.lift)
+        sources = [] if settings.no_engine else [_engine(settings, asked)]
+        found = run(session, laws, asked, progress.told, before_cleaning=target.budget.lift, sources=sources)
     finally:
         progress.end()
     for case in cases_of(session, laws, [operation for operation in operations if operation not in asked]):
         found.outcomes.append(case.not_judged(case.promise(), f"{SKIPPED}{session.skipped[case.operation.id]}"))
     return found
+
+
+def _engine(settings: Settings, operations: Sequence[Operation]) -> Source:
+    """The stock engine as a source of outcomes, as deep as the profile says."""
+    depth: engine.Depth = getattr(engine, profile(settings.profile).depth)
+
+    def judge(session: Session) -> Iterator[tuple[Outcome, tuple[int, int]]]:
+        for one in engine.judge(session, operations, seed=settings.seed, depth=depth, told=lambda outcome: None):
+            yield one.outcome, (one.broken, one.times)
+
+    return judge
 
 
 def refused(settings: Settings, session: Session, answers: Sequence[Exchange]) -> str:

@@ -9,6 +9,7 @@ from conformance.outcome import Outcome, Promise
 from conformance.proposal import Proposal
 from conformance.redaction import Redaction
 from conformance.run import Run
+from conformance.sequence import Sequence
 from conformance.verdict import Judgement
 
 SHOWN = 3  # exchanges of a failure that reports show
@@ -31,6 +32,7 @@ class Report:
     `contract`: the file's name; `digest`: SHA-256 of its bytes. `lines`: JSON pointer -> line in it. `notes`: what a
     reader has to know of how it was run. `seconds`, `requests`: what it took. `seen`: answers, counted. `text`: the
     contract's, for excerpts. `proposals`: from `conformance.proposal`. `covered`: what traffic touched, if noted.
+    `sequences`: fingerprint of a broken promise -> the requests that show it.
     """
 
     target: str
@@ -54,6 +56,7 @@ class Report:
     text: str = ""
     proposals: Mapping[tuple[str, str], Proposal] = field(default_factory=dict)
     covered: Covered | None = None
+    sequences: Mapping[str, Sequence] = field(default_factory=dict)
 
     def line(self, promise: Promise) -> int:
         """The line in the contract that a promise rests on; that of what it stands in when it has none."""

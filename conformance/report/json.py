@@ -7,14 +7,15 @@
      "counts": {"judged", "kept", "broken_blocking", "contract_gaps", "accepted", "flaky", "unsteady", "not_judged",
                 "reached", "due"},
      "remarks": [...],
-     "promises": [{"id": fingerprint, "law", "operation", "parameter", "sentence", "grade", "always", "blocks",
-                   "verdict": "kept" | "broken" | "flaky" | "not judged", "said",
+     "promises": [{"id": fingerprint, "short": what `replay` is given, "law", "operation", "parameter", "sentence",
+                   "grade", "always", "blocks", "verdict": "kept" | "broken" | "flaky" | "not judged", "said",
                    "kind": "deterministic" | "state-dependent" | "flaky" | "infrastructure" | "disturbed" | "",
                    "accepted": by the baseline, "place": {"file", "line", "pointer", "keyword"},
                    "replays": {"broken": p, "judged": n} or null, "curl": command or "",
                    "proposal": null, or of a contract gap {"pointer", "keyword", "said": for people,
                    "edits": [{"pointer", "keyword", "value", or "gone": true}], "diff": unified},
-                   "exchanges": [{"request": {...}, "response": {"status", "headers", "body", "seconds"}}]}],
+                   "exchanges": [{"request": {...}, "response": {"status", "headers", "body", "seconds"}}],
+                   "sequence": the requests that show it (`conformance.sequence`) or null}],
      "not_judged": [{"cause", "count"}],
      "never_succeeded": {operationId: cause}, "not_asked": [operationId],
      "answers": {operationId: {status: count}},
@@ -32,6 +33,7 @@ promises that are broken or flaky.
 import json
 from typing import Any
 
+from conformance import sequence
 from conformance.coverage import EXERCISED, KINDS, NEVER, REACHED
 from conformance.exchange import Exchange
 from conformance.outcome import Outcome, Verdict
@@ -106,8 +108,10 @@ def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
     replays = report.replays(outcome) if outcome.verdict is Verdict.BROKEN else None
     told = outcome.verdict is Verdict.BROKEN
     known = report.redaction.knowing(outcome.shown) if told else report.redaction
+    steps = report.sequences.get(promise.fingerprint)
     return {
         "id": promise.fingerprint,
+        "short": promise.id,
         "law": promise.law,
         "operation": promise.operation,
         "parameter": promise.parameter,
@@ -119,6 +123,7 @@ def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
         "said": report.said(outcome),
         "kind": outcome.kind.value if outcome.kind else "",
         "accepted": outcome in report.judgement.accepted,
+        "keyword": promise.keyword,
         "place": {
             "file": report.contract,
             "line": report.line(promise),
@@ -129,6 +134,7 @@ def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
         "curl": report.curl(outcome) if told else "",
         "proposal": _proposal(report, outcome),
         "exchanges": [_exchange(known, exchange) for exchange in outcome.shown[-SHOWN:]] if told else [],
+        "sequence": sequence.written(steps, known) if told and steps else None,
     }
 
 

@@ -58,7 +58,7 @@ def _failure(report: Report, outcome: Outcome) -> Iterator[str]:
     broken, judged = report.replays(outcome) or (1, 1)
     kind = f", {outcome.kind.value}" if outcome.kind else ""
     grade = "always" if promise.always else promise.grade
-    yield f"BROKEN  {name(promise)}  [{grade}; {broken} of {judged} times{kind}]"
+    yield f"BROKEN  {name(promise)}  [{grade}; {broken} of {judged} times{kind}]  {promise.id}"
     yield f"   due:   {promise.sentence}"
     yield f"   found: {report.said(outcome)}"
     yield f"   place: {report.place(promise)}"

@@ -47,6 +47,12 @@ LIBRARY = [
     (f"{AUTHOR}/properties/name/x-Source", 1, f"{AUTHOR}/properties/name/x-Source", "the unknown word 'x-Source'", "x-action"),
     ("#/info/x-source", "known", "#/info/x-source", "'known'", "documented, published, confirmed, inferred"),
     ("#/info/x-source", {"*": "inferred", "title": "sure"}, "#/info/x-source", "'sure'", "documented, published, confirmed, inferred"),
+    # Evidence
+    ("#/info/x-evidence", {"date": "2026-03-01", "found": "a"}, "#/info/x-evidence", "evidence of nothing", "x-evidence beside an x-source"),
+    ("#/info/x-evidence", "seen", "#/info/x-evidence", "'seen'", "a mapping of date, found"),
+    ("#/info/x-evidence", {"by": "me"}, "#/info/x-evidence", "the unknown key 'by'", "date, found"),
+    ("#/info/x-evidence", {"date": "2026-13-01", "found": "a"}, "#/info/x-evidence/date", "'2026-13-01'", "the day when"),
+    ("#/info/x-evidence", {"date": "2026-03-01"}, "#/info/x-evidence/found", "None", "a text: what was asked"),
     # Resources
     (f"{AUTHOR}/x-resource/table", "a", f"{AUTHOR}/x-resource", "the unknown key 'table'", "collection, key, tenant"),
     (f"{AUTHOR}/x-resource", "authors", f"{AUTHOR}/x-resource", "'authors'", "a mapping"),

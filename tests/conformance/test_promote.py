@@ -1,0 +1,301 @@
+"""`promote`: what a run kept is confirmed with its evidence, and nothing else of the contract changes."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conformance.__main__ import main
+from conformance.edits import apply
+from conformance.promotion import promotion
+from conformance.reported import Reported, Told
+from conformance.verdict import Code
+from spec.contract import Contract, from_document, load
+from spec.document import Document, from_bytes, keywords
+from spec.provenance import SHOWN_BY_EXAMPLE, grade
+
+ROOT = Path(__file__).parents[2]
+FILES = {
+    "athena": ROOT / "spec" / "openapi.yaml",
+    "library": ROOT / "tests" / "foreign" / "library.yaml",
+    "museum": ROOT / "tests" / "foreign" / "museum.yaml",
+}
+
+
+@cache
+def contract(name: str) -> Contract:
+    """A contract as it is."""
+    return load(FILES[name])
+
+
+def told(contract: Contract, pointer: str, operation: str | None = None, **parts: Any) -> Told:
+    """A promise at a place, kept by the first operation."""
+    texts = dict.fromkeys(("fingerprint", "short", "parameter", "sentence", "said", "place"), "x")
+    said: dict[str, Any] = {
+        **texts,
+        "law": "stub",
+        "operation": operation or next(iter(contract.operations)),
+        "verdict": "kept",
+        "pointer": pointer,
+        "keyword": "",
+        "grade": grade(contract.document, pointer, parts.get("keyword")),
+        "proposal": None,
+        "sequence": None,
+    }
+    return Told(**{**said, **parts})
+
+
+def reported(contract: Contract, *promises: Told, answered: int = 200) -> Reported:
+    """A run's report, in which every operation answered that status."""
+    statuses = dict.fromkeys(contract.operations, frozenset({answered}))
+    at = "2026-03-01T10:00:00+00:00"
+    return Reported("r.json", "http://t", 1, "0badcafe", at, contract.document.digest, statuses, promises)
+
+
+def edited(contract: Contract, said: Reported) -> Document:
+    """The document with what the report confirms."""
+    found = promotion(contract, said)
+    document = from_bytes(apply(contract.document.text.decode(), found.edits).encode(), "edited")
+    from_document(document)
+    return document
+
+
+def grades(document: Document) -> dict[tuple[str, str | None], str]:
+    """The grade of every place, and of every keyword that stands there."""
+    found: dict[tuple[str, str | None], str] = {}
+    for node, pointer in keywords(document.root):
+        for keyword in (None, *(name for name in node if not name.startswith("x-"))):
+            found[pointer, keyword] = grade(document, pointer, keyword)
+    return found
+
+
+@cache
+def before(name: str) -> dict[tuple[str, str | None], str]:
+    """The grades of a contract as it is."""
+    return grades(contract(name).document)
+
+
+@cache
+def places(name: str) -> list[str]:
+    """The inferred places where promises stand: operations, parameters, answers' schemas, properties."""
+    found = contract(name)
+    known = (place for place in _places(found) if "$ref" not in found.document.at(place))
+    return sorted({place for place in known if before(name)[place, None] == "inferred"})
+
+
+def _places(found: Contract) -> Iterator[str]:
+    for operation in found.operations.values():
+        yield operation.pointer
+        yield from (parameter.pointer for parameter in operation.parameters)
+        yield from (pointer for pointer in operation.statuses.values() if pointer)
+        yield from (field.pointer for field in operation.body.fields.values()) if operation.body else ()
+    for resource in found.resources.values():
+        yield from (own.pointer for own in resource.own.values())
+
+
+def without_words(node: Any) -> Any:
+    """A document without what promote writes."""
+    if isinstance(node, dict):
+        return {k: without_words(v) for k, v in node.items() if k not in ("x-source", "x-evidence")}
+    return [without_words(value) for value in node] if isinstance(node, list) else node
+
+
+def graded(now: Contract, pointer: str) -> bool:
+    """Whether a place has a grade of its own: a reference has not, but what it leads to; nor has a need for a token."""
+    return "$ref" not in now.document.at(pointer) and "/security/" not in pointer
+
+
+def check(name: str, asked: list[str]) -> None:
+    """Promote promises at these places: they are confirmed, and no other grade, value or line differs."""
+    now = contract(name)
+    after = edited(now, reported(now, *(told(now, place) for place in asked)))
+    found = grades(after)
+    assert {place: found[place, None] for place in asked} == dict.fromkeys(asked, "confirmed")
+    changed = {at for at, known in found.items() if known != before(name)[at] and graded(now, at[0])}
+    assert {pointer for pointer, _ in changed} <= set(asked)
+    # Only words about the place itself, no schemas in it; an operation's grade is one word, and held where it ends.
+    schemas = {place for place in asked if "operationId" not in now.document.at(place)}
+    assert {at for at in changed if at[0] in schemas and at[1] in SHOWN_BY_EXAMPLE - {"type"}} == set()
+    assert without_words(after.root) == without_words(now.document.root)
+    assert [after.at(place)["x-evidence"]["date"] for place in asked] == ["2026-03-01"] * len(asked)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_inferred_place_can_be_confirmed_at_once(name: str) -> None:
+    check(name, places(name))
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_any_of_them_are_confirmed_and_nothing_else(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(["library", "museum"]))
+    check(name, data.draw(st.lists(st.sampled_from(places(name)), min_size=1, max_size=6, unique=True)))
+
+
+def test_one_place_changes_its_own_line_alone() -> None:
+    now = contract("athena")
+    place = "#/paths/~1workspaces/get/parameters/0"
+    text = edited(now, reported(now, told(now, place))).text.decode().splitlines()
+    old = now.document.text.decode().splitlines()
+    changed = [(a, b) for a, b in zip(old, text, strict=True) if a != b]
+    evidence = "x-evidence: {date: '2026-03-01', found: run 0badcafe kept stub (signIn)}"
+    assert [b for _, b in changed] == [f"{a[:-1]}, x-source: confirmed, {evidence}}}" for a, _ in changed]
+    assert len(changed) == 1
+
+
+def test_one_keyword_is_confirmed_beside_the_others() -> None:
+    now = contract("athena")
+    place = "#/components/schemas/Agent/properties/name"
+    assert grade(now.document, place) == "documented"
+    after = edited(now, reported(now, told(now, place, keyword="maxLength")))
+    assert after.at(place)["x-source"] == {"maxLength": "confirmed"}
+    assert [grade(after, place, k) for k in (None, "maxLength", "type")] == ["documented", "confirmed", "documented"]
+
+
+def test_what_confirms_nothing_is_left_and_counted() -> None:
+    now = contract("athena")
+    one, two = places("athena")[:2]
+    graded = "#/components/schemas/Agent/properties/name"
+    said = reported(
+        now,
+        told(now, one),
+        told(now, one, verdict="broken"),
+        told(now, two, operation="nobody"),
+        told(now, "#/info"),
+        told(now, "#/paths/~1agents/get", keyword="security", grade="inferred"),
+        told(now, "#/paths/~1agents/get/parameters/18", grade="inferred"),
+        told(now, graded, grade="inferred"),
+        told(now, graded, grade="documented"),
+        told(now, two, verdict="not judged"),
+    )
+    found = promotion(now, said)
+    assert (found.edits, found.confirmed) == ((), 0)
+    assert found.left == {
+        "another promise that rests on the place was broken": 1,
+        "its operation did not succeed in the run": 1,
+        "its place is no operation, parameter, answer or schema": 1,
+        "its place is a reference: what that leads to has a grade": 1,
+        "it rests on a part of an operation, whose grade is one word": 1,
+        "it rests on one keyword of its place, which the report does not name": 1,
+    }
+    assert promotion(now, reported(now, told(now, one), answered=404)).edits == ()
+
+
+# The command ----------------------------------------------------------------------------------------------------
+
+
+def report_of(folder: Path, name: str, *promises: Told, **run: Any) -> str:
+    """A report's file."""
+    now = contract(name)
+    document = {
+        "version": 1,
+        "run": {
+            "target": "t",
+            "seed": 1,
+            "id": "0badcafe",
+            "started": "2026-03-01T00:00:00+00:00",
+            "digest": now.document.digest,
+            **run,
+        },
+        "answers": {o: {"200": 3} for o in now.operations},
+        "promises": [
+            {
+                "id": p.fingerprint,
+                "short": p.short,
+                "law": p.law,
+                "operation": p.operation,
+                "parameter": p.parameter,
+                "sentence": p.sentence,
+                "grade": p.grade,
+                "keyword": p.keyword,
+                "verdict": p.verdict,
+                "said": p.said,
+                "place": {"file": "f", "line": 1, "pointer": p.pointer},
+                "proposal": p.proposal,
+            }
+            for p in promises
+        ],
+    }
+    (folder / "r.json").write_text(json.dumps(document))
+    return str(folder / "r.json")
+
+
+def copied(folder: Path, name: str) -> Path:
+    """A contract that may be edited."""
+    file = folder / "contract.yaml"
+    file.write_bytes(FILES[name].read_bytes())
+    return file
+
+
+def test_the_contract_is_edited_in_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = copied(tmp_path, "library")
+    place = places("library")[0]
+    report = report_of(tmp_path, "library", told(contract("library"), place))
+    assert main(["promote", report, "--contract", str(file)], {}) == Code.KEPT
+    assert capsys.readouterr().out.startswith("1 place confirmed; written to ")
+    assert grade(load(file).document, place) == "confirmed"
+    assert main(["promote", report, "--contract", str(file)], {}) == Code.USAGE
+    assert "the report was made with another contract" in capsys.readouterr().err
+
+
+def test_a_dry_run_prints_the_difference_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = copied(tmp_path, "library")
+    report = report_of(tmp_path, "library", told(contract("library"), places("library")[0]))
+    assert main(["promote", report, "--contract", str(file), "--dry-run"], {}) == Code.KEPT
+    out, err = capsys.readouterr()
+    assert out.startswith("--- a/")
+    assert "\n+" in out
+    assert "nothing was written" in err
+    assert file.read_bytes() == FILES["library"].read_bytes()
+
+
+def test_another_file_can_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, other = copied(tmp_path, "library"), tmp_path / "other.yaml"
+    report = report_of(tmp_path, "library", told(contract("library"), places("library")[0]))
+    assert main(["promote", report, "--contract", str(file), "--output", str(other)], {}) == Code.KEPT
+    assert file.read_bytes() == FILES["library"].read_bytes() != other.read_bytes()
+    assert main(["promote", report, "--contract", str(file), "--output", str(tmp_path)], {}) == Code.USAGE
+    assert "--output: found" in capsys.readouterr().err
+
+
+def gap(edits: Any, **parts: Any) -> Told:
+    """A broken promise with a proposal."""
+    now = contract("library")
+    said: dict[str, Any] = {"verdict": "broken", "proposal": {"edits": edits}, **parts}
+    return told(now, places("library")[0], **said)
+
+
+def test_gaps_are_admitted_when_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = copied(tmp_path, "library")
+    edit = {"pointer": "#/info", "keyword": "title", "value": "Another"}
+    report = report_of(tmp_path, "library", gap([edit]), gap([edit]), gap([{**edit, "value": "No"}], verdict="flaky"))
+    assert main(["promote", report, "--contract", str(file), "--dry-run"], {}) == Code.KEPT
+    assert capsys.readouterr().out == ""
+    assert main(["promote", report, "--contract", str(file), "--gaps"], {}) == Code.KEPT
+    assert capsys.readouterr().out.startswith("0 places confirmed, 1 edit for gaps; written to")
+    assert load(file).title == "Another"
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        ({"pointer": "#/info"}, "an edit: found"),
+        ({"pointer": "#/nowhere", "keyword": "a", "value": 1}, "#/nowhere: found no object there"),
+        ({"pointer": "#/info", "keyword": "x-unknown", "value": 1}, "the unknown word 'x-unknown'"),
+        ({"pointer": "#", "keyword": "paths", "gone": True}, "#/paths"),
+    ],
+)
+def test_an_edit_that_leaves_no_contract_is_refused(
+    edit: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = copied(tmp_path, "library")
+    assert main(["promote", report_of(tmp_path, "library", gap([edit])), "--contract", str(file), "--gaps"], {}) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert words in err
+    assert file.read_bytes() == FILES["library"].read_bytes()
