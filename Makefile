@@ -60,6 +60,12 @@ conform: $(READY)  ## judge a backend; TARGET=http://... (token in ATHENA_TOKEN)
 conform-items: $(READY)  ## the same as pytest's items; ARGS="OPTIONS -- -k listAgents -x --junitxml=FILE"
 	@scripts/conform.sh --items $(call quoted,$(TARGET)) $(ARGS)
 
+score: $(READY)  ## how many broken servers the gate catches, by a sample; ARGS=
+	@$(PY) -m conformance score --sample 200 $(ARGS)
+
+score-full: $(READY)  ## the same by all of them, and servers that keep every promise with three seeds; ARGS=
+	@$(PY) -m conformance score $(ARGS)
+
 check: $(READY)  ## lint, layout, types, import rules, the contract against the facts
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .

@@ -1,15 +1,17 @@
 """How good the gate is: of servers that each break one promise, how many it catches.
 
 Each mutant first proves that it is one (`mutants.witness`); without a witness it is equivalent and not counted. Then
-the laws judge it, those on its own operation first, until the first broken promise: found. They go on until one that
-blocks by default, where the mutant's promise can block at all.
+the laws judge it, those on its own operation first, and behind them the stock engine, until the first broken promise:
+found. They go on until one that blocks by default, where the mutant's promise can block at all.
 """
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 
+from conformance.engine import GATE, Depth, judge
 from conformance.errors import SuiteError
 from conformance.laws import LAWS
 from conformance.laws.law import Law
@@ -52,23 +54,33 @@ class Score:
     witness: Witness | None = None
 
 
-def score(mutant: Mutant, mock: Mock, laws: Sequence[Law] = LAWS) -> Score:
-    """What becomes of one mutant."""
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Who judges: these laws, and the stock engine on the mutant's own operation, as deep as said; None: not at all."""
+
+    laws: Sequence[Law] = LAWS
+    depth: Depth | None = GATE
+
+
+def score(mutant: Mutant, mock: Mock, judges: Judges | None = None) -> Score:
+    """What becomes of one mutant. `judges`: the gate's, by default."""
     try:
         proof = witness(mutant, mock)
-        return Score(mutant, Fate.EQUIVALENT) if proof is None else _judged(mutant, mock, laws, proof)
+        return Score(mutant, Fate.EQUIVALENT) if proof is None else _judged(mutant, mock, judges or Judges(), proof)
     except Exception as error:  # a mutant that fails by itself says nothing of the gate
         return Score(mutant, Fate.ERROR, said=f"{type(error).__name__}: {error}")
 
 
-def _judged(mutant: Mutant, mock: Mock, laws: Sequence[Law], proof: Witness) -> Score:
+def _judged(mutant: Mutant, mock: Mock, judges: Judges, proof: Witness) -> Score:
     mock.begin_anew()
     asking = session(mock, planted(mutant, mock), SEED)
     started, law, said, took = time.perf_counter(), "", "", 0.0
     wanted = mutant.blocks(mock.contract)
     blocked = False
     try:
-        for name, found, blocks in _broken(asking, laws, near(mutant, mock.contract)):
+        tiers = near(mutant, mock.contract)
+        engine = _by_engine(asking, judges.depth, tiers[0]) if judges.depth else ()
+        for name, found, blocks in chain(_broken(asking, judges.laws, tiers), engine):
             if not law:
                 law, said, took = name, found, time.perf_counter() - started
             blocked = blocked or blocks
@@ -115,6 +127,13 @@ def _broken(
                 continue
             if len(asking.noticed) > noticed:
                 yield from _noticed(asking, every, tier)
+
+
+def _by_engine(asking: Session, depth: Depth, operations: Sequence[Operation]) -> Iterator[tuple[str, str, bool]]:
+    """The same of the stock engine."""
+    for one in judge(asking, operations, seed=SEED, depth=depth, told=lambda outcome: None):
+        if one.outcome.verdict is Verdict.BROKEN and one.broken == one.times:
+            yield one.outcome.promise.law, one.outcome.said, one.outcome.promise.blocks(strict=False)
 
 
 def _noticed(asking: Session, laws: Iterable[Law], tier: Sequence[Operation]) -> Iterator[tuple[str, str, bool]]:

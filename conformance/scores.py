@@ -17,7 +17,7 @@ from conformance.mutants.planted import Paths, Planted
 from conformance.mutants.variants import variants
 from conformance.outcome import Verdict
 from conformance.run import run
-from conformance.score import Fate, score
+from conformance.score import Fate, Judges, score
 from spec.contract import Contract, load
 
 TOKEN_ENV = "ATHENA_TOKEN"
@@ -144,16 +144,18 @@ class Bench:
 
     mock: Mock
     mutants: Sequence[Mutant]
+    judges: Judges
 
     @classmethod
-    def of(cls, contract: Contract, content: bytes) -> "Bench":
+    def of(cls, contract: Contract, content: bytes, *, engine_only: bool = False) -> "Bench":
         """One on the image of a dataset."""
-        return cls(Mock.of(contract, content), tuple(derive(contract, TOKENS["self"])))
+        judges = Judges(laws=()) if engine_only else Judges()
+        return cls(Mock.of(contract, content), tuple(derive(contract, TOKENS["self"])), judges)
 
     def score(self, number: int) -> Scored:
         """The score of one mutant."""
         mutant = self.mutants[number]
-        found = score(mutant, self.mock)
+        found = score(mutant, self.mock, self.judges)
         return Scored(
             mutant.id,
             mutant.family,
@@ -200,8 +202,8 @@ def _shown(witness: Witness | None) -> str:
 CHUNK = 40  # mutants that a process judges before it says what it found
 
 
-def _scored(path: Path, content: bytes, numbers: Sequence[int]) -> list[Scored | Alarm]:
-    bench = Bench.of(load(path), content)
+def _scored(path: Path, content: bytes, numbers: Sequence[int], engine_only: bool) -> list[Scored | Alarm]:
+    bench = Bench.of(load(path), content, engine_only=engine_only)
     return [bench.score(number) for number in numbers]
 
 
@@ -209,16 +211,20 @@ def _alarmed(path: Path, content: bytes, number: int, seed: int) -> list[Scored 
     return [Bench.of(load(path), content).alarm(number, seed)]
 
 
-def examine(path: Path, numbers: Sequence[int], seeds: Sequence[int], workers: int) -> Iterator[Scored | Alarm]:
-    """The scores of these mutants of the contract at `path`, and each variant judged with each seed, as they come."""
+def examine(
+    path: Path, numbers: Sequence[int], sound: Sequence[tuple[int, int]], workers: int, *, engine_only: bool = False
+) -> Iterator[Scored | Alarm]:
+    """The scores of these mutants of the contract at `path`, and the judgements over variants, as they come.
+
+    `sound`: (number of the variant, seed). `engine_only`: by the stock engine alone.
+    """
     content = demo(load(path))
     chunks = [numbers[at::stride] for stride in [max(1, -(-len(numbers) // CHUNK))] for at in range(stride)]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         waiting: list[Future[list[Scored | Alarm]]] = []
         try:
-            waiting += [pool.submit(_scored, path, content, chunk) for chunk in chunks if chunk]
-            every = range(len(tuple(variants())))
-            waiting += [pool.submit(_alarmed, path, content, number, seed) for seed in seeds for number in every]
+            waiting += [pool.submit(_scored, path, content, chunk, engine_only) for chunk in chunks if chunk]
+            waiting += [pool.submit(_alarmed, path, content, number, seed) for number, seed in sound]
             for done in as_completed(waiting):
                 yield from done.result()
         finally:

@@ -86,6 +86,7 @@ class Settings:
     family: tuple[str, ...]
     sample: int | None
     workers: int | None
+    engine_only: bool
     min: float
     output: Path | None
     dry_run: bool
@@ -328,6 +329,7 @@ OPTIONS = (
     Option("--update-ratchet", False, _yes, "record what is kept now: write it to --ratchet, if the run ends with 0"),
     Option("--family", (), _name, "score mutants of this family only; may be given again", "NAME", True, True),
     Option("--sample", None, _integer(1, 10**6), "score so many mutants, drawn by --seed", "N"),
+    Option("--engine-only", False, _yes, "score the stock engine alone, without our laws"),
     Option("--min", 0.95, _number(0, 1, "a share, a number"), "the share of mutants that has to be found", "SHARE"),
     Option("--workers", None, _integer(1, 256), "processes that score; as many as processors by default", "N"),
     Option("--wait-ready", 0.0, _number(0, 3600, "seconds, a number"), "wait so long for the target to answer", "S"),
@@ -365,7 +367,7 @@ class Word:
 
 
 # Options of other words than `run`.
-OF_SCORE = ("--family", "--sample", "--workers", "--min")
+OF_SCORE = ("--family", "--sample", "--workers", "--min", "--engine-only")
 OF_PROMOTE = ("--output", "--dry-run", "--gaps")
 RUNNING = tuple(option.flag for option in OPTIONS if option.flag not in (*OF_SCORE, *OF_PROMOTE, "--sh"))
 # How a target is reached, and as whom.

@@ -15,7 +15,7 @@ from conformance.mutants.mutant import Mutant
 from conformance.mutants.variants import variants
 from conformance.mutants.witness import witness
 from conformance.report.scored import ScoreReport, as_json, markdown, terminal
-from conformance.score import Fate, score
+from conformance.score import Fate, Judges, score
 from conformance.scores import Alarm, Bench, Choice, Scored, Tally
 from spec.contract import load
 from tests.mock_server.athena import athena_contract
@@ -105,12 +105,12 @@ def test_a_mutant_that_fails_by_itself_is_an_error_and_no_kill() -> None:
 def test_without_the_laws_that_find_it_a_mutant_survives(identifier: str, law: str) -> None:
     """The score falls where a law is taken away."""
     one, laws = mutant(identifier), list(LAWS)
-    found = score(one, bench().mock, laws)
+    found = score(one, bench().mock, Judges(laws, None))
     assert found.fate is Fate.KILLED
     while found.fate is Fate.KILLED:
         assert len(laws) > len(LAWS) - 12, f"more than a dozen laws find {identifier}"
         laws = [known for known in laws if known.id != found.law]
-        found = score(one, bench().mock, laws)
+        found = score(one, bench().mock, Judges(laws, None))
     assert found.fate is Fate.SURVIVED
     gone = {known.id for known in LAWS} - {known.id for known in laws}
     assert any(law in name for name in gone), gone
@@ -133,7 +133,7 @@ def test_a_foreign_contract_has_mutants_and_they_are_found() -> None:
     contract = load(LIBRARY)
     mock = Mock.of(contract, demo(contract, "plain"))
     mutants = list(derive(contract, TOKENS["self"]))
-    fates = [score(one, mock).fate for one in mutants]
+    fates = [score(one, mock, Judges(depth=None)).fate for one in mutants]
     counted = [fate for fate in fates if fate in (Fate.KILLED, Fate.SURVIVED)]
     assert len(counted) >= 60
     assert Fate.ERROR not in fates
