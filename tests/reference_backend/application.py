@@ -1,0 +1,113 @@
+"""The Flask application: routes, who may pass, and errors in Laravel's form."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, current_app, g, jsonify, redirect, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.wrappers import Response as Answer
+
+from tests.reference_backend import agents, messages, sessions, threads, workspaces
+from tests.reference_backend.access import authenticate, bearer
+from tests.reference_backend.bugs import planted
+from tests.reference_backend.validation import Refusal
+
+PREFIX = "/api/v1"
+OPEN = ("POST /auth/sign-in",)
+APP_TOKEN = "GET /user/multiplai"  # the route that takes the token of the MultipLai app
+
+Handler = Callable[..., Any]
+
+# "METHOD path" -> what answers, and with which status.
+ROUTES: Mapping[str, tuple[Handler, int]] = {
+    "POST /auth/sign-in": (sessions.store, 200),
+    "POST /auth/logout": (sessions.delete, 204),
+    "GET /user": (sessions.show, 200),
+    APP_TOKEN: (sessions.show, 200),
+    "GET /workspaces": (workspaces.index, 200),
+    "GET /workspaces/<uuid>": (workspaces.show, 200),
+    "PUT /workspaces/<uuid>": (workspaces.update, 200),
+    "DELETE /workspaces/<uuid>": (workspaces.delete, 204),
+    **{
+        route: handled
+        for name, kind in (("agents", agents), ("threads", threads), ("messages", messages))
+        for route, handled in {
+            f"GET /{name}": (kind.index, 200),
+            f"POST /{name}": (kind.store, 201),
+            f"GET /{name}/<uuid>": (kind.show, 200),
+            f"PUT /{name}/<uuid>": (kind.update, 200),
+            f"DELETE /{name}/<uuid>": (kind.delete, 204),
+        }.items()
+    },
+}
+
+
+def create_app(database: Path, bug: str = "") -> Flask:
+    """An application on a database that is laid out and seeded; `bug` is one of bugs.BUGS, or none."""
+    app = Flask(__name__, static_folder=None)
+    app.config.update(DATABASE=database, BUG=bug, MAX_CONTENT_LENGTH=16 * 2**20)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    for route, (handler, status) in ROUTES.items():
+        method, path = route.split()
+        app.add_url_rule(
+            PREFIX + path, route, _answering(route, handler, status), methods=[method], strict_slashes=True
+        )
+    app.before_request(_enter)
+    app.teardown_request(_leave)
+    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(HTTPException, _failed)
+    app.register_error_handler(Exception, _broken)
+    return app
+
+
+def _answering(route: str, handler: Handler, status: int) -> Handler:
+    def view(**named: str) -> tuple[Any, int]:
+        shown = handler(**named)
+        due = 200 if planted("created-is-answered-200") and route == "POST /threads" else status
+        return ("", due) if shown is None else (jsonify(shown), due)
+
+    return view
+
+
+def _enter() -> Answer | None:
+    """Laravel's `auth:sanctum`, on every route but those that are open."""
+    route = request.endpoint
+    if route is None or route in OPEN or request.method == "OPTIONS":
+        return None
+    if planted("strangers-are-sent-to-a-login-page") and not bearer():
+        return redirect("/login")
+    app_token = request.headers.get("X-Multiplai-Authorization", "") if route == APP_TOKEN else ""
+    authenticate(app_token.removeprefix("Bearer ").strip() or bearer())
+    return None
+
+
+def _leave(error: BaseException | None) -> None:
+    if "database" in g:
+        g.database.close()
+
+
+def _refused(refusal: Refusal) -> tuple[Response, int]:
+    if refusal.status == 404 and planted("refusals-as-a-page") and request.path.startswith(f"{PREFIX}/workspaces"):
+        return Response("<!DOCTYPE html><title>Not Found</title><h1>404</h1>", content_type="text/html"), 404
+    body: dict[str, Any] = {"message": refusal.message}
+    if refusal.errors is not None:
+        body["errors"] = refusal.errors
+    return jsonify(body), refusal.status
+
+
+def _failed(error: HTTPException) -> Answer:
+    """What Flask refuses itself, in the same form; its headers (`Allow`) stay."""
+    answer = error.get_response()
+    answer.set_data(jsonify({"message": error.name}).get_data())
+    answer.content_type = "application/json"
+    if isinstance(error, MethodNotAllowed) and planted("no-allow-header"):
+        del answer.headers["Allow"]
+    return answer
+
+
+def _broken(error: Exception) -> tuple[Response, int]:
+    """A fault of our own: told on the console, hidden from clients."""
+    current_app.logger.error("%s %s: %r", request.method, request.path, error)
+    return jsonify({"message": "Server Error"}), 500

@@ -1,0 +1,318 @@
+"""Rows as answers show them: Laravel's API resources, with the relations that were asked for.
+
+A tree says which relations to embed and, below each, which of its own. `None` stands for `{}`: the way back.
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from html import escape
+from typing import Any
+
+from flask import g
+
+from tests.reference_backend.access import me, one, rows
+from tests.reference_backend.bugs import planted
+
+Tree = Mapping[str, Any]  # relation -> its tree, or None for an empty stub
+Shown = dict[str, Any]
+
+OWNER: Tree = {"primary_workspace": {"user": None}}
+WORKSPACE: Tree = {"user": {"primary_workspace": None}}
+AGENT: Tree = {
+    "user": OWNER,
+    "workspace": WORKSPACE,
+    "tools": {},
+    "workflows": {},
+    "shares": {"primary_workspace": {"user": None}, "user": {"primary_workspace": None}},
+}
+THREAD: Tree = {"creator": OWNER, "agent": AGENT, "attachments": {}}
+MESSAGE: Tree = {"thread": THREAD, "attachments": {}}
+
+COUNTS = {
+    "threads_count": "(SELECT COUNT(*) FROM threads WHERE threads.agent_id = agents.id AND threads.deleted_at IS NULL)",
+    "tools_count": "(SELECT COUNT(*) FROM agent_tool WHERE agent_tool.agent_id = agents.id)",
+    "workflows_count": """(SELECT COUNT(*) FROM agent_workflow JOIN workflows ON workflows.id = workflow_id
+        WHERE agent_workflow.agent_id = agents.id AND workflows.deleted_at IS NULL)""",
+    "usage_count": "(SELECT COUNT(*) FROM agent_runs WHERE agent_runs.agent_id = agents.id)",
+}
+CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
+
+
+def tree(words: Iterable[str]) -> Tree:
+    """`thread.creator,attachments` -> the tree that embeds just these."""
+    found: dict[str, Any] = {}
+    for word in words:
+        below = found
+        for part in CAPITAL.sub(r"_\1", word).lower().split("."):
+            below = below.setdefault(part, {})
+    return found
+
+
+def stamp(text: str | None) -> str | None:
+    """A column's stamp as Carbon writes it."""
+    return None if text is None else f"{text.replace(' ', 'T')}.000000Z"
+
+
+def stamps(row: sqlite3.Row) -> Shown:
+    """Both stamps that every record has."""
+    return {"created_at": stamp(row["created_at"]), "updated_at": stamp(row["updated_at"])}
+
+
+def remembered(kind: str, row: sqlite3.Row, below: Tree, show: Callable[[], Shown]) -> Shown:
+    """What was shown already in this request: a page of messages embeds one thread again and again."""
+    known: dict[tuple[str, int, str], Shown] = g.setdefault("shown", {})
+    at = (kind, row["id"], json.dumps(below))
+    if at not in known:
+        known[at] = show()
+    return known[at]
+
+
+def _user(identifier: int, below: Tree) -> Shown:
+    row = one("SELECT * FROM users WHERE id = :id", id=identifier)
+    assert row is not None, f"no user {identifier}"
+    return user(row, below)
+
+
+def user(row: sqlite3.Row, below: Tree) -> Shown:
+    """A person."""
+    shown = {
+        name: row[name]
+        for name in ("id", "name", "first_name", "last_name", "email", "profile_photo_url", "multiplai_id")
+    } | stamps(row)
+    if "primary_workspace" in below:
+        shown["primary_workspace"] = _stub_or(below["primary_workspace"], _workspace, row["primary_workspace_id"])
+    return shown
+
+
+def _stub_or(below: Tree | None, show: Callable[[int, Tree], Shown], identifier: int) -> Shown:
+    return {} if below is None else show(identifier, below)
+
+
+def _workspace(identifier: int, below: Tree) -> Shown:
+    row = one("SELECT * FROM workspaces WHERE id = :id", id=identifier)
+    assert row is not None, f"no workspace {identifier}"
+    return workspace(row, below)
+
+
+def workspace(row: sqlite3.Row, below: Tree) -> Shown:
+    """A tenant."""
+    shown: Shown = {
+        "uuid": row["uuid"],
+        "slug": row["slug"],
+        "name": row["name"],
+        "profile_photo_url": row["profile_photo_url"],
+        "multiplai_id": row["multiplai_id"],
+        "is_onboarded": bool(row["is_onboarded"]),
+        "metadata": json.loads(row["metadata"]),
+        "is_owner": row["user_id"] == me(),
+    } | stamps(row)
+    if "user" in below:
+        shown["user"] = _stub_or(below["user"], _user, row["user_id"])
+    return shown
+
+
+def agent(row: sqlite3.Row, below: Tree) -> Shown:
+    """An assistant."""
+    return remembered("agent", row, below, lambda: _agent(row, below))
+
+
+def _agent(row: sqlite3.Row, below: Tree) -> Shown:
+    shown: Shown = {
+        "uuid": row["uuid"],
+        "name": row["name"],
+        "description": row["description"],
+        "instruction": row["instruction"],
+        "profile_photo_url": row["profile_photo_url"],
+        "profile_photo_config": json.loads(row["profile_photo_config"]),
+        "visibility": row["visibility"],
+        "metadata": json.loads(row["metadata"]),
+        "is_owner": row["user_id"] == me(),
+        **stamps(row),
+        **_figures(row["id"]),
+        "usage_frequency": row["usage_frequency"],
+    }
+    relations: Mapping[str, Callable[[Tree], Any]] = {
+        "user": lambda tree: _user(row["user_id"], tree),
+        "workspace": lambda tree: _workspace(row["workspace_id"], tree),
+        "tools": lambda tree: [_tool(tool) for tool in _tools(row["id"])],
+        "workflows": lambda tree: [_workflow(workflow) for workflow in _workflows(row["id"])],
+        "shares": lambda tree: [_share(share, tree) for share in _shares(row["id"])],
+        "metrics": lambda tree: _metrics(row["id"]),
+        "command_room_task": lambda tree: _task(row["id"]),
+    }
+    return shown | {name: show(below[name]) for name, show in relations.items() if name in below}
+
+
+def _figures(agent: int) -> Shown:
+    counts = dict(COUNTS)
+    if planted("count-includes-deleted"):
+        counts["threads_count"] = "(SELECT COUNT(*) FROM threads WHERE threads.agent_id = agents.id)"
+    if planted("count-without-the-last"):
+        counts["threads_count"] = "(SELECT MAX(COUNT(*) - 1, 0) FROM threads WHERE agent_id = agents.id)"
+    chosen = ", ".join(f"{sql} AS {name}" for name, sql in counts.items())
+    last = "(SELECT MAX(created_at) FROM agent_runs WHERE agent_id = agents.id) AS last_used_at"
+    row = one(f"SELECT {chosen}, {last} FROM agents WHERE id = :id", id=agent)
+    assert row is not None, f"no agent {agent}"
+    figures: Shown = {name: row[name] for name in counts}
+    if planted("number-as-text"):
+        figures["tools_count"] = str(figures["tools_count"])
+    return figures | {"last_used_at": stamp(row["last_used_at"])}
+
+
+def _metrics(agent: int) -> Shown:
+    row = one(
+        f"""SELECT {COUNTS["usage_count"]} AS executions_count, {COUNTS["threads_count"]} AS threads_count,
+            (SELECT COALESCE(SUM(duration_ms), 0) FROM agent_runs WHERE agent_id = agents.id) AS total_duration_ms,
+            (SELECT COUNT(*) FROM memories WHERE agent_id = agents.id) AS memories_count,
+            (SELECT COUNT(*) FROM shares WHERE agent_id = agents.id) AS shares_count
+            FROM agents WHERE id = :id""",
+        id=agent,
+    )
+    assert row is not None, f"no agent {agent}"
+    return dict(row)
+
+
+def _task(agent: int) -> Shown | None:
+    row = one("SELECT * FROM command_room_tasks WHERE agent_id = :id", id=agent)
+    if row is None:
+        return None
+    return {n: row[n] for n in ("uuid", "title", "status")} | {"taskable_type": "agent"} | stamps(row)
+
+
+def _tools(agent: int) -> list[sqlite3.Row]:
+    return rows(
+        "SELECT tools.* FROM tools JOIN agent_tool ON tool_id = tools.id WHERE agent_id = :id ORDER BY tools.id",
+        id=agent,
+    )
+
+
+def _tool(row: sqlite3.Row) -> Shown:
+    return {
+        "uuid": row["uuid"],
+        "name": row["name"],
+        "description": row["description"],
+        "type": row["type"],
+        "profile_photo_url": f"https://cdn.example.com/tools/{row['id']}.png",
+        "profile_photo_config": {},
+        "visibility": "public",
+        "credits": row["credits"],
+        "is_owner": row["user_id"] == me(),
+        "metadata": {},
+        **stamps(row),
+        "pivot_account": {},
+    }
+
+
+def _workflows(agent: int) -> list[sqlite3.Row]:
+    return rows(
+        """SELECT workflows.* FROM workflows JOIN agent_workflow ON workflow_id = workflows.id
+            WHERE agent_id = :id AND workflows.deleted_at IS NULL ORDER BY workflows.id""",
+        id=agent,
+    )
+
+
+def _workflow(row: sqlite3.Row) -> Shown:
+    return {
+        "uuid": row["uuid"],
+        "name": row["name"],
+        "description": row["description"],
+        "profile_photo_url": None,
+        "profile_photo_config": None,
+        "visibility": row["visibility"],
+        "is_active": bool(row["is_active"]),
+        "is_owner": row["user_id"] == me(),
+        "nodes": [],
+        "edges": [],
+        "settings": {},
+        "static_data": {},
+        "pin_data": {},
+        "trigger_count": row["trigger_count"],
+        **stamps(row),
+        "deleted_at": stamp(row["deleted_at"]),
+    }
+
+
+def _shares(agent: int) -> list[sqlite3.Row]:
+    return rows("SELECT * FROM shares WHERE agent_id = :id ORDER BY id", id=agent)
+
+
+def _share(row: sqlite3.Row, below: Tree) -> Shown:
+    show = _user if row["entity_type"] == "user" else _workspace
+    return {
+        "entity_type": row["entity_type"],
+        "entity": show(row["entity_id"], below),
+        "permission": row["permission"],
+    }
+
+
+def thread(row: sqlite3.Row, below: Tree) -> Shown:
+    """A conversation."""
+    return remembered("thread", row, below, lambda: _thread(row, below))
+
+
+def _thread(row: sqlite3.Row, below: Tree) -> Shown:
+    shown: Shown = {
+        "uuid": row["uuid"],
+        "name": row["name"],
+        **stamps(row),
+        "metadata": json.loads(row["metadata"]),
+    }
+    if "creator" in below:
+        shown["creator"] = _user(row["creator_id"], below["creator"])
+    if "agent" in below:
+        shown["agent"] = _answering(row, below["agent"])
+    if "attachments" in below:
+        shown["attachments"] = [_attachment(a) for a in _attachments("thread_id", row["id"])]
+    return shown
+
+
+def _answering(row: sqlite3.Row, below: Tree) -> Shown | None:
+    """The agent of a thread, if it has one."""
+    wanted = row["id"] if planted("relation-by-wrong-column") and row["agent_id"] else row["agent_id"]
+    found = one("SELECT * FROM agents WHERE id = :id AND deleted_at IS NULL", id=wanted)
+    return None if found is None else agent(found, below)
+
+
+def message(row: sqlite3.Row, below: Tree) -> Shown:
+    """One thing said."""
+    shown: Shown = {
+        "uuid": row["uuid"],
+        "content": escape(row["content"]) if planted("escaped-for-html") else row["content"],
+        "role": row["role"],
+        **stamps(row),
+        "metadata": json.loads(row["metadata"]),
+    }
+    if planted("stamps-in-local-time"):
+        local = datetime.fromisoformat(row["created_at"]) + timedelta(hours=2)
+        shown["created_at"] = stamp(str(local))
+    if "thread" in below:
+        found = one("SELECT * FROM threads WHERE id = :id", id=row["thread_id"])
+        assert found is not None, f"no thread {row['thread_id']}"
+        shown["thread"] = thread(found, below["thread"])
+    if "attachments" in below:
+        listed = [_attachment(a) for a in _attachments("message_id", row["id"])]
+        shown["attachments"] = None if planted("null-for-an-empty-list") and not listed else listed
+    return shown
+
+
+def _attachments(column: str, identifier: int) -> list[sqlite3.Row]:
+    return rows(
+        f"""SELECT attachments.*, media.uuid AS media_uuid, media.name, media.file_name, media.mime_type, media.size,
+            media.url, media.created_at AS uploaded_at
+            FROM attachments JOIN media ON media.id = media_id WHERE {column} = :id ORDER BY attachments.id""",
+        id=identifier,
+    )
+
+
+def _attachment(row: sqlite3.Row) -> Shown:
+    media = {name: row[name] for name in ("name", "file_name", "mime_type", "size", "url")}
+    uploaded = stamp(row["uploaded_at"])
+    return {
+        "uuid": row["uuid"],
+        "type": "media",
+        **stamps(row),
+        "attachable": {"uuid": row["media_uuid"], **media, "created_at": uploaded, "updated_at": uploaded},
+    }
