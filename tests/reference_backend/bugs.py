@@ -46,7 +46,9 @@ BUGS: Mapping[str, Bug] = {
     "blank-filter-is-a-value": Bug("a blank filter is a value", ("listThreads",)),
     "search-or-without-brackets": Bug("a search's OR without brackets undoes the tenant's AND", ("listAgents",)),
     "search-in-first-column-only": Bug("only the first column is searched", ("listAgents", "listWorkspaces")),
-    "search-from-the-start-only": Bug("LIKE 'words%'", ("listMessages", "listThreads", "listAgents")),
+    "search-from-the-start-only": Bug(
+        "a search finds what begins with the words: LIKE 'words%'", ("listMessages", "listThreads", "listAgents")
+    ),
     "search-put-into-the-sql": Bug("an apostrophe in a search breaks the SQL", ("listAgents",)),
     # Relations and figures
     "nested-relation-forgotten": Bug("with=thread.agent embeds the thread alone", ("listMessages", "listAgents")),

@@ -51,7 +51,10 @@ class Listing:
         self.parameters |= dict(zip(marks, values, strict=True))
 
     def search(self, *columns: str) -> None:
-        """Narrow to rows that hold the searched words in a column, upper and lower case alike."""
+        """Narrow to rows that hold the searched words in a column, as MySQL's LIKE: upper and lower case alike.
+
+        SQLite's own LIKE folds ASCII alone and ends at a NUL.
+        """
         if "search" not in self.asked:
             return
         words = self.asked["search"]
@@ -60,10 +63,11 @@ class Listing:
             return
         if planted("search-in-first-column-only"):
             columns = columns[:1]
-        found = " OR ".join(f"fold({column}) LIKE :search ESCAPE '\\'" for column in columns)
+        place = "= 1" if planted("search-from-the-start-only") else "> 0"
+        found = " OR ".join(f"instr(fold({column}), fold(:search)) {place}" for column in columns)
         loose = planted("search-or-without-brackets") and self.table == "agents"
         self.conditions.append(found if loose else f"({found})")
-        self.parameters["search"] = pattern(words)
+        self.parameters["search"] = words
 
     @property
     def condition(self) -> str:
@@ -73,12 +77,6 @@ class Listing:
         if joint == " OR " and narrowed:
             narrowed = f"({narrowed})"
         return f"{self.seen} AND {narrowed}" if narrowed else self.seen
-
-
-def pattern(words: str) -> str:
-    """What LIKE takes for text that holds the words, its own signs apart."""
-    escaped = words.casefold().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"{escaped}%" if planted("search-from-the-start-only") else f"%{escaped}%"
 
 
 def read(
