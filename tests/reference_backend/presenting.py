@@ -151,7 +151,7 @@ def _figures(agent: int) -> Shown:
     if planted("count-includes-deleted"):
         counts["threads_count"] = "(SELECT COUNT(*) FROM threads WHERE threads.agent_id = agents.id)"
     if planted("count-without-the-last"):
-        counts["threads_count"] = "(SELECT MAX(COUNT(*) - 1, 0) FROM threads WHERE agent_id = agents.id)"
+        counts["threads_count"] = counts["threads_count"].replace("COUNT(*)", "MAX(COUNT(*) - 1, 0)")
     chosen = ", ".join(f"{sql} AS {name}" for name, sql in counts.items())
     last = "(SELECT MAX(created_at) FROM agent_runs WHERE agent_id = agents.id) AS last_used_at"
     row = one(f"SELECT {chosen}, {last} FROM agents WHERE id = :id", id=agent)
