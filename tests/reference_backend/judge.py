@@ -95,10 +95,10 @@ def scope(bug: str) -> list[str]:
     return [operation for family in FAMILIES if touched & set(family) for operation in family]
 
 
-def judge(bug: str) -> Judged:
-    """A fresh backend with a bug, judged under --strict."""
+def judge(bug: str, operations: Iterable[str] = ()) -> Judged:
+    """A fresh backend with a bug, judged under --strict on some operations; without: on all that it touches."""
     with serving(bug) as base:
-        return run(base, scope(bug))
+        return run(base, operations or scope(bug))
 
 
 def row(bug: str, judged: Judged) -> str:
@@ -106,7 +106,7 @@ def row(bug: str, judged: Judged) -> str:
     right = list(judged.on(BUGS[bug].operations))
     if judged.code != BROKEN or not right:
         others = ", ".join(sorted({f"{f.law} on {f.operation}" for f in judged.broken})) or "nothing broken"
-        return f"{bug:36} MISSED  exit {judged.code}; {others}"
+        return f"{bug:36} MISSED  {judged.seconds:5.1f} s  exit {judged.code}; {others}; {judged.flaky} flaky"
     policy = "default" if any(finding.blocks for finding in judged.broken) else "strict "
     laws = ", ".join(dict.fromkeys(f"{f.law} on {f.operation}" for f in right[:4]))
     return f"{bug:36} {policy} {judged.seconds:5.1f} s  {laws}"
