@@ -30,7 +30,6 @@ NOT_YET = {
     "page-links-lose-the-query": "links to pages that keep the size and the filters",
     "oldest-first": "a list without sort_by, newest first",
     "sorts-by-another-column": "a sort by the updated stamp after the oldest of the run's records was changed",
-    "first-of-many-only": "a filter with several values lets through what each of them lets through",
     "search-or-without-brackets": "another tenant who searches, or filters, for the run's own record",
     "search-put-into-the-sql": "a search for quotes, percent signs and emojis",
     "count-without-the-last": "a count on rows that have something to count",

@@ -1,4 +1,4 @@
-"""What is there when the backend starts: three people, three workspaces, and what they have done in them."""
+"""What is there when the backend starts: four people, three workspaces, and what they have done in them."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from tests.reference_backend import agents, messages, threads
 from tests.reference_backend.access import stamp_of
 from tests.reference_backend.database import connect, insert, transaction
 
-PEOPLE = (("Ada", "Lindqvist"), ("Ben", "Okafor"), ("Cleo", "Marin"))
+PEOPLE = (("Ada", "Lindqvist"), ("Ben", "Okafor"), ("Cleo", "Marin"), ("Dara", "Novak"))
 # (name, owner, members, organization)
-PLACES = (("Northwind Support", 1, (3,), "org-north"), ("Harbour Books", 2, (), "org-harbour"), ("Lab", 1, (), None))
+PLACES = (("Northwind Support", 1, (3, 4), "org-north"), ("Harbour Books", 2, (), "org-harbour"), ("Lab", 1, (), None))
 ROLES = ("Support", "Sales", "Research", "Onboarding", "Billing", "Translation")
 SUBJECTS = ("Late parcel", "Refund for order 4711", "Change of address", "A broken lamp", "Opening hours", "Gift cards")
 SAYINGS = (
@@ -105,13 +105,19 @@ def _tools(database: sqlite3.Connection) -> None:
         insert(database, "workflows", values | more | _stamps(1700))
 
 
+def _maker(number: int, place: int) -> int:
+    """Whose a record is: its workspace's owner's, or now and then a member's."""
+    _, owner, members, _ = PLACES[place - 1]
+    return members[number % len(members)] if members and number % 3 == 0 else owner
+
+
 def _agent(database: sqlite3.Connection, number: int) -> None:
     """Of five agents three are in the first workspace, one in the second, one in the third."""
     place = (1, 1, 1, 2, 3)[number % 5]
     role = ROLES[number % len(ROLES)]
     values = agents.DEFAULTS | {
         "uuid": _uuid("agent", number),
-        "user_id": 3 if number % 4 == 0 and place == 1 else PLACES[place - 1][1],
+        "user_id": _maker(number, place),
         "workspace_id": place,
         "name": f"{role} assistant {number}",
         "description": f"Helps with {SUBJECTS[number % len(SUBJECTS)].lower()}.",
@@ -145,7 +151,7 @@ def _thread(database: sqlite3.Connection, number: int) -> None:
     found = database.execute("SELECT id FROM agents WHERE workspace_id = ? ORDER BY id DESC", [place]).fetchall()
     values = {
         "uuid": _uuid("thread", number),
-        "creator_id": 3 if number % 4 == 1 and number % 3 == 0 else PLACES[place - 1][1],
+        "creator_id": _maker(number, place),
         "workspace_id": place,
         "agent_id": None if number % 3 == 0 else found[number % len(found)]["id"],
         "name": f"{SUBJECTS[number % len(SUBJECTS)]} ({number})",
