@@ -59,14 +59,15 @@ class Judged:
         yield from sorted((f for f in self.broken if f.operation in wanted), key=lambda found: not found.blocks)
 
 
-def run(base: str, operations: Iterable[str], *, strict: bool = True, seed: int = 0) -> Judged:
-    """The suite on a backend, as a process."""
+def run(base: str, operations: Iterable[str], *, strict: bool = True, seed: int = 0, engine: bool = False) -> Judged:
+    """The suite on a backend, as a process; `engine`: with the stock engine's cases too, which take their time."""
     with tempfile.TemporaryDirectory(prefix="judged-") as folder:
         asked = [part for operation in operations for part in ("--operation", operation)]
-        command = [sys.executable, "-m", "conformance", "run", "--base-url", base, "--seed", str(seed), *asked]
+        command = [sys.executable, "-m", "conformance", "run", "--base-url", base, "--seed", str(seed)]
+        asked += [*(["--strict"] if strict else []), *([] if engine else ["--no-engine"])]
         around = os.environ | {"ATHENA_TOKEN": TOKENS[0], "ATHENA_OTHER_TOKEN": TOKENS[1]}
         done = subprocess.run(
-            [*command, "--report-dir", folder, *(["--strict"] if strict else [])],
+            [*command, *asked, "--report-dir", folder],
             capture_output=True,
             text=True,
             cwd=ROOT,
@@ -95,10 +96,10 @@ def scope(bug: str) -> list[str]:
     return [operation for family in FAMILIES if touched & set(family) for operation in family]
 
 
-def judge(bug: str, operations: Iterable[str] = ()) -> Judged:
+def judge(bug: str, operations: Iterable[str] = (), *, engine: bool = False) -> Judged:
     """A fresh backend with a bug, judged under --strict on some operations; without: on all that it touches."""
     with serving(bug) as base:
-        return run(base, operations or scope(bug))
+        return run(base, operations or scope(bug), engine=engine)
 
 
 def row(bug: str, judged: Judged) -> str:
@@ -122,11 +123,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.reference_backend.judge", description=__doc__)
     parser.add_argument("bug", nargs="*", choices=[[], *BUGS], help="default: all")
     parser.add_argument("--workers", type=int, default=2, help="how many at once")
+    parser.add_argument("--engine", action="store_true", help="with the stock engine's cases too")
     options = parser.parse_args(arguments)
     bugs = options.bug or list(BUGS)
     missed = 0
     with ThreadPoolExecutor(options.workers) as pool:
-        for bug, judged in zip(bugs, pool.map(judge, bugs), strict=True):
+        for bug, judged in zip(bugs, pool.map(lambda bug: judge(bug, engine=options.engine), bugs), strict=True):
             missed += not found(bug, judged)
             sys.stdout.write(row(bug, judged) + "\n")
             sys.stdout.flush()
