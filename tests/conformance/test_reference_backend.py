@@ -34,11 +34,11 @@ NOT_YET = {
     "search-put-into-the-sql": "a search for quotes, percent signs and emojis",
     "count-without-the-last": "a count on rows that have something to count",
     "stamps-in-local-time": "the created stamp of a new record against the answer's Date",
-    "update-without-where": "what was done to the other record: the law names the create, whatever did it",
+    "update-without-where": "red, but what changed the other record is not named: the law names the create",
     "flag-is-not-saved": "a workspace of the run's own: the contract has no operation to create one",
     "update-touches-created-at": "a second between a create and the update that must not move its stamp",
     "files-are-not-saved": "a word of the contract that says what `files` become",
-    "delete-goes-too-far": "a loss that can be judged twice: the shared record is gone when it is judged again",
+    "delete-goes-too-far": "red, but what harmed the other record is not named: the law names the create",
     "children-survive": "on-delete: cascade, seen on a record that leads to a deleted one",
     "token-survives-logout": "an option for the login and the password of the run's account",
 }
