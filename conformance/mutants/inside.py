@@ -3,18 +3,22 @@
 import asyncio
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from random import Random
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from starlette.types import ASGIApp, Message, Scope
 
 from conformance.bodies import Bodies
+from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Request, Response
 from conformance.ledger import Ledger
 from conformance.mutants.planted import Sent
+from conformance.sacrifice import Sacrifices
 from conformance.session import Session
 from conformance.target import Budget
 from fixtures import dataset, graph
@@ -144,10 +148,48 @@ class Inside:
         }
 
 
+PASSWORD = "password"  # of every seeded account
+
+
 def session(mock: Mock, app: ASGIApp, seed: int, told: Callable[[Request, Response], None] | None = None) -> Session:
-    """A session of the suite on `app`, which stands around the mock's own. Equal seeds send equal requests."""
+    """A session of the suite on `app`, which stands around the mock's own. Equal seeds send equal requests.
+
+    It may do all that a team would let it do on a target of its own: use effects, sign in, change lent records.
+    """
+    made = _plain(mock, app, seed, told)
+    plain = _plain(mock, mock.app, seed, None)
+    made.sacrifices, made.credentials = Sacrifices(dict(_lent(plain))), _credentials(plain)
+    if isinstance(plain.target, Inside):
+        plain.target.close()
+    return made
+
+
+def _plain(mock: Mock, app: ASGIApp, seed: int, told: Callable[[Request, Response], None] | None) -> Session:
     base = f"http://localhost:8000{mock.contract.base_path}"
     target = Inside(app, mock.watch, base, told=told)
     bodies = Bodies(mock.contract, f"conformance-{seed:08x}", Random(seed))
     ledger = Ledger(f"{seed:08x}")
     return Session(mock.contract, mock.schemas, target, ledger, bodies, effects=True, pause=mock.watch.wait)
+
+
+def _lent(session: Session) -> Iterator[tuple[str, Any]]:
+    """A record of each resource that can be updated and not created: the first of its list."""
+    for name in session.contract.resources:
+        listing = session.operation(name, "list")
+        if session.operation(name, "update") is None or listing is None:
+            continue
+        try:
+            session.creator(name)
+        except CannotMake:
+            yield from ((name, session.key_of(name, row)) for row in islice(session.rows(listing, {}, pages=1), 1))
+
+
+def _credentials(session: Session) -> dict[str, str]:
+    """What the account signs in with whose token it is."""
+    account = session.contract.account
+    if account is None or account.account is None:
+        return {}
+    try:
+        return {account.account.login: str(session.who()[account.account.login]), account.account.secret: PASSWORD}
+    except (CannotMake, KeyError):
+        return {}

@@ -102,7 +102,8 @@ def _allow(operation: Operation) -> Iterator[Mutant]:
     sentence = "A 405 says which methods the path has."
     for detail, kept in (("no Allow", ""), (f"Allow without {operation.method.upper()}", operation.method)):
         plant = partial(_allowing, kept)
-        yield Mutant("allow", operation.id, detail, sentence, operation.pointer, plant, misdirected)
+        pointer = f"{operation.pointer}/responses"
+        yield Mutant("allow", operation.id, detail, sentence, pointer, plant, misdirected, "*")
 
 
 def _allowing(missing: str) -> Fault:
