@@ -135,6 +135,19 @@ def test_a_clean_backend_passes_also_under_strict(clean: str, seed: int) -> None
 
 
 @pytest.mark.slow
+def test_what_was_kept_once_blocks_by_the_ratchet_though_it_is_inferred(clean: str, tmp_path: Path) -> None:
+    """A bug against what nobody documented: let pass by default, red where a clean run was recorded."""
+    bug, ratchet = "length-not-checked", ["--ratchet", str(tmp_path / "kept.json")]
+    asked = judge.scope(bug)
+    recorded = judge.run(clean, asked, strict=False, more=[*ratchet, "--update-ratchet"])
+    with serving(bug) as base:
+        plain = judge.run(base, asked, strict=False)
+        held = judge.run(base, asked, strict=False, more=ratchet)
+    assert (recorded.code, plain.code, held.code) == (0, 0, 1)
+    assert list(held.on(BUGS[bug].operations))
+
+
+@pytest.mark.slow
 @pytest.mark.xfail(reason="a blank header beside a good bearer is called a wrong token: a false alarm", strict=False)
 def test_a_blank_header_beside_a_good_bearer_is_nobody_s_fault(clean: str) -> None:
     judged = judge.run(clean, [APP_TOKEN], engine=True)

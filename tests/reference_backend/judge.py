@@ -59,13 +59,24 @@ class Judged:
         yield from sorted((f for f in self.broken if f.operation in wanted), key=lambda found: not found.blocks)
 
 
-def run(base: str, operations: Iterable[str], *, strict: bool = True, seed: int = 0, engine: bool = False) -> Judged:
-    """The suite on a backend, as a process; `engine`: with the stock engine's cases too, which take their time."""
+def run(
+    base: str,
+    operations: Iterable[str],
+    *,
+    strict: bool = True,
+    seed: int = 0,
+    engine: bool = False,
+    more: Sequence[str] = (),
+) -> Judged:
+    """The suite on a backend, as a process.
+
+    `engine`: with the stock engine's cases too, which take their time. `more`: further options.
+    """
     with tempfile.TemporaryDirectory(prefix="judged-") as folder:
         asked = [part for operation in operations for part in ("--operation", operation)]
         command = [sys.executable, "-m", "conformance", "run", "--base-url", base, "--seed", str(seed)]
         asked += ["--settle", "1"]  # its writes are seen at once
-        asked += [*(["--strict"] if strict else []), *([] if engine else ["--no-engine"])]
+        asked += [*(["--strict"] if strict else []), *([] if engine else ["--no-engine"]), *more]
         around = os.environ | {"ATHENA_TOKEN": TOKENS[0], "ATHENA_OTHER_TOKEN": TOKENS[1]}
         done = subprocess.run(
             [*command, *asked, "--report-dir", folder],
