@@ -59,6 +59,7 @@ class Proposer:
     schemas: Schemas
     name: str
     _source: list[Source] = field(default_factory=list)
+    _diffs: dict[str, str] = field(default_factory=dict)
 
     def proposal(self, outcome: Outcome) -> Proposal:
         """What to do about a broken promise."""
@@ -77,7 +78,10 @@ class Proposer:
         try:
             if not self._source:
                 self._source.append(Source.of(self.contract.document.text.decode("utf-8")))
-            shown = diff(self._source[0], proposal.edits, self.name)
+            same = repr(proposal.edits)  # one schema is shown by many operations; a diff takes a tenth of a second
+            if same not in self._diffs:
+                self._diffs[same] = diff(self._source[0], proposal.edits, self.name)
+            shown = self._diffs[same]
         except (CannotEdit, UnicodeDecodeError):
             return Proposal(proposal.pointer, proposal.keyword, f"{proposal.said} (By hand: its layout is unusual.)")
         return Proposal(proposal.pointer, proposal.keyword, proposal.said, proposal.edits, shown)

@@ -57,14 +57,47 @@ class Redaction:
         """The same, that also knows the values which stand under hidden names in some exchanges."""
         found = set(self.secrets)
         for exchange in exchanges:
-            for value in (exchange.request.body, exchange.response.json):
-                found |= set(self._hidden(value))
+            found |= set(self._hidden(exchange.request.body))
+            if _may_name(exchange.response.content, self.names):
+                found |= set(self._hidden(exchange.response.json))
         return replace(self, secrets=_longest_first(found))
 
     def text(self, said: str, limit: int = LINE) -> str:
         """A text of one or more lines, harmless and bounded."""
         said = self._without_secrets(plain(said))
         return said if len(said) <= limit else f"{said[:limit]}... ({len(said)} characters)"
+
+    def _bounded(self, content: bytes, limit: int, indent: int | None) -> str:
+        """A body, harmless and bounded. Of JSON only as much is looked through as will be shown."""
+        try:
+            value, left = self._begun(json.loads(content), limit)
+            shown = json.dumps(value, ensure_ascii=False, indent=indent)
+        except (ValueError, RecursionError):
+            return self.text(content.decode("utf-8", "replace"), limit)
+        if left > 0:
+            return self.text(shown, limit)
+        return f"{self._without_secrets(plain(shown))[:limit]}... ({len(content)} bytes)"
+
+    def _begun(self, value: Any, room: int) -> tuple[Any, int]:
+        """(the same as `value`, up to the entry at which so many signs are told, what is left of them)."""
+        if isinstance(value, dict):
+            told: dict[str, Any] = {}
+            for name, one in value.items():
+                if room <= 0:
+                    break
+                key = self._key(name)
+                told[key], room = self._begun(GONE if self.hides(name) and one is not None else one, room - len(key))
+            return told, room
+        if isinstance(value, list):
+            kept: list[Any] = []
+            for one in value:
+                if room <= 0:
+                    break
+                shown, room = self._begun(one, room - 1)
+                kept.append(shown)
+            return kept, room
+        shown = self.value(value)
+        return shown, room - (len(shown) if isinstance(shown, str) else 1)
 
     def line(self, said: str, limit: int = LINE) -> str:
         """The same on one line."""
@@ -88,19 +121,11 @@ class Redaction:
 
     def body(self, content: bytes, limit: int = BODY) -> str:
         """A body as it may be shown."""
-        try:
-            shown = json.dumps(self.value(json.loads(content)), ensure_ascii=False)
-        except (ValueError, RecursionError):
-            shown = content.decode("utf-8", "replace")
-        return self.text(shown, limit)
+        return self._bounded(content, limit, None)
 
     def pretty(self, content: bytes, limit: int = BODY) -> str:
         """The same on many lines, for people."""
-        try:
-            shown = json.dumps(self.value(json.loads(content)), ensure_ascii=False, indent=2)
-        except (ValueError, RecursionError):
-            shown = content.decode("utf-8", "replace")
-        return self.text(shown, limit)
+        return self._bounded(content, limit, 2)
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Headers without credentials."""
@@ -148,27 +173,41 @@ class Redaction:
         return self.text(str(name), 200)
 
     def _hidden(self, value: Any) -> Iterator[str]:
-        below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-        for name, one in below:
-            if isinstance(one, str) and self.hides(name):
-                yield one
-            yield from self._hidden(one)
+        open_ = [value]
+        while open_:
+            one = open_.pop()
+            for name, below in one.items() if isinstance(one, dict) else ():
+                if isinstance(below, str) and name.lower() in self.names:
+                    yield below
+            inside = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+            open_ += [below for below in inside if isinstance(below, (dict, list))]
 
     def _without_secrets(self, said: str) -> str:
-        known = _any_of(self.secrets)
-        if known is not None:
-            said = known.sub(GONE, said)
-        said = _USERINFO.sub(GONE, _JWT.sub(GONE, said))
-        said = _IN_URL.sub(lambda found: f"{found[1]}{found[2]}={GONE if self.hides(found[2]) else found[3]}", said)
-        return _BEARER.sub(lambda found: f"{found[1]} {GONE}", said)
+        for form in _spelled(self.secrets):
+            if form in said:
+                said = said.replace(form, GONE)
+        if "eyJ" in said:
+            said = _JWT.sub(GONE, said)
+        if "://" in said:
+            said = _USERINFO.sub(GONE, said)
+        if "=" in said:
+            said = _IN_URL.sub(lambda found: f"{found[1]}{found[2]}={GONE if self.hides(found[2]) else found[3]}", said)
+        if any(word in said.lower() for word in ("bearer", "basic")):
+            said = _BEARER.sub(lambda found: f"{found[1]} {GONE}", said)
+        return said
 
 
 @lru_cache(maxsize=256)
-def _any_of(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
-    """What finds these secrets, however they are spelled; the longest spelling first."""
+def _spelled(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """These secrets, however they are spelled; the longest spelling first."""
     forms = {form for secret in secrets for form in _forms(secret)}
-    ordered = sorted(forms, key=lambda form: (-len(form), form))
-    return re.compile("|".join(map(re.escape, ordered))) if ordered else None
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+def _may_name(content: bytes, names: Iterable[str]) -> bool:
+    """Whether one of the names may stand in a body: reading it all as JSON takes its time."""
+    lowered = content.lower()
+    return b"\\u" in lowered or not lowered.isascii() or any(f'"{name}"'.encode() in lowered for name in names)
 
 
 def _forms(secret: str) -> Iterator[str]:

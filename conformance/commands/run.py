@@ -107,6 +107,7 @@ def _reported(
         proposals=proposals(contract, session.schemas, name, found.outcomes),
         covered=session.coverage.covered(asked, judgement.unsucceeded) if session.coverage else None,
         sequences=_sequences(recorder, session, found),
+        folder=str(settings.report_dir or ""),
     )
 
 

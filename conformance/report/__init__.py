@@ -1,17 +1,19 @@
 """What a run comes to, once, and how it is told, by one writer for each form. Writers decide nothing."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from conformance.coverage import Covered
-from conformance.outcome import Outcome, Promise
+from conformance.outcome import Kind, Outcome, Promise
 from conformance.proposal import Proposal
 from conformance.redaction import Redaction
 from conformance.run import Run
 from conformance.sequence import Sequence
 from conformance.verdict import Judgement
 
+REPLAYED = "conformance.json"  # the report that `replay` reads
 SHOWN = 3  # exchanges of a failure that reports show
 AROUND = 4  # lines of the contract that an excerpt shows above and below its place
 WIDEST = 200  # signs of such a line
@@ -23,6 +25,14 @@ GRADES: Mapping[str, str] = {
     "confirmed": "A named backend was seen to do it: it blocks.",
     "inferred": "Nothing states it, the contract only proposes it: backend or contract may be wrong.",
 }
+# What a failure turned out to be when it was judged again.
+KINDS: Mapping[Kind, str] = {
+    Kind.DETERMINISTIC: "It breaks from a fresh state too: one replay shows it.",
+    Kind.STATE: "It breaks only after what the run did before: look at the state that those requests leave.",
+    Kind.FLAKY: "It breaks sometimes: look for a race, a cache, an overloaded server.",
+    Kind.INFRASTRUCTURE: "A gateway answered in the target's place, or nobody did.",
+    Kind.DISTURBED: "Somebody else wrote meanwhile: run it alone.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +42,8 @@ class Report:
     `contract`: the file's name; `digest`: SHA-256 of its bytes. `lines`: JSON pointer -> line in it. `notes`: what a
     reader has to know of how it was run. `seconds`, `requests`: what it took. `seen`: answers, counted. `text`: the
     contract's, for excerpts. `proposals`: from `conformance.proposal`. `covered`: what traffic touched, if noted.
-    `sequences`: fingerprint of a broken promise -> the requests that show it.
+    `sequences`: fingerprint of a broken promise -> the requests that show it. `folder`: where the reports are written,
+    or "".
     """
 
     target: str
@@ -57,6 +68,9 @@ class Report:
     proposals: Mapping[tuple[str, str], Proposal] = field(default_factory=dict)
     covered: Covered | None = None
     sequences: Mapping[str, Sequence] = field(default_factory=dict)
+    folder: str = ""
+    _known: dict[int, tuple[Outcome, Redaction]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _text: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def line(self, promise: Promise) -> int:
         """The line in the contract that a promise rests on; that of what it stands in when it has none."""
@@ -73,9 +87,17 @@ class Report:
         """What was found, harmless: secrets of its own exchanges are taken out too."""
         if not outcome.said:
             return ""
-        if any(self.redaction.hides(name) for name in re.split(r"[. ]", outcome.promise.parameter)):
+        name, _, _ = outcome.promise.parameter.partition(" ")
+        if any(self.redaction.hides(part) for part in re.split(r"[.:]", name)):
             return "(about a value that is not shown)"
-        return self.redaction.knowing(outcome.shown).line(outcome.said)
+        return self.known(outcome).line(outcome.said)
+
+    def known(self, outcome: Outcome) -> Redaction:
+        """The redaction that knows the secrets of an outcome's own exchanges too; found once, for all writers."""
+        if id(outcome) not in self._known:
+            found = self.redaction.knowing(outcome.shown) if outcome.shown else self.redaction
+            self._known[id(outcome)] = outcome, found  # held, so that no other outcome gets its id
+        return self._known[id(outcome)][1]
 
     def replays(self, outcome: Outcome) -> tuple[int, int] | None:
         """(how often it was broken, how often it was judged); None when it was not broken."""
@@ -85,17 +107,21 @@ class Report:
         """The last exchange that shows it, as a command; "" when there is none."""
         if not outcome.shown:
             return ""
-        known = self.redaction.knowing(outcome.shown)
-        return known.curl(outcome.shown[-1], self.target, self.token_env, self.other_token_env)
+        return self.known(outcome).curl(outcome.shown[-1], self.target, self.token_env, self.other_token_env)
 
     def grade(self, promise: Promise) -> str:
         """The key of `GRADES` that decides whether it blocks."""
         return "always" if promise.always else promise.grade
 
     def times(self, outcome: Outcome) -> str:
-        """``broken 2 of 2 times``."""
+        """``broken 2 of 2 times, deterministic``."""
         broken, judged = self.replays(outcome) or (1, 1)
-        return f"broken {broken} of {judged} times"
+        return f"broken {broken} of {judged} times" + (f", {outcome.kind.value}" if outcome.kind else "")
+
+    def replay(self, promise: Promise) -> str:
+        """The command that judges a failure again."""
+        path = f"{self.folder.rstrip('/')}/{REPLAYED}" if self.folder else REPLAYED
+        return f"athena-conformance replay {shlex.quote(self.redaction.line(path))} {promise.id}"
 
     def shown_target(self) -> str:
         """The address of the target, without credentials in it."""
@@ -106,7 +132,7 @@ class Report:
         found = self.proposals.get((outcome.promise.fingerprint, outcome.said))
         if found is None:
             return None
-        known = self.redaction.knowing(outcome.shown)
+        known = self.known(outcome)
         said = known.line(found.said, 2_000)
         told = [edit.document for edit in found.edits]
         if any(known.value(edit.get("value")) != edit.get("value") for edit in told):
@@ -115,6 +141,8 @@ class Report:
 
     def excerpt(self, promise: Promise) -> tuple[tuple[int, str, bool], ...]:
         """(line number, the contract's own line, whether it is the place) around the place of a promise."""
-        lines, at = self.text.splitlines(), self.line(promise)
+        if not self._text:
+            self._text.extend(self.text.splitlines())
+        lines, at = self._text, self.line(promise)
         first, last = max(1, at - AROUND), min(len(lines), at + AROUND)
         return tuple((n, self.redaction.text(lines[n - 1], WIDEST), n == at) for n in range(first, last + 1))

@@ -253,7 +253,7 @@ def _evidence(report: Report, outcome: Outcome) -> str:
 
 
 def _request(report: Report, outcome: Outcome, exchange: Exchange) -> str:
-    known = report.redaction.knowing(outcome.shown)
+    known = report.known(outcome)
     said = known.request(exchange.request)
     whose = {"self": f"token: ${report.token_env}", "other": f"token: ${report.other_token_env}"}
     head = [f"{said['method']} {said['target']}", whose.get(said["as"], "no token of the run's")]
@@ -264,7 +264,7 @@ def _request(report: Report, outcome: Outcome, exchange: Exchange) -> str:
 
 
 def _response(report: Report, outcome: Outcome, exchange: Exchange) -> str:
-    known, response = report.redaction.knowing(outcome.shown), exchange.response
+    known, response = report.known(outcome), exchange.response
     head = [f"{response.status}  ({response.elapsed * 1000:.0f} ms)"]
     head += [f"{name}: {value}" for name, value in known.headers(response.headers).items()]
     return "\n".join([*head, "", known.pretty(response.content, BODY)])

@@ -107,7 +107,7 @@ def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
     promise = outcome.promise
     replays = report.replays(outcome) if outcome.verdict is Verdict.BROKEN else None
     told = outcome.verdict is Verdict.BROKEN
-    known = report.redaction.knowing(outcome.shown) if told else report.redaction
+    known = report.known(outcome) if told else report.redaction
     steps = report.sequences.get(promise.fingerprint)
     return {
         "id": promise.fingerprint,
@@ -122,7 +122,7 @@ def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
         "verdict": verdict,
         "said": report.said(outcome),
         "kind": outcome.kind.value if outcome.kind else "",
-        "accepted": outcome in report.judgement.accepted,
+        "accepted": told and outcome in report.judgement.accepted,
         "keyword": promise.keyword,
         "place": {
             "file": report.contract,
