@@ -26,7 +26,7 @@ GRADES: Mapping[str, str] = {
     "inferred": "Nothing states it, the contract only proposes it: backend or contract may be wrong.",
 }
 # What a failure turned out to be when it was judged again.
-KINDS: Mapping[Kind, str] = {
+ADVICE: Mapping[Kind, str] = {
     Kind.DETERMINISTIC: "It breaks from a fresh state too: one replay shows it.",
     Kind.STATE: "It breaks only after what the run did before: look at the state that those requests leave.",
     Kind.FLAKY: "It breaks sometimes: look for a race, a cache, an overloaded server.",

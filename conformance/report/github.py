@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from conformance.outcome import Outcome
 from conformance.report import Report
+from conformance.report.groups import grouped
 from conformance.report.names import counts, headline, name
 
 MOST = 10
@@ -28,19 +29,23 @@ def neutral(line: str) -> str:
 def _lines(report: Report) -> Iterator[str]:
     judgement = report.judgement
     gaps = [*judgement.gaps, *judgement.flaky]
-    yield from (_annotation(report, "error", outcome) for outcome in judgement.blocking[:MOST])
+    blocking = [outcome for group in grouped(judgement.blocking) for outcome in group.outcomes]
+    first = [group.first for group in grouped(judgement.blocking)]  # one of each before the second of any
+    shown = [*first, *(outcome for outcome in blocking if not any(outcome is one for one in first))][:MOST]
+    yield from (_annotation(report, "error", outcome) for outcome in shown)
     yield from (_annotation(report, "warning", outcome) for outcome in gaps[:MOST])
     left = max(0, len(judgement.blocking) - MOST) + max(0, len(gaps) - MOST)
     more = f" {left} more are in the report only: GitHub shows {MOST} errors and {MOST} warnings." if left else ""
+    remarks = "".join(f" {report.redaction.line(remark)}." for remark in judgement.remarks)
     level = "notice" if int(judgement.code) == 0 or judgement.blocking else "error"
-    yield f"::{level} title={property_of(TITLE)}::{escaped(f'{headline(report)}. {counts(report)}.{more}')}"
+    yield f"::{level} title={property_of(TITLE)}::{escaped(f'{headline(report)}. {counts(report)}.{remarks}{more}')}"
 
 
 def _annotation(report: Report, level: str, outcome: Outcome) -> str:
     promise = outcome.promise
-    flaky = f" ({report.times(outcome)})" if outcome in report.judgement.flaky else ""
     proposal = report.proposal(outcome)
-    said = [f"due: {promise.sentence}", f"found: {report.said(outcome)}{flaky}", report.curl(outcome)]
+    said = [f"due: {promise.sentence}", f"found: {report.said(outcome)} ({report.times(outcome)})"]
+    said += [report.curl(outcome), f"judge it again: {report.replay(promise)}"]
     said += [proposal.said] if proposal else []
     place = f"file={property_of(report.contract)},line={report.line(promise)},title={property_of(name(promise))}"
     return f"::{level} {place}::{escaped(chr(10).join(part for part in said if part))}"

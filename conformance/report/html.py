@@ -6,7 +6,7 @@ could not run, load or send anything. On top stands what a reader needs first: t
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import resources
@@ -14,11 +14,13 @@ from importlib import resources
 from conformance.coverage import EXERCISED, KINDS, REACHED
 from conformance.exchange import Exchange
 from conformance.outcome import Outcome, Verdict
-from conformance.report import GRADES, Report
-from conformance.report.names import OTHER, counts, families, headline, name
+from conformance.report import ADVICE, GRADES, Report
+from conformance.report.groups import Group, grouped
+from conformance.report.names import ENGINE, OTHER, counts, family, headline, name
 from conformance.verdict import Code
 
 ROWS = 12  # of the overview: it should fit on a screen
+LINKS = 6  # operations of a group that the overview names
 OPEN = 3  # failures whose evidence is unfolded
 BODY = 6_000  # signs of a body
 FOUND = 280  # signs of what was found, in the overview
@@ -37,10 +39,11 @@ class _Mark:
 BROKEN = _Mark("✗", "bad-cell", "broken, blocks")
 GAP = _Mark("△", "gap-cell", "contract gap")
 FLAKY = _Mark("≈", "flaky-cell", "flaky")
+ACCEPTED = _Mark("◇", "gap-cell", "accepted by the baseline")
 KEPT = _Mark("✓", "good-cell", "kept")
 UNJUDGED = _Mark("?", "none-cell", "not judged")
 NOTHING = _Mark("·", "none-cell", "no promise of this kind")
-MARKS = (BROKEN, GAP, FLAKY, KEPT, UNJUDGED)  # the first that occurs is what a cell shows
+MARKS = (BROKEN, GAP, FLAKY, ACCEPTED, KEPT, UNJUDGED)  # the first that occurs is what a cell shows
 
 
 def render(report: Report) -> str:
@@ -60,32 +63,48 @@ def render(report: Report) -> str:
 
 def _body(report: Report) -> Iterator[str]:
     judgement = report.judgement
+    groups = grouped(judgement.blocking)
     yield _top(report)
-    if judgement.blocking:
+    if groups:
         yield "<h2>What to fix first</h2>"
-        yield _overview(report)
+        yield (
+            '<p class="faint">Each row is one broken rule and all operations that break it: likely one repair. '
+            "Either the backend is wrong, or the line of the contract is.</p>"
+        )
+        yield _overview(report, groups)
     yield from _incomplete(report)
     yield "<h2>Operations and promises</h2>"
     yield _matrix(report)
-    if judgement.blocking:
-        yield "<h2>What blocks, in full</h2>"
-        for number, outcome in enumerate(judgement.blocking, 1):
-            yield _card(report, outcome, f"b{number}", f"{number}. ", "", unfolded=number <= OPEN)
-    if judgement.gaps:
-        yield f"<h2>Contract gaps ({len(judgement.gaps)})</h2>"
-        yield (
-            '<p class="faint">They rest on places of the contract that nothing states: backend or contract may be '
-            "wrong. They block only under <code>--strict</code>.</p>"
-        )
-        for number, outcome in enumerate(judgement.gaps, 1):
-            yield _card(report, outcome, f"g{number}", "", "gap-card", unfolded=False)
-    if judgement.flaky:
-        yield f"<h2>Flaky ({len(judgement.flaky)})</h2>"
-        yield '<p class="faint">Broken once, and not broken when judged again: not red.</p>'
-        for number, outcome in enumerate(judgement.flaky, 1):
-            yield _card(report, outcome, f"f{number}", "", "flaky-card", unfolded=False)
+    if groups:
+        yield f"<h2>What blocks, in full ({len(judgement.blocking)})</h2>"
+    for number, group in enumerate(groups, 1):
+        for index, outcome in enumerate(group.outcomes):
+            said = f"{number}. " if len(group.outcomes) == 1 else f"{number}.{index + 1} "
+            unfolded = index == 0 and number <= OPEN
+            yield _card(report, outcome, _anchor(number, index), said, "", unfolded=unfolded)
+    for title, said, outcomes, letter, style in (
+        (
+            "Contract gaps",
+            "They rest on places of the contract that nothing states: backend or contract may be wrong. They block "
+            "only under <code>--strict</code>. Where the answer shows what the contract lacks, the edit is proposed.",
+            [outcome for group in grouped(judgement.gaps) for outcome in group.outcomes],
+            "g",
+            "gap-card",
+        ),
+        ("Flaky", "Broken, and not broken each time when judged again: not red.", judgement.flaky, "f", "flaky-card"),
+        ("Accepted", "Broken, and accepted by <code>--baseline</code>: not red.", judgement.accepted, "a", "gap-card"),
+    ):
+        if outcomes:
+            yield f'<h2>{title} ({len(outcomes)})</h2>\n<p class="faint">{said}</p>'
+        for number, outcome in enumerate(outcomes, 1):
+            yield _card(report, outcome, f"{letter}{number}", "", style, unfolded=False)
     yield from _not_judged(report)
     yield from _coverage(report)
+
+
+def _anchor(number: int, index: int) -> str:
+    """The card of a group's outcome; `number` counts from 1, `index` from 0."""
+    return f"b{number}" if index == 0 else f"b{number}.{index + 1}"
 
 
 # The top ------------------------------------------------------------------------------------------------------------
@@ -98,6 +117,7 @@ def _top(report: Report) -> str:
         (BROKEN, len(judgement.blocking), "block"),
         (GAP, len(judgement.gaps), "contract gaps"),
         (FLAKY, len(judgement.flaky), "flaky"),
+        *([(ACCEPTED, len(judgement.accepted), "accepted")] if judgement.accepted else []),
         (KEPT, judgement.kept, "kept"),
         (UNJUDGED, sum(judgement.causes.values()), "not judged"),
     )
@@ -107,29 +127,47 @@ def _top(report: Report) -> str:
         f"{escape(report.started)} · {report.requests} requests, {report.seconds:.0f} s · seed {report.seed}, "
         f"run {escape(report.run_id)}"
     )
-    notes = "".join(f"<p>{escape(report.redaction.line(note))}</p>" for note in report.notes)
+    notes = "".join(f"<p>{escape(report.redaction.line(note))}</p>" for note in (*report.notes, *judgement.remarks))
     return (
         f'<header class="verdict {style}">\n<h1>{escape(headline(report))}</h1>\n<p>{facts}</p>{notes}\n'
         f'<ul class="tally">{told}</ul>\n<p>{escape(counts(report))}.</p>\n</header>'
     )
 
 
-def _overview(report: Report) -> str:
+def _overview(report: Report, groups: Sequence[Group]) -> str:
     rows = []
-    for number, outcome in enumerate(report.judgement.blocking[:ROWS], 1):
-        promise = outcome.promise
-        law = " ".join(part for part in (promise.parameter, promise.law) if part)
-        found = escape(report.redaction.line(report.said(outcome), FOUND))
+    for number, group in enumerate(groups[:ROWS], 1):
+        promise = group.first.promise
+        found = escape(report.redaction.line(report.said(group.first), FOUND))
+        more = f"<br>and {group.places - 1} more" if group.places > 1 else ""
         rows.append(
-            f'<tr><td>{number}</td><td><a href="#b{number}"><code>{escape(promise.operation)}</code></a><br>'
-            f'<span class="faint">{escape(law)}</span></td><td><span class="found">{found}</span></td>'
-            f"<td>{escape(promise.sentence)}</td>"
-            f"<td><code>{escape(report.contract)}:{report.line(promise)}</code></td></tr>"
+            f'<tr><td><a href="#b{number}">{number}</a></td><td>{_links(group, number)}<br>'
+            f'<span class="faint">{escape(_rule(group))}</span></td><td>{escape(promise.sentence)}</td>'
+            f'<td><span class="found">{found}</span></td>'
+            f"<td><code>{escape(report.contract)}:{report.line(promise)}</code>{more}</td></tr>"
         )
-    heads = ("#", "operation, promise", "found", "due", "place in the contract")
-    left = len(report.judgement.blocking) - ROWS
-    more = f'<p><a href="#b{ROWS + 1}">and {left} more, below</a></p>' if left > 0 else ""
+    heads = ("#", "operations, rule", "due", "found", "place in the contract")
+    left = len(groups) - ROWS
+    more = f'<p><a href="#b{ROWS + 1}">and {left} more kinds, below</a></p>' if left > 0 else ""
     return _table("first", heads, rows) + more
+
+
+def _rule(group: Group) -> str:
+    """What is broken, in a few words: the parameter that it is about, the law, how often."""
+    promise, number = group.first.promise, len(group.outcomes)
+    parameter = promise.parameter if len({o.promise.parameter for o in group.outcomes}) == 1 else ""
+    times = f" ({number} times)" if number > len(group.operations) else ""
+    return " ".join(part for part in (parameter, promise.law) if part) + times
+
+
+def _links(group: Group, number: int) -> str:
+    """The operations of a group, each leading to its evidence."""
+    first: dict[str, str] = {}
+    for index, outcome in enumerate(group.outcomes):
+        first.setdefault(outcome.promise.operation, _anchor(number, index))
+    told = [f'<a href="#{at}"><code>{escape(operation)}</code></a>' for operation, at in first.items()]
+    more = f" and {len(told) - LINKS} more" if len(told) > LINKS else ""
+    return ", ".join(told[:LINKS]) + more
 
 
 def _incomplete(report: Report) -> Iterator[str]:
@@ -147,13 +185,12 @@ def _incomplete(report: Report) -> Iterator[str]:
 
 
 def _matrix(report: Report) -> str:
-    known = families()
     cells: dict[tuple[str, str], list[_Mark]] = {}
     for mark, outcome in _marked(report):
-        at = (outcome.promise.operation, known.get(outcome.promise.law, OTHER))
+        at = (outcome.promise.operation, family(outcome.promise.law))
         cells.setdefault(at, []).append(mark)
     operations = dict.fromkeys(operation for operation, _ in cells)
-    columns = sorted({family for _, family in cells}, key=lambda family: (family == OTHER, family))
+    columns = sorted({one for _, one in cells}, key=lambda one: (one in (OTHER, ENGINE), one))
     rows = [_row(operation, columns, cells) for operation in sorted(operations, key=lambda o: _weight(o, cells))]
     legend = " ".join(f'<span class="{m.style}">{m.sign}</span> {m.word};' for m in (*MARKS, NOTHING)).rstrip(";")
     heads = ("operation", *columns)
@@ -162,12 +199,12 @@ def _matrix(report: Report) -> str:
 
 
 def _marked(report: Report) -> Iterator[tuple[_Mark, Outcome]]:
-    yield from ((FLAKY, outcome) for outcome in report.found.flaky)
-    for outcome in report.found.outcomes:
-        if outcome.verdict is Verdict.BROKEN:
-            yield (BROKEN if outcome.promise.blocks(strict=report.strict) else GAP), outcome
-        else:
-            yield (KEPT if outcome.verdict is Verdict.KEPT else UNJUDGED), outcome
+    judgement = report.judgement
+    broken = ((BROKEN, judgement.blocking), (GAP, judgement.gaps), (FLAKY, judgement.flaky))
+    for mark, outcomes in (*broken, (ACCEPTED, judgement.accepted)):
+        yield from ((mark, outcome) for outcome in outcomes)
+    yield from ((KEPT, outcome) for outcome in report.found.of(Verdict.KEPT))
+    yield from ((UNJUDGED, outcome) for outcome in report.found.of(Verdict.NOT_JUDGED))
 
 
 def _weight(operation: str, cells: Mapping[tuple[str, str], list[_Mark]]) -> tuple[int, str]:
@@ -178,12 +215,12 @@ def _weight(operation: str, cells: Mapping[tuple[str, str], list[_Mark]]) -> tup
 
 def _row(operation: str, columns: Iterable[str], cells: Mapping[tuple[str, str], list[_Mark]]) -> str:
     told = []
-    for family in columns:
-        marks = cells.get((operation, family), [])
+    for column in columns:
+        marks = cells.get((operation, column), [])
         worst = min(marks, key=MARKS.index, default=NOTHING)
         each = ", ".join(f"{marks.count(mark)} {mark.word}" for mark in MARKS if mark in marks) or NOTHING.word
         number = str(marks.count(worst)) if marks and worst is not KEPT else ""
-        title = escape(f"{operation}, {family}: {each}")
+        title = escape(f"{operation}, {column}: {each}")
         told.append(f'<td class="{worst.style}" title="{title}">{worst.sign}{number}</td>')
     return f"<tr><th><code>{escape(operation)}</code></th>{''.join(told)}</tr>"
 
@@ -209,12 +246,16 @@ def _card(report: Report, outcome: Outcome, anchor: str, number: str, style: str
 
 
 def _why(report: Report, outcome: Outcome, grade: str) -> str:
-    return f"<b>{escape(grade)}</b>: {escape(GRADES.get(grade, ''))} {escape(report.times(outcome).capitalize())}."
+    kind = f" {ADVICE[outcome.kind]}" if outcome.kind else ""
+    return (
+        f"<b>{escape(grade)}</b>: {escape(GRADES.get(grade, ''))} {escape(report.times(outcome).capitalize())}.{kind}"
+    )
 
 
 def _command(report: Report, outcome: Outcome) -> str:
-    command = report.curl(outcome)
-    return f"<h4>Shown again by</h4><pre>{escape(command)}</pre>" if command else ""
+    command, again = report.curl(outcome), report.replay(outcome.promise)
+    shown = f"<h4>Seen by hand</h4><pre>{escape(command)}</pre>" if command else ""
+    return f"{shown}<h4>Judged again</h4><pre>{escape(again)}</pre>"
 
 
 def _proposed(report: Report, outcome: Outcome) -> str:

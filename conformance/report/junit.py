@@ -1,8 +1,9 @@
 """The report as JUnit XML: a testsuite for each operation, a testcase for each law on it (and parameter).
 
-A blocking broken promise is a failure; a contract gap, a flaky one and one that was not judged are skipped, with the
-reason, and of a gap the proposed edit. Coverage of the contract stands in the properties of a testsuite of its own. A
-run that ended before its time, or that is incomplete, says so as an error of another.
+A blocking broken promise is a failure; a contract gap, a flaky one, an accepted one and one that was not judged are
+skipped, with the reason, and of a gap the proposed edit. Coverage of the contract stands in the properties of a
+testsuite of its own, remarks on the run in the output of another. A run that ended before its time, or that is
+incomplete, says so as an error of another.
 """
 
 import re
@@ -38,6 +39,9 @@ def render(report: Report) -> str:
         for kind in KINDS:
             said = f"{report.covered.count(kind, EXERCISED)} of {report.covered.total(kind)}"
             _element(properties, "property", name=kind, value=said)
+    if report.judgement.remarks:
+        told = "\n".join(map(report.redaction.line, report.judgement.remarks))
+        _element(_element(root, "testsuite", name=f"{ITSELF}: remarks"), "system-out").text = _clean(told)
     _count(root)
     etree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + etree.tostring(root, encoding="unicode") + "\n"
@@ -56,18 +60,25 @@ def _case(report: Report, suite: etree.Element, outcome: Outcome, flaky: bool, t
     case = _element(suite, "testcase", classname=promise.operation, name=shown, file=report.contract)
     case.set("line", str(report.line(promise)))
     said = report.said(outcome)
-    if outcome.verdict is Verdict.NOT_JUDGED:
-        _element(case, "skipped", message=f"not judged: {said}")
-    elif flaky:
-        broken, judged = report.replays(outcome) or (1, 1)
-        _element(case, "skipped", message=f"flaky, broken {broken} of {judged} times: {said}")
-    elif outcome.verdict is Verdict.BROKEN and not promise.blocks(strict=report.strict):
-        gap = _element(case, "skipped", message=f"contract gap: {said}")
-        gap.text = _clean(_proposed(report, outcome))
-    elif outcome.verdict is Verdict.BROKEN:
+    if outcome.verdict is Verdict.BROKEN and not flaky and outcome in report.judgement.blocking:
         failure = _element(case, "failure", type=promise.law, message=said)
         lines = (promise.sentence, f"found: {said}", f"place: {report.place(promise)}", f"grade: {promise.grade}")
-        failure.text = _clean("\n".join((*lines, report.curl(outcome), _proposed(report, outcome))))
+        told = (*lines, report.times(outcome), report.curl(outcome), report.replay(promise), _proposed(report, outcome))
+        failure.text = _clean("\n".join(told))
+    elif outcome.verdict is not Verdict.KEPT:
+        skipped = _element(case, "skipped", message=f"{_why(report, outcome, flaky)}: {said}")
+        if outcome.verdict is Verdict.BROKEN:
+            skipped.text = _clean("\n".join(filter(None, (report.replay(promise), _proposed(report, outcome)))))
+
+
+def _why(report: Report, outcome: Outcome, flaky: bool) -> str:
+    """Why it is no failure."""
+    if outcome.verdict is Verdict.NOT_JUDGED:
+        return "not judged"
+    if flaky:
+        return f"flaky, {report.times(outcome).removesuffix(', flaky')}"
+    accepted = outcome in report.judgement.accepted
+    return f"{'accepted by --baseline' if accepted else 'contract gap'}, {report.times(outcome)}"
 
 
 def _proposed(report: Report, outcome: Outcome) -> str:

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator
 
 from conformance.coverage import EXERCISED, KINDS, REACHED
 from conformance.outcome import Outcome
-from conformance.report import GRADES, Report
+from conformance.report import ADVICE, GRADES, Report
+from conformance.report.groups import Group, grouped
 from conformance.report.names import counts, headline, name
 
 LIMIT = 60_000  # bytes; GitHub refuses a comment of more than 65,536 characters
 ROWS = 25  # of the table of what blocks
 FOUND = 240  # signs of what was found, in a table
 CAUSES = 15
+OTHERS = 20  # of a group, by name
 _TICKS = re.compile("`+")
 
 
@@ -56,18 +58,24 @@ def _blocks(report: Report) -> Iterator[str]:
     facts = f"{report.requests} requests in {report.seconds:.0f} s, seed {report.seed}, run {code(report.run_id)}"
     yield f"{code(report.shown_target())} against {code(report.contract)} ({code(report.digest[:12])}): {facts}."
     yield f"{counts(report)}."
+    if judgement.remarks:
+        yield _list(code(report.redaction.line(remark)) for remark in judgement.remarks)
     if judgement.blocking:
+        groups = grouped(judgement.blocking)
         yield "### What blocks"
-        yield _table(report, judgement.blocking)
-        for number, outcome in enumerate(judgement.blocking, 1):
-            yield _failure(report, number, outcome)
+        yield _table(report, groups)
+        for number, group in enumerate(groups, 1):
+            yield _failure(report, number, group)
     if judgement.gaps:
         yield f"### Contract gaps ({len(judgement.gaps)})"
         yield "They rest on inferred places: backend or contract may be wrong. They block only under `--strict`."
-        yield from (_gap(report, outcome) for outcome in judgement.gaps)
+        yield from (_gap(report, outcome) for group in grouped(judgement.gaps) for outcome in group.outcomes)
     if judgement.flaky:
         yield f"### Flaky ({len(judgement.flaky)})"
-        yield _list(f"{code(name(o.promise))}: {code(report.said(o))} ({report.times(o)})" for o in judgement.flaky)
+        yield _list(_short(report, outcome) for outcome in judgement.flaky)
+    if judgement.accepted:
+        yield f"### Accepted by --baseline ({len(judgement.accepted)})"
+        yield _list(_short(report, outcome) for outcome in judgement.accepted)
     yield from _missing(report)
     yield from _coverage(report)
 
@@ -77,27 +85,36 @@ def _verdict(report: Report) -> str:
     return word + (f": {code(reasons)}" if reasons else "")
 
 
-def _table(report: Report, outcomes: tuple[Outcome, ...]) -> str:
-    rows = ["| # | operation | promise | found | due | place |", "| --- | --- | --- | --- | --- | --- |"]
-    for number, outcome in enumerate(outcomes[:ROWS], 1):
-        promise = outcome.promise
-        law = code(" ".join(part for part in (promise.parameter, promise.law) if part))
+def _short(report: Report, outcome: Outcome) -> str:
+    said = report.redaction.line(report.said(outcome), FOUND)
+    return f"{code(name(outcome.promise))}: {code(said)} ({report.times(outcome)}; {code(outcome.promise.id)})"
+
+
+def _table(report: Report, groups: tuple[Group, ...]) -> str:
+    rows = ["| # | what | found | due | place |", "| --- | --- | --- | --- | --- |"]
+    for number, group in enumerate(groups[:ROWS], 1):
+        outcome, promise = group.first, group.first.promise
         found = code(report.redaction.line(report.said(outcome), FOUND))
         place = code(f"{report.contract}:{report.line(promise)}")
-        rows.append(f"| {number} | {code(promise.operation)} | {law} | {found} | {code(promise.sentence)} | {place} |")
-    left = len(outcomes) - ROWS
+        rows.append(f"| {number} | {code(group.title())} | {found} | {code(promise.sentence)} | {place} |")
+    left = len(groups) - ROWS
     return "\n".join(rows) + (f"\n\nand {left} more" if left > 0 else "")
 
 
-def _failure(report: Report, number: int, outcome: Outcome) -> str:
-    promise = outcome.promise
+def _failure(report: Report, number: int, group: Group) -> str:
+    """One of a group in full, the others by name."""
+    outcome, promise = group.first, group.first.promise
     grade = report.grade(promise)
+    kind = f" {ADVICE[outcome.kind]}" if outcome.kind else ""
     parts = [
-        f"**{number}. {code(name(promise))}** ({report.times(outcome)})",
+        f"**{number}. {code(group.title())}** ({report.times(outcome)})",
         f"- due: {code(promise.sentence)}\n- found: {code(report.said(outcome))}\n"
-        f"- place: {code(report.place(promise))}\n- {grade}: {GRADES.get(grade, '')}",
+        f"- place: {code(report.place(promise))}\n- {grade}: {GRADES.get(grade, '')}{kind}",
     ]
-    return "\n\n".join([*parts, *_acts(report, outcome)])
+    others = [f"{code(name(o.promise))} ({code(o.promise.id)})" for o in group.outcomes[1:]]
+    more = f" and {len(others) - OTHERS} more" if len(others) > OTHERS else ""
+    also = [f"Also: {', '.join(others[:OTHERS])}{more}"] if others else []
+    return "\n\n".join([*parts, *_acts(report, outcome), *also])
 
 
 def _gap(report: Report, outcome: Outcome) -> str:
@@ -106,13 +123,13 @@ def _gap(report: Report, outcome: Outcome) -> str:
 
 
 def _acts(report: Report, outcome: Outcome) -> Iterator[str]:
-    """What is proposed, and the command that shows it again."""
+    """What is proposed, and the commands that show it again."""
     proposal = report.proposal(outcome)
     if proposal is not None:
         yield code(proposal.said)
         yield from [fence(proposal.diff, "diff")] if proposal.diff else []
     command = report.curl(outcome)
-    yield from [fence(command, "sh")] if command else []
+    yield fence("\n".join(filter(None, (command, report.replay(outcome.promise)))), "sh")
 
 
 def _missing(report: Report) -> Iterator[str]:

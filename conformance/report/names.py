@@ -1,13 +1,29 @@
 """What reports call things: a promise, a verdict, the family that a law belongs to."""
 
 from collections.abc import Mapping
+from functools import cache
 
 from conformance.laws import LAWS
 from conformance.outcome import Promise
 from conformance.report import Report
-from conformance.verdict import Code
+from conformance.verdict import Code, counted
 
 OTHER = "others"
+ENGINE = "stock engine"
+# What a module of `conformance.laws` is called where a reader does not know ours; without: by its own name.
+MATTERS: Mapping[str, str] = {
+    "accepted": "what is accepted",
+    "accounts": "signing in",
+    "answers": "any answer",
+    "auth": "access",
+    "figures": "counts",
+    "frame": "side effects",
+    "pages": "paging",
+    "refusals": "refusing",
+    "sharing": "sharing",
+    "stamps": "timestamps",
+    "writes": "writing",
+}
 WORDS: Mapping[Code, str] = {
     Code.KEPT: "KEPT",
     Code.BROKEN: "BROKEN",
@@ -39,14 +55,23 @@ def headline(report: Report) -> str:
 def counts(report: Report) -> str:
     """How many promises became what, in a sentence."""
     judgement = report.judgement
+    accepted = f", {len(judgement.accepted)} accepted" if judgement.accepted else ""
     return (
-        f"{judgement.judged} promises judged: {judgement.kept} kept, {len(judgement.blocking)} broken and blocking, "
-        f"{len(judgement.gaps)} contract gaps, {len(judgement.flaky)} flaky; "
+        f"{counted(judgement.judged, 'promise')} judged: {judgement.kept} kept, "
+        f"{len(judgement.blocking) + len(judgement.gaps)} broken ({len(judgement.blocking)} blocking, "
+        f"{counted(len(judgement.gaps), 'contract gap')}), {len(judgement.flaky)} flaky{accepted}; "
         f"{sum(judgement.causes.values())} not judged; "
         f"{judgement.reached} of {judgement.due} that can block were judged"
     )
 
 
-def families() -> Mapping[str, str]:
-    """Law -> the module of `conformance.laws` that it stands in: laws about one matter stand together."""
-    return {law.id: law.judge.__module__.rpartition(".")[2] for law in LAWS if hasattr(law.judge, "__module__")}
+def family(law: str) -> str:
+    """What a law is about, for people; the stock engine's checks are a family of their own."""
+    return ENGINE if law.startswith("engine-") else _families().get(law, OTHER)
+
+
+@cache
+def _families() -> Mapping[str, str]:
+    """Law -> the matter of the module of `conformance.laws` that it stands in."""
+    modules = {law.id: law.judge.__module__.rpartition(".")[2] for law in LAWS if hasattr(law.judge, "__module__")}
+    return {law: MATTERS.get(module, module) for law, module in modules.items()}

@@ -1,6 +1,7 @@
 """The report as SARIF 2.1.0, for code scanning: each broken promise at its line of the contract.
 
-A rule is a law. A result's level: `error` blocks, `warning` is a contract gap, `note` is flaky. Its partial fingerprint
+A rule is a law. A result's level: `error` blocks, `warning` is a contract gap, `note` is flaky, or accepted by the
+baseline (then with a suppression, which closes its alert). Its partial fingerprint
 is the promise's own, hashed: the same broken promise is the same alert in the next run, though lines move.
 """
 
@@ -12,8 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from conformance.outcome import Outcome
-from conformance.report import GRADES, Report
-from conformance.report.names import OTHER, families, name
+from conformance.report import ADVICE, GRADES, Report
+from conformance.report.names import family, name
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT = "promise/v1"
@@ -43,6 +44,7 @@ def document(report: Report) -> dict[str, Any]:
             {
                 "executionSuccessful": not report.found.lost and not report.found.ended,
                 "exitCode": int(report.judgement.code),
+                **_notices(report),
                 "exitCodeDescription": "; ".join(map(report.redaction.line, report.judgement.reasons)),
             }
         ],
@@ -54,8 +56,15 @@ def document(report: Report) -> dict[str, Any]:
 
 def _levels(report: Report) -> Iterator[tuple[Outcome, str]]:
     judgement = report.judgement
-    for level, outcomes in (("error", judgement.blocking), ("warning", judgement.gaps), ("note", judgement.flaky)):
+    broken = (("error", judgement.blocking), ("warning", judgement.gaps), ("note", judgement.flaky))
+    for level, outcomes in (*broken, ("note", judgement.accepted)):
         yield from ((outcome, level) for outcome in outcomes)
+
+
+def _notices(report: Report) -> dict[str, Any]:
+    """What a reader should know and what changes no code."""
+    told = [{"message": {"text": report.redaction.line(said)}, "level": "note"} for said in report.judgement.remarks]
+    return {"toolExecutionNotifications": told} if told else {}
 
 
 def _rule(law: str, sentence: str) -> dict[str, Any]:
@@ -65,7 +74,7 @@ def _rule(law: str, sentence: str) -> dict[str, Any]:
         "shortDescription": {"text": sentence},
         "fullDescription": {"text": sentence},
         "help": {"text": f"{sentence} Each result names what was found and a command that shows it again."},
-        "properties": {"tags": [families().get(law, OTHER)]},
+        "properties": {"tags": [family(law)]},
     }
 
 
@@ -73,14 +82,20 @@ def _result(report: Report, outcome: Outcome, level: str, rules: list[str]) -> d
     promise = outcome.promise
     grade = report.grade(promise)
     said = [f"{name(promise)}: {report.said(outcome)}", f"Due: {promise.sentence}", report.curl(outcome)]
+    said += [f"Judged again by: {report.replay(promise)}"]
     proposal = report.proposal(outcome)
     properties: dict[str, Any] = {"grade": grade, "meaning": GRADES.get(grade, ""), "replayed": report.times(outcome)}
+    properties["id"] = promise.id
+    properties |= {"kind": outcome.kind.value, "advice": ADVICE[outcome.kind]} if outcome.kind else {}
     if proposal is not None:
         said.append(proposal.said)
         properties["proposal"] = [edit.document for edit in proposal.edits]
     place = {"artifactLocation": {"uri": uri_of(report.contract)}, "region": {"startLine": report.line(promise)}}
     logical = {"fullyQualifiedName": promise.pointer, "kind": "element"}
+    accepted = [{"kind": "external", "justification": "accepted by --baseline"}]
+    suppressions = {"suppressions": accepted} if outcome in report.judgement.accepted else {}
     return {
+        **suppressions,
         "ruleId": promise.law,
         "ruleIndex": rules.index(promise.law),
         "level": level,

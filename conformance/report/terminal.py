@@ -1,17 +1,24 @@
-"""The report on one screen: what blocks in full, the rest counted, and the sentences that say what to do."""
+"""The report on one screen: what to fix first, the same promise broken on many operations once, the rest counted.
+
+However much is broken, it stays near forty lines: what is left out is counted, and stands in the files of --report-dir.
+"""
 
 from collections.abc import Iterable, Iterator
 
 from conformance.outcome import Outcome
 from conformance.report import Report
 from conformance.report.github import neutral
-from conformance.report.names import headline, name
+from conformance.report.groups import Group, grouped
+from conformance.report.names import counts, headline
 from conformance.verdict import counted
 
-FAILURES = 6
-GAPS = 10
-CAUSES = 8
+FULL = 3  # groups of failures that are shown in full
+LINES = 7  # and in a line each
+ENTRIES = 4  # groups of other sections
+CAUSES = 4
+REMARKS = 4
 NAMES = 12
+WIDE = 160  # signs of a line of a list
 
 
 def render(report: Report) -> str:
@@ -27,58 +34,69 @@ def _lines(report: Report) -> Iterator[str]:
     )
     yield from (f"note: {report.redaction.line(note)}" for note in report.notes)
     yield ""
-    for outcome in judgement.blocking[:FAILURES]:
-        yield from _failure(report, outcome)
-    if len(judgement.blocking) > FAILURES:
-        yield from (f"and {len(judgement.blocking) - FAILURES} more that block (all of them: --report-dir)", "")
+    yield from _blocking(report)
     yield from _section(report, "contract gaps (inferred; they do not block without --strict)", judgement.gaps)
     yield from _section(report, "flaky (not broken again when judged again; not red)", judgement.flaky)
     yield from _section(report, "accepted by --baseline (broken; not red until they expire)", judgement.accepted)
     yield from _missing(report)
-    yield from (f"note: {report.redaction.line(remark)}" for remark in judgement.remarks)
-    yield (
-        f"{counted(judgement.judged, 'promise')} judged: {judgement.kept} kept, "
-        f"{len(judgement.blocking) + len(judgement.gaps)} broken ({len(judgement.blocking)} blocking, "
-        f"{counted(len(judgement.gaps), 'contract gap')}), {len(judgement.flaky)} flaky{_accepted(report)}; "
-        f"{sum(judgement.causes.values())} not judged; "
-        f"{judgement.reached} of {judgement.due} that can block were judged"
-    )
+    yield from (f"note: {report.redaction.line(remark)}" for remark in judgement.remarks[:REMARKS])
+    if len(judgement.remarks) > REMARKS:
+        yield f"and {len(judgement.remarks) - REMARKS} more notes"
+    yield counts(report)
     if report.covered is not None:
         yield report.covered.line()
     yield headline(report)
 
 
-def _accepted(report: Report) -> str:
-    accepted = len(report.judgement.accepted)
-    return f", {accepted} accepted" if accepted else ""
+def _blocking(report: Report) -> Iterator[str]:
+    """What blocks: the weightiest in full, some more in a line each, the rest counted."""
+    groups = grouped(report.judgement.blocking)
+    for group in groups[:FULL]:
+        yield from _failure(report, group)
+    rest = groups[FULL:]
+    yield from (f"BROKEN  {_short(report, group)}" for group in rest[:LINES])
+    left = sum(len(group.outcomes) for group in rest[LINES:])
+    if left:
+        yield f"and {counted(left, 'other broken promise')} of {counted(len(rest) - LINES, 'other kind')}"
+    if groups:
+        yield (
+            f"all of them: {report.folder}"
+            if report.folder
+            else "all of them, and to judge one again: --report-dir DIR"
+        )
+        yield ""
 
 
-def _failure(report: Report, outcome: Outcome) -> Iterator[str]:
-    promise = outcome.promise
-    broken, judged = report.replays(outcome) or (1, 1)
-    kind = f", {outcome.kind.value}" if outcome.kind else ""
-    grade = "always" if promise.always else promise.grade
-    yield f"BROKEN  {name(promise)}  [{grade}; {broken} of {judged} times{kind}]  {promise.id}"
+def _failure(report: Report, group: Group) -> Iterator[str]:
+    outcome, promise = group.first, group.first.promise
+    who = f"{promise.operation} {promise.parameter}".rstrip() + ": " if len(group.outcomes) > 1 else ""
+    yield f"BROKEN  {group.title()}  [{report.grade(promise)}; {report.times(outcome)}]  {promise.id}"
     yield f"   due:   {promise.sentence}"
-    yield f"   found: {report.said(outcome)}"
-    yield f"   place: {report.place(promise)}"
+    yield f"   found: {who}{report.said(outcome)}"
+    yield f"   place: {report.place(promise)}" + (f" and {group.places - 1} more" if group.places > 1 else "")
     command = report.curl(outcome)
-    if command:
-        yield f"   {command}"
+    yield from [f"   {command}"] if command else []
+    yield from [f"   {report.replay(promise)}"] if report.folder else []
     yield ""
+
+
+def _short(report: Report, group: Group) -> str:
+    """A group in a line."""
+    promise = group.first.promise
+    said = report.redaction.line(report.said(group.first), WIDE)
+    return f"{group.title()}: {said} ({report.contract}:{report.line(promise)}, {promise.id})"
 
 
 def _section(report: Report, title: str, outcomes: tuple[Outcome, ...]) -> Iterator[str]:
     if not outcomes:
         return
-    yield f"{title}:"
-    for outcome in outcomes[:GAPS]:
-        said = report.redaction.line(report.said(outcome), 200)
-        proposed = report.proposal(outcome)
-        edit = "; an edit is proposed" if proposed is not None and proposed.edits else ""
-        yield f"   {name(outcome.promise)}: {said} ({report.place(outcome.promise)}{edit})"
-    if len(outcomes) > GAPS:
-        yield f"   and {len(outcomes) - GAPS} more"
+    yield f"{title}: {len(outcomes)}"
+    groups = grouped(outcomes)
+    for group in groups[:ENTRIES]:
+        edits = [p for outcome in group.outcomes if (p := report.proposal(outcome)) is not None and p.edits]
+        yield f"   {_short(report, group)}" + ("; an edit is proposed" if edits else "")
+    left = sum(len(group.outcomes) for group in groups[ENTRIES:])
+    yield from [f"   and {left} more of {counted(len(groups) - ENTRIES, 'other kind')}"] if left else []
     yield ""
 
 
@@ -87,14 +105,14 @@ def _missing(report: Report) -> Iterator[str]:
     if judgement.unsucceeded:
         yield "never succeeded:"
         items = list(judgement.unsucceeded.items())
-        yield from (f"   {who}: {report.redaction.line(why, 200)}" for who, why in items[:NAMES])
-        yield from [f"   and {len(items) - NAMES} more"] if len(items) > NAMES else []
+        yield from (f"   {who}: {report.redaction.line(why, WIDE)}" for who, why in items[:ENTRIES])
+        yield from [f"   and {len(items) - ENTRIES} more"] if len(items) > ENTRIES else []
     if judgement.unasked and not report.found.lost:
         yield f"not asked for a success (named actions; a later stage): {_names(judgement.unasked)}"
     if judgement.causes:
         yield "not judged:"
         ordered = sorted(judgement.causes.items(), key=lambda item: (-item[1], item[0]))
-        yield from (f"   {times} x {report.redaction.line(cause, 200)}" for cause, times in ordered[:CAUSES])
+        yield from (f"   {times} x {report.redaction.line(cause, WIDE)}" for cause, times in ordered[:CAUSES])
         rest = sum(times for _, times in ordered[CAUSES:])
         yield from [f"   {rest} x for {counted(len(ordered) - CAUSES, 'other cause')}"] if rest else []
     if report.found.left:
