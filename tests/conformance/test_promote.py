@@ -125,7 +125,9 @@ def check(name: str, asked: list[str]) -> None:
     assert [after.at(place)["x-evidence"]["date"] for place in asked] == ["2026-03-01"] * len(asked)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "athena" else name for name in FILES]
+)
 def test_every_inferred_place_can_be_confirmed_at_once(name: str) -> None:
     check(name, places(name))
 
