@@ -254,8 +254,8 @@ def _why(report: Report, outcome: Outcome, grade: str) -> str:
 
 def _command(report: Report, outcome: Outcome) -> str:
     command, again = report.curl(outcome), report.replay(outcome.promise)
-    shown = f"<h4>Seen by hand</h4><pre>{escape(command)}</pre>" if command else ""
-    return f"{shown}<h4>Judged again</h4><pre>{escape(again)}</pre>"
+    shown = f"<h4>See it yourself</h4><pre>{escape(command)}</pre>" if command else ""
+    return f"{shown}<h4>Judge it again, from a fresh state</h4><pre>{escape(again)}</pre>"
 
 
 def _proposed(report: Report, outcome: Outcome) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from conformance.outcome import Outcome
 from conformance.report import ADVICE, GRADES, Report
-from conformance.report.names import family, name
+from conformance.report.names import family, headline, name
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT = "promise/v1"
@@ -45,7 +45,7 @@ def document(report: Report) -> dict[str, Any]:
                 "executionSuccessful": not report.found.lost and not report.found.ended,
                 "exitCode": int(report.judgement.code),
                 **_notices(report),
-                "exitCodeDescription": "; ".join(map(report.redaction.line, report.judgement.reasons)),
+                "exitCodeDescription": headline(report),
             }
         ],
         "columnKind": "unicodeCodePoints",

@@ -12,10 +12,11 @@ from conformance.report.groups import Group, grouped
 from conformance.report.names import counts, headline
 from conformance.verdict import counted
 
-FULL = 3  # groups of failures that are shown in full
-LINES = 7  # and in a line each
-ENTRIES = 4  # groups of other sections
-CAUSES = 4
+FULL = 2  # groups of failures that are shown in full
+LINES = 6  # and in a line each
+ENTRIES = 3  # groups of contract gaps
+ASIDE = 1  # groups of what is neither red nor a gap
+CAUSES = 3
 REMARKS = 4
 NAMES = 12
 WIDE = 160  # signs of a line of a list
@@ -35,9 +36,11 @@ def _lines(report: Report) -> Iterator[str]:
     yield from (f"note: {report.redaction.line(note)}" for note in report.notes)
     yield ""
     yield from _blocking(report)
-    yield from _section(report, "contract gaps (inferred; they do not block without --strict)", judgement.gaps)
-    yield from _section(report, "flaky (not broken again when judged again; not red)", judgement.flaky)
-    yield from _section(report, "accepted by --baseline (broken; not red until they expire)", judgement.accepted)
+    yield from _section(report, "contract gaps (inferred; they do not block without --strict)", judgement.gaps, ENTRIES)
+    yield from _section(report, "flaky (not broken again when judged again; not red)", judgement.flaky, ASIDE)
+    yield from _section(report, "accepted by --baseline (broken; not red until they expire)", judgement.accepted, ASIDE)
+    if judgement.gaps or judgement.flaky or judgement.accepted:
+        yield ""
     yield from _missing(report)
     yield from (f"note: {report.redaction.line(remark)}" for remark in judgement.remarks[:REMARKS])
     if len(judgement.remarks) > REMARKS:
@@ -87,17 +90,16 @@ def _short(report: Report, group: Group) -> str:
     return f"{group.title()}: {said} ({report.contract}:{report.line(promise)}, {promise.id})"
 
 
-def _section(report: Report, title: str, outcomes: tuple[Outcome, ...]) -> Iterator[str]:
+def _section(report: Report, title: str, outcomes: tuple[Outcome, ...], most: int) -> Iterator[str]:
     if not outcomes:
         return
     yield f"{title}: {len(outcomes)}"
     groups = grouped(outcomes)
-    for group in groups[:ENTRIES]:
+    for group in groups[:most]:
         edits = [p for outcome in group.outcomes if (p := report.proposal(outcome)) is not None and p.edits]
         yield f"   {_short(report, group)}" + ("; an edit is proposed" if edits else "")
-    left = sum(len(group.outcomes) for group in groups[ENTRIES:])
-    yield from [f"   and {left} more of {counted(len(groups) - ENTRIES, 'other kind')}"] if left else []
-    yield ""
+    left = sum(len(group.outcomes) for group in groups[most:])
+    yield from [f"   and {left} more of {counted(len(groups) - most, 'other kind')}"] if left else []
 
 
 def _missing(report: Report) -> Iterator[str]:

@@ -11,19 +11,18 @@ from tests.conformance.telling import report_of
 from tests.mock_server.athena import athena_contract, athena_schemas
 
 ROWS = 25  # of a list
-LAWS = 60  # kinds of promise for each operation
 EVERY = 14  # one in so many is broken
 KINDS = (Kind.DETERMINISTIC, Kind.STATE)
 
 
-def big_report() -> Report:
-    """60 promises on each operation, every 14th broken; half of these rest on inferred places."""
+def large_report(laws: int) -> Report:
+    """So many promises on each operation, every 14th broken; half of these rest on inferred places."""
     contract = athena_contract()
     found = Run()
     row = {f"field_{n}": f"value {n} of a row, https://example.com/{n}?page={n}" for n in range(30)}
     content = json.dumps({"data": [{**row, "token": f"t{n}-secret", "nested": [row]} for n in range(ROWS)]}).encode()
     number = 0
-    for law in range(LAWS):
+    for law in range(laws):
         for operation in contract.operations.values():
             number += 1
             grade = ("documented", "inferred")[number // EVERY % 2]

@@ -1,0 +1,211 @@
+"""The reports of a run in which much is broken: short where they are read, whole where they are searched, and quick."""
+
+import json as json_of
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from functools import cache
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from conformance.baseline import Accepted, Baseline
+from conformance.outcome import Kind, Outcome, Promise, Verdict
+from conformance.report import ADVICE, Report, github, html, json, junit, markdown, sarif, terminal
+from conformance.report.groups import grouped
+from conformance.report.names import ENGINE, OTHER, family, headline
+from conformance.run import Run
+from conformance.verdict import Code, Demands, judge
+from tests.conformance.large import large_report
+from tests.conformance.telling import WRITERS, hostile_exchange, report_of
+from tests.mock_server.athena import athena_contract
+
+SECONDS = 5.0  # of the processor, for all writers together
+
+
+def promise(law: str, operation: str = "listAgents", **more: object) -> Promise:
+    """A promise that blocks."""
+    pointer = athena_contract().operations[operation].pointer
+    return replace(Promise(law, operation, "A sentence.", pointer, "documented"), **more)  # type: ignore[arg-type]
+
+
+def broken(law: str, operation: str = "listAgents", **more: object) -> Outcome:
+    """A broken one."""
+    return Outcome(promise(law, operation, **more), Verdict.BROKEN, f"found of {law}", kind=Kind.DETERMINISTIC)
+
+
+@cache
+def large(laws: int = 12) -> Report:
+    """Hundreds of promises, dozens broken; with 60 laws thousands, and hundreds broken."""
+    return large_report(laws)
+
+
+def told(*outcomes: Outcome, **more: Any) -> Report:
+    """The report of a run with these outcomes, each broken as often as it was judged."""
+    found = Run()
+    for outcome in outcomes:
+        found.note(outcome, (2, 2))
+    return report_of(athena_contract(), found, **more)
+
+
+# Groups ---------------------------------------------------------------------------------------------------------------
+
+
+def test_one_promise_on_many_operations_is_told_once() -> None:
+    operations = ["listAgents", "listPrompts", "listThreads", "listMessages"]
+    (group,) = grouped([broken("sorted", operation) for operation in operations])
+    assert group.title() == "sorted on 4 operations: listAgents, listPrompts, listThreads and 1 more"
+    assert group.places == 4
+
+
+def test_another_keyword_is_another_group() -> None:
+    assert len(grouped([broken("schema", keyword="type"), broken("schema", keyword="required")])) == 2
+
+
+def test_what_always_blocks_comes_first_and_then_what_many_operations_break() -> None:
+    many = [broken("many", "listAgents"), broken("many", "listPrompts")]
+    found = grouped([broken("guessed", grade="inferred"), broken("one"), *many, broken("crash", always=True)])
+    assert [group.first.promise.law for group in found] == ["crash", "many", "one", "guessed"]
+
+
+# What is said ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in WRITERS if name != "terminal"])
+def test_each_failure_stands_beside_the_command_that_judges_it_again(name: str) -> None:
+    outcome = broken("stored")
+    if name == "conformance.json":
+        assert f'"short": "{outcome.promise.id}"' in WRITERS[name](told(outcome))
+    else:
+        assert f"athena-conformance replay conformance.json {outcome.promise.id}" in WRITERS[name](told(outcome))
+
+
+def test_the_terminal_gives_the_command_when_there_is_a_file_to_replay() -> None:
+    outcome = broken("stored")
+    assert " replay " not in terminal.render(told(outcome))
+    said = terminal.render(told(outcome, folder="out put/"))
+    assert f"athena-conformance replay 'out put/conformance.json' {outcome.promise.id}" in said
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("kind", [Kind.DETERMINISTIC, Kind.STATE])
+def test_each_writer_says_what_a_failure_turned_out_to_be(name: str, kind: Kind) -> None:
+    assert kind.value in WRITERS[name](told(replace(broken("stored"), kind=kind)))
+
+
+def test_every_kind_has_its_advice() -> None:
+    assert set(ADVICE) == set(Kind)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_remarks_on_the_run_are_in_each_report(name: str) -> None:
+    report = report_of(athena_contract(), Run([Outcome(promise("stored"), Verdict.KEPT)], lag=1.5))
+    assert "writes were seen up to 1.5 s late" in WRITERS[name](report)
+
+
+def accepting(outcome: Outcome) -> Report:
+    """The report of a run whose one failure is accepted."""
+    entry = Accepted(outcome.promise.fingerprint, date(2026, 1, 1), "known", None)
+    report = told(outcome)
+    demands = Demands(baseline=Baseline(date(2026, 2, 1), {entry.fingerprint: entry}))
+    scope = list(athena_contract().operations.values())
+    return replace(report, judgement=judge(report.found, athena_contract(), scope, report.seen, demands))
+
+
+def test_what_is_accepted_is_shown_and_not_red() -> None:
+    report = accepting(broken("stored"))
+    assert report.judgement.code is not Code.BROKEN
+    assert "accepted by --baseline" in terminal.render(report)
+    assert "### Accepted by --baseline (1)" in markdown.render(report)
+    assert "<h2>Accepted (1)</h2>" in html.render(report)
+    (result,) = sarif.document(report)["runs"][0]["results"]
+    assert (result["level"], result["suppressions"][0]["kind"]) == ("note", "external")
+    root = ElementTree.fromstring(junit.render(report))
+    assert root.get("failures") == "0"
+    assert "accepted by --baseline" in str(next(root.iter("skipped")).get("message"))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_unstable_target_is_called_so(name: str) -> None:
+    flaky = replace(broken("stored"), kind=Kind.FLAKY)
+    report = report_of(athena_contract(), Run(flaky=[flaky], unsteady=40))
+    assert report.judgement.code is Code.UNSTABLE
+    assert headline(report).startswith("UNSTABLE (exit 6)")
+    assert "unstable" in WRITERS[name](report).lower()
+
+
+def test_a_parameter_named_for_a_missing_token_hides_nothing() -> None:
+    said = replace(broken("strangers-get-nothing", parameter="no token"), said="answered 200")
+    assert told(said).said(said) == "answered 200"
+
+
+@pytest.mark.parametrize("parameter", ["password", "user.password", "password maxLength", "search:password"])
+def test_what_was_found_at_a_hidden_property_is_not_shown(parameter: str) -> None:
+    said = replace(broken("stored", parameter=parameter), said="found 'hush-hush'")
+    assert "hush" not in told(said).said(said)
+
+
+# Families -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_stock_engine_has_a_column_of_its_own() -> None:
+    assert family("engine-use-after-free") == ENGINE
+    assert family("nobody-knows-it") == OTHER
+    text = html.render(told(broken("engine-use-after-free"), broken("size-is-respected")))
+    assert [f"<th>{head}</th>" in text for head in (ENGINE, "paging")] == [True, True]
+
+
+# A large run ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_terminal_stays_on_a_screen() -> None:
+    text = terminal.render(replace(large(), folder="reports"))
+    assert len(large().judgement.blocking) > 20
+    assert len(text.splitlines()) <= 45
+    counted = sum(int(n) for n in re.findall(r"and (\d+) other broken promises? of", text))
+    shown = sum(len(group.outcomes) for group in grouped(large().judgement.blocking)[: terminal.FULL + terminal.LINES])
+    assert counted + shown == len(large().judgement.blocking)
+
+
+@pytest.mark.slow
+def test_all_reports_of_a_large_run_are_written_in_seconds() -> None:
+    report = large(60)
+    assert len(report.found.outcomes) > 4_300
+    assert len([*report.found.of(Verdict.BROKEN)]) >= 300
+    assert len(terminal.render(report).splitlines()) <= 45
+    began = time.process_time()
+    for render in WRITERS.values():
+        render(report)
+    assert time.process_time() - began < SECONDS
+
+
+@pytest.mark.parametrize("render", WRITERS.values(), ids=WRITERS)
+def test_no_hidden_value_of_a_long_list_is_shown(render: Callable[[Report], str]) -> None:
+    assert re.findall(r"t\d+-secret|pw-\d+-secret", render(large())) == []
+
+
+def test_a_long_body_is_cut_and_says_how_long_it_was() -> None:
+    (first, *_) = [p for p in json.document(large())["promises"] if p["exchanges"]]
+    body = first["exchanges"][0]["response"]["body"]
+    assert re.search(r"\.\.\. \(\d{5,} bytes\)$", body)
+    assert len(body) < 4_100
+
+
+def test_a_hidden_value_is_known_though_its_name_is_escaped() -> None:
+    contract = athena_contract()
+    shown = hostile_exchange(contract)
+    content = json_of.dumps({"password": "hush-hush", "note": "is hush-hush"}).replace("ss", "s\\u0073")
+    answer = replace(shown.response, content=content.encode())
+    outcome = replace(broken("stored"), said="got hush-hush", shown=(replace(shown, response=answer),))
+    for name, render in WRITERS.items():
+        assert "hush-hush" not in render(told(outcome)), name
+
+
+def test_github_shows_one_of_each_kind_before_the_second_of_any() -> None:
+    many = [broken("many", operation) for operation in list(athena_contract().operations)[:20]]
+    lines = github.render(told(*many, broken("one"))).splitlines()
+    assert ["one" in line.partition("::")[2] for line in lines[:2]].count(True) >= 1
+    assert len([line for line in lines if line.startswith("::error")]) == github.MOST
