@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata, resources
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 PACKAGE = "athena-contract"
 BUILD = "build-image"  # a word for the child process, not for people
 _GRACE = 3
+_PATIENCE = 1.0  # seconds for which a dataset is built without a word
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,8 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int:
-    # Connexion imports Starlette's test client, which says on stderr that it would rather have httpx2.
-    warnings.filterwarnings("ignore", message="Using `httpx` with `starlette.testclient`")
     from fixtures.errors import FixtureError
     from mock_server.greeting import greeting
     from mock_server.store import StoreError
@@ -84,8 +82,8 @@ def _opened(settings: Settings) -> "tuple[ASGIApp, World]":
 
     loaded = load(_contract(settings))
     recipe = _recipe(settings)
-    store = image.open_store(loaded, recipe, settings.store, lambda: _image(loaded, recipe, settings))
-    if image.epoch_of(store) != recipe.epoch:
+    store = image.open_store(loaded, recipe, settings.store, lambda: _image(loaded, recipe, settings), settings.given)
+    if settings.epoch is not None and image.epoch_of(store) != recipe.epoch:
         own, now = written(image.epoch_of(store)), written(recipe.epoch)
         sys.stderr.write(f"athena-mock: --store {settings.store}: its data lead up to {own}, not to --epoch {now}\n")
     schemas = Schemas.of(loaded.document)
@@ -114,12 +112,27 @@ def _image(loaded: "Contract", recipe: "Recipe", settings: Settings) -> bytes:
         command = [sys.executable, "-m", "mock_server", BUILD, str(path), "--contract", str(_contract(settings))]
         command += ["--dataset", recipe.dataset, "--seed", str(recipe.seed)]
         command += ["--epoch", recipe.epoch.isoformat(), "--size", repr(recipe.size)]
-        child = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace")
-        if child.returncode != 0:
-            said = child.stderr.strip().splitlines() or [f"the dataset's builder ended with {child.returncode}"]
+        status, errors = _watched(command, f"building {recipe.dataset}, size {recipe.size:g} (once; it is kept) ...")
+        if status != 0:
+            said = errors.strip().splitlines() or [f"the dataset's builder ended with {status}"]
             raise image.ImageError(said[-1].removeprefix("athena-mock: "))
 
     return image.kept(image.cache_folder(), image.image_key(loaded, recipe, sources(recipe)), make)
+
+
+def _watched(command: Sequence[str], news: str) -> tuple[int, str]:
+    """(status, stderr) of a child process; one that takes its time has `news` told of it."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as child:
+        try:
+            try:
+                _, errors = child.communicate(timeout=_PATIENCE)
+            except subprocess.TimeoutExpired:
+                sys.stderr.write(f"athena-mock: {news}\n")
+                _, errors = child.communicate()
+        except BaseException:  # who is told to stop leaves no builder behind
+            child.kill()
+            raise
+    return child.returncode, errors
 
 
 def sources(recipe: "Recipe") -> "list[Path]":

@@ -19,7 +19,7 @@ from mock_server import actions
 from mock_server.console import Console, printable
 from mock_server.docs import Docs
 from mock_server.endpoint import Endpoint, Run
-from mock_server.exchange import KEY, Exchange, answer
+from mock_server.exchange import KEY, OWN, Exchange, answer
 from mock_server.house import ALLOW, House
 from mock_server.origin import Cors, Hosts
 from mock_server.problems import Problem, Refusal
@@ -142,7 +142,7 @@ class Edge:
             _log.exception("request %s failed", exchange.id)
             self.console.failed(exchange)
             await self.refuse(exchange, Refusal(Problem.FAILURE), send)
-        if b"origin" in exchange.headers or _log.isEnabledFor(logging.INFO):
+        if b"origin" in exchange.headers or (_log.isEnabledFor(logging.INFO) and OWN not in scope):
             self.answered(exchange)
 
     def refusing(self, refusal: Refusal) -> ASGIApp:
@@ -171,6 +171,8 @@ class Edge:
         """The exchange of a new request."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
         sent = headers.get(b"x-request-id")
+        if OWN in scope:
+            sent = b"own"
         identity = sent if sent is not None and _ID.fullmatch(sent) else b"%d" % next(self.numbers)
         path = scope.get("raw_path")
         exchange = scope[KEY] = Exchange(

@@ -14,6 +14,7 @@ from mock_server.viewer import Viewer
 from spec.contract import Operation
 
 KEY = "mock.exchange"
+OWN = "mock.own"  # a key of the scope of a request that the mock sends itself: neither counted nor logged
 JSON = (b"content-type", b"application/json")
 
 Header = tuple[bytes, bytes]

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from mock_server.exchange import OWN
 from mock_server.world import STANDING_TOKENS, World
 from spec.contract import Contract, Operation
 
@@ -98,6 +99,7 @@ def _get(app: ASGIApp, path: str, token: str) -> Mapping[str, Any]:
         "headers": [(b"host", b"localhost"), (b"authorization", b"Bearer " + token.encode())],
         "client": None,
         "server": None,
+        OWN: True,
     }
     asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
     if sent[0]["status"] != 200:

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +31,8 @@ from spec.schemas import Schemas
 KEPT_IMAGES = 8
 SCHEME = "sqlite:///"
 AHEAD = "clock_ahead"  # by how many microseconds a store's clock is ahead of the system's
+# What of a recipe a store is known again by: with another epoch it is another present, not another world.
+RECIPE = ("dataset", "seed", "size")
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -128,16 +130,19 @@ def _made_at(path: Path) -> float:
         return 0.0
 
 
-def open_store(contract: Contract, recipe: Recipe, target: str, image: Callable[[], bytes]) -> Store:
+def open_store(
+    contract: Contract, recipe: Recipe, target: str, image: Callable[[], bytes], due: Collection[str] = RECIPE
+) -> Store:
     """The store at `target` (``memory`` or ``sqlite:///file.db``), filled from `image()` when it is new.
 
-    Raises StoreError for a file made under another contract, dataset, seed or size.
+    `due`: what of the recipe a file must have been made under; the rest is the file's own. Raises StoreError for one
+    made under another contract, or another of these.
     """
     if target == "memory":
         return Store.from_image(contract, image())
     path = file_of(target)
     if path.exists() and path.stat().st_size:
-        return _reopened(contract, recipe, path)
+        return _reopened(contract, recipe, path, due)
     if not path.parent.is_dir():
         raise StoreError(f"--store {target}: there is no folder {path.parent}")
     try:
@@ -165,13 +170,13 @@ def file_of(target: str) -> Path:
     return Path(unquote(target[len(SCHEME) :]))
 
 
-def _reopened(contract: Contract, recipe: Recipe, path: Path) -> Store:
+def _reopened(contract: Contract, recipe: Recipe, path: Path, due: Collection[str]) -> Store:
     try:
-        said, due = _said_of(path), _meta(contract, recipe)
-        for name in ("contract", "dataset", "seed", "size"):
-            if said.get(name) != due[name]:
+        said, now = _said_of(path), _meta(contract, recipe)
+        for name in ("contract", *(name for name in RECIPE if name in due)):
+            if said.get(name) != now[name]:
                 raise StoreError(
-                    f"{path} was made under another {name} ({said.get(name, 'none')[:16]}, now {due[name][:16]}): "
+                    f"{path} was made under another {name} ({said.get(name, 'none')[:16]}, now {now[name][:16]}): "
                     f"start with that {name}, name another file, or delete this one to begin anew"
                 )
         return Store.opened(contract, _held(connect(str(path))))

@@ -405,6 +405,6 @@ def page_words(*, page: int, size: int, total: int, on_page: int, url: str, befo
         "path": url,
         "first": link(1),
         "last": link(last),
-        "previous": link(min(page - 1, last)) if page > 1 else None,
+        "previous": link(page - 1) if page > 1 else None,
         "next": link(page + 1) if page < last else None,
     }

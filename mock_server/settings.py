@@ -7,7 +7,7 @@ was found and what is allowed.
 import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -24,7 +24,10 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings. `epoch` None: today. `contract` None: the packaged one. `size`: 10 makes ten times as many."""
+    """All settings. `epoch` None: today. `contract` None: the packaged one. `size`: 10 makes ten times as many.
+
+    `given`: the names of those that the command line or the environment says.
+    """
 
     host: str
     port: int
@@ -38,6 +41,7 @@ class Settings:
     cors_origins: tuple[str, ...]
     quiet: bool
     log_level: str
+    given: frozenset[str]
 
     def epoch_at(self, now: datetime) -> datetime:
         """The epoch; without one that was given it is the day of `now`, 00:00 UTC."""
@@ -204,6 +208,7 @@ def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], ver
     _check_names(environment)
     sent = vars(parser.parse_args(list(arguments)))
     values: dict[str, Any] = {}
+    given = set()
     for option in OPTIONS:
         texts = sent[option.field]
         if texts:
@@ -212,7 +217,9 @@ def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], ver
             values[option.field] = option.value([environment[option.variable]], option.variable)
         else:
             values[option.field] = option.value([option.default], option.flag)
-    return Settings(**{field.name: values[field.name] for field in fields(Settings)})
+            continue
+        given.add(option.field)
+    return Settings(**values, given=frozenset(given))
 
 
 def _check_names(environment: Mapping[str, str]) -> None:

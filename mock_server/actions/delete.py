@@ -14,7 +14,6 @@ def run(call: Call) -> Answer:
             call.world.store.remove(record.resource, record.key)
     except Refused as refused:
         relation = refused.relation.replace("_", " ")
-        article = "an" if refused.by[0] in "AEIOU" else "a"
-        message = f"This {refused.resource} is the {relation} of {article} {refused.by} and cannot be deleted."
+        message = f"This {refused.resource} cannot be deleted while it is any {refused.by}'s {relation}."
         raise Refusal(Problem.STATE, message=message) from None
     return Answer(None)

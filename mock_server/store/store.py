@@ -27,7 +27,7 @@ class Refused(StoreError):
     """A removal that the contract refuses while others refer to the record."""
 
     def __init__(self, resource: str, key: Any, by: str, relation: str) -> None:
-        super().__init__(f"{resource} {key} is still the {relation} of a {by}")
+        super().__init__(f"{resource} {key} is still some {by}'s {relation}")
         self.resource, self.by, self.relation = resource, by, relation
 
 

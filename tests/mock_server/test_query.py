@@ -415,6 +415,6 @@ def test_the_page_object_says_where_it_stands(house: House) -> None:
     }
 
 
-def test_a_page_past_the_last_leads_back_to_the_last(house: House) -> None:
+def test_a_page_past_the_last_leads_back_by_one_as_laravels_does(house: House) -> None:
     links = listed(house, "", page=9, size=3)["links"]
-    assert (links["prev"], links["next"]) == (f"{BASE}/house/rooms?page=3", None)
+    assert (links["prev"], links["next"]) == (f"{BASE}/house/rooms?page=8", None)

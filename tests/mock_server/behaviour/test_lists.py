@@ -48,7 +48,7 @@ def test_following_next_comes_by_each_record_once(api: Api, listing: str) -> Non
 
 @pytest.mark.parametrize(
     ("number", "first", "last", "previous", "following"),
-    [(1, 1, 5, None, 2), (2, 6, 10, 1, 3), (3, 11, 11, 2, None), (4, None, None, 3, None), (99, None, None, 3, None)],
+    [(1, 1, 5, None, 2), (2, 6, 10, 1, 3), (3, 11, 11, 2, None), (4, None, None, 3, None), (99, None, None, 98, None)],
 )
 def test_a_page_tells_where_it_stands(
     api: Api, number: int, first: int | None, last: int | None, previous: int | None, following: int | None
