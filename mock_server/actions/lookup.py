@@ -9,6 +9,9 @@ from mock_server.store import Stored
 from mock_server.store.plan import key_from
 from spec.contract import Resource
 
+# What no grant opens, whatever it permits.
+_ITS_TENANTS = ("delete", "share")
+
 
 def named_in_path(call: Call, *, to_write: bool = False) -> Stored:
     """The record that the path names. Raises Refusal: not there, not the viewer's to see, or not to write."""
@@ -49,6 +52,9 @@ def require_writable(call: Call, resource: Resource, record: Stored) -> None:
         return
     if record.tenant is None or record.tenant in viewer.tenants:
         return
+    if call.operation.action in _ITS_TENANTS:
+        why = f"this {resource.name} was shared with this token, which at most lets it be changed and run"
+        raise Refusal(Problem.FORBIDDEN, f"{why}; only in its own workspace may it be deleted or shared on")
     ways = (condition for condition, permission in call.world.query(viewer).shared(resource) if permission == "write")
     condition = all_of((Condition("key = ?", (record.key,)), any_of(ways)))
     if not call.world.store.rows(resource.name, condition.sql, condition.parameters):

@@ -201,6 +201,26 @@ def test_what_is_shared_to_write_is(api: Api, secret: str) -> None:
     assert api.data("retrieveAgent", secret)["name"] == "Theirs too"
 
 
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("deleteAgent", None), ("shareAgent", {"entity_type": "user", "entity_id": 125, "permission": "read"})],
+)
+@pytest.mark.parametrize("kind", ["user", "workspace"])
+def test_what_is_shared_to_write_is_neither_deleted_nor_shared_on(
+    api: Api, secret: str, name: str, body: Any, kind: str
+) -> None:
+    theirs = {"user": 124, "workspace": api.every("listWorkspaces", token="other-token")[0]["uuid"]}
+    share(api, secret, "write", entity=theirs[kind], kind=kind)
+    before = api.data("retrieveAgent", secret)
+    reply = api.ask(name, secret, body, token="other-token")
+    assert (reply.status, reply.headers["x-mock-reason"]) == (403, "auth")
+    if body is not None:  # who may not at all is told so before what was sent is looked at
+        assert api.status(name, secret, {}, token="other-token") == 403
+    assert api.data("retrieveAgent", secret) == before
+    members = "viewer-token"  # whose workspace it lies in
+    assert api.status(name, secret, body, token=members) == api.operation(name).result.status
+
+
 def test_sharing_again_changes_the_permission_of_the_same_share(api: Api, secret: str) -> None:
     share(api, secret, "write")
     share(api, secret, "read")
@@ -269,6 +289,13 @@ def test_who_starts_a_shared_workflow_sees_what_was_started_and_stops_it(api: Ap
         assert api.data("stopWorkflowExecution", started, token="other-token")["status"] == "stopped"
 
 
+def test_who_starts_a_shared_workflow_does_not_delete_what_was_started(api: Api, flow: str) -> None:
+    share_flow(api, flow, "write")
+    started = api.data("triggerWebhook", flow, {}, token="other-token")["uuid"]
+    assert api.status("deleteWorkflowExecution", started, token="other-token") == 403
+    assert api.status("deleteWorkflowExecution", started) == 204
+
+
 def test_executions_of_a_workflow_that_is_shared_to_read_are_read_but_not_stopped(api: Api, flow: str) -> None:
     started = api.data("triggerWebhook", flow, {})["uuid"]
     assert api.status("retrieveWorkflowExecution", started, token="other-token") == 404
@@ -298,3 +325,22 @@ def test_the_stronger_of_two_shares_holds(api: Api, flow: str) -> None:
 def test_a_share_with_nobody_is_404(api: Api, secret: str, entity: Any) -> None:
     body = {"entity_type": "user", "entity_id": entity, "permission": "read"}
     assert api.status("shareAgent", secret, body) == 404
+
+
+@pytest.mark.parametrize(
+    ("kind", "entity", "sentence"),
+    [
+        ("user", "124", "must be an integer."),
+        ("user", True, "must be an integer."),
+        ("user", 0, "must be at least 1."),
+        ("workspace", "124", "must be a valid UUID."),
+        ("workspace", 0, "must be a string."),
+        ("robot", "124", "must be a valid UUID."),
+    ],
+)
+def test_a_share_is_told_what_names_such_an_entity(
+    api: Api, secret: str, kind: str, entity: Any, sentence: str
+) -> None:
+    reply = api.ask("shareAgent", secret, {"entity_type": kind, "entity_id": entity})
+    assert reply.status == 422
+    assert reply.json["errors"]["entity_id"] == [f"The entity id field {sentence}"]

@@ -282,6 +282,8 @@ def test_a_primary_workspace_cannot_be_deleted(api: Api) -> None:
     before = api.world.store.counts()
     reply = api.ask("deleteWorkspace", HOME)
     assert (reply.status, reply.headers["x-mock-reason"]) == (409, "state")
+    said = "This Workspace cannot be deleted while it is any User's primary workspace."
+    assert reply.json == {"message": said}
     assert api.world.store.counts() == before
 
 
