@@ -6,7 +6,7 @@ counts, and blank is absent. A scalar with brackets behind its name (``page[]=1`
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -98,7 +98,10 @@ class Reader:
         """What is wrong with a value."""
         if not self.validator.is_valid(value):
             breaches = self.validator.iter_errors(value)
-            yield from complaints(breaches, f"{self.parameter.pointer}/schema", within=(self.parameter.name,))
+            name = self.parameter.name
+            joined = self.kind == "array" and self.parameter.explode and any("," in str(part) for part in value)
+            for complaint in complaints(breaches, f"{self.parameter.pointer}/schema", within=(name,)):
+                yield replace(complaint, allowed=f"{name}=1&{name}=2 or {name}[]=1") if joined else complaint
 
 
 def defaults_of(document: Document, fields: Mapping[str, BodyField]) -> dict[str, Any]:

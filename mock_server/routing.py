@@ -107,15 +107,20 @@ class Routes:
         return Refusal(Problem.NO_OPERATION, why, path=path, place=near[0].place if near else "#/paths")
 
     def nearest(self, path: str, limit: int = 2) -> list[Route]:
-        """The documented paths most like `path`, the most like first. A template part is like anything."""
-        sent = path[:_SHOWN].rstrip("/").split("/")
+        """The documented paths most like `path`, the most like first.
+
+        What any path has says nothing: the base, and what stands where a template part is.
+        """
+        base = self.base.decode()
+        inside = path.startswith(f"{base}/")
+        sent = path[len(base) if inside else 0 :][:_SHOWN].rstrip("/").split("/")
         rated: list[tuple[float, int, Route]] = []
         matcher = SequenceMatcher(autojunk=False)
-        matcher.set_seq2("/".join(sent))
         for route in self.all:
-            parts = (self.base.decode() + route.path).split("/")
-            like = [s if p[:1] == "{" else p for p, s in zip(parts, sent, strict=False)] + parts[len(sent) :]
-            matcher.set_seq1("/".join(like))
+            parts = (route.path if inside else base + route.path).split("/")
+            free = {number for number, part in enumerate(parts) if part[:1] == "{" and number < len(sent)}
+            matcher.set_seq2("/".join(part for number, part in enumerate(sent) if number not in free))
+            matcher.set_seq1("/".join(part for number, part in enumerate(parts) if number not in free))
             if matcher.real_quick_ratio() > _NEAR and matcher.quick_ratio() > _NEAR:
                 rated.append((matcher.ratio(), -len(rated), route))
         rated.sort(reverse=True)

@@ -22,6 +22,7 @@ from spec.contract import Contract
 from spec.errors import ContractError
 
 _BEARER = b"Bearer "
+_UNKNOWN = "the token that was sent is unknown, expired or ended"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -104,11 +105,8 @@ class Gate(SecurityOperation):  # type: ignore[misc]
         request = ConnexionRequest(scope)
         try:
             await self.verification_fn(request)
-        except ProblemException as problem:
-            known = "the token that was sent is unknown, expired or ended"
-            why = known if exchange.header(b"authorization") else "no token was sent (Authorization: Bearer TOKEN)"
-            why = f"{why}; {str(problem.detail).lower()}"
-            raise Refusal(Problem.UNAUTHENTICATED, why, headers=CHALLENGE) from None
+        except ProblemException:
+            raise Refusal(Problem.UNAUTHENTICATED, _why(exchange), headers=CHALLENGE) from None
         info = request.context.get("token_info") or {}
         # Schemes that are all due at once each leave an entry of their own.
         for found in (info, *(value for value in info.values() if isinstance(value, dict))):
@@ -118,9 +116,18 @@ class Gate(SecurityOperation):  # type: ignore[misc]
                 return
         if not info and {} in self.security:  # the contract lets anybody in
             return
-        raise Refusal(
-            Problem.UNAUTHENTICATED, "the token that was sent is unknown, expired or ended", headers=CHALLENGE
-        )
+        raise Refusal(Problem.UNAUTHENTICATED, _UNKNOWN, headers=CHALLENGE)
+
+
+def _why(exchange: Exchange) -> str:
+    """What is wrong with a request's credentials, for the console: the one sentence that says it."""
+    sent = exchange.header(b"authorization")
+    scheme, _, token = sent.partition(" ")
+    if not sent:
+        return "no token was sent (Authorization: Bearer TOKEN)"
+    if scheme.lower() != "bearer" or not token.strip():
+        return "the Authorization header has another form; allowed: Bearer TOKEN"
+    return _UNKNOWN
 
 
 class GateAPI(SecurityAPI):  # type: ignore[misc]

@@ -14,8 +14,9 @@ from mock_server import body
 from mock_server.exchange import Exchange, exchange_of, remember
 from mock_server.parameters import Found, Parameters, check_styles, defaults_of
 from mock_server.problems import Problem, Refusal
-from mock_server.sentences import Complaint, complaints, required
+from mock_server.sentences import Complaint, complaints, not_of_type, required
 from spec.contract import Contract, Operation
+from spec.document import snake_case
 from spec.schemas import Schemas, Validator
 
 NOTE = b"x-mock-note"
@@ -119,7 +120,8 @@ class Check:
         else:
             value = {}
         if not document.is_valid(value):
-            return complaints(document.iter_errors(value), said.pointer, due=self.due)
+            broken = complaints(document.iter_errors(value), said.pointer, due=self.due)
+            return [self.narrowed(complaint, value) for complaint in broken]
         if not raw and said.required:
             return (required("body", said.pointer),)
         if self.known is not None and isinstance(value, dict) and not self.known.issuperset(value):
@@ -127,6 +129,20 @@ class Check:
         notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.rounded(raw))
         exchange.body = {**self.defaults, **value} if self.defaults else value
         return ()
+
+    def narrowed(self, complaint: Complaint, value: Any) -> Complaint:
+        """A complaint about a key whose kind another field of the body says: in the words of that kind's keys."""
+        fields = self.operation.body.fields if self.operation.body else {}
+        sets = fields[complaint.field].sets if complaint.field in fields else None
+        if sets is None or sets.by is None or not isinstance(value, dict) or complaint.field not in value:
+            return complaint
+        named, said = value.get(sets.by), value[complaint.field]
+        resource = next((one for one in self.contract.resources.values() if snake_case(one.name) == named), None)
+        if resource is None:
+            return complaint
+        due, kind = ("integer", int) if resource.key_is_integer else ("string", str)
+        fits = isinstance(said, kind) and not isinstance(said, bool)
+        return complaint if fits else not_of_type(complaint.field, due, complaint.pointer)
 
     def invalid(self, broken: Iterable[Complaint]) -> Refusal:
         """The refusal (422) that names every broken field, in the order of the contract's."""

@@ -150,6 +150,23 @@ def test_an_unknown_path_is_told_with_the_nearest_and_its_line() -> None:
     assert line.endswith("library.yaml:57) [req 1]\n")
 
 
+@pytest.mark.parametrize("path", ["nothing", f"nothing/{'0' * 36}", "zzzzzzz", "authors/1/2/3/4/5/6/7/8/9/10/11"])
+def test_of_a_path_that_is_like_none_no_other_is_named(path: str) -> None:
+    terminal = Terminal()
+    assert client(app(terminal=terminal)).get(f"{API}/{path}").status == 404
+    assert "no-operation: no path of the contract is like it (" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [(f"{API}/author/{'0' * 36}", f"{API}/authors/{{uuid}}"), ("/authors", f"{API}/authors")],
+)
+def test_a_path_is_known_by_its_own_words(path: str, near: str) -> None:
+    terminal = Terminal()
+    assert client(app(terminal=terminal)).get(path).status == 404
+    assert f"no-operation: did you mean {near}" in terminal.getvalue()
+
+
 def test_path_values_reach_the_action_as_they_are_meant() -> None:
     calls = Calls()
     client(app(calls)).get(f"{API}/authors/a%2Fb%20%C3%A9%00")

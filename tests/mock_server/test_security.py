@@ -1,5 +1,6 @@
 """Security: a good token passes, by whichever way; everything else is Laravel's 401."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -168,3 +169,20 @@ def test_no_refusal_says_why_to_the_client_but_to_the_console() -> None:
     assert is_refused(caller.get(AUTHORS))
     assert "401 GET /api/v2/authors - auth: the token that was sent is unknown, expired or ended" in terminal.getvalue()
     assert "no-such-token" not in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (None, "no token was sent (Authorization: Bearer TOKEN)"),
+        ("no-such-token", "the Authorization header has another form; allowed: Bearer TOKEN"),
+        ("Basic YWRh", "the Authorization header has another form; allowed: Bearer TOKEN"),
+        ("Bearer ", "the Authorization header has another form; allowed: Bearer TOKEN"),
+        ("bearer x", "the token that was sent is unknown, expired or ended"),
+    ],
+)
+def test_the_console_says_once_what_is_wrong_with_a_token(sent: str | None, said: str) -> None:
+    terminal = Terminal()
+    headers = {} if sent is None else {"authorization": sent}
+    assert is_refused(Client(app(terminal=terminal), {}).get(AUTHORS, **headers))
+    assert re.fullmatch(rf"401 GET \S+ - auth: {re.escape(said)} \(\S+\) \[req 1\]\n", terminal.getvalue())

@@ -573,6 +573,15 @@ def test_the_console_says_which_words_a_query_may_have() -> None:
     assert f"validation: {said}" in terminal.getvalue()
 
 
+def test_the_console_says_how_a_list_is_written_that_came_with_commas() -> None:
+    terminal = Terminal()
+    client(app(terminal=terminal)).get(f"{AUTHORS}?genre=poem,essay")
+    said = "genre.0: The selected genre.0 is invalid. (allowed: genre=1&genre=2 or genre[]=1) ("
+    assert f"validation: {said}" in terminal.getvalue()
+    client(app(terminal=terminal)).get(f"{AUTHORS}?genre=song")
+    assert "(allowed: novel, essay, poem, play)" in terminal.getvalue()
+
+
 @pytest.mark.parametrize(
     ("schema", "value", "allowed"),
     [
