@@ -39,7 +39,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an action answers: JSON bytes (None: no body); the status is the operation's own success."""
+    """What an action answers: JSON bytes (None: no body); the status is the operation's own success.
+
+    `ignored`: what of the request had no effect, beside what is unknown.
+    """
 
     body: bytes | None
     headers: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()

@@ -31,6 +31,7 @@ class Endpoint:
         assert operation is not None
         self.world.due(exchange.now)
         found = self.run(self.call(exchange, operation))
+        exchange.notes += found.ignored
         body = None if found.body is None else with_base(found.body, exchange.base)
         await answer(send, exchange, operation.result.status, body, headers=found.headers)
 

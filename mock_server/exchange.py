@@ -15,6 +15,8 @@ from spec.contract import Operation
 
 KEY = "mock.exchange"
 OWN = "mock.own"  # a key of the scope of a request that the mock sends itself: neither counted nor logged
+NOTE = b"x-mock-note"
+_NOTES = 20
 JSON = (b"content-type", b"application/json")
 
 Header = tuple[bytes, bytes]
@@ -75,12 +77,19 @@ async def answer(
     """Send one whole answer. `body` None: no body, and no content type."""
     exchange.status = status
     lines = exchange.answer_headers
+    if exchange.notes:
+        lines.append((NOTE, _ascii("ignored: " + ", ".join(exchange.notes[:_NOTES]))))
     if body is not None:
         lines += (content_type, (b"content-length", b"%d" % len(body)))
     if headers:
         lines += ((name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in headers.items())
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": b"" if body is None or exchange.head else body})
+
+
+def _ascii(text: str) -> bytes:
+    """`text` as a header's value: one line of printable ASCII."""
+    return text[:1000].encode("unicode_escape")
 
 
 def remember(cache: MutableMapping[Any, Any], key: Any, value: Any, limit: int = 1024) -> Any:

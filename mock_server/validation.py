@@ -19,9 +19,7 @@ from spec.contract import Contract, Operation
 from spec.document import snake_case
 from spec.schemas import Schemas, Validator
 
-NOTE = b"x-mock-note"
 _CACHED_QUERY = 2048
-_NOTES = 20
 
 
 # Raises Refusal where an operation's path names no record that the viewer may do this to.
@@ -80,9 +78,7 @@ class Check:
         if broken:
             self.look_up(exchange, self.operation)
             raise self.invalid(broken)
-        if notes:
-            exchange.notes = tuple(notes)
-            exchange.answer_headers.append((NOTE, _ascii("ignored: " + ", ".join(notes[:_NOTES]))))
+        exchange.notes = tuple(notes)
         await self.next_app(scope, receive, send)
 
     def read_head(self, exchange: Exchange) -> tuple[list[Complaint], list[str]]:
@@ -170,11 +166,6 @@ def _admits_json(accept: str) -> bool:
         if media in ranges:
             return ranges[media]
     return False
-
-
-def _ascii(text: str) -> bytes:
-    """`text` as a header's value: one line of printable ASCII."""
-    return text[:1000].encode("unicode_escape")
 
 
 class CheckAPI(RoutedAPI):  # type: ignore[misc]

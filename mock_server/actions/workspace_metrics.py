@@ -1,8 +1,10 @@
 """Metrics of a workspace: one figure about its agents or workflows, in all, by user, or by period."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -64,7 +66,26 @@ def run(call: Call) -> Answer:
         data["results"] = _by_user(call, source)
     elif group == "date":
         data["results"] = _by_date(call, source)
-    return Answer(orjson.dumps({"data": data}))
+    return Answer(orjson.dumps({"data": data}), ignored=tuple(_idle(call, group)))
+
+
+# By what values are grouped where a parameter has an effect, and what that is told with.
+_EFFECTIVE = {
+    "granularity": (("date",), "without group_by=date"),
+    "order_by": (("user", "date"), "without a group"),
+    "order_dir": (("user", "date"), "without a group"),
+    "limit": (("user", "date"), "without a group"),
+}
+
+
+def _idle(call: Call, group: str | None) -> Iterator[str]:
+    """The parameters that were sent, and without which the answer would be the same."""
+    sent = {name for name, text in parse_qsl(call.raw_query) if text}
+    if group is None and "group_by" in sent:
+        yield f"query.group_by ({call.query['metric']} is not grouped)"
+    for name, (groups, why) in _EFFECTIVE.items():
+        if name in sent and group not in groups:
+            yield f"query.{name} ({why})"
 
 
 def _by_user(call: Call, source: Source) -> list[dict[str, Any]]:

@@ -419,3 +419,22 @@ def test_a_new_record_is_in_the_next_figure(api: Api, name: str) -> None:
     create, body = bodies[OPERATIONS[name].resource or ""]
     api.data(create, body=body)
     assert api.whole(name, body=asked)["total"] == before + 1
+
+
+@pytest.mark.parametrize(
+    ("query", "note"),
+    [
+        ({"granularity": "weekly"}, "query.granularity (without group_by=date)"),
+        ({"granularity": "weekly", "group_by": "user"}, "query.granularity (without group_by=date)"),
+        ({"order_by": "value", "limit": 3}, "query.order_by (without a group), query.limit (without a group)"),
+        ({"metric": "avg_duration", "group_by": "user"}, "query.group_by (avg_duration is not grouped)"),
+        ({"nothing": 1, "order_dir": "asc"}, "query.nothing, query.order_dir (without a group)"),
+        ({"granularity": "weekly", "group_by": "date", "order_dir": "asc", "limit": 3}, None),
+        ({"granularity": "", "limit": ""}, None),
+        ({}, None),
+    ],
+)
+def test_a_parameter_without_an_effect_is_noted(api: Api, query: Mapping[str, Any], note: str | None) -> None:
+    reply = api.ask("getWorkspacesMetrics", query={"entity": "workflows", "metric": "created", **query})
+    assert reply.status == 200
+    assert reply.headers.get("x-mock-note") == (None if note is None else f"ignored: {note}")
