@@ -1,14 +1,17 @@
 """The contract as the mock shows it: Swagger UI on local assets, and the file itself with this server in it."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from spec.contract import Contract
+from spec.contract import Contract, Operation
+from spec.document import Document
 
 # What of swagger_ui_bundle is served, and as what.
 ASSETS = {
@@ -38,7 +41,7 @@ body {{ margin: 0 }}
 <script src="docs/swagger-ui-bundle.js"></script>
 <script>
 window.ui = SwaggerUIBundle({{
-  url: "openapi.json", dom_id: "#ui", deepLinking: true, persistAuthorization: true, displayRequestDuration: true,
+  url: "docs/openapi.json", dom_id: "#ui", deepLinking: true, persistAuthorization: true, displayRequestDuration: true,
   docExpansion: "list", filter: true, defaultModelsExpandDepth: 0, validatorUrl: null,
   presets: [SwaggerUIBundle.presets.apis],
 }});
@@ -52,6 +55,7 @@ window.ui = SwaggerUIBundle({{
 class Docs:
     """The pages, made once. `yaml` and `json`: the contract's text before and after the URL of its server."""
 
+    contract: Contract
     page: bytes
     yaml: tuple[bytes, bytes]
     json: tuple[bytes, bytes]
@@ -61,7 +65,7 @@ class Docs:
     def of(cls, contract: Contract, token: str) -> "Docs":
         """The pages of `contract`; `token` is one that its reader may try."""
         page = _PAGE.format(title=escape(contract.title or "API"), token=escape(token))
-        return cls(page.encode(), _yaml(contract), _json(contract), _assets())
+        return cls(contract, page.encode(), _yaml(contract), _json(contract), _assets())
 
     def yaml_at(self, base: str) -> bytes:
         """The contract's own text, its comments and order kept, for the mock at `base`."""
@@ -71,11 +75,45 @@ class Docs:
         """The contract as JSON for the mock at `base`."""
         return self.json[0] + base.encode() + self.json[1]
 
+    def tried_at(self, base: str, keys: Mapping[str, Any]) -> bytes:
+        """The contract as the page shows it: each operation's path names the record that `keys` (by operationId) has
+        for it, so that what the page fills in can be sent. Anything else is as the contract says it.
+        """
+        document = self.contract.document
+        paths = {path: _without_parameters(item) for path, item in document.root["paths"].items()}
+        for operation in self.contract.operations.values():
+            item, path = document.root["paths"][operation.path], paths[operation.path]
+            said = _parameters(document, item, operation, keys.get(operation.id))
+            path[operation.method] = {**item[operation.method], **({"parameters": said} if said else {})}
+        servers = [{"url": base + self.contract.base_path}]
+        return orjson.dumps({**document.root, "servers": servers, "paths": paths})
+
     def asset(self, name: str) -> bytes | None:
         """One file of Swagger UI, if it is one that is served."""
         if self.assets is None or name not in ASSETS:
             return None
         return (self.assets / name).read_bytes()
+
+
+def _without_parameters(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {word: value for word, value in item.items() if word != "parameters"}
+
+
+def _parameters(document: Document, item: Mapping[str, Any], operation: Operation, key: Any) -> list[Any]:
+    """An operation's parameters together with its path's, which Swagger UI would show twice where both say one.
+
+    `key`: what is filled in for the one in the path; None: what the contract says.
+    """
+    found: dict[tuple[str, str], Any] = {}
+    for said in (*item.get("parameters", ()), *item[operation.method].get("parameters", ())):
+        parameter, _ = document.follow(said, "")
+        in_path = parameter["in"] == "path" and key is not None
+        found[parameter["name"], parameter["in"]] = _exemplified(parameter, key) if in_path else said
+    return list(found.values())
+
+
+def _exemplified(parameter: Mapping[str, Any], example: Any) -> dict[str, Any]:
+    return {**{word: value for word, value in parameter.items() if word != "examples"}, "example": example}
 
 
 def _json(contract: Contract, option: int = 0) -> tuple[bytes, bytes]:

@@ -9,6 +9,7 @@ from starlette.types import Send
 from mock_server.console import printable
 from mock_server.control import health
 from mock_server.docs import ASSETS, Docs
+from mock_server.examples import keys
 from mock_server.exchange import Exchange, answer
 from mock_server.media import File, file_at
 from mock_server.problems import Problem, Refusal
@@ -44,6 +45,7 @@ class House:
         self.collections = {resource.collection: resource for resource in world.contract.resources.values()}
         self.pages: Mapping[str, Callable[[str], Page]] = {
             "/docs": lambda base: Page(docs.page, "text/html; charset=utf-8", _FRESH),
+            "/docs/openapi.json": lambda base: Page(docs.tried_at(base, keys(world)), "application/json", _FRESH),
             "/openapi.yaml": lambda base: Page(docs.yaml_at(base), "application/yaml", _FRESH),
             "/openapi.json": lambda base: Page(docs.json_at(base), "application/json", _FRESH),
             "/__mock/health": lambda base: Page(health(world), "application/json", {"Cache-Control": "no-store"}),

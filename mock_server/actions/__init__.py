@@ -23,6 +23,8 @@ from mock_server.actions import (
     workspace_metrics,
 )
 from mock_server.call import Answer, Call
+from mock_server.store import Stored
+from mock_server.world import World
 
 Action = Callable[[Call], Answer]
 
@@ -51,6 +53,14 @@ ACTIONS: Mapping[str, Action] = {
     "metrics": metrics.run,
     "workspace-metrics": workspace_metrics.run,
     "agent-leaderboard": leaderboard.run,
+}
+
+
+# What an action asks of the state of the record in its path, where it asks anything.
+FITS: Mapping[str, Callable[[World, Stored], bool]] = {
+    "delete": delete.may_be_deleted,
+    "trigger-workflow": executions.may_be_started,
+    "stop-execution": executions.may_be_stopped,
 }
 
 

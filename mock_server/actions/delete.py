@@ -3,7 +3,13 @@
 from mock_server.actions.lookup import named_in_path
 from mock_server.call import Answer, Call
 from mock_server.problems import Problem, Refusal
-from mock_server.store import Refused
+from mock_server.store import Refused, Stored
+from mock_server.world import World
+
+
+def may_be_deleted(world: World, record: Stored) -> bool:
+    """Whether nobody needs the record itself; what would go with it is not asked."""
+    return not world.store.is_held(record.reference)
 
 
 def run(call: Call) -> Answer:

@@ -17,6 +17,7 @@ from mock_server.problems import Problem, Refusal
 from mock_server.query import all_of, asked
 from mock_server.store import Stored
 from mock_server.store.plan import property_column, quoted
+from mock_server.world import World
 
 STARTS_AFTER = timedelta(seconds=1)
 # Seconds that a started execution runs before it ends, and how it ends: picked by its key.
@@ -24,6 +25,16 @@ RUNS_FOR = (2, 3, 4, 5)
 ENDINGS = ("completed",) * 7 + ("error",)
 MILLISECOND = timedelta(milliseconds=1)
 FINAL = ("completed", "error", "stopped")
+
+
+def may_be_started(world: World, workflow: Stored) -> bool:
+    """Whether the state of a workflow admits an execution."""
+    return bool(workflow.own["is_active"])
+
+
+def may_be_stopped(world: World, execution: Stored) -> bool:
+    """Whether an execution has not ended yet."""
+    return execution.own["status"] not in FINAL
 
 
 def trigger(call: Call) -> Answer:
@@ -46,7 +57,7 @@ def _started(call: Call, workflow: Stored, own: Mapping[str, Any]) -> Stored:
     Raises Refusal (409) for a workflow that is not active.
     """
     world = call.world
-    if not workflow.own["is_active"]:
+    if not may_be_started(world, workflow):
         raise Refusal(Problem.STATE, message="This workflow is not active.")
     resources = world.contract.resources
     with world.store.transaction():
@@ -83,7 +94,7 @@ def stop(call: Call) -> Answer:
     """End an execution now. Raises Refusal (409) when it has ended already."""
     world = call.world
     execution = named_in_path(call, to_write=True)
-    if execution.own["status"] in FINAL:
+    if not may_be_stopped(world, execution):
         raise Refusal(Problem.STATE, message=f"This execution has already ended ({execution.own['status']}).")
     started = execution.own["started_at"] or call.stamp
     own = {

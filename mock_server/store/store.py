@@ -315,6 +315,14 @@ class Store:
             self._clear(Reference(name, at), doomed)
             self._delete(record)
 
+    def is_held(self, reference: Reference) -> bool:
+        """Whether others refer to a record in a way that refuses its removal."""
+        try:
+            self._check_refusals(reference, {})
+        except Refused:
+            return True
+        return False
+
     def _doomed(self, first: Reference) -> dict[tuple[str, Any], Stored]:
         """A record and all that go with it."""
         doomed: dict[tuple[str, Any], Stored] = {}

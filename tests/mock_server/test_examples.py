@@ -1,0 +1,100 @@
+"""What the docs page fills in can be sent as it stands: its description names records that are there."""
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from spec.contract import Operation
+from tests.asgi import Client
+from tests.mock_server.athena import Api, athena_contract
+
+OPERATIONS = athena_contract().operations
+BEARER = {"authorization": "Bearer demo-token"}
+
+
+def description(api: Api) -> Any:
+    """The contract as the docs page is given it."""
+    return json.loads(Client(api.app, {}).get("/docs/openapi.json").body)
+
+
+def followed(root: Any, node: Any) -> Any:
+    """A node behind its reference."""
+    while "$ref" in node:
+        at = root
+        for part in node["$ref"].split("/")[1:]:
+            at = at[part]
+        node = at
+    return node
+
+
+def filled_in(root: Any, parameter: Any) -> Any:
+    """What Swagger UI fills in for a parameter, None where it leaves it out."""
+    schema = followed(root, parameter["schema"])
+    if "example" in parameter:
+        return parameter["example"]
+    first = schema.get("enum", [None])[0] if parameter.get("required") else None
+    return schema.get("example", schema.get("default", first))
+
+
+def sent_as_filled_in(api: Api, operation: Operation) -> tuple[int, Any]:
+    """(status, JSON) of an operation that is executed on the docs page without a change."""
+    root = description(api)
+    item = root["paths"][operation.path]
+    said = item[operation.method]
+    parameters = [followed(root, p) for p in (*item.get("parameters", ()), *said.get("parameters", ()))]
+    path, query = operation.path, {}
+    for parameter in parameters:  # an operation's own are later, and win
+        value = filled_in(root, parameter)
+        if parameter["in"] == "path":
+            path = operation.path.replace(f"{{{parameter['name']}}}", str(value))
+        elif parameter["in"] == "query" and value is not None:
+            query[parameter["name"]] = value
+    content = said.get("requestBody", {}).get("content", {}).get("application/json", {})
+    target = f"{root['servers'][0]['url'].removeprefix('http://localhost:8000')}{path}?{urlencode(query, doseq=True)}"
+    reply = Client(api.app, BEARER).request(operation.method.upper(), target, data=content.get("example"))
+    return reply.status, reply.json if reply.body else None
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_succeeds_as_it_is_filled_in(api: Api, name: str) -> None:
+    operation = OPERATIONS[name]
+    status, answer = sent_as_filled_in(api, operation)
+    assert status == operation.result.status, answer
+
+
+def test_the_workspaces_metrics_are_a_series_as_they_are_filled_in(api: Api) -> None:
+    assert len(sent_as_filled_in(api, OPERATIONS["getWorkspacesMetrics"])[1]["data"]["results"]) > 1
+
+
+def test_what_is_named_is_looked_for_each_time(api: Api) -> None:
+    def named() -> Any:
+        parameters = description(api)["paths"]["/agents/{uuid}"]["delete"]["parameters"]
+        return next(p["example"] for p in parameters if p["in"] == "path")
+
+    first = named()
+    assert api.status("deleteAgent", first) == 204
+    assert named() != first
+    assert api.status("retrieveAgent", named()) == 200
+
+
+def test_beside_the_records_that_it_names_the_description_is_the_contract(api: Api) -> None:
+    shown, contract = description(api), json.loads(Client(api.app, {}).get("/openapi.json").body)
+    for path, item in contract["paths"].items():
+        for method in {operation.method for operation in OPERATIONS.values() if operation.path == path}:
+            due = [followed(contract, p) for p in (*item.get("parameters", ()), *item[method].get("parameters", ()))]
+            kept = [followed(shown, p) for p in shown["paths"][path][method].pop("parameters", [])]
+            names = {(p["name"], p["in"]): {**p, "example": 0} if p["in"] == "path" else p for p in due}
+            said = {(p["name"], p["in"]): {**p, "example": 0} if p["in"] == "path" else p for p in kept}
+            assert said == names
+            assert len(kept) == len(said)  # Swagger UI would show both of two alike
+            item[method].pop("parameters", None)
+        item.pop("parameters", None)
+    assert shown == contract
+
+
+def test_nothing_is_written_by_looking(api: Api) -> None:
+    before = api.world.store.generation
+    description(api)
+    assert api.world.store.generation == before
