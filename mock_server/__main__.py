@@ -86,6 +86,13 @@ def _opened(settings: Settings) -> "tuple[ASGIApp, World]":
     if settings.epoch is not None and image.epoch_of(store) != recipe.epoch:
         own, now = written(image.epoch_of(store)), written(recipe.epoch)
         sys.stderr.write(f"athena-mock: --store {settings.store}: its data lead up to {own}, not to --epoch {now}\n")
+    beyond = image.beyond(store)
+    if beyond is not None:
+        own, last = written(image.epoch_of(store)), written(beyond)
+        sys.stderr.write(
+            f"athena-mock: the epoch {own} lies before documented records, which keep their dates (up to {last}): what "
+            "belongs to them is as old as the epoch; choose a later one\n"
+        )
     schemas = Schemas.of(loaded.document)
     world = image.world(loaded, schemas, store, system, from_epoch=settings.epoch is not None)
     console = Console(loaded.document, sys.stderr, quiet=settings.quiet)

@@ -33,6 +33,7 @@ SCHEME = "sqlite:///"
 AHEAD = "clock_ahead"  # by how many microseconds a store's clock is ahead of the system's
 # What of a recipe a store is known again by: with another epoch it is another present, not another world.
 RECIPE = ("dataset", "seed", "size")
+NEWEST = "newest"  # when the last of the dataset's records was created
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -53,10 +54,13 @@ class Recipe:
 def build(contract: Contract, recipe: Recipe, records: Iterable[Record], phrases: Mapping[str, Any]) -> bytes:
     """The image of a store that holds `records`, and the `phrases` that named actions answer with."""
     store = Store.empty(contract)
+    made = {name: resource.stamped("created") for name, resource in contract.resources.items()}
+    newest = ""
     with store.transaction():
         for record in records:
             store.add(record)
-        store.set_meta({**_meta(contract, recipe), "phrases": orjson.dumps(dict(phrases)).decode()})
+            newest = max((newest, *(record.own.get(stamp) or "" for stamp in made[record.resource])))
+        store.set_meta({**_meta(contract, recipe), "phrases": orjson.dumps(dict(phrases)).decode(), NEWEST: newest})
     store.connection.execute("ANALYZE")
     image = store.image()
     store.close()
@@ -195,6 +199,13 @@ def _said_of(path: Path) -> dict[str, str]:
 def epoch_of(store: Store) -> datetime:
     """The epoch that a store's data were made for."""
     return datetime.fromisoformat(store.meta()["epoch"].replace("Z", "+00:00"))
+
+
+def beyond(store: Store) -> datetime | None:
+    """When the last of a store's seeded records was created, if that is after its epoch, as documented ones may be."""
+    newest = store.meta().get(NEWEST)
+    at = datetime.fromisoformat(newest) if newest else None
+    return at if at is not None and at > epoch_of(store) else None
 
 
 def world(

@@ -210,6 +210,24 @@ def test_a_store_that_is_opened_again_needs_no_word_of_what_it_was_made_under(
     assert "was made under another seed (7, now 8)" in told.stderr
 
 
+@pytest.mark.parametrize(
+    ("epoch", "said"),
+    [
+        ("2026-01-15T09:00:00Z", "athena-mock: the epoch 2026-01-15T09:00:00.000000Z lies before documented records"),
+        ("2026-01-16T00:00:00Z", ""),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
+def test_an_epoch_before_the_documented_records_is_told_of(environment: dict[str, str], epoch: str, said: str) -> None:
+    athena = ("--contract", str(ROOT / "spec" / "openapi.yaml"), "--dataset", "demo")
+    with running(environment, *athena, "--epoch", epoch) as (mock, _):
+        mock.send_signal(signal.SIGTERM)
+        told = without_building(mock.communicate(timeout=20)[1])
+    assert told.startswith(said)
+    assert told.count("\n") == bool(said)
+    assert ("(up to 2026-01-15T10:00:00.000000Z)" in told) == bool(said)
+
+
 def test_a_dataset_that_takes_its_time_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

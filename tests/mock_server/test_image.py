@@ -20,6 +20,7 @@ from mock_server.__main__ import sources
 from mock_server.image import (
     KEPT_IMAGES,
     Recipe,
+    beyond,
     build,
     cache_folder,
     clock,
@@ -398,6 +399,32 @@ def test_a_file_of_another_epoch_is_opened(target: str) -> None:
     again = opened(target, recipe=replace(RECIPE, epoch=EPOCH.replace(year=2025)))
     assert epoch_of(again) == EPOCH
     again.close()
+
+
+def test_a_file_of_another_recipe_is_opened_where_that_was_not_asked_for(target: str) -> None:
+    opened(target).close()
+    other = Recipe("empty", 8, EPOCH, 2.0)
+    with pytest.raises(StoreError, match="was made under another size"):
+        open_store(museum(), other, target, lambda: pytest.fail("built again"), {"size"})
+    again = open_store(museum(), other, target, lambda: pytest.fail("built again"), {"epoch", "store"})
+    assert again.meta()["seed"] == "7"
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("instants", "after"),
+    [
+        (("2024-05-01T11:59:59Z",), None),
+        (("2024-05-01T12:00:00.000000Z",), None),
+        (("2024-05-02T10:30:00Z", "2023-01-01T00:00:00.000000Z"), datetime(2024, 5, 2, 10, 30, tzinfo=UTC)),
+        ((), None),
+    ],
+)
+def test_records_that_are_younger_than_the_epoch_are_known(instants: tuple[str, ...], after: datetime | None) -> None:
+    rooms = [replace(room(f"r{n}"), own={**room(f"r{n}").own, "created_at": at}) for n, at in enumerate(instants)]
+    store = Store.from_image(museum(), made(*rooms, room("r9")))
+    assert beyond(store) == after
+    store.close()
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to look at" * 40, "another mock's"])
