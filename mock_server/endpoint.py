@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
+from mock_server.actions import NEVER_GRANTED
 from mock_server.actions.lookup import named_in_path
 from mock_server.call import Answer, Call
 from mock_server.exchange import Exchange, answer, exchange_of
@@ -59,7 +60,8 @@ class Endpoint:
         names_a_record = operation.path_parameters and operation.resource and HTTPStatus.NOT_FOUND in operation.statuses
         if names_a_record and operation.action not in ("list", "create"):
             self.world.due(exchange.now)
-            named_in_path(self.call(exchange, operation), to_write=HTTPStatus.FORBIDDEN in operation.statuses)
+            call, to_write = self.call(exchange, operation), HTTPStatus.FORBIDDEN in operation.statuses
+            named_in_path(call, to_write=to_write, granted=operation.action not in NEVER_GRANTED)
 
 
 async def _live(receive: Receive, send: Send) -> None:

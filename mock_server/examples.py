@@ -8,7 +8,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
-from mock_server.actions import FITS
+from mock_server.actions import FITS, NEVER_GRANTED
 from mock_server.actions.lookup import named_in_path
 from mock_server.call import Call
 from mock_server.problems import Refusal
@@ -51,7 +51,8 @@ def _fits(call: Call, operation: Operation, record: Stored) -> bool:
         return False
     named = replace(call, path={operation.path_parameters[0]: str(record.key)})
     try:
-        named_in_path(named, to_write=HTTPStatus.FORBIDDEN in operation.statuses)
+        to_write = HTTPStatus.FORBIDDEN in operation.statuses
+        named_in_path(named, to_write=to_write, granted=operation.action not in NEVER_GRANTED)
     except Refusal:
         return False
     return True

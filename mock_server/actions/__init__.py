@@ -56,6 +56,9 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 
+# What no grant opens, whatever it permits.
+NEVER_GRANTED = ("delete", "share")
+
 # What an action asks of the state of the record in its path, where it asks anything.
 FITS: Mapping[str, Callable[[World, Stored], bool]] = {
     "delete": delete.may_be_deleted,

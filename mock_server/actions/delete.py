@@ -14,7 +14,7 @@ def may_be_deleted(world: World, record: Stored) -> bool:
 
 def run(call: Call) -> Answer:
     """Remove the record. Raises Refusal (409) while the contract refuses it."""
-    record = named_in_path(call, to_write=True)
+    record = named_in_path(call, to_write=True, granted=False)
     try:
         with call.world.store.transaction():
             call.world.store.remove(record.resource, record.key)

@@ -9,17 +9,17 @@ from mock_server.store import Stored
 from mock_server.store.plan import key_from
 from spec.contract import Resource
 
-# What no grant opens, whatever it permits.
-_ITS_TENANTS = ("delete", "share")
 
+def named_in_path(call: Call, *, to_write: bool = False, granted: bool = True) -> Stored:
+    """The record that the path names. Raises Refusal: not there, not the viewer's to see, or not to write.
 
-def named_in_path(call: Call, *, to_write: bool = False) -> Stored:
-    """The record that the path names. Raises Refusal: not there, not the viewer's to see, or not to write."""
+    `granted`: whether a grant may open it.
+    """
     resource = call.world.contract.resources[call.operation.resource or ""]
     text = call.path[call.operation.path_parameters[0]]
     record = visible(call, resource, key_from(resource, text), said=text)
     if to_write:
-        require_writable(call, resource, record)
+        require_writable(call, resource, record, granted=granted)
     return record
 
 
@@ -41,8 +41,8 @@ def visible(call: Call, resource: Resource, key: Any, *, said: Any = None) -> St
     raise Refusal(Problem.OTHER_TENANT, why, resource=resource.name, key=shown)
 
 
-def require_writable(call: Call, resource: Resource, record: Stored) -> None:
-    """Raise Refusal (403) unless the viewer may change the record."""
+def require_writable(call: Call, resource: Resource, record: Stored, *, granted: bool = True) -> None:
+    """Raise Refusal (403) unless the viewer may change the record; not `granted`: unless it lies in their tenant."""
     viewer = call.viewer
     if viewer is None:
         return
@@ -52,7 +52,7 @@ def require_writable(call: Call, resource: Resource, record: Stored) -> None:
         return
     if record.tenant is None or record.tenant in viewer.tenants:
         return
-    if call.operation.action in _ITS_TENANTS:
+    if not granted:
         why = f"this {resource.name} was shared with this token, which at most lets it be changed and run"
         raise Refusal(Problem.FORBIDDEN, f"{why}; only in its own workspace may it be deleted or shared on")
     ways = (condition for condition, permission in call.world.query(viewer).shared(resource) if permission == "write")

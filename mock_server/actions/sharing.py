@@ -13,10 +13,10 @@ from spec.record import Reference
 def share(call: Call) -> Answer:
     """Grant the entity that the body names a permission; a second time changes the permission.
 
-    Raises Refusal: 403 for what was only shared with the viewer to read, 404 for an unknown entity.
+    Raises Refusal: 403 for what was only shared with the viewer, 404 for an unknown entity.
     """
     world = call.world
-    record = named_in_path(call, to_write=True)
+    record = named_in_path(call, to_write=True, granted=False)
     resource = next(r for r in world.contract.resources.values() if r.grants)
     grants = resource.grants
     assert grants is not None
