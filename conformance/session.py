@@ -24,6 +24,8 @@ At = tuple[str, str, str, str | None, str]  # operationId, law, place, keyword, 
 WRITES = ("post", "put", "patch", "delete")
 SKIPPED = "skipped: "  # how it begins why an operation is not sent that a user left out
 NONE_TO_CREATE = "the contract has no operation to create a"
+NO_OTHER = "there is no token of another tenant: --other-token-env"
+NO_LOGIN = "there is no login and password to sign in with: --login-env, --password-env"
 SLOWEST = 30  # times that something is looked for again before it counts as not there
 
 
@@ -227,7 +229,7 @@ class Session:
 
     def _asked_who(self, as_: str) -> Mapping[str, Any] | str:
         if as_ not in getattr(self.target, "tokens", {as_: ""}):
-            return "there is no token of another tenant: --other-token-env"
+            return NO_OTHER
         for operation in self.contract.operations.values():
             if not self.says_who(operation):
                 continue

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conformance.commands.run import refused
-from conformance.connection import contract_of, scope, session_of, shown, signed_in
+from conformance.connection import contract_of, redaction_of, scope, session_of, shown, signed_in
 from conformance.errors import OutOfBudget, SuiteError, TargetLost, UsageError
 from conformance.laws import LAWS
 from conformance.laws.law import Case, Law
@@ -47,8 +47,7 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     operations, notes = scope(settings, contract)
     run_id = secrets.token_hex(4)
     session, target = session_of(settings, contract, run_id, source)
-    secret = [settings.token, settings.other_token, *(value for _, value in settings.header if len(value) >= 8)]
-    redaction = Redaction.of(contract, secret if source is None else [*secret, *source.given])
+    redaction = redaction_of(settings, contract, source)
     try:
         why = _not_ready(settings, session, operations)
         if why is not None:
