@@ -134,7 +134,7 @@ async def is_a_teapot(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answer
     return replace(answered, status=418) if asked.method == "GET" and answered.status == 200 else answered
 
 
-async def shows_a_number_as_name(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+async def shows_a_number(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
     answered: Answered = await ask(asked)
     return answered.with_data(name=7) if asked.method == "POST" and answered.status == 201 else answered
 
@@ -198,7 +198,7 @@ async def shows_its_stack(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
         (
             "response-schema-conformance",
             "createPrompt",
-            shows_a_number_as_name,
+            shows_a_number,
             "/properties/name",
             "data.name integer",
         ),
