@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -510,8 +511,10 @@ class Session:
 
     def clean(self) -> list[tuple[str, Any]]:
         """Delete everything that the run made, the last first, and restore what it was lent; what is left over."""
-        for made in list(self.ledger.left()):
-            self.unmake(made.resource, made.key)
+        for made in [*self.ledger.left(), *self.ledger.left()]:  # once more what was not answered
+            if made in self.ledger.left():
+                with suppress(CannotMake):
+                    self.unmake(made.resource, made.key)
         changed = list(self.sacrifices.restore(self))
         return [*((made.resource, made.key) for made in self.ledger.left()), *changed]
 

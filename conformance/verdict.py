@@ -101,7 +101,8 @@ def judge(
 ) -> Judgement:
     """The judgement over a run. `scope`: the operations asked for; `seen`: (operationId, status) -> how often."""
     sorted_out = _Sorted.of(found, demands, scope)
-    failed = {} if found.lost else dict(_unsucceeded(found, contract, scope, seen, demands))
+    begun = not found.lost and (bool(sorted_out.all_judged) or not found.ended)
+    failed = dict(_unsucceeded(found, contract, scope, seen, demands)) if begun else {}
     missed = [o for o in found.of(Verdict.NOT_JUDGED) if not excused(o, contract, demands)]
     blocking_missed = [o for o in missed if o.promise.blocks(strict=demands.strict)]
     told = {mark_of(o.promise) for o in blocking_missed}
@@ -129,7 +130,7 @@ def judge(
         reached,
         tally.due,
         failed,
-        tuple(o.id for o in scope if o.action not in GENERIC and not _succeeded(o, seen)),
+        tuple(o.id for o in scope if begun and o.action not in GENERIC and not _succeeded(o, seen)),
         sorted_out.accepted,
         tuple(_remarks(found, sorted_out, demands)),
     )
@@ -214,7 +215,7 @@ class _Tally:
             yield "nothing was tested: no law applies to what was asked for"
         if self.found.ended:
             yield f"the run ended before its time: {self.found.ended}"
-        yield from self._lacks()
+        yield from self._lacks() if self.judged or not self.found.ended else ()
 
     def _lacks(self) -> Iterator[str]:
         if self.share < self.demands.min_reached:
