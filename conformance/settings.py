@@ -399,13 +399,13 @@ WORDS = (
     Word(
         "items",
         "the same as pytest's items, law[operation]; what stands behind -- is pytest's: -k, -x, --junitxml ...",
-        tuple(flag for flag in RUNNING if flag not in ("--report-dir", "--github", "--min-reached")),
+        tuple(flag for flag in RUNNING if flag not in ("--report-dir", "--github", "--min-reached", "--no-engine")),
         rest="pytest",
     ),
     Word(
         "plan",
         "send nothing; print how many requests, writes and dear calls a run would take, and how long at least",
-        (*REACHING, *CHOOSING),
+        (*REACHING, *CHOOSING, "--no-engine"),
         needs_target=False,
     ),
     Word(

@@ -1,6 +1,7 @@
 """`athena-conformance items [options] -- [pytest's own]`: the suite as pytest items (`-k`, `-x`, `--junitxml` ...).
 
-Each law on each operation is an item; the options are those of `run`, and what stands behind ``--`` is pytest's.
+Each law on each operation is an item; the options are those of `run`, and what stands behind ``--`` is pytest's. The
+engine is not asked: it judges all that it asked at once, in its end.
 """
 
 import os
@@ -32,6 +33,7 @@ from spec.document import lines
 if TYPE_CHECKING:
     from conformance.pytest_items import Suite
 
+ENGINE = "items are the laws alone; the stock engine, which asks by operations and not by promises, is asked by `run`"
 # What pytest ends with -> what we do; a failing item is 1 in both.
 CODES = {0: Code.KEPT, 1: Code.BROKEN, 2: Code.INCOMPLETE, 3: Code.INCOMPLETE, 4: Code.USAGE, 5: Code.NOTHING}
 
@@ -53,7 +55,7 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
         if why is not None:
             sys.stderr.write(f"athena-conformance: {redaction.line(why[1])}\n")
             return why[0]
-        for note in notes:
+        for note in (*notes, ENGINE):
             sys.stdout.write(f"note: {note}\n")
         asked = [operation for operation in operations if operation.id not in session.skipped]
         suite = _suite(settings, contract, session, target, run_id, redaction, asked, LAWS if laws is None else laws)

@@ -31,8 +31,6 @@ def recorded(run_id: str, hashes: str, seed: int, operations: tuple[str, ...], *
     ("operations", "engine"),
     [
         pytest.param(SOME, False, id="some"),
-        pytest.param((), False, marks=pytest.mark.slow, id="all"),
-        pytest.param(SOME, True, marks=pytest.mark.slow, id="some-with-the-engine"),
         pytest.param((), True, marks=pytest.mark.slow, id="all-with-the-engine"),
     ],
 )
