@@ -48,7 +48,7 @@ test: $(READY)  ## the quick tests, under three minutes
 	@$(PY) -m pytest -q -n auto --maxprocesses 8 -m "not slow and not browser" $(ARGS)
 
 test-slow: $(READY)  ## the tests that take their time
-	@$(PY) -m pytest -q -m slow $(ARGS)
+	@$(PY) -m pytest -q -n auto --maxprocesses 2 -m slow $(ARGS)
 
 test-browser: $(READY)  ## the tests that need Chromium
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/browser.lock

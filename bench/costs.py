@@ -1,4 +1,4 @@
-"""How many requests each law takes: measured on the mock, kept in `conformance/costs.json` for the word `plan`.
+"""How many requests each law takes, and the engine: measured on the mock, kept in `conformance/costs.json` for `plan`.
 
     python -m bench.costs
 
@@ -8,9 +8,11 @@ each of the operation's query parameters and body fields.
 
 import json
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
+from conformance import engine
 from conformance.connection import contract_of, session_of
 from conformance.costs import FILE, size
 from conformance.errors import SuiteError
@@ -18,9 +20,12 @@ from conformance.laws import LAWS
 from conformance.run import cases_of, judged
 from conformance.session import Session
 from conformance.settings import from_arguments
+from spec.contract import Operation
 from tests.running import MODULE, environment, running
 
 TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
+# How deep the engine goes -> every so manieth operation is measured: all of `DEEP` would take half an hour.
+NTH = {"SMOKE": 1, "GATE": 2, "DEEP": 10}
 MOCK = (*MODULE, "--port", "0", "--quiet", "--epoch", "2026-03-01T00:00:00Z")
 
 
@@ -41,13 +46,25 @@ def main() -> None:
                 raise SystemExit(f"{case.law.id} on {case.operation.id}: {error}") from None
             sent, writes = target.budget.sent - before, _writes(session) - wrote
             points[case.law.id].append((size(case.operation), sent, writes))
+        depths = {name: _engine(session, operations[:: NTH[name]], name) for name in NTH}
         writes, before = _writes(session), target.budget.sent
         session.clean()
         cleaning = (target.budget.sent - before) / max(1, writes)
         target.close()
     laws = {law: _line(found) for law, found in sorted(points.items())}
-    text = json.dumps({"cleaning": round(cleaning, 3), "laws": laws})
+    text = json.dumps({"cleaning": round(cleaning, 3), "engine": depths, "laws": laws})
     FILE.write_text(text.replace("{", "{\n ").replace("], ", "],\n ").replace("}}", "\n}}") + "\n", encoding="utf-8")
+
+
+def _engine(session: Session, operations: Sequence[Operation], depth: str) -> list[float]:
+    """The same for the engine on an operation, as deep as that."""
+    methods = {o.id: o.method for o in operations}
+    before = Counter(session.seen)
+    list(engine.judge(session, operations, seed=0, depth=getattr(engine, depth), told=lambda outcome: None))
+    sent = Counter[str]()
+    for (name, _), times in (Counter(session.seen) - before).items():
+        sent[name] += times
+    return _line([(size(o), sent[o.id], sent[o.id] if methods[o.id] != "get" else 0) for o in operations])
 
 
 def _writes(session: Session) -> int:

@@ -108,7 +108,7 @@ def _check(place: str, table: Mapping[str, Any], known: Sequence[str], tables: S
         if any(part in plain for part in SECRET) and plain not in known:
             raise UsageError(
                 f"{place}: found {name[:60]!a}; allowed: no secrets: tokens come from the environment "
-                "(token-env, other-token-env), or from a command (token-command)"
+                "(token-env, other-token-env, login-env, password-env), or from a command (token-command)"
             )
         allowed = [*sorted(known), *(f"[{table}]" for table in tables)]
         raise UsageError(f"{place}: found {name[:60]!a}{near(plain, known)}; allowed: {', '.join(allowed)}")

@@ -17,6 +17,7 @@ from conformance.config import near
 from conformance.coverage import Coverage
 from conformance.errors import UsageError
 from conformance.ledger import Ledger
+from conformance.redaction import LONG, Redaction
 from conformance.sacrifice import Sacrifices
 from conformance.session import Session
 from conformance.settings import Settings, is_loopback
@@ -138,6 +139,7 @@ def session_of(
         read_only=read_only,
         effects=settings.allow_effects,
         max_expensive=settings.max_expensive,
+        credentials=_credentials(settings, contract),
         skipped=settings.skip,
         tenant=None if settings.workspace is None else Tenant.of(contract, settings.workspace),
         sacrifices=Sacrifices({name: key_of(contract, name, key) for name, key in settings.sacrifice}),
@@ -145,6 +147,25 @@ def session_of(
         coverage=Coverage(contract),
     )
     return session, target
+
+
+def _credentials(settings: Settings, contract: Contract) -> Mapping[str, str]:
+    """The account's own properties to sign in with; nothing where there are none, or the contract has no account."""
+    account = contract.account.account if contract.account else None
+    if account is None or settings.login is None or settings.password is None:
+        return {}
+    return {account.login: settings.login, account.secret: settings.password}
+
+
+def redaction_of(settings: Settings, contract: Contract, command: TokenCommand | None = None) -> Redaction:
+    """What reports leave out: tokens, the password, and what --header gives.
+
+    A password that stands in the contract itself is none: to take it out would garble what the contract says.
+    """
+    given = [value for _, value in settings.header if len(value) >= LONG]
+    published = (settings.password or "").encode() in contract.document.text
+    secrets = [settings.token, settings.other_token, None if published else settings.password, *given]
+    return Redaction.of(contract, [*secrets, *(command.given if command else ())])
 
 
 def _target(

@@ -142,4 +142,5 @@ def _breach(session: Session, operation: Operation, failure: Told) -> Retrial | 
 def _of_answers(operation: Operation, failure: Told) -> bool:
     """Whether the place of a failure is what an answer holds, so that its status alone says nothing."""
     sent = (f"{operation.pointer}/parameters", f"{operation.pointer}/requestBody")
-    return failure.pointer != operation.pointer and not failure.pointer.startswith(sent)
+    statuses = (operation.pointer, f"{operation.pointer}/responses")  # which status, and nothing of its body
+    return failure.pointer not in statuses and not failure.pointer.startswith(sent)

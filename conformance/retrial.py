@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from conformance.disturbance import Watch
+from conformance.errors import CannotMake
 from conformance.laws.law import Case
 from conformance.laws.lists import MOVING
 from conformance.outcome import Kind, Outcome, Verdict
@@ -84,7 +85,10 @@ class Retrial:
         for _ in range(CALMED):
             if all(outcome.said != MOVING for outcome in found):
                 return found
-            _, again = self._once(case, (), fresh=False)
+            try:
+                _, again = self._once(case, (), fresh=False)
+            except CannotMake:  # the lists that it depends on are not to be looked at
+                break
             found = [again.get(o.promise.fingerprint, o) if o.said == MOVING else o for o in found]
         return [replace(o, kind=Kind.DISTURBED) if o.said == MOVING else o for o in found]
 
@@ -97,7 +101,12 @@ class Retrial:
             left = [mark for mark, tally in tallies.items() if tally.kind(sure) is None]
             if not left:
                 break
-            quiet, found = self._once(case, broken, fresh=turn % 2 == 0)
+            try:
+                quiet, found = self._once(case, broken, fresh=turn % 2 == 0)
+            except CannotMake as error:
+                for mark in left:
+                    tallies[mark].why = f"it could not be judged again: {error}"
+                continue
             disturbed += not quiet
             for mark in left if quiet else ():
                 self._count(tallies[mark], found.get(mark), fresh=turn % 2 == 0)

@@ -22,6 +22,10 @@ Told = Callable[[Outcome], None]
 Source = Callable[[Session], Iterator[tuple[Outcome, tuple[int, int]]]]
 
 
+class SourceFailed(Exception):
+    """What judges beside the laws failed by itself: how."""
+
+
 @dataclass(slots=True)
 class Run:
     """What became of a run.
@@ -82,14 +86,10 @@ def run(
             reached += 1
             begin(session, case, seed)
             _judge(found, case, told, retrial)
-        for outcome, tally in chain.from_iterable(source(session) for source in sources):
+        for outcome, tally in chain.from_iterable(_asked(source, session) for source in sources):
             told(found.note(replace(outcome, kind=_kind(outcome, tally)), tally))
-    except OutOfBudget as error:
-        found.ended = str(error)
-    except TargetLost as error:
-        found.ended, found.lost = str(error), True
-    except KeyboardInterrupt:
-        found.ended = "interrupted"
+    except (OutOfBudget, TargetLost, SourceFailed, KeyboardInterrupt) as error:
+        found.ended, found.lost = str(error) or "interrupted", isinstance(error, TargetLost)
     for case in cases[reached:]:
         found.outcomes.append(case.not_judged(case.promise(), f"not reached: {found.ended}"))
     _note_stumbles(found, session, {case.law.id: case.law for case in cases})
@@ -97,6 +97,16 @@ def run(
         before_cleaning()
         found.left = _cleaned(session, found)
     return found
+
+
+def _asked(source: Source, session: Session) -> Iterator[tuple[Outcome, tuple[int, int]]]:
+    """What a source says. Raises SourceFailed: what the laws judged until then is worth a report."""
+    try:
+        yield from source(session)
+    except SuiteError:
+        raise
+    except Exception as error:
+        raise SourceFailed(f"what judges beside the laws failed, a fault of the suite: {error!r}") from error
 
 
 def begin(session: Session, case: Case, seed: int) -> None:

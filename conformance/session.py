@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +25,8 @@ At = tuple[str, str, str, str | None, str]  # operationId, law, place, keyword, 
 WRITES = ("post", "put", "patch", "delete")
 SKIPPED = "skipped: "  # how it begins why an operation is not sent that a user left out
 NONE_TO_CREATE = "the contract has no operation to create a"
+NO_OTHER = "there is no token of another tenant: --other-token-env"
+NO_LOGIN = "there is no login and password to sign in with: --login-env, --password-env"
 SLOWEST = 30  # times that something is looked for again before it counts as not there
 
 
@@ -227,7 +230,7 @@ class Session:
 
     def _asked_who(self, as_: str) -> Mapping[str, Any] | str:
         if as_ not in getattr(self.target, "tokens", {as_: ""}):
-            return "there is no token of another tenant: --other-token-env"
+            return NO_OTHER
         for operation in self.contract.operations.values():
             if not self.says_who(operation):
                 continue
@@ -508,8 +511,10 @@ class Session:
 
     def clean(self) -> list[tuple[str, Any]]:
         """Delete everything that the run made, the last first, and restore what it was lent; what is left over."""
-        for made in list(self.ledger.left()):
-            self.unmake(made.resource, made.key)
+        for made in [*self.ledger.left(), *self.ledger.left()]:  # once more what was not answered
+            if made in self.ledger.left():
+                with suppress(CannotMake):
+                    self.unmake(made.resource, made.key)
         changed = list(self.sacrifices.restore(self))
         return [*((made.resource, made.key) for made in self.ledger.left()), *changed]
 

@@ -21,6 +21,8 @@ from spec.words import GRADES
 
 TOKEN = "ATHENA_TOKEN"
 OTHER_TOKEN = "ATHENA_OTHER_TOKEN"
+LOGIN = "ATHENA_LOGIN"
+PASSWORD = "ATHENA_PASSWORD"
 DEFAULT = "default"
 
 CODES = """exit codes:
@@ -43,7 +45,8 @@ class Settings:
     are not the run's and may be written to. `skip`: operationId -> why it is not sent. `origins`: setting -> where its
     value comes from.
 
-    `token`, `other_token`: what the environment holds under `token_env`, `other_token_env`; None: nothing.
+    `token`, `other_token`: what the environment holds under `token_env`, `other_token_env`; None: nothing. `login` and
+    `password`, from `login_env` and `password_env`: both, or neither.
     """
 
     word: str
@@ -51,6 +54,8 @@ class Settings:
     base_url: str
     token_env: str
     other_token_env: str
+    login_env: str
+    password_env: str
     contract: Path | None
     seed: int
     operation: tuple[str, ...]
@@ -99,6 +104,8 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
     token: str | None = field(default=None, repr=False)
     other_token: str | None = field(default=None, repr=False)
+    login: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
 
     @property
     def host(self) -> str:
@@ -296,6 +303,8 @@ OPTIONS = (
     Option("--base-url", None, _url, "where the contract's paths are; its own base path if none is said", "URL"),
     Option("--token-env", TOKEN, _name, "environment variable that holds the token", "NAME"),
     Option("--other-token-env", OTHER_TOKEN, _name, "the same of a user of another workspace", "NAME"),
+    Option("--login-env", LOGIN, _name, "environment variable that holds the login to judge signing in with", "NAME"),
+    Option("--password-env", PASSWORD, _name, "the same of its password", "NAME"),
     Option("--token-command", None, _name, "a command that prints the token, at start and when it expires", "CMD"),
     Option("--contract", None, _file("an OpenAPI 3.0 file"), "another contract than the packaged one", "FILE"),
     Option("--seed", 0, _integer(0, 2**63 - 1), "same seed, same cases in the same order", "N"),
@@ -375,6 +384,11 @@ REACHING = (
     *("--base-url", "--token-env", "--token-command", "--contract", "--timeout", "--rate-limit", "--header"),
     *("--ca-file", "--allow-writes-to", *LINE_ONLY),
 )
+# As whom else, and with what of theirs.
+BESIDE = (
+    *("--other-token-env", "--login-env", "--password-env", "--workspace", "--sacrifice", "--ledger"),
+    *("--allow-effects", "--max-expensive", "--settle", "--wait-ready"),
+)
 # What of a contract a run asks, and how much.
 CHOOSING = (
     *("--operation", "--tag", "--only", "--read-only", "--profile", "--max-time", "--max-requests"),
@@ -385,19 +399,19 @@ WORDS = (
     Word(
         "items",
         "the same as pytest's items, law[operation]; what stands behind -- is pytest's: -k, -x, --junitxml ...",
-        tuple(flag for flag in RUNNING if flag not in ("--report-dir", "--github", "--min-reached")),
+        tuple(flag for flag in RUNNING if flag not in ("--report-dir", "--github", "--min-reached", "--no-engine")),
         rest="pytest",
     ),
     Word(
         "plan",
         "send nothing; print how many requests, writes and dear calls a run would take, and how long at least",
-        (*REACHING, *CHOOSING),
+        (*REACHING, *CHOOSING, "--no-engine"),
         needs_target=False,
     ),
     Word(
         "replay",
         "judge one failure of a report (conformance.json) again, from a fresh state: 1 reproduced, 0 not reproduced",
-        (*REACHING, "--other-token-env", "--workspace", "--ledger", "--allow-effects", "--wait-ready", "--sh"),
+        (*REACHING, *BESIDE, "--sh"),
         ("report", "id"),
         needs_target=False,
     ),
@@ -496,6 +510,7 @@ def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], ver
         name = values[f"{role}_env"]
         explicit = origins[f"{role}_env"] != DEFAULT and not values["show_config"]
         values[role] = _token(environment, name, explicit=explicit and not values["token_command"])
+    values |= _credentials(environment, values, origins)
     values |= {"word": word.name, "arguments": _beside(word, sent), "skip": file.skip, "origins": origins}
     return Settings(**{f.name: values[f.name] for f in fields(Settings)})
 
@@ -526,6 +541,23 @@ def _beside(word: Word, sent: Mapping[str, Any]) -> tuple[str, ...]:
         value = sent[name.removesuffix("...")]
         found += value if isinstance(value, list) else [value]
     return (*found, *(sent[word.rest] if word.rest else ()))
+
+
+def _credentials(
+    environment: Mapping[str, str], values: Mapping[str, Any], origins: Mapping[str, str]
+) -> dict[str, str | None]:
+    """Login and password, both or neither. Raises UsageError."""
+    found = {name: environment.get(values[f"{name}_env"], "") or None for name in ("login", "password")}
+    if values["show_config"]:
+        return found
+    for name, value in found.items():
+        wanted = any(found.values()) or origins[f"{name}_env"] != DEFAULT
+        if value is None and wanted:
+            raise UsageError(
+                f"${values[f'{name}_env']}: found no {name} in the environment; "
+                f"allowed: login and password, both (--login-env, --password-env), or neither"
+            )
+    return found
 
 
 def _token(environment: Mapping[str, str], name: str, *, explicit: bool) -> str | None:

@@ -10,15 +10,15 @@ from conformance.laws.acting import acts, grants_of
 from conformance.outcome import Outcome, Verdict
 from conformance.ratchet import Mark, Ratchet, mark_of
 from conformance.run import Run
-from conformance.session import SKIPPED, WRITES
+from conformance.session import NO_LOGIN, NO_OTHER, SKIPPED, WRITES
 from spec.contract import COLLECTION_ACTIONS, ITEM_ACTIONS, Contract, Operation
 
 GENERIC = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
 # How an outcome begins that is not judged because of the run's own settings, or because nobody could judge it.
-CHOSEN = ("the run is read-only", "there is no login and password to sign in with", SKIPPED)
+CHOSEN = ("the run is read-only", NO_OTHER, NO_LOGIN, SKIPPED)
 NO_WAY = ("the contract has no ", "the rows do not show ", "no list can be filtered by what is counted")
 ENUM = " is an enum: a database may sort it by its own numbers"
-EFFECTS = "--allow-effects"
+EFFECTS = ("--allow-effects", "--max-expensive")
 # The same of a read-only run, which has to take the records that are there.
 AS_IT_IS = (
     "all rows have the same value",
@@ -67,8 +67,9 @@ class Judgement:
     `reasons`: sentences for people, the weightiest first. `blocking`, `gaps`: broken promises that are red, and those
     that rest on inferred places only. `causes`: why promises were not judged -> how many. `reached` of `due`: blocking
     promises that were judged, of those that could be. `unsucceeded`: operations that never succeeded -> why.
-    `unasked`: named actions that no law of this stage asks for a success. `accepted`: broken promises that the baseline
-    accepts. `remarks`: sentences that change no code: what is late, stale, expired, recorded and not judged.
+    `unasked`: named actions that never succeeded, as no law could ask them for a success. `accepted`: broken promises
+    that the baseline accepts. `remarks`: sentences that change no code: what is late, stale, expired, recorded and not
+    judged.
     """
 
     code: Code
@@ -100,7 +101,8 @@ def judge(
 ) -> Judgement:
     """The judgement over a run. `scope`: the operations asked for; `seen`: (operationId, status) -> how often."""
     sorted_out = _Sorted.of(found, demands, scope)
-    failed = {} if found.lost else dict(_unsucceeded(found, contract, scope, seen, demands))
+    begun = not found.lost and (bool(sorted_out.all_judged) or not found.ended)
+    failed = dict(_unsucceeded(found, contract, scope, seen, demands)) if begun else {}
     missed = [o for o in found.of(Verdict.NOT_JUDGED) if not excused(o, contract, demands)]
     blocking_missed = [o for o in missed if o.promise.blocks(strict=demands.strict)]
     told = {mark_of(o.promise) for o in blocking_missed}
@@ -128,7 +130,7 @@ def judge(
         reached,
         tally.due,
         failed,
-        tuple(o.id for o in scope if o.action not in GENERIC and not _succeeded(o, seen)),
+        tuple(o.id for o in scope if begun and o.action not in GENERIC and not _succeeded(o, seen)),
         sorted_out.accepted,
         tuple(_remarks(found, sorted_out, demands)),
     )
@@ -213,7 +215,7 @@ class _Tally:
             yield "nothing was tested: no law applies to what was asked for"
         if self.found.ended:
             yield f"the run ended before its time: {self.found.ended}"
-        yield from self._lacks()
+        yield from self._lacks() if self.judged or not self.found.ended else ()
 
     def _lacks(self) -> Iterator[str]:
         if self.share < self.demands.min_reached:
@@ -262,7 +264,7 @@ def _within(marks: Sequence[Mark], found: Run, contract: Contract, demands: Dema
 def excused(outcome: Outcome, contract: Contract, demands: Demands) -> bool:
     """Whether it was not judged because of the run's own settings, or because nobody could judge it."""
     said, operation = outcome.said, contract.operations.get(outcome.promise.operation)
-    if said.startswith((*CHOSEN, *NO_WAY)) or said.endswith((EFFECTS, ENUM)):
+    if said.startswith((*CHOSEN, *NO_WAY)) or said.endswith((*EFFECTS, ENUM)):
         return True
     writes = operation is not None and operation.method in WRITES
     return demands.read_only and (writes or said.startswith(AS_IT_IS))

@@ -33,6 +33,8 @@ def _rows(settings: Settings) -> Iterator[tuple[str, str, str]]:
     origin = "token-command" if commanded else f"${settings.token_env}"
     yield "token", "set" if commanded or settings.token else NOT_SET, origin
     yield "other token", "set" if settings.other_token else NOT_SET, f"${settings.other_token_env}"
+    yield "login", "set" if settings.login else NOT_SET, f"${settings.login_env}"
+    yield "password", "set" if settings.password else NOT_SET, f"${settings.password_env}"
 
 
 def _shown(option: Option, value: Any) -> str:

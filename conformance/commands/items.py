@@ -1,6 +1,7 @@
 """`athena-conformance items [options] -- [pytest's own]`: the suite as pytest items (`-k`, `-x`, `--junitxml` ...).
 
-Each law on each operation is an item; the options are those of `run`, and what stands behind ``--`` is pytest's.
+Each law on each operation is an item; the options are those of `run`, and what stands behind ``--`` is pytest's. The
+engine is not asked: it judges all that it asked at once, in its end.
 """
 
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conformance.commands.run import refused
-from conformance.connection import contract_of, scope, session_of, shown, signed_in
+from conformance.connection import contract_of, redaction_of, scope, session_of, shown, signed_in
 from conformance.errors import OutOfBudget, SuiteError, TargetLost, UsageError
 from conformance.laws import LAWS
 from conformance.laws.law import Case, Law
@@ -32,6 +33,7 @@ from spec.document import lines
 if TYPE_CHECKING:
     from conformance.pytest_items import Suite
 
+ENGINE = "items are the laws alone; the stock engine, which asks by operations and not by promises, is asked by `run`"
 # What pytest ends with -> what we do; a failing item is 1 in both.
 CODES = {0: Code.KEPT, 1: Code.BROKEN, 2: Code.INCOMPLETE, 3: Code.INCOMPLETE, 4: Code.USAGE, 5: Code.NOTHING}
 
@@ -47,14 +49,13 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     operations, notes = scope(settings, contract)
     run_id = secrets.token_hex(4)
     session, target = session_of(settings, contract, run_id, source)
-    secret = [settings.token, settings.other_token, *(value for _, value in settings.header if len(value) >= 8)]
-    redaction = Redaction.of(contract, secret if source is None else [*secret, *source.given])
+    redaction = redaction_of(settings, contract, source)
     try:
         why = _not_ready(settings, session, operations)
         if why is not None:
             sys.stderr.write(f"athena-conformance: {redaction.line(why[1])}\n")
             return why[0]
-        for note in notes:
+        for note in (*notes, ENGINE):
             sys.stdout.write(f"note: {note}\n")
         asked = [operation for operation in operations if operation.id not in session.skipped]
         suite = _suite(settings, contract, session, target, run_id, redaction, asked, LAWS if laws is None else laws)

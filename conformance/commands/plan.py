@@ -10,6 +10,7 @@ from conformance.connection import chosen_operations, contract_of
 from conformance.costs import Cost, Costs
 from conformance.laws import LAWS
 from conformance.laws.law import Law
+from conformance.profile import profile
 from conformance.settings import Settings
 from conformance.verdict import counted
 from spec.contract import Contract, Operation
@@ -32,26 +33,40 @@ def _lines(
 ) -> Iterator[str]:
     costs = Costs.measured()
     writes = not settings.read_only and (not settings.base_url or settings.writes_allowed)
-    total, cases = Cost(), 0
+    depth = "" if settings.no_engine else profile(settings.profile).depth
+    total, engine, cases = Cost(), Cost(), 0
     width = max((len(o.id) for o in operations), default=0)
-    yield f"{'operation':{width}}  requests  writes"
+    yield f"{'operation':{width}}  requests  writes  engine"
     for operation in operations:
         asked = [law for law in laws if law.applies(contract, operation) and (writes or not law.writes)]
         cost = sum((costs.of(law, operation) for law in asked), Cost())
         cost = cost if writes else Cost(cost.requests - cost.writes)
-        yield f"{operation.id:{width}}  {cost.requests:8.0f}  {cost.writes:6.0f}"
-        total, cases = total + cost, cases + len(asked)
+        more = _engine(settings, costs, depth, operation, writes)
+        yield f"{operation.id:{width}}  {cost.requests:8.0f}  {cost.writes:6.0f}  {more.requests:6.0f}"
+        total, engine, cases = total + cost, engine + more, cases + len(asked)
     cleaning = total.writes * costs.cleaning
-    everything = total.requests + cleaning
+    everything = total.requests + cleaning + engine.requests
     yield ""
     yield (
         f"{counted(len(operations), 'operation')}, {counted(cases, 'case')}: about {total.requests:.0f} requests, "
         f"{total.writes:.0f} of them writes, and {cleaning:.0f} to take away what was made "
         "(estimated: what each law took on the mock; one that finds something broken asks again)"
     )
+    yield (
+        f"the stock engine after them ({depth.lower()}): about {engine.requests:.0f} requests, "
+        f"{engine.writes:.0f} of them writes or refused ones (--no-engine: none)"
+        if depth
+        else "the stock engine is not asked: --no-engine"
+    )
     yield from _effects(settings, operations)
     yield from _said(settings, contract, writes)
     yield from _bounds(settings, everything)
+
+
+def _engine(settings: Settings, costs: Costs, depth: str, operation: Operation, writes: bool) -> Cost:
+    """What the engine asks; as in a run, no operation that writes or has effects where that is not allowed."""
+    left_out = (operation.method != "get" and not writes) or (operation.effects and not settings.allow_effects)
+    return Cost() if left_out or not depth else costs.of_engine(depth, operation)
 
 
 def _effects(settings: Settings, operations: Sequence[Operation]) -> Iterator[str]:

@@ -7,17 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from conformance import replaying, reported, script, sequence
-from conformance.connection import contract_of, scope, session_of, signed_in
+from conformance.connection import contract_of, redaction_of, scope, session_of, signed_in
 from conformance.errors import SuiteError, TargetLost, UsageError
 from conformance.laws import LAWS
 from conformance.laws.law import Law
 from conformance.outcome import Outcome, Promise, Verdict
 from conformance.readiness import await_ready
 from conformance.recording import Recorder
-from conformance.redaction import Redaction
 from conformance.reported import Reported, Told
 from conformance.session import Session
 from conformance.settings import Settings
+from conformance.token import TokenCommand
 from conformance.verdict import Code
 from spec.contract import Contract
 
@@ -65,19 +65,18 @@ def _replayed(
         left = _cleaned(session)
     except TargetLost as error:
         found, sent = replaying.Retrial(None, str(error)), []
-        return _tell(settings, contract, [f"TARGET LOST (exit {Code.LOST:d}): {error}"], Code.LOST)
+        return _tell(settings, contract, command, [f"TARGET LOST (exit {Code.LOST:d}): {error}"], Code.LOST)
     finally:
         target.close()
     code = {True: Code.BROKEN, False: Code.KEPT, None: Code.INCOMPLETE}[found.reproduced]
     other = reported.differs(said, contract)
     told = _told(failure, sent, [*([other] if other else []), *notes], left)
     word = {True: "REPRODUCED", False: "NOT REPRODUCED", None: "NOT TO BE TOLD"}[found.reproduced]
-    return _tell(settings, contract, [*told, f"{word} (exit {code:d}): {found.said}"], code)
+    return _tell(settings, contract, command, [*told, f"{word} (exit {code:d}): {found.said}"], code)
 
 
-def _tell(settings: Settings, contract: Contract, told: Sequence[str], code: Code) -> int:
-    given = [value for _, value in settings.header if len(value) >= 8]
-    redaction = Redaction.of(contract, [settings.token, settings.other_token, *given])
+def _tell(settings: Settings, contract: Contract, command: TokenCommand | None, told: Sequence[str], code: Code) -> int:
+    redaction = redaction_of(settings, contract, command)
     sys.stdout.write("".join(redaction.line(line) + "\n" for line in told))
     return code
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from conformance import engine, sequence
-from conformance.connection import contract_of, scope, session_of, shown, signed_in
+from conformance.connection import contract_of, redaction_of, scope, session_of, shown, signed_in
 from conformance.errors import OutOfBudget, TargetLost, UsageError
-from conformance.exchange import Exchange
+from conformance.exchange import Exchange, Request, Response
 from conformance.laws import LAWS
 from conformance.laws.law import Law
 from conformance.memory import Memory
@@ -21,7 +21,6 @@ from conformance.progress import Progress
 from conformance.proposal import proposals
 from conformance.readiness import await_ready, refused_token
 from conformance.recording import Recorder
-from conformance.redaction import Redaction
 from conformance.report import Report, github, terminal
 from conformance.report.files import FILES
 from conformance.run import Run, Source, cases_of, not_begun, run
@@ -81,7 +80,6 @@ def _reported(
     finally:
         target.close()
     asked = [operation for operation in operations if operation.id not in session.skipped]
-    given = [value for _, value in settings.header if len(value) >= 8] + (command.given if command else [])
     judgement = memory.judgement(found, contract, lambda known: _judged(settings, known, found, session, asked))
     name = shown(Path(contract.document.name))
     return Report(
@@ -100,7 +98,7 @@ def _reported(
         tuple(notes),
         found,
         judgement,
-        Redaction.of(contract, [settings.token, settings.other_token, *given]),
+        redaction_of(settings, contract, command),
         lines(contract.document.text),
         session.seen,
         text=contract.document.text.decode("utf-8", "replace"),
@@ -154,8 +152,15 @@ def _found(
     asked = [operation for operation in operations if operation.id not in session.skipped]
     due = ((case.law.id, case.operation.id) for case in cases_of(session, laws, asked))
     progress = Progress(due, sys.stderr, target.budget.until)
+    note = target.observe
+
+    def observed(request: Request, response: Response) -> None:
+        note(request, response)
+        progress.asked()
+
+    target.observe = observed
     try:
-        sources = [] if settings.no_engine else [_engine(settings, asked)]
+        sources = [] if settings.no_engine else [_engine(settings, asked, progress)]
         found = run(session, laws, asked, progress.told, before_cleaning=target.budget.lift, sources=sources)
     finally:
         progress.end()
@@ -164,11 +169,12 @@ def _found(
     return found
 
 
-def _engine(settings: Settings, operations: Sequence[Operation]) -> Source:
+def _engine(settings: Settings, operations: Sequence[Operation], progress: Progress) -> Source:
     """The stock engine as a source of outcomes, as deep as the profile says."""
     depth: engine.Depth = getattr(engine, profile(settings.profile).depth)
 
     def judge(session: Session) -> Iterator[tuple[Outcome, tuple[int, int]]]:
+        progress.through()
         for one in engine.judge(session, operations, seed=settings.seed, depth=depth, told=lambda outcome: None):
             yield one.outcome, (one.broken, one.times)
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,19 +30,29 @@ class Place:
 
 def broken_at(session: Session, operation: Operation, request: Request) -> Place | None:
     """The first place at which a request breaks the contract in a way that no usual server overlooks; None: at none."""
-    return next(_breaches(session, operation, request), None)
+    return next(breaches(session, operation, request), None)
 
 
-def _breaches(session: Session, operation: Operation, request: Request) -> Iterator[Place]:
+def breaches(session: Session, operation: Operation, request: Request) -> Iterator[Place]:
+    """Every such place."""
     yield from _of_body(session, operation, request)
     query: dict[str, list[str]] = {}
     for name, value in request.query:
-        query.setdefault(name.removesuffix("[]"), []).append(value)
+        query.setdefault(name, []).append(value)
     for parameter in operation.parameters:
         if parameter.where == "query":
-            yield from _of_parameter(session, parameter, query.get(parameter.name))
+            yield from _of_parameter(session, parameter, _texts(session, parameter, query))
         elif parameter.where == "path" and parameter.name in request.path:
             yield from _of_parameter(session, parameter, [str(request.path[parameter.name])])
+
+
+def _texts(session: Session, parameter: Parameter, query: Mapping[str, list[str]]) -> list[str] | None:
+    """What a query says of a parameter. Only an array has a bracketed spelling: elsewhere that is another name."""
+    bracketed = (
+        query.get(f"{parameter.name}[]") if session.bodies.schema(parameter.schema).get("type") == "array" else None
+    )
+    plain = query.get(parameter.name)
+    return None if plain is None and bracketed is None else [*(plain or ()), *(bracketed or ())]
 
 
 def _of_body(session: Session, operation: Operation, request: Request) -> Iterator[Place]:

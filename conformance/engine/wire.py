@@ -15,7 +15,7 @@ from schemathesis.generation.case import Case
 from schemathesis.transport.requests import REQUESTS_TRANSPORT, RequestsTransport
 
 from conformance.engine.guard import Guard, HeldBack, Sent
-from conformance.errors import SuiteError
+from conformance.errors import CannotMake, SuiteError
 from conformance.exchange import BEARER, Exchange, Request
 from conformance.session import WRITES, Session
 from spec.contract import Operation
@@ -62,7 +62,7 @@ class Wire(RequestsTransport):
             self._admit(operation, case, own_token=own)
             prepared = self._prepared(case, given)
             exchange = self._sent(operation, case, prepared)
-        except (HeldBack, httpx.InvalidURL) as error:
+        except (HeldBack, CannotMake, httpx.InvalidURL) as error:
             self.held[case.id] = str(error)
             return _nothing(operation, prepared or self._prepared(case, given))
         except SuiteError as error:
@@ -123,7 +123,7 @@ class Wire(RequestsTransport):
         """A method that the contract does not know there; what it answers is no success of the operation."""
         asked, path, query = self._split(operation, prepared)
         request = Request(operation.id, method, asked.path, path, query, as_=as_, headers=headers)
-        return Exchange(request, self.session.target.send(request))
+        return Exchange(request, self.session.steady.ask(self.session.target, request, again=True))
 
     def _split(
         self, operation: Operation, prepared: requests.PreparedRequest

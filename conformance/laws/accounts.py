@@ -9,7 +9,7 @@ from conformance.laws.asking import answered, secured
 from conformance.laws.law import Case, Law
 from conformance.laws.own import creates, weakest
 from conformance.outcome import Outcome
-from conformance.session import Session
+from conformance.session import NO_LOGIN, NO_OTHER, Session
 from spec.contract import Contract, Operation
 
 TOKENS = ("token", "access_token")
@@ -39,7 +39,7 @@ def _is_whose(case: Case) -> Iterator[Outcome]:
     said = "" if key == mine[account.key] else f"it shows {account.name} {key}, elsewhere {mine[account.key]}"
     yield case.judged(case.promise(parameter="self"), said, exchange)
     if "other" not in getattr(session.target, "tokens", {"other": ""}):
-        yield case.not_judged(case.promise(parameter="other"), "there is no token of another tenant: --other-token-env")
+        yield case.not_judged(case.promise(parameter="other"), NO_OTHER)
         return
     other = session.send(operation, as_="other")
     found = session.data(operation, other)
@@ -110,7 +110,7 @@ def _signed_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
     if operation is None:
         raise CannotMake("the contract has no operation to sign in")
     if not session.credentials:
-        raise CannotMake("there is no login and password to sign in with: --login-env, --password-env")
+        raise CannotMake(NO_LOGIN)
     if session.read_only:
         raise CannotMake("the run is read-only")
     body = {**session.bodies.body(operation, session.parent), **session.credentials}

@@ -11,7 +11,7 @@ from conformance.laws.asking import READS, answered, empty, harmless, readable, 
 from conformance.laws.law import Case, Law
 from conformance.laws.own import creates, differences, own, retrieved, told
 from conformance.outcome import Outcome
-from conformance.session import Mine
+from conformance.session import NO_OTHER, Mine
 from spec.contract import Contract, Operation, Resource
 
 NO_TOKEN = "no token"
@@ -114,7 +114,7 @@ def _other(case: Case) -> Iterator[Outcome]:
     """The run's own record, asked for with the other token."""
     session, operation = case.session, case.operation
     if "other" not in getattr(session.target, "tokens", {"other": ""}):
-        yield case.not_judged(case.promise(), "there is no token of another tenant: --other-token-env")
+        yield case.not_judged(case.promise(), NO_OTHER)
         return
     why = harmless(case) or session.neighbours()
     if why:

@@ -7,6 +7,7 @@ from typing import Any
 
 from conformance.bodies import readable
 from conformance.errors import CannotMake
+from conformance.exchange import Exchange
 from conformance.laws.law import Case, Law
 from conformance.laws.own import ROUNDED, instant, retrieved, scratch, writable
 from conformance.outcome import Outcome
@@ -27,6 +28,36 @@ def _stamped(stamp: str) -> Callable[[Contract, Operation], bool]:
 
 def _created_stays(case: Case) -> Iterator[Outcome]:
     yield from _over_updates(case, "created", lambda was, now: abs(was - now) <= ROUNDED, "moved")
+    yield from _created_stays_later(case)
+
+
+def _created_stays_later(case: Case) -> Iterator[Outcome]:
+    """The same over an update a second later, as a stamp may be told to the second: as two retrieves show it."""
+    session, operation = case.session, case.operation
+    resource = session.resource(operation)
+    kept = session.recall(_later(operation))  # the law that waits for a second has asked already
+    before, after, exchange = kept if kept is not None else _updated_later(case)
+    for name in resource.stamped("created"):
+        if name in before and name in after:
+            promise = case.promise(resource.own[name].pointer, "x-stamp", f"{name} later")
+            said = f"{name} moved: from {before[name]} to {after[name]}" if before[name] != after[name] else ""
+            yield case.judged(promise, said, exchange)
+
+
+def _later(operation: Operation) -> tuple[str, str]:
+    return "an update a second later", operation.id
+
+
+def _updated_later(case: Case) -> tuple[Mapping[str, Any], Mapping[str, Any], Exchange]:
+    """A record before and after an update that comes a second after it was made, and the update."""
+    session, operation = case.session, case.operation
+    mine = scratch(case)
+    before = retrieved(session, mine.resource, mine.key)[0]
+    session.pause(RESOLUTION)
+    field = next(readable(operation), None)
+    body = {field.name: session.bodies.value(field.schema, field.name)} if field else {}
+    exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body=body)
+    return before, retrieved(session, mine.resource, mine.key)[0], exchange
 
 
 def _updated_goes_on(case: Case) -> Iterator[Outcome]:
@@ -70,6 +101,7 @@ def _updated_moves(case: Case) -> Iterator[Outcome]:
         stuck = [name for name in resource.stamped("updated") if name in before and after.get(name) == before[name]]
         if not stuck or not exchange.response.ok:
             break
+    session.remember(_later(operation), (before, after, exchange))
     for name in resource.stamped("updated"):
         promise = case.promise(resource.own[name].pointer, "x-stamp", name)
         if not exchange.response.ok:
@@ -80,13 +112,6 @@ def _updated_moves(case: Case) -> Iterator[Outcome]:
 
 
 LAWS = (
-    Law(
-        "created-stamp-never-moves",
-        "When a record was created does not change.",
-        _stamped("created"),
-        _created_stays,
-        writes=True,
-    ),
     Law(
         "updated-stamp-never-goes-back",
         "When a record was last changed does not go back.",
@@ -99,6 +124,13 @@ LAWS = (
         "When a record was last changed moves with a change.",
         _stamped("updated"),
         _updated_moves,
+        writes=True,
+    ),
+    Law(
+        "created-stamp-never-moves",
+        "When a record was created does not change.",
+        _stamped("created"),
+        _created_stays,
         writes=True,
     ),
 )

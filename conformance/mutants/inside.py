@@ -22,6 +22,7 @@ from conformance.sacrifice import Sacrifices
 from conformance.session import Session
 from conformance.target import Budget
 from fixtures import dataset, graph
+from fixtures.errors import FixtureError
 from fixtures.texts import Texts
 from mock_server import image
 from mock_server.app import Open, create_app
@@ -50,8 +51,18 @@ class Watch:
         self.at += timedelta(seconds=seconds)
 
 
-def demo(contract: Contract, name: str = "demo") -> bytes:
-    """The store's image of a dataset. Takes about a second; the same for every mock of a process."""
+def demo(contract: Contract) -> bytes:
+    """The store's image of the dataset `demo`, or of `plain` where the contract has not the resources that it names.
+
+    Takes about a second; the same for every mock of a process.
+    """
+    try:
+        return _image(contract, "demo")
+    except FixtureError:
+        return _image(contract, "plain")
+
+
+def _image(contract: Contract, name: str) -> bytes:
     recipe, texts = image.Recipe(name, 0, EPOCH, 1), Texts()
     records = graph.records(contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, texts=texts)
     return image.build(contract, recipe, records, {"answers": texts.of("answer")})

@@ -110,7 +110,7 @@ def _missing(report: Report) -> Iterator[str]:
         yield from (f"   {who}: {report.redaction.line(why, WIDE)}" for who, why in items[:ENTRIES])
         yield from [f"   and {len(items) - ENTRIES} more"] if len(items) > ENTRIES else []
     if judgement.unasked and not report.found.lost:
-        yield f"not asked for a success (named actions; a later stage): {_names(judgement.unasked)}"
+        yield f"named actions that never succeeded (nothing could ask them for a success): {_names(judgement.unasked)}"
     if judgement.causes:
         yield "not judged:"
         ordered = sorted(judgement.causes.items(), key=lambda item: (-item[1], item[0]))

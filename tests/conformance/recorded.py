@@ -1,23 +1,29 @@
-"""The traffic of all laws on a fresh mock in process, a line for each request, for comparing two runs.
+"""The traffic of all laws, and of the engine, on a fresh mock in process: a line for each request, to compare two runs.
 
-    python -m tests.conformance.recorded RUN_ID SEED [OPERATION...]
+    python -m tests.conformance.recorded [--engine] RUN_ID SEED [OPERATION...]
 
 What the target made (identifiers, times) and the run's own id stand as placeholders, numbered as they occur.
 """
 
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import httpx
 
+from conformance import engine
 from conformance.bodies import Bodies
 from conformance.connection import marker
+from conformance.engine import Depth
+from conformance.engine.depth import PHASES
 from conformance.laws import LAWS
 from conformance.ledger import Ledger
-from conformance.run import run
+from conformance.outcome import Outcome
+from conformance.run import Source, run
 from conformance.session import Session
 from conformance.target import Budget, HttpTarget
+from spec.contract import Operation
 from tests.conformance.served import HOST, TOKENS, AsgiTransport
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
@@ -38,8 +44,21 @@ class Recording(AsgiTransport):
         return super().handle_request(request)
 
 
-def main(run_id: str, seed: int, asked: list[str]) -> list[str]:
-    """The lines of one run."""
+DEPTH = Depth(PHASES, examples=3, steps=4)
+
+
+def source(operations: Sequence[Operation], seed: int, depth: Depth) -> Source:
+    """The engine, as a run asks it when the laws are done."""
+
+    def judge(session: Session) -> Iterator[tuple[Outcome, tuple[int, int]]]:
+        for one in engine.judge(session, operations, seed=seed, depth=depth, told=lambda outcome: None):
+            yield one.outcome, (one.broken, one.times)
+
+    return judge
+
+
+def main(run_id: str, seed: int, asked: list[str], depth: Depth | None) -> list[str]:
+    """The lines of one run; without `depth` the engine is not asked."""
     api = Api.of(athena_contract(), athena_schemas(), "demo")
     api.begin_anew()
     transport = Recording(api.app)
@@ -48,7 +67,8 @@ def main(run_id: str, seed: int, asked: list[str]) -> list[str]:
     bodies = Bodies(api.contract, marker(run_id), Random(seed))
     session = Session(api.contract, api.schemas, target, Ledger(run_id), bodies)
     operations = [o for o in api.contract.operations.values() if not asked or o.id in asked]
-    run(session, LAWS, operations, lambda outcome: None)
+    sources = [] if depth is None else [source(operations, seed, depth)]
+    run(session, LAWS, operations, lambda outcome: None, sources=sources)
     target.close()
     return list(_plain(transport.lines, run_id))
 
@@ -64,5 +84,7 @@ def _plain(lines: list[str], run_id: str) -> list[str]:
 
 
 if __name__ == "__main__":
+    with_engine = sys.argv[1] == "--engine"
+    given = sys.argv[2:] if with_engine else sys.argv[1:]
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    sys.stdout.write("\n".join(main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])))
+    sys.stdout.write("\n".join(main(given[0], int(given[1]), given[2:], DEPTH if with_engine else None)))

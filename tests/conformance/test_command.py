@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from conformance.__main__ import main
+from conformance.connection import redaction_of, session_of
 from conformance.settings import CODES, OPTIONS, WORDS, from_arguments
 from conformance.verdict import Code
+from tests.mock_server.athena import athena_contract
 
 ROOT = Path(__file__).parents[2]
 # The command with one law in place of all: each list answers.
@@ -297,6 +299,25 @@ def test_a_wrong_token_of_the_other_tenant_breaks_nothing_and_ends_with_5() -> N
     assert "the target refuses the token in $ATHENA_OTHER_TOKEN" in said
 
 
+@pytest.mark.parametrize(
+    ("arguments", "around", "found"),
+    [
+        ((), {"ATHENA_LOGIN": "me@example.com"}, "$ATHENA_PASSWORD: found no password"),
+        ((), {"ATHENA_PASSWORD": "Canary-4711"}, "$ATHENA_LOGIN: found no login"),
+        (("--login-env", "NONE"), {}, "$NONE: found no login"),
+        (("--password-env", "NONE"), {"ATHENA_LOGIN": "me@example.com"}, "$NONE: found no password"),
+    ],
+)
+def test_a_login_without_a_password_ends_with_2(
+    arguments: tuple[str, ...], around: dict[str, str], found: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["run", "--base-url", "http://x", *arguments], {"ATHENA_TOKEN": "a-token", **around}, [])
+    said = "".join(capsys.readouterr())
+    assert code == Code.USAGE
+    assert f"{found} in the environment; allowed: login and password, both" in said
+    assert "Canary" not in said
+
+
 def test_one_token_for_two_tenants_ends_with_2() -> None:
     code, said = ran("run", "--base-url", "http://127.0.0.1:1", other="a-token")
     assert code == Code.USAGE
@@ -313,6 +334,25 @@ def test_a_missing_token_ends_with_2() -> None:
     code, said = ran("run", "--base-url", "http://127.0.0.1:1", "--operation", "listMessages", token="")
     assert code == Code.USAGE
     assert "$ATHENA_TOKEN: found no token" in said
+
+
+def test_a_login_signs_in_as_the_contracts_account_and_its_password_is_in_no_report() -> None:
+    around = {"ATHENA_TOKEN": "a", "ATHENA_LOGIN": "me@example.com", "ATHENA_PASSWORD": "Canary 4711 ü"}
+    settings = from_arguments(["run", "--base-url", "http://127.0.0.1:1"], around, "0")
+    session, target = session_of(settings, athena_contract(), "run")
+    target.close()
+    assert session.credentials == {"email": "me@example.com", "password": "Canary 4711 ü"}
+    assert "Canary" not in redaction_of(settings, athena_contract()).line("its password is Canary 4711 ü")
+    assert "Canary" not in repr(settings) + repr(session)
+
+
+def test_a_password_that_the_contract_itself_shows_garbles_no_report() -> None:
+    settings = from_arguments(
+        ["run", "--base-url", "http://x"],
+        {"ATHENA_TOKEN": "a-token", "ATHENA_LOGIN": "me@example.com", "ATHENA_PASSWORD": "password"},
+        "0",
+    )
+    assert redaction_of(settings, athena_contract()).line("#/properties/password") == "#/properties/password"
 
 
 def test_readme_tells_every_exit_code_and_option() -> None:

@@ -23,6 +23,7 @@ from conformance.engine import DEEP, GATE, SMOKE, Depth, Judged, judge
 from conformance.engine.adapter import NOT_ASKED
 from conformance.engine.checks import CHECKS
 from conformance.engine.guard import Guard, HeldBack, Sent
+from conformance.engine.places import breaches
 from conformance.errors import OutOfBudget, TargetLost, UsageError
 from conformance.exchange import Request, Response
 from conformance.outcome import Outcome, Verdict
@@ -133,7 +134,7 @@ async def is_a_teapot(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answer
     return replace(answered, status=418) if asked.method == "GET" and answered.status == 200 else answered
 
 
-async def shows_a_number_as_name(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+async def shows_a_number(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
     answered: Answered = await ask(asked)
     return answered.with_data(name=7) if asked.method == "POST" and answered.status == 201 else answered
 
@@ -194,7 +195,13 @@ async def shows_its_stack(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
         ("not-a-server-error", "createPrompt", fails_on_long_names, "#/paths/~1prompts/post", ""),
         ("no-traceback", "createPrompt", shows_its_stack, "#/paths/~1prompts/post", None),
         ("status-code-conformance", "listPrompts", is_a_teapot, "#/paths/~1prompts/get/responses", "418"),
-        ("response-schema-conformance", "createPrompt", shows_a_number_as_name, "/properties/name", "data.name"),
+        (
+            "response-schema-conformance",
+            "createPrompt",
+            shows_a_number,
+            "/properties/name",
+            "data.name integer",
+        ),
         ("ignored-auth", "listPrompts", knows_everybody, "#/paths/~1prompts/get", ""),
         ("ignored-auth", "createPrompt", knows_everybody, "#/paths/~1prompts/post", ""),
         ("content-type-conformance", "listPrompts", says_no_media_type, None, "200"),
@@ -224,16 +231,22 @@ def test_use_after_delete_is_found_along_links() -> None:
     assert one.broken == one.times
 
 
-def test_what_shows_once_is_not_red() -> None:
+@pytest.mark.parametrize(
+    ("status", "expected", "stumbles"),
+    [(418, [("engine-status-code-conformance", 1, 2)], 0), (500, [], 1)],  # a 500 is asked for again at once
+)
+def test_what_shows_once_is_not_red(status: int, expected: list[tuple[str, int, int]], stumbles: int) -> None:
     async def fails_once(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
         memory["count"] = memory.get("count", 0) + 1
         if memory["count"] == 20:
-            return Answered(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
+            return Answered(status, {"content-type": "application/json"}, b'{"message":"Odd"}')
         answered: Answered = await ask(asked)
         return answered
 
-    those = broken(found(begun(fails_once), "listPrompts"))
-    assert [(one.outcome.promise.law, one.broken, one.times) for one in those] == [("engine-not-a-server-error", 1, 2)]
+    run = begun(fails_once)
+    those = broken(found(run, "listPrompts"))
+    assert [(one.outcome.promise.law, one.broken, one.times) for one in those] == expected
+    assert len(run.steady.stumbles) == stumbles
 
 
 def test_a_fault_of_the_server_always_blocks() -> None:
@@ -263,6 +276,18 @@ def trimmed(value: Any) -> Any:
 
 def test_a_server_that_trims_is_not_called_wrong() -> None:
     assert not told(found(begun(is_laravel), "createPrompt", "updatePrompt", "createThread", depth=SOME))
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"), [("with[]", True), ("with", True), ("filters[]", False), ("filters", True)]
+)
+def test_brackets_spell_an_array_and_make_another_name_of_anything_else(name: str, broken: bool) -> None:
+    run = begun()
+    asked = next(
+        o for o in run.contract.operations.values() if name.removesuffix("[]") in {p.name for p in o.parameters}
+    )
+    places = breaches(run, asked, Request(asked.id, "get", asked.path, {}, ((name, "\U00033af6"),)))
+    assert (name.removesuffix("[]") in {place.parameter for place in places}) is broken
 
 
 async def refuses_odd_texts(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:

@@ -72,13 +72,28 @@ def test_effects_and_dear_calls_are_told(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_the_least_duration_follows_the_rate(capsys: pytest.CaptureFixture[str]) -> None:
-    said = planned(capsys, "--rate-limit", "10", "--max-requests", "5", "--profile", "smoke")
+    said = planned(capsys, "--rate-limit", "10", "--max-requests", "5", "--profile", "smoke", "--no-engine")
     _, _, requests, _, cleaning = figures(said)
     found = re.search(r"least duration: (\d+) min (\d+) s \(--rate-limit 10\)", said)
     assert found is not None, said
     assert abs(60 * int(found[1]) + int(found[2]) - (requests + cleaning) / 10) <= 1
     assert "--max-requests 5 ends it" in said
     assert "no more is judged after 1 min 0 s (--profile smoke)" in said
+
+
+def engines(said: str) -> tuple[int, int]:
+    """Requests and writes of the engine."""
+    found = re.search(r"^the stock engine after them \(\w+\): about (\d+) requests, (\d+) of them writes", said, re.M)
+    assert found is not None, said
+    return int(found[1]), int(found[2])
+
+
+def test_the_engine_is_planned_as_deep_as_the_profile_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    smoke, gate, deep = (engines(planned(capsys, "--profile", name)) for name in ("smoke", "gate", "deep"))
+    assert smoke[0] < gate[0] < deep[0]
+    assert engines(planned(capsys)) == gate
+    assert engines(planned(capsys, "--read-only"))[1] == 0 < gate[1]
+    assert "the stock engine is not asked: --no-engine" in planned(capsys, "--no-engine")
 
 
 def test_skipped_operations_are_left_out(

@@ -67,3 +67,13 @@ def test_an_outcome_that_nobody_waited_for_is_no_case() -> None:
     clock.now += EVERY
     progress.told(outcome("law-c", "three", Verdict.BROKEN))
     assert out.getvalue() == "0 of 2 operations asked, 0 of 4 cases, 1 failure\n"
+
+
+def test_requests_move_the_line_when_no_case_is_left() -> None:
+    clock, out = Clock(), StringIO()
+    progress = Progress(DUE, out, clock.now + 100, clock)
+    progress.told(outcome("law-a", "one"))
+    progress.through()
+    clock.now += EVERY
+    progress.asked()
+    assert out.getvalue() == "2 of 2 operations asked, 4 of 4 cases, 0 failures, 1 requests, at most 70 s left\n"

@@ -70,6 +70,25 @@ async def fails_at_a_long_page(asked: Asked, ask: Next, memory: dict[str, Any]) 
     return Answered(500, {"content-type": "application/json"}, b'{"message": "Server Error"}') if far else answered
 
 
+async def takes_any_query(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    """A list that refuses nothing: what it does not understand, it leaves out."""
+    answered: Answered = await ask(asked)
+    if asked.method == "GET" and asked.path == "/agents" and answered.status == 422:
+        sound: Answered = await ask(Asked("GET", asked.path, "", asked.headers, b""))
+        return sound
+    return answered
+
+
+async def refuses_tags(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    """Tags are refused, whatever the contract says."""
+    body = asked.body
+    if asked.method == "POST" and asked.path == "/prompts" and isinstance(body, dict) and body.get("tags"):
+        said = b'{"message": "No.", "errors": {"tags": ["No tags."]}}'
+        return Answered(422, {"content-type": "application/json"}, said)
+    answered: Answered = await ask(asked)
+    return answered
+
+
 # Fault -> the operation that shows it, the law that tells of it, and whether statuses alone tell the fault.
 FAULTS: dict[Fault, tuple[str, str, bool]] = {
     breaks_the_schema: ("retrieveAgent", "answers-fit-the-schema", False),
@@ -121,6 +140,29 @@ def test_a_failure_is_reproduced_where_the_fault_is_and_nowhere_else(
     assert records() == before, "the replay takes away what it made"
     assert replayed(report, failures[0], None) == Code.KEPT
     assert "\nNOT REPRODUCED (exit 0)" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "operation", "law"),
+    [
+        (takes_any_query, "listAgents", "engine-negative-data-rejection"),
+        (refuses_tags, "createPrompt", "engine-positive-data-acceptance"),
+    ],
+)
+def test_what_the_engine_found_is_reproduced_where_the_fault_is_and_nowhere_else(
+    fault: Fault, operation: str, law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api = mock()
+    api.begin_anew()
+    with serving(Faulty(api.app, fault)) as base:
+        main(["run", "--base-url", base, "--operation", operation, "--report-dir", str(tmp_path)], TOKENS)
+    said = json.loads((tmp_path / "conformance.json").read_text())["promises"]
+    failures = [one for one in said if (one["law"], one["verdict"]) == (law, "broken")]
+    assert failures, capsys.readouterr().out
+    report = tmp_path / "conformance.json"
+    assert replayed(report, failures[0], fault) == Code.BROKEN, capsys.readouterr().out
+    assert replayed(report, failures[0], None) == Code.KEPT, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)

@@ -131,7 +131,7 @@ def test_the_conforming_variants_are_enough_and_each_differs_from_the_mock() -> 
 @pytest.mark.slow
 def test_a_foreign_contract_has_mutants_and_they_are_found() -> None:
     contract = load(LIBRARY)
-    mock = Mock.of(contract, demo(contract, "plain"))
+    mock = Mock.of(contract, demo(contract))
     mutants = list(derive(contract, TOKENS["self"]))
     fates = [score(one, mock, Judges(depth=None)).fate for one in mutants]
     counted = [fate for fate in fates if fate in (Fate.KILLED, Fate.SURVIVED)]

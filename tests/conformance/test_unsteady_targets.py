@@ -1,13 +1,20 @@
 """Targets that are hard to judge: what is flaky, late, disturbed or gone is never called broken."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from random import Random
 
+import httpx
 import pytest
 
-from conformance.outcome import Kind, Verdict
-from conformance.run import Run
+from conformance.engine import Depth
+from conformance.laws import LAWS
+from conformance.outcome import Kind, Outcome, Verdict
+from conformance.run import Run, run
+from conformance.session import Session
 from conformance.verdict import Code
-from tests.conformance.unsteady import Busy, Dying, Late, Mock, Stumbling, judged
+from tests.conformance.recorded import source
+from tests.conformance.unsteady import Busy, Dying, Late, Mock, Stumbling, judged, sent, session_on
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
 PROMPT = ("/prompts", {"name": "", "content": "theirs"})
@@ -80,3 +87,60 @@ def test_a_target_that_is_lost_in_mid_run_breaks_nothing_and_keeps_what_was_judg
     assert told(found) == []
     assert judgement.kept > 0
     assert any("not reached" in o.said for o in found.of(Verdict.NOT_JUDGED))
+
+
+@dataclass(slots=True)
+class DyingAndWrong(Dying):
+    """Its lists lose their last row, so that it is judged again when it dies."""
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """What the mock answers, a row short."""
+        answered = Dying.answer(self, request)
+        if request.method == "GET" and request.url.path.endswith("/prompts") and answered.status_code == 200:
+            page = answered.json()
+            answered = httpx.Response(200, json={**page, "data": page["data"][:-1]})
+        return answered
+
+
+@pytest.mark.parametrize("left", [40, 109, 201, 316])
+def test_a_target_that_is_lost_while_something_is_judged_again_is_lost(apis: list[Api], left: int) -> None:
+    found, judgement = judged(DyingAndWrong(apis[0], left=left), "Prompt")
+    assert judgement.code is Code.LOST
+    assert found.lost
+    assert "did not answer" in judgement.reasons[0]
+
+
+def test_an_engine_that_fails_by_itself_ends_the_run_with_what_the_laws_judged(apis: list[Api]) -> None:
+    def failing(session: Session) -> Iterator[tuple[Outcome, tuple[int, int]]]:
+        raise ZeroDivisionError("in the engine")
+        yield
+
+    session = session_on(Mock(apis[0]))
+    scope = [o for o in session.contract.operations.values() if o.id == "listPrompts"]
+    found = run(session, LAWS, scope, lambda outcome: None, sources=[failing])
+    assert list(found.of(Verdict.KEPT))
+    assert found.ended == "what judges beside the laws failed, a fault of the suite: ZeroDivisionError('in the engine')"
+
+
+@dataclass(slots=True)
+class Silent(Mock):
+    """Hangs up twice in a row, now and then: a request, and its repetition."""
+
+    number: int = 0
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """What the mock answers, or nothing."""
+        self.number += 1
+        if self.number % 40 in (20, 21):
+            raise httpx.ReadError("connection reset by peer")
+        return sent(self.api, request, self.moment)
+
+
+def test_the_engine_goes_on_where_a_request_is_not_answered(apis: list[Api]) -> None:
+    session = session_on(Silent(apis[0]))
+    scope = [o for o in session.contract.operations.values() if o.id in ("listPrompts", "createPrompt")]
+    found = run(session, [], scope, lambda outcome: None, sources=[source(scope, 1, Depth(("examples", "coverage")))])
+    assert not found.ended
+    assert told(found) == []
+    assert len(session.steady.silent) > 3
+    assert len(list(found.of(Verdict.KEPT))) > 10

@@ -69,7 +69,10 @@ class Faulty:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-        raw = (await receive()).get("body", b"")
+        raw, more = b"", True
+        while more:  # a server hands a long body on in pieces
+            message = await receive()
+            raw, more = raw + message.get("body", b""), message.get("more_body", False)
         path = scope["path"].removeprefix("/api/v1")
         asked = Asked(scope["method"], path, scope["query_string"].decode(), headers, raw)
         answered = await self.fault(asked, lambda other: self.ask(scope, other), self.memory)
