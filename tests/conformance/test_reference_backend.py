@@ -43,6 +43,7 @@ NOT_YET = {
     "token-survives-logout": "an option for the login and the password of the run's account",
 }
 
+EACH = 4  # of so many bugs one is judged here; `python -m tests.reference_backend.judge` judges them all
 APP_TOKEN = "getAuthenticatedUserByAppToken"
 FOLDER = Path(__file__).parents[1] / "reference_backend"
 ROOMS = {"spec", "fixtures", "mock_server", "conformance"}
@@ -170,7 +171,7 @@ def test_without_strict_only_what_is_known_or_always_holds_is_red(bug: str, code
     [
         # Those that are not found yet may be found as soon as somebody writes what it takes.
         pytest.param(bug, marks=[pytest.mark.xfail(reason=NOT_YET[bug], strict=False)] if bug in NOT_YET else [])
-        for bug in BUGS
+        for bug in list(BUGS)[::EACH]
     ],
 )
 def test_a_bug_fails_the_run_and_the_report_names_its_operation(bug: str) -> None:
