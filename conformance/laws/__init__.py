@@ -9,6 +9,7 @@ from conformance.laws import (
     answers,
     filters,
     includes,
+    narrowed,
     order,
     pages,
     refusals,
@@ -18,7 +19,7 @@ from conformance.laws import (
 from conformance.laws.law import Case, Law
 
 LAWS: tuple[Law, ...] = (
-    *(replace(law, shared=True) for law in (*pages.LAWS, *order.LAWS, *filters.LAWS, *includes.LAWS)),
+    *(replace(law, shared=True) for law in (*pages.LAWS, *order.LAWS, *filters.LAWS, *narrowed.LAWS, *includes.LAWS)),
     *refusals.LAWS,
     *accounts.LAWS,
     *accepted.LAWS,
