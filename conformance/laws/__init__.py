@@ -8,12 +8,15 @@ from conformance.laws import (
     actions,
     answers,
     filters,
+    hidden,
     includes,
     narrowed,
     order,
     pages,
     refusals,
     relations,
+    searching,
+    standing,
     writes,
 )
 from conformance.laws.law import Case, Law
@@ -26,6 +29,9 @@ LAWS: tuple[Law, ...] = (
     *writes.LAWS,
     *relations.LAWS,
     *actions.LAWS,
+    *standing.LAWS,
+    *searching.LAWS,
+    *hidden.LAWS,
     *answers.LAWS,  # the last: they judge what the others have seen
 )
 

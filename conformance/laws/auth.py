@@ -126,7 +126,7 @@ def _other(case: Case) -> Iterator[Outcome]:
         return
     reads = operation.action in ("retrieve", "list")
     mine = session.kept(resource.name) if reads else session.make(resource.name)
-    if _public(resource, mine):
+    if is_public(resource, mine):
         yield case.not_judged(case.promise(), "the record is public")
         return
     yield _ASKED.get(operation.action, _untouched)(case, mine)
@@ -138,14 +138,14 @@ def _unadopted(case: Case) -> Outcome:
     body = session.bodies.body(operation, session.parent)
     for field in operation.body.fields.values() if operation.body else ():
         relation = session.bodies.relation(operation, field.sets.relation) if field.sets and field.required else None
-        if relation is not None and _public(session.contract.resources[relation.to[0]], session.kept(relation.to[0])):
+        if relation is not None and is_public(session.contract.resources[relation.to[0]], session.kept(relation.to[0])):
             return case.not_judged(case.promise(), "the record is public")
     exchange = session.send(operation, body=body, as_="other")
     # A record named in a body that is not there may be called invalid, so one of another tenant too.
     return case.judged(case.promise(), _unless_refused(exchange, 422), exchange)
 
 
-def _public(resource: Resource, mine: Mine) -> bool:
+def is_public(resource: Resource, mine: Mine) -> bool:
     """Whether everybody may see a record."""
     return bool(resource.public) and all(mine.shown.get(name) == value for name, value in resource.public.items())
 

@@ -276,9 +276,15 @@ FAULTS = {
     "the total is without the filter": Fault(
         "total-is-of-the-filtered-rows", at("/messages", whole_total), "listMessages", "role"
     ),
-    "links lose the size": Fault("links-keep-the-query", at("/agents", losing("per_page")), "listAgents", "links.first"),
-    "links lose the order": Fault("links-keep-the-query", at("/prompts", losing("sort_by")), "listPrompts", "links.first"),
-    "links lose a filter": Fault("links-keep-the-query", at("/messages", losing("thread_uuid")), "listMessages", "links.first"),
+    "links lose the size": Fault(
+        "links-keep-the-query", at("/agents", losing("per_page")), "listAgents", "links.first"
+    ),
+    "links lose the order": Fault(
+        "links-keep-the-query", at("/prompts", losing("sort_by")), "listPrompts", "links.first"
+    ),
+    "links lose a filter": Fault(
+        "links-keep-the-query", at("/messages", losing("thread_uuid")), "listMessages", "links.first"
+    ),
     "size is always 20": Fault(
         "page-words-are-right", at("/agents", word("meta", "per_page", 20)), "listAgents", "meta.per_page"
     ),
