@@ -33,18 +33,22 @@ def _secured(contract: Contract, operation: Operation) -> bool:
 
 def _strangers(case: Case, kinds: Iterable[str]) -> Iterator[tuple[str, Exchange | None]]:
     """The answer to each who is nobody; None where the run may not ask. Paths name records of the run that nothing
-    else needs, bodies are valid: what is taken after all is a success."""
+    else needs, queries and bodies are valid: what is taken after all is a success. What has effects outside is asked
+    validly until it is taken, and no further."""
     session, operation = case.session, case.operation
     path: Mapping[str, Any] | None = None
+    taken = False
     for kind in kinds:
         if session.read_only and operation.method not in READS:
             yield kind, None
             continue
         headers = STRANGERS[kind] if kind in STRANGERS else logged_out(session)
         path = _ours(case) if path is None else path
-        dear = bool(operation.effects) and kind != NO_TOKEN
-        body = empty(operation) if dear else _valid(case)
-        yield kind, session.send(operation, path=path, body=body, as_="nobody", headers=headers)
+        body = empty(operation) if taken and operation.effects else _valid(case)
+        query = session.required(operation)
+        exchange = session.send(operation, path=path, query=query, body=body, as_="nobody", headers=headers)
+        taken = taken or exchange.response.ok
+        yield kind, exchange
 
 
 def _ours(case: Case) -> Mapping[str, Any]:

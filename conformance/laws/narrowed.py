@@ -92,7 +92,8 @@ def links_keep_the_query(case: Case) -> Iterator[Outcome]:
     known = {word for words in case.operation.result.pages.values() for word in words.values()}
     for word in (word for word in LINKS if word in known):
         pointer, name = listing.word_pointer(word)
-        place = weakest(case, (pointer, None), (page.pointer, None))
+        # Laravel's links keep no query unless they are told to: that they do is known as far as the size is.
+        place = weakest(case, (pointer, None), (page.pointer, None), (size.pointer, None))
         yield found(case, case.promise(*place, parameter=name), _following(listing, word, name, page.name, query))
 
 
