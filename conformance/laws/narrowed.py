@@ -1,6 +1,7 @@
 """Narrowed lists, page by page: their total is of what the filter lets through, their links stay within it."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,6 +13,7 @@ from conformance.laws.own import weakest
 from conformance.laws.pages import LINKS
 from conformance.outcome import Outcome
 from spec.contract import Contract, Operation
+from spec.provenance import INFERRED
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -92,9 +94,9 @@ def links_keep_the_query(case: Case) -> Iterator[Outcome]:
     known = {word for words in case.operation.result.pages.values() for word in words.values()}
     for word in (word for word in LINKS if word in known):
         pointer, name = listing.word_pointer(word)
-        # Laravel's links keep no query unless they are told to: that they do is known as far as the size is.
-        place = weakest(case, (pointer, None), (page.pointer, None), (size.pointer, None))
-        yield found(case, case.promise(*place, parameter=name), _following(listing, word, name, page.name, query))
+        # Laravel's links keep no query unless they are told to, and documented examples print none: never known.
+        promise = replace(case.promise(pointer, parameter=name), grade=INFERRED)
+        yield found(case, promise, _following(listing, word, name, page.name, query))
 
 
 def _narrowest(case: Case, listing: Listing) -> Pairs:

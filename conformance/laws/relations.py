@@ -151,7 +151,7 @@ def _from_nothing(case: Case) -> Iterator[Outcome]:
             said = _shown_count(session, parent, counted.derived, len(children))
         if not said and len(children) < 2:
             yield case.not_judged(promise, "the record that create makes is not of those that are counted")
-        elif said and children and _agrees(session, counted, parent, children[-1]):
+        elif said and children and _listed(session, counted, parent, children[-1]) not in (None, len(children)):
             yield case.not_judged(promise, "the list changed while it was looked at")
         else:
             yield case.judged(promise, said, *(child.exchange for child in children[-1:] or [parent]))
@@ -177,13 +177,18 @@ def _shown_count(session: Session, parent: Mine, derived: Derived, due: int) -> 
 
 def _agrees(session: Session, counted: Counted, parent: Mine, child: Mine) -> bool:
     """Whether the list of what is counted has as many: then somebody else made one meanwhile."""
+    there = _listed(session, counted, parent, child)
+    return not counted.derived.where and there == _count(session, parent, counted.derived)
+
+
+def _listed(session: Session, counted: Counted, parent: Mine, child: Mine) -> int | None:
+    """How many the list names that is narrowed to the parent; None where it cannot be."""
     listing = session.operation(child.resource, "list")
     path = (counted.field.sets.relation if counted.field.sets else "", counted.parent.key)
     for parameter in listing.query if listing else ():
         if listing and parameter.word and parameter.word.role == "filter" and parameter.word.paths[0] == path:
-            there = Listing(session, listing).ask((parameter.name, text(parent.key))).total
-            return not counted.derived.where and there == _count(session, parent, counted.derived)
-    return False
+            return Listing(session, listing).ask((parameter.name, text(parent.key))).total
+    return None
 
 
 def _where(derived: Derived, shown: Mapping[str, Any]) -> bool:

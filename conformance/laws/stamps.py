@@ -43,7 +43,7 @@ def _updated_goes_on(case: Case) -> Iterator[Outcome]:
     yield from _over_updates(case, "updated", lambda was, now, exact: was <= now + ROUNDED, "went back")
 
 
-def _told_to_the_second(shown: Iterable[Any]) -> bool:
+def told_to_the_second(shown: Iterable[Any]) -> bool:
     """Whether no stamp has a fraction, so that one that moves within a second would not be seen to."""
     return all(re.search(r"\.0*[1-9]", str(value)) is None for value in shown)
 
@@ -56,7 +56,7 @@ def _over_updates(
     resource = session.resource(operation)
     mine = scratch(case)
     seen: list[Mapping[str, Any]] = [mine.shown, retrieved(session, mine.resource, mine.key)[0]]
-    if _told_to_the_second(seen[-1].get(name) for name in resource.stamped(stamp)):
+    if told_to_the_second(seen[-1].get(name) for name in resource.stamped(stamp)):
         session.pause(RESOLUTION)
     field = next(readable(operation), None)
     for _ in range(2):

@@ -7,10 +7,12 @@ from conformance.errors import CannotMake
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, found, is_list
 from conformance.laws.own import scratch, writable
-from conformance.laws.stamps import RESOLUTION
+from conformance.laws.stamps import RESOLUTION, told_to_the_second
 from conformance.outcome import Outcome
 from conformance.session import Mine
 from spec.contract import Contract, Operation
+
+MOMENT = 0.05  # seconds, between stamps that have fractions
 
 
 def _by_change(contract: Contract, operation: Operation) -> bool:
@@ -24,15 +26,18 @@ def _by_change(contract: Contract, operation: Operation) -> bool:
 
 
 def _changed_is_last(case: Case) -> Iterator[Outcome]:
-    """The oldest of three own records is changed: then it stands behind the others, and before them descending."""
+    """The older of two own records is changed: then it stands behind the other, and before it descending."""
     session, listing = case.session, Listing(case.session, case.operation)
     update = session.needed(listing.resource.name, "update")
     sort, direction = listing.needed("sort"), listing.needed("direction")
     field = next(iter(writable(Case(case.law, session, update), listing.resource)), None)
     if field is None:
         raise CannotMake("the contract has no field to change that is shown")
-    made = [scratch(case) for _ in range(3)]
-    session.pause(RESOLUTION)
+    made = []
+    for _ in range(2):
+        made.append(scratch(case))
+        stamps = [made[-1].shown.get(name) for name in listing.resource.stamped("updated")]
+        session.pause(RESOLUTION if told_to_the_second(stamps) else MOMENT)
     body = {field[0].name: session.bodies.value(field[0].schema, field[0].name)}
     exchange = session.send(update, path={update.path_parameters[0]: made[0].key}, body=body)
     if not exchange.response.ok:

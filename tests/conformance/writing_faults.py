@@ -4,8 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BASE = "/api/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Faulty:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         raw = (await receive()).get("body", b"")
-        path = scope["path"].removeprefix("/api/v1")
+        path = scope["path"].removeprefix(BASE)
         asked = Asked(scope["method"], path, scope["query_string"].decode(), headers, raw)
         answered = await self.fault(asked, lambda other: self.ask(scope, other), self.memory)
         lines = {**answered.headers, "content-length": str(len(answered.raw))}
@@ -84,6 +87,8 @@ class Faulty:
         passed = {
             **scope,
             "method": asked.method,
+            "path": f"{BASE}{asked.path}",
+            "raw_path": quote(f"{BASE}{asked.path}").encode(),
             "query_string": asked.query.encode(),
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in lines.items()],
         }
