@@ -172,7 +172,7 @@ async def creates_twice(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answ
         ("created-stamp-never-moves", "updateAgent", moves_created, "created_at"),
         ("updated-stamp-never-goes-back", "updateThread", turns_updated_back, "updated_at"),
         ("updated-stamp-moves", "updateThread", stamps_no_update, "updated_at"),
-        ("a-write-changes-no-other-record", "createPrompt", updates_siblings, "Prompt"),
+        ("a-write-changes-no-other-record", "updatePrompt", updates_siblings, "Prompt"),
         ("delete-is-gone", "deleteThread", deletes_nothing, "retrieve"),
         ("delete-is-gone", "deleteThread", deletes_nothing, "list"),
         ("delete-is-gone", "deleteThread", deletes_nothing, "delete"),
