@@ -7,6 +7,7 @@ from typing import Any
 from conformance.bodies import readable
 from conformance.exchange import Exchange
 from conformance.laws.asking import harmless
+from conformance.laws.asking import readable as path_to_read
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import REFUSED, is_list
 from conformance.laws.own import brief, creates
@@ -15,6 +16,7 @@ from spec.contract import BodyField, Contract, Operation, Parameter
 
 LONGEST = 20_000  # characters that are sent to be as many as may be
 LARGEST = 2**53
+BEYOND = "Grüße 世界 👋"
 MOST = 8  # rounds of values for one operation
 
 
@@ -108,6 +110,9 @@ def _texts(case: Case, field: BodyField, said: Mapping[str, Any]) -> Iterator[tu
     """The shortest and the longest text; the marker stands in each that has room for it."""
     shortest, longest = int(said.get("minLength", 0)), int(said.get("maxLength", LONGEST + 1))
     number = case.session.bodies.chance.randrange(10**9)
+    beyond = f"{case.session.bodies.marker} {number} {BEYOND}"
+    if len(beyond) <= longest:
+        yield "type beyond ASCII", beyond
     if longest <= LONGEST:
         yield "maxLength", f"{case.session.bodies.marker} {number} "[:longest].strip().ljust(longest, "x")
     if shortest:
@@ -117,14 +122,20 @@ def _texts(case: Case, field: BodyField, said: Mapping[str, Any]) -> Iterator[tu
 # Parameters -----------------------------------------------------------------------------------------------------
 
 
+def _asks(contract: Contract, operation: Operation) -> bool:
+    """Whether an operation reads, and by choices of a query."""
+    chooses = any("enum" in p.schema.get("items", p.schema) for p in operation.query)
+    return is_list(contract, operation) or (operation.method == "get" and chooses)
+
+
 def _parameters(case: Case) -> Iterator[Outcome]:
     """Many parameters at once, each with one of its values; where that is refused, one at a time."""
     session, operation = case.session, case.operation
-    required = session.required(operation)
+    required, path = session.required(operation), path_to_read(case)
     for extremes in _rounds([list(_allowed(parameter)) for parameter in operation.query]):
 
         def send(chosen: list[Extreme]) -> Exchange:
-            return session.send(operation, query={**required, **{e.name: e.value for e in chosen}})
+            return session.send(operation, path=path, query={**required, **{e.name: e.value for e in chosen}})
 
         yield from _taken(case, extremes, send)
 
@@ -148,7 +159,7 @@ LAWS: tuple[Law, ...] = (
     Law(
         "an-admitted-parameter-is-taken",
         "Each value that a parameter admits is answered with a success.",
-        is_list,
+        _asks,
         _parameters,
     ),
     Law(

@@ -33,18 +33,22 @@ def _secured(contract: Contract, operation: Operation) -> bool:
 
 def _strangers(case: Case, kinds: Iterable[str]) -> Iterator[tuple[str, Exchange | None]]:
     """The answer to each who is nobody; None where the run may not ask. Paths name records of the run that nothing
-    else needs, bodies are valid: what is taken after all is a success."""
+    else needs, queries and bodies are valid: what is taken after all is a success. What has effects outside is asked
+    validly until it is taken, and no further."""
     session, operation = case.session, case.operation
     path: Mapping[str, Any] | None = None
+    taken = False
     for kind in kinds:
         if session.read_only and operation.method not in READS:
             yield kind, None
             continue
         headers = STRANGERS[kind] if kind in STRANGERS else logged_out(session)
         path = _ours(case) if path is None else path
-        dear = bool(operation.effects) and kind != NO_TOKEN
-        body = empty(operation) if dear else _valid(case)
-        yield kind, session.send(operation, path=path, body=body, as_="nobody", headers=headers)
+        body = empty(operation) if taken and operation.effects else _valid(case)
+        query = session.required(operation)
+        exchange = session.send(operation, path=path, query=query, body=body, as_="nobody", headers=headers)
+        taken = taken or exchange.response.ok
+        yield kind, exchange
 
 
 def _ours(case: Case) -> Mapping[str, Any]:
@@ -126,7 +130,7 @@ def _other(case: Case) -> Iterator[Outcome]:
         return
     reads = operation.action in ("retrieve", "list")
     mine = session.kept(resource.name) if reads else session.make(resource.name)
-    if _public(resource, mine):
+    if is_public(resource, mine):
         yield case.not_judged(case.promise(), "the record is public")
         return
     yield _ASKED.get(operation.action, _untouched)(case, mine)
@@ -138,14 +142,14 @@ def _unadopted(case: Case) -> Outcome:
     body = session.bodies.body(operation, session.parent)
     for field in operation.body.fields.values() if operation.body else ():
         relation = session.bodies.relation(operation, field.sets.relation) if field.sets and field.required else None
-        if relation is not None and _public(session.contract.resources[relation.to[0]], session.kept(relation.to[0])):
+        if relation is not None and is_public(session.contract.resources[relation.to[0]], session.kept(relation.to[0])):
             return case.not_judged(case.promise(), "the record is public")
     exchange = session.send(operation, body=body, as_="other")
     # A record named in a body that is not there may be called invalid, so one of another tenant too.
     return case.judged(case.promise(), _unless_refused(exchange, 422), exchange)
 
 
-def _public(resource: Resource, mine: Mine) -> bool:
+def is_public(resource: Resource, mine: Mine) -> bool:
     """Whether everybody may see a record."""
     return bool(resource.public) and all(mine.shown.get(name) == value for name, value in resource.public.items())
 

@@ -71,6 +71,7 @@ def _plain(case: Case, pointer: str) -> tuple[Mapping[str, Any], str]:
 def _candidates(said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     kind = said.get("type", "object")
     yield "type", WRONG.get(kind, "")
+    yield "nullable", None
     if "enum" in said:
         yield "enum", "no-such-choice" if kind == "string" else 987654
     if kind == "string" and said.get("maxLength", LONGEST) < LONGEST and "enum" not in said:

@@ -139,7 +139,7 @@ def _unlike(values: Iterator[Any]) -> list[Any]:
     return kept
 
 
-def _filters(case: Case) -> Iterator[Filter]:
+def filters_of(case: Case) -> Iterator[Filter]:
     """The filters of a list, each with the query that makes rows show what it is about, where they need one."""
     listing = Listing(case.session, case.operation)
     include = listing.parameter("include")
@@ -156,7 +156,7 @@ def _filters(case: Case) -> Iterator[Filter]:
 
 def every_row_satisfies(case: Case) -> Iterator[Outcome]:
     """One promise for each filter."""
-    for one in _filters(case):
+    for one in filters_of(case):
         yield found(case, case.promise(one.parameter.pointer, parameter=one.parameter.name), partial(_satisfied, one))
 
 
@@ -164,13 +164,13 @@ def _satisfied(one: Filter) -> Finding:
     """The first row that does not satisfy a filter, for each value that is asked."""
     if _is_hidden(one):
         return _as_sent(one)
-    rows = _showing(one, one.listing.sample())
+    rows = shown_rows(one, one.listing.sample())
     if not _is_shown(one, rows):
         return _as_known(one, there=False)
     answer = None
     for asked in one.values(rows):
         answer = one.listing.ask(*one.listing.largest(), *one.pairs(asked))
-        for row in _showing(one, answer.rows):
+        for row in shown_rows(one, answer.rows):
             shown = one.shown(row)
             if shown is not None and not one.fits(shown, asked):
                 return _stray(one, row, shown, asked), (answer.exchange,)
@@ -186,7 +186,7 @@ def _stray(one: Filter, row: Row, shown: list[Any], asked: list[Any]) -> str:
     return f"{key} shows {path} {shown!r:.100}, {said}{' or '.join(map(repr, asked))} is due"
 
 
-def _showing(one: Filter, rows: list[Row]) -> list[Row]:
+def shown_rows(one: Filter, rows: list[Row]) -> list[Row]:
     """Rows that show what is filtered; a few of them retrieved where the list does not show it."""
     if any(one.shown(row) is not None for row in rows) or one.word.paths[0][0] in _hidden(one):
         return rows
@@ -209,12 +209,12 @@ def _hidden(one: Filter) -> set[str]:
 
 def complete(case: Case) -> Iterator[Outcome]:
     """Records that the unfiltered list shows with a value are in the list filtered by it; hidden ones as sent."""
-    for one in _filters(case):
+    for one in filters_of(case):
 
         def find(one: Filter = one) -> Finding:
             if _is_hidden(one):
                 return _as_sent(one)
-            rows = _showing(one, one.listing.sample())
+            rows = shown_rows(one, one.listing.sample())
             if not _is_shown(one, rows):
                 return _as_known(one, there=True)
             judged: list[Answer] = []
@@ -293,7 +293,7 @@ def _missing(one: Filter, due: list[Any], asked: list[Any]) -> tuple[list[Any], 
 
 def _still(one: Filter, missing: list[Any], asked: list[Any]) -> bool:
     """Whether the unfiltered list still shows a missing record so. Raises Moving when it does not."""
-    rows = _showing(one, one.listing.sample())
+    rows = shown_rows(one, one.listing.sample())
     for row, key in zip(rows, one.listing.keys(rows), strict=True):
         if key == missing[0] and (shown := one.shown(row)) is not None and one.fits(shown, asked):
             return True
@@ -303,7 +303,7 @@ def _still(one: Filter, missing: list[Any], asked: list[Any]) -> bool:
 def combined_is_intersection(case: Case) -> Iterator[Outcome]:
     """Neighbours among the filters whose values the rows show, both with values of one record."""
     rows = Listing(case.session, case.operation).sample()
-    usable = [one for one in _filters(case) if one.word.op == "eq" and any(one.shown(row) for row in rows)]
+    usable = [one for one in filters_of(case) if one.word.op == "eq" and any(one.shown(row) for row in rows)]
     for one, other in pairwise(usable):
         if one.parameter.name != other.word.unless and other.parameter.name != one.word.unless:
             named = f"{one.parameter.name}&{other.parameter.name}"
@@ -339,12 +339,12 @@ def _both(one: Filter, other: Filter, rows: list[Row]) -> Callable[[], Finding]:
 
 def arrays_agree(case: Case) -> Iterator[Outcome]:
     """``x=1&x=2`` and ``x[]=1&x[]=2``."""
-    for one in _filters(case):
+    for one in filters_of(case):
         if not one.several or not one.parameter.explode:
             continue
 
         def find(one: Filter = one) -> Finding:
-            rows = _showing(one, one.listing.sample())
+            rows = shown_rows(one, one.listing.sample())
             shown = [values for row in rows if (values := one.shown(row)) is not None]
             told = _unlike(v for values in shown for v in values if isinstance(v, (str, int)))[:2]
             if len(told) < 2:

@@ -1,6 +1,7 @@
 """Pages: how many rows, which, and what the page words say of them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from conformance.errors import CannotMake
@@ -109,44 +110,60 @@ def past_the_end(case: Case) -> Iterator[Outcome]:
     yield found(case, case.promise(page.pointer, parameter=page.name), find)
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page that was asked for: its number among pages of `size` rows, and the answer."""
+
+    number: int
+    size: int
+    answer: Answer
+
+    @property
+    def last(self) -> int:
+        """The number of the last page, by the total."""
+        return max(1, -(-self.answer.total // self.size))
+
+
 def page_words(case: Case) -> Iterator[Outcome]:
-    """Every page word on the first page, one between, and the last."""
+    """Every page word on the first page, one between, and the last; and where the last page is not full."""
     listing = Listing(case.session, case.operation)
     page, size = listing.needed("page"), listing.needed("size")
     try:
         part = listing.stocked(3)
-        answers: dict[int, Answer] = {}
-        for asked in (1, 2, part.ask((size.name, "1")).total):
-            answers[asked] = part.ask((size.name, "1"), (page.name, str(asked)))
+        total = part.ask((size.name, "1")).total
+        uneven = next((length for length in range(2, total + 3) if total % length), 2)
+        due = [(1, 1), (2, 1), (total, 1), (1, uneven), (-(-total // uneven), uneven)]
+        pages = [Page(n, rows, part.ask((size.name, str(rows)), (page.name, str(n)))) for n, rows in due]
     except Refused as refused:
         raise CannotMake(str(refused)) from None
     known = {word for words in case.operation.result.pages.values() for word in words.values()}
     for word in sorted(known):
         pointer, name = listing.word_pointer(word)
         judge = _link if word in LINKS else _figure
-        yield found(case, case.promise(pointer, parameter=name), _on_each(judge, part, word, name, page.name, answers))
+        yield found(case, case.promise(pointer, parameter=name), _on_each(judge, part, word, name, page.name, pages))
 
 
-Judge = Callable[[Listing, str, str, int, Answer], str]
+Judge = Callable[[Listing, str, str, Page], str]
 
 
 def _on_each(
-    judge: Judge, listing: Listing, word: str, name: str, page: str, answers: dict[int, Answer]
+    judge: Judge, listing: Listing, word: str, name: str, page: str, pages: list[Page]
 ) -> Callable[[], Finding]:
     def find() -> Finding:
-        for asked, answer in answers.items():
-            if not answer.rows:
+        for one in pages:
+            if not one.answer.rows:
                 raise Moving
-            broken = judge(listing, word, page, asked, answer)
+            broken = judge(listing, word, page, one)
             if broken:
-                return f"{name} on page {asked} of pages of 1: {broken}", (answer.exchange,)
-        return "", tuple(answer.exchange for answer in answers.values())[:1]
+                return f"{name} on page {one.number} of pages of {one.size}: {broken}", (one.answer.exchange,)
+        return "", (pages[0].answer.exchange,)
 
     return find
 
 
-def _figure(listing: Listing, word: str, page: str, asked: int, answer: Answer) -> str:
-    """What is wrong with a figure of a page of one row."""
+def _figure(listing: Listing, word: str, page: str, one: Page) -> str:
+    """What is wrong with a figure of a page."""
+    answer, asked = one.answer, one.number
     if word not in answer.words:
         return "it is not there"
     said = answer.words[word]
@@ -156,15 +173,22 @@ def _figure(listing: Listing, word: str, page: str, asked: int, answer: Answer) 
         return "" if fits else f"{said!r}, the URL of the list without a query is due"
     if word == "total":
         return "" if (number(said) or 0) >= asked else f"{said!r}, but there are {asked} rows at least"
-    due = {"current-page": asked, "first-item": asked, "last-item": asked, "size": 1, "last-page": answer.total}[word]
+    first = (asked - 1) * one.size + 1
+    due = {
+        "current-page": asked,
+        "first-item": first,
+        "last-item": min(asked * one.size, answer.total),
+        "size": one.size,
+        "last-page": one.last,
+    }[word]
     return "" if number(said) == due else f"{said!r}, {due} is due"
 
 
-def _link(listing: Listing, word: str, page: str, asked: int, answer: Answer) -> str:
-    """What is wrong with a link of a page of one row, and with the page it leads to."""
-    if word not in answer.words:
+def _link(listing: Listing, word: str, page: str, one: Page) -> str:
+    """What is wrong with a link of a page, and with the page it leads to."""
+    if word not in one.answer.words:
         return "it is not there"
-    said, last = answer.words[word], answer.total
+    said, last, asked = one.answer.words[word], one.last, one.number
     due = {"first": 1, "last": last, "previous": asked - 1, "next": asked + 1 if asked < last else 0}[word]
     if due == 0:
         return "" if said is None else f"{said!r}, null is due"

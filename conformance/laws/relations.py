@@ -6,9 +6,11 @@ from typing import Any
 
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
+from conformance.laws import deletions
+from conformance.laws.deletions import child_of
 from conformance.laws.includes import allowed_values
 from conformance.laws.law import Case, Law
-from conformance.laws.lists import Listing, text
+from conformance.laws.lists import Listing, number, text
 from conformance.laws.own import brief, creates, does, retrieved, same, stored, weakest, writable
 from conformance.outcome import Outcome
 from conformance.session import Mine, Session
@@ -133,15 +135,60 @@ def _counts_follow(case: Case) -> Iterator[Outcome]:
             yield case.judged(promise, said, child.exchange)
 
 
+def _from_nothing(case: Case) -> Iterator[Outcome]:
+    """A parent that nothing leads to counts 0, then 1 and 2, where it is retrieved and where it is listed."""
+    session = case.session
+    for counted in _counted(session.contract, case.operation):
+        place = weakest(case, (counted.derived.pointer, None), (case.operation.pointer, None))
+        promise = case.promise(*place, parameter=f"{counted.parent.name}.{counted.derived.name}")
+        parent = session.make(counted.parent.name)
+        children: list[Mine] = []
+        said = _shown_count(session, parent, counted.derived, 0)
+        while not said and len(children) < 2:
+            children.append(session.make(case.operation.resource or "", {counted.field.name: parent.key}))
+            if not _where(counted.derived, children[-1].shown):
+                break
+            said = _shown_count(session, parent, counted.derived, len(children))
+        if not said and len(children) < 2:
+            yield case.not_judged(promise, "the record that create makes is not of those that are counted")
+        elif said and children and _listed(session, counted, parent, children[-1]) not in (None, len(children)):
+            yield case.not_judged(promise, "the list changed while it was looked at")
+        else:
+            yield case.judged(promise, said, *(child.exchange for child in children[-1:] or [parent]))
+
+
+def _shown_count(session: Session, parent: Mine, derived: Derived, due: int) -> str:
+    """What a fresh record shows wrong of a count, retrieved and on the first page of its list, or ""."""
+    listing = session.operation(parent.resource, "list")
+
+    def look() -> str:
+        found = _count(session, parent, derived)
+        if found != due:
+            return f"a fresh {parent.resource} shows {derived.name} {found} where retrieved, due: {due}"
+        key = session.contract.resources[parent.resource].key
+        rows = Listing(session, listing).ask(*Listing(session, listing).largest()).rows if listing else []
+        row = next((row for row in rows if row.get(key) == parent.key), {})
+        if number(row.get(derived.name, due)) != due:
+            return f"a fresh {parent.resource} shows {derived.name} {row[derived.name]} where listed, due: {due}"
+        return ""
+
+    return session.settled(look)
+
+
 def _agrees(session: Session, counted: Counted, parent: Mine, child: Mine) -> bool:
     """Whether the list of what is counted has as many: then somebody else made one meanwhile."""
+    there = _listed(session, counted, parent, child)
+    return not counted.derived.where and there == _count(session, parent, counted.derived)
+
+
+def _listed(session: Session, counted: Counted, parent: Mine, child: Mine) -> int | None:
+    """How many the list names that is narrowed to the parent; None where it cannot be."""
     listing = session.operation(child.resource, "list")
     path = (counted.field.sets.relation if counted.field.sets else "", counted.parent.key)
     for parameter in listing.query if listing else ():
         if listing and parameter.word and parameter.word.role == "filter" and parameter.word.paths[0] == path:
-            there = Listing(session, listing).ask((parameter.name, text(parent.key))).total
-            return not counted.derived.where and there == _count(session, parent, counted.derived)
-    return False
+            return Listing(session, listing).ask((parameter.name, text(parent.key))).total
+    return None
 
 
 def _where(derived: Derived, shown: Mapping[str, Any]) -> bool:
@@ -204,7 +251,7 @@ def _holders(session: Session, mine: Mine) -> Iterator[tuple[Operation, Mapping[
     """(operation, path, query) of answers that may embed a record: of new children, and of its own parent."""
     for holder, relation in session.contract.referring(mine.resource):
         try:
-            child = _child(session, holder.name, relation, mine)
+            child = child_of(session, holder.name, relation, mine)
         except CannotMake:
             continue
         yield from _answers(session, holder.name, child.key, (relation.name, mine))
@@ -217,14 +264,6 @@ def _holders(session: Session, mine: Mine) -> Iterator[tuple[Operation, Mapping[
 def _set_by(session: Session, resource: str) -> list[BodyField]:
     creating = session.creator(resource)
     return [f for f in (creating.body.fields.values() if creating.body else ()) if f.sets and not f.sets.by]
-
-
-def _child(session: Session, resource: str, relation: Relation, mine: Mine) -> Mine:
-    """A new record that refers to another by a relation. Raises CannotMake."""
-    for field in _set_by(session, resource):
-        if field.sets and field.sets.relation == relation.name and not session.creator(resource).path_parameters:
-            return session.make(resource, {field.name: [mine.key] if relation.many else mine.key})
-    raise CannotMake(f"the contract has no {resource} that can be made for a {mine.resource}")
 
 
 def _answers(
@@ -286,6 +325,14 @@ LAWS: tuple[Law, ...] = (
         _counts_follow,
         writes=True,
     ),
+    Law(
+        "counts-begin-at-nothing",
+        "A new record counts nothing, and then one by one what is made for it.",
+        _raises_a_count,
+        _from_nothing,
+        writes=True,
+    ),
+    *deletions.LAWS,
     Law(
         "embedded-is-up-to-date",
         "After an update a record shows what was sent wherever it is embedded.",

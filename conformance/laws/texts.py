@@ -8,6 +8,7 @@ from conformance.laws.law import Case, Law
 from conformance.laws.lists import Listing
 from conformance.laws.own import brief, creates, same, weakest, writable
 from conformance.outcome import Outcome
+from conformance.session import Session
 from spec.contract import BodyField, Property
 
 # What is often lost: bytes above three in UTF-8, marks, characters with a meaning in HTML, SQL and JSON.
@@ -25,7 +26,9 @@ ROOM = 60  # characters that a field must hold to be judged
 
 def _texts(case: Case) -> Iterator[Outcome]:
     """Every free text of a create at once, one kind of text after the other."""
-    fields = [pair for pair in writable(case, case.session.resource(case.operation)) if _free(case, *pair)]
+    fields = [
+        pair for pair in writable(case, case.session.resource(case.operation)) if takes_any_text(case.session, *pair)
+    ]
     if not fields:
         return
     for kind in (*TEXTS, "long"):
@@ -58,9 +61,9 @@ def _lost(name: str, kind: str, sent: str, shown: Any) -> str:
     return f"{name} ({kind}) was sent as {brief(sent)} and came back as {brief(shown)}"
 
 
-def _free(case: Case, field: BodyField, named: Property) -> bool:
+def takes_any_text(session: Session, field: BodyField, named: Property) -> bool:
     """Whether a field takes any text: no format, choices or pattern, and room for one."""
-    said = case.session.bodies.schema(field.schema)
+    said = session.bodies.schema(field.schema)
     narrowed = said.keys() & {"enum", "format", "pattern"}
     return said.get("type") == "string" and not narrowed and named.type == "string" and _room(said) >= ROOM
 
@@ -80,7 +83,11 @@ def _text(case: Case, field: BodyField, kind: str) -> str:
 def _one(case: Case) -> Iterator[Outcome]:
     """A text that nobody else has stands in one row: of the parent's list, of a search, or of the newest rows."""
     session, operation = case.session, case.operation
-    fields = [field for field, named in writable(case, session.resource(operation)) if _free(case, field, named)]
+    fields = [
+        field
+        for field, named in writable(case, session.resource(operation))
+        if takes_any_text(case.session, field, named)
+    ]
     if not fields:
         raise CannotMake("the contract has no free text that tells a record from others")
     listing = Listing(session, session.needed(operation.resource or "", "list"))

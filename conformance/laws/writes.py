@@ -5,7 +5,7 @@ from typing import Any
 
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
-from conformance.laws import stamps, texts
+from conformance.laws import others, stamps, texts
 from conformance.laws.breaking import breaking
 from conformance.laws.law import Case, Law
 from conformance.laws.own import (
@@ -18,7 +18,6 @@ from conformance.laws.own import (
     retrieved,
     same,
     scratch,
-    sendable,
     stored,
     told,
     weakest,
@@ -342,43 +341,6 @@ def _reading(case: Case) -> Iterator[Outcome]:
     yield case.judged(case.promise(), said, exchange)
 
 
-def _no_other(case: Case) -> Iterator[Outcome]:
-    """A sibling is made, changed and deleted: the run's other records stay as they are."""
-    session, resource = case.session, case.operation.resource or ""
-    session.kept(resource)
-    mine = scratch(case)
-    others = [k for k in _others(case) if (k.resource, k.key) != (mine.resource, mine.key)]
-    before = {k.resource: retrieved(session, k.resource, k.key)[0] for k in others}
-    update = session.operation(resource, "update")
-    if update is not None:
-        field = next(iter(writable(Case(case.law, session, update), session.contract.resources[resource])), None)
-        body = {field[0].name: session.bodies.value(field[0].schema, field[0].name)} if field else {}
-        session.send(update, path={update.path_parameters[0]: mine.key}, body=body)
-    session.unmake(mine.resource, mine.key)
-    for other in others:
-        seen = session.needed(other.resource, "retrieve")
-        shown = session.retrieve(other.resource, other.key)
-        was, now = (own(session.contract, seen, r) for r in (before[other.resource], session.data(seen, shown)))
-        gone = "" if shown.response.ok else f"answered {shown.response.status}"
-        # What no client sends, the server may count by itself, for others too.
-        changed = [name for name in differences(was, now) if name in sendable(session.contract, other.resource)]
-        said = gone or "; ".join(told(name, was[name], now[name]) for name in changed)
-        promise = case.promise(parameter=other.resource)
-        yield case.judged(promise, f"another {other.resource}, not written to: {said}" if said else "", shown)
-
-
-def _others(case: Case) -> Iterator[Mine]:
-    """The run's shared records that can be retrieved; none that a relation leads to: a child may touch its parents."""
-    resource = case.session.contract.resources[case.operation.resource or ""]
-    touched = {name for relation in resource.relations.values() for name in relation.to} - {resource.name}
-    above = {n for t in touched for r in case.session.contract.resources[t].relations.values() for n in r.to}
-    for name in case.session.contract.resources:
-        mine = case.session.shared.get(name)
-        near = name != resource.name and name in touched | above
-        if mine is not None and not near and case.session.operation(name, "retrieve") is not None:
-            yield mine
-
-
 def _server_set(case: Case) -> Iterator[Outcome]:
     """The key and the stamps, sent with a create: refused, or left alone."""
     session, resource = case.session, case.session.resource(case.operation)
@@ -438,14 +400,7 @@ LAWS: tuple[Law, ...] = (
         writes=True,
     ),
     *stamps.LAWS,
-    Law(
-        "a-write-changes-no-other-record",
-        "To create, change and delete a record leaves others as they are.",
-        creates,
-        _no_other,
-        always=True,
-        writes=True,
-    ),
+    *others.LAWS,
     Law(
         "delete-is-gone",
         "A deleted record is neither retrieved nor listed, nor deleted again.",

@@ -6,7 +6,18 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from conformance.laws import accepted, accounts, actions, answers, refusals, relations, writes
+from conformance.laws import (
+    accepted,
+    accounts,
+    actions,
+    answers,
+    hidden,
+    refusals,
+    relations,
+    searching,
+    standing,
+    writes,
+)
 from conformance.laws.law import Law
 from conformance.outcome import Outcome, Verdict
 from conformance.run import Run, run
@@ -16,7 +27,8 @@ from tests.conformance.writing_faults import Faulty
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
 MEANING = (*accounts.LAWS, *accepted.LAWS, *relations.LAWS, *actions.LAWS)
-LAWS = {law.id: law for law in (*refusals.LAWS, *writes.LAWS, *MEANING, *answers.LAWS)}
+LISTED = (*standing.LAWS, *searching.LAWS, *hidden.LAWS)
+LAWS = {law.id: law for law in (*refusals.LAWS, *writes.LAWS, *MEANING, *LISTED, *answers.LAWS)}
 CREDENTIALS = {"email": "john.doe@example.com", "password": PASSWORD}
 
 

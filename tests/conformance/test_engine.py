@@ -95,6 +95,20 @@ def everything() -> dict[tuple[str, str], Stored]:
 # Sound targets --------------------------------------------------------------------------------------------------------
 
 
+async def hears_the_bearer_alone(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+    """A server that looks at no other scheme where a bearer is good."""
+    headers = {name: value for name, value in asked.headers.items() if name != "x-multiplai-authorization"}
+    good = asked.headers.get("authorization") == "Bearer demo-token"
+    answered: Answered = await ask(replace(asked, headers=headers) if good else asked)
+    return answered
+
+
+def test_one_scheme_that_is_met_is_enough() -> None:
+    those = found(begun(hears_the_bearer_alone), "getAuthenticatedUserByAppToken")
+    assert any(one.outcome.promise.law == "engine-ignored-auth" for one in those)
+    assert not told(those)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_sound_mock_breaks_nothing(seed: int) -> None:

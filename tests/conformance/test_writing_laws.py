@@ -19,7 +19,8 @@ DEMO = "demo-token"
 def test_a_law_is_kept_by_the_sound_mock(law: Law) -> None:
     found = judge([law])
     assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
-    assert any(found.of(Verdict.KEPT))
+    # In process no server puts a Date into an answer: see test_further_laws.
+    assert any(found.of(Verdict.KEPT)) or {o.said for o in found.outcomes} == {"the answer has no Date"}
     assert not found.left
 
 
@@ -178,7 +179,7 @@ async def creates_twice(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answ
         ("created-stamp-never-moves", "updateAgent", takes_updated_for_created, "created_at later"),
         ("updated-stamp-never-goes-back", "updateThread", turns_updated_back, "updated_at"),
         ("updated-stamp-moves", "updateThread", stamps_no_update, "updated_at"),
-        ("a-write-changes-no-other-record", "createPrompt", updates_siblings, "Prompt"),
+        ("a-write-changes-no-other-record", "updatePrompt", updates_siblings, "Prompt"),
         ("delete-is-gone", "deleteThread", deletes_nothing, "retrieve"),
         ("delete-is-gone", "deleteThread", deletes_nothing, "list"),
         ("delete-is-gone", "deleteThread", deletes_nothing, "delete"),

@@ -4,8 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BASE = "/api/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class Faulty:
         while more:  # a server hands a long body on in pieces
             message = await receive()
             raw, more = raw + message.get("body", b""), message.get("more_body", False)
-        path = scope["path"].removeprefix("/api/v1")
+        path = scope["path"].removeprefix(BASE)
         asked = Asked(scope["method"], path, scope["query_string"].decode(), headers, raw)
         answered = await self.fault(asked, lambda other: self.ask(scope, other), self.memory)
         lines = {**answered.headers, "content-length": str(len(answered.raw))}
@@ -87,6 +90,8 @@ class Faulty:
         passed = {
             **scope,
             "method": asked.method,
+            "path": f"{BASE}{asked.path}",
+            "raw_path": quote(f"{BASE}{asked.path}").encode(),
             "query_string": asked.query.encode(),
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in lines.items()],
         }

@@ -1,0 +1,88 @@
+"""The law on what another tenant can find: no search and no filter leads it to the run's own record."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from conformance.errors import CannotMake
+from conformance.laws.asking import harmless
+from conformance.laws.auth import is_public
+from conformance.laws.law import Case, Law
+from conformance.laws.lists import Listing, is_list, shown_at, text
+from conformance.laws.own import retrieved
+from conformance.laws.texts import takes_any_text
+from conformance.outcome import Outcome
+from conformance.session import Mine, Session
+from spec.contract import Contract, Operation, Parameter
+
+NARROWING = ("search", "filter")
+
+
+def _is_found(contract: Contract, operation: Operation) -> bool:
+    """Whether a list of what lies in a tenant can be searched or filtered."""
+    if not is_list(contract, operation) or not contract.resources[operation.resource or ""].tenant:
+        return False
+    return any(p.word and p.word.role in NARROWING for p in operation.query)
+
+
+def _finds_nothing(case: Case) -> Iterator[Outcome]:
+    """Everything that a list can be narrowed by, with what the run's own record shows of it."""
+    session, listing = case.session, Listing(case.session, case.operation)
+    if "other" not in getattr(session.target, "tokens", {"other": ""}):
+        raise CannotMake("there is no token of another tenant: --other-token-env")
+    why = harmless(case) or session.neighbours()
+    if why:
+        raise CannotMake(why)
+    mine = _with_texts(session, listing)
+    if is_public(listing.resource, mine):
+        raise CannotMake("the record is public")
+    shown = dict(mine.shown)
+    if session.operation(mine.resource, "retrieve") is not None:
+        shown = dict(retrieved(session, mine.resource, mine.key)[0])
+    for parameter, path, value in _asked(case.operation, shown):
+        promise = case.promise(parameter=f"{parameter.name}:{'.'.join(path)}")
+        query = {**session.required(case.operation), parameter.name: value}
+        query |= dict(listing.largest())
+        exchange = session.send(case.operation, query=query, as_="other")
+        rows = session.data(case.operation, exchange) if exchange.response.ok else []
+        listed = rows if isinstance(rows, list) else []
+        found = any(isinstance(row, dict) and row.get(listing.resource.key) == mine.key for row in listed)
+        said = f"{parameter.name}={value} leads the other token to {listing.resource.name} {mine.key}" if found else ""
+        yield case.judged(promise, said, exchange)
+
+
+def _with_texts(session: Session, listing: Listing) -> Mine:
+    """A record with a text that nobody else has in each property that is searched. Raises CannotMake."""
+    search, creating = listing.parameter("search"), session.creator(listing.resource.name)
+    paths = search.word.paths if search and search.word else ()
+    fields = creating.body.fields if creating.body and not creating.path_parameters else {}
+    changes: dict[str, Any] = {}
+    for path in paths:
+        field, named = fields.get(path[0]), listing.resource.own.get(path[0])
+        if len(path) == 1 and field and named and takes_any_text(session, field, named):
+            changes[field.name] = session.bodies.value(field.schema, field.name)
+    return session.make(listing.resource.name, changes)
+
+
+def _asked(operation: Operation, shown: dict[str, Any]) -> Iterator[tuple[Parameter, tuple[str, ...], str]]:
+    """(parameter, path, value) of what a record shows and its list can be narrowed by."""
+    for parameter in operation.query:
+        word = parameter.word
+        if word is None or word.role not in NARROWING or word.op != "eq":
+            continue
+        for path in word.paths:
+            values = [v for v in shown_at(shown, path) or () if v not in (None, "") and not isinstance(v, (dict, list))]
+            for value in values[:1]:
+                plain = text(value)
+                yield parameter, path, plain.split()[-1] if word.role == "search" else plain
+
+
+LAWS: tuple[Law, ...] = (
+    Law(
+        "another-tenant-finds-nothing",
+        "Somebody of another tenant finds a record by no search and no filter.",
+        _is_found,
+        _finds_nothing,
+        always=True,
+        writes=True,
+    ),
+)
