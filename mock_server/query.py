@@ -16,7 +16,6 @@ from spec.record import Reference
 from spec.words import QueryWord
 
 UNPAGED = 100  # rows of a list whose size the contract leaves open
-MAX_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +81,10 @@ class Query:
 
     def visible(self, resource: Resource) -> Condition:
         """What of a resource the viewer may see: what lies in the viewer's tenants, is public, or was shared."""
-        asked = ("visible", resource.name, self.viewer)
-        found: Condition | None = self.store.memo.get(asked)
-        if found is None:
-            found = self.store.memo[asked] = self._visible(resource)
+        granting = tuple(other.name for other in self.contract.resources.values() if other.grants)
+        found: Condition = self.store.remembered(
+            ("visible", resource.name, self.viewer), granting, lambda: self._visible(resource)
+        )
         return found
 
     def _visible(self, resource: Resource) -> Condition:
@@ -258,14 +257,7 @@ class Query:
 
     def total(self, resource: Resource, condition: Condition) -> int:
         """How many records fulfil a condition."""
-        asked = (resource.name, condition)
-        found: int | None = self.store.memo.get(asked)
-        if found is None:
-            sql = f"SELECT COUNT(*) FROM {quoted(resource.name)} WHERE {condition.sql}"
-            if len(self.store.memo) >= MAX_KEPT:  # as many searches as that, and no write
-                self.store.memo.clear()
-            found = self.store.memo[asked] = self.store.scalar(sql, condition.parameters)
-        return found
+        return self.store.count(resource.name, condition.sql, condition.parameters)
 
     def included(
         self, resource: Resource, asked: Iterable[Asked]

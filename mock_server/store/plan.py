@@ -151,7 +151,7 @@ def instant(text: str) -> str:
         at = at.astimezone(UTC)
     except OverflowError:  # the first or last hours of the calendar, seen from another zone
         at = FIRST if at.year == 1 else LAST
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    return at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def folded(value: Any) -> str | None:
