@@ -292,8 +292,7 @@ class Store:
     def add(self, record: Record) -> None:
         """Store a new record. Its number is its number-stamped property's value, else the next."""
         table = self.tables[record.resource]
-        stamped = table.resource.stamped("number")
-        given = record.own.get(stamped[0]) if stamped else None
+        given = record.own.get(table.stamped) if table.stamped else None
         number = given if isinstance(given, int) else self.next_number(record.resource)
         self.numbers[record.resource] = max(number, self.numbers.get(record.resource, 0))
         references = {r.name: _one(record.references.get(r.name)) for r in table.references.values()}
@@ -449,10 +448,8 @@ class Store:
         }
 
     def _property_values(self, table: Table, own: Mapping[str, Any]) -> list[Any]:
-        values = []
-        for path in table.properties.values():
-            format_ = table.resource.own[path[0]].format if len(path) == 1 else None
-            values.append(plan.comparable(plan.at_path(own, path), format_))
+        properties = zip(table.properties.values(), table.formats, strict=True)
+        values = [plan.comparable(plan.at_path(own, path), format_) for path, format_ in properties]
         return values + [plan.folded(plan.at_path(own, path)) for path in table.searched.values()]
 
     def tenant_of(self, table: Table, key: Any, references: Mapping[str, Reference | None]) -> Any:
