@@ -229,17 +229,17 @@ class Query:
 
     # Rows -------------------------------------------------------------------------------------------------------
 
-    def order(self, resource: Resource, sort: str | None, direction: str | None) -> str:
-        """SQL's order: by the asked property and the key, or newest first."""
-        way = "DESC" if direction == "desc" else "ASC"
+    def order(self, resource: Resource, sort: str | None, direction: str | None, *, backwards: bool = False) -> str:
+        """SQL's order: by the asked property and the key, or newest first; or that read from its end."""
+        descending = direction != "asc" if sort is None else direction == "desc"
+        way, key = ("DESC" if descending != backwards else "ASC"), ("key DESC" if backwards else "key")
         if sort is None:
             created = resource.stamped("created")
-            newest = property_column((created[0],)) if created else "n"
-            return f"{newest} {'ASC' if direction == 'asc' else 'DESC'}, key"
+            return f"{property_column((created[0],)) if created else 'n'} {way}, {key}"
         if sort in resource.own:
-            return f"{property_column((sort,))} {way}, key"
+            return f"{property_column((sort,))} {way}, {key}"
         table = self.store.tables[resource.name]
-        return f"{self.store.derived_sql(resource.name, resource.derived[sort], f'{table.name}.key')} {way}, key"
+        return f"{self.store.derived_sql(resource.name, resource.derived[sort], f'{table.name}.key')} {way}, {key}"
 
     def page(self, resource: Resource, asked: Iterable[Asked]) -> Page:
         """One page of the records that the query asks for and the viewer may see."""
@@ -248,12 +248,17 @@ class Query:
         condition = all_of((self.conditions(resource, listed), self.visible(resource)))
         number, size = one.get("page", 1), one.get("size", UNPAGED)
         total = self.total(resource, condition)
-        order = self.order(resource, one.get("sort"), one.get("direction"))
-        rows = []
-        if (number - 1) * size < total:
-            limit = f"LIMIT {int(size)} OFFSET {(int(number) - 1) * int(size)}"
+        before = (int(number) - 1) * int(size)
+        on_page = max(0, min(int(size), total - before))
+        after = total - before - on_page
+        # SQLite goes through all rows before a page: those of the second half are nearer to the end.
+        backwards = after < before
+        rows: list[Stored] = []
+        if on_page:
+            order = self.order(resource, one.get("sort"), one.get("direction"), backwards=backwards)
+            limit = f"LIMIT {on_page} OFFSET {after if backwards else before}"
             rows = self.store.rows(resource.name, condition.sql, condition.parameters, order, limit)
-        return Page(rows, total, number, size)
+        return Page(rows[::-1] if backwards else rows, total, number, size)
 
     def total(self, resource: Resource, condition: Condition) -> int:
         """How many records fulfil a condition."""
