@@ -128,7 +128,7 @@ def _told(
     given: argparse.Namespace, share: float, servers: list[Server], memory: dict[str, list[float]], rows: list[Row]
 ) -> str:
     """All of it as one page of Markdown."""
-    lines = [f"{given.rounds} rounds of {given.seconds:g} s; the ratio is to {BASELINE} (mixed: {mixed.JSON_SERVER})."]
+    lines = [f"{given.rounds} rounds of {given.seconds} s; the ratio is to {BASELINE} (mixed: {mixed.JSON_SERVER})."]
     if share > BUSY:
         lines.append(f"The machine was busy: others took {share:.0%} of it before the first round.")
     known = {mixed.OURS, BASELINE, mixed.JSON_SERVER, "wiremock", "nginx static"}
@@ -144,7 +144,7 @@ def _told(
 
 def _read(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--seconds", type=float, default=3, help="of each run (default 3)")
+    parser.add_argument("--seconds", type=int, default=3, help="of each run (default 3)")
     parser.add_argument("--rounds", type=int, default=2, help="in which the servers take turns (default 2)")
     parser.add_argument("--connections", type=_numbers, default=[1, 16, 64], help="default 1,16,64")
     parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results", help="folder for what is found")

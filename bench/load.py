@@ -71,7 +71,7 @@ class Ask:
         rows = found.get("data", found) if isinstance(found, dict) else found
         return self.field in (rows[0] if isinstance(rows, list) else rows)
 
-    def run(self, server: Server, seconds: float, folder: Path, connections: int = CONNECTIONS) -> Load:
+    def run(self, server: Server, seconds: int, folder: Path, connections: int = CONNECTIONS) -> Load:
         """Put a server under load. Raises SystemExit when an answer had another kind of status."""
         script = folder / "ask.lua"
         body = "" if self.body is None else f"wrk.body = {json.dumps(json.dumps(self.body))}\n"
@@ -84,10 +84,13 @@ def header_lines() -> str:
     return "".join(f"wrk.headers[{name!r}] = {value!r}\n" for name, value in HEADERS.items())
 
 
-def wrk(name: str, server: Server, url: str, script: Path, seconds: float, connections: int, refused: bool) -> Load:
+def wrk(name: str, server: Server, url: str, script: Path, seconds: int, connections: int, refused: bool) -> Load:
     """One run. `refused`: every answer is due to be a refusal. Raises SystemExit when that is not so."""
-    command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds:g}s", "--latency", "-s", str(script), url]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency", "-s", str(script), url]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        raise SystemExit(f"{server.name}: {name}: wrk ended with {run.returncode}: {run.stderr or run.stdout}")
+    said = run.stdout
     requests = int(_found(r"(\d+) requests in", said))
     others = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     if "Socket errors" in said or (int(others[1]) if others else 0) != (requests if refused else 0):

@@ -49,7 +49,7 @@ def spare_of(server: Server, taken: int, number: int) -> list[str]:
     return found
 
 
-def run(server: Server, spare: Sequence[str], seconds: float, folder: Path, connections: int) -> Load:
+def run(server: Server, spare: Sequence[str], seconds: int, folder: Path, connections: int) -> Load:
     """Put a server under the mixed load. Raises SystemExit when an answer was no success."""
     root = "/" + server.base.partition("://")[2].partition("/")[2]
     root = "" if root == "/" else root
