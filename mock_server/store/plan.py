@@ -40,7 +40,7 @@ class Link:
 class Table:
     """One resource's table. `properties` and `searched`: column name -> path of the own property.
 
-    `columns`: names in the order of the table. `formats`: of each property's values. `stamped`: the own property that
+    `insert`: the statement that adds a row, all columns in the order of the table. `formats`: of each property's values. `stamped`: the own property that
     holds a record's number.
     """
 
@@ -50,7 +50,7 @@ class Table:
     properties: Mapping[str, tuple[str, ...]]
     searched: Mapping[str, tuple[str, ...]]
     links: Mapping[str, Link]
-    columns: tuple[str, ...]
+    insert: str
     formats: tuple[str | None, ...]
     stamped: str | None
 
@@ -67,7 +67,9 @@ class Table:
         columns = ("n", "key", "tenant", "own", *references, *properties, *searched)
         formats = tuple(resource.own[path[0]].format if len(path) == 1 else None for path in properties.values())
         stamped = next(iter(resource.stamped("number")), None)
-        return cls(resource, quoted(resource.name), references, properties, searched, links, columns, formats, stamped)
+        name, marks = quoted(resource.name), ", ".join("?" * len(columns))
+        insert = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})"
+        return cls(resource, name, references, properties, searched, links, insert, formats, stamped)
 
 
 def quoted(name: str) -> str:

@@ -300,8 +300,7 @@ class Store:
         values = [number, record.key, tenant, orjson.dumps(dict(record.own))]
         values += [plan.reference_value(r, references[r.name]) for r in table.references.values()]
         values += self._property_values(table, record.own)
-        marks = ", ".join("?" * len(values))
-        self.connection.execute(f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})", values)
+        self.connection.execute(table.insert, values)
         touched: set[Tag] = {(record.resource, record.key)}
         for name, link in table.links.items():
             targets = record.references.get(name) or ()
