@@ -15,8 +15,6 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from connexion.middleware import ConnexionMiddleware
-
 from bench.growth import Served, demo_image, served
 from bench.load import ALL, Ask
 from mock_server.app import Edge
@@ -26,10 +24,10 @@ from mock_server.security import Gate, Security
 from mock_server.validation import Check, Validation
 
 # From the outermost to the innermost; a layer's own time is its whole less the next one's.
-LAYERS = (Edge, ConnexionMiddleware, Routing, Security, Gate, Validation, Check, Endpoint)
+LAYERS = (Edge, Routing, Security, Gate, Validation, Check, Endpoint)
 COLUMNS = {
     "edge": (Edge,),
-    "Connexion": (ConnexionMiddleware, Security, Validation),
+    "Connexion": (Security, Validation),
     "routing": (Routing,),
     "security": (Gate,),
     "validation": (Check,),

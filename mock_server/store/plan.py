@@ -40,8 +40,8 @@ class Link:
 class Table:
     """One resource's table. `properties` and `searched`: column name -> path of the own property.
 
-    `insert`: the statement that adds a row, all columns in the order of the table. `formats`: of each property's values. `stamped`: the own property that
-    holds a record's number.
+    `insert`: the statement that adds a row, its columns in the order n, key, tenant, own, references, properties,
+    searched. `formats`: of each property's values. `stamped`: the own property that holds a record's number.
     """
 
     resource: Resource
