@@ -30,7 +30,8 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help install mock test test-slow test-browser conform conform-items score score-full check facts fuzz bench-smoke format lock clean
+.PHONY: help install mock test test-slow test-browser conform conform-items score score-full check facts fuzz bench \
+	bench-growth bench-smoke format lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +79,12 @@ facts: $(READY)  ## hold the contract against what is known of the API
 
 fuzz: $(READY)  ## stock Schemathesis against the running mock
 	@$(PY) tests/fuzz/run.py $(ARGS)
+
+bench: $(READY)  ## the mock beside its peers, about ten minutes; ARGS="--seconds 2 --rounds 2"
+	@$(PY) -m bench.compare $(ARGS)
+
+bench-growth: $(READY)  ## what requests cost by the store's size; ARGS="--most 100000"
+	@$(PY) -m bench.growth $(ARGS)
 
 bench-smoke: $(READY)  ## a short measurement, to see that it still runs
 	@$(PY) -m bench.smoke $(ARGS)

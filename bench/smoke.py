@@ -22,7 +22,7 @@ def measure(servers: list[Server], ask: Ask, seconds: int, folder: Path) -> dict
     best = dict.fromkeys((server.name for server in servers), 0.0)
     for _ in range(ROUNDS):
         for server in servers:
-            best[server.name] = max(best[server.name], ask.run(server, seconds, folder))
+            best[server.name] = max(best[server.name], ask.run(server, seconds, folder).rate)
     return best
 
 

@@ -3,6 +3,7 @@
 What costs time to import is imported once the settings are known to be good.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -196,6 +197,7 @@ def _run(app: "ASGIApp", settings: Settings, sockets: "list[socket.socket]") -> 
         lifespan="on",
         timeout_graceful_shutdown=_GRACE,
     )
+    gc.freeze()  # the application lasts as long as the process: looking through it again is what a slow request was
     Server(config).run(sockets=sockets)
 
 

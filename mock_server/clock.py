@@ -29,4 +29,4 @@ def system() -> datetime:
 
 def written(at: datetime) -> str:
     """An instant as Athena writes it: ``2024-01-15T10:30:00.000000Z``."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

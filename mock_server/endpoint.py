@@ -33,7 +33,7 @@ class Endpoint:
         self.world.due(exchange.now)
         found = self.run(self.call(exchange, operation))
         exchange.notes += found.ignored
-        body = None if found.body is None else with_base(found.body, exchange.base)
+        body = found.body if found.based or found.body is None else with_base(found.body, exchange.base)
         await answer(send, exchange, operation.result.status, body, headers=found.headers)
 
     def call(self, exchange: Exchange, operation: Operation) -> Call:

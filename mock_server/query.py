@@ -16,7 +16,6 @@ from spec.record import Reference
 from spec.words import QueryWord
 
 UNPAGED = 100  # rows of a list whose size the contract leaves open
-MAX_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +81,10 @@ class Query:
 
     def visible(self, resource: Resource) -> Condition:
         """What of a resource the viewer may see: what lies in the viewer's tenants, is public, or was shared."""
-        asked = ("visible", resource.name, self.viewer)
-        found: Condition | None = self.store.memo.get(asked)
-        if found is None:
-            found = self.store.memo[asked] = self._visible(resource)
+        granting = tuple(other.name for other in self.contract.resources.values() if other.grants)
+        found: Condition = self.store.remembered(
+            ("visible", resource.name, self.viewer), granting, lambda: self._visible(resource)
+        )
         return found
 
     def _visible(self, resource: Resource) -> Condition:
@@ -230,17 +229,17 @@ class Query:
 
     # Rows -------------------------------------------------------------------------------------------------------
 
-    def order(self, resource: Resource, sort: str | None, direction: str | None) -> str:
-        """SQL's order: by the asked property and the key, or newest first."""
-        way = "DESC" if direction == "desc" else "ASC"
+    def order(self, resource: Resource, sort: str | None, direction: str | None, *, backwards: bool = False) -> str:
+        """SQL's order: by the asked property and the key, or newest first; or that read from its end."""
+        descending = direction != "asc" if sort is None else direction == "desc"
+        way, key = ("DESC" if descending != backwards else "ASC"), ("key DESC" if backwards else "key")
         if sort is None:
             created = resource.stamped("created")
-            newest = property_column((created[0],)) if created else "n"
-            return f"{newest} {'ASC' if direction == 'asc' else 'DESC'}, key"
+            return f"{property_column((created[0],)) if created else 'n'} {way}, {key}"
         if sort in resource.own:
-            return f"{property_column((sort,))} {way}, key"
+            return f"{property_column((sort,))} {way}, {key}"
         table = self.store.tables[resource.name]
-        return f"{self.store.derived_sql(resource.name, resource.derived[sort], f'{table.name}.key')} {way}, key"
+        return f"{self.store.derived_sql(resource.name, resource.derived[sort], f'{table.name}.key')} {way}, {key}"
 
     def page(self, resource: Resource, asked: Iterable[Asked]) -> Page:
         """One page of the records that the query asks for and the viewer may see."""
@@ -249,23 +248,21 @@ class Query:
         condition = all_of((self.conditions(resource, listed), self.visible(resource)))
         number, size = one.get("page", 1), one.get("size", UNPAGED)
         total = self.total(resource, condition)
-        order = self.order(resource, one.get("sort"), one.get("direction"))
-        rows = []
-        if (number - 1) * size < total:
-            limit = f"LIMIT {int(size)} OFFSET {(int(number) - 1) * int(size)}"
+        before = (int(number) - 1) * int(size)
+        on_page = max(0, min(int(size), total - before))
+        after = total - before - on_page
+        # SQLite goes through all rows before a page: those of the second half are nearer to the end.
+        backwards = after < before
+        rows: list[Stored] = []
+        if on_page:
+            order = self.order(resource, one.get("sort"), one.get("direction"), backwards=backwards)
+            limit = f"LIMIT {on_page} OFFSET {after if backwards else before}"
             rows = self.store.rows(resource.name, condition.sql, condition.parameters, order, limit)
-        return Page(rows, total, number, size)
+        return Page(rows[::-1] if backwards else rows, total, number, size)
 
     def total(self, resource: Resource, condition: Condition) -> int:
         """How many records fulfil a condition."""
-        asked = (resource.name, condition)
-        found: int | None = self.store.memo.get(asked)
-        if found is None:
-            sql = f"SELECT COUNT(*) FROM {quoted(resource.name)} WHERE {condition.sql}"
-            if len(self.store.memo) >= MAX_KEPT:  # as many searches as that, and no write
-                self.store.memo.clear()
-            found = self.store.memo[asked] = self.store.scalar(sql, condition.parameters)
-        return found
+        return self.store.count(resource.name, condition.sql, condition.parameters)
 
     def included(
         self, resource: Resource, asked: Iterable[Asked]

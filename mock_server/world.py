@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import orjson
 
 from mock_server.clock import Clock, written
+from mock_server.pages import Pages
 from mock_server.query import Query
 from mock_server.representation import Representation
 from mock_server.store import Store, Stored
@@ -56,6 +56,7 @@ class World:
     clock: Clock
     seed: int
     name: str = "default"
+    pages: Pages = field(default_factory=Pages)
     representation: Representation = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
     _viewers: dict[Any, tuple[int, Viewer]] = field(default_factory=dict)
@@ -79,8 +80,9 @@ class World:
 
     def identifier(self, *of: object) -> str:
         """A UUID that is a function of seed, world and `of`."""
-        digest = hashlib.sha256("/".join(map(str, (self.seed, self.name, *of))).encode()).digest()
-        return str(UUID(bytes=digest[:16], version=4))
+        found = hashlib.sha256("/".join(map(str, (self.seed, self.name, *of))).encode()).hexdigest()
+        variant = "89ab"[int(found[16], 16) & 3]  # as RFC 4122 has it of version 4
+        return f"{found[:8]}-{found[8:12]}-4{found[13:16]}-{variant}{found[17:20]}-{found[20:32]}"
 
     # Who asks ---------------------------------------------------------------------------------------------------
 
@@ -93,11 +95,9 @@ class World:
         if standing is not None and standing.user is None:
             return None
         if standing is not None:
+            sql = f"SELECT key FROM {quoted(account.name)} ORDER BY n LIMIT 1 OFFSET {standing.user}"
             asked = ("standing", standing.user)
-            if asked not in self.store.memo:
-                sql = f"SELECT key FROM {quoted(account.name)} ORDER BY n LIMIT 1 OFFSET {standing.user}"
-                self.store.memo[asked] = self.store.scalar(sql)
-            user = self.store.memo[asked]
+            user = self.store.remembered(asked, (account.name,), lambda: self.store.scalar(sql))
         else:
             there = f"user IN (SELECT key FROM {quoted(account.name)})"  # an account may be deleted while signed in
             sql = f"SELECT user FROM _tokens WHERE token = ? AND expires > ? AND {there}"
@@ -109,7 +109,7 @@ class World:
         account, tenant = self.contract.account, self.contract.tenant
         if account is None or tenant is None:
             return Viewer(user, ())
-        seen = max(self.store.generations.get(name, 0) for name in (account.name, tenant.name))
+        seen = max(self.store.generations[account.name], self.store.generations[tenant.name])
         known = self._viewers.get(user)
         if known is not None and known[0] == seen:
             return known[1]

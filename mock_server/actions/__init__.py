@@ -23,6 +23,8 @@ from mock_server.actions import (
     workspace_metrics,
 )
 from mock_server.call import Answer, Call
+from mock_server.pages import LONGEST_QUERY
+from mock_server.representation import with_base
 from mock_server.store import Stored
 from mock_server.world import World
 
@@ -55,6 +57,8 @@ ACTIONS: Mapping[str, Action] = {
     "agent-leaderboard": leaderboard.run,
 }
 
+# A function of the store, the viewer and the words of the request: the same until something is written.
+LASTING = frozenset({"list", "retrieve"})
 
 # What no grant opens, whatever it permits.
 NEVER_GRANTED = ("delete", "share")
@@ -69,4 +73,22 @@ FITS: Mapping[str, Callable[[World, Stored], bool]] = {
 
 def run(call: Call) -> Answer:
     """Do what a call asks. Raises Refusal."""
-    return ACTIONS[call.operation.action](call)
+    action = call.operation.action
+    if action in LASTING and call.operation.method == "get" and len(call.raw_query) <= LONGEST_QUERY:
+        return _lasting(call, ACTIONS[action])
+    return ACTIONS[action](call)
+
+
+def _lasting(call: Call, action: Action) -> Answer:
+    """The answer of a read: as it was given since the last write, else made."""
+    pages, generation = call.world.pages, call.world.store.generation
+    viewer = call.viewer.user if call.viewer else None  # whose tenants are the store's to say
+    asked = (call.operation.id, *call.path.values(), call.raw_query, viewer, call.base)
+    body = pages.get(asked, generation)
+    if body is None:
+        made = action(call)
+        if made.body is None or made.headers or made.ignored:
+            return made
+        body = with_base(made.body, call.base)
+        pages.keep(asked, generation, body)
+    return Answer(body, based=True)

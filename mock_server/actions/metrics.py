@@ -24,7 +24,10 @@ def run(call: Call) -> Answer:
     value = _sum(call, resource, body["property"]) if summed else Condition("COUNT(*)")
     rows = f"FROM {quoted(resource.name)} WHERE {condition.sql}"
     parameters = (*value.parameters, *condition.parameters)
-    total = world.store.scalar(f"SELECT {value.sql} {rows}", parameters)
+    if summed:
+        total = world.store.scalar(f"SELECT {value.sql} {rows}", parameters)
+    else:
+        total = world.store.count(resource.name, condition.sql, condition.parameters)
     data: list[dict[str, Any]] = [{"value": total}]
     if body["calculation"].startswith("time_series"):
         period = FIRST_DAY[body["granularity"]].format(property_column(resource.stamped("created")[:1]))

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from mock_server.store import plan
+from mock_server.store.counts import Counts
 from mock_server.store.plan import Table
 from spec.contract import Contract, Derived, Relation
 from spec.record import Record, Reference
@@ -17,6 +18,7 @@ from spec.record import Record, Reference
 Tag = tuple[str, Any] | tuple[str, str, Any]
 
 MAX_RECORDS = 4096
+MAX_MEMO = 20_000
 
 
 class StoreError(Exception):
@@ -54,7 +56,7 @@ class Store:
 
     `generation` counts writes, `generations` by resource: what was read under one number is still true while it stands.
     Whoever keeps encodings of records asks to be told by `listen`: after each write the tags that it touched, or None
-    when anything may have changed. `memo` is for answers that hold until the next write, whoever asks.
+    when anything may have changed. `memo` is what `remembered` keeps, `counted` what `count` does, by resource.
     `records` are those read last, each until a write touches it: what `get` and `rows` answer is never to be changed.
     """
 
@@ -65,7 +67,8 @@ class Store:
     generations: dict[str, int] = field(default_factory=dict)
     listeners: list[Callable[[Iterable[Tag] | None], None]] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
-    memo: dict[Any, Any] = field(default_factory=dict)
+    memo: dict[Any, tuple[int, Any]] = field(default_factory=dict)
+    counted: dict[str, Counts] = field(default_factory=dict)
     records: dict[Tag, Stored] = field(default_factory=dict)
 
     # Making and ending ------------------------------------------------------------------------------------------
@@ -89,7 +92,9 @@ class Store:
     @classmethod
     def opened(cls, contract: Contract, connection: sqlite3.Connection) -> "Store":
         """The store that a connection leads to."""
-        store = cls(contract, connection, plan.tables(contract))
+        tables = plan.tables(contract)
+        store = cls(contract, connection, tables, generations=dict.fromkeys(tables, 0))
+        store.counted = {name: Counts(connection, table.name) for name, table in tables.items()}
         store.numbers = dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
         return store
 
@@ -165,16 +170,46 @@ class Store:
             relation.name: plan.reference_of(self.contract, relation, value)
             for relation, value in zip(table.references.values(), values, strict=True)
         }
+        return self._known(Stored(table.resource.name, number, key, tenant, orjson.loads(own), references))
+
+    def _known(self, record: Stored) -> Stored:
         if len(self.records) >= MAX_RECORDS:
             self.records.clear()
-        found = Stored(table.resource.name, number, key, tenant, orjson.loads(own), references)
-        self.records[found.resource, key] = found
-        return found
+        self.records[record.resource, record.key] = record
+        return record
 
     def scalar(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
         """The first column of the first row, None without a row."""
         row = self.connection.execute(sql, parameters).fetchone()
         return None if row is None else row[0]
+
+    def remembered(self, asked: Any, of: Iterable[str], make: Callable[[], Any]) -> Any:
+        """What `make` finds, kept until a record of one of the resources `of` is written."""
+        seen = max(map(self.generations.__getitem__, of), default=0)
+        known = self.memo.get(asked)
+        if known is not None and known[0] == seen:
+            return known[1]
+        found = make()
+        if len(self.memo) >= MAX_MEMO:
+            self.memo.clear()
+        self.memo[asked] = (seen, found)
+        return found
+
+    def count(self, resource: str, where: str, parameters: tuple[Any, ...] = ()) -> int:
+        """How many records fulfil an SQL condition. Counted once; from then on each write adds or takes its own."""
+        counts = self.counted[resource]
+        if counts.takes(where, parameters):
+            return counts.get(where, parameters)
+        sql = f"SELECT COUNT(*) FROM {self.tables[resource].name} WHERE {where}"
+        of = self.remembered(("mentioned", where), (), lambda: self._mentioned(where))
+        found: int = self.remembered(
+            (resource, where, parameters), (resource, *of), lambda: self.scalar(sql, parameters)
+        )
+        return found
+
+    def _mentioned(self, where: str) -> list[str]:
+        """The resources whose tables, or whose lists of references, an SQL condition may read."""
+        return [name for name in self.tables if plan.quoted(name) in where or plan.quoted(name)[:-1] + "." in where]
 
     def linked(self, resource: str, relation: Relation, key: Any) -> list[Reference]:
         """A stored list of references, in its order."""
@@ -250,11 +285,14 @@ class Store:
         """The number that the next record added will have."""
         return self.numbers.get(resource, 0) + 1
 
+    def forget(self) -> None:
+        """Drop all that is kept of what was read: for whoever wrote past the store."""
+        self._announce(None)
+
     def add(self, record: Record) -> None:
         """Store a new record. Its number is its number-stamped property's value, else the next."""
         table = self.tables[record.resource]
-        stamped = table.resource.stamped("number")
-        given = record.own.get(stamped[0]) if stamped else None
+        given = record.own.get(table.stamped) if table.stamped else None
         number = given if isinstance(given, int) else self.next_number(record.resource)
         self.numbers[record.resource] = max(number, self.numbers.get(record.resource, 0))
         references = {r.name: _one(record.references.get(r.name)) for r in table.references.values()}
@@ -262,14 +300,15 @@ class Store:
         values = [number, record.key, tenant, orjson.dumps(dict(record.own))]
         values += [plan.reference_value(r, references[r.name]) for r in table.references.values()]
         values += self._property_values(table, record.own)
-        marks = ", ".join("?" * len(values))
-        self.connection.execute(f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})", values)
+        self.connection.execute(table.insert, values)
         touched: set[Tag] = {(record.resource, record.key)}
         for name, link in table.links.items():
             targets = record.references.get(name) or ()
             touched |= self._set_links(table, link, record.key, _many(targets))
         touched |= self._touched_by_references(table, references)
+        self.counted[record.resource].joined(record.key)
         self._announce(touched)
+        self._known(Stored(record.resource, number, record.key, tenant, dict(record.own), references))
 
     def change(
         self,
@@ -284,6 +323,8 @@ class Store:
         if before is None:
             raise StoreError(f"no {resource} {key} to change")
         after = dict(before.references)
+        counts = self.counted[resource]
+        counted = counts.of(key)
         touched: set[Tag] = {(resource, key)}
         for name, value in (references or {}).items():
             if name in table.links:
@@ -295,16 +336,19 @@ class Store:
                 touched |= self._touched_by_links(table, link, self.linked(resource, link.relation, key))
         assignments = ["own = ?", "tenant = ?", *(f"{c} = ?" for c in table.references)]
         assignments += [f"{c} = ?" for c in (*table.properties, *table.searched)]
-        values = [orjson.dumps(dict(own)), self.tenant_of(table, key, after)]
+        tenant = self.tenant_of(table, key, after)
+        values = [orjson.dumps(dict(own)), tenant]
         values += [plan.reference_value(r, after[r.name]) for r in table.references.values()]
         values += self._property_values(table, own)
         self.connection.execute(f"UPDATE {table.name} SET {', '.join(assignments)} WHERE key = ?", (*values, key))
-        self.records.pop((resource, key), None)  # below it is read anew
+        changed = self._known(Stored(resource, before.number, key, tenant, dict(own), after))
         moved = {name for name in after if after[name] != before.references[name]}
         touched |= self._moved_along(Reference(resource, key), moved)
         touched |= self._touched_by_references(table, before.references)
         touched |= self._touched_by_references(table, after)
+        counts.moved(counted, counts.of(key))
         self._announce(touched)
+        self._known(changed)
 
     def remove(self, resource: str, key: Any) -> None:
         """Remove a record, and do to those who refer to it what the contract says. Raises Refused."""
@@ -373,11 +417,14 @@ class Store:
     def _delete(self, record: Stored) -> None:
         table = self.tables[record.resource]
         touched: set[Tag] = {(record.resource, record.key)}
+        counts = self.counted[record.resource]
+        counted = counts.of(record.key)
         for link in table.links.values():
             touched |= self._set_links(table, link, record.key, ())
         self.connection.execute(f"DELETE FROM {table.name} WHERE key = ?", (record.key,))
         self.connection.execute("DELETE FROM _due WHERE resource = ? AND key = ?", (record.resource, record.key))
         touched |= self._touched_by_references(table, record.references)
+        counts.moved(counted, ())
         self._announce(touched)
 
     def _set_links(self, table: Table, link: plan.Link, owner: Any, targets: tuple[Reference, ...]) -> set[Tag]:
@@ -400,10 +447,8 @@ class Store:
         }
 
     def _property_values(self, table: Table, own: Mapping[str, Any]) -> list[Any]:
-        values = []
-        for path in table.properties.values():
-            format_ = table.resource.own[path[0]].format if len(path) == 1 else None
-            values.append(plan.comparable(plan.at_path(own, path), format_))
+        properties = zip(table.properties.values(), table.formats, strict=True)
+        values = [plan.comparable(plan.at_path(own, path), format_) for path, format_ in properties]
         return values + [plan.folded(plan.at_path(own, path)) for path in table.searched.values()]
 
     def tenant_of(self, table: Table, key: Any, references: Mapping[str, Reference | None]) -> Any:
@@ -431,6 +476,7 @@ class Store:
                     assert record is not None
                     tenant = self.tenant_of(table, heir.key, record.references)
                     self.connection.execute(f"UPDATE {table.name} SET tenant = ? WHERE key = ?", (tenant, heir.key))
+                    self.counted[heir.resource].clear()
                     touched.add((heir.resource, heir.key))
         return touched
 
@@ -444,9 +490,10 @@ class Store:
 
     def _announce(self, touched: set[Tag] | None) -> None:
         self.generation += 1
-        self.memo.clear()
         if touched is None:
             self.records.clear()
+            for counts in self.counted.values():
+                counts.clear()
         else:
             for tag in touched:
                 self.records.pop(tag, None)

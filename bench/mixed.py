@@ -1,0 +1,70 @@
+"""The mixed load: 80 % list and retrieve, 15 % create and update, 5 % delete, in an order that is the same for all."""
+
+import json
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.load import CREATE, HEADERS, LIST, Load, header_lines, wrk
+from bench.servers import MESSAGE, Server
+
+NAME = "mixed 80/15/5"
+SPARE = 100
+OURS, JSON_SERVER = "athena-mock", "json-server"
+
+# Of twenty requests; a delete when nothing is left to delete is a retrieve.
+_SCRIPT = """
+{headers}
+local spare = {spare}
+local at, n = 0, 0
+local body = '{body}'
+request = function()
+  n = n + 1
+  local turn = n % 20
+  if turn == 0 and at < #spare then
+    at = at + 1
+    return wrk.format("DELETE", "{root}/messages/" .. spare[at])
+  elseif turn == 5 or turn == 15 then
+    return wrk.format("POST", "{root}/messages", nil, body)
+  elseif turn == 10 then
+    return wrk.format("{update}", "{root}/messages/{message}", nil, '{{"content":"Changed ' .. n .. '"}}')
+  elseif turn % 2 == 1 then
+    return wrk.format("GET", "{listing}")
+  end
+  return wrk.format("GET", "{root}/messages/{message}")
+end
+"""
+
+
+def spare_of(server: Server, taken: int, number: int) -> list[str]:
+    """Keys of records that may be deleted: made here, or in the peer's file from its beginning, less those taken."""
+    if server.name == JSON_SERVER:
+        return [f"spare-{index}" for index in range(taken, taken + number)]
+    found = []
+    for _ in range(number):
+        data = json.dumps(CREATE.body).encode()
+        request = urllib.request.Request(server.base + "/messages", data, dict(HEADERS), method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            found.append(json.load(answer)["data"]["uuid"])
+    return found
+
+
+def run(server: Server, spare: Sequence[str], seconds: int, folder: Path, connections: int) -> Load:
+    """Put a server under the mixed load. Raises SystemExit when an answer was no success."""
+    root = "/" + server.base.partition("://")[2].partition("/")[2]
+    root = "" if root == "/" else root
+    listing = root + (LIST.at(server) or "").removeprefix(server.base)
+    update = "PATCH" if server.name == JSON_SERVER else "PUT"
+    script = folder / "mixed.lua"
+    script.write_text(
+        _SCRIPT.format(
+            headers=header_lines(),
+            spare="{" + ",".join(f"'{key}'" for key in spare) + "}",
+            body=json.dumps(CREATE.body),
+            root=root,
+            listing=listing,
+            message=MESSAGE,
+            update=update,
+        )
+    )
+    return wrk(NAME, server, server.base, script, seconds, connections, refused=False)

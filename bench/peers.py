@@ -1,0 +1,139 @@
+"""The peers that the mock is measured beside, each in its fairest configuration; one that is not there is left out.
+
+Prism, json-server and WireMock come from npm into a folder of the user's cache, once. nginx is the machine's own.
+"""
+
+import getpass
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.servers import FACTS, MESSAGE, THREAD, Server, document, free_port, served
+
+PACKAGES = ("@stoplight/prism-cli@5", "json-server@0.17", "wiremock@3.13")
+ROWS = 20
+# Records that the mixed load may delete.
+SPARE = 1_000
+
+
+def installed() -> Path | None:
+    """The folder with npm's programs, filled when it is empty; None where npm cannot fill it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "athena-contract" / "peers"
+    programs = cache / "node_modules" / ".bin"
+    if not (programs / "json-server").exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            return None
+        cache.mkdir(parents=True, exist_ok=True)
+        command = [npm, "install", "--no-audit", "--no-fund", "--silent", "--prefix", str(cache), *PACKAGES]
+        if subprocess.run(command, check=False).returncode != 0:
+            return None
+    return programs
+
+
+def example(file: str) -> Any:
+    """A documented body."""
+    return json.loads((FACTS / file).read_text())
+
+
+def page() -> Any:
+    """The documented list with as many rows as a page has."""
+    one = example("get_messages_200.json")
+    return {**one, "data": one["data"][:1] * ROWS}
+
+
+@contextmanager
+def prism(programs: Path, folder: Path) -> Iterator[Server | None]:
+    """Prism, static, with a schema for requests and none for answers."""
+    file = folder / "prism.json"
+    file.write_text(json.dumps(document(page())))
+    port = free_port()
+    command = [str(programs / "prism"), "mock", "-v", "error", "-p", str(port), str(file)]
+    with served("prism static", command, f"http://127.0.0.1:{port}", "/messages") as found:
+        yield found
+
+
+@contextmanager
+def json_server(programs: Path, folder: Path) -> Iterator[Server | None]:
+    """json-server: real state, no validation, no auth; quiet."""
+    message = example("create_message_201.json")["data"]
+    rows = [{**message, "id": MESSAGE, "thread_uuid": THREAD}]
+    rows += [{**message, "id": f"row-{number}", "thread_uuid": "other"} for number in range(ROWS)]
+    # json-server writes its whole file anew with each change: the spare records are small, to be fair.
+    rows += [{"id": f"spare-{number}", "thread_uuid": "other"} for number in range(SPARE)]
+    file = folder / "db.json"
+    file.write_text(json.dumps({"messages": rows}))
+    port = free_port()
+    command = [str(programs / "json-server"), "--quiet", "--port", str(port), "--host", "127.0.0.1", str(file)]
+    with served("json-server", command, f"http://127.0.0.1:{port}", f"/messages/{MESSAGE}") as found:
+        yield found
+
+
+@contextmanager
+def wiremock(programs: Path, folder: Path) -> Iterator[Server | None]:
+    """WireMock with stubs written by hand, no journal of requests; needs java."""
+    if shutil.which("java") is None:
+        yield None
+        return
+    stubs = folder / "wiremock" / "mappings"
+    stubs.mkdir(parents=True)
+    (stubs / "stubs.json").write_text(json.dumps({"mappings": _stubs()}))
+    port = free_port()
+    command = [str(programs / "wiremock"), "--port", str(port), "--root-dir", str(stubs.parent)]
+    command += ["--no-request-journal", "--disable-banner", "--bind-address", "127.0.0.1"]
+    with served("wiremock", command, f"http://127.0.0.1:{port}", f"/messages/{MESSAGE}") as found:
+        yield found
+
+
+def _stubs() -> list[Mapping[str, Any]]:
+    one, rows = example("create_message_201.json"), example("get_messages_200.json")
+    bearer = {"Authorization": {"matches": "Bearer .+"}}
+
+    def stub(method: str, path: str, status: int, body: Any, priority: int = 5, **more: Any) -> Mapping[str, Any]:
+        asked = {"method": method, "urlPath": path, "headers": bearer, **more}
+        headers = {"Content-Type": "application/json"}
+        response = {"status": status, "body": json.dumps(body), "headers": headers}
+        return {"priority": priority, "request": asked, "response": response}
+
+    whole = [{"matchesJsonPath": "$.content"}, {"matchesJsonPath": "$.thread_uuid"}]
+    return [
+        stub("GET", f"/messages/{MESSAGE}", 200, one),
+        stub("GET", "/messages", 200, rows),
+        stub("GET", "/pages", 200, page()),
+        stub("POST", "/messages", 201, one, 1, bodyPatterns=whole),
+        stub("POST", "/messages", 422, {"message": "The content field is required.", "errors": {"content": ["x"]}}),
+    ]
+
+
+@contextmanager
+def nginx(folder: Path) -> Iterator[Server | None]:
+    """One worker of nginx that serves files: what the machine can do at most."""
+    found = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+    if found is None:
+        yield None
+        return
+    port = free_port()
+    root = folder / "nginx"
+    (root / "messages").mkdir(parents=True)
+    (root / "messages" / MESSAGE).write_text(json.dumps(example("create_message_201.json")))
+    (root / "list").write_text(json.dumps(example("get_messages_200.json")))
+    (root / "pages").write_text(json.dumps(page()))
+    configuration = f"""
+        user {getpass.getuser()}; worker_processes 1; daemon off; pid {root}/pid; error_log {root}/error;
+        events {{ worker_connections 256; }}
+        http {{
+            access_log off; default_type application/json; sendfile on; open_file_cache max=100;
+            client_body_temp_path {root}/b; proxy_temp_path {root}/p; fastcgi_temp_path {root}/f;
+            uwsgi_temp_path {root}/u; scgi_temp_path {root}/s;
+            server {{ listen 127.0.0.1:{port}; root {root}; location = /messages {{ try_files /list =404; }} }}
+        }}"""
+    (root / "conf").write_text(re.sub(r"\n +", "\n", configuration))
+    command = [found, "-c", str(root / "conf"), "-e", str(root / "error")]
+    with served("nginx static", command, f"http://127.0.0.1:{port}", f"/messages/{MESSAGE}") as server:
+        yield server

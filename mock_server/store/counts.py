@@ -1,0 +1,70 @@
+"""How many records of one resource fulfil each of the conditions that lists ask: counted once, then kept up by writes.
+
+A COUNT(*) reads every record that fulfils its condition; a write asks only of its own record, and in one statement,
+which of the conditions it fulfils. That is told by conditions that read nothing but the record's own row.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+# A write pays for each condition that is kept.
+MOST = 32
+MOST_PARAMETERS = 100
+
+_Condition = tuple[str, tuple[Any, ...]]
+
+
+@dataclass(slots=True)
+class Counts:
+    """The counts of one table."""
+
+    connection: sqlite3.Connection
+    table: str
+    kept: dict[_Condition, int] = field(default_factory=dict)
+    sql: str = ""
+    parameters: tuple[Any, ...] = ()
+
+    @staticmethod
+    def takes(where: str, parameters: Sequence[Any]) -> bool:
+        """Whether a condition reads nothing but its own row, and is no burden to a write."""
+        return "SELECT" not in where and len(parameters) <= MOST_PARAMETERS
+
+    def get(self, where: str, parameters: tuple[Any, ...]) -> int:
+        """How many records fulfil a condition that is taken."""
+        found = self.kept.get((where, parameters))
+        if found is None:
+            sql = f"SELECT COUNT(*) FROM {self.table} WHERE {where}"
+            found = int(self.connection.execute(sql, parameters).fetchone()[0])
+            if len(self.kept) >= MOST:
+                self.kept.clear()
+            self.kept[where, parameters] = found
+            self.sql = ""
+        return found
+
+    def clear(self) -> None:
+        """Count anew when asked next."""
+        self.kept.clear()
+        self.sql = ""
+
+    def of(self, key: Any) -> Sequence[Any]:
+        """Which of the conditions a record fulfils now: a truth for each, in their order; () when there are none."""
+        if not self.kept:
+            return ()
+        if not self.sql:
+            self.sql = f"SELECT {', '.join(where for where, _ in self.kept)} FROM {self.table} WHERE key = ?"
+            self.parameters = tuple(value for _, values in self.kept for value in values)
+        found: Sequence[Any] | None = self.connection.execute(self.sql, (*self.parameters, key)).fetchone()
+        return found or ()
+
+    def joined(self, key: Any) -> None:
+        """A record was added."""
+        self.moved((), self.of(key))
+
+    def moved(self, before: Sequence[Any], after: Sequence[Any]) -> None:
+        """A record that was counted by `before` is now by `after`; () where it was not, or is no longer, there."""
+        for sign, truths in ((-1, before), (1, after)):
+            for condition, truth in zip(self.kept, truths, strict=False):
+                if truth:
+                    self.kept[condition] += sign

@@ -1,0 +1,82 @@
+"""Counts that writes keep up are what counting anew gives."""
+
+import hashlib
+from contextlib import suppress
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server.store import Store
+from mock_server.store.counts import MOST
+from spec.record import Record, Reference
+from tests.mock_server.athena import Api
+from tests.mock_server.library import world
+
+HOME = "550e8400-e29b-41d4-a716-446655440000"
+MESSAGE = "123e4567-e89b-12d3-a456-426614174000"
+THREAD = "095be615-a8ad-4c33-8e9c-c7612fbf6c9f"
+IN_A_TENANT = "tenant = ?"
+
+
+def anew(store: Store, where: str, *parameters: object) -> int:
+    """The count of Messages as SQL gives it."""
+    return int(store.scalar(f'SELECT COUNT(*) FROM "Message" WHERE {where}', parameters))
+
+
+def test_a_record_that_moves_with_another_is_counted_where_it_lies(api: Api) -> None:
+    store = api.world.store
+    other = next(r.key for r in store.rows("Workspace", "1") if r.key != HOME)
+    for tenant in (HOME, other):
+        store.count("Message", IN_A_TENANT, (tenant,))
+    thread = store.existing(Reference("Thread", THREAD))
+    store.change("Thread", THREAD, thread.own, {"workspace": Reference("Workspace", other)})
+    for tenant in (HOME, other):
+        assert store.count("Message", IN_A_TENANT, (tenant,)) == anew(store, IN_A_TENANT, tenant)
+
+
+def test_what_is_undone_is_not_counted(api: Api) -> None:
+    store = api.world.store
+    before = store.count("Message", IN_A_TENANT, (HOME,))
+    own = {**store.existing(Reference("Message", MESSAGE)).own, "uuid": "new"}
+    with suppress(ZeroDivisionError), store.transaction():
+        store.add(Record("Message", "new", own, {"thread": Reference("Thread", THREAD)}))
+        assert store.count("Message", IN_A_TENANT, (HOME,)) == before + 1
+        raise ZeroDivisionError
+    assert store.count("Message", IN_A_TENANT, (HOME,)) == before == anew(store, IN_A_TENANT, HOME)
+
+
+def test_an_update_moves_a_record_from_one_count_to_another(api: Api) -> None:
+    store, by_role = api.world.store, '"p_role" = ?'
+    before = [store.count("Message", by_role, (role,)) for role in ("user", "assistant")]
+    message = store.existing(Reference("Message", MESSAGE))
+    role = "user" if message.own["role"] == "assistant" else "assistant"
+    store.change("Message", MESSAGE, {**message.own, "role": role})
+    after = [store.count("Message", by_role, (role,)) for role in ("user", "assistant")]
+    assert after == [anew(store, by_role, "user"), anew(store, by_role, "assistant")] != before
+
+
+def test_a_condition_on_other_tables_is_counted_after_their_writes(api: Api) -> None:
+    store = api.world.store
+    named, name = '"r_thread" IN (SELECT key FROM "Thread" WHERE json_extract(own, \'$.name\') = ?)', "Counted"
+    assert store.count("Message", named, (name,)) == 0
+    thread = store.existing(Reference("Thread", THREAD))
+    store.change("Thread", THREAD, {**thread.own, "name": name})
+    assert store.count("Message", named, (name,)) == anew(store, named, name) > 0
+
+
+def test_so_many_conditions_are_kept_and_no_more(api: Api) -> None:
+    store = api.world.store
+    for number in range(3 * MOST):
+        store.count("Message", "n > ?", (number,))
+        assert len(store.counted["Message"].kept) <= MOST
+    store.remove("Message", MESSAGE)
+    assert store.count("Message", "n > ?", (0,)) == anew(store, "n > ?", 0)
+
+
+@given(st.integers(0, 2**32))
+def test_an_identifier_is_a_uuid_of_its_digest(number: int) -> None:
+    digest = hashlib.sha256(f"0/default/Book/{number}".encode()).digest()
+    made = world()
+    assert made.identifier("Book", number) == str(UUID(bytes=digest[:16], version=4))
+    made.store.close()

@@ -1,0 +1,176 @@
+"""Nothing that is kept shows: a mock that keeps what it may answers byte for byte as one that forgets all before it.
+
+Two mocks of one image get the same requests. What one is asked between writes is asked again after each of them.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from mock_server import actions
+from mock_server.pages import LONGEST, ROOM, Pages
+from spec.contract import Operation
+from tests.mock_server.athena import Api, athena_contract, athena_schemas
+
+TOKENS = ("demo-token", "other-token", "viewer-token")
+AGAIN = 4
+OPERATIONS = athena_contract().operations
+READS = [o.id for o in OPERATIONS.values() if o.action in actions.LASTING]
+WRITES = [o.id for o in OPERATIONS.values() if o.method in ("post", "put", "delete")]
+# What one example is about, so that its writes touch its reads: a resource, and those whose records show or name it.
+ABOUT = sorted({o.resource for o in OPERATIONS.values() if o.id in READS and o.resource})
+# Few records of each resource, so that what is written is what was read.
+FEW = 2
+
+
+@cache
+def mocks() -> tuple[Api, Api]:
+    """One that keeps, one that forgets; made once, begun anew for each example."""
+    made = (Api.of(athena_contract(), athena_schemas(), "demo") for _ in range(2))
+    return next(made), next(made)
+
+
+@cache
+def examples() -> Mapping[str, Any]:
+    """By operation, the body that the contract shows."""
+    document = athena_contract().document
+    bodies = ((o.id, document.at(o.body.pointer.removesuffix("/schema"))) for o in OPERATIONS.values() if o.body)
+    return {name: node["example"] for name, node in bodies if "example" in node}
+
+
+def word(data: st.DataObject, api: Api, operation: Operation, name: str) -> Any:
+    """A value for a query parameter, as its schema and its role have it; None leaves it out."""
+    parameter = next(p for p in operation.query if p.name == name)
+    role = parameter.word.role if parameter.word else None
+    schema = parameter.schema
+    choices: list[Any] = list(schema.get("enum") or schema.get("items", {}).get("enum") or ())
+    if role == "page":
+        choices = [1, 2, 3]
+    elif role == "search":
+        choices = ["a", "the", "Zz"]
+    elif not choices and name.endswith("_uuid"):
+        choices = keys(api, name.removesuffix("_uuid").title().replace("_", ""))
+    return data.draw(st.sampled_from([None, *choices]), label=name)
+
+
+def keys(api: Api, resource: str) -> list[Any]:
+    """Keys of the oldest and the newest records of a resource, if there is one of that name."""
+    if resource not in api.contract.resources:
+        return []
+    table = api.world.store.tables[resource].name
+    sql = f"SELECT key FROM {table} ORDER BY n {{}} LIMIT {FEW}"
+    found = [row[0] for way in ("", "DESC") for row in api.world.store.connection.execute(sql.format(way))]
+    return list(dict.fromkeys(found))
+
+
+class Twins(RuleBasedStateMachine):
+    """The same requests to both."""
+
+    @initialize(about=st.sampled_from(ABOUT))
+    def begin(self, about: str) -> None:
+        contract = athena_contract()
+        leads_to = {name for relation in contract.resources[about].relations.values() for name in relation.to}
+        near = {about, *leads_to}
+        self.reads = [name for name in READS if OPERATIONS[name].resource in near]
+        self.writes = [name for name in WRITES if OPERATIONS[name].resource in near] or WRITES
+        self.keeping, self.forgetting = mocks()
+        self.keeping.begin_anew()
+        self.forgetting.begin_anew()
+        self.asked: list[dict[str, Any]] = []
+
+    def both(self, times: int = 1, **request: Any) -> None:
+        """Ask both, the one that keeps so many times, and compare."""
+        self.forgetting.world.store.forget()
+        fresh = self.forgetting.send(**request)
+        for _ in range(times):
+            kept = self.keeping.send(**request)
+            assert (kept.status, kept.body) == (fresh.status, fresh.body), request
+            told = [{k: v for k, v in reply.headers.items() if k != "x-request-id"} for reply in (kept, fresh)]
+            assert told[0] == told[1], request
+
+    def key(self, data: st.DataObject, operation: Operation) -> Any:
+        """A key for the path of an operation, None where it has none."""
+        known = keys(self.keeping, operation.resource or "")
+        return data.draw(st.sampled_from([*known, "gone"]), label="key") if operation.path_parameters else None
+
+    def read(self, data: st.DataObject) -> None:
+        """Ask for something, and remember it to ask again."""
+        operation = OPERATIONS[data.draw(st.sampled_from(self.reads), label="operation")]
+        sizes = {p.name for p in operation.query if p.word and p.word.role == "size"}
+        others = sorted({p.name for p in operation.query} - sizes)
+        names = data.draw(st.sets(st.sampled_from(others), max_size=3), label="words") if others else ()
+        drawn = {name: word(data, self.keeping, operation, name) for name in sorted(names)}
+        drawn |= dict.fromkeys(sizes, data.draw(st.sampled_from((1, 2, 3)), label="size"))  # long pages take long
+        request = {
+            "name": operation.id,
+            "key": self.key(data, operation),
+            "query": {name: value for name, value in drawn.items() if value is not None},
+            "token": data.draw(st.sampled_from(TOKENS), label="token"),
+            "headers": {"host": data.draw(st.sampled_from(("localhost:8000", "127.0.0.1:8001")), label="host")},
+        }
+        self.both(times=2, **request)
+        self.asked = [*self.asked, request][-AGAIN:]
+
+    @rule(data=st.data(), token=st.sampled_from(TOKENS), seconds=st.sampled_from((0, 1, 3600)))
+    def reads_and_write(self, data: st.DataObject, token: str, seconds: int) -> None:
+        self.read(data)
+        self.read(data)
+        operation = OPERATIONS[data.draw(st.sampled_from(self.writes), label="operation")]
+        for api in (self.keeping, self.forgetting):
+            api.watch.wait(seconds=seconds)
+        body = examples().get(operation.id)
+        if isinstance(body, dict) and body:
+            left_out = data.draw(st.sets(st.sampled_from(sorted(body)), max_size=2), label="left out")
+            body = {name: value for name, value in body.items() if name not in left_out}
+        self.both(name=operation.id, key=self.key(data, operation), body=body, token=token)
+        for request in self.asked:
+            self.both(**request)
+
+
+TestTwins = Twins.TestCase
+TestTwins.settings = settings(max_examples=25, stateful_step_count=8, deadline=None)
+
+
+def test_every_read_of_the_contract_is_among_those_asked() -> None:
+    assert {"listMessages", "retrieveMessage"} <= set(READS)
+
+
+def test_a_read_is_answered_from_what_is_kept(api: Api) -> None:
+    api.data("listMessages")
+    kept = next(iter(api.world.pages.bodies))
+    api.world.pages.bodies[kept] = b'{"data":"kept"}'
+    assert api.send("listMessages").body == b'{"data":"kept"}'
+
+
+def test_a_write_drops_what_is_kept(api: Api) -> None:
+    before = api.send("listMessages").body
+    key = api.data("listMessages")[0]["uuid"]
+    api.data("updateMessage", key, {"content": "changed"})
+    assert api.send("listMessages").body != before
+
+
+def test_what_is_kept_has_a_bound() -> None:
+    pages = Pages()
+    pages.get("first", 1)
+    for number in range(100):
+        pages.keep(number, 1, b"x" * LONGEST)
+        assert pages.held <= ROOM + LONGEST
+        assert sum(map(len, pages.bodies.values())) <= ROOM
+
+
+def test_what_is_too_long_is_not_kept() -> None:
+    pages = Pages()
+    pages.get("long", 1)
+    pages.keep("long", 1, b"x" * (LONGEST + 1))
+    assert pages.get("long", 1) is None
+
+
+def test_what_was_made_before_a_write_is_not_kept_after_it() -> None:
+    pages = Pages()
+    pages.get("page", 2)
+    pages.keep("page", 1, b"old")
+    assert pages.get("page", 2) is None
