@@ -41,7 +41,8 @@ body {{ margin: 0 }}
 <script src="docs/swagger-ui-bundle.js"></script>
 <script>
 window.ui = SwaggerUIBundle({{
-  url: "docs/openapi.json", dom_id: "#ui", deepLinking: true, persistAuthorization: true, displayRequestDuration: true,
+  url: new URL("docs/openapi.json", location.href).href, dom_id: "#ui",
+  deepLinking: true, persistAuthorization: true, displayRequestDuration: true,
   docExpansion: "list", filter: true, defaultModelsExpandDepth: 0, validatorUrl: null,
   presets: [SwaggerUIBundle.presets.apis],
 }});

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange, Request, Response
-from conformance.mutants.inside import Inside, Mock, session
+from conformance.mutants.inside import EPOCH, Inside, Mock, session
 from conformance.mutants.mutant import Mutant, Witness
 from conformance.mutants.planted import Paths, Planted
 from conformance.notice import notices
@@ -39,6 +39,7 @@ def witness(mutant: Mutant, mock: Mock) -> Witness | None:
     mock.begin_anew()
     recording = Recording()
     asking = session(mock, mock.app, SEED, told=recording)
+    mock.watch.at = EPOCH  # what was looked up for the session took time, and will not be for the mutant
     try:
         mutant.probe(asking, mock.contract.operations[mutant.operation])
     except CannotMake:

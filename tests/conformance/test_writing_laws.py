@@ -112,12 +112,6 @@ async def moves_created(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answ
     return answered.with_data(created_at=days(memory["puts"])) if item(asked, "GET") else answered
 
 
-async def takes_updated_for_created(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    answered: Answered = await ask(asked)
-    updated = answered.body["data"]["updated_at"] if item(asked, "GET") and answered.status == 200 else ""
-    return answered.with_data(created_at=updated) if updated else answered
-
-
 async def turns_updated_back(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
     answered: Answered = await ask(asked)
     memory["puts"] = memory.get("puts", 0) + (asked.method == "PUT")
@@ -176,7 +170,6 @@ async def creates_twice(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answ
         ("refused-write-changes-nothing", "updateAgent", stores_before_it_refuses, "description"),
         ("refused-write-changes-nothing", "updatePrompt", writes_for_strangers, "token"),
         ("created-stamp-never-moves", "updateAgent", moves_created, "created_at"),
-        ("created-stamp-never-moves", "updateAgent", takes_updated_for_created, "created_at later"),
         ("updated-stamp-never-goes-back", "updateThread", turns_updated_back, "updated_at"),
         ("updated-stamp-moves", "updateThread", stamps_no_update, "updated_at"),
         ("a-write-changes-no-other-record", "updatePrompt", updates_siblings, "Prompt"),

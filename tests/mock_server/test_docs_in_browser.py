@@ -78,4 +78,5 @@ def test_authorize_and_try_it_out_work(page: Any, environment: dict[str, str]) -
             status, said = run(page, operation)  # as the page has filled it in
             assert 200 <= status < 300, said
         assert len(run(page, "getWorkspacesMetrics")[1]["data"]["results"]) > 1
+        assert page.locator(".errors-wrapper").count() == 0  # what the page says of a description it cannot follow
     assert page.faults == []
