@@ -30,11 +30,11 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help install mock test test-slow test-browser conform conform-items score score-full check facts fuzz bench \
+.PHONY: help install mock test test-slow test-browser conform conform-items score score-full judge-bugs check facts fuzz bench \
 	bench-growth bench-smoke format lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 install: $(READY)  ## .venv from requirements.lock, with athena-mock in it (the other words do this themselves)
 	@echo "$$($(PY) -V) in $(VENV), with $(VENV)/bin/athena-mock"
@@ -66,6 +66,9 @@ score: $(READY)  ## how many broken servers the gate catches, by a sample; ARGS=
 
 score-full: $(READY)  ## the same by all of them, and servers that keep every promise with three seeds; ARGS=
 	@$(PY) -m conformance score $(ARGS)
+
+judge-bugs: $(READY)  ## which bugs of the Flask backend (tests/reference_backend) the suite finds; ARGS="BUG ... --workers 2"
+	@$(PY) -m tests.reference_backend.judge $(ARGS)
 
 check: $(READY)  ## lint, layout, types, import rules, the contract against the facts
 	$(PY) -m ruff check .

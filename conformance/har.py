@@ -6,7 +6,7 @@ and is not judged. A file that is torn, or no HAR, is refused in one line that n
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,14 +147,6 @@ def _bytes(text: str, encoding: Any, place: str) -> bytes | None:
         return base64.b64decode("".join(text.split()), validate=True)
     except ValueError:
         raise UsageError(f"{place}: found a text that is not base64, as it says; allowed: base64, whole") from None
-
-
-def bases(entries: list[Entry]) -> Iterator[str]:
-    """Scheme, host and port of each entry that was asked over HTTP."""
-    for entry in entries:
-        origin = origin_of(entry.url)
-        if origin:
-            yield origin
 
 
 def origin_of(url: str) -> str:

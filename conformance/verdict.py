@@ -276,7 +276,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def within_reach(contract: Contract, operation: Operation, demands: Demands) -> bool:
-    """Whether this stage can make an operation succeed without touching what is not the run's own."""
+    """Whether a run can make an operation succeed without touching what is not the run's own."""
     if operation.resource is None or (demands.read_only and operation.method in WRITES):
         return False
     if operation.effects and not demands.effects:

@@ -23,7 +23,6 @@ KNOWS: Mapping[str, frozenset[str]] = {
     "mock_server": frozenset({"spec"}),
     "mock_server.__main__": frozenset({"spec", "fixtures"}),
     "conformance": frozenset({"spec"}),
-    "conformance.target": frozenset({"spec", "mock_server", "fixtures"}),
     "conformance.mutants": frozenset({"spec", "mock_server", "fixtures"}),
 }
 
@@ -286,7 +285,7 @@ def test_a_forbidden_import_is_named(tmp_path: Path, file: str, source: str, rea
         ("fixtures/a.py", "import faker, spec.contract"),
         ("mock_server/app.py", "import connexion\nfrom spec import words\nfrom . import query\nfrom .store import a"),
         ("mock_server/__main__.py", "from fixtures import graph"),
-        ("conformance/target.py", "import mock_server, fixtures"),
+        ("conformance/mutants/inside.py", "import mock_server, fixtures"),
         ("conformance/mutants/broken.py", "import mock_server"),
         ("conformance/engine.py", "import schemathesis"),
         ("tests/mock_server/test_a.py", "import fixtures, spec, mock_server, connexion"),

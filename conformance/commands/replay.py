@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from conformance import replaying, reported, script, sequence
+from conformance import reported, reproduction, script, sequence
 from conformance.connection import contract_of, redaction_of, scope, session_of, signed_in
-from conformance.errors import SuiteError, TargetLost, UsageError
+from conformance.errors import OutOfBudget, SuiteError, TargetLost, UsageError
 from conformance.laws import LAWS
 from conformance.laws.law import Law
 from conformance.outcome import Outcome, Promise, Verdict
@@ -60,11 +60,14 @@ def _replayed(
         await_ready(session, settings.wait_ready)
         target.observe = recorder.note
         known = {law.id: recorder.watching(law) for law in laws}
-        found = replaying.judge(session, failure, steps, known)
+        try:
+            found = reproduction.judge(session, failure, steps, known)
+        except OutOfBudget as error:
+            found = reproduction.Reproduction(None, str(error))
+        finally:
+            left = _cleaned(session)  # also after Ctrl-C: what was made here is nobody else's to take away
         sent = _sent(recorder, contract, failure, found)
-        left = _cleaned(session)
     except TargetLost as error:
-        found, sent = replaying.Retrial(None, str(error)), []
         return _tell(settings, contract, command, [f"TARGET LOST (exit {Code.LOST:d}): {error}"], Code.LOST)
     finally:
         target.close()
@@ -91,7 +94,7 @@ def _told(failure: Told, sent: Sequence[str], notes: Sequence[str], left: list[t
     yield from (f"left over on the target: {resource} {key}" for resource, key in left)
 
 
-def _sent(recorder: Recorder, contract: Contract, failure: Told, found: replaying.Retrial) -> list[str]:
+def _sent(recorder: Recorder, contract: Contract, failure: Told, found: reproduction.Reproduction) -> list[str]:
     """The requests that show it now; all of them where nothing is shown."""
     promise = Promise(
         failure.law, failure.operation, failure.sentence, failure.pointer, "", False, failure.parameter, failure.keyword

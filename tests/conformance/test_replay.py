@@ -12,7 +12,7 @@ import pytest
 from conformance.__main__ import main
 from conformance.laws import LAWS
 from conformance.laws.law import Law
-from conformance.replaying import NOTICED
+from conformance.reproduction import NOTICED
 from conformance.verdict import Code
 from tests.conformance.judging import mock
 from tests.conformance.serving import serving

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conformance import replaying, script, sequence
+from conformance import reproduction, script, sequence
 from conformance.exchange import Exchange, Request, Response
 from conformance.laws.law import Case, Law
 from conformance.outcome import Outcome, Promise, Verdict
@@ -223,11 +223,11 @@ def test_what_the_engine_found_is_told_by_its_status(contract: Contract) -> None
         ),
         {OLD: Source(0, ("data", 0, "uuid"))},
     )
-    assert replaying.judge(made, failure(contract, "retrieveAgent"), steps, {}).reproduced is True
+    assert reproduction.judge(made, failure(contract, "retrieveAgent"), steps, {}).reproduced is True
     other = sequence.Sequence("m", (steps.steps[0], sequence.Step(steps.steps[1].request, 500, True)), steps.sources)
-    assert replaying.judge(made, failure(contract, "retrieveAgent"), other, {}).reproduced is False
+    assert reproduction.judge(made, failure(contract, "retrieveAgent"), other, {}).reproduced is False
     deeper = failure(contract, "retrieveAgent", pointer="#/components/schemas/Agent/properties/name")
-    assert replaying.judge(made, deeper, steps, {}).reproduced is False
+    assert reproduction.judge(made, deeper, steps, {}).reproduced is False
 
 
 def test_nothing_is_written_to_what_the_replay_did_not_make(contract: Contract) -> None:
@@ -242,7 +242,7 @@ def test_nothing_is_written_to_what_the_replay_did_not_make(contract: Contract) 
         ),
         {OLD: Source(0, ("data", 0, "uuid"))},
     )
-    found = replaying.judge(made, failure(contract, "deleteAgent"), steps, {})
+    found = reproduction.judge(made, failure(contract, "deleteAgent"), steps, {})
     assert found.reproduced is None
     assert "which the replay did not make" in found.said
     assert made.seen["deleteAgent", 204] == 0
@@ -259,7 +259,7 @@ def test_an_answer_without_the_identifier_is_said(contract: Contract) -> None:
         ),
         {OLD: Source(0, ("data", 999, "uuid"))},
     )
-    found = replaying.judge(made, failure(contract, "retrieveAgent"), steps, {})
+    found = reproduction.judge(made, failure(contract, "retrieveAgent"), steps, {})
     assert (found.reproduced, found.said) == (None, "the answer of listAgents shows no identifier at data.999.uuid")
 
 

@@ -172,7 +172,7 @@ def sent(text: str, kind: str = "application/json") -> Callable[[Entry], None]:
             {"name": "a"},
             with_content(renamed),
             "answers-fit-the-schema",
-            "data.name",
+            "data.name integer",
             '7 is not of type "string"',
         ),
         ("createAgent", {"name": "a"}, answered(202), "status-is-documented", "202", "answered 202, due: 201"),

@@ -24,8 +24,6 @@ from spec.contract import load
 ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT / "spec" / "openapi.yaml"
 EPOCH = "2026-03-01T00:00:00Z"
-# A token that the run logs out cannot be the one it speaks with, and the second scheme is another header.
-BESIDES = ("logout", "getAuthenticatedUserByAppToken")
 
 
 @contextmanager

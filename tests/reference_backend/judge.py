@@ -78,6 +78,7 @@ def run(
         asked += ["--settle", "1"]  # its writes are seen at once
         asked += [*(["--strict"] if strict else []), *([] if engine else ["--no-engine"]), *more]
         around = os.environ | {"ATHENA_TOKEN": TOKENS[0], "ATHENA_OTHER_TOKEN": TOKENS[1]}
+        around |= {"ATHENA_LOGIN": "ada.lindqvist@example.com", "ATHENA_PASSWORD": "password"}
         done = subprocess.run(
             [*command, *asked, "--report-dir", folder],
             capture_output=True,

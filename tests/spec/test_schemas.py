@@ -122,13 +122,6 @@ def admitted(schema: dict[str, Any], instance: Any, direction: Direction) -> boo
     return jsonschema_rs.Draft202012Validator(standalone(EMPTY, schema, direction)).is_valid(instance)
 
 
-def sends(schema: Any, word: str) -> bool:
-    """Whether any property below is so marked."""
-    if isinstance(schema, dict):
-        return schema.get(word) is True or any(sends(below, word) for below in schema.values())
-    return isinstance(schema, list) and any(sends(below, word) for below in schema)
-
-
 def without(schema: Any, word: str) -> Any:
     """The same schema with nothing so marked."""
     if isinstance(schema, dict):

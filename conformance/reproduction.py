@@ -26,7 +26,7 @@ NOTICED = frozenset(law.id for law in answers.LAWS)
 
 
 @dataclass(frozen=True, slots=True)
-class Retrial:
+class Reproduction:
     """What became of it. `reproduced`: None when it could not be told, `said` says why; else what was found now."""
 
     reproduced: bool | None
@@ -34,7 +34,7 @@ class Retrial:
     shown: tuple[Exchange, ...] = ()
 
 
-def judge(session: Session, failure: Told, steps: Sequence | None, laws: Mapping[str, Law]) -> Retrial:
+def judge(session: Session, failure: Told, steps: Sequence | None, laws: Mapping[str, Law]) -> Reproduction:
     """Judge a failure again. Raises UsageError when neither a law nor requests are known; TargetLost, OutOfBudget."""
     law = laws.get(failure.law)
     operation = session.contract.operations[failure.operation]
@@ -45,30 +45,30 @@ def judge(session: Session, failure: Told, steps: Sequence | None, laws: Mapping
     try:
         return _by_requests(session, operation, failure, steps)
     except CannotMake as why:
-        return Retrial(None, str(why))
+        return Reproduction(None, str(why))
 
 
-def _by_law(case: Case, failure: Told) -> Retrial:
+def _by_law(case: Case, failure: Told) -> Reproduction:
     if not case.law.applies(case.session.contract, case.operation):
-        return Retrial(None, f"{case.law.id} is not asked of {case.operation.id} by this contract")
+        return Reproduction(None, f"{case.law.id} is not asked of {case.operation.id} by this contract")
     if case.law.writes and case.session.read_only:
-        return Retrial(None, "the run is read-only")
+        return Reproduction(None, "the run is read-only")
     why = ""
     for _ in range(TIMES):
         outcomes = list(judged(case))
         about = [o for o in outcomes if o.promise.fingerprint == failure.fingerprint]
         for outcome in about:
             if outcome.verdict is Verdict.BROKEN:
-                return Retrial(True, outcome.said, outcome.shown)
+                return Reproduction(True, outcome.said, outcome.shown)
         why = _unjudged(about or outcomes)
-    return Retrial(None, why) if why else Retrial(False, "the promise is kept")
+    return Reproduction(None, why) if why else Reproduction(False, "the promise is kept")
 
 
 def _unjudged(outcomes: list[Outcome]) -> str:
     return next((o.said for o in outcomes if o.verdict is Verdict.NOT_JUDGED), "")
 
 
-def _by_requests(session: Session, operation: Operation, failure: Told, steps: Sequence) -> Retrial:
+def _by_requests(session: Session, operation: Operation, failure: Told, steps: Sequence) -> Reproduction:
     """Ask again, step by step; the answers' own breaches decide, or else the status of what was shown."""
     shown: list[tuple[Step, Exchange]] = []
     names: dict[str, Any] = {}
@@ -78,16 +78,16 @@ def _by_requests(session: Session, operation: Operation, failure: Told, steps: S
         if step.shown:
             shown.append((step, exchange))
         elif (200 <= step.status < 300) and not exchange.response.ok:
-            return Retrial(None, f"{request.operation} answered {exchange.response.status}, {step.status} then")
+            return Reproduction(None, f"{request.operation} answered {exchange.response.status}, {step.status} then")
         names |= _taken(steps, number, exchange)
     breach = _breach(session, operation, failure)
     if breach is not None:
         return breach
     if failure.law in NOTICED or _of_answers(operation, failure):
-        return Retrial(False, "the answers have no such breach", tuple(exchange for _, exchange in shown))
+        return Reproduction(False, "the answers have no such breach", tuple(exchange for _, exchange in shown))
     step, exchange = shown[-1]
     status = exchange.response.status
-    return Retrial(status == step.status, f"answered {status}, {step.status} then", (exchange,))
+    return Reproduction(status == step.status, f"answered {status}, {step.status} then", (exchange,))
 
 
 def _sent(session: Session, request: Request, names: Mapping[str, Any]) -> Exchange:
@@ -124,7 +124,7 @@ def _taken(steps: Sequence, number: int, exchange: Exchange) -> dict[str, Any]:
     return names
 
 
-def _breach(session: Session, operation: Operation, failure: Told) -> Retrial | None:
+def _breach(session: Session, operation: Operation, failure: Told) -> Reproduction | None:
     """The same breach in one of the answers. The engine's own checks go by the place alone."""
     for (asked, name, *_), (notice, exchange) in session.noticed.items():
         law = next((law for law in answers.LAWS if law.id == name), None)
@@ -135,7 +135,7 @@ def _breach(session: Session, operation: Operation, failure: Told) -> Retrial | 
         if same or (
             failure.law not in NOTICED and _of_answers(operation, failure) and notice.pointer == failure.pointer
         ):
-            return Retrial(True, notice.said, (exchange,))
+            return Reproduction(True, notice.said, (exchange,))
     return None
 
 
