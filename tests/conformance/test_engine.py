@@ -35,6 +35,8 @@ from tests.conformance.served import session
 from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
 from tests.mock_server import library
 
+pytestmark = pytest.mark.slow  # each case is a run of its own, over a served mock or the engine's cases
+
 COVERAGE = Depth(("examples", "coverage"), replays=1)
 SOME = Depth(("examples", "coverage", "fuzzing", "stateful"), examples=3, steps=4, replays=1)
 Fault = Callable[[Asked, Next, dict[str, Any]], Any]
@@ -109,7 +111,6 @@ def test_one_scheme_that_is_met_is_enough() -> None:
     assert not told(those)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_sound_mock_breaks_nothing(seed: int) -> None:
     before, run = begun_with_all()

@@ -18,6 +18,8 @@ from tests.conformance.judging import LAWS, LISTED, broken, judge
 from tests.conformance.test_writing_laws import is_written_in_php, item
 from tests.conformance.writing_faults import Answered, Asked, Next
 
+pytestmark = pytest.mark.slow  # each case is many requests to a mock that is served anew
+
 DEMO = "demo-token"
 
 

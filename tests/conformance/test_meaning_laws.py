@@ -15,6 +15,8 @@ from conformance.outcome import Verdict
 from tests.conformance.judging import LAWS, MEANING, broken, judge, judged, mock
 from tests.conformance.writing_faults import Answered, Asked, Next
 
+pytestmark = pytest.mark.slow  # each case is many requests to a mock that is served anew
+
 DEMO, OTHER = "demo-token", "other-token"
 ELSEWHERE = "00000000-0000-4000-8000-00000000dead"
 

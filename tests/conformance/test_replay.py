@@ -18,6 +18,8 @@ from tests.conformance.judging import mock
 from tests.conformance.serving import serving
 from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
 
+pytestmark = pytest.mark.slow  # each case is a run of its own, over a served mock or the engine's cases
+
 TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
 Fault = Callable[[Asked, Next, dict[str, Any]], Any]
 
@@ -142,7 +144,6 @@ def test_a_failure_is_reproduced_where_the_fault_is_and_nowhere_else(
     assert "\nNOT REPRODUCED (exit 0)" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "operation", "law"),
     [

@@ -8,6 +8,8 @@ import pytest
 
 from tests.running import ROOT
 
+pytestmark = pytest.mark.slow  # each case is many requests to a mock that is served anew
+
 SOME = ("listAgents", "createAgent", "updateAgent", "deleteThread", "createMessage")
 
 

@@ -4,6 +4,8 @@ import threading
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from conformance.bodies import Bodies
 from conformance.laws import LAWS
 from conformance.ledger import Ledger
@@ -14,6 +16,8 @@ from conformance.target import Budget, HttpTarget
 from tests.conformance.served import TOKENS
 from tests.mock_server.athena import athena_contract, athena_schemas
 from tests.running import MODULE, environment, running
+
+pytestmark = pytest.mark.slow  # each case is a run of its own, over a served mock or the engine's cases
 
 TAGS = ("Prompt", "Memory")
 TOGETHER = 2

@@ -17,6 +17,8 @@ from tests.conformance.recorded import source
 from tests.conformance.unsteady import Busy, Dying, Late, Mock, Stumbling, judged, sent, session_on
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
+pytestmark = pytest.mark.slow  # each case is a run of its own, over a served mock or the engine's cases
+
 PROMPT = ("/prompts", {"name": "", "content": "theirs"})
 
 
