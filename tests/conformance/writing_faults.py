@@ -86,12 +86,13 @@ class Faulty:
 
     async def ask(self, scope: Scope, asked: Asked) -> Answered:
         """What the application answers."""
+        base = BASE if scope["path"].startswith(BASE) else ""  # another contract's path stands as it was sent
         lines = {**asked.headers, "content-length": str(len(asked.raw))}
         passed = {
             **scope,
             "method": asked.method,
-            "path": f"{BASE}{asked.path}",
-            "raw_path": quote(f"{BASE}{asked.path}").encode(),
+            "path": f"{base}{asked.path}",
+            "raw_path": quote(f"{base}{asked.path}").encode(),
             "query_string": asked.query.encode(),
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in lines.items()],
         }
