@@ -13,7 +13,6 @@ BODY = "$response.body#"
 # What the first step itself has put an end to.
 ENDED = {
     ("stopWorkflowExecution", "stop"),
-    ("updateWorkflow", "execute"),  # the example switches it off
 }
 
 
