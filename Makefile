@@ -45,7 +45,7 @@ $(READY): requirements.lock pyproject.toml scripts/install.sh
 mock: $(READY)  ## serve the API on real data; PORT= HOST= SEED= DATASET= SIZE= EPOCH= STORE= CONTRACT= ... ARGS=
 	@exec $(VENV)/bin/athena-mock $(strip $(SETTINGS)) $(ARGS)
 
-test: $(READY)  ## the quick tests, under three minutes
+test: $(READY)  ## the quick tests
 	@$(PY) -m pytest -q -n auto --maxprocesses 8 -m "not slow and not browser" $(ARGS)
 
 test-slow: $(READY)  ## the tests that take their time
