@@ -46,10 +46,16 @@ class Response:
     headers: Mapping[str, str]
     content: bytes
     elapsed: float
+    _read: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def json(self) -> Any:
-        """The body's JSON; None when it is none."""
+        """The body's JSON, not to be changed; None when it is none."""
+        if not self._read:  # bodies are large, and every law that looks at one asks again
+            self._read.append(self._parsed())
+        return self._read[0]
+
+    def _parsed(self) -> Any:
         try:
             return json.loads(self.content)
         except ValueError:
