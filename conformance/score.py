@@ -24,7 +24,20 @@ from conformance.session import Session
 from spec.contract import Contract, Operation
 
 SEED = 1
-WIDE = frozenset({"create", "update", "delete", "frame", "reading", "stale-read", "auth-after-logout"})
+WIDE = frozenset(
+    {
+        "create",
+        "update",
+        "delete",
+        "frame",
+        "reading",
+        "stale-read",
+        "auth-after-logout",
+        "count",
+        "reference",
+        "embedding",
+    }
+)
 
 
 class Fate(Enum):

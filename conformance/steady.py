@@ -16,6 +16,8 @@ from conformance.target import Target
 GATEWAY = frozenset({502, 503, 504})
 AGAIN = 2  # how often a failing request is sent again
 SURE = 3  # failures in a row, each sent again, after which an operation is known to fail
+MOVED = frozenset({404, 409, 410})  # what a request answers whose work has been done before
+READS = ("get", "head")
 BREATH = 0.2  # seconds that a gateway is given
 
 
@@ -37,6 +39,8 @@ class Steady:
             if response.status in GATEWAY:
                 self.pause(BREATH)
             response = self._send(target, request)
+        if failed and response.status in MOVED and request.method not in READS:
+            response = failed[0].response  # what failed had done its work: to ask again says nothing
         if response.status >= 500:
             self._failing[request.operation] += 1
         else:

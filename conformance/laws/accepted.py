@@ -1,18 +1,23 @@
 """Laws on what the contract admits: the extremes of each field and each value of each parameter are taken."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from conformance.bodies import readable
+from conformance.errors import CannotMake
 from conformance.exchange import Exchange
-from conformance.laws.asking import harmless
+from conformance.laws.acting import acts, body_of
+from conformance.laws.asking import errors_by_field, existing, harmless, is_about, refused_anyhow
 from conformance.laws.asking import readable as path_to_read
+from conformance.laws.breaking import breaking
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import REFUSED, is_list
 from conformance.laws.own import brief, creates
 from conformance.outcome import Outcome
 from spec.contract import BodyField, Contract, Operation, Parameter
+from spec.document import snake_case
 
 LONGEST = 20_000  # characters that are sent to be as many as may be
 LARGEST = 2**53
@@ -61,6 +66,34 @@ def _bodies(case: Case) -> Iterator[Outcome]:
             return session.send(operation, path=path, body={**whole, **{e.name: e.value for e in chosen}})
 
         yield from _taken(case, extremes, send)
+    for kind in _kinds(case):
+
+        def send_one(chosen: list[Extreme], kind: Kind = kind) -> Exchange:
+            return session.send(operation, path=path, body={**whole, **kind.named})
+
+        yield from _taken(case, [kind.extreme], send_one)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of record that a body may name, and how it names one of the run's."""
+
+    extreme: Extreme
+    named: Mapping[str, Any]
+
+
+def _kinds(case: Case) -> Iterator[Kind]:
+    """Each kind of record that a field may be about, where the contract says which in another."""
+    session, fields = case.session, case.operation.body.fields if case.operation.body else {}
+    for field in fields.values():
+        by = fields.get(field.sets.by or "") if field.sets else None
+        if field.sets is None or by is None:
+            continue
+        for resource in session.bodies.relation(case.operation, field.sets.relation).to:
+            value = snake_case(resource)
+            with suppress(CannotMake):
+                named = {field.name: session.kept(resource).key, by.name: value}
+                yield Kind(Extreme(by.name, (by.pointer, "enum"), f"enum {value}", value), named)
 
 
 def _rounds(each: list[list[Extreme]]) -> Iterator[list[Extreme]]:
@@ -119,6 +152,51 @@ def _texts(case: Case, field: BodyField, said: Mapping[str, Any]) -> Iterator[tu
         yield "minLength", str(number).zfill(shortest)[-shortest:]
 
 
+# Beside what is wrong ---------------------------------------------------------------------------------------------
+
+
+def _acts(contract: Contract, operation: Operation) -> bool:
+    fields = operation.body.fields if operation.body else {}
+    return acts(contract, operation) and 422 in operation.statuses and len(fields) > 1
+
+
+def _beside(case: Case) -> Iterator[Outcome]:
+    """The edges of an action's fields beside one that is wrong, so that nothing is done: that one alone is named."""
+    yield from refused_anyhow(case)
+    if harmless(case):
+        return
+    path, whole = existing(case), body_of(case.session, case.operation) or {}
+    wrong = list(_wrong(case))
+    for number, (name, spoilt) in enumerate(wrong[:2]):
+        fields = [f for f in readable(case.operation) if f.name != name and (not number or f.name == wrong[0][0])]
+        for extremes in _rounds([list(_edges(case, field)) for field in fields]):
+            sent = {n: v for n, v in {**whole, **{e.name: e.value for e in extremes}}.items() if n != name}
+            exchange = case.session.send(case.operation, path=path, body={**sent, **spoilt})
+            for extreme in extremes:
+                yield _not_named(case, extreme, name, exchange)
+
+
+def _wrong(case: Case) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(field, what is sent of it) that the contract refuses: a required one left out, or another broken."""
+    for field in case.operation.body.fields.values() if case.operation.body else ():
+        way = next(breaking(case, field), None)
+        if field.required:
+            yield field.name, {}
+        elif way is not None:
+            yield field.name, {field.name: way[1]}
+
+
+def _not_named(case: Case, extreme: Extreme, wrong: str, exchange: Exchange) -> Outcome:
+    promise = case.promise(*extreme.place, parameter=extreme.parameter)
+    status = exchange.response.status
+    if status != 422:
+        return case.not_judged(promise, f"{case.operation.id} answered {status} to {wrong} that is wrong")
+    errors = errors_by_field(case, exchange) or {}
+    named = any(is_about(extreme.name, error) for error in errors)
+    said = f"{extreme.name} as {brief(extreme.value)} ({extreme.what}) is called wrong, {wrong} alone is"
+    return case.judged(promise, said if named else "", exchange)
+
+
 # Parameters -----------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +245,13 @@ LAWS: tuple[Law, ...] = (
         "Each value that a field of a body admits is taken.",
         _writes,
         _bodies,
+        writes=True,
+    ),
+    Law(
+        "right-is-not-called-wrong",
+        "Of an action's fields only those are named as wrong that are.",
+        _acts,
+        _beside,
         writes=True,
     ),
 )

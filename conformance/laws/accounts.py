@@ -6,10 +6,11 @@ from typing import Any
 from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Exchange
 from conformance.laws.asking import answered, secured
+from conformance.laws.includes import everything, identifies
 from conformance.laws.law import Case, Law
 from conformance.laws.own import creates, weakest
 from conformance.outcome import Outcome
-from conformance.session import NO_LOGIN, NO_OTHER, Session
+from conformance.session import NO_LOGIN, NO_OTHER, Mine, Session
 from spec.contract import Contract, Operation
 
 TOKENS = ("token", "access_token")
@@ -18,12 +19,6 @@ WRONG = "conformance-wrong-password"
 
 
 # Who a token is -------------------------------------------------------------------------------------------------
-
-
-def _says_who(contract: Contract, operation: Operation) -> bool:
-    view = contract.views.get(operation.result.view or "")
-    named = contract.account is not None and view is not None and view.resource == contract.account.name
-    return named and operation.method == "get" and not operation.path_parameters and not operation.result.many
 
 
 def _is_whose(case: Case) -> Iterator[Outcome]:
@@ -66,9 +61,30 @@ def _is_its_makers(case: Case) -> Iterator[Outcome]:
     if account is None or relation is None or not isinstance(shown, dict) or account.key not in shown:
         raise CannotMake(f"the contract has no {name} that a new {resource.name} shows")
     due = session.who().get(account.key)
-    place = weakest(case, (relation.pointer, None), (case.operation.pointer, None))
-    said = f"its {name} is {shown[account.key]}, made by {due}" if shown[account.key] != due else ""
-    yield case.judged(case.promise(*place, parameter=name), said, mine.exchange)
+    for operation, record, exchange in [(case.operation, mine.shown, mine.exchange), *_seen(session, mine)]:
+        found = record.get(name)
+        if not isinstance(found, dict) or account.key not in found:
+            continue
+        place = weakest(case, (relation.pointer, None), (operation.pointer, None))
+        said = f"its {name} is {found[account.key]}, made by {due}" if found[account.key] != due else ""
+        where = name if operation is case.operation else f"{name} by {operation.id}"
+        yield case.judged(case.promise(*place, parameter=where), said, exchange)
+
+
+def _seen(session: Session, mine: Mine) -> Iterator[tuple[Operation, Mapping[str, Any], Exchange]]:
+    """The record as it is retrieved, and as it is listed where it stands on the first page."""
+    key = session.contract.resources[mine.resource].key
+    retrieve, listing = session.operation(mine.resource, "retrieve"), session.operation(mine.resource, "list")
+    if retrieve is not None:
+        path = {retrieve.path_parameters[0]: mine.key}
+        exchange = session.send(retrieve, path=path, query=everything(session, retrieve))
+        shown = session.data(retrieve, exchange)
+        yield from [(retrieve, shown, exchange)] if isinstance(shown, dict) else []
+    if listing is not None:
+        exchange = session.send(listing, query=(*session.required(listing).items(), *everything(session, listing)))
+        rows = session.data(listing, exchange)
+        row = next((row for row in rows if row.get(key) == mine.key), None) if isinstance(rows, list) else None
+        yield from [(listing, row, exchange)] if row is not None else []
 
 
 # Signing in -----------------------------------------------------------------------------------------------------
@@ -193,7 +209,7 @@ def _ends_it(case: Case) -> Iterator[Outcome]:
 
 
 LAWS: tuple[Law, ...] = (
-    Law("a-token-is-one-accounts", "A token is one account's wherever it is asked for.", _says_who, _is_whose),
+    Law("a-token-is-one-accounts", "A token is one account's wherever it is asked for.", identifies, _is_whose),
     Law(
         "a-record-is-its-makers",
         "A new record belongs to the account that made it.",

@@ -8,9 +8,9 @@ from conformance.exchange import Exchange
 from conformance.laws import figures, sharing
 from conformance.laws.acting import Done, acts, performed
 from conformance.laws.asking import answered
+from conformance.laws.includes import everything
 from conformance.laws.law import Case, Law
 from conformance.laws.own import differences, own, retrieved, told, weakest
-from conformance.laws.relations import everything
 from conformance.outcome import Outcome
 from conformance.session import Session
 from conformance.shown import Shown

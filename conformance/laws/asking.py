@@ -1,6 +1,6 @@
 """Requests that are to be refused: paths and bodies that harm nobody when a target takes them after all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from conformance.errors import CannotMake
@@ -75,6 +75,26 @@ def unfit(case: Case, status: int, exchange: Exchange) -> str:
         return ""
     at = ".".join(map(str, breach.instance_path)) or "the body"
     return f"{at} of {status}: {breach.message[:300]}"
+
+
+def is_about(name: str, error: str) -> bool:
+    """Whether an error's key is a field, lies in it, or is an object that holds it."""
+    return f"{error}.".startswith(f"{name}.") or f"{name}.".startswith(f"{error}.")
+
+
+def errors_by_field(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
+    """The errors by field: what 422's schema maps from names to lists. None: it has no such property."""
+    document, pointer = case.session.contract.document, case.operation.statuses[422]
+    if pointer is None:
+        return None
+    schema = case.session.bodies.schema(document.at(pointer))
+    for name, below in schema.get("properties", {}).items():
+        listed = case.session.bodies.schema(below).get("additionalProperties")
+        if isinstance(listed, dict) and listed.get("type") == "array":
+            body = exchange.response.json
+            found = body.get(name) if isinstance(body, dict) else None
+            return found if isinstance(found, dict) else {}
+    return None
 
 
 def secured(operation: Operation) -> bool:

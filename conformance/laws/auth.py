@@ -59,6 +59,7 @@ def _ours(case: Case) -> Mapping[str, Any]:
     try:
         if operation.method in READS:
             return readable(case)
+        session.creator(operation.resource or "")  # a record that was lent to the run is not to be lost
         return {operation.path_parameters[0]: session.make(operation.resource or "").key}
     except CannotMake:
         return unknown(case)

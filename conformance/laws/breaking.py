@@ -76,6 +76,8 @@ def _candidates(said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "enum", "no-such-choice" if kind == "string" else 987654
     if kind == "string" and said.get("maxLength", LONGEST) < LONGEST and "enum" not in said:
         yield "maxLength", "x" * (int(said["maxLength"]) + 1)
+    if kind == "string" and int(said.get("minLength", 0)) and not said.get("nullable") and "enum" not in said:
+        yield "minLength", "x" * (int(said["minLength"]) - 1)  # many servers take an empty text for null
     if said.get("format") in FORMATS:
         yield "format", "not-a-" + said["format"]
     if "minimum" in said:

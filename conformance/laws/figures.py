@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.acting import GENERIC, asks
+from conformance.laws.known import NOBODY, unlike
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Listing, Moving, number, text
 from conformance.outcome import Outcome
@@ -170,6 +172,7 @@ def _agree(case: Case) -> Iterator[Outcome]:
     session = case.session
     for figure in figures(session.contract, case.operation):
         listing = Listing(session, session.needed(figure.resource.name, "list"))
+        yield from _of_nothing(case, figure)
         narrowed = _narrowed(session, figure, listing)
         if narrowed is None:
             promise = case.promise(parameter=figure.name)
@@ -181,6 +184,36 @@ def _agree(case: Case) -> Iterator[Outcome]:
         for further, values in _further(session, figure, listing, item):
             more = ({**own[0], **_said(further[0], values)}, (*own[1], (further[1].name, text(values))))
             yield _compared(case, figure, listing, further[0], more)
+
+
+def _of_nothing(case: Case, figure: Figure) -> Iterator[Outcome]:
+    """Narrowed to what nobody has, or has made yet, a figure is 0; a target may refuse what names no record."""
+    for item, value in _nobodys(figure):
+        promise = case.promise(item.pointer, None, f"{figure.name} {item.name} of nothing".strip())
+        try:
+            found, exchange = figure.ask(case.session, _said(item, value))
+        except CannotMake as why:
+            yield case.not_judged(promise, str(why))
+            continue
+        said = f"{TOTAL} is {found} with {item.name}={value}, which nothing has: 0 is due" if found else ""
+        yield case.judged(promise, said, exchange)
+        return
+
+
+def _nobodys(figure: Figure) -> Iterator[tuple[Parameter | BodyField, Any]]:
+    """Filters that can be asked for what nobody has: from a day to come, or of a number that is no record's."""
+    items: list[Parameter | BodyField] = list(figure.operation.query)
+    if figure.operation.body is not None:
+        items = list(figure.operation.body.fields.values())
+    for item in items:
+        if item.word is None or item.word.role != "filter":
+            continue
+        if item.word.op == "from" and item.schema.get("format") == "date":
+            yield item, "2999-12-31"
+        elif item.word.op == "eq" and item.schema.get("format") == "uuid":
+            yield item, unlike(str(UUID(int=0)))
+        elif item.word.op == "eq" and item.schema.get("items", item.schema).get("type") == "integer":
+            yield item, NOBODY
 
 
 Narrowed = tuple[Mapping[str, Any], tuple[tuple[str, str], ...]]

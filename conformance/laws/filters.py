@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 from conformance.errors import CannotMake
 from conformance.laws.known import known, unlike
@@ -14,6 +15,7 @@ from conformance.laws.lists import (
     Finding,
     Listing,
     Moving,
+    Refused,
     Row,
     alike,
     day,
@@ -29,6 +31,7 @@ from conformance.session import Session
 from spec.contract import BodyField, Contract, Operation, Parameter
 from spec.words import QueryWord
 
+NIL = str(UUID(int=0))
 TRIED = 2  # values of a filter, at most
 LOOKED_FOR = 3  # records that a filter must let through, at most
 RETRIEVED = 3  # rows that are retrieved where the list does not show what it is filtered by
@@ -164,6 +167,9 @@ def _satisfied(one: Filter) -> Finding:
     """The first row that does not satisfy a filter, for each value that is asked."""
     if _is_hidden(one):
         return _as_sent(one)
+    stray = _for_nobody(one)
+    if stray is not None:
+        return f"{len(stray.rows)} rows for a key that nothing has, none are due", (stray.exchange,)
     rows = shown_rows(one, one.listing.sample())
     if not _is_shown(one, rows):
         return _as_known(one, there=False)
@@ -177,6 +183,19 @@ def _satisfied(one: Filter) -> Finding:
     if answer is None:
         raise CannotMake("there is no value to ask for")
     return "", (answer.exchange,)
+
+
+def _for_nobody(one: Filter) -> Answer | None:
+    """What a filter by keys that nobody can have by chance lets through; None: nothing, or it is refused."""
+    schema = one.listing.session.bodies.schema
+    said = schema(one.parameter.schema)
+    if one.word.op != "eq" or schema(said.get("items", said)).get("format") != "uuid":
+        return None
+    try:
+        answer = one.listing.ask(*one.listing.largest(), *one.pairs([unlike(NIL)]))
+    except Refused:  # some servers look up what a filter names
+        return None
+    return answer if answer.rows else None
 
 
 def _stray(one: Filter, row: Row, shown: list[Any], asked: list[Any]) -> str:
@@ -382,8 +401,16 @@ def search_finds(case: Case) -> Iterator[Outcome]:
     for path in search.word.paths if search.word else ():
 
         def find(path: tuple[str, ...] = path) -> Finding:
-            row, term = _searched(listing.sample(), path)
+            rows = listing.sample()
+            row, term = _searched(rows, path)
             key = listing.keys([row])[0]
+            there, answer = listing.holds(key, (search.name, term))
+            due = [r for r in rows if any(term in str(value) for value in shown_at(r, path) or ())]
+            first = listing.keys(due)[0]
+            if there and first not in listing.keys(answer.rows) and not listing.holds(first, (search.name, term))[0]:
+                if first not in listing.keys(listing.sample()):
+                    raise Moving
+                return f"{first} is missing, whose {'.'.join(path)} contains {term!r}", (answer.exchange,)
             for asked in (term, term.upper(), term.lower()):
                 there, answer = listing.holds(key, (search.name, asked))
                 if not there:

@@ -21,7 +21,14 @@ def _shows(contract: Contract, operation: Operation) -> bool:
 
 
 def _can_ask(contract: Contract, operation: Operation) -> bool:
-    return is_list(contract, operation) or operation.action == "retrieve"
+    return is_list(contract, operation) or operation.action == "retrieve" or identifies(contract, operation)
+
+
+def identifies(contract: Contract, operation: Operation) -> bool:
+    """Whether an operation says who asks."""
+    view = contract.views.get(operation.result.view or "")
+    named = contract.account is not None and view is not None and view.resource == contract.account.name
+    return named and operation.method == "get" and not operation.path_parameters and not operation.result.many
 
 
 def _with(role: str) -> Callable[[Contract, Operation], bool]:
@@ -44,6 +51,8 @@ class Asked:
     def of(cls, case: Case) -> "Asked":
         """A record is taken from the list of its resource, or made. Raises CannotMake."""
         session, operation = case.session, case.operation
+        if identifies(session.contract, operation):
+            return cls(session, operation, {})
         if operation.action != "retrieve":
             Listing(session, operation).sample()
             return cls(session, operation, {})
@@ -61,7 +70,7 @@ class Asked:
 
     def rows(self, query: tuple[tuple[str, str], ...] = ()) -> tuple[list[Row], Exchange]:
         """The first records of an answer. Raises Refused, CannotMake."""
-        if not self.path:
+        if self.operation.result.many:
             answer = Listing(self.session, self.operation).ask(*query)
             return answer.rows[:LOOKED_AT], answer.exchange
         exchange = self.session.send(self.operation, path=self.path, query=query)
@@ -77,6 +86,19 @@ def allowed_values(parameter: Parameter) -> list[str]:
     """The values of an include or count parameter."""
     said = parameter.schema.get("items", parameter.schema)
     return [str(value) for value in said.get("enum", ()) if value]
+
+
+def everything(session: Session, operation: Operation) -> tuple[tuple[str, str], ...]:
+    """The query that has all relations embedded which may be asked for; each once, whatever its spellings."""
+    parameter = next((p for p in operation.query if p.word and p.word.role == "include"), None)
+    if parameter is None:
+        return ()
+    resource = session.resource(operation)
+    paths = {include_path(session.contract, resource, v, ""): v for v in reversed(allowed_values(parameter))}
+    asked = list(paths.values())
+    if parameter.schema.get("type") == "array" and parameter.explode:
+        return tuple((parameter.name, value) for value in asked)
+    return ((parameter.name, ",".join(asked)),)
 
 
 def embeds_what_is_asked(case: Case) -> Iterator[Outcome]:
@@ -182,6 +204,10 @@ def _difference(asked: Asked, relation: Relation) -> Finding:
     embedded = [one for row in rows for one in _records(row.get(relation.name)) if target.key in one]
     if not embedded:
         raise CannotMake(f"no row embeds a {target.name}")
+    if not relation.many and not identifies(session.contract, asked.operation):
+        found = _elsewhere(asked, relation, rows, exchange)
+        if found[0]:
+            return found
     if _is_account(asked, relation):
         # What was asked when the run began; using an account may stamp it.
         record = {n: v for n, v in session.who().items() if n not in target.stamped("updated")}
@@ -195,6 +221,28 @@ def _difference(asked: Asked, relation: Relation) -> Finding:
     if not retrieved.response.ok or not isinstance(shown, dict):
         raise CannotMake(f"the embedded {target.name} was answered {retrieved.response.status}")
     return _unlike(relation, target, one, shown), (exchange, retrieved)
+
+
+def _elsewhere(asked: Asked, relation: Relation, rows: list[Row], exchange: Exchange) -> Finding:
+    """A record that is listed and retrieved leads to the same record both ways."""
+    session, resource = asked.session, asked.view.resource
+    key, target = session.contract.resources[resource].key, session.contract.resources[relation.to[0]].key
+    retrieve, listing = session.operation(resource, "retrieve"), session.operation(resource, "list")
+    row = next((row for row in rows if isinstance(row.get(relation.name), dict)), {})
+    if retrieve is None or listing is None or key not in row:
+        return "", (exchange,)
+    if asked.operation is listing:
+        path = {retrieve.path_parameters[0]: row[key]}
+        other = session.send(retrieve, path=path, query=everything(session, retrieve))
+        there = session.data(retrieve, other)
+    else:
+        page = Listing(session, listing).ask(*Listing(session, listing).largest(), *everything(session, listing))
+        other, there = page.exchange, next((r for r in page.rows if r.get(key) == row[key]), None)
+    shown = there.get(relation.name) if isinstance(there, dict) else None
+    here = row[relation.name].get(target)
+    if not isinstance(shown, dict) or target not in shown or here is None or alike(shown[target], here):
+        return "", (exchange, other)
+    return f"{relation.name} of {row[key]} leads to {here}, and elsewhere to {shown[target]}", (exchange, other)
 
 
 def _unlike(relation: Relation, target: Resource, one: Row, record: Row) -> str:
@@ -238,13 +286,14 @@ def _counting(listing: Listing, derived: Derived, query: tuple[tuple[str, str], 
         relation = listing.resource.relations[derived.path[0]]
         if relation.via is None and relation.many:
             return _embedded(listing, derived, query)
-        target, filters = _list_of(listing, relation, derived)
         listing.sample()
         answer = listing.ask(*query)
-        rows = answer.rows
-        for row, key in list(zip(rows, listing.keys(rows), strict=True))[:COUNTED]:
+        rows = list(zip(answer.rows, listing.keys(answer.rows), strict=True))[:COUNTED]
+        for row, key in rows:
             if derived.name not in row:
                 return f"{key} shows no {derived.name}", (answer.exchange,)
+        target, filters = _list_of(listing, relation, derived)
+        for row, key in rows:
             there = target.ask((filters[0], text(key)), *filters[1])
             said, due = row[derived.name], there.total
             # A viewer may not see all that is counted, so that only too few are wrong.

@@ -172,13 +172,22 @@ class Listing:
     # Having something to judge ----------------------------------------------------------------------------------
 
     def stocked(self, least: int) -> "Listing":
-        """This list, with own records made where it has fewer rows than `least`. Raises CannotMake."""
+        """This list, with own records made where it has fewer rows than `least`; two are enough of what the contract
+        cannot create. Raises CannotMake."""
         there = len(self.ask(*self.largest()).rows)
+        if there == 2 and not self._can_grow():
+            return self
         for _ in range(least - there):
             make_one(self.session, self.resource.name)
         if there < least and self.session.settled(lambda: self._lacks(least)):
             raise CannotMake("the list has too few rows to tell")
         return self
+
+    def _can_grow(self) -> bool:
+        try:
+            return bool(self.session.creator(self.resource.name))
+        except CannotMake:
+            return False
 
     def _lacks(self, least: int) -> str:
         return "" if len(self.ask(*self.largest()).rows) >= least else "it has too few rows"

@@ -12,7 +12,7 @@ from typing import Any
 from conformance.errors import CannotMake
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, Moving, Row, found, is_list, moment
-from conformance.outcome import Outcome, Promise
+from conformance.outcome import Outcome, Promise, Verdict
 from spec.contract import Contract, Operation, Parameter
 
 JUDGED = 100  # rows of a page, at most: every pair of them is looked at
@@ -46,7 +46,29 @@ def before(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
 
 
 def sorted_by_the_property(case: Case) -> Iterator[Outcome]:
-    """One promise for each value of the sort parameter, ascending."""
+    """One promise for each value of the sort parameter, ascending, and one for the parameter itself."""
+    outcomes = list(_sorted(case))
+    yield from outcomes
+    yield from _heeded(case, "sort", outcomes)
+
+
+def _heeded(case: Case, role: str, outcomes: list[Outcome]) -> Iterator[Outcome]:
+    """Whether a parameter does anything: broken where each value that could be judged is in no order.
+
+    Its values may be inferred where the parameter is not: this takes the parameter's own grade.
+    """
+    parameter = Listing(case.session, case.operation).needed(role)
+    promise = case.promise(parameter.pointer, parameter=parameter.name)
+    told = [one for one in outcomes if one.verdict is not Verdict.NOT_JUDGED]
+    if not told or any(one.shown and not one.shown[0].response.ok for one in told):
+        yield case.not_judged(promise, "the rows show no value to order by")
+    elif all(one.verdict is Verdict.BROKEN for one in told):
+        yield case.judged(promise, f"it does nothing: {told[0].said}", *told[0].shown)
+    else:
+        yield case.judged(promise, "", *told[0].shown)
+
+
+def _sorted(case: Case) -> Iterator[Outcome]:
     for listing, promise, sort, name in _asked(case):
         if _by_number(listing, name):
             yield case.not_judged(promise, f"{name} is an enum: a database may sort it by its own numbers")
@@ -67,7 +89,14 @@ def sorted_by_the_property(case: Case) -> Iterator[Outcome]:
 
 
 def descending_is_reversed(case: Case) -> Iterator[Outcome]:
-    """No two records with different values stand in the same order both ways."""
+    """No two records with different values stand in the same order both ways: for each value of the sort parameter,
+    and for the parameter itself."""
+    outcomes = list(_reversed(case))
+    yield from outcomes
+    yield from _heeded(case, "direction", outcomes)
+
+
+def _reversed(case: Case) -> Iterator[Outcome]:
     for listing, promise, sort, name in _asked(case):
 
         def find(listing: Listing = listing, sort: Parameter = sort, name: str = name) -> Finding:

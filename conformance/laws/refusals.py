@@ -5,7 +5,16 @@ from typing import Any
 
 from conformance.exchange import Exchange
 from conformance.laws import auth, frame
-from conformance.laws.asking import READS, existing, harmless, readable, refused_anyhow, unfit
+from conformance.laws.asking import (
+    READS,
+    errors_by_field,
+    existing,
+    harmless,
+    is_about,
+    readable,
+    refused_anyhow,
+    unfit,
+)
 from conformance.laws.breaking import breaking, breaking_within
 from conformance.laws.law import Case, Law
 from conformance.laws.own import brief, weakest
@@ -52,30 +61,10 @@ def _named(case: Case, place: tuple[str, str | None], name: str, how: str, excha
     if status != 422:
         return case.judged(promise, f"{name} {how} was answered {status}, due: 422", exchange)
     said = unfit(case, 422, exchange)
-    errors = _errors(case, exchange)
-    if not said and errors is not None and not any(_about(name, error) for error in errors):
+    errors = errors_by_field(case, exchange)
+    if not said and errors is not None and not any(is_about(name, error) for error in errors):
         said = f"{name} {how}: the answer names {', '.join(sorted(errors)) or 'nothing'}, due: {name}"
     return case.judged(promise, said, exchange)
-
-
-def _about(name: str, error: str) -> bool:
-    """Whether an error's key is a field, lies in it, or is an object that holds it."""
-    return f"{error}.".startswith(f"{name}.") or f"{name}.".startswith(f"{error}.")
-
-
-def _errors(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
-    """The errors by field: what 422's schema maps from names to lists. None: it has no such property."""
-    document, pointer = case.session.contract.document, case.operation.statuses[422]
-    if pointer is None:
-        return None
-    schema = case.session.bodies.schema(document.at(pointer))
-    for name, below in schema.get("properties", {}).items():
-        listed = case.session.bodies.schema(below).get("additionalProperties")
-        if isinstance(listed, dict) and listed.get("type") == "array":
-            body = exchange.response.json
-            found = body.get(name) if isinstance(body, dict) else None
-            return found if isinstance(found, dict) else {}
-    return None
 
 
 def _checks_a_query(contract: Contract, operation: Operation) -> bool:
@@ -83,13 +72,16 @@ def _checks_a_query(contract: Contract, operation: Operation) -> bool:
 
 
 def _broken_queries(case: Case) -> Iterator[Outcome]:
-    """Each typed parameter with what is not of its type, choices or bounds."""
+    """Each typed parameter, and each list of them, with what is not of its type, choices or bounds."""
     session, operation = case.session, case.operation
     path, required = readable(case), session.required(operation)
     for parameter in operation.query:
-        for keyword, value in _broken_query(parameter.schema):
+        schema, pointer = parameter.schema, f"{parameter.pointer}/schema"
+        if schema.get("type") == "array":
+            schema, pointer = session.bodies.schema(schema.get("items", {})), f"{pointer}/items"
+        for keyword, value in _broken_query(schema):
             exchange = session.send(operation, path=path, query={**required, parameter.name: value})
-            place = weakest(case, (f"{parameter.pointer}/schema", keyword), _refusal(operation))
+            place = weakest(case, (pointer, keyword), _refusal(operation))
             yield _named(case, place, parameter.name, f"as {brief(value)} ({keyword})", exchange)
 
 

@@ -8,30 +8,17 @@ from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws import deletions
 from conformance.laws.deletions import child_of
-from conformance.laws.includes import allowed_values
+from conformance.laws.includes import everything, identifies
 from conformance.laws.law import Case, Law
-from conformance.laws.lists import Listing, number, text
+from conformance.laws.lists import Listing, is_list, number, text
 from conformance.laws.own import brief, creates, does, retrieved, same, stored, weakest, writable
 from conformance.outcome import Outcome
 from conformance.session import Mine, Session
 from conformance.shown import Shown
-from spec.contract import BodyField, Contract, Derived, Operation, Relation, Resource, include_path
+from spec.contract import BodyField, Contract, Derived, Operation, Relation, Resource
 
 VARIED = 2  # own records that are looked at beside the shared one
 MOST = 3  # records that one relation leads to which are retrieved, at most
-
-
-def everything(session: Session, operation: Operation) -> tuple[tuple[str, str], ...]:
-    """The query that has all relations embedded which may be asked for; each once, whatever its spellings."""
-    parameter = next((p for p in operation.query if p.word and p.word.role == "include"), None)
-    if parameter is None:
-        return ()
-    resource = session.resource(operation)
-    paths = {include_path(session.contract, resource, v, ""): v for v in reversed(allowed_values(parameter))}
-    asked = list(paths.values())
-    if parameter.schema.get("type") == "array" and parameter.explode:
-        return tuple((parameter.name, value) for value in asked)
-    return ((parameter.name, ",".join(asked)),)
 
 
 def relation_of(contract: Contract, shown: Shown) -> Relation | None:
@@ -46,19 +33,42 @@ def _resolve(case: Case) -> Iterator[Outcome]:
     """What the run's own records embed can be retrieved; one promise for each relation."""
     session, operation = case.session, case.operation
     found: dict[str, tuple[Shown, Relation, Exchange, dict[Any, None]]] = {}
-    for mine in _examples(session, operation.resource or ""):
-        query = everything(session, operation)
-        exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, query=query)
-        for shown in session.records(operation, exchange):
-            relation = relation_of(session.contract, shown)
-            key = shown.record.get(session.contract.resources[shown.view.resource].key)
-            if relation is None or key is None or session.operation(shown.view.resource, "retrieve") is None:
-                continue
-            found.setdefault(shown.where, (shown, relation, exchange, {}))[3][key] = None
+    for shown, exchange in _shown(session, operation):
+        relation = relation_of(session.contract, shown)
+        key = shown.record.get(session.contract.resources[shown.view.resource].key)
+        if relation is None or key is None or session.operation(shown.view.resource, "retrieve") is None:
+            continue
+        found.setdefault(shown.where, (shown, relation, exchange, {}))[3][key] = None
     for shown, relation, exchange, keys in found.values():
         yield _resolved(case, shown, relation, list(keys)[:MOST], exchange)
     if not found:
         yield case.not_judged(case.promise(), "the contract has no operation to retrieve what it embeds")
+
+
+def _references(contract: Contract, operation: Operation) -> bool:
+    is_retrieved = operation.resource in contract.resources and operation.action == "retrieve"
+    return is_retrieved or is_list(contract, operation) or identifies(contract, operation)
+
+
+def _shown(session: Session, operation: Operation) -> Iterator[tuple[Shown, Exchange]]:
+    """What the run's own records embed, where they are retrieved or listed; and what the account itself does."""
+    query = everything(session, operation)
+    if operation.action == "retrieve":
+        for mine in _examples(session, operation.resource or ""):
+            exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, query=query)
+            yield from ((shown, exchange) for shown in session.records(operation, exchange))
+    elif identifies(session.contract, operation):
+        exchange = session.send(operation, query=query)
+        yield from ((shown, exchange) for shown in session.records(operation, exchange))
+    else:
+        resource = operation.resource or ""
+        ours = {mine.key for mine in _examples(session, resource)}
+        listing = Listing(session, operation)
+        answer = listing.ask(*listing.largest(), *query)
+        places = {at for at, key in enumerate(listing.keys(answer.rows)) if key in ours}
+        for shown in session.records(operation, answer.exchange):
+            if next((step for step in shown.path if isinstance(step, int)), None) in places:
+                yield shown, answer.exchange
 
 
 def _examples(session: Session, resource: str) -> list[Mine]:
@@ -314,7 +324,7 @@ LAWS: tuple[Law, ...] = (
     Law(
         "references-resolve",
         "A record that is embedded in another can be retrieved.",
-        does("retrieve"),
+        _references,
         _resolve,
         writes=True,
     ),

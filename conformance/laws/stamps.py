@@ -63,13 +63,37 @@ def _over_updates(
         body = {field.name: session.bodies.value(field.schema, field.name)} if field else {}
         exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body=body)
         seen.append(retrieved(session, mine.resource, mine.key)[0])
+    echoed = session.data(operation, exchange)
+    stamps = (*resource.stamped("created"), *resource.stamped("updated"))
+    told = max(_told_to(stamps, seen[1:]), _told_to(stamps, [echoed]))
     for name in resource.stamped(stamp):
         promise = case.promise(resource.own[name].pointer, "x-stamp", name)
         times = [(shown[name], at) for shown in seen if (at := instant(shown.get(name))) is not None]
         # What create answers a database may round; what is retrieved twice is told in the same way.
         broken = [(a, b) for i, ((a, was), (b, now)) in enumerate(pairwise(times)) if not holds(was, now, i > 0)]
-        said = f"{name} {wrong}: from {broken[0][0]} to {broken[0][1]}" if broken else ""
+        said = (
+            f"{name} {wrong}: from {broken[0][0]} to {broken[0][1]}" if broken else _echo(name, seen[-1], echoed, told)
+        )
         yield case.judged(promise, said, exchange) if len(times) > 1 else case.not_judged(promise, "it is not shown")
+
+
+def _echo(name: str, stored: Mapping[str, Any], echoed: Any, told: timedelta) -> str:
+    """What the answer to an update says of a stamp that is not what is retrieved after it, or "".
+
+    A database may round what the answer tells in full, to what stamps are `told` to.
+    """
+    said, kept = echoed.get(name) if isinstance(echoed, Mapping) else None, stored.get(name)
+    one, other = instant(said), instant(kept)
+    if one is None or other is None or abs(one - other) <= told:
+        return ""
+    return f"{name} is {said} in the answer to the update, and {kept} as it is retrieved"
+
+
+def _told_to(names: Iterable[str], shown: Iterable[Any]) -> timedelta:
+    """What the last digit of the finest of some stamps stands for: zeros may be all that a database keeps."""
+    stamps = [str(record[name]) for record in shown if isinstance(record, Mapping) for name in names if name in record]
+    digits = max((len(found[1]) for stamp in stamps if (found := re.search(r"\.(\d*[1-9])", stamp))), default=0)
+    return timedelta(seconds=10.0**-digits)
 
 
 def _updated_moves(case: Case) -> Iterator[Outcome]:

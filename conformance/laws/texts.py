@@ -21,7 +21,7 @@ TEXTS: Mapping[str, str] = {
     "lines": "one\ntwo\tthree",
 }
 LONG = 2000
-ROOM = 60  # characters that a field must hold to be judged
+ROOM = 20  # characters that a field must hold to be judged
 
 
 def _texts(case: Case) -> Iterator[Outcome]:
@@ -76,7 +76,8 @@ def _text(case: Case, field: BodyField, kind: str) -> str:
     room, marker = min(_room(case.session.bodies.schema(field.schema)), LONG), case.session.bodies.marker
     if kind == "long":
         return (f"{marker} " * (room // len(marker) + 1))[:room].rstrip().ljust(room, "x")
-    text = f"{TEXTS[kind]} {case.session.bodies.chance.randrange(10**6)}"[:room]  # some texts may stand only once
+    number = case.session.bodies.chance.randrange(10**6)  # some texts may stand only once
+    text = f"{number} {TEXTS[kind]}"[:room].rstrip()
     return f"{text} {marker}" if len(text) + len(marker) < room else text
 
 

@@ -23,7 +23,8 @@ class Mutant:
     `sentence`: the promise. `pointer`, `keyword`: where the contract says it. `plant`: makes a fault with a memory of
     its own. `probe`: sends requests, some of whose answers should show it. `operations`: those that the fault stands
     in, where they are others. `always`: the promise rests on no fact of the API. `schema`: the answer that shows it
-    has to break its schema. `source`: whence the operator is, where it was published before.
+    has to break its schema. `source`: whence the operator is, where it was published before. `rests_on`: further places
+    (pointer, keyword) that say a part of the promise, such as that a refusal is a 422.
     """
 
     family: str
@@ -38,6 +39,7 @@ class Mutant:
     always: bool = False
     schema: bool = False
     source: str = ""
+    rests_on: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def id(self) -> str:
@@ -50,8 +52,9 @@ class Mutant:
         return self.operations or frozenset({self.operation})
 
     def blocks(self, contract: Contract) -> bool:
-        """Whether the promise can block a release by default."""
-        return self.always or grade(contract.document, self.pointer, self.keyword) != "inferred"
+        """Whether the promise can block a release by default: it does where nothing that it rests on is inferred."""
+        places = ((self.pointer, self.keyword), *self.rests_on)
+        return self.always or all(grade(contract.document, *place) != "inferred" for place in places)
 
 
 @dataclass(frozen=True, slots=True)

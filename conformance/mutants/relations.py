@@ -9,7 +9,7 @@ from conformance.mutants.listing import without
 from conformance.mutants.mutant import Mutant, drawn
 from conformance.mutants.planted import Answered, Ask, Asked, Fault
 from conformance.mutants.probes import browsed, included, succeed
-from spec.contract import Contract, Operation, Parameter
+from spec.contract import BodyField, Contract, Operation, Parameter
 
 EACH = 2
 STRANGE = "00000000-0000-4000-8000-0000000dead0"
@@ -23,7 +23,7 @@ def mutants(contract: Contract) -> Iterator[Mutant]:
             yield from _includes(operation)
             yield from _embedded(contract, operation)
             yield from _counts(contract, operation)
-        elif view is None and operation.action not in ("sign-in", "logout") and operation.result.schema is not None:
+        elif view is None and _filters(operation):
             yield from _metrics(operation)
 
 
@@ -40,11 +40,12 @@ def _mutant(
     plant: Callable[[], Fault],
     pointer: str,
     parameter: Parameter | None = None,
+    rests_on: tuple[tuple[str, str | None], ...] = (),
 ) -> Mutant:
     probe = (
         partial(browsed, parameter=parameter) if operation.action == "list" else partial(included, parameter=parameter)
     )
-    return Mutant(family, operation.id, detail, sentence, pointer, plant, probe)
+    return Mutant(family, operation.id, detail, sentence, pointer, plant, probe, rests_on=rests_on)
 
 
 INCLUDES = {
@@ -60,7 +61,9 @@ def _includes(operation: Operation) -> Iterator[Mutant]:
             for detail, fault in (("ignored", _deaf), ("left out", _blank)):
                 plant = partial(partial, fault, operation, parameter.name)
                 said = f"{parameter.name} {detail}"
-                yield _mutant(operation, role, said, INCLUDES[role], plant, parameter.pointer, parameter)
+                # What nobody asks for may be embedded by default: ignored, it shows in what else is embedded.
+                more = ((f"{parameter.pointer}/schema", "enum"),) if detail == "ignored" else ()
+                yield _mutant(operation, role, said, INCLUDES[role], plant, parameter.pointer, parameter, more)
 
 
 async def _deaf(operation: Operation, name: str, asked: Asked, ask: Ask) -> Answered:
@@ -131,6 +134,12 @@ def _counts(contract: Contract, operation: Operation) -> Iterator[Mutant]:
             )
 
 
+def _filters(operation: Operation) -> list[Parameter | BodyField]:
+    """What narrows what an operation counts or lists."""
+    fields = operation.body.fields.values() if operation.body is not None else ()
+    return [item for item in (*operation.query, *fields) if item.word is not None and item.word.role == "filter"]
+
+
 def _metrics(operation: Operation) -> Iterator[Mutant]:
     """Every whole number of an answer that shows no record, one too many."""
 
@@ -142,4 +151,14 @@ def _metrics(operation: Operation) -> Iterator[Mutant]:
         return _plus(value)
 
     sentence = "A figure agrees with the records that it counts."
-    yield Mutant("metric", operation.id, "one too many", sentence, operation.pointer, answering(wrong), succeed)
+    rests_on = ((_filters(operation)[0].pointer, None),)  # by which alone a figure can be held against records
+    yield Mutant(
+        "metric",
+        operation.id,
+        "one too many",
+        sentence,
+        operation.pointer,
+        answering(wrong),
+        succeed,
+        rests_on=rests_on,
+    )

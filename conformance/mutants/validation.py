@@ -138,7 +138,13 @@ def _mutant(
     keyword: str | None,
 ) -> Mutant:
     probe = partial(weighed, name=one.name, values=values)
-    return Mutant(family, operation.id, detail, sentence, one.pointer, plant, probe, keyword)
+    rests_on = _refusal(operation) if family == "validation" else ()
+    return Mutant(family, operation.id, detail, sentence, one.pointer, plant, probe, keyword, rests_on=rests_on)
+
+
+def _refusal(operation: Operation) -> tuple[tuple[str, str | None], ...]:
+    """Where the contract says how an operation refuses."""
+    return ((operation.statuses.get(422) or operation.pointer, None),)
 
 
 # What is right is refused --------------------------------------------------------------------------------------------
@@ -157,7 +163,7 @@ def _refused(bodies: Bodies, operation: Operation) -> Iterator[Mutant]:
                 lambda one=one, value=value: _refusing(one.name, value),  # type: ignore[misc]
                 one,
                 (value,),
-                None,
+                _EDGES.get(kind, "enum"),
             )
 
 
@@ -175,6 +181,14 @@ def admitted(bodies: Bodies, one: BodyField) -> Iterator[tuple[str, Any]]:
         yield "beyond ASCII", "Grüße 世界 👋"
     if said.get("type") == "integer" and "maximum" in said and said["maximum"] < 2**31:
         yield "as large as may be", said["maximum"]
+
+
+_EDGES = {
+    "null": "nullable",
+    "beyond ASCII": "type",
+    "as long as may be": "maxLength",
+    "as large as may be": "maximum",
+}  # what a value is at the edge of; else it is one of an enum
 
 
 def _refusing(name: str, value: Any) -> Fault:
@@ -212,16 +226,20 @@ def _parameters(bodies: Bodies, operation: Operation, parameter: Parameter) -> I
 
     def mutant(family: str, detail: str, sentence: str, fault: Fault, value: str, keyword: str | None) -> Mutant:
         probe = partial(queried, name=parameter.name, values=(value,))
-        return Mutant(family, operation.id, detail, sentence, parameter.pointer, lambda: fault, probe, keyword)
+        refused = _refusal(operation) if family == "validation-query" else ()
+        at = f"{parameter.pointer}/schema"
+        at = f"{at}/items" if said.get("type") == "array" else at
+        return Mutant(family, operation.id, detail, sentence, at, lambda: fault, probe, keyword, rests_on=refused)
 
+    instead = str(bodies.value(items, parameter.name)) if parameter.required else None
     for keyword, value in _misfit(items):
         sentence = f"A parameter that breaks {keyword} is refused."
-        fault = _deaf_to(parameter.name, value)
+        fault = _deaf_to(parameter.name, value, instead)
         yield mutant("validation-query", f"{parameter.name} without {keyword}", sentence, fault, value, keyword)
     for choice in items.get("enum", ())[-1:]:
         sentence = "A value that the contract lists is not refused."
         fault = _hostile_to(parameter.name, str(choice))
-        yield mutant("valid-refused", f"{parameter.name} of {choice}", sentence, fault, str(choice), None)
+        yield mutant("valid-refused", f"{parameter.name} of {choice}", sentence, fault, str(choice), "enum")
 
 
 def _misfit(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -235,8 +253,8 @@ def _misfit(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "maximum", str(said["maximum"] + 1)
 
 
-def _deaf_to(name: str, bad: str) -> Fault:
-    """Leaves a parameter out that breaks the same keyword as `bad` does."""
+def _deaf_to(name: str, bad: str, instead: str | None) -> Fault:
+    """Leaves a parameter out that breaks the same keyword as `bad` does; what is required is taken for `instead`."""
 
     async def fault(asked: Asked, ask: Ask) -> Answered:
         answered = await ask(asked)
@@ -244,7 +262,8 @@ def _deaf_to(name: str, bad: str) -> Fault:
         sent = [v for n, v in asked.query if n.removesuffix("[]") == name]
         if not errors or {key.partition(".")[0] for key in errors} != {name} or not any(_kin(v, bad) for v in sent):
             return answered
-        return await ask(asked.querying(tuple((n, v) for n, v in asked.query if n.removesuffix("[]") != name)))
+        kept = tuple((n, v) for n, v in asked.query if n.removesuffix("[]") != name)
+        return await ask(asked.querying(kept if instead is None else (*kept, (name, instead))))
 
     return fault
 

@@ -164,7 +164,7 @@ def _creates(life: Life) -> Iterator[Mutant]:
         sentence = "What create answers is there on the next request."
         yield _mutant(life, "create", "create", "lost", sentence, _of(wrong.lost), source=EVOMASTER)
     sentence = "A create makes one record."
-    yield _mutant(life, "create", "create", "twice", sentence, _of(wrong.doubled), always=True)
+    yield _mutant(life, "create", "create", "twice", sentence, _of(wrong.doubled))
     required = [(one, named) for one, named in life.written("create") if one.required]
     for one, named in drawn(required, EACH, "create", life.resource.name):
         fault, sentence = Creating(life, one.name, named).echoed, "What create is sent is stored."
