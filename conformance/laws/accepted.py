@@ -167,8 +167,10 @@ def _beside(case: Case) -> Iterator[Outcome]:
         return
     path, whole = existing(case), body_of(case.session, case.operation) or {}
     wrong = list(_wrong(case))
+    said = case.operation.body.fields.values() if case.operation.body else ()
     for number, (name, spoilt) in enumerate(wrong[:2]):
-        fields = [f for f in readable(case.operation) if f.name != name and (not number or f.name == wrong[0][0])]
+        plain = [f for f in said if f.sets is None and f.word is None and f.name != name]
+        fields = [f for f in plain if not number or f.name == wrong[0][0]]
         for extremes in _rounds([list(_edges(case, field)) for field in fields]):
             sent = {n: v for n, v in {**whole, **{e.name: e.value for e in extremes}}.items() if n != name}
             exchange = case.session.send(case.operation, path=path, body={**sent, **spoilt})

@@ -186,13 +186,15 @@ def _satisfied(one: Filter) -> Finding:
 
 
 def _for_nobody(one: Filter) -> Answer | None:
-    """What a filter by keys that nobody can have by chance lets through; None: nothing, or it is refused."""
+    """What a filter by a key or name that nobody has lets through; None: nothing, or it is refused."""
     schema = one.listing.session.bodies.schema
     said = schema(one.parameter.schema)
-    if one.word.op != "eq" or schema(said.get("items", said)).get("format") != "uuid":
+    said = schema(said.get("items", said))
+    nobody = {"uuid": unlike(NIL), None: unlike("")}.get(said.get("format"))
+    if one.word.op != "eq" or said.get("type") != "string" or "enum" in said or nobody is None:
         return None
     try:
-        answer = one.listing.ask(*one.listing.largest(), *one.pairs([unlike(NIL)]))
+        answer = one.listing.ask(*one.listing.largest(), *one.pairs([nobody]))
     except Refused:  # some servers look up what a filter names
         return None
     return answer if answer.rows else None

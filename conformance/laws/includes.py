@@ -277,8 +277,47 @@ def counts_count(case: Case) -> Iterator[Outcome]:
         name = counted(listing.resource, value, "")
         asked.setdefault(name, ((count.name, value),))
     for name, query in asked.items():
-        promise = case.promise(view.derived[name].pointer, "x-derived", name)
-        yield found(case, promise, _counting(listing, view.derived[name], query))
+        if query and count is not None:
+            yield found(case, case.promise(count.pointer, parameter=name), _counted(listing, name, query))
+        place = view.derived[name].pointer
+        yield found(case, case.promise(place, parameter=f"{name} where retrieved"), _as_retrieved(listing, name, query))
+        yield found(case, case.promise(place, "x-derived", name), _counting(listing, view.derived[name], query))
+
+
+def _counted(listing: Listing, name: str, query: tuple[tuple[str, str], ...]) -> Callable[[], Finding]:
+    """Whether a count that is asked for is shown."""
+
+    def find() -> Finding:
+        listing.sample()
+        answer = listing.ask(*query)
+        lacking = [key for row, key in zip(answer.rows, listing.keys(answer.rows), strict=True) if name not in row]
+        return f"{lacking[0]} shows no {name}, which was asked for" if lacking else "", (answer.exchange,)
+
+    return find
+
+
+def _as_retrieved(listing: Listing, name: str, query: tuple[tuple[str, str], ...]) -> Callable[[], Finding]:
+    """Whether a row shows the count that its record shows by itself."""
+
+    def find() -> Finding:
+        session, resource = listing.session, listing.resource.name
+        retrieve = session.needed(resource, "retrieve")
+        shown: list[Exchange] = []
+
+        def look() -> str:
+            answer = listing.ask(*query)
+            for row, key in list(zip(answer.rows, listing.keys(answer.rows), strict=True))[:COUNTED]:
+                exchange = session.retrieve(resource, key)
+                record = session.data(retrieve, exchange)
+                shown[:] = [answer.exchange, exchange]
+                if name in row and isinstance(record, dict) and not alike(record.get(name, row[name]), row[name]):
+                    return f"{key} shows {name} {row[name]} where listed, and {record[name]} where retrieved"
+            return ""
+
+        listing.sample()
+        return session.settled(look), tuple(shown)
+
+    return find
 
 
 def _counting(listing: Listing, derived: Derived, query: tuple[tuple[str, str], ...]) -> Callable[[], Finding]:

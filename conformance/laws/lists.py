@@ -174,8 +174,9 @@ class Listing:
     def stocked(self, least: int) -> "Listing":
         """This list, with own records made where it has fewer rows than `least`; two are enough of what the contract
         cannot create. Raises CannotMake."""
-        there = len(self.ask(*self.largest()).rows)
-        if there == 2 and not self._can_grow():
+        answer = self.ask(*self.largest())
+        there = len(answer.rows)
+        if max(there, number(answer.words.get("total")) or 0) == 2 and not self._can_grow():
             return self
         for _ in range(least - there):
             make_one(self.session, self.resource.name)

@@ -114,13 +114,19 @@ def stored(sent: Any, shown: Any) -> bool:
 
 def instant(value: Any) -> datetime | None:
     """The instant, in whole seconds, that a text says; None when it says none."""
+    at = exact(value)
+    return None if at is None else at.replace(microsecond=0)
+
+
+def exact(value: Any) -> datetime | None:
+    """The same to the last digit; UTC where it names no zone."""
     if not isinstance(value, str) or len(value) < 10 or not value[:4].isdigit():
         return None
     try:
         at = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _text(text: str) -> str:

@@ -95,7 +95,7 @@ def _broken_query(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "format", "not-a-date"
     if kind == "integer" and "minimum" in schema:
         yield "minimum", int(schema["minimum"]) - 1
-    if kind == "integer" and schema.get("maximum", 2**31) < 2**31:
+    if kind == "integer" and schema.get("maximum", 2**53) < 2**53:
         yield "maximum", int(schema["maximum"]) + 1
 
 

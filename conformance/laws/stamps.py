@@ -11,7 +11,7 @@ from conformance.bodies import readable
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.law import Case, Law
-from conformance.laws.own import ROUNDED, creates, instant, retrieved, scratch, writable
+from conformance.laws.own import ROUNDED, creates, exact, instant, retrieved, scratch, writable
 from conformance.outcome import Outcome
 from spec.contract import Contract, Operation
 
@@ -68,7 +68,7 @@ def _over_updates(
     told = max(_told_to(stamps, seen[1:]), _told_to(stamps, [echoed]))
     for name in resource.stamped(stamp):
         promise = case.promise(resource.own[name].pointer, "x-stamp", name)
-        times = [(shown[name], at) for shown in seen if (at := instant(shown.get(name))) is not None]
+        times = [(shown[name], at) for shown in seen if (at := exact(shown.get(name))) is not None]
         # What create answers a database may round; what is retrieved twice is told in the same way.
         broken = [(a, b) for i, ((a, was), (b, now)) in enumerate(pairwise(times)) if not holds(was, now, i > 0)]
         said = (
@@ -83,7 +83,7 @@ def _echo(name: str, stored: Mapping[str, Any], echoed: Any, told: timedelta) ->
     A database may round what the answer tells in full, to what stamps are `told` to.
     """
     said, kept = echoed.get(name) if isinstance(echoed, Mapping) else None, stored.get(name)
-    one, other = instant(said), instant(kept)
+    one, other = exact(said), exact(kept)
     if one is None or other is None or abs(one - other) <= told:
         return ""
     return f"{name} is {said} in the answer to the update, and {kept} as it is retrieved"

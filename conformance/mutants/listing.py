@@ -111,12 +111,26 @@ def _deaf(*names: str) -> Callable[[], Fault]:
 
 
 def _mutant(
-    listing: Listing, family: str, detail: str, sentence: str, plant: Callable[[], Fault], parameter: Parameter | None
+    listing: Listing,
+    family: str,
+    detail: str,
+    sentence: str,
+    plant: Callable[[], Fault],
+    parameter: Parameter | None,
+    rests_on: tuple[tuple[str, str | None], ...] = (),
 ) -> Mutant:
     operation = listing.operation
     pointer = parameter.pointer if parameter is not None else operation.pointer
     return Mutant(
-        family, operation.id, detail, sentence, pointer, plant, partial(browsed, parameter=parameter), source=SEGURA
+        family,
+        operation.id,
+        detail,
+        sentence,
+        pointer,
+        plant,
+        partial(browsed, parameter=parameter),
+        source=SEGURA,
+        rests_on=rests_on,
     )
 
 
@@ -280,8 +294,9 @@ def _order(listing: Listing) -> Iterator[Mutant]:
         return
     sort, direction = listing.roles["sort"], listing.roles.get("direction")
     by = "Rows come in the order of the property that was asked for."
-    yield _mutant(listing, "order", "ignored", by, _deaf(sort.name), sort)
-    yield _mutant(listing, "order", "by another property", by, lambda: Order(listing).by_another, sort)
+    named = ((f"{sort.pointer}/schema", "enum"),)  # without a name the usual order is right
+    yield _mutant(listing, "order", "ignored", by, _deaf(sort.name), sort, named)
+    yield _mutant(listing, "order", "by another property", by, lambda: Order(listing).by_another, sort, named)
     stable = "The same request gives the same order."
     yield _mutant(listing, "order", "differs each time", stable, lambda: Order(listing).shuffled, sort)
     if direction is not None:
