@@ -42,8 +42,9 @@ def notices(schemas: Schemas, operation: Operation, exchange: Exchange) -> Itera
         what = peculiar(schemas, operation, exchange.request)
         said = f"answered {response.status}, a fault of the server" + (f" ({what})" if what else "")
         yield Notice("no-server-error", operation.pointer, None, said, what)
-    found = next((mark for mark in TRACES if mark in response.content), None)
-    if found is not None and (response.status >= 400 or found == TRACES[0]):
+    marks = TRACES if response.status >= 400 else TRACES[:1]  # a success may speak of the others
+    found = next((mark for mark in marks if mark in response.content), None)
+    if found is not None:
         said = f"an answer of {response.status} shows what is inside of the server: {found.decode()!r}"
         what = peculiar(schemas, operation, exchange.request)
         yield Notice("no-traceback", operation.pointer, None, said, f"{response.status} {what}".rstrip())
@@ -72,11 +73,12 @@ def _of_body(schemas: Schemas, operation: Operation, exchange: Exchange) -> Iter
     if not (media == "application/json" or media.endswith("+json")):
         said = f"{response.status} came as {media or 'no media type'}, due: application/json"
         yield Notice("content-type-is-json", pointer, None, said, str(response.status))
-    if response.json is None and response.content.strip() != b"null":
+    body = response.json
+    if body is None and response.content.strip() != b"null":
         yield Notice("answers-fit-the-schema", pointer, None, f"the body of {response.status} is no JSON")
         return
     told: set[tuple[str, str, str]] = set()
-    for breach in schemas.validator(pointer, "read").iter_errors(response.json):
+    for breach in schemas.validator(pointer, "read").iter_errors(body):
         place, keyword = place_of(pointer, breach.schema_path)
         at = ".".join(map(str, breach.instance_path))
         said = f"{at or 'the body'} of {response.status}: {breach.message[:300]}"
