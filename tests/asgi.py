@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ class Client:
             body = json.dumps(data).encode()
             sent["content-type"] = "application/json"
         sent |= headers or {}
-        return asyncio.run(call(self.app, method, target, sent, body, self.client))
+        return completed(call(self.app, method, target, sent, body, self.client))
 
     def get(self, target: str | bytes, **headers: str) -> Reply:
         """A GET; keyword arguments are headers with underscores for hyphens."""
@@ -55,6 +55,15 @@ class Client:
     def post(self, target: str, data: Any) -> Reply:
         """A POST of JSON."""
         return self.request("POST", target, data=data)
+
+
+def completed(reply: Coroutine[Any, Any, Reply]) -> Reply:
+    """What `call` comes to, on a loop of its own. `asyncio.run` would write out the task for each signal handler."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(reply)
+    finally:
+        loop.close()
 
 
 async def call(

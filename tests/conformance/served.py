@@ -1,6 +1,5 @@
 """A session against an ASGI application in process: httpx speaks, no socket is opened and no thread is started."""
 
-import asyncio
 from random import Random
 
 import httpx
@@ -12,7 +11,7 @@ from conformance.session import Session
 from conformance.target import Budget, HttpTarget
 from spec.contract import Contract
 from spec.schemas import Schemas
-from tests.asgi import call
+from tests.asgi import call, completed
 
 HOST = "http://localhost:8000"
 TOKENS = {"self": "demo-token", "other": "other-token"}
@@ -27,7 +26,7 @@ class AsgiTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         headers = {name.decode().lower(): value for name, value in request.headers.raw}
         asked = call(self.app, request.method, request.url.raw_path, headers, request.read(), ("127.0.0.1", 50000))
-        reply = asyncio.run(asked)
+        reply = completed(asked)
         return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body)
 
 

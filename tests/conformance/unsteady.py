@@ -3,7 +3,6 @@
 Time is theirs: a pause of the run moves it, and so does each request. Nothing sleeps.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from conformance.session import Session
 from conformance.steady import Steady
 from conformance.target import Budget, HttpTarget
 from conformance.verdict import Demands, Judgement, judge
-from tests.asgi import call
+from tests.asgi import call, completed
 from tests.conformance.served import HOST, TOKENS
 from tests.mock_server.athena import EPOCH, Api
 
@@ -57,7 +56,7 @@ def sent(api: Api, request: httpx.Request, moment: float) -> httpx.Response:
     api.watch.at = EPOCH + timedelta(seconds=moment)
     headers = {name.decode().lower(): value for name, value in request.headers.raw}
     asked = call(api.app, request.method, request.url.raw_path, headers, request.read(), ("127.0.0.1", 50000))
-    reply = asyncio.run(asked)
+    reply = completed(asked)
     return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body)
 
 
