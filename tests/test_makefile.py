@@ -16,10 +16,21 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is n
 def handed_on(*said: str, **around: str) -> list[str]:
     """The arguments of athena-mock, as make would run it."""
     command = ("make", "--dry-run", "mock", *said)
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
+    kept = {name: text for name, text in os.environ.items() if not _of_make(name)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=kept | around, check=True)
     (line,) = [line for line in done.stdout.splitlines() if "bin/athena-mock" in line and line.startswith("exec")]
     return shlex.split(line)[2:]
+
+
+def _of_make(name: str) -> bool:
+    """Whether a make that runs these tests may have said it: its command line reaches them by the environment."""
+    return name.startswith(("MAKE", "MFLAGS", "GNUMAKEFLAGS")) or name == "ARGS"
+
+
+def test_what_a_make_around_it_was_told_is_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARGS", "--durations=9")
+    monkeypatch.setenv("MAKEFLAGS", " -- ARGS=--durations=9")
+    assert handed_on() == []
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.flag != "--quiet"], ids=lambda option: option.field)
