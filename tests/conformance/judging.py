@@ -65,3 +65,15 @@ def judged(
 def broken(law: str, operation: str, fault: Callable[..., Any]) -> list[Outcome]:
     """What a law calls broken of an operation with a fault."""
     return list(judge([LAWS[law]], operation, fault).of(Verdict.BROKEN))
+
+
+def amiss(law: str, operation: str, fault: Callable[..., Any], about: str) -> list[str]:
+    """What is missing or too much where a law is due to find a fault of one operation, and to say of it `about`."""
+    found = broken(law, operation, fault)
+    told = {(o.promise.law, o.promise.operation) for o in found}
+    parameters = {o.promise.parameter for o in found}
+    return [
+        *(f"told of {other}" for other in told - {(law, operation)}),
+        *([] if about in parameters else [f"told of {sorted(parameters)}, due: {about!r}"]),
+        *(f"{o.promise.fingerprint}: nothing said or shown" for o in found if not (o.said and o.shown)),
+    ]
