@@ -29,8 +29,8 @@ NAMED = 12  # operations that a note names
 def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     """Judge recordings; the exit status. `laws`: none are asked here. Raises UsageError, ContractError."""
     started, clock = datetime.now(UTC), time.monotonic()
-    contract = contract_of(settings)
     entries = [entry for file in settings.arguments for entry in har.read(Path(file))]
+    contract = contract_of(settings)
     base = _base(settings, contract, entries)
     judged = traffic.judge(contract, Opinion(contract, Schemas.of(contract.document)), entries, base)
     found = Run(outcomes=judged.outcomes())
