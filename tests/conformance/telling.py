@@ -60,6 +60,11 @@ def hostile_exchange(contract: Contract) -> Exchange:
     return Exchange(request, Response(500, {"set-cookie": "canary-cookie", "content-type": HOSTILE}, content, 0.1))
 
 
+@cache
+def _lines(text: bytes) -> dict[str, int]:
+    return lines(text)
+
+
 def report_of(contract: Contract, found: Run, *, strict: bool = False, **more: Any) -> Report:
     """A report of a run."""
     scope = list(contract.operations.values())
@@ -81,7 +86,7 @@ def report_of(contract: Contract, found: Run, *, strict: bool = False, **more: A
         found,
         judge(found, contract, scope, seen, Demands(strict=strict)),
         Redaction.of(contract, [TOKEN]),
-        lines(contract.document.text),
+        _lines(contract.document.text),
         seen,
         text=contract.document.text.decode(),
         **more,
