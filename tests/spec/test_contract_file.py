@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openapi_spec_validator import validate
 
 from spec.contract import Contract, Operation, load
 from spec.document import escape, keywords
@@ -51,6 +52,10 @@ def breaches(pointer: str, direction: Direction, value: Any) -> list[str]:
 
 def test_a_person_can_read_it_whole() -> None:
     assert len(FILE.read_text().splitlines()) < LINES
+
+
+def test_another_validator_takes_it_for_openapi() -> None:
+    validate(json.loads(json.dumps(contract().document.root)))
 
 
 def test_it_has_every_operation_that_is_known() -> None:
