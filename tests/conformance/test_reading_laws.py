@@ -400,8 +400,19 @@ def whole_seconds(asked: str, pairs: Pairs, body: Any) -> Any:
     return json.loads(bare)
 
 
-@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
-@pytest.mark.parametrize("dress", [by_page_only, whole_seconds])
+# What each dress changes is what these laws look at; how it goes with the others, the slow tests say.
+TELLING = {
+    by_page_only: ("page-words-are-right", "pages-do-not-overlap-and-are-whole"),
+    whole_seconds: ("sorted-by-the-asked-property", "embedded-equals-retrieved", "complete-against-unfiltered"),
+}
+DRESSED = [
+    pytest.param(law, dress, id=f"{dress.__name__}-{name}", marks=() if name in telling else pytest.mark.slow)
+    for dress, telling in TELLING.items()
+    for name, law in LAWS.items()
+]
+
+
+@pytest.mark.parametrize(("law", "dress"), DRESSED)
 def test_an_ordinary_backend_keeps_it(api: Api, law: Law, dress: Callable[[str, Pairs, Any], Any]) -> None:
     if dress is by_page_only and law.id == "links-keep-the-query":
         pytest.skip("it is the one law about that: such links lead a client out of its own list")
