@@ -262,8 +262,9 @@ def number(value: Any) -> int | None:
 
 
 def text(value: Any) -> str:
-    """A value as it stands in a query."""
-    return str(int(value)) if isinstance(value, bool) else str(value)
+    """A value as it stands in a query; 1.0, as some targets write 1, is 1."""
+    whole = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
+    return str(int(value)) if whole else str(value)
 
 
 def shown_at(row: Any, path: tuple[str, ...]) -> list[Any] | None:

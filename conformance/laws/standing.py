@@ -1,12 +1,12 @@
 """The law on where own records stand in a list that is sorted by when they were changed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from conformance.errors import CannotMake
 from conformance.laws.law import Case, Law
-from conformance.laws.lists import Answer, Finding, Listing, found, is_list
-from conformance.laws.own import scratch, writable
+from conformance.laws.lists import Answer, Finding, Listing, Row, found, is_list
+from conformance.laws.own import exact, scratch, writable
 from conformance.laws.stamps import RESOLUTION, told_to_the_second
 from conformance.outcome import Outcome
 from conformance.session import Mine
@@ -52,7 +52,8 @@ def _changed_is_last(case: Case) -> Iterator[Outcome]:
             def look() -> str:
                 # Newest first, so that the run's own stand on the first page however long the list is.
                 shown[:] = [listing.ask(*listing.largest(), (sort.name, name), (direction.name, "desc"))]
-                return _misplaced(made, listing.keys(shown[0].rows), name)
+                rows = {key: row for row, key in zip(shown[0].rows, listing.keys(shown[0].rows), strict=True)}
+                return _misplaced(made, rows, name)
 
             said = session.settled(look)
             return said, (exchange, shown[0].exchange)
@@ -60,8 +61,12 @@ def _changed_is_last(case: Case) -> Iterator[Outcome]:
         yield found(case, case.promise(f"{sort.pointer}/schema", "enum", f"{sort.name}={name}"), find)
 
 
-def _misplaced(made: list[Mine], keys: list[Any], name: str) -> str:
+def _misplaced(made: list[Mine], rows: Mapping[Any, Row], name: str) -> str:
     """What is wrong with the places of records of which the first was changed last, or ""."""
+    keys = list(rows)
+    first, second = (exact(rows.get(mine.key, {}).get(name)) for mine in made)
+    if first is not None and second is not None and second > first:  # it has gone on by itself meanwhile
+        raise CannotMake(f"the run's records of {made[0].resource} change by themselves")
     places = [keys.index(mine.key) if mine.key in keys else len(keys) for mine in made]
     if min(places) == len(keys):  # a seed may have stamps in the future
         raise CannotMake(f"none of the run's records is among the first by {name}, descending")
