@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.cause import READ_ONLY, effects
 from conformance.errors import CannotMake, UsageError
 from conformance.exchange import Exchange, Request
 from conformance.laws import answers
@@ -52,7 +53,7 @@ def _by_law(case: Case, failure: Told) -> Reproduction:
     if not case.law.applies(case.session.contract, case.operation):
         return Reproduction(None, f"{case.law.id} is not asked of {case.operation.id} by this contract")
     if case.law.writes and case.session.read_only:
-        return Reproduction(None, "the run is read-only")
+        return Reproduction(None, READ_ONLY.said)
     why = ""
     for _ in range(TIMES):
         outcomes = list(judged(case))
@@ -94,7 +95,7 @@ def _sent(session: Session, request: Request, names: Mapping[str, Any]) -> Excha
     """The answer; nothing is written to a record that is not the run's own. Raises CannotMake."""
     operation = session.contract.operations[request.operation]
     if operation.effects and not session.effects and request.method in WRITES:
-        raise CannotMake(f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects")
+        raise CannotMake(effects(operation))
     own = {str(made.key) for made in session.ledger.made}
     found = {str(name) for name in names.values()}
     foreign = [value for value in request.path.values() if str(value) in found - own]

@@ -160,7 +160,7 @@ def judged(case: Case) -> Iterator[Outcome]:
     try:
         yield from case.law.judge(case)
     except CannotMake as error:
-        yield case.not_judged(case.promise(), str(error))
+        yield case.not_judged(case.promise(), error.reason)
 
 
 def _judge(found: Run, case: Case, told: Told, retrial: Retrial) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from conformance.bodies import Bodies
+from conformance.cause import NO_OTHER, READ_ONLY, Cause, Reason, effects, no_way, skipped
 from conformance.coverage import Coverage
 from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Exchange, Request
@@ -23,10 +24,7 @@ from spec.schemas import Schemas
 
 At = tuple[str, str, str, str | None, str]  # operationId, law, place, keyword, parameter: one breach that was noticed
 WRITES = ("post", "put", "patch", "delete")
-SKIPPED = "skipped: "  # how it begins why an operation is not sent that a user left out
 NONE_TO_CREATE = "the contract has no operation to create a"
-NO_OTHER = "there is no token of another tenant: --other-token-env"
-NO_LOGIN = "there is no login and password to sign in with: --login-env, --password-env"
 SLOWEST = 30  # times that something is looked for again before it counts as not there
 
 
@@ -77,7 +75,7 @@ class Session:
     _several: dict[str, list[Mine]] = field(default_factory=dict)
     _spent: Counter[str] = field(default_factory=Counter)
     _done: dict[Any, Any] = field(default_factory=dict)
-    _who: dict[str, Mapping[str, Any] | str] = field(default_factory=dict)
+    _who: dict[str, Mapping[str, Any] | Reason] = field(default_factory=dict)
     _slow: set[str] = field(default_factory=set)
     _owed: float = 0.0
 
@@ -173,15 +171,16 @@ class Session:
     def spend(self, operation: Operation) -> None:
         """Count a use of an operation with outside effects that is meant to succeed. Raises CannotMake."""
         if self.read_only and operation.method in WRITES:
-            raise CannotMake("the run is read-only")
+            raise CannotMake(READ_ONLY)
         if not operation.effects:
             return
         if not self.effects:
-            raise CannotMake(f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects")
+            raise CannotMake(effects(operation))
         succeeded = sum(n for (name, status), n in self.seen.items() if name == operation.id and 200 <= status < 300)
         used = max(self._spent[operation.id], succeeded)
         if used >= self.max_expensive:
-            raise CannotMake(f"{operation.id} was used {used} times, as often as it may be: --max-expensive")
+            said = f"{operation.id} was used {used} times, as often as it may be: --max-expensive"
+            raise CannotMake(Reason(said, Cause.CHOSEN))
         self._spent[operation.id] = used + 1
 
     def unspend(self, operation: Operation) -> None:
@@ -224,11 +223,11 @@ class Session:
         if as_ not in self._who:
             self._who[as_] = self._asked_who(as_)
         said = self._who[as_]
-        if isinstance(said, str):
+        if isinstance(said, Reason):
             raise CannotMake(said)
         return said
 
-    def _asked_who(self, as_: str) -> Mapping[str, Any] | str:
+    def _asked_who(self, as_: str) -> Mapping[str, Any] | Reason:
         if as_ not in getattr(self.target, "tokens", {as_: ""}):
             return NO_OTHER
         for operation in self.contract.operations.values():
@@ -238,8 +237,8 @@ class Session:
             shown = self.data(operation, exchange)
             if exchange.response.ok and isinstance(shown, dict):
                 return shown
-            return f"{operation.id} answered {exchange.response.status}"
-        return "the contract has no operation that says whose token it is"
+            return Reason(f"{operation.id} answered {exchange.response.status}")
+        return no_way("the contract has no operation that says whose token it is")
 
     def says_who(self, operation: Operation) -> bool:
         """Whether an operation shows the account that asks: one account, without being told which."""
@@ -248,20 +247,20 @@ class Session:
         asks_nothing = operation.method == "get" and not operation.path_parameters and not operation.result.many
         return asks_nothing and view is not None and account is not None and view.resource == account.name
 
-    def neighbours(self) -> str:
-        """Why the other token is of no other tenant, or "": it is the same account's, or enters the same tenant."""
+    def neighbours(self) -> Reason | None:
+        """Why the other token is of no other tenant, or None: it is the same account's, or enters the same tenant."""
         account, tenant = self.contract.account, self.contract.tenant
         try:
             mine, theirs = self.who(), self.who("other")
         except CannotMake:
-            return ""
+            return None
         if account is not None and account.key in mine and mine.get(account.key) == theirs.get(account.key):
-            return f"the other token is the same {account.name}'s: --other-token-env"
+            return Reason(f"the other token is the same {account.name}'s: --other-token-env")
         homes = self._homes(mine)
         if tenant is None or not homes:
-            return ""
+            return None
         entered = self._homes(theirs) | self._entered(tenant)
-        return f"the other token enters the same {tenant.name}: --other-token-env" if homes & entered else ""
+        return Reason(f"the other token enters the same {tenant.name}: --other-token-env") if homes & entered else None
 
     def _homes(self, account: Mapping[str, Any]) -> set[Any]:
         """Keys of the tenants that an account shows as its own."""
@@ -280,9 +279,9 @@ class Session:
 
     def _check_may_be_sent(self, operation: Operation, method: str, path: Mapping[str, Any]) -> None:
         if operation.id in self.skipped:
-            raise CannotMake(f"{SKIPPED}{self.skipped[operation.id]}")
+            raise CannotMake(skipped(self.skipped[operation.id]))
         if method == "delete" and self.sacrifices.protects(operation.resource, path):
-            raise CannotMake(f"{NONE_TO_CREATE} {operation.resource}, and one of --sacrifice is not deleted")
+            raise CannotMake(no_way(f"{NONE_TO_CREATE} {operation.resource}, and one of --sacrifice is not deleted"))
 
     # Finding operations -----------------------------------------------------------------------------------------
 
@@ -295,7 +294,7 @@ class Session:
         """The same. Raises CannotMake when the contract has none."""
         found = self.operation(resource, action)
         if found is None:
-            raise CannotMake(f"the contract has no operation to {action} a {resource}")
+            raise CannotMake(no_way(f"the contract has no operation to {action} a {resource}"))
         return found
 
     def key_of(self, resource: str, shown: Mapping[str, Any]) -> Any:
@@ -361,7 +360,7 @@ class Session:
     def make(self, resource: str, changes: Mapping[str, Any] | None = None) -> Mine:
         """Create a record with all that it needs; where none can be, one of `sacrifices`. Raises CannotMake."""
         if self.read_only:
-            raise CannotMake("the run is read-only")
+            raise CannotMake(READ_ONLY)
         if resource in self.sacrifices.keys and not self._creatable(resource):
             key, seen, exchange = self.sacrifices.use(self, resource)
             return Mine(resource, key, {}, seen, exchange)
@@ -495,7 +494,7 @@ class Session:
             grows = operation.method == "post" and operation.result.many and operation.resource != resource
             if grows and view is not None and view.resource == resource and len(operation.path_parameters) == 1:
                 return operation
-        raise CannotMake(f"{NONE_TO_CREATE} {resource}")
+        raise CannotMake(no_way(f"{NONE_TO_CREATE} {resource}"))
 
     def unmake(self, resource: str, key: Any) -> Exchange | None:
         """Delete a record of the run; None when the contract has no operation for it."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from conformance import engine, sequence
+from conformance.cause import skipped
 from conformance.connection import contract_of, redaction_of, scope, session_of, shown, signed_in
 from conformance.errors import OutOfBudget, TargetLost, UsageError
 from conformance.exchange import Exchange, Request, Response
@@ -24,7 +25,7 @@ from conformance.recording import Recorder
 from conformance.report import Report, github, terminal
 from conformance.report.files import FILES
 from conformance.run import Run, Source, cases_of, not_begun, run
-from conformance.session import SKIPPED, Session
+from conformance.session import Session
 from conformance.settings import Settings
 from conformance.target import HttpTarget
 from conformance.token import TokenCommand
@@ -165,7 +166,7 @@ def _found(
     finally:
         progress.end()
     for case in cases_of(session, laws, [operation for operation in operations if operation not in asked]):
-        found.outcomes.append(case.not_judged(case.promise(), f"{SKIPPED}{session.skipped[case.operation.id]}"))
+        found.outcomes.append(case.not_judged(case.promise(), skipped(session.skipped[case.operation.id])))
     return found
 
 

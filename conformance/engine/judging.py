@@ -8,6 +8,7 @@ from schemathesis.engine import Status
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 
+from conformance.cause import READ_ONLY, Reason, effects, no_way
 from conformance.engine.adapter import NOT_AS_DUE, no_files, scenarios, schema_of
 from conformance.engine.checks import CHECKS, TOLD, Check, Seen
 from conformance.engine.depth import Depth
@@ -52,7 +53,7 @@ class Tally:
     wire: Wire
     judged: set[tuple[str, str]] = field(default_factory=set)
     found: dict[str, Finding] = field(default_factory=dict)
-    held: dict[str, str] = field(default_factory=dict)
+    held: dict[str, Reason] = field(default_factory=dict)
     succeeded: set[str] = field(default_factory=set)
 
     def take(self, recorder: ScenarioRecorder) -> None:
@@ -173,10 +174,12 @@ def _gathered(tally: Tally, asked: Sequence[Operation], seed: int, depth: Depth)
     return None
 
 
-def divided(session: Session, operations: Sequence[Operation]) -> tuple[list[Operation], list[tuple[Operation, str]]]:
+def divided(
+    session: Session, operations: Sequence[Operation]
+) -> tuple[list[Operation], list[tuple[Operation, Reason]]]:
     """The operations that may be asked, and the others with why not."""
     asked: list[Operation] = []
-    left_out: list[tuple[Operation, str]] = []
+    left_out: list[tuple[Operation, Reason]] = []
     for operation in operations:
         why = _why_not(session, operation)
         if why:
@@ -186,16 +189,16 @@ def divided(session: Session, operations: Sequence[Operation]) -> tuple[list[Ope
     return asked, left_out
 
 
-def _why_not(session: Session, operation: Operation) -> str:
+def _why_not(session: Session, operation: Operation) -> Reason | None:
     if session.read_only and operation.method in WRITES:
-        return "the run is read-only"
+        return READ_ONLY
     if operation.effects and not session.effects:
-        return f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects"
+        return effects(operation)
     view = session.contract.views.get(operation.result.view or "")
     makes = operation.method == "post" and operation.result.status == 201 and view is not None
     if makes and view is not None and session.operation(view.resource, "delete") is None:
-        return f"the contract has no operation to delete a {view.resource}"
-    return ""
+        return no_way(f"the contract has no operation to delete a {view.resource}")
+    return None
 
 
 def _telling(told: Callable[[Outcome], None], those: Iterable[Judged]) -> Iterator[Judged]:
@@ -234,11 +237,11 @@ def _promise(session: Session, operation: Operation, check: Check) -> Promise:
     return Promise(check.law, operation.id, check.sentence, operation.pointer, known, check.always)
 
 
-def _not_judged(operation: Operation, why: str, parameter: str = "") -> Judged:
+def _not_judged(operation: Operation, why: Reason | str, parameter: str = "") -> Judged:
     check = CHECKS["positive_data_acceptance"]
     place = f"{operation.pointer}/responses"
     promise = Promise(check.law, operation.id, check.sentence, place, INFERRED, parameter=parameter)
-    return Judged(Outcome(promise, Verdict.NOT_JUDGED, why), times=0)
+    return Judged(Outcome.not_judged(promise, why), times=0)
 
 
 def _unjudged(finding: Finding, why: str) -> Judged:

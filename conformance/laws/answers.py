@@ -6,6 +6,7 @@ without harm.
 
 from collections.abc import Callable, Iterator
 
+from conformance.cause import as_it_is
 from conformance.errors import CannotMake
 from conformance.laws.acting import acts, asks, performed
 from conformance.laws.asking import readable
@@ -24,9 +25,9 @@ def _judge(case: Case) -> Iterator[Outcome]:
     try:
         seen = _success(case)
     except CannotMake as error:
-        seen, why = False, str(error)
+        seen, why = False, error.reason
     else:
-        why = "no success of it can be asked for without harm"
+        why = as_it_is("no success of it can be asked for without harm")
     broken = False
     for (operation, law, *_), (notice, exchange) in list(case.session.noticed.items()):
         if (operation, law) == (case.operation.id, case.law.id):

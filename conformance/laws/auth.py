@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from conformance.cause import NO_OTHER, READ_ONLY
 from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Exchange
 from conformance.laws.accounts import logged_out
@@ -11,7 +12,7 @@ from conformance.laws.asking import READS, answered, empty, harmless, readable, 
 from conformance.laws.law import Case, Law
 from conformance.laws.own import creates, differences, own, retrieved, told
 from conformance.outcome import Outcome
-from conformance.session import NO_OTHER, Mine
+from conformance.session import Mine
 from spec.contract import Contract, Operation, Resource
 
 NO_TOKEN = "no token"
@@ -79,7 +80,7 @@ def _nothing(case: Case) -> Iterator[Outcome]:
     for kind, exchange in _strangers(case, kinds):
         promise = case.promise(parameter=kind)
         if exchange is None:
-            yield case.not_judged(promise, "the run is read-only")
+            yield case.not_judged(promise, READ_ONLY)
         else:
             case.session.remember((case.operation.id, kind), exchange)
             said = f"answered {exchange.response.status} to {kind}, due: 401" if exchange.response.ok else ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.acting import GENERIC, asks
@@ -115,7 +116,7 @@ def _follow(case: Case) -> Iterator[Outcome]:
         try:
             said, exchange = _followed(session, figure)
         except CannotMake as why:
-            yield case.not_judged(promise, str(why))
+            yield case.not_judged(promise, why.reason)
         else:
             yield case.judged(promise, said, exchange)
 
@@ -176,7 +177,7 @@ def _agree(case: Case) -> Iterator[Outcome]:
         narrowed = _narrowed(session, figure, listing)
         if narrowed is None:
             promise = case.promise(parameter=figure.name)
-            yield case.not_judged(promise, "the contract has no filter that narrows it to the run's records")
+            yield case.not_judged(promise, no_way("the contract has no filter that narrows it to the run's records"))
             continue
         (item, key), parameter = narrowed
         own = (_said(item, key), ((parameter.name, text(key)),))
@@ -284,7 +285,7 @@ def _compared(case: Case, figure: Figure, listing: Listing, item: Parameter | Bo
     try:
         return case.judged(promise, session.settled(look), *seen)
     except CannotMake as why:
-        return case.not_judged(promise, str(why))
+        return case.not_judged(promise, why.reason)
 
 
 # They add up ----------------------------------------------------------------------------------------------------
@@ -298,7 +299,7 @@ def _add_up(case: Case) -> Iterator[Outcome]:
         parts = _parts(figure, session.data(case.operation, exchange))
         promise = case.promise(parameter=figure.name)
         if parts is None:
-            yield case.not_judged(promise, "the contract has no parts of it that are the whole")
+            yield case.not_judged(promise, no_way("the contract has no parts of it that are the whole"))
         else:
             said = f"{TOTAL} is {found}, its parts are {sum(parts)}" if sum(parts) != found else ""
             yield case.judged(promise, said, exchange)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from conformance.cause import NO_OTHER
 from conformance.errors import CannotMake
 from conformance.laws.asking import harmless
 from conformance.laws.auth import is_public
@@ -28,7 +29,7 @@ def _finds_nothing(case: Case) -> Iterator[Outcome]:
     """Everything that a list can be narrowed by, with what the run's own record shows of it."""
     session, listing = case.session, Listing(case.session, case.operation)
     if "other" not in getattr(session.target, "tokens", {"other": ""}):
-        raise CannotMake("there is no token of another tenant: --other-token-env")
+        raise CannotMake(NO_OTHER)
     why = harmless(case) or session.neighbours()
     if why:
         raise CannotMake(why)

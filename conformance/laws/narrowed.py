@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from conformance.cause import as_it_is
 from conformance.errors import CannotMake
 from conformance.laws.filters import filters_of, shown_rows
 from conformance.laws.law import Case, Law
@@ -125,7 +126,7 @@ def _following(listing: Listing, word: str, name: str, page: str, query: Pairs) 
         here = listing.ask(*query, (page, "2"))
         due = {"first": 1, "previous": 1, "next": 3, "last": here.total}[word]
         if here.total < 2 or due > here.total:
-            raise CannotMake("the list has too few rows to tell")
+            raise CannotMake(as_it_is("the list has too few rows to tell"))
         link = here.words.get(word)
         if not isinstance(link, str):
             return f"{name} of page 2 of {here.total} is {link!r}, a link is due", (here.exchange,)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.acting import acts, grants_of, performed
@@ -76,7 +77,7 @@ def _ends(case: Case) -> Iterator[Outcome]:
     session, operation = case.session, case.operation
     done = performed(case)
     if done.on is None or session.neighbours():
-        raise CannotMake(session.neighbours() or "the contract has no record in its path")
+        raise CannotMake(session.neighbours() or no_way("the contract has no record in its path"))
     mine, resource = done.on, session.contract.views[operation.result.view or ""].resource
     given = session.data(operation, done.exchange)
     key = given.get(session.contract.resources[resource].key) if isinstance(given, dict) else None
@@ -84,7 +85,9 @@ def _ends(case: Case) -> Iterator[Outcome]:
     session.retrieve(mine.resource, mine.key, as_="other")  # who has seen it once must not keep it
     removed = session.unmake(*way)
     if removed is None or not (removed.response.ok or removed.response.status == 404):
-        raise CannotMake(f"the contract has no way to take back what was shared that the target takes: {way[0]}")
+        raise CannotMake(
+            no_way(f"the contract has no way to take back what was shared that the target takes: {way[0]}")
+        )
     answers = [removed]
 
     def look() -> str:

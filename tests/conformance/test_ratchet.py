@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from conformance.cause import Cause
 from conformance.errors import UsageError
 from conformance.memory import Memory
 from conformance.outcome import Outcome, Promise, Verdict
@@ -17,10 +18,18 @@ from tests.mock_server.athena import athena_contract
 OPERATION = "listPrompts"
 
 
-def outcome(name: str, verdict: Verdict, *, law: str = "law", said: str = "found 1", keyword: str = "") -> Outcome:
+def outcome(
+    name: str,
+    verdict: Verdict,
+    *,
+    law: str = "law",
+    said: str = "found 1",
+    keyword: str = "",
+    cause: Cause = Cause.FOUND,
+) -> Outcome:
     """An outcome of an inferred promise, which does not block by itself."""
     promise = Promise(law, OPERATION, "It holds.", f"#/{name}", "inferred", False, "", keyword)
-    return Outcome(promise, verdict, said)
+    return Outcome(promise, verdict, said, cause=cause)
 
 
 def verdict(ratchet: Ratchet, *outcomes: Outcome, read_only: bool = False, operation: str = OPERATION) -> Judgement:
@@ -66,7 +75,8 @@ def test_a_recorded_promise_that_is_not_judged_is_said_and_counts_as_missed() ->
 def test_what_the_runs_mode_cannot_judge_is_not_missed() -> None:
     ratchet = recorded(outcome("a", KEPT), outcome("b", KEPT, law="other"))
     assert verdict(ratchet, outcome("a", KEPT), read_only=True).code is Code.KEPT
-    assert verdict(ratchet, outcome("a", KEPT), outcome("b", MISSED, law="other", said="the run is read-only")).due == 0
+    missed = outcome("b", MISSED, law="other", said="the run is read-only", cause=Cause.CHOSEN)
+    assert verdict(ratchet, outcome("a", KEPT), missed).due == 0
 
 
 def test_what_is_out_of_scope_is_not_missed() -> None:
