@@ -12,7 +12,8 @@ from conformance.errors import CannotMake
 from conformance.laws.law import Case
 from conformance.laws.lists import MOVING
 from conformance.outcome import Kind, Outcome, Verdict
-from conformance.session import At, Session
+from conformance.sender import At
+from conformance.session import Session
 from conformance.steady import GATEWAY
 
 MOST = 4  # times that something is judged again

@@ -24,7 +24,7 @@ from conformance.outcome import Outcome
 from conformance.recording import Path, Recorder, Sent, Source, Span
 from conformance.redaction import Redaction
 from conformance.rewriting import named
-from conformance.session import WRITES
+from conformance.sender import WRITES
 from spec.contract import Contract
 
 LONGEST = 60  # steps; what needs more is told without a sequence

@@ -11,7 +11,7 @@ from conformance.laws.acting import acts, grants_of
 from conformance.outcome import Outcome, Verdict
 from conformance.ratchet import Mark, Ratchet, mark_of
 from conformance.run import Run
-from conformance.session import WRITES
+from conformance.sender import WRITES
 from spec.contract import COLLECTION_ACTIONS, ITEM_ACTIONS, Contract, Operation
 
 EXCUSED = (Cause.SKIPPED, Cause.CHOSEN, Cause.NO_WAY)

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from conformance.cause import Reason, no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
-from conformance.session import WRITES, Session
+from conformance.sender import WRITES
+from conformance.session import Session
 from spec.contract import BodyField, Operation, Relation
 from spec.document import snake_case
 

@@ -21,7 +21,8 @@ from conformance.errors import OutOfBudget, TargetLost
 from conformance.exchange import Exchange
 from conformance.notice import notices
 from conformance.outcome import Outcome, Promise, Verdict
-from conformance.session import WRITES, Session
+from conformance.sender import WRITES
+from conformance.session import Session
 from spec.contract import Operation
 from spec.provenance import INFERRED, grade
 

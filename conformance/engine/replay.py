@@ -15,7 +15,7 @@ from conformance.engine.guard import HeldBack
 from conformance.engine.wire import PLACEHOLDER, Wire
 from conformance.exchange import BEARER, Exchange
 from conformance.notice import notices
-from conformance.session import WRITES
+from conformance.sender import WRITES
 
 
 @dataclass(frozen=True, slots=True)

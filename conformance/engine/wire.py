@@ -18,7 +18,8 @@ from conformance.cause import Reason
 from conformance.engine.guard import Guard, HeldBack, Sent
 from conformance.errors import CannotMake, SuiteError
 from conformance.exchange import BEARER, Exchange, Request
-from conformance.session import WRITES, Session
+from conformance.sender import WRITES
+from conformance.session import Session
 from spec.contract import Operation
 
 NOWHERE = "http://target.invalid"

@@ -9,6 +9,7 @@ from conformance.exchange import BEARER, Exchange
 from conformance.laws.asking import answered, secured
 from conformance.laws.includes import everything, identifies
 from conformance.laws.law import Case, Law
+from conformance.laws.neighbours import neighbours
 from conformance.laws.own import creates, weakest
 from conformance.outcome import Outcome
 from conformance.session import Mine, Session
@@ -41,8 +42,8 @@ def _is_whose(case: Case) -> Iterator[Outcome]:
     found = session.data(operation, other)
     same = isinstance(found, dict) and found.get(account.key) == mine[account.key]
     said = f"it shows {account.name} {mine[account.key]} to another token" if same else ""
-    if same and (neighbours := session.neighbours()):
-        yield case.not_judged(case.promise(parameter="other"), neighbours)
+    if same and (why := neighbours(session)):
+        yield case.not_judged(case.promise(parameter="other"), why)
     else:
         yield case.judged(case.promise(parameter="other"), said, other)
 

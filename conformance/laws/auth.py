@@ -10,6 +10,7 @@ from conformance.laws.accounts import logged_out
 from conformance.laws.acting import acts, body_of
 from conformance.laws.asking import READS, answered, empty, harmless, readable, secured, unknown
 from conformance.laws.law import Case, Law
+from conformance.laws.neighbours import neighbours
 from conformance.laws.own import creates, differences, own, retrieved, told
 from conformance.outcome import Outcome
 from conformance.session import Mine
@@ -122,7 +123,7 @@ def _other(case: Case) -> Iterator[Outcome]:
     if "other" not in getattr(session.target, "tokens", {"other": ""}):
         yield case.not_judged(case.promise(), NO_OTHER)
         return
-    why = harmless(case) or session.neighbours()
+    why = harmless(case) or neighbours(session)
     if why:
         yield case.not_judged(case.promise(), why)
         return

@@ -9,6 +9,7 @@ from conformance.laws.asking import harmless
 from conformance.laws.auth import is_public
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Listing, is_list, shown_at, text
+from conformance.laws.neighbours import neighbours
 from conformance.laws.own import retrieved
 from conformance.laws.texts import takes_any_text
 from conformance.outcome import Outcome
@@ -30,7 +31,7 @@ def _finds_nothing(case: Case) -> Iterator[Outcome]:
     session, listing = case.session, Listing(case.session, case.operation)
     if "other" not in getattr(session.target, "tokens", {"other": ""}):
         raise CannotMake(NO_OTHER)
-    why = harmless(case) or session.neighbours()
+    why = harmless(case) or neighbours(session)
     if why:
         raise CannotMake(why)
     mine = _with_texts(session, listing)
