@@ -19,8 +19,7 @@ class Reader(Sender):
 
     def operation(self, resource: str, action: str) -> Operation | None:
         """The operation that does a generic action on a resource."""
-        found = (o for o in self.contract.operations.values() if (o.resource, o.action) == (resource, action))
-        return next(found, None)
+        return self.contract.operation(resource, action)
 
     def needed(self, resource: str, action: str) -> Operation:
         """The same. Raises CannotMake when the contract has none."""
@@ -30,22 +29,11 @@ class Reader(Sender):
         return found
 
     def creator(self, resource: str) -> Operation:
-        """What creates a resource: `create`, a POST on the collection itself that answers it, or one on a record of
-        another resource that answers the new ones. Raises CannotMake."""
-        plain = self.operation(resource, "create")
-        if plain is not None:
-            return plain
-        for operation in self.contract.operations.values():
-            view = self.contract.views.get(operation.result.view or "")
-            creates = operation.method == "post" and not operation.path_parameters and operation.resource == resource
-            if creates and view is not None and view.resource == resource and operation.path.count("/") == 1:
-                return operation
-        for operation in self.contract.operations.values():
-            view = self.contract.views.get(operation.result.view or "")
-            grows = operation.method == "post" and operation.result.many and operation.resource != resource
-            if grows and view is not None and view.resource == resource and len(operation.path_parameters) == 1:
-                return operation
-        raise CannotMake(no_way(f"{NONE_TO_CREATE} {resource}"))
+        """What creates a resource (`Contract.creator`). Raises CannotMake."""
+        found = self.contract.creator(resource)
+        if found is None:
+            raise CannotMake(no_way(f"{NONE_TO_CREATE} {resource}"))
+        return found
 
     def resource(self, operation: Operation) -> Resource:
         """The resource that an operation is about."""
@@ -80,11 +68,15 @@ class Reader(Sender):
             raise CannotMake(said)
         return said
 
+    def has_token(self, as_: str) -> bool:
+        """Whether the run can ask as somebody; a target that tells no tokens takes anybody."""
+        return as_ in getattr(self.target, "tokens", {as_: ""})
+
     def _asked_who(self, as_: str) -> Mapping[str, Any] | Reason:
-        if as_ not in getattr(self.target, "tokens", {as_: ""}):
+        if not self.has_token(as_):
             return NO_OTHER
         for operation in self.contract.operations.values():
-            if not self.says_who(operation):
+            if not self.contract.says_who(operation):
                 continue
             exchange = self.send(operation, as_=as_)
             shown = self.data(operation, exchange)
@@ -92,10 +84,3 @@ class Reader(Sender):
                 return shown
             return Reason(f"{operation.id} answered {exchange.response.status}")
         return no_way("the contract has no operation that says whose token it is")
-
-    def says_who(self, operation: Operation) -> bool:
-        """Whether an operation shows the account that asks: one account, without being told which."""
-        view = self.contract.views.get(operation.result.view or "")
-        account = self.contract.account
-        asks_nothing = operation.method == "get" and not operation.path_parameters and not operation.result.many
-        return asks_nothing and view is not None and account is not None and view.resource == account.name

@@ -18,10 +18,10 @@ from conformance.outcome import Outcome, Verdict
 from conformance.reported import Told
 from conformance.rewriting import remarked, renamed
 from conformance.run import judged
-from conformance.sender import WRITES
 from conformance.sequence import Sequence, Step, value_at
 from conformance.session import Session
 from spec.contract import Operation
+from spec.document import WRITES
 
 TIMES = 2  # a failure that depends on the state may need what the first judging leaves behind
 NOTICED = frozenset(law.id for law in answers.LAWS)

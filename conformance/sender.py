@@ -19,10 +19,10 @@ from conformance.steady import Steady
 from conformance.target import Target
 from conformance.tenant import Tenant
 from spec.contract import Contract, Operation, Resource
+from spec.document import WRITES
 from spec.schemas import Schemas
 
 At = tuple[str, str, str, str | None, str]  # operationId, law, place, keyword, parameter: one breach that was noticed
-WRITES = ("post", "put", "patch", "delete")
 NONE_TO_CREATE = "the contract has no operation to create a"
 SLOWEST = 30  # times that something is looked for again before it counts as not there
 
@@ -157,7 +157,7 @@ class Sender:
 
     def spend(self, operation: Operation) -> None:
         """Count a use of an operation with outside effects that is meant to succeed. Raises CannotMake."""
-        if self.read_only and operation.method in WRITES:
+        if self.read_only and operation.writes:
             raise CannotMake(READ_ONLY)
         if not operation.effects:
             return

@@ -11,8 +11,8 @@ import httpx
 from conformance.cause import READ_ONLY
 from conformance.errors import CannotMake, NoAnswer, OutOfBudget, TargetLost
 from conformance.exchange import BEARER, Request, Response
+from spec.document import WRITES
 
-WRITES = frozenset({"post", "put", "patch", "delete"})
 PATIENCE = 3  # how often a 429 is waited out before it counts as the answer
 LONGEST_WAIT = 60.0
 SILENCES = 3  # requests without an answer, one behind the other, after which the target is lost

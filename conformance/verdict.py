@@ -11,11 +11,9 @@ from conformance.laws.acting import acts, grants_of
 from conformance.outcome import Outcome, Verdict
 from conformance.ratchet import Mark, Ratchet, mark_of
 from conformance.run import Run
-from conformance.sender import WRITES
-from spec.contract import COLLECTION_ACTIONS, ITEM_ACTIONS, Contract, Operation
+from spec.contract import Contract, Operation
 
 EXCUSED = (Cause.SKIPPED, Cause.CHOSEN, Cause.NO_WAY)
-GENERIC = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
 NOT_NOW = "kept by an earlier run, not judged now"
 CAUSES = 3  # causes that a sentence names
 LONGEST = 160  # of a cause: what differs from one to the next of the same kind stands at its end
@@ -127,7 +125,7 @@ def judge(
         reached,
         tally.due,
         failed,
-        tuple(o.id for o in scope if begun and o.action not in GENERIC and not _succeeded(o, seen)),
+        tuple(o.id for o in scope if begun and not o.generic and not _succeeded(o, seen)),
         sorted_out.accepted,
         tuple(_remarks(found, sorted_out, demands)),
     )
@@ -263,7 +261,7 @@ def excused(outcome: Outcome, contract: Contract, demands: Demands) -> bool:
     if outcome.cause in EXCUSED:
         return True
     operation = contract.operations.get(outcome.promise.operation)
-    writes = operation is not None and operation.method in WRITES
+    writes = operation is not None and operation.writes
     return demands.read_only and (writes or outcome.cause is Cause.RECORDS)
 
 
@@ -274,11 +272,11 @@ def counted(number: int, noun: str) -> str:
 
 def within_reach(contract: Contract, operation: Operation, demands: Demands) -> bool:
     """Whether a run can make an operation succeed without touching what is not the run's own."""
-    if operation.resource is None or (demands.read_only and operation.method in WRITES):
+    if operation.resource is None or (demands.read_only and operation.writes):
         return False
     if operation.effects and not demands.effects:
         return False
-    if operation.action not in GENERIC:
+    if not operation.generic:
         if not acts(contract, operation) or grants_of(contract, operation) is not None:
             return False  # a figure, or what needs another tenant's token
         return not operation.path_parameters or _creatable(contract, operation.resource, demands)
@@ -286,11 +284,9 @@ def within_reach(contract: Contract, operation: Operation, demands: Demands) -> 
 
 
 def _creatable(contract: Contract, resource: str, demands: Demands) -> bool:
-    """Whether the contract has a POST on the collection itself, free of effects that are not allowed."""
-    return any(
-        o.method == "post" and o.resource == resource and o.path.count("/") == 1 and (demands.effects or not o.effects)
-        for o in contract.operations.values()
-    )
+    """Whether an operation creates a resource by itself, free of effects that are not allowed."""
+    makers = (o for o in contract.operations.values() if contract.created_by(o) == resource)
+    return any(demands.effects or not o.effects for o in makers)
 
 
 def _succeeded(operation: Operation, seen: Mapping[tuple[str, int], int]) -> bool:

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from conformance.cause import Reason, no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
-from conformance.sender import WRITES
 from conformance.session import Session
 from spec.contract import BodyField, Operation, Relation
 from spec.document import snake_case
@@ -73,7 +72,7 @@ class Guard:
     def admit(self, operation: Operation, sent: Sent, *, own_token: bool) -> Sent:
         """What is sent instead. `own_token`: it goes with the token of the run. Raises HeldBack."""
         self._invented |= set(_names(sent.path, sent.query, sent.body)) - self._shown
-        if operation.method not in WRITES or asks(operation):
+        if not operation.writes or operation.asks:
             return sent
         if not operation.path_parameters and not self.creates(operation):
             self._alone(operation, own_token=own_token)
@@ -124,7 +123,7 @@ class Guard:
 
     def _alone(self, operation: Operation, *, own_token: bool) -> None:
         """A write that names no record acts on what its token, or the whole target, stands for. Raises HeldBack."""
-        if not operation.security or () in operation.security:
+        if not operation.secured:
             self._count(operation, self.tries)
         elif own_token:
             raise HeldBack(no_way(f"the contract has no operation to make what {operation.id} acts on"))
@@ -244,11 +243,6 @@ class Guard:
         for made in list(self.session.ledger.made):
             if made.resource == resource and str(made.key).lower() == str(key).lower():
                 self.session.ledger.gone(resource, made.key)
-
-
-def asks(operation: Operation) -> bool:
-    """Whether its body asks as a query does, so that it changes nothing."""
-    return operation.body is not None and any(one.word for one in operation.body.fields.values())
 
 
 def texts(value: Any) -> Iterator[str]:

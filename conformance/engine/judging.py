@@ -21,7 +21,6 @@ from conformance.errors import OutOfBudget, TargetLost
 from conformance.exchange import Exchange
 from conformance.notice import notices
 from conformance.outcome import Outcome, Promise, Verdict
-from conformance.sender import WRITES
 from conformance.session import Session
 from spec.contract import Operation
 from spec.provenance import INFERRED, grade
@@ -191,7 +190,7 @@ def divided(
 
 
 def _why_not(session: Session, operation: Operation) -> Reason | None:
-    if session.read_only and operation.method in WRITES:
+    if session.read_only and operation.writes:
         return READ_ONLY
     if operation.effects and not session.effects:
         return effects(operation)

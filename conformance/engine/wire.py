@@ -18,9 +18,9 @@ from conformance.cause import Reason
 from conformance.engine.guard import Guard, HeldBack, Sent
 from conformance.errors import CannotMake, SuiteError
 from conformance.exchange import BEARER, Exchange, Request
-from conformance.sender import WRITES
 from conformance.session import Session
 from spec.contract import Operation
+from spec.document import WRITES
 
 NOWHERE = "http://target.invalid"
 PLACEHOLDER = "Bearer the-token-of-the-run"  # Schemathesis never learns the token itself

@@ -6,7 +6,7 @@ from typing import Any
 from conformance.cause import NO_LOGIN, NO_OTHER, READ_ONLY, no_way
 from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Exchange
-from conformance.laws.asking import answered, secured
+from conformance.laws.asking import answered
 from conformance.laws.includes import everything, identifies
 from conformance.laws.law import Case, Law
 from conformance.laws.neighbours import neighbours
@@ -35,7 +35,7 @@ def _is_whose(case: Case) -> Iterator[Outcome]:
     key = found.get(account.key) if isinstance(found, dict) else None
     said = "" if key == mine[account.key] else f"it shows {account.name} {key}, elsewhere {mine[account.key]}"
     yield case.judged(case.promise(parameter="self"), said, exchange)
-    if "other" not in getattr(session.target, "tokens", {"other": ""}):
+    if not session.has_token("other"):
         yield case.not_judged(case.promise(parameter="other"), NO_OTHER)
         return
     other = session.send(operation, as_="other")
@@ -97,7 +97,7 @@ def _signs_in(contract: Contract, operation: Operation) -> bool:
     account = contract.account.account if contract.account else None
     fields = operation.body.fields if operation.body else {}
     takes = account is not None and account.login in fields and account.secret in fields
-    return takes and operation.method == "post" and not secured(operation)
+    return takes and operation.method == "post" and not operation.secured
 
 
 def _wrong(case: Case) -> Iterator[Outcome]:
@@ -157,7 +157,7 @@ def _works(case: Case) -> Iterator[Outcome]:
 
 
 def _who(session: Session, token: Mapping[str, str]) -> Exchange:
-    asking = next((o for o in session.contract.operations.values() if session.says_who(o)), None)
+    asking = next((o for o in session.contract.operations.values() if session.contract.says_who(o)), None)
     if asking is None:
         raise CannotMake(no_way("the contract has no operation that says whose token it is"))
     return session.send(asking, as_="nobody", headers=token)
@@ -186,7 +186,7 @@ def logged_out(session: Session) -> Mapping[str, str]:
 
 
 def _signs_out(contract: Contract, operation: Operation) -> bool:
-    return operation.action == LOGOUT and operation.method == "post" and secured(operation)
+    return operation.action == LOGOUT and operation.method == "post" and operation.secured
 
 
 def _ends_it(case: Case) -> Iterator[Outcome]:

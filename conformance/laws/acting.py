@@ -9,11 +9,9 @@ from conformance.cause import READ_ONLY, effects, no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.law import Case
-from conformance.laws.own import created_by, retrieved
+from conformance.laws.own import retrieved
 from conformance.session import Mine, Session
-from spec.contract import COLLECTION_ACTIONS, ITEM_ACTIONS, BodyField, Contract, Grants, Operation, Relation
-
-GENERIC = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
+from spec.contract import BodyField, Contract, Grants, Operation, Relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +25,8 @@ class Done:
 
 def acts(contract: Contract, operation: Operation) -> bool:
     """Whether an operation is an action on or for a resource that changes something: none of the generic ones."""
-    named = operation.method == "post" and operation.action not in GENERIC and operation.resource in contract.resources
-    return named and created_by(contract, operation) is None and not asks(operation)
-
-
-def asks(operation: Operation) -> bool:
-    """Whether its body asks as a query does, so that it changes nothing."""
-    return operation.body is not None and any(field.word for field in operation.body.fields.values())
+    named = operation.method == "post" and not operation.generic and operation.resource in contract.resources
+    return named and contract.created_by(operation) is None and not operation.asks
 
 
 def grants_of(contract: Contract, operation: Operation) -> Grants | None:

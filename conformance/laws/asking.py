@@ -98,11 +98,6 @@ def errors_by_field(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
     return None
 
 
-def secured(operation: Operation) -> bool:
-    """Whether the operation may be used by those alone whom the target knows."""
-    return bool(operation.security) and () not in operation.security
-
-
 def empty(operation: Operation) -> Any:
     """A body with nothing in it, where one is due."""
     return {} if operation.body is not None else None

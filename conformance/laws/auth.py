@@ -8,7 +8,7 @@ from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Exchange
 from conformance.laws.accounts import logged_out
 from conformance.laws.acting import acts, body_of
-from conformance.laws.asking import READS, answered, empty, harmless, readable, secured, unknown
+from conformance.laws.asking import READS, answered, empty, harmless, readable, unknown
 from conformance.laws.law import Case, Law
 from conformance.laws.neighbours import neighbours
 from conformance.laws.own import creates, differences, own, retrieved, told
@@ -30,7 +30,7 @@ TOLD_SO = (NO_TOKEN, "another scheme", "a token that nobody has", "a malformed t
 
 
 def _secured(contract: Contract, operation: Operation) -> bool:
-    return secured(operation)
+    return operation.secured
 
 
 def _strangers(case: Case, kinds: Iterable[str]) -> Iterator[tuple[str, Exchange | None]]:
@@ -120,7 +120,7 @@ def _adopts(contract: Contract, operation: Operation) -> bool:
 def _other(case: Case) -> Iterator[Outcome]:
     """The run's own record, asked for with the other token."""
     session, operation = case.session, case.operation
-    if "other" not in getattr(session.target, "tokens", {"other": ""}):
+    if not session.has_token("other"):
         yield case.not_judged(case.promise(), NO_OTHER)
         return
     why = harmless(case) or neighbours(session)

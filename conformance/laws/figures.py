@@ -8,7 +8,6 @@ from uuid import UUID
 from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
-from conformance.laws.acting import GENERIC, asks
 from conformance.laws.known import NOBODY, unlike
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Listing, Moving, number, text
@@ -60,11 +59,11 @@ def total(session: Session, operation: Operation, exchange: Exchange) -> int | N
 
 def figures(contract: Contract, operation: Operation) -> Iterator[Figure]:
     """The ways to make an operation count records: by its required choices and the collection that one names."""
-    if operation.action in GENERIC or operation.path_parameters or not _totals(contract, operation):
+    if operation.generic or operation.path_parameters or not _totals(contract, operation):
         return
     items: list[Parameter | BodyField] = list(operation.query)
     if operation.body is not None:
-        items = list(operation.body.fields.values()) if asks(operation) else []
+        items = list(operation.body.fields.values()) if operation.asks else []
     chosen = {item.name: _choices(contract, item) for item in items if item.required and item.word is None}
     collections = {r.collection: r for r in contract.resources.values()}
     about = next((name for name, values in chosen.items() if values and set(values) <= collections.keys()), None)

@@ -29,7 +29,7 @@ def _is_found(contract: Contract, operation: Operation) -> bool:
 def _finds_nothing(case: Case) -> Iterator[Outcome]:
     """Everything that a list can be narrowed by, with what the run's own record shows of it."""
     session, listing = case.session, Listing(case.session, case.operation)
-    if "other" not in getattr(session.target, "tokens", {"other": ""}):
+    if not session.has_token("other"):
         raise CannotMake(NO_OTHER)
     why = harmless(case) or neighbours(session)
     if why:

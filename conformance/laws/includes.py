@@ -27,9 +27,7 @@ def _can_ask(contract: Contract, operation: Operation) -> bool:
 
 def identifies(contract: Contract, operation: Operation) -> bool:
     """Whether an operation says who asks."""
-    view = contract.views.get(operation.result.view or "")
-    named = contract.account is not None and view is not None and view.resource == contract.account.name
-    return named and operation.method == "get" and not operation.path_parameters and not operation.result.many
+    return contract.says_who(operation)
 
 
 def _with(role: str) -> Callable[[Contract, Operation], bool]:

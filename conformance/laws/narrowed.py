@@ -11,10 +11,10 @@ from conformance.laws.filters import filters_of, shown_rows
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, Moving, found, is_list
 from conformance.laws.own import weakest
-from conformance.laws.pages import LINKS
 from conformance.outcome import Outcome
 from spec.contract import Contract, Operation
 from spec.provenance import INFERRED
+from spec.words import PAGE_LINKS
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -27,7 +27,7 @@ def _is_narrowed(contract: Contract, operation: Operation) -> bool:
 
 
 def _linked(contract: Contract, operation: Operation) -> bool:
-    links = any(word in LINKS for page in operation.result.pages.values() for word in page.values())
+    links = any(word in PAGE_LINKS for page in operation.result.pages.values() for word in page.values())
     said = {p.word.role for p in operation.query if p.word}
     return is_list(contract, operation) and {"page", "size"} <= said and links
 
@@ -93,7 +93,7 @@ def links_keep_the_query(case: Case) -> Iterator[Outcome]:
     listing.stocked(3)
     query = (*_narrowest(case, listing), *_sorting(listing), (size.name, "1"))
     known = {word for words in case.operation.result.pages.values() for word in words.values()}
-    for word in (word for word in LINKS if word in known):
+    for word in (word for word in PAGE_LINKS if word in known):
         pointer, name = listing.word_pointer(word)
         # Laravel's links keep no query unless they are told to, and documented examples print none: never known.
         promise = replace(case.promise(pointer, parameter=name), grade=INFERRED)
