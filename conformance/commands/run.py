@@ -17,6 +17,7 @@ from conformance.laws import LAWS
 from conformance.laws.law import Law
 from conformance.memory import Memory
 from conformance.outcome import Outcome, Verdict
+from conformance.output import say
 from conformance.profile import profile
 from conformance.progress import Progress
 from conformance.proposal import proposals
@@ -53,8 +54,7 @@ def publish(settings: Settings, report: Report) -> int:
     said = terminal.render(report)
     if settings.github:
         said = "".join(f"{github.neutral(line)}\n" for line in said.splitlines()) + github.render(report)
-    sys.stdout.write(said)
-    sys.stdout.flush()
+    say(said)
     if folder is not None:
         for name, render in FILES.items():
             _write(folder / name, render(report))
