@@ -13,9 +13,9 @@ from conformance.cause import skipped
 from conformance.connection import contract_of, redaction_of, scope, session_of, shown, signed_in
 from conformance.errors import OutOfBudget, TargetLost, UsageError
 from conformance.exchange import Exchange, Request, Response
+from conformance.history import History
 from conformance.laws import LAWS
 from conformance.laws.law import Law
-from conformance.memory import Memory
 from conformance.outcome import Outcome, Verdict
 from conformance.output import say
 from conformance.profile import profile
@@ -39,13 +39,13 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     """Judge; the exit status. `laws`: instead of all that there are. Raises UsageError, ContractError."""
     settings, command = signed_in(settings)
     contract = contract_of(settings)
-    memory = Memory.of(settings, datetime.now(UTC).date())
+    history = History.of(settings, datetime.now(UTC).date())
     operations, notes = scope(settings, contract)
     _folder(settings.report_dir)
     if laws is not None:
         settings = replace(settings, no_engine=True)
     every = LAWS if laws is None else laws
-    return publish(settings, _reported(settings, contract, operations, notes, every, command, memory))
+    return publish(settings, _reported(settings, contract, operations, notes, every, command, history))
 
 
 def publish(settings: Settings, report: Report) -> int:
@@ -68,7 +68,7 @@ def _reported(
     notes: Sequence[str],
     laws: Sequence[Law],
     command: TokenCommand | None,
-    memory: Memory,
+    history: History,
 ) -> Report:
     """Run, judge, and gather what reports say."""
     run_id, started, clock = secrets.token_hex(4), datetime.now(UTC), time.monotonic()
@@ -81,7 +81,7 @@ def _reported(
     finally:
         target.close()
     asked = [operation for operation in operations if operation.id not in session.skipped]
-    judgement = memory.judgement(found, contract, lambda known: _judged(settings, known, found, session, asked))
+    judgement = history.judgement(found, contract, lambda known: _judged(settings, known, found, session, asked))
     name = shown(Path(contract.document.name))
     return Report(
         target.base,
@@ -122,7 +122,7 @@ def _broken(found: Run) -> list[Outcome]:
 
 
 def _judged(
-    settings: Settings, memory: Memory, found: Run, session: Session, operations: Sequence[Operation]
+    settings: Settings, history: History, found: Run, session: Session, operations: Sequence[Operation]
 ) -> Judgement:
     """The judgement over a run, by what is known of earlier ones."""
     demands = Demands(
@@ -131,8 +131,8 @@ def _judged(
         session.read_only,
         settings.allow_effects,
         settings.flaky_limit,
-        memory.baseline,
-        memory.ratchet,
+        history.baseline,
+        history.ratchet,
     )
     return judge(found, session.contract, operations, session.seen, demands)
 

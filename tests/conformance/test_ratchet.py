@@ -8,7 +8,7 @@ import yaml
 
 from conformance.cause import Cause
 from conformance.errors import UsageError
-from conformance.memory import Memory
+from conformance.history import History
 from conformance.outcome import Outcome, Promise, Verdict
 from conformance.ratchet import Ratchet, mark_of
 from conformance.run import Run
@@ -103,9 +103,9 @@ def test_to_update_keeps_what_is_there_and_drops_operations_that_are_gone() -> N
 
 @pytest.mark.parametrize(("code", "is_written"), [(Code.KEPT, True), (Code.BROKEN, False), (Code.UNSTABLE, False)])
 def test_only_an_accepted_run_is_recorded(tmp_path: Path, code: Code, is_written: bool) -> None:
-    memory = Memory(recorded=tmp_path / "r.yaml", record=True)
+    history = History(recorded=tmp_path / "r.yaml", record=True)
     said = Judgement(code, (), 1, (), (), (), {}, 1, 1, {}, ())
-    after = memory.judgement(Run([outcome("a", KEPT)]), athena_contract(), lambda known: said)
+    after = history.judgement(Run([outcome("a", KEPT)]), athena_contract(), lambda known: said)
     assert (tmp_path / "r.yaml").exists() is is_written
     assert any("left as it is" in remark for remark in after.remarks) is not is_written
 
