@@ -34,7 +34,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "faker": ("fixtures", "tests.fixtures"),  # its values change by version, and it costs half a second and 60 MiB
     "connexion": ("mock_server", "tests.mock_server"),  # has no types; all subclassing of it in one place
     "schemathesis": ("conformance.engine", "tests.fuzz", "tests.conformance"),  # its engine is no documented API
-    "openapi_core": ("conformance.opinion", "tests.mock_server"),  # a second opinion: it shares nothing with our own
+    "openapi_core": ("conformance.second_validator", "tests.mock_server"),  # shares nothing with ours
     "pytest": ("conformance.pytest_items", "conformance.commands.items", "tests"),  # one way to run, not the suite's
     "jsonschema_rs": ("spec.schemas", "tests"),  # one translation of OpenAPI 3.0's schemas, for both sides
     "httpx": ("conformance", "tests"),  # the mock asks nobody
