@@ -8,9 +8,9 @@ from uuid import UUID
 from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
-from conformance.laws.known import NOBODY, unlike
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Listing, Moving, number, text
+from conformance.laws.tenancy import NOBODY, unlike
 from conformance.outcome import Outcome
 from conformance.session import Mine, Session
 from spec.contract import BodyField, Contract, Operation, Parameter, Relation, Resource

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from conformance.cause import as_it_is, no_way
 from conformance.errors import CannotMake
-from conformance.laws.known import known, unlike
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import (
     Answer,
@@ -27,6 +26,7 @@ from conformance.laws.lists import (
     shown_at,
     text,
 )
+from conformance.laws.tenancy import known, unlike
 from conformance.outcome import Outcome
 from conformance.session import Session
 from spec.contract import BodyField, Contract, Operation, Parameter
