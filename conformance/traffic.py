@@ -36,7 +36,7 @@ _VARYING = re.compile(r"[0-9]+|[0-9a-fA-F-]{16,}|.{65,}")
 
 
 @dataclass(slots=True)
-class Judged:
+class TrafficFindings:
     """What became of a recording. `seen`: (operationId, status) -> how often. `skipped`: why entries were not judged
     -> how many. `secrets`: credentials that stand in it."""
 
@@ -66,9 +66,9 @@ class Judged:
         return [*told, *kept]
 
 
-def judge(contract: Contract, second: SecondValidator, entries: list[Entry], base: str) -> Judged:
+def judge(contract: Contract, second: SecondValidator, entries: list[Entry], base: str) -> TrafficFindings:
     """Judge all entries at addresses below `base`."""
-    judged = Judged()
+    judged = TrafficFindings()
     for entry in entries:
         judged.secrets |= set(_credentials(contract, entry))
         found = _belongs(contract, entry, base)
@@ -98,7 +98,7 @@ def _belongs(contract: Contract, entry: Entry, base: str) -> Route | str | None:
 
 
 def _judge(
-    contract: Contract, second: SecondValidator, entry: Entry, found: Route | None, judged: Judged, base: str
+    contract: Contract, second: SecondValidator, entry: Entry, found: Route | None, judged: TrafficFindings, base: str
 ) -> None:
     operation = found.operations.get(entry.method) if found else None
     if found is None or operation is None:
@@ -136,7 +136,7 @@ def _promise(contract: Contract, operation: Operation, notice: Notice) -> Promis
     return Promise(notice.law, operation.id, sentence, notice.pointer, known, always, notice.parameter, keyword)
 
 
-def _unknown(entry: Entry, found: Route | None, judged: Judged, base: str) -> None:
+def _unknown(entry: Entry, found: Route | None, judged: TrafficFindings, base: str) -> None:
     """A path or method that is not in the contract; what varies in it is left out, so that it is told once."""
     law = "paths-are-in-the-contract"
     path = urlsplit(entry.url).path.removeprefix(urlsplit(base).path)

@@ -75,7 +75,7 @@ def _base(settings: Settings, contract: Contract, entries: list[har.Entry]) -> s
     return found
 
 
-def _notes(contract: Contract, judged: traffic.Judged, entries: list[har.Entry]) -> Iterator[str]:
+def _notes(contract: Contract, judged: traffic.TrafficFindings, entries: list[har.Entry]) -> Iterator[str]:
     yield f"recorded traffic: {counted(judged.entries, 'exchange')} judged of {len(entries)}; nothing was sent"
     yield from (f"not judged: {times} {why}" for why, times in sorted(judged.skipped.items()))
     used = {operation for operation, _ in judged.seen}

@@ -42,7 +42,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Tally:
+class Findings:
     """What became of the promises so far.
 
     `judged`: (operation, check) that ran. `held`: operation -> why its first case was held back. `succeeded`:
@@ -141,14 +141,14 @@ def judged(
         return
     guard = Guard(session, depth.expensive)
     wire = Wire(session, guard)
-    tally = Tally(session, wire)
+    findings = Findings(session, wire)
     before = set(session.noticed)
-    ended = _gathered(tally, asked, seed, depth)
+    ended = _gathered(findings, asked, seed, depth)
     missed = f"not reached: {str(ended) or 'interrupted'}" if ended is not None else UNASKED
-    yield from _telling(told, _kept(tally, asked, missed if "coverage" in depth.phases else ""))
-    yield from _telling(told, _troubled(tally, asked))
+    yield from _telling(told, _kept(findings, asked, missed if "coverage" in depth.phases else ""))
+    yield from _telling(told, _troubled(findings, asked))
     guard.tries *= 2
-    for finding in tally.found.values():
+    for finding in findings.found.values():
         one = _unjudged(finding, "the run ended before it was judged again")
         if ended is None:
             try:
@@ -163,12 +163,12 @@ def judged(
         raise ended
 
 
-def _gathered(tally: Tally, asked: Sequence[Operation], seed: int, depth: Depth) -> BaseException | None:
+def _gathered(findings: Findings, asked: Sequence[Operation], seed: int, depth: Depth) -> BaseException | None:
     """Let the engine work; what ended it before its time."""
     try:
         with no_files():
-            for recorder in scenarios(schema_of(tally.wire, asked, seed, depth)):
-                tally.take(recorder)
+            for recorder in scenarios(schema_of(findings.wire, asked, seed, depth)):
+                findings.take(recorder)
     except (OutOfBudget, TargetLost, KeyboardInterrupt) as error:
         return error
     return None
@@ -207,26 +207,26 @@ def _telling(told: Callable[[Outcome], None], those: Iterable[Judged]) -> Iterat
         yield one
 
 
-def _kept(tally: Tally, asked: Sequence[Operation], missed: str) -> Iterator[Judged]:
+def _kept(findings: Findings, asked: Sequence[Operation], missed: str) -> Iterator[Judged]:
     """Each check on each operation on which it ran and held.
 
     What was held back is not judged; nor is what no case came to, and why (`missed`); "": it was not due.
     """
-    broken = {(one.promise.operation, one.check.name) for one in tally.found.values()}
+    broken = {(one.promise.operation, one.check.name) for one in findings.found.values()}
     for operation in asked:
-        names = [name for name in CHECKS if (operation.id, name) in tally.judged]
+        names = [name for name in CHECKS if (operation.id, name) in findings.judged]
         for name in names:
             if (operation.id, name) not in broken:
-                yield Judged(Outcome(_promise(tally.session, operation, CHECKS[name]), Verdict.KEPT))
-        if operation.id in tally.held and operation.id not in tally.succeeded:
-            yield _not_judged(operation, tally.held[operation.id])
+                yield Judged(Outcome(_promise(findings.session, operation, CHECKS[name]), Verdict.KEPT))
+        if operation.id in findings.held and operation.id not in findings.succeeded:
+            yield _not_judged(operation, findings.held[operation.id])
         elif missed and not names:
             yield _not_judged(operation, missed)
 
 
-def _troubled(tally: Tally, asked: Sequence[Operation]) -> Iterator[Judged]:
+def _troubled(findings: Findings, asked: Sequence[Operation]) -> Iterator[Judged]:
     """What Schemathesis could not go on with."""
-    for label, error in tally.wire.troubles:
+    for label, error in findings.wire.troubles:
         for operation in asked:
             if label == f"{operation.method.upper()} {operation.path}":
                 yield _not_judged(operation, f"Schemathesis could not go on with it: {error!r:.300}", "cases")
