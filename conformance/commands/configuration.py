@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from conformance.options import Option
 from conformance.output import say
-from conformance.settings import WORDS, Option, Settings
+from conformance.settings import Settings
+from conformance.words import WORDS
 
 HIDDEN = ("token_command",)  # a command may name a secret
 NOT_SET = "not set"

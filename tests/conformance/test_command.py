@@ -17,8 +17,10 @@ import pytest
 
 from conformance.__main__ import main
 from conformance.connection import redaction_of, session_of
-from conformance.settings import CODES, OPTIONS, WORDS, from_arguments
+from conformance.options import OPTIONS
+from conformance.settings import CODES, from_arguments
 from conformance.verdict import Code
+from conformance.words import WORDS
 from tests.mock_server.athena import athena_contract
 
 ROOT = Path(__file__).parents[2]
