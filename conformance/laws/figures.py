@@ -193,7 +193,7 @@ def _of_nothing(case: Case, figure: Figure) -> Iterator[Outcome]:
         try:
             found, exchange = figure.ask(case.session, _said(item, value))
         except CannotMake as why:
-            yield case.not_judged(promise, str(why))
+            yield case.not_judged(promise, why.reason)
             continue
         said = f"{TOTAL} is {found} with {item.name}={value}, which nothing has: 0 is due" if found else ""
         yield case.judged(promise, said, exchange)

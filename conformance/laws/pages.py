@@ -134,7 +134,7 @@ def page_words(case: Case) -> Iterator[Outcome]:
         due = [(1, 1), (2, 1), (total, 1), (1, uneven), (-(-total // uneven), uneven)]
         pages = [Page(n, rows, part.ask((size.name, str(rows)), (page.name, str(n)))) for n, rows in due]
     except Refused as refused:
-        raise CannotMake(str(refused)) from None
+        raise CannotMake(refused.reason) from None
     known = {word for words in case.operation.result.pages.values() for word in words.values()}
     for word in sorted(known):
         pointer, name = listing.word_pointer(word)
