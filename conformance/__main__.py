@@ -7,18 +7,18 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from conformance.errors import UsageError
 from conformance.settings import Settings, from_arguments
 from spec.errors import ContractError
+from spec.release import version
 
 if TYPE_CHECKING:
     from conformance.laws.law import Law
 
 NAME = "athena-conformance"
-PACKAGE = "athena-contract"
 USAGE, INCOMPLETE = 2, 5
 
 
@@ -33,7 +33,7 @@ def main(
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know less than a target says
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return _do(from_arguments(given, os.environ if environment is None else environment, _version()), laws)
+        return _do(from_arguments(given, os.environ if environment is None else environment, version()), laws)
     except (UsageError, ContractError) as error:
         return _told(str(error), USAGE)
     except KeyboardInterrupt:
@@ -54,13 +54,6 @@ def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
 
 def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _version() -> str:
-    try:
-        return metadata.version(PACKAGE)
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def _told(said: str, status: int) -> int:

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from conformance import written
+from conformance import yaml_files
 from conformance.errors import UsageError
 from conformance.outcome import Outcome
 
@@ -52,7 +52,7 @@ class Baseline:
     @classmethod
     def load(cls, path: Path, today: Date) -> "Baseline":
         """Those of a file; none where there is no file yet. Raises UsageError."""
-        said = written.read(FLAG, path, "accepted", VERSION)
+        said = yaml_files.read(FLAG, path, "accepted", VERSION)
         if said is None:
             return cls(today)
         if not isinstance(said, list):
@@ -96,14 +96,14 @@ class Baseline:
     def save(self, path: Path) -> None:
         """Write the file, sorted. Raises UsageError."""
         listed = [_document(self.entries[mark]) for mark in sorted(self.entries)]
-        written.write(FLAG, path, HEADING, {"version": VERSION, "accepted": listed})
+        yaml_files.write(FLAG, path, HEADING, {"version": VERSION, "accepted": listed})
 
     def _over(self, entry: Accepted) -> bool:
         return entry.expires is not None and self.today >= entry.expires
 
 
 def _entry(where: str, said: Any) -> Accepted:
-    written.keys(FLAG, where, said, required=REQUIRED, optional=OPTIONAL)
+    yaml_files.keys(FLAG, where, said, required=REQUIRED, optional=OPTIONAL)
     for name in ("fingerprint", "reason"):
         if not isinstance(said[name], str) or not said[name].strip():
             raise UsageError(f"{FLAG}: {where}.{name}: found {str(said[name])[:60]!a}; allowed: a text")

@@ -129,7 +129,7 @@ def session_of(
     target = _target(settings, base, tokens, Budget(settings.max_requests, until), read_only)
     through: Target = target
     if command is not None:
-        through = Renewing(target, command.token, lambda name: guarded(contract.operations[name]))
+        through = Renewing(target, command.token, lambda name: contract.operations[name].secured)
     session = Session(
         contract,
         Schemas.of(contract.document),
@@ -197,11 +197,6 @@ def _certificates(file: Path | None) -> ssl.SSLContext | bool:
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         said = getattr(error, "reason", None) or getattr(error, "strerror", None) or "no certificate"
         raise UsageError(f"--ca-file: found {file} ({said}); allowed: certificates in PEM") from None
-
-
-def guarded(operation: Operation) -> bool:
-    """Whether an operation is for those alone whom the target knows."""
-    return bool(operation.security) and () not in operation.security
 
 
 def marker(run_id: str) -> str:

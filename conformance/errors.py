@@ -1,5 +1,7 @@
 """Two families that never mix: what keeps the suite from working, and (in `outcome`) what a target broke."""
 
+from conformance.cause import Reason
+
 
 class SuiteError(Exception):
     """The root of what keeps the suite from working; its message is for people."""
@@ -18,7 +20,11 @@ class OutOfBudget(SuiteError):
 
 
 class CannotMake(SuiteError):
-    """A record that a law needs cannot be had: why."""
+    """A record that a law needs cannot be had: `reason` says why, in words and as data."""
+
+    def __init__(self, why: Reason | str) -> None:
+        super().__init__(str(why))
+        self.reason = Reason.of(why)
 
 
 class NoAnswer(CannotMake):

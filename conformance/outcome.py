@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import Enum
 
+from conformance.cause import Cause, Reason
 from conformance.exchange import Exchange
 
 
@@ -68,7 +69,8 @@ class Kind(Enum):
 class Outcome:
     """A judged promise. `said`: what was found and is due (broken), or why it was not judged. `shown`: exchanges.
 
-    `kind`: what a failure turned out to be; None for what never failed, or was never judged again.
+    `kind`: what a failure turned out to be; None for what never failed, or was never judged again. `cause`: what
+    kept it from being judged; it says nothing of what was judged.
     """
 
     promise: Promise
@@ -76,3 +78,10 @@ class Outcome:
     said: str = ""
     shown: tuple[Exchange, ...] = ()
     kind: Kind | None = None
+    cause: Cause = Cause.FOUND
+
+    @classmethod
+    def not_judged(cls, promise: Promise, why: Reason | str) -> "Outcome":
+        """That a promise was not judged, and why."""
+        reason = Reason.of(why)
+        return cls(promise, Verdict.NOT_JUDGED, reason.said, cause=reason.cause)

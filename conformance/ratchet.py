@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conformance import written
+from conformance import yaml_files
 from conformance.errors import UsageError
 from conformance.outcome import Outcome, Promise
 
@@ -37,7 +37,7 @@ class Ratchet:
     @classmethod
     def load(cls, path: Path) -> "Ratchet":
         """Those of a file; none where there is no file yet. Raises UsageError."""
-        said = written.read(FLAG, path, "kept", VERSION)
+        said = yaml_files.read(FLAG, path, "kept", VERSION)
         return cls(frozenset(_marks(path, said))) if said is not None else cls()
 
     def breaks(self, outcome: Outcome, judged: Collection[Mark]) -> bool:
@@ -66,7 +66,7 @@ class Ratchet:
         document: dict[str, dict[str, list[str]]] = {}
         for operation, law, place in sorted(self.kept):
             document.setdefault(operation, {}).setdefault(law, []).append(place)
-        written.write(FLAG, path, HEADING, {"version": VERSION, "kept": document})
+        yaml_files.write(FLAG, path, HEADING, {"version": VERSION, "kept": document})
 
 
 def _marks(path: Path, said: Any) -> Iterator[Mark]:

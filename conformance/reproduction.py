@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.cause import READ_ONLY, effects
 from conformance.errors import CannotMake, UsageError
 from conformance.exchange import Exchange, Request
 from conformance.laws import answers
@@ -18,8 +19,9 @@ from conformance.reported import Told
 from conformance.rewriting import remarked, renamed
 from conformance.run import judged
 from conformance.sequence import Sequence, Step, value_at
-from conformance.session import WRITES, Session
+from conformance.session import Session
 from spec.contract import Operation
+from spec.document import WRITES
 
 TIMES = 2  # a failure that depends on the state may need what the first judging leaves behind
 NOTICED = frozenset(law.id for law in answers.LAWS)
@@ -52,7 +54,7 @@ def _by_law(case: Case, failure: Told) -> Reproduction:
     if not case.law.applies(case.session.contract, case.operation):
         return Reproduction(None, f"{case.law.id} is not asked of {case.operation.id} by this contract")
     if case.law.writes and case.session.read_only:
-        return Reproduction(None, "the run is read-only")
+        return Reproduction(None, READ_ONLY.said)
     why = ""
     for _ in range(TIMES):
         outcomes = list(judged(case))
@@ -94,7 +96,7 @@ def _sent(session: Session, request: Request, names: Mapping[str, Any]) -> Excha
     """The answer; nothing is written to a record that is not the run's own. Raises CannotMake."""
     operation = session.contract.operations[request.operation]
     if operation.effects and not session.effects and request.method in WRITES:
-        raise CannotMake(f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects")
+        raise CannotMake(effects(operation))
     own = {str(made.key) for made in session.ledger.made}
     found = {str(name) for name in names.values()}
     foreign = [value for value in request.path.values() if str(value) in found - own]

@@ -12,18 +12,19 @@ from conformance.errors import CannotMake
 from conformance.laws.law import Case
 from conformance.laws.lists import MOVING
 from conformance.outcome import Kind, Outcome, Verdict
-from conformance.session import At, Session
+from conformance.sender import At
+from conformance.session import Session
 from conformance.steady import GATEWAY
 
 MOST = 4  # times that something is judged again
 CALMED = 2  # times that a law is asked again because a list changed while it was looked at
 WARY = 3  # times that a failure must show again on a target that has stumbled; once on others
 
-Judged = Callable[[Case], Iterator[Outcome]]
+Judging = Callable[[Case], Iterator[Outcome]]
 
 
 @dataclass(slots=True)
-class Tally:
+class Trials:
     """What became of one promise when it was judged again: broken or not, in fresh sessions and in the run's own."""
 
     fresh: list[bool] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Retrial:
     """
 
     session: Session
-    judge: Judged
+    judge: Judging
     begin: Callable[[Session, Case], None]
     watch: Watch
     causes: dict[At, Case] = field(default_factory=dict)
@@ -92,44 +93,44 @@ class Retrial:
             found = [again.get(o.promise.fingerprint, o) if o.said == MOVING else o for o in found]
         return [replace(o, kind=Kind.DISTURBED) if o.said == MOVING else o for o in found]
 
-    def settle(self, case: Case, broken: Sequence[Outcome]) -> Mapping[str, tuple[Outcome, Tally]]:
+    def settle(self, case: Case, broken: Sequence[Outcome]) -> Mapping[str, tuple[Outcome, Trials]]:
         """Judge again what was broken; fingerprint -> (the outcome as it stands now, how often it was broken)."""
-        tallies = {outcome.promise.fingerprint: Tally() for outcome in broken}
+        by_mark = {outcome.promise.fingerprint: Trials() for outcome in broken}
         disturbed = 0
         sure = WARY if self.session.steady.stumbles else 1
         for turn in range(MOST):
-            left = [mark for mark, tally in tallies.items() if tally.kind(sure) is None]
+            left = [mark for mark, trials in by_mark.items() if trials.kind(sure) is None]
             if not left:
                 break
             try:
                 quiet, found = self._once(case, broken, fresh=turn % 2 == 0)
             except CannotMake as error:
                 for mark in left:
-                    tallies[mark].why = f"it could not be judged again: {error}"
+                    by_mark[mark].why = f"it could not be judged again: {error}"
                 continue
             disturbed += not quiet
             for mark in left if quiet else ():
-                self._count(tallies[mark], found.get(mark), fresh=turn % 2 == 0)
-        return {o.promise.fingerprint: self._ended(o, tallies[o.promise.fingerprint], sure, disturbed) for o in broken}
+                self._count(by_mark[mark], found.get(mark), fresh=turn % 2 == 0)
+        return {o.promise.fingerprint: self._ended(o, by_mark[o.promise.fingerprint], sure, disturbed) for o in broken}
 
-    def _count(self, tally: Tally, found: Outcome | None, *, fresh: bool) -> None:
+    def _count(self, trials: Trials, found: Outcome | None, *, fresh: bool) -> None:
         if found is not None and found.verdict is Verdict.NOT_JUDGED:
-            tally.why = f"it could not be judged again: {found.said}"
+            trials.why = f"it could not be judged again: {found.said}"
         else:
-            (tally.fresh if fresh else tally.again).append(found is not None and found.verdict is Verdict.BROKEN)
+            (trials.fresh if fresh else trials.again).append(found is not None and found.verdict is Verdict.BROKEN)
 
-    def _ended(self, outcome: Outcome, tally: Tally, sure: int, disturbed: int) -> tuple[Outcome, Tally]:
-        kind = tally.kind(sure) or tally.last()
+    def _ended(self, outcome: Outcome, trials: Trials, sure: int, disturbed: int) -> tuple[Outcome, Trials]:
+        kind = trials.kind(sure) or trials.last()
         if any(exchange.response.status in GATEWAY for exchange in outcome.shown):
             said = f"a gateway answered in the target's place: {outcome.said}"
-            return replace(outcome, verdict=Verdict.NOT_JUDGED, said=said, kind=Kind.INFRASTRUCTURE), tally
+            return replace(outcome, verdict=Verdict.NOT_JUDGED, said=said, kind=Kind.INFRASTRUCTURE), trials
         if disturbed and kind not in (Kind.DETERMINISTIC, Kind.STATE):
             said = "somebody else wrote meanwhile, each time that it was judged"
-            return replace(outcome, verdict=Verdict.NOT_JUDGED, said=said, kind=Kind.DISTURBED), tally
+            return replace(outcome, verdict=Verdict.NOT_JUDGED, said=said, kind=Kind.DISTURBED), trials
         if kind is None:
-            said = f"broken once; {tally.why}: {outcome.said}"
-            return replace(outcome, verdict=Verdict.NOT_JUDGED, said=said), tally
-        return replace(outcome, kind=kind), tally
+            said = f"broken once; {trials.why}: {outcome.said}"
+            return replace(outcome, verdict=Verdict.NOT_JUDGED, said=said), trials
+        return replace(outcome, kind=kind), trials
 
     def _once(self, case: Case, broken: Sequence[Outcome], *, fresh: bool) -> tuple[bool, Mapping[str, Outcome]]:
         """Judge once more: whether nobody disturbed it, and what became of each promise.

@@ -13,7 +13,7 @@ from conformance.errors import CannotMake, OutOfBudget, SuiteError, TargetLost
 from conformance.laws.law import Case, Law
 from conformance.notice import notices
 from conformance.outcome import Kind, Outcome, Verdict
-from conformance.retrial import Retrial, Tally
+from conformance.retrial import Retrial, Trials
 from conformance.session import Session
 from spec.contract import Operation
 
@@ -160,13 +160,13 @@ def judged(case: Case) -> Iterator[Outcome]:
     try:
         yield from case.law.judge(case)
     except CannotMake as error:
-        yield case.not_judged(case.promise(), str(error))
+        yield case.not_judged(case.promise(), error.reason)
 
 
 def _judge(found: Run, case: Case, told: Told, retrial: Retrial) -> None:
     """Judge a case, again when something is broken, and keep the outcomes, also when the run ends meanwhile."""
     first: list[Outcome] = []
-    settled: dict[str, tuple[Outcome, Tally]] = {}
+    settled: dict[str, tuple[Outcome, Trials]] = {}
     complete = False
     try:
         for outcome in _guarded(case):
@@ -183,7 +183,7 @@ def _judge(found: Run, case: Case, told: Told, retrial: Retrial) -> None:
             told(_kept(found, outcome, settled))
 
 
-def _kept(found: Run, outcome: Outcome, settled: dict[str, tuple[Outcome, Tally]]) -> Outcome:
+def _kept(found: Run, outcome: Outcome, settled: dict[str, tuple[Outcome, Trials]]) -> Outcome:
     if outcome.verdict is not Verdict.BROKEN:
         return found.note(outcome, None)
     if outcome.promise.fingerprint not in settled:

@@ -183,11 +183,11 @@ def _made(contract: Contract, number: int, step: Step) -> _Made | None:
         or _speaks(step.request) != "self"
     ):
         return None
-    deleting = [o for o in contract.operations.values() if (o.resource, o.action) == (view.resource, "delete")]
-    if not deleting or len(deleting[0].path_parameters) != 1:
+    deleting = contract.operation(view.resource, "delete")
+    if deleting is None or len(deleting.path_parameters) != 1:
         return None
     name = f"made{number + 1}"
-    target = deleting[0].path.replace(f"{{{deleting[0].path_parameters[0]}}}", f"zq{name}qz")
+    target = deleting.path.replace(f"{{{deleting.path_parameters[0]}}}", f"zq{name}qz")
     key = contract.resources[view.resource].key
     return _Made(name, (operation.result.data, key) if operation.result.data else (key,), target)
 

@@ -24,8 +24,8 @@ from conformance.outcome import Outcome
 from conformance.recording import Path, Recorder, Sent, Source, Span
 from conformance.redaction import Redaction
 from conformance.rewriting import named
-from conformance.session import WRITES
 from spec.contract import Contract
+from spec.document import WRITES
 
 LONGEST = 60  # steps; what needs more is told without a sequence
 LARGEST = 100_000  # characters of one request

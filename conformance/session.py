@@ -1,33 +1,17 @@
-"""One run against one target: sends requests, makes the records that laws need, and remembers what was seen."""
+"""One run against one target: what laws work with. Makes the records that they need, and keeps what they share."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from conformance.bodies import Bodies
-from conformance.coverage import Coverage
+from conformance.cause import READ_ONLY
 from conformance.errors import CannotMake
-from conformance.exchange import BEARER, Exchange, Request
-from conformance.ledger import Ledger, Made
-from conformance.notice import Notice, notices
-from conformance.sacrifice import Sacrifices
-from conformance.shown import Finder, Shown
-from conformance.steady import Steady
-from conformance.target import Target
-from conformance.tenant import Tenant
-from spec.contract import Contract, Operation, Relation, Resource
-from spec.schemas import Schemas
-
-At = tuple[str, str, str, str | None, str]  # operationId, law, place, keyword, parameter: one breach that was noticed
-WRITES = ("post", "put", "patch", "delete")
-SKIPPED = "skipped: "  # how it begins why an operation is not sent that a user left out
-NONE_TO_CREATE = "the contract has no operation to create a"
-NO_OTHER = "there is no token of another tenant: --other-token-env"
-NO_LOGIN = "there is no login and password to sign in with: --login-env, --password-env"
-SLOWEST = 30  # times that something is looked for again before it counts as not there
+from conformance.exchange import Exchange
+from conformance.reader import Reader
+from conformance.restoration import borrowed, restore
+from spec.contract import Operation, Relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,328 +26,22 @@ class Mine:
 
 
 @dataclass(slots=True)
-class Session:
-    """What laws work with.
+class Session(Reader):
+    """What laws work with: a reader (`conformance.reader`) that also makes records, of its own alone."""
 
-    `seen`: (operationId, status) -> how often. `read_only`: nothing may be written. `effects`: whether operations with
-    outside effects may be used, and `max_expensive`: how often each of them, replays included. `credentials`: the
-    account's own properties (login, secret) to sign in with. `settle`: seconds after which a write must be seen by
-    reads, `lag`: seconds after which it was, as far as this run had to wait. `coverage`: notes what exchanges touch, if
-    asked for. `skipped`: operationId -> why it is never sent. `tenant`: the one that the run works in, where one was
-    said. `sacrifices`: what it may change though it is not its own. `noticed`: what answers showed by themselves, each
-    breach with its first exchange. `steady`: what failed only once.
-    """
-
-    contract: Contract
-    schemas: Schemas
-    target: Target
-    ledger: Ledger
-    bodies: Bodies
-    read_only: bool = False
-    effects: bool = False
-    max_expensive: int = 1
-    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-    settle: float = 5.0
-    pause: Callable[[float], None] = time.sleep
-    lag: float = 0.0
-    seen: Counter[tuple[str, int]] = field(default_factory=Counter)
-    coverage: Coverage | None = None
-    noticed: dict[At, tuple[Notice, Exchange]] = field(default_factory=dict)
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    tenant: Tenant | None = None
-    sacrifices: Sacrifices = field(default_factory=Sacrifices)
-    steady: Steady = field(default_factory=Steady)
     _kept: dict[str, Mine] = field(default_factory=dict)
     _several: dict[str, list[Mine]] = field(default_factory=dict)
-    _spent: Counter[str] = field(default_factory=Counter)
     _done: dict[Any, Any] = field(default_factory=dict)
-    _who: dict[str, Mapping[str, Any] | str] = field(default_factory=dict)
     _slow: set[str] = field(default_factory=set)
-    _owed: float = 0.0
 
-    # Sending ----------------------------------------------------------------------------------------------------
-
-    def send(
-        self,
-        operation: Operation,
-        *,
-        path: Mapping[str, Any] | None = None,
-        query: Mapping[str, Any] | tuple[tuple[str, str], ...] = (),
-        body: Any = None,
-        raw: bytes | None = None,
-        as_: str = "self",
-        headers: Mapping[str, str] | None = None,
-        method: str | None = None,
-    ) -> Exchange:
-        """Send one request. A mapping as query: lists are repeated, booleans are 1 and 0. Writes go into the ledger.
-
-        A list is narrowed to the run's tenant. Raises CannotMake for what may not be sent.
-        """
-        self._check_may_be_sent(operation, method or operation.method, path or {})
-        if self.tenant is not None and as_ == "self" and isinstance(query, Mapping):
-            query = {**self.tenant.query(operation), **query}
-        pairs = tuple(_pairs(query)) if isinstance(query, Mapping) else query
-        request = Request(
-            operation.id, method or operation.method, operation.path, path or {}, pairs, body, raw, as_, headers or {}
-        )
-        if request.method in WRITES:
-            given = any(name.lower() == BEARER.lower() for name in request.headers)
-            self.ledger.writing(operation.id, request.target, "nobody" if given else as_)
-        elif self._owed:
-            self.pause(self._owed)
-            self._owed = 0.0
-        exchange = Exchange(request, self.steady.ask(self.target, request, again=not operation.effects))
-        self.seen[operation.id, exchange.response.status] += 1
-        if self.coverage is not None:
-            self.coverage.note(operation, exchange)
-        if exchange.response.status == 429:  # it was waited out by the target, in vain
-            raise CannotMake("the target answers 429, too many requests, however long it is waited: --rate-limit")
-        for notice in notices(self.schemas, operation, exchange):
-            at = (operation.id, notice.law, notice.pointer, notice.keyword, notice.parameter)
-            self.noticed.setdefault(at, (notice, exchange))
-        if exchange.response.ok and request.method in WRITES:
-            self._wrote(operation, exchange)
-        return exchange
-
-    def _wrote(self, operation: Operation, exchange: Exchange) -> None:
-        """Note the records that an answer shows as made, asked for or not, so that they are taken away again."""
-        for shown in self.made_by(operation, exchange) if exchange.request.method == operation.method else ():
-            made = Made(shown.view.resource, shown.record[self.contract.resources[shown.view.resource].key])
-            if made not in self.ledger.made:
-                self.ledger.created(made.resource, made.key)
-        self._owed = self.lag
-
-    def made_by(self, operation: Operation, exchange: Exchange) -> list[Shown]:
-        """The records that the answer to a POST shows as made: a 201's own, those that carry the run's marker, and
-        those that lead to a record of the run, which nobody else knows."""
-        if operation.method != "post":
-            return []
-        found: list[Shown] = []
-        for shown in self.records(operation, exchange, inside=0):
-            resource = self.contract.resources[shown.view.resource]
-            key = shown.record.get(resource.key)
-            if key is None:
-                continue
-            plain = operation.result.status == 201 and operation.result.view is not None
-            if plain or self._marked(resource, shown.record) or self._leads_to_ours(resource, shown.record, found):
-                found.append(shown)
-        return found
-
-    def _marked(self, resource: Resource, record: Mapping[str, Any]) -> bool:
-        return any(self.bodies.marker in str(record.get(name, "")) for name in resource.own)
-
-    def _leads_to_ours(self, resource: Resource, record: Mapping[str, Any], also: list[Shown]) -> bool:
-        ours = {(m.resource, m.key) for m in self.ledger.made}
-        ours |= {(s.view.resource, s.record[self.contract.resources[s.view.resource].key]) for s in also}
-        for relation in resource.relations.values():
-            one = record.get(relation.name)
-            if relation.stored and not relation.many and isinstance(one, dict) and len(relation.to) == 1:
-                target = self.contract.resources[relation.to[0]]
-                if (target.name, one.get(target.key)) in ours:
-                    return True
-        return False
-
-    def records(self, operation: Operation, exchange: Exchange, *, inside: int = SLOWEST) -> Iterator[Shown]:
-        """The records that a success shows; those in at most so many others."""
-        pointer = operation.result.schema if exchange.response.ok else None
-        if pointer is not None:
-            found = Finder(self.contract, self.schemas).records(pointer, exchange.response.json)
-            yield from (shown for shown in found if shown.inside <= inside)
-
-    def spend(self, operation: Operation) -> None:
-        """Count a use of an operation with outside effects that is meant to succeed. Raises CannotMake."""
-        if self.read_only and operation.method in WRITES:
-            raise CannotMake("the run is read-only")
-        if not operation.effects:
-            return
-        if not self.effects:
-            raise CannotMake(f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects")
-        succeeded = sum(n for (name, status), n in self.seen.items() if name == operation.id and 200 <= status < 300)
-        used = max(self._spent[operation.id], succeeded)
-        if used >= self.max_expensive:
-            raise CannotMake(f"{operation.id} was used {used} times, as often as it may be: --max-expensive")
-        self._spent[operation.id] = used + 1
-
-    def unspend(self, operation: Operation) -> None:
-        """Take back a use that did nothing: the state of the record forbade it."""
-        self._spent[operation.id] -= bool(self._spent[operation.id])
-
-    def once(self, name: Any, do: Callable[[], Any]) -> Any:
-        """What `do` gives, done once in a run: for what may not be done again only to be judged again."""
-        if name not in self._done:
-            self._done[name] = do()
-        return self._done[name]
-
-    def remember(self, name: Any, found: Any) -> None:
-        """Keep something for the law that comes next."""
-        self._done[name] = found
-
-    def recall(self, name: Any) -> Any:
-        """What was kept, once; None when there is nothing."""
-        return self._done.pop(name, None)
-
-    def settled(self, look: Callable[[], str]) -> str:
-        """What `look` finds wrong, or "": looked at again for `settle` seconds, as a read may be behind a write.
-
-        What was behind is noted, and later writes are given that time.
-        """
-        waited, wait = 0.0, 0.25
-        said = look()
-        while said and waited < self.settle:
-            self.pause(min(wait, self.settle - waited))
-            waited, wait = waited + min(wait, self.settle - waited), min(wait + 0.25, 1.0)
-            said = look()
-        if not said and waited:
-            self.lag = min(max(self.lag, waited), self.settle)
-        return said
-
-    # Who asks ---------------------------------------------------------------------------------------------------
-
-    def who(self, as_: str = "self") -> Mapping[str, Any]:
-        """The account whose token it is, as the target shows it. Raises CannotMake."""
-        if as_ not in self._who:
-            self._who[as_] = self._asked_who(as_)
-        said = self._who[as_]
-        if isinstance(said, str):
-            raise CannotMake(said)
-        return said
-
-    def _asked_who(self, as_: str) -> Mapping[str, Any] | str:
-        if as_ not in getattr(self.target, "tokens", {as_: ""}):
-            return NO_OTHER
-        for operation in self.contract.operations.values():
-            if not self.says_who(operation):
-                continue
-            exchange = self.send(operation, as_=as_)
-            shown = self.data(operation, exchange)
-            if exchange.response.ok and isinstance(shown, dict):
-                return shown
-            return f"{operation.id} answered {exchange.response.status}"
-        return "the contract has no operation that says whose token it is"
-
-    def says_who(self, operation: Operation) -> bool:
-        """Whether an operation shows the account that asks: one account, without being told which."""
-        view = self.contract.views.get(operation.result.view or "")
-        account = self.contract.account
-        asks_nothing = operation.method == "get" and not operation.path_parameters and not operation.result.many
-        return asks_nothing and view is not None and account is not None and view.resource == account.name
-
-    def neighbours(self) -> str:
-        """Why the other token is of no other tenant, or "": it is the same account's, or enters the same tenant."""
-        account, tenant = self.contract.account, self.contract.tenant
-        try:
-            mine, theirs = self.who(), self.who("other")
-        except CannotMake:
-            return ""
-        if account is not None and account.key in mine and mine.get(account.key) == theirs.get(account.key):
-            return f"the other token is the same {account.name}'s: --other-token-env"
-        homes = self._homes(mine)
-        if tenant is None or not homes:
-            return ""
-        entered = self._homes(theirs) | self._entered(tenant)
-        return f"the other token enters the same {tenant.name}: --other-token-env" if homes & entered else ""
-
-    def _homes(self, account: Mapping[str, Any]) -> set[Any]:
-        """Keys of the tenants that an account shows as its own."""
-        resource, tenant = self.contract.account, self.contract.tenant
-        if resource is None or tenant is None:
-            return set()
-        shown = [account.get(r.name) for r in resource.relations.values() if r.to == (tenant.name,)]
-        return {one[tenant.key] for one in shown if isinstance(one, dict) and tenant.key in one}
-
-    def _entered(self, tenant: Resource) -> set[Any]:
-        listing = self.operation(tenant.name, "list")
-        try:
-            return {row.get(tenant.key) for row in self.rows(listing, {}, as_="other")} if listing else set()
-        except CannotMake:
-            return set()
-
-    def _check_may_be_sent(self, operation: Operation, method: str, path: Mapping[str, Any]) -> None:
-        if operation.id in self.skipped:
-            raise CannotMake(f"{SKIPPED}{self.skipped[operation.id]}")
-        if method == "delete" and self.sacrifices.protects(operation.resource, path):
-            raise CannotMake(f"{NONE_TO_CREATE} {operation.resource}, and one of --sacrifice is not deleted")
-
-    # Finding operations -----------------------------------------------------------------------------------------
-
-    def operation(self, resource: str, action: str) -> Operation | None:
-        """The operation that does a generic action on a resource."""
-        found = (o for o in self.contract.operations.values() if (o.resource, o.action) == (resource, action))
-        return next(found, None)
-
-    def needed(self, resource: str, action: str) -> Operation:
-        """The same. Raises CannotMake when the contract has none."""
-        found = self.operation(resource, action)
-        if found is None:
-            raise CannotMake(f"the contract has no operation to {action} a {resource}")
-        return found
-
-    def key_of(self, resource: str, shown: Mapping[str, Any]) -> Any:
-        """The key of a shown record. Raises CannotMake when it shows none."""
-        name = self.contract.resources[resource].key
-        if name not in shown:
-            raise CannotMake(f"the answer shows no {name} of the {resource}")
-        return shown[name]
-
-    # Reading ----------------------------------------------------------------------------------------------------
-
-    def data(self, operation: Operation, exchange: Exchange) -> Any:
-        """The record or rows of a success, out of the contract's envelope; None where they are not."""
-        body = exchange.response.json
-        name = operation.result.data
-        if name is None:
-            return body
-        return body.get(name) if isinstance(body, dict) else None
-
-    def retrieve(self, resource: str, key: Any, *, as_: str = "self") -> Exchange:
-        """Retrieve one record."""
-        operation = self.needed(resource, "retrieve")
-        return self.send(operation, path={operation.path_parameters[0]: key}, as_=as_)
-
-    def required(self, operation: Operation) -> dict[str, Any]:
-        """A value for each query parameter that must be sent: a record of the run's where it names one."""
-        found: dict[str, Any] = {}
-        for parameter in operation.query if operation.resource in self.contract.resources else ():
-            if not parameter.required:
-                continue
-            path = parameter.word.paths[0] if parameter.word and parameter.word.role == "filter" else ()
-            relation = self.resource(operation).relations.get(path[0]) if len(path) == 2 else None
-            if relation is not None and path[1] == self.contract.resources[relation.to[0]].key:
-                found[parameter.name] = self.parent(relation)[1]
-            else:
-                found[parameter.name] = self.bodies.value(parameter.schema, parameter.name)
-        return found
-
-    def rows(
-        self, operation: Operation, query: Mapping[str, Any], *, pages: int = 50, as_: str = "self"
-    ) -> Iterator[Mapping[str, Any]]:
-        """The rows of a list over its pages. Raises CannotMake when it does not answer."""
-        names = {p.word.role: p.name for p in operation.query if p.word}
-        required = self.required(operation)
-        number = 1
-        while number <= pages:
-            asked = {**required, **query}
-            if "page" in names:
-                asked[names["page"]] = number
-            if "size" in names:
-                asked.setdefault(names["size"], 100)
-            exchange = self.send(operation, query=asked, as_=as_)
-            rows = self.data(operation, exchange) if exchange.response.ok else None
-            if not isinstance(rows, list):
-                raise CannotMake(f"{operation.id} answered {exchange.response.status} and no rows")
-            yield from rows
-            if not rows or "page" not in names or len(rows) < int(asked.get(names.get("size", ""), 1)):
-                return
-            number += 1
-
-    # Making records ---------------------------------------------------------------------------------------------
+    # Making records ---------------------------------------------------------------------------------------------------
 
     def make(self, resource: str, changes: Mapping[str, Any] | None = None) -> Mine:
         """Create a record with all that it needs; where none can be, one of `sacrifices`. Raises CannotMake."""
         if self.read_only:
-            raise CannotMake("the run is read-only")
+            raise CannotMake(READ_ONLY)
         if resource in self.sacrifices.keys and not self._creatable(resource):
-            key, seen, exchange = self.sacrifices.use(self, resource)
+            key, seen, exchange = borrowed(self, resource)
             return Mine(resource, key, {}, seen, exchange)
         operation, path = self.creator(resource), {}
         if operation.path_parameters:
@@ -428,23 +106,6 @@ class Session:
                 self._kept[resource] = self.make(resource)
         return self._kept[resource]
 
-    def take(self, other: "Session") -> None:
-        """Take over what another session of the run has seen."""
-        self.seen.update(other.seen)
-        self.lag = max(self.lag, other.lag)
-
-    def fresh(self, number: int) -> "Session":
-        """The same run without its shared records and without what it noticed, to judge again: the `number`th time."""
-        return replace(self.again(number), _kept={}, _several={})
-
-    def again(self, number: int) -> "Session":
-        """The same run with its shared records, to judge again: texts differ, as some may stand only once.
-
-        What it sees and notices is its own until it is told (`take`).
-        """
-        marked = replace(self.bodies, marker=f"{self.bodies.marker}-{number}")
-        return replace(self, bodies=marked, noticed={}, seen=Counter())
-
     def several(self, resource: str, number: int) -> list[Mine]:
         """Records of the run that differ in all that the contract leaves open: at least so many. Raises CannotMake."""
         there = self._several.setdefault(resource, [])
@@ -479,24 +140,6 @@ class Session:
                 return resource, self.key_of(resource, row)
             raise CannotMake(f"there is no {resource}, and none can be made") from None
 
-    def creator(self, resource: str) -> Operation:
-        """What creates a resource: `create`, a POST on the collection itself that answers it, or one on a record of
-        another resource that answers the new ones. Raises CannotMake."""
-        plain = self.operation(resource, "create")
-        if plain is not None:
-            return plain
-        for operation in self.contract.operations.values():
-            view = self.contract.views.get(operation.result.view or "")
-            creates = operation.method == "post" and not operation.path_parameters and operation.resource == resource
-            if creates and view is not None and view.resource == resource and operation.path.count("/") == 1:
-                return operation
-        for operation in self.contract.operations.values():
-            view = self.contract.views.get(operation.result.view or "")
-            grows = operation.method == "post" and operation.result.many and operation.resource != resource
-            if grows and view is not None and view.resource == resource and len(operation.path_parameters) == 1:
-                return operation
-        raise CannotMake(f"{NONE_TO_CREATE} {resource}")
-
     def unmake(self, resource: str, key: Any) -> Exchange | None:
         """Delete a record of the run; None when the contract has no operation for it."""
         operation = self.operation(resource, "delete")
@@ -515,15 +158,78 @@ class Session:
             if made in self.ledger.left():
                 with suppress(CannotMake):
                     self.unmake(made.resource, made.key)
-        changed = list(self.sacrifices.restore(self))
+        changed = list(restore(self))
         return [*((made.resource, made.key) for made in self.ledger.left()), *changed]
 
-    def resource(self, operation: Operation) -> Resource:
-        """The resource that an operation is about."""
-        return self.contract.resources[operation.resource or ""]
+    # Lists ------------------------------------------------------------------------------------------------------------
 
+    def required(self, operation: Operation) -> dict[str, Any]:
+        """A value for each query parameter that must be sent: a record of the run's where it names one."""
+        found: dict[str, Any] = {}
+        for parameter in operation.query if operation.resource in self.contract.resources else ():
+            if not parameter.required:
+                continue
+            path = parameter.word.paths[0] if parameter.word and parameter.word.role == "filter" else ()
+            relation = self.resource(operation).relations.get(path[0]) if len(path) == 2 else None
+            if relation is not None and path[1] == self.contract.resources[relation.to[0]].key:
+                found[parameter.name] = self.parent(relation)[1]
+            else:
+                found[parameter.name] = self.bodies.value(parameter.schema, parameter.name)
+        return found
 
-def _pairs(query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in query.items():
-        for one in value if isinstance(value, (list, tuple)) else [value]:
-            yield name, str(int(one)) if isinstance(one, bool) else str(one)
+    def rows(
+        self, operation: Operation, query: Mapping[str, Any], *, pages: int = 50, as_: str = "self"
+    ) -> Iterator[Mapping[str, Any]]:
+        """The rows of a list over its pages. Raises CannotMake when it does not answer."""
+        names = {p.word.role: p.name for p in operation.query if p.word}
+        required = self.required(operation)
+        number = 1
+        while number <= pages:
+            asked = {**required, **query}
+            if "page" in names:
+                asked[names["page"]] = number
+            if "size" in names:
+                asked.setdefault(names["size"], 100)
+            exchange = self.send(operation, query=asked, as_=as_)
+            rows = self.data(operation, exchange) if exchange.response.ok else None
+            if not isinstance(rows, list):
+                raise CannotMake(f"{operation.id} answered {exchange.response.status} and no rows")
+            yield from rows
+            if not rows or "page" not in names or len(rows) < int(asked.get(names.get("size", ""), 1)):
+                return
+            number += 1
+
+    # What laws keep for one another -----------------------------------------------------------------------------------
+
+    def once(self, name: Any, do: Callable[[], Any]) -> Any:
+        """What `do` gives, done once in a run: for what may not be done again only to be judged again."""
+        if name not in self._done:
+            self._done[name] = do()
+        return self._done[name]
+
+    def remember(self, name: Any, found: Any) -> None:
+        """Keep something for the law that comes next."""
+        self._done[name] = found
+
+    def recall(self, name: Any) -> Any:
+        """What was kept, once; None when there is nothing."""
+        return self._done.pop(name, None)
+
+    # The same run once more -------------------------------------------------------------------------------------------
+
+    def take(self, other: "Session") -> None:
+        """Take over what another session of the run has seen."""
+        self.seen.update(other.seen)
+        self.lag = max(self.lag, other.lag)
+
+    def fresh(self, number: int) -> "Session":
+        """The same run without its shared records and without what it noticed, to judge again: the `number`th time."""
+        return replace(self.again(number), _kept={}, _several={})
+
+    def again(self, number: int) -> "Session":
+        """The same run with its shared records, to judge again: texts differ, as some may stand only once.
+
+        What it sees and notices is its own until it is told (`take`).
+        """
+        marked = replace(self.bodies, marker=f"{self.bodies.marker}-{number}")
+        return replace(self, bodies=marked, noticed={}, seen=Counter())

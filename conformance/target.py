@@ -8,10 +8,11 @@ from typing import Protocol
 
 import httpx
 
+from conformance.cause import READ_ONLY
 from conformance.errors import CannotMake, NoAnswer, OutOfBudget, TargetLost
 from conformance.exchange import BEARER, Request, Response
+from spec.document import WRITES
 
-WRITES = frozenset({"post", "put", "patch", "delete"})
 PATIENCE = 3  # how often a 429 is waited out before it counts as the answer
 LONGEST_WAIT = 60.0
 SILENCES = 3  # requests without an answer, one behind the other, after which the target is lost
@@ -93,7 +94,7 @@ class HttpTarget:
     def send(self, request: Request) -> Response:
         """The answer; a 429 is waited out first. Raises NoAnswer, TargetLost, OutOfBudget; CannotMake: no writes."""
         if self.read_only and request.method.lower() in WRITES:
-            raise CannotMake("the run is read-only")
+            raise CannotMake(READ_ONLY)
         for _ in range(PATIENCE):
             response = self._insist(request)
             if response.status != 429:

@@ -16,9 +16,9 @@ from conformance.exchange import BEARER, Exchange, Request, Response
 from conformance.har import Entry, origin_of
 from conformance.laws import answers
 from conformance.notice import OF_THE_SERVER, Notice, notices
-from conformance.opinion import Asked, Opinion
 from conformance.outcome import Outcome, Promise, Verdict
 from conformance.routes import Route, route
+from conformance.second_validator import RecordedRequest, SecondValidator
 from spec.contract import Contract, Operation
 from spec.provenance import grade
 
@@ -36,7 +36,7 @@ _VARYING = re.compile(r"[0-9]+|[0-9a-fA-F-]{16,}|.{65,}")
 
 
 @dataclass(slots=True)
-class Judged:
+class TrafficFindings:
     """What became of a recording. `seen`: (operationId, status) -> how often. `skipped`: why entries were not judged
     -> how many. `secrets`: credentials that stand in it."""
 
@@ -66,9 +66,9 @@ class Judged:
         return [*told, *kept]
 
 
-def judge(contract: Contract, opinion: Opinion, entries: list[Entry], base: str) -> Judged:
+def judge(contract: Contract, second: SecondValidator, entries: list[Entry], base: str) -> TrafficFindings:
     """Judge all entries at addresses below `base`."""
-    judged = Judged()
+    judged = TrafficFindings()
     for entry in entries:
         judged.secrets |= set(_credentials(contract, entry))
         found = _belongs(contract, entry, base)
@@ -76,7 +76,7 @@ def judge(contract: Contract, opinion: Opinion, entries: list[Entry], base: str)
             judged.skipped[found] += 1
             continue
         judged.entries += 1
-        _judge(contract, opinion, entry, found, judged, base)
+        _judge(contract, second, entry, found, judged, base)
     return judged
 
 
@@ -97,19 +97,21 @@ def _belongs(contract: Contract, entry: Entry, base: str) -> Route | str | None:
     return route(contract, path.removeprefix(prefix).rstrip("/") or "/")
 
 
-def _judge(contract: Contract, opinion: Opinion, entry: Entry, found: Route | None, judged: Judged, base: str) -> None:
+def _judge(
+    contract: Contract, second: SecondValidator, entry: Entry, found: Route | None, judged: TrafficFindings, base: str
+) -> None:
     operation = found.operations.get(entry.method) if found else None
     if found is None or operation is None:
         _unknown(entry, found, judged, base)
         return
-    asked = Asked(found.values, tuple(_pairs(entry)), entry.headers, entry.body)
+    asked = RecordedRequest(found.values, tuple(_pairs(entry)), entry.headers, entry.body)
     response = Response(entry.status, entry.answered, entry.content or b"", entry.seconds)
     exchange = Exchange(_request(operation, asked), response)
     judged.seen[operation.id, entry.status] += 1
     told = [
         *_of_parameters(contract, operation, asked),
-        *_of_request(opinion, operation, asked, response),
-        *_of_answer(opinion, operation, asked, exchange, kept=entry.content is not None),
+        *_of_request(second, operation, asked, response),
+        *_of_answer(second, operation, asked, exchange, kept=entry.content is not None),
     ]
     for law in _laws(response, kept=entry.content is not None):
         judged.keep(_promise(contract, operation, Notice(law, operation.pointer, None, "")))
@@ -134,7 +136,7 @@ def _promise(contract: Contract, operation: Operation, notice: Notice) -> Promis
     return Promise(notice.law, operation.id, sentence, notice.pointer, known, always, notice.parameter, keyword)
 
 
-def _unknown(entry: Entry, found: Route | None, judged: Judged, base: str) -> None:
+def _unknown(entry: Entry, found: Route | None, judged: TrafficFindings, base: str) -> None:
     """A path or method that is not in the contract; what varies in it is left out, so that it is told once."""
     law = "paths-are-in-the-contract"
     path = urlsplit(entry.url).path.removeprefix(urlsplit(base).path)
@@ -150,7 +152,7 @@ def _unknown(entry: Entry, found: Route | None, judged: Judged, base: str) -> No
         judged.broke(Outcome(promise, Verdict.BROKEN, said, (Exchange(request, response),)))
 
 
-def _of_parameters(contract: Contract, operation: Operation, asked: Asked) -> Iterator[Notice]:
+def _of_parameters(contract: Contract, operation: Operation, asked: RecordedRequest) -> Iterator[Notice]:
     """Query parameters that the contract does not name."""
     known = {p.name for p in operation.query}
     for name in dict.fromkeys(name for name, _ in asked.query):
@@ -161,23 +163,25 @@ def _of_parameters(contract: Contract, operation: Operation, asked: Asked) -> It
             yield Notice("parameters-are-in-the-contract", place, "unnamed", said, name[:80])
 
 
-def _of_request(opinion: Opinion, operation: Operation, asked: Asked, response: Response) -> Iterator[Notice]:
+def _of_request(
+    second: SecondValidator, operation: Operation, asked: RecordedRequest, response: Response
+) -> Iterator[Notice]:
     if response.ok:
-        for found in opinion.on_request(operation, asked):
+        for found in second.on_request(operation, asked):
             said = f"{found.said}; it was answered {response.status}"
             yield Notice("requests-fit-the-contract", found.pointer, found.keyword, said, found.parameter)
 
 
 def _of_answer(
-    opinion: Opinion, operation: Operation, asked: Asked, exchange: Exchange, *, kept: bool
+    second: SecondValidator, operation: Operation, asked: RecordedRequest, exchange: Exchange, *, kept: bool
 ) -> Iterator[Notice]:
     """What our own validators see, at its place; what openapi-core alone sees, at the answer."""
-    found = list(notices(opinion.schemas, operation, exchange))
+    found = list(notices(second.schemas, operation, exchange))
     status = exchange.response.status
     yield from (notice for notice in found if kept or notice.law not in OF_BODIES)
     if kept and not found and status in operation.statuses and status not in OF_THE_SERVER:
         place = operation.statuses[status] or f"{operation.pointer}/responses/{status}"
-        for said in opinion.on_answer(operation, asked, exchange.response):
+        for said in second.on_answer(operation, asked, exchange.response):
             yield Notice("answers-fit-the-schema", place, None, f"{status}: {said}", "openapi-core")
 
 
@@ -185,7 +189,7 @@ def _pairs(entry: Entry) -> Iterator[tuple[str, str]]:
     yield from parse_qsl(urlsplit(entry.url).query, keep_blank_values=True, max_num_fields=10_000)
 
 
-def _request(operation: Operation, asked: Asked) -> Request:
+def _request(operation: Operation, asked: RecordedRequest) -> Request:
     """The request as reports show it: without headers, for they hold credentials."""
     body, raw = _body(asked.body)
     kind = {name: value for name, value in asked.headers.items() if name == "content-type" and raw is not None}

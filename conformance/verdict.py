@@ -6,27 +6,17 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from conformance.baseline import Baseline
+from conformance.cause import Cause, Reason
 from conformance.laws.acting import acts, grants_of
 from conformance.outcome import Outcome, Verdict
 from conformance.ratchet import Mark, Ratchet, mark_of
 from conformance.run import Run
-from conformance.session import NO_LOGIN, NO_OTHER, SKIPPED, WRITES
-from spec.contract import COLLECTION_ACTIONS, ITEM_ACTIONS, Contract, Operation
+from spec.contract import Contract, Operation
 
-GENERIC = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
-# How an outcome begins that is not judged because of the run's own settings, or because nobody could judge it.
-CHOSEN = ("the run is read-only", NO_OTHER, NO_LOGIN, SKIPPED)
-NO_WAY = ("the contract has no ", "the rows do not show ", "no list can be filtered by what is counted")
-ENUM = " is an enum: a database may sort it by its own numbers"
-EFFECTS = ("--allow-effects", "--max-expensive")
-# The same of a read-only run, which has to take the records that are there.
-AS_IT_IS = (
-    "all rows have the same value",
-    "the rows show fewer than two values",
-    "the list has too few rows",
-    "no success of it can be asked for without harm",
-)
+EXCUSED = (Cause.SKIPPED, Cause.CHOSEN, Cause.NO_WAY)
+NOT_NOW = "kept by an earlier run, not judged now"
 CAUSES = 3  # causes that a sentence names
+LONGEST = 160  # of a cause: what differs from one to the next of the same kind stands at its end
 
 
 class Code(IntEnum):
@@ -78,13 +68,18 @@ class Judgement:
     blocking: tuple[Outcome, ...]
     gaps: tuple[Outcome, ...]
     flaky: tuple[Outcome, ...]
-    causes: Mapping[str, int]
+    causes: Mapping[Reason, int]
     reached: int
     due: int
     unsucceeded: Mapping[str, str]
     unasked: tuple[str, ...]
     accepted: tuple[Outcome, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    @property
+    def ordered_causes(self) -> list[tuple[Reason, int]]:
+        """Why promises were not judged -> how many, the most first."""
+        return sorted(self.causes.items(), key=lambda item: (-item[1], item[0].said))
 
     @property
     def judged(self) -> int:
@@ -112,7 +107,7 @@ def judge(
         found,
         judged=len(sorted_out.all_judged),
         blocking=len(sorted_out.blocking),
-        missed=Counter([*map(_cause, blocking_missed), *("kept by an earlier run, not judged now" for _ in recorded)]),
+        missed=Counter([*(_reason(o).said for o in blocking_missed), *(NOT_NOW for _ in recorded)]),
         reached=reached,
         due=reached + len(blocking_missed) + len(recorded),
         failed=len(failed),
@@ -126,11 +121,11 @@ def judge(
         sorted_out.blocking,
         sorted_out.gaps,
         tuple(found.flaky),
-        Counter(_cause(o) for o in found.of(Verdict.NOT_JUDGED)),
+        Counter(_reason(o) for o in found.of(Verdict.NOT_JUDGED)),
         reached,
         tally.due,
         failed,
-        tuple(o.id for o in scope if begun and o.action not in GENERIC and not _succeeded(o, seen)),
+        tuple(o.id for o in scope if begun and not o.generic and not _succeeded(o, seen)),
         sorted_out.accepted,
         tuple(_remarks(found, sorted_out, demands)),
     )
@@ -263,11 +258,11 @@ def _within(marks: Sequence[Mark], found: Run, contract: Contract, demands: Dema
 
 def excused(outcome: Outcome, contract: Contract, demands: Demands) -> bool:
     """Whether it was not judged because of the run's own settings, or because nobody could judge it."""
-    said, operation = outcome.said, contract.operations.get(outcome.promise.operation)
-    if said.startswith((*CHOSEN, *NO_WAY)) or said.endswith((*EFFECTS, ENUM)):
+    if outcome.cause in EXCUSED:
         return True
-    writes = operation is not None and operation.method in WRITES
-    return demands.read_only and (writes or said.startswith(AS_IT_IS))
+    operation = contract.operations.get(outcome.promise.operation)
+    writes = operation is not None and operation.writes
+    return demands.read_only and (writes or outcome.cause is Cause.RECORDS)
 
 
 def counted(number: int, noun: str) -> str:
@@ -277,11 +272,11 @@ def counted(number: int, noun: str) -> str:
 
 def within_reach(contract: Contract, operation: Operation, demands: Demands) -> bool:
     """Whether a run can make an operation succeed without touching what is not the run's own."""
-    if operation.resource is None or (demands.read_only and operation.method in WRITES):
+    if operation.resource is None or (demands.read_only and operation.writes):
         return False
     if operation.effects and not demands.effects:
         return False
-    if operation.action not in GENERIC:
+    if not operation.generic:
         if not acts(contract, operation) or grants_of(contract, operation) is not None:
             return False  # a figure, or what needs another tenant's token
         return not operation.path_parameters or _creatable(contract, operation.resource, demands)
@@ -289,11 +284,9 @@ def within_reach(contract: Contract, operation: Operation, demands: Demands) -> 
 
 
 def _creatable(contract: Contract, resource: str, demands: Demands) -> bool:
-    """Whether the contract has a POST on the collection itself, free of effects that are not allowed."""
-    return any(
-        o.method == "post" and o.resource == resource and o.path.count("/") == 1 and (demands.effects or not o.effects)
-        for o in contract.operations.values()
-    )
+    """Whether an operation creates a resource by itself, free of effects that are not allowed."""
+    makers = (o for o in contract.operations.values() if contract.created_by(o) == resource)
+    return any(demands.effects or not o.effects for o in makers)
 
 
 def _succeeded(operation: Operation, seen: Mapping[tuple[str, int], int]) -> bool:
@@ -310,20 +303,23 @@ def _unsucceeded(
     for operation in scope:
         if within_reach(contract, operation, demands) and not _succeeded(operation, seen):
             why = _why(found, operation, seen)
-            if not why.startswith(SKIPPED):
-                yield operation.id, why
+            if why.cause is not Cause.SKIPPED:
+                yield operation.id, why.said
 
 
-def _why(found: Run, operation: Operation, seen: Mapping[tuple[str, int], int]) -> str:
+def _why(found: Run, operation: Operation, seen: Mapping[tuple[str, int], int]) -> Reason:
     """What the laws could not have, or else what the operation answered."""
-    said = Counter(o.said for o in found.of(Verdict.NOT_JUDGED) if o.promise.operation == operation.id and o.said)
+    missed = (o for o in found.of(Verdict.NOT_JUDGED) if o.promise.operation == operation.id and o.said)
+    said = Counter(Reason(o.said, o.cause) for o in missed)
     statuses = {status: times for (name, status), times in seen.items() if name == operation.id}
     answered = ", ".join(f"{status} ({times} times)" for status, times in sorted(statuses.items()))
     if said:
         return said.most_common(1)[0][0]
-    return f"it answered {answered}" if answered else "no law asked it: " + (found.ended or "nothing to ask it with")
+    unasked = "no law asked it: " + (found.ended or "nothing to ask it with")
+    return Reason(f"it answered {answered}" if answered else unasked)
 
 
-def _cause(outcome: Outcome) -> str:
+def _reason(outcome: Outcome) -> Reason:
     """Why it was not judged, without what differs from one to the next of the same kind."""
-    return outcome.said if len(outcome.said) <= 160 else f"{outcome.said[:160]}..."
+    said = outcome.said if len(outcome.said) <= LONGEST else f"{outcome.said[:LONGEST]}..."
+    return Reason(said, outcome.cause)

@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mock_server.settings import Settings, SettingsError, from_arguments
 from mock_server.sockets import ListenError, listen
+from spec.release import version
 
 if TYPE_CHECKING:
     import socket
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from mock_server.world import World
     from spec.contract import Contract
 
-PACKAGE = "athena-contract"
 BUILD = "build-image"  # a word for the child process, not for people
 _GRACE = 3
 _PATIENCE = 1.0  # seconds for which a dataset is built without a word
@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given[:1] == [BUILD]:
-            return _build(Path(given[1]), from_arguments(given[2:], {}, _version()))
-        settings = from_arguments(given, os.environ, _version())
+            return _build(Path(given[1]), from_arguments(given[2:], {}, version()))
+        settings = from_arguments(given, os.environ, version())
         sockets, port = listen(settings.host, settings.port)
     except SettingsError as error:
         return _told(error, 2)
@@ -65,11 +65,21 @@ def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int
         return _told(error, 2)
     host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    sys.stdout.write(greeting(app, world, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
-    sys.stdout.flush()
+    _greet(greeting(app, world, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     _run(app, settings, sockets)
     world.store.close()
     return 0
+
+
+def _greet(said: str) -> None:
+    """Say it, or serve without a word where nobody reads it any more (``| head``)."""
+    try:
+        sys.stdout.write(said)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # what is left in its buffer is written when the process ends
+        os.close(nowhere)
 
 
 def _opened(settings: Settings) -> "tuple[ASGIApp, World]":
@@ -203,13 +213,6 @@ def _run(app: "ASGIApp", settings: Settings, sockets: "list[socket.socket]") -> 
 
 def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _version() -> str:
-    try:
-        return metadata.version(PACKAGE)
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
 
 
 def _told(error: Exception, status: int) -> int:

@@ -66,9 +66,7 @@ def _retrieved(app: ASGIApp, contract: Contract, listing: Operation, token: str)
     """The path of the first record that an operation lists, if there is an operation that retrieves it."""
     if listing.action != "list" or any(parameter.required for parameter in listing.query):
         return None
-    retrieve = next(
-        (o for o in contract.operations.values() if (o.action, o.resource) == ("retrieve", listing.resource)), None
-    )
+    retrieve = contract.operation(listing.resource, "retrieve")
     resource = contract.resources.get(listing.resource or "")
     if retrieve is None or resource is None or listing.result.data is None:
         return None

@@ -5,8 +5,6 @@ from spec.model import BodyField, Contract, Derived, Operation, Parameter, Relat
 from spec.paths import counted, include_path, path_of
 from spec.words import QueryWord, one_of
 
-GENERIC_ACTIONS = ("list", "create", "retrieve", "update", "delete")
-
 
 def check(contract: Contract) -> None:
     """Refuse a contract whose words do not fit each other."""
@@ -112,7 +110,7 @@ def _check_operation(contract: Contract, operation: Operation) -> None:
         return
     items = (*operation.parameters, *(operation.body.fields.values() if operation.body else ()))
     for item in items:
-        if item.sets and operation.action in GENERIC_ACTIONS and item.sets.relation not in resource.relations:
+        if item.sets and operation.generic and item.sets.relation not in resource.relations:
             allowed = f"of {resource.name}: " + ", ".join(resource.relations)
             raise ContractError(f"{item.pointer}/x-relation/sets", repr(item.sets.relation), allowed)
         if item.word:

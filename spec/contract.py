@@ -15,6 +15,8 @@ from spec.document import METHODS, Document, escape, read
 from spec.errors import ContractError
 from spec.kinds import check_kinds
 from spec.model import (
+    COLLECTION_ACTIONS,
+    ITEM_ACTIONS,
     Account,
     Body,
     BodyField,
@@ -51,10 +53,6 @@ __all__ = [
     "load",
     "path_of",
 ]
-
-# What GET, PUT ... on the path of one record do.
-ITEM_ACTIONS = {"get": "retrieve", "put": "update", "patch": "update", "delete": "delete"}
-COLLECTION_ACTIONS = {"get": "list", "post": "create"}
 
 
 def load(path: Path) -> Contract:

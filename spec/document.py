@@ -17,6 +17,7 @@ MAX_DEPTH = 64
 # Composing recurses in C and has stack for some 20,000 levels. Only a text with this many brackets can be so deep.
 MANY_BRACKETS = 10_000
 METHODS = ("get", "put", "post", "delete", "patch", "options", "head", "trace")
+WRITES = ("post", "put", "patch", "delete")  # those that HTTP does not call safe
 
 # Under these keywords stand names that the contract's author chose, not keywords.
 NAME_MAPS = frozenset(

@@ -4,8 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spec.document import Document
+from spec.document import WRITES, Document
 from spec.words import QueryWord, Sets
+
+# What GET, PUT ... on the path of one record, or on a collection, do.
+ITEM_ACTIONS = {"get": "retrieve", "put": "update", "patch": "update", "delete": "delete"}
+COLLECTION_ACTIONS = {"get": "list", "post": "create"}
+GENERIC_ACTIONS = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +222,26 @@ class Operation:
         """Names of the parameters in the path, in its order."""
         return tuple(s[1:-1] for s in self.path.split("/") if s[:1] == "{")
 
+    @property
+    def generic(self) -> bool:
+        """Whether its action is one of those that a path and a method say by themselves, not a named one."""
+        return self.action in GENERIC_ACTIONS
+
+    @property
+    def writes(self) -> bool:
+        """Whether its method may change something."""
+        return self.method in WRITES
+
+    @property
+    def asks(self) -> bool:
+        """Whether its body asks as a query does, so that it changes nothing."""
+        return self.body is not None and any(field.word for field in self.body.fields.values())
+
+    @property
+    def secured(self) -> bool:
+        """Whether it is for those alone whom the target knows."""
+        return bool(self.security) and () not in self.security
+
 
 @dataclass(frozen=True, slots=True)
 class Contract:
@@ -237,6 +262,38 @@ class Contract:
     tenant: Resource | None
     account: Resource | None
     shown_by: Mapping[str, tuple[View, ...]]
+
+    def operation(self, resource: str | None, action: str) -> Operation | None:
+        """The operation that does a generic action on a resource."""
+        return next((o for o in self.operations.values() if (o.resource, o.action) == (resource, action)), None)
+
+    def created_by(self, operation: Operation) -> str | None:
+        """The resource that an operation creates: `create`, or a POST on a collection itself that answers its
+        record."""
+        view = self.views.get(operation.result.view or "")
+        if operation.method != "post" or view is None or operation.result.many or operation.path.count("/") != 1:
+            return None
+        return view.resource if operation.resource == view.resource else None
+
+    def creator(self, resource: str) -> Operation | None:
+        """What creates a resource: `create`, another operation that does so by itself, or a POST on a record of
+        another resource that answers the new ones."""
+        operations = self.operations.values()
+        plain = self.operation(resource, "create") or next(
+            (o for o in operations if self.created_by(o) == resource), None
+        )
+        return plain or next((o for o in operations if self._grows(o, resource)), None)
+
+    def _grows(self, operation: Operation, resource: str) -> bool:
+        view = self.views.get(operation.result.view or "")
+        grows = operation.method == "post" and operation.result.many and operation.resource != resource
+        return grows and view is not None and view.resource == resource and len(operation.path_parameters) == 1
+
+    def says_who(self, operation: Operation) -> bool:
+        """Whether an operation shows the account that asks: one account, without being told which."""
+        view = self.views.get(operation.result.view or "")
+        asks_nothing = operation.method == "get" and not operation.path_parameters and not operation.result.many
+        return asks_nothing and view is not None and self.account is not None and view.resource == self.account.name
 
     def referring(self, resource: str) -> Iterator[tuple[Resource, Relation]]:
         """Every stored relation that may lead to records of `resource`."""

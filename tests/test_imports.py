@@ -1,6 +1,7 @@
-"""Holds who may know whom among the rooms, and that generic code names nothing which only the contract knows.
+"""Holds who may know whom among the rooms, that no modules import one another in a ring, and that generic code names
+nothing which only the contract knows.
 
-A layer rule without a test is a wish. Both checkers take the tree to look at, so that their own tests can show them a
+A layer rule without a test is a wish. The checkers take the tree to look at, so that their own tests can show them a
 made-up one that breaks each rule. To tune: KNOWS and OWNERS for imports, GENERIC_WORDS and WORDS_OF for names.
 """
 
@@ -14,6 +15,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("spec", "fixtures", "mock_server", "conformance", "tests", "bench")
+
+LAYERED = ("spec", "fixtures", "mock_server", "conformance")  # rooms in which no modules import one another in a ring
 
 # Module, with all below it -> the rooms it may import beside its own. The longest name that fits counts; what fits none
 # (tests, bench) may import any room.
@@ -31,6 +34,11 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "faker": ("fixtures", "tests.fixtures"),  # its values change by version, and it costs half a second and 60 MiB
     "connexion": ("mock_server", "tests.mock_server"),  # has no types; all subclassing of it in one place
     "schemathesis": ("conformance.engine", "tests.fuzz", "tests.conformance"),  # its engine is no documented API
+    "openapi_core": ("conformance.second_validator", "tests.mock_server"),  # shares nothing with ours
+    "pytest": ("conformance.pytest_items", "conformance.commands.items", "tests"),  # one way to run, not the suite's
+    "jsonschema_rs": ("spec.schemas", "tests"),  # one translation of OpenAPI 3.0's schemas, for both sides
+    "httpx": ("conformance", "tests"),  # the mock asks nobody
+    "requests": ("conformance.engine",),  # what Schemathesis sends by; all else goes by httpx
 }
 
 # Modules in mock_server/actions that serve any resource: the five, and what they share. Each of the others is a family
@@ -142,6 +150,51 @@ def forbidden_imports(root: Path) -> list[str]:
     return found
 
 
+# Rings
+
+
+def at_import(tree: ast.Module) -> Iterator[ast.stmt]:
+    """The statements of a module that are not within a function: what is under `if TYPE_CHECKING` too."""
+    inside: list[ast.AST] = [tree]
+    while inside:
+        for node in ast.iter_child_nodes(inside.pop()):
+            if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield node
+                inside.append(node)
+
+
+def known_to(module: str, tree: ast.Module, modules: frozenset[str]) -> frozenset[str]:
+    """Those of `modules` that a module imports; `from package import name` may mean a module of it."""
+    found: set[str] = set()
+    for node in at_import(tree):
+        for imported in imported_by(node, module):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+            parts = {f"{imported}.{name}" for name in names} & modules
+            plain = not names or any(f"{imported}.{name}" not in modules for name in names)
+            found |= parts | ({imported, f"{imported}.__init__"} & modules if plain else set())
+    return frozenset(found - {module})
+
+
+def reached_from(module: str, known: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """All modules that a module imports, and those that these import."""
+    reached: set[str] = set()
+    todo = [module]
+    while todo:
+        new = known[todo.pop()] - reached
+        reached |= new
+        todo.extend(new)
+    return frozenset(reached)
+
+
+def rings(root: Path) -> list[str]:
+    """One line for each set of modules that import one another, with its members."""
+    files = {module_name(root, file): file for file in python_files(root) if file.relative_to(root).parts[0] in LAYERED}
+    known = {m: known_to(m, ast.parse(f.read_bytes(), filename=str(f)), frozenset(files)) for m, f in files.items()}
+    reached = {module: reached_from(module, known) for module in known}
+    found = {frozenset(o for o in reached[m] if m in reached[o]) for m in known if m in reached[m]}
+    return sorted(f"a ring of imports: {', '.join(sorted(ring))}" for ring in found)
+
+
 # Names
 
 
@@ -234,6 +287,10 @@ def test_every_room_imports_only_the_rooms_it_may_know() -> None:
     assert forbidden_imports(ROOT) == []
 
 
+def test_no_modules_import_one_another_in_a_ring() -> None:
+    assert rings(ROOT) == []
+
+
 def test_generic_code_names_nothing_that_only_the_contract_knows() -> None:
     document = yaml.load((ROOT / "spec" / "openapi.yaml").read_bytes(), Loader=yaml.CSafeLoader)
     assert named_words(ROOT, document) == []
@@ -244,6 +301,8 @@ def test_the_checkers_look_at_the_files_they_are_meant_for() -> None:
 
 
 # The checkers, on made-up trees
+
+TYPED = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from conformance.a import A"
 
 
 def plant(root: Path, files: Mapping[str, str]) -> None:
@@ -270,6 +329,10 @@ def plant(root: Path, files: Mapping[str, str]) -> None:
         ("fixtures/a.py", "from connexion import AsyncApp", "fixtures.a may not import connexion"),
         ("conformance/a.py", "import schemathesis.engine", "conformance.a may not import schemathesis"),
         ("tests/spec/test_a.py", "import schemathesis", "tests.spec.test_a may not import schemathesis"),
+        ("conformance/traffic.py", "import openapi_core", "conformance.traffic may not import openapi_core"),
+        ("conformance/laws/a.py", "import pytest", "conformance.laws.a may not import pytest"),
+        ("mock_server/a.py", "import jsonschema_rs", "only these may: spec.schemas, tests"),
+        ("mock_server/a.py", "import httpx", "mock_server.a may not import httpx"),
     ],
 )
 def test_a_forbidden_import_is_named(tmp_path: Path, file: str, source: str, reason: str) -> None:
@@ -296,6 +359,43 @@ def test_a_forbidden_import_is_named(tmp_path: Path, file: str, source: str, rea
 def test_an_allowed_import_passes(tmp_path: Path, file: str, source: str) -> None:
     plant(tmp_path, {file: source})
     assert forbidden_imports(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "members"),
+    [
+        ({"spec/a.py": "import spec.b", "spec/b.py": "from spec.a import x"}, "spec.a, spec.b"),
+        ({"spec/a.py": "from spec import b", "spec/b.py": "from . import a"}, "spec.a, spec.b"),
+        (
+            {"conformance/a.py": "import conformance.b", "conformance/b.py": TYPED, "conformance/c.py": "import os"},
+            "conformance.a, conformance.b",
+        ),
+        (
+            {"spec/a.py": "import spec.b", "spec/b.py": "import spec.c", "spec/c.py": "import spec.a"},
+            "spec.a, spec.b, spec.c",
+        ),
+        (
+            {"spec/x/__init__.py": "from spec.x.a import y", "spec/x/a.py": "from spec.x import z"},
+            "spec.x.__init__, spec.x.a",
+        ),
+    ],
+)
+def test_a_ring_is_told_with_its_members(tmp_path: Path, files: Mapping[str, str], members: str) -> None:
+    plant(tmp_path, {**files, "spec/outside.py": "import spec.a, spec.x.a"})
+    assert rings(tmp_path) == [f"a ring of imports: {members}"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"spec/a.py": "import spec.b", "spec/b.py": "def f():\n    import spec.a"},
+        {"spec/x/__init__.py": "from spec.x import a", "spec/x/a.py": "from spec.x import b", "spec/x/b.py": ""},
+        {"tests/a.py": "import tests.b", "tests/b.py": "import tests.a"},
+    ],
+)
+def test_what_is_no_ring_passes(tmp_path: Path, files: Mapping[str, str]) -> None:
+    plant(tmp_path, files)
+    assert rings(tmp_path) == []
 
 
 SMALL_CONTRACT: Mapping[str, Any] = {

@@ -3,7 +3,6 @@
 It ends with 0 when nothing is left, with 5 when something is or may be, with 3 when the target is lost.
 """
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from conformance.connection import contract_of, no_token, session_of, signed_in
 from conformance.errors import TargetLost, UsageError
 from conformance.ledger import Entry, Ledger, entries
 from conformance.leftovers import Leftovers
+from conformance.output import say
 from conformance.settings import Settings
 from conformance.verdict import Code, counted
 from spec.contract import Contract
@@ -74,4 +74,4 @@ def _cleaned(settings: Settings, contract: Contract, path: Path, entry: Entry) -
 
 
 def _say(line: str) -> None:
-    sys.stdout.write("".join(sign if sign.isprintable() else "?" for sign in line) + "\n")
+    say("".join(sign if sign.isprintable() else "?" for sign in line) + "\n")

@@ -1,10 +1,12 @@
 """`--show-config`: each setting of a word, its value, and where that comes from. Secrets are said to be set, or not."""
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
-from conformance.settings import WORDS, Option, Settings
+from conformance.options import Option
+from conformance.output import say
+from conformance.settings import Settings
+from conformance.words import WORDS
 
 HIDDEN = ("token_command",)  # a command may name a secret
 NOT_SET = "not set"
@@ -16,7 +18,7 @@ def command(settings: Settings, laws: object = None) -> int:
     width = max(len(name) for name, _, _ in rows)
     values = min(60, max(len(value) for _, value, _ in rows))
     for name, value, origin in rows:
-        sys.stdout.write(f"{name:{width}}  {value:{values}}  {origin}".rstrip() + "\n")
+        say(f"{name:{width}}  {value:{values}}  {origin}".rstrip() + "\n")
     return 0
 
 

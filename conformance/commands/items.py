@@ -19,6 +19,7 @@ from conformance.errors import OutOfBudget, SuiteError, TargetLost, UsageError
 from conformance.laws import LAWS
 from conformance.laws.law import Case, Law
 from conformance.outcome import Outcome
+from conformance.output import say
 from conformance.readiness import await_ready
 from conformance.redaction import Redaction
 from conformance.report import Report
@@ -56,16 +57,16 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
             sys.stderr.write(f"athena-conformance: {redaction.line(why[1])}\n")
             return why[0]
         for note in (*notes, ENGINE):
-            sys.stdout.write(f"note: {note}\n")
+            say(f"note: {note}\n")
         asked = [operation for operation in operations if operation.id not in session.skipped]
         suite = _suite(settings, contract, session, target, run_id, redaction, asked, LAWS if laws is None else laws)
         ended = pytest.main([*_isolated(suite.file), *settings.arguments], plugins=[suite])
         target.budget.lift()
         left = _cleaned(session)
         if left:
-            sys.stdout.write(f"left over on the target: {redaction.line(', '.join(left))}\n")
+            say(f"left over on the target: {redaction.line(', '.join(left))}\n")
         if suite.ended:
-            sys.stdout.write(f"the run ended before its time: {redaction.line(suite.ended)}\n")
+            say(f"the run ended before its time: {redaction.line(suite.ended)}\n")
         return _code(suite, int(ended))
     finally:
         target.close()

@@ -3,13 +3,13 @@
 The figures are estimates: what each law took on the mock (`conformance.costs`), for the operations that it applies to.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 
 from conformance.connection import chosen_operations, contract_of
 from conformance.costs import Cost, Costs
 from conformance.laws import LAWS
 from conformance.laws.law import Law
+from conformance.output import say
 from conformance.profile import profile
 from conformance.settings import Settings
 from conformance.verdict import counted
@@ -24,7 +24,7 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     contract = contract_of(settings)
     operations = [o for o in chosen_operations(settings, contract) if o.id not in settings.skip]
     for line in _lines(settings, contract, operations, LAWS if laws is None else laws):
-        sys.stdout.write(line + "\n")
+        say(line + "\n")
     return 0
 
 

@@ -10,6 +10,7 @@ from conformance.connection import contract_of, shown
 from conformance.edits import CannotEdit, Edit, apply
 from conformance.errors import UsageError
 from conformance.laws.law import Law
+from conformance.output import say
 from conformance.promotion import Promotion, of_gaps, promotion
 from conformance.settings import Settings
 from conformance.verdict import Code, counted
@@ -34,15 +35,13 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
         lines = difflib.unified_diff(
             before.splitlines(True), after.splitlines(True), f"a/{shown(file)}", f"b/{shown(file)}"
         )
-        sys.stdout.write(
-            "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
-        )
+        say("".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines))
         sys.stderr.write(_told(found, len(gaps), "nothing was written"))
         return Code.KEPT
     target = settings.output or file
     if after != before or settings.output is not None:
         _write(target, after)
-    sys.stdout.write(_told(found, len(gaps), f"written to {shown(target)}"))
+    say(_told(found, len(gaps), f"written to {shown(target)}"))
     return Code.KEPT
 
 

@@ -1,7 +1,6 @@
 """`athena-conformance replay`: one failure of an earlier run, judged again from a fresh state, or as a script."""
 
 import secrets
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from conformance.errors import OutOfBudget, SuiteError, TargetLost, UsageError
 from conformance.laws import LAWS
 from conformance.laws.law import Law
 from conformance.outcome import Outcome, Promise, Verdict
+from conformance.output import say
 from conformance.readiness import await_ready
 from conformance.recording import Recorder
 from conformance.reported import Reported, Told
@@ -37,7 +37,7 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
         if steps is None:
             found = f"{failure.short}: found no requests in the report (too many, or not recorded)"
             raise UsageError(f"{found}; allowed: a failure that has a sequence")
-        sys.stdout.write(script.of(steps, contract, failure, settings))
+        say(script.of(steps, contract, failure, settings))
         return Code.KEPT
     return _replayed(settings, contract, said, failure, steps, LAWS if laws is None else laws)
 
@@ -80,7 +80,7 @@ def _replayed(
 
 def _tell(settings: Settings, contract: Contract, command: TokenCommand | None, told: Sequence[str], code: Code) -> int:
     redaction = redaction_of(settings, contract, command)
-    sys.stdout.write("".join(redaction.line(line) + "\n" for line in told))
+    say("".join(redaction.line(line) + "\n" for line in told))
     return code
 
 

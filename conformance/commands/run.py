@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from conformance import engine, sequence
+from conformance.cause import skipped
 from conformance.connection import contract_of, redaction_of, scope, session_of, shown, signed_in
 from conformance.errors import OutOfBudget, TargetLost, UsageError
 from conformance.exchange import Exchange, Request, Response
+from conformance.history import History
 from conformance.laws import LAWS
 from conformance.laws.law import Law
-from conformance.memory import Memory
 from conformance.outcome import Outcome, Verdict
+from conformance.output import say
 from conformance.profile import profile
 from conformance.progress import Progress
 from conformance.proposal import proposals
@@ -24,7 +26,7 @@ from conformance.recording import Recorder
 from conformance.report import Report, github, terminal
 from conformance.report.files import FILES
 from conformance.run import Run, Source, cases_of, not_begun, run
-from conformance.session import SKIPPED, Session
+from conformance.session import Session
 from conformance.settings import Settings
 from conformance.target import HttpTarget
 from conformance.token import TokenCommand
@@ -37,13 +39,13 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     """Judge; the exit status. `laws`: instead of all that there are. Raises UsageError, ContractError."""
     settings, command = signed_in(settings)
     contract = contract_of(settings)
-    memory = Memory.of(settings, datetime.now(UTC).date())
+    history = History.of(settings, datetime.now(UTC).date())
     operations, notes = scope(settings, contract)
     _folder(settings.report_dir)
     if laws is not None:
         settings = replace(settings, no_engine=True)
     every = LAWS if laws is None else laws
-    return publish(settings, _reported(settings, contract, operations, notes, every, command, memory))
+    return publish(settings, _reported(settings, contract, operations, notes, every, command, history))
 
 
 def publish(settings: Settings, report: Report) -> int:
@@ -52,8 +54,7 @@ def publish(settings: Settings, report: Report) -> int:
     said = terminal.render(report)
     if settings.github:
         said = "".join(f"{github.neutral(line)}\n" for line in said.splitlines()) + github.render(report)
-    sys.stdout.write(said)
-    sys.stdout.flush()
+    say(said)
     if folder is not None:
         for name, render in FILES.items():
             _write(folder / name, render(report))
@@ -67,7 +68,7 @@ def _reported(
     notes: Sequence[str],
     laws: Sequence[Law],
     command: TokenCommand | None,
-    memory: Memory,
+    history: History,
 ) -> Report:
     """Run, judge, and gather what reports say."""
     run_id, started, clock = secrets.token_hex(4), datetime.now(UTC), time.monotonic()
@@ -80,7 +81,7 @@ def _reported(
     finally:
         target.close()
     asked = [operation for operation in operations if operation.id not in session.skipped]
-    judgement = memory.judgement(found, contract, lambda known: _judged(settings, known, found, session, asked))
+    judgement = history.judgement(found, contract, lambda known: _judged(settings, known, found, session, asked))
     name = shown(Path(contract.document.name))
     return Report(
         target.base,
@@ -121,7 +122,7 @@ def _broken(found: Run) -> list[Outcome]:
 
 
 def _judged(
-    settings: Settings, memory: Memory, found: Run, session: Session, operations: Sequence[Operation]
+    settings: Settings, history: History, found: Run, session: Session, operations: Sequence[Operation]
 ) -> Judgement:
     """The judgement over a run, by what is known of earlier ones."""
     demands = Demands(
@@ -130,8 +131,8 @@ def _judged(
         session.read_only,
         settings.allow_effects,
         settings.flaky_limit,
-        memory.baseline,
-        memory.ratchet,
+        history.baseline,
+        history.ratchet,
     )
     return judge(found, session.contract, operations, session.seen, demands)
 
@@ -165,7 +166,7 @@ def _found(
     finally:
         progress.end()
     for case in cases_of(session, laws, [operation for operation in operations if operation not in asked]):
-        found.outcomes.append(case.not_judged(case.promise(), f"{SKIPPED}{session.skipped[case.operation.id]}"))
+        found.outcomes.append(case.not_judged(case.promise(), skipped(session.skipped[case.operation.id])))
     return found
 
 

@@ -11,6 +11,7 @@ from random import Random
 from conformance.connection import shown
 from conformance.errors import UsageError
 from conformance.mutants.variants import variants
+from conformance.output import say
 from conformance.report.scored import ScoreReport, as_json, markdown, terminal
 from conformance.scores import Alarm, Choice, Scored, examine
 from conformance.settings import Settings
@@ -45,7 +46,7 @@ def command(settings: Settings, laws: object = None) -> int:
     report = ScoreReport(
         shown(path), how, scores, alarms, settings.min, time.monotonic() - started, settings.engine_only
     )
-    sys.stdout.write(terminal(report))
+    say(terminal(report))
     if settings.report_dir is not None:
         _write(settings.report_dir, {"score.json": as_json(report), "score.md": markdown(report)})
     return 1 if report.reasons else 0

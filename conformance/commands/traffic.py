@@ -11,11 +11,11 @@ from conformance.commands.run import publish
 from conformance.connection import contract_of, shown
 from conformance.errors import UsageError
 from conformance.laws.law import Law
-from conformance.opinion import Opinion
 from conformance.redaction import Redaction
 from conformance.report import Report
 from conformance.routes import base_of
 from conformance.run import Run
+from conformance.second_validator import SecondValidator
 from conformance.settings import Settings
 from conformance.verdict import Demands, counted, judge
 from spec.contract import Contract
@@ -32,7 +32,7 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     entries = [entry for file in settings.arguments for entry in har.read(Path(file))]
     contract = contract_of(settings)
     base = _base(settings, contract, entries)
-    judged = traffic.judge(contract, Opinion(contract, Schemas.of(contract.document)), entries, base)
+    judged = traffic.judge(contract, SecondValidator(contract, Schemas.of(contract.document)), entries, base)
     found = Run(outcomes=judged.outcomes())
     demands = Demands(settings.strict, settings.min_reached, read_only=True)
     report = Report(
@@ -75,7 +75,7 @@ def _base(settings: Settings, contract: Contract, entries: list[har.Entry]) -> s
     return found
 
 
-def _notes(contract: Contract, judged: traffic.Judged, entries: list[har.Entry]) -> Iterator[str]:
+def _notes(contract: Contract, judged: traffic.TrafficFindings, entries: list[har.Entry]) -> Iterator[str]:
     yield f"recorded traffic: {counted(judged.entries, 'exchange')} judged of {len(entries)}; nothing was sent"
     yield from (f"not judged: {times} {why}" for why, times in sorted(judged.skipped.items()))
     used = {operation for operation, _ in judged.seen}

@@ -64,8 +64,7 @@ def _misses_a_header(seen: Seen) -> bool:
 
 
 def _secured(seen: Seen) -> bool:
-    operation = seen.operation
-    return bool(operation.security) and () not in operation.security and seen.plain and seen.exchange.response.ok
+    return seen.operation.secured and seen.plain and seen.exchange.response.ok
 
 
 def _other_method(seen: Seen) -> bool:

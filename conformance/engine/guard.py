@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from conformance.cause import Reason, no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
-from conformance.session import WRITES, Session
+from conformance.session import Session
 from spec.contract import BodyField, Operation, Relation
 from spec.document import snake_case
 
@@ -25,7 +26,11 @@ MOST_FAILURES = 3  # in making a record, until it is not tried any more
 
 
 class HeldBack(Exception):
-    """A case that is not sent, and why."""
+    """A case that is not sent: `reason` says why, in words and as data."""
+
+    def __init__(self, why: Reason | str) -> None:
+        super().__init__(str(why))
+        self.reason = Reason.of(why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ class Guard:
     _parents: set[str] = field(default_factory=set)
     _invented: set[str] = field(default_factory=set)
     _asked: dict[str, int] = field(default_factory=dict)
-    _cannot: dict[str, str] = field(default_factory=dict)
+    _cannot: dict[str, Reason] = field(default_factory=dict)
     _failed: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,7 +72,7 @@ class Guard:
     def admit(self, operation: Operation, sent: Sent, *, own_token: bool) -> Sent:
         """What is sent instead. `own_token`: it goes with the token of the run. Raises HeldBack."""
         self._invented |= set(_names(sent.path, sent.query, sent.body)) - self._shown
-        if operation.method not in WRITES or asks(operation):
+        if not operation.writes or operation.asks:
             return sent
         if not operation.path_parameters and not self.creates(operation):
             self._alone(operation, own_token=own_token)
@@ -110,18 +115,18 @@ class Guard:
         try:
             return self.session.make(resource).key
         except CannotMake as error:
-            self._cannot[resource] = str(error)
+            self._cannot[resource] = error.reason
             self._failed[resource] = self._failed.get(resource, 0) + 1
-            raise HeldBack(str(error)) from None
+            raise HeldBack(error.reason) from None
 
     # The parts of a request -------------------------------------------------------------------------------------
 
     def _alone(self, operation: Operation, *, own_token: bool) -> None:
         """A write that names no record acts on what its token, or the whole target, stands for. Raises HeldBack."""
-        if not operation.security or () in operation.security:
+        if not operation.secured:
             self._count(operation, self.tries)
         elif own_token:
-            raise HeldBack(f"the contract has no operation to make what {operation.id} acts on")
+            raise HeldBack(no_way(f"the contract has no operation to make what {operation.id} acts on"))
 
     def _count(self, operation: Operation, most: int) -> None:
         if self._asked.get(operation.id, 0) >= most:
@@ -137,7 +142,7 @@ class Guard:
         try:
             spend(operation)
         except CannotMake as error:
-            raise HeldBack(str(error)) from None
+            raise HeldBack(error.reason) from None
 
     def _subject(self, operation: Operation, value: Any) -> Any:
         """The value of a path parameter: the run's own record, or what can name none. Raises HeldBack."""
@@ -182,7 +187,7 @@ class Guard:
             self._parents.add(str(key).lower())
         except CannotMake as error:
             if one.required:
-                raise HeldBack(str(error)) from None
+                raise HeldBack(error.reason) from None
             del body[one.name]
             return
         body[one.name] = [key] if isinstance(body[one.name], list) else key
@@ -238,11 +243,6 @@ class Guard:
         for made in list(self.session.ledger.made):
             if made.resource == resource and str(made.key).lower() == str(key).lower():
                 self.session.ledger.gone(resource, made.key)
-
-
-def asks(operation: Operation) -> bool:
-    """Whether its body asks as a query does, so that it changes nothing."""
-    return operation.body is not None and any(one.word for one in operation.body.fields.values())
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -8,6 +8,7 @@ from schemathesis.engine import Status
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 
+from conformance.cause import READ_ONLY, Reason, effects, no_way
 from conformance.engine.adapter import NOT_AS_DUE, no_files, scenarios, schema_of
 from conformance.engine.checks import CHECKS, TOLD, Check, Seen
 from conformance.engine.depth import Depth
@@ -20,7 +21,7 @@ from conformance.errors import OutOfBudget, TargetLost
 from conformance.exchange import Exchange
 from conformance.notice import notices
 from conformance.outcome import Outcome, Promise, Verdict
-from conformance.session import WRITES, Session
+from conformance.session import Session
 from spec.contract import Operation
 from spec.provenance import INFERRED, grade
 
@@ -41,7 +42,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Tally:
+class Findings:
     """What became of the promises so far.
 
     `judged`: (operation, check) that ran. `held`: operation -> why its first case was held back. `succeeded`:
@@ -52,7 +53,7 @@ class Tally:
     wire: Wire
     judged: set[tuple[str, str]] = field(default_factory=set)
     found: dict[str, Finding] = field(default_factory=dict)
-    held: dict[str, str] = field(default_factory=dict)
+    held: dict[str, Reason] = field(default_factory=dict)
     succeeded: set[str] = field(default_factory=set)
 
     def take(self, recorder: ScenarioRecorder) -> None:
@@ -140,14 +141,14 @@ def judged(
         return
     guard = Guard(session, depth.expensive)
     wire = Wire(session, guard)
-    tally = Tally(session, wire)
+    findings = Findings(session, wire)
     before = set(session.noticed)
-    ended = _gathered(tally, asked, seed, depth)
+    ended = _gathered(findings, asked, seed, depth)
     missed = f"not reached: {str(ended) or 'interrupted'}" if ended is not None else UNASKED
-    yield from _telling(told, _kept(tally, asked, missed if "coverage" in depth.phases else ""))
-    yield from _telling(told, _troubled(tally, asked))
+    yield from _telling(told, _kept(findings, asked, missed if "coverage" in depth.phases else ""))
+    yield from _telling(told, _troubled(findings, asked))
     guard.tries *= 2
-    for finding in tally.found.values():
+    for finding in findings.found.values():
         one = _unjudged(finding, "the run ended before it was judged again")
         if ended is None:
             try:
@@ -162,21 +163,23 @@ def judged(
         raise ended
 
 
-def _gathered(tally: Tally, asked: Sequence[Operation], seed: int, depth: Depth) -> BaseException | None:
+def _gathered(findings: Findings, asked: Sequence[Operation], seed: int, depth: Depth) -> BaseException | None:
     """Let the engine work; what ended it before its time."""
     try:
         with no_files():
-            for recorder in scenarios(schema_of(tally.wire, asked, seed, depth)):
-                tally.take(recorder)
+            for recorder in scenarios(schema_of(findings.wire, asked, seed, depth)):
+                findings.take(recorder)
     except (OutOfBudget, TargetLost, KeyboardInterrupt) as error:
         return error
     return None
 
 
-def divided(session: Session, operations: Sequence[Operation]) -> tuple[list[Operation], list[tuple[Operation, str]]]:
+def divided(
+    session: Session, operations: Sequence[Operation]
+) -> tuple[list[Operation], list[tuple[Operation, Reason]]]:
     """The operations that may be asked, and the others with why not."""
     asked: list[Operation] = []
-    left_out: list[tuple[Operation, str]] = []
+    left_out: list[tuple[Operation, Reason]] = []
     for operation in operations:
         why = _why_not(session, operation)
         if why:
@@ -186,16 +189,16 @@ def divided(session: Session, operations: Sequence[Operation]) -> tuple[list[Ope
     return asked, left_out
 
 
-def _why_not(session: Session, operation: Operation) -> str:
-    if session.read_only and operation.method in WRITES:
-        return "the run is read-only"
+def _why_not(session: Session, operation: Operation) -> Reason | None:
+    if session.read_only and operation.writes:
+        return READ_ONLY
     if operation.effects and not session.effects:
-        return f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects"
+        return effects(operation)
     view = session.contract.views.get(operation.result.view or "")
     makes = operation.method == "post" and operation.result.status == 201 and view is not None
     if makes and view is not None and session.operation(view.resource, "delete") is None:
-        return f"the contract has no operation to delete a {view.resource}"
-    return ""
+        return no_way(f"the contract has no operation to delete a {view.resource}")
+    return None
 
 
 def _telling(told: Callable[[Outcome], None], those: Iterable[Judged]) -> Iterator[Judged]:
@@ -204,26 +207,26 @@ def _telling(told: Callable[[Outcome], None], those: Iterable[Judged]) -> Iterat
         yield one
 
 
-def _kept(tally: Tally, asked: Sequence[Operation], missed: str) -> Iterator[Judged]:
+def _kept(findings: Findings, asked: Sequence[Operation], missed: str) -> Iterator[Judged]:
     """Each check on each operation on which it ran and held.
 
     What was held back is not judged; nor is what no case came to, and why (`missed`); "": it was not due.
     """
-    broken = {(one.promise.operation, one.check.name) for one in tally.found.values()}
+    broken = {(one.promise.operation, one.check.name) for one in findings.found.values()}
     for operation in asked:
-        names = [name for name in CHECKS if (operation.id, name) in tally.judged]
+        names = [name for name in CHECKS if (operation.id, name) in findings.judged]
         for name in names:
             if (operation.id, name) not in broken:
-                yield Judged(Outcome(_promise(tally.session, operation, CHECKS[name]), Verdict.KEPT))
-        if operation.id in tally.held and operation.id not in tally.succeeded:
-            yield _not_judged(operation, tally.held[operation.id])
+                yield Judged(Outcome(_promise(findings.session, operation, CHECKS[name]), Verdict.KEPT))
+        if operation.id in findings.held and operation.id not in findings.succeeded:
+            yield _not_judged(operation, findings.held[operation.id])
         elif missed and not names:
             yield _not_judged(operation, missed)
 
 
-def _troubled(tally: Tally, asked: Sequence[Operation]) -> Iterator[Judged]:
+def _troubled(findings: Findings, asked: Sequence[Operation]) -> Iterator[Judged]:
     """What Schemathesis could not go on with."""
-    for label, error in tally.wire.troubles:
+    for label, error in findings.wire.troubles:
         for operation in asked:
             if label == f"{operation.method.upper()} {operation.path}":
                 yield _not_judged(operation, f"Schemathesis could not go on with it: {error!r:.300}", "cases")
@@ -234,11 +237,11 @@ def _promise(session: Session, operation: Operation, check: Check) -> Promise:
     return Promise(check.law, operation.id, check.sentence, operation.pointer, known, check.always)
 
 
-def _not_judged(operation: Operation, why: str, parameter: str = "") -> Judged:
+def _not_judged(operation: Operation, why: Reason | str, parameter: str = "") -> Judged:
     check = CHECKS["positive_data_acceptance"]
     place = f"{operation.pointer}/responses"
     promise = Promise(check.law, operation.id, check.sentence, place, INFERRED, parameter=parameter)
-    return Judged(Outcome(promise, Verdict.NOT_JUDGED, why), times=0)
+    return Judged(Outcome.not_judged(promise, why), times=0)
 
 
 def _unjudged(finding: Finding, why: str) -> Judged:

@@ -15,7 +15,6 @@ from conformance.engine.guard import HeldBack
 from conformance.engine.wire import PLACEHOLDER, Wire
 from conformance.exchange import BEARER, Exchange
 from conformance.notice import notices
-from conformance.session import WRITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ def _renewed(wire: Wire, step: Step, renamed: Mapping[str, str]) -> Case[Any]:
         fresh.body = _named(case.body, renamed)
     operation = wire.operation(case)
     resource = wire.session.contract.resources.get(operation.resource or "")
-    for name, value in fresh.path_parameters.items() if operation.method not in WRITES else ():
+    for name, value in fresh.path_parameters.items() if not operation.writes else ():
         gone = resource is not None and wire.guard.was_mine(value) and not wire.guard.alive(resource.name, value)
         if resource is not None and gone and str(value) not in renamed.values():
             fresh.path_parameters = {**fresh.path_parameters, name: wire.guard.record(resource.name)}

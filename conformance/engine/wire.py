@@ -14,11 +14,13 @@ from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
 from schemathesis.transport.requests import REQUESTS_TRANSPORT, RequestsTransport
 
+from conformance.cause import Reason
 from conformance.engine.guard import Guard, HeldBack, Sent
 from conformance.errors import CannotMake, SuiteError
 from conformance.exchange import BEARER, Exchange, Request
-from conformance.session import WRITES, Session
+from conformance.session import Session
 from spec.contract import Operation
+from spec.document import WRITES
 
 NOWHERE = "http://target.invalid"
 PLACEHOLDER = "Bearer the-token-of-the-run"  # Schemathesis never learns the token itself
@@ -45,7 +47,7 @@ class Wire(RequestsTransport):
         self.session = session
         self.guard = guard
         self.exchanges: dict[str, Exchange] = {}
-        self.held: dict[str, str] = {}
+        self.held: dict[str, Reason] = {}
         self.ended: SuiteError | None = None
         self.troubles: list[tuple[str, Exception]] = []
 
@@ -63,7 +65,7 @@ class Wire(RequestsTransport):
             prepared = self._prepared(case, given)
             exchange = self._sent(operation, case, prepared)
         except (HeldBack, CannotMake, httpx.InvalidURL) as error:
-            self.held[case.id] = str(error)
+            self.held[case.id] = Reason(str(error)) if isinstance(error, httpx.InvalidURL) else error.reason
             return _nothing(operation, prepared or self._prepared(case, given))
         except SuiteError as error:
             self.ended = error

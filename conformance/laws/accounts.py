@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from conformance.cause import NO_LOGIN, NO_OTHER, READ_ONLY, no_way
 from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Exchange
-from conformance.laws.asking import answered, secured
+from conformance.laws.asking import answered
 from conformance.laws.includes import everything, identifies
 from conformance.laws.law import Case, Law
+from conformance.laws.neighbours import neighbours
 from conformance.laws.own import creates, weakest
 from conformance.outcome import Outcome
-from conformance.session import NO_LOGIN, NO_OTHER, Mine, Session
+from conformance.session import Mine, Session
 from spec.contract import Contract, Operation
 
 TOKENS = ("token", "access_token")
@@ -27,21 +29,21 @@ def _is_whose(case: Case) -> Iterator[Outcome]:
     account = session.contract.account
     mine = session.who()
     if account is None or account.key not in mine:
-        raise CannotMake("the contract has no account that shows its key")
+        raise CannotMake(no_way("the contract has no account that shows its key"))
     exchange = session.send(operation)
     found = session.data(operation, exchange)
     key = found.get(account.key) if isinstance(found, dict) else None
     said = "" if key == mine[account.key] else f"it shows {account.name} {key}, elsewhere {mine[account.key]}"
     yield case.judged(case.promise(parameter="self"), said, exchange)
-    if "other" not in getattr(session.target, "tokens", {"other": ""}):
+    if not session.has_token("other"):
         yield case.not_judged(case.promise(parameter="other"), NO_OTHER)
         return
     other = session.send(operation, as_="other")
     found = session.data(operation, other)
     same = isinstance(found, dict) and found.get(account.key) == mine[account.key]
     said = f"it shows {account.name} {mine[account.key]} to another token" if same else ""
-    if same and session.neighbours():
-        yield case.not_judged(case.promise(parameter="other"), session.neighbours())
+    if same and (why := neighbours(session)):
+        yield case.not_judged(case.promise(parameter="other"), why)
     else:
         yield case.judged(case.promise(parameter="other"), said, other)
 
@@ -59,7 +61,7 @@ def _is_its_makers(case: Case) -> Iterator[Outcome]:
     mine = session.kept(resource.name)
     shown = mine.shown.get(name)
     if account is None or relation is None or not isinstance(shown, dict) or account.key not in shown:
-        raise CannotMake(f"the contract has no {name} that a new {resource.name} shows")
+        raise CannotMake(no_way(f"the contract has no {name} that a new {resource.name} shows"))
     due = session.who().get(account.key)
     for operation, record, exchange in [(case.operation, mine.shown, mine.exchange), *_seen(session, mine)]:
         found = record.get(name)
@@ -95,7 +97,7 @@ def _signs_in(contract: Contract, operation: Operation) -> bool:
     account = contract.account.account if contract.account else None
     fields = operation.body.fields if operation.body else {}
     takes = account is not None and account.login in fields and account.secret in fields
-    return takes and operation.method == "post" and not secured(operation)
+    return takes and operation.method == "post" and not operation.secured
 
 
 def _wrong(case: Case) -> Iterator[Outcome]:
@@ -124,11 +126,11 @@ def _signed_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
     """A fresh token as a header, and how it was had. Raises CannotMake."""
     operation = next((o for o in session.contract.operations.values() if _signs_in(session.contract, o)), None)
     if operation is None:
-        raise CannotMake("the contract has no operation to sign in")
+        raise CannotMake(no_way("the contract has no operation to sign in"))
     if not session.credentials:
         raise CannotMake(NO_LOGIN)
     if session.read_only:
-        raise CannotMake("the run is read-only")
+        raise CannotMake(READ_ONLY)
     body = {**session.bodies.body(operation, session.parent), **session.credentials}
     exchange = session.send(operation, body=body, as_="nobody")
     data = session.data(operation, exchange)
@@ -155,9 +157,9 @@ def _works(case: Case) -> Iterator[Outcome]:
 
 
 def _who(session: Session, token: Mapping[str, str]) -> Exchange:
-    asking = next((o for o in session.contract.operations.values() if session.says_who(o)), None)
+    asking = next((o for o in session.contract.operations.values() if session.contract.says_who(o)), None)
     if asking is None:
-        raise CannotMake("the contract has no operation that says whose token it is")
+        raise CannotMake(no_way("the contract has no operation that says whose token it is"))
     return session.send(asking, as_="nobody", headers=token)
 
 
@@ -173,7 +175,7 @@ def logged_out(session: Session) -> Mapping[str, str]:
         _, token = _signed_in(session)
         left = _log_out(session, token)
         if left is None or not left.response.ok:
-            raise CannotMake("the contract has no way to log out that the target takes")
+            raise CannotMake(no_way("the contract has no way to log out that the target takes"))
         return token
 
     found: Mapping[str, str] = session.once(LOGOUT, ended)
@@ -184,7 +186,7 @@ def logged_out(session: Session) -> Mapping[str, str]:
 
 
 def _signs_out(contract: Contract, operation: Operation) -> bool:
-    return operation.action == LOGOUT and operation.method == "post" and secured(operation)
+    return operation.action == LOGOUT and operation.method == "post" and operation.secured
 
 
 def _ends_it(case: Case) -> Iterator[Outcome]:

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.bodies import readable
+from conformance.cause import READ_ONLY, effects, no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.law import Case
-from conformance.laws.own import created_by, retrieved
+from conformance.laws.own import retrieved
 from conformance.session import Mine, Session
-from spec.contract import COLLECTION_ACTIONS, ITEM_ACTIONS, BodyField, Contract, Grants, Operation, Relation
-
-GENERIC = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
+from spec.contract import BodyField, Contract, Grants, Operation, Relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +25,8 @@ class Done:
 
 def acts(contract: Contract, operation: Operation) -> bool:
     """Whether an operation is an action on or for a resource that changes something: none of the generic ones."""
-    named = operation.method == "post" and operation.action not in GENERIC and operation.resource in contract.resources
-    return named and created_by(contract, operation) is None and not asks(operation)
-
-
-def asks(operation: Operation) -> bool:
-    """Whether its body asks as a query does, so that it changes nothing."""
-    return operation.body is not None and any(field.word for field in operation.body.fields.values())
+    named = operation.method == "post" and not operation.generic and operation.resource in contract.resources
+    return named and contract.created_by(operation) is None and not operation.asks
 
 
 def grants_of(contract: Contract, operation: Operation) -> Grants | None:
@@ -47,7 +41,7 @@ def performed(case: Case) -> Done:
     if case.operation.effects:
         found: Done | CannotMake = case.session.once(case.operation.id, lambda: _or_why(case))
         if isinstance(found, CannotMake):
-            raise CannotMake(str(found))
+            raise CannotMake(found.reason)
         return found
     return _perform(case.session, case.operation)
 
@@ -61,9 +55,9 @@ def _or_why(case: Case) -> Done | CannotMake:
 
 def _perform(session: Session, operation: Operation) -> Done:
     if session.read_only:
-        raise CannotMake("the run is read-only")
+        raise CannotMake(READ_ONLY)
     if operation.effects and not session.effects:
-        raise CannotMake(f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects")
+        raise CannotMake(effects(operation))
     if operation.path_parameters:
         # A fresh record may be in a state that refuses the action: then one with every flag set.
         for flags in ({}, _flags(session, operation.resource or "")):
@@ -118,7 +112,7 @@ def _receiver(session: Session, grants: Grants | None, field: BodyField) -> Any:
     def other(relation: Relation) -> tuple[str, Any]:
         account = session.contract.account
         if account is None or account.name not in relation.to:
-            raise CannotMake("the contract has no account to share with")
+            raise CannotMake(no_way("the contract has no account to share with"))
         return account.name, session.key_of(account.name, session.who("other"))
 
     return other

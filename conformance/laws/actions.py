@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws import figures, sharing
@@ -54,7 +55,7 @@ def _is_stored(case: Case) -> Iterator[Outcome]:
         place = weakest(case, (case.operation.pointer, None), (found[0].view.pointer, None))
         yield case.judged(case.promise(*place, parameter=where), said, done.exchange, answers[-1])
     if not places:
-        yield case.not_judged(case.promise(), "the contract has no operation to retrieve what it answers")
+        yield case.not_judged(case.promise(), no_way("the contract has no operation to retrieve what it answers"))
 
 
 def _unlike(case: Case, shown: Shown, answers: list[Exchange]) -> str:
@@ -93,7 +94,7 @@ def _is_about(case: Case) -> Iterator[Outcome]:
         yield case.judged(case.promise(*place, parameter=where), said, done.exchange)
     if not found:
         yield case.not_judged(
-            case.promise(), "the contract has no relation of what it answers to the record of its path"
+            case.promise(), no_way("the contract has no relation of what it answers to the record of its path")
         )
 
 

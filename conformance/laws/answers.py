@@ -6,11 +6,11 @@ without harm.
 
 from collections.abc import Callable, Iterator
 
+from conformance.cause import as_it_is
 from conformance.errors import CannotMake
-from conformance.laws.acting import acts, asks, performed
+from conformance.laws.acting import acts, performed
 from conformance.laws.asking import readable
 from conformance.laws.law import Case, Law
-from conformance.laws.own import created_by
 from conformance.outcome import Outcome
 from spec.contract import Contract, Operation
 
@@ -24,9 +24,9 @@ def _judge(case: Case) -> Iterator[Outcome]:
     try:
         seen = _success(case)
     except CannotMake as error:
-        seen, why = False, str(error)
+        seen, why = False, error.reason
     else:
-        why = "no success of it can be asked for without harm"
+        why = as_it_is("no success of it can be asked for without harm")
     broken = False
     for (operation, law, *_), (notice, exchange) in list(case.session.noticed.items()):
         if (operation, law) == (case.operation.id, case.law.id):
@@ -53,12 +53,12 @@ def _success(case: Case) -> bool:
     session, operation = case.session, case.operation
     if any(name == operation.id and 200 <= status < 300 for name, status in session.seen):
         return True
-    made = created_by(session.contract, operation)
+    made = session.contract.created_by(operation)
     if made is not None:
         session.kept(made)
     elif acts(session.contract, operation):
         performed(case)
-    elif asks(operation) and not session.read_only:
+    elif operation.asks and not session.read_only:
         session.send(operation, body=session.bodies.body(operation, session.parent))
     elif operation.method == "get":
         session.send(operation, path=readable(case), query=session.required(operation))

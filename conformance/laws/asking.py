@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from conformance.cause import READ_ONLY, Reason, effects
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.law import Case
@@ -21,14 +22,14 @@ def unknown(case: Case) -> dict[str, Any]:
     return dict.fromkeys(case.operation.path_parameters, value)
 
 
-def harmless(case: Case) -> str:
-    """Why the operation may not be asked in this run, or "": a target may do what it should have refused."""
+def harmless(case: Case) -> Reason | None:
+    """Why the operation may not be asked in this run, or None: a target may do what it should have refused."""
     operation, session = case.operation, case.session
     if session.read_only and operation.method not in READS:
-        return "the run is read-only"
+        return READ_ONLY
     if operation.effects and not session.effects:
-        return f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects"
-    return ""
+        return effects(operation)
+    return None
 
 
 def existing(case: Case) -> dict[str, Any]:
@@ -95,11 +96,6 @@ def errors_by_field(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
             found = body.get(name) if isinstance(body, dict) else None
             return found if isinstance(found, dict) else {}
     return None
-
-
-def secured(operation: Operation) -> bool:
-    """Whether the operation may be used by those alone whom the target knows."""
-    return bool(operation.security) and () not in operation.security
 
 
 def empty(operation: Operation) -> Any:

@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from conformance.cause import NO_OTHER, READ_ONLY
 from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Exchange
 from conformance.laws.accounts import logged_out
 from conformance.laws.acting import acts, body_of
-from conformance.laws.asking import READS, answered, empty, harmless, readable, secured, unknown
+from conformance.laws.asking import READS, answered, empty, harmless, readable, unknown
 from conformance.laws.law import Case, Law
+from conformance.laws.neighbours import neighbours
 from conformance.laws.own import creates, differences, own, retrieved, told
 from conformance.outcome import Outcome
-from conformance.session import NO_OTHER, Mine
+from conformance.session import Mine
 from spec.contract import Contract, Operation, Resource
 
 NO_TOKEN = "no token"
@@ -28,7 +30,7 @@ TOLD_SO = (NO_TOKEN, "another scheme", "a token that nobody has", "a malformed t
 
 
 def _secured(contract: Contract, operation: Operation) -> bool:
-    return secured(operation)
+    return operation.secured
 
 
 def _strangers(case: Case, kinds: Iterable[str]) -> Iterator[tuple[str, Exchange | None]]:
@@ -79,7 +81,7 @@ def _nothing(case: Case) -> Iterator[Outcome]:
     for kind, exchange in _strangers(case, kinds):
         promise = case.promise(parameter=kind)
         if exchange is None:
-            yield case.not_judged(promise, "the run is read-only")
+            yield case.not_judged(promise, READ_ONLY)
         else:
             case.session.remember((case.operation.id, kind), exchange)
             said = f"answered {exchange.response.status} to {kind}, due: 401" if exchange.response.ok else ""
@@ -118,10 +120,10 @@ def _adopts(contract: Contract, operation: Operation) -> bool:
 def _other(case: Case) -> Iterator[Outcome]:
     """The run's own record, asked for with the other token."""
     session, operation = case.session, case.operation
-    if "other" not in getattr(session.target, "tokens", {"other": ""}):
+    if not session.has_token("other"):
         yield case.not_judged(case.promise(), NO_OTHER)
         return
-    why = harmless(case) or session.neighbours()
+    why = harmless(case) or neighbours(session)
     if why:
         yield case.not_judged(case.promise(), why)
         return

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.law import Case, Law
@@ -46,7 +47,7 @@ def child_of(session: Session, resource: str, relation: Relation, mine: Mine) ->
     for field in creating.body.fields.values() if creating.body and not creating.path_parameters else ():
         if field.sets and not field.sets.by and field.sets.relation == relation.name:
             return session.make(resource, {field.name: [mine.key] if relation.many else mine.key})
-    raise CannotMake(f"the contract has no {resource} that can be made for a {mine.resource}")
+    raise CannotMake(no_way(f"the contract has no {resource} that can be made for a {mine.resource}"))
 
 
 def _judged(case: Case, holder: Resource, relation: Relation, mine: Mine, child: Mine) -> Outcome:

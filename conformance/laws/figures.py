@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
-from conformance.laws.acting import GENERIC, asks
-from conformance.laws.known import NOBODY, unlike
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Listing, Moving, number, text
+from conformance.laws.tenancy import NOBODY, unlike
 from conformance.outcome import Outcome
 from conformance.session import Mine, Session
 from spec.contract import BodyField, Contract, Operation, Parameter, Relation, Resource
@@ -59,11 +59,11 @@ def total(session: Session, operation: Operation, exchange: Exchange) -> int | N
 
 def figures(contract: Contract, operation: Operation) -> Iterator[Figure]:
     """The ways to make an operation count records: by its required choices and the collection that one names."""
-    if operation.action in GENERIC or operation.path_parameters or not _totals(contract, operation):
+    if operation.generic or operation.path_parameters or not _totals(contract, operation):
         return
     items: list[Parameter | BodyField] = list(operation.query)
     if operation.body is not None:
-        items = list(operation.body.fields.values()) if asks(operation) else []
+        items = list(operation.body.fields.values()) if operation.asks else []
     chosen = {item.name: _choices(contract, item) for item in items if item.required and item.word is None}
     collections = {r.collection: r for r in contract.resources.values()}
     about = next((name for name, values in chosen.items() if values and set(values) <= collections.keys()), None)
@@ -115,7 +115,7 @@ def _follow(case: Case) -> Iterator[Outcome]:
         try:
             said, exchange = _followed(session, figure)
         except CannotMake as why:
-            yield case.not_judged(promise, str(why))
+            yield case.not_judged(promise, why.reason)
         else:
             yield case.judged(promise, said, exchange)
 
@@ -176,7 +176,7 @@ def _agree(case: Case) -> Iterator[Outcome]:
         narrowed = _narrowed(session, figure, listing)
         if narrowed is None:
             promise = case.promise(parameter=figure.name)
-            yield case.not_judged(promise, "the contract has no filter that narrows it to the run's records")
+            yield case.not_judged(promise, no_way("the contract has no filter that narrows it to the run's records"))
             continue
         (item, key), parameter = narrowed
         own = (_said(item, key), ((parameter.name, text(key)),))
@@ -193,7 +193,7 @@ def _of_nothing(case: Case, figure: Figure) -> Iterator[Outcome]:
         try:
             found, exchange = figure.ask(case.session, _said(item, value))
         except CannotMake as why:
-            yield case.not_judged(promise, str(why))
+            yield case.not_judged(promise, why.reason)
             continue
         said = f"{TOTAL} is {found} with {item.name}={value}, which nothing has: 0 is due" if found else ""
         yield case.judged(promise, said, exchange)
@@ -284,7 +284,7 @@ def _compared(case: Case, figure: Figure, listing: Listing, item: Parameter | Bo
     try:
         return case.judged(promise, session.settled(look), *seen)
     except CannotMake as why:
-        return case.not_judged(promise, str(why))
+        return case.not_judged(promise, why.reason)
 
 
 # They add up ----------------------------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ def _add_up(case: Case) -> Iterator[Outcome]:
         parts = _parts(figure, session.data(case.operation, exchange))
         promise = case.promise(parameter=figure.name)
         if parts is None:
-            yield case.not_judged(promise, "the contract has no parts of it that are the whole")
+            yield case.not_judged(promise, no_way("the contract has no parts of it that are the whole"))
         else:
             said = f"{TOTAL} is {found}, its parts are {sum(parts)}" if sum(parts) != found else ""
             yield case.judged(promise, said, exchange)

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+from conformance.cause import as_it_is, no_way
 from conformance.errors import CannotMake
-from conformance.laws.known import known, unlike
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import (
     Answer,
@@ -26,6 +26,7 @@ from conformance.laws.lists import (
     shown_at,
     text,
 )
+from conformance.laws.tenancy import known, unlike
 from conformance.outcome import Outcome
 from conformance.session import Session
 from spec.contract import BodyField, Contract, Operation, Parameter
@@ -97,7 +98,7 @@ class Filter:
             return [[True], [False]]
         shown = [values for row in rows if (values := self.shown(row)) is not None]
         if not shown:
-            raise CannotMake(f"the rows do not show {'.'.join(self.word.paths[0])}")
+            raise CannotMake(no_way(f"the rows do not show {'.'.join(self.word.paths[0])}"))
         told = _unlike(value for values in shown for value in values if isinstance(value, (str, int, float)))
         if self.word.op in ("from", "to"):
             return self._bounds(told)
@@ -281,7 +282,7 @@ def _as_sent(one: Filter) -> Finding:
     sent = creating.body.fields.get(name) if creating and creating.body else None
     values = _sendable(session, sent) if sent else []
     if not values:
-        raise CannotMake(f"the contract has no way to send {name}, which the rows do not show")
+        raise CannotMake(no_way(f"the contract has no way to send {name}, which the rows do not show"))
     for value in values:
         key = session.make(resource.name, {name: value}).key
         for other in values:
@@ -369,7 +370,7 @@ def arrays_agree(case: Case) -> Iterator[Outcome]:
             shown = [values for row in rows if (values := one.shown(row)) is not None]
             told = _unlike(v for values in shown for v in values if isinstance(v, (str, int)))[:2]
             if len(told) < 2:
-                raise CannotMake("the rows show fewer than two values")
+                raise CannotMake(as_it_is("the rows show fewer than two values"))
             pairs = one.pairs(told)
             bracketed = tuple((f"{name}[]", value) for name, value in pairs)
             plain, other = (one.listing.ask(*one.listing.largest(), *asked) for asked in (pairs, bracketed))
@@ -456,7 +457,7 @@ def search_rows_contain(case: Case) -> Iterator[Outcome]:
             if not any(term.casefold() in value.casefold() for value in texts):
                 return f"{listing.keys([row])[0]} does not contain {term!r}", (answer.exchange,)
         if not told:
-            raise CannotMake("the rows do not show all that is searched")
+            raise CannotMake(no_way("the rows do not show all that is searched"))
         return "", (answer.exchange,)
 
     yield found(case, case.promise(search.pointer, parameter=search.name), find)

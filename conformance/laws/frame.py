@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from conformance.cause import READ_ONLY, Reason
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange, Request
 from conformance.laws.asking import READS, answered, existing, harmless, refused_anyhow, unfit, unknown
@@ -22,7 +23,7 @@ def _names_a_record(contract: Contract, operation: Operation) -> bool:
 def _unknown_record(case: Case) -> Iterator[Outcome]:
     session, operation = case.session, case.operation
     if session.read_only and operation.method not in READS:
-        yield case.not_judged(case.promise(operation.statuses[404]), "the run is read-only")
+        yield case.not_judged(case.promise(operation.statuses[404]), READ_ONLY)
         return
     body: Any = session.bodies.body(operation, session.parent) if operation.body else None
     yield answered(case, 404, session.send(operation, path=unknown(case), body=body))
@@ -66,7 +67,7 @@ def _wrong_method(case: Case) -> Iterator[Outcome]:
     method = next(iter(_methods_not_there(session.contract, operation)), SHARED)
     promise = case.promise("#/info", parameter=method)
     if session.read_only:
-        yield case.not_judged(promise, "the run is read-only")
+        yield case.not_judged(promise, READ_ONLY)
         return
     exchange = session.send(operation, path=unknown(case), method=method)
     allowed = {word.strip().lower() for word in exchange.response.headers.get("allow", "").split(",")}
@@ -109,7 +110,7 @@ def _path(case: Case) -> dict[str, Any]:
     try:
         return existing(case)
     except CannotMake as error:
-        raise CannotMake(f"no record to send it to: {error}") from None
+        raise CannotMake(Reason(f"no record to send it to: {error}", error.reason.cause)) from None
 
 
 LAWS = (

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+from conformance.cause import NO_OTHER
 from conformance.errors import CannotMake
 from conformance.laws.asking import harmless
 from conformance.laws.auth import is_public
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Listing, is_list, shown_at, text
+from conformance.laws.neighbours import neighbours
 from conformance.laws.own import retrieved
 from conformance.laws.texts import takes_any_text
 from conformance.outcome import Outcome
@@ -27,9 +29,9 @@ def _is_found(contract: Contract, operation: Operation) -> bool:
 def _finds_nothing(case: Case) -> Iterator[Outcome]:
     """Everything that a list can be narrowed by, with what the run's own record shows of it."""
     session, listing = case.session, Listing(case.session, case.operation)
-    if "other" not in getattr(session.target, "tokens", {"other": ""}):
-        raise CannotMake("there is no token of another tenant: --other-token-env")
-    why = harmless(case) or session.neighbours()
+    if not session.has_token("other"):
+        raise CannotMake(NO_OTHER)
+    why = harmless(case) or neighbours(session)
     if why:
         raise CannotMake(why)
     mine = _with_texts(session, listing)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.law import Case, Law
@@ -26,9 +27,7 @@ def _can_ask(contract: Contract, operation: Operation) -> bool:
 
 def identifies(contract: Contract, operation: Operation) -> bool:
     """Whether an operation says who asks."""
-    view = contract.views.get(operation.result.view or "")
-    named = contract.account is not None and view is not None and view.resource == contract.account.name
-    return named and operation.method == "get" and not operation.path_parameters and not operation.result.many
+    return contract.says_who(operation)
 
 
 def _with(role: str) -> Callable[[Contract, Operation], bool]:
@@ -355,7 +354,7 @@ def _embedded(listing: Listing, derived: Derived, query: tuple[tuple[str, str], 
     answer = listing.ask(*query, *asked)
     shown = [row for row in answer.rows if isinstance(row.get(name), list) and derived.name in row]
     if not shown:
-        raise CannotMake(f"the rows do not show {name}")
+        raise CannotMake(no_way(f"the rows do not show {name}"))
     for row, key in zip(shown, listing.keys(shown), strict=True):
         if row[derived.name] < len(row[name]):
             said = f"{key} shows {derived.name} {row[derived.name]}, and {len(row[name])} {name}"
@@ -369,7 +368,7 @@ def _list_of(
     """(the list of what is counted, (its filter by the record that counts, further filters)). Raises CannotMake."""
     session = listing.session
     if relation.via is None or len(relation.to) != 1:
-        raise CannotMake("no list can be filtered by what is counted")
+        raise CannotMake(no_way("no list can be filtered by what is counted"))
     target = Listing(session, session.needed(relation.to[0], "list"))
     single = {
         p.word.paths[0]: p.name
@@ -379,7 +378,7 @@ def _list_of(
     by = single.get((relation.via, listing.resource.key))
     where = [(single.get((name,)), values) for name, values in derived.where.items()]
     if by is None or any(name is None or len(values) != 1 for name, values in where):
-        raise CannotMake("no list can be filtered by what is counted")
+        raise CannotMake(no_way("no list can be filtered by what is counted"))
     return target, (by, tuple((str(name), text(values[0])) for name, values in where))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from conformance.cause import Reason
 from conformance.exchange import Exchange
 from conformance.outcome import Outcome, Promise, Verdict
 from conformance.session import Session
@@ -48,6 +49,6 @@ class Case:
         """Kept when `broken` is empty, else broken with these words (what was found, and what is due)."""
         return Outcome(promise, Verdict.BROKEN if broken else Verdict.KEPT, broken, shown)
 
-    def not_judged(self, promise: Promise, why: str) -> Outcome:
+    def not_judged(self, promise: Promise, why: Reason | str) -> Outcome:
         """Not judged, and why."""
-        return Outcome(promise, Verdict.NOT_JUDGED, why)
+        return Outcome.not_judged(promise, why)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from conformance.cause import as_it_is, no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.law import Case
@@ -50,7 +51,7 @@ def found(case: Case, promise: Promise, find: Callable[[], Finding]) -> Outcome:
     except Refused as refused:  # first: it says that a promise is broken
         return case.judged(promise, str(refused), refused.exchange)
     except CannotMake as why:
-        return case.not_judged(promise, str(why))
+        return case.not_judged(promise, why.reason)
     return case.judged(promise, broken, *shown)
 
 
@@ -132,7 +133,7 @@ class Listing:
                     while len(node.get("allOf", ())) == 1:
                         node, at = document.follow(node["allOf"][0], f"{at}/allOf/0")
                     return f"{at}/properties/{escape(prop)}", f"{name}.{prop}"
-        raise CannotMake(f"the contract has no {word}")
+        raise CannotMake(no_way(f"the contract has no {word}"))
 
     def largest(self) -> tuple[tuple[str, str], ...]:
         """The query for as many rows as one page may have; nothing where no size can be asked."""
@@ -181,7 +182,7 @@ class Listing:
         for _ in range(least - there):
             make_one(self.session, self.resource.name)
         if there < least and self.session.settled(lambda: self._lacks(least)):
-            raise CannotMake("the list has too few rows to tell")
+            raise CannotMake(as_it_is("the list has too few rows to tell"))
         return self
 
     def _can_grow(self) -> bool:

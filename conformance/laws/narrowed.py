@@ -5,15 +5,16 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from conformance.cause import as_it_is
 from conformance.errors import CannotMake
 from conformance.laws.filters import filters_of, shown_rows
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, Moving, found, is_list
 from conformance.laws.own import weakest
-from conformance.laws.pages import LINKS
 from conformance.outcome import Outcome
 from spec.contract import Contract, Operation
 from spec.provenance import INFERRED
+from spec.words import PAGE_LINKS
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -26,7 +27,7 @@ def _is_narrowed(contract: Contract, operation: Operation) -> bool:
 
 
 def _linked(contract: Contract, operation: Operation) -> bool:
-    links = any(word in LINKS for page in operation.result.pages.values() for word in page.values())
+    links = any(word in PAGE_LINKS for page in operation.result.pages.values() for word in page.values())
     said = {p.word.role for p in operation.query if p.word}
     return is_list(contract, operation) and {"page", "size"} <= said and links
 
@@ -92,7 +93,7 @@ def links_keep_the_query(case: Case) -> Iterator[Outcome]:
     listing.stocked(3)
     query = (*_narrowest(case, listing), *_sorting(listing), (size.name, "1"))
     known = {word for words in case.operation.result.pages.values() for word in words.values()}
-    for word in (word for word in LINKS if word in known):
+    for word in (word for word in PAGE_LINKS if word in known):
         pointer, name = listing.word_pointer(word)
         # Laravel's links keep no query unless they are told to, and documented examples print none: never known.
         promise = replace(case.promise(pointer, parameter=name), grade=INFERRED)
@@ -125,7 +126,7 @@ def _following(listing: Listing, word: str, name: str, page: str, query: Pairs) 
         here = listing.ask(*query, (page, "2"))
         due = {"first": 1, "previous": 1, "next": 3, "last": here.total}[word]
         if here.total < 2 or due > here.total:
-            raise CannotMake("the list has too few rows to tell")
+            raise CannotMake(as_it_is("the list has too few rows to tell"))
         link = here.words.get(word)
         if not isinstance(link, str):
             return f"{name} of page 2 of {here.total} is {link!r}, a link is due", (here.exchange,)

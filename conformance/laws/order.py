@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import combinations, takewhile
 from typing import Any
 
+from conformance.cause import as_it_is, no_way
 from conformance.errors import CannotMake
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, Moving, Row, found, is_list, moment
@@ -71,14 +72,14 @@ def _heeded(case: Case, role: str, outcomes: list[Outcome]) -> Iterator[Outcome]
 def _sorted(case: Case) -> Iterator[Outcome]:
     for listing, promise, sort, name in _asked(case):
         if _by_number(listing, name):
-            yield case.not_judged(promise, f"{name} is an enum: a database may sort it by its own numbers")
+            yield case.not_judged(promise, no_way(f"{name} is an enum: a database may sort it by its own numbers"))
             continue
 
         def find(listing: Listing = listing, sort: Parameter = sort, name: str = name) -> Finding:
             answer = _in_order(listing, sort, name, "asc")
             shown = [(key, value) for key, value in _values(listing, answer.rows, name)]
             if len({value for _, value in shown}) < 2:
-                raise CannotMake(f"the rows show fewer than two values of {name}")
+                raise CannotMake(as_it_is(f"the rows show fewer than two values of {name}"))
             for (first, one), (second, other) in combinations(shown, 2):
                 if before(other, one):
                     said = f"{first} ({name} {one[0]!r}) before {second} ({name} {other[0]!r}): the other way is due"
@@ -113,7 +114,7 @@ def _reversed(case: Case) -> Iterator[Outcome]:
                         said = f"{one} ({name} {first[one][0]!r}) stands before {other} ({first[other][0]!r}) both ways"
                         return said, (up.exchange, down.exchange)
             if not told:
-                raise CannotMake(f"the rows show fewer than two values of {name}")
+                raise CannotMake(as_it_is(f"the rows show fewer than two values of {name}"))
             return "", (up.exchange, down.exchange)
 
         yield found(case, promise, find)

@@ -15,17 +15,9 @@ ROUNDED = timedelta(seconds=1)  # a database may round what the answer to the wr
 TOLD = 80  # characters of a value in a message
 
 
-def created_by(contract: Contract, operation: Operation) -> str | None:
-    """The resource that an operation creates: `create`, or a POST on a collection itself that answers its record."""
-    view = contract.views.get(operation.result.view or "")
-    if operation.method != "post" or view is None or operation.result.many or operation.path.count("/") != 1:
-        return None
-    return view.resource if operation.resource == view.resource else None
-
-
 def creates(contract: Contract, operation: Operation) -> bool:
     """Whether an operation creates a record of its resource."""
-    return created_by(contract, operation) is not None
+    return contract.created_by(operation) is not None
 
 
 def does(*actions: str) -> Any:

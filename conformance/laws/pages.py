@@ -9,8 +9,7 @@ from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, Moving, Refused, Row, found, is_list, number
 from conformance.outcome import Outcome
 from spec.contract import Contract, Operation
-
-LINKS = ("first", "last", "previous", "next")
+from spec.words import PAGE_LINKS
 
 
 def _has(*roles: str) -> Callable[[Contract, Operation], bool]:
@@ -135,11 +134,11 @@ def page_words(case: Case) -> Iterator[Outcome]:
         due = [(1, 1), (2, 1), (total, 1), (1, uneven), (-(-total // uneven), uneven)]
         pages = [Page(n, rows, part.ask((size.name, str(rows)), (page.name, str(n)))) for n, rows in due]
     except Refused as refused:
-        raise CannotMake(str(refused)) from None
+        raise CannotMake(refused.reason) from None
     known = {word for words in case.operation.result.pages.values() for word in words.values()}
     for word in sorted(known):
         pointer, name = listing.word_pointer(word)
-        judge = _link if word in LINKS else _figure
+        judge = _link if word in PAGE_LINKS else _figure
         yield found(case, case.promise(pointer, parameter=name), _on_each(judge, part, word, name, page.name, pages))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws import deletions
@@ -42,7 +43,7 @@ def _resolve(case: Case) -> Iterator[Outcome]:
     for shown, relation, exchange, keys in found.values():
         yield _resolved(case, shown, relation, list(keys)[:MOST], exchange)
     if not found:
-        yield case.not_judged(case.promise(), "the contract has no operation to retrieve what it embeds")
+        yield case.not_judged(case.promise(), no_way("the contract has no operation to retrieve what it embeds"))
 
 
 def _references(contract: Contract, operation: Operation) -> bool:
@@ -233,7 +234,7 @@ def _holds_fresh(case: Case) -> Iterator[Outcome]:
     holders = list(_holders(session, mine))
     changed = next(iter(_change(case, resource)), None)
     if changed is None:
-        raise CannotMake("the contract has no field to change that comes back as it was sent")
+        raise CannotMake(no_way("the contract has no field to change that comes back as it was sent"))
     name, value = changed
     exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body={name: value})
     if not exchange.response.ok:
@@ -244,7 +245,9 @@ def _holds_fresh(case: Case) -> Iterator[Outcome]:
             judged = True
             yield outcome
     if not judged:
-        yield case.not_judged(case.promise(), f"the contract has no record of the run's that embeds a {resource.name}")
+        yield case.not_judged(
+            case.promise(), no_way(f"the contract has no record of the run's that embeds a {resource.name}")
+        )
 
 
 def _change(case: Case, resource: Resource) -> Iterator[tuple[str, Any]]:

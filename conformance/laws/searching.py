@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, found, is_list
@@ -56,7 +57,7 @@ def _literal(case: Case) -> Iterator[Outcome]:
     paths = search.word.paths if search.word else ()
     field = next((f for f in free if (f.name,) in paths), None)
     if field is None or creating.path_parameters:
-        raise CannotMake("the contract has no free text that is searched and that create takes")
+        raise CannotMake(no_way("the contract has no free text that is searched and that create takes"))
     number = session.bodies.chance.randrange(10**8, 10**9)
     signed = session.make(resource.name, {field.name: f"{session.bodies.marker} {number}%q {number}_q"})
     plain = session.make(resource.name, {field.name: f"{session.bodies.marker} {number}xq"})

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.acting import acts, grants_of, performed
 from conformance.laws.law import Case, Law
+from conformance.laws.neighbours import neighbours
 from conformance.laws.own import brief, own, retrieved, same, writable
 from conformance.outcome import Outcome
 from conformance.session import Mine
@@ -22,9 +24,9 @@ def _grants(contract: Contract, operation: Operation) -> bool:
 def _opens(case: Case) -> Iterator[Outcome]:
     """Hidden before, seen after, not to be written, and gone with the record."""
     session, operation = case.session, case.operation
-    neighbours = session.neighbours()
-    if neighbours:
-        raise CannotMake(neighbours)
+    why = neighbours(session)
+    if why:
+        raise CannotMake(why)
     before = session.retrieve(operation.resource or "", session.kept(operation.resource or "").key, as_="other")
     said = "" if before.response.status in HIDDEN else f"answered {before.response.status} before it was shared"
     yield case.judged(case.promise(parameter="before"), said, before)
@@ -75,8 +77,8 @@ def _ends(case: Case) -> Iterator[Outcome]:
     """Taken back where the contract has a way to, or else with the record itself; judged again: still taken back."""
     session, operation = case.session, case.operation
     done = performed(case)
-    if done.on is None or session.neighbours():
-        raise CannotMake(session.neighbours() or "the contract has no record in its path")
+    if done.on is None or neighbours(session):
+        raise CannotMake(neighbours(session) or no_way("the contract has no record in its path"))
     mine, resource = done.on, session.contract.views[operation.result.view or ""].resource
     given = session.data(operation, done.exchange)
     key = given.get(session.contract.resources[resource].key) if isinstance(given, dict) else None
@@ -84,7 +86,9 @@ def _ends(case: Case) -> Iterator[Outcome]:
     session.retrieve(mine.resource, mine.key, as_="other")  # who has seen it once must not keep it
     removed = session.unmake(*way)
     if removed is None or not (removed.response.ok or removed.response.status == 404):
-        raise CannotMake(f"the contract has no way to take back what was shared that the target takes: {way[0]}")
+        raise CannotMake(
+            no_way(f"the contract has no way to take back what was shared that the target takes: {way[0]}")
+        )
     answers = [removed]
 
     def look() -> str:

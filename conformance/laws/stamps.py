@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from conformance.bodies import readable
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.law import Case, Law
@@ -104,7 +105,7 @@ def _updated_moves(case: Case) -> Iterator[Outcome]:
     before = retrieved(session, mine.resource, mine.key)[0]
     field = next(writable(case, resource), None)
     if field is None:
-        raise CannotMake("the contract has no field to change that is shown")
+        raise CannotMake(no_way("the contract has no field to change that is shown"))
     for wait in (0.0, RESOLUTION):
         if wait:
             session.pause(wait)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, Row, found, is_list
@@ -32,7 +33,7 @@ def _changed_is_last(case: Case) -> Iterator[Outcome]:
     sort, direction = listing.needed("sort"), listing.needed("direction")
     field = next(iter(writable(Case(case.law, session, update), listing.resource)), None)
     if field is None:
-        raise CannotMake("the contract has no field to change that is shown")
+        raise CannotMake(no_way("the contract has no field to change that is shown"))
     made = []
     for _ in range(2):
         made.append(scratch(case))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Listing
@@ -43,7 +44,7 @@ def _alone(case: Case, kind: str, pair: tuple[BodyField, Property]) -> Iterator[
     try:
         yield from _sent(case, kind, [pair])
     except CannotMake as error:
-        yield case.not_judged(case.promise(pair[1].pointer, None, f"{pair[0].name} {kind}"), str(error))
+        yield case.not_judged(case.promise(pair[1].pointer, None, f"{pair[0].name} {kind}"), error.reason)
 
 
 def _sent(case: Case, kind: str, fields: list[tuple[BodyField, Property]]) -> Iterator[Outcome]:
@@ -90,7 +91,7 @@ def _one(case: Case) -> Iterator[Outcome]:
         if takes_any_text(case.session, field, named)
     ]
     if not fields:
-        raise CannotMake("the contract has no free text that tells a record from others")
+        raise CannotMake(no_way("the contract has no free text that tells a record from others"))
     listing = Listing(session, session.needed(operation.resource or "", "list"))
     mine = session.make(operation.resource or "", {f.name: session.bodies.value(f.schema, f.name) for f in fields[:1]})
     name, sent = fields[0].name, mine.sent[fields[0].name]

@@ -10,7 +10,6 @@ from conformance.laws.breaking import breaking
 from conformance.laws.law import Case, Law
 from conformance.laws.own import (
     brief,
-    created_by,
     creates,
     differences,
     does,
@@ -159,7 +158,7 @@ def _setting(operation: Operation) -> Iterator[BodyField]:
 
 
 def _has_parent_filter(contract: Contract, operation: Operation) -> bool:
-    made = created_by(contract, operation)
+    made = contract.created_by(operation)
     return made is not None and any(True for _ in _setting(operation))
 
 

@@ -52,7 +52,7 @@ def mutants(contract: Contract, token: str) -> Iterator[Mutant]:
         "auth-other-scheme": (_scheme, "Another scheme than bearer gets nothing."),
     }
     for operation in contract.operations.values():
-        if not operation.security or () in operation.security:
+        if not operation.secured:
             continue
         for family, (lets, sentence) in kinds.items():
             yield Mutant(

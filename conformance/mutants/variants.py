@@ -222,14 +222,7 @@ class Late:
 
     async def _remember(self, asked: Asked, ask: Ask) -> None:
         key = next(iter(asked.values.values()), "")
-        own = next(
-            (
-                o
-                for o in self.contract.operations.values()
-                if (o.resource, o.action) == (asked.operation.resource, "retrieve")
-            ),
-            None,
-        )
+        own = self.contract.operation(asked.operation.resource, "retrieve")
         until, _ = self.before.get(key, (0.0, None))
         if own is None or until > self._now():
             return

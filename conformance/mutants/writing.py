@@ -15,6 +15,7 @@ from conformance.mutants.planted import Answered, Ask, Asked, Fault
 from conformance.mutants.probes import refused_in_part, texts, written
 from conformance.session import Session
 from spec.contract import BodyField, Contract, Operation, Property, Resource
+from spec.model import GENERIC_ACTIONS
 
 EVOMASTER, RESTLER = "EvoMaster httpOracles 900-908", "RESTler, checkers of resource lifecycle"
 EACH = 2  # fields of an operation that are broken one by one
@@ -33,15 +34,9 @@ class Life:
         """Those that the contract has."""
         found = {o.action: o for o in contract.operations.values() if o.resource == resource.name}
         for operation in found.values():
-            view = contract.views.get(operation.result.view or "")
-            if (
-                operation.method == "post"
-                and operation.path.count("/") == 1
-                and view
-                and view.resource == resource.name
-            ):
+            if contract.created_by(operation) == resource.name:
                 found = {**found, "create": operation}
-        return cls(contract, resource, {a: o for a, o in found.items() if a in ACTIONS})
+        return cls(contract, resource, {a: o for a, o in found.items() if a in GENERIC_ACTIONS})
 
     def record(self, answered: Answered, action: str) -> dict[str, Any]:
         """The record that an answer shows; nothing when it shows none."""
@@ -76,9 +71,6 @@ class Life:
         rows = body.get(listing.result.data) if answered.ok and listing.result.data else []
         keys = [str(row[self.resource.key]) for row in rows if self.resource.key in row]
         return [key for key in keys if key not in asked.values.values()]
-
-
-ACTIONS = ("create", "retrieve", "update", "delete", "list")
 
 
 def mutants(contract: Contract) -> Iterator[Mutant]:

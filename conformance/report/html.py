@@ -317,8 +317,8 @@ def _response(report: Report, outcome: Outcome, exchange: Exchange) -> str:
 def _not_judged(report: Report) -> Iterator[str]:
     causes = report.judgement.causes
     if causes:
-        ordered = sorted(causes.items(), key=lambda item: (-item[1], item[0]))
-        rows = [f"<tr><td>{times}</td><td>{_line(report, cause)}</td></tr>" for cause, times in ordered]
+        ordered = report.judgement.ordered_causes
+        rows = [f"<tr><td>{times}</td><td>{_line(report, cause.said)}</td></tr>" for cause, times in ordered]
         yield f"<h2>Not judged ({sum(causes.values())})</h2>"
         yield _folded(f"{len(ordered)} causes", _table("", ("promises", "cause"), rows))
 

@@ -10,13 +10,14 @@
      "promises": [{"id": fingerprint, "short": what `replay` is given, "law", "operation", "parameter", "sentence",
                    "grade", "always", "blocks", "verdict": "kept" | "broken" | "flaky" | "not judged", "said",
                    "kind": "deterministic" | "state-dependent" | "flaky" | "infrastructure" | "disturbed" | "",
+                   "cause": of what is not judged, as "kind" below, or "",
                    "accepted": by the baseline, "place": {"file", "line", "pointer", "keyword"},
                    "replays": {"broken": p, "judged": n} or null, "curl": command or "",
                    "proposal": null, or of a contract gap {"pointer", "keyword", "said": for people,
                    "edits": [{"pointer", "keyword", "value", or "gone": true}], "diff": unified},
                    "exchanges": [{"request": {...}, "response": {"status", "headers", "body", "seconds"}}],
                    "sequence": the requests that show it (`conformance.sequence`) or null}],
-     "not_judged": [{"cause", "count"}],
+     "not_judged": [{"cause": in words, "kind": "skipped" | "chosen" | "no way" | "records" | "found", "count"}],
      "never_succeeded": {operationId: cause}, "not_asked": [operationId],
      "answers": {operationId: {status: count}},
      "coverage": null, or {"kinds": {kind: {"all", "exercised", "reached", "never"}}, "missed": [{"kind", "name",
@@ -94,7 +95,10 @@ def document(report: Report) -> dict[str, Any]:
             *(_promise(report, outcome, outcome.verdict.value) for outcome in found.outcomes),
             *(_promise(report, outcome, "flaky") for outcome in found.flaky),
         ],
-        "not_judged": [{"cause": line(cause), "count": count} for cause, count in judgement.causes.items()],
+        "not_judged": [
+            {"cause": line(why.said), "kind": why.cause.value, "count": times}
+            for why, times in judgement.causes.items()
+        ],
         "never_succeeded": {operation: line(why) for operation, why in judgement.unsucceeded.items()},
         "not_asked": list(judgement.unasked),
         "answers": answers,
@@ -122,6 +126,7 @@ def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
         "verdict": verdict,
         "said": report.said(outcome),
         "kind": outcome.kind.value if outcome.kind else "",
+        "cause": outcome.cause.value if outcome.verdict is Verdict.NOT_JUDGED else "",
         "accepted": told and outcome in report.judgement.accepted,
         "keyword": promise.keyword,
         "place": {

@@ -140,9 +140,9 @@ def _missing(report: Report) -> Iterator[str]:
         yield _list(f"{code(who)}: {code(line(why, FOUND))}" for who, why in judgement.unsucceeded.items())
     if judgement.causes:
         yield f"### Not judged ({sum(judgement.causes.values())})"
-        ordered = sorted(judgement.causes.items(), key=lambda item: (-item[1], item[0]))
+        ordered = judgement.ordered_causes
         left = sum(times for _, times in ordered[CAUSES:])
-        shown = [f"{times} x {code(line(cause, FOUND))}" for cause, times in ordered[:CAUSES]]
+        shown = [f"{times} x {code(line(cause.said, FOUND))}" for cause, times in ordered[:CAUSES]]
         yield _list([*shown, *([f"{left} x for {len(ordered) - CAUSES} other causes"] if left else [])])
     if report.found.left:
         yield "### Left over on the target"

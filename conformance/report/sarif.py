@@ -8,17 +8,16 @@ is the promise's own, hashed: the same broken promise is the same alert in the n
 import hashlib
 import json
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Any
 from urllib.parse import quote
 
 from conformance.outcome import Outcome
 from conformance.report import ADVICE, GRADES, Report
 from conformance.report.names import family, headline, name
+from spec.release import version
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT = "promise/v1"
-PACKAGE = "athena-contract"
 
 
 def render(report: Report) -> str:
@@ -35,7 +34,7 @@ def document(report: Report) -> dict[str, Any]:
         "tool": {
             "driver": {
                 "name": "athena-conformance",
-                "version": _version(),
+                "version": version(),
                 "rules": [_rule(law, sentences[law]) for law in rules],
             }
         },
@@ -109,10 +108,3 @@ def _result(report: Report, outcome: Outcome, level: str, rules: list[str]) -> d
 def uri_of(path: str) -> str:
     """A relative path stays one; an absolute path becomes a file's address."""
     return ("file://" if path.startswith("/") else "") + quote(path)
-
-
-def _version() -> str:
-    try:
-        return metadata.version(PACKAGE)
-    except metadata.PackageNotFoundError:
-        return "0"

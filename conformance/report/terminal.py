@@ -113,8 +113,8 @@ def _missing(report: Report) -> Iterator[str]:
         yield f"named actions that never succeeded (nothing could ask them for a success): {_names(judgement.unasked)}"
     if judgement.causes:
         yield "not judged:"
-        ordered = sorted(judgement.causes.items(), key=lambda item: (-item[1], item[0]))
-        yield from (f"   {times} x {report.redaction.line(cause, WIDE)}" for cause, times in ordered[:CAUSES])
+        ordered = judgement.ordered_causes
+        yield from (f"   {times} x {report.redaction.line(cause.said, WIDE)}" for cause, times in ordered[:CAUSES])
         rest = sum(times for _, times in ordered[CAUSES:])
         yield from [f"   {rest} x for {counted(len(ordered) - CAUSES, 'other cause')}"] if rest else []
     if report.found.left:

@@ -17,8 +17,10 @@ import pytest
 
 from conformance.__main__ import main
 from conformance.connection import redaction_of, session_of
-from conformance.settings import CODES, OPTIONS, WORDS, from_arguments
+from conformance.options import OPTIONS
+from conformance.settings import CODES, from_arguments
 from conformance.verdict import Code
+from conformance.words import WORDS
 from tests.mock_server.athena import athena_contract
 
 ROOT = Path(__file__).parents[2]
@@ -81,14 +83,15 @@ def serving(answer: Answer) -> Iterator[str]:
         thread.join()
 
 
-def started(*arguments: str, token: str = "a-token", other: str = "") -> "subprocess.Popen[str]":
+def started(
+    *arguments: str, token: str = "a-token", other: str = "", out: int = subprocess.PIPE
+) -> "subprocess.Popen[str]":
     """The command, started."""
     around = {k: v for k, v in os.environ.items() if not k.startswith("ATHENA_")} | {"PYTHONPATH": str(ROOT)}
     around |= {"ATHENA_TOKEN": token} if token else {}
     around |= {"ATHENA_OTHER_TOKEN": other} if other else {}
     command = [sys.executable, "-c", STUBBED, *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=around)
+    return subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=around)
 
 
 def ran(*arguments: str, token: str = "a-token", other: str = "") -> tuple[int, str]:
@@ -206,6 +209,32 @@ def test_a_scope_without_operations_ends_with_4() -> None:
         code, said = ran("run", "--base-url", base, "--tag", "Message", "--only", "confirmed")
     assert code == Code.NOTHING
     assert "nothing was tested" in said
+
+
+@pytest.fixture
+def unread() -> Iterator[int]:
+    """The end of a pipe that nobody reads from."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    yield writing
+    os.close(writing)
+
+
+@pytest.mark.parametrize("word", [["plan"], ["run", "--show-config"]])
+def test_who_stops_reading_is_told_nothing_and_changes_no_exit_code(unread: int, word: list[str]) -> None:
+    command = [sys.executable, "-m", "conformance", *word]
+    done = subprocess.run(command, stdout=unread, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_who_stops_reading_loses_no_verdict_and_no_report(unread: int, tmp_path: Path) -> None:
+    with serving(answering(500, "application/json", b"{}")) as base:
+        asked = ("run", "--base-url", base, "--operation", "listMessages", "--strict", "--report-dir", str(tmp_path))
+        with started(*asked, out=unread) as process:
+            errors = process.communicate(timeout=60)[1]
+    assert "Traceback" not in errors
+    assert process.returncode == Code.BROKEN
+    assert json.loads((tmp_path / "conformance.json").read_text())["verdict"]["name"] == "broken"
 
 
 def test_interrupting_ends_with_the_report_so_far(tmp_path: Path) -> None:

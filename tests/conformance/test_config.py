@@ -7,8 +7,10 @@ import pytest
 
 from conformance.__main__ import main
 from conformance.errors import UsageError
-from conformance.settings import LINE_ONLY, OPTIONS, WORDS, Settings, from_arguments
+from conformance.options import OPTIONS
+from conformance.settings import Settings, from_arguments
 from conformance.verdict import Code
+from conformance.words import LINE_ONLY, WORDS
 
 ENVIRONMENT = {"ATHENA_TOKEN": "a-token"}
 FILE = """

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from conformance.cause import Cause
 from conformance.errors import UsageError
-from conformance.memory import Memory
+from conformance.history import History
 from conformance.outcome import Outcome, Promise, Verdict
 from conformance.ratchet import Ratchet, mark_of
 from conformance.run import Run
@@ -17,10 +18,18 @@ from tests.mock_server.athena import athena_contract
 OPERATION = "listPrompts"
 
 
-def outcome(name: str, verdict: Verdict, *, law: str = "law", said: str = "found 1", keyword: str = "") -> Outcome:
+def outcome(
+    name: str,
+    verdict: Verdict,
+    *,
+    law: str = "law",
+    said: str = "found 1",
+    keyword: str = "",
+    cause: Cause = Cause.FOUND,
+) -> Outcome:
     """An outcome of an inferred promise, which does not block by itself."""
     promise = Promise(law, OPERATION, "It holds.", f"#/{name}", "inferred", False, "", keyword)
-    return Outcome(promise, verdict, said)
+    return Outcome(promise, verdict, said, cause=cause)
 
 
 def verdict(ratchet: Ratchet, *outcomes: Outcome, read_only: bool = False, operation: str = OPERATION) -> Judgement:
@@ -66,7 +75,8 @@ def test_a_recorded_promise_that_is_not_judged_is_said_and_counts_as_missed() ->
 def test_what_the_runs_mode_cannot_judge_is_not_missed() -> None:
     ratchet = recorded(outcome("a", KEPT), outcome("b", KEPT, law="other"))
     assert verdict(ratchet, outcome("a", KEPT), read_only=True).code is Code.KEPT
-    assert verdict(ratchet, outcome("a", KEPT), outcome("b", MISSED, law="other", said="the run is read-only")).due == 0
+    missed = outcome("b", MISSED, law="other", said="the run is read-only", cause=Cause.CHOSEN)
+    assert verdict(ratchet, outcome("a", KEPT), missed).due == 0
 
 
 def test_what_is_out_of_scope_is_not_missed() -> None:
@@ -93,9 +103,9 @@ def test_to_update_keeps_what_is_there_and_drops_operations_that_are_gone() -> N
 
 @pytest.mark.parametrize(("code", "is_written"), [(Code.KEPT, True), (Code.BROKEN, False), (Code.UNSTABLE, False)])
 def test_only_an_accepted_run_is_recorded(tmp_path: Path, code: Code, is_written: bool) -> None:
-    memory = Memory(recorded=tmp_path / "r.yaml", record=True)
+    history = History(recorded=tmp_path / "r.yaml", record=True)
     said = Judgement(code, (), 1, (), (), (), {}, 1, 1, {}, ())
-    after = memory.judgement(Run([outcome("a", KEPT)]), athena_contract(), lambda known: said)
+    after = history.judgement(Run([outcome("a", KEPT)]), athena_contract(), lambda known: said)
     assert (tmp_path / "r.yaml").exists() is is_written
     assert any("left as it is" in remark for remark in after.remarks) is not is_written
 

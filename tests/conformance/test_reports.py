@@ -4,12 +4,15 @@ import json as json_of
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from conformance.cause import no_way
 from conformance.exchange import Exchange, Request, Response
+from conformance.outcome import Outcome, Promise, Verdict
 from conformance.redaction import GONE, Redaction, plain
 from conformance.report import Report, github, html, json, junit, markdown, sarif, terminal
 from conformance.run import Run
@@ -104,6 +107,16 @@ def test_every_key_of_the_json_report_is_told_in_its_docstring(report: Report) -
     told = json.__doc__ or ""
     keys = {*document, *document["run"], *document["verdict"], *document["counts"], *document["promises"][1]}
     assert {key for key in keys if f'"{key}"' not in told} == set()
+
+
+def test_json_says_what_kind_of_cause_kept_a_promise_from_being_judged(contract: Contract) -> None:
+    promise = Promise(
+        "stored", "createMessage", "It is stored.", contract.operations["createMessage"].pointer, "inferred"
+    )
+    missed = Outcome.not_judged(promise, no_way("nobody can"))
+    document = json.document(report_of(contract, Run([missed, Outcome(replace(promise, law="fine"), Verdict.KEPT)])))
+    assert document["not_judged"] == [{"cause": "nobody can", "kind": "no way", "count": 1}]
+    assert [one["cause"] for one in document["promises"]] == ["no way", ""]
 
 
 def test_json_says_coverage_and_proposals(report: Report) -> None:

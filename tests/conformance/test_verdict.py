@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from conformance.bodies import Bodies
+from conformance.cause import Cause, Reason, no_way
 from conformance.errors import CannotMake, OutOfBudget, TargetLost
 from conformance.exchange import Exchange, Request, Response
 from conformance.laws.law import Case, Law
@@ -237,18 +238,58 @@ def test_too_few_judged_is_incomplete(contract: Contract) -> None:
 
     _, judgement = outcome_of(contract, law(asks), law(cannot))
     assert (judgement.code, judgement.reached * 2) == (Code.INCOMPLETE, judgement.due)
-    assert judgement.causes == {"there is no row": len(lists(contract))}
+    assert judgement.causes == {Reason("there is no row"): len(lists(contract))}
     _, content = outcome_of(contract, law(asks), law(cannot), demands=Demands(min_reached=50))
     assert content.code is Code.KEPT
 
 
 def test_what_the_contract_gives_no_way_to_is_not_due(contract: Contract) -> None:
     def cannot(case: Case) -> Iterator[Outcome]:
-        raise CannotMake("the contract has no operation to create a Book")
+        raise CannotMake(no_way("the contract has no operation to create a Book"))
         yield
 
     _, judgement = outcome_of(contract, law(asks), law(cannot))
     assert (judgement.code, judgement.reached) == (Code.KEPT, judgement.due)
+
+
+@pytest.mark.parametrize(
+    ("cause", "due", "due_when_reading"),
+    [
+        (Cause.SKIPPED, False, False),
+        (Cause.CHOSEN, False, False),
+        (Cause.NO_WAY, False, False),
+        (Cause.RECORDS, True, False),
+        (Cause.FOUND, True, True),
+    ],
+)
+def test_what_is_due_depends_on_the_kind_of_cause(
+    contract: Contract, cause: Cause, due: bool, due_when_reading: bool
+) -> None:
+    def cannot(case: Case) -> Iterator[Outcome]:
+        yield case.not_judged(case.promise(), Reason("it is so", cause))
+
+    for demands, expected in ((Demands(), due), (Demands(read_only=True), due_when_reading)):
+        _, judgement = outcome_of(contract, law(asks), law(cannot), demands=demands)
+        assert (judgement.reached < judgement.due) is expected
+
+
+def test_no_wording_excuses(contract: Contract) -> None:
+    def cannot(case: Case) -> Iterator[Outcome]:
+        raise CannotMake("the contract has no way: the run is read-only, skipped: --allow-effects")
+        yield
+
+    _, judgement = outcome_of(contract, law(asks), law(cannot))
+    assert (judgement.code, judgement.reached * 2) == (Code.INCOMPLETE, judgement.due)
+
+
+def test_a_cause_is_kept_with_its_kind_when_it_is_told_on(contract: Contract) -> None:
+    def cannot(case: Case) -> Iterator[Outcome]:
+        raise CannotMake(no_way("nobody can"))
+        yield
+
+    found, judgement = outcome_of(contract, law(asks), law(cannot))
+    assert {(o.said, o.cause) for o in found.of(Verdict.NOT_JUDGED)} == {("nobody can", Cause.NO_WAY)}
+    assert set(judgement.causes) == {no_way("nobody can")}
 
 
 def test_a_lost_target_breaks_nothing_and_ends_with_3(contract: Contract) -> None:
@@ -287,7 +328,7 @@ def test_a_law_that_fails_by_itself_ends_nothing_else(contract: Contract) -> Non
 
     _, judgement = outcome_of(contract, law(fails), law(asks))
     assert judgement.kept == len(lists(contract))
-    assert any("KeyError" in cause for cause in judgement.causes)
+    assert any("KeyError" in cause.said for cause in judgement.causes)
 
 
 def test_a_read_only_run_does_not_come_to_writing_laws(contract: Contract) -> None:

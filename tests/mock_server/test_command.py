@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -66,6 +67,17 @@ def ask(url: str, *, body: bytes | None = None, **headers: str) -> tuple[int, by
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
+
+
+def comes_up(url: str, mock: "subprocess.Popen[str]") -> bool:
+    """Whether a mock answers, within half a minute and before it ends."""
+    until = time.monotonic() + 30
+    while mock.poll() is None and time.monotonic() < until:
+        try:
+            return ask(url)[0] == 200
+        except OSError:
+            time.sleep(0.1)
+    return False
 
 
 def pasted(command: str) -> tuple[int, bytes]:
@@ -142,6 +154,24 @@ def test_a_signal_ends_it_cleanly(environment: dict[str, str], sent: signal.Sign
             mock.send_signal(sent)
             _, errors = mock.communicate(timeout=10)
     assert (mock.returncode, without_building(errors)) == (0, "")
+
+
+def test_it_serves_on_when_nobody_reads_its_greeting(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = (*COMMAND, *SERVE[:-1], str(port))
+    with subprocess.Popen(
+        command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    ) as mock:
+        os.close(writing)
+        try:
+            assert comes_up(f"http://127.0.0.1:{port}/openapi.yaml", mock)
+        finally:
+            mock.terminate()
+        errors = mock.communicate(timeout=30)[1]
+    assert (mock.returncode, "BrokenPipe" in errors) == (0, False), errors
 
 
 def test_a_port_in_use_is_one_sentence(environment: dict[str, str], served: str) -> None:

@@ -206,6 +206,69 @@ def test_method_and_path_say_the_action(operation: str, action: str, resource: s
 
 
 @pytest.mark.parametrize(
+    ("operation", "generic", "writes", "secured"),
+    [
+        ("listAuthors", True, False, True),
+        ("createAuthor", True, True, True),
+        ("updateAuthor", True, True, True),
+        ("deleteAuthor", True, True, True),
+        ("signIn", False, True, False),
+        ("me", False, False, True),  # two schemes, one of which is due
+    ],
+)
+def test_an_operation_says_what_it_is(operation: str, generic: bool, writes: bool, secured: bool) -> None:
+    said = contract("library").operations[operation]
+    assert (said.generic, said.writes, said.secured) == (generic, writes, secured)
+
+
+def test_an_alternative_without_a_scheme_secures_nothing() -> None:
+    said = contract("library", ("#/paths/~1me/get/security", [{"desk": []}, {}]))
+    assert not said.operations["me"].secured
+
+
+def test_a_body_that_filters_asks() -> None:
+    assert not contract("library").operations["createAuthor"].asks
+    field = "#/paths/~1authors/post/requestBody/content/application~1json/schema"
+    schema = {"type": "object", "properties": {"genre": {"type": "string", "x-query": {"filter": "genre"}}}}
+    asking = (("#/paths/~1authors/post/x-action", "find"), (field, schema))
+    assert contract("library", *asking).operations["createAuthor"].asks
+
+
+def test_what_creates_is_the_action_or_a_post_on_the_collection_that_answers_its_record() -> None:
+    library = contract("library")
+    named = contract("library", ("#/paths/~1authors/post/x-action", "enrol"))
+    for said in (library, named):
+        creating = said.operations["createAuthor"]
+        assert (said.created_by(creating), said.creator("Author")) == ("Author", creating)
+    assert (named.operation("Author", "create"), library.operation("Author", "create")) == (
+        None,
+        library.operations["createAuthor"],
+    )
+    assert library.created_by(library.operations["updateAuthor"]) is None
+    assert library.creator("Library") is None
+
+
+def test_a_post_on_another_record_that_answers_new_ones_creates_them_too() -> None:
+    answers = {"type": "object", "properties": {"data": {"type": "array", "items": {"$ref": f"{SCHEMAS}/Library"}}}}
+    path = {
+        "parameters": [{"name": "uuid", "in": "path", "required": True, "schema": {"type": "string"}}],
+        "post": {
+            "operationId": "openBranches",
+            "x-action": "open-branches",
+            "responses": {"200": {"description": "Opened.", "content": {"application/json": {"schema": answers}}}},
+        },
+    }
+    said = contract("library", ("#/paths/~1authors~1{uuid}~1branches", path))
+    assert said.creator("Library") is said.operations["openBranches"]
+    assert said.created_by(said.operations["openBranches"]) is None
+
+
+def test_who_a_token_is_says_the_read_of_one_account_that_names_none() -> None:
+    library = contract("library")
+    assert [o.id for o in library.operations.values() if library.says_who(o)] == ["me"]
+
+
+@pytest.mark.parametrize(
     ("resource", "relation", "many", "stored"),
     [
         ("Room", "parent", False, True),

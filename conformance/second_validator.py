@@ -29,7 +29,7 @@ LONGEST = 300  # characters of one
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RecordedRequest:
     """A recorded request. `query`: pairs; `headers`: lower-case names; `body`: None when it was not kept."""
 
     values: Mapping[str, str]
@@ -48,7 +48,7 @@ class Objection:
     parameter: str = ""
 
 
-class Opinion:
+class SecondValidator:
     """openapi-core on one contract."""
 
     def __init__(self, contract: Contract, schemas: Schemas) -> None:
@@ -64,7 +64,7 @@ class Opinion:
         self.parameters = V30RequestParametersValidator(self.openapi.spec)
         self.bodies = V30RequestBodyValidator(self.openapi.spec)
 
-    def on_request(self, operation: Operation, asked: Asked) -> Iterator[Objection]:
+    def on_request(self, operation: Operation, asked: RecordedRequest) -> Iterator[Objection]:
         """What it objects to in a request; a body that was not kept is not judged."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # 3.1 frowns on what 3.0 says
@@ -75,7 +75,7 @@ class Opinion:
         if errors:
             yield from self._on_body(operation, asked, errors[0])
 
-    def on_answer(self, operation: Operation, asked: Asked, response: Response) -> Iterator[str]:
+    def on_answer(self, operation: Operation, asked: RecordedRequest, response: Response) -> Iterator[str]:
         """What it objects to in an answer, in its own words."""
         kind = response.headers.get("content-type", "")
         answer = MockResponse(response.content, response.status, dict(response.headers), content_type=kind)
@@ -84,7 +84,7 @@ class Opinion:
             for error in list(self.openapi.iter_response_errors(self._request(operation, asked), answer))[:MOST]:
                 yield _said(error)
 
-    def _request(self, operation: Operation, asked: Asked) -> MockRequest:
+    def _request(self, operation: Operation, asked: RecordedRequest) -> MockRequest:
         lists = {p.name for p in operation.query if p.schema.get("type") == "array"}
         pairs = [(n.removesuffix("[]") if n.removesuffix("[]") in lists else n, value) for n, value in asked.query]
         return MockRequest(
@@ -120,7 +120,7 @@ class Opinion:
         _, at = self.contract.document.follow(node["schema"], at)
         return at, str(breach.validator) if len(breach.absolute_schema_path) == 1 else None
 
-    def _on_body(self, operation: Operation, asked: Asked, error: Exception) -> Iterator[Objection]:
+    def _on_body(self, operation: Operation, asked: RecordedRequest, error: Exception) -> Iterator[Objection]:
         """Where our own validator sees it too, each breach at its place; else at the body."""
         body = operation.body
         if body is None:

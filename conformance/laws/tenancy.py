@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from conformance.cause import no_way
 from conformance.errors import CannotMake
 from conformance.session import Session
 from spec.contract import Resource
@@ -17,7 +18,7 @@ def known(session: Session, resource: Resource, path: tuple[str, ...]) -> Any:
             shown = record(session, resource)
             if path[-1] in shown:
                 return shown[path[-1]]
-    raise CannotMake(f"the rows do not show {'.'.join(path)}")
+    raise CannotMake(no_way(f"the rows do not show {'.'.join(path)}"))
 
 
 def _maker(session: Session, resource: Resource) -> Any:
@@ -33,7 +34,7 @@ def _home(session: Session, resource: Resource) -> Any:
         fields = creating.body.fields.values() if creating.body else ()
         target = session.contract.resources[at.relations[step].to[0]]
         if any(f.required and f.sets and f.sets.relation == step and target is tenant for f in fields):
-            raise CannotMake(f"the contract has no {target.name} that a {at.name} lies in without being told")
+            raise CannotMake(no_way(f"the contract has no {target.name} that a {at.name} lies in without being told"))
         at = target
     for shown in session.who().values():
         if tenant is not None and isinstance(shown, dict) and tenant.key in shown:

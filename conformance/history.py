@@ -18,7 +18,7 @@ from spec.contract import Contract
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class History:
     """The files of a run; a path None: not asked for. `accept`, `record`: whether the run writes them anew."""
 
     accepted: Path | None = None
@@ -29,7 +29,7 @@ class Memory:
     ratchet: Ratchet = field(default_factory=Ratchet)
 
     @classmethod
-    def of(cls, settings: Settings, today: date) -> "Memory":
+    def of(cls, settings: Settings, today: date) -> "History":
         """What stands in the files, before a request is sent. Raises UsageError."""
         _there(baseline.FLAG, settings.baseline, new=settings.update_baseline)
         _there(ratchet.FLAG, settings.ratchet, new=settings.update_ratchet)
@@ -42,7 +42,7 @@ class Memory:
             Ratchet() if settings.ratchet is None else Ratchet.load(settings.ratchet),
         )
 
-    def judgement(self, found: Run, contract: Contract, judge: Callable[["Memory"], Judgement]) -> Judgement:
+    def judgement(self, found: Run, contract: Contract, judge: Callable[["History"], Judgement]) -> Judgement:
         """The judgement, after the files are written anew where that was asked for. Raises UsageError."""
         said = judge(self)
         if self.accept and self.accepted is not None and self.baseline is not None and not found.lost:

@@ -1,0 +1,42 @@
+"""Whether the other token is of another tenant, as laws about tenants need it to be."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from conformance.cause import Reason
+from conformance.errors import CannotMake
+from conformance.session import Session
+from spec.contract import Resource
+
+
+def neighbours(session: Session) -> Reason | None:
+    """Why the other token is of no other tenant, or None: it is the same account's, or enters the same tenant."""
+    account, tenant = session.contract.account, session.contract.tenant
+    try:
+        mine, theirs = session.who(), session.who("other")
+    except CannotMake:
+        return None
+    if account is not None and account.key in mine and mine.get(account.key) == theirs.get(account.key):
+        return Reason(f"the other token is the same {account.name}'s: --other-token-env")
+    homes = _homes(session, mine)
+    if tenant is None or not homes:
+        return None
+    entered = _homes(session, theirs) | _entered(session, tenant)
+    return Reason(f"the other token enters the same {tenant.name}: --other-token-env") if homes & entered else None
+
+
+def _homes(session: Session, account: Mapping[str, Any]) -> set[Any]:
+    """Keys of the tenants that an account shows as its own."""
+    resource, tenant = session.contract.account, session.contract.tenant
+    if resource is None or tenant is None:
+        return set()
+    shown = [account.get(r.name) for r in resource.relations.values() if r.to == (tenant.name,)]
+    return {one[tenant.key] for one in shown if isinstance(one, dict) and tenant.key in one}
+
+
+def _entered(session: Session, tenant: Resource) -> set[Any]:
+    listing = session.operation(tenant.name, "list")
+    try:
+        return {row.get(tenant.key) for row in session.rows(listing, {}, as_="other")} if listing else set()
+    except CannotMake:
+        return set()
