@@ -97,6 +97,14 @@ MUTANTS: tuple[Row, ...] = (
         ("delete-is-gone",),
     ),
     Row(
+        "no-server-error",
+        "stopTreatment",
+        mutant("server-error/stopTreatment/500 on every request that is granted"),
+        ("an-end-is-final",),
+    ),
+    Row("page-words-are-right", "listPractices", mutant("page-meta/listPractices/last-page wrong")),
+    Row("with-count-counts", "listPatients", mutant("count/listPatients/with_count ignored")),
+    Row(
         "no-traceback", "listPractices", mutant("leak/listPractices/422 shows a trace"), ("broken-parameter-is-named",)
     ),
 )
