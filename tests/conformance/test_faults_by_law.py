@@ -48,6 +48,7 @@ MUTANTS: tuple[Row, ...] = (
     Row("broken-field-is-named", "createPatient", mutant("error-field/createPatient/names another field")),
     Row("a-token-ends-with-its-logout", "closeSession", mutant("auth-after-logout/closeSession/let in")),
     Row("an-admitted-parameter-is-taken", "listTreatments", mutant("valid-refused/listTreatments/status of stopped")),
+    Row("right-is-not-called-wrong", "referPatient", mutant("valid-refused/referPatient/permission of write")),
     Row("an-admitted-body-is-taken", "createPatient", mutant("valid-refused/createPatient/species of parrot")),
     Row("reading-changes-nothing", "retrievePatient", mutant("reading/retrievePatient/changes name")),
     Row("create-is-stored", "createWard", mutant("create/createWard/lost")),
