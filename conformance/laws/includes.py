@@ -1,6 +1,7 @@
 """Includes: which relations an answer embeds, what they show, and what counts say of them."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -325,24 +326,34 @@ def _counting(listing: Listing, derived: Derived, query: tuple[tuple[str, str], 
         if relation.via is None and relation.many:
             return _embedded(listing, derived, query)
         listing.sample()
+        mine = _with_one(listing, relation)
         answer = listing.ask(*query)
-        rows = list(zip(answer.rows, listing.keys(answer.rows), strict=True))[:COUNTED]
+        there = sorted(zip(answer.rows, listing.keys(answer.rows), strict=True), key=lambda pair: pair[1] != mine)
+        rows = there[:COUNTED]
         for row, key in rows:
             if derived.name not in row:
                 return f"{key} shows no {derived.name}", (answer.exchange,)
         target, filters = _list_of(listing, relation, derived)
         for row, key in rows:
-            there = target.ask((filters[0], text(key)), *filters[1])
-            said, due = row[derived.name], there.total
+            listed = target.ask((filters[0], text(key)), *filters[1])
+            said, due = row[derived.name], listed.total
             # A viewer may not see all that is counted, so that only too few are wrong.
             if isinstance(said, int) and said < due:
                 again = listing.ask(*query)
                 if dict(zip(listing.keys(again.rows), again.rows, strict=True)).get(key, {}).get(derived.name) != said:
                     raise Moving
-                return f"{key} shows {derived.name} {said}, its list has {due}", (again.exchange, there.exchange)
+                return f"{key} shows {derived.name} {said}, its list has {due}", (again.exchange, listed.exchange)
         return "", (answer.exchange,)
 
     return find
+
+
+def _with_one(listing: Listing, relation: Relation) -> Any:
+    """Key of a record of the run that something of the run leads to: where others count nothing, 0 is never wrong."""
+    with suppress(CannotMake):
+        listing.session.kept(relation.to[0])
+    mine = listing.session.shared.get(listing.resource.name)
+    return mine.key if mine else None
 
 
 def _embedded(listing: Listing, derived: Derived, query: tuple[tuple[str, str], ...]) -> Finding:

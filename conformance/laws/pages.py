@@ -128,18 +128,28 @@ def page_words(case: Case) -> Iterator[Outcome]:
     listing = Listing(case.session, case.operation)
     page, size = listing.needed("page"), listing.needed("size")
     try:
-        part = listing.stocked(3)
-        total = part.ask((size.name, "1")).total
+        total = _stocked_or_not(listing, size.name)
         uneven = next((length for length in range(2, total + 3) if total % length), 2)
         due = [(1, 1), (2, 1), (total, 1), (1, uneven), (-(-total // uneven), uneven)]
-        pages = [Page(n, rows, part.ask((size.name, str(rows)), (page.name, str(n)))) for n, rows in due]
+        there = dict.fromkeys((n, rows) for n, rows in due if (n - 1) * rows < total)
+        pages = [Page(n, rows, listing.ask((size.name, str(rows)), (page.name, str(n)))) for n, rows in there]
     except Refused as refused:
         raise CannotMake(refused.reason) from None
     known = {word for words in case.operation.result.pages.values() for word in words.values()}
     for word in sorted(known):
         pointer, name = listing.word_pointer(word)
         judge = _link if word in PAGE_LINKS else _figure
-        yield found(case, case.promise(pointer, parameter=name), _on_each(judge, part, word, name, page.name, pages))
+        yield found(case, case.promise(pointer, parameter=name), _on_each(judge, listing, word, name, page.name, pages))
+
+
+def _stocked_or_not(listing: Listing, size: str) -> int:
+    """The total of the list, with own records in it where there can be any. Raises CannotMake for one without rows."""
+    try:
+        listing.stocked(3)
+    except CannotMake:
+        if not listing.ask((size, "1")).rows:
+            raise
+    return listing.ask((size, "1")).total
 
 
 Judge = Callable[[Listing, str, str, Page], str]

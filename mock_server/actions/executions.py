@@ -1,6 +1,6 @@
 """Workflow executions: started by a webhook or by hand, moved by the mock's clock, stopped, counted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,8 @@ from mock_server.query import all_of, asked
 from mock_server.store import Stored
 from mock_server.store.plan import property_column, quoted
 from mock_server.world import World
+from spec.document import snake_case
+from spec.record import Reference
 
 STARTS_AFTER = timedelta(seconds=1)
 # Seconds that a started execution runs before it ends, and how it ends: picked by its key.
@@ -91,27 +93,44 @@ def _plan(call: Call, execution: Stored, data: Stored) -> None:
 
 
 def stop(call: Call) -> Answer:
-    """End an execution now. Raises Refusal (409) when it has ended already."""
+    """End what the path names, now: an execution, or another record with such a `status`, whichever of the fields of an
+    ending it has. Raises Refusal (409) when it has ended already.
+    """
     world = call.world
     execution = named_in_path(call, to_write=True)
     if not may_be_stopped(world, execution):
-        raise Refusal(Problem.STATE, message=f"This execution has already ended ({execution.own['status']}).")
-    started = execution.own["started_at"] or call.stamp
-    own = {
-        **execution.own,
+        raise Refusal(Problem.STATE, message=f"This {_noun(execution)} has already ended ({execution.own['status']}).")
+    with world.store.transaction():
+        for reference in (execution.reference, *_parts(world, execution)):
+            world.forget_schedule(world.store.existing(reference))
+        world.store.change(execution.resource, execution.key, {**execution.own, **_stopped(call, execution)})
+    return shown(call, world.store.existing(execution.reference))
+
+
+def _noun(record: Stored) -> str:
+    return snake_case(record.resource).rpartition("_")[2]
+
+
+def _parts(world: World, execution: Stored) -> Iterator[Reference]:
+    """The records that lead to one: what is written while it runs is among them."""
+    for relation in world.contract.resources[execution.resource].relations.values():
+        if relation.via is not None:
+            yield from world.store.inverse(relation, execution.reference)
+
+
+def _stopped(call: Call, execution: Stored) -> dict[str, Any]:
+    """What stopping changes of the fields that a record has."""
+    started = execution.own.get("started_at") or call.stamp
+    stamps = call.world.contract.resources[execution.resource].stamped("updated")
+    ended = {
         "status": "stopped",
         "is_finished": True,
         "started_at": started,
         "stopped_at": call.stamp,
-        "updated_at": call.stamp,
         "duration_ms": max(0, (call.now - datetime.fromisoformat(started)) // MILLISECOND),
+        **dict.fromkeys(stamps, call.stamp),
     }
-    relation = world.contract.resources["WorkflowExecution"].relations["workflow_execution_data"]
-    with world.store.transaction():
-        for reference in (execution.reference, *world.store.inverse(relation, execution.reference)):
-            world.forget_schedule(world.store.existing(reference))
-        world.store.change("WorkflowExecution", execution.key, own)
-    return shown(call, world.store.existing(execution.reference))
+    return {name: value for name, value in ended.items() if name in execution.own}
 
 
 def count(call: Call) -> Answer:

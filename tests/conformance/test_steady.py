@@ -10,6 +10,7 @@ from conformance.target import SILENCES, Budget, HttpTarget
 
 GET = Request("listThings", "get", "/things")
 POST = Request("createThing", "post", "/things", body={})
+DELETE = Request("deleteThing", "delete", "/things/{id}", path={"id": "1"})
 Answer = httpx.Response | httpx.HTTPError
 
 
@@ -63,6 +64,31 @@ def test_a_500_that_stays_is_the_answer_and_no_stumble(steady: Steady) -> None:
     to, sent = target(fails())
     assert steady.ask(to, GET, again=True).status == 500
     assert (steady.stumbles, len(sent)) == ([], 3)
+
+
+def test_a_delete_that_fails_when_the_record_is_gone_has_failed(steady: Steady) -> None:
+    to, sent = target(fails(), fails(404))
+    assert steady.ask(to, DELETE, again=True).status == 500
+    assert (steady.stumbles, len(sent)) == ([], 2)
+
+
+@pytest.mark.parametrize(("request_", "due"), [(POST, 500), (DELETE, 500), (GET, 409)])
+def test_a_write_that_fails_and_then_finds_it_done_has_failed(steady: Steady, request_: Request, due: int) -> None:
+    to, _ = target(fails(), fails(409))
+    assert steady.ask(to, request_, again=True).status == due
+
+
+def test_a_write_that_is_refused_for_its_body_when_it_is_sent_again_is_a_stumble(steady: Steady) -> None:
+    to, _ = target(fails(), fails(422))
+    assert steady.ask(to, POST, again=True).status == 422
+    assert len(steady.stumbles) == 1
+
+
+@pytest.mark.parametrize("first", [500, 502])
+def test_a_delete_that_succeeds_when_it_is_sent_again_is_a_stumble(steady: Steady, first: int) -> None:
+    to, _ = target(fails(first), httpx.Response(204))
+    assert steady.ask(to, DELETE, again=True).status == 204
+    assert [e.response.status for e in steady.stumbles] == [first]
 
 
 def test_an_operation_that_is_known_to_fail_is_not_sent_again_until_it_succeeds(steady: Steady) -> None:

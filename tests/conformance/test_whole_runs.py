@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from random import Random
 
+import httpx
 import pytest
 
 from conformance.bodies import Bodies
@@ -18,10 +19,13 @@ from conformance.run import run
 from conformance.session import Session
 from conformance.target import Budget, HttpTarget
 from mock_server.store import Stored
+from tests.conformance.clinic import mock, planted
+from tests.conformance.clinic_faults import Dress, keeps_it_open, stops_again
 from tests.conformance.judging import CREDENTIALS
 from tests.conformance.recorded import source
 from tests.conformance.served import HOST, TOKENS, AsgiTransport
-from tests.mock_server.athena import Api, athena_contract, athena_schemas
+from tests.conformance.serving import serving
+from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 from tests.running import MODULE, ROOT, environment, running
 
 LONGEST = 120.0  # seconds of a deep run here; by itself it may take half an hour
@@ -76,3 +80,55 @@ def test_two_whole_runs_at_once_end_with_0(tmp_path: Path) -> None:
         assert report["counts"]["flaky"] == 0
         assert report["left_over"] == []
         assert any(one["law"].startswith("engine-") for one in report["promises"])
+
+
+# A foreign contract ---------------------------------------------------------------------------------------------------
+
+CLINIC = os.fspath(Path("tests", "foreign", "clinic.yaml"))
+
+
+def run_on_clinic(base: str, folder: Path, *options: str) -> tuple[int, list[dict[str, str]]]:
+    """How the command ends on a served clinic under `--strict`, and what its report says of each promise."""
+    me = httpx.get(f"{base}/session/vet", headers={"authorization": "Bearer demo-token"}).json()["data"]
+    tokens = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
+    login = {"ATHENA_LOGIN": me["email"], "ATHENA_PASSWORD": PASSWORD, "PYTHONPATH": os.fspath(ROOT)}
+    command = [sys.executable, "-m", "conformance", "run", "--contract", CLINIC, "--base-url", base, "--strict"]
+    ended = subprocess.run(
+        [*command, "--allow-effects", "--settle", "0.2", "--report-dir", os.fspath(folder), *options],
+        cwd=ROOT,
+        env=environment(folder) | tokens | login,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert (folder / "conformance.json").is_file(), ended.stdout + ended.stderr
+    return ended.returncode, json.loads((folder / "conformance.json").read_text())["promises"]
+
+
+@pytest.mark.slow
+def test_a_foreign_contract_is_kept_by_its_mock_and_judged_by_every_law(tmp_path: Path) -> None:
+    served = (*MODULE, "--contract", CLINIC, "--dataset", "plain", "--port", "0", "--quiet")
+    with running(served, environment(tmp_path)) as (_, greeting):
+        code, promises = run_on_clinic(greeting.split()[0], tmp_path)
+    assert code == 0
+    assert {law.id for law in LAWS} - {one["law"] for one in promises if one["verdict"] == "kept"} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("operation", "law", "fault"),
+    [
+        ("stopTreatment", "an-end-is-final", planted(stops_again, "stopTreatment")),
+        ("referPatient", "sharing-ends", planted(keeps_it_open, "retrievePatient")),
+    ],
+)
+def test_the_command_tells_of_a_fault_of_a_foreign_contract(
+    tmp_path: Path, operation: str, law: str, fault: Dress
+) -> None:
+    clinic = mock()
+    clinic.begin_anew()
+    with serving(fault(clinic.app)) as address:
+        code, promises = run_on_clinic(f"{address}/clinic/v3", tmp_path, "--operation", operation)
+    assert code == 1
+    assert {(one["law"], one["operation"]) for one in promises if one["verdict"] == "broken"} == {(law, operation)}

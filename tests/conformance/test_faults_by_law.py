@@ -1,0 +1,225 @@
+"""For each law of the suite a fault of a foreign contract's server, told of by that law and by its name.
+
+A law that no row breaks fails here: nothing would show that it can find anything. Which fault breaks which law is a
+fact about the clinic, and stands in the tables; the laws, the run and the mutants know no name of it.
+"""
+
+import pytest
+
+from conformance.laws import LAWS
+from conformance.laws.law import Law
+from conformance.outcome import Outcome, Verdict
+from conformance.run import Run
+from tests.conformance import clinic_faults as faults
+from tests.conformance.clinic import Row, judged, mutant, planted
+from tests.conformance.clinic_faults import asking, showing, showing_data
+
+BY_ID = {law.id: law for law in LAWS}
+
+# Mutants of the pool, as they are derived from the contract.
+MUTANTS: tuple[Row, ...] = (
+    Row("size-is-respected", "listWards", mutant("page-size/listWards/ignored")),
+    Row(
+        "pages-do-not-overlap-and-are-whole",
+        "listWards",
+        mutant("page/listWards/begins with the last row of the one before"),
+    ),
+    Row("page-words-are-right", "listPatients", mutant("page-meta/listPatients/last-item wrong")),
+    Row("past-the-end-is-empty", "listWards", mutant("page/listWards/after the last is the first")),
+    Row("sorted-by-the-asked-property", "listTreatments", mutant("order/listTreatments/ignored")),
+    Row("descending-is-ascending-reversed", "listTreatments", mutant("order/listTreatments/direction ignored")),
+    Row("same-request-same-answer", "listWards", mutant("order/listWards/differs each time")),
+    Row("every-row-satisfies", "listPatients", mutant("filter/listPatients/practice_uuid ignored")),
+    Row("complete-against-unfiltered", "listPatients", mutant("filter/listPatients/born_from incomplete")),
+    Row("combined-is-intersection", "listPatients", mutant("filter/listPatients/species ignored")),
+    Row("search-finds-a-known-record", "listPatients", mutant("search/listPatients/finds nothing")),
+    Row("search-rows-contain-the-term", "listPatients", mutant("search/listPatients/ignored")),
+    Row("links-keep-the-query", "listWards", mutant("page-links/listWards/next loses the query")),
+    Row("with-embeds-what-is-asked", "listTreatments", mutant("include/listTreatments/with left out")),
+    Row("with-embeds-nothing-else", "listTreatments", mutant("include/listTreatments/with ignored")),
+    Row("embedded-equals-retrieved", "listTreatments", mutant("embedding/listTreatments/patient.name is stale")),
+    Row("strangers-get-nothing", "listPractices", mutant("auth-any-token/listPractices/let in")),
+    Row("strangers-are-told-so", "deleteReferral", mutant("auth-none/deleteReferral/let in")),
+    Row("another-tenant-sees-nothing", "retrieveWard", mutant("auth-other-tenant/retrieveWard/let in")),
+    Row("unknown-record-is-404", "retrievePractice", mutant("status-refusal/retrievePractice/400 for 404")),
+    Row("wrong-method-is-405", "listPractices", mutant("allow/listPractices/Allow without GET")),
+    Row("malformed-json-is-400", "createTreatment", mutant("status-refusal/createTreatment/418 for 400")),
+    Row("broken-parameter-is-named", "listWards", mutant("validation-query/listWards/page without minimum")),
+    Row("broken-field-is-named", "createPatient", mutant("error-field/createPatient/names another field")),
+    Row("a-token-ends-with-its-logout", "closeSession", mutant("auth-after-logout/closeSession/let in")),
+    Row("an-admitted-parameter-is-taken", "listTreatments", mutant("valid-refused/listTreatments/status of stopped")),
+    Row("right-is-not-called-wrong", "referPatient", mutant("valid-refused/referPatient/permission of write")),
+    Row("an-admitted-body-is-taken", "createPatient", mutant("valid-refused/createPatient/species of parrot")),
+    Row("reading-changes-nothing", "retrievePatient", mutant("reading/retrievePatient/changes name")),
+    Row("create-is-stored", "createWard", mutant("create/createWard/lost")),
+    Row("a-create-makes-one-record", "createPatient", mutant("create/createPatient/twice")),
+    Row("sent-text-comes-back", "createTreatment", mutant("text/createTreatment/reason without line ends")),
+    Row("child-is-in-its-parents-list", "createPatient", mutant("filter/listPatients/practice_uuid incomplete")),
+    Row("update-changes-what-was-sent", "updatePatient", mutant("update/updatePatient/story not stored")),
+    Row(
+        "refused-write-changes-nothing",
+        "updateTreatment",
+        mutant("refused-write/updateTreatment/applied but for the wrong field"),
+    ),
+    Row(
+        "created-stamp-never-moves",
+        "updateTreatment",
+        mutant("created-stamp/updateTreatment/created_at is updated_at"),
+    ),
+    Row("updated-stamp-moves", "updateTreatment", mutant("updated-stamp/updateTreatment/updated_at is created_at")),
+    Row(
+        "a-write-changes-no-other-record",
+        "updateTreatment",
+        mutant("frame/updateTreatment/update changes another too"),
+    ),
+    Row("a-write-changes-no-other-record", "deletePatient", mutant("frame/deletePatient/deletes another too")),
+    Row("delete-is-gone", "deleteTreatment", mutant("delete/deleteTreatment/still there to list")),
+    Row("references-resolve", "retrieveTreatment", mutant("reference/retrieveTreatment/ward leads nowhere")),
+    Row(
+        "counts-follow-writes",
+        "createTreatment",
+        mutant("stale-read/retrievePatient/retrieve answers what it did first"),
+    ),
+    Row("delete-does-to-others-what-is-due", "deleteWard", mutant("delete/deleteWard/deletes nothing")),
+    Row("figures-agree-with-lists", "countTreatments", mutant("metric/countTreatments/one too many")),
+    Row("searched-signs-stand-for-themselves", "listWards", mutant("search/listWards/misses the first")),
+    Row(
+        "no-server-error",
+        "countTreatments",
+        mutant("server-error/countTreatments/500 on every request that is granted"),
+    ),
+    Row("status-is-documented", "createWard", mutant("status-success/createWard/200 for 201")),
+    Row("content-type-is-json", "listPractices", mutant("media-type/listPractices/text/html")),
+    Row("answers-fit-the-schema", "listPractices", mutant("page-links/listPractices/first gone")),
+    Row(
+        "no-server-error",
+        "deleteWard",
+        mutant("server-error/deleteWard/500 on every request that is granted"),
+        ("delete-is-gone",),
+    ),
+    Row(
+        "no-server-error",
+        "stopTreatment",
+        mutant("server-error/stopTreatment/500 on every request that is granted"),
+        ("an-end-is-final",),
+    ),
+    Row("page-words-are-right", "listPractices", mutant("page-meta/listPractices/last-page wrong")),
+    Row("with-count-counts", "listPatients", mutant("count/listPatients/with_count ignored")),
+    Row(
+        "no-traceback", "listPractices", mutant("leak/listPractices/422 shows a trace"), ("broken-parameter-is-named",)
+    ),
+)
+
+# What no mutant does, or only beside much else.
+PLANTED: tuple[Row, ...] = (
+    Row("total-does-not-depend-on-size", "listWards", planted(showing(faults.total_is_of_the_page), "listWards")),
+    Row(
+        "bracketed-and-repeated-arrays-agree",
+        "listPatients",
+        planted(asking(faults.deaf_to_brackets), "listPatients"),
+    ),
+    Row("blank-means-absent", "listPatients", planted(showing(faults.takes_a_blank_for_a_value), "listPatients")),
+    Row("total-is-of-the-filtered-rows", "listPatients", planted(faults.total_is_of_all, "listPatients")),
+    Row(
+        "with-count-counts",
+        "listPatients",
+        planted(showing(faults.counts_one_too_few("treatments_count")), "listPatients"),
+    ),
+    Row("changed-last-stands-last", "listPatients", planted(asking(faults.sorts_by_when_it_was_made), "listPatients")),
+    Row("any-text-may-be-searched", "listWards", planted(faults.fails_on_an_apostrophe, "listWards")),
+    Row(
+        "searched-signs-stand-for-themselves",
+        "listPatients",
+        planted(asking(faults.takes_signs_for_patterns), "listPatients"),
+    ),
+    Row("another-tenant-finds-nothing", "listPatients", planted(asking(faults.searches_everywhere), "listPatients")),
+    Row("wrong-media-type-is-415", "createPatient", planted(asking(faults.reads_any_media_type), "createPatient")),
+    Row("a-token-is-one-accounts", "whoseDesk", planted(asking(faults.is_always_the_first), "whoseDesk")),
+    Row("a-record-is-its-makers", "createPatient", planted(showing(faults.belongs_to_another), "createPatient")),
+    Row("wrong-credentials-are-refused", "openSession", planted(faults.takes_any_password, "openSession")),
+    Row("a-fresh-token-works", "openSession", planted(faults.gives_no_token, "openSession")),
+    Row("identifiers-are-unique", "createWard", planted(faults.answers_the_first_key, "createWard")),
+    Row(
+        "server-set-fields-are-not-taken",
+        "createWard",
+        planted(faults.takes_what_the_server_sets, "createWard", "retrieveWard"),
+    ),
+    Row("update-twice-is-update-once", "updateTreatment", planted(faults.adds_at_every_update, "updateTreatment")),
+    Row("created-stamp-is-now", "createTreatment", planted(faults.is_in_another_zone, "createTreatment")),
+    Row("updated-stamp-never-goes-back", "updateTreatment", planted(faults.goes_back_in_time, "retrieveTreatment")),
+    Row("references-resolve", "retrievePatient", planted(faults.is_nowhere, "retrieveWard")),
+    Row(
+        "counts-begin-at-nothing",
+        "createTreatment",
+        planted(showing_data(treatments_count=lambda n: max(0, n - 1)), "retrievePatient"),
+    ),
+    Row(
+        "delete-does-to-others-what-is-due",
+        "deletePatient",
+        planted(faults.forgets_nothing, "retrieveTreatment", "createTreatment"),
+    ),
+    Row("delete-does-to-others-what-is-due", "deleteWard", planted(faults.deletes_what_is_needed, "deleteWard")),
+    Row(
+        "embedded-is-up-to-date",
+        "updatePatient",
+        planted(faults.embeds_what_it_was, "createTreatment", "retrieveTreatment"),
+    ),
+    Row("an-action-shows-what-is-stored", "stopTreatment", planted(showing_data(reason=str.swapcase), "stopTreatment")),
+    Row(
+        "an-action-is-about-its-record",
+        "stopTreatment",
+        planted(faults.shows_another_record, "stopTreatment"),
+    ),
+    Row("an-end-is-final", "stopTreatment", planted(faults.stops_again, "stopTreatment")),
+    Row("sharing-opens-what-is-granted", "referPatient", planted(faults.opens_nothing, "retrievePatient")),
+    Row("sharing-ends", "referPatient", planted(faults.keeps_it_open, "retrievePatient")),
+    Row("figures-follow-writes", "countTreatments", planted(faults.counts_once, "countTreatments")),
+    Row(
+        "figures-add-up",
+        "countTreatments",
+        planted(showing(faults.total_is_of_more_than_its_parts), "countTreatments"),
+    ),
+    Row("unknown-path-is-404", "retrievePractice", faults.answers_any_path),
+)
+ROWS = (*MUTANTS, *PLANTED)
+
+
+def tells(found: Run, row: Row) -> list[Outcome]:
+    """What a row's law calls broken of its operation; nothing else may be."""
+    broken = list(found.of(Verdict.BROKEN))
+    said = {(o.promise.law, o.promise.operation) for o in broken}
+    assert said == {(row.law, row.operation)}, [
+        f"{o.promise.fingerprint}: {o.verdict} {o.said}" for o in found.outcomes
+    ]
+    return broken
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.id)
+def test_every_law_has_a_fault_that_it_finds(law: Law) -> None:
+    assert law.id in {row.law for row in ROWS}
+
+
+def test_every_row_names_a_law_and_an_operation_that_it_can_be_asked_of() -> None:
+    api = faults.CLINIC
+    assert [r for r in ROWS if not BY_ID[r.law].applies(api, api.operations[r.operation])] == []
+
+
+def test_every_law_is_judged_and_kept_by_the_sound_server() -> None:
+    found = judged(LAWS)
+    assert [f"{o.promise.fingerprint}: {o.said}" for o in (*found.of(Verdict.BROKEN), *found.flaky)] == []
+    assert {law.id for law in LAWS} - {o.promise.law for o in found.of(Verdict.KEPT)} == set()
+    assert not found.left
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[f"{row.law}-{n}" for n, row in enumerate(ROWS)])
+def test_a_law_finds_its_fault(row: Row) -> None:
+    found = judged([BY_ID[name] for name in (*row.beside, row.law)], [row.operation], row.fault)
+    assert all(o.said and o.shown for o in tells(found, row))
+    assert not found.flaky
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS, ids=[f"{row.law}-{n}" for n, row in enumerate(ROWS)])
+def test_the_whole_suite_tells_of_a_fault_by_that_law(row: Row) -> None:
+    found = judged(LAWS, None, row.fault)
+    assert (row.law, row.operation) in {(o.promise.law, o.promise.operation) for o in found.of(Verdict.BROKEN)}
