@@ -16,7 +16,7 @@ from conformance.target import Target
 GATEWAY = frozenset({502, 503, 504})
 AGAIN = 2  # how often a failing request is sent again
 SURE = 3  # failures in a row, each sent again, after which an operation is known to fail
-MOVED = frozenset({404, 409, 410})  # what a request answers whose work has been done before
+MOVED = frozenset({401, 404, 409, 410})  # what a request answers whose work has been done before
 READS = ("get", "head")
 BREATH = 0.2  # seconds that a gateway is given
 
