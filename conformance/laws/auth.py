@@ -61,7 +61,8 @@ def _ours(case: Case) -> Mapping[str, Any]:
     try:
         if operation.method in READS:
             return readable(case)
-        session.creator(operation.resource or "")  # a record that was lent to the run is not to be lost
+        if operation.action == "delete":  # a record that was lent to the run is not to be lost
+            session.creator(operation.resource or "")
         return {operation.path_parameters[0]: session.make(operation.resource or "").key}
     except CannotMake:
         return unknown(case)
