@@ -26,7 +26,6 @@ from tests.reference_backend.process import TOKENS, serving
 # Bugs that the suite does not find yet, or finds on another operation -> what it would take.
 NOT_YET = {
     "oldest-first": "a word of the contract that says in which order a list stands that was not asked for one",
-    "flag-is-not-saved": "a workspace of the run's own: the contract has no operation to create one",
     "files-are-not-saved": "a word of the contract that says what `files` become",
 }
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests.reference_backend.bugs import BUGS
 from tests.reference_backend.process import ROOT, TOKENS, serving
 
@@ -112,7 +114,13 @@ def scope(bug: str) -> list[str]:
 def judge(bug: str, operations: Iterable[str] = (), *, engine: bool = False) -> Judged:
     """A fresh backend with a bug, judged under --strict on some operations; without: on all that it touches."""
     with serving(bug) as base:
-        return run(base, operations or scope(bug), engine=engine)
+        return run(base, operations or scope(bug), engine=engine, more=("--sacrifice", f"Workspace={lent(base)}"))
+
+
+def lent(base: str) -> str:
+    """The key of the workspace that a run may change: none can be created."""
+    answer = httpx.get(f"{base}/user", headers={"Authorization": f"Bearer {TOKENS[0]}"}).raise_for_status()
+    return str(answer.json()["data"]["primary_workspace"]["uuid"])
 
 
 def row(bug: str, judged: Judged) -> str:
