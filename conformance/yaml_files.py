@@ -12,6 +12,13 @@ LARGEST = 10_000_000  # bytes
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
 
 
+class _Dumper(yaml.SafeDumper):
+    """Says a value anew wherever it stands, so that any entry can be removed by itself."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def read(flag: str, path: Path, part: str, version: int) -> Any:
     """What stands under `part` in a file; None where there is no file. Raises UsageError."""
     try:
@@ -48,7 +55,9 @@ def keys(flag: str, where: str, found: Any, *, required: Sequence[str], optional
 
 def write(flag: str, path: Path, heading: str, document: Mapping[str, Any]) -> None:
     """Write a document, one fact a line, below a comment. Raises UsageError."""
-    text = yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=False)
+    text = yaml.dump(
+        dict(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=False
+    )
     beside = path.with_name(path.name + ".new")
     try:
         beside.write_text(f"# {heading}\n{text}", encoding="utf-8")

@@ -159,6 +159,15 @@ def test_to_update_accepts_what_is_broken_and_forgets_what_is_kept(tmp_path: Pat
     assert read.entries[broken.promise.fingerprint].found == "found 1"
 
 
+def test_any_entry_can_be_taken_out_of_the_file_by_itself(tmp_path: Path) -> None:
+    marks = [outcome(name, Verdict.BROKEN).promise.fingerprint for name in "abc"]
+    path = tmp_path / "baseline.yaml"
+    accepting(*marks).save(path)
+    heading, first, *rest = path.read_text().split("- fingerprint:")
+    path.write_text("- fingerprint:".join([heading, *rest]))
+    assert len(Baseline.load(path, TODAY).entries) == len(marks) - 1, first
+
+
 def test_json_is_read_too(tmp_path: Path) -> None:
     entry = {"fingerprint": "a", "date": "2026-03-01", "reason": "known", "expires": "2026-04-01"}
     (tmp_path / "b.json").write_text(json.dumps({"version": 1, "accepted": [entry]}))
