@@ -74,10 +74,7 @@ def scope(settings: Settings, contract: Contract) -> tuple[list[Operation], list
 
 def _check_records(settings: Settings, contract: Contract) -> None:
     """Refuse what names no operation or resource of the contract. Raises UsageError."""
-    for operation in settings.skip:
-        if operation not in contract.operations:
-            like = near(operation, list(contract.operations))
-            raise UsageError(f"skip: found {operation[:100]!a}{like}; allowed: {', '.join(contract.operations)}")
+    _check_known("skip", list(settings.skip), list(contract.operations))
     _check_known("--sacrifice", [resource for resource, _ in settings.sacrifice], list(contract.resources))
     if settings.workspace is not None and contract.tenant is None:
         raise UsageError("--workspace: found one, and a contract without tenants; allowed: none")
@@ -110,7 +107,8 @@ def chosen_operations(settings: Settings, contract: Contract) -> list[Operation]
 def _check_known(flag: str, asked: Sequence[str], known: Sequence[str]) -> None:
     unknown = [one for one in asked if one not in known]
     if unknown:
-        raise UsageError(f"{flag}: found {unknown[0][:100]!a}; allowed: {', '.join(known)}")
+        like = near(unknown[0], known)
+        raise UsageError(f"{flag}: found {unknown[0][:100]!a}{like}; allowed: {', '.join(known)}")
 
 
 def base_of(settings: Settings, contract: Contract) -> str:

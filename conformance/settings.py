@@ -42,8 +42,8 @@ class Settings:
 
     `word`: what is to be done (`WORDS`). `arguments`: what stands beside the options. `max_time`, `timeout`,
     `wait_ready`: seconds. `min_reached`: per cent. `rate_limit`: a second. `sacrifice`: (resource, key) of records that
-    are not the run's and may be written to. `skip`: operationId -> why it is not sent. `origins`: setting -> where its
-    value comes from.
+    are not the run's and may be written to. `skip`: operationId -> why it is not sent. `origins`: setting, and
+    ``skip.`` with an operationId, -> where its value comes from.
 
     `token`, `other_token`: what the environment holds under `token_env`, `other_token_env`; None: nothing. `login` and
     `password`, from `login_env` and `password_env`: both, or neither.
@@ -132,6 +132,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         word = next((w for w in WORDS if self.prog.endswith(f" {w.name}")), None)
         known = [w.name for w in WORDS] if word is None else [f"{word.name} with --help", *word.flags]
+        message = message.partition(" (choose from ")[0]  # the same names follow
         raise UsageError(f"{message}; allowed: {', '.join(known)}")
 
 
@@ -181,7 +182,8 @@ def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], ver
     word = next(word for word in WORDS if word.name == sent["word"])
     if unknown:
         allowed = ", ".join((f"{word.name} with --help", *word.flags))
-        raise UsageError(f"unrecognized arguments: {' '.join(unknown)}; allowed: {allowed}")
+        like = config.near(unknown[0].partition("=")[0], word.flags)
+        raise UsageError(f"unrecognized arguments: {' '.join(unknown)}{like}; allowed: {allowed}")
     line = {o.field: o.value(texts) for o in OPTIONS if (texts := sent.get(o.field))}
     names = [o.flag.removeprefix("--") for o in OPTIONS if o.flag not in LINE_ONLY]
     file = config.load(line.get("config"), line.get("env"), names)
@@ -194,6 +196,7 @@ def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], ver
         explicit = origins[f"{role}_env"] != DEFAULT and not values["show_config"]
         values[role] = _token(environment, name, explicit=explicit and not values["token_command"])
     values |= _credentials(environment, values, origins)
+    origins |= {f"{config.SKIP}.{operation}": place for operation, place in file.places.items()}
     values |= {"word": word.name, "arguments": _beside(word, sent), "skip": file.skip, "origins": origins}
     return Settings(**{f.name: values[f.name] for f in fields(Settings)})
 

@@ -30,7 +30,7 @@ def _rows(settings: Settings) -> Iterator[tuple[str, str, str]]:
             value = getattr(settings, option.field)
             yield option.flag.removeprefix("--"), _shown(option, value), settings.origins.get(option.field, "")
     for operation, reason in settings.skip.items():
-        yield f"skip.{operation}", _plain(reason), "file"
+        yield f"skip.{operation}", _plain(reason), settings.origins[f"skip.{operation}"]
     commanded = settings.token_command is not None
     origin = "token-command" if commanded else f"${settings.token_env}"
     yield "token", "set" if commanded or settings.token else NOT_SET, origin

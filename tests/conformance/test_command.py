@@ -298,6 +298,13 @@ def test_a_used_up_budget_ends_with_5() -> None:
         (("run", "--base-url", "http://x", "--ledger", "."), "--ledger: found ."),
         (("plan", "--report-dir", "x"), "unrecognized arguments: --report-dir"),
         (("plan", "--tag", "none"), "--tag: found 'none'"),
+        (("rnu",), "invalid choice: 'rnu'; allowed: run, items"),
+        (("run", "--bas-url", "http://x"), "--bas-url http://x; did you mean '--base-url'?; allowed: "),
+        (
+            ("run", "--base-url", "http://x", "--operation", "listMesages"),
+            "found 'listMesages'; did you mean 'listMessages'?; allowed: ",
+        ),
+        (("plan", "--tag", "Mesage"), "--tag: found 'Mesage'; did you mean 'Message'?; allowed: "),
         (("clean",), "the following arguments are required: LEDGER-FILE"),
         (("clean", "none.jsonl"), "LEDGER: found none.jsonl"),
         (("items", "--base-url", "http://x", "--report-dir", "x"), "unrecognized arguments: --report-dir"),

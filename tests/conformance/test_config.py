@@ -180,7 +180,8 @@ def test_show_config_says_each_value_and_where_it_comes_from(capsys: pytest.Capt
     assert rows["rate-limit"] == "not set default"
     assert rows["token"] == "set token-command"
     assert rows["other token"] == "set $ATHENA_OTHER_TOKEN"
-    assert rows["skip.listAgents"].startswith("known")
+    assert rows["skip.listAgents"] == "known athena-conformance.toml [env.production]"
+    assert rows["skip.listThreads"] == "times out; ticket 12 athena-conformance.toml"
     assert "hidden" not in out
 
 
