@@ -202,8 +202,13 @@ def marker(run_id: str) -> str:
     return f"conformance-{run_id}"
 
 
+def ledger_file(settings: Settings) -> Path | None:
+    """Where a run notes what it writes; None: nowhere but in its own memory."""
+    return settings.ledger or (settings.report_dir / "ledger.jsonl" if settings.report_dir else None)
+
+
 def _ledger(settings: Settings, run_id: str, base: str) -> Ledger:
-    path = settings.ledger or (settings.report_dir / "ledger.jsonl" if settings.report_dir else None)
+    path = ledger_file(settings)
     try:
         return Ledger(run_id) if path is None else Ledger.at(run_id, path, base, marker(run_id))
     except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from conformance import engine, sequence
 from conformance.cause import skipped
-from conformance.connection import contract_of, redaction_of, scope, session_of, shown, signed_in
+from conformance.connection import contract_of, ledger_file, redaction_of, scope, session_of, shown, signed_in
 from conformance.errors import OutOfBudget, TargetLost, UsageError
 from conformance.exchange import Exchange, Request, Response
 from conformance.history import History
@@ -107,6 +107,7 @@ def _reported(
         covered=session.coverage.covered(asked, judgement.unsucceeded) if session.coverage else None,
         sequences=_sequences(recorder, session, found),
         folder=str(settings.report_dir or ""),
+        ledger=str(ledger_file(settings) or ""),
     )
 
 

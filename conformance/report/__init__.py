@@ -43,7 +43,7 @@ class Report:
     reader has to know of how it was run. `seconds`, `requests`: what it took. `seen`: answers, counted. `text`: the
     contract's, for excerpts. `proposals`: from `conformance.proposal`. `covered`: what traffic touched, if noted.
     `sequences`: fingerprint of a broken promise -> the requests that show it. `folder`: where the reports are written,
-    or "".
+    `ledger`: the file of what was written to the target; each "" where there is none.
     """
 
     target: str
@@ -69,6 +69,7 @@ class Report:
     covered: Covered | None = None
     sequences: Mapping[str, Sequence] = field(default_factory=dict)
     folder: str = ""
+    ledger: str = ""
     _known: dict[int, tuple[Outcome, Redaction]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _text: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -91,6 +92,12 @@ class Report:
         if any(self.redaction.hides(part) for part in re.split(r"[.:]", name)):
             return "(about a value that is not shown)"
         return self.known(outcome).line(outcome.said)
+
+    def cleaning(self) -> str:
+        """How what is left over on the target is taken away."""
+        if self.ledger:
+            return f"athena-conformance clean {shlex.quote(self.redaction.line(self.ledger))}"
+        return "no ledger was kept (--ledger FILE or --report-dir DIR), so `clean` cannot take them away"
 
     def known(self, outcome: Outcome) -> Redaction:
         """The redaction that knows the secrets of an outcome's own exchanges too; found once, for all writers."""

@@ -179,6 +179,7 @@ def _incomplete(report: Report) -> Iterator[str]:
     if report.found.left:
         yield "<h2>Left over on the target</h2>"
         yield _list(_line(report, f"{resource} {key}") for resource, key in report.found.left)
+        yield f"<p><code>{escape(report.cleaning())}</code></p>"
 
 
 # The matrix ---------------------------------------------------------------------------------------------------------

@@ -147,6 +147,7 @@ def _missing(report: Report) -> Iterator[str]:
     if report.found.left:
         yield "### Left over on the target"
         yield _list(code(line(f"{resource} {key}")) for resource, key in report.found.left[:CAUSES])
+        yield code(report.cleaning())
 
 
 def _coverage(report: Report) -> Iterator[str]:

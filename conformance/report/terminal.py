@@ -120,6 +120,7 @@ def _missing(report: Report) -> Iterator[str]:
     if report.found.left:
         left = [f"{resource} {key}" for resource, key in report.found.left]
         yield f"left over on the target (the run could not delete them): {report.redaction.line(_names(left))}"
+        yield f"   {report.cleaning()}"
     if judgement.unsucceeded or judgement.unasked or judgement.causes or report.found.left:
         yield ""
 

@@ -85,6 +85,14 @@ def test_the_terminal_says_what_a_reader_needs(report: Report) -> None:
     assert len(text.splitlines()) < 40
 
 
+@pytest.mark.parametrize("render", [terminal.render, markdown.render, html.render])
+def test_what_is_left_over_is_told_with_the_command_that_takes_it_away(
+    report: Report, render: Callable[[Report], str]
+) -> None:
+    assert "no ledger was kept" in render(report)
+    assert "athena-conformance clean out/ledger.jsonl" in render(replace(report, ledger="out/ledger.jsonl"))
+
+
 def test_a_curl_names_the_token_and_does_not_show_it(contract: Contract, report: Report) -> None:
     operation = contract.operations["listMessages"]
     asked = Exchange(Request(operation.id, "get", operation.path), Response(200, {}, b"", 0.0))
