@@ -97,7 +97,7 @@ def of(sequence: Sequence, contract: Contract, failure: Told, settings: Settings
     made = {number: m for number, step in enumerate(sequence.steps) if (m := _made(contract, number, step)) is not None}
     lines = [*_head(sequence, contract, failure, settings), _READER, *_sending(settings), _ASK, *_cleaning(made)]
     for number, step in enumerate(sequence.steps):
-        lines += ["", *_comments(step, failure)]
+        lines += ["", _comment(step, sum(one.shown for one in sequence.steps))]
         request = remarked(step.request, sequence.marker, f"{_stem(sequence.marker)}{_RUN}")
         places = {value: f"zq{name}qz" for value, name in names.items()}
         lines += _asked(number + 1, step, renamed(contract, request, places))
@@ -106,7 +106,9 @@ def of(sequence: Sequence, contract: Contract, failure: Told, settings: Settings
         for value, source in sequence.sources.items():
             if source.step == number:
                 lines.append(f"take {shlex.quote(_joined(source.path))}; {names[value]}=$found")
-    lines += ["", "# The last answer:", 'cat "$answer"; echo', "exit $differs"]
+        if step.shown or number == len(sequence.steps) - 1:
+            lines.append('cat "$answer"; echo')
+    lines += ["", "exit $differs"]
     return "\n".join(lines) + "\n"
 
 
@@ -192,13 +194,12 @@ def _made(contract: Contract, number: int, step: Step) -> _Made | None:
     return _Made(name, (operation.result.data, key) if operation.result.data else (key,), target)
 
 
-def _comments(step: Step, failure: Told) -> Iterator[str]:
+def _comment(step: Step, shown: int) -> str:
+    """What a request is for. `shown`: how many show the failure."""
     if not step.shown:
-        yield f"# {step.request.operation}: {step.status} is due"
-        return
-    yield f"# {step.request.operation}: it answered {step.status}, which shows the failure"
-    yield f"#   due:   {_line(failure.sentence)}"
-    yield f"#   found: {_line(failure.said)}"
+        return f"# {step.request.operation}: {step.status} is due"
+    which = "which shows the failure" if shown == 1 else f"one of {shown} answers that show the failure together"
+    return f"# {step.request.operation}: it answered {step.status}, {which}"
 
 
 def _asked(number: int, step: Step, request: Request) -> Iterator[str]:

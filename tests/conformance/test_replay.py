@@ -181,6 +181,8 @@ def test_the_script_asks_the_same_of_a_fresh_server(
     assert code == 0, said
     steps = failures[0]["sequence"]["steps"]
     assert sum(" in the run" in line for line in said) == len(steps)
+    shown = [step["shown"] for step in steps]
+    assert script.count('cat "$answer"; echo') == sum(shown) + (not shown[-1]), "it prints every answer that shows it"
     assert records() == before, "the script takes away what it made"
     code, said = ran(script, None)
     assert code == (1 if FAULTS[fault][2] else 0), said
