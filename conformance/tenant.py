@@ -4,12 +4,15 @@ A list says it by a filter on the path that `x-resource`'s `tenant` names; a cre
 relation. Where neither is there, the token decides.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from conformance.errors import UsageError
 from spec.contract import Contract, Operation, Relation, Resource
+
+UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # of any version: the documentation's have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,11 @@ class Tenant:
 
 
 def key_of(contract: Contract, resource: str, key: str, flag: str = "--sacrifice") -> Any:
-    """A key as JSON has it. Raises UsageError when the resource's keys are numbers and this is none."""
-    if not contract.resources[resource].key_is_integer:
+    """A key as JSON has it. Raises UsageError when the resource's keys are numbers, or UUIDs, and this is none."""
+    said = contract.resources[resource]
+    if said.own[said.key].format == "uuid" and not UUID.fullmatch(key):
+        raise UsageError(f"{flag}: found {key[:60]!a}; allowed: a key of {resource}, a UUID")
+    if not said.key_is_integer:
         return key
     if not (key.isascii() and key.isdigit() and len(key) < 20):
         raise UsageError(f"{flag}: found {key[:60]!a}; allowed: a key of {resource}, a whole number")

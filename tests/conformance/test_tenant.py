@@ -46,6 +46,11 @@ def test_what_a_run_makes_and_lists_is_in_the_tenant() -> None:
 def test_a_key_that_must_be_a_number_is_one() -> None:
     contract = athena_contract()
     assert key_of(contract, "User", "12") == 12
-    assert key_of(contract, "Agent", "12") == "12"
+    assert key_of(contract, "Agent", KEY) == KEY
     with pytest.raises(UsageError, match="--sacrifice: found 'x'; allowed: a key of User, a whole number"):
         key_of(contract, "User", "x")
+
+
+def test_a_key_that_must_be_a_uuid_is_one() -> None:
+    with pytest.raises(UsageError, match="--workspace: found 'acme'; allowed: a key of Workspace, a UUID"):
+        Tenant.of(athena_contract(), "acme")
