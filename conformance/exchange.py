@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 BEARER = "Authorization"
+BEGINNING = 200  # bytes of a body that a sentence quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,11 @@ class Response:
             return json.loads(self.content)
         except ValueError:
             return None
+
+    @property
+    def beginning(self) -> str:
+        """How its body begins, on one line, for people; control characters that are no space stay."""
+        return " ".join(self.content[:BEGINNING].decode("utf-8", "replace").split())
 
     @property
     def ok(self) -> bool:

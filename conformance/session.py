@@ -57,7 +57,7 @@ class Session(Reader):
         if path and isinstance(shown, list) and shown:
             shown = shown[0]
         if not exchange.response.ok or not isinstance(shown, dict):
-            raise CannotMake(f"{operation.id} answered {exchange.response.status}: {exchange.response.content[:200]!r}")
+            raise CannotMake(f"{operation.id} answered {exchange.response.status}: {exchange.response.beginning}")
         key = self.key_of(resource, shown)
         self._await(resource, key, counted)
         return Mine(resource, key, body, shown, exchange)

@@ -71,7 +71,7 @@ def _perform(session: Session, operation: Operation) -> Done:
         done = Done(None, {}, _sent(session, operation, {}))
     response = done.exchange.response
     if not response.ok:
-        raise CannotMake(f"{operation.id} answered {response.status}: {response.content[:200]!r}")
+        raise CannotMake(f"{operation.id} answered {response.status}: {response.beginning}")
     return done
 
 

@@ -7,12 +7,20 @@ import pytest
 
 from conformance.cause import Cause, Reason, effects, no_way
 from conformance.errors import CannotMake
+from conformance.exchange import Response
 from tests.mock_server.athena import athena_contract
 
 ROOM = Path(__file__).parents[2] / "conformance"
 TELLS = ("not_judged", "_not_judged", "CannotMake", "HeldBack")  # what takes a sentence, or a sentence with its kind
 # How a sentence begins that is about what nobody could judge: it needs its kind beside it.
 KNOWN = ("the contract has no ", "the rows do not show ", "the run is read-only")
+
+
+def test_a_body_is_quoted_as_people_read_it() -> None:
+    content = b'{"message":\n "Zu sp\xc3\xa4t"}\n' + b"x" * 500
+    said = Response(404, {}, content, 0.0).beginning
+    assert said.startswith('{"message": "Zu sp\u00e4t"} xxx')
+    assert len(said) < 210
 
 
 def flattened(source: str) -> list[str]:
