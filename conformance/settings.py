@@ -152,7 +152,7 @@ def parser(version: str) -> argparse.ArgumentParser:
             word.name,
             help=word.help,
             description=word.help,
-            epilog=CODES,
+            epilog=_codes(word),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -165,6 +165,12 @@ def parser(version: str) -> argparse.ArgumentParser:
         for option in word.options:
             _add(below, option)
     return top
+
+
+def _codes(word: Word) -> str:
+    """What its exit codes mean, for --help."""
+    said = "".join(f"  {code}  {means}\n" for code, means in word.codes.items())
+    return f"exit codes:\n{said}" if said else CODES
 
 
 def _add(parser: argparse.ArgumentParser, option: Option) -> None:

@@ -1,6 +1,7 @@
 """The words of `athena-conformance`: what the command can be asked to do, and which options each of them takes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from conformance.options import OPTIONS, Option
 
@@ -14,6 +15,7 @@ class Word:
 
     `flags`: of these options. `arguments`: what stands beside them, by name, one ending in ``...`` once or more often;
     `rest`: and any number of others, by one name. `needs_target`: whether it has to be told the target's address.
+    `codes`: its exit codes, where they do not mean what they mean of a run.
     """
 
     name: str
@@ -22,6 +24,7 @@ class Word:
     arguments: tuple[str, ...] = ()
     rest: str = ""
     needs_target: bool = True
+    codes: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def options(self) -> tuple[Option, ...]:
@@ -29,6 +32,8 @@ class Word:
         return tuple(option for option in OPTIONS if option.flag in self.flags)
 
 
+USAGE = "an option or a file cannot be used"
+LOST = "the target cannot be reached, or was lost meanwhile"
 # Options of other words than `run`.
 OF_SCORE = ("--family", "--sample", "--workers", "--min", "--engine-only")
 OF_PROMOTE = ("--output", "--dry-run", "--gaps")
@@ -61,6 +66,7 @@ WORDS = (
         "send nothing; print how many requests, writes and dear calls a run would take, and how long at least",
         (*REACHING, *CHOOSING, "--no-engine"),
         needs_target=False,
+        codes={0: "it is printed", 2: USAGE},
     ),
     Word(
         "replay",
@@ -68,6 +74,13 @@ WORDS = (
         (*REACHING, *BESIDE, "--sh"),
         ("report", "id"),
         needs_target=False,
+        codes={
+            0: "not reproduced; with --sh: the script is written",
+            1: "reproduced",
+            2: USAGE,
+            3: LOST,
+            5: "it could not be told",
+        },
     ),
     Word(
         "traffic",
@@ -82,6 +95,7 @@ WORDS = (
         ("--contract", *OF_PROMOTE, *LINE_ONLY),
         ("report",),
         needs_target=False,
+        codes={0: "what there was to confirm is confirmed", 2: USAGE},
     ),
     Word(
         "clean",
@@ -89,11 +103,17 @@ WORDS = (
         REACHING,
         ("ledger_file",),
         needs_target=False,
+        codes={0: "nothing is left", 2: USAGE, 3: LOST, 5: "something is left, or may be, and is named"},
     ),
     Word(
         "score",
         "count the broken servers that the gate catches, and the sound ones that it calls broken",
         ("--contract", "--operation", "--seed", "--report-dir", *OF_SCORE, *LINE_ONLY),
         needs_target=False,
+        codes={
+            0: "enough broken servers are caught, and no sound one is",
+            1: "fewer than --min are, or a sound one is",
+            2: USAGE,
+        },
     ),
 )

@@ -391,6 +391,25 @@ def test_a_password_that_the_contract_itself_shows_garbles_no_report() -> None:
     assert redaction_of(settings, athena_contract()).line("#/properties/password") == "#/properties/password"
 
 
+@pytest.mark.parametrize(
+    ("word", "means"),
+    [
+        ("run", "0  every promise that was judged is kept"),
+        ("clean", "5  something is left"),
+        ("replay", "1  reproduced"),
+        ("promote", "0  what there was to confirm"),
+    ],
+)
+def test_help_says_what_the_exit_codes_mean_of_each_word(
+    word: str, means: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([word, "--help"], {})
+    said = capsys.readouterr().out
+    assert means in said
+    assert said.count("\n  0  ") == 1
+
+
 def test_readme_tells_every_exit_code_and_option() -> None:
     section = (ROOT / "README.md").read_text().split("\n## Judge a backend\n", 1)[1].split("\n## ", 1)[0]
     assert re.findall(r"^\| `(\d)` ", section, re.MULTILINE) == re.findall(r"^  (\d)  ", CODES, re.MULTILINE)
