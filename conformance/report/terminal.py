@@ -79,6 +79,8 @@ def _failure(report: Report, group: Group) -> Iterator[str]:
     yield f"   place: {report.place(promise)}" + (f" and {group.places - 1} more" if group.places > 1 else "")
     command = report.curl(outcome)
     yield from [f"   {command}"] if command else []
+    if len(outcome.shown) > 1:
+        yield f"   (the last of {len(outcome.shown)} requests that show it together; all of them: replay with --sh)"
     yield from [f"   {report.replay(promise)}"] if report.folder else []
     yield ""
 

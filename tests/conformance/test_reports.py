@@ -93,6 +93,14 @@ def test_what_is_left_over_is_told_with_the_command_that_takes_it_away(
     assert "athena-conformance clean out/ledger.jsonl" in render(replace(report, ledger="out/ledger.jsonl"))
 
 
+def test_a_failure_that_one_request_does_not_show_says_so(report: Report) -> None:
+    first = report.judgement.blocking[0]
+    together = replace(first, shown=first.shown * 3)
+    said = terminal.render(replace(report, judgement=replace(report.judgement, blocking=(together,))))
+    assert "the last of 3 requests that show it together" in said
+    assert "that show it together" not in terminal.render(report)
+
+
 def test_a_curl_names_the_token_and_does_not_show_it(contract: Contract, report: Report) -> None:
     operation = contract.operations["listMessages"]
     asked = Exchange(Request(operation.id, "get", operation.path), Response(200, {}, b"", 0.0))
