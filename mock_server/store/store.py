@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,9 +84,14 @@ class Store:
 
     @classmethod
     def from_image(cls, contract: Contract, image: bytes) -> "Store":
-        """A store in memory from what `image()` gave."""
+        """A store in memory from what `image()` gave.
+
+        A copy of it: what SQLite itself deserializes may not grow beyond 1 GiB.
+        """
         connection = connect(":memory:")
-        connection.deserialize(image)
+        with closing(sqlite3.connect(":memory:")) as read:
+            read.deserialize(image)
+            read.backup(connection)
         return cls.opened(contract, connection)
 
     @classmethod

@@ -257,6 +257,17 @@ def test_a_store_from_an_image_holds_what_it_was_built_of(records: list[Record])
     store.close()
 
 
+@pytest.mark.slow
+def test_a_store_from_an_image_may_grow_beyond_a_gibibyte() -> None:
+    store, mebibytes = Store.from_image(museum(), made(room())), 16
+    for number in range(2**30 // (mebibytes * 2**20) + 2):
+        store.set_meta({f"text {number}": "x" * mebibytes * 2**20})
+    assert store.scalar("PRAGMA page_count") * store.scalar("PRAGMA page_size") > 2**30
+    store.add(room("r2"))
+    assert store.counts()["Room"] == 2
+    store.close()
+
+
 def test_an_image_keeps_the_epoch_and_the_phrases() -> None:
     store = Store.from_image(museum(), made())
     served = world(museum(), Schemas.of(museum().document), store, lambda: EPOCH)
