@@ -62,6 +62,8 @@ def build(contract: Contract, recipe: Recipe, records: Iterable[Record], phrases
             newest = max((newest, *(record.own.get(stamp) or "" for stamp in made[record.resource])))
         store.set_meta({**_meta(contract, recipe), "phrases": orjson.dumps(dict(phrases)).decode(), NEWEST: newest})
     store.connection.execute("ANALYZE")
+    for trigrams in store.trigrams.values():
+        trigrams.fill()
     image = store.image()
     store.close()
     return image
