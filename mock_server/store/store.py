@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -86,15 +87,10 @@ class Store:
         return cls.opened(contract, connection)
 
     @classmethod
-    def from_image(cls, contract: Contract, image: bytes) -> "Store":
-        """A store in memory from what `image()` gave.
-
-        A copy of it: what SQLite itself deserializes may not grow beyond 1 GiB.
-        """
+    def from_image(cls, contract: Contract, image: bytes | Path) -> "Store":
+        """A store in memory from what `image()` gave, or from the file of one."""
         connection = connect(":memory:")
-        with closing(sqlite3.connect(":memory:")) as read:
-            read.deserialize(image)
-            read.backup(connection)
+        copy_image(image, connection)
         return cls.opened(contract, connection)
 
     @classmethod
@@ -551,6 +547,15 @@ def connect(target: str) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL" if target != ":memory:" else "PRAGMA journal_mode = MEMORY")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
+
+
+def copy_image(image: bytes | Path, connection: sqlite3.Connection) -> None:
+    """Fill an empty store from an image. A copy, since what SQLite itself deserializes may not grow beyond 1 GiB."""
+    name = f"{image.absolute().as_uri()}?mode=ro&immutable=1" if isinstance(image, Path) else ":memory:"
+    with closing(sqlite3.connect(name, uri=True)) as read:
+        if isinstance(image, bytes):
+            read.deserialize(image)
+        read.backup(connection)
 
 
 def _one(value: Reference | tuple[Reference, ...] | None) -> Reference | None:
