@@ -57,7 +57,8 @@ class Trigrams:
     @staticmethod
     def all(connection: sqlite3.Connection, tables: Mapping[str, Table]) -> "dict[str, Trigrams]":
         """The index of each table that is searched, as a connection's store has it; empty where SQLite has no FTS5."""
-        if not _is_there(connection):
+        if not _is_there(connection):  # what is written now will not be in an index that was made before
+            connection.execute("DELETE FROM _meta WHERE name LIKE 'trigrams of %'")
             return {}
         said = dict(connection.execute("SELECT name, value FROM _meta WHERE name LIKE 'trigrams of %'"))
         return {
@@ -103,9 +104,11 @@ class Trigrams:
     # Keeping up -------------------------------------------------------------------------------------------------
 
     def fill(self) -> None:
-        """Index all records, if they are many: for who has the time."""
+        """Index all records, if they are many, and merge what was indexed: for who has the time."""
         while self.catch_up():
             pass
+        if self.upto != NOTHING:
+            self.connection.execute(f"INSERT INTO {self.name} ({self.name}) VALUES ('optimize')")
 
     def catch_up(self) -> bool:
         """Index the next records where many are not indexed; whether that was so. Never inside a transaction: what is

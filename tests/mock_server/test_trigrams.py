@@ -159,6 +159,18 @@ def test_a_text_longer_than_any_is_found_by_a_part_of_its_runs(many: Store) -> N
     assert found(many, long[:-1] + "y") == (0, [])
 
 
+def test_a_letter_before_any_other_is_found(many: Store) -> None:
+    with many.transaction():
+        for number in range(UNINDEXED):
+            key = f"k{number}"
+            name = f"Z{chr(0x4E00 + number)}"
+            many.add(Record("Room", key, own_of(0, name) | {"uuid": key}, {}))
+    assert found(many, "z", sort="name") == (UNINDEXED, ["k0", "k1", "k2"])
+    said = many.holding("Room", "z", 2 * UNINDEXED)
+    assert said is not None
+    assert len(said[0]) + (many.next_number("Room") - 1 - said[1]) >= UNINDEXED
+
+
 def test_an_index_is_made_in_steps_and_used_when_it_is_whole(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mock_server.store.trigrams.AT_ONCE", 500)
     index(many).unindexed = 10
@@ -176,6 +188,18 @@ def test_a_store_without_fts5_is_searched_all_the_same(many: Store) -> None:
     many.trigrams.clear()
     many.memo.clear()
     assert found(many, "hall 77") == with_index
+
+
+def test_what_was_written_without_fts5_is_found_with_it_again(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(many, "hall 77")[0] == 11
+    with monkeypatch.context() as patched:
+        patched.setattr("mock_server.store.trigrams._is_there", lambda connection: False)
+        without = Store.from_image(museum(), many.image())
+    without.change("Room", "r1", own_of(1, "Quire"))
+    again = Store.from_image(museum(), without.image())
+    assert found(again, "quire") == (1, ["r1"])
+    for store in (without, again):
+        store.close()
 
 
 @given(st.lists(texts, max_size=4), terms)
