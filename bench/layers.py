@@ -15,13 +15,14 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from bench.growth import Served, demo_image, served
+from bench.growth import CONTRACT, Served, demo_image, served
 from bench.load import ALL, Ask
 from mock_server.app import Edge
 from mock_server.endpoint import Endpoint
 from mock_server.routing import Routing
 from mock_server.security import Gate, Security
 from mock_server.validation import Check, Validation
+from spec.contract import load
 
 # From the outermost to the innermost; a layer's own time is its whole less the next one's.
 LAYERS = (Edge, Routing, Security, Gate, Validation, Check, Endpoint)
@@ -83,7 +84,8 @@ def main(arguments: list[str]) -> int:
     watched(marks)
     print("| µs | " + " | ".join((*COLUMNS, "all")) + " |")
     print("|---|" + "--:|" * (len(COLUMNS) + 1))
-    for row in rows(served(demo_image(), 0), marks, given.times):
+    contract = load(CONTRACT)
+    for row in rows(served(demo_image(contract), 0, contract), marks, given.times):
         print(row)
     return 0
 

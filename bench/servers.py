@@ -69,9 +69,9 @@ def _children(pid: int) -> list[int]:
 
 
 @contextmanager
-def ours() -> Iterator[Server]:
+def ours(*options: str) -> Iterator[Server]:
     """The mock, as a user has it by default, with the demo dataset."""
-    command = [sys.executable, "-m", "mock_server", "--port", "0", "--quiet", "--epoch", EPOCH]
+    command = [sys.executable, "-m", "mock_server", "--port", "0", "--quiet", "--epoch", EPOCH, *options]
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
         try:
@@ -84,6 +84,16 @@ def ours() -> Iterator[Server]:
             yield Server("athena-mock", base, process, time.perf_counter() - began)
         finally:
             process.terminate()
+
+
+def cold_start(*options: str) -> dict[str, float]:
+    """Seconds from the mock's command to its first good answer, of wall and of processor time, and its MiB then."""
+    with ours(*options) as found:
+        return {
+            "cold start": found.cold_start,
+            "cold start, processor time": found.cpu(),
+            "memory at first": found.rss(),
+        }
 
 
 @contextmanager

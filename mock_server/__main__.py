@@ -122,8 +122,8 @@ def _recipe(settings: Settings) -> "Recipe":
     return Recipe(settings.dataset, settings.seed, settings.epoch_at(system()), settings.size)
 
 
-def _image(loaded: "Contract", recipe: "Recipe", settings: Settings) -> bytes:
-    """The dataset's image; one that is missing is built by a child process, so that this one never imports Faker."""
+def _image(loaded: "Contract", recipe: "Recipe", settings: Settings) -> Path:
+    """The file of the dataset's image; a child process builds one that is missing: this one never imports Faker."""
     from mock_server import image
 
     def make(path: Path) -> None:
@@ -166,6 +166,8 @@ def sources(recipe: "Recipe") -> "list[Path]":
 
 def _build(path: Path, settings: Settings) -> int:
     """Build a dataset's image: what the child process does."""
+    import sqlite3
+
     from fixtures import dataset, graph
     from fixtures.errors import FixtureError
     from fixtures.texts import Texts
@@ -178,8 +180,8 @@ def _build(path: Path, settings: Settings) -> int:
         loaded = load(_contract(settings))
         said = dataset.load(recipe.dataset)
         records = graph.records(loaded, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, texts=texts)
-        path.write_bytes(image.build(loaded, recipe, records, {"answers": texts.of("answer")}))
-    except (ContractError, FixtureError, OSError) as error:
+        image.build_file(path, loaded, recipe, records, {"answers": texts.of("answer")})
+    except (ContractError, FixtureError, OSError, sqlite3.Error) as error:
         return _told(error, 2)
     return 0
 

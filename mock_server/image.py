@@ -22,7 +22,7 @@ import orjson
 
 from mock_server.clock import Clock, written
 from mock_server.store import Store, StoreError
-from mock_server.store.store import connect
+from mock_server.store.store import connect, copy_image
 from mock_server.world import World
 from spec.contract import Contract
 from spec.record import Record
@@ -34,6 +34,9 @@ AHEAD = "clock_ahead"  # by how many microseconds a store's clock is ahead of th
 # What of a recipe a store is known again by: with another epoch it is another present, not another world.
 RECIPE = ("dataset", "seed", "size")
 NEWEST = "newest"  # when the last of the dataset's records was created
+# A file that is built is whole or thrown away, so nothing needs to be undone or safe; and its indexes are written here
+# and there, so that SQLite's 2 MiB of them in memory are too few.
+BUILDING = ("journal_mode = OFF", "synchronous = OFF", "cache_size = -131072")
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -53,18 +56,33 @@ class Recipe:
 
 def build(contract: Contract, recipe: Recipe, records: Iterable[Record], phrases: Mapping[str, Any]) -> bytes:
     """The image of a store that holds `records`, and the `phrases` that named actions answer with."""
-    store = Store.empty(contract)
-    made = {name: resource.stamped("created") for name, resource in contract.resources.items()}
+    with closing(Store.empty(contract)) as store:
+        _fill(store, recipe, records, phrases)
+        return store.image()
+
+
+def build_file(
+    path: Path, contract: Contract, recipe: Recipe, records: Iterable[Record], phrases: Mapping[str, Any]
+) -> None:
+    """The same as a file, which may be larger than what fits into memory. Half a file is left where that fails."""
+    with closing(Store.empty(contract, str(path))) as store:
+        for pragma in BUILDING:
+            store.connection.execute(f"PRAGMA {pragma}")
+        _fill(store, recipe, records, phrases)
+
+
+def _fill(store: Store, recipe: Recipe, records: Iterable[Record], phrases: Mapping[str, Any]) -> None:
+    made = {name: resource.stamped("created") for name, resource in store.contract.resources.items()}
     newest = ""
     with store.transaction():
         for record in records:
             store.add(record)
             newest = max((newest, *(record.own.get(stamp) or "" for stamp in made[record.resource])))
-        store.set_meta({**_meta(contract, recipe), "phrases": orjson.dumps(dict(phrases)).decode(), NEWEST: newest})
+        meta = _meta(store.contract, recipe)
+        store.set_meta({**meta, "phrases": orjson.dumps(dict(phrases)).decode(), NEWEST: newest})
     store.connection.execute("ANALYZE")
-    image = store.image()
-    store.close()
-    return image
+    for trigrams in store.trigrams.values():
+        trigrams.fill()
 
 
 def _meta(contract: Contract, recipe: Recipe) -> dict[str, str]:
@@ -112,8 +130,8 @@ def _is_own(folder: Path) -> bool:
     return stat.S_ISDIR(said.st_mode) and said.st_uid == os.getuid() and not said.st_mode & 0o022
 
 
-def kept(folder: Path, key: str, make: Callable[[Path], None]) -> bytes:
-    """The image `key` in `folder`; where it is missing `make` is told the path to write it to."""
+def kept(folder: Path, key: str, make: Callable[[Path], None]) -> Path:
+    """The file of the image `key` in `folder`; where it is missing `make` is told the path to write it to."""
     path = folder / f"{key}.image"
     if not path.exists():
         fresh = folder / f"{key}.{os.getpid()}.new"
@@ -124,7 +142,7 @@ def kept(folder: Path, key: str, make: Callable[[Path], None]) -> bytes:
             fresh.unlink(missing_ok=True)
         for old in sorted(folder.glob("*.image"), key=_made_at, reverse=True)[KEPT_IMAGES:]:
             old.unlink(missing_ok=True)
-    return path.read_bytes()
+    return path
 
 
 def _made_at(path: Path) -> float:
@@ -135,7 +153,7 @@ def _made_at(path: Path) -> float:
 
 
 def open_store(
-    contract: Contract, recipe: Recipe, target: str, image: Callable[[], bytes], due: Collection[str] = RECIPE
+    contract: Contract, recipe: Recipe, target: str, image: Callable[[], bytes | Path], due: Collection[str] = RECIPE
 ) -> Store:
     """The store at `target` (``memory`` or ``sqlite:///file.db``), filled from `image()` when it is new.
 
@@ -143,20 +161,27 @@ def open_store(
     made under another contract, or another of these.
     """
     if target == "memory":
-        return Store.from_image(contract, image())
+        made = image()
+        try:
+            return Store.from_image(contract, made)
+        except sqlite3.Error as error:
+            raise ImageError(f"the dataset's image {_named(made)}cannot be read ({error}): remove it") from None
     path = file_of(target)
     if path.exists() and path.stat().st_size:
         return _reopened(contract, recipe, path, due)
     if not path.parent.is_dir():
         raise StoreError(f"--store {target}: there is no folder {path.parent}")
     try:
-        filled = Store.from_image(contract, image())
+        made = image()
         connection = connect(str(path))
-        filled.connection.backup(connection)
-        filled.close()
+        copy_image(made, connection)
     except sqlite3.Error as error:
         raise StoreError(f"--store {target}: {error}") from None
     return Store.opened(contract, _held(connection))
+
+
+def _named(image: bytes | Path) -> str:
+    return f"{image} " if isinstance(image, Path) else ""
 
 
 def _held(connection: sqlite3.Connection) -> sqlite3.Connection:

@@ -4,8 +4,10 @@
 in Python.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isqrt
 from typing import Any
 
 from mock_server.store import Store, Stored, plan
@@ -16,6 +18,12 @@ from spec.record import Reference
 from spec.words import QueryWord
 
 UNPAGED = 100  # rows of a list whose size the contract leaves open
+# Records that may hold a term are looked at one by one where they are no more than FEW, and so few that going through
+# the table in the list's order would not sooner have found a page of WANTED of them.
+FEW = 2_000
+WANTED = 20
+# To count them is sooner than to count in the whole table while they are no more than this part of it.
+PART = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +79,16 @@ def _joined(conditions: list[Condition], word: str, empty: Condition) -> Conditi
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Asks one store on behalf of one viewer."""
+    """Asks one store on behalf of one viewer.
+
+    `narrowing`: how many records that may hold a term are worth naming in a search's condition. Such a condition is
+    true of the store as it stands; that of 0 names none, and means the same after any write.
+    """
 
     contract: Contract
     store: Store
     viewer: Viewer | None
+    narrowing: int = 0
 
     # Who sees what ----------------------------------------------------------------------------------------------
 
@@ -168,8 +181,18 @@ class Query:
     def search(self, resource: Resource, path: tuple[str, ...], term: str) -> Condition:
         """Records whose property holds the term, whatever its case."""
         steps, end, own = path_of(self.contract, resource, path, "")
-        inner = Condition(f"instr({search_column(own)}, ?) > 0", (plan.folded(term),))
+        text = plan.folded(term) or ""
+        inner = all_of((self._may_hold(end, text), Condition(f"instr({search_column(own)}, ?) > 0", (text,))))
         return self._through(resource, steps, end, own, inner)
+
+    def _may_hold(self, resource: Resource, text: str) -> Condition:
+        """True of all records with a folded text in them, and of few others."""
+        found = self.store.holding(resource.name, text, self.narrowing) if self.narrowing else None
+        if found is None:
+            return EVERYTHING
+        numbers, last = found
+        newer = f"SELECT n FROM {quoted(resource.name)} WHERE n > ?"
+        return Condition(f"n IN (SELECT value FROM json_each(?) UNION ALL {newer})", (json.dumps(numbers), last))
 
     def _compare(self, resource: Resource, own: tuple[str, ...], op: str, values: list[Any]) -> Condition:
         said = resource.own[own[0]]
@@ -245,9 +268,8 @@ class Query:
         """One page of the records that the query asks for and the viewer may see."""
         listed = list(asked)
         one: dict[str, Any] = {a.word.role: a.value for a in listed if a.word.role != "filter"}
-        condition = all_of((self.conditions(resource, listed), self.visible(resource)))
         number, size = one.get("page", 1), one.get("size", UNPAGED)
-        total = self.total(resource, condition)
+        total = self.total(resource, listed)
         before = (int(number) - 1) * int(size)
         on_page = max(0, min(int(size), total - before))
         after = total - before - on_page
@@ -255,14 +277,26 @@ class Query:
         backwards = after < before
         rows: list[Stored] = []
         if on_page:
+            few = min(FEW, isqrt(WANTED * self.store.numbers.get(resource.name, 0)))
+            condition = self._found(resource, listed, few)
             order = self.order(resource, one.get("sort"), one.get("direction"), backwards=backwards)
             limit = f"LIMIT {on_page} OFFSET {after if backwards else before}"
             rows = self.store.rows(resource.name, condition.sql, condition.parameters, order, limit)
         return Page(rows[::-1] if backwards else rows, total, number, size)
 
-    def total(self, resource: Resource, condition: Condition) -> int:
-        """How many records fulfil a condition."""
-        return self.store.count(resource.name, condition.sql, condition.parameters)
+    def total(self, resource: Resource, asked: list[Asked]) -> int:
+        """How many records the query asks for and the viewer may see."""
+
+        def sooner() -> tuple[str, tuple[Any, ...]]:
+            found = self._found(resource, asked, max(FEW, self.store.numbers.get(resource.name, 0) // PART))
+            return found.sql, found.parameters
+
+        condition = self._found(resource, asked, 0)
+        return self.store.count(resource.name, condition.sql, condition.parameters, sooner)
+
+    def _found(self, resource: Resource, asked: list[Asked], narrowing: int) -> Condition:
+        query = replace(self, narrowing=narrowing)
+        return all_of((query.conditions(resource, asked), self.visible(resource)))
 
     def included(
         self, resource: Resource, asked: Iterable[Asked]

@@ -5,7 +5,7 @@ which of the conditions it fulfils. That is told by conditions that read nothing
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,12 +31,11 @@ class Counts:
         """Whether a condition reads nothing but its own row, and is no burden to a write."""
         return "SELECT" not in where and len(parameters) <= MOST_PARAMETERS
 
-    def get(self, where: str, parameters: tuple[Any, ...]) -> int:
-        """How many records fulfil a condition that is taken."""
+    def get(self, where: str, parameters: tuple[Any, ...], anew: Callable[[], int]) -> int:
+        """How many records fulfil a condition that is taken. `anew` counts them where that is not kept."""
         found = self.kept.get((where, parameters))
         if found is None:
-            sql = f"SELECT COUNT(*) FROM {self.table} WHERE {where}"
-            found = int(self.connection.execute(sql, parameters).fetchone()[0])
+            found = anew()
             if len(self.kept) >= MOST:
                 self.kept.clear()
             self.kept[where, parameters] = found

@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ import orjson
 from mock_server.store import plan
 from mock_server.store.counts import Counts
 from mock_server.store.plan import Table
+from mock_server.store.trigrams import Trigrams
 from spec.contract import Contract, Derived, Relation
 from spec.record import Record, Reference
 
@@ -57,7 +59,8 @@ class Store:
     `generation` counts writes, `generations` by resource: what was read under one number is still true while it stands.
     Whoever keeps encodings of records asks to be told by `listen`: after each write the tags that it touched, or None
     when anything may have changed. `memo` is what `remembered` keeps, `counted` what `count` does, by resource.
-    `records` are those read last, each until a write touches it: what `get` and `rows` answer is never to be changed.
+    `trigrams` tell who may hold a term, by resource. `records` are those read last, each until a write touches it: what
+    `get` and `rows` answer is never to be changed.
     """
 
     contract: Contract
@@ -69,6 +72,7 @@ class Store:
     numbers: dict[str, int] = field(default_factory=dict)
     memo: dict[Any, tuple[int, Any]] = field(default_factory=dict)
     counted: dict[str, Counts] = field(default_factory=dict)
+    trigrams: dict[str, Trigrams] = field(default_factory=dict)
     records: dict[Tag, Stored] = field(default_factory=dict)
 
     # Making and ending ------------------------------------------------------------------------------------------
@@ -83,10 +87,10 @@ class Store:
         return cls.opened(contract, connection)
 
     @classmethod
-    def from_image(cls, contract: Contract, image: bytes) -> "Store":
-        """A store in memory from what `image()` gave."""
+    def from_image(cls, contract: Contract, image: bytes | Path) -> "Store":
+        """A store in memory from what `image()` gave, or from the file of one."""
         connection = connect(":memory:")
-        connection.deserialize(image)
+        copy_image(image, connection)
         return cls.opened(contract, connection)
 
     @classmethod
@@ -95,6 +99,7 @@ class Store:
         tables = plan.tables(contract)
         store = cls(contract, connection, tables, generations=dict.fromkeys(tables, 0))
         store.counted = {name: Counts(connection, table.name) for name, table in tables.items()}
+        store.trigrams = Trigrams.all(connection, tables)
         store.numbers = dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
         return store
 
@@ -195,17 +200,40 @@ class Store:
         self.memo[asked] = (seen, found)
         return found
 
-    def count(self, resource: str, where: str, parameters: tuple[Any, ...] = ()) -> int:
-        """How many records fulfil an SQL condition. Counted once; from then on each write adds or takes its own."""
+    def count(
+        self,
+        resource: str,
+        where: str,
+        parameters: tuple[Any, ...] = (),
+        by: Callable[[], tuple[str, tuple[Any, ...]]] | None = None,
+    ) -> int:
+        """How many records fulfil an SQL condition. Counted once; from then on each write adds or takes its own.
+
+        `by`: gives a condition, and its parameters, that means the same just now and is counted sooner.
+        """
         counts = self.counted[resource]
+
+        def counted() -> int:
+            sql, values = by() if by else (where, parameters)
+            return int(self.scalar(f"SELECT COUNT(*) FROM {self.tables[resource].name} WHERE {sql}", values))
+
         if counts.takes(where, parameters):
-            return counts.get(where, parameters)
-        sql = f"SELECT COUNT(*) FROM {self.tables[resource].name} WHERE {where}"
+            return counts.get(where, parameters, counted)
         of = self.remembered(("mentioned", where), (), lambda: self._mentioned(where))
-        found: int = self.remembered(
-            (resource, where, parameters), (resource, *of), lambda: self.scalar(sql, parameters)
-        )
+        found: int = self.remembered((resource, where, parameters), (resource, *of), counted)
         return found
+
+    def holding(self, resource: str, term: str, most: int) -> tuple[list[int], int] | None:
+        """(numbers, last): a record that holds a folded term has one of these numbers, or one after the last.
+
+        None when they are more than `most`, or nothing is known of it.
+        """
+        index = self.trigrams.get(resource)
+        if index is None:
+            return None
+        index.catch_up()
+        found = None if index.is_behind() else index.holding(term, most)
+        return None if found is None else (found, index.upto)
 
     def _mentioned(self, where: str) -> list[str]:
         """The resources whose tables, or whose lists of references, an SQL condition may read."""
@@ -301,6 +329,7 @@ class Store:
         values += [plan.reference_value(r, references[r.name]) for r in table.references.values()]
         values += self._property_values(table, record.own)
         self.connection.execute(table.insert, values)
+        self._index(record.resource, number, None, record.own)
         touched: set[Tag] = {(record.resource, record.key)}
         for name, link in table.links.items():
             targets = record.references.get(name) or ()
@@ -341,6 +370,7 @@ class Store:
         values += [plan.reference_value(r, after[r.name]) for r in table.references.values()]
         values += self._property_values(table, own)
         self.connection.execute(f"UPDATE {table.name} SET {', '.join(assignments)} WHERE key = ?", (*values, key))
+        self._index(resource, before.number, before.own, own)
         changed = self._known(Stored(resource, before.number, key, tenant, dict(own), after))
         moved = {name for name in after if after[name] != before.references[name]}
         touched |= self._moved_along(Reference(resource, key), moved)
@@ -422,10 +452,18 @@ class Store:
         for link in table.links.values():
             touched |= self._set_links(table, link, record.key, ())
         self.connection.execute(f"DELETE FROM {table.name} WHERE key = ?", (record.key,))
+        self._index(record.resource, record.number, record.own, None)
         self.connection.execute("DELETE FROM _due WHERE resource = ? AND key = ?", (record.resource, record.key))
         touched |= self._touched_by_references(table, record.references)
         counts.moved(counted, ())
         self._announce(touched)
+
+    def _index(
+        self, resource: str, number: int, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+    ) -> None:
+        index = self.trigrams.get(resource)
+        if index is not None:
+            index.moved(number, before, after)
 
     def _set_links(self, table: Table, link: plan.Link, owner: Any, targets: tuple[Reference, ...]) -> set[Tag]:
         resource, relation = table.resource.name, link.relation
@@ -509,6 +547,15 @@ def connect(target: str) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL" if target != ":memory:" else "PRAGMA journal_mode = MEMORY")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
+
+
+def copy_image(image: bytes | Path, connection: sqlite3.Connection) -> None:
+    """Fill an empty store from an image. A copy, since what SQLite itself deserializes may not grow beyond 1 GiB."""
+    name = f"{image.absolute().as_uri()}?mode=ro&immutable=1" if isinstance(image, Path) else ":memory:"
+    with closing(sqlite3.connect(name, uri=True)) as read:
+        if isinstance(image, bytes):
+            read.deserialize(image)
+        read.backup(connection)
 
 
 def _one(value: Reference | tuple[Reference, ...] | None) -> Reference | None:

@@ -1,6 +1,7 @@
 """An image is kept under everything that it is made from, and a store in a file outlives the process."""
 
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -19,9 +20,11 @@ from hypothesis import strategies as st
 from mock_server.__main__ import sources
 from mock_server.image import (
     KEPT_IMAGES,
+    ImageError,
     Recipe,
     beyond,
     build,
+    build_file,
     cache_folder,
     clock,
     epoch_of,
@@ -33,6 +36,7 @@ from mock_server.image import (
     world,
 )
 from mock_server.store import Store, StoreError
+from mock_server.store.trigrams import UNINDEXED
 from spec.record import Record
 from spec.schemas import Schemas
 from tests.mock_server.athena import Watch
@@ -209,7 +213,7 @@ def test_an_image_is_made_once(tmp_path: Path) -> None:
         asked.append(path)
         path.write_bytes(b"image")
 
-    assert [kept(tmp_path, "k", make), kept(tmp_path, "k", make)] == [b"image", b"image"]
+    assert [kept(tmp_path, "k", make).read_bytes() for _ in range(2)] == [b"image", b"image"]
     assert len(asked) == 1
 
 
@@ -241,7 +245,7 @@ def make(path):
             file.flush()
             time.sleep(0.005)
 for number in range(12):
-    found = kept(Path({str(tmp_path)!r}), f"k{{number}}", make)
+    found = kept(Path({str(tmp_path)!r}), f"k{{number}}", make).read_bytes()
     assert found == b"x" * 20_000, len(found)
 """
     started = [
@@ -254,6 +258,50 @@ for number in range(12):
 def test_a_store_from_an_image_holds_what_it_was_built_of(records: list[Record]) -> None:
     store = Store.from_image(museum(), made(*records))
     assert [store.get(r.resource, r.key) is not None for r in records] == [True] * len(records)
+    store.close()
+
+
+def rows_of(store: Store) -> list[str]:
+    """All that a store's own tables hold, as SQL, without what SQLite notes of them."""
+    return [line for line in store.connection.iterdump() if "sqlite_stat" not in line]
+
+
+@given(houses(2))
+def test_an_image_in_a_file_holds_what_one_in_memory_does(records: list[Record]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a #?%20.image"
+        build_file(path, museum(), RECIPE, records, {"greeting": "hello"})
+        assert [found.name for found in Path(folder).iterdir()] == [path.name]
+        stores = [Store.from_image(museum(), image) for image in (made(*records), path)]
+    assert rows_of(stores[0]) == rows_of(stores[1])
+    for store in stores:
+        store.close()
+
+
+def test_the_texts_of_a_large_dataset_are_indexed_in_its_image() -> None:
+    rooms = [room(f"r{number}") for number in range(UNINDEXED + 1)]
+    store = Store.from_image(museum(), made(*rooms))
+    assert store.holding("Room", "r77", 100) is not None
+    store.close()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no image" * 1000])
+def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "demo.image"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ImageError, match=re.escape(str(path))):
+        open_store(museum(), RECIPE, "memory", lambda: path)
+
+
+@pytest.mark.slow
+def test_a_store_from_an_image_may_grow_beyond_a_gibibyte() -> None:
+    store, mebibytes = Store.from_image(museum(), made(room())), 16
+    for number in range(2**30 // (mebibytes * 2**20) + 2):
+        store.set_meta({f"text {number}": "x" * mebibytes * 2**20})
+    assert store.scalar("PRAGMA page_count") * store.scalar("PRAGMA page_size") > 2**30
+    store.add(room("r2"))
+    assert store.counts()["Room"] == 2
     store.close()
 
 

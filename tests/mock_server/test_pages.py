@@ -1,5 +1,7 @@
 """Nothing that is kept shows: a mock that keeps what it may answers byte for byte as one that forgets all before it.
 
+The same is true of what is indexed: one of the two indexes each text as soon as it may, the other none.
+
 Two mocks of one image get the same requests. What one is asked between writes is asked again after each of them.
 """
 
@@ -51,7 +53,7 @@ def word(data: st.DataObject, api: Api, operation: Operation, name: str) -> Any:
     if role == "page":
         choices = [1, 2, 3]
     elif role == "search":
-        choices = ["a", "the", "Zz"]
+        choices = ["a", "he", "the", "customer", "Zz"]
     elif not choices and name.endswith("_uuid"):
         choices = keys(api, name.removesuffix("_uuid").title().replace("_", ""))
     return data.draw(st.sampled_from([None, *choices]), label=name)
@@ -80,6 +82,9 @@ class Twins(RuleBasedStateMachine):
         self.keeping, self.forgetting = mocks()
         self.keeping.begin_anew()
         self.forgetting.begin_anew()
+        for trigrams in self.keeping.world.store.trigrams.values():
+            trigrams.unindexed = 0
+        self.forgetting.world.store.trigrams.clear()
         self.asked: list[dict[str, Any]] = []
 
     def both(self, times: int = 1, **request: Any) -> None:
