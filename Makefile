@@ -24,6 +24,7 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 	$(call setting,DATASET,dataset) $(call setting,SIZE,size) $(call setting,STORE,store) \
 	$(call setting,CONTRACT,contract) $(call setting,EPOCH,epoch) $(call setting,LOG_LEVEL,log-level) \
 	$(call setting,ALLOWED_HOSTS,allowed-hosts) $(call setting,CORS_ORIGIN,cors-origin) \
+	$(call setting,WORKERS,workers) \
 	$(if $(filter-out 0 false no,$(if $(call setting,QUIET,quiet),$(QUIET))),--quiet)
 
 # TARGET too is the command line's only.
@@ -42,7 +43,7 @@ install: $(READY)  ## .venv from requirements.lock, with athena-mock in it (the 
 $(READY): requirements.lock pyproject.toml scripts/install.sh
 	@scripts/install.sh
 
-mock: $(READY)  ## serve the API on real data; PORT= HOST= SEED= DATASET= SIZE= EPOCH= STORE= CONTRACT= ... ARGS=
+mock: $(READY)  ## serve the API on real data; PORT= HOST= SEED= DATASET= SIZE= EPOCH= STORE= WORKERS= ... ARGS=
 	@exec $(VENV)/bin/athena-mock $(strip $(SETTINGS)) $(ARGS)
 
 test: $(READY)  ## the quick tests
