@@ -64,6 +64,8 @@ class Crew:
                 signal.signal(sig, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
             self.work(number)
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else 1
         except BaseException:  # the parent says that it ended; why is the log's to say
             traceback.print_exc()
             return 1
