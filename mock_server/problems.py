@@ -97,9 +97,10 @@ class Refusal(Exception):
         return orjson.dumps({"message": self.message})
 
 
-def overloaded(why: str) -> Refusal:
-    """The refusal of what may well be served a moment later."""
-    return Refusal(Problem.OVERLOADED, why, headers={"Retry-After": "1"})
+def overloaded(why: str, *, closing: bool = False) -> Refusal:
+    """The refusal of what may well be served a moment later. `closing`: the connection ends with it."""
+    headers = {"Retry-After": "1"} | ({"Connection": "close"} if closing else {})
+    return Refusal(Problem.OVERLOADED, why, headers=headers)
 
 
 def _summary(errors: Mapping[str, Sequence[str]]) -> str:

@@ -3,17 +3,20 @@
 import gc
 import os
 import socket
+import time
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from mock_server.protocol import Connection
+from mock_server.protocol import MOST_CONNECTIONS, Connection
 
 # Seconds for which answers that are under way are waited for at the end.
 GRACE = 3
 GRACE_TOGETHER = 1
 BACKLOG = 2048
+_FILES = 64  # that are open beside connections
 _TICKS = 10  # of uvicorn's, in a second
 
 
@@ -34,20 +37,46 @@ class Server(uvicorn.Server):
             sock.listen(BACKLOG)  # the loop has listened with its own idea of it
 
     async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS == 0:
+            now = time.monotonic()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.look_after(now)
         if self.parent is not None and os.getppid() != self.parent:
             self.should_exit = True
         return await super().on_tick(counter)
 
 
+def most_connections() -> int:
+    """How many connections a process may serve: so many as its limit of open files has room for twice, at most 2000."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MOST_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    due = 2 * MOST_CONNECTIONS + _FILES
+    if soft != resource.RLIM_INFINITY and soft < due:
+        soft = due if hard == resource.RLIM_INFINITY else min(due, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return max(1, min(MOST_CONNECTIONS, (soft - _FILES) // 2))
+    return MOST_CONNECTIONS
+
+
 def serve(app: ASGIApp, log_level: str, sockets: list[socket.socket], *, parent: int | None = None) -> None:
     """Serve an application on sockets that listen. `parent`: the process whose workers share them, if it is one."""
+
+    class Bounded(Connection):
+        most = most_connections()
+
     together: dict[str, Any] = {}
     if parent is not None:
         # One connection a turn: who is busy takes no more than its part of those that wait for all.
         together = {"backlog": 1}
     config = uvicorn.Config(
         app,
-        http=Connection,
+        http=Bounded,
         log_config=None,
         log_level=log_level,
         access_log=False,
