@@ -24,7 +24,8 @@ NUMBERS = (1, 2, 4)
 @contextmanager
 def served(name: str, folder: Path) -> Iterator[Server]:
     """The mock with so many workers."""
-    options = () if name == IN_MEMORY else ("--workers", name, "--store", f"sqlite:///{folder}/{len(list(folder.iterdir()))}.db")
+    file = folder / f"{len(list(folder.iterdir()))}.db"
+    options = () if name == IN_MEMORY else ("--workers", name, "--store", f"sqlite:///{file}")
     with ours(*options) as server:
         yield server
 

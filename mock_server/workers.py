@@ -3,6 +3,7 @@
 The listening sockets are open in all of them, so what waits to be accepted outlives the one that dies.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -103,9 +104,10 @@ class Crew:
             os.kill(pid, sig)
 
     def say(self, text: str) -> None:
-        """A line on the console."""
-        self.stream.write(f"athena-mock: {text}\n")
-        self.stream.flush()
+        """A line on the console, where somebody reads it still."""
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(f"athena-mock: {text}\n")
+            self.stream.flush()
 
 
 def _by(status: int) -> str:
