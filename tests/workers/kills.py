@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +89,13 @@ def children(pid: int) -> list[int]:
     return [int(child) for child, parent, state in rows if int(parent) == pid and not state.startswith("Z")]
 
 
+def begun(writers: Sequence[Writer]) -> None:
+    """Wait for the first acknowledged write: on a busy machine it may take its time."""
+    last = time.monotonic() + 20
+    while not any(writer.acknowledged for writer in writers) and time.monotonic() < last:
+        time.sleep(0.01)
+
+
 def killed(file: Path, around: dict[str, str], rounds: int, seed: int = 0) -> list[str]:
     """Kill one worker, or all with the process that began them, in each of so many rounds; what was wrong."""
     random = Random(seed)
@@ -99,7 +106,8 @@ def killed(file: Path, around: dict[str, str], rounds: int, seed: int = 0) -> li
             threads = [threading.Thread(target=writer.run) for writer in writers]
             for thread in threads:
                 thread.start()
-            time.sleep(0.2 + LONGEST * random.random())
+            begun(writers)
+            time.sleep(LONGEST * random.random())
             alive = children(process.pid)
             if number % 2:
                 os.kill(random.choice(alive), signal.SIGKILL)
