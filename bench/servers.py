@@ -70,7 +70,7 @@ def _children(pid: int) -> list[int]:
 
 @contextmanager
 def ours(*options: str) -> Iterator[Server]:
-    """The mock, as a user has it by default, with the demo dataset."""
+    """The mock, as a user has it by default, with the demo dataset. `options`: of its command, beside that."""
     command = [sys.executable, "-m", "mock_server", "--port", "0", "--quiet", "--epoch", EPOCH, *options]
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:

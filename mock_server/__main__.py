@@ -3,33 +3,33 @@
 What costs time to import is imported once the settings are known to be good.
 """
 
-import gc
 import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from mock_server.settings import Settings, SettingsError, from_arguments
+from mock_server.settings import MEMORY, Settings, SettingsError, from_arguments
 from mock_server.sockets import ListenError, listen
 from spec.release import version
 
 if TYPE_CHECKING:
     import socket
 
-    from starlette.types import ASGIApp
-
+    from mock_server import app as application
     from mock_server.image import Recipe
     from mock_server.world import World
     from spec.contract import Contract
 
 BUILD = "build-image"  # a word for the child process, not for people
-_GRACE = 3
 _PATIENCE = 1.0  # seconds for which a dataset is built without a word
 
 
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given[:1] == [BUILD]:
             return _build(Path(given[1]), from_arguments(given[2:], {}, version()))
         settings = from_arguments(given, os.environ, version())
+        if settings.workers > 1 and not hasattr(os, "fork"):
+            raise SettingsError(f"--workers: found {settings.workers}; allowed: 1 on this system, which has no fork")
         sockets, port = listen(settings.host, settings.port)
     except SettingsError as error:
         return _told(error, 2)
@@ -48,9 +50,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, _interrupt)  # as long as nothing is served, stopping needs no grace
     try:
-        return _serve(settings, sockets, port)
+        with _lasting(settings) as lasting:
+            return _serve(lasting, sockets, port)
     except KeyboardInterrupt:
         return 0
+
+
+@contextmanager
+def _lasting(settings: Settings) -> Iterator[Settings]:
+    """Settings with a store that several workers can open: nobody who wants two processes asks what lies under them."""
+    if settings.workers == 1 or settings.store != MEMORY:
+        yield settings
+        return
+    with TemporaryDirectory(prefix="athena-mock-") as folder:
+        yield replace(settings, store=f"sqlite:///{quote(folder)}/store.db")
 
 
 def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int:
@@ -66,7 +79,11 @@ def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int
     host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     _greet(greeting(app, world, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
-    _run(app, settings, sockets)
+    if settings.workers > 1:
+        return _serve_together(app, world, settings, sockets)
+    from mock_server.server import serve
+
+    serve(app, settings.log_level, sockets)
     world.store.close()
     return 0
 
@@ -82,7 +99,28 @@ def _greet(said: str) -> None:
         os.close(nowhere)
 
 
-def _opened(settings: Settings) -> "tuple[ASGIApp, World]":
+def _serve_together(app: "application.Edge", world: "World", settings: Settings, sockets: "list[socket.socket]") -> int:
+    """Serve by several processes, each with a connection of its own to the store's file; the exit status."""
+    from mock_server.app import numbered
+    from mock_server.image import file_of
+    from mock_server.server import serve
+    from mock_server.store.store import connect
+    from mock_server.workers import Crew
+
+    path = str(file_of(settings.store))
+    world.store.close()  # SQLite's connections do not outlive a fork
+
+    def work(number: int) -> None:
+        world.store.share(connect(path))
+        edge = replace(app, numbers=numbered(b"%d-" % number), refresh=world.store.refresh)
+        serve(edge, settings.log_level, sockets, parent=parent)
+        world.store.close()
+
+    parent = os.getpid()
+    return Crew(work, settings.workers, sys.stderr).run()
+
+
+def _opened(settings: Settings) -> "tuple[application.Edge, World]":
     """The application and its world."""
     from mock_server import image
     from mock_server.app import create_app
@@ -93,7 +131,8 @@ def _opened(settings: Settings) -> "tuple[ASGIApp, World]":
 
     loaded = load(_contract(settings))
     recipe = _recipe(settings)
-    store = image.open_store(loaded, recipe, settings.store, lambda: _image(loaded, recipe, settings), settings.given)
+    due, alone = settings.given, settings.workers == 1
+    store = image.open_store(loaded, recipe, settings.store, lambda: _image(loaded, recipe, settings), due, alone=alone)
     if settings.epoch is not None and image.epoch_of(store) != recipe.epoch:
         own, now = written(image.epoch_of(store)), written(recipe.epoch)
         sys.stderr.write(f"athena-mock: --store {settings.store}: its data lead up to {own}, not to --epoch {now}\n")
@@ -184,33 +223,6 @@ def _build(path: Path, settings: Settings) -> int:
     except (ContractError, FixtureError, OSError, sqlite3.Error) as error:
         return _told(error, 2)
     return 0
-
-
-def _run(app: "ASGIApp", settings: Settings, sockets: "list[socket.socket]") -> None:
-    """Serve until SIGINT or SIGTERM; a second one does not wait for open connections."""
-    import uvicorn
-
-    from mock_server.protocol import Connection
-
-    class Server(uvicorn.Server):
-        def handle_exit(self, sig: int, frame: object) -> None:
-            self.force_exit = self.should_exit
-            self.should_exit = True
-
-    config = uvicorn.Config(
-        app,
-        http=Connection,
-        log_config=None,
-        log_level=settings.log_level,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # X-Forwarded-* is the application's to believe or not
-        ws="none",
-        lifespan="on",
-        timeout_graceful_shutdown=_GRACE,
-    )
-    gc.freeze()  # the application lasts as long as the process: looking through it again is what a slow request was
-    Server(config).run(sockets=sockets)
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -6,7 +6,7 @@ where a refusal becomes an answer.
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol
@@ -22,9 +22,10 @@ from mock_server.endpoint import Endpoint, Run
 from mock_server.exchange import KEY, OWN, Exchange, answer
 from mock_server.house import ALLOW, House
 from mock_server.origin import Cors, Hosts
-from mock_server.problems import Problem, Refusal
+from mock_server.problems import Problem, Refusal, overloaded
 from mock_server.routing import Routes, Routing
 from mock_server.security import Security, security_map
+from mock_server.store import Busy
 from mock_server.validation import Validation
 from mock_server.world import STANDING_TOKENS, World
 from spec.contract import Contract
@@ -62,9 +63,126 @@ class _Lookup(Resolver):  # type: ignore[misc]
         return Resolution(self.endpoint, operation.operation_id)
 
 
-def create_app(
-    contract: Contract, world: World, manners: Manners, *, console: Console, run: Run = actions.run
-) -> ASGIApp:
+def numbered(prefix: bytes) -> Iterator[bytes]:
+    """Request ids: 1, 2, 3 ... behind a prefix."""
+    return (prefix + b"%d" % number for number in count(1))
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The outermost layer. `now`: the world's clock. `refresh`: its store's, where other processes write to it too.
+
+    `numbers`: the ids of requests that bring none.
+    """
+
+    api: ASGIApp
+    routes: Routes
+    house: House
+    hosts: Hosts
+    cors: Cors
+    console: Console
+    now: Callable[[], Any]
+    refresh: Callable[[], None] = lambda: None
+    numbers: Iterator[bytes] = field(default_factory=lambda: numbered(b""))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.live(scope, receive, send)
+            return
+        exchange = self.open(scope)
+        try:
+            self.refresh()
+            exchange.base, exchange.notes = self.hosts.base(scope, exchange.headers)
+            if exchange.method == "OPTIONS" and b"access-control-request-method" in exchange.headers:
+                await self.preflight(exchange, send)
+            elif self.is_api(exchange.path) or not await self.house.serve(exchange, send):
+                await self.api(scope, receive, send)
+            if exchange.notes:
+                self.console.noted(exchange)
+        except (Refusal, Busy) as problem:
+            refusal = problem if isinstance(problem, Refusal) else overloaded(str(problem))
+            self.tell(exchange, refusal)
+            await self.refuse(exchange, refusal, send)
+        except Exception:
+            _log.exception("request %s failed", exchange.id)
+            self.console.failed(exchange)
+            await self.refuse(exchange, Refusal(Problem.FAILURE), send)
+        if b"origin" in exchange.headers or (_log.isEnabledFor(logging.INFO) and OWN not in scope):
+            self.answered(exchange)
+
+    def refusing(self, refusal: Refusal) -> ASGIApp:
+        """The application for what is refused before it is a request."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            exchange = self.open(scope)
+            self.tell(exchange, refusal)
+            await self.refuse(exchange, refusal, send)
+
+        return app
+
+    def is_api(self, path: bytes) -> bool:
+        """Whether a path is the API's. Of a contract without a base path only its own paths are, else the house's."""
+        base = self.routes.base
+        return path.startswith(base + b"/") if base else self.routes.find(path) is not None
+
+    async def live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start and stop with the server; no web sockets, and nothing of what was given up before it was begun."""
+        if scope["type"] == "lifespan":
+            await self.api(scope, receive, send)
+        elif scope["type"] != GIVEN_UP:
+            await send({"type": "websocket.close", "code": 1000})
+
+    def open(self, scope: Scope) -> Exchange:
+        """The exchange of a new request."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        sent = headers.get(b"x-request-id")
+        if OWN in scope:
+            sent = b"own"
+        identity = sent if sent is not None and _ID.fullmatch(sent) else next(self.numbers)
+        path = scope.get("raw_path")
+        exchange = scope[KEY] = Exchange(
+            identity.decode(),
+            scope["method"],
+            scope["path"].encode() if path is None else path,
+            scope["query_string"],
+            headers,
+            [(b"x-request-id", identity), *self.cors.headers(headers)],
+            "",
+            self.now(),
+        )
+        exchange.head = exchange.method == "HEAD"
+        return exchange
+
+    async def preflight(self, exchange: Exchange, send: Send) -> None:
+        """Answer a browser's question. To an unknown path the answer is yes, so that the 404 itself can be read."""
+        match = self.routes.find(exchange.path)
+        inside = exchange.path.startswith(self.routes.base + b"/")
+        methods = match.route.allow if match else "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" if inside else ALLOW
+        await answer(send, exchange, 204, headers={"Allow": methods} | self.cors.preflight(exchange.headers, methods))
+
+    def tell(self, exchange: Exchange, refusal: Refusal) -> None:
+        """One line on the console."""
+        if not self.console.quiet:
+            unknown = refusal.problem is Problem.NO_OPERATION
+            self.console.refused(exchange, self.routes.unknown(exchange.shown_path) if unknown else refusal)
+
+    def answered(self, exchange: Exchange) -> None:
+        """What is told of any answer: one line on the console for each origin whose pages may not read, and the log."""
+        news = (
+            self.cors.news(exchange.header(b"origin"), f"{exchange.base}/") if b"origin" in exchange.headers else None
+        )
+        if news is not None:
+            self.console.say(exchange, exchange.status, f"cross-origin: {news}")
+        said = f"{exchange.status} {exchange.method} {exchange.shown_path[:600]} [req {exchange.id}]"
+        _log.info("%s", printable(said))
+
+    async def refuse(self, exchange: Exchange, refusal: Refusal, send: Send) -> None:
+        """Send a refusal."""
+        headers = {"X-Mock-Reason": refusal.reason, **refusal.headers}
+        await answer(send, exchange, refusal.status, refusal.body(), headers=headers)
+
+
+def create_app(contract: Contract, world: World, manners: Manners, *, console: Console, run: Run = actions.run) -> Edge:
     """The application that serves `contract` in `world`. Raises ContractError for what it cannot serve."""
     routes = Routes.of(contract)
     endpoint = Endpoint(world, run)
@@ -107,111 +225,3 @@ def _skeleton(contract: Contract) -> dict[str, Any]:
         "paths": paths,
         "components": {"securitySchemes": {name: dict(said) for name, said in contract.security_schemes.items()}},
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """The outermost layer. `now`: the world's clock."""
-
-    api: ASGIApp
-    routes: Routes
-    house: House
-    hosts: Hosts
-    cors: Cors
-    console: Console
-    now: Callable[[], Any]
-    numbers: "count[int]" = field(default_factory=lambda: count(1))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.live(scope, receive, send)
-            return
-        exchange = self.open(scope)
-        try:
-            exchange.base, exchange.notes = self.hosts.base(scope, exchange.headers)
-            if exchange.method == "OPTIONS" and b"access-control-request-method" in exchange.headers:
-                await self.preflight(exchange, send)
-            elif self.is_api(exchange.path) or not await self.house.serve(exchange, send):
-                await self.api(scope, receive, send)
-            if exchange.notes:
-                self.console.noted(exchange)
-        except Refusal as refusal:
-            self.tell(exchange, refusal)
-            await self.refuse(exchange, refusal, send)
-        except Exception:
-            _log.exception("request %s failed", exchange.id)
-            self.console.failed(exchange)
-            await self.refuse(exchange, Refusal(Problem.FAILURE), send)
-        if b"origin" in exchange.headers or (_log.isEnabledFor(logging.INFO) and OWN not in scope):
-            self.answered(exchange)
-
-    def refusing(self, refusal: Refusal) -> ASGIApp:
-        """The application for what is refused before it is a request."""
-
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            exchange = self.open(scope)
-            self.tell(exchange, refusal)
-            await self.refuse(exchange, refusal, send)
-
-        return app
-
-    def is_api(self, path: bytes) -> bool:
-        """Whether a path is the API's. Of a contract without a base path only its own paths are, else the house's."""
-        base = self.routes.base
-        return path.startswith(base + b"/") if base else self.routes.find(path) is not None
-
-    async def live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Start and stop with the server; no web sockets, and nothing of what was given up before it was begun."""
-        if scope["type"] == "lifespan":
-            await self.api(scope, receive, send)
-        elif scope["type"] != GIVEN_UP:
-            await send({"type": "websocket.close", "code": 1000})
-
-    def open(self, scope: Scope) -> Exchange:
-        """The exchange of a new request."""
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        sent = headers.get(b"x-request-id")
-        if OWN in scope:
-            sent = b"own"
-        identity = sent if sent is not None and _ID.fullmatch(sent) else b"%d" % next(self.numbers)
-        path = scope.get("raw_path")
-        exchange = scope[KEY] = Exchange(
-            identity.decode(),
-            scope["method"],
-            scope["path"].encode() if path is None else path,
-            scope["query_string"],
-            headers,
-            [(b"x-request-id", identity), *self.cors.headers(headers)],
-            "",
-            self.now(),
-        )
-        exchange.head = exchange.method == "HEAD"
-        return exchange
-
-    async def preflight(self, exchange: Exchange, send: Send) -> None:
-        """Answer a browser's question. To an unknown path the answer is yes, so that the 404 itself can be read."""
-        match = self.routes.find(exchange.path)
-        inside = exchange.path.startswith(self.routes.base + b"/")
-        methods = match.route.allow if match else "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" if inside else ALLOW
-        await answer(send, exchange, 204, headers={"Allow": methods} | self.cors.preflight(exchange.headers, methods))
-
-    def tell(self, exchange: Exchange, refusal: Refusal) -> None:
-        """One line on the console."""
-        if not self.console.quiet:
-            unknown = refusal.problem is Problem.NO_OPERATION
-            self.console.refused(exchange, self.routes.unknown(exchange.shown_path) if unknown else refusal)
-
-    def answered(self, exchange: Exchange) -> None:
-        """What is told of any answer: one line on the console for each origin whose pages may not read, and the log."""
-        news = (
-            self.cors.news(exchange.header(b"origin"), f"{exchange.base}/") if b"origin" in exchange.headers else None
-        )
-        if news is not None:
-            self.console.say(exchange, exchange.status, f"cross-origin: {news}")
-        said = f"{exchange.status} {exchange.method} {exchange.shown_path[:600]} [req {exchange.id}]"
-        _log.info("%s", printable(said))
-
-    async def refuse(self, exchange: Exchange, refusal: Refusal, send: Send) -> None:
-        """Send a refusal."""
-        headers = {"X-Mock-Reason": refusal.reason, **refusal.headers}
-        await answer(send, exchange, refusal.status, refusal.body(), headers=headers)

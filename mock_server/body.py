@@ -8,16 +8,18 @@ import json
 import re
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from starlette.types import Receive
 
 from mock_server.exchange import Exchange, remember
-from mock_server.problems import Problem, Refusal
+from mock_server.problems import Problem, Refusal, overloaded
 
 LIMIT = 10 * 1024 * 1024
 DEPTH = 128
+MOST_ARRIVING = 128 * 1024 * 1024  # bytes of bodies that are not whole yet, of all requests together
 
 _MEDIA_TYPE = re.compile(r"(application/json|[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.-]+\+json)", re.ASCII)
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
@@ -31,8 +33,15 @@ class Disconnected(Exception):
     """The client went away before it had sent its body."""
 
 
-async def read(exchange: Exchange, receive: Receive) -> bytes:
-    """All bytes of the body. Raises Refusal (413) as soon as there are too many, Disconnected."""
+@dataclass(slots=True)
+class Arriving:
+    """How many bytes of bodies are held that are not whole yet."""
+
+    held: int = 0
+
+
+async def read(exchange: Exchange, receive: Receive, arriving: Arriving) -> bytes:
+    """All bytes of the body. Raises Refusal (413, 503) as soon as there are too many, of it or of all, Disconnected."""
     announced = exchange.headers.get(b"content-length", b"")
     if announced.isdigit() and int(announced[:20]) > LIMIT:
         raise _too_large(f"Content-Length says {int(announced[:20])} bytes")
@@ -40,16 +49,22 @@ async def read(exchange: Exchange, receive: Receive) -> bytes:
     chunk: bytes = message.get("body", b"")
     if message["type"] == "http.request" and not message.get("more_body") and len(chunk) <= LIMIT:
         return chunk
-    chunks = [chunk]
-    size = len(chunk)
-    while message["type"] == "http.request":
-        if size > LIMIT:
-            raise _too_large(f"{size} bytes and more came")
-        if not message.get("more_body"):
-            return b"".join(chunks)
-        message = await receive()
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        while message["type"] == "http.request":
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            arriving.held += len(chunks[-1])
+            if size > LIMIT:
+                raise _too_large(f"{size} bytes and more came")
+            if arriving.held > MOST_ARRIVING:
+                raise overloaded(f"bodies of {arriving.held} bytes are arriving at once", closing=True)
+            if not message.get("more_body"):
+                return b"".join(chunks)
+            message = await receive()
+    finally:
+        arriving.held -= size
     raise Disconnected
 
 

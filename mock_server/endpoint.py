@@ -31,10 +31,17 @@ class Endpoint:
         operation = exchange.operation
         assert operation is not None
         self.world.due(exchange.now)
-        found = self.run(self.call(exchange, operation))
+        call = self.call(exchange, operation)
+        found = self.shared(call) if self.world.store.shared else self.run(call)
         exchange.notes += found.ignored
         body = found.body if found.based or found.body is None else with_base(found.body, exchange.base)
         await answer(send, exchange, operation.result.status, body, headers=found.headers)
+
+    def shared(self, call: Call) -> Answer:
+        """Run an action on a file that others write to: what it looks at and what it writes are of one instant."""
+        store = self.world.store
+        with store.instant() if call.operation.method == "get" else store.transaction():
+            return self.run(call)
 
     def call(self, exchange: Exchange, operation: Operation) -> Call:
         """The call that an exchange has become."""

@@ -153,12 +153,18 @@ def _made_at(path: Path) -> float:
 
 
 def open_store(
-    contract: Contract, recipe: Recipe, target: str, image: Callable[[], bytes | Path], due: Collection[str] = RECIPE
+    contract: Contract,
+    recipe: Recipe,
+    target: str,
+    image: Callable[[], bytes | Path],
+    due: Collection[str] = RECIPE,
+    *,
+    alone: bool = True,
 ) -> Store:
     """The store at `target` (``memory`` or ``sqlite:///file.db``), filled from `image()` when it is new.
 
-    `due`: what of the recipe a file must have been made under; the rest is the file's own. Raises StoreError for one
-    made under another contract, or another of these.
+    `due`: what of the recipe a file must have been made under; the rest is the file's own. `alone`: no other process
+    is let into the file. Raises StoreError for one made under another contract, or another of these.
     """
     if target == "memory":
         made = image()
@@ -168,16 +174,22 @@ def open_store(
             raise ImageError(f"the dataset's image {_named(made)}cannot be read ({error}): remove it") from None
     path = file_of(target)
     if path.exists() and path.stat().st_size:
-        return _reopened(contract, recipe, path, due)
+        return _reopened(contract, recipe, path, due, alone)
     if not path.parent.is_dir():
         raise StoreError(f"--store {target}: there is no folder {path.parent}")
     try:
         made = image()
         connection = connect(str(path))
         copy_image(made, connection)
+        connection.close()  # what was copied brought its own journal mode
+        return Store.opened(contract, _connected(path, alone))
     except sqlite3.Error as error:
         raise StoreError(f"--store {target}: {error}") from None
-    return Store.opened(contract, _held(connection))
+
+
+def _connected(path: Path, alone: bool) -> sqlite3.Connection:
+    connection = connect(str(path))
+    return _held(connection) if alone else connection
 
 
 def _named(image: bytes | Path) -> str:
@@ -199,7 +211,7 @@ def file_of(target: str) -> Path:
     return Path(unquote(target[len(SCHEME) :]))
 
 
-def _reopened(contract: Contract, recipe: Recipe, path: Path, due: Collection[str]) -> Store:
+def _reopened(contract: Contract, recipe: Recipe, path: Path, due: Collection[str], alone: bool) -> Store:
     try:
         said, now = _said_of(path), _meta(contract, recipe)
         for name in ("contract", *(name for name in RECIPE if name in due)):
@@ -208,7 +220,7 @@ def _reopened(contract: Contract, recipe: Recipe, path: Path, due: Collection[st
                     f"{path} was made under another {name} ({said.get(name, 'none')[:16]}, now {now[name][:16]}): "
                     f"start with that {name}, name another file, or delete this one to begin anew"
                 )
-        return Store.opened(contract, _held(connect(str(path))))
+        return Store.opened(contract, _connected(path, alone))
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
             raise StoreError(f"{path} is in use by another mock: end that one, or name another file") from None

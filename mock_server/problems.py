@@ -43,6 +43,8 @@ class Problem(Enum):
     HEAD_TOO_LARGE = Row(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "validation", "{message}")
     MEDIA_TYPE = Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "validation", "{message}")
     MISDIRECTED = Row(HTTPStatus.MISDIRECTED_REQUEST, "validation", "{message}")
+    LATE = Row(HTTPStatus.REQUEST_TIMEOUT, "late", "The request did not arrive in time.")
+    OVERLOADED = Row(HTTPStatus.SERVICE_UNAVAILABLE, "overload", "Service Unavailable")
     FAILURE = Row(HTTPStatus.INTERNAL_SERVER_ERROR, "failure", "Server Error")
 
 
@@ -93,6 +95,12 @@ class Refusal(Exception):
         if self.problem is Problem.INVALID:
             return orjson.dumps({"message": self.message, "errors": self.errors})
         return orjson.dumps({"message": self.message})
+
+
+def overloaded(why: str, *, closing: bool = False) -> Refusal:
+    """The refusal of what may well be served a moment later. `closing`: the connection ends with it."""
+    headers = {"Retry-After": "1"} | ({"Connection": "close"} if closing else {})
+    return Refusal(Problem.OVERLOADED, why, headers=headers)
 
 
 def _summary(errors: Mapping[str, Sequence[str]]) -> str:

@@ -6,6 +6,7 @@ as it does whatever it refuses: with a request id, a reason and a line on the co
 
 import asyncio
 import re
+import time
 from http import HTTPMethod
 from typing import Any
 
@@ -13,10 +14,14 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mock_server.app import GIVEN_UP, Edge
-from mock_server.problems import Problem, Refusal
+from mock_server.problems import Problem, Refusal, overloaded
 
 MAX_HEAD = 128 * 1024
 MAX_TARGET = 65535  # of httptools' own reader of URLs
+WHOLE = 15.0  # seconds in which a request must have come, head and body
+UNREAD = 30.0  # seconds for which a client may read nothing of its answer
+MOST_UNREAD = 64 * 1024 * 1024  # bytes of answers that wait for their readers, of all connections together
+MOST_CONNECTIONS = 2000  # that are served at once
 
 _TOKEN = rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40})"
 _REQUEST_LINE = re.compile(_TOKEN + rb" [!-~]+ HTTP/1\.[01]\r\n")
@@ -46,10 +51,69 @@ class Named:
 
 
 class Connection(HttpToolsProtocol):
-    """One connection. `over`: what came was no HTTP, and nothing more is read."""
+    """One connection. `over`: what came was no HTTP, and nothing more is read.
+
+    `half`: (the request that is not whole yet, since when); `unread`: (bytes that wait for their reader, since when).
+    `most`: connections that are served at once. The next ones are refused, and closed at once from twice as many on.
+    """
 
     over = False
     head = 0
+    half: tuple[Any, float] | None = None
+    unread: tuple[int, float] | None = None
+    most = MOST_CONNECTIONS
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Serve it, refuse what it will ask, or end it, by how many there are."""
+        super().connection_made(transport)
+        edge = self.config.app
+        if len(self.connections) > self.most and isinstance(edge, Edge):
+            why = f"there are {len(self.connections)} connections; at most {self.most} are served at once"
+            refused: Any = edge.refusing(overloaded(why, closing=True))
+            self.app = refused
+        if len(self.connections) > 2 * self.most:
+            transport.abort()
+
+    def pause_writing(self) -> None:
+        """Keep what waits for its readers within bounds: the answer that was waited for longest is given up."""
+        super().pause_writing()
+        self.unread = (self.transport.get_write_buffer_size(), time.monotonic())
+        slow = [one for one in self.connections if isinstance(one, Connection) and one.flow.write_paused]
+        if sum(one.transport.get_write_buffer_size() for one in slow) > MOST_UNREAD:
+            min(slow, key=lambda one: one.unread[1] if one.unread else 0.0).transport.abort()
+
+    def look_after(self, now: float) -> None:
+        """End it when its request does not become whole, or its answer is not read."""
+        if self.flow.write_paused:
+            waiting = self.transport.get_write_buffer_size()
+            if self.unread is None or self.unread[0] != waiting:
+                self.unread = (waiting, now)
+            elif now - self.unread[1] > UNREAD:
+                self.transport.abort()
+        missing, half = self.is_half(), self.half
+        if not missing:
+            self.half = None
+        elif half is None or half[0] is not self.scope:
+            self.half = (self.scope, now)
+        elif now - half[1] > WHOLE:
+            self.give_out()
+
+    def is_half(self) -> bool:
+        """Whether a request is waited for: nothing has come yet, or not all of it."""
+        cycle = self.cycle
+        if self.over or self.flow.write_paused:
+            return False
+        if cycle is None or cycle.scope is not self.scope:
+            return True
+        return cycle.more_body and not cycle.response_complete
+
+    def give_out(self) -> None:
+        """Refuse a request that came too slowly; who has not said a word gets none."""
+        if self.scope is None:
+            self.transport.close()
+            return
+        why = f"the request was not whole after {WHOLE:g} seconds"
+        self.refuse(Refusal(Problem.LATE, why, headers={"Connection": "close"}), b"")
 
     def data_received(self, data: bytes) -> None:
         """Read what came; uvicorn's, but for what is no request."""

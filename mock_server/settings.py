@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 PREFIX = "ATHENA_MOCK_"
+MOST_WORKERS = 64
+MEMORY = "memory"  # the store that is no file
 LEVELS = ("critical", "error", "warning", "info", "debug")
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
 
@@ -41,6 +43,7 @@ class Settings:
     cors_origins: tuple[str, ...]
     quiet: bool
     log_level: str
+    workers: int
     given: frozenset[str]
 
     def epoch_at(self, now: datetime) -> datetime:
@@ -106,7 +109,7 @@ def _epoch(text: str) -> datetime | None:
 
 
 def _store(text: str) -> str:
-    if text != "memory" and not (text.startswith("sqlite:///") and len(text) > 10):
+    if text != MEMORY and not (text.startswith("sqlite:///") and len(text) > 10):
         raise ValueError("memory, or sqlite:///FILE (sqlite:////FILE for a path from the root)")
     return text
 
@@ -161,7 +164,7 @@ OPTIONS = (
     Option("dataset", "--dataset", "demo", _name, "the named world that is served, or a dataset's file", "D"),
     Option("size", "--size", "1", _size, "how many times the dataset's records", "X"),
     Option("epoch", "--epoch", "today", _epoch, "what the data lead up to, and where the clock starts", "ISO|today"),
-    Option("store", "--store", "memory", _store, "where records are kept: memory, or sqlite:///FILE", "URL"),
+    Option("store", "--store", MEMORY, _store, "where records are kept: memory, or sqlite:///FILE", "URL"),
     Option("contract", "--contract", "", _contract, "another contract than the packaged one", "FILE"),
     Option(
         "allowed_hosts",
@@ -182,6 +185,7 @@ OPTIONS = (
         True,
     ),
     Option("quiet", "--quiet", "0", _flag, "no line for each refused request"),
+    Option("workers", "--workers", "1", lambda t: _integer(1, MOST_WORKERS, t), "processes that serve one store", "N"),
     Option("log_level", "--log-level", "warning", _level, ", ".join(LEVELS), "L"),
 )
 

@@ -30,12 +30,19 @@ class Check:
     """What one operation asks of a request."""
 
     def __init__(
-        self, operation: Operation, contract: Contract, schemas: Schemas, look_up: LookUp, next_app: ASGIApp
+        self,
+        operation: Operation,
+        contract: Contract,
+        schemas: Schemas,
+        look_up: LookUp,
+        arriving: body.Arriving,
+        next_app: ASGIApp,
     ) -> None:
         self.operation = operation
         self.contract = contract
         self.schemas = schemas
         self.look_up = look_up
+        self.arriving = arriving
         self.next_app = next_app
         self.parameters: Parameters | None = None
         self.queries: dict[bytes, Found] = {}
@@ -72,7 +79,7 @@ class Check:
             except body.Disconnected:
                 return
             except Refusal as refusal:
-                if refusal.problem is not Problem.TOO_LARGE:  # of which the rest is still to come
+                if refusal.problem not in (Problem.TOO_LARGE, Problem.OVERLOADED):  # of which the rest is still to come
                     self.look_up(exchange, self.operation)
                 raise
         if broken:
@@ -109,7 +116,7 @@ class Check:
         """Read the body into the exchange; what is wrong with it. Nothing sent is read as an empty object."""
         said = self.operation.body
         assert said is not None
-        raw = await body.read(exchange, receive)
+        raw = await body.read(exchange, receive, self.arriving)
         if raw:
             body.check_media_type(exchange.headers, self.media_types)
             value = body.parse(raw)
@@ -176,13 +183,14 @@ class CheckAPI(RoutedAPI):  # type: ignore[misc]
         self.contract = contract
         self.schemas = schemas
         self.look_up = look_up
+        self.arriving = body.Arriving()
         self.operations: Mapping[str, Check]
         check_styles(contract)
         self.add_paths()
 
     def make_operation(self, operation: Any) -> Check:
         found = self.contract.operations[operation.operation_id]
-        return Check(found, self.contract, self.schemas, self.look_up, self.next_app)
+        return Check(found, self.contract, self.schemas, self.look_up, self.arriving, self.next_app)
 
 
 class Validation(RoutedMiddleware):  # type: ignore[misc]

@@ -12,7 +12,7 @@ from mock_server.clock import Clock, written
 from mock_server.pages import Pages
 from mock_server.query import Query
 from mock_server.representation import Representation
-from mock_server.store import Store, Stored
+from mock_server.store import Store, Stored, Tag
 from mock_server.store.plan import property_column, quoted
 from mock_server.viewer import Viewer
 from spec.contract import Contract, Resource
@@ -65,7 +65,12 @@ class World:
     def __post_init__(self) -> None:
         self.representation = Representation.of(self.contract, self.store)
         self.phrases = orjson.loads(self.store.meta().get("phrases", "{}"))
-        self._next_due = self.store.scalar("SELECT MIN(at) FROM _due")
+        self.store.listeners.append(self._heard)
+        self._heard(None)
+
+    def _heard(self, touched: Iterable[Tag] | None) -> None:
+        if touched is None:  # what is due may be another's to say
+            self._next_due = self.store.scalar("SELECT MIN(at) FROM _due")
 
     def query(self, viewer: Viewer | None) -> Query:
         """Questions to this world's store on behalf of `viewer`."""

@@ -27,6 +27,13 @@ class StoreError(Exception):
     """The root of what a store can say is wrong."""
 
 
+class Busy(StoreError):
+    """Other processes kept the file to themselves for longer than is waited."""
+
+    def __init__(self) -> None:
+        super().__init__("other processes were writing to the store's file for all of the time that is waited")
+
+
 class Refused(StoreError):
     """A removal that the contract refuses while others refer to the record."""
 
@@ -60,7 +67,8 @@ class Store:
     Whoever keeps encodings of records asks to be told by `listen`: after each write the tags that it touched, or None
     when anything may have changed. `memo` is what `remembered` keeps, `counted` what `count` does, by resource.
     `trigrams` tell who may hold a term, by resource. `records` are those read last, each until a write touches it: what
-    `get` and `rows` answer is never to be changed.
+    `get` and `rows` answer is never to be changed. `shared`: whether other processes write to the same file. Then all
+    that is kept holds for one `version` of the file.
     """
 
     contract: Contract
@@ -74,6 +82,8 @@ class Store:
     counted: dict[str, Counts] = field(default_factory=dict)
     trigrams: dict[str, Trigrams] = field(default_factory=dict)
     records: dict[Tag, Stored] = field(default_factory=dict)
+    shared: bool = False
+    version: int = 0
 
     # Making and ending ------------------------------------------------------------------------------------------
 
@@ -98,10 +108,27 @@ class Store:
         """The store that a connection leads to."""
         tables = plan.tables(contract)
         store = cls(contract, connection, tables, generations=dict.fromkeys(tables, 0))
-        store.counted = {name: Counts(connection, table.name) for name, table in tables.items()}
-        store.trigrams = Trigrams.all(connection, tables)
-        store.numbers = dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
+        store._attach(connection)
         return store
+
+    def share(self, connection: sqlite3.Connection) -> None:
+        """Go on with a connection of one's own to a file that other processes write to as well.
+
+        For a process that was forked: the connection from before must have been closed by then.
+        """
+        self.shared = True
+        self._attach(connection)
+        self.version = self._version()
+        self._announce(None)
+
+    def _attach(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.counted = {name: Counts(connection, table.name) for name, table in self.tables.items()}
+        self.trigrams = Trigrams.all(connection, self.tables)
+        self._read_numbers()
+
+    def _read_numbers(self) -> None:
+        self.numbers = dict(self.connection.execute("SELECT name, seq FROM sqlite_sequence"))
 
     def image(self) -> bytes:
         """The whole store as bytes."""
@@ -113,18 +140,64 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of what is written inside, or nothing when an exception leaves."""
-        self.connection.execute("BEGIN IMMEDIATE")
+        """All of what is written inside, or nothing when an exception leaves. One may stand inside another.
+
+        Raises Busy.
+        """
+        begin, keep, undo = _STEP if self.connection.in_transaction else _WRITE
+        self._begin(begin)
         before = self.generation
         try:
             yield
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            for statement in undo:
+                self.connection.execute(statement)
             if self.generation != before:  # else nothing was written, and all that is kept still holds
-                self.numbers = dict(self.connection.execute("SELECT name, seq FROM sqlite_sequence"))
+                self._read_numbers()
                 self._announce(None)
             raise
-        self.connection.execute("COMMIT")
+        self.connection.execute(keep)
+
+    @contextmanager
+    def instant(self) -> Iterator[None]:
+        """What is read inside is of one instant of a shared file; nothing may be written. Raises Busy."""
+        self._begin("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("COMMIT")
+
+    def _begin(self, statement: str) -> None:
+        if not self.shared:
+            self.connection.execute(statement)
+            return
+        try:
+            self.connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            raise _told(error) from None
+        try:
+            self.refresh()
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+
+    def refresh(self) -> None:
+        """Drop all that is kept of what was read, if another process has written since. Raises Busy."""
+        if not self.shared:
+            return
+        try:
+            found = self._version()
+            if found != self.version:
+                self.version = found
+                self._read_numbers()
+                self._announce(None)
+        except sqlite3.OperationalError as error:
+            raise _told(error) from None
+
+    def _version(self) -> int:
+        """A number of SQLite's that stands until another connection writes; inside a transaction it stands anyway."""
+        found: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        return found
 
     def meta(self) -> dict[str, str]:
         """What the store says of itself: names and texts."""
@@ -539,6 +612,16 @@ class Store:
             self.generations[name] = self.generation
         for listener in self.listeners:
             listener(touched)
+
+
+# How a transaction is begun, kept and undone: one of its own, and one inside another.
+_WRITE = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
+_STEP = ("SAVEPOINT step", "RELEASE step", ("ROLLBACK TO step", "RELEASE step"))
+
+
+def _told(error: sqlite3.OperationalError) -> Exception:
+    """Busy, where that is what SQLite says, else what it says."""
+    return Busy() if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY") else error
 
 
 def connect(target: str) -> sqlite3.Connection:

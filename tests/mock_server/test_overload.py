@@ -1,0 +1,172 @@
+"""More connections than are served, requests that never become whole, answers that nobody reads: all within bounds."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from mock_server import body
+from mock_server.body import Arriving
+from mock_server.exchange import Exchange
+from mock_server.problems import Refusal
+from mock_server.protocol import MOST_UNREAD, WHOLE
+from tests.mock_server.athena import EPOCH
+from tests.running import ROOT, environment
+from tests.workers.crowd import Caller
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc"),
+]
+
+MIB = 1024 * 1024
+HEAD = b"GET /api/v1/messages?per_page=100 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer demo-token\r\n"
+# The command with so many files that it may open, so that a few hundred connections are too many.
+LIMITED = (
+    "import resource, sys\n"
+    "resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))\n"
+    "from mock_server.__main__ import main\n"
+    "sys.exit(main(['--port', '0', '--quiet']))\n"
+)
+
+
+@pytest.fixture(scope="module")
+def around(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of every process here."""
+    return environment(tmp_path_factory.mktemp("cache"))
+
+
+@contextmanager
+def limited(around: dict[str, str], files: int) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """(the process, its port) of a mock that may open so many files."""
+    command = (sys.executable, "-c", LIMITED.format(files=files))
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=around) as process:
+        try:
+            assert process.stdout is not None
+            yield process, int(process.stdout.readline().split("/")[2].rpartition(":")[2])
+        finally:
+            process.kill()
+
+
+def rss(pid: int) -> float:
+    """MiB that a process holds."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+
+def connected(port: int, room: int = 0) -> socket.socket:
+    """A connection that reads little at a time, if `room` says so."""
+    sock = socket.socket()
+    if room:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+    sock.settimeout(20)
+    sock.connect(("127.0.0.1", port))
+    return sock
+
+
+def said(sock: socket.socket) -> bytes:
+    """All that comes until the other side ends it."""
+    found = b""
+    while part := sock.recv(65536):
+        found += part
+    return found
+
+
+def is_served(port: int) -> bool:
+    """Whether another client is answered."""
+    call = Caller(port)
+    found: bool = call("GET", "/user")["data"]["id"] == 123
+    call.close()
+    return found
+
+
+def test_beyond_capacity_the_answer_is_503_at_once(around: dict[str, str]) -> None:
+    with limited(around, 464) as (process, port), ExitStack() as stack:
+        assert is_served(port)
+        before = rss(process.pid)
+        for _ in range(200):  # what 464 files have room for twice
+            stack.enter_context(connected(port)).sendall(HEAD)
+        began = time.monotonic()
+        for _ in range(100):
+            late = stack.enter_context(connected(port))
+            late.sendall(HEAD + b"\r\n")
+            answer = said(late)
+            head, _, content = answer.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 ")
+            assert b"x-mock-reason: overload" in head
+            assert json.loads(content) == {"message": "Service Unavailable"}
+        assert time.monotonic() - began < 10
+        assert rss(process.pid) - before < 20
+    assert "Traceback" not in process.communicate()[1]
+
+
+def test_connections_without_end_leave_no_traceback_and_room_again(around: dict[str, str]) -> None:
+    with limited(around, 264) as (process, port):
+        with ExitStack() as stack:
+            for _ in range(600):
+                stack.enter_context(connected(port))
+            time.sleep(1)
+        time.sleep(1)
+        assert is_served(port)
+        process.terminate()
+        assert process.communicate(timeout=20)[1] == ""
+
+
+def test_a_request_that_never_becomes_whole_is_408_and_silence_is_ended(around: dict[str, str]) -> None:
+    post = b"POST /api/v1/threads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer demo-token\r\n"
+    post += b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    with limited(around, 464) as (_, port), connected(port) as head, connected(port) as rest, connected(port) as mute:
+        for sock, sent in ((head, HEAD), (rest, post)):
+            sock.settimeout(WHOLE + 10)
+            sock.sendall(sent)
+        mute.settimeout(WHOLE + 10)
+        began = time.monotonic()
+        for sock in (head, rest):
+            answer = said(sock)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"x-mock-reason: late" in answer
+        assert said(mute) == b""
+        assert WHOLE - 1 < time.monotonic() - began < WHOLE + 5
+
+
+def test_answers_that_nobody_reads_are_held_within_bounds(around: dict[str, str]) -> None:
+    with limited(around, 2064) as (process, port), ExitStack() as stack:
+        assert is_served(port)
+        before = rss(process.pid)
+        for _ in range(300):
+            stack.enter_context(connected(port, 2048)).sendall((HEAD + b"\r\n") * 4)
+        assert is_served(port)
+        time.sleep(2)
+        grown = rss(process.pid) - before
+        assert is_served(port)
+    assert grown < 1.5 * MOST_UNREAD / MIB + 40, f"{grown:.0f} MiB"
+
+
+def test_bodies_that_arrive_at_once_are_held_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "MOST_ARRIVING", 100)
+    arriving = Arriving(held=50)
+    exchange = Exchange("1", "POST", b"/", b"", {}, [], "", EPOCH)
+
+    def received(*sizes: int) -> bytes:
+        parts = [{"type": "http.request", "body": b"x" * size, "more_body": True} for size in sizes]
+        parts[-1]["more_body"] = False
+
+        async def receive() -> dict[str, object]:
+            return parts.pop(0)
+
+        return asyncio.run(body.read(exchange, receive, arriving))
+
+    assert len(received(20, 20)) == 40
+    assert arriving.held == 50
+    with pytest.raises(Refusal, match="arriving at once") as refused:
+        received(30, 30)
+    assert (refused.value.status, refused.value.headers["Connection"]) == (503, "close")
+    assert arriving.held == 50
