@@ -103,6 +103,7 @@ def judge(
     told = {mark_of(o.promise) for o in blocking_missed}
     recorded = [m for m in _within(sorted_out.unjudged, found, contract, demands) if m not in told]
     reached = sum(o.promise.blocks(strict=demands.strict) for o in sorted_out.all_judged)
+    unasked = tuple(o.id for o in scope if begun and not o.generic and not _succeeded(o, seen))
     tally = _Tally(
         found,
         judged=len(sorted_out.all_judged),
@@ -111,6 +112,7 @@ def judge(
         reached=reached,
         due=reached + len(blocking_missed) + len(recorded),
         failed=len(failed),
+        idle=bool(unasked) and len(unasked) == len(scope) and not demands.read_only,
         requests=sum(seen.values()),
         demands=demands,
     )
@@ -125,7 +127,7 @@ def judge(
         reached,
         tally.due,
         failed,
-        tuple(o.id for o in scope if begun and not o.generic and not _succeeded(o, seen)),
+        unasked,
         sorted_out.accepted,
         tuple(_remarks(found, sorted_out, demands)),
     )
@@ -162,7 +164,10 @@ class _Sorted:
 
 @dataclass(frozen=True, slots=True)
 class _Tally:
-    """The numbers that decide. `missed`: why promises that block were not judged, without an excuse -> how many."""
+    """The numbers that decide. `missed`: why promises that block were not judged, without an excuse -> how many.
+
+    `idle`: all that was asked for are named actions, and none ever succeeded.
+    """
 
     found: Run
     judged: int
@@ -171,6 +176,7 @@ class _Tally:
     reached: int
     due: int
     failed: int
+    idle: bool
     requests: int
     demands: Demands
 
@@ -178,6 +184,11 @@ class _Tally:
     def share(self) -> float:
         """Per cent of the blocking promises that were judged."""
         return 100 * self.reached / self.due if self.due else 100.0
+
+    @property
+    def lacking(self) -> bool:
+        """Whether too few of them were."""
+        return self.share < self.demands.min_reached
 
     @property
     def unstable(self) -> bool:
@@ -192,7 +203,7 @@ class _Tally:
             (Code.BROKEN, self.blocking > 0),
             (Code.UNSTABLE, self.unstable),
             (Code.NOTHING, not self.judged and not self.missed and not self.found.ended),
-            (Code.INCOMPLETE, self.failed > 0 or self.share < self.demands.min_reached or not self.judged),
+            (Code.INCOMPLETE, self.failed > 0 or self.idle or self.lacking or not self.judged),
         ):
             if fits:
                 return code
@@ -213,11 +224,13 @@ class _Tally:
         yield from self._lacks() if self.judged or not self.found.ended else ()
 
     def _lacks(self) -> Iterator[str]:
-        if self.share < self.demands.min_reached:
+        if self.lacking:
             least = f"{self.share:.0f} %, --min-reached {self.demands.min_reached:g}"
             yield f"{self.reached} of {self.due} blocking promises were judged ({least}){self._why()}"
         if self.failed:
             yield f"{counted(self.failed, 'operation')} never succeeded"
+        if self.idle:
+            yield "nothing that was asked for ever succeeded: actions with effects outside need --allow-effects"
         if not self.judged and self.missed and not self.found.ended:
             yield "no promise could be judged"
 

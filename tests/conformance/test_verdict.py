@@ -231,6 +231,14 @@ def test_an_operation_that_never_succeeded_is_incomplete_and_named(contract: Con
     assert judgement.unsucceeded == {o.id: "it answered 401 (1 times)" for o in lists(contract)}
 
 
+def test_actions_that_never_succeeded_are_incomplete_where_nothing_else_was_asked_for(contract: Contract) -> None:
+    acts = [o for o in contract.operations.values() if not o.generic][:2]
+    assert outcome_of(contract, law(asks), operations=acts, status=422)[1].code is Code.INCOMPLETE
+    assert outcome_of(contract, law(asks), operations=acts)[1].code is Code.KEPT
+    read_only = Demands(read_only=True)
+    assert outcome_of(contract, law(asks), operations=acts, status=422, demands=read_only)[1].code is Code.KEPT
+
+
 def test_too_few_judged_is_incomplete(contract: Contract) -> None:
     def cannot(case: Case) -> Iterator[Outcome]:
         raise CannotMake("there is no row")
