@@ -318,7 +318,8 @@ class Narrowed:
     async def _all(self, asked: Asked, ask: Ask) -> list[Any]:
         pages = [self.listing.name(role) for role in ("page", "size") if role in self.listing.roles]
         more = ((self.listing.name("size"), str(MOST)),) if "size" in self.listing.roles else ()
-        return self.listing.rows(await ask(asked.querying((*without(asked.query, self.name, *pages), *more))))
+        answered = await ask(asked.querying((*without(asked.query, self.name, *pages), *more)))
+        return self.listing.rows(answered) if answered.ok else []
 
     async def inverted(self, asked: Asked, ask: Ask, answered: Answered) -> Answered:
         """The rows that do not satisfy it."""
