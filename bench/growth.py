@@ -63,7 +63,7 @@ class Served:
         Raises SystemExit when it is no success, or has another status than the one that is due.
         """
         if anew:
-            self.world.pages.bodies.clear()
+            self.world.pages.answers.clear()
         sent = b"" if body is None else json.dumps(body).encode()
         return self.loop.run_until_complete(self._answered(method, target, sent, status))
 

@@ -112,7 +112,7 @@ def _serve_together(app: "application.Edge", world: "World", settings: Settings,
 
     def work(number: int) -> None:
         world.store.share(connect(path))
-        edge = replace(app, numbers=numbered(b"%d-" % number), refresh=world.store.refresh)
+        edge = replace(app, numbers=numbered(b"%d-" % number))
         serve(edge, settings.log_level, sockets, parent=parent)
         world.store.close()
 

@@ -6,22 +6,23 @@ where a refusal becomes an answer.
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 from typing import Any, Protocol
 
 from connexion.middleware import ConnexionMiddleware
 from connexion.resolver import Resolution, Resolver
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mock_server import actions
+from mock_server import actions, body, origin, parameters, security, validation
 from mock_server.console import Console, printable
 from mock_server.docs import Docs
 from mock_server.endpoint import Endpoint, Run
 from mock_server.exchange import KEY, OWN, Exchange, answer
 from mock_server.house import ALLOW, House
 from mock_server.origin import Cors, Hosts
+from mock_server.pages import asked
 from mock_server.problems import Problem, Refusal, overloaded
 from mock_server.routing import Routes, Routing
 from mock_server.security import Security, security_map
@@ -31,6 +32,7 @@ from mock_server.world import STANDING_TOKENS, World
 from spec.contract import Contract
 
 _ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_ID_HEADER = b"x-request-id"
 # The type of a scope whose request broke before it was begun.
 GIVEN_UP = "given-up"
 _log = logging.getLogger("mock_server")
@@ -70,7 +72,7 @@ def numbered(prefix: bytes) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The outermost layer. `now`: the world's clock. `refresh`: its store's, where other processes write to it too.
+    """The outermost layer. `reads`: names of the headers that the mock reads, and all that layers get to see.
 
     `numbers`: the ids of requests that bring none.
     """
@@ -81,8 +83,8 @@ class Edge:
     hosts: Hosts
     cors: Cors
     console: Console
-    now: Callable[[], Any]
-    refresh: Callable[[], None] = lambda: None
+    world: World
+    reads: frozenset[bytes]
     numbers: Iterator[bytes] = field(default_factory=lambda: numbered(b""))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,12 +93,7 @@ class Edge:
             return
         exchange = self.open(scope)
         try:
-            self.refresh()
-            exchange.base, exchange.notes = self.hosts.base(scope, exchange.headers)
-            if exchange.method == "OPTIONS" and b"access-control-request-method" in exchange.headers:
-                await self.preflight(exchange, send)
-            elif self.is_api(exchange.path) or not await self.house.serve(exchange, send):
-                await self.api(scope, receive, send)
+            await self.serve(exchange, scope, receive, send)
             if exchange.notes:
                 self.console.noted(exchange)
         except (Refusal, Busy) as problem:
@@ -109,6 +106,33 @@ class Edge:
             await self.refuse(exchange, Refusal(Problem.FAILURE), send)
         if b"origin" in exchange.headers or (_log.isEnabledFor(logging.INFO) and OWN not in scope):
             self.answered(exchange)
+
+    async def serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the API, or as the house. Raises Refusal, Busy."""
+        self.world.store.refresh()
+        exchange.base, exchange.notes = self.hosts.base(scope, exchange.headers)
+        if exchange.method == "OPTIONS" and b"access-control-request-method" in exchange.headers:
+            await self.preflight(exchange, send)
+        elif self.is_api(exchange.path):
+            if not await self.again(exchange, send):
+                await self.api(scope, receive, send)
+        elif not await self.house.serve(exchange, send):
+            await self.api(scope, receive, send)
+
+    async def again(self, exchange: Exchange, send: Send) -> bool:
+        """Answer what was asked before as it was answered then, if that still holds; whether it does."""
+        if exchange.method not in ("GET", "HEAD") or exchange.notes:
+            return False
+        world = self.world
+        world.due(exchange.now)
+        said = exchange.asked = asked(
+            exchange.method, exchange.path, exchange.raw_query, exchange.base, exchange.headers
+        )
+        kept = world.pages.get(said, world.store.generation)
+        if kept is None or (kept.token is not None and world.viewer(kept.token, exchange.now) is not kept.viewer):
+            return False
+        await answer(send, exchange, kept.status, kept.body)
+        return True
 
     def refusing(self, refusal: Refusal) -> ASGIApp:
         """The application for what is refused before it is a request."""
@@ -134,8 +158,10 @@ class Edge:
 
     def open(self, scope: Scope) -> Exchange:
         """The exchange of a new request."""
-        headers: dict[bytes, bytes] = dict(scope["headers"])
-        sent = headers.get(b"x-request-id")
+        every: dict[bytes, bytes] = dict(scope["headers"])
+        sent = every.get(_ID_HEADER)
+        reads = self.reads
+        headers = {name: value for name, value in every.items() if name in reads}
         if OWN in scope:
             sent = b"own"
         identity = sent if sent is not None and _ID.fullmatch(sent) else next(self.numbers)
@@ -146,9 +172,9 @@ class Edge:
             scope["path"].encode() if path is None else path,
             scope["query_string"],
             headers,
-            [(b"x-request-id", identity), *self.cors.headers(headers)],
+            [(_ID_HEADER, identity), *self.cors.headers(headers)],
             "",
-            self.now(),
+            self.world.clock.now(),
         )
         exchange.head = exchange.method == "HEAD"
         return exchange
@@ -203,7 +229,8 @@ def create_app(contract: Contract, world: World, manners: Manners, *, console: C
     house = House(Docs.of(contract, next(iter(STANDING_TOKENS))), world)
     hosts = Hosts(frozenset(host.lower() for host in manners.allowed_hosts))
     cors = Cors(frozenset(origin.lower().rstrip("/") for origin in manners.cors_origins))
-    return Edge(api, routes, house, hosts, cors, console, world.clock.now)
+    said = (origin.HEADERS, body.HEADERS, validation.HEADERS, security.headers(contract), parameters.headers(contract))
+    return Edge(api, routes, house, hosts, cors, console, world, frozenset(chain.from_iterable(said)))
 
 
 def _skeleton(contract: Contract) -> dict[str, Any]:

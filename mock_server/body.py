@@ -17,6 +17,7 @@ from starlette.types import Receive
 from mock_server.exchange import Exchange, remember
 from mock_server.problems import Problem, Refusal, overloaded
 
+HEADERS = (b"content-length", b"content-encoding", b"content-type")  # those that are read
 LIMIT = 10 * 1024 * 1024
 DEPTH = 128
 MOST_ARRIVING = 128 * 1024 * 1024  # bytes of bodies that are not whole yet, of all requests together

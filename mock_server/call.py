@@ -42,10 +42,10 @@ class Answer:
     """What an action answers: JSON bytes (None: no body); the status is the operation's own success.
 
     `ignored`: what of the request had no effect, beside what is unknown.
-    `based`: whether the mock's own address stands in the body already, where it belongs.
+    `lasting`: the same request gets the same answer until something is written.
     """
 
     body: bytes | None
     headers: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
-    based: bool = False
+    lasting: bool = False

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.types import Scope, Send
 
+from mock_server.pages import Asked
 from mock_server.viewer import Viewer
 from spec.contract import Operation
 
@@ -26,9 +27,10 @@ Header = tuple[bytes, bytes]
 class Exchange:
     """What is known of one request.
 
-    `path`: as sent, still encoded. `headers`: lower-case names; of a repeated one the last. `answer_headers`: what
-    every answer to it carries (request id, CORS). `head`: the answer goes without its body. `notes`: what was ignored.
-    `status`: of its answer, 0 before there is one.
+    `path`: as sent, still encoded. `headers`: those that the mock reads, lower-case names; of a repeated one the last.
+    `answer_headers`: what every answer to it carries (request id, CORS). `head`: the answer goes without its body.
+    `notes`: what was ignored. `status`: of its answer, 0 before there is one. `asked`: all that is read of it, if its
+    answer may be kept.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Exchange:
     body: Any = None
     notes: tuple[str, ...] = ()
     status: int = 0
+    asked: Asked | None = None
 
     def header(self, name: bytes) -> str:
         """A header's value, outer blanks taken off; empty when it was not sent."""

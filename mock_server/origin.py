@@ -172,3 +172,5 @@ class Cors:
 
 
 _VARY: tuple[Header, ...] = ((b"vary", b"Origin"),)
+_ASKED = tuple(b"access-control-request-" + what for what in (b"method", b"headers", b"private-network"))
+HEADERS = (b"host", b"origin", *_FORWARDED, *_ASKED)  # those that are read

@@ -138,6 +138,17 @@ def _coerced(kind: str, text: str) -> Any:
     return None
 
 
+def headers(contract: Contract) -> Iterator[bytes]:
+    """The headers that the operations of a contract read."""
+    for operation in contract.operations.values():
+        yield from (header_name(p.name) for p in operation.parameters if p.where == "header")
+
+
+def header_name(name: str) -> bytes:
+    """A header as requests have it, lower case."""
+    return name.lower().encode("latin-1")
+
+
 def check_styles(contract: Contract) -> None:
     """Refuse parameters whose style cannot be read. Raises ContractError."""
     for operation in contract.operations.values():
@@ -213,7 +224,7 @@ class Parameters:
         wrong: list[Complaint] = []
         for reader in self.headers:
             name = reader.parameter.name
-            text = headers.get(name.lower().encode("latin-1"), b"").decode("latin-1").strip()
+            text = headers.get(header_name(name), b"").decode("latin-1").strip()
             wrong += _read(reader, name, (text,) if text else (), {}, values)
         return Found(values, tuple(wrong))
 

@@ -4,7 +4,7 @@ The short way is taken for operations whose first alternative is a lone bearer s
 else goes through Connexion, whose verdict becomes a refusal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,12 +15,14 @@ from connexion.security import ApiKeySecurityHandler, BearerSecurityHandler
 from starlette.types import Receive, Scope, Send
 
 from mock_server.exchange import Exchange, exchange_of
+from mock_server.parameters import header_name
 from mock_server.problems import Problem, Refusal
 from mock_server.viewer import Viewer
 from mock_server.world import World
 from spec.contract import Contract
 from spec.errors import ContractError
 
+_AUTHORIZATION = b"authorization"
 _BEARER = b"Bearer "
 _UNKNOWN = "the token that was sent is unknown, expired or ended"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -34,6 +36,14 @@ def security_map(contract: Contract, world: World) -> dict[str, Any]:
             place = f"#/components/securitySchemes/{name}"
             raise ContractError(place, " ".join(map(str, kind)), "http bearer, or an apiKey in a header")
     return {"bearer": partial(Bearer, world), "apiKey": partial(ApiKey, world)}
+
+
+def headers(contract: Contract) -> Iterator[bytes]:
+    """The headers that the schemes of a contract read."""
+    yield _AUTHORIZATION
+    for scheme in contract.security_schemes.values():
+        if scheme["type"] == "apiKey":
+            yield header_name(scheme["name"])
 
 
 def _token_info(world: World, token: str, exchange: Exchange) -> dict[str, Any] | None:
@@ -90,7 +100,7 @@ class Gate(SecurityOperation):  # type: ignore[misc]
 
     def passes(self, exchange: Exchange) -> bool:
         """The short way: a bearer token that the world knows."""
-        sent = exchange.headers.get(b"authorization")
+        sent = exchange.headers.get(_AUTHORIZATION)
         if sent is None or sent[:7] != _BEARER:
             return False
         token = sent[7:].decode("latin-1").strip()
@@ -121,7 +131,7 @@ class Gate(SecurityOperation):  # type: ignore[misc]
 
 def _why(exchange: Exchange) -> str:
     """What is wrong with a request's credentials, for the console: the one sentence that says it."""
-    sent = exchange.header(b"authorization")
+    sent = exchange.header(_AUTHORIZATION)
     scheme, _, token = sent.partition(" ")
     if not sent:
         return "no token was sent (Authorization: Bearer TOKEN)"

@@ -19,6 +19,7 @@ from spec.contract import Contract, Operation
 from spec.document import snake_case
 from spec.schemas import Schemas, Validator
 
+HEADERS = (b"accept",)  # those that are read, beside the contract's own
 _CACHED_QUERY = 2048
 
 

@@ -23,8 +23,6 @@ from mock_server.actions import (
     workspace_metrics,
 )
 from mock_server.call import Answer, Call
-from mock_server.pages import LONGEST_QUERY
-from mock_server.representation import with_base
 from mock_server.store import Stored
 from mock_server.world import World
 
@@ -74,21 +72,7 @@ FITS: Mapping[str, Callable[[World, Stored], bool]] = {
 def run(call: Call) -> Answer:
     """Do what a call asks. Raises Refusal."""
     action = call.operation.action
-    if action in LASTING and call.operation.method == "get" and len(call.raw_query) <= LONGEST_QUERY:
-        return _lasting(call, ACTIONS[action])
-    return ACTIONS[action](call)
-
-
-def _lasting(call: Call, action: Action) -> Answer:
-    """The answer of a read: as it was given since the last write, else made."""
-    pages, generation = call.world.pages, call.world.store.generation
-    viewer = call.viewer.user if call.viewer else None  # whose tenants are the store's to say
-    asked = (call.operation.id, *call.path.values(), call.raw_query, viewer, call.base)
-    body = pages.get(asked, generation)
-    if body is None:
-        made = action(call)
-        if made.body is None or made.headers or made.ignored:
-            return made
-        body = with_base(made.body, call.base)
-        pages.keep(asked, generation, body)
-    return Answer(body, based=True)
+    made = ACTIONS[action](call)
+    if action in LASTING and call.operation.method == "get":
+        return Answer(made.body, made.headers, made.ignored, lasting=True)
+    return made

@@ -6,15 +6,17 @@ Two mocks of one image get the same requests. What one is asked between writes i
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from mock_server import actions
-from mock_server.pages import LONGEST, ROOM, Pages
+from mock_server.pages import LONGEST, LONGEST_REQUEST, ROOM, Kept, Pages
 from spec.contract import Operation
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
@@ -146,8 +148,8 @@ def test_every_read_of_the_contract_is_among_those_asked() -> None:
 
 def test_a_read_is_answered_from_what_is_kept(api: Api) -> None:
     api.data("listMessages")
-    kept = next(iter(api.world.pages.bodies))
-    api.world.pages.bodies[kept] = b'{"data":"kept"}'
+    asked, kept = next(iter(api.world.pages.answers.items()))
+    api.world.pages.answers[asked] = replace(kept, body=b'{"data":"kept"}')
     assert api.send("listMessages").body == b'{"data":"kept"}'
 
 
@@ -158,24 +160,70 @@ def test_a_write_drops_what_is_kept(api: Api) -> None:
     assert api.send("listMessages").body != before
 
 
+def of(length: int) -> Kept:
+    return Kept(b"x" * length, 200, None, None)
+
+
 def test_what_is_kept_has_a_bound() -> None:
     pages = Pages()
-    pages.get("first", 1)
     for number in range(100):
-        pages.keep(number, 1, b"x" * LONGEST)
-        assert pages.held <= ROOM + LONGEST
-        assert sum(map(len, pages.bodies.values())) <= ROOM
+        pages.keep((str(number),), 1, of(LONGEST))
+        assert sum(len(kept.body) for kept in pages.answers.values()) <= pages.held <= ROOM
+        assert pages.get((str(number),), 1) is not None
 
 
-def test_what_is_too_long_is_not_kept() -> None:
+def test_an_answer_that_takes_another_s_place_takes_its_room() -> None:
     pages = Pages()
-    pages.get("long", 1)
-    pages.keep("long", 1, b"x" * (LONGEST + 1))
-    assert pages.get("long", 1) is None
+    for length in (10, 30, 20):
+        pages.keep(("page",), 1, of(length))
+    held = pages.held
+    pages.keep(("page",), 2, of(20))
+    assert pages.held == held
 
 
-def test_what_was_made_before_a_write_is_not_kept_after_it() -> None:
+@pytest.mark.parametrize(("request_length", "length"), [(1, LONGEST + 1), (LONGEST_REQUEST + 1, 1)])
+def test_what_is_too_long_is_not_kept(request_length: int, length: int) -> None:
     pages = Pages()
-    pages.get("page", 2)
-    pages.keep("page", 1, b"old")
-    assert pages.get("page", 2) is None
+    pages.keep(("x" * request_length,), 1, of(length))
+    assert not pages.answers
+
+
+def test_what_was_made_before_a_write_is_not_told_after_it() -> None:
+    pages = Pages()
+    pages.keep(("page",), 1, of(1))
+    assert pages.get(("page",), 2) is None
+
+
+def signed_in(api: Api) -> str:
+    body = {"email": "john.doe@example.com", "password": "password"}
+    token: str = api.send("signIn", body=body, token=None).json["data"]["token"]
+    return token
+
+
+def test_a_kept_answer_is_not_told_to_a_token_that_has_ended(api: Api) -> None:
+    ended, expired = signed_in(api), signed_in(api)
+    assert [api.status("listMessages", token=token) for token in (ended, ended, expired)] == [200, 200, 200]
+    assert api.status("logout", token=ended) == 204
+    assert [api.status("listMessages", token=token) for token in (ended, expired)] == [401, 200]
+    api.watch.wait(hours=12)
+    assert api.status("listMessages", token=expired) == 401
+
+
+def test_a_kept_answer_is_one_to_all_that_is_read_of_a_request(api: Api) -> None:
+    assert api.send("listMessages").status == 200
+    assert api.send("listMessages", headers={"accept": "text/plain"}).status == 406
+    assert api.send("listMessages", headers={"host": "example.com"}).status == 421
+    assert api.send("listMessages", token=None).status == 401
+    assert api.send("listMessages", query={"per_page": 0}).status == 422
+    page = api.send("listMessages", headers={"origin": "http://localhost:3000"})
+    assert page.headers["access-control-allow-origin"] == "http://localhost:3000"
+    forwarded = api.send("listMessages", headers={"x-forwarded-host": "example.com"})
+    assert b"http://example.com/" in forwarded.body
+    assert len(api.world.pages.answers) == 3
+
+
+def test_a_header_that_is_not_read_changes_nothing(api: Api) -> None:
+    for number in range(3):
+        reply = api.send("listMessages", headers={"traceparent": f"{number}", "x-request-id": f"r{number}"})
+        assert reply.headers["x-request-id"] == f"r{number}"
+    assert len(api.world.pages.answers) == 1

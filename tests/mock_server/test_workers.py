@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,7 +61,6 @@ def worker(file: Path, watch: Watch | None = None) -> Iterator[tuple[World, Clie
     store.share(connect(str(file)))
     world = image.world(contract, athena_schemas(), store, watch or Watch())
     app = create_app(contract, world, Open(), console=Console(contract.document, io.StringIO(), quiet=True))
-    app = replace(app, refresh=store.refresh)
     with closing(store):
         yield world, Client(app, {"authorization": "Bearer demo-token"})
 
