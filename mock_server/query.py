@@ -48,6 +48,22 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """What a query asks of a resource, as SQL: true while nothing is shared that was not, or no longer.
+
+    `searched`: the words that an index may help with. `order` and `backwards`: from the beginning, and from the end.
+    """
+
+    resource: Resource
+    condition: Condition
+    searched: tuple[Asked, ...]
+    order: str
+    backwards: str
+    number: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Rows of a list, and the total they are taken from."""
 
@@ -94,10 +110,8 @@ class Query:
 
     def visible(self, resource: Resource) -> Condition:
         """What of a resource the viewer may see: what lies in the viewer's tenants, is public, or was shared."""
-        granting = tuple(other.name for other in self.contract.resources.values() if other.grants)
-        found: Condition = self.store.remembered(
-            ("visible", resource.name, self.viewer), granting, lambda: self._visible(resource)
-        )
+        asked, of = ("visible", resource.name, self.viewer), self.contract.granting
+        found: Condition = self.store.remembered(asked, of, lambda: self._visible(resource))
         return found
 
     def _visible(self, resource: Resource) -> Condition:
@@ -264,39 +278,54 @@ class Query:
         table = self.store.tables[resource.name]
         return f"{self.store.derived_sql(resource.name, resource.derived[sort], f'{table.name}.key')} {way}, {key}"
 
-    def page(self, resource: Resource, asked: Iterable[Asked]) -> Page:
-        """One page of the records that the query asks for and the viewer may see."""
-        listed = list(asked)
+    def listing(self, resource: Resource, asked: Iterable[Asked]) -> Listing:
+        """The query's words together, for this viewer."""
+        listed = tuple(asked)
         one: dict[str, Any] = {a.word.role: a.value for a in listed if a.word.role != "filter"}
-        number, size = one.get("page", 1), one.get("size", UNPAGED)
-        total = self.total(resource, listed)
-        before = (int(number) - 1) * int(size)
-        on_page = max(0, min(int(size), total - before))
+        sort, direction = one.get("sort"), one.get("direction")
+        return Listing(
+            resource,
+            all_of((self.conditions(resource, listed), self.visible(resource))),
+            listed if "search" in one else (),
+            self.order(resource, sort, direction),
+            self.order(resource, sort, direction, backwards=True),
+            int(one.get("page", 1)),
+            int(one.get("size", UNPAGED)),
+        )
+
+    def page(self, listing: Listing) -> Page:
+        """One page of the records that a query asks for and the viewer may see."""
+        name, size = listing.resource.name, listing.size
+        total = self.total(listing)
+        before = (listing.number - 1) * size
+        on_page = max(0, min(size, total - before))
         after = total - before - on_page
         # SQLite goes through all rows before a page: those of the second half are nearer to the end.
         backwards = after < before
         rows: list[Stored] = []
         if on_page:
-            few = min(FEW, isqrt(WANTED * self.store.numbers.get(resource.name, 0)))
-            condition = self._found(resource, listed, few)
-            order = self.order(resource, one.get("sort"), one.get("direction"), backwards=backwards)
-            limit = f"LIMIT {on_page} OFFSET {after if backwards else before}"
-            rows = self.store.rows(resource.name, condition.sql, condition.parameters, order, limit)
-        return Page(rows[::-1] if backwards else rows, total, number, size)
+            condition = self._narrowed(listing, min(FEW, isqrt(WANTED * self.store.numbers.get(name, 0))))
+            order, offset = (listing.backwards, after) if backwards else (listing.order, before)
+            limit = f"LIMIT {on_page} OFFSET {offset}"
+            rows = self.store.rows(name, condition.sql, condition.parameters, order, limit)
+        return Page(rows[::-1] if backwards else rows, total, listing.number, size)
 
-    def total(self, resource: Resource, asked: list[Asked]) -> int:
-        """How many records the query asks for and the viewer may see."""
+    def total(self, listing: Listing) -> int:
+        """How many records a query asks for and the viewer may see."""
+        name = listing.resource.name
 
         def sooner() -> tuple[str, tuple[Any, ...]]:
-            found = self._found(resource, asked, max(FEW, self.store.numbers.get(resource.name, 0) // PART))
+            found = self._narrowed(listing, max(FEW, self.store.numbers.get(name, 0) // PART))
             return found.sql, found.parameters
 
-        condition = self._found(resource, asked, 0)
-        return self.store.count(resource.name, condition.sql, condition.parameters, sooner)
+        return self.store.count(name, listing.condition.sql, listing.condition.parameters, sooner)
 
-    def _found(self, resource: Resource, asked: list[Asked], narrowing: int) -> Condition:
-        query = replace(self, narrowing=narrowing)
-        return all_of((query.conditions(resource, asked), self.visible(resource)))
+    def _narrowed(self, listing: Listing, most: int) -> Condition:
+        """The condition, with those named who may hold a searched term, if they are so few: true just now."""
+        if not listing.searched:
+            return listing.condition
+        query = replace(self, narrowing=most)
+        return all_of((query.conditions(listing.resource, listing.searched), self.visible(listing.resource)))
 
     def included(
         self, resource: Resource, asked: Iterable[Asked]

@@ -21,8 +21,6 @@ from spec.record import Reference
 # Stands for scheme, host and prefix in kept bytes. JSON text never holds it unescaped.
 BASE = b"\x01"
 MAX_KEPT = 20_000
-MAX_LINKS = 1_000
-LONGEST_KEPT_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +135,6 @@ class Representation:
     store: Store
     shapes: Shapes
     shared: frozenset[str]
-    links: dict[tuple[str, str, str], str] = field(default_factory=dict)
     steps: dict[str, tuple[Run | Relation | Derived, ...]] = field(default_factory=dict)
     runs: dict[tuple[str, Any], tuple[bytes, ...]] = field(default_factory=dict)
     kept: dict[tuple[Any, ...], tuple[bytes, frozenset[Tag]]] = field(default_factory=dict)
@@ -323,18 +320,6 @@ class Representation:
             tags.add((reference.resource, reference.key))
             at = self.store.at(reference)
         return reference
-
-    def before_page(self, url: str, raw_query: str, page_name: str) -> str:
-        """`link_before`, kept: clients ask the same lists again and again."""
-        asked = (url, raw_query, page_name)
-        found = self.links.get(asked)
-        if found is None:
-            found = link_before(*asked)
-            if len(self.links) >= MAX_LINKS:
-                self.links.clear()
-            if len(raw_query) <= LONGEST_KEPT_QUERY:
-                self.links[asked] = found
-        return found
 
     # Bodies -----------------------------------------------------------------------------------------------------
 

@@ -87,6 +87,7 @@ def from_document(document: Document) -> Contract:
         next((r for r in resources.values() if r.members), None),
         next((r for r in resources.values() if r.account), None),
         {name: _own_first(name, views.values()) for name in resources},
+        tuple(r.name for r in resources.values() if r.grants),
     )
     check(contract)
     return contract

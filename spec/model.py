@@ -248,7 +248,8 @@ class Contract:
     """Everything that a contract says, frozen.
 
     `tenant`: the resource whose members see what lies in it. `account`: the resource whose records sign in.
-    `shown_by`: every schema by which a resource is shown, its own first.
+    `shown_by`: every schema by which a resource is shown, its own first. `granting`: the resources by whose records
+    others are shared.
     """
 
     document: Document = field(repr=False)
@@ -262,6 +263,7 @@ class Contract:
     tenant: Resource | None
     account: Resource | None
     shown_by: Mapping[str, tuple[View, ...]]
+    granting: tuple[str, ...]
 
     def operation(self, resource: str | None, action: str) -> Operation | None:
         """The operation that does a generic action on a resource."""

@@ -1,62 +1,73 @@
 """List the records of a resource: a page in the contract's envelope."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from mock_server.actions.showing import shape_of
 from mock_server.call import Answer, Call
-from mock_server.query import Page, asked
-from mock_server.representation import BASE, page_words
+from mock_server.query import Listing, Page, asked
+from mock_server.representation import Shape, link_before, page_words
+
+LONGEST_KEPT_QUERY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a query comes to. `url`: the list's path; `before`: what links to pages say before the page's number."""
+
+    listing: Listing
+    shape: Shape
+    url: str
+    before: str
 
 
 def run(call: Call) -> Answer:
     """One page, filtered, sorted and shaped as the query says."""
-    world, operation = call.world, call.operation
-    resource = world.contract.resources[operation.resource or ""]
+    view, representation = call.operation.result.view, call.world.representation
+    assert view is not None
+    plan = _plan(call)
+    page = call.world.query(call.viewer).page(plan.listing)
+    rows = [representation.record(view, row, plan.shape, call.viewer) for row in page.rows]
+    return Answer(_body(call, plan, rows, page))
+
+
+def _plan(call: Call) -> Plan:
+    """The query's plan, kept: clients ask the same lists again and again."""
+    if len(call.raw_query) > LONGEST_KEPT_QUERY:
+        return _planned(call)
+    named = ("list", call.operation.id, call.raw_query, call.viewer)
+    found: Plan = call.world.store.remembered(named, call.world.contract.granting, lambda: _planned(call))
+    return found
+
+
+def _planned(call: Call) -> Plan:
+    contract, operation = call.world.contract, call.operation
     words = asked(operation.parameters, call.query)
-    query = world.query(call.viewer)
-    page = query.page(resource, words)
-    envelope = operation.result
-    assert envelope.view is not None
-    shape = shape_of(call)
-    rows = [world.representation.record(envelope.view, row, shape, call.viewer) for row in page.rows]
-    return Answer(_body(call, rows, page))
+    listing = call.world.query(call.viewer).listing(contract.resources[operation.resource or ""], words)
+    url = contract.base_path + operation.path
+    page_name = next((p.name for p in operation.query if p.word and p.word.role == "page"), "page")
+    return Plan(listing, shape_of(call), url, link_before(url, call.raw_query, page_name))
 
 
-def _body(call: Call, rows: list[bytes], page: Page) -> bytes:
+def _body(call: Call, plan: Plan, rows: list[bytes], page: Page) -> bytes:
     """Rows in the contract's envelope, with every page word that it has."""
     envelope = call.operation.result
     listed = b"[" + b",".join(rows) + b"]"
     if envelope.data is None:
         return listed
-    parts = [b"%s:%s" % (orjson.dumps(envelope.data), listed)]
-    if envelope.pages:
-        parts += _pages(call, page)
-    return b"{" + b",".join(parts) + b"}"
-
-
-def _pages(call: Call, page: Page) -> list[bytes]:
-    operation = call.operation
-    names = {p.word.role: p.name for p in operation.query if p.word}
-    url = call.world.contract.base_path + operation.path
+    if not envelope.pages:
+        return b"{%s:%s}" % (orjson.dumps(envelope.data), listed)
     words = page_words(
         page=page.page,
         size=page.size,
         total=page.total,
-        on_page=len(page.rows),
-        url=url,
-        before=call.world.representation.before_page(url, call.raw_query, names.get("page", "page")),
+        on_page=len(rows),
+        url=call.base + plan.url,
+        before=call.base + plan.before,
     )
-    return [
-        b"%s:{%s}" % (orjson.dumps(name), b",".join(_page_word(prop, word, words) for prop, word in said.items()))
-        for name, said in operation.result.pages.items()
-    ]
-
-
-def _page_word(prop: str, word: str, words: dict[str, Any]) -> bytes:
-    value = words[word]
-    encoded = orjson.dumps(value)
-    if isinstance(value, str):
-        encoded = b'"' + BASE + encoded[1:]
-    return b"%s:%s" % (orjson.dumps(prop), encoded)
+    said: dict[str, Any] = {
+        name: {prop: words[word] for prop, word in props.items()} for name, props in envelope.pages.items()
+    }
+    return b"{%s:%s,%s" % (orjson.dumps(envelope.data), listed, orjson.dumps(said)[1:])

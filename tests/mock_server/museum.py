@@ -14,9 +14,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mock_server.clock import Clock
+from mock_server.query import Asked, Page, Query
 from mock_server.viewer import Viewer
 from mock_server.world import World
-from spec.contract import Contract, Derived, Relation, load
+from spec.contract import Contract, Derived, Relation, Resource, load
 from spec.record import Record, Reference
 from spec.schemas import Schemas
 
@@ -30,6 +31,11 @@ References = Mapping[str, Reference | tuple[Reference, ...] | None]
 def museum() -> Contract:
     """The museum's contract; frozen, so read once."""
     return load(MUSEUM)
+
+
+def paged(query: Query, resource: Resource, words: Iterable[Asked]) -> Page:
+    """One page of what a query's words ask for."""
+    return query.page(query.listing(resource, words))
 
 
 def world(store: Any, clock: Clock) -> World:

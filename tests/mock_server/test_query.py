@@ -32,6 +32,7 @@ from tests.mock_server.museum import (
     houses,
     moment,
     museum,
+    paged,
     texts,
     world,
 )
@@ -204,7 +205,7 @@ def test_a_page_holds_what_the_words_ask_for(records: list[Record], operation: O
         viewer = data.draw(st.sampled_from(house.viewers()), label="viewer")
         values = data.draw(queries(operation), label="query")
         resource = museum().resources[operation.resource or ""]
-        page = Query(museum(), house.store, viewer).page(resource, asked(operation.parameters, values))
+        page = paged(Query(museum(), house.store, viewer), resource, asked(operation.parameters, values))
         due = expected(house.model, operation, values, viewer)
         number, size = values.get("page", 1), values.get("size", 20)
         assert page.total == len(due)
@@ -232,7 +233,7 @@ def test_each_word_alone(operation: str, name: str, records: list[Record], data:
         values = {name: data.draw(values_of(parameter))}
         if parameter.word and parameter.word.role == "sort":
             values["direction"] = data.draw(st.sampled_from(("asc", "desc")))
-        page = Query(museum(), house.store, None).page(resource, asked(said.parameters, {**values, "size": 100}))
+        page = paged(Query(museum(), house.store, None), resource, asked(said.parameters, {**values, "size": 100}))
         assert [row.key for row in page.rows] == expected(house.model, said, values, None)
     house.store.close()
 
@@ -324,27 +325,27 @@ def house() -> Iterator[House]:
 def test_a_number_beyond_64_bits_is_answered_like_any_other(house: House, name: str, value: int) -> None:
     operation = museum().operations["listRooms"]
     sent = {name: [value] if name == "floor" else value}
-    page = Query(museum(), house.store, None).page(museum().resources["Room"], asked(operation.parameters, sent))
+    page = paged(Query(museum(), house.store, None), museum().resources["Room"], asked(operation.parameters, sent))
     assert page.total == len(expected(house.model, operation, sent, None))
 
 
 def test_a_key_beyond_64_bits_is_nobodys(house: House) -> None:
     operation = museum().operations["listExhibits"]
     words = asked(operation.parameters, {"curator": [2**64]})
-    assert Query(museum(), house.store, None).page(museum().resources["Exhibit"], words).total == 0
+    assert paged(Query(museum(), house.store, None), museum().resources["Exhibit"], words).total == 0
 
 
 def test_a_page_past_the_last_is_empty_and_keeps_the_total(house: House) -> None:
     operation = museum().operations["listRooms"]
     words = asked(operation.parameters, {"page": 2147483647, "size": 100})
-    page = Query(museum(), house.store, None).page(museum().resources["Room"], words)
+    page = paged(Query(museum(), house.store, None), museum().resources["Room"], words)
     assert (page.rows, page.total) == ([], 7)
 
 
 def test_an_empty_list_of_values_finds_nothing(house: House) -> None:
     operation = museum().operations["listRooms"]
-    page = Query(museum(), house.store, None).page(
-        museum().resources["Room"], asked(operation.parameters, {"floor": []})
+    page = paged(
+        Query(museum(), house.store, None), museum().resources["Room"], asked(operation.parameters, {"floor": []})
     )
     assert page.total == 0
 
@@ -404,7 +405,7 @@ def test_links_stand_on_the_address_that_was_asked(house: House) -> None:
 
 
 def test_the_page_object_says_where_it_stands(house: House) -> None:
-    assert listed(house, "", page=3, size=3)["meta"] == {
+    assert listed(house, "page=3&size=3", page=3, size=3)["meta"] == {
         "page": 3,
         "from": 7,
         "last": 3,
@@ -416,5 +417,5 @@ def test_the_page_object_says_where_it_stands(house: House) -> None:
 
 
 def test_a_page_past_the_last_leads_back_by_one_as_laravels_does(house: House) -> None:
-    links = listed(house, "", page=9, size=3)["links"]
-    assert (links["prev"], links["next"]) == (f"{BASE}/house/rooms?page=8", None)
+    links = listed(house, "page=9&size=3", page=9, size=3)["links"]
+    assert (links["prev"], links["next"]) == (f"{BASE}/house/rooms?size=3&page=8", None)

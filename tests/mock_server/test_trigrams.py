@@ -13,7 +13,7 @@ from mock_server.query import Query, asked
 from mock_server.store import Store
 from mock_server.store.trigrams import UNINDEXED, Trigrams
 from spec.record import Record, Reference
-from tests.mock_server.museum import museum
+from tests.mock_server.museum import museum, paged
 
 ROOM = museum().resources["Room"]
 SEARCHED = museum().operations["listRooms"].parameters
@@ -30,7 +30,7 @@ def own_of(number: int, name: str) -> dict[str, Any]:
 
 def found(store: Store, term: str, **values: Any) -> tuple[int, list[Any]]:
     """(total, keys of the first page) of the rooms that a search finds."""
-    page = Query(museum(), store, None).page(ROOM, asked(SEARCHED, {"search": term, "size": PAGE, **values}))
+    page = paged(Query(museum(), store, None), ROOM, asked(SEARCHED, {"search": term, "size": PAGE, **values}))
     return page.total, [row.key for row in page.rows]
 
 
@@ -215,7 +215,7 @@ def test_no_record_is_missed_through_a_relation(names: list[str], term: str) -> 
             store.add(Record("Exhibit", number, own, {"room": Reference("Room", f"r{number}")}))
         operation = museum().operations["listExhibits"]
         words = asked(operation.parameters, {"search": term})
-        page = Query(museum(), store, None).page(museum().resources["Exhibit"], words)
+        page = paged(Query(museum(), store, None), museum().resources["Exhibit"], words)
         pairs.append((page.total, [row.key for row in page.rows]))
         store.close()
     assert pairs[0] == pairs[1]
