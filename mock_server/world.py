@@ -59,10 +59,12 @@ class World:
     pages: Pages = field(default_factory=Pages)
     representation: Representation = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
-    _viewers: dict[Any, tuple[int, Viewer]] = field(default_factory=dict)
-    _next_due: str | None = None
+    _entering: tuple[str, ...] = field(init=False)  # the resources that say who enters which tenant
+    _next_due: datetime | None = None
 
     def __post_init__(self) -> None:
+        said = (self.contract.account, self.contract.tenant)
+        self._entering = tuple(resource.name for resource in said if resource)
         self.representation = Representation.of(self.contract, self.store)
         self.phrases = orjson.loads(self.store.meta().get("phrases", "{}"))
         self.store.listeners.append(self._heard)
@@ -70,7 +72,11 @@ class World:
 
     def _heard(self, touched: Iterable[Tag] | None) -> None:
         if touched is None:  # what is due may be another's to say
-            self._next_due = self.store.scalar("SELECT MIN(at) FROM _due")
+            self._next_due = self._first_due()
+
+    def _first_due(self) -> datetime | None:
+        at = self.store.scalar("SELECT MIN(at) FROM _due")
+        return None if at is None else datetime.fromisoformat(at)
 
     def query(self, viewer: Viewer | None) -> Query:
         """Questions to this world's store on behalf of `viewer`."""
@@ -97,27 +103,32 @@ class World:
         if account is None:
             return None
         standing = STANDING_TOKENS.get(token)
-        if standing is not None and standing.user is None:
-            return None
         if standing is not None:
-            sql = f"SELECT key FROM {quoted(account.name)} ORDER BY n LIMIT 1 OFFSET {standing.user}"
-            asked = ("standing", standing.user)
-            user = self.store.remembered(asked, (account.name,), lambda: self.store.scalar(sql))
-        else:
-            there = f"user IN (SELECT key FROM {quoted(account.name)})"  # an account may be deleted while signed in
-            sql = f"SELECT user FROM _tokens WHERE token = ? AND expires > ? AND {there}"
-            user = self.store.scalar(sql, (token, written(now)))
+            of = self._entering
+            found: Viewer | None = self.store.remembered(("standing", token), of, lambda: self._standing(standing))
+            return found
+        there = f"user IN (SELECT key FROM {quoted(account.name)})"  # an account may be deleted while signed in
+        sql = f"SELECT user FROM _tokens WHERE token = ? AND expires > ? AND {there}"
+        user = self.store.scalar(sql, (token, written(now)))
+        return None if user is None else self.viewer_of(user)
+
+    def _standing(self, standing: Standing) -> Viewer | None:
+        account = self.contract.account
+        if account is None or standing.user is None:
+            return None
+        sql = f"SELECT key FROM {quoted(account.name)} ORDER BY n LIMIT 1 OFFSET {standing.user}"
+        user = self.store.scalar(sql)
         return None if user is None else self.viewer_of(user)
 
     def viewer_of(self, user: Any) -> Viewer:
         """A user of the account resource as viewer, with the tenants that it may enter, its home first."""
+        found: Viewer = self.store.remembered(("viewer", user), self._entering, lambda: self._viewer(user))
+        return found
+
+    def _viewer(self, user: Any) -> Viewer:
         account, tenant = self.contract.account, self.contract.tenant
         if account is None or tenant is None:
             return Viewer(user, ())
-        seen = max(self.store.generations[account.name], self.store.generations[tenant.name])
-        known = self._viewers.get(user)
-        if known is not None and known[0] == seen:
-            return known[1]
         link = self.store.tables[tenant.name].links[tenant.members or ""]
         found = [
             row[0] for row in self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user,))
@@ -128,9 +139,7 @@ class World:
         record = self.store.get(account.name, user)
         references = record.references.values() if record else ()
         home = [r.key for r in references if r is not None and r.resource == tenant.name]
-        viewer = Viewer(user, tuple(dict.fromkeys([*home, *found])))
-        self._viewers[user] = (seen, viewer)
-        return viewer
+        return Viewer(user, tuple(dict.fromkeys([*home, *found])))
 
     def sign_in(self, login: str, secret: str, now: datetime) -> tuple[Token, Stored] | None:
         """A fresh token for the account with this login and secret, and the account; None when they do not fit."""
@@ -160,7 +169,7 @@ class World:
         """Let own properties of a record change at an instant."""
         row = (written(at), record.resource, record.key, orjson.dumps(dict(own)).decode())
         self.store.connection.execute("INSERT INTO _due (at, resource, key, changes) VALUES (?, ?, ?, ?)", row)
-        self._next_due = min(self._next_due or row[0], row[0])
+        self._next_due = min(self._next_due or at, at)
 
     def forget_schedule(self, record: Stored) -> None:
         """Nothing more is due for a record."""
@@ -169,7 +178,7 @@ class World:
 
     def due(self, now: datetime) -> None:
         """Apply every change that is due by now, in the order of their instants."""
-        if self._next_due is None or self._next_due > written(now):
+        if self._next_due is None or self._next_due > now:
             return
         with self.store.transaction():
             sql = "SELECT id, resource, key, changes, at FROM _due WHERE at <= ? ORDER BY at, id"
@@ -179,7 +188,7 @@ class World:
                     stamps = dict.fromkeys(self.contract.resources[resource].stamped("updated"), at)
                     self.store.change(resource, key, record.own | orjson.loads(changes) | stamps)
                 self.store.connection.execute("DELETE FROM _due WHERE id = ?", (identity,))
-        self._next_due = self.store.scalar("SELECT MIN(at) FROM _due")
+        self._next_due = self._first_due()
 
     # Loading ----------------------------------------------------------------------------------------------------
 
