@@ -128,8 +128,8 @@ class Edge:
         said = exchange.asked = asked(
             exchange.method, exchange.path, exchange.raw_query, exchange.base, exchange.headers
         )
-        kept = world.pages.get(said, world.store.generation)
-        if kept is None or (kept.token is not None and world.viewer(kept.token, exchange.now) is not kept.viewer):
+        kept = world.pages.get(said)
+        if kept is None or (kept.token is not None and world.viewer(kept.token, exchange.now) != kept.viewer):
             return False
         await answer(send, exchange, kept.status, kept.body)
         return True

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from mock_server.clock import written
+from mock_server.pages import Rests
 from mock_server.viewer import Viewer
 from mock_server.world import World
 from spec.contract import Operation
@@ -42,10 +43,10 @@ class Answer:
     """What an action answers: JSON bytes (None: no body); the status is the operation's own success.
 
     `ignored`: what of the request had no effect, beside what is unknown.
-    `lasting`: the same request gets the same answer until something is written.
+    `rests`: what it was made of, for a read that is answered the same until some of that is written.
     """
 
     body: bytes | None
     headers: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
-    lasting: bool = False
+    rests: Rests | None = None

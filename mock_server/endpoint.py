@@ -9,7 +9,7 @@ from mock_server.actions import NEVER_GRANTED
 from mock_server.actions.lookup import named_in_path
 from mock_server.call import Answer, Call
 from mock_server.exchange import Exchange, answer, exchange_of
-from mock_server.pages import Kept
+from mock_server.pages import Kept, Rests
 from mock_server.representation import with_base
 from mock_server.world import World
 from spec.contract import Operation
@@ -36,16 +36,16 @@ class Endpoint:
         found = self.shared(call) if self.world.store.shared else self.run(call)
         exchange.notes += found.ignored
         body = None if found.body is None else with_base(found.body, exchange.base)
-        if found.lasting and body is not None:
-            self.keep(exchange, operation, found, body)
+        if exchange.asked is not None and found.rests is not None and body is not None:
+            self.keep(exchange, operation, found.rests, body)
         await answer(send, exchange, operation.result.status, body, headers=found.headers)
 
-    def keep(self, exchange: Exchange, operation: Operation, found: Answer, body: bytes) -> None:
-        """Let a read be answered as it was until the next write, if nothing but its body was told."""
+    def keep(self, exchange: Exchange, operation: Operation, rests: Rests, body: bytes) -> None:
+        """Let a read be answered as it was while that holds, if nothing but its body was told."""
         known = exchange.token is not None or not operation.security
-        if exchange.asked is not None and known and not (exchange.notes or found.headers):
-            kept = Kept(body, operation.result.status, exchange.viewer, exchange.token)
-            self.world.pages.keep(exchange.asked, self.world.store.generation, kept)
+        if exchange.asked is not None and known and not exchange.notes:
+            kept = Kept(body, operation.result.status, exchange.viewer, exchange.token, rests)
+            self.world.pages.keep(exchange.asked, kept)
 
     def shared(self, call: Call) -> Answer:
         """Run an action on a file that others write to: what it looks at and what it writes are of one instant."""

@@ -172,14 +172,17 @@ class Representation:
 
     # Records ----------------------------------------------------------------------------------------------------
 
-    def record(self, view: str, record: Stored, shape: Shape, viewer: Viewer | None) -> bytes:
-        """One record as the object that `view` describes."""
+    def record(
+        self, view: str, record: Stored, shape: Shape, viewer: Viewer | None, tags: set[Tag] | None = None
+    ) -> bytes:
+        """One record as the object that `view` describes. `tags` learns what it was made of."""
         said = self.contract.views[view]
+        made_of = set() if tags is None else tags
         if said.resource in self.shared:
-            body = self._embedded(said, record.reference, shape, viewer, set(), record)
+            body = self._embedded(said, record.reference, shape, viewer, made_of, record)
             assert body is not None
             return body
-        return self._assemble(said, record, shape, viewer, set())
+        return self._assemble(said, record, shape, viewer, made_of)
 
     def _embedded(
         self,
@@ -323,10 +326,17 @@ class Representation:
 
     # Bodies -----------------------------------------------------------------------------------------------------
 
-    def one(self, envelope: Envelope, record: Stored, viewer: Viewer | None, shape: Shape | None = None) -> bytes:
-        """A whole body with one record."""
+    def one(
+        self,
+        envelope: Envelope,
+        record: Stored,
+        viewer: Viewer | None,
+        shape: Shape | None = None,
+        tags: set[Tag] | None = None,
+    ) -> bytes:
+        """A whole body with one record. `tags` learns what it was made of."""
         assert envelope.view is not None
-        body = self.record(envelope.view, record, shape or self.shapes.default(envelope.view), viewer)
+        body = self.record(envelope.view, record, shape or self.shapes.default(envelope.view), viewer, tags)
         return body if envelope.data is None else b"{%s:%s}" % (orjson.dumps(envelope.data), body)
 
 

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any
@@ -90,14 +90,9 @@ class Routes:
             return found
         if not path.startswith(self.base + b"/"):
             return None
-        segments = [_decoded(part) for part in path[len(self.base) + 1 :].rstrip(b"/").split(b"/")]
-        if None in segments or "" in segments:
-            return None
-        matches = list(_walk(self.root, segments, 0, ()))
-        if not matches:
-            return None
-        route, values = min(matches, key=lambda match: len(match[1])) if len(matches) > 1 else matches[0]
-        return Match(route, dict(zip(route.names, values, strict=True)))
+        segments = _segments(path[len(self.base) + 1 :].rstrip(b"/"))
+        best = None if segments is None else _best(self.root, segments, 0, ())
+        return None if best is None else Match(best[0], dict(zip(best[0].names, best[1], strict=True)))
 
     def unknown(self, path: str) -> Refusal:
         """The refusal of a path that is not there, with the nearest ones that are. Slow: for people."""
@@ -149,31 +144,31 @@ def _plant(root: _Node, route: Route) -> None:
     node.route = route
 
 
-def _walk(
-    node: _Node, segments: list[Any], at: int, values: tuple[str, ...]
-) -> Iterator[tuple[Route, tuple[str, ...]]]:
-    """Every route that fits, the ones with early literal segments first."""
+def _best(node: _Node, segments: list[str], at: int, values: tuple[str, ...]) -> tuple[Route, tuple[str, ...]] | None:
+    """The route with the fewest template parts that fits; among equals the one with early literal segments."""
     if at == len(segments):
-        if node.route is not None:
-            yield node.route, values
-        return
+        return None if node.route is None else (node.route, values)
     below = node.literal.get(segments[at])
-    if below is not None:
-        yield from _walk(below, segments, at + 1, values)
-    if node.template is not None:
-        yield from _walk(node.template, segments, at + 1, (*values, segments[at]))
+    found = None if below is None else _best(below, segments, at + 1, values)
+    if node.template is None:
+        return found
+    other = _best(node.template, segments, at + 1, (*values, segments[at]))
+    if found is None or other is None:
+        return found or other
+    return min(found, other, key=lambda match: len(match[1]))
 
 
-def _decoded(segment: bytes) -> str | None:
-    """A segment's text; None when its percent-encoding or its UTF-8 is malformed."""
-    if b"%" in segment:
-        if _MALFORMED.search(segment):
-            return None
-        segment = unquote_to_bytes(segment)
+def _segments(path: bytes) -> list[str] | None:
+    """A path's segments as texts; None where one is empty, or its percent-encoding or its UTF-8 is malformed."""
+    encoded = b"%" in path
+    if encoded and _MALFORMED.search(path):
+        return None
     try:
-        return segment.decode()
+        parts = path.decode().split("/")
+        found = [unquote_to_bytes(part).decode() for part in parts] if encoded else parts
     except UnicodeDecodeError:
         return None
+    return None if "" in found else found
 
 
 class Routing(SpecMiddleware):  # type: ignore[misc]

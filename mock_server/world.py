@@ -56,7 +56,7 @@ class World:
     clock: Clock
     seed: int
     name: str = "default"
-    pages: Pages = field(default_factory=Pages)
+    pages: Pages = field(init=False)
     representation: Representation = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
     _entering: tuple[str, ...] = field(init=False)  # the resources that say who enters which tenant
@@ -65,6 +65,7 @@ class World:
     def __post_init__(self) -> None:
         said = (self.contract.account, self.contract.tenant)
         self._entering = tuple(resource.name for resource in said if resource)
+        self.pages = Pages.of(self.store)
         self.representation = Representation.of(self.contract, self.store)
         self.phrases = orjson.loads(self.store.meta().get("phrases", "{}"))
         self.store.listeners.append(self._heard)

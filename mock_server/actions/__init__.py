@@ -55,9 +55,6 @@ ACTIONS: Mapping[str, Action] = {
     "agent-leaderboard": leaderboard.run,
 }
 
-# A function of the store, the viewer and the words of the request: the same until something is written.
-LASTING = frozenset({"list", "retrieve"})
-
 # What no grant opens, whatever it permits.
 NEVER_GRANTED = ("delete", "share")
 
@@ -71,8 +68,4 @@ FITS: Mapping[str, Callable[[World, Stored], bool]] = {
 
 def run(call: Call) -> Answer:
     """Do what a call asks. Raises Refusal."""
-    action = call.operation.action
-    made = ACTIONS[action](call)
-    if action in LASTING and call.operation.method == "get":
-        return Answer(made.body, made.headers, made.ignored, lasting=True)
-    return made
+    return ACTIONS[call.operation.action](call)

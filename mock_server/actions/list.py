@@ -7,17 +7,23 @@ import orjson
 
 from mock_server.actions.showing import shape_of
 from mock_server.call import Answer, Call
+from mock_server.pages import Rests
 from mock_server.query import Listing, Page, asked
 from mock_server.representation import Shape, link_before, page_words
+from mock_server.store import Tag
 
 LONGEST_KEPT_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a query comes to. `url`: the list's path; `before`: what links to pages say before the page's number."""
+    """What a query comes to. `resources`: those that say which records are listed.
+
+    `url`: the list's path; `before`: what links to pages say before the page's number.
+    """
 
     listing: Listing
+    resources: tuple[str, ...]
     shape: Shape
     url: str
     before: str
@@ -29,8 +35,9 @@ def run(call: Call) -> Answer:
     assert view is not None
     plan = _plan(call)
     page = call.world.query(call.viewer).page(plan.listing)
-    rows = [representation.record(view, row, plan.shape, call.viewer) for row in page.rows]
-    return Answer(_body(call, plan, rows, page))
+    tags: set[Tag] = set()
+    rows = [representation.record(view, row, plan.shape, call.viewer, tags) for row in page.rows]
+    return Answer(_body(call, plan, rows, page), rests=Rests(tags, plan.resources))
 
 
 def _plan(call: Call) -> Plan:
@@ -45,10 +52,13 @@ def _plan(call: Call) -> Plan:
 def _planned(call: Call) -> Plan:
     contract, operation = call.world.contract, call.operation
     words = asked(operation.parameters, call.query)
-    listing = call.world.query(call.viewer).listing(contract.resources[operation.resource or ""], words)
+    resource = contract.resources[operation.resource or ""]
+    listing = call.world.query(call.viewer).listing(resource, words)
+    read = call.world.store.mentioned(f"{listing.condition.sql} {listing.order}")
+    resources = (resource.name, *read, *contract.granting)
     url = contract.base_path + operation.path
     page_name = next((p.name for p in operation.query if p.word and p.word.role == "page"), "page")
-    return Plan(listing, shape_of(call), url, link_before(url, call.raw_query, page_name))
+    return Plan(listing, resources, shape_of(call), url, link_before(url, call.raw_query, page_name))
 
 
 def _body(call: Call, plan: Plan, rows: list[bytes], page: Page) -> bytes:

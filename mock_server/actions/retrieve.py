@@ -1,10 +1,15 @@
 """Retrieve one record by the key in the path."""
 
 from mock_server.actions.lookup import named_in_path
-from mock_server.actions.showing import shown
+from mock_server.actions.showing import shape_of
 from mock_server.call import Answer, Call
+from mock_server.pages import Rests
+from mock_server.store import Tag
 
 
 def run(call: Call) -> Answer:
     """The record with its relations."""
-    return shown(call, named_in_path(call))
+    world, tags = call.world, set[Tag]()
+    record = named_in_path(call)
+    body = world.representation.one(call.operation.result, record, call.viewer, shape_of(call), tags)
+    return Answer(body, rests=Rests(tags, world.contract.granting))

@@ -292,7 +292,7 @@ class Store:
 
         if counts.takes(where, parameters):
             return counts.get(where, parameters, counted)
-        of = self.remembered(("mentioned", where), (), lambda: self._mentioned(where))
+        of = self.remembered(("mentioned", where), (), lambda: self.mentioned(where))
         found: int = self.remembered((resource, where, parameters), (resource, *of), counted)
         return found
 
@@ -308,7 +308,7 @@ class Store:
         found = None if index.is_behind() else index.holding(term, most)
         return None if found is None else (found, index.upto)
 
-    def _mentioned(self, where: str) -> list[str]:
+    def mentioned(self, where: str) -> list[str]:
         """The resources whose tables, or whose lists of references, an SQL condition may read."""
         return [name for name in self.tables if plan.quoted(name) in where or plan.quoted(name)[:-1] + "." in where]
 

@@ -15,15 +15,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from mock_server import actions
-from mock_server.pages import LONGEST, LONGEST_REQUEST, ROOM, Kept, Pages
+from mock_server.pages import LONGEST, LONGEST_REQUEST, MOST_TOUCHED, ROOM, Kept, Pages, Rests
+from mock_server.store import Store, Tag
 from spec.contract import Operation
+from spec.record import Record
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
+from tests.mock_server.museum import museum
 
 TOKENS = ("demo-token", "other-token", "viewer-token")
 AGAIN = 4
 OPERATIONS = athena_contract().operations
-READS = [o.id for o in OPERATIONS.values() if o.action in actions.LASTING]
+READS = [o.id for o in OPERATIONS.values() if o.action in ("list", "retrieve")]
 WRITES = [o.id for o in OPERATIONS.values() if o.method in ("post", "put", "delete")]
 # What one example is about, so that its writes touch its reads: a resource, and those whose records show or name it.
 ABOUT = sorted({o.resource for o in OPERATIONS.values() if o.id in READS and o.resource})
@@ -148,9 +150,20 @@ def test_every_read_of_the_contract_is_among_those_asked() -> None:
 
 def test_a_read_is_answered_from_what_is_kept(api: Api) -> None:
     api.data("listMessages")
-    asked, kept = next(iter(api.world.pages.answers.items()))
-    api.world.pages.answers[asked] = replace(kept, body=b'{"data":"kept"}')
+    asked, (at, kept) = next(iter(api.world.pages.answers.items()))
+    api.world.pages.answers[asked] = (at, replace(kept, body=b'{"data":"kept"}'))
     assert api.send("listMessages").body == b'{"data":"kept"}'
+
+
+def test_a_record_is_told_again_after_a_write_that_does_not_touch_it(api: Api) -> None:
+    first, second = (row["uuid"] for row in api.data("listMessages")[:2])
+    api.data("retrieveMessage", first)
+    asked, (at, kept) = list(api.world.pages.answers.items())[-1]
+    api.world.pages.answers[asked] = (at, replace(kept, body=b'{"data":"kept"}'))
+    api.data("updateMessage", second, {"content": "changed"})
+    assert api.send("retrieveMessage", first).body == b'{"data":"kept"}'
+    api.data("updateMessage", first, {"content": "changed"})
+    assert api.data("retrieveMessage", first)["content"] == "changed"
 
 
 def test_a_write_drops_what_is_kept(api: Api) -> None:
@@ -160,38 +173,61 @@ def test_a_write_drops_what_is_kept(api: Api) -> None:
     assert api.send("listMessages").body != before
 
 
-def of(length: int) -> Kept:
-    return Kept(b"x" * length, 200, None, None)
+def pages() -> Pages:
+    """Of a museum with nothing in it."""
+    return Pages.of(Store.empty(museum()))
+
+
+def of(length: int, *tags: Tag, resources: tuple[str, ...] = ()) -> Kept:
+    return Kept(b"x" * length, 200, None, None, Rests(set(tags), resources))
 
 
 def test_what_is_kept_has_a_bound() -> None:
-    pages = Pages()
+    kept = pages()
     for number in range(100):
-        pages.keep((str(number),), 1, of(LONGEST))
-        assert sum(len(kept.body) for kept in pages.answers.values()) <= pages.held <= ROOM
-        assert pages.get((str(number),), 1) is not None
+        kept.keep((str(number),), of(LONGEST))
+        assert sum(len(answer.body) for _, answer in kept.answers.values()) <= kept.held <= ROOM
+        assert kept.get((str(number),)) is not None
 
 
 def test_an_answer_that_takes_another_s_place_takes_its_room() -> None:
-    pages = Pages()
+    kept = pages()
     for length in (10, 30, 20):
-        pages.keep(("page",), 1, of(length))
-    held = pages.held
-    pages.keep(("page",), 2, of(20))
-    assert pages.held == held
+        kept.keep(("page",), of(length))
+    held = kept.held
+    kept.store.forget()
+    kept.keep(("page",), of(20))
+    assert kept.held == held
 
 
 @pytest.mark.parametrize(("request_length", "length"), [(1, LONGEST + 1), (LONGEST_REQUEST + 1, 1)])
 def test_what_is_too_long_is_not_kept(request_length: int, length: int) -> None:
-    pages = Pages()
-    pages.keep(("x" * request_length,), 1, of(length))
-    assert not pages.answers
+    kept = pages()
+    kept.keep(("x" * request_length,), of(length))
+    assert not kept.answers
 
 
-def test_what_was_made_before_a_write_is_not_told_after_it() -> None:
-    pages = Pages()
-    pages.keep(("page",), 1, of(1))
-    assert pages.get(("page",), 2) is None
+def test_a_write_ends_what_rests_on_what_it_touched_and_nothing_else() -> None:
+    kept, room, other = pages(), Record("Room", "r", {"uuid": "r"}, {}), Record("Room", "o", {"uuid": "o"}, {})
+    kept.store.add(room)
+    kept.keep(("room",), of(1, ("Room", "r")))
+    kept.keep(("rooms",), of(1, resources=("Room",)))
+    kept.keep(("people",), of(1, ("Person", "p"), resources=("Person",)))
+    kept.store.add(other)
+    assert [kept.get((name,)) is not None for name in ("room", "rooms", "people")] == [True, False, True]
+    kept.store.remove("Room", "r")
+    assert [kept.get((name,)) is not None for name in ("room", "people")] == [False, True]
+    kept.store.forget()
+    assert kept.get(("people",)) is None
+
+
+def test_what_is_noted_of_writes_has_a_bound() -> None:
+    kept = pages()
+    kept.keep(("first",), of(1, ("Room", 0)))
+    for number in range(MOST_TOUCHED + 2):
+        kept.heard({("Room", number)})
+    assert len(kept.touched) <= MOST_TOUCHED + 1
+    assert kept.get(("first",)) is None
 
 
 def signed_in(api: Api) -> str:
