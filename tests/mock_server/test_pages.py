@@ -5,6 +5,7 @@ The same is true of what is indexed: one of the two indexes each text as soon as
 Two mocks of one image get the same requests. What one is asked between writes is asked again after each of them.
 """
 
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -228,6 +229,70 @@ def test_what_is_noted_of_writes_has_a_bound() -> None:
         kept.heard({("Room", number)})
     assert len(kept.touched) <= MOST_TOUCHED + 1
     assert kept.get(("first",)) is None
+
+
+SAMPLES: Mapping[Any, str] = {
+    "boolean": "true",
+    "integer": "1",
+    "string": "x",
+    "uuid": "123e4567-e89b-12d3-a456-426614174000",
+    "date": "2026-01-01",
+    "date-time": "2026-01-01",
+}
+
+
+def samples(schema: Mapping[str, Any]) -> list[str]:
+    """Values of a query parameter: all that are listed, or one of the kind."""
+    one = schema.get("items", schema)
+    return one.get("enum") or [SAMPLES[one.get("format") if one.get("format") in SAMPLES else one["type"]]]
+
+
+WORDS = [
+    (o.id, p.name, value)
+    for o in OPERATIONS.values()
+    if o.action == "list"
+    for p in o.query
+    if p.word and p.word.role in ("filter", "search", "sort", "count", "show", "include")
+    for value in samples(p.schema)
+]
+
+
+def assert_rests_on_all_that_is_read(api: Api, **request: Any) -> None:
+    """An answer names every resource whose table was read for it."""
+    api.send(**request)
+    known = {asked: found for asked, found in api.world.store.memo.items() if asked[0] in ("standing", "viewer")}
+    api.world.store.memo = known  # for whom an answer was made is asked anew each time
+    for kept in (api.world.pages.heard, api.world.representation.forget):
+        kept(None)
+    api.world.store.records.clear()
+    read: set[str] = set()
+
+    def authorized(action: int, table: str | None, *_: str | None) -> int:
+        if action == sqlite3.SQLITE_READ and table:
+            read.add(table.partition(".")[0])
+        return sqlite3.SQLITE_OK
+
+    fresh = Store.from_image(api.contract, api.image).connection  # which has prepared no statement yet
+    fresh.set_authorizer(authorized)
+    api.world.store.connection = fresh
+    for counts in api.world.store.counted.values():
+        counts.connection = fresh
+        counts.clear()
+    assert api.send(**request).status == 200
+    ((_, answer),) = api.world.pages.answers.values()
+    assert read & api.contract.resources.keys() <= {*answer.rests.resources, *(tag[0] for tag in answer.rests.tags)}
+    assert OPERATIONS[request["name"]].resource in read
+
+
+@pytest.mark.parametrize(("name", "word", "value"), WORDS)
+def test_a_list_rests_on_every_table_that_is_read_for_it(api: Api, name: str, word: str, value: Any) -> None:
+    assert_rests_on_all_that_is_read(api, name=name, query={word: value})
+
+
+@pytest.mark.parametrize("name", [name for name in READS if OPERATIONS[name].path_parameters])
+def test_a_record_rests_on_every_table_that_is_read_for_it(api: Api, name: str) -> None:
+    found = (key for key in keys(api, OPERATIONS[name].resource or "") if api.send(name, key).status == 200)
+    assert_rests_on_all_that_is_read(api, name=name, key=next(found))
 
 
 def signed_in(api: Api) -> str:
