@@ -50,6 +50,37 @@ class Named:
             self.method = None
 
 
+class Corked:
+    """A transport that keeps an answer's head back until its body comes: both leave in one system call, not in two."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        """Keep the first that is written, and send it with the second."""
+        if self.head is None:
+            self.head = data
+        else:
+            self.transport.writelines((self.head, data))
+            self.head = None
+
+    def flush(self) -> None:
+        """Send what was kept."""
+        if self.head is not None:
+            self.transport.write(self.head)
+            self.head = None
+
+    def close(self) -> None:
+        """End the connection when all is sent."""
+        self.flush()
+        self.transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether nothing more is sent."""
+        return self.transport.is_closing()
+
+
 class Connection(HttpToolsProtocol):
     """One connection. `over`: what came was no HTTP, and nothing more is read.
 
@@ -59,6 +90,7 @@ class Connection(HttpToolsProtocol):
 
     over = False
     head = 0
+    corked: Corked
     half: tuple[Any, float] | None = None
     unread: tuple[int, float] | None = None
     most = MOST_CONNECTIONS
@@ -66,6 +98,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Serve it, refuse what it will ask, or end it, by how many there are."""
         super().connection_made(transport)
+        self.corked = Corked(transport)
         edge = self.config.app
         if len(self.connections) > self.most and isinstance(edge, Edge):
             why = f"there are {len(self.connections)} connections; at most {self.most} are served at once"
@@ -73,6 +106,18 @@ class Connection(HttpToolsProtocol):
             self.app = refused
         if len(self.connections) > 2 * self.most:
             transport.abort()
+
+    def on_headers_complete(self) -> None:
+        """Begin the request; uvicorn's. Who waits to be told to go on (100) is told at once."""
+        super().on_headers_complete()
+        if not self.expect_100_continue:
+            corked: Any = self.corked
+            self.cycle.transport = corked
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request; uvicorn's, once all of the answer is sent."""
+        self.corked.flush()
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         """Keep what waits for its readers within bounds: the answer that was waited for longest is given up."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from mock_server.protocol import MAX_HEAD, MAX_TARGET, Connection
+from mock_server.protocol import MAX_HEAD, MAX_TARGET, Connection, Corked
 from tests.mock_server.library import API, POE, Terminal, app, stub, world
 
 AUTHORS = f"{API}/authors".encode()
@@ -245,3 +245,69 @@ def test_no_bytes_make_a_5xx_or_a_line_that_is_none(packets: list[bytes]) -> Non
     for said in talk(stub()[0].app, b"".join(packets) + b"\r\n\r\n" + LAST + b"\x00"):
         assert said.status < 500
         assert said.headers["x-request-id"]
+
+
+# What leaves, and when -----------------------------------------------------------------------------------------------
+
+
+class Wire:
+    """A transport that writes down each of its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+
+    def write(self, data: bytes) -> None:
+        self.calls.append(data)
+
+    def writelines(self, parts: tuple[bytes, ...]) -> None:
+        self.calls.append(parts)
+
+    def close(self) -> None:
+        self.calls.append("closed")
+
+
+def test_a_head_leaves_with_its_body() -> None:
+    wire: Any = Wire()
+    corked = Corked(wire)
+    for data in (b"head", b"body", b"next head", b"next body"):
+        corked.write(data)
+    assert wire.calls == [(b"head", b"body"), (b"next head", b"next body")]
+
+
+def test_a_head_without_a_body_leaves_at_the_end() -> None:
+    wire: Any = Wire()
+    corked = Corked(wire)
+    corked.write(b"head")
+    corked.flush()
+    corked.flush()
+    corked.write(b"another")
+    corked.close()
+    assert wire.calls == [b"head", b"another", "closed"]
+
+
+def test_who_waits_to_be_told_to_go_on_is_told_before_the_body_comes() -> None:
+    async def exchange() -> tuple[bytes, bytes]:
+        config = uvicorn.Config(app(), log_config=None, ws="none", server_header=False, proxy_headers=False)
+        config.load()
+        loop, state = asyncio.get_running_loop(), ServerState()
+        made = await loop.create_server(
+            lambda: Connection(config=config, server_state=state, app_state={}), "127.0.0.1"
+        )
+        async with made:
+            reader, writer = await asyncio.open_connection(*made.sockets[0].getsockname())
+            sent = (
+                b"Content-Type: application/json",
+                b"Content-Length: 2",
+                b"Expect: 100-continue",
+                b"Connection: close",
+            )
+            writer.write(request(b"POST " + AUTHORS + b" HTTP/1.1", *sent))
+            told = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            writer.write(b"{}")
+            answered = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+        return told, answered
+
+    told, answered = asyncio.run(exchange())
+    assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answered.startswith(b"HTTP/1.1 422 ")
