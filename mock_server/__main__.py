@@ -67,22 +67,25 @@ def _lasting(settings: Settings) -> Iterator[Settings]:
 
 
 def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int:
-    from fixtures.errors import FixtureError
-    from mock_server.greeting import greeting
-    from mock_server.store import StoreError
-    from spec.errors import ContractError
+    from mock_server.imports import import_connexion, uncollected
 
-    try:
-        app, world = _opened(settings)
-    except (ContractError, FixtureError, StoreError) as error:
-        return _told(error, 2)
-    host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    _greet(greeting(app, world, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+    with uncollected():
+        import_connexion()
+        from fixtures.errors import FixtureError
+        from mock_server.greeting import greeting
+        from mock_server.server import serve
+        from mock_server.store import StoreError
+        from spec.errors import ContractError
+
+        try:
+            app, world = _opened(settings)
+        except (ContractError, FixtureError, StoreError) as error:
+            return _told(error, 2)
+        host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        _greet(greeting(app, world, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     if settings.workers > 1:
         return _serve_together(app, world, settings, sockets)
-    from mock_server.server import serve
-
     serve(app, settings.log_level, sockets)
     world.store.close()
     return 0
