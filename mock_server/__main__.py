@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mock_server.image import Recipe
     from mock_server.world import World
     from spec.contract import Contract
+    from spec.kept import Kept
 
 BUILD = "build-image"  # a word for the child process, not for people
 _PATIENCE = 1.0  # seconds for which a dataset is built without a word
@@ -130,12 +132,15 @@ def _opened(settings: Settings) -> "tuple[application.Edge, World]":
     from mock_server.clock import system, written
     from mock_server.console import Console
     from spec.contract import load
+    from spec.kept import Kept
     from spec.schemas import Schemas
 
-    loaded = load(_contract(settings))
+    kept = Kept(image.cache_folder())
+    loaded = load(_contract(settings), kept)
     recipe = _recipe(settings)
     due, alone = settings.given, settings.workers == 1
-    store = image.open_store(loaded, recipe, settings.store, lambda: _image(loaded, recipe, settings), due, alone=alone)
+    made = partial(_image, loaded, recipe, settings, kept)
+    store = image.open_store(loaded, recipe, settings.store, made, due, alone=alone)
     if settings.epoch is not None and image.epoch_of(store) != recipe.epoch:
         own, now = written(image.epoch_of(store)), written(recipe.epoch)
         sys.stderr.write(f"athena-mock: --store {settings.store}: its data lead up to {own}, not to --epoch {now}\n")
@@ -164,7 +169,7 @@ def _recipe(settings: Settings) -> "Recipe":
     return Recipe(settings.dataset, settings.seed, settings.epoch_at(system()), settings.size)
 
 
-def _image(loaded: "Contract", recipe: "Recipe", settings: Settings) -> Path:
+def _image(loaded: "Contract", recipe: "Recipe", settings: Settings, kept: "Kept") -> Path:
     """The file of the dataset's image; a child process builds one that is missing: this one never imports Faker."""
     from mock_server import image
 
@@ -177,7 +182,7 @@ def _image(loaded: "Contract", recipe: "Recipe", settings: Settings) -> Path:
             said = errors.strip().splitlines() or [f"the dataset's builder ended with {status}"]
             raise image.ImageError(said[-1].removeprefix("athena-mock: "))
 
-    return image.kept(image.cache_folder(), image.image_key(loaded, recipe, sources(recipe)), make)
+    return image.kept(kept.folder, image.image_key(loaded, recipe, sources(recipe, kept)), make)
 
 
 def _watched(command: Sequence[str], news: str) -> tuple[int, str]:
@@ -195,14 +200,14 @@ def _watched(command: Sequence[str], news: str) -> tuple[int, str]:
     return child.returncode, errors
 
 
-def sources(recipe: "Recipe") -> "list[Path]":
+def sources(recipe: "Recipe", kept: "Kept | None" = None) -> "list[Path]":
     """The files that decide what a dataset's image holds, beside the contract."""
     from fixtures import dataset
     from mock_server import image
 
     mock_server = Path(str(resources.files("mock_server")))
     rooms = (Path(str(resources.files(room))) for room in ("spec", "fixtures"))
-    files = [*image.ingredients(*rooms, mock_server / "store"), *dataset.sources(recipe.dataset)]
+    files = [*image.ingredients(*rooms, mock_server / "store"), *dataset.sources(recipe.dataset, kept)]
     return [*files, mock_server / "image.py", mock_server / "__main__.py"]
 
 
