@@ -22,6 +22,7 @@ import orjson
 
 from mock_server.clock import Clock, written
 from mock_server.store import Store, StoreError
+from mock_server.store.filling import fill
 from mock_server.store.store import connect, copy_image
 from mock_server.world import World
 from spec.contract import Contract
@@ -74,10 +75,15 @@ def build_file(
 def _fill(store: Store, recipe: Recipe, records: Iterable[Record], phrases: Mapping[str, Any]) -> None:
     made = {name: resource.stamped("created") for name, resource in store.contract.resources.items()}
     newest = ""
-    with store.transaction():
+
+    def noted() -> Iterator[Record]:
+        nonlocal newest
         for record in records:
-            store.add(record)
             newest = max((newest, *(record.own.get(stamp) or "" for stamp in made[record.resource])))
+            yield record
+
+    with store.transaction():
+        fill(store, noted())
         meta = _meta(store.contract, recipe)
         store.set_meta({**meta, "phrases": orjson.dumps(dict(phrases)).decode(), NEWEST: newest})
     store.connection.execute("ANALYZE")
