@@ -37,7 +37,7 @@ RECIPE = ("dataset", "seed", "size")
 NEWEST = "newest"  # when the last of the dataset's records was created
 # A file that is built is whole or thrown away, so nothing needs to be undone or safe; and its indexes are written here
 # and there, so that SQLite's 2 MiB of them in memory are too few.
-BUILDING = ("journal_mode = OFF", "synchronous = OFF", "cache_size = -131072")
+BUILDING = ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536")
 MICROSECOND = timedelta(microseconds=1)
 
 
