@@ -221,10 +221,11 @@ def _build(path: Path, settings: Settings) -> int:
     from mock_server import image
     from spec.contract import load
     from spec.errors import ContractError
+    from spec.kept import Kept
 
     recipe, texts = _recipe(settings), Texts()
     try:
-        loaded = load(_contract(settings))
+        loaded = load(_contract(settings), Kept(image.cache_folder()))
         said = dataset.load(recipe.dataset)
         records = graph.records(loaded, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, texts=texts)
         image.build_file(path, loaded, recipe, records, {"answers": texts.of("answer")})
