@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from bench import goals, mixed, peers
-from bench.figures import Figures, Memory, Row
+from bench.figures import Figures, Memory, Row, Started
 from bench.goals import BASELINE, WIREMOCK
 from bench.load import CONNECTIONS, HEADERS, READS, WRITES, Ask, Load
 from bench.servers import Server, ours
@@ -45,14 +45,14 @@ def busy(seconds: float = 1.0) -> float:
     return 1 - (idle_then - idle) / max(1, all_then - all_)
 
 
-def cold_starts(starting: Sequence[Start], times: int) -> dict[str, list[float]]:
-    """Seconds from each server's command to its first good answer, alone, in turns; the first start is not counted."""
-    found: dict[str, list[float]] = {}
+def cold_starts(starting: Sequence[Start], times: int) -> dict[str, list[Started]]:
+    """The starts of each server, alone, in turns; the first one of each is not counted."""
+    found: dict[str, list[Started]] = {}
     for number in range(times + 1):
         for start in starting:
             with start() as server:
                 if server is not None and number:
-                    found.setdefault(server.name, []).append(server.cold_start)
+                    found.setdefault(server.name, []).append(Started(server.cold_start, server.cpu()))
     return found
 
 
@@ -101,7 +101,9 @@ def stored(server: Server) -> int | None:
     return None
 
 
-def measured(servers: list[Server], starts: dict[str, list[float]], folder: Path, given: argparse.Namespace) -> Figures:
+def measured(
+    servers: list[Server], starts: dict[str, list[Started]], folder: Path, given: argparse.Namespace
+) -> Figures:
     """All rounds, those that read before those that write, with the memory between them."""
     first = [server.rss() for server in servers]
     rows = [*rounds(READS, servers, folder, given)]
@@ -132,13 +134,15 @@ def table(figures: Figures) -> Iterator[str]:
 
 def held_table(figures: Figures) -> Iterator[str]:
     """Starts and memory as Markdown."""
-    yield "| server | cold start s | MiB at first | after reads | after writes | records stored by them | bytes each |"
-    yield "|---|--:|--:|--:|--:|--:|--:|"
+    yield "| server | cold start s | CPU s | MiB at first | after reads | after writes | stored by these | bytes each |"
+    yield "|---|--:|--:|--:|--:|--:|--:|--:|"
     for server, memory in figures.memory.items():
         sizes = f"{memory.first:.0f} | {memory.read:.0f} | {memory.written:.0f}"
         per = memory.per_record
         left = " | " if memory.stored is None or per is None else f"{memory.stored:,} | {per:,.0f}"
-        yield f"| {server} | {figures.start(server) or 0:.2f} | {sizes} | {left} |"
+        start = figures.start(server)
+        took = f"{start.wall:.2f} | {start.cpu:.2f}" if start else " | "
+        yield f"| {server} | {took} | {sizes} | {left} |"
 
 
 def main(arguments: list[str]) -> int:

@@ -1,6 +1,6 @@
 """What a comparison found: loads in rounds, starts and memory; and ratios within a round, which alone say something."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -16,6 +16,14 @@ class Row:
     round: int
     server: str
     load: Load
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """One start of a server: seconds from its command to its first good answer, and of processor time by then."""
+
+    wall: float
     cpu: float
 
 
@@ -39,19 +47,15 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All of it; `starts`: seconds of each start by the server's name, `memory` by the same."""
+    """All of it; `starts` and `memory` by the server's name."""
 
     rows: Sequence[Row]
-    starts: Mapping[str, Sequence[float]]
+    starts: Mapping[str, Sequence[Started]]
     memory: Mapping[str, Memory]
 
     def select(self, ask: str, connections: int, server: str) -> list[Row]:
         """The rounds of a server under one load."""
         return [r for r in self.rows if (r.ask, r.connections, r.server) == (ask, connections, server)]
-
-    def median(self, rows: Sequence[Row], of: Callable[[Row], float]) -> float | None:
-        """The median of the rounds, None where there were none."""
-        return median(map(of, rows)) if rows else None
 
     def ratio(self, ask: str, connections: int, server: str, beside: tuple[str, str]) -> float | None:
         """How many times the rate of `beside` (ask, server) in the same round: the median of the rounds."""
@@ -59,6 +63,7 @@ class Figures:
         found = [r.load.rate / rates[r.round] for r in self.select(ask, connections, server) if rates.get(r.round)]
         return median(found) if found else None
 
-    def start(self, server: str) -> float | None:
-        """Seconds from a server's command to its first good answer: the median of its starts."""
-        return median(self.starts[server]) if self.starts.get(server) else None
+    def start(self, server: str) -> Started | None:
+        """The medians of a server's starts; None where it was not started."""
+        found = self.starts.get(server)
+        return Started(median(s.wall for s in found), median(s.cpu for s in found)) if found else None

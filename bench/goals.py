@@ -42,12 +42,13 @@ def _of_a_request(ask: Ask, times: float, *, wiremock: bool = True) -> Iterator[
 
 
 def _start(figures: Figures, connections: int) -> float | None:
-    return figures.start(OURS)
+    found = figures.start(OURS)
+    return found.wall if found else None
 
 
 def _start_beside(figures: Figures, connections: int) -> float | None:
     ours, theirs = figures.start(OURS), figures.start(BASELINE)
-    return ours / theirs if ours and theirs else None
+    return ours.wall / theirs.wall if ours and theirs else None
 
 
 def _memory(figures: Figures, connections: int) -> float | None:

@@ -3,7 +3,7 @@
 import pytest
 
 from bench import goals, mixed
-from bench.figures import Figures, Memory, Row
+from bench.figures import Figures, Memory, Row, Started
 from bench.goals import BASELINE, OURS, WIREMOCK
 from bench.load import CREATE, LIST, RETRIEVE, Load
 
@@ -14,7 +14,8 @@ def row(ask: str, server: str, rate: float, *, number: int = 0, connections: int
 
 def verdicts(*rows: Row, starts: dict[str, list[float]] | None = None, read: float = 0) -> dict[str, object]:
     memory = {OURS: Memory(50, read, 200, 10)} if read else {}
-    figures = Figures(rows, starts or {}, memory)
+    started = {server: [Started(wall, 99) for wall in walls] for server, walls in (starts or {}).items()}
+    figures = Figures(rows, started, memory)
     return {str(said["goal"]): said["reached"] for said in goals.told(figures, 16)}
 
 
