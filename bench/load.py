@@ -153,4 +153,6 @@ REFUSED = Ask(
     elsewhere={"nginx static": None, "json-server": None},
 )
 ASKS = (RETRIEVE, LIST, CREATE)
-ALL = (RETRIEVE, LIST, PAGE, CREATE, REFUSED)
+READS = (RETRIEVE, LIST, PAGE)
+WRITES = (CREATE, REFUSED)
+ALL = (*READS, *WRITES)

@@ -1,14 +1,18 @@
-"""The mixed load: 80 % list and retrieve, 15 % create and update, 5 % delete, in an order that is the same for all."""
+"""The mixed load: 80 % list and retrieve, 15 % create and update, 5 % delete, in an order that is the same for all.
+
+And its reads alone, half of them lists: what it is measured by.
+"""
 
 import json
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.load import CREATE, HEADERS, LIST, Load, header_lines, wrk
 from bench.servers import MESSAGE, Server
 
 NAME = "mixed 80/15/5"
+READS = "reads of the mixed load"
 SPARE = 100
 OURS, JSON_SERVER = "athena-mock", "json-server"
 
@@ -35,6 +39,18 @@ request = function()
 end
 """
 
+_READS = """
+{headers}
+local n = 0
+request = function()
+  n = n + 1
+  if n % 2 == 1 then
+    return wrk.format("GET", "{listing}")
+  end
+  return wrk.format("GET", "{root}/messages/{message}")
+end
+"""
+
 
 def spare_of(server: Server, taken: int, number: int) -> list[str]:
     """Keys of records that may be deleted: made here, or in the peer's file from its beginning, less those taken."""
@@ -51,20 +67,25 @@ def spare_of(server: Server, taken: int, number: int) -> list[str]:
 
 def run(server: Server, spare: Sequence[str], seconds: int, folder: Path, connections: int) -> Load:
     """Put a server under the mixed load. Raises SystemExit when an answer was no success."""
+    said = {
+        "spare": "{" + ",".join(f"'{key}'" for key in spare) + "}",
+        "body": json.dumps(CREATE.body),
+        "update": "PATCH" if server.name == JSON_SERVER else "PUT",
+    }
+    return _run(NAME, _SCRIPT, said, server, seconds, folder, connections)
+
+
+def run_reads(server: Server, seconds: int, folder: Path, connections: int) -> Load:
+    """Put a server under the reads alone. Raises SystemExit when an answer was no success."""
+    return _run(READS, _READS, {}, server, seconds, folder, connections)
+
+
+def _run(
+    name: str, script: str, said: Mapping[str, str], server: Server, seconds: int, folder: Path, connections: int
+) -> Load:
     root = "/" + server.base.partition("://")[2].partition("/")[2]
     root = "" if root == "/" else root
     listing = root + (LIST.at(server) or "").removeprefix(server.base)
-    update = "PATCH" if server.name == JSON_SERVER else "PUT"
-    script = folder / "mixed.lua"
-    script.write_text(
-        _SCRIPT.format(
-            headers=header_lines(),
-            spare="{" + ",".join(f"'{key}'" for key in spare) + "}",
-            body=json.dumps(CREATE.body),
-            root=root,
-            listing=listing,
-            message=MESSAGE,
-            update=update,
-        )
-    )
-    return wrk(NAME, server, server.base, script, seconds, connections, refused=False)
+    file = folder / "mixed.lua"
+    file.write_text(script.format(headers=header_lines(), root=root, listing=listing, message=MESSAGE, **said))
+    return wrk(name, server, server.base, file, seconds, connections, refused=False)

@@ -1,5 +1,7 @@
 """The peers that the mock is measured beside, each in its fairest configuration; one that is not there is left out.
 
+Each is started by its own runtime, with no wrapper of npm's around it.
+
 Prism, json-server and WireMock come from npm into a folder of the user's cache, once. nginx is the machine's own.
 """
 
@@ -48,13 +50,18 @@ def page() -> Any:
     return {**one, "data": one["data"][:1] * ROWS}
 
 
+def _node(program: Path) -> list[str]:
+    """The command of one of npm's programs without a wrapper around it."""
+    return [shutil.which("node") or "node", str(program.resolve())]
+
+
 @contextmanager
 def prism(programs: Path, folder: Path) -> Iterator[Server | None]:
     """Prism, static, with a schema for requests and none for answers."""
     file = folder / "prism.json"
     file.write_text(json.dumps(document(page())))
     port = free_port()
-    command = [str(programs / "prism"), "mock", "-v", "error", "-p", str(port), str(file)]
+    command = [*_node(programs / "prism"), "mock", "-v", "error", "-p", str(port), str(file)]
     with served("prism static", command, f"http://127.0.0.1:{port}", "/messages") as found:
         yield found
 
@@ -70,7 +77,7 @@ def json_server(programs: Path, folder: Path) -> Iterator[Server | None]:
     file = folder / "db.json"
     file.write_text(json.dumps({"messages": rows}))
     port = free_port()
-    command = [str(programs / "json-server"), "--quiet", "--port", str(port), "--host", "127.0.0.1", str(file)]
+    command = [*_node(programs / "json-server"), "--quiet", "--port", str(port), "--host", "127.0.0.1", str(file)]
     with served("json-server", command, f"http://127.0.0.1:{port}", f"/messages/{MESSAGE}") as found:
         yield found
 
@@ -78,14 +85,15 @@ def json_server(programs: Path, folder: Path) -> Iterator[Server | None]:
 @contextmanager
 def wiremock(programs: Path, folder: Path) -> Iterator[Server | None]:
     """WireMock with stubs written by hand, no journal of requests; needs java."""
-    if shutil.which("java") is None:
+    jar = next((programs.parent / "wiremock" / "build").glob("wiremock-standalone-*.jar"), None)
+    if shutil.which("java") is None or jar is None:
         yield None
         return
     stubs = folder / "wiremock" / "mappings"
     stubs.mkdir(parents=True)
     (stubs / "stubs.json").write_text(json.dumps({"mappings": _stubs()}))
     port = free_port()
-    command = [str(programs / "wiremock"), "--port", str(port), "--root-dir", str(stubs.parent)]
+    command = ["java", "-jar", str(jar), "--port", str(port), "--root-dir", str(stubs.parent)]
     command += ["--no-request-journal", "--disable-banner", "--bind-address", "127.0.0.1"]
     with served("wiremock", command, f"http://127.0.0.1:{port}", f"/messages/{MESSAGE}") as found:
         yield found

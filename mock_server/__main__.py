@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mock_server.image import Recipe
     from mock_server.world import World
     from spec.contract import Contract
+    from spec.kept import Kept
 
 BUILD = "build-image"  # a word for the child process, not for people
 _PATIENCE = 1.0  # seconds for which a dataset is built without a word
@@ -67,22 +69,25 @@ def _lasting(settings: Settings) -> Iterator[Settings]:
 
 
 def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int:
-    from fixtures.errors import FixtureError
-    from mock_server.greeting import greeting
-    from mock_server.store import StoreError
-    from spec.errors import ContractError
+    from mock_server.imports import import_connexion, uncollected
 
-    try:
-        app, world = _opened(settings)
-    except (ContractError, FixtureError, StoreError) as error:
-        return _told(error, 2)
-    host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    _greet(greeting(app, world, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+    with uncollected():
+        import_connexion()
+        from fixtures.errors import FixtureError
+        from mock_server.greeting import greeting
+        from mock_server.server import serve
+        from mock_server.store import StoreError
+        from spec.errors import ContractError
+
+        try:
+            app, world = _opened(settings)
+        except (ContractError, FixtureError, StoreError) as error:
+            return _told(error, 2)
+        host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        _greet(greeting(app, world, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     if settings.workers > 1:
         return _serve_together(app, world, settings, sockets)
-    from mock_server.server import serve
-
     serve(app, settings.log_level, sockets)
     world.store.close()
     return 0
@@ -127,12 +132,15 @@ def _opened(settings: Settings) -> "tuple[application.Edge, World]":
     from mock_server.clock import system, written
     from mock_server.console import Console
     from spec.contract import load
+    from spec.kept import Kept
     from spec.schemas import Schemas
 
-    loaded = load(_contract(settings))
+    kept = Kept(image.cache_folder())
+    loaded = load(_contract(settings), kept)
     recipe = _recipe(settings)
     due, alone = settings.given, settings.workers == 1
-    store = image.open_store(loaded, recipe, settings.store, lambda: _image(loaded, recipe, settings), due, alone=alone)
+    made = partial(_image, loaded, recipe, settings, kept)
+    store = image.open_store(loaded, recipe, settings.store, made, due, alone=alone)
     if settings.epoch is not None and image.epoch_of(store) != recipe.epoch:
         own, now = written(image.epoch_of(store)), written(recipe.epoch)
         sys.stderr.write(f"athena-mock: --store {settings.store}: its data lead up to {own}, not to --epoch {now}\n")
@@ -161,7 +169,7 @@ def _recipe(settings: Settings) -> "Recipe":
     return Recipe(settings.dataset, settings.seed, settings.epoch_at(system()), settings.size)
 
 
-def _image(loaded: "Contract", recipe: "Recipe", settings: Settings) -> Path:
+def _image(loaded: "Contract", recipe: "Recipe", settings: Settings, kept: "Kept") -> Path:
     """The file of the dataset's image; a child process builds one that is missing: this one never imports Faker."""
     from mock_server import image
 
@@ -174,7 +182,7 @@ def _image(loaded: "Contract", recipe: "Recipe", settings: Settings) -> Path:
             said = errors.strip().splitlines() or [f"the dataset's builder ended with {status}"]
             raise image.ImageError(said[-1].removeprefix("athena-mock: "))
 
-    return image.kept(image.cache_folder(), image.image_key(loaded, recipe, sources(recipe)), make)
+    return image.kept(kept.folder, image.image_key(loaded, recipe, sources(recipe, kept)), make)
 
 
 def _watched(command: Sequence[str], news: str) -> tuple[int, str]:
@@ -192,14 +200,14 @@ def _watched(command: Sequence[str], news: str) -> tuple[int, str]:
     return child.returncode, errors
 
 
-def sources(recipe: "Recipe") -> "list[Path]":
+def sources(recipe: "Recipe", kept: "Kept | None" = None) -> "list[Path]":
     """The files that decide what a dataset's image holds, beside the contract."""
     from fixtures import dataset
     from mock_server import image
 
     mock_server = Path(str(resources.files("mock_server")))
     rooms = (Path(str(resources.files(room))) for room in ("spec", "fixtures"))
-    files = [*image.ingredients(*rooms, mock_server / "store"), *dataset.sources(recipe.dataset)]
+    files = [*image.ingredients(*rooms, mock_server / "store"), *dataset.sources(recipe.dataset, kept)]
     return [*files, mock_server / "image.py", mock_server / "__main__.py"]
 
 
@@ -213,10 +221,11 @@ def _build(path: Path, settings: Settings) -> int:
     from mock_server import image
     from spec.contract import load
     from spec.errors import ContractError
+    from spec.kept import Kept
 
     recipe, texts = _recipe(settings), Texts()
     try:
-        loaded = load(_contract(settings))
+        loaded = load(_contract(settings), Kept(image.cache_folder()))
         said = dataset.load(recipe.dataset)
         records = graph.records(loaded, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, texts=texts)
         image.build_file(path, loaded, recipe, records, {"answers": texts.of("answer")})

@@ -22,6 +22,7 @@ import orjson
 
 from mock_server.clock import Clock, written
 from mock_server.store import Store, StoreError
+from mock_server.store.filling import fill
 from mock_server.store.store import connect, copy_image
 from mock_server.world import World
 from spec.contract import Contract
@@ -36,7 +37,7 @@ RECIPE = ("dataset", "seed", "size")
 NEWEST = "newest"  # when the last of the dataset's records was created
 # A file that is built is whole or thrown away, so nothing needs to be undone or safe; and its indexes are written here
 # and there, so that SQLite's 2 MiB of them in memory are too few.
-BUILDING = ("journal_mode = OFF", "synchronous = OFF", "cache_size = -131072")
+BUILDING = ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536")
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -74,10 +75,15 @@ def build_file(
 def _fill(store: Store, recipe: Recipe, records: Iterable[Record], phrases: Mapping[str, Any]) -> None:
     made = {name: resource.stamped("created") for name, resource in store.contract.resources.items()}
     newest = ""
-    with store.transaction():
+
+    def noted() -> Iterator[Record]:
+        nonlocal newest
         for record in records:
-            store.add(record)
             newest = max((newest, *(record.own.get(stamp) or "" for stamp in made[record.resource])))
+            yield record
+
+    with store.transaction():
+        fill(store, noted())
         meta = _meta(store.contract, recipe)
         store.set_meta({**meta, "phrases": orjson.dumps(dict(phrases)).decode(), NEWEST: newest})
     store.connection.execute("ANALYZE")

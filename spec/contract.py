@@ -13,6 +13,7 @@ from spec import words
 from spec.coherence import check
 from spec.document import METHODS, Document, escape, read
 from spec.errors import ContractError
+from spec.kept import Kept
 from spec.kinds import check_kinds
 from spec.model import (
     COLLECTION_ACTIONS,
@@ -55,9 +56,9 @@ __all__ = [
 ]
 
 
-def load(path: Path) -> Contract:
-    """The contract in the file at `path`. Raises ContractError."""
-    return from_document(read(path))
+def load(path: Path, kept: Kept | None = None) -> Contract:
+    """The contract in the file at `path`, read as `read` does. Raises ContractError."""
+    return from_document(read(path, kept))
 
 
 def from_document(document: Document) -> Contract:

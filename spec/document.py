@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from spec.errors import ContractError
+from spec.kept import Kept
 
 MAX_NODES = 1_000_000
 MAX_DEPTH = 64
@@ -133,17 +134,26 @@ class Document:
         raise ContractError(pointer, "references that lead in a circle", "a reference that ends at an object")
 
 
-def read(path: Path) -> Document:
-    """Read the contract at `path`; raises ContractError when it is no usable YAML or JSON document."""
+def read(path: Path, kept: Kept | None = None) -> Document:
+    """Read the contract at `path`; raises ContractError when it is no usable YAML or JSON document.
+
+    `kept`: where what it says is kept from one start to the next.
+    """
     try:
         text = path.read_bytes()
     except OSError as error:
         raise ContractError(str(path), error.strerror or "no readable file", "a readable OpenAPI 3.0 file") from None
-    return from_bytes(text, str(path))
+    return from_bytes(text, str(path), kept)
 
 
-def from_bytes(text: bytes, name: str) -> Document:
+def from_bytes(text: bytes, name: str, kept: Kept | None = None) -> Document:
     """Read a contract from the bytes of a file; `name` is used in errors."""
+    if kept is None:
+        return Document(name, text, _root(text, name))
+    return Document(name, text, kept.value(text, "document", lambda: _root(text, name)))
+
+
+def _root(text: bytes, name: str) -> Mapping[str, Any]:
     root = _loaded(text, name, _NameLoader)
     if not isinstance(root, dict):
         raise ContractError(name, f"a {type(root).__name__}", "an OpenAPI document (a mapping)")
@@ -151,11 +161,17 @@ def from_bytes(text: bytes, name: str) -> Document:
         target = node.get("$ref") if isinstance(node, dict) else None
         if isinstance(target, str) and not target.startswith("#/"):
             raise ContractError(pointer, f"a reference to {target!r}", "references within this file (#/...)")
-    return Document(name, text, root)
+    return root
 
 
-def value_of(text: bytes, name: str) -> Any:
+def value_of(text: bytes, name: str, kept: Kept | None = None) -> Any:
     """The JSON value that YAML says, of bounded depth and size; keys may be any scalar. Raises ContractError."""
+    if kept is None:
+        return _value(text, name)
+    return kept.value(text, "value", lambda: _value(text, name))
+
+
+def _value(text: bytes, name: str) -> Any:
     root = _loaded(text, name, _Loader)
     for _ in _containers(root, name):
         pass

@@ -1,0 +1,122 @@
+"""A store that was filled at once is the store that its records would have made one by one."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fixtures import dataset, graph
+from mock_server.store import Store, StoreError, filling
+from mock_server.store.filling import fill
+from spec.contract import Contract, load
+from spec.record import Record, Reference
+from tests.mock_server.athena import EPOCH, athena_contract
+from tests.mock_server.museum import houses, museum
+
+FOREIGN = {path.stem: path for path in sorted((Path(__file__).parents[1] / "foreign").glob("*.yaml"))}
+
+
+def one_by_one(contract: Contract, records: Iterable[Record]) -> Store:
+    store = Store.empty(contract)
+    with store.transaction():
+        for record in records:
+            store.add(record)
+    return store
+
+
+def at_once(contract: Contract, records: Iterable[Record]) -> Store:
+    store = Store.empty(contract)
+    fill(store, records)
+    return store
+
+
+def content(store: Store) -> list[str]:
+    """All that it holds, tables and indexes, as SQL."""
+    with closing(store):
+        return sorted(store.connection.iterdump())
+
+
+def world(contract: Contract, name: str, size: float = 1) -> list[Record]:
+    return list(graph.records(contract, dataset.load(name), seed=3, epoch=EPOCH, size=size))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is written, and what was seen is let go, every few records."""
+    monkeypatch.setattr(filling, "BATCH", 7)
+    monkeypatch.setattr(filling, "MAX_PARENTS", 2)
+
+
+@pytest.mark.parametrize("name", ["demo", "plain", "empty"])
+def test_a_dataset_makes_the_same_store_at_once_as_one_by_one(name: str) -> None:
+    records = world(athena_contract(), name, 2)
+    assert content(at_once(athena_contract(), records)) == content(one_by_one(athena_contract(), records))
+
+
+@pytest.mark.usefixtures("small")
+def test_so_it_does_in_small_batches() -> None:
+    records = world(athena_contract(), "demo")
+    assert content(at_once(athena_contract(), records)) == content(one_by_one(athena_contract(), records))
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_so_do_other_contracts(name: str) -> None:
+    contract = load(FOREIGN[name])
+    records = world(contract, "plain")
+    assert content(at_once(contract, records)) == content(one_by_one(contract, records))
+
+
+@given(houses(3), st.integers(1, 9), st.integers(1, 3))
+def test_so_does_any_world_in_whatever_order(records: list[Record], batch: int, parents: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(filling, "BATCH", batch)
+        patch.setattr(filling, "MAX_PARENTS", parents)
+        for listed in (records, records[::-1]):  # backwards: what is referred to is not there yet
+            assert content(at_once(museum(), listed)) == content(one_by_one(museum(), listed))
+
+
+def test_numbers_go_on_from_those_that_were_filled_in() -> None:
+    records = world(athena_contract(), "demo")
+    with closing(at_once(athena_contract(), records)) as filled, closing(one_by_one(athena_contract(), records)) as one:
+        assert filled.numbers == one.numbers
+        assert {name: filled.next_number(name) for name in filled.tables} == {
+            name: one.next_number(name) for name in one.tables
+        }
+
+
+def test_what_was_read_of_the_empty_store_is_forgotten() -> None:
+    [room, *_] = records = world(museum(), "plain")
+    with closing(Store.empty(museum())) as store:
+        assert store.get(room.resource, room.key) is None
+        assert store.count(room.resource, "1") == 0
+        fill(store, records)
+        assert store.get(room.resource, room.key) is not None
+        assert store.count(room.resource, "1") == sum(r.resource == room.resource for r in records)
+
+
+def test_a_list_of_references_where_one_is_due_is_refused_by_its_place() -> None:
+    contract = athena_contract()
+    resource, relation = next(
+        (r, x) for r in contract.resources.values() for x in r.relations.values() if x.stored and not x.many
+    )
+    record = next(r for r in world(contract, "demo") if r.resource == resource.name)
+    wrong = Record(record.resource, record.key, record.own, {relation.name: (Reference(relation.to[0], "x"),)})
+    with closing(Store.empty(contract)) as store, pytest.raises(StoreError, match=f"{record.key}: {relation.name}"):
+        fill(store, [wrong])
+
+
+def test_what_broke_on_the_way_leaves_an_empty_store_with_its_indexes() -> None:
+    records = world(museum(), "plain")
+
+    def breaking() -> Iterator[Record]:
+        yield from records
+        raise KeyError
+
+    with closing(Store.empty(museum())) as store:
+        before = sorted(store.connection.iterdump())
+        with pytest.raises(KeyError):
+            fill(store, breaking())
+        assert sorted(store.connection.iterdump()) == before

@@ -1,0 +1,95 @@
+"""A start imports what serving needs and no more, and leaves everything else as it would be."""
+
+import gc
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mock_server.imports import EXTRA, UNUSED, uncollected
+
+ROOT = Path(__file__).parents[2]
+
+
+def told(script: str) -> Any:
+    """The JSON that a program prints in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+LEAN = """
+import json, sys
+from mock_server.imports import import_connexion
+import_connexion()
+import mock_server.app
+"""
+
+
+def test_the_serving_process_imports_no_other_framework_and_no_client() -> None:
+    found = told(f"{LEAN}print(json.dumps(sorted(sys.modules)))")
+    assert "connexion.middleware.main" in found
+    assert not {*UNUSED, EXTRA, "faker", "rich", "starlette.testclient"} & set(found)
+
+
+@pytest.mark.parametrize("name", [*UNUSED, EXTRA])
+def test_what_was_left_out_can_be_imported_afterwards(name: str) -> None:
+    file = told(f"{LEAN}import {name}; print(json.dumps({name}.__file__))")
+    assert Path(file).parent.name == name
+
+
+def test_what_was_put_off_is_there_for_who_uses_it() -> None:
+    script = "import connexion.security as s; import httpx; print(json.dumps(s.httpx.AsyncClient is httpx.AsyncClient))"
+    assert told(LEAN + script)
+    script = "import connexion.security as s; c = s.httpx.AsyncClient; import httpx; print(json.dumps(c.__module__))"
+    assert told(LEAN + script).startswith("httpx")
+
+
+def test_the_front_is_there_for_who_asks_for_it() -> None:
+    script = """
+import connexion
+from connexion.middleware import ConnexionMiddleware
+assert connexion.AsyncApp.__name__ == "AsyncApp"
+assert connexion.ConnexionMiddleware is ConnexionMiddleware
+print(json.dumps(connexion.resolver.__name__))
+"""
+    assert told(LEAN + script) == "connexion.resolver"
+
+
+def test_a_name_that_is_nowhere_is_still_an_error() -> None:
+    script = """
+import connexion
+try:
+    connexion.nothing
+except AttributeError as error:
+    print(json.dumps(str(error)))
+"""
+    assert "'connexion'" in told(LEAN + script)
+
+
+def test_who_has_connexion_already_keeps_it() -> None:
+    script = """
+import json, sys, connexion, httpx
+from mock_server.imports import import_connexion
+import_connexion()
+print(json.dumps([sys.modules["connexion"] is connexion, sys.modules["httpx"] is httpx, "flask" in sys.modules]))
+"""
+    assert told(script) == [True, True, True]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_garbage_is_looked_for_again_after_a_start(on: bool) -> None:
+    was_on = gc.isenabled()
+    try:
+        (gc.enable if on else gc.disable)()
+        with uncollected():
+            assert not gc.isenabled()
+        assert gc.isenabled() is on
+        with pytest.raises(KeyError), uncollected():
+            raise KeyError
+        assert gc.isenabled() is on
+    finally:
+        (gc.enable if was_on else gc.disable)()
