@@ -71,17 +71,15 @@ def rounds(asks: Sequence[Ask], servers: list[Server], folder: Path, given: argp
 def mixed_rounds(servers: list[Server], folder: Path, given: argparse.Namespace) -> Iterator[Row]:
     """Every measurement of the mixed load, and of its reads alone, by those who have real state."""
     able = [server for server in servers if server.name in (mixed.OURS, mixed.JSON_SERVER)]
-    taken = 0
-    for connections, number in product(given.connections, range(given.rounds)):
+    for turn, (connections, number) in enumerate(product(given.connections, range(given.rounds))):
         for server in able:
             before = server.cpu()
             load = mixed.run_reads(server, given.seconds, folder, connections)
             yield Row(mixed.READS, connections, number, server.name, load, _cpu(server, before, load))
-            spare = mixed.spare_of(server, taken, mixed.SPARE)
+            spare = mixed.spare_of(server, turn, given.seconds)
             before = server.cpu()
             load = mixed.run(server, spare, given.seconds, folder, connections)
             yield Row(mixed.NAME, connections, number, server.name, load, _cpu(server, before, load))
-        taken += mixed.SPARE
 
 
 def _cpu(server: Server, before: float, load: Load) -> float:

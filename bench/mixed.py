@@ -13,8 +13,9 @@ from bench.servers import MESSAGE, Server
 
 NAME = "mixed 80/15/5"
 READS = "reads of the mixed load"
-SPARE = 100
 OURS, JSON_SERVER = "athena-mock", "json-server"
+# Records that may be deleted in a second: 5 % of as many requests as it can answer.
+SPARE = {OURS: 600, JSON_SERVER: 40}
 
 # Of twenty requests; a delete when nothing is left to delete is a retrieve.
 _SCRIPT = """
@@ -52,10 +53,11 @@ end
 """
 
 
-def spare_of(server: Server, taken: int, number: int) -> list[str]:
-    """Keys of records that may be deleted: made here, or in the peer's file from its beginning, less those taken."""
+def spare_of(server: Server, turn: int, seconds: int) -> list[str]:
+    """Keys of records that may be deleted in so many seconds: made here, or in the peer's file, others each turn."""
+    number = SPARE[server.name] * seconds
     if server.name == JSON_SERVER:
-        return [f"spare-{index}" for index in range(taken, taken + number)]
+        return [f"spare-{index}" for index in range(turn * number, (turn + 1) * number)]
     found = []
     for _ in range(number):
         data = json.dumps(CREATE.body).encode()

@@ -36,7 +36,7 @@ def measure(server: Server, seconds: int, folder: Path) -> dict[str, float]:
     for ask in ASKS:
         ask.check(server)
         found[ask.name] = ask.run(server, seconds, folder).rate
-    spare = mixed.spare_of(server, 0, mixed.SPARE)
+    spare = mixed.spare_of(server, 0, seconds)
     found[mixed.NAME] = mixed.run(server, spare, seconds, folder, CONNECTIONS).rate
     return found
 

@@ -51,25 +51,31 @@ class Named:
 
 
 class Corked:
-    """A transport that keeps an answer's head back until its body comes: both leave in one system call, not in two."""
+    """A transport that keeps an answer's head back until its body comes: both leave in one system call, not in two.
+
+    `begun`: whether the head of the answer under way has left.
+    """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self.head: bytes | None = None
+        self.begun = False
 
     def write(self, data: bytes) -> None:
-        """Keep the first that is written, and send it with the second."""
-        if self.head is None:
+        """Keep the first that is written, send it with the second, and all that follows at once."""
+        if self.begun:
+            self.transport.write(data)
+        elif self.head is None:
             self.head = data
         else:
             self.transport.writelines((self.head, data))
-            self.head = None
+            self.head, self.begun = None, True
 
     def flush(self) -> None:
-        """Send what was kept."""
+        """Send what was kept; the next that is written is another answer's head."""
         if self.head is not None:
             self.transport.write(self.head)
-            self.head = None
+        self.head, self.begun = None, False
 
     def close(self) -> None:
         """End the connection when all is sent."""

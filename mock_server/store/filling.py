@@ -23,6 +23,13 @@ _References = Mapping[str, Reference | None]
 
 def fill(store: Store, records: Iterable[Record]) -> None:
     """Store records, in their order. Raises StoreError for one that the contract has no place for."""
+    try:
+        _fill(store, records)
+    finally:
+        store.forget()
+
+
+def _fill(store: Store, records: Iterable[Record]) -> None:
     with store.transaction():
         listed = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
         indexes = store.connection.execute(listed).fetchall()
@@ -34,7 +41,6 @@ def fill(store: Store, records: Iterable[Record]) -> None:
         filling.write()
         for _, sql in indexes:
             store.connection.execute(sql)
-    store.forget()
 
 
 def _parents(store: Store) -> frozenset[str]:

@@ -20,7 +20,7 @@ from spec.record import Record, Reference
 Tag = tuple[str, Any] | tuple[str, str, Any]
 
 MAX_RECORDS = 4096
-MAX_MEMO = 20_000
+MAX_MEMO = 2_000
 
 
 class StoreError(Exception):
@@ -388,6 +388,7 @@ class Store:
 
     def forget(self) -> None:
         """Drop all that is kept of what was read: for whoever wrote past the store."""
+        self._read_numbers()
         self._announce(None)
 
     def add(self, record: Record) -> None:

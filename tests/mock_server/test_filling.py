@@ -120,3 +120,4 @@ def test_what_broke_on_the_way_leaves_an_empty_store_with_its_indexes() -> None:
         with pytest.raises(KeyError):
             fill(store, breaking())
         assert sorted(store.connection.iterdump()) == before
+        assert not any(store.numbers.values())

@@ -269,9 +269,12 @@ class Wire:
 def test_a_head_leaves_with_its_body() -> None:
     wire: Any = Wire()
     corked = Corked(wire)
-    for data in (b"head", b"body", b"next head", b"next body"):
+    for data in (b"head", b"body", b"more"):
         corked.write(data)
-    assert wire.calls == [(b"head", b"body"), (b"next head", b"next body")]
+    corked.flush()
+    for data in (b"next head", b"next body"):
+        corked.write(data)
+    assert wire.calls == [(b"head", b"body"), b"more", (b"next head", b"next body")]
 
 
 def test_a_head_without_a_body_leaves_at_the_end() -> None:
