@@ -54,18 +54,26 @@ class Trigrams:
         """The table of all runs that are in the index."""
         return quoted(f"{self.table.resource.name} trigrams, each")
 
+    @property
+    def _said(self) -> str:
+        """Under which name the store says how far the index goes."""
+        return f"trigrams of {self.table.resource.name}"
+
     @staticmethod
     def all(connection: sqlite3.Connection, tables: Mapping[str, Table]) -> "dict[str, Trigrams]":
         """The index of each table that is searched, as a connection's store has it; empty where SQLite has no FTS5."""
         if not _is_there(connection):  # what is written now will not be in an index that was made before
             connection.execute("DELETE FROM _meta WHERE name LIKE 'trigrams of %'")
             return {}
-        said = dict(connection.execute("SELECT name, value FROM _meta WHERE name LIKE 'trigrams of %'"))
-        return {
-            name: Trigrams(connection, table, int(said.get(f"trigrams of {name}", NOTHING)))
-            for name, table in tables.items()
-            if table.searched
-        }
+        found = {name: Trigrams(connection, table, NOTHING) for name, table in tables.items() if table.searched}
+        for index in found.values():
+            index.look()
+        return found
+
+    def look(self) -> None:
+        """Read how far the index goes: another process may have gone on with it, or what was indexed was undone."""
+        said = self.connection.execute("SELECT value FROM _meta WHERE name = ?", (self._said,)).fetchone()
+        self.upto = NOTHING if said is None else int(said[0])
 
     # Asking -----------------------------------------------------------------------------------------------------
 
@@ -125,8 +133,7 @@ class Trigrams:
             upto = self.upto
             for upto, text in self._next():
                 self.connection.execute(f"INSERT INTO {self.name} (rowid, text) VALUES (?, ?)", (upto, text))
-            said = (f"trigrams of {self.table.resource.name}", str(upto))
-            self.connection.execute("INSERT OR REPLACE INTO _meta VALUES (?, ?)", said)
+            self.connection.execute("INSERT OR REPLACE INTO _meta VALUES (?, ?)", (self._said, str(upto)))
         self.upto = upto
         return True
 

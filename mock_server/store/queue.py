@@ -1,0 +1,63 @@
+"""The queue of those who want to write to one file: a lock on a file beside it, which the kernel frees when one dies.
+
+SQLite's own way to wait is to sleep, a millisecond and more at a time, where a write takes a fifth of one. This lock
+decides nothing: who holds it still takes SQLite's, for which there is nobody left to wait.
+"""
+
+import os
+import time
+from pathlib import Path
+
+from mock_server.store.errors import Busy
+
+try:
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+except ImportError:  # a system without fork has no second worker either
+    flock = None  # type: ignore[assignment]
+
+ENDING = "-queue"
+PATIENCE = 5.0  # seconds, as SQLite's own
+# The processor is left to others so many times before it is slept: hardly a write takes longer.
+_YIELDS = 20
+_SHORT, _LONG = 0.000_02, 0.000_5
+
+
+class Queue:
+    """Holds the lock while one is inside (``with queue:``). Raises Busy after `patience` seconds."""
+
+    def __init__(self, path: Path, patience: float = PATIENCE) -> None:
+        self.patience = patience
+        self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self) -> None:
+        if not self.taken():
+            self.wait()
+
+    def __exit__(self, *broken: object) -> None:
+        flock(self.file, LOCK_UN)
+
+    def taken(self) -> bool:
+        """Take the lock if it is free; whether it was."""
+        try:
+            flock(self.file, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait(self) -> None:
+        """Take the lock as soon as it is free."""
+        last = time.monotonic() + self.patience
+        tries, pause = 0, _SHORT
+        while not self.taken():
+            tries += 1
+            if tries <= _YIELDS:
+                os.sched_yield()
+                continue
+            if time.monotonic() > last:
+                raise Busy
+            time.sleep(pause)
+            pause = min(2 * pause, _LONG)
+
+    def close(self) -> None:
+        """End it. The file stays for others."""
+        os.close(self.file)
