@@ -1,9 +1,4 @@
-"""What a store can say is wrong.
-
-    StoreError
-    ├── Busy
-    └── Refused
-"""
+"""What a store can say is wrong: all of it under one root."""
 
 from typing import Any
 

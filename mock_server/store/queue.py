@@ -23,40 +23,47 @@ _SHORT, _LONG = 0.000_02, 0.000_5
 
 
 class Queue:
-    """Holds the lock while one is inside (``with queue:``). Raises Busy after `patience` seconds."""
+    """Holds the lock while one is inside (``with queue:``), which may be taken before. Raises Busy after `patience`
+    seconds. `held`: whether this process has it.
+    """
 
     def __init__(self, path: Path, patience: float = PATIENCE) -> None:
         self.patience = patience
+        self.held = False
         self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def __enter__(self) -> None:
-        if not self.taken():
-            self.wait()
+        if not (self.held or self.take(self.patience)):
+            raise Busy
 
     def __exit__(self, *broken: object) -> None:
+        self.held = False
         flock(self.file, LOCK_UN)
 
-    def taken(self) -> bool:
-        """Take the lock if it is free; whether it was."""
+    def take(self, patience: float) -> bool:
+        """Take the lock, if it is free within so many seconds; whether it was."""
+        if self._is_free():
+            return True
+        last = time.monotonic() + patience
+        tries, pause = 0, _SHORT
+        while time.monotonic() < last:
+            tries += 1
+            if tries <= _YIELDS:
+                os.sched_yield()
+            else:
+                time.sleep(pause)
+                pause = min(2 * pause, _LONG)
+            if self._is_free():
+                return True
+        return False
+
+    def _is_free(self) -> bool:
         try:
             flock(self.file, LOCK_EX | LOCK_NB)
         except BlockingIOError:
             return False
+        self.held = True
         return True
-
-    def wait(self) -> None:
-        """Take the lock as soon as it is free."""
-        last = time.monotonic() + self.patience
-        tries, pause = 0, _SHORT
-        while not self.taken():
-            tries += 1
-            if tries <= _YIELDS:
-                os.sched_yield()
-                continue
-            if time.monotonic() > last:
-                raise Busy
-            time.sleep(pause)
-            pause = min(2 * pause, _LONG)
 
     def close(self) -> None:
         """End it. The file stays for others."""

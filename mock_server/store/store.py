@@ -48,7 +48,7 @@ class Store:
     when anything may have changed. `memo` is what `remembered` keeps, `counted` what `count` does, by resource.
     `trigrams` tell who may hold a term, by resource. `records` are those read last, each until a write touches it: what
     `get` and `rows` answer is never to be changed. `sharing`: with other processes that write to the same file, if any
-    do. Then all that is kept is of the instant when they were last listened to; `followers` hear that they have written.
+    do. Then all that is kept is of the instant when they were last heard; `followers` are told that they have written.
     """
 
     contract: Contract
@@ -96,6 +96,7 @@ class Store:
 
         For a process that was forked: the connection from before must have been closed by then. Raises StoreError.
         """
+        connection.execute("PRAGMA temp_store = MEMORY")  # where what a savepoint may undo is kept
         self._attach(connection)
         self.sharing = Sharing.of(connection)
         self.refresh()
@@ -142,7 +143,7 @@ class Store:
             yield
             self.connection.execute(keep)
         except BaseException:
-            for statement in undo if self.connection.in_transaction else ():  # where the disk is full SQLite has done so
+            for statement in undo if self.connection.in_transaction else ():  # SQLite may have undone it
                 self.connection.execute(statement)
             if self.generation != before:  # else nothing was written, and all that is kept still holds
                 self._anew()
