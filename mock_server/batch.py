@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mock_server.call import Answer
-from mock_server.store import Busy, Store
+from mock_server.store import Busy
+from mock_server.world import World
 
 MOST = 32  # of one transaction: others wait for all of it
 _GLANCE = 0.000_3  # seconds that a turn is waited for before what else there is to do is done
@@ -21,9 +22,9 @@ Work = Callable[[], Answer]
 
 @dataclass(slots=True)
 class Batch:
-    """The writes to one shared store that wait. `since`: when the first of them began to."""
+    """The writes to one world's shared store that wait. `since`: when the first of them began to."""
 
-    store: Store
+    world: World
     waiting: list[tuple[Work, "asyncio.Future[Answer]"]] = field(default_factory=list)
     since: float = 0.0
 
@@ -42,8 +43,9 @@ class Batch:
 
     def turn(self, loop: asyncio.AbstractEventLoop) -> None:
         """Write, if it is this process's turn."""
-        assert self.store.sharing is not None
-        queue = self.store.sharing.queue
+        sharing = self.world.store.sharing
+        assert sharing is not None
+        queue = sharing.queue
         if not queue.take(_GLANCE) and time.monotonic() - self.since < queue.patience:
             loop.call_soon(self.turn, loop)
             return
@@ -58,7 +60,7 @@ class Batch:
     def write(self, writes: list[tuple[Work, "asyncio.Future[Answer]"]]) -> None:
         """Do writes in one transaction, and say what came of each when it is committed."""
         try:
-            with self.store.transaction():
+            with self.world.store.transaction():
                 found = [self.outcome(work) for work, _ in writes]
         except Exception as error:  # a transaction that cannot be begun, or committed, is none of theirs
             found = [error for _ in writes]
@@ -67,9 +69,11 @@ class Batch:
     def outcome(self, work: Work) -> Answer | Exception:
         """What comes of a write, alone: all of it, or nothing and why."""
         try:
-            with self.store.transaction():
+            with self.world.store.transaction():
                 return work()
         except Exception as error:
+            if not self.world.store.connection.in_transaction:  # SQLite has undone all of them
+                raise
             return error
 
 

@@ -25,7 +25,7 @@ class Endpoint:
     def __init__(self, world: World, run: Run) -> None:
         self.world = world
         self.run = run
-        self.batch = Batch(world.store)
+        self.batch = Batch(world)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
