@@ -15,7 +15,7 @@ from mock_server.store import Busy
 from mock_server.world import World
 
 MOST = 32  # of one transaction: others wait for all of it
-_GLANCE = 0.000_3  # seconds that a turn is waited for before what else there is to do is done
+_GLANCE = 0.000_5  # seconds that a turn is waited for before what else there is to do is done
 
 Work = Callable[[], Answer]
 

@@ -17,9 +17,8 @@ except ImportError:  # a system without fork has no second worker either
 
 ENDING = "-queue"
 PATIENCE = 5.0  # seconds, as SQLite's own
-# The processor is left to others so many times before it is slept: hardly a write takes longer.
-_YIELDS = 20
-_SHORT, _LONG = 0.000_02, 0.000_5
+# Of one pause, from the first to all after some: a write takes a fifth of a millisecond, one that waits for a disk ten.
+_SHORT, _LONG = 0.000_05, 0.000_5
 
 
 class Queue:
@@ -44,17 +43,12 @@ class Queue:
         """Take the lock, if it is free within so many seconds; whether it was."""
         if self._is_free():
             return True
-        last = time.monotonic() + patience
-        tries, pause = 0, _SHORT
+        last, pause = time.monotonic() + patience, _SHORT
         while time.monotonic() < last:
-            tries += 1
-            if tries <= _YIELDS:
-                os.sched_yield()
-            else:
-                time.sleep(pause)
-                pause = min(2 * pause, _LONG)
+            time.sleep(pause)
             if self._is_free():
                 return True
+            pause = min(2 * pause, _LONG)
         return False
 
     def _is_free(self) -> bool:

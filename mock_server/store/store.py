@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,8 @@ class Store:
     when anything may have changed. `memo` is what `remembered` keeps, `counted` what `count` does, by resource.
     `trigrams` tell who may hold a term, by resource. `records` are those read last, each until a write touches it: what
     `get` and `rows` answer is never to be changed. `sharing`: with other processes that write to the same file, if any
-    do. Then all that is kept is of the instant when they were last heard; `followers` are told that they have written.
+    do. Then all that is kept is of the instant when they were last heard; `followers` are told that they have written,
+    and `late` are the resources whose index a search has found behind.
     """
 
     contract: Contract
@@ -64,6 +65,7 @@ class Store:
     records: dict[Tag, Stored] = field(default_factory=dict)
     sharing: Sharing | None = None
     followers: list[Callable[[], None]] = field(default_factory=list)
+    late: set[str] = field(default_factory=set)
 
     # Making and ending ------------------------------------------------------------------------------------------
 
@@ -168,6 +170,21 @@ class Store:
             yield
         finally:
             self.connection.execute("COMMIT")
+            if self.late:
+                self._index_late()
+
+    def _index_late(self) -> None:
+        """Index the next of many records that are not, where a search of a shared file has found them."""
+        late = [self.trigrams[name] for name in self.late]
+        self.late.clear()
+        reached = {}
+        with suppress(Busy):  # then another search will find them
+            with self.transaction():
+                reached = {index.table.resource.name: index.go_on() for index in late if index.is_behind()}
+                if reached:
+                    self._announce(None)  # the others read how far it goes, as they do when anything may have changed
+            for name, upto in reached.items():
+                self.trigrams[name].upto = upto
 
     def _begin(self, statement: str) -> None:
         if self.sharing is None or self.connection.in_transaction:
@@ -319,8 +336,12 @@ class Store:
         index = self.trigrams.get(resource)
         if index is None:
             return None
-        index.catch_up()
-        found = None if index.is_behind() else index.holding(term, most)
+        if self.sharing is None:
+            index.catch_up()
+        behind = index.is_behind()
+        if behind and self.sharing is not None:
+            self.late.add(resource)
+        found = None if behind else index.holding(term, most)
         return None if found is None else (found, index.upto)
 
     def mentioned(self, where: str) -> list[str]:

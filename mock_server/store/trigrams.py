@@ -126,16 +126,21 @@ class Trigrams:
             return False
         with self.connection:  # commits, or rolls back
             self.connection.execute("BEGIN IMMEDIATE")
-            made = "fts5(text, content='', detail='none', columnsize=0, tokenize='trigram case_sensitive 1')"
-            self.connection.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {self.name} USING {made}")
-            each = f"fts5vocab({self.name}, 'row')"
-            self.connection.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {self.vocabulary} USING {each}")
-            upto = self.upto
-            for upto, text in self._next():
-                self.connection.execute(f"INSERT INTO {self.name} (rowid, text) VALUES (?, ?)", (upto, text))
-            self.connection.execute("INSERT OR REPLACE INTO _meta VALUES (?, ?)", (self._said, str(upto)))
+            upto = self.go_on()
         self.upto = upto
         return True
+
+    def go_on(self) -> int:
+        """Index the next records inside a transaction; how far the index goes when that is committed."""
+        made = "fts5(text, content='', detail='none', columnsize=0, tokenize='trigram case_sensitive 1')"
+        self.connection.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {self.name} USING {made}")
+        each = f"fts5vocab({self.name}, 'row')"
+        self.connection.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {self.vocabulary} USING {each}")
+        upto = self.upto
+        for upto, text in self._next():
+            self.connection.execute(f"INSERT INTO {self.name} (rowid, text) VALUES (?, ?)", (upto, text))
+        self.connection.execute("INSERT OR REPLACE INTO _meta VALUES (?, ?)", (self._said, str(upto)))
+        return upto
 
     def is_behind(self) -> bool:
         """Whether so many records are not indexed that going through them takes its time."""

@@ -79,6 +79,9 @@ class Workers(Twins):
         path.write_bytes(template().read_bytes())
         watch = Watch()
         self.workers = [worker(path, watch) for _ in range(3)]
+        for one in self.workers:
+            for index in one.world.store.trigrams.values():
+                index.unindexed = 0
         self.keeping = self.workers[0]
 
     def asked_of(self, operation: str) -> Sequence[Api]:
@@ -257,6 +260,26 @@ def test_who_has_not_looked_for_long_forgets_all_and_goes_on_from_there(opened: 
     assert name(other, "Room", "r1") == "red"
     assert None not in told[1:]
     assert one.scalar("SELECT COUNT(*) FROM _changes") < 2 * MOST
+
+
+def test_what_one_has_indexed_the_others_keep_up(opened: Callable[[], Store]) -> None:
+    one, other = opened(), opened()
+    resource = next(iter(one.trigrams))
+    for store in (one, other):
+        store.trigrams[resource].unindexed = 0
+    assert resource == "Room"
+    with other.instant():
+        assert other.holding("Room", "r1", 10) is None
+    for store in (one, other):
+        with store.instant():
+            found = store.holding("Room", "r1", 10)
+            assert found is not None
+            assert found[1] == 2
+    renamed(one, "Room", "r2", "red and blue")
+    renamed(other, "Room", "r2", "green")
+    for store, term, numbers in ((one, "green", [2]), (one, "red", []), (other, "green", [2]), (other, "blue", [])):
+        with store.instant():
+            assert store.holding("Room", term, 10) == (numbers, 2)
 
 
 def test_a_write_of_too_much_may_have_touched_anything() -> None:
