@@ -62,13 +62,15 @@ class Corked:
         if self.head is None:
             self.head = data
         else:
-            self.transport.writelines((self.head, data))
+            if not self.is_closing():  # uvloop fails for one that was given up
+                self.transport.writelines((self.head, data))
             self.head = None
 
     def flush(self) -> None:
         """Send what was kept."""
         if self.head is not None:
-            self.transport.write(self.head)
+            if not self.is_closing():
+                self.transport.write(self.head)
             self.head = None
 
     def close(self) -> None:
