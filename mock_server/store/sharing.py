@@ -35,10 +35,13 @@ _NEWS = f"SELECT n, written FROM _changes WHERE n > ? ORDER BY n LIMIT {MOST + 1
 
 @dataclass(slots=True)
 class Written:
-    """What was written. `touched`: None where it may be anything. `added`: (resource, key, number) of new records."""
+    """What was written. `touched`: None where it may be anything. `added`: those of it that were not there before.
+    `numbers`: by resource, the last one that was given.
+    """
 
     touched: set[Tag] | None = field(default_factory=set)
-    added: list[tuple[str, Any, int]] = field(default_factory=list)
+    added: set[Tag] = field(default_factory=set)
+    numbers: dict[str, int] = field(default_factory=dict)
 
     def touch(self, tags: Iterable[Tag] | None) -> None:
         """Say that these were touched as well."""
@@ -47,27 +50,39 @@ class Written:
         else:
             self.touched.update(tags)
 
+    def add(self, tag: Tag) -> None:
+        """Say that a record was added. One that was touched before may have been removed: it is not new to others."""
+        if self.touched is not None and tag not in self.touched:
+            self.added.add(tag)
+            self.touched.add(tag)
+
+    def count(self, resource: str, number: int) -> None:
+        """Say that a record has this number."""
+        self.numbers[resource] = max(number, self.numbers.get(resource, 0))
+
     def copy(self) -> "Written":
         """The same, which stays as it is."""
-        return Written(None if self.touched is None else set(self.touched), list(self.added))
+        return Written(None if self.touched is None else set(self.touched), set(self.added), dict(self.numbers))
 
     def told(self) -> bytes | None:
         """As a row says it."""
         if self.touched is None or len(self.touched) > MOST_TAGS:
             return None
-        return orjson.dumps([list(self.touched), self.added])
+        return orjson.dumps([list(self.touched), list(self.added), self.numbers])
 
     @classmethod
     def heard(cls, rows: Iterable[bytes | None]) -> "Written":
-        """What the rows of several writes say together."""
+        """What the rows of several writes say together, the oldest first."""
         found = cls()
         for row in rows:
             if row is None:
-                found.touch(None)
-                continue
-            touched, added = orjson.loads(row)
+                return cls(None)
+            touched, added, numbers = orjson.loads(row)
+            for tag in added:
+                found.add(tuple(tag))
             found.touch(map(tuple, touched))
-            found.added += map(tuple, added)
+            for resource, last in numbers.items():
+                found.count(resource, last)
         return found
 
 

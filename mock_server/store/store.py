@@ -210,14 +210,13 @@ class Store:
         if written.touched is None:
             self._anew()
         elif written.touched:
-            added = {(resource, key) for resource, key, _ in written.added}
-            for resource, _, number in written.added:
+            for resource, number in written.numbers.items():
                 self.numbers[resource] = max(number, self.numbers.get(resource, 0))
             self._tell(written.touched)
-            for resource in {tag[0] for tag in written.touched if len(tag) == 2 and tag not in added}:
+            for resource in {tag[0] for tag in written.touched if len(tag) == 2 and tag not in written.added}:
                 self.counted[resource].clear()
-            for resource, key in added:
-                self.counted[resource].joined(key)
+            for resource, *key in written.added:
+                self.counted[resource].joined(key[0])
         else:
             return
         for follower in self.followers:
@@ -445,9 +444,10 @@ class Store:
             touched |= self._set_links(table, link, record.key, _many(targets))
         touched |= self._touched_by_references(table, references)
         self.counted[record.resource].joined(record.key)
-        self._announce(touched)
         if self.sharing is not None:
-            self.sharing.draft.added.append((record.resource, record.key, number))
+            self.sharing.draft.count(record.resource, number)
+            self.sharing.draft.add((record.resource, record.key))
+        self._announce(touched)
         self._known(Stored(record.resource, number, record.key, tenant, dict(record.own), references))
 
     def change(

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -208,6 +208,21 @@ def test_what_is_added_and_removed_before_anybody_looks_was_never_counted(opened
     with other.instant():
         assert other.count("Room", "tenant = ?", ("m1",)) == 2
     assert other.next_number("Room") == 4
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_is_removed_and_added_again_is_counted_once(opened: Callable[[], Store], at_once: bool) -> None:
+    one, other = opened(), opened()
+    with other.instant():
+        assert other.count("Room", "tenant = ?", ("m1",)) == 2
+    with one.transaction() if at_once else nullcontext():
+        with one.transaction():
+            one.remove("Room", "r1")
+        with one.transaction():
+            one.add(exhibit("Room", "r1", "again"))
+    with other.instant():
+        assert other.count("Room", "tenant = ?", ("m1",)) == 2
+    assert name(other, "Room", "r1") == "again"
 
 
 def test_a_number_that_was_undone_is_not_told_of(opened: Callable[[], Store]) -> None:
