@@ -193,6 +193,7 @@ class Store:
         try:
             self._hear(self.sharing.begin(statement))
         except BaseException as error:
+            self.sharing.header = b""  # what was heard may not have been taken in
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
