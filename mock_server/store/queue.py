@@ -29,7 +29,7 @@ class Queue:
     def __init__(self, path: Path, patience: float = PATIENCE) -> None:
         self.patience = patience
         self.held = False
-        self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.file = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def __enter__(self) -> None:
         if not (self.held or self.take(self.patience)):

@@ -103,12 +103,16 @@ class Sharing:
 
     @classmethod
     def of(cls, connection: sqlite3.Connection) -> "Sharing":
-        """The part of a connection to a file. Raises StoreError for one that SQLite cannot share without locking it."""
+        """The part of a connection to a file. Raises StoreError for one that cannot be shared where it lies."""
         path = connection.execute("PRAGMA database_list").fetchone()[2]
         mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
         if mode != "wal":
-            raise StoreError(f"{path} cannot be shared: SQLite's journal is {mode!r} there; allowed: 'wal'")
-        queue = Queue(Path(path + ENDING))
+            raise StoreError(f"{path} cannot be shared: found SQLite's journal as {mode!r}; allowed: 'wal'")
+        try:
+            queue = Queue(Path(path + ENDING))
+        except OSError as error:
+            allowed = "a file beside the store that may be opened, or made"
+            raise StoreError(f"{path}{ENDING}: found {error.strerror}; allowed: {allowed}") from None
         with queue:
             connection.execute(_TABLE)
         return cls(connection, queue, Commits(Path(path + "-shm")))

@@ -308,6 +308,12 @@ def test_a_journal_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
         Sharing.of(connection)
 
 
+def test_a_queue_that_cannot_be_opened_is_refused(file: Path) -> None:
+    Path(f"{file}{ENDING}").mkdir()
+    with closing(connect(str(file))) as connection, pytest.raises(StoreError, match="a directory; allowed: a file"):
+        Sharing.of(connection)
+
+
 # The queue ----------------------------------------------------------------------------------------------------------
 
 
