@@ -35,12 +35,12 @@ _NEWS = f"SELECT n, written FROM _changes WHERE n > ? ORDER BY n LIMIT {MOST + 1
 
 @dataclass(slots=True)
 class Written:
-    """What was written. `touched`: None where it may be anything. `added`: those of it that were not there before.
-    `numbers`: by resource, the last one that was given.
+    """What was written. `touched`: None where it may be anything. `before`: how records among it stood before, by what
+    they are counted by; None for those that were not there. `numbers`: by resource, the last one that was given.
     """
 
     touched: set[Tag] | None = field(default_factory=set)
-    added: set[Tag] = field(default_factory=set)
+    before: dict[Tag, Sequence[Any] | None] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
 
     def touch(self, tags: Iterable[Tag] | None) -> None:
@@ -50,10 +50,10 @@ class Written:
         else:
             self.touched.update(tags)
 
-    def add(self, tag: Tag) -> None:
-        """Say that a record was added. One that was touched before may have been removed: it is not new to others."""
+    def stood(self, tag: Tag, row: Sequence[Any] | None) -> None:
+        """Say how a record stands that will be touched now. Of one that was touched before that is too late."""
         if self.touched is not None and tag not in self.touched:
-            self.added.add(tag)
+            self.before[tag] = row
             self.touched.add(tag)
 
     def count(self, resource: str, number: int) -> None:
@@ -62,13 +62,13 @@ class Written:
 
     def copy(self) -> "Written":
         """The same, which stays as it is."""
-        return Written(None if self.touched is None else set(self.touched), set(self.added), dict(self.numbers))
+        return Written(None if self.touched is None else set(self.touched), dict(self.before), dict(self.numbers))
 
     def told(self) -> bytes | None:
         """As a row says it."""
         if self.touched is None or len(self.touched) > MOST_TAGS:
             return None
-        return orjson.dumps([list(self.touched), list(self.added), self.numbers])
+        return orjson.dumps([list(self.touched), list(self.before.items()), self.numbers])
 
     @classmethod
     def heard(cls, rows: Iterable[bytes | None]) -> "Written":
@@ -77,9 +77,9 @@ class Written:
         for row in rows:
             if row is None:
                 return cls(None)
-            touched, added, numbers = orjson.loads(row)
-            for tag in added:
-                found.add(tuple(tag))
+            touched, before, numbers = orjson.loads(row)
+            for tag, stood in before:
+                found.stood(tuple(tag), stood)
             found.touch(map(tuple, touched))
             for resource, last in numbers.items():
                 found.count(resource, last)

@@ -20,6 +20,8 @@ from spec.record import Record, Reference
 
 MAX_RECORDS = 4096
 MAX_MEMO = 20_000
+# Records that others have written, whose part in the counts is found one by one.
+MAX_MOVED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +216,13 @@ class Store:
             for resource, number in written.numbers.items():
                 self.numbers[resource] = max(number, self.numbers.get(resource, 0))
             self._tell(written.touched)
-            for resource in {tag[0] for tag in written.touched if len(tag) == 2 and tag not in written.added}:
+            before = written.before if len(written.before) <= MAX_MOVED else {}
+            for resource in {tag[0] for tag in written.touched if len(tag) == 2 and tag not in before}:
                 self.counted[resource].clear()
-            for resource, *key in written.added:
-                self.counted[resource].joined(key[0])
+            for (resource, *key), row in before.items():
+                counts = self.counted[resource]
+                stood = () if row is None else counts.of_row(self.tables[resource].counted, row)
+                counts.moved(stood, counts.of(key[0]))
         else:
             return
         for follower in self.followers:
@@ -447,7 +452,7 @@ class Store:
         self.counted[record.resource].joined(record.key)
         if self.sharing is not None:
             self.sharing.draft.count(record.resource, number)
-            self.sharing.draft.add((record.resource, record.key))
+            self.sharing.draft.stood((record.resource, record.key), None)
         self._announce(touched)
         self._known(Stored(record.resource, number, record.key, tenant, dict(record.own), references))
 
@@ -463,6 +468,7 @@ class Store:
         before = self.get(resource, key)
         if before is None:
             raise StoreError(f"no {resource} {key} to change")
+        self._stands(table, key)
         after = dict(before.references)
         counts = self.counted[resource]
         counted = counts.of(key)
@@ -558,6 +564,7 @@ class Store:
 
     def _delete(self, record: Stored) -> None:
         table = self.tables[record.resource]
+        self._stands(table, record.key)
         touched: set[Tag] = {(record.resource, record.key)}
         counts = self.counted[record.resource]
         counted = counts.of(record.key)
@@ -569,6 +576,13 @@ class Store:
         touched |= self._touched_by_references(table, record.references)
         counts.moved(counted, ())
         self._announce(touched)
+
+    def _stands(self, table: Table, key: Any) -> None:
+        """Note for others how a record stands that is to be changed or removed."""
+        if self.sharing is not None:
+            sql = f"SELECT {', '.join(table.counted)} FROM {table.name} WHERE key = ?"
+            row = self.connection.execute(sql, (key,)).fetchone()
+            self.sharing.draft.stood((table.resource.name, key), row)
 
     def _index(
         self, resource: str, number: int, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None

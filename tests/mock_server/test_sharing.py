@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize
+from hypothesis.stateful import initialize, rule
 
 from mock_server import image
 from mock_server.app import Open, create_app
@@ -30,12 +30,13 @@ from mock_server.console import Console
 from mock_server.store import Busy, Store, StoreError, Tag
 from mock_server.store.queue import ENDING, Queue
 from mock_server.store.sharing import MOST, MOST_TAGS, Sharing, Written
-from mock_server.store.store import connect
+from mock_server.store.store import MAX_MOVED, connect
 from spec.record import Record, Reference
 from tests.mock_server.athena import EPOCH, Api, Watch, athena_contract, athena_schemas, image_of
 from tests.mock_server.museum import museum
 from tests.mock_server.second_opinion import SecondOpinion
 from tests.mock_server.test_pages import ABOUT, OPERATIONS, Twins
+from tests.mock_server.test_store import Life
 from tests.running import ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing is shared where there is no fork")
@@ -182,10 +183,12 @@ def test_what_another_added_is_counted_without_counting_anew(opened: Callable[[]
     assert not [sql for sql in asked if "COUNT" in sql]
 
 
+@pytest.mark.parametrize("by_name", ['"s_name" = ?', "json_extract(own, '$.name') = ?"])
 @pytest.mark.parametrize("write", ["change", "remove"])
-def test_what_another_changed_is_counted_anew(opened: Callable[[], Store], write: str) -> None:
+def test_what_another_changed_is_counted_anew_by_what_is_not_told(
+    opened: Callable[[], Store], write: str, by_name: str
+) -> None:
     one, other = opened(), opened()
-    by_name = "json_extract(own, '$.name') = ?"
     with other.instant():
         assert other.count("Room", by_name, ("r1",)) == 1
     if write == "change":
@@ -195,6 +198,75 @@ def test_what_another_changed_is_counted_anew(opened: Callable[[], Store], write
             one.remove("Room", "r1")
     with other.instant():
         assert other.count("Room", by_name, ("r1",)) == 0
+
+
+class Counting(Life):
+    """Another store counts what this one writes, now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store.close()
+        self.folder = ExitStack()
+        path = str(Path(self.folder.enter_context(tempfile.TemporaryDirectory())) / "museum.db")
+        Store.empty(museum(), path).close()
+        self.store, self.other = (Store.opened(museum(), connect(path)) for _ in range(2))
+        for store in (self.store, self.other):
+            store.share(store.connection)
+        self.listen()
+
+    def reopen(self) -> None:
+        """Not here."""
+
+    @rule()
+    def count(self) -> None:
+        self.other.refresh()
+        with self.other.instant():
+            for resource, table in self.other.tables.items():
+                for column in ("tenant", *table.references, *table.properties):
+                    sql = f"SELECT {column}, COUNT(*) FROM {table.name} WHERE {column} IS NOT NULL GROUP BY 1"
+                    for value, number in self.other.connection.execute(sql).fetchall():
+                        assert self.other.count(resource, f"{column} = ?", (value,)) == number
+                    assert self.other.count(resource, f"{column} IS NULL") == self.other.scalar(
+                        f"SELECT COUNT(*) FROM {table.name} WHERE {column} IS NULL"
+                    )
+
+    def teardown(self) -> None:
+        for store in (self.store, self.other):
+            store.close()
+        self.folder.close()
+
+
+TestCounting = Counting.TestCase
+TestCounting.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+
+
+def test_what_another_moved_from_one_count_to_another_is_not_counted_anew(opened: Callable[[], Store]) -> None:
+    one, other = opened(), opened()
+    inside, among = '"r_parent" = ?', '"r_museum" = ?'
+    with other.instant():
+        assert [other.count("Room", inside, ("r1",)), other.count("Room", among, ("m1",))] == [0, 2]
+    with one.transaction():
+        one.change("Room", "r2", one.existing(Reference("Room", "r2")).own, {"parent": Reference("Room", "r1")})
+    asked: list[str] = []
+    other.connection.set_trace_callback(asked.append)
+    with other.instant():
+        assert [other.count("Room", inside, ("r1",)), other.count("Room", among, ("m1",))] == [1, 2]
+    with one.transaction():
+        one.remove("Room", "r2")
+    with other.instant():
+        assert [other.count("Room", inside, ("r1",)), other.count("Room", among, ("m1",))] == [0, 1]
+    assert not [sql for sql in asked if "COUNT" in sql]
+
+
+def test_what_many_writes_moved_is_counted_anew(opened: Callable[[], Store]) -> None:
+    one, other = opened(), opened()
+    with other.instant():
+        assert other.count("Room", "tenant = ?", ("m1",)) == 2
+    for number in range(MAX_MOVED + 1):
+        with one.transaction():
+            one.add(exhibit("Room", f"new {number}"))
+    with other.instant():
+        assert other.count("Room", "tenant = ?", ("m1",)) == MAX_MOVED + 3
 
 
 def test_what_is_added_and_removed_before_anybody_looks_was_never_counted(opened: Callable[[], Store]) -> None:
