@@ -109,6 +109,7 @@ def _serve_together(app: "application.Edge", world: "World", settings: Settings,
     from mock_server.app import numbered
     from mock_server.image import file_of
     from mock_server.server import serve
+    from mock_server.store.queue import ENDING
     from mock_server.store.store import connect
     from mock_server.workers import Crew
 
@@ -122,7 +123,10 @@ def _serve_together(app: "application.Edge", world: "World", settings: Settings,
         world.store.close()
 
     parent = os.getpid()
-    return Crew(work, settings.workers, sys.stderr).run()
+    try:
+        return Crew(work, settings.workers, sys.stderr).run()
+    finally:
+        Path(os.path.realpath(path) + ENDING).unlink(missing_ok=True)
 
 
 def _opened(settings: Settings) -> "tuple[application.Edge, World]":
@@ -141,6 +145,8 @@ def _opened(settings: Settings) -> "tuple[application.Edge, World]":
     due, alone = settings.given, settings.workers == 1
     made = partial(_image, loaded, recipe, settings, kept)
     store = image.open_store(loaded, recipe, settings.store, made, due, alone=alone)
+    if not alone:
+        store.share(store.connection)  # whether it can be is better known before there are workers
     if settings.epoch is not None and image.epoch_of(store) != recipe.epoch:
         own, now = written(image.epoch_of(store)), written(recipe.epoch)
         sys.stderr.write(f"athena-mock: --store {settings.store}: its data lead up to {own}, not to --epoch {now}\n")

@@ -63,6 +63,8 @@ class Corked:
 
     def write(self, data: bytes) -> None:
         """Keep the first that is written, send it with the second, and all that follows at once."""
+        if self.is_closing():  # uvloop fails for one that was given up
+            return
         if self.begun:
             self.transport.write(data)
         elif self.head is None:
@@ -73,7 +75,7 @@ class Corked:
 
     def flush(self) -> None:
         """Send what was kept; the next that is written is another answer's head."""
-        if self.head is not None:
+        if self.head is not None and not self.is_closing():
             self.transport.write(self.head)
         self.head, self.begun = None, False
 

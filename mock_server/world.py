@@ -69,15 +69,16 @@ class World:
         self.representation = Representation.of(self.contract, self.store)
         self.phrases = orjson.loads(self.store.meta().get("phrases", "{}"))
         self.store.listeners.append(self._heard)
-        self._heard(None)
+        self.store.followers.append(self._look_ahead)
+        self._look_ahead()
 
     def _heard(self, touched: Iterable[Tag] | None) -> None:
-        if touched is None:  # what is due may be another's to say
-            self._next_due = self._first_due()
+        if touched is None:  # what was to be due may have been undone
+            self._look_ahead()
 
-    def _first_due(self) -> datetime | None:
+    def _look_ahead(self) -> None:
         at = self.store.scalar("SELECT MIN(at) FROM _due")
-        return None if at is None else datetime.fromisoformat(at)
+        self._next_due = None if at is None else datetime.fromisoformat(at)
 
     def query(self, viewer: Viewer | None) -> Query:
         """Questions to this world's store on behalf of `viewer`."""
@@ -189,7 +190,7 @@ class World:
                     stamps = dict.fromkeys(self.contract.resources[resource].stamped("updated"), at)
                     self.store.change(resource, key, record.own | orjson.loads(changes) | stamps)
                 self.store.connection.execute("DELETE FROM _due WHERE id = ?", (identity,))
-        self._next_due = self._first_due()
+        self._look_ahead()
 
     # Loading ----------------------------------------------------------------------------------------------------
 

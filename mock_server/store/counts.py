@@ -4,6 +4,7 @@ A COUNT(*) reads every record that fulfils its condition; a write asks only of i
 which of the conditions it fulfils. That is told by conditions that read nothing but the record's own row.
 """
 
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from typing import Any
 # A write pays for each condition that is kept.
 MOST = 32
 MOST_PARAMETERS = 100
+
+# The columns of a row that are not told when it is gone: they may be long.
+_UNKNOWN = re.compile(r'\bown\b|"s_')
 
 _Condition = tuple[str, tuple[Any, ...]]
 
@@ -56,6 +60,22 @@ class Counts:
             self.parameters = tuple(value for _, values in self.kept for value in values)
         found: Sequence[Any] | None = self.connection.execute(self.sql, (*self.parameters, key)).fetchone()
         return found or ()
+
+    def of_row(self, names: Sequence[str], values: Sequence[Any]) -> Sequence[Any]:
+        """Which of the conditions a row with these columns fulfils, of which others, that they may read, are not known:
+        such conditions are counted anew when asked next.
+        """
+        for where, parameters in [*self.kept]:
+            if _UNKNOWN.search(where):
+                del self.kept[where, parameters]
+                self.sql = ""
+        if not self.kept:
+            return ()
+        row = ", ".join(f"? AS {name}" for name in names)
+        sql = f"SELECT {', '.join(where for where, _ in self.kept)} FROM (SELECT {row}) AS {self.table}"
+        parameters = tuple(value for _, those in self.kept for value in those)
+        found: Sequence[Any] = self.connection.execute(sql, (*parameters, *values)).fetchone()
+        return found
 
     def joined(self, key: Any) -> None:
         """A record was added."""

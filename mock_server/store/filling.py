@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 
 from mock_server.store import plan
+from mock_server.store.errors import StoreError
 from mock_server.store.plan import Table
-from mock_server.store.store import Store, StoreError
+from mock_server.store.store import Store
 from spec.record import Record, Reference
 
 BATCH = 500

@@ -54,6 +54,11 @@ class Table:
     formats: tuple[str | None, ...]
     stamped: str | None
 
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The columns that conditions read, but for the texts that are searched."""
+        return ("n", "key", "tenant", *self.references, *self.properties)
+
     @classmethod
     def of(
         cls,

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,35 +11,17 @@ import orjson
 
 from mock_server.store import plan
 from mock_server.store.counts import Counts
+from mock_server.store.errors import Busy, Refused, StoreError
 from mock_server.store.plan import Table
+from mock_server.store.sharing import Sharing, Tag, Written
 from mock_server.store.trigrams import Trigrams
 from spec.contract import Contract, Derived, Relation
 from spec.record import Record, Reference
 
-# (resource, key): the record itself. (resource, relation, value): the set of records whose relation holds that value.
-Tag = tuple[str, Any] | tuple[str, str, Any]
-
 MAX_RECORDS = 4096
 MAX_MEMO = 2_000
-
-
-class StoreError(Exception):
-    """The root of what a store can say is wrong."""
-
-
-class Busy(StoreError):
-    """Other processes kept the file to themselves for longer than is waited."""
-
-    def __init__(self) -> None:
-        super().__init__("other processes were writing to the store's file for all of the time that is waited")
-
-
-class Refused(StoreError):
-    """A removal that the contract refuses while others refer to the record."""
-
-    def __init__(self, resource: str, key: Any, by: str, relation: str) -> None:
-        super().__init__(f"{resource} {key} is still some {by}'s {relation}")
-        self.resource, self.by, self.relation = resource, by, relation
+# Records that others have written, whose part in the counts is found one by one.
+MAX_MOVED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +49,9 @@ class Store:
     Whoever keeps encodings of records asks to be told by `listen`: after each write the tags that it touched, or None
     when anything may have changed. `memo` is what `remembered` keeps, `counted` what `count` does, by resource.
     `trigrams` tell who may hold a term, by resource. `records` are those read last, each until a write touches it: what
-    `get` and `rows` answer is never to be changed. `shared`: whether other processes write to the same file. Then all
-    that is kept holds for one `version` of the file.
+    `get` and `rows` answer is never to be changed. `sharing`: with other processes that write to the same file, if any
+    do. Then all that is kept is of the instant when they were last heard; `followers` are told that they have written,
+    and `late` are the resources whose index a search has found behind.
     """
 
     contract: Contract
@@ -82,8 +65,9 @@ class Store:
     counted: dict[str, Counts] = field(default_factory=dict)
     trigrams: dict[str, Trigrams] = field(default_factory=dict)
     records: dict[Tag, Stored] = field(default_factory=dict)
-    shared: bool = False
-    version: int = 0
+    sharing: Sharing | None = None
+    followers: list[Callable[[], None]] = field(default_factory=list)
+    late: set[str] = field(default_factory=set)
 
     # Making and ending ------------------------------------------------------------------------------------------
 
@@ -114,12 +98,17 @@ class Store:
     def share(self, connection: sqlite3.Connection) -> None:
         """Go on with a connection of one's own to a file that other processes write to as well.
 
-        For a process that was forked: the connection from before must have been closed by then.
+        For a process that was forked: the connection from before must have been closed by then. Raises StoreError.
         """
-        self.shared = True
+        connection.execute("PRAGMA temp_store = MEMORY")  # where what a savepoint may undo is kept
         self._attach(connection)
-        self.version = self._version()
-        self._announce(None)
+        self.sharing = Sharing.of(connection)
+        self.refresh()
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes write to the same file."""
+        return self.sharing is not None
 
     def _attach(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
@@ -137,26 +126,43 @@ class Store:
     def close(self) -> None:
         """End the connection."""
         self.connection.close()
+        if self.sharing is not None:
+            self.sharing.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All of what is written inside, or nothing when an exception leaves. One may stand inside another.
 
         Raises Busy.
         """
+        if self.sharing is None or self.connection.in_transaction:
+            return self._transaction()
+        return self._told_transaction(self.sharing)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         begin, keep, undo = _STEP if self.connection.in_transaction else _WRITE
         self._begin(begin)
-        before = self.generation
+        before, drafted = self.generation, self.sharing and self.sharing.draft.copy()
         try:
             yield
+            self.connection.execute(keep)
         except BaseException:
-            for statement in undo:
+            for statement in undo if self.connection.in_transaction else ():  # SQLite may have undone it
                 self.connection.execute(statement)
             if self.generation != before:  # else nothing was written, and all that is kept still holds
-                self._read_numbers()
-                self._announce(None)
+                self._anew()
+            if self.sharing and drafted:
+                self.sharing.draft = drafted
             raise
-        self.connection.execute(keep)
+
+    @contextmanager
+    def _told_transaction(self, sharing: Sharing) -> Iterator[None]:
+        """A transaction that others are told of."""
+        with sharing.queue:
+            with self._transaction():
+                yield
+                told = sharing.tell()
+            sharing.committed(told)
 
     @contextmanager
     def instant(self) -> Iterator[None]:
@@ -166,38 +172,68 @@ class Store:
             yield
         finally:
             self.connection.execute("COMMIT")
+            if self.late:
+                self._index_late()
+
+    def _index_late(self) -> None:
+        """Index the next of many records that are not, where a search of a shared file has found them."""
+        late = [self.trigrams[name] for name in self.late]
+        self.late.clear()
+        reached = {}
+        with suppress(Busy):  # then another search will find them
+            with self.transaction():
+                reached = {index.table.resource.name: index.go_on() for index in late if index.is_behind()}
+                if reached:
+                    self._announce(None)  # the others read how far it goes, as they do when anything may have changed
+            for name, upto in reached.items():
+                self.trigrams[name].upto = upto
 
     def _begin(self, statement: str) -> None:
-        if not self.shared:
+        if self.sharing is None or self.connection.in_transaction:
             self.connection.execute(statement)
             return
         try:
-            self.connection.execute(statement)
-        except sqlite3.OperationalError as error:
-            raise _told(error) from None
-        try:
-            self.refresh()
-        except BaseException:
-            self.connection.execute("ROLLBACK")
+            self._hear(self.sharing.begin(statement))
+        except BaseException as error:
+            self.sharing.header = b""  # what was heard may not have been taken in
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise _told(error) from None
             raise
 
     def refresh(self) -> None:
-        """Drop all that is kept of what was read, if another process has written since. Raises Busy."""
-        if not self.shared:
-            return
-        try:
-            found = self._version()
-            if found != self.version:
-                self.version = found
-                self._read_numbers()
-                self._announce(None)
-        except sqlite3.OperationalError as error:
-            raise _told(error) from None
+        """Take in what other processes have written. Raises Busy."""
+        if self.sharing is not None and self.sharing.is_behind():
+            with self.instant():
+                pass
 
-    def _version(self) -> int:
-        """A number of SQLite's that stands until another connection writes; inside a transaction it stands anyway."""
-        found: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
-        return found
+    def _hear(self, written: Written) -> None:
+        """Drop what others have touched, and count what they have added."""
+        if written.touched is None:
+            self._anew()
+        elif written.touched:
+            for resource, number in written.numbers.items():
+                self.numbers[resource] = max(number, self.numbers.get(resource, 0))
+            self._tell(written.touched)
+            before = written.before if len(written.before) <= MAX_MOVED else {}
+            for resource in {tag[0] for tag in written.touched if len(tag) == 2 and tag not in before}:
+                self.counted[resource].clear()
+            for (resource, *key), row in before.items():
+                counts = self.counted[resource]
+                stood = () if row is None else counts.of_row(self.tables[resource].counted, row)
+                counts.moved(stood, counts.of(key[0]))
+        else:
+            return
+        for follower in self.followers:
+            follower()
+
+    def _anew(self) -> None:
+        """Read all anew: anything may have been written, or undone."""
+        self._read_numbers()
+        for index in self.trigrams.values():
+            index.look()
+        self._tell(None)
 
     def meta(self) -> dict[str, str]:
         """What the store says of itself: names and texts."""
@@ -290,7 +326,8 @@ class Store:
             sql, values = by() if by else (where, parameters)
             return int(self.scalar(f"SELECT COUNT(*) FROM {self.tables[resource].name} WHERE {sql}", values))
 
-        if counts.takes(where, parameters):
+        # Of a shared file counts are kept up from one instant to the next, so they have to be of one.
+        if counts.takes(where, parameters) and (self.sharing is None or self.connection.in_transaction):
             return counts.get(where, parameters, counted)
         of = self.remembered(("mentioned", where), (), lambda: self.mentioned(where))
         found: int = self.remembered((resource, where, parameters), (resource, *of), counted)
@@ -304,8 +341,12 @@ class Store:
         index = self.trigrams.get(resource)
         if index is None:
             return None
-        index.catch_up()
-        found = None if index.is_behind() else index.holding(term, most)
+        if self.sharing is None:
+            index.catch_up()
+        behind = index.is_behind()
+        if behind and self.sharing is not None:
+            self.late.add(resource)
+        found = None if behind else index.holding(term, most)
         return None if found is None else (found, index.upto)
 
     def mentioned(self, where: str) -> list[str]:
@@ -410,6 +451,9 @@ class Store:
             touched |= self._set_links(table, link, record.key, _many(targets))
         touched |= self._touched_by_references(table, references)
         self.counted[record.resource].joined(record.key)
+        if self.sharing is not None:
+            self.sharing.draft.count(record.resource, number)
+            self.sharing.draft.stood((record.resource, record.key), None)
         self._announce(touched)
         self._known(Stored(record.resource, number, record.key, tenant, dict(record.own), references))
 
@@ -425,6 +469,7 @@ class Store:
         before = self.get(resource, key)
         if before is None:
             raise StoreError(f"no {resource} {key} to change")
+        self._stands(table, key)
         after = dict(before.references)
         counts = self.counted[resource]
         counted = counts.of(key)
@@ -520,6 +565,7 @@ class Store:
 
     def _delete(self, record: Stored) -> None:
         table = self.tables[record.resource]
+        self._stands(table, record.key)
         touched: set[Tag] = {(record.resource, record.key)}
         counts = self.counted[record.resource]
         counted = counts.of(record.key)
@@ -531,6 +577,13 @@ class Store:
         touched |= self._touched_by_references(table, record.references)
         counts.moved(counted, ())
         self._announce(touched)
+
+    def _stands(self, table: Table, key: Any) -> None:
+        """Note for others how a record stands that is to be changed or removed."""
+        if self.sharing is not None:
+            sql = f"SELECT {', '.join(table.counted)} FROM {table.name} WHERE key = ?"
+            row = self.connection.execute(sql, (key,)).fetchone()
+            self.sharing.draft.stood((table.resource.name, key), row)
 
     def _index(
         self, resource: str, number: int, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
@@ -601,6 +654,11 @@ class Store:
         return [by for middle in below for by in self._referring(resource, relation, middle)]
 
     def _announce(self, touched: set[Tag] | None) -> None:
+        if self.sharing is not None:
+            self.sharing.draft.touch(touched)
+        self._tell(touched)
+
+    def _tell(self, touched: set[Tag] | None) -> None:
         self.generation += 1
         if touched is None:
             self.records.clear()

@@ -54,18 +54,26 @@ class Trigrams:
         """The table of all runs that are in the index."""
         return quoted(f"{self.table.resource.name} trigrams, each")
 
+    @property
+    def _said(self) -> str:
+        """Under which name the store says how far the index goes."""
+        return f"trigrams of {self.table.resource.name}"
+
     @staticmethod
     def all(connection: sqlite3.Connection, tables: Mapping[str, Table]) -> "dict[str, Trigrams]":
         """The index of each table that is searched, as a connection's store has it; empty where SQLite has no FTS5."""
         if not _is_there(connection):  # what is written now will not be in an index that was made before
             connection.execute("DELETE FROM _meta WHERE name LIKE 'trigrams of %'")
             return {}
-        said = dict(connection.execute("SELECT name, value FROM _meta WHERE name LIKE 'trigrams of %'"))
-        return {
-            name: Trigrams(connection, table, int(said.get(f"trigrams of {name}", NOTHING)))
-            for name, table in tables.items()
-            if table.searched
-        }
+        found = {name: Trigrams(connection, table, NOTHING) for name, table in tables.items() if table.searched}
+        for index in found.values():
+            index.look()
+        return found
+
+    def look(self) -> None:
+        """Read how far the index goes: another process may have gone on with it, or what was indexed was undone."""
+        said = self.connection.execute("SELECT value FROM _meta WHERE name = ?", (self._said,)).fetchone()
+        self.upto = NOTHING if said is None else int(said[0])
 
     # Asking -----------------------------------------------------------------------------------------------------
 
@@ -118,17 +126,21 @@ class Trigrams:
             return False
         with self.connection:  # commits, or rolls back
             self.connection.execute("BEGIN IMMEDIATE")
-            made = "fts5(text, content='', detail='none', columnsize=0, tokenize='trigram case_sensitive 1')"
-            self.connection.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {self.name} USING {made}")
-            each = f"fts5vocab({self.name}, 'row')"
-            self.connection.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {self.vocabulary} USING {each}")
-            upto = self.upto
-            for upto, text in self._next():
-                self.connection.execute(f"INSERT INTO {self.name} (rowid, text) VALUES (?, ?)", (upto, text))
-            said = (f"trigrams of {self.table.resource.name}", str(upto))
-            self.connection.execute("INSERT OR REPLACE INTO _meta VALUES (?, ?)", said)
+            upto = self.go_on()
         self.upto = upto
         return True
+
+    def go_on(self) -> int:
+        """Index the next records inside a transaction; how far the index goes when that is committed."""
+        made = "fts5(text, content='', detail='none', columnsize=0, tokenize='trigram case_sensitive 1')"
+        self.connection.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {self.name} USING {made}")
+        each = f"fts5vocab({self.name}, 'row')"
+        self.connection.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {self.vocabulary} USING {each}")
+        upto = self.upto
+        for upto, text in self._next():
+            self.connection.execute(f"INSERT INTO {self.name} (rowid, text) VALUES (?, ?)", (upto, text))
+        self.connection.execute("INSERT OR REPLACE INTO _meta VALUES (?, ?)", (self._said, str(upto)))
+        return upto
 
     def is_behind(self) -> bool:
         """Whether so many records are not indexed that going through them takes its time."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from mock_server.protocol import MOST_UNREAD, WHOLE
 from tests.mock_server.athena import EPOCH
 from tests.running import ROOT, environment
 from tests.workers.crowd import Caller
+from tests.workers.kills import children
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,7 +35,7 @@ LIMITED = (
     "import resource, sys\n"
     "resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))\n"
     "from mock_server.__main__ import main\n"
-    "sys.exit(main(['--port', '0', '--quiet']))\n"
+    "sys.exit(main(['--port', '0', '--quiet', '--workers', '{workers}']))\n"
 )
 
 
@@ -46,9 +48,9 @@ def around(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @contextmanager
-def limited(around: dict[str, str], files: int) -> Iterator[tuple["subprocess.Popen[str]", int]]:
-    """(the process, its port) of a mock that may open so many files."""
-    command = (sys.executable, "-c", LIMITED.format(files=files))
+def limited(around: dict[str, str], files: int, workers: int = 1) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """(the process, its port) of a mock each of whose processes may open so many files."""
+    command = (sys.executable, "-c", LIMITED.format(files=files, workers=workers))
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=around) as process:
         try:
@@ -62,6 +64,14 @@ def rss(pid: int) -> float:
     """MiB that a process holds."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+
+def together(pid: int) -> float:
+    """MiB that a process and its workers hold, what they have in common counted once."""
+    held = 0
+    for path in (Path(f"/proc/{one}/smaps_rollup") for one in (pid, *children(pid))):
+        held += next(int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith("Pss:"))
+    return held / 1024
 
 
 def connected(port: int, room: int = 0) -> socket.socket:
@@ -140,16 +150,41 @@ def test_a_request_that_never_becomes_whole_is_408_and_silence_is_ended(around: 
 
 
 def test_answers_that_nobody_reads_are_held_within_bounds(around: dict[str, str]) -> None:
-    with limited(around, 2064) as (process, port), ExitStack() as stack:
+    with limited(around, 2064) as (process, port):
         assert is_served(port)
         before = rss(process.pid)
-        for _ in range(300):
-            stack.enter_context(connected(port, 2048)).sendall((HEAD + b"\r\n") * 4)
-        assert is_served(port)
-        time.sleep(2)
-        grown = rss(process.pid) - before
-        assert is_served(port)
+        with ExitStack() as stack:
+            for _ in range(300):
+                stack.enter_context(connected(port, 2048)).sendall((HEAD + b"\r\n") * 4)
+            assert is_served(port)
+            time.sleep(2)
+            grown = rss(process.pid) - before
+            assert is_served(port)
+        time.sleep(0.5)
+        process.terminate()
+        assert "Traceback" not in process.communicate(timeout=20)[1]
     assert grown < 1.5 * MOST_UNREAD / MIB + 40, f"{grown:.0f} MiB"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("kind", ["silent", "half", "unread"])
+def test_workers_together_stay_within_bounds(around: dict[str, str], kind: str) -> None:
+    sent = {"silent": b"", "half": HEAD, "unread": (HEAD + b"\r\n") * 4}[kind]
+    with limited(around, 2064, workers=2) as (process, port):
+        assert is_served(port)
+        before = together(process.pid)
+        with ExitStack() as stack:
+            for _ in range(900):
+                stack.enter_context(connected(port, 2048)).sendall(sent)
+            assert is_served(port)
+            time.sleep(2)
+            grown = together(process.pid) - before
+            assert is_served(port)
+        time.sleep(0.5)
+        process.terminate()
+        assert "Traceback" not in process.communicate(timeout=20)[1]
+    bound = 2 * (1.5 * MOST_UNREAD / MIB + 40) if kind == "unread" else 40
+    assert grown < bound, f"{grown:.0f} MiB"
 
 
 def test_bodies_that_arrive_at_once_are_held_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -265,6 +265,9 @@ class Wire:
     def close(self) -> None:
         self.calls.append("closed")
 
+    def is_closing(self) -> bool:
+        return "closed" in self.calls
+
 
 def test_a_head_leaves_with_its_body() -> None:
     wire: Any = Wire()
@@ -286,6 +289,16 @@ def test_a_head_without_a_body_leaves_at_the_end() -> None:
     corked.write(b"another")
     corked.close()
     assert wire.calls == [b"head", b"another", "closed"]
+
+
+def test_to_a_connection_that_was_given_up_nothing_is_written() -> None:
+    wire: Any = Wire()
+    corked = Corked(wire)
+    wire.close()
+    for data in (b"head", b"body", b"next head"):
+        corked.write(data)
+    corked.flush()
+    assert wire.calls == ["closed"]
 
 
 def test_who_waits_to_be_told_to_go_on_is_told_before_the_body_comes() -> None:
