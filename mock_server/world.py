@@ -10,6 +10,7 @@ import orjson
 
 from mock_server.clock import Clock, written
 from mock_server.pages import Pages
+from mock_server.plans import Plans
 from mock_server.query import Query
 from mock_server.representation import Representation
 from mock_server.store import Store, Stored, Tag
@@ -59,6 +60,7 @@ class World:
     pages: Pages = field(init=False)
     representation: Representation = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
+    plans: Plans = field(init=False)
     _entering: tuple[str, ...] = field(init=False)  # the resources that say who enters which tenant
     _next_due: datetime | None = None
 
@@ -67,6 +69,7 @@ class World:
         self._entering = tuple(resource.name for resource in said if resource)
         self.pages = Pages.of(self.store)
         self.representation = Representation.of(self.contract, self.store)
+        self.plans = Plans(self.contract)
         self.phrases = orjson.loads(self.store.meta().get("phrases", "{}"))
         self.store.listeners.append(self._heard)
         self._heard(None)

@@ -25,11 +25,10 @@ def named_in_path(call: Call, *, to_write: bool = False, granted: bool = True) -
 
 def visible(call: Call, resource: Resource, key: Any, *, said: Any = None) -> Stored:
     """The record with that key, if the viewer may see it. Raises Refusal (404) otherwise."""
-    query = call.world.query(call.viewer)
     record = call.world.store.get(resource.name, key)
     if record is not None and call.viewer is not None and record.tenant in call.viewer.tenants:
         return record
-    condition = all_of((Condition("key = ?", (key,)), query.visible(resource)))
+    condition = all_of((Condition("key = ?", (key,)), call.world.query(call.viewer).visible(resource)))
     found = call.world.store.rows(resource.name, condition.sql, condition.parameters)
     if found:
         return found[0]

@@ -44,7 +44,11 @@ class Refused(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A record as it stands in the store. `references`: its to-one references; lists are asked for by `linked`."""
+    """A record as it stands in the store.
+
+    `references`: its to-one references; lists are asked for by `linked`. `born`: the store's generation when it was
+    added, where that is known, so that what was written last before it cannot refer to it.
+    """
 
     resource: str
     number: int
@@ -52,6 +56,7 @@ class Stored:
     tenant: Any
     own: dict[str, Any]
     references: dict[str, Reference | None]
+    born: int = field(default=-1, compare=False)
 
     @property
     def reference(self) -> Reference:
@@ -322,7 +327,10 @@ class Store:
     def inverse(self, relation: Relation, reference: Reference) -> list[Reference]:
         """The records whose relation `relation.via` holds `reference`, oldest first."""
         found = []
+        known = self.records.get(reference)
         for name in relation.to:
+            if known is not None and self.generations[name] < known.born:
+                continue  # nothing was written there since
             table = self.tables[name]
             back = table.resource.relations[relation.via or ""]
             value = plan.reference_value(back, reference)
@@ -390,27 +398,27 @@ class Store:
         """Drop all that is kept of what was read: for whoever wrote past the store."""
         self._announce(None)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record) -> Stored:
         """Store a new record. Its number is its number-stamped property's value, else the next."""
-        table = self.tables[record.resource]
-        given = record.own.get(table.stamped) if table.stamped else None
-        number = given if isinstance(given, int) else self.next_number(record.resource)
-        self.numbers[record.resource] = max(number, self.numbers.get(record.resource, 0))
+        resource, key, own = record.resource, record.key, dict(record.own)
+        table = self.tables[resource]
+        given = own.get(table.stamped) if table.stamped else None
+        number = given if isinstance(given, int) else self.next_number(resource)
+        self.numbers[resource] = max(number, self.numbers.get(resource, 0))
         references = {r.name: _one(record.references.get(r.name)) for r in table.references.values()}
-        tenant = self.tenant_of(table, record.key, references)
-        values = [number, record.key, tenant, orjson.dumps(dict(record.own))]
-        values += [plan.reference_value(r, references[r.name]) for r in table.references.values()]
-        values += self._property_values(table, record.own)
+        tenant = self.tenant_of(table, key, references)
+        held = [plan.reference_value(r, references[r.name]) for r in table.references.values()]
+        values = [number, key, tenant, orjson.dumps(own), *held, *[read(own) for read in table.reads]]
         self.connection.execute(table.insert, values)
-        self._index(record.resource, number, None, record.own)
-        touched: set[Tag] = {(record.resource, record.key)}
+        self._index(resource, number, None, own)
+        touched = self._touched_by_references(table, references)
+        touched.add((resource, key))
         for name, link in table.links.items():
-            targets = record.references.get(name) or ()
-            touched |= self._set_links(table, link, record.key, _many(targets))
-        touched |= self._touched_by_references(table, references)
-        self.counted[record.resource].joined(record.key)
+            if targets := record.references.get(name):
+                touched |= self._set_links(table, link, key, _many(targets))
+        self.counted[resource].joined(key)
         self._announce(touched)
-        self._known(Stored(record.resource, number, record.key, tenant, dict(record.own), references))
+        return self._known(Stored(resource, number, key, tenant, own, references, self.generation))
 
     def change(
         self,
@@ -441,10 +449,10 @@ class Store:
         tenant = self.tenant_of(table, key, after)
         values = [orjson.dumps(dict(own)), tenant]
         values += [plan.reference_value(r, after[r.name]) for r in table.references.values()]
-        values += self._property_values(table, own)
+        values += [read(own) for read in table.reads]
         self.connection.execute(f"UPDATE {table.name} SET {', '.join(assignments)} WHERE key = ?", (*values, key))
         self._index(resource, before.number, before.own, own)
-        changed = self._known(Stored(resource, before.number, key, tenant, dict(own), after))
+        changed = self._known(Stored(resource, before.number, key, tenant, dict(own), after, before.born))
         moved = {name for name in after if after[name] != before.references[name]}
         touched |= self._moved_along(Reference(resource, key), moved)
         touched |= self._touched_by_references(table, before.references)
@@ -556,11 +564,6 @@ class Store:
             for r in table.references.values()
             if references.get(r.name) is not None
         }
-
-    def _property_values(self, table: Table, own: Mapping[str, Any]) -> list[Any]:
-        properties = zip(table.properties.values(), table.formats, strict=True)
-        values = [plan.comparable(plan.at_path(own, path), format_) for path, format_ in properties]
-        return values + [plan.folded(plan.at_path(own, path)) for path in table.searched.values()]
 
     def tenant_of(self, table: Table, key: Any, references: Mapping[str, Reference | None]) -> Any:
         """Key of the tenant that a record lies in, along the contract's path; None where there is none."""
