@@ -120,9 +120,9 @@ class Check:
         raw = await body.read(exchange, receive, self.arriving)
         if raw:
             body.check_media_type(exchange.headers, self.media_types)
-            value = body.parse(raw)
+            value, floats = body.parse(raw)
         else:
-            value = {}
+            value, floats = {}, False
         if not document.is_valid(value):
             broken = complaints(document.iter_errors(value), said.pointer, due=self.due)
             return [self.narrowed(complaint, value) for complaint in broken]
@@ -130,7 +130,8 @@ class Check:
             return (required("body", said.pointer),)
         if self.known is not None and isinstance(value, dict) and not self.known.issuperset(value):
             notes.extend(f"body.{name}" for name in value if name not in self.known)
-        notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.rounded(raw))
+        if floats:
+            notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.rounded(raw))
         exchange.body = {**self.defaults, **value} if self.defaults else value
         return ()
 
