@@ -11,6 +11,7 @@ import orjson
 
 from mock_server.store import plan
 from mock_server.store.counts import Counts
+from mock_server.store.late import BEGIN, COMMIT, ROLLBACK, Late
 from mock_server.store.plan import Table
 from mock_server.store.trigrams import Trigrams
 from spec.contract import Contract, Derived, Relation
@@ -403,13 +404,15 @@ class Store:
         resource, key, own = record.resource, record.key, dict(record.own)
         table = self.tables[resource]
         given = own.get(table.stamped) if table.stamped else None
-        number = given if isinstance(given, int) else self.next_number(resource)
-        self.numbers[resource] = max(number, self.numbers.get(resource, 0))
+        last = self.numbers.get(resource, 0)
+        number = given if isinstance(given, int) else last + 1
+        self.numbers[resource] = max(number, last)
         references = {r.name: _one(record.references.get(r.name)) for r in table.references.values()}
         tenant = self.tenant_of(table, key, references)
         held = [plan.reference_value(r, references[r.name]) for r in table.references.values()]
         values = [number, key, tenant, orjson.dumps(own), *held, *[read(own) for read in table.reads]]
-        self.connection.execute(table.insert, values)
+        is_new = number > last and not table.resource.key_is_integer
+        self._insert(table.insert, values, is_new=is_new)
         self._index(resource, number, None, own)
         touched = self._touched_by_references(table, references)
         touched.add((resource, key))
@@ -419,6 +422,13 @@ class Store:
         self.counted[resource].joined(key)
         self._announce(touched)
         return self._known(Stored(resource, number, key, tenant, own, references, self.generation))
+
+    def _insert(self, statement: str, values: list[Any], *, is_new: bool) -> None:
+        """Add a row. `is_new`: nothing can be there already that it would collide with."""
+        if is_new and isinstance(self.connection, Late):
+            self.connection.later(statement, values)
+        else:
+            self.connection.execute(statement, values)
 
     def change(
         self,
@@ -618,7 +628,7 @@ class Store:
 
 
 # How a transaction is begun, kept and undone: one of its own, and one inside another.
-_WRITE = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
+_WRITE = (BEGIN, COMMIT, (ROLLBACK,))
 _STEP = ("SAVEPOINT step", "RELEASE step", ("ROLLBACK TO step", "RELEASE step"))
 
 
@@ -629,7 +639,13 @@ def _told(error: sqlite3.OperationalError) -> Exception:
 
 def connect(target: str) -> sqlite3.Connection:
     """A connection in autocommit, safe to hand from the thread that built it to the one that serves."""
-    connection = sqlite3.connect(target, isolation_level=None, cached_statements=1024, check_same_thread=False)
+    connection = sqlite3.connect(
+        target,
+        isolation_level=None,
+        cached_statements=1024,
+        check_same_thread=False,
+        factory=Late if target == ":memory:" else sqlite3.Connection,
+    )
     connection.execute("PRAGMA journal_mode = WAL" if target != ":memory:" else "PRAGMA journal_mode = MEMORY")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
