@@ -38,6 +38,9 @@ STANDING_TOKENS = {
     "expired-token": Standing(None, "always 401"),
 }
 
+# The last two bits of a digit, as RFC 4122 has them behind the first two of that place.
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -95,9 +98,9 @@ class World:
 
     def identifier(self, *of: object) -> str:
         """A UUID that is a function of seed, world and `of`."""
-        found = hashlib.sha256("/".join(map(str, (self.seed, self.name, *of))).encode()).hexdigest()
-        variant = "89ab"[int(found[16], 16) & 3]  # as RFC 4122 has it of version 4
-        return f"{found[:8]}-{found[8:12]}-4{found[13:16]}-{variant}{found[17:20]}-{found[20:32]}"
+        said = "/".join([str(one) for one in (self.seed, self.name, *of)])
+        found = hashlib.sha256(said.encode()).hexdigest()
+        return f"{found[:8]}-{found[8:12]}-4{found[13:16]}-{_VARIANT[found[16]]}{found[17:20]}-{found[20:32]}"
 
     # Who asks ---------------------------------------------------------------------------------------------------
 

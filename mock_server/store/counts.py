@@ -59,7 +59,8 @@ class Counts:
 
     def joined(self, key: Any) -> None:
         """A record was added."""
-        self.moved((), self.of(key))
+        if self.kept:
+            self.moved((), self.of(key))
 
     def moved(self, before: Sequence[Any], after: Sequence[Any]) -> None:
         """A record that was counted by `before` is now by `after`; () where it was not, or is no longer, there."""

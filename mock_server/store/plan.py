@@ -308,10 +308,14 @@ def ddl(contract: Contract) -> Iterator[str]:
 def _indexes(table: Table) -> Iterator[str]:
     """What lists are narrowed by, each in the default order (newest first) and by each sortable property."""
     name = table.resource.name
-    newest = "".join(f"{property_column((c,))} DESC, " for c in table.resource.stamped("created")[:1])
+    created = [property_column((c,)) for c in table.resource.stamped("created")[:1]]
+    newest = "".join(f"{column} DESC, " for column in created)
     for column in ("tenant", *table.references):
         yield f"CREATE INDEX {quoted(f'{name} {column} newest')} ON {table.name} ({column}, {newest}key)"
+    in_order = []
     if newest and table.resource.tenant:  # for who sees several tenants: the order first
         yield f"CREATE INDEX {quoted(f'{name} newest')} ON {table.name} ({newest}key, tenant)"
+        in_order = created  # read from its end it is the order of this property too; equal ones are sorted
     for column in table.properties:
-        yield f"CREATE INDEX {quoted(f'{name} {column}')} ON {table.name} ({column}, key)"
+        if column not in in_order:
+            yield f"CREATE INDEX {quoted(f'{name} {column}')} ON {table.name} ({column}, key)"
