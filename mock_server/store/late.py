@@ -53,8 +53,12 @@ class Late(sqlite3.Connection):
 
     def _write(self, rows: Sequence[tuple[str, Sequence[Any]]]) -> None:
         super().execute(BEGIN)
-        for statement, values in rows:
-            super().execute(statement, values)
+        try:
+            for statement, values in rows:
+                super().execute(statement, values)
+        except BaseException:  # out of memory, say
+            super().execute(ROLLBACK)
+            raise
 
     def _is_done(self, statement: str) -> bool:
         """Do without SQLite what concerns only rows that wait; whether that was all there was to do."""

@@ -1,5 +1,6 @@
 """The store does what plain dictionaries do, whatever is added, changed, removed, rolled back or reopened."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -110,6 +111,16 @@ class Life(RuleBasedStateMachine):
         assert (self.told[told:][-1:] == [None]) is written
         assert (self.store.generation > before) is written
 
+    @rule(data=st.data(), kept=st.lists(st.booleans(), min_size=2, max_size=5))
+    def add_one_after_another(self, data: st.DataObject, kept: list[bool]) -> None:
+        """With nothing asked in between, some of it undone."""
+        for keeps in kept:
+            model = self.model if keeps else self.model.copy()
+            with suppress(Undone), self.store.transaction():
+                self.adding(data, model)
+                if not keeps:
+                    raise Undone
+
     @rule()
     def reopen(self) -> None:
         image = self.store.image()
@@ -192,6 +203,24 @@ def test_the_number_of_a_removed_record_is_not_given_again_after_reopening(store
     store.remove("Room", "r2")
     with Store_(store.image()) as again:
         assert again.next_number("Room") == 3
+
+
+def test_what_leads_to_a_new_record_is_found_though_nothing_did_when_it_was_new(store: Store) -> None:
+    relation = museum().resources["Room"].relations["children"]
+    hall = store.add(room(1)).reference
+    store.add(Record("Person", 1, {"id": 1}, {}))
+    assert store.inverse(relation, hall) == []
+    below = store.add(room(2, parent="r1"))
+    assert store.inverse(relation, hall) == [below.reference]
+    store.remove("Room", "r2")
+    assert store.inverse(relation, hall) == []
+
+
+def test_a_key_that_is_taken_is_refused_at_once_where_it_may_be(store: Store) -> None:
+    store.add(Record("Person", 1, {"id": 1}, {}))
+    with pytest.raises(sqlite3.IntegrityError), store.transaction():
+        store.add(Record("Person", 1, {"id": 1}, {}))
+    assert store.counts()["Person"] == 1
 
 
 def test_a_record_that_is_not_there_cannot_be_changed(store: Store) -> None:

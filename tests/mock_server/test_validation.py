@@ -465,6 +465,30 @@ def test_a_body_is_admitted_exactly_when_the_schema_admits_it(value: Any) -> Non
     assert stub()[0].post(AUTHORS, sent).status == (201 if allowed else 422)
 
 
+BODY = st.fixed_dictionaries(
+    {},
+    optional={
+        "title": st.sampled_from(["x", 1, None]),
+        "author_uuid": st.sampled_from([POE, "x", None]),
+        "genre": st.sampled_from(["poem", "no such"]),
+        "chapters": st.sampled_from([[], [{}], [{"name": "x"}]]),
+    },
+)
+
+
+@given(BODY)
+def test_a_refusal_names_all_that_the_schema_says_is_broken(sent: Any) -> None:
+    operation = library().operations["createBook"]
+    assert operation.body is not None
+    breaches = Schemas.of(library().document).validator(operation.body.pointer, "write").iter_errors(sent)
+    due = {name for name, field in operation.body.fields.items() if field.required}
+    told: dict[str, list[str]] = {}
+    for complaint in complaints(breaches, operation.body.pointer, due=due):
+        told.setdefault(complaint.field, []).append(complaint.sentence)
+    reply = stub()[0].post(BOOKS, sent)
+    assert (reply.status, reply.json.get("errors", {})) == (422 if told else 201, told)
+
+
 # Accept -------------------------------------------------------------------------------------------------------------
 
 
