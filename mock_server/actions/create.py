@@ -31,7 +31,8 @@ def stored(call: Call, resource: Resource, own: Mapping[str, Any], references: R
     key = world.new_key(resource)
     home = _home(blank, call.world.contract, call.viewer)
     led = {name: to for name, to in references.items() if to is not None}
-    return world.store.add(Record(resource.name, key, filled(call, resource, blank, key, own), {**home, **led}))
+    record = Record(resource.name, key, filled(call, resource, blank, key, own), {**home, **led})
+    return world.store.add(record, fresh=not resource.key_is_integer)  # a number may be some other record's key
 
 
 def filled(call: Call, resource: Resource, blank: Blank, key: Any, own: Mapping[str, Any]) -> dict[str, Any]:

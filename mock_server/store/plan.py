@@ -43,8 +43,8 @@ class Link:
 class Table:
     """One resource's table. `properties` and `searched`: column name -> path of the own property.
 
-    `insert`: the statement that adds a row, its columns in the order n, key, tenant, own, references, properties,
-    searched. `reads`: what the last two kinds hold. `stamped`: the own property that holds a record's number.
+    `columns`: tenant, references, properties, searched. `reads`: what the last two kinds hold. `insert`: the statement
+    that adds a row of n, key, own and these. `stamped`: the own property that holds a record's number.
     """
 
     resource: Resource
@@ -53,6 +53,7 @@ class Table:
     properties: Mapping[str, tuple[str, ...]]
     searched: Mapping[str, tuple[str, ...]]
     links: Mapping[str, Link]
+    columns: tuple[str, ...]
     insert: str
     reads: tuple[Read, ...]
     stamped: str | None
@@ -67,13 +68,18 @@ class Table:
     ) -> "Table":
         """The table of a resource."""
         references = {reference_column(r.name): r for r in resource.relations.values() if r.stored and not r.many}
-        columns = ("n", "key", "tenant", "own", *references, *properties, *searched)
+        columns = ("tenant", *references, *properties, *searched)
         formats = ((path, resource.own[path[0]].format if len(path) == 1 else None) for path in properties.values())
         reads = (*(_property(*said) for said in formats), *(_searched(path) for path in searched.values()))
         stamped = next(iter(resource.stamped("number")), None)
         name, marks = quoted(resource.name), ", ".join("?" * len(columns))
-        insert = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})"
-        return cls(resource, name, references, properties, searched, links, insert, reads, stamped)
+        insert = f"INSERT INTO {name} (n, key, own, {', '.join(columns)}) VALUES (?, ?, ?, {marks})"
+        return cls(resource, name, references, properties, searched, links, columns, insert, reads, stamped)
+
+    def values(self, tenant: Any, references: Mapping[str, Reference | None], own: Mapping[str, Any]) -> list[Any]:
+        """What the columns hold of a record."""
+        held = [reference_value(r, references[r.name]) for r in self.references.values()]
+        return [tenant, *held, *[read(own) for read in self.reads]]
 
 
 def quoted(name: str) -> str:

@@ -22,6 +22,8 @@ Tag = tuple[str, Any] | tuple[str, str, Any]
 
 MAX_RECORDS = 4096
 MAX_MEMO = 20_000
+# References that are kept of who refers to one record.
+MAX_REFERRING = 100
 
 
 class StoreError(Exception):
@@ -48,7 +50,7 @@ class Stored:
     """A record as it stands in the store.
 
     `references`: its to-one references; lists are asked for by `linked`. `born`: the store's generation when it was
-    added, where that is known, so that what was written last before it cannot refer to it.
+    added with a fresh key, else -1; what was written last before it cannot refer to it.
     """
 
     resource: str
@@ -73,8 +75,9 @@ class Store:
     Whoever keeps encodings of records asks to be told by `listen`: after each write the tags that it touched, or None
     when anything may have changed. `memo` is what `remembered` keeps, `counted` what `count` does, by resource.
     `trigrams` tell who may hold a term, by resource. `records` are those read last, each until a write touches it: what
-    `get` and `rows` answer is never to be changed. `shared`: whether other processes write to the same file. Then all
-    that is kept holds for one `version` of the file.
+    `get` and `rows` answer is never to be changed. `referred` are likewise those that refer to a record, and `leading`
+    the contract's relations that may. `shared`: whether other processes write to the same file. Then all that is kept
+    holds for one `version` of the file.
     """
 
     contract: Contract
@@ -88,6 +91,8 @@ class Store:
     counted: dict[str, Counts] = field(default_factory=dict)
     trigrams: dict[str, Trigrams] = field(default_factory=dict)
     records: dict[Tag, Stored] = field(default_factory=dict)
+    referred: dict[Tag, list[Reference]] = field(default_factory=dict)
+    leading: dict[tuple[str, str], list[tuple[str, Relation]]] = field(default_factory=dict)
     shared: bool = False
     version: int = 0
 
@@ -327,22 +332,29 @@ class Store:
 
     def inverse(self, relation: Relation, reference: Reference) -> list[Reference]:
         """The records whose relation `relation.via` holds `reference`, oldest first."""
-        found = []
-        known = self.records.get(reference)
-        for name in relation.to:
-            if known is not None and self.generations[name] < known.born:
-                continue  # nothing was written there since
-            table = self.tables[name]
-            back = table.resource.relations[relation.via or ""]
-            value = plan.reference_value(back, reference)
-            if back.many:
-                sql = (
-                    f"SELECT key FROM {table.name} WHERE key IN "
-                    f"(SELECT owner FROM {table.links[back.name].name} WHERE target = ?) ORDER BY n"
-                )
-            else:
-                sql = f"SELECT key FROM {table.name} WHERE {plan.reference_column(back.name)} = ? ORDER BY n"
-            found += [Reference(name, row[0]) for row in self.connection.execute(sql, (value,))]
+        if len(relation.to) == 1:
+            return self.referring(relation.to[0], relation.via or "", reference)
+        return [found for name in relation.to for found in self.referring(name, relation.via or "", reference)]
+
+    def referring(self, resource: str, name: str, reference: Reference) -> list[Reference]:
+        """The records of a resource whose stored relation `name` holds `reference`, oldest first."""
+        at = self.records.get(reference)
+        if at is not None and self.generations[resource] < at.born:
+            return []  # nothing was written there since
+        table = self.tables[resource]
+        relation = table.resource.relations[name]
+        tag = (resource, name, plan.reference_value(relation, reference))
+        found = self.referred.get(tag)
+        if found is None:
+            where = f"{plan.reference_column(name)} = ?"
+            if relation.many:
+                where = f"key IN (SELECT owner FROM {table.links[name].name} WHERE target = ?)"
+            rows = self.connection.execute(f"SELECT key FROM {table.name} WHERE {where} ORDER BY n", tag[2:])
+            found = [Reference(resource, row[0]) for row in rows]
+            if len(self.referred) >= MAX_RECORDS:
+                self.referred.clear()
+            if len(found) <= MAX_REFERRING:
+                self.referred[tag] = found
         return found
 
     def derived(self, resource: str, derived: Derived, key: Any) -> Any:
@@ -399,8 +411,11 @@ class Store:
         """Drop all that is kept of what was read: for whoever wrote past the store."""
         self._announce(None)
 
-    def add(self, record: Record) -> Stored:
-        """Store a new record. Its number is its number-stamped property's value, else the next."""
+    def add(self, record: Record, *, fresh: bool = False) -> Stored:
+        """Store a new record. Its number is its number-stamped property's value, else the next.
+
+        `fresh`: its key was made just now, so that nothing has it, or refers to it.
+        """
         resource, key, own = record.resource, record.key, dict(record.own)
         table = self.tables[resource]
         given = own.get(table.stamped) if table.stamped else None
@@ -409,10 +424,11 @@ class Store:
         self.numbers[resource] = max(number, last)
         references = {r.name: _one(record.references.get(r.name)) for r in table.references.values()}
         tenant = self.tenant_of(table, key, references)
-        held = [plan.reference_value(r, references[r.name]) for r in table.references.values()]
-        values = [number, key, tenant, orjson.dumps(own), *held, *[read(own) for read in table.reads]]
-        is_new = number > last and not table.resource.key_is_integer
-        self._insert(table.insert, values, is_new=is_new)
+        values = [number, key, orjson.dumps(own), *table.values(tenant, references, own)]
+        if fresh and number > last and isinstance(self.connection, Late):
+            self.connection.later(table.insert, values)
+        else:
+            self.connection.execute(table.insert, values)
         self._index(resource, number, None, own)
         touched = self._touched_by_references(table, references)
         touched.add((resource, key))
@@ -421,14 +437,8 @@ class Store:
                 touched |= self._set_links(table, link, key, _many(targets))
         self.counted[resource].joined(key)
         self._announce(touched)
-        return self._known(Stored(resource, number, key, tenant, own, references, self.generation))
-
-    def _insert(self, statement: str, values: list[Any], *, is_new: bool) -> None:
-        """Add a row. `is_new`: nothing can be there already that it would collide with."""
-        if is_new and isinstance(self.connection, Late):
-            self.connection.later(statement, values)
-        else:
-            self.connection.execute(statement, values)
+        born = self.generation if fresh else -1
+        return self._known(Stored(resource, number, key, tenant, own, references, born))
 
     def change(
         self,
@@ -454,19 +464,22 @@ class Store:
         for name, link in table.links.items():
             if link.followed and name not in (references or {}):
                 touched |= self._touched_by_links(table, link, self.linked(resource, link.relation, key))
-        assignments = ["own = ?", "tenant = ?", *(f"{c} = ?" for c in table.references)]
-        assignments += [f"{c} = ?" for c in (*table.properties, *table.searched)]
         tenant = self.tenant_of(table, key, after)
-        values = [orjson.dumps(dict(own)), tenant]
-        values += [plan.reference_value(r, after[r.name]) for r in table.references.values()]
-        values += [read(own) for read in table.reads]
-        self.connection.execute(f"UPDATE {table.name} SET {', '.join(assignments)} WHERE key = ?", (*values, key))
+        was, now = table.values(before.tenant, before.references, before.own), table.values(tenant, after, own)
+        written = {"own": orjson.dumps(dict(own))}  # what stays as it is would be taken out of its index and put back
+        written |= {c: new for c, old, new in zip(table.columns, was, now, strict=True) if new != old}
+        assignments = ", ".join(f"{column} = ?" for column in written)
+        sql = f"UPDATE {table.name} SET {assignments} WHERE n = ?"
+        self.connection.execute(sql, (*written.values(), before.number))
         self._index(resource, before.number, before.own, own)
-        changed = self._known(Stored(resource, before.number, key, tenant, dict(own), after, before.born))
-        moved = {name for name in after if after[name] != before.references[name]}
-        touched |= self._moved_along(Reference(resource, key), moved)
         touched |= self._touched_by_references(table, before.references)
-        touched |= self._touched_by_references(table, after)
+        changed = Stored(resource, before.number, key, tenant, dict(own), after, before.born)
+        moved = {name for name in after if after[name] != before.references[name]}
+        if moved:
+            touched |= self._touched_by_references(table, after)
+            self._drop(touched)
+            self._known(changed)
+            touched |= self._moved_along(Reference(resource, key), moved)
         counts.moved(counted, counts.of(key))
         self._announce(touched)
         self._known(changed)
@@ -498,34 +511,29 @@ class Store:
             if record is None or (reference.resource, reference.key) in doomed:
                 continue
             doomed[reference.resource, reference.key] = record
-            for other, relation in self.contract.referring(reference.resource):
-                if relation.on_delete == "cascade":
-                    waiting += self._referring(other.name, relation, reference)
+            for other, relation in self._leading(reference.resource, "cascade"):
+                waiting += self.referring(other, relation.name, reference)
         return doomed
 
     def _check_refusals(self, reference: Reference, doomed: Mapping[tuple[str, Any], Stored]) -> None:
         """Raise Refused while a record that stays needs one that would go."""
-        for other, relation in self.contract.referring(reference.resource):
-            if relation.on_delete != "refuse":
-                continue
-            for by in self._referring(other.name, relation, reference):
+        for other, relation in self._leading(reference.resource, "refuse"):
+            for by in self.referring(other, relation.name, reference):
                 if (by.resource, by.key) not in doomed:
-                    raise Refused(reference.resource, reference.key, other.name, relation.name)
+                    raise Refused(reference.resource, reference.key, other, relation.name)
 
-    def _referring(self, resource: str, relation: Relation, reference: Reference) -> list[Reference]:
-        table = self.tables[resource]
-        value = plan.reference_value(relation, reference)
-        if relation.many:
-            sql = f"SELECT owner FROM {table.links[relation.name].name} WHERE target = ?"
-        else:
-            sql = f"SELECT key FROM {table.name} WHERE {plan.reference_column(relation.name)} = ?"
-        return [Reference(resource, row[0]) for row in self.connection.execute(sql, (value,))]
+    def _leading(self, resource: str, on_delete: str) -> list[tuple[str, Relation]]:
+        """The stored relations, with whose they are, that lead to a resource, and say that of removing its records."""
+        found = self.leading.get((resource, on_delete))
+        if found is None:
+            listed = self.contract.referring(resource)
+            found = [(other.name, relation) for other, relation in listed if relation.on_delete == on_delete]
+            self.leading[resource, on_delete] = found
+        return found
 
     def _clear(self, reference: Reference, doomed: Mapping[tuple[str, Any], Stored]) -> None:
-        for other, relation in self.contract.referring(reference.resource):
-            if relation.on_delete != "clear":
-                continue
-            for by in self._referring(other.name, relation, reference):
+        for other, relation in self._leading(reference.resource, "clear"):
+            for by in self.referring(other, relation.name, reference):
                 if (by.resource, by.key) in doomed:
                     continue
                 record = self.at(by)
@@ -542,7 +550,7 @@ class Store:
         counted = counts.of(record.key)
         for link in table.links.values():
             touched |= self._set_links(table, link, record.key, ())
-        self.connection.execute(f"DELETE FROM {table.name} WHERE key = ?", (record.key,))
+        self.connection.execute(f"DELETE FROM {table.name} WHERE n = ?", (record.number,))
         self._index(record.resource, record.number, record.own, None)
         self.connection.execute("DELETE FROM _due WHERE resource = ? AND key = ?", (record.resource, record.key))
         touched |= self._touched_by_references(table, record.references)
@@ -608,23 +616,30 @@ class Store:
         """The records of a resource whose path of relations leads to `end`."""
         relation = self.tables[resource].resource.relations[path[0]]
         if len(path) == 1:
-            return self._referring(resource, relation, end) if end.resource in relation.to else []
+            return self.referring(resource, relation.name, end) if end.resource in relation.to else []
         below = [middle for target in relation.to for middle in self._reaching(target, path[1:], end)]
-        return [by for middle in below for by in self._referring(resource, relation, middle)]
+        return [by for middle in below for by in self.referring(resource, relation.name, middle)]
 
     def _announce(self, touched: set[Tag] | None) -> None:
         self.generation += 1
         if touched is None:
             self.records.clear()
+            self.referred.clear()
             for counts in self.counted.values():
                 counts.clear()
         else:
-            for tag in touched:
-                self.records.pop(tag, None)
+            self._drop(touched)
         for name in self.tables if touched is None else {tag[0] for tag in touched}:
             self.generations[name] = self.generation
         for listener in self.listeners:
             listener(touched)
+
+    def _drop(self, touched: Iterable[Tag]) -> None:
+        for tag in touched:
+            if len(tag) == 2:
+                self.records.pop(tag, None)
+            else:
+                self.referred.pop(tag, None)
 
 
 # How a transaction is begun, kept and undone: one of its own, and one inside another.

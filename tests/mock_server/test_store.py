@@ -56,7 +56,8 @@ class Life(RuleBasedStateMachine):
         record = data.draw(records(resource, number, list(model.entries)), label="record")
         if Reference(record.resource, record.key) in model.entries:
             return
-        self.store.add(record)
+        # Here, unlike in a dataset, nothing refers to what is not there yet.
+        self.store.add(record, fresh=data.draw(st.booleans(), label="fresh"))
         model.numbers[resource] = number - 1
         model.add(record)
 
@@ -207,13 +208,19 @@ def test_the_number_of_a_removed_record_is_not_given_again_after_reopening(store
 
 def test_what_leads_to_a_new_record_is_found_though_nothing_did_when_it_was_new(store: Store) -> None:
     relation = museum().resources["Room"].relations["children"]
-    hall = store.add(room(1)).reference
+    hall = store.add(room(1), fresh=True).reference
     store.add(Record("Person", 1, {"id": 1}, {}))
     assert store.inverse(relation, hall) == []
-    below = store.add(room(2, parent="r1"))
+    below = store.add(room(2, parent="r1"), fresh=True)
     assert store.inverse(relation, hall) == [below.reference]
     store.remove("Room", "r2")
     assert store.inverse(relation, hall) == []
+
+
+def test_what_led_to_a_record_before_it_was_there_is_found(store: Store) -> None:
+    store.add(room(2, parent="r1"))
+    hall = store.add(room(1)).reference
+    assert store.inverse(museum().resources["Room"].relations["children"], hall) == [Reference("Room", "r2")]
 
 
 def test_a_key_that_is_taken_is_refused_at_once_where_it_may_be(store: Store) -> None:
