@@ -8,8 +8,7 @@ from mock_server.actions.showing import shown
 from mock_server.call import Answer, Call
 from mock_server.plans import Blank
 from mock_server.store import Stored
-from mock_server.viewer import Viewer
-from spec.contract import Contract, Resource
+from spec.contract import Resource
 from spec.record import Record, Reference
 
 References = Mapping[str, Reference | tuple[Reference, ...] | None]
@@ -29,9 +28,8 @@ def stored(call: Call, resource: Resource, own: Mapping[str, Any], references: R
     world = call.world
     blank = world.plans.blank(resource)
     key = world.new_key(resource)
-    home = _home(blank, call.world.contract, call.viewer)
-    led = {name: to for name, to in references.items() if to is not None}
-    record = Record(resource.name, key, filled(call, resource, blank, key, own), {**home, **led})
+    led = {**_home(blank, call), **{name: to for name, to in references.items() if to is not None}}
+    record = Record(resource.name, key, filled(call, resource, blank, key, own), led)
     return world.store.add(record, fresh=not resource.key_is_integer)  # a number may be some other record's key
 
 
@@ -60,13 +58,12 @@ def completed(default: Any, before: Any, sent: Any) -> Any:
     return {**kept, **{name: completed(default.get(name), before.get(name), value) for name, value in sent.items()}}
 
 
-def _home(blank: Blank, contract: Contract, viewer: Viewer | None) -> dict[str, Reference]:
+def _home(blank: Blank, call: Call) -> dict[str, Reference]:
     """The viewer as owner and the viewer's home as tenant, where a record holds them itself."""
+    contract, viewer = call.world.contract, call.viewer
     found: dict[str, Reference] = {}
-    if viewer is None:
-        return found
-    if contract.tenant and viewer.tenants:
+    if viewer is not None and contract.tenant and viewer.tenants:
         found |= dict.fromkeys(blank.tenants, Reference(contract.tenant.name, viewer.tenants[0]))
-    if contract.account:
+    if viewer is not None and contract.account:
         found |= dict.fromkeys(blank.owners, Reference(contract.account.name, viewer.user))
     return found

@@ -1,23 +1,25 @@
-"""A connection to a store in memory that keeps new rows back until something is asked of it, or until they are many.
+"""A connection to a store in memory that keeps writes back until something is asked of it, or until they are many.
 
 For each transaction SQLite copies the pages that it changes, so that it can be undone: one row in a table with some
-indexes changes a dozen of them, and so do fifty rows. Nobody can tell that rows are kept back, for they are written
-before whatever else is done. A store in a file has no such connection: what was answered has to be in the file.
+indexes changes a dozen of them, and so do fifty rows. Nobody can tell that writes are kept back, for they are done
+before whatever else is. A store in a file has no such connection: what was answered has to be in the file.
 """
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-# Rows that are kept back at most; to write so many takes less than a millisecond.
-MOST = 50
+# Writes that are kept back at most; so many take about a millisecond.
+MOST = 100
 
 BEGIN, COMMIT, ROLLBACK = "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"
 
 
 class Late(sqlite3.Connection):
-    """The connection. `waiting`: statements that add a row, with its values. `begun`: how many of these are from before
-    the transaction under way, as long as SQLite has not been told of it; None: none is, or SQLite was told.
+    """The connection. `waiting`: statements with their values. `begun`: how many of these are from before the
+    transaction under way, as long as SQLite has not been told of it; None: none is, or SQLite was told.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -32,7 +34,7 @@ class Late(sqlite3.Connection):
         return self.begun is not None or super().in_transaction
 
     def later(self, statement: str, values: Sequence[Any]) -> None:
-        """Add a row whose key and number are new, so that nothing can be wrong with it when it is written."""
+        """Do what nothing can be wrong with: change or remove a row, or add one whose key and number are new."""
         if super().in_transaction:
             super().execute(statement, values)
             return
@@ -51,17 +53,17 @@ class Late(sqlite3.Connection):
         if begun is not None:
             self._write(waiting[begun:])
 
-    def _write(self, rows: Sequence[tuple[str, Sequence[Any]]]) -> None:
+    def _write(self, writes: Sequence[tuple[str, Sequence[Any]]]) -> None:
         super().execute(BEGIN)
         try:
-            for statement, values in rows:
-                super().execute(statement, values)
+            for statement, alike in groupby(writes, itemgetter(0)):
+                super().executemany(statement, [values for _, values in alike])
         except BaseException:  # out of memory, say
             super().execute(ROLLBACK)
             raise
 
     def _is_done(self, statement: str) -> bool:
-        """Do without SQLite what concerns only rows that wait; whether that was all there was to do."""
+        """Do without SQLite what concerns only writes that wait; whether that was all there was to do."""
         if statement == BEGIN and not self.in_transaction:
             self.begun = len(self.waiting)
             return True

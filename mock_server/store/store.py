@@ -425,10 +425,7 @@ class Store:
         references = {r.name: _one(record.references.get(r.name)) for r in table.references.values()}
         tenant = self.tenant_of(table, key, references)
         values = [number, key, orjson.dumps(own), *table.values(tenant, references, own)]
-        if fresh and number > last and isinstance(self.connection, Late):
-            self.connection.later(table.insert, values)
-        else:
-            self.connection.execute(table.insert, values)
+        (self._later if fresh and number > last else self.connection.execute)(table.insert, values)
         self._index(resource, number, None, own)
         touched = self._touched_by_references(table, references)
         touched.add((resource, key))
@@ -470,7 +467,7 @@ class Store:
         written |= {c: new for c, old, new in zip(table.columns, was, now, strict=True) if new != old}
         assignments = ", ".join(f"{column} = ?" for column in written)
         sql = f"UPDATE {table.name} SET {assignments} WHERE n = ?"
-        self.connection.execute(sql, (*written.values(), before.number))
+        self._later(sql, (*written.values(), before.number))
         self._index(resource, before.number, before.own, own)
         touched |= self._touched_by_references(table, before.references)
         changed = Stored(resource, before.number, key, tenant, dict(own), after, before.born)
@@ -550,12 +547,19 @@ class Store:
         counted = counts.of(record.key)
         for link in table.links.values():
             touched |= self._set_links(table, link, record.key, ())
-        self.connection.execute(f"DELETE FROM {table.name} WHERE n = ?", (record.number,))
+        self._later(f"DELETE FROM {table.name} WHERE n = ?", (record.number,))
         self._index(record.resource, record.number, record.own, None)
-        self.connection.execute("DELETE FROM _due WHERE resource = ? AND key = ?", (record.resource, record.key))
+        self._later("DELETE FROM _due WHERE resource = ? AND key = ?", (record.resource, record.key))
         touched |= self._touched_by_references(table, record.references)
         counts.moved(counted, ())
         self._announce(touched)
+
+    def _later(self, statement: str, values: Sequence[Any]) -> None:
+        """Do what nothing can be wrong with: at once, or before anything else is asked."""
+        if isinstance(self.connection, Late):
+            self.connection.later(statement, values)
+        else:
+            self.connection.execute(statement, values)
 
     def _index(
         self, resource: str, number: int, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
