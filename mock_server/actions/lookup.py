@@ -16,7 +16,7 @@ def named_in_path(call: Call, *, to_write: bool = False, granted: bool = True) -
     `granted`: whether a grant may open it.
     """
     resource = call.world.contract.resources[call.operation.resource or ""]
-    text = call.path[call.operation.path_parameters[0]]
+    text = next(iter(call.path.values()))
     record = visible(call, resource, key_from(resource, text), said=text)
     if to_write:
         require_writable(call, resource, record, granted=granted)
