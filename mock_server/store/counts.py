@@ -5,7 +5,7 @@ which of the conditions it fulfils. That is told by conditions that read nothing
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,13 +47,18 @@ class Counts:
         self.kept.clear()
         self.sql = ""
 
-    def of(self, key: Any) -> Sequence[Any]:
-        """Which of the conditions a record fulfils now: a truth for each, in their order; () when there are none."""
+    def of(self, key: Any, columns: Iterable[str] | None = None) -> Sequence[Any]:
+        """Which of the conditions a record fulfils now: a truth for each, in their order; () when there are none.
+
+        `columns`: those that are to change; () as well when no condition reads any of them.
+        """
         if not self.kept:
             return ()
         if not self.sql:
             self.sql = f"SELECT {', '.join(where for where, _ in self.kept)} FROM {self.table} WHERE key = ?"
             self.parameters = tuple(value for _, values in self.kept for value in values)
+        if columns is not None and not any(column in self.sql for column in columns):
+            return ()
         found: Sequence[Any] | None = self.connection.execute(self.sql, (*self.parameters, key)).fetchone()
         return found or ()
 

@@ -47,7 +47,9 @@ class Late(sqlite3.Connection):
         waiting, begun = self.waiting, self.begun
         self.waiting, self.begun = [], None
         before = waiting[:begun]
-        if before:
+        if len(before) == 1:
+            super().execute(*before[0])  # a transaction by itself
+        elif before:
             self._write(before)
             super().execute(COMMIT)
         if begun is not None:

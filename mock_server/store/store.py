@@ -450,8 +450,6 @@ class Store:
         if before is None:
             raise StoreError(f"no {resource} {key} to change")
         after = dict(before.references)
-        counts = self.counted[resource]
-        counted = counts.of(key)
         touched: set[Tag] = {(resource, key)}
         for name, value in (references or {}).items():
             if name in table.links:
@@ -463,11 +461,13 @@ class Store:
                 touched |= self._touched_by_links(table, link, self.linked(resource, link.relation, key))
         tenant = self.tenant_of(table, key, after)
         was, now = table.values(before.tenant, before.references, before.own), table.values(tenant, after, own)
-        written = {"own": orjson.dumps(dict(own))}  # what stays as it is would be taken out of its index and put back
-        written |= {c: new for c, old, new in zip(table.columns, was, now, strict=True) if new != old}
-        assignments = ", ".join(f"{column} = ?" for column in written)
+        # What stays as it is would be taken out of its index and put back.
+        written = {c: new for c, old, new in zip(table.columns, was, now, strict=True) if new != old}
+        counts = self.counted[resource]
+        counted = counts.of(key, written)
+        assignments = ", ".join(f"{column} = ?" for column in ("own", *written))
         sql = f"UPDATE {table.name} SET {assignments} WHERE n = ?"
-        self._later(sql, (*written.values(), before.number))
+        self._later(sql, (orjson.dumps(dict(own)), *written.values(), before.number))
         self._index(resource, before.number, before.own, own)
         touched |= self._touched_by_references(table, before.references)
         changed = Stored(resource, before.number, key, tenant, dict(own), after, before.born)
@@ -477,7 +477,7 @@ class Store:
             self._drop(touched)
             self._known(changed)
             touched |= self._moved_along(Reference(resource, key), moved)
-        counts.moved(counted, counts.of(key))
+        counts.moved(counted, counts.of(key, written))
         self._announce(touched)
         self._known(changed)
 

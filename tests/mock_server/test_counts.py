@@ -56,6 +56,19 @@ def test_an_update_moves_a_record_from_one_count_to_another(api: Api) -> None:
     assert after == [anew(store, by_role, "user"), anew(store, by_role, "assistant")] != before
 
 
+def test_only_a_change_that_a_count_reads_is_asked_for_it(api: Api) -> None:
+    store, holding = api.world.store, 'instr("s_content", ?) > 0'
+    message = store.existing(Reference("Message", MESSAGE))
+    store.count("Message", holding, ("quetzal",))
+    told: list[str] = []
+    store.connection.set_trace_callback(told.append)
+    store.change("Message", MESSAGE, {**message.own, "role": "system"})
+    assert not [statement for statement in told if "instr" in statement]
+    store.change("Message", MESSAGE, {**message.own, "content": "a quetzal"})
+    assert len([statement for statement in told if "instr" in statement]) == 2
+    assert store.count("Message", holding, ("quetzal",)) == anew(store, holding, "quetzal") == 1
+
+
 def test_a_condition_on_other_tables_is_counted_after_their_writes(api: Api) -> None:
     store = api.world.store
     named, name = '"r_thread" IN (SELECT key FROM "Thread" WHERE json_extract(own, \'$.name\') = ?)', "Counted"
