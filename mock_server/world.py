@@ -98,7 +98,7 @@ class World:
 
     def identifier(self, *of: object) -> str:
         """A UUID that is a function of seed, world and `of`."""
-        said = "/".join([str(one) for one in (self.seed, self.name, *of)])
+        said = f"{self.seed}/{self.name}/{'/'.join(map(str, of))}"
         found = hashlib.sha256(said.encode()).hexdigest()
         return f"{found[:8]}-{found[8:12]}-4{found[13:16]}-{_VARIANT[found[16]]}{found[17:20]}-{found[20:32]}"
 

@@ -62,6 +62,8 @@ def _home(blank: Blank, call: Call) -> dict[str, Reference]:
     """The viewer as owner and the viewer's home as tenant, where a record holds them itself."""
     contract, viewer = call.world.contract, call.viewer
     found: dict[str, Reference] = {}
+    if not (blank.tenants or blank.owners):
+        return found
     if viewer is not None and contract.tenant and viewer.tenants:
         found |= dict.fromkeys(blank.tenants, Reference(contract.tenant.name, viewer.tenants[0]))
     if viewer is not None and contract.account:
