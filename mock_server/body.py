@@ -9,7 +9,7 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from starlette.types import Receive
@@ -27,7 +27,6 @@ _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
 _COLON = re.compile(rb'"[ \t\r\n]*:')
 _LONG = re.compile(rb"[0-9]{19}")
 _BITS = 2**63
-_FRACTION = re.compile(rb"\d(?:\.|[eE])")
 
 
 class Disconnected(Exception):
@@ -77,9 +76,9 @@ def _too_large(found: str) -> Refusal:
 
 def check_media_type(headers: Mapping[bytes, bytes], known: dict[bytes, str]) -> None:
     """Refuse (415) what does not call itself JSON in UTF-8. `known`: verdicts on content types seen before."""
-    encoding = headers.get(b"content-encoding", b"").strip().lower()
-    if encoding not in (b"", b"identity"):
-        shown = encoding.decode("latin-1")
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
+        shown = encoding.strip().lower().decode("latin-1")
         raise _media_type(f"Content-Encoding {shown!r}; allowed: identity", "The content encoding is not supported.")
     sent = headers.get(b"content-type", b"")
     verdict = known.get(sent)
@@ -106,7 +105,14 @@ def _verdict(content_type: str) -> str:
     return ""
 
 
-def parse(raw: bytes) -> Any:
+class Parsed(NamedTuple):
+    """A JSON value. `floats`: whether numbers in it came as floats, by a fraction, an exponent or too many digits."""
+
+    value: Any
+    floats: bool
+
+
+def parse(raw: bytes) -> Parsed:
     """The JSON value that `raw` says. Raises Refusal (400) that tells where it is wrong and how."""
     try:
         value = orjson.loads(raw)
@@ -114,10 +120,11 @@ def parse(raw: bytes) -> Any:
         raise _malformed(_told(error, raw)) from None
     if raw.count(b"{") + raw.count(b"[") > DEPTH and _depth(value) > DEPTH:
         raise _malformed(f"it is nested deeper than {DEPTH} levels")
-    colons = len(_COLON.findall(raw))
-    if colons > 1 and colons != _keys(value):
+    keys, floats = _surveyed(value)
+    # A colon for each key, and others only within texts.
+    if raw.count(b":") != keys and len(_COLON.findall(raw)) != keys:
         _check_keys(raw)
-    return _integral(value) if _FRACTION.search(raw) else value
+    return Parsed(_integral(value) if floats else value, floats)
 
 
 def rounded(raw: bytes) -> list[str]:
@@ -162,17 +169,22 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _keys(value: Any) -> int:
-    """How many keys all objects have together."""
-    count, waiting = 0, [value]
+def _surveyed(value: Any) -> tuple[int, bool]:
+    """(how many keys all objects have together, whether there is a float)."""
+    keys, floats, waiting = 0, isinstance(value, float), [value]
     while waiting:
         node = waiting.pop()
         if isinstance(node, dict):
-            count += len(node)
-            waiting.extend(v for v in node.values() if isinstance(v, (dict, list)))
-        elif isinstance(node, list):
-            waiting.extend(v for v in node if isinstance(v, (dict, list)))
-    return count
+            keys += len(node)
+            node = node.values()
+        elif not isinstance(node, list):
+            continue
+        for below in node:
+            if isinstance(below, (dict, list)):
+                waiting.append(below)
+            elif isinstance(below, float):
+                floats = True
+    return keys, floats
 
 
 def _check_keys(raw: bytes) -> None:

@@ -78,7 +78,7 @@ class Endpoint:
         For a request that is to be refused anyway: Laravel finds the record before it looks at what was sent. Who may
         write is asked where the contract says that an operation may be forbidden.
         """
-        names_a_record = operation.path_parameters and operation.resource and HTTPStatus.NOT_FOUND in operation.statuses
+        names_a_record = exchange.path_values and operation.resource and HTTPStatus.NOT_FOUND in operation.statuses
         if names_a_record and operation.action not in ("list", "create"):
             self.world.due(exchange.now)
             call, to_write = self.call(exchange, operation), HTTPStatus.FORBIDDEN in operation.statuses

@@ -5,7 +5,7 @@ or computed ones), embedded records once for each viewer and shape. What is kept
 anything that it was made of: each encoding remembers the store's tags it read, also those of encodings it contains.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -122,9 +122,45 @@ class Shapes:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Own properties that stand together in a view."""
+    """Own properties that stand together in a view; of these, `files` are addresses of files that the mock serves."""
 
     names: tuple[str, ...]
+    files: tuple[str, ...]
+
+    @classmethod
+    def of(cls, resource: Resource, names: Iterable[str]) -> "Run":
+        """Some own properties of a resource."""
+        listed = tuple(names)
+        return cls(listed, tuple(name for name in listed if is_file(resource.own[name])))
+
+    def encoded(self, own: Mapping[str, Any]) -> bytes:
+        """The run as JSON without the braces; a file that the mock serves has the base's mark before its path."""
+        value = {name: own[name] for name in self.names if name in own}
+        for name in self.files:
+            said = value.get(name)
+            if isinstance(said, str) and said[:1] == "/":
+                value[name] = orjson.Fragment(b'"' + BASE + orjson.dumps(said)[1:])
+        return orjson.dumps(value)[1:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A relation where a shape embeds it. `opening`: its name as JSON; `shapes`: see `Shape.embedded`."""
+
+    opening: bytes
+    relation: Relation
+    shapes: Mapping[str, Shape] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A computed property where a shape shows it. `opening`: its name as JSON."""
+
+    opening: bytes
+    derived: Derived
+
+
+Step = Run | Embedding | Computed
 
 
 @dataclass(slots=True)
@@ -135,7 +171,7 @@ class Representation:
     store: Store
     shapes: Shapes
     shared: frozenset[str]
-    steps: dict[str, tuple[Run | Relation | Derived, ...]] = field(default_factory=dict)
+    steps: dict[tuple[str, int], tuple[Step, ...]] = field(default_factory=dict)
     runs: dict[tuple[str, Any], tuple[bytes, ...]] = field(default_factory=dict)
     kept: dict[tuple[Any, ...], tuple[bytes, frozenset[Tag]]] = field(default_factory=dict)
     used_by: dict[Tag, set[tuple[Any, ...]]] = field(default_factory=dict)
@@ -217,34 +253,33 @@ class Representation:
 
     def _assemble(self, view: View, record: Stored, shape: Shape, viewer: Viewer | None, tags: set[Tag]) -> bytes:
         tags.add((record.resource, record.key))
-        runs = iter(self._runs(view, record))
+        steps = self._steps(view, shape)
+        runs = iter(self._runs(view, record, steps))
         parts: list[bytes] = []
-        for step in self._steps(view):
+        for step in steps:
             if isinstance(step, Run):
                 if run := next(runs):  # none where the record lacks all of them
                     parts.append(run)
-            elif isinstance(step, Relation):
-                if step.name in shape.embedded:
-                    body = self._relation(step, record, shape.embedded[step.name], viewer, tags)
-                    if body is not None:
-                        parts.append(b"%s:%s" % (orjson.dumps(step.name), body))
-            elif step.always or step.name in shape.shown:
-                value = self._derived(record, step, viewer, tags)
-                parts.append(b"%s:%s" % (orjson.dumps(step.name), orjson.dumps(value)))
-        return b"{" + b",".join(parts) + b"}"
+            elif isinstance(step, Embedding):
+                body = self._relation(step.relation, record, step.shapes, viewer, tags)
+                if body is not None:
+                    parts.append(step.opening + body)
+            else:
+                value = self._derived(record, step.derived, viewer, tags)
+                parts.append(step.opening + orjson.dumps(value))
+        return b"{%s}" % b",".join(parts)
 
-    def _steps(self, view: View) -> tuple[Run | Relation | Derived, ...]:
-        found = self.steps.get(view.name)
+    def _steps(self, view: View, shape: Shape) -> tuple[Step, ...]:
+        found = self.steps.get((view.name, shape.identity))
         if found is None:
-            found = self.steps[view.name] = tuple(_steps(self.contract.resources[view.resource], view))
+            found = tuple(_steps(self.contract.resources[view.resource], view, shape))
+            self.steps[view.name, shape.identity] = found
         return found
 
-    def _runs(self, view: View, record: Stored) -> tuple[bytes, ...]:
+    def _runs(self, view: View, record: Stored, steps: tuple[Step, ...]) -> tuple[bytes, ...]:
         found = self.runs.get((view.name, record.key))
         if found is None:
-            resource = self.contract.resources[view.resource]
-            steps = [step for step in self._steps(view) if isinstance(step, Run)]
-            found = tuple(encode_own(resource, {n: record.own[n] for n in s.names if n in record.own}) for s in steps)
+            found = tuple([step.encoded(record.own) for step in steps if isinstance(step, Run)])
             if len(self.runs) >= MAX_KEPT:
                 self.runs.clear()
             self.runs[view.name, record.key] = found
@@ -260,14 +295,14 @@ class Representation:
     ) -> bytes | None:
         if shapes is None:
             return b"{}"
-        targets = self.targets(relation, record, tags)
         views = self.contract.views
-        found = [
-            self._embedded(views[relation.views[t.resource]], t, shapes[t.resource], viewer, tags) for t in targets
-        ]
-        bodies = [body for body in found if body is not None]
+        bodies: list[bytes] = []
+        for to in self.targets(relation, record, tags):
+            body = self._embedded(views[relation.views[to.resource]], to, shapes[to.resource], viewer, tags)
+            if body is not None:
+                bodies.append(body)
         if relation.many:
-            return b"[" + b",".join(bodies) + b"]"
+            return b"[%s]" % b",".join(bodies)
         if bodies:
             return bodies[0]
         if relation.nullable:
@@ -340,15 +375,6 @@ class Representation:
         return body if envelope.data is None else b"{%s:%s}" % (orjson.dumps(envelope.data), body)
 
 
-def encode_own(resource: Resource, own: Mapping[str, Any]) -> bytes:
-    """Own properties as JSON without the braces; a file that the mock serves has the base's mark before its path."""
-    value: dict[str, Any] = dict(own)
-    for name, said in own.items():
-        if isinstance(said, str) and said[:1] == "/" and is_file(resource.own[name]):
-            value[name] = orjson.Fragment(b'"' + BASE + orjson.dumps(said)[1:])
-    return orjson.dumps(value)[1:-1]
-
-
 def is_file(said: Property) -> bool:
     """Whether a property's value is the address of a file."""
     return isinstance(said.faker, dict) and "file" in said.faker
@@ -359,18 +385,25 @@ def with_base(body: bytes, base: str) -> bytes:
     return body.replace(BASE, orjson.dumps(base)[1:-1]) if BASE in body else body
 
 
-def _steps(resource: Resource, view: View) -> Iterable[Run | Relation | Derived]:
+def _steps(resource: Resource, view: View, shape: Shape) -> Iterator[Step]:
+    """What an object of a view is put together from, in its order. Its runs are the same in every shape."""
     names: list[str] = []
     for name in view.shown:
         if name in resource.own and name not in view.derived:
             names.append(name)
             continue
         if names:
-            yield Run(tuple(names))
+            yield Run.of(resource, names)
             names = []
-        yield view.derived[name] if name in view.derived else resource.relations[name]
+        opening = orjson.dumps(name) + b":"
+        derived = view.derived.get(name)
+        if derived is None:
+            if name in shape.embedded:
+                yield Embedding(opening, resource.relations[name], shape.embedded[name])
+        elif derived.always or name in shape.shown:
+            yield Computed(opening, derived)
     if names:
-        yield Run(tuple(names))
+        yield Run.of(resource, names)
 
 
 def link_before(url: str, raw_query: str, page_name: str) -> str:

@@ -41,33 +41,35 @@ _LISTED, _LONGEST = 20, 300
 class Complaint:
     """A broken field: its dotted path, and the sentence.
 
-    `pointer`: of the schema that is broken; `steps`: from there to the keyword, as the validator tells them.
-    `allowed`: what the contract allows where the sentence does not say it, for people at the console.
+    `place`: where the contract says what was broken. `allowed`: what the contract allows where the sentence does not
+    say it, for people at the console.
     """
 
     field: str
     sentence: str
-    pointer: str
-    steps: Sequence[str | int] = ()
+    place: str
     allowed: str = ""
 
-    @property
-    def place(self) -> str:
-        """Where the contract says what was broken. Schemas behind a reference stand at their own place."""
-        steps = [escape(str(step)) for step in self.steps]
-        if steps[:2] == ["allOf", "0"] or not steps:
-            return "/".join((self.pointer, *steps[2:]))
-        return "/".join(("#", *steps))
 
-
-def required(field: str, pointer: str, steps: Sequence[str | int] = ()) -> Complaint:
+def required(field: str, place: str) -> Complaint:
     """The complaint about a field that was not sent."""
-    return Complaint(field, f"The {_spoken(field)} field is required.", pointer, steps)
+    return Complaint(field, f"The {_spoken(field)} field is required.", place)
 
 
 def not_of_type(field: str, kind: str, pointer: str) -> Complaint:
-    """The complaint about a field that is of another type than its schema's."""
-    return Complaint(field, f"The {_spoken(field)} field must be {_TYPES.get(kind, kind)}.", pointer, ("type",))
+    """The complaint about a field that is of another type than its schema's, at `pointer`."""
+    return Complaint(field, f"The {_spoken(field)} field must be {_TYPES.get(kind, kind)}.", f"{pointer}/type")
+
+
+def _place(pointer: str, steps: Sequence[str | int]) -> str:
+    """Where a keyword stands. `steps`: to it from the schema at `pointer`, as the validator tells them.
+
+    Schemas behind a reference stand at their own place.
+    """
+    escaped = [escape(str(step)) for step in steps]
+    if escaped[:2] == ["allOf", "0"]:
+        return "/".join((pointer, *escaped[2:]))
+    return "/".join(("#", *escaped))
 
 
 def complaints(
@@ -86,23 +88,23 @@ def _of_breach(breach: Breach, pointer: str, within: tuple[str, ...], due: Colle
     kind = breach.kind
     keyword: str = kind.name
     path = (*within, *map(str, breach.instance_path))
-    steps = breach.schema_path
+    place = _place(pointer, breach.schema_path)
     if keyword == "required":
-        yield required(".".join((*path, kind.property)), pointer, steps)
+        yield required(".".join((*path, kind.property)), place)
     elif keyword == "additionalProperties":
         for name in kind.unexpected:
             field = ".".join((*path, name))
-            yield Complaint(field, f"The {_spoken(field)} field is prohibited.", pointer, steps)
+            yield Complaint(field, f"The {_spoken(field)} field is prohibited.", place)
     elif keyword in ("anyOf", "oneOf") and (branch := _best(kind, len(breach.instance_path))):
         for inner in branch:
             yield from _of_breach(inner, pointer, within, due)
     else:
         field = ".".join(path) or "body"
         if breach.instance is None and len(path) == 1 and field in due:
-            yield required(field, pointer, steps)
+            yield required(field, place)
         else:
             said = _sentence(keyword, kind, breach.instance).format(_spoken(field))
-            yield Complaint(field, said, pointer, steps, _allowed(keyword, kind))
+            yield Complaint(field, said, place, _allowed(keyword, kind))
 
 
 def _best(kind: Any, depth: int) -> list[Breach]:

@@ -15,7 +15,7 @@ from mock_server.exchange import Exchange, exchange_of, remember
 from mock_server.parameters import Found, Parameters, check_styles, defaults_of
 from mock_server.problems import Problem, Refusal
 from mock_server.sentences import Complaint, complaints, not_of_type, required
-from spec.contract import Contract, Operation
+from spec.contract import Body, Contract, Operation
 from spec.document import snake_case
 from spec.schemas import Schemas, Validator
 
@@ -50,6 +50,8 @@ class Check:
         self.accepts: dict[bytes, bool] = {}
         self.media_types: dict[bytes, str] = {}
         self.document: Validator | None = None
+        self.lenient: Validator | None = None
+        self.absent: dict[str, Complaint] = {}
         self.due: frozenset[str] = frozenset()
         self.order: dict[str, int] = {}
         self.known: frozenset[str] | None = None
@@ -120,25 +122,39 @@ class Check:
         raw = await body.read(exchange, receive, self.arriving)
         if raw:
             body.check_media_type(exchange.headers, self.media_types)
-            value = body.parse(raw)
+            value, floats = body.parse(raw)
         else:
-            value = {}
+            value, floats = {}, False
         if not document.is_valid(value):
-            broken = complaints(document.iter_errors(value), said.pointer, due=self.due)
-            return [self.narrowed(complaint, value) for complaint in broken]
+            return self.broken(said, document, value)
         if not raw and said.required:
             return (required("body", said.pointer),)
         if self.known is not None and isinstance(value, dict) and not self.known.issuperset(value):
             notes.extend(f"body.{name}" for name in value if name not in self.known)
-        notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.rounded(raw))
+        if floats:
+            notes.extend(f"digits of {path} (beyond 64 bits)" for path in body.rounded(raw))
         exchange.body = {**self.defaults, **value} if self.defaults else value
         return ()
 
-    def narrowed(self, complaint: Complaint, value: Any) -> Complaint:
+    def broken(self, said: Body, document: Validator, value: Any) -> list[Complaint]:
+        """What is wrong with a body. That only fields are missing, as mostly, is known without asking for each."""
+        if self.lenient is None:
+            self.lenient = self.schemas.lenient(said.pointer, "write")
+            listed = (breach for breach in document.iter_errors({}) if breach.kind.name == "required")
+            missing = complaints(listed, said.pointer, due=self.due)
+            self.absent = {complaint.field: complaint for complaint in missing}
+        if isinstance(value, dict) and self.lenient.is_valid(value):
+            found = [complaint for name, complaint in self.absent.items() if name not in value]
+            if found:
+                return found
+        broken = complaints(document.iter_errors(value), said.pointer, due=self.due)
+        return [self.narrowed(complaint, value) if isinstance(value, dict) else complaint for complaint in broken]
+
+    def narrowed(self, complaint: Complaint, value: Mapping[str, Any]) -> Complaint:
         """A complaint about a key whose kind another field of the body says: in the words of that kind's keys."""
-        fields = self.operation.body.fields if self.operation.body else {}
-        sets = fields[complaint.field].sets if complaint.field in fields else None
-        if sets is None or sets.by is None or not isinstance(value, dict) or complaint.field not in value:
+        field = self.operation.body.fields.get(complaint.field) if self.operation.body else None
+        sets = field.sets if field else None
+        if field is None or sets is None or sets.by is None or complaint.field not in value:
             return complaint
         named, said = value.get(sets.by), value[complaint.field]
         resource = next((one for one in self.contract.resources.values() if snake_case(one.name) == named), None)
@@ -146,7 +162,7 @@ class Check:
             return complaint
         due, kind = ("integer", int) if resource.key_is_integer else ("string", str)
         fits = isinstance(said, kind) and not isinstance(said, bool)
-        return complaint if fits else not_of_type(complaint.field, due, complaint.pointer)
+        return complaint if fits else not_of_type(complaint.field, due, field.pointer)
 
     def invalid(self, broken: Iterable[Complaint]) -> Refusal:
         """The refusal (422) that names every broken field, in the order of the contract's."""

@@ -10,6 +10,7 @@ import orjson
 
 from mock_server.clock import Clock, written
 from mock_server.pages import Pages
+from mock_server.plans import Plans
 from mock_server.query import Query
 from mock_server.representation import Representation
 from mock_server.store import Store, Stored, Tag
@@ -37,6 +38,9 @@ STANDING_TOKENS = {
     "expired-token": Standing(None, "always 401"),
 }
 
+# The last two bits of a digit, as RFC 4122 has them behind the first two of that place.
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -59,6 +63,7 @@ class World:
     pages: Pages = field(init=False)
     representation: Representation = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
+    plans: Plans = field(init=False)
     _entering: tuple[str, ...] = field(init=False)  # the resources that say who enters which tenant
     _next_due: datetime | None = None
 
@@ -67,6 +72,7 @@ class World:
         self._entering = tuple(resource.name for resource in said if resource)
         self.pages = Pages.of(self.store)
         self.representation = Representation.of(self.contract, self.store)
+        self.plans = Plans(self.contract)
         self.phrases = orjson.loads(self.store.meta().get("phrases", "{}"))
         self.store.listeners.append(self._heard)
         self.store.followers.append(self._look_ahead)
@@ -93,9 +99,9 @@ class World:
 
     def identifier(self, *of: object) -> str:
         """A UUID that is a function of seed, world and `of`."""
-        found = hashlib.sha256("/".join(map(str, (self.seed, self.name, *of))).encode()).hexdigest()
-        variant = "89ab"[int(found[16], 16) & 3]  # as RFC 4122 has it of version 4
-        return f"{found[:8]}-{found[8:12]}-4{found[13:16]}-{variant}{found[17:20]}-{found[20:32]}"
+        said = f"{self.seed}/{self.name}/{'/'.join(map(str, of))}"
+        found = hashlib.sha256(said.encode()).hexdigest()
+        return f"{found[:8]}-{found[8:12]}-4{found[13:16]}-{_VARIANT[found[16]]}{found[17:20]}-{found[20:32]}"
 
     # Who asks ---------------------------------------------------------------------------------------------------
 

@@ -69,6 +69,12 @@ class Schemas:
             )
         return found
 
+    def lenient(self, pointer: str, direction: Direction) -> Validator:
+        """A validator of what the schema at `pointer` says beside which properties are required at its top."""
+        schema, _ = self.document.follow(self.document.at(pointer), pointer)
+        rest = {word: value for word, value in schema.items() if word != "required"}
+        return jsonschema_rs.Draft202012Validator(standalone(self.document, rest, direction), validate_formats=True)
+
 
 def standalone(document: Document, schema: Mapping[str, Any], direction: Direction) -> dict[str, Any]:
     """`schema` translated, with everything that it refers to at the place it stands in the document."""

@@ -6,6 +6,7 @@ from typing import Any
 from mock_server.actions.sent import own_of, references_of
 from mock_server.actions.showing import shown
 from mock_server.call import Answer, Call
+from mock_server.plans import Blank
 from mock_server.store import Stored
 from spec.contract import Resource
 from spec.record import Record, Reference
@@ -25,34 +26,27 @@ def run(call: Call) -> Answer:
 def stored(call: Call, resource: Resource, own: Mapping[str, Any], references: References) -> Stored:
     """A new record of `resource`, with everything that the server adds, as it now stands in the store."""
     world = call.world
+    blank = world.plans.blank(resource)
     key = world.new_key(resource)
-    record = Record(
-        resource.name,
-        key,
-        filled(call, resource, key, own),
-        {**_home(call, resource, references), **{k: v for k, v in references.items() if v is not None}},
-    )
-    world.store.add(record)
-    return world.store.existing(Reference(resource.name, key))
+    led = {**_home(blank, call), **{name: to for name, to in references.items() if to is not None}}
+    record = Record(resource.name, key, filled(call, resource, blank, key, own), led)
+    return world.store.add(record, fresh=not resource.key_is_integer)  # a number may be some other record's key
 
 
-def filled(call: Call, resource: Resource, key: Any, own: Mapping[str, Any]) -> dict[str, Any]:
+def filled(call: Call, resource: Resource, blank: Blank, key: Any, own: Mapping[str, Any]) -> dict[str, Any]:
     """Own properties in the order of the schema: as sent, else stamped, else the contract's default."""
-    number = call.world.store.next_number(resource.name)
+    values = {**blank.own}
+    for name, value in own.items():
+        if name in values:
+            default = blank.parted.get(name)
+            values[name] = value if default is None else completed(default, default, value)
     now = call.stamp
-    stamps = {"created": now, "updated": now, "number": number}
-    values: dict[str, Any] = {}
-    for prop in resource.own.values():
-        if prop.name == resource.key:
-            values[prop.name] = key
-        elif prop.stamp is not None:
-            values[prop.name] = stamps[prop.stamp]
-        elif prop.name in own:
-            values[prop.name] = completed(prop.default, prop.default, own[prop.name])
-        elif prop.has_default:
-            values[prop.name] = prop.default
-        elif prop.nullable or not prop.hidden:
-            values[prop.name] = None
+    for name, stamp in blank.stamps:
+        values[name] = call.world.store.next_number(resource.name) if stamp == "number" else now
+    values[resource.key] = key
+    for name in blank.optional:
+        if name not in own:
+            del values[name]
     return values
 
 
@@ -64,19 +58,14 @@ def completed(default: Any, before: Any, sent: Any) -> Any:
     return {**kept, **{name: completed(default.get(name), before.get(name), value) for name, value in sent.items()}}
 
 
-def _home(call: Call, resource: Resource, sent: References) -> dict[str, Reference]:
-    """The viewer as owner and the viewer's home as tenant, where a record holds them itself and they were not sent."""
+def _home(blank: Blank, call: Call) -> dict[str, Reference]:
+    """The viewer as owner and the viewer's home as tenant, where a record holds them itself."""
     contract, viewer = call.world.contract, call.viewer
     found: dict[str, Reference] = {}
-    if viewer is None:
+    if not (blank.tenants or blank.owners):
         return found
-    account, tenant = contract.account, contract.tenant
-    for relation in resource.relations.values():
-        if not relation.stored or relation.many or sent.get(relation.name) is not None:
-            continue
-        owns = (relation.name,) == resource.owner or (not resource.owner and not relation.nullable)
-        if account and relation.to == (account.name,) and owns:
-            found[relation.name] = Reference(account.name, viewer.user)
-        elif tenant and relation.to == (tenant.name,) and (relation.name,) == resource.tenant and viewer.tenants:
-            found[relation.name] = Reference(tenant.name, viewer.tenants[0])
+    if viewer is not None and contract.tenant and viewer.tenants:
+        found |= dict.fromkeys(blank.tenants, Reference(contract.tenant.name, viewer.tenants[0]))
+    if viewer is not None and contract.account:
+        found |= dict.fromkeys(blank.owners, Reference(contract.account.name, viewer.user))
     return found

@@ -16,7 +16,7 @@ def named_in_path(call: Call, *, to_write: bool = False, granted: bool = True) -
     `granted`: whether a grant may open it.
     """
     resource = call.world.contract.resources[call.operation.resource or ""]
-    text = call.path[call.operation.path_parameters[0]]
+    text = next(iter(call.path.values()))
     record = visible(call, resource, key_from(resource, text), said=text)
     if to_write:
         require_writable(call, resource, record, granted=granted)
@@ -25,11 +25,10 @@ def named_in_path(call: Call, *, to_write: bool = False, granted: bool = True) -
 
 def visible(call: Call, resource: Resource, key: Any, *, said: Any = None) -> Stored:
     """The record with that key, if the viewer may see it. Raises Refusal (404) otherwise."""
-    query = call.world.query(call.viewer)
     record = call.world.store.get(resource.name, key)
     if record is not None and call.viewer is not None and record.tenant in call.viewer.tenants:
         return record
-    condition = all_of((Condition("key = ?", (key,)), query.visible(resource)))
+    condition = all_of((Condition("key = ?", (key,)), call.world.query(call.viewer).visible(resource)))
     found = call.world.store.rows(resource.name, condition.sql, condition.parameters)
     if found:
         return found[0]

@@ -18,7 +18,8 @@ def create(call: Call) -> Answer:
     references = references_of(call, resource)
     with world.store.transaction():
         message = stored(call, resource, own_of(call, resource), references)
-        attach(call, message, call.body.get("files") or [])
+        if files := call.body.get("files"):
+            attach(call, message, files)
     return shown(call, message)
 
 

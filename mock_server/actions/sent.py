@@ -1,29 +1,21 @@
 """What a body (and, for a create, the query) says of a record: own properties, and the records it names."""
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mock_server.actions.lookup import visible
 from mock_server.call import Call
+from mock_server.plans import Naming
 from mock_server.store.plan import key_from
-from spec.contract import BodyField, Parameter, Relation, Resource
-from spec.document import snake_case
+from spec.contract import Resource
 from spec.record import Reference
 
 
 def own_of(call: Call, resource: Resource) -> dict[str, Any]:
     """Those of the body's properties that the record stores and that clients may set."""
-    if call.operation.body is None or call.body is None:
+    body = call.body
+    if body is None:
         return {}
-    return {
-        name: call.body[name]
-        for name, field in call.operation.body.fields.items()
-        if name in call.body
-        and field.sets is None
-        and name in resource.own
-        and name != resource.key
-        and resource.own[name].stamp is None
-    }
+    return {name: body[name] for name in call.world.plans.saying(call.operation, resource).own if name in body}
 
 
 def references_of(call: Call, resource: Resource) -> dict[str, Reference | tuple[Reference, ...] | None]:
@@ -31,40 +23,28 @@ def references_of(call: Call, resource: Resource) -> dict[str, Reference | tuple
 
     Every record named must be there and be the viewer's to see: raises Refusal (404).
     """
+    said = call.world.plans.saying(call.operation, resource)
     found: dict[str, Reference | tuple[Reference, ...] | None] = {}
-    for item, sent in _named(call):
-        assert item.sets is not None
-        relation = resource.relations.get(item.sets.relation)
-        if relation is None:
-            continue
-        found[relation.name] = _reference(call, relation, item, sent)
+    for naming in said.query:
+        if call.query.get(naming.name) is not None:
+            found[naming.relation.name] = _reference(call, naming, call.query[naming.name])
+    for naming in said.body:
+        if call.body is not None and naming.name in call.body:
+            found[naming.relation.name] = _reference(call, naming, call.body[naming.name])
     return found
 
 
-def _named(call: Call) -> Iterator[tuple[Parameter | BodyField, Any]]:
-    for parameter in call.operation.query:
-        if parameter.sets and call.query.get(parameter.name) is not None:
-            yield parameter, call.query[parameter.name]
-    fields: Mapping[str, BodyField] = call.operation.body.fields if call.operation.body else {}
-    for name, field in fields.items():
-        if field.sets and call.body is not None and name in call.body:
-            yield field, call.body[name]
-
-
-def _reference(
-    call: Call, relation: Relation, item: Parameter | BodyField, sent: Any
-) -> Reference | tuple[Reference, ...] | None:
+def _reference(call: Call, naming: Naming, sent: Any) -> Reference | tuple[Reference, ...] | None:
+    many = naming.relation.many
     if sent is None:
-        return () if relation.many else None
-    target = relation.to[0]
-    by = item.sets.by if item.sets else None
-    if by is not None:
-        said = (call.body or {}).get(by)
-        target = next((name for name in relation.to if snake_case(name) == said), target)
-    resource = call.world.contract.resources[target]
-    keys = sent if isinstance(sent, list) else [sent]
-    records = [visible(call, resource, key_from(resource, key), said=key) for key in keys]
-    references = tuple(record.reference for record in records)
-    if relation.many:
-        return tuple(dict.fromkeys(references))
-    return references[0]
+        return () if many else None
+    resource = naming.target(call.body)
+    if not isinstance(sent, list):
+        found = _named(call, resource, sent)
+        return (found,) if many else found
+    references = [_named(call, resource, key) for key in sent]
+    return tuple(dict.fromkeys(references)) if many else references[0]
+
+
+def _named(call: Call, resource: Resource, key: Any) -> Reference:
+    return visible(call, resource, key_from(resource, key), said=key).reference

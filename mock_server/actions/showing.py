@@ -13,6 +13,8 @@ from mock_server.store import Stored
 def shape_of(call: Call) -> Shape:
     """What the query's include and count words make of the answer's records."""
     shapes, view = call.world.representation.shapes, call.operation.result.view or ""
+    if not call.query:
+        return shapes.default(view)
     contract = call.world.contract
     resource = contract.resources[contract.views[view].resource]
     words = asked(call.operation.parameters, call.query)

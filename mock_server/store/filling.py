@@ -73,11 +73,8 @@ class _Filling:
         number = given if isinstance(given, int) else self.store.next_number(record.resource)
         self.store.numbers[record.resource] = max(number, self.store.numbers.get(record.resource, 0))
         references = {r.name: _one(record, r.name) for r in table.references.values()}
-        row = [number, record.key, self.tenant_of(table, record.key, references), orjson.dumps(dict(record.own))]
-        row += [plan.reference_value(r, references[r.name]) for r in table.references.values()]
-        properties = zip(table.properties.values(), table.formats, strict=True)
-        row += [plan.comparable(plan.at_path(record.own, path), format_) for path, format_ in properties]
-        row += [plan.folded(plan.at_path(record.own, path)) for path in table.searched.values()]
+        tenant = self.tenant_of(table, record.key, references)
+        row = [number, record.key, orjson.dumps(dict(record.own)), *table.values(tenant, references, record.own)]
         self.rows.setdefault(record.resource, []).append(row)
         for name, link in table.links.items():
             targets = [plan.reference_value(link.relation, target) for target in _many(record, name)]

@@ -11,7 +11,7 @@ A table holds the record's own JSON (`own`), and as real columns what the contra
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,9 @@ import orjson
 from spec.contract import Contract, Derived, Relation, Resource, path_of
 from spec.record import Reference
 from spec.words import QueryWord
+
+# What a column holds of a record's own properties.
+Read = Callable[[Mapping[str, Any]], Any]
 
 _NORMAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 FIRST = datetime(1, 1, 1, tzinfo=UTC)
@@ -40,8 +43,8 @@ class Link:
 class Table:
     """One resource's table. `properties` and `searched`: column name -> path of the own property.
 
-    `insert`: the statement that adds a row, its columns in the order n, key, tenant, own, references, properties,
-    searched. `formats`: of each property's values. `stamped`: the own property that holds a record's number.
+    `columns`: tenant, references, properties, searched. `reads`: what the last two kinds hold. `insert`: the statement
+    that adds a row of n, key, own and these. `stamped`: the own property that holds a record's number.
     """
 
     resource: Resource
@@ -50,8 +53,9 @@ class Table:
     properties: Mapping[str, tuple[str, ...]]
     searched: Mapping[str, tuple[str, ...]]
     links: Mapping[str, Link]
+    columns: tuple[str, ...]
     insert: str
-    formats: tuple[str | None, ...]
+    reads: tuple[Read, ...]
     stamped: str | None
 
     @property
@@ -69,12 +73,18 @@ class Table:
     ) -> "Table":
         """The table of a resource."""
         references = {reference_column(r.name): r for r in resource.relations.values() if r.stored and not r.many}
-        columns = ("n", "key", "tenant", "own", *references, *properties, *searched)
-        formats = tuple(resource.own[path[0]].format if len(path) == 1 else None for path in properties.values())
+        columns = ("tenant", *references, *properties, *searched)
+        formats = ((path, resource.own[path[0]].format if len(path) == 1 else None) for path in properties.values())
+        reads = (*(_property(*said) for said in formats), *(_searched(path) for path in searched.values()))
         stamped = next(iter(resource.stamped("number")), None)
         name, marks = quoted(resource.name), ", ".join("?" * len(columns))
-        insert = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})"
-        return cls(resource, name, references, properties, searched, links, insert, formats, stamped)
+        insert = f"INSERT INTO {name} (n, key, own, {', '.join(columns)}) VALUES (?, ?, ?, {marks})"
+        return cls(resource, name, references, properties, searched, links, columns, insert, reads, stamped)
+
+    def values(self, tenant: Any, references: Mapping[str, Reference | None], own: Mapping[str, Any]) -> list[Any]:
+        """What the columns hold of a record."""
+        held = [reference_value(r, references[r.name]) for r in self.references.values()]
+        return [tenant, *held, *[read(own) for read in self.reads]]
 
 
 def quoted(name: str) -> str:
@@ -145,14 +155,14 @@ def one_of(path: tuple[str, ...], values: Iterable[Any]) -> str:
 
 def comparable(value: Any, format_: str | None) -> Any:
     """A JSON value as a column holds it, so that SQL's order is the value's order."""
+    if isinstance(value, str):
+        return instant(value) if format_ == "date-time" else value
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, list):
         return orjson.dumps([listed(item) for item in value]).decode()
     if isinstance(value, dict):
         return orjson.dumps(value).decode()
-    if format_ == "date-time" and isinstance(value, str):
-        return instant(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return float(max(-(10**300), min(value, 10**300)))
     return value
@@ -193,6 +203,16 @@ def at_path(own: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     for part in path:
         value = value.get(part) if isinstance(value, dict) else None
     return value
+
+
+def _property(path: tuple[str, ...], format_: str | None) -> Read:
+    if len(path) == 1:
+        return lambda own: comparable(own.get(path[0]), format_)
+    return lambda own: comparable(at_path(own, path), format_)
+
+
+def _searched(path: tuple[str, ...]) -> Read:
+    return lambda own: folded(at_path(own, path))
 
 
 def tables(contract: Contract) -> dict[str, Table]:
@@ -299,10 +319,14 @@ def ddl(contract: Contract) -> Iterator[str]:
 def _indexes(table: Table) -> Iterator[str]:
     """What lists are narrowed by, each in the default order (newest first) and by each sortable property."""
     name = table.resource.name
-    newest = "".join(f"{property_column((c,))} DESC, " for c in table.resource.stamped("created")[:1])
+    created = [property_column((c,)) for c in table.resource.stamped("created")[:1]]
+    newest = "".join(f"{column} DESC, " for column in created)
     for column in ("tenant", *table.references):
         yield f"CREATE INDEX {quoted(f'{name} {column} newest')} ON {table.name} ({column}, {newest}key)"
+    in_order = []
     if newest and table.resource.tenant:  # for who sees several tenants: the order first
         yield f"CREATE INDEX {quoted(f'{name} newest')} ON {table.name} ({newest}key, tenant)"
+        in_order = created  # read from its end it is the order of this property too; equal ones are sorted
     for column in table.properties:
-        yield f"CREATE INDEX {quoted(f'{name} {column}')} ON {table.name} ({column}, key)"
+        if column not in in_order:
+            yield f"CREATE INDEX {quoted(f'{name} {column}')} ON {table.name} ({column}, key)"

@@ -12,6 +12,7 @@ import orjson
 from mock_server.store import plan
 from mock_server.store.counts import Counts
 from mock_server.store.errors import Busy, Refused, StoreError
+from mock_server.store.late import BEGIN, COMMIT, ROLLBACK, Late
 from mock_server.store.plan import Table
 from mock_server.store.sharing import Sharing, Tag, Written
 from mock_server.store.trigrams import Trigrams
@@ -22,11 +23,17 @@ MAX_RECORDS = 4096
 MAX_MEMO = 2_000
 # Records that others have written, whose part in the counts is found one by one.
 MAX_MOVED = 100
+# References that are kept of who refers to one record.
+MAX_REFERRING = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A record as it stands in the store. `references`: its to-one references; lists are asked for by `linked`."""
+    """A record as it stands in the store.
+
+    `references`: its to-one references; lists are asked for by `linked`. `born`: the store's generation when it was
+    added with a fresh key, else -1; what was written last before it cannot refer to it.
+    """
 
     resource: str
     number: int
@@ -34,6 +41,7 @@ class Stored:
     tenant: Any
     own: dict[str, Any]
     references: dict[str, Reference | None]
+    born: int = field(default=-1, compare=False)
 
     @property
     def reference(self) -> Reference:
@@ -49,9 +57,10 @@ class Store:
     Whoever keeps encodings of records asks to be told by `listen`: after each write the tags that it touched, or None
     when anything may have changed. `memo` is what `remembered` keeps, `counted` what `count` does, by resource.
     `trigrams` tell who may hold a term, by resource. `records` are those read last, each until a write touches it: what
-    `get` and `rows` answer is never to be changed. `sharing`: with other processes that write to the same file, if any
-    do. Then all that is kept is of the instant when they were last heard; `followers` are told that they have written,
-    and `late` are the resources whose index a search has found behind.
+    `get` and `rows` answer is never to be changed. `referred` are likewise those that refer to a record, and `leading`
+    the contract's relations that may. `sharing`: with other processes that write to the same file, if any do. Then all
+    that is kept is of the instant when they were last heard; `followers` are told that they have written, and `behind`
+    are the resources whose index a search has found behind.
     """
 
     contract: Contract
@@ -65,9 +74,11 @@ class Store:
     counted: dict[str, Counts] = field(default_factory=dict)
     trigrams: dict[str, Trigrams] = field(default_factory=dict)
     records: dict[Tag, Stored] = field(default_factory=dict)
+    referred: dict[Tag, list[Reference]] = field(default_factory=dict)
+    leading: dict[tuple[str, str], list[tuple[str, Relation]]] = field(default_factory=dict)
     sharing: Sharing | None = None
     followers: list[Callable[[], None]] = field(default_factory=list)
-    late: set[str] = field(default_factory=set)
+    behind: set[str] = field(default_factory=set)
 
     # Making and ending ------------------------------------------------------------------------------------------
 
@@ -172,13 +183,13 @@ class Store:
             yield
         finally:
             self.connection.execute("COMMIT")
-            if self.late:
+            if self.behind:
                 self._index_late()
 
     def _index_late(self) -> None:
         """Index the next of many records that are not, where a search of a shared file has found them."""
-        late = [self.trigrams[name] for name in self.late]
-        self.late.clear()
+        late = [self.trigrams[name] for name in self.behind]
+        self.behind.clear()
         reached = {}
         with suppress(Busy):  # then another search will find them
             with self.transaction():
@@ -345,7 +356,7 @@ class Store:
             index.catch_up()
         behind = index.is_behind()
         if behind and self.sharing is not None:
-            self.late.add(resource)
+            self.behind.add(resource)
         found = None if behind else index.holding(term, most)
         return None if found is None else (found, index.upto)
 
@@ -362,19 +373,29 @@ class Store:
 
     def inverse(self, relation: Relation, reference: Reference) -> list[Reference]:
         """The records whose relation `relation.via` holds `reference`, oldest first."""
-        found = []
-        for name in relation.to:
-            table = self.tables[name]
-            back = table.resource.relations[relation.via or ""]
-            value = plan.reference_value(back, reference)
-            if back.many:
-                sql = (
-                    f"SELECT key FROM {table.name} WHERE key IN "
-                    f"(SELECT owner FROM {table.links[back.name].name} WHERE target = ?) ORDER BY n"
-                )
-            else:
-                sql = f"SELECT key FROM {table.name} WHERE {plan.reference_column(back.name)} = ? ORDER BY n"
-            found += [Reference(name, row[0]) for row in self.connection.execute(sql, (value,))]
+        if len(relation.to) == 1:
+            return self.referring(relation.to[0], relation.via or "", reference)
+        return [found for name in relation.to for found in self.referring(name, relation.via or "", reference)]
+
+    def referring(self, resource: str, name: str, reference: Reference) -> list[Reference]:
+        """The records of a resource whose stored relation `name` holds `reference`, oldest first."""
+        at = self.records.get(reference)
+        if at is not None and self.generations[resource] < at.born:
+            return []  # nothing was written there since
+        table = self.tables[resource]
+        relation = table.resource.relations[name]
+        tag = (resource, name, plan.reference_value(relation, reference))
+        found = self.referred.get(tag)
+        if found is None:
+            where = f"{plan.reference_column(name)} = ?"
+            if relation.many:
+                where = f"key IN (SELECT owner FROM {table.links[name].name} WHERE target = ?)"
+            rows = self.connection.execute(f"SELECT key FROM {table.name} WHERE {where} ORDER BY n", tag[2:])
+            found = [Reference(resource, row[0]) for row in rows]
+            if len(self.referred) >= MAX_RECORDS:
+                self.referred.clear()
+            if len(found) <= MAX_REFERRING:
+                self.referred[tag] = found
         return found
 
     def derived(self, resource: str, derived: Derived, key: Any) -> Any:
@@ -432,30 +453,34 @@ class Store:
         self._read_numbers()
         self._announce(None)
 
-    def add(self, record: Record) -> None:
-        """Store a new record. Its number is its number-stamped property's value, else the next."""
-        table = self.tables[record.resource]
-        given = record.own.get(table.stamped) if table.stamped else None
-        number = given if isinstance(given, int) else self.next_number(record.resource)
-        self.numbers[record.resource] = max(number, self.numbers.get(record.resource, 0))
+    def add(self, record: Record, *, fresh: bool = False) -> Stored:
+        """Store a new record. Its number is its number-stamped property's value, else the next.
+
+        `fresh`: its key was made just now, so that nothing has it, or refers to it.
+        """
+        resource, key, own = record.resource, record.key, dict(record.own)
+        table = self.tables[resource]
+        given = own.get(table.stamped) if table.stamped else None
+        last = self.numbers.get(resource, 0)
+        number = given if isinstance(given, int) else last + 1
+        self.numbers[resource] = max(number, last)
         references = {r.name: _one(record.references.get(r.name)) for r in table.references.values()}
-        tenant = self.tenant_of(table, record.key, references)
-        values = [number, record.key, tenant, orjson.dumps(dict(record.own))]
-        values += [plan.reference_value(r, references[r.name]) for r in table.references.values()]
-        values += self._property_values(table, record.own)
-        self.connection.execute(table.insert, values)
-        self._index(record.resource, number, None, record.own)
-        touched: set[Tag] = {(record.resource, record.key)}
+        tenant = self.tenant_of(table, key, references)
+        values = [number, key, orjson.dumps(own), *table.values(tenant, references, own)]
+        (self._later if fresh and number > last else self.connection.execute)(table.insert, values)
+        self._index(resource, number, None, own)
+        touched = self._touched_by_references(table, references)
+        touched.add((resource, key))
         for name, link in table.links.items():
-            targets = record.references.get(name) or ()
-            touched |= self._set_links(table, link, record.key, _many(targets))
-        touched |= self._touched_by_references(table, references)
-        self.counted[record.resource].joined(record.key)
+            if targets := record.references.get(name):
+                touched |= self._set_links(table, link, key, _many(targets))
+        self.counted[resource].joined(key)
         if self.sharing is not None:
-            self.sharing.draft.count(record.resource, number)
-            self.sharing.draft.stood((record.resource, record.key), None)
+            self.sharing.draft.count(resource, number)
+            self.sharing.draft.stood((resource, key), None)
         self._announce(touched)
-        self._known(Stored(record.resource, number, record.key, tenant, dict(record.own), references))
+        born = self.generation if fresh else -1
+        return self._known(Stored(resource, number, key, tenant, own, references, born))
 
     def change(
         self,
@@ -471,8 +496,6 @@ class Store:
             raise StoreError(f"no {resource} {key} to change")
         self._stands(table, key)
         after = dict(before.references)
-        counts = self.counted[resource]
-        counted = counts.of(key)
         touched: set[Tag] = {(resource, key)}
         for name, value in (references or {}).items():
             if name in table.links:
@@ -482,20 +505,25 @@ class Store:
         for name, link in table.links.items():
             if link.followed and name not in (references or {}):
                 touched |= self._touched_by_links(table, link, self.linked(resource, link.relation, key))
-        assignments = ["own = ?", "tenant = ?", *(f"{c} = ?" for c in table.references)]
-        assignments += [f"{c} = ?" for c in (*table.properties, *table.searched)]
         tenant = self.tenant_of(table, key, after)
-        values = [orjson.dumps(dict(own)), tenant]
-        values += [plan.reference_value(r, after[r.name]) for r in table.references.values()]
-        values += self._property_values(table, own)
-        self.connection.execute(f"UPDATE {table.name} SET {', '.join(assignments)} WHERE key = ?", (*values, key))
+        was, now = table.values(before.tenant, before.references, before.own), table.values(tenant, after, own)
+        # What stays as it is would be taken out of its index and put back.
+        written = {c: new for c, old, new in zip(table.columns, was, now, strict=True) if new != old}
+        counts = self.counted[resource]
+        counted = counts.of(key, written)
+        assignments = ", ".join(f"{column} = ?" for column in ("own", *written))
+        sql = f"UPDATE {table.name} SET {assignments} WHERE n = ?"
+        self._later(sql, (orjson.dumps(dict(own)), *written.values(), before.number))
         self._index(resource, before.number, before.own, own)
-        changed = self._known(Stored(resource, before.number, key, tenant, dict(own), after))
-        moved = {name for name in after if after[name] != before.references[name]}
-        touched |= self._moved_along(Reference(resource, key), moved)
         touched |= self._touched_by_references(table, before.references)
-        touched |= self._touched_by_references(table, after)
-        counts.moved(counted, counts.of(key))
+        changed = Stored(resource, before.number, key, tenant, dict(own), after, before.born)
+        moved = {name for name in after if after[name] != before.references[name]}
+        if moved:
+            touched |= self._touched_by_references(table, after)
+            self._drop(touched)
+            self._known(changed)
+            touched |= self._moved_along(Reference(resource, key), moved)
+        counts.moved(counted, counts.of(key, written))
         self._announce(touched)
         self._known(changed)
 
@@ -526,34 +554,29 @@ class Store:
             if record is None or (reference.resource, reference.key) in doomed:
                 continue
             doomed[reference.resource, reference.key] = record
-            for other, relation in self.contract.referring(reference.resource):
-                if relation.on_delete == "cascade":
-                    waiting += self._referring(other.name, relation, reference)
+            for other, relation in self._leading(reference.resource, "cascade"):
+                waiting += self.referring(other, relation.name, reference)
         return doomed
 
     def _check_refusals(self, reference: Reference, doomed: Mapping[tuple[str, Any], Stored]) -> None:
         """Raise Refused while a record that stays needs one that would go."""
-        for other, relation in self.contract.referring(reference.resource):
-            if relation.on_delete != "refuse":
-                continue
-            for by in self._referring(other.name, relation, reference):
+        for other, relation in self._leading(reference.resource, "refuse"):
+            for by in self.referring(other, relation.name, reference):
                 if (by.resource, by.key) not in doomed:
-                    raise Refused(reference.resource, reference.key, other.name, relation.name)
+                    raise Refused(reference.resource, reference.key, other, relation.name)
 
-    def _referring(self, resource: str, relation: Relation, reference: Reference) -> list[Reference]:
-        table = self.tables[resource]
-        value = plan.reference_value(relation, reference)
-        if relation.many:
-            sql = f"SELECT owner FROM {table.links[relation.name].name} WHERE target = ?"
-        else:
-            sql = f"SELECT key FROM {table.name} WHERE {plan.reference_column(relation.name)} = ?"
-        return [Reference(resource, row[0]) for row in self.connection.execute(sql, (value,))]
+    def _leading(self, resource: str, on_delete: str) -> list[tuple[str, Relation]]:
+        """The stored relations, with whose they are, that lead to a resource, and say that of removing its records."""
+        found = self.leading.get((resource, on_delete))
+        if found is None:
+            listed = self.contract.referring(resource)
+            found = [(other.name, relation) for other, relation in listed if relation.on_delete == on_delete]
+            self.leading[resource, on_delete] = found
+        return found
 
     def _clear(self, reference: Reference, doomed: Mapping[tuple[str, Any], Stored]) -> None:
-        for other, relation in self.contract.referring(reference.resource):
-            if relation.on_delete != "clear":
-                continue
-            for by in self._referring(other.name, relation, reference):
+        for other, relation in self._leading(reference.resource, "clear"):
+            for by in self.referring(other, relation.name, reference):
                 if (by.resource, by.key) in doomed:
                     continue
                 record = self.at(by)
@@ -571,9 +594,9 @@ class Store:
         counted = counts.of(record.key)
         for link in table.links.values():
             touched |= self._set_links(table, link, record.key, ())
-        self.connection.execute(f"DELETE FROM {table.name} WHERE key = ?", (record.key,))
+        self._later(f"DELETE FROM {table.name} WHERE n = ?", (record.number,))
         self._index(record.resource, record.number, record.own, None)
-        self.connection.execute("DELETE FROM _due WHERE resource = ? AND key = ?", (record.resource, record.key))
+        self._later("DELETE FROM _due WHERE resource = ? AND key = ?", (record.resource, record.key))
         touched |= self._touched_by_references(table, record.references)
         counts.moved(counted, ())
         self._announce(touched)
@@ -584,6 +607,13 @@ class Store:
             sql = f"SELECT {', '.join(table.counted)} FROM {table.name} WHERE key = ?"
             row = self.connection.execute(sql, (key,)).fetchone()
             self.sharing.draft.stood((table.resource.name, key), row)
+
+    def _later(self, statement: str, values: Sequence[Any]) -> None:
+        """Do what nothing can be wrong with: at once, or before anything else is asked."""
+        if isinstance(self.connection, Late):
+            self.connection.later(statement, values)
+        else:
+            self.connection.execute(statement, values)
 
     def _index(
         self, resource: str, number: int, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
@@ -610,11 +640,6 @@ class Store:
             for r in table.references.values()
             if references.get(r.name) is not None
         }
-
-    def _property_values(self, table: Table, own: Mapping[str, Any]) -> list[Any]:
-        properties = zip(table.properties.values(), table.formats, strict=True)
-        values = [plan.comparable(plan.at_path(own, path), format_) for path, format_ in properties]
-        return values + [plan.folded(plan.at_path(own, path)) for path in table.searched.values()]
 
     def tenant_of(self, table: Table, key: Any, references: Mapping[str, Reference | None]) -> Any:
         """Key of the tenant that a record lies in, along the contract's path; None where there is none."""
@@ -649,9 +674,9 @@ class Store:
         """The records of a resource whose path of relations leads to `end`."""
         relation = self.tables[resource].resource.relations[path[0]]
         if len(path) == 1:
-            return self._referring(resource, relation, end) if end.resource in relation.to else []
+            return self.referring(resource, relation.name, end) if end.resource in relation.to else []
         below = [middle for target in relation.to for middle in self._reaching(target, path[1:], end)]
-        return [by for middle in below for by in self._referring(resource, relation, middle)]
+        return [by for middle in below for by in self.referring(resource, relation.name, middle)]
 
     def _announce(self, touched: set[Tag] | None) -> None:
         if self.sharing is not None:
@@ -662,19 +687,26 @@ class Store:
         self.generation += 1
         if touched is None:
             self.records.clear()
+            self.referred.clear()
             for counts in self.counted.values():
                 counts.clear()
         else:
-            for tag in touched:
-                self.records.pop(tag, None)
+            self._drop(touched)
         for name in self.tables if touched is None else {tag[0] for tag in touched}:
             self.generations[name] = self.generation
         for listener in self.listeners:
             listener(touched)
 
+    def _drop(self, touched: Iterable[Tag]) -> None:
+        for tag in touched:
+            if len(tag) == 2:
+                self.records.pop(tag, None)
+            else:
+                self.referred.pop(tag, None)
+
 
 # How a transaction is begun, kept and undone: one of its own, and one inside another.
-_WRITE = ("BEGIN IMMEDIATE", "COMMIT", ("ROLLBACK",))
+_WRITE = (BEGIN, COMMIT, (ROLLBACK,))
 _STEP = ("SAVEPOINT step", "RELEASE step", ("ROLLBACK TO step", "RELEASE step"))
 
 
@@ -685,7 +717,13 @@ def _told(error: sqlite3.OperationalError) -> Exception:
 
 def connect(target: str) -> sqlite3.Connection:
     """A connection in autocommit, safe to hand from the thread that built it to the one that serves."""
-    connection = sqlite3.connect(target, isolation_level=None, cached_statements=1024, check_same_thread=False)
+    connection = sqlite3.connect(
+        target,
+        isolation_level=None,
+        cached_statements=1024,
+        check_same_thread=False,
+        factory=Late if target == ":memory:" else sqlite3.Connection,
+    )
     connection.execute("PRAGMA journal_mode = WAL" if target != ":memory:" else "PRAGMA journal_mode = MEMORY")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection

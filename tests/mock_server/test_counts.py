@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server.store import Store
-from mock_server.store.counts import MOST
+from mock_server.store.counts import MOST, MOST_JOINING
 from spec.record import Record, Reference
 from tests.mock_server.athena import Api
 from tests.mock_server.library import world
@@ -54,6 +54,34 @@ def test_an_update_moves_a_record_from_one_count_to_another(api: Api) -> None:
     store.change("Message", MESSAGE, {**message.own, "role": role})
     after = [store.count("Message", by_role, (role,)) for role in ("user", "assistant")]
     assert after == [anew(store, by_role, "user"), anew(store, by_role, "assistant")] != before
+
+
+def test_new_records_are_counted_when_a_count_is_wanted_next(api: Api) -> None:
+    store, by_role = api.world.store, '"p_role" = ?'
+    before = store.count("Message", by_role, ("system",))
+    own = {**store.existing(Reference("Message", MESSAGE)).own, "role": "system"}
+    in_thread = {"thread": Reference("Thread", THREAD)}
+    for number in range(MOST_JOINING + 3):
+        key = f"new-{number}"
+        store.add(Record("Message", key, {**own, "uuid": key}, in_thread), fresh=True)
+    store.remove("Message", "new-0")
+    store.change("Message", f"new-{MOST_JOINING}", {**own, "role": "user"})
+    store.remove("Message", f"new-{MOST_JOINING + 1}")
+    expected = before + MOST_JOINING
+    assert store.count("Message", by_role, ("system",)) == expected == anew(store, by_role, "system")
+
+
+def test_only_a_change_that_a_count_reads_is_asked_for_it(api: Api) -> None:
+    store, holding = api.world.store, 'instr("s_content", ?) > 0'
+    message = store.existing(Reference("Message", MESSAGE))
+    store.count("Message", holding, ("quetzal",))
+    told: list[str] = []
+    store.connection.set_trace_callback(told.append)
+    store.change("Message", MESSAGE, {**message.own, "role": "system"})
+    assert not [statement for statement in told if "instr" in statement]
+    store.change("Message", MESSAGE, {**message.own, "content": "a quetzal"})
+    assert len([statement for statement in told if "instr" in statement]) == 2
+    assert store.count("Message", holding, ("quetzal",)) == anew(store, holding, "quetzal") == 1
 
 
 def test_a_condition_on_other_tables_is_counted_after_their_writes(api: Api) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from mock_server import representation
-from mock_server.representation import Representation, Shape, Shapes, encode_own, with_base
+from mock_server.representation import Representation, Run, Shape, Shapes, with_base
 from mock_server.store import Refused, Store
 from mock_server.viewer import Viewer
 from spec.contract import Relation, View
@@ -321,7 +321,7 @@ def test_what_is_dropped_leaves_no_trace() -> None:
 @given(st.text(max_size=8), st.sampled_from(("http://127.0.0.1:8000", "https://x/p", 'http://"')))
 def test_no_text_of_a_record_is_taken_for_the_base(text: str, base: str) -> None:
     resource = museum().resources["Room"]
-    encoded = with_base(b"{" + encode_own(resource, {"name": text + "\x01"}) + b"}", base)
+    encoded = with_base(b"{" + Run.of(resource, ["name"]).encoded({"name": text + "\x01"}) + b"}", base)
     assert orjson.loads(encoded) == {"name": text + "\x01"}
 
 

@@ -1,5 +1,6 @@
 """The store does what plain dictionaries do, whatever is added, changed, removed, rolled back or reopened."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -24,6 +25,7 @@ from tests.mock_server.museum import (
 )
 
 RESOURCES = tuple(museum().resources)
+STEPS = ("adding", "changing", "removing")
 
 
 class Undone(Exception):
@@ -55,7 +57,8 @@ class Life(RuleBasedStateMachine):
         record = data.draw(records(resource, number, list(model.entries)), label="record")
         if Reference(record.resource, record.key) in model.entries:
             return
-        self.store.add(record)
+        # Here, unlike in a dataset, nothing refers to what is not there yet.
+        self.store.add(record, fresh=data.draw(st.booleans(), label="fresh"))
         model.numbers[resource] = number - 1
         model.add(record)
 
@@ -95,7 +98,7 @@ class Life(RuleBasedStateMachine):
         with self.store.transaction():
             self.removing(data, self.model)
 
-    @rule(data=st.data(), steps=st.lists(st.sampled_from(("adding", "changing", "removing")), max_size=4))
+    @rule(data=st.data(), steps=st.lists(st.sampled_from(STEPS), max_size=4))
     def roll_back(self, data: st.DataObject, steps: list[str]) -> None:
         before, told = self.store.generation, len(self.told)
         apart = self.model.copy()
@@ -109,6 +112,17 @@ class Life(RuleBasedStateMachine):
         # What was told of writes is taken back; where nothing was written, all that is kept still holds.
         assert (self.told[told:][-1:] == [None]) is written
         assert (self.store.generation > before) is written
+
+    @rule(data=st.data(), steps=st.lists(st.tuples(st.sampled_from(STEPS), st.booleans()), min_size=2, max_size=5))
+    def write_one_after_another(self, data: st.DataObject, steps: list[tuple[str, bool]]) -> None:
+        """With nothing asked in between, some of it undone."""
+        for step, keeps in steps:
+            model = self.model if keeps else self.model.copy()
+            if step == "adding" or model.entries:
+                with suppress(Undone), self.store.transaction():
+                    getattr(self, step)(data, model)
+                    if not keeps:
+                        raise Undone
 
     @rule()
     def reopen(self) -> None:
@@ -192,6 +206,30 @@ def test_the_number_of_a_removed_record_is_not_given_again_after_reopening(store
     store.remove("Room", "r2")
     with Store_(store.image()) as again:
         assert again.next_number("Room") == 3
+
+
+def test_what_leads_to_a_new_record_is_found_though_nothing_did_when_it_was_new(store: Store) -> None:
+    relation = museum().resources["Room"].relations["children"]
+    hall = store.add(room(1), fresh=True).reference
+    store.add(Record("Person", 1, {"id": 1}, {}))
+    assert store.inverse(relation, hall) == []
+    below = store.add(room(2, parent="r1"), fresh=True)
+    assert store.inverse(relation, hall) == [below.reference]
+    store.remove("Room", "r2")
+    assert store.inverse(relation, hall) == []
+
+
+def test_what_led_to_a_record_before_it_was_there_is_found(store: Store) -> None:
+    store.add(room(2, parent="r1"))
+    hall = store.add(room(1)).reference
+    assert store.inverse(museum().resources["Room"].relations["children"], hall) == [Reference("Room", "r2")]
+
+
+def test_a_key_that_is_taken_is_refused_at_once_where_it_may_be(store: Store) -> None:
+    store.add(Record("Person", 1, {"id": 1}, {}))
+    with pytest.raises(sqlite3.IntegrityError), store.transaction():
+        store.add(Record("Person", 1, {"id": 1}, {}))
+    assert store.counts()["Person"] == 1
 
 
 def test_a_record_that_is_not_there_cannot_be_changed(store: Store) -> None:

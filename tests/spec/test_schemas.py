@@ -280,3 +280,14 @@ def test_every_component_of_a_contract_compiles(name: str, direction: Direction)
     schemas = Schemas.of(said.document)
     for component in said.document.root["components"]["schemas"]:
         schemas.validator(f"#/components/schemas/{component}", direction)
+
+
+@pytest.mark.parametrize(
+    ("value", "valid"),
+    [({}, True), ({"title": "x"}, True), ({"title": 1}, False), ({"chapters": [{}]}, False), (1, False)],
+)
+def test_a_lenient_validator_lacks_nothing_but_what_is_required_at_the_top(value: Any, valid: bool) -> None:
+    said = contract("library")
+    body = said.operations["createBook"].body
+    assert body is not None
+    assert Schemas.of(said.document).lenient(body.pointer, "write").is_valid(value) is valid

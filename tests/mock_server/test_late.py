@@ -1,0 +1,130 @@
+"""A connection that keeps rows back is like any other to whoever asks it, also where a transaction is undone."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server.store.late import BEGIN, COMMIT, MOST, ROLLBACK, Late
+from mock_server.store.store import connect
+
+INSERT = "INSERT INTO rows VALUES (?)"
+
+
+def made(kind: type[sqlite3.Connection]) -> Any:
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=kind)
+    connection.execute("CREATE TABLE rows (value)")
+    return connection
+
+
+@pytest.fixture
+def late() -> Iterator[Late]:
+    connection: Late = made(Late)
+    yield connection
+    connection.close()
+
+
+def shown(connection: sqlite3.Connection) -> list[int]:
+    return [row[0] for row in connection.execute("SELECT value FROM rows ORDER BY rowid")]
+
+
+STEPS = ("add", "add at once", "read", "begin", "commit", "roll back", "save", "give up", "release")
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=30))
+def test_rows_are_there_whatever_is_done_in_between(steps: list[str]) -> None:
+    late, plain = made(Late), made(sqlite3.Connection)
+    for number, step in enumerate(steps):
+        for connection in (late, plain):
+            take(connection, step, number)
+        assert late.in_transaction == plain.in_transaction
+    assert shown(late) == shown(plain)
+    late.close()
+    plain.close()
+
+
+def take(connection: Any, step: str, number: int) -> None:
+    """One step, where it can be taken."""
+    if step == "add":
+        add = connection.later if isinstance(connection, Late) else connection.execute
+        add(INSERT, (number,))
+    elif step == "add at once":
+        connection.execute(INSERT, (number,))
+    elif step == "read":
+        assert shown(connection) is not None
+    elif step == "begin":
+        if not connection.in_transaction:
+            connection.execute(BEGIN)
+    elif connection.in_transaction:
+        inside = {"save": "SAVEPOINT s", "give up": "ROLLBACK TO s", "release": "RELEASE s"}
+        with suppress(sqlite3.OperationalError):  # no such savepoint
+            connection.execute(inside.get(step) or {"commit": COMMIT, "roll back": ROLLBACK}[step])
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda late: late.execute("SELECT COUNT(*) FROM rows").fetchone()[0],
+        lambda late: late.cursor().execute("SELECT COUNT(*) FROM rows").fetchone()[0],
+        lambda late: late.executemany(INSERT, []) and len(shown(late)),
+        lambda late: late.executescript("SELECT 1") and len(shown(late)),
+        lambda late: counted(late.serialize()),
+        lambda late: backed_up(late),
+        lambda late: left(late),
+    ],
+)
+def test_nobody_comes_before_the_rows(late: Late, ask: Callable[[Late], int]) -> None:
+    late.later(INSERT, (1,))
+    late.later(INSERT, (2,))
+    assert ask(late) == 2
+
+
+def counted(image: bytes) -> int:
+    with sqlite3.connect(":memory:") as other:
+        other.deserialize(image)
+        return len(shown(other))
+
+
+def backed_up(late: Late) -> int:
+    with sqlite3.connect(":memory:") as other:
+        late.backup(other)
+        return len(shown(other))
+
+
+def left(late: Late) -> int:
+    with late:
+        late.execute(BEGIN)
+    assert not late.in_transaction
+    return len(shown(late))
+
+
+def test_rows_wait_until_they_are_many(late: Late) -> None:
+    told: list[str] = []
+    late.set_trace_callback(told.append)
+    for number in range(MOST - 1):
+        late.execute(BEGIN)
+        late.later(INSERT, (number,))
+        late.execute(COMMIT)
+    assert told == []
+    late.later(INSERT, (MOST,))
+    assert (told[0], len(told), told[-1]) == (BEGIN, MOST + 2, COMMIT)
+
+
+def test_a_row_that_cannot_be_written_leaves_no_transaction_behind(late: Late) -> None:
+    late.later(INSERT, (1,))
+    late.later("INSERT INTO rows VALUES (?, ?)", (1, 2))
+    with pytest.raises(sqlite3.OperationalError, match="has 1 columns"):
+        shown(late)
+    assert not late.in_transaction
+    assert shown(late) == []
+
+
+def test_nothing_waits_in_a_file(tmp_path: Path) -> None:
+    connection = connect(str(tmp_path / "a.sqlite"))
+    assert not isinstance(connection, Late)
+    connection.close()
