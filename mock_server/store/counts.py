@@ -43,7 +43,7 @@ class Counts:
 
     def get(self, where: str, parameters: tuple[Any, ...], anew: Callable[[], int]) -> int:
         """How many records fulfil a condition that is taken. `anew` counts them where that is not kept."""
-        self._count_joining()
+        self.settle()
         found = self.kept.get((where, parameters))
         if found is None:
             found = anew()
@@ -71,7 +71,7 @@ class Counts:
             self.parameters = tuple(value for _, values in self.kept for value in values)
         if columns is not None and not any(column in self.sql for column in columns):
             return ()
-        self._count_joining()
+        self.settle()
         found: Sequence[Any] | None = self.connection.execute(self.sql, (*self.parameters, key)).fetchone()
         return found or ()
 
@@ -96,9 +96,10 @@ class Counts:
         if self.kept:
             self.joining.append(key)
             if len(self.joining) >= MOST_JOINING:
-                self._count_joining()
+                self.settle()
 
-    def _count_joining(self) -> None:
+    def settle(self) -> None:
+        """Count the new records, as they stand now."""
         if not self.joining:
             return
         keys, self.joining = orjson.dumps(self.joining).decode(), []

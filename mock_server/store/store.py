@@ -172,6 +172,8 @@ class Store:
         with sharing.queue:
             with self._transaction():
                 yield
+                for counts in self.counted.values():
+                    counts.settle()  # what another changes next has been counted as it is now
                 told = sharing.tell()
             sharing.committed(told)
 

@@ -327,6 +327,15 @@ def test_a_kept_answer_is_one_to_all_that_is_read_of_a_request(api: Api) -> None
     assert len(api.world.pages.answers) == 3
 
 
+@pytest.mark.parametrize("last", ["Bearer junk", "Bearer expired-token", "", "Basic x"])
+def test_a_kept_answer_is_not_told_to_the_last_of_two_tokens(api: Api, last: str) -> None:
+    twice = {"authorization": "Bearer demo-token", "Authorization": last}  # on the wire both are one header, sent twice
+    for headers in (twice, {"authorization": last}, twice):
+        assert api.send("listMessages", token=None, headers=headers).status == 401
+    good = {"authorization": last, "Authorization": "Bearer demo-token"}
+    assert api.send("listMessages", token=None, headers=good).status == 200
+
+
 def test_a_header_that_is_not_read_changes_nothing(api: Api) -> None:
     for number in range(3):
         reply = api.send("listMessages", headers={"traceparent": f"{number}", "x-request-id": f"r{number}"})
