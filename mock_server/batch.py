@@ -7,7 +7,7 @@ reads what is not. While it is another process's turn, this one goes on reading.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mock_server.call import Answer
@@ -20,48 +20,58 @@ _GLANCE = 0.000_5  # seconds that a turn is waited for before what else there is
 Work = Callable[[], Answer]
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A write that waits, since when, and who is to be told what came of it. It is done for who its viewer was then."""
+
+    work: Work
+    since: float
+    future: "asyncio.Future[Answer]"
+
+
 @dataclass(slots=True)
 class Batch:
-    """The writes to one world's shared store that wait. `since`: when the first of them began to."""
+    """The writes to one world's shared store that wait, in the order in which they came."""
 
     world: World
-    waiting: list[tuple[Work, "asyncio.Future[Answer]"]] = field(default_factory=list)
-    since: float = 0.0
+    waiting: list[Waiting] = field(default_factory=list)
 
     async def done(self, work: Work) -> Answer:
         """The answer of a write, once it is committed. Raises what it raises, and Busy."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         if not self.waiting:
-            self._begin(loop)
-        self.waiting.append((work, future))
+            loop.call_soon(self.turn, loop)
+        self.waiting.append(Waiting(work, time.monotonic(), future))
         return await future
 
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.since = time.monotonic()
-        loop.call_soon(self.turn, loop)
-
     def turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Write, if it is this process's turn."""
+        """Write, if it is this process's turn; else let those go who have waited too long."""
         sharing = self.world.store.sharing
         assert sharing is not None
-        queue = sharing.queue
-        if not queue.take(_GLANCE) and time.monotonic() - self.since < queue.patience:
-            loop.call_soon(self.turn, loop)
-            return
-        writes, self.waiting = self.waiting[:MOST], self.waiting[MOST:]
+        try:
+            if sharing.queue.take(_GLANCE):
+                self.write(self.first(min(MOST, len(self.waiting))))
+            else:
+                last = time.monotonic() - sharing.queue.patience
+                tired = self.first(sum(one.since <= last for one in self.waiting))
+                _settle(tired, [Busy() for _ in tired])
+        except OSError as error:  # where files cannot be locked, nobody's turn comes
+            writes = self.first(len(self.waiting))
+            _settle(writes, [error for _ in writes])
         if self.waiting:
-            self._begin(loop)
-        if queue.held:
-            self.write(writes)
-        else:
-            _settle(writes, [Busy() for _ in writes])
+            loop.call_soon(self.turn, loop)
 
-    def write(self, writes: list[tuple[Work, "asyncio.Future[Answer]"]]) -> None:
+    def first(self, number: int) -> list[Waiting]:
+        """Take so many of those that wait."""
+        found, self.waiting = self.waiting[:number], self.waiting[number:]
+        return found
+
+    def write(self, writes: list[Waiting]) -> None:
         """Do writes in one transaction, and say what came of each when it is committed."""
         try:
             with self.world.store.transaction():
-                found = [self.outcome(work) for work, _ in writes]
+                found = [self.outcome(one.work) for one in writes]
         except Exception as error:  # a transaction that cannot be begun, or committed, is none of theirs
             found = [error for _ in writes]
         _settle(writes, found)
@@ -77,11 +87,11 @@ class Batch:
             return error
 
 
-def _settle(writes: list[tuple[Work, "asyncio.Future[Answer]"]], found: list[Answer | Exception]) -> None:
-    for (_, future), outcome in zip(writes, found, strict=True):
-        if future.done():  # who waited was told to stop
+def _settle(writes: list[Waiting], found: Sequence[Answer | Exception]) -> None:
+    for one, outcome in zip(writes, found, strict=True):
+        if one.future.done():  # who waited was told to stop
             continue
         if isinstance(outcome, Exception):
-            future.set_exception(outcome)
+            one.future.set_exception(outcome)
         else:
-            future.set_result(outcome)
+            one.future.set_result(outcome)

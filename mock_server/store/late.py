@@ -61,7 +61,8 @@ class Late(sqlite3.Connection):
             for statement, alike in groupby(writes, itemgetter(0)):
                 super().executemany(statement, [values for _, values in alike])
         except BaseException:  # out of memory, say
-            super().execute(ROLLBACK)
+            if super().in_transaction:  # SQLite may have undone it
+                super().execute(ROLLBACK)
             raise
 
     def _is_done(self, statement: str) -> bool:

@@ -185,15 +185,17 @@ class Store:
             yield
         finally:
             self.connection.execute("COMMIT")
-            if self.behind:
-                self._index_late()
+        if self.behind:
+            self._index_late()
 
     def _index_late(self) -> None:
         """Index the next of many records that are not, where a search of a shared file has found them."""
         late = [self.trigrams[name] for name in self.behind]
         self.behind.clear()
         reached = {}
-        with suppress(Busy):  # then another search will find them
+        if self.sharing is None or not self.sharing.queue.take(0):
+            return  # the answer is not to wait for this: another search will find them
+        with suppress(Busy, sqlite3.OperationalError):
             with self.transaction():
                 reached = {index.table.resource.name: index.go_on() for index in late if index.is_behind()}
                 if reached:
