@@ -10,7 +10,7 @@ import sqlite3
 import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import metadata
@@ -173,11 +173,7 @@ def open_store(
     is let into the file. Raises StoreError for one made under another contract, or another of these.
     """
     if target == "memory":
-        made = image()
-        try:
-            return Store.from_image(contract, made)
-        except sqlite3.Error as error:
-            raise ImageError(f"the dataset's image {_named(made)}cannot be read ({error}): remove it") from None
+        return _in_memory(contract, image)
     path = file_of(target)
     if path.exists() and path.stat().st_size:
         return _reopened(contract, recipe, path, due, alone)
@@ -191,6 +187,22 @@ def open_store(
         return Store.opened(contract, _connected(path, alone))
     except sqlite3.Error as error:
         raise StoreError(f"--store {target}: {error}") from None
+
+
+def _in_memory(contract: Contract, image: Callable[[], bytes | Path]) -> Store:
+    """A store in memory; an image that is broken is made anew, once."""
+    made = image()
+    try:
+        return Store.from_image(contract, made)
+    except sqlite3.Error:
+        if isinstance(made, Path):
+            with suppress(OSError):
+                made.unlink()
+    made = image()
+    try:
+        return Store.from_image(contract, made)
+    except sqlite3.Error as error:
+        raise ImageError(f"the dataset's image {_named(made)}cannot be read ({error}): remove it") from None
 
 
 def _connected(path: Path, alone: bool) -> sqlite3.Connection:

@@ -285,6 +285,18 @@ def test_the_texts_of_a_large_dataset_are_indexed_in_its_image() -> None:
     store.close()
 
 
+@pytest.mark.parametrize("content", [b"", b"no image" * 1000])
+def test_an_image_that_is_broken_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "k.image").write_bytes(content)
+
+    def make(path: Path) -> None:
+        build_file(path, museum(), RECIPE, [Record("Room", "r1", {"uuid": "r1"}, {})], {})
+
+    store = open_store(museum(), RECIPE, "memory", lambda: kept(tmp_path, "k", make))
+    assert store.get("Room", "r1") is not None
+    store.close()
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no image" * 1000])
 def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "demo.image"
