@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from mock_server.protocol import MOST_CONNECTIONS, Connection
+from mock_server.protocol import MOST_CONNECTIONS, Connection, Outbox
 
 # Seconds for which answers that are under way are waited for at the end.
 GRACE = 3
@@ -69,6 +69,7 @@ def serve(app: ASGIApp, log_level: str, sockets: list[socket.socket], *, parent:
 
     class Bounded(Connection):
         most = most_connections()
+        outbox = Outbox()
 
     together: dict[str, Any] = {}
     if parent is not None:
