@@ -54,7 +54,7 @@ class Store:
     """Everything that is stored of one world.
 
     `generation` counts writes, `generations` by resource: what was read under one number is still true while it stands.
-    Whoever keeps encodings of records asks to be told by `listen`: after each write the tags that it touched, or None
+    Whoever keeps encodings of records is among `listeners`: told after each write the tags that it touched, or None
     when anything may have changed. `memo` is what `remembered` keeps, `counted` what `count` does, by resource.
     `trigrams` tell who may hold a term, by resource. `records` are those read last, each until a write touches it: what
     `get` and `rows` answer is never to be changed. `referred` are likewise those that refer to a record, and `leading`
