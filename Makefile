@@ -24,14 +24,13 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 	$(call setting,DATASET,dataset) $(call setting,SIZE,size) $(call setting,STORE,store) \
 	$(call setting,CONTRACT,contract) $(call setting,EPOCH,epoch) $(call setting,LOG_LEVEL,log-level) \
 	$(call setting,ALLOWED_HOSTS,allowed-hosts) $(call setting,CORS_ORIGIN,cors-origin) \
-	$(call setting,WORKERS,workers) \
 	$(if $(filter-out 0 false no,$(if $(call setting,QUIET,quiet),$(QUIET))),--quiet)
 
 # TARGET too is the command line's only.
 quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help install mock test test-slow test-browser test-workers conform conform-items score score-full judge-bugs check facts fuzz bench \
+.PHONY: help install mock test test-slow test-browser conform conform-items score score-full judge-bugs check facts fuzz bench \
 	bench-growth bench-smoke format lock clean
 
 help:  ## this list
@@ -43,7 +42,7 @@ install: $(READY)  ## .venv from requirements.lock, with athena-mock in it (the 
 $(READY): requirements.lock pyproject.toml scripts/install.sh
 	@scripts/install.sh
 
-mock: $(READY)  ## serve the API on real data; PORT= HOST= SEED= DATASET= SIZE= EPOCH= STORE= WORKERS= ... ARGS=
+mock: $(READY)  ## serve the API on real data; PORT= HOST= SEED= DATASET= SIZE= EPOCH= STORE= ... ARGS=
 	@exec $(VENV)/bin/athena-mock $(strip $(SETTINGS)) $(ARGS)
 
 test: $(READY)  ## the quick tests
@@ -67,9 +66,6 @@ score: $(READY)  ## how many broken servers the gate catches, by a sample; ARGS=
 
 score-full: $(READY)  ## the same by all of them, and servers that keep every promise with three seeds; ARGS=
 	@$(PY) -m conformance score $(ARGS)
-
-test-workers: $(READY)  ## 100,000 writes by several clients at once, and 100 rounds of kill -9; ARGS="--writes 2000 --rounds 5"
-	@$(PY) -m tests.workers $(ARGS)
 
 judge-bugs: $(READY)  ## which bugs of the Flask backend (tests/reference_backend) the suite finds; ARGS="BUG ... --workers 2"
 	@$(PY) -m tests.reference_backend.judge $(ARGS)

@@ -8,17 +8,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from mock_server.settings import MEMORY, Settings, SettingsError, from_arguments
+from mock_server.settings import Settings, SettingsError, from_arguments
 from mock_server.sockets import ListenError, listen
 from spec.release import version
 
@@ -42,8 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given[:1] == [BUILD]:
             return _build(Path(given[1]), from_arguments(given[2:], {}, version()))
         settings = from_arguments(given, os.environ, version())
-        if settings.workers > 1 and not hasattr(os, "fork"):
-            raise SettingsError(f"--workers: found {settings.workers}; allowed: 1 on this system, which has no fork")
         sockets, port = listen(settings.host, settings.port)
     except SettingsError as error:
         return _told(error, 2)
@@ -52,20 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, _interrupt)  # as long as nothing is served, stopping needs no grace
     try:
-        with _lasting(settings) as lasting:
-            return _serve(lasting, sockets, port)
+        return _serve(settings, sockets, port)
     except KeyboardInterrupt:
         return 0
-
-
-@contextmanager
-def _lasting(settings: Settings) -> Iterator[Settings]:
-    """Settings with a store that several workers can open: nobody who wants two processes asks what lies under them."""
-    if settings.workers == 1 or settings.store != MEMORY:
-        yield settings
-        return
-    with TemporaryDirectory(prefix="athena-mock-") as folder:
-        yield replace(settings, store=f"sqlite:///{quote(folder)}/store.db")
 
 
 def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int:
@@ -86,8 +70,6 @@ def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         _greet(greeting(app, world, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
-    if settings.workers > 1:
-        return _serve_together(app, world, settings, sockets)
     serve(app, settings.log_level, sockets)
     world.store.close()
     return 0
@@ -104,31 +86,6 @@ def _greet(said: str) -> None:
         os.close(nowhere)
 
 
-def _serve_together(app: "application.Edge", world: "World", settings: Settings, sockets: "list[socket.socket]") -> int:
-    """Serve by several processes, each with a connection of its own to the store's file; the exit status."""
-    from mock_server.app import numbered
-    from mock_server.image import file_of
-    from mock_server.server import serve
-    from mock_server.store.queue import ENDING
-    from mock_server.store.store import connect
-    from mock_server.workers import Crew
-
-    path = str(file_of(settings.store))
-    world.store.close()  # SQLite's connections do not outlive a fork
-
-    def work(number: int) -> None:
-        world.store.share(connect(path))
-        edge = replace(app, numbers=numbered(b"%d-" % number))
-        serve(edge, settings.log_level, sockets, parent=parent)
-        world.store.close()
-
-    parent = os.getpid()
-    try:
-        return Crew(work, settings.workers, sys.stderr).run()
-    finally:
-        Path(os.path.realpath(path) + ENDING).unlink(missing_ok=True)
-
-
 def _opened(settings: Settings) -> "tuple[application.Edge, World]":
     """The application and its world."""
     from mock_server import image
@@ -142,11 +99,8 @@ def _opened(settings: Settings) -> "tuple[application.Edge, World]":
     kept = Kept(image.cache_folder())
     loaded = load(_contract(settings), kept)
     recipe = _recipe(settings)
-    due, alone = settings.given, settings.workers == 1
     made = partial(_image, loaded, recipe, settings, kept)
-    store = image.open_store(loaded, recipe, settings.store, made, due, alone=alone)
-    if not alone:
-        store.share(store.connection)  # whether it can be is better known before there are workers
+    store = image.open_store(loaded, recipe, settings.store, made, settings.given)
     if settings.epoch is not None and image.epoch_of(store) != recipe.epoch:
         own, now = written(image.epoch_of(store)), written(recipe.epoch)
         sys.stderr.write(f"athena-mock: --store {settings.store}: its data lead up to {own}, not to --epoch {now}\n")

@@ -23,10 +23,9 @@ from mock_server.exchange import KEY, OWN, Exchange, answer
 from mock_server.house import ALLOW, House
 from mock_server.origin import Cors, Hosts
 from mock_server.pages import asked
-from mock_server.problems import Problem, Refusal, overloaded
+from mock_server.problems import Problem, Refusal
 from mock_server.routing import Routes, Routing
 from mock_server.security import Security, security_map
-from mock_server.store import Busy
 from mock_server.validation import Validation
 from mock_server.world import STANDING_TOKENS, World
 from spec.contract import Contract
@@ -65,11 +64,6 @@ class _Lookup(Resolver):  # type: ignore[misc]
         return Resolution(self.endpoint, operation.operation_id)
 
 
-def numbered(prefix: bytes) -> Iterator[bytes]:
-    """Request ids: 1, 2, 3 ... behind a prefix."""
-    return (prefix + b"%d" % number for number in count(1))
-
-
 @dataclass(frozen=True, slots=True)
 class Edge:
     """The outermost layer. `reads`: names of the headers that the mock reads, and all that layers get to see.
@@ -85,7 +79,7 @@ class Edge:
     console: Console
     world: World
     reads: frozenset[bytes]
-    numbers: Iterator[bytes] = field(default_factory=lambda: numbered(b""))
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,8 +90,7 @@ class Edge:
             await self.serve(exchange, scope, receive, send)
             if exchange.notes:
                 self.console.noted(exchange)
-        except (Refusal, Busy) as problem:
-            refusal = problem if isinstance(problem, Refusal) else overloaded(str(problem))
+        except Refusal as refusal:
             self.tell(exchange, refusal)
             await self.refuse(exchange, refusal, send)
         except Exception:
@@ -108,8 +101,7 @@ class Edge:
             self.answered(exchange)
 
     async def serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the API, or as the house. Raises Refusal, Busy."""
-        self.world.store.refresh()
+        """Answer as the API, or as the house. Raises Refusal."""
         exchange.base, exchange.notes = self.hosts.base(scope, exchange.headers)
         if exchange.method == "OPTIONS" and b"access-control-request-method" in exchange.headers:
             await self.preflight(exchange, send)
@@ -164,7 +156,7 @@ class Edge:
         headers = {name: value for name, value in every.items() if name in reads}
         if OWN in scope:
             sent = b"own"
-        identity = sent if sent is not None and _ID.fullmatch(sent) else next(self.numbers)
+        identity = sent if sent is not None and _ID.fullmatch(sent) else b"%d" % next(self.numbers)
         path = scope.get("raw_path")
         exchange = scope[KEY] = Exchange(
             identity.decode(),

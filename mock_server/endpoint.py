@@ -1,14 +1,12 @@
 """The innermost application: one typed call to an action, and its answer."""
 
 from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
 from mock_server.actions import NEVER_GRANTED
 from mock_server.actions.lookup import named_in_path
-from mock_server.batch import Batch
 from mock_server.call import Answer, Call
 from mock_server.exchange import Exchange, answer, exchange_of
 from mock_server.pages import Kept, Rests
@@ -25,7 +23,6 @@ class Endpoint:
     def __init__(self, world: World, run: Run) -> None:
         self.world = world
         self.run = run
-        self.batch = Batch(world)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -35,8 +32,7 @@ class Endpoint:
         operation = exchange.operation
         assert operation is not None
         self.world.due(exchange.now)
-        call = self.call(exchange, operation)
-        found = await self.shared(call) if self.world.store.shared else self.run(call)
+        found = self.run(self.call(exchange, operation))
         exchange.notes += found.ignored
         body = None if found.body is None else with_base(found.body, exchange.base)
         if exchange.asked is not None and found.rests is not None and body is not None:
@@ -49,13 +45,6 @@ class Endpoint:
         if exchange.asked is not None and known and not exchange.notes:
             kept = Kept(body, operation.result.status, exchange.viewer, exchange.token, rests)
             self.world.pages.keep(exchange.asked, kept)
-
-    async def shared(self, call: Call) -> Answer:
-        """Run an action on a file that others write to: what it looks at and what it writes are of one instant."""
-        if call.operation.method != "get":
-            return await self.batch.done(partial(self.run, call))
-        with self.world.store.instant():
-            return self.run(call)
 
     def call(self, exchange: Exchange, operation: Operation) -> Call:
         """The call that an exchange has become."""

@@ -164,19 +164,17 @@ def open_store(
     target: str,
     image: Callable[[], bytes | Path],
     due: Collection[str] = RECIPE,
-    *,
-    alone: bool = True,
 ) -> Store:
     """The store at `target` (``memory`` or ``sqlite:///file.db``), filled from `image()` when it is new.
 
-    `due`: what of the recipe a file must have been made under; the rest is the file's own. `alone`: no other process
-    is let into the file. Raises StoreError for one made under another contract, or another of these.
+    `due`: what of the recipe a file must have been made under; the rest is the file's own. Raises
+    StoreError for one made under another contract, or another of these.
     """
     if target == "memory":
         return _in_memory(contract, image)
     path = file_of(target)
     if path.exists() and path.stat().st_size:
-        return _reopened(contract, recipe, path, due, alone)
+        return _reopened(contract, recipe, path, due)
     if not path.parent.is_dir():
         raise StoreError(f"--store {target}: there is no folder {path.parent}")
     try:
@@ -184,7 +182,7 @@ def open_store(
         connection = connect(str(path))
         copy_image(made, connection)
         connection.close()  # what was copied brought its own journal mode
-        return Store.opened(contract, _connected(path, alone))
+        return Store.opened(contract, _held(connect(str(path))))
     except sqlite3.Error as error:
         raise StoreError(f"--store {target}: {error}") from None
 
@@ -205,17 +203,12 @@ def _in_memory(contract: Contract, image: Callable[[], bytes | Path]) -> Store:
         raise ImageError(f"the dataset's image {_named(made)}cannot be read ({error}): remove it") from None
 
 
-def _connected(path: Path, alone: bool) -> sqlite3.Connection:
-    connection = connect(str(path))
-    return _held(connection) if alone else connection
-
-
 def _named(image: bytes | Path) -> str:
     return f"{image} " if isinstance(image, Path) else ""
 
 
 def _held(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """A file's connection that lets no other one in while it is open: what is kept in memory would not be shared."""
+    """A file's connection that lets no other one in while it is open: what is cached in memory would be stale."""
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("COMMIT")
@@ -229,7 +222,7 @@ def file_of(target: str) -> Path:
     return Path(unquote(target[len(SCHEME) :]))
 
 
-def _reopened(contract: Contract, recipe: Recipe, path: Path, due: Collection[str], alone: bool) -> Store:
+def _reopened(contract: Contract, recipe: Recipe, path: Path, due: Collection[str]) -> Store:
     try:
         said, now = _said_of(path), _meta(contract, recipe)
         for name in ("contract", *(name for name in RECIPE if name in due)):
@@ -238,7 +231,7 @@ def _reopened(contract: Contract, recipe: Recipe, path: Path, due: Collection[st
                     f"{path} was made under another {name} ({said.get(name, 'none')[:16]}, now {now[name][:16]}): "
                     f"start with that {name}, name another file, or delete this one to begin anew"
                 )
-        return Store.opened(contract, _connected(path, alone))
+        return Store.opened(contract, _held(connect(str(path))))
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
             raise StoreError(f"{path} is in use by another mock: end that one, or name another file") from None

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 PREFIX = "ATHENA_MOCK_"
-MOST_WORKERS = 64
 MEMORY = "memory"  # the store that is no file
 LEVELS = ("critical", "error", "warning", "info", "debug")
 _TRUE, _FALSE = ("1", "true", "yes"), ("0", "false", "no")
@@ -43,7 +42,6 @@ class Settings:
     cors_origins: tuple[str, ...]
     quiet: bool
     log_level: str
-    workers: int
     given: frozenset[str]
 
     def epoch_at(self, now: datetime) -> datetime:
@@ -185,7 +183,6 @@ OPTIONS = (
         True,
     ),
     Option("quiet", "--quiet", "0", _flag, "no line for each refused request"),
-    Option("workers", "--workers", "1", lambda t: _integer(1, MOST_WORKERS, t), "processes that serve one store", "N"),
     Option("log_level", "--log-level", "warning", _level, ", ".join(LEVELS), "L"),
 )
 

@@ -75,7 +75,6 @@ class World:
         self.plans = Plans(self.contract)
         self.phrases = orjson.loads(self.store.meta().get("phrases", "{}"))
         self.store.listeners.append(self._heard)
-        self.store.followers.append(self._look_ahead)
         self._look_ahead()
 
     def _heard(self, touched: Iterable[Tag] | None) -> None:

@@ -1,7 +1,6 @@
 """Records by world, resource and key: SQLite inside, no HTTP."""
 
-from mock_server.store.errors import Busy, Refused, StoreError
-from mock_server.store.sharing import Tag
-from mock_server.store.store import Store, Stored
+from mock_server.store.errors import Refused, StoreError
+from mock_server.store.store import Store, Stored, Tag
 
-__all__ = ["Busy", "Refused", "Store", "StoreError", "Stored", "Tag"]
+__all__ = ["Refused", "Store", "StoreError", "Stored", "Tag"]

@@ -5,7 +5,6 @@ which of the conditions it fulfils. That is told by conditions that read nothing
 are asked of together, when a count is wanted next.
 """
 
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +17,6 @@ MOST = 32
 MOST_PARAMETERS = 100
 # New records that are asked of together; some milliseconds.
 MOST_JOINING = 500
-
-# The columns of a row that are not told when it is gone: they may be long.
-_UNKNOWN = re.compile(r'\bown\b|"s_')
 
 _Condition = tuple[str, tuple[Any, ...]]
 
@@ -74,22 +70,6 @@ class Counts:
         self.settle()
         found: Sequence[Any] | None = self.connection.execute(self.sql, (*self.parameters, key)).fetchone()
         return found or ()
-
-    def of_row(self, names: Sequence[str], values: Sequence[Any]) -> Sequence[Any]:
-        """Which of the conditions a row with these columns fulfils, of which others, that they may read, are not known:
-        such conditions are counted anew when asked next.
-        """
-        for where, parameters in [*self.kept]:
-            if _UNKNOWN.search(where):
-                del self.kept[where, parameters]
-                self.sql = ""
-        if not self.kept:
-            return ()
-        row = ", ".join(f"? AS {name}" for name in names)
-        sql = f"SELECT {', '.join(where for where, _ in self.kept)} FROM (SELECT {row}) AS {self.table}"
-        parameters = tuple(value for _, those in self.kept for value in those)
-        found: Sequence[Any] = self.connection.execute(sql, (*parameters, *values)).fetchone()
-        return found
 
     def joined(self, key: Any) -> None:
         """A record was added."""

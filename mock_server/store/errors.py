@@ -7,13 +7,6 @@ class StoreError(Exception):
     """The root of what a store can say is wrong."""
 
 
-class Busy(StoreError):
-    """Other processes kept the file to themselves for longer than is waited."""
-
-    def __init__(self) -> None:
-        super().__init__("other processes were writing to the store's file for all of the time that is waited")
-
-
 class Refused(StoreError):
     """A removal that the contract refuses while others refer to the record."""
 

@@ -58,11 +58,6 @@ class Table:
     reads: tuple[Read, ...]
     stamped: str | None
 
-    @property
-    def counted(self) -> tuple[str, ...]:
-        """The columns that conditions read, but for the texts that are searched."""
-        return ("n", "key", "tenant", *self.references, *self.properties)
-
     @classmethod
     def of(
         cls,

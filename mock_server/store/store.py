@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,18 @@ import orjson
 
 from mock_server.store import plan
 from mock_server.store.counts import Counts
-from mock_server.store.errors import Busy, Refused, StoreError
+from mock_server.store.errors import Refused, StoreError
 from mock_server.store.late import BEGIN, COMMIT, ROLLBACK, Late
 from mock_server.store.plan import Table
-from mock_server.store.sharing import Sharing, Tag, Written
 from mock_server.store.trigrams import Trigrams
 from spec.contract import Contract, Derived, Relation
 from spec.record import Record, Reference
 
+# (resource, key): the record itself. (resource, relation, value): the set of records whose relation holds that value.
+Tag = tuple[str, Any] | tuple[str, str, Any]
+
 MAX_RECORDS = 4096
 MAX_MEMO = 2_000
-# Records that others have written, whose part in the counts is found one by one.
-MAX_MOVED = 100
 # References that are kept of who refers to one record.
 MAX_REFERRING = 100
 
@@ -58,9 +58,7 @@ class Store:
     when anything may have changed. `memo` is what `remembered` keeps, `counted` what `count` does, by resource.
     `trigrams` tell who may hold a term, by resource. `records` are those read last, each until a write touches it: what
     `get` and `rows` answer is never to be changed. `referred` are likewise those that refer to a record, and `leading`
-    the contract's relations that may. `sharing`: with other processes that write to the same file, if any do. Then all
-    that is kept is of the instant when they were last heard; `followers` are told that they have written, and `behind`
-    are the resources whose index a search has found behind.
+    the contract's relations that may.
     """
 
     contract: Contract
@@ -76,9 +74,6 @@ class Store:
     records: dict[Tag, Stored] = field(default_factory=dict)
     referred: dict[Tag, list[Reference]] = field(default_factory=dict)
     leading: dict[tuple[str, str], list[tuple[str, Relation]]] = field(default_factory=dict)
-    sharing: Sharing | None = None
-    followers: list[Callable[[], None]] = field(default_factory=list)
-    behind: set[str] = field(default_factory=set)
 
     # Making and ending ------------------------------------------------------------------------------------------
 
@@ -103,29 +98,10 @@ class Store:
         """The store that a connection leads to."""
         tables = plan.tables(contract)
         store = cls(contract, connection, tables, generations=dict.fromkeys(tables, 0))
-        store._attach(connection)
+        store.counted = {name: Counts(connection, table.name) for name, table in tables.items()}
+        store.trigrams = Trigrams.all(connection, tables)
+        store._read_numbers()
         return store
-
-    def share(self, connection: sqlite3.Connection) -> None:
-        """Go on with a connection of one's own to a file that other processes write to as well.
-
-        For a process that was forked: the connection from before must have been closed by then. Raises StoreError.
-        """
-        connection.execute("PRAGMA temp_store = MEMORY")  # where what a savepoint may undo is kept
-        self._attach(connection)
-        self.sharing = Sharing.of(connection)
-        self.refresh()
-
-    @property
-    def shared(self) -> bool:
-        """Whether other processes write to the same file."""
-        return self.sharing is not None
-
-    def _attach(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-        self.counted = {name: Counts(connection, table.name) for name, table in self.tables.items()}
-        self.trigrams = Trigrams.all(connection, self.tables)
-        self._read_numbers()
 
     def _read_numbers(self) -> None:
         self.numbers = dict(self.connection.execute("SELECT name, seq FROM sqlite_sequence"))
@@ -137,23 +113,13 @@ class Store:
     def close(self) -> None:
         """End the connection."""
         self.connection.close()
-        if self.sharing is not None:
-            self.sharing.close()
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """All of what is written inside, or nothing when an exception leaves. One may stand inside another.
-
-        Raises Busy.
-        """
-        if self.sharing is None or self.connection.in_transaction:
-            return self._transaction()
-        return self._told_transaction(self.sharing)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """Commit all of what is written inside, or nothing when an exception leaves. Transactions can be nested."""
         begin, keep, undo = _STEP if self.connection.in_transaction else _WRITE
-        self._begin(begin)
-        before, drafted = self.generation, self.sharing and self.sharing.draft.copy()
+        self.connection.execute(begin)
+        before = self.generation
         try:
             yield
             self.connection.execute(keep)
@@ -161,94 +127,8 @@ class Store:
             for statement in undo if self.connection.in_transaction else ():  # SQLite may have undone it
                 self.connection.execute(statement)
             if self.generation != before:  # else nothing was written, and all that is kept still holds
-                self._anew()
-            if self.sharing and drafted:
-                self.sharing.draft = drafted
+                self.forget()
             raise
-
-    @contextmanager
-    def _told_transaction(self, sharing: Sharing) -> Iterator[None]:
-        """A transaction that others are told of."""
-        with sharing.queue:
-            with self._transaction():
-                yield
-                for counts in self.counted.values():
-                    counts.settle()  # what another changes next has been counted as it is now
-                told = sharing.tell()
-            sharing.committed(told)
-
-    @contextmanager
-    def instant(self) -> Iterator[None]:
-        """What is read inside is of one instant of a shared file; nothing may be written. Raises Busy."""
-        self._begin("BEGIN")
-        try:
-            yield
-        finally:
-            self.connection.execute("COMMIT")
-        if self.behind:
-            self._index_late()
-
-    def _index_late(self) -> None:
-        """Index the next of many records that are not, where a search of a shared file has found them."""
-        late = [self.trigrams[name] for name in self.behind]
-        self.behind.clear()
-        reached = {}
-        if self.sharing is None or not self.sharing.queue.take(0):
-            return  # the answer is not to wait for this: another search will find them
-        with suppress(Busy, sqlite3.OperationalError):
-            with self.transaction():
-                reached = {index.table.resource.name: index.go_on() for index in late if index.is_behind()}
-                if reached:
-                    self._announce(None)  # the others read how far it goes, as they do when anything may have changed
-            for name, upto in reached.items():
-                self.trigrams[name].upto = upto
-
-    def _begin(self, statement: str) -> None:
-        if self.sharing is None or self.connection.in_transaction:
-            self.connection.execute(statement)
-            return
-        try:
-            self._hear(self.sharing.begin(statement))
-        except BaseException as error:
-            self.sharing.header = b""  # what was heard may not have been taken in
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):
-                raise _told(error) from None
-            raise
-
-    def refresh(self) -> None:
-        """Take in what other processes have written. Raises Busy."""
-        if self.sharing is not None and self.sharing.is_behind():
-            with self.instant():
-                pass
-
-    def _hear(self, written: Written) -> None:
-        """Drop what others have touched, and count what they have added."""
-        if written.touched is None:
-            self._anew()
-        elif written.touched:
-            for resource, number in written.numbers.items():
-                self.numbers[resource] = max(number, self.numbers.get(resource, 0))
-            self._tell(written.touched)
-            before = written.before if len(written.before) <= MAX_MOVED else {}
-            for resource in {tag[0] for tag in written.touched if len(tag) == 2 and tag not in before}:
-                self.counted[resource].clear()
-            for (resource, *key), row in before.items():
-                counts = self.counted[resource]
-                stood = () if row is None else counts.of_row(self.tables[resource].counted, row)
-                counts.moved(stood, counts.of(key[0]))
-        else:
-            return
-        for follower in self.followers:
-            follower()
-
-    def _anew(self) -> None:
-        """Read all anew: anything may have been written, or undone."""
-        self._read_numbers()
-        for index in self.trigrams.values():
-            index.look()
-        self._tell(None)
 
     def meta(self) -> dict[str, str]:
         """What the store says of itself: names and texts."""
@@ -341,8 +221,7 @@ class Store:
             sql, values = by() if by else (where, parameters)
             return int(self.scalar(f"SELECT COUNT(*) FROM {self.tables[resource].name} WHERE {sql}", values))
 
-        # Of a shared file counts are kept up from one instant to the next, so they have to be of one.
-        if counts.takes(where, parameters) and (self.sharing is None or self.connection.in_transaction):
+        if counts.takes(where, parameters):
             return counts.get(where, parameters, counted)
         of = self.remembered(("mentioned", where), (), lambda: self.mentioned(where))
         found: int = self.remembered((resource, where, parameters), (resource, *of), counted)
@@ -356,12 +235,8 @@ class Store:
         index = self.trigrams.get(resource)
         if index is None:
             return None
-        if self.sharing is None:
-            index.catch_up()
-        behind = index.is_behind()
-        if behind and self.sharing is not None:
-            self.behind.add(resource)
-        found = None if behind else index.holding(term, most)
+        index.catch_up()
+        found = None if index.is_behind() else index.holding(term, most)
         return None if found is None else (found, index.upto)
 
     def mentioned(self, where: str) -> list[str]:
@@ -479,9 +354,6 @@ class Store:
             if targets := record.references.get(name):
                 touched |= self._set_links(table, link, key, _many(targets))
         self.counted[resource].joined(key)
-        if self.sharing is not None:
-            self.sharing.draft.count(resource, number)
-            self.sharing.draft.stood((resource, key), None)
         self._announce(touched)
         born = self.generation if fresh else -1
         return self._known(Stored(resource, number, key, tenant, own, references, born))
@@ -498,7 +370,6 @@ class Store:
         before = self.get(resource, key)
         if before is None:
             raise StoreError(f"no {resource} {key} to change")
-        self._stands(table, key)
         after = dict(before.references)
         touched: set[Tag] = {(resource, key)}
         for name, value in (references or {}).items():
@@ -592,7 +463,6 @@ class Store:
 
     def _delete(self, record: Stored) -> None:
         table = self.tables[record.resource]
-        self._stands(table, record.key)
         touched: set[Tag] = {(record.resource, record.key)}
         counts = self.counted[record.resource]
         counted = counts.of(record.key)
@@ -604,13 +474,6 @@ class Store:
         touched |= self._touched_by_references(table, record.references)
         counts.moved(counted, ())
         self._announce(touched)
-
-    def _stands(self, table: Table, key: Any) -> None:
-        """Note for others how a record stands that is to be changed or removed."""
-        if self.sharing is not None:
-            sql = f"SELECT {', '.join(table.counted)} FROM {table.name} WHERE key = ?"
-            row = self.connection.execute(sql, (key,)).fetchone()
-            self.sharing.draft.stood((table.resource.name, key), row)
 
     def _later(self, statement: str, values: Sequence[Any]) -> None:
         """Do what nothing can be wrong with: at once, or before anything else is asked."""
@@ -683,11 +546,6 @@ class Store:
         return [by for middle in below for by in self.referring(resource, relation.name, middle)]
 
     def _announce(self, touched: set[Tag] | None) -> None:
-        if self.sharing is not None:
-            self.sharing.draft.touch(touched)
-        self._tell(touched)
-
-    def _tell(self, touched: set[Tag] | None) -> None:
         self.generation += 1
         if touched is None:
             self.records.clear()
@@ -712,11 +570,6 @@ class Store:
 # How a transaction is begun, kept and undone: one of its own, and one inside another.
 _WRITE = (BEGIN, COMMIT, (ROLLBACK,))
 _STEP = ("SAVEPOINT step", "RELEASE step", ("ROLLBACK TO step", "RELEASE step"))
-
-
-def _told(error: sqlite3.OperationalError) -> Exception:
-    """Busy, where that is what SQLite says, else what it says."""
-    return Busy() if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY") else error
 
 
 def connect(target: str) -> sqlite3.Connection:

@@ -67,13 +67,9 @@ class Trigrams:
             return {}
         found = {name: Trigrams(connection, table, NOTHING) for name, table in tables.items() if table.searched}
         for index in found.values():
-            index.look()
+            said = connection.execute("SELECT value FROM _meta WHERE name = ?", (index._said,)).fetchone()
+            index.upto = NOTHING if said is None else int(said[0])
         return found
-
-    def look(self) -> None:
-        """Read how far the index goes: another process may have gone on with it, or what was indexed was undone."""
-        said = self.connection.execute("SELECT value FROM _meta WHERE name = ?", (self._said,)).fetchone()
-        self.upto = NOTHING if said is None else int(said[0])
 
     # Asking -----------------------------------------------------------------------------------------------------
 

@@ -1,14 +1,14 @@
 """More connections than are served, requests that never become whole, answers that nobody reads: all within bounds."""
 
 import asyncio
+import http.client
 import json
-import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,6 @@ from mock_server.problems import Refusal
 from mock_server.protocol import MOST_UNREAD, WHOLE
 from tests.mock_server.athena import EPOCH
 from tests.running import ROOT, environment
-from tests.workers.crowd import Caller
-from tests.workers.kills import children
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,7 +33,7 @@ LIMITED = (
     "import resource, sys\n"
     "resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))\n"
     "from mock_server.__main__ import main\n"
-    "sys.exit(main(['--port', '0', '--quiet', '--workers', '{workers}']))\n"
+    "sys.exit(main(['--port', '0', '--quiet']))\n"
 )
 
 
@@ -48,9 +46,9 @@ def around(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @contextmanager
-def limited(around: dict[str, str], files: int, workers: int = 1) -> Iterator[tuple["subprocess.Popen[str]", int]]:
-    """(the process, its port) of a mock each of whose processes may open so many files."""
-    command = (sys.executable, "-c", LIMITED.format(files=files, workers=workers))
+def limited(around: dict[str, str], files: int) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """(the process, its port) of a mock that may open this number of files."""
+    command = (sys.executable, "-c", LIMITED.format(files=files))
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=around) as process:
         try:
@@ -64,14 +62,6 @@ def rss(pid: int) -> float:
     """MiB that a process holds."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
-
-
-def together(pid: int) -> float:
-    """MiB that a process and its workers hold, what they have in common counted once."""
-    held = 0
-    for path in (Path(f"/proc/{one}/smaps_rollup") for one in (pid, *children(pid))):
-        held += next(int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith("Pss:"))
-    return held / 1024
 
 
 def connected(port: int, room: int = 0) -> socket.socket:
@@ -94,9 +84,9 @@ def said(sock: socket.socket) -> bytes:
 
 def is_served(port: int) -> bool:
     """Whether another client is answered."""
-    call = Caller(port)
-    found: bool = call("GET", "/user")["data"]["id"] == 123
-    call.close()
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("GET", "/api/v1/user", headers={"Authorization": "Bearer demo-token"})
+        found: bool = json.load(connection.getresponse())["data"]["id"] == 123
     return found
 
 
@@ -164,27 +154,6 @@ def test_answers_that_nobody_reads_are_held_within_bounds(around: dict[str, str]
         process.terminate()
         assert "Traceback" not in process.communicate(timeout=20)[1]
     assert grown < 1.5 * MOST_UNREAD / MIB + 40, f"{grown:.0f} MiB"
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.parametrize("kind", ["silent", "half", "unread"])
-def test_workers_together_stay_within_bounds(around: dict[str, str], kind: str) -> None:
-    sent = {"silent": b"", "half": HEAD, "unread": (HEAD + b"\r\n") * 4}[kind]
-    with limited(around, 2064, workers=2) as (process, port):
-        assert is_served(port)
-        before = together(process.pid)
-        with ExitStack() as stack:
-            for _ in range(900):
-                stack.enter_context(connected(port, 2048)).sendall(sent)
-            assert is_served(port)
-            time.sleep(2)
-            grown = together(process.pid) - before
-            assert is_served(port)
-        time.sleep(0.5)
-        process.terminate()
-        assert "Traceback" not in process.communicate(timeout=20)[1]
-    bound = 2 * (1.5 * MOST_UNREAD / MIB + 40) if kind == "unread" else 40
-    assert grown < bound, f"{grown:.0f} MiB"
 
 
 def test_bodies_that_arrive_at_once_are_held_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,6 @@ def test_each_setting_is_a_variable_too_and_the_option_wins(option: object) -> N
         "allowed_hosts": ("a.test,b.test", "c.test"),
         "cors_origins": ("http://a.test, http://b.test", "*"),
         "quiet": ("1", "0"),
-        "workers": ("2", "4"),
         "log_level": ("info", "DEBUG"),
     }
     field, flag, variable = option.field, option.flag, option.variable  # type: ignore[attr-defined]
@@ -93,7 +92,6 @@ def test_a_blank_variable_is_none() -> None:
         (("--allowed-hosts", "[::7]:80"), "--allowed-hosts: found '[::7]:80'", "without scheme, port"),
         (("--allowed-hosts", "\u00e9.test"), "--allowed-hosts: found ", "without scheme, port"),
         (("--cors-origin", "x.test"), "--cors-origin: found 'x.test'", "origins like"),
-        (("--workers", "0"), "--workers: found '0'", "a whole number from 1 to 64"),
         (("--log-level", "loud"), "--log-level: found 'loud'", "critical, error, warning, info, debug"),
         (("--prot", "1"), "--prot", "--port"),
         (("--port",), "--port", "--quiet"),

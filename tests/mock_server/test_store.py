@@ -232,6 +232,18 @@ def test_a_key_that_is_taken_is_refused_at_once_where_it_may_be(store: Store) ->
     assert store.counts()["Person"] == 1
 
 
+def test_nested_transaction_is_rolled_back_alone(store: Store) -> None:
+    store.add(room(1))
+    with store.transaction():
+        store.set_meta({"outer": "1"})
+        with suppress(Undone), store.transaction():
+            store.remove("Room", "r1")
+            raise Undone
+        assert store.get("Room", "r1") is not None
+    assert store.meta()["outer"] == "1"
+    assert store.counts()["Room"] == 1
+
+
 def test_a_record_that_is_not_there_cannot_be_changed(store: Store) -> None:
     with pytest.raises(StoreError, match="no Room r9 to change"):
         store.change("Room", "r9", {})

@@ -1,0 +1,117 @@
+"""A mock with a store file that is killed with SIGKILL: every acknowledged write is there after a restart."""
+
+import http.client
+import json
+import os
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.running import MODULE, environment, running
+
+pytestmark = pytest.mark.slow
+
+WRITERS = 3
+ROUNDS = 4
+MAX_WRITING_SECONDS = 0.4  # from the first acknowledged write to the kill
+HEADERS = {"Authorization": "Bearer demo-token", "Content-Type": "application/json"}
+DISCONNECTED = (OSError, http.client.HTTPException)
+
+
+@dataclass(slots=True)
+class Writer:
+    """Creates and renames threads until the server is gone. `names`: key -> the names that the thread may have."""
+
+    port: int
+    name: str
+    names: dict[str, set[str]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Write until the connection breaks."""
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        with suppress(*DISCONNECTED), closing(client) as connection:
+            number = 0
+            while not self.errors:
+                number += 1
+                self.write(connection, f"{self.name} {number}")
+
+    def write(self, connection: http.client.HTTPConnection, name: str) -> None:
+        """Create a thread and rename it."""
+        key = self.send(connection, "POST", "/threads", name)
+        if key is not None:
+            self.names[key] = {name, f"{name} renamed"}  # until the update is acknowledged, either is correct
+            if self.send(connection, "PUT", f"/threads/{key}", f"{name} renamed") is not None:
+                self.names[key] = {f"{name} renamed"}
+
+    def send(self, connection: http.client.HTTPConnection, method: str, path: str, name: str) -> str | None:
+        """Return the key of the thread in the response; None, and an entry in `errors`, for an error response."""
+        connection.request(method, f"/api/v1{path}", json.dumps({"name": name}), HEADERS)
+        response = connection.getresponse()
+        content = response.read()
+        if response.status >= 300:
+            self.errors.append(f"{method} {path}: got {response.status} {content[:200]!r}")
+            return None
+        key: str = json.loads(content)["data"]["uuid"]
+        return key
+
+
+@contextmanager
+def mock(file: Path, around: dict[str, str]) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """Yield the process and the port of a mock that serves a store file."""
+    with running((*MODULE, "--port", "0", "--quiet", "--store", f"sqlite:///{file}"), around) as (process, greeting):
+        yield process, int(greeting.split("/")[2].rpartition(":")[2])
+
+
+def read_name(port: int, key: str) -> str | None:
+    """Return the name of a thread as the mock serves it; None if there is no such thread."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", f"/api/v1/threads/{key}", headers=HEADERS)
+        response = connection.getresponse()
+        content = response.read()
+    name: str | None = json.loads(content)["data"]["name"] if response.status == 200 else None
+    return name
+
+
+def write_and_kill(file: Path, around: dict[str, str], label: str, seconds: float) -> list[Writer]:
+    """Start a mock, let several clients write, and kill it while they do."""
+    with mock(file, around) as (process, port):
+        writers = [Writer(port, f"{label} writer {index}") for index in range(WRITERS)]
+        threads = [threading.Thread(target=writer.run) for writer in writers]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + 20
+        while not any(writer.names for writer in writers) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(seconds)
+        process.kill()
+        for thread in threads:
+            thread.join()
+    return writers
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_acknowledged_writes_survive_sigkill(tmp_path: Path) -> None:
+    around, file, random = environment(tmp_path / "cache"), tmp_path / "store.db", Random(0)
+    expected: dict[str, set[str]] = {}
+    for number in range(ROUNDS):
+        writers = write_and_kill(file, around, f"round {number}", MAX_WRITING_SECONDS * random.random())
+        assert [error for writer in writers for error in writer.errors] == []
+        written = {key: names for writer in writers for key, names in writer.names.items()}
+        assert written
+        expected |= written
+        with closing(sqlite3.connect(file, timeout=10)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            stored = dict(connection.execute("SELECT key, json_extract(own, '$.name') FROM \"Thread\""))
+        assert {key: stored.get(key) for key, names in expected.items() if stored.get(key) not in names} == {}
+    with mock(file, around) as (_, port):
+        for key, names in written.items():
+            assert read_name(port, key) in names
