@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from mock_server.image import Recipe
     from mock_server.world import World
     from spec.contract import Contract
-    from spec.kept import Kept
 
 BUILD = "build-image"  # a word for the child process, not for people
 _PATIENCE = 1.0  # seconds for which a dataset is built without a word
@@ -93,13 +92,11 @@ def _opened(settings: Settings) -> "tuple[application.Edge, World]":
     from mock_server.clock import system, written
     from mock_server.console import Console
     from spec.contract import load
-    from spec.kept import Kept
     from spec.schemas import Schemas
 
-    kept = Kept(image.cache_folder())
-    loaded = load(_contract(settings), kept)
+    loaded = load(_contract(settings))
     recipe = _recipe(settings)
-    made = partial(_image, loaded, recipe, settings, kept)
+    made = partial(_image, loaded, recipe, settings)
     store = image.open_store(loaded, recipe, settings.store, made, settings.given)
     if settings.epoch is not None and image.epoch_of(store) != recipe.epoch:
         own, now = written(image.epoch_of(store)), written(recipe.epoch)
@@ -129,7 +126,7 @@ def _recipe(settings: Settings) -> "Recipe":
     return Recipe(settings.dataset, settings.seed, settings.epoch_at(system()), settings.size)
 
 
-def _image(loaded: "Contract", recipe: "Recipe", settings: Settings, kept: "Kept") -> Path:
+def _image(loaded: "Contract", recipe: "Recipe", settings: Settings) -> Path:
     """The file of the dataset's image; a child process builds one that is missing: this one never imports Faker."""
     from mock_server import image
 
@@ -142,7 +139,7 @@ def _image(loaded: "Contract", recipe: "Recipe", settings: Settings, kept: "Kept
             said = errors.strip().splitlines() or [f"the dataset's builder ended with {status}"]
             raise image.ImageError(said[-1].removeprefix("athena-mock: "))
 
-    return image.kept(kept.folder, image.image_key(loaded, recipe, sources(recipe, kept)), make)
+    return image.kept(image.cache_folder(), image.image_key(loaded, recipe, sources(recipe)), make)
 
 
 def _watched(command: Sequence[str], news: str) -> tuple[int, str]:
@@ -160,14 +157,14 @@ def _watched(command: Sequence[str], news: str) -> tuple[int, str]:
     return child.returncode, errors
 
 
-def sources(recipe: "Recipe", kept: "Kept | None" = None) -> "list[Path]":
+def sources(recipe: "Recipe") -> "list[Path]":
     """The files that decide what a dataset's image holds, beside the contract."""
     from fixtures import dataset
     from mock_server import image
 
     mock_server = Path(str(resources.files("mock_server")))
     rooms = (Path(str(resources.files(room))) for room in ("spec", "fixtures"))
-    files = [*image.ingredients(*rooms, mock_server / "store"), *dataset.sources(recipe.dataset, kept)]
+    files = [*image.ingredients(*rooms, mock_server / "store"), *dataset.sources(recipe.dataset)]
     return [*files, mock_server / "image.py", mock_server / "__main__.py"]
 
 
@@ -181,11 +178,10 @@ def _build(path: Path, settings: Settings) -> int:
     from mock_server import image
     from spec.contract import load
     from spec.errors import ContractError
-    from spec.kept import Kept
 
     recipe, texts = _recipe(settings), Texts()
     try:
-        loaded = load(_contract(settings), Kept(image.cache_folder()))
+        loaded = load(_contract(settings))
         said = dataset.load(recipe.dataset)
         records = graph.records(loaded, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, texts=texts)
         image.build_file(path, loaded, recipe, records, {"answers": texts.of("answer")})

@@ -13,7 +13,6 @@ from spec import words
 from spec.coherence import check
 from spec.document import METHODS, Document, escape, read
 from spec.errors import ContractError
-from spec.kept import Kept
 from spec.kinds import check_kinds
 from spec.model import (
     COLLECTION_ACTIONS,
@@ -56,9 +55,9 @@ __all__ = [
 ]
 
 
-def load(path: Path, kept: Kept | None = None) -> Contract:
+def load(path: Path) -> Contract:
     """The contract in the file at `path`, read as `read` does. Raises ContractError."""
-    return from_document(read(path, kept))
+    return from_document(read(path))
 
 
 def from_document(document: Document) -> Contract:

@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from spec.errors import ContractError
-from spec.kept import Kept
 
 MAX_NODES = 1_000_000
 MAX_DEPTH = 64
@@ -134,26 +133,17 @@ class Document:
         raise ContractError(pointer, "references that lead in a circle", "a reference that ends at an object")
 
 
-def read(path: Path, kept: Kept | None = None) -> Document:
-    """Read the contract at `path`; raises ContractError when it is no usable YAML or JSON document.
-
-    `kept`: where what it says is kept from one start to the next.
-    """
+def read(path: Path) -> Document:
+    """Read the contract at `path`; raises ContractError when it is no usable YAML or JSON document."""
     try:
         text = path.read_bytes()
     except OSError as error:
         raise ContractError(str(path), error.strerror or "no readable file", "a readable OpenAPI 3.0 file") from None
-    return from_bytes(text, str(path), kept)
+    return from_bytes(text, str(path))
 
 
-def from_bytes(text: bytes, name: str, kept: Kept | None = None) -> Document:
+def from_bytes(text: bytes, name: str) -> Document:
     """Read a contract from the bytes of a file; `name` is used in errors."""
-    if kept is None:
-        return Document(name, text, _root(text, name))
-    return Document(name, text, kept.value(text, "document", lambda: _root(text, name)))
-
-
-def _root(text: bytes, name: str) -> Mapping[str, Any]:
     root = _loaded(text, name, _NameLoader)
     if not isinstance(root, dict):
         raise ContractError(name, f"a {type(root).__name__}", "an OpenAPI document (a mapping)")
@@ -161,17 +151,11 @@ def _root(text: bytes, name: str) -> Mapping[str, Any]:
         target = node.get("$ref") if isinstance(node, dict) else None
         if isinstance(target, str) and not target.startswith("#/"):
             raise ContractError(pointer, f"a reference to {target!r}", "references within this file (#/...)")
-    return root
+    return Document(name, text, root)
 
 
-def value_of(text: bytes, name: str, kept: Kept | None = None) -> Any:
+def value_of(text: bytes, name: str) -> Any:
     """The JSON value that YAML says, of bounded depth and size; keys may be any scalar. Raises ContractError."""
-    if kept is None:
-        return _value(text, name)
-    return kept.value(text, "value", lambda: _value(text, name))
-
-
-def _value(text: bytes, name: str) -> Any:
     root = _loaded(text, name, _Loader)
     for _ in _containers(root, name):
         pass
