@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from mock_server.app import GIVEN_UP, Edge
 from mock_server.problems import Problem, Refusal, overloaded
+from mock_server.response_coalescing import Coalescer
 
 MAX_HEAD = 128 * 1024
 MAX_TARGET = 65535  # of httptools' own reader of URLs
@@ -29,7 +30,6 @@ _BEGINNING = re.compile(_TOKEN + rb" +([^ \r\n?]{1,600})")
 _KNOWN = frozenset(method.encode() for method in HTTPMethod)
 _STAND_IN = b"TRACE"
 _TLS = b"\x16\x03"
-_GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FORM = "METHOD /path HTTP/1.1, then header lines and an empty one"
 
 
@@ -51,89 +51,24 @@ class Named:
             self.method = None
 
 
-class Outbox:
-    """Answers that leave together, when all requests that had come by one turn of the loop are answered.
-
-    Who waits for several is woken once. To wake somebody on another processor costs as much as many an answer.
-    """
-
-    def __init__(self) -> None:
-        self.waiting: list[tuple[asyncio.Transport, list[bytes]]] = []
-
-    def put(self, transport: asyncio.Transport, parts: list[bytes]) -> None:
-        """Let parts of an answer leave soon, behind all that were put before."""
-        if not self.waiting:
-            asyncio.get_running_loop().call_soon(self.empty)
-        self.waiting.append((transport, parts))
-
-    def empty(self) -> None:
-        """Send all of it now."""
-        waiting, self.waiting = self.waiting, []
-        for transport, parts in waiting:
-            if not transport.is_closing():  # uvloop fails for one that was given up
-                transport.writelines(parts)
-
-
-class Corked:
-    """A transport whose answers leave whole, head and body in one system call, by way of an outbox.
-
-    `parts`: of the answer under way, which have not left; `begun`: whether others have.
-    """
-
-    def __init__(self, transport: asyncio.Transport, outbox: Outbox) -> None:
-        self.transport = transport
-        self.outbox = outbox
-        self.parts: list[bytes] = []
-        self.begun = False
-
-    def write(self, data: bytes) -> None:
-        """Keep a head; let it, and whatever follows, leave soon. Who waits to be told to go on is told at once."""
-        if data == _GO_ON:
-            self.outbox.put(self.transport, [data])
-            self.outbox.empty()
-            return
-        self.parts.append(data)
-        if self.begun or len(self.parts) > 1:
-            self.complete()
-            self.begun = True
-
-    def complete(self) -> None:
-        """Keep nothing back of the answer: what comes next is another's head."""
-        if self.parts:
-            self.outbox.put(self.transport, self.parts)
-        self.parts, self.begun = [], False
-
-    def close(self) -> None:
-        """End the connection when all is sent."""
-        self.complete()
-        self.outbox.empty()
-        self.transport.close()
-
-    def is_closing(self) -> bool:
-        """Whether nothing more is sent."""
-        return self.transport.is_closing()
-
-
 class Connection(HttpToolsProtocol):
     """One connection. `over`: what came was no HTTP, and nothing more is read.
 
     `half`: (the request that is not whole yet, since when); `unread`: (bytes that wait for their reader, since when).
     `most`: connections that are served at once. The next ones are refused, and closed at once from twice as many on.
-    `outbox`: of all connections of a server; without one each has its own.
+    `coalescer`: of all connections of a server; without one each connection has its own.
     """
 
     over = False
     head = 0
-    corked: Corked
     half: tuple[Any, float] | None = None
     unread: tuple[int, float] | None = None
     most = MOST_CONNECTIONS
-    outbox: Outbox | None = None
+    coalescer: Coalescer | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Serve it, refuse what it will ask, or end it, by how many there are."""
-        super().connection_made(transport)
-        self.corked = Corked(transport, self.outbox or Outbox())
+        super().connection_made((self.coalescer or Coalescer()).wrap(transport))
         edge = self.config.app
         if len(self.connections) > self.most and isinstance(edge, Edge):
             why = f"there are {len(self.connections)} connections; at most {self.most} are served at once"
@@ -141,22 +76,6 @@ class Connection(HttpToolsProtocol):
             self.app = refused
         if len(self.connections) > 2 * self.most:
             transport.abort()
-
-    def on_headers_complete(self) -> None:
-        """Begin the request; uvicorn's."""
-        super().on_headers_complete()
-        corked: Any = self.corked
-        self.cycle.transport = corked
-
-    def on_response_complete(self) -> None:
-        """Go on to the next request; uvicorn's, once all of the answer is sent."""
-        self.corked.complete()
-        super().on_response_complete()
-
-    def shutdown(self) -> None:
-        """End the connection, uvicorn's, once what was answered has left."""
-        self.corked.outbox.empty()
-        super().shutdown()
 
     def pause_writing(self) -> None:
         """Keep what waits for its readers within bounds: the answer that was waited for longest is given up."""
@@ -194,7 +113,7 @@ class Connection(HttpToolsProtocol):
     def give_out(self) -> None:
         """Refuse a request that came too slowly; who has not said a word gets none."""
         if self.scope is None:
-            self.corked.close()
+            self.transport.close()
             return
         why = f"the request was not whole after {WHOLE:g} seconds"
         self.refuse(Refusal(Problem.LATE, why, headers={"Connection": "close"}), b"")
@@ -244,15 +163,14 @@ class Connection(HttpToolsProtocol):
         edge = self.config.app
         broken = self.cycle if self.cycle is not None and self.cycle.scope is self.scope else None
         if not isinstance(edge, Edge) or (broken and broken.response_started):
-            self.corked.close()
+            self.transport.close()
             return
         waits = bool(self.pipeline) or not (broken or self.cycle is None or self.cycle.response_complete)
         if broken:
             self.give_up(broken)
-        corked: Any = self.corked
         self.cycle = RequestResponseCycle(
             scope=self.scope_of(data),
-            transport=corked,
+            transport=self.transport,
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,

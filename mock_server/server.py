@@ -8,7 +8,8 @@ from contextlib import suppress
 import uvicorn
 from starlette.types import ASGIApp
 
-from mock_server.protocol import MOST_CONNECTIONS, Connection, Outbox
+from mock_server.protocol import MOST_CONNECTIONS, Connection
+from mock_server.response_coalescing import Coalescer
 
 # Seconds for which answers that are under way are waited for at the end.
 GRACE = 3
@@ -54,7 +55,7 @@ def serve(app: ASGIApp, log_level: str, sockets: list[socket.socket]) -> None:
 
     class Bounded(Connection):
         most = most_connections()
-        outbox = Outbox()
+        coalescer = Coalescer()
 
     config = uvicorn.Config(
         app,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from mock_server.protocol import MAX_HEAD, MAX_TARGET, Connection, Corked, Outbox
+from mock_server.protocol import MAX_HEAD, MAX_TARGET, Connection
 from tests.mock_server.library import API, POE, Terminal, app, stub, world
 
 AUTHORS = f"{API}/authors".encode()
@@ -245,70 +245,6 @@ def test_no_bytes_make_a_5xx_or_a_line_that_is_none(packets: list[bytes]) -> Non
     for said in talk(stub()[0].app, b"".join(packets) + b"\r\n\r\n" + LAST + b"\x00"):
         assert said.status < 500
         assert said.headers["x-request-id"]
-
-
-# What leaves, and when -----------------------------------------------------------------------------------------------
-
-
-class Wire:
-    """A transport that writes down each of its calls."""
-
-    def __init__(self) -> None:
-        self.calls: list[object] = []
-
-    def writelines(self, parts: list[bytes]) -> None:
-        self.calls.append(parts)
-
-    def close(self) -> None:
-        self.calls.append("closed")
-
-    def is_closing(self) -> bool:
-        return "closed" in self.calls
-
-
-async def left(wires: list[Any], outbox: Outbox, *said: tuple[int, bytes | None]) -> None:
-    """Let connections say parts of answers, None for the end of one, in this order; and the loop go on."""
-    corked = [Corked(wire, outbox) for wire in wires]
-    for number, data in said:
-        corked[number].complete() if data is None else corked[number].write(data)
-    assert not any(wire.calls for wire in wires)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-
-
-def test_answers_of_one_turn_leave_together_each_with_its_head() -> None:
-    wires: list[Any] = [Wire(), Wire()]
-    parts = ((0, b"head"), (1, b"other"), (1, b"body"), (0, b"body"), (0, b"more"), (0, b"and more"), (0, None))
-    asyncio.run(left(wires, Outbox(), *parts, (0, b"next"), (0, None), (1, None), (1, b"kept")))
-    assert wires[0].calls == [[b"head", b"body"], [b"more"], [b"and more"], [b"next"]]
-    assert wires[1].calls == [[b"other", b"body"]]
-
-
-def test_what_was_answered_leaves_before_the_end() -> None:
-    async def ended(wire: Any) -> None:
-        corked = Corked(wire, Outbox())
-        for data in (b"head", b"body", b"half a head"):
-            corked.write(data)
-        corked.close()
-
-    wire = Wire()
-    asyncio.run(ended(wire))
-    assert wire.calls == [[b"head", b"body"], [b"half a head"], "closed"]
-
-
-def test_to_a_connection_that_was_given_up_nothing_is_written() -> None:
-    wires: list[Any] = [Wire(), Wire()]
-
-    async def given_up() -> None:
-        outbox = Outbox()
-        for wire in wires:
-            Corked(wire, outbox).write(b"head")
-            outbox.put(wire, [b"answer"])
-        wires[0].close()
-        outbox.empty()
-
-    asyncio.run(given_up())
-    assert [wire.calls for wire in wires] == [["closed"], [[b"answer"]]]
 
 
 def test_who_waits_to_be_told_to_go_on_is_told_before_the_body_comes() -> None:
