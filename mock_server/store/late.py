@@ -3,6 +3,9 @@
 For each transaction SQLite copies the pages that it changes, so that it can be undone: one row in a table with some
 indexes changes a dozen of them, and so do fifty rows. Nobody can tell that writes are kept back, for they are done
 before whatever else is. A store in a file has no such connection: what was answered has to be in the file.
+
+Without it a create takes 321 instead of 250 microseconds of processor time, 2.1 instead of 2.7 times less than Prism's
+(wrk, 16 connections, medians of five alternating rounds, busy machine).
 """
 
 import sqlite3
@@ -15,6 +18,25 @@ from typing import Any
 MOST = 100
 
 BEGIN, COMMIT, ROLLBACK = "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"
+
+
+def open_connection(target: str) -> sqlite3.Connection:
+    """Open a database in autocommit mode; the writes to one in memory may be kept back."""
+    return sqlite3.connect(
+        target,
+        isolation_level=None,
+        cached_statements=1024,
+        check_same_thread=False,  # built by one thread, used by another
+        factory=Late if target == ":memory:" else sqlite3.Connection,
+    )
+
+
+def write_later(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> None:
+    """Execute a statement that cannot fail: at once, or before anything else is executed on the connection."""
+    if isinstance(connection, Late):
+        connection.later(statement, values)
+    else:
+        connection.execute(statement, values)
 
 
 class Late(sqlite3.Connection):

@@ -12,7 +12,7 @@ import orjson
 from mock_server.store import plan
 from mock_server.store.counts import Counts
 from mock_server.store.errors import Refused, StoreError
-from mock_server.store.late import BEGIN, COMMIT, ROLLBACK, Late
+from mock_server.store.late import BEGIN, COMMIT, ROLLBACK, open_connection, write_later
 from mock_server.store.plan import Table
 from mock_server.store.trigrams import Trigrams
 from spec.contract import Contract, Derived, Relation
@@ -346,7 +346,10 @@ class Store:
         references = {r.name: _one(record.references.get(r.name)) for r in table.references.values()}
         tenant = self.tenant_of(table, key, references)
         values = [number, key, orjson.dumps(own), *table.values(tenant, references, own)]
-        (self._later if fresh and number > last else self.connection.execute)(table.insert, values)
+        if fresh and number > last:
+            write_later(self.connection, table.insert, values)
+        else:
+            self.connection.execute(table.insert, values)
         self._index(resource, number, None, own)
         touched = self._touched_by_references(table, references)
         touched.add((resource, key))
@@ -388,7 +391,7 @@ class Store:
         counted = counts.of(key, written)
         assignments = ", ".join(f"{column} = ?" for column in ("own", *written))
         sql = f"UPDATE {table.name} SET {assignments} WHERE n = ?"
-        self._later(sql, (orjson.dumps(dict(own)), *written.values(), before.number))
+        write_later(self.connection, sql, (orjson.dumps(dict(own)), *written.values(), before.number))
         self._index(resource, before.number, before.own, own)
         touched |= self._touched_by_references(table, before.references)
         changed = Stored(resource, before.number, key, tenant, dict(own), after, before.born)
@@ -468,19 +471,12 @@ class Store:
         counted = counts.of(record.key)
         for link in table.links.values():
             touched |= self._set_links(table, link, record.key, ())
-        self._later(f"DELETE FROM {table.name} WHERE n = ?", (record.number,))
+        write_later(self.connection, f"DELETE FROM {table.name} WHERE n = ?", (record.number,))
         self._index(record.resource, record.number, record.own, None)
-        self._later("DELETE FROM _due WHERE resource = ? AND key = ?", (record.resource, record.key))
+        write_later(self.connection, "DELETE FROM _due WHERE resource = ? AND key = ?", (record.resource, record.key))
         touched |= self._touched_by_references(table, record.references)
         counts.moved(counted, ())
         self._announce(touched)
-
-    def _later(self, statement: str, values: Sequence[Any]) -> None:
-        """Do what nothing can be wrong with: at once, or before anything else is asked."""
-        if isinstance(self.connection, Late):
-            self.connection.later(statement, values)
-        else:
-            self.connection.execute(statement, values)
 
     def _index(
         self, resource: str, number: int, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
@@ -574,13 +570,7 @@ _STEP = ("SAVEPOINT step", "RELEASE step", ("ROLLBACK TO step", "RELEASE step"))
 
 def connect(target: str) -> sqlite3.Connection:
     """A connection in autocommit, safe to hand from the thread that built it to the one that serves."""
-    connection = sqlite3.connect(
-        target,
-        isolation_level=None,
-        cached_statements=1024,
-        check_same_thread=False,
-        factory=Late if target == ":memory:" else sqlite3.Connection,
-    )
+    connection = open_connection(target)
     connection.execute("PRAGMA journal_mode = WAL" if target != ":memory:" else "PRAGMA journal_mode = MEMORY")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
