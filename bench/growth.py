@@ -93,7 +93,7 @@ def demo_image(contract: Contract, name: str = "demo") -> bytes:
     """The image of the demo dataset, or of one made after it. Takes a second or two."""
     recipe, texts = image.Recipe(name, 0, EPOCH, 1), Texts()
     records = graph.records(contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, texts=texts)
-    return image.build(contract, recipe, records, {"answers": texts.of("answer")})
+    return image.build(contract, recipe, records, texts.phrases())
 
 
 def served(image_: bytes, number: int, contract: Contract) -> Served:

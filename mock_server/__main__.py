@@ -184,7 +184,7 @@ def _build(path: Path, settings: Settings) -> int:
         loaded = load(_contract(settings))
         said = dataset.load(recipe.dataset)
         records = graph.records(loaded, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, texts=texts)
-        image.build_file(path, loaded, recipe, records, {"answers": texts.of("answer")})
+        image.build_file(path, loaded, recipe, records, texts.phrases())
     except (OSError, sqlite3.Error) as error:
         return _told(image.ImageError(f"{path.parent}: {error}; another XDG_CACHE_HOME moves it"), 2)
     except (ContractError, FixtureError) as error:

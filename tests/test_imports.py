@@ -78,9 +78,8 @@ GENERIC_WORDS: Mapping[str, frozenset[str]] = {
 WORDS_OF: Mapping[str, frozenset[str]] = {
     "fixtures/dataset.py": words("accounts /accounts"),  # a part of a dataset's file
     "fixtures/expressions.py": words("position"),  # what a text in braces may ask for
-    "fixtures/texts.py": words("texts"),  # the folder
+    "fixtures/texts.py": words("agent answer texts workflow"),  # sets of texts, and their folder
     "mock_server/actions/__init__.py": words("logout metrics share sign-in"),  # values of x-action
-    "mock_server/__main__.py": words("answer"),  # a set of texts
     "mock_server/image.py": words("memory"),  # a store without a file
     "mock_server/settings.py": words("error memory"),  # a level of the log; a store without a file
     "mock_server/world.py": words("tokens"),  # a counter of the mock's own

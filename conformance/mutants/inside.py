@@ -65,7 +65,7 @@ def demo(contract: Contract) -> bytes:
 def _image(contract: Contract, name: str) -> bytes:
     recipe, texts = image.Recipe(name, 0, EPOCH, 1), Texts()
     records = graph.records(contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, texts=texts)
-    return image.build(contract, recipe, records, {"answers": texts.of("answer")})
+    return image.build(contract, recipe, records, texts.phrases())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,76 +1,76 @@
-"""What the mock says where the real backend asks a language model: believable, and a function of its question alone."""
+"""Text that the production backend gets from a language model: canned, and chosen deterministically."""
 
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mock_server.actions.wording import topic
-
+MAX_TITLE_CHARS = 60
 _PLACEHOLDER = re.compile(r"\{\{([^{}]+)\}\}")  # linear: a prompt may be 100,000 braces and blanks
-_PLAIN = ({"kind": "other", "opening": "You asked about {subject}.", "middle": "", "closing": "Shall I go on?"},)
 
 
-def pick(options: Sequence[Any], *of: object) -> Any:
-    """One of `options`, always the same for the same `of`."""
-    digest = hashlib.sha256("\0".join(map(str, of)).encode("utf-8", "replace")).digest()
+def pick(options: Sequence[Any], *key: object) -> Any:
+    """Choose one of `options`; the same `key` always chooses the same one."""
+    digest = hashlib.sha256("\0".join(map(str, key)).encode("utf-8", "replace")).digest()
     return options[int.from_bytes(digest[:8], "big") % len(options)]
 
 
-def answer(
-    phrases: Mapping[str, Sequence[Mapping[str, str]]], question: str, agent: Mapping[str, Any] | None, turn: int
-) -> str:
-    """An assistant's answer to a question.
+def answer(answers: Sequence[Mapping[str, str]], question: str, agent: Mapping[str, Any] | None, turn: int) -> str:
+    """Compose an assistant's answer to a question, which is not parsed.
 
-    `phrases`: ``answers`` (kind of question, opening, middle, closing) as the dataset's texts give them. `agent`: the
-    agent's own properties: what it is and what it aims at shape the answer. `turn`: how many messages stand before, so
-    that a repeated question is not answered by the same words.
+    Args:
+        answers: The dataset's answers. Their parts (opening, middle, closing) are chosen independently.
+        question: Part of the key by which the parts are chosen.
+        agent: The agent's own properties. Its role, goal and guardrails add a sentence.
+        turn: The number of messages in the thread, so that a repeated question gets another answer.
     """
-    about = topic(question)
-    frames = phrases.get("answers") or _PLAIN
-    fitting = [frame for frame in frames if frame["kind"] == about.kind] or frames
-    frame, last = pick(fitting, question, turn), pick(fitting, "closing", question, turn)
-    metadata = (agent or {}).get("metadata") or {}
-    opening, character = frame["opening"], _character(metadata, question, turn)
-    if about.kind == "greeting":
-        opening, character = metadata.get("greetings") or opening, ""
-    long = about.kind == "other" and len(about.words) > 3  # a whole sentence, not a name for something
-    subject = f"“{about.phrase}”" if long else about.phrase
-    parts = [opening, frame["middle"], character, last["closing"]]
-    return " ".join(said.replace("{subject}", subject) for said in parts if said)
+    agent = agent or {}
+    key = (question, agent.get("name"), turn)
+    opening, middle, closing = (pick(answers, part, *key)[part] for part in ("opening", "middle", "closing"))
+    parts = (opening, middle, _character(agent.get("metadata") or {}, *key), closing)
+    return " ".join(part for part in parts if part)
 
 
-def _character(metadata: Mapping[str, Any], *of: object) -> str:
-    """One sentence by which an agent is known: its aim in its role, or a rule that it keeps."""
-    role, goal, rule = (_sentence(metadata.get(name)) for name in ("role", "goal_statement", "guardrails"))
-    said = []
+def _character(metadata: Mapping[str, Any], *key: object) -> str:
+    """One sentence on the agent's goal in its role, or on one of its guardrails; empty without these."""
+    role, goal, rule = (_first_sentence(metadata.get(name)) for name in ("role", "goal_statement", "guardrails"))
+    sentences = []
     if role and goal:
-        said.append(f"My aim as {'an' if role[0] in 'aeiouAEIOU' else 'a'} {_lower(role)}: {_lower(goal)}.")
+        sentences.append(f"My aim as {'an' if role[0] in 'aeiouAEIOU' else 'a'} {_lower(role)}: {_lower(goal)}.")
     if rule:
-        said.append(f"One rule I keep to: {_lower(rule)}.")
-    return str(pick(said, *of)) if said else ""
+        sentences.append(f"One rule I follow: {_lower(rule)}.")
+    return str(pick(sentences, *key)) if sentences else ""
 
 
-def _sentence(text: Any) -> str:
-    """The first sentence of a text, without its full stop; nothing of what is no text."""
+def _first_sentence(text: Any) -> str:
+    """The first sentence of a text, without its full stop; empty for a value that is no text."""
     return text[:500].split(". ")[0].strip().rstrip(".") if isinstance(text, str) else ""
 
 
 def _lower(text: str) -> str:
-    """A text as it stands within a sentence: its capital words small, but not abbreviations."""
+    """Lower the capitalized words of a text, but not its abbreviations."""
     return " ".join(word.lower() if word.istitle() else word for word in text.split(" "))
 
 
+def title(text: str) -> str:
+    """Shorten a message to the title of a thread: one line, cut at a word; empty for a blank message."""
+    line = " ".join(text.split())
+    if len(line) <= MAX_TITLE_CHARS:
+        return line
+    start = line[:MAX_TITLE_CHARS]
+    return (start.rpartition(" ")[0] or start[:-1]) + "…"
+
+
 def tokens(*texts: str) -> int:
-    """About how many tokens texts have: four characters each."""
+    """Estimate the number of tokens in texts: one for four characters."""
     return sum(-(-len(text) // 4) for text in texts)
 
 
 def filled(template: str, variables: Mapping[str, Any]) -> str:
-    """A prompt with its ``{{placeholders}}`` replaced; those without a value keep their name."""
+    """Replace a prompt's ``{{placeholders}}``; one without a value becomes its own name."""
 
-    def value(found: re.Match[str]) -> str:
-        name = found[1].strip()
+    def value(match: re.Match[str]) -> str:
+        name = match[1].strip()
         return str(variables.get(name, name))
 
     return _PLACEHOLDER.sub(value, template)

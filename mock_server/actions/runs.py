@@ -10,7 +10,6 @@ from mock_server.actions.create import stored
 from mock_server.actions.lookup import named_in_path, visible
 from mock_server.actions.messages import attach
 from mock_server.actions.showing import part
-from mock_server.actions.wording import title
 from mock_server.call import Answer, Call
 from mock_server.store import Stored
 
@@ -29,7 +28,7 @@ def run_agent(call: Call) -> Answer:
             thread = named
         else:
             workspace = agent.references["workspace"] if _enters(call, agent) else None
-            own = {"name": title(call.body["content"]) or "New conversation"}
+            own = {"name": assistant.title(call.body["content"]) or "New conversation"}
             thread = stored(call, threads, own, {"agent": agent.reference, "workspace": workspace})
         question = _say(call, thread, call.body["content"])
         attach(call, question, call.body.get("files") or [])
@@ -57,7 +56,7 @@ def run_prompt(call: Call) -> Answer:
     world = call.world
     prompt = named_in_path(call)
     filled = assistant.filled(prompt.own["content"], (call.body or {}).get("variables") or {})
-    output = assistant.answer(world.phrases, filled, None, 0)
+    output = assistant.answer(world.phrases["answer"], filled, None, 0)
     with world.store.transaction():
         own = {"usage_count": prompt.own["usage_count"] + 1, "last_used_at": call.stamp}
         world.store.change("Prompt", prompt.key, {**prompt.own, **own})
@@ -92,7 +91,7 @@ def _reply(call: Call, thread: Stored, agent: Stored | None, content: str) -> St
     """The assistant's message, and that the agent ran."""
     world = call.world
     before = len(world.store.inverse(world.contract.resources["Thread"].relations["messages"], thread.reference))
-    said = assistant.answer(world.phrases, content, agent.own if agent else None, before)
+    said = assistant.answer(world.phrases["answer"], content, agent.own if agent else None, before)
     model = agent.own["metadata"]["large_language_model"] if agent else thread.own["metadata"]["model"]
     metadata = {"model": model, "temperature": thread.own["metadata"]["temperature"], "tokens": _usage(content, said)}
     own = {"content": said, "role": "assistant", "metadata": metadata}

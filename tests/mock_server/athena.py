@@ -52,7 +52,7 @@ def image_of(contract: Contract, name: str, *, epoch: datetime = EPOCH, size: fl
     recipe, texts = image.Recipe(name, 0, epoch, size), Texts()
     said = dataset.load(name)
     records = graph.records(contract, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, texts=texts)
-    return image.build(contract, recipe, records, {"answers": texts.of("answer")}), recipe
+    return image.build(contract, recipe, records, texts.phrases()), recipe
 
 
 @dataclass(slots=True)

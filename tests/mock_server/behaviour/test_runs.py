@@ -67,25 +67,21 @@ def test_a_question_is_answered_the_same_in_the_same_world(api: Api) -> None:
     assert api.ask(*asked).body == first
 
 
-def test_another_question_is_answered_otherwise(api: Api) -> None:
+def test_different_questions_get_different_answers(api: Api) -> None:
     answers = {api.data("runAgent", AGENT, {"content": text})["answer"]["content"] for text in ("Refunds?", "Opening?")}
     assert len(answers) == 2
 
 
-@pytest.mark.parametrize(
-    ("question", "subject"),
-    [
-        ("Where is my order?", "your order"),
-        ("How do I change my delivery address?", "changing your delivery address"),
-        ("Hi! Could you please write a note to our supplier, today?", "writing a note to your supplier"),
-        ("Why does the export fail?", "the export"),
-    ],
-)
-def test_an_answer_takes_up_the_subject_and_does_not_repeat_the_question(api: Api, question: str, subject: str) -> None:
-    said = api.data("runThread", THREAD, {"content": question})["answer"]["content"]
-    assert subject in said
-    assert question not in said
-    assert len(said) > 2 * len(question)
+@pytest.mark.parametrize("question", ["Where is the zeppelin?", "How do I repaint my zeppelin?", "Zeppelin"])
+def test_an_answer_contains_no_word_of_the_question(api: Api, question: str) -> None:
+    content = api.data("runThread", THREAD, {"content": question})["answer"]["content"]
+    assert "zeppelin" not in content.lower()
+    assert len(content) > 80
+
+
+def test_different_agents_answer_the_same_question_differently(api: Api) -> None:
+    agents = [api.data("createAgent", body={"name": f"Agent {number}"})["uuid"] for number in range(6)]
+    assert len({api.data("runAgent", agent, {"content": "Refunds?"})["answer"]["content"] for agent in agents}) > 2
 
 
 def test_an_answer_is_in_its_agents_character(api: Api) -> None:
@@ -94,24 +90,19 @@ def test_an_answer_is_in_its_agents_character(api: Api) -> None:
     answers = [
         api.data("runAgent", agent, {"content": f"How do I file form {n}?"})["answer"]["content"] for n in range(8)
     ]
-    aim, rule = "My aim as a tax advisor: save people from forms.", "One rule I keep to: never guess."
+    aim, rule = "My aim as a tax advisor: save people from forms.", "One rule I follow: never guess."
     assert all((aim in said) != (rule in said) for said in answers)
     assert {aim in said for said in answers} == {True, False}
 
 
-def test_an_agent_greets_whoever_greets_it(api: Api) -> None:
-    greetings = api.data("retrieveAgent", AGENT)["metadata"]["greetings"]
-    assert api.data("runAgent", AGENT, {"content": "Hello!"})["answer"]["content"].startswith(greetings)
-
-
-def test_a_question_that_is_asked_again_is_not_answered_by_the_same_words_each_time(api: Api) -> None:
+def test_a_repeated_question_gets_different_answers(api: Api) -> None:
     thread = api.data("createThread", body={})["uuid"]
     asked = {"content": "Where is my parcel?"}
     assert len({api.data("runThread", thread, asked)["answer"]["content"] for _ in range(6)}) > 2
 
 
-@pytest.mark.parametrize("content", ["?", "🎉", "\u0000", " ", "{subject}", "a" * 5000, "- " * 2500, "dear " * 1000])
-def test_whatever_is_said_is_answered(api: Api, content: str) -> None:
+@pytest.mark.parametrize("content", ["?", "🎉", "\u0000", " ", "{question}", "a" * 5000, "- " * 2500, "word " * 1000])
+def test_any_content_is_answered(api: Api, content: str) -> None:
     found = api.data("runAgent", AGENT, {"content": content})
     assert found["answer"]["content"]
     assert 0 < len(found["thread"]["name"]) <= 255
@@ -126,13 +117,23 @@ def test_a_thread_answers_with_its_agent_and_without_one(api: Api) -> None:
     assert len(said(api, alone)) == 2
 
 
-def test_a_thread_is_named_after_what_was_said_first(api: Api) -> None:
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("Invoices from last winter\n are missing", "Invoices from last winter are missing"),
+        ("An order " * 12, "An order An order An order An order An order An order An…"),
+        ("a" * 61, "a" * 59 + "…"),
+        ("a" * 60, "a" * 60),
+        (" ", "New conversation"),
+    ],
+)
+def test_a_thread_is_named_after_its_first_message(api: Api, content: str, name: str) -> None:
     thread = api.data("createThread", body={})["uuid"]
     assert api.data("generateThreadName", thread)["name"] == "New conversation"
-    api.data("runThread", thread, {"content": "invoices from last winter are missing"})
-    named = api.data("generateThreadName", thread)["name"]
-    assert named.lower().startswith("invoices from last winter")
-    assert api.data("retrieveThread", thread)["name"] == named
+    api.data("runThread", thread, {"content": content})
+    api.data("runThread", thread, {"content": "And another question"})
+    assert api.data("generateThreadName", thread)["name"] == name
+    assert api.data("retrieveThread", thread)["name"] == name
 
 
 # Prompts, training, generating ---------------------------------------------------------------------------------------
@@ -172,42 +173,41 @@ def test_what_an_agent_was_taught_shows_in_its_metrics(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("name", "listing"), [("generateAgent", "listAgents"), ("generateWorkflow", "listWorkflows")])
-def test_what_was_generated_is_kept_and_speaks_of_what_was_asked(api: Api, name: str, listing: str) -> None:
+def test_a_generated_record_is_stored_and_belongs_to_the_caller(api: Api, name: str, listing: str) -> None:
     made = api.data(name, body={"prompt": "Greet each new customer by mail"})
-    assert made["name"].startswith("New Customer ")
-    assert "each new customer by mail" in made["description"]
     assert made["uuid"] in {row["uuid"] for row in api.every(listing)}
     assert made["is_owner"] is True
 
 
-def test_a_generated_agent_is_described_whole_for_its_purpose(api: Api) -> None:
+@pytest.mark.parametrize("name", ["generateAgent", "generateWorkflow"])
+def test_a_prompt_decides_what_is_generated(api: Api, name: str) -> None:
+    prompts = ["Sort invoices", "Greet new customers", "Plan the week", "Sort invoices", "Translate mails"]
+    names = [api.data(name, body={"prompt": prompt})["name"] for prompt in prompts]
+    assert names[0] == names[3]
+    assert len(set(names)) > 2
+
+
+def test_a_generated_agent_is_complete(api: Api) -> None:
     made = api.data("generateAgent", body={"prompt": "I need an assistant that answers questions about invoices."})
-    assert made["name"].startswith("Invoices ")
-    assert made["metadata"]["role"] == "Invoices specialist"
-    purpose = "answering questions about invoices"
-    said = (made["description"], made["instruction"], made["metadata"]["greetings"], made["metadata"]["goal_statement"])
-    assert [purpose in text for text in said] == [True] * 4
+    texts = {name: value for name, value in made["metadata"].items() if isinstance(value, str)}
+    assert all(texts.values())
+    assert made["description"]
+    assert made["instruction"]
     assert len(made["metadata"]["conversation_starters"]) == 3
 
 
-def test_a_generated_workflow_has_a_step_for_each_thing_it_is_to_do(api: Api) -> None:
-    wish = "When a lead arrives, look it up in the CRM, check whether it is new and email the sales team"
-    made = api.data("generateWorkflow", body={"prompt": wish})
-    assert [(node["type"], node["name"]) for node in made["nodes"]] == [
-        ("webhook", "When a lead arrives"),
-        ("agent", "Look it up in the CRM"),
-        ("condition", "Check whether it is new"),
-        ("email", "Email the sales team"),
-    ]
+def test_the_nodes_of_a_generated_workflow_follow_one_another(api: Api) -> None:
+    made = api.data("generateWorkflow", body={"prompt": "Notify the sales team about new leads"})
     ids = [node["id"] for node in made["nodes"]]
+    assert len(set(ids)) == len(ids) > 1
+    assert made["nodes"][0]["type"] in {"webhook", "schedule", "manual"}
+    assert {node["type"] for node in made["nodes"][1:]} == {"agent"}
     assert [(edge["source"], edge["target"]) for edge in made["edges"]] == list(pairwise(ids))
 
 
-@pytest.mark.parametrize(
-    "prompt", ["?", "🎉", "Rechnungen prüfen", "x" * 9000, "and then " * 900, ", ," * 500, "When "]
-)
+@pytest.mark.parametrize("prompt", ["?", "🎉", "Rechnungen prüfen", "x" * 9000, "\u0000"])
 @pytest.mark.parametrize("name", ["generateAgent", "generateWorkflow"])
-def test_something_is_generated_whatever_is_asked_for(api: Api, name: str, prompt: str) -> None:
+def test_any_prompt_generates_a_record(api: Api, name: str, prompt: str) -> None:
     made = api.data(name, body={"prompt": prompt})
     assert 0 < len(made["name"]) <= 255
     assert made["description"]
