@@ -48,7 +48,12 @@ def main(
 
 def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
     """What the word says; each is a module of `conformance.commands`."""
-    module = import_module(f"conformance.commands.{'configuration' if settings.show_config else settings.word}")
+    name = settings.word
+    if settings.show_config:
+        name = "configuration"
+    elif name == "run" and settings.dry_run:
+        name = "dry_run"
+    module = import_module(f"conformance.commands.{name}")
     return int(module.command(settings, laws))
 
 

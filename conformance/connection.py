@@ -50,26 +50,36 @@ def contract_of(settings: Settings) -> Contract:
 
 def scope(settings: Settings, contract: Contract) -> tuple[list[Operation], list[str]]:
     """The operations that are asked for, those to be skipped too, and what a reader has to know. Raises UsageError."""
-    chosen = chosen_operations(settings, contract)
-    _check_records(settings, contract)
+    chosen = usable_operations(settings, contract)
     if settings.token is None and any(o.security for o in chosen):
         raise no_token(settings)
-    if settings.token is not None and settings.token == settings.other_token:
-        found = f"${settings.other_token_env}: found the token of ${settings.token_env}"
-        raise UsageError(f"{found}; allowed: one of a user of another tenant, or none")
     notes = [] if settings.other_token else [f"no ${settings.other_token_env}: other tenants' sight is not judged"]
     if settings.read_only:
         notes.append("the run is read-only: promises about writes are not judged")
     elif not settings.writes_allowed:
-        if chosen and all(o.method != "get" for o in chosen):
-            raise UsageError(
-                f"--allow-writes-to: found no {settings.host}, and all that is asked for writes; "
-                f"allowed: --allow-writes-to {settings.host}"
-            )
         notes.append(f"the run is read-only: writing to {settings.host} needs --allow-writes-to {settings.host}")
     if settings.skip:
         notes.append(f"not sent, as the file of settings says: {', '.join(settings.skip)}")
     return chosen, [*notes, *_of_tenant(settings, contract, chosen)]
+
+
+def usable_operations(settings: Settings, contract: Contract) -> list[Operation]:
+    """The selected operations, once every option is checked that can be checked without a target.
+
+    Raises UsageError. Neither a token nor an address is required.
+    """
+    chosen = chosen_operations(settings, contract)
+    _check_records(settings, contract)
+    if settings.token is not None and settings.token == settings.other_token:
+        found = f"${settings.other_token_env}: found the token of ${settings.token_env}"
+        raise UsageError(f"{found}; allowed: one of a user of another tenant, or none")
+    refused = bool(settings.base_url) and not settings.read_only and not settings.writes_allowed
+    if refused and chosen and all(o.method != "get" for o in chosen):
+        raise UsageError(
+            f"--allow-writes-to: found no {settings.host}, and all that is asked for writes; "
+            f"allowed: --allow-writes-to {settings.host}"
+        )
+    return chosen
 
 
 def _check_records(settings: Settings, contract: Contract) -> None:

@@ -236,7 +236,7 @@ OPTIONS = (
     Option("--workers", None, _integer(1, 256), "processes that score; as many as processors by default", "N"),
     Option("--wait-ready", 0.0, _number(0, 3600, "seconds, a number"), "wait so long for the target to answer", "S"),
     Option("--output", None, Path, "write the edited contract there, and leave the one that is read as it is", "FILE"),
-    Option("--dry-run", False, _yes, "write nothing; print what would change as a unified diff"),
+    Option("--dry-run", False, _yes, "change nothing: run prints what it would send, promote the edits as a diff"),
     Option("--gaps", False, _yes, "apply what the report proposes for contract gaps too"),
     Option("--sh", False, _yes, "send nothing; write the requests as a script for sh and curl to standard output"),
     Option("--config", None, Path, f"the file of settings (default: {config.FILE}, where it is there)", "FILE"),

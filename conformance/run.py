@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
+from conformance.cause import NO_OTHER
 from conformance.disturbance import Watch
 from conformance.errors import CannotMake, OutOfBudget, SuiteError, TargetLost
 from conformance.laws.law import Case, Law
@@ -157,6 +158,9 @@ def cases_of(session: Session, laws: Iterable[Law], operations: Iterable[Operati
 
 def judged(case: Case) -> Iterator[Outcome]:
     """The outcomes of one law on one operation; what cannot be had makes it not judged."""
+    if case.law.needs_second_token and not case.session.has_token("other"):
+        yield case.not_judged(case.promise(), NO_OTHER)
+        return
     try:
         yield from case.law.judge(case)
     except CannotMake as error:

@@ -194,7 +194,8 @@ def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], ver
     names = [o.flag.removeprefix("--") for o in OPTIONS if o.flag not in LINE_ONLY]
     file = config.load(line.get("config"), line.get("env"), names)
     values, origins = _gathered(word, line, file)
-    if values["base_url"] is None and word.needs_target and not values["show_config"]:
+    offline = values["show_config"] or (word.name == "run" and values["dry_run"])
+    if values["base_url"] is None and word.needs_target and not offline:
         raise UsageError("--base-url: found nothing; allowed: the target's address, like http://127.0.0.1:8000/api/v1")
     values["base_url"] = values["base_url"] or ""
     for role in ("token", "other_token"):

@@ -48,25 +48,13 @@ BESIDE = (
     *("--other-token-env", "--login-env", "--password-env", "--workspace", "--sacrifice", "--ledger"),
     *("--allow-effects", "--max-expensive", "--settle", "--wait-ready"),
 )
-# What of a contract a run asks, and how much.
-CHOOSING = (
-    *("--operation", "--tag", "--only", "--read-only", "--profile", "--max-time", "--max-requests"),
-    *("--allow-effects", "--max-expensive"),
-)
 WORDS = (
-    Word("run", "send requests, judge the answers, report", RUNNING),
+    Word("run", "send requests, judge the answers, report", (*RUNNING, "--dry-run")),
     Word(
         "items",
         "the same as pytest's items, law[operation]; what stands behind -- is pytest's: -k, -x, --junitxml ...",
         tuple(flag for flag in RUNNING if flag not in ("--report-dir", "--github", "--min-reached", "--no-engine")),
         rest="pytest",
-    ),
-    Word(
-        "plan",
-        "send nothing; print how many requests, writes and dear calls a run would take, and how long at least",
-        (*REACHING, *CHOOSING, "--no-engine"),
-        needs_target=False,
-        codes={0: "it is printed", 2: USAGE},
     ),
     Word(
         "replay",

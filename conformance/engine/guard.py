@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from conformance.cause import Reason, no_way
+from conformance import cause
+from conformance.cause import READ_ONLY, Reason, no_way
 from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.session import Session
-from spec.contract import BodyField, Operation, Relation
+from spec.contract import BodyField, Contract, Operation, Relation
 from spec.document import snake_case
 
 HEX = "[0-9a-fA-F]"
@@ -31,6 +32,19 @@ class HeldBack(Exception):
     def __init__(self, why: Reason | str) -> None:
         super().__init__(str(why))
         self.reason = Reason.of(why)
+
+
+def exclusion(contract: Contract, operation: Operation, *, read_only: bool, effects: bool) -> Reason | None:
+    """Why the engine may not send an operation at all, or None. `effects`: operations with effects are allowed."""
+    if read_only and operation.writes:
+        return READ_ONLY
+    if operation.effects and not effects:
+        return cause.effects(operation)
+    view = contract.views.get(operation.result.view or "")
+    creates = operation.method == "post" and operation.result.status == 201
+    if creates and view is not None and contract.operation(view.resource, "delete") is None:
+        return no_way(f"the contract has no operation to delete a {view.resource}")
+    return None
 
 
 @dataclass(frozen=True, slots=True)

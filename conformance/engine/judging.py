@@ -8,11 +8,11 @@ from schemathesis.engine import Status
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 
-from conformance.cause import READ_ONLY, Reason, effects, no_way
+from conformance.cause import Reason
 from conformance.engine.adapter import NOT_AS_DUE, no_files, scenarios, schema_of
 from conformance.engine.checks import CHECKS, TOLD, Check, Seen
 from conformance.engine.depth import Depth
-from conformance.engine.guard import Guard, HeldBack
+from conformance.engine.guard import Guard, HeldBack, exclusion
 from conformance.engine.judged import Judged
 from conformance.engine.places import Place, broken_at, ordinary
 from conformance.engine.replay import Chain, again, chain_of
@@ -181,24 +181,12 @@ def divided(
     asked: list[Operation] = []
     left_out: list[tuple[Operation, Reason]] = []
     for operation in operations:
-        why = _why_not(session, operation)
+        why = exclusion(session.contract, operation, read_only=session.read_only, effects=session.effects)
         if why:
             left_out.append((operation, why))
         else:
             asked.append(operation)
     return asked, left_out
-
-
-def _why_not(session: Session, operation: Operation) -> Reason | None:
-    if session.read_only and operation.writes:
-        return READ_ONLY
-    if operation.effects and not session.effects:
-        return effects(operation)
-    view = session.contract.views.get(operation.result.view or "")
-    makes = operation.method == "post" and operation.result.status == 201 and view is not None
-    if makes and view is not None and session.operation(view.resource, "delete") is None:
-        return no_way(f"the contract has no operation to delete a {view.resource}")
-    return None
 
 
 def _telling(told: Callable[[Outcome], None], those: Iterable[Judged]) -> Iterator[Judged]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from conformance.cause import NO_OTHER, READ_ONLY
+from conformance.cause import READ_ONLY
 from conformance.errors import CannotMake
 from conformance.exchange import BEARER, Exchange
 from conformance.laws.accounts import logged_out
@@ -121,9 +121,6 @@ def _adopts(contract: Contract, operation: Operation) -> bool:
 def _other(case: Case) -> Iterator[Outcome]:
     """The run's own record, asked for with the other token."""
     session, operation = case.session, case.operation
-    if not session.has_token("other"):
-        yield case.not_judged(case.promise(), NO_OTHER)
-        return
     why = harmless(case) or neighbours(session)
     if why:
         yield case.not_judged(case.promise(), why)
@@ -211,5 +208,6 @@ LAWS = (
         _other,
         always=True,
         writes=True,
+        needs_second_token=True,
     ),
 )

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-from conformance.cause import NO_OTHER
 from conformance.errors import CannotMake
 from conformance.laws.asking import harmless
 from conformance.laws.auth import is_public
@@ -29,8 +28,6 @@ def _is_found(contract: Contract, operation: Operation) -> bool:
 def _finds_nothing(case: Case) -> Iterator[Outcome]:
     """Everything that a list can be narrowed by, with what the run's own record shows of it."""
     session, listing = case.session, Listing(case.session, case.operation)
-    if not session.has_token("other"):
-        raise CannotMake(NO_OTHER)
     why = harmless(case) or neighbours(session)
     if why:
         raise CannotMake(why)
@@ -86,5 +83,6 @@ LAWS: tuple[Law, ...] = (
         _finds_nothing,
         always=True,
         writes=True,
+        needs_second_token=True,
     ),
 )

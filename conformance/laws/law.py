@@ -17,8 +17,9 @@ class Law:
 
     `id`: its name in reports (``pages-do-not-overlap``). `sentence`: what must hold. `always`: it rests on no fact of
     the API and blocks whatever the grade of the place. `writes`: it changes the target. `shared`: it looks at records
-    that others may write to meanwhile. `applies`: whether it can be asked of an operation; `judge` yields an outcome
-    for each promise, and may raise CannotMake.
+    that others may write to meanwhile. `needs_second_token`: it is skipped without a token of another tenant.
+    `applies`: whether it can be asked of an operation; `judge` yields an outcome for each promise, and may raise
+    CannotMake.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Law:
     always: bool = False
     writes: bool = False
     shared: bool = False
+    needs_second_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ LAWS: tuple[Law, ...] = (
         _grants,
         _opens,
         writes=True,
+        needs_second_token=True,
     ),
     Law(
         "sharing-ends",
@@ -114,5 +115,6 @@ LAWS: tuple[Law, ...] = (
         _grants,
         _ends,
         writes=True,
+        needs_second_token=True,
     ),
 )

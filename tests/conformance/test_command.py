@@ -220,7 +220,7 @@ def unread() -> Iterator[int]:
     os.close(writing)
 
 
-@pytest.mark.parametrize("word", [["plan"], ["run", "--show-config"]])
+@pytest.mark.parametrize("word", [["run", "--dry-run"], ["run", "--show-config"]])
 def test_who_stops_reading_is_told_nothing_and_changes_no_exit_code(unread: int, word: list[str]) -> None:
     command = [sys.executable, "-m", "conformance", *word]
     done = subprocess.run(command, stdout=unread, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=60, check=False)
@@ -296,15 +296,15 @@ def test_a_used_up_budget_ends_with_5() -> None:
         (("run", "--base-url", "http://x", "--config", "none.toml"), "--config: found none.toml"),
         (("run", "--base-url", "http://x", "--env", "none"), "--env: found 'none'"),
         (("run", "--base-url", "http://x", "--ledger", "."), "--ledger: found ."),
-        (("plan", "--report-dir", "x"), "unrecognized arguments: --report-dir"),
-        (("plan", "--tag", "none"), "--tag: found 'none'"),
+        (("items", "--dry-run"), "unrecognized arguments: --dry-run"),
+        (("run", "--dry-run", "--tag", "none"), "--tag: found 'none'"),
         (("rnu",), "invalid choice: 'rnu'; allowed: run, items"),
         (("run", "--bas-url", "http://x"), "--bas-url http://x; did you mean '--base-url'?; allowed: "),
         (
             ("run", "--base-url", "http://x", "--operation", "listMesages"),
             "found 'listMesages'; did you mean 'listMessages'?; allowed: ",
         ),
-        (("plan", "--tag", "Mesage"), "--tag: found 'Mesage'; did you mean 'Message'?; allowed: "),
+        (("run", "--dry-run", "--tag", "Mesage"), "--tag: found 'Mesage'; did you mean 'Message'?; allowed: "),
         (("clean",), "the following arguments are required: LEDGER-FILE"),
         (("clean", "none.jsonl"), "LEDGER: found none.jsonl"),
         (("items", "--base-url", "http://x", "--report-dir", "x"), "unrecognized arguments: --report-dir"),

@@ -1,0 +1,198 @@
+"""`athena-conformance run --dry-run`: prints what a run would send, from the checks and the operations alone.
+
+No request is sent, so neither an address nor a token is required.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from textwrap import wrap
+
+from conformance import engine
+from conformance.connection import contract_of, shown, usable_operations
+from conformance.engine.guard import exclusion
+from conformance.history import History
+from conformance.laws import LAWS
+from conformance.laws.law import Law
+from conformance.output import say
+from conformance.profile import profile
+from conformance.settings import Settings
+from conformance.verdict import counted
+from spec.contract import Contract, Operation
+
+LINE_WIDTH = 120
+NO_EFFECTS = "--allow-effects is not set"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operation. `checks`: the checks that would run on it. `is_fuzzed`: Schemathesis would send requests to it."""
+
+    operation: Operation
+    checks: tuple[Law, ...]
+    is_fuzzed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """What a run would leave out. `subject`: ``check``, ``operation`` and the like. `name`: which one."""
+
+    subject: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a run would send and leave out."""
+
+    settings: Settings
+    rows: tuple[Row, ...]
+    skips: tuple[Skip, ...]
+
+    @property
+    def effect_calls(self) -> int:
+        """The maximum number of successful calls of operations with external effects."""
+        if not self.settings.allow_effects:
+            return 0
+        writes = may_write(self.settings)
+        with_effects = [r for r in self.rows if r.operation.effects and (writes or not r.operation.writes)]
+        return len(with_effects) * self.settings.max_expensive
+
+
+def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
+    """Print the dry run and return 0. `laws`: the checks, all by default. Raises UsageError, ContractError."""
+    contract = contract_of(settings)
+    selected = usable_operations(settings, contract)
+    History.of(settings, datetime.now(UTC).date())  # refuses baseline and ratchet files that cannot be used
+    dry_run = build_dry_run(settings, contract, selected, LAWS if laws is None else laws)
+    say("".join(f"{line}\n" for line in _lines(dry_run, contract)))
+    return 0
+
+
+def may_write(settings: Settings) -> bool:
+    """Whether the run may write. Without an address, the target's host counts as one that may be written to."""
+    return not settings.read_only and (not settings.base_url or settings.writes_allowed)
+
+
+def build_dry_run(
+    settings: Settings, contract: Contract, selected: Sequence[Operation], checks: Sequence[Law]
+) -> DryRun:
+    """Apply the checks to the selected operations, without sending anything."""
+    operations = [o for o in selected if o.id not in settings.skip]
+    excluded = {check.id for check in checks if _check_exclusion(settings, check)}
+    rows = tuple(
+        Row(
+            operation,
+            tuple(c for c in checks if c.id not in excluded and c.applies(contract, operation)),
+            not _fuzzing_exclusion(settings, contract, operation),
+        )
+        for operation in operations
+    )
+    skips = [Skip("operations", o.id, settings.skip[o.id]) for o in selected if o.id in settings.skip]
+    skips += _skips(settings, contract, operations, checks)
+    return DryRun(settings, rows, tuple(skips))
+
+
+def _skips(
+    settings: Settings, contract: Contract, operations: Sequence[Operation], checks: Sequence[Law]
+) -> Iterator[Skip]:
+    """What is left out of the operations that are not skipped themselves."""
+    for check in checks:
+        reason = _check_exclusion(settings, check)
+        number = sum(check.applies(contract, o) for o in operations) if reason else 0
+        if number:
+            yield Skip("checks", f"{check.id} ({counted(number, 'operation')})", reason)
+    if not settings.allow_effects:
+        yield from (Skip("successful calls of", o.id, NO_EFFECTS) for o in operations if o.effects)
+    for operation in operations:
+        reason = _fuzzing_exclusion(settings, contract, operation)
+        if reason and not settings.no_engine:
+            yield Skip("Schemathesis on", operation.id, reason)
+
+
+def _check_exclusion(settings: Settings, check: Law) -> str:
+    """Why a check would run on no operation, or ""."""
+    if check.writes and not may_write(settings):
+        return _no_writes(settings)
+    if check.needs_second_token and settings.other_token is None:
+        return f"no second token (${settings.other_token_env} is not set)"
+    return ""
+
+
+def _no_writes(settings: Settings) -> str:
+    return "--read-only" if settings.read_only else f"read-only without --allow-writes-to {settings.host}"
+
+
+def _fuzzing_exclusion(settings: Settings, contract: Contract, operation: Operation) -> str:
+    """Why Schemathesis would not send requests to an operation, or ""."""
+    if settings.no_engine:
+        return "--no-engine"
+    if operation.writes and not may_write(settings):
+        return _no_writes(settings)
+    if operation.effects and not settings.allow_effects:
+        return NO_EFFECTS
+    return str(exclusion(contract, operation, read_only=False, effects=True) or "")
+
+
+def _lines(dry_run: DryRun, contract: Contract) -> Iterator[str]:
+    yield f"Dry run with {shown(Path(contract.document.name))}: no request is sent."
+    yield ""
+    yield from _operation_table(dry_run)
+    yield ""
+    yield "Checks by operation"
+    for row in dry_run.rows:
+        yield from _wrap(f"{row.operation.id}: {', '.join(check.id for check in row.checks) or 'none'}")
+    if dry_run.skips:
+        yield ""
+        yield "Skipped"
+        names: dict[tuple[str, str], list[str]] = {}
+        for skip in dry_run.skips:
+            names.setdefault((skip.reason, skip.subject), []).append(skip.name)
+        for (reason, subject), group in names.items():
+            yield from _wrap(f"{subject} {', '.join(group)}: {reason}")
+    yield ""
+    yield "Totals"
+    yield from (f"  {line}" for line in _totals(dry_run))
+
+
+def _wrap(text: str) -> list[str]:
+    return wrap(text, LINE_WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _operation_table(dry_run: DryRun) -> Iterator[str]:
+    header = ("Operation", "Method", "Writes", "Checks", "Schemathesis", "Effects")
+    table = [header, *(_cells(dry_run.settings, row) for row in dry_run.rows)]
+    widths = [max(len(cells[column]) for cells in table) for column in range(len(header))]
+    for cells in table:
+        yield "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _cells(settings: Settings, row: Row) -> tuple[str, ...]:
+    operation = row.operation
+    effects = ", ".join(operation.effects) or "-"
+    if operation.effects and settings.allow_effects:
+        effects += f" (at most {counted(settings.max_expensive, 'call')})"
+    writes, fuzzed = ("yes" if flag else "no" for flag in (operation.writes, row.is_fuzzed))
+    return operation.id, operation.method.upper(), writes, str(len(row.checks)), fuzzed, effects
+
+
+def _totals(dry_run: DryRun) -> Iterator[str]:
+    settings = dry_run.settings
+    writing = sum(row.operation.writes for row in dry_run.rows)
+    yield f"{counted(len(dry_run.rows), 'operation')}, {writing} of them writing"
+    runs = [check for row in dry_run.rows for check in row.checks]
+    different = len({check.id for check in runs})
+    yield f"{counted(different, 'check')} in {counted(len(runs), 'run')}, {sum(c.writes for c in runs)} of them writing"
+    fuzzed = sum(row.is_fuzzed for row in dry_run.rows)
+    depth: engine.Depth = getattr(engine, profile(settings.profile).depth)
+    phases = "--no-engine" if settings.no_engine else f"phases: {', '.join(depth.phases)}"
+    yield f"Schemathesis on {counted(fuzzed, 'operation')} ({phases})"
+    yield f"calls with external effects: at most {dry_run.effect_calls}"
+    if settings.max_requests is not None:
+        yield f"requests: at most {settings.max_requests} ({settings.origins['max_requests']})"
+    if settings.max_time is not None:
+        yield f"time: no check starts after {settings.max_time:g} s ({settings.origins['max_time']})"
+    if settings.rate_limit is not None:
+        yield f"rate: at most {settings.rate_limit:g} requests per second ({settings.origins['rate_limit']})"
