@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from schemathesis.core.failures import Failure
-from schemathesis.engine import Status
+from schemathesis.engine import Status as ScenarioStatus
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 
@@ -90,7 +90,7 @@ class Findings:
             if check is None or not check.applies(seen):
                 continue
             self.judged.add((seen.operation.id, check.name))
-            if node.status == Status.FAILURE and node.failure_info is not None:
+            if node.status == ScenarioStatus.FAILURE and node.failure_info is not None:
                 failure = node.failure_info.failure
                 place = place_of_failure(self.session, seen, check, failure, _probes(self.wire, seen, failure))
                 if place is not None:
