@@ -31,7 +31,7 @@ quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(
 
 .DEFAULT_GOAL := help
 .PHONY: help install mock test test-slow test-browser conform conform-items score score-full judge-bugs check facts fuzz bench \
-	bench-growth bench-smoke format lock clean
+	bench-growth bench-smoke code-figures format lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -91,6 +91,9 @@ bench-growth: $(READY)  ## what requests cost by the store's size; ARGS="--most 
 
 bench-smoke: $(READY)  ## a short measurement, to see that it still runs
 	@$(PY) -m bench.smoke $(ARGS)
+
+code-figures: $(READY)  ## lines, layout and language of the source; ARGS="--compare OLD NEW"
+	@$(PY) scripts/code_figures.py $(ARGS)
 
 format: $(READY)  ## lay out and sort the Python files
 	@$(PY) -m ruff check --fix .
