@@ -23,8 +23,8 @@ import yaml
 from bench.growth import CONTRACT, Served, demo_image, served
 from bench.servers import MESSAGE, THREAD, cold_start
 from mock_server.routing import Routes
-from spec.contract import Contract, load
-from spec.document import METHODS, read
+from spec.contract import Contract, load_contract
+from spec.document import METHODS, read_document
 
 _TIMES = 200
 _COLD_STARTS = 3
@@ -46,7 +46,7 @@ class Repeater:
     def of(cls, contract: Contract) -> "Repeater":
         """What is to be copied of a contract: its resources, and whatever leads to one of them."""
         root = contract.document.root
-        kept = {f"#/components/schemas/{r.name}" for r in (contract.tenant, contract.account) if r}
+        kept = {f"#/components/schemas/{r.name}" for r in (contract.tenant_resource, contract.account_resource) if r}
         plain = {
             o.id for o in contract.operations.values() if o.resource and _is_plain(root, o.pointer, kept, contract)
         }
@@ -129,14 +129,14 @@ def _references(node: Any) -> Iterator[str]:
 
 def enough(operations: int) -> dict[str, Any]:
     """The contract with so many copies that it has about as many operations."""
-    contract = load(CONTRACT)
+    contract = load_contract(CONTRACT)
     repeater = Repeater.of(contract)
     return repeater.repeated(max(0, round((operations - len(contract.operations)) / len(repeater.operations))))
 
 
 def measured(path: Path, dataset: Path) -> dict[str, float]:
     """What the contract in a file costs: seconds and MiB for a start, microseconds for requests."""
-    contract = load(path)
+    contract = load_contract(path)
     started = [cold_start("--contract", str(path), "--dataset", str(dataset)) for _ in range(_COLD_STARTS + 1)][
         1:
     ]  # the first builds the image
@@ -193,10 +193,10 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / "plain.yaml", Path(folder) / "repeated.yaml"]
-        for file, root in zip(files, (read(CONTRACT).root, enough(given.operations)), strict=True):
+        for file, root in zip(files, (read_document(CONTRACT).root, enough(given.operations)), strict=True):
             file.write_text(yaml.dump(root, Dumper=yaml.CSafeDumper, sort_keys=False))
         dataset = Path(folder) / "demo_alone.yaml"
-        dataset.write_text(yaml.dump({"extends": "demo", "only": list(load(CONTRACT).resources)}))
+        dataset.write_text(yaml.dump({"extends": "demo", "only": list(load_contract(CONTRACT).resources)}))
         plain, large = (measured(file, dataset) for file in files)
     lines = ["| | plain | repeated | times |", "|---|--:|--:|--:|"]
     for name, cost in plain.items():

@@ -27,16 +27,16 @@ from starlette.types import ASGIApp
 
 from bench.servers import THREAD
 from fixtures import dataset, graph
-from fixtures.texts import Texts
+from fixtures.texts import PersonaLibrary
 from mock_server import image
 from mock_server.app import Open, create_app
 from mock_server.clock import system, written
 from mock_server.console import Console
 from mock_server.store import Store
 from mock_server.world import World
-from spec.contract import Contract, load
+from spec.contract import Contract, load_contract
 from spec.record import Record, Reference
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 CONTRACT = Path(__file__).parents[1] / "spec" / "openapi.yaml"
@@ -91,8 +91,8 @@ class Served:
 
 def demo_image(contract: Contract, name: str = "demo") -> bytes:
     """The image of the demo dataset, or of one made after it. Takes a second or two."""
-    recipe, texts = image.Recipe(name, 0, EPOCH, 1), Texts()
-    records = graph.records(contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, texts=texts)
+    recipe, texts = image.Recipe(name, 0, EPOCH, 1), PersonaLibrary()
+    records = graph.generate_records(contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, persona_library=texts)
     return image.build(contract, recipe, records, texts.phrases())
 
 
@@ -106,7 +106,7 @@ def served(image_: bytes, number: int, contract: Contract) -> Served:
                 store.add(record)
     for trigrams in store.trigrams.values():  # as a dataset's image has them
         trigrams.fill()
-    world = image.world(contract, Schemas.of(contract.document), store, system)
+    world = image.world(contract, SchemaValidators.from_document(contract.document), store, system)
     console = Console(contract.document, io.StringIO(), quiet=True)
     return Served(create_app(contract, world, Open(), console=console), world, contract.base_path)
 
@@ -197,7 +197,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--most", type=int, default=100_000, help="Messages of the largest store (default 100000)")
     parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results", help="folder for what is found")
     given = parser.parse_args(arguments)
-    contract = load(CONTRACT)
+    contract = load_contract(CONTRACT)
     demo = demo_image(contract)
     sizes = [size for size in (1_000, 10_000, 100_000, 1_000_000) if size <= given.most]
     costs: dict[int, dict[str, float]] = {}

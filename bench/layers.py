@@ -22,7 +22,7 @@ from mock_server.endpoint import Endpoint
 from mock_server.routing import Routing
 from mock_server.security import Gate, Security
 from mock_server.validation import Check, Validation
-from spec.contract import load
+from spec.contract import load_contract
 
 # From the outermost to the innermost; a layer's own time is its whole less the next one's.
 LAYERS = (Edge, Routing, Security, Gate, Validation, Check, Endpoint)
@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
     watched(marks)
     print("| µs | " + " | ".join((*COLUMNS, "all")) + " |")
     print("|---|" + "--:|" * (len(COLUMNS) + 1))
-    contract = load(CONTRACT)
+    contract = load_contract(CONTRACT)
     for row in rows(served(demo_image(contract), 0, contract), marks, given.times):
         print(row)
     return 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from conformance.errors import UsageError
 from conformance.settings import Settings, from_arguments
 from spec.errors import ContractError
-from spec.release import version
+from spec.release import get_version
 
 if TYPE_CHECKING:
     from conformance.laws.law import Law
@@ -33,7 +33,7 @@ def main(
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know less than a target says
     before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return _do(from_arguments(given, os.environ if environment is None else environment, version()), laws)
+        return _do(from_arguments(given, os.environ if environment is None else environment, get_version()), laws)
     except (UsageError, ContractError) as error:
         return _told(str(error), USAGE)
     except KeyboardInterrupt:

@@ -34,10 +34,10 @@ class Bodies:
 
     def body(self, operation: Operation, parent: Parent) -> dict[str, Any]:
         """A body with every required field; records that it names come from `parent`."""
-        if operation.body is None:
+        if operation.request_body is None:
             return {}
         found: dict[str, Any] = {}
-        for field in operation.body.fields.values():
+        for field in operation.request_body.fields.values():
             if field.required and field.name not in found:
                 found |= self.field(operation, field, parent)
         return found if self.marker in json.dumps(found) else {**self.mark(operation), **found}
@@ -53,13 +53,13 @@ class Bodies:
 
     def field(self, operation: Operation, field: BodyField, parent: Parent) -> dict[str, Any]:
         """One field, and the one that says of which kind the record is that it names. Raises CannotMake."""
-        if field.sets is None:
+        if field.relation_setter is None:
             return {field.name: self.value(field.schema, field.name)}
-        relation = self.relation(operation, field.sets.relation)
+        relation = self.relation(operation, field.relation_setter.relation)
         resource, key = parent(relation)
         named: dict[str, Any] = {field.name: [key] if self.schema(field.schema).get("type") == "array" else key}
-        if field.sets.by is not None:
-            named[field.sets.by] = snake_case(resource)
+        if field.relation_setter.discriminator is not None:
+            named[field.relation_setter.discriminator] = snake_case(resource)
         return named
 
     def lists(self, operation: Operation) -> dict[str, Any]:
@@ -77,8 +77,8 @@ class Bodies:
         found: dict[str, Any] = {}
         for field in readable(operation):
             found |= self._another(field, number)
-        for at, field in enumerate(operation.body.fields.values() if operation.body else ()):
-            if field.sets is not None and not field.required and (number + at) % 2:
+        for at, field in enumerate(operation.request_body.fields.values() if operation.request_body else ()):
+            if field.relation_setter is not None and not field.required and (number + at) % 2:
                 try:
                     found |= self.field(operation, field, parent)
                 except CannotMake:
@@ -105,7 +105,7 @@ class Bodies:
 
     def relation(self, operation: Operation, name: str) -> Relation:
         """The relation that a body's field sets: of the operation's resource, or of the one that it answers."""
-        view = self.contract.views.get(operation.result.view or "")
+        view = self.contract.views.get(operation.envelope.view_name or "")
         for resource in (operation.resource, view.resource if view else None):
             if resource and name in self.contract.resources[resource].relations:
                 return self.contract.resources[resource].relations[name]
@@ -115,7 +115,7 @@ class Bodies:
         """A schema through `$ref`, a lone `allOf`, and the first alternative of anyOf and oneOf."""
         for _ in range(20):
             if "$ref" in schema:
-                schema = self.contract.document.at(schema["$ref"])
+                schema = self.contract.document.resolve(schema["$ref"])
             elif len(schema.get("allOf", ())) == 1:
                 schema = schema["allOf"][0]
             elif schema.get("anyOf") or schema.get("oneOf"):
@@ -162,6 +162,6 @@ class Bodies:
 
 def readable(operation: Operation) -> Iterator[BodyField]:
     """The fields of a body that are values of the record itself: no references nor their kinds, no query words."""
-    fields = list(operation.body.fields.values()) if operation.body else []
-    kinds = {field.sets.by for field in fields if field.sets}
-    yield from (f for f in fields if f.sets is None and f.word is None and f.name not in kinds)
+    fields = list(operation.request_body.fields.values()) if operation.request_body else []
+    kinds = {field.relation_setter.discriminator for field in fields if field.relation_setter}
+    yield from (f for f in fields if f.relation_setter is None and f.x_query is None and f.name not in kinds)

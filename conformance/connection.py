@@ -24,9 +24,9 @@ from conformance.settings import Settings, is_loopback
 from conformance.target import Budget, HttpTarget, Target
 from conformance.tenant import Tenant, key_of
 from conformance.token import Renewing, TokenCommand
-from spec.contract import Contract, Operation, load
-from spec.provenance import grade
-from spec.schemas import Schemas
+from spec.contract import Contract, Operation, load_contract
+from spec.provenance import get_provenance
+from spec.schemas import SchemaValidators
 
 
 def signed_in(settings: Settings) -> tuple[Settings, TokenCommand | None]:
@@ -45,7 +45,7 @@ def no_token(settings: Settings) -> UsageError:
 
 def contract_of(settings: Settings) -> Contract:
     """The contract that is judged by: the packaged one, or another. Raises ContractError."""
-    return load(settings.contract or Path(str(resources.files("spec") / "openapi.yaml")))
+    return load_contract(settings.contract or Path(str(resources.files("spec") / "openapi.yaml")))
 
 
 def scope(settings: Settings, contract: Contract) -> tuple[list[Operation], list[str]]:
@@ -86,18 +86,18 @@ def _check_records(settings: Settings, contract: Contract) -> None:
     """Refuse what names no operation or resource of the contract. Raises UsageError."""
     _check_known("skip", list(settings.skip), list(contract.operations))
     _check_known("--sacrifice", [resource for resource, _ in settings.sacrifice], list(contract.resources))
-    if settings.workspace is not None and contract.tenant is None:
+    if settings.workspace is not None and contract.tenant_resource is None:
         raise UsageError("--workspace: found one, and a contract without tenants; allowed: none")
 
 
 def _of_tenant(settings: Settings, contract: Contract, chosen: Sequence[Operation]) -> Iterator[str]:
     """What a reader has to know of the tenant that the run works in."""
-    if settings.workspace is None or contract.tenant is None:
+    if settings.workspace is None or contract.tenant_resource is None:
         return
     mine = Tenant.of(contract, settings.workspace)
     unsaid = [o.id for o in chosen if mine.concerns(o) and not mine.narrows(o) and not mine.named_by(o)]
     if unsaid:
-        yield f"no {contract.tenant.name} can be said to {', '.join(unsaid)}: the token decides where they work"
+        yield f"no {contract.tenant_resource.name} can be said to {', '.join(unsaid)}: the token decides where they work"
 
 
 def chosen_operations(settings: Settings, contract: Contract) -> list[Operation]:
@@ -110,7 +110,7 @@ def chosen_operations(settings: Settings, contract: Contract) -> list[Operation]
         for o in known
         if (not settings.operation or o.id in settings.operation)
         and (not settings.tag or o.tag in settings.tag)
-        and (not settings.only or grade(contract.document, o.pointer) in settings.only)
+        and (not settings.only or get_provenance(contract.document, o.pointer) in settings.only)
     ]
 
 
@@ -137,10 +137,10 @@ def session_of(
     target = _target(settings, base, tokens, Budget(settings.max_requests, until), read_only)
     through: Target = target
     if command is not None:
-        through = Renewing(target, command.token, lambda name: contract.operations[name].secured)
+        through = Renewing(target, command.token, lambda name: contract.operations[name].requires_auth)
     session = Session(
         contract,
-        Schemas.of(contract.document),
+        SchemaValidators.from_document(contract.document),
         through,
         _ledger(settings, run_id, base),
         Bodies(contract, marker(run_id), Random(settings.seed)),
@@ -159,7 +159,7 @@ def session_of(
 
 def _credentials(settings: Settings, contract: Contract) -> Mapping[str, str]:
     """The account's own properties to sign in with; nothing where there are none, or the contract has no account."""
-    account = contract.account.account if contract.account else None
+    account = contract.account_resource.credentials if contract.account_resource else None
     if account is None or settings.login is None or settings.password is None:
         return {}
     return {account.login: settings.login, account.secret: settings.password}
@@ -171,7 +171,7 @@ def redaction_of(settings: Settings, contract: Contract, command: TokenCommand |
     A password that stands in the contract itself is none: to take it out would garble what the contract says.
     """
     given = [value for _, value in settings.header if len(value) >= LONG]
-    published = (settings.password or "").encode() in contract.document.text
+    published = (settings.password or "").encode() in contract.document.content
     secrets = [settings.token, settings.other_token, None if published else settings.password, *given]
     return Redaction.of(contract, [*secrets, *(command.given if command else ())])
 

@@ -104,7 +104,7 @@ class Coverage:
         self._touch(STATUSES, f"{operation.pointer}/responses/{response.status}", True)
         self._answers[operation.id, response.status] = self._answers.get((operation.id, response.status), 0) + 1
         self._sent(operation, exchange)
-        shown = operation.statuses.get(response.status)
+        shown = operation.responses.get(response.status)
         if shown is not None and response.content and self._new(shown, response.content):
             try:
                 said = json.loads(response.content)
@@ -147,7 +147,7 @@ class Coverage:
             sent.setdefault(name.split("[")[0], []).append(value)
         given = {"query": sent, "path": request.path, "header": request.headers}
         for parameter in operation.parameters:
-            values = given.get(parameter.where, {}).get(parameter.name)
+            values = given.get(parameter.location, {}).get(parameter.name)
             if values in (None, [""]):
                 continue
             self._touch(PARAMETERS, _key(operation, parameter), ok)
@@ -155,8 +155,8 @@ class Coverage:
             for value in values if isinstance(values, list) else [values]:
                 for one in [value] if parameter.explode else str(value).split(","):
                     self._walk(PARAMETERS, shape, one, ok)
-        if operation.body is not None and request.raw is None and request.body is not None:
-            self._walk(FIELDS, self._shape(operation.body.pointer), request.body, ok)
+        if operation.request_body is not None and request.raw is None and request.body is not None:
+            self._walk(FIELDS, self._shape(operation.request_body.pointer), request.body, ok)
 
     def _walk(self, kind: str, shape: _Shape, value: Any, ok: bool) -> None:
         """Note what a value touches of its schema."""
@@ -205,7 +205,7 @@ class Coverage:
         if known is not None:
             return known
         shape = self._shapes[pointer] = _Shape(pointer)
-        node = self.contract.document.at(pointer)
+        node = self.contract.document.resolve(pointer)
         if "$ref" in node:
             shape.parts.append(self._shape(node["$ref"]))
         for name in node.get("properties", {}):
@@ -228,12 +228,12 @@ class Coverage:
             name, key = f"{operation.id} {parameter.name}", _key(operation, parameter)
             yield self._item(PARAMETERS, name, key, parameter.pointer, operation.id)
             yield from self._below(PARAMETERS, self._shape(f"{parameter.pointer}/schema"), parameter.name, seen)
-        for status in operation.statuses:
+        for status in operation.responses:
             place = f"{operation.pointer}/responses/{status}"
             yield self._item(STATUSES, f"{operation.id} {status}", place, place, operation.id)
-        if operation.body is not None:
-            yield from self._below(FIELDS, self._shape(operation.body.pointer), "", seen)
-        for pointer in operation.statuses.values():
+        if operation.request_body is not None:
+            yield from self._below(FIELDS, self._shape(operation.request_body.pointer), "", seen)
+        for pointer in operation.responses.values():
             if pointer is not None:
                 yield from self._below(PROPERTIES, self._shape(pointer), "", seen)
 
@@ -299,5 +299,5 @@ def _called(pointer: str) -> str:
 
 def _occurs(document: Document, pointer: str, kind: str) -> bool:
     """Whether a property can occur there: hidden ones are in no answer, server-set ones in no request."""
-    node = document.at(pointer)
+    node = document.resolve(pointer)
     return node.get("writeOnly" if kind == PROPERTIES else "readOnly") is not True

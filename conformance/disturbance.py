@@ -40,18 +40,18 @@ class Watch:
         resource = self.session.contract.resources.get(case.operation.resource or "")
         if not case.law.shared or resource is None:
             return
-        names = {resource.name: None} | {name: None for r in resource.relations.values() for name in r.to}
+        names = {resource.name: None} | {name: None for r in resource.relations.values() for name in r.targets}
         for name in names:
             listing = self.session.operation(name, "list")
-            if listing is not None and not any(p.required for p in listing.query):
+            if listing is not None and not any(p.required for p in listing.query_parameters):
                 yield listing
 
     def _rows(self, listing: Operation) -> Rows:
-        size = next((p for p in listing.query if p.word and p.word.role == "size"), None)
+        size = next((p for p in listing.query_parameters if p.x_query and p.x_query.role == "size"), None)
         query = {size.name: int(size.schema.get("maximum", 100))} if size else {}
         exchange = self.session.send(listing, query=query)
         rows = self.session.data(listing, exchange) if exchange.response.ok else None
-        key = self.session.resource(listing).key
+        key = self.session.resource(listing).key_attribute
         shown = rows if isinstance(rows, list) else []
         return {row[key]: row for row in shown if isinstance(row, dict) and key in row and not self._ours(row)}
 
@@ -70,7 +70,7 @@ class Watch:
         )
 
     def _changed(self, listing: Operation, resource: Resource, was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-        stamps = resource.stamped("updated")
+        stamps = resource.attributes_with_stamp("updated")
         moved = any(was.get(name) != now.get(name) for name in stamps) if stamps else True
         contract = self.session.contract
         return moved and own(contract, listing, was) != own(contract, listing, now)
@@ -84,7 +84,7 @@ class Watch:
 
 def _newer(resource: Resource, row: Mapping[str, Any], before: Rows) -> bool:
     """Whether a record was created after all that were there; where no stamp tells, it is new by being there."""
-    for name in resource.stamped("created"):
+    for name in resource.attributes_with_stamp("created"):
         if isinstance(row.get(name), str):
             return all(str(row[name]) >= str(other.get(name, "")) for other in before.values())
     return True

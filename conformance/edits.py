@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from conformance.errors import SuiteError
-from spec.document import from_bytes, parts_of
+from spec.document import parse_document, split_pointer
 from spec.errors import ContractError
 
 CONTEXT = 2  # unchanged lines around a change in a diff
@@ -135,7 +135,7 @@ def _alike(one: Sequence[str], other: Sequence[str]) -> int:
 
 def _loaded(text: str) -> Any:
     try:
-        return from_bytes(text.encode("utf-8", "surrogatepass"), "the contract").root
+        return parse_document(text.encode("utf-8", "surrogatepass"), "the contract").root
     except ContractError as error:
         raise CannotEdit("the contract", str(error), "an OpenAPI document") from None
 
@@ -143,7 +143,7 @@ def _loaded(text: str) -> Any:
 def _change(root: Any, edit: Edit) -> None:
     """Make the edit in the loaded document."""
     holder: Any = root
-    for part in parts_of(edit.pointer):
+    for part in split_pointer(edit.pointer):
         try:
             holder = holder[int(part)] if isinstance(holder, list) else holder[part]
         except (LookupError, TypeError, ValueError):
@@ -221,7 +221,7 @@ def _next(source: Source, edit: Edit) -> _Splice | None:
 
 
 def _at(node: yaml.Node, pointer: str) -> yaml.Node:
-    for part in parts_of(pointer):
+    for part in split_pointer(pointer):
         if isinstance(node, yaml.MappingNode):
             found = [value for key, value in node.value if key.value == part]
         else:

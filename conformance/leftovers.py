@@ -68,18 +68,18 @@ class Leftovers:
         named = [part for part, said in zip(parts, operation.path.split("/"), strict=False) if said[:1] == "{"]
         ours = [made.resource for made in self.entry.ever if str(made.key) in named]
         relations = self.session.contract.resources[resource].relations.values()
-        cascades = {name for relation in relations if relation.on_delete == "cascade" for name in relation.to}
+        cascades = {name for relation in relations if relation.on_delete == "cascade" for name in relation.targets}
         return bool(named) and (not ours or bool(cascades & set(ours)))
 
     def _made_by(self, name: str) -> set[str]:
         """Resources that an operation may make records of."""
         operation = self.session.contract.operations.get(name)
-        view = self.session.contract.views.get(operation.result.view or "") if operation else None
+        view = self.session.contract.views.get(operation.envelope.view_name or "") if operation else None
         return {view.resource} if view and operation and operation.method == "post" else set()
 
     def _marked(self, lists: Operation, *, thorough: bool) -> Iterator[Any]:
         """Keys of the rows that carry the marker; `thorough`: a search that finds none is not believed."""
-        search = next((p.name for p in lists.query if p.word and p.word.role == "search"), None)
+        search = next((p.name for p in lists.query_parameters if p.x_query and p.x_query.role == "search"), None)
         keys = [] if search is None else list(self._keys(lists, {search: self.entry.marker}))
         if not keys and (search is None or thorough):
             keys = list(self._keys(lists, {}))
@@ -94,7 +94,9 @@ class Leftovers:
     def _is_ours(self, resource: Resource, row: Mapping[str, Any]) -> bool:
         if self._carries(row):
             return True
-        parents = (r.name for r in resource.relations.values() if r.stored and not r.many and r.on_delete == "cascade")
+        parents = (
+            r.name for r in resource.relations.values() if r.is_stored and not r.to_many and r.on_delete == "cascade"
+        )
         return any(isinstance(row.get(name), dict) and self._carries(row[name]) for name in parents)
 
     def _carries(self, record: Mapping[str, Any]) -> bool:

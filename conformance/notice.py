@@ -8,7 +8,7 @@ from conformance.breach import details, peculiar, place_in
 from conformance.exchange import BEARER, Exchange
 from spec.contract import Operation
 from spec.document import escape
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 
 # These belong to the server and stand on no operation.
 OF_THE_SERVER = frozenset({405, 406, 408, 413, 414, 429, 431, 502, 503, 504})
@@ -35,7 +35,7 @@ class Notice:
     parameter: str = ""
 
 
-def notices(schemas: Schemas, operation: Operation, exchange: Exchange) -> Iterator[Notice]:
+def notices(schemas: SchemaValidators, operation: Operation, exchange: Exchange) -> Iterator[Notice]:
     """What is wrong with an answer, whatever the request was."""
     response = exchange.response
     if response.status >= 500 and response.status not in OF_THE_SERVER:
@@ -50,10 +50,10 @@ def notices(schemas: Schemas, operation: Operation, exchange: Exchange) -> Itera
         yield Notice("no-traceback", operation.pointer, None, said, f"{response.status} {what}".rstrip())
     if exchange.request.method != operation.method or response.status in OF_THE_SERVER or response.status >= 500:
         return
-    if response.status == 401 and 401 not in operation.statuses and _asked_by_nobody(exchange) and operation.security:
+    if response.status == 401 and 401 not in operation.responses and _asked_by_nobody(exchange) and operation.security:
         return  # what is secured says so by itself
-    if response.status not in operation.statuses:
-        due = ", ".join(map(str, operation.statuses))
+    if response.status not in operation.responses:
+        due = ", ".join(map(str, operation.responses))
         at = f"{operation.pointer}/responses"
         yield Notice("status-is-documented", at, "*", f"answered {response.status}, due: {due}", str(response.status))
         return
@@ -64,9 +64,9 @@ def _asked_by_nobody(exchange: Exchange) -> bool:
     return exchange.request.as_ == "nobody" or BEARER in exchange.request.headers
 
 
-def _of_body(schemas: Schemas, operation: Operation, exchange: Exchange) -> Iterator[Notice]:
+def _of_body(schemas: SchemaValidators, operation: Operation, exchange: Exchange) -> Iterator[Notice]:
     response = exchange.response
-    pointer = operation.statuses[response.status]
+    pointer = operation.responses[response.status]
     if pointer is None:
         return
     media = response.headers.get("content-type", "").split(";")[0].strip().lower()
@@ -78,7 +78,7 @@ def _of_body(schemas: Schemas, operation: Operation, exchange: Exchange) -> Iter
         yield Notice("answers-fit-the-schema", pointer, None, f"the body of {response.status} is no JSON")
         return
     told: set[tuple[str, str, str]] = set()
-    for breach in schemas.validator(pointer, "read").iter_errors(body):
+    for breach in schemas.get(pointer, "read").iter_errors(body):
         place, keyword = place_of(pointer, breach.schema_path)
         at = ".".join(map(str, breach.instance_path))
         said = f"{at or 'the body'} of {response.status}: {breach.message[:300]}"

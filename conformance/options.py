@@ -13,7 +13,7 @@ from conformance import config
 from conformance.config import Said
 from conformance.errors import UsageError
 from conformance.profile import PROFILES
-from spec.words import GRADES
+from spec.words import PROVENANCE_LEVELS
 
 TOKEN = "ATHENA_TOKEN"
 OTHER_TOKEN = "ATHENA_OTHER_TOKEN"
@@ -80,8 +80,8 @@ def _host(text: str) -> str:
 
 
 def _grade(text: str) -> str:
-    if text not in GRADES:
-        raise ValueError(", ".join(GRADES))
+    if text not in PROVENANCE_LEVELS:
+        raise ValueError(", ".join(PROVENANCE_LEVELS))
     return text
 
 

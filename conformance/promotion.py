@@ -11,8 +11,8 @@ from typing import Any
 from conformance.edits import Edit
 from conformance.reported import Reported, Told
 from spec.contract import Contract
-from spec.document import LITERALS
-from spec.provenance import INFERRED, SHOWN_BY_EXAMPLE, STATED, grade
+from spec.document import LITERAL_KEYWORDS
+from spec.provenance import DOCUMENTED_KEYWORDS, EXAMPLE_KEYWORDS, INFERRED, get_provenance
 
 CONFIRMED = "confirmed"
 PLACES = ("#/paths/", "#/components/")
@@ -55,21 +55,21 @@ def _left_out(contract: Contract, said: Reported, promise: Told, broken: set[str
         return "its operation did not succeed in the run"
     if promise.pointer in broken:
         return "another promise that rests on the place was broken"
-    node = contract.document.at(promise.pointer)
+    node = contract.document.resolve(promise.pointer)
     if not isinstance(node, dict) or not promise.pointer.startswith(PLACES):
         return "its place is no operation, parameter, answer or schema"
     if "$ref" in node:
         return "its place is a reference: what that leads to has a grade"
     if "operationId" in node and promise.keyword:
         return "it rests on a part of an operation, whose grade is one word"
-    if grade(contract.document, promise.pointer, promise.keyword or None) != INFERRED:
+    if get_provenance(contract.document, promise.pointer, promise.keyword or None) != INFERRED:
         return "it rests on one keyword of its place, which the report does not name"
     return ""
 
 
 def _edits(contract: Contract, pointer: str, told: Mapping[str, list[Told]], said: Reported) -> Iterator[Edit]:
     """Confirm a place, or some of its keywords, and hold what stands in it."""
-    node = contract.document.at(pointer)
+    node = contract.document.resolve(pointer)
     if "operationId" in node:
         yield Edit(pointer, "x-source", CONFIRMED)
         yield from _held(contract, pointer, node)
@@ -97,7 +97,7 @@ def _inheriting(node: Mapping[str, Any]) -> Iterator[str]:
         is_place = isinstance(value, (dict, list)) and not name.startswith("x-")
         if not is_place or (is_parameter and name == "schema"):
             continue
-        if name in SHOWN_BY_EXAMPLE | STATED or (name not in LITERALS and isinstance(value, dict)):
+        if name in EXAMPLE_KEYWORDS | DOCUMENTED_KEYWORDS or (name not in LITERAL_KEYWORDS and isinstance(value, dict)):
             yield name
 
 
@@ -108,7 +108,7 @@ def _held(contract: Contract, pointer: str, node: Mapping[str, Any]) -> Iterator
         places = [f"{pointer}/{name}"] if isinstance(below, dict) else []
         places += [f"{pointer}/{name}/{index}" for index in range(len(below))] if isinstance(below, list) else []
         for place in places:
-            held = contract.document.at(place)
+            held = contract.document.resolve(place)
             old = held.get("x-source")
             if "$ref" not in held and (old is None or (isinstance(old, dict) and "*" not in old)):
                 yield Edit(place, "x-source", INFERRED if old is None else {"*": INFERRED} | old)

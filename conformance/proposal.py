@@ -16,9 +16,9 @@ from conformance.exchange import Exchange
 from conformance.notice import place_of
 from conformance.outcome import Outcome, Verdict
 from spec.contract import Contract
-from spec.document import Document, escape, keywords, parts_of
+from spec.document import Document, escape, iter_keyword_objects, split_pointer
 from spec.errors import ContractError
-from spec.schemas import Breach, Schemas
+from spec.schemas import SchemaValidators, SchemaViolation
 
 LONGEST_NAME = 64
 LONGEST_TEXT = 10_000  # the bound of a text that was seen for the first time
@@ -56,7 +56,7 @@ class Proposer:
     """Proposes edits of one contract. `name`: of its file, as diffs say it."""
 
     contract: Contract
-    schemas: Schemas
+    schemas: SchemaValidators
     name: str
     _source: list[Source] = field(default_factory=list)
     _diffs: dict[str, str] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Proposer:
             return proposal
         try:
             if not self._source:
-                self._source.append(Source.of(self.contract.document.text.decode("utf-8")))
+                self._source.append(Source.of(self.contract.document.content.decode("utf-8")))
             same = repr(proposal.edits)  # one schema is shown by many operations; a diff takes a tenth of a second
             if same not in self._diffs:
                 self._diffs[same] = diff(self._source[0], proposal.edits, self.name)
@@ -92,7 +92,7 @@ class Proposer:
         operation = self.contract.operations.get(exchange.request.operation)
         status = exchange.response.status
         at = outcome.promise.pointer
-        if operation is None or at != f"{operation.pointer}/responses" or status in operation.statuses:
+        if operation is None or at != f"{operation.pointer}/responses" or status in operation.responses:
             return None
         said = f"Confirm that {operation.id} answers {status}; then the contract says so:"
         return Proposal(at, str(status), said, (Edit(at, str(status), self._answer(status)),))
@@ -100,7 +100,7 @@ class Proposer:
     def _answer(self, status: int) -> dict[str, Any]:
         """What most operations say of a status; else its name."""
         told: dict[str, int] = {}
-        for node, pointer in keywords(self.contract.document.root):
+        for node, pointer in iter_keyword_objects(self.contract.document.root):
             if pointer.startswith("#/paths/") and pointer.endswith(f"/responses/{status}") and "$ref" in node:
                 told[node["$ref"]] = told.get(node["$ref"], 0) + 1
         if told:
@@ -112,12 +112,12 @@ class Proposer:
 
     def _of_body(self, outcome: Outcome, exchange: Exchange) -> Proposal | None:
         operation = self.contract.operations.get(exchange.request.operation)
-        body = operation.statuses.get(exchange.response.status) if operation else None
+        body = operation.responses.get(exchange.response.status) if operation else None
         if body is None:
             return None
-        here: dict[str, list[Breach]] = {}
+        here: dict[str, list[SchemaViolation]] = {}
         told: list[str] = []
-        for breach in self.schemas.validator(body, "read").iter_errors(exchange.response.json):
+        for breach in self.schemas.get(body, "read").iter_errors(exchange.response.json):
             place, keyword = place_of(body, breach.schema_path)
             if place == outcome.promise.pointer:
                 here.setdefault(keyword, []).append(breach)
@@ -127,7 +127,7 @@ class Proposer:
         keyword = told[0] if told else next(iter(here))
         return self._admitting(body, outcome.promise.pointer, keyword, here[keyword])
 
-    def _admitting(self, body: str, place: str, keyword: str, breaches: list[Breach]) -> Proposal:
+    def _admitting(self, body: str, place: str, keyword: str, breaches: list[SchemaViolation]) -> Proposal:
         found = _Breaches(self.contract.document, body, place, keyword, breaches)
         edits = tuple(found.edits())
         if edits:
@@ -144,11 +144,11 @@ class _Breaches:
     body: str
     place: str
     keyword: str
-    breaches: list[Breach]
+    breaches: list[SchemaViolation]
 
     @property
     def schema(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.document.at(self.place)
+        found: Mapping[str, Any] = self.document.resolve(self.place)
         return found
 
     def said(self) -> str:
@@ -230,7 +230,7 @@ class _Breaches:
         ways = [list(way) for way in breach.kind.context]
         ways = [way for way in ways if not any(b.kind.name == "type" and list(b.instance_path) == at for b in way)]
         nearest = min(ways, key=len, default=[])
-        groups: dict[tuple[str, str], list[Breach]] = {}
+        groups: dict[tuple[str, str], list[SchemaViolation]] = {}
         for inner in nearest:
             groups.setdefault(place_of(self.body, inner.schema_path), []).append(inner)
         for (place, keyword), found in groups.items():
@@ -239,7 +239,7 @@ class _Breaches:
     def _nullable(self) -> Iterator[Edit]:
         """Null at the property itself, not in all that shares its schema."""
         site = site_of(self.document, self.body, self.breaches[0].instance_path) or self.place
-        node = self.document.at(site)
+        node = self.document.resolve(site)
         shared = node if "$ref" in node else next(iter(node.get("allOf", ())), {})
         if "type" in node:
             yield Edit(site, "nullable", True)
@@ -278,7 +278,7 @@ _EDITS: Mapping[str, Callable[[_Breaches], Iterator[Edit]]] = {
 
 
 def proposals(
-    contract: Contract, schemas: Schemas, name: str, outcomes: Iterable[Outcome]
+    contract: Contract, schemas: SchemaValidators, name: str, outcomes: Iterable[Outcome]
 ) -> dict[tuple[str, str], Proposal]:
     """(fingerprint, what was said) of each broken promise that rests on inferred places -> what to do about it.
 
@@ -331,7 +331,7 @@ def _alternatives(document: Document, pointer: str, depth: int = 0) -> Iterator[
     """The schemas that may say what a place holds: itself through references, `allOf`, `anyOf` and `oneOf`."""
     if depth > 10:
         return
-    node, pointer = document.follow(document.at(pointer), pointer)
+    node, pointer = document.dereference(document.resolve(pointer), pointer)
     yield pointer
     for word in ("allOf", "anyOf", "oneOf"):
         for index in range(len(node.get(word, ()))):
@@ -341,7 +341,7 @@ def _alternatives(document: Document, pointer: str, depth: int = 0) -> Iterator[
 def _there(document: Document, pointer: str) -> bool:
     try:
         node: Any = document.root
-        for part in parts_of(pointer):
+        for part in split_pointer(pointer):
             node = node[int(part)] if isinstance(node, list) else node[part]
     except (LookupError, ValueError, TypeError, ContractError):
         return False

@@ -19,7 +19,7 @@ class Reader(Sender):
 
     def operation(self, resource: str, action: str) -> Operation | None:
         """The operation that does a generic action on a resource."""
-        return self.contract.operation(resource, action)
+        return self.contract.find_operation(resource, action)
 
     def needed(self, resource: str, action: str) -> Operation:
         """The same. Raises CannotMake when the contract has none."""
@@ -30,7 +30,7 @@ class Reader(Sender):
 
     def creator(self, resource: str) -> Operation:
         """What creates a resource (`Contract.creator`). Raises CannotMake."""
-        found = self.contract.creator(resource)
+        found = self.contract.find_create_operation(resource)
         if found is None:
             raise CannotMake(no_way(f"{NONE_TO_CREATE} {resource}"))
         return found
@@ -41,7 +41,7 @@ class Reader(Sender):
 
     def key_of(self, resource: str, shown: Mapping[str, Any]) -> Any:
         """The key of a shown record. Raises CannotMake when it shows none."""
-        name = self.contract.resources[resource].key
+        name = self.contract.resources[resource].key_attribute
         if name not in shown:
             raise CannotMake(f"the answer shows no {name} of the {resource}")
         return shown[name]
@@ -49,7 +49,7 @@ class Reader(Sender):
     def data(self, operation: Operation, exchange: Exchange) -> Any:
         """The record or rows of a success, out of the contract's envelope; None where they are not."""
         body = exchange.response.json
-        name = operation.result.data
+        name = operation.envelope.data_property
         if name is None:
             return body
         return body.get(name) if isinstance(body, dict) else None
@@ -57,7 +57,7 @@ class Reader(Sender):
     def retrieve(self, resource: str, key: Any, *, as_: str = "self") -> Exchange:
         """Retrieve one record."""
         operation = self.needed(resource, "retrieve")
-        return self.send(operation, path={operation.path_parameters[0]: key}, as_=as_)
+        return self.send(operation, path={operation.path_parameter_names[0]: key}, as_=as_)
 
     def who(self, as_: str = "self") -> Mapping[str, Any]:
         """The account whose token it is, as the target shows it. Raises CannotMake."""
@@ -76,7 +76,7 @@ class Reader(Sender):
         if not self.has_token(as_):
             return NO_OTHER
         for operation in self.contract.operations.values():
-            if not self.contract.says_who(operation):
+            if not self.contract.is_whoami(operation):
                 continue
             exchange = self.send(operation, as_=as_)
             shown = self.data(operation, exchange)

@@ -43,7 +43,10 @@ def harmless(contract: Contract) -> Iterator[Operation]:
     found = [
         o
         for o in contract.operations.values()
-        if o.method == "get" and not o.path_parameters and not o.effects and not any(p.required for p in o.query)
+        if o.method == "get"
+        and not o.path_parameter_names
+        and not o.effects
+        and not any(p.required for p in o.query_parameters)
     ]
     yield from sorted(found, key=lambda o: o.action != "list")
 

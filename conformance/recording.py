@@ -60,7 +60,7 @@ class Recorder:
     @classmethod
     def of(cls, contract: Contract) -> "Recorder":
         """A recorder of a contract's traffic."""
-        return cls(frozenset(resource.key for resource in contract.resources.values()))
+        return cls(frozenset(resource.key_attribute for resource in contract.resources.values()))
 
     def note(self, request: Request, response: Response) -> None:
         """Record a request and where its answer shows identifiers for the first time."""

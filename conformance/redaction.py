@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 
 from conformance.exchange import BEARER, Exchange, Request
 from spec.contract import Contract
-from spec.document import keywords, parts_of
+from spec.document import iter_keyword_objects, split_pointer
 
 GONE = "[redacted]"
 SHORTEST = 4  # a shorter secret stands in too much that is none
@@ -241,10 +241,14 @@ def _longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
 
 def _passwords(contract: Contract) -> Iterator[str]:
     """Names of the properties and parameters that the contract calls passwords."""
-    for node, pointer in keywords(contract.document.root):
+    for node, pointer in iter_keyword_objects(contract.document.root):
         if node.get("format") == "password":
-            *above, last = parts_of(pointer)
-            yield str(contract.document.at(pointer.rsplit("/", 1)[0])["name"]) if last == "schema" and above else last
+            *above, last = split_pointer(pointer)
+            yield (
+                str(contract.document.resolve(pointer.rsplit("/", 1)[0])["name"])
+                if last == "schema" and above
+                else last
+            )
     for resource in contract.resources.values():
-        if resource.account is not None:
-            yield resource.account.secret
+        if resource.credentials is not None:
+            yield resource.credentials.secret

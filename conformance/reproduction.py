@@ -21,7 +21,7 @@ from conformance.run import judged
 from conformance.sequence import Sequence, Step, value_at
 from conformance.session import Session
 from spec.contract import Operation
-from spec.document import WRITES
+from spec.document import UNSAFE_METHODS
 
 TIMES = 2  # a failure that depends on the state may need what the first judging leaves behind
 NOTICED = frozenset(law.id for law in answers.LAWS)
@@ -95,12 +95,12 @@ def _by_requests(session: Session, operation: Operation, failure: Told, steps: S
 def _sent(session: Session, request: Request, names: Mapping[str, Any]) -> Exchange:
     """The answer; nothing is written to a record that is not the run's own. Raises CannotMake."""
     operation = session.contract.operations[request.operation]
-    if operation.effects and not session.effects and request.method in WRITES:
+    if operation.effects and not session.effects and request.method in UNSAFE_METHODS:
         raise CannotMake(effects(operation))
     own = {str(made.key) for made in session.ledger.made}
     found = {str(name) for name in names.values()}
     foreign = [value for value in request.path.values() if str(value) in found - own]
-    if request.method in WRITES and foreign:
+    if request.method in UNSAFE_METHODS and foreign:
         raise CannotMake(f"{operation.id} would write to {foreign[0]}, which the replay did not make")
     return session.send(
         operation,

@@ -39,7 +39,7 @@ def _restored(session: Reader, resource: str, key: Any, before: Mapping[str, Any
         changed = _changed(before, _shown(session, resource, key)[0])
         update = session.operation(resource, "update")
         if changed and update is not None:
-            session.send(update, path={update.path_parameters[0]: key}, body=changed)
+            session.send(update, path={update.path_parameter_names[0]: key}, body=changed)
             changed = _changed(before, _shown(session, resource, key)[0])
     except CannotMake:
         return False
@@ -73,6 +73,6 @@ def _shown(session: Reader, resource: str, key: Any) -> tuple[Mapping[str, Any],
 def _restorable(session: Reader, resource: str, shown: Mapping[str, Any]) -> dict[str, Any]:
     """The values that an update takes back."""
     update = session.operation(resource, "update")
-    fields = update.body.fields.values() if update is not None and update.body is not None else ()
-    own = session.contract.resources[resource].own
-    return {f.name: shown[f.name] for f in fields if f.sets is None and f.name in own and f.name in shown}
+    fields = update.request_body.fields.values() if update is not None and update.request_body is not None else ()
+    own = session.contract.resources[resource].attributes
+    return {f.name: shown[f.name] for f in fields if f.relation_setter is None and f.name in own and f.name in shown}

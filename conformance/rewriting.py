@@ -48,17 +48,18 @@ def rewritten(contract: Contract, request: Request, swap: Swap) -> Request:
 
 def _query_names(contract: Contract, operation: Operation) -> frozenset[str]:
     """The query parameters that name a record."""
-    keys = {resource.key for resource in contract.resources.values()}
+    keys = {resource.key_attribute for resource in contract.resources.values()}
     return frozenset(
         p.name
-        for p in operation.query
-        if p.sets is not None or (p.word is not None and any(path[-1:] and path[-1] in keys for path in p.word.paths))
+        for p in operation.query_parameters
+        if p.relation_setter is not None
+        or (p.x_query is not None and any(path[-1:] and path[-1] in keys for path in p.x_query.paths))
     )
 
 
 def _body_names(operation: Operation) -> frozenset[str]:
-    fields = operation.body.fields.values() if operation.body else ()
-    return frozenset(field.name for field in fields if field.sets is not None)
+    fields = operation.request_body.fields.values() if operation.request_body else ()
+    return frozenset(field.name for field in fields if field.relation_setter is not None)
 
 
 def _body(body: Any, swap: Swap, names: frozenset[str]) -> Any:

@@ -18,7 +18,7 @@ from conformance.mutants.variants import variants
 from conformance.outcome import Verdict
 from conformance.run import run
 from conformance.score import Fate, Judges, score
-from spec.contract import Contract, load
+from spec.contract import Contract, load_contract
 
 TOKEN_ENV = "ATHENA_TOKEN"
 OTHER_ENV = "ATHENA_OTHER_TOKEN"
@@ -203,12 +203,12 @@ CHUNK = 40  # mutants that a process judges before it says what it found
 
 
 def _scored(path: Path, content: bytes, numbers: Sequence[int], engine_only: bool) -> list[Scored | Alarm]:
-    bench = Bench.of(load(path), content, engine_only=engine_only)
+    bench = Bench.of(load_contract(path), content, engine_only=engine_only)
     return [bench.score(number) for number in numbers]
 
 
 def _alarmed(path: Path, content: bytes, number: int, seed: int) -> list[Scored | Alarm]:
-    return [Bench.of(load(path), content).alarm(number, seed)]
+    return [Bench.of(load_contract(path), content).alarm(number, seed)]
 
 
 def examine(
@@ -218,7 +218,7 @@ def examine(
 
     `sound`: (number of the variant, seed). `engine_only`: by the stock engine alone.
     """
-    content = demo(load(path))
+    content = demo(load_contract(path))
     chunks = [numbers[at::stride] for stride in [max(1, -(-len(numbers) // CHUNK))] for at in range(stride)]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         waiting: list[Future[list[Scored | Alarm]]] = []

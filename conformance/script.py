@@ -177,21 +177,21 @@ def _cleaning(made: dict[int, _Made]) -> Iterator[str]:
 def _made(contract: Contract, number: int, step: Step) -> _Made | None:
     """What a step made, where the contract can delete it."""
     operation = contract.operations[step.request.operation]
-    view = contract.views.get(operation.result.view or "")
+    view = contract.views.get(operation.envelope.view_name or "")
     if (
         view is None
-        or operation.result.status != 201
+        or operation.envelope.status != 201
         or not 200 <= step.status < 300
         or _speaks(step.request) != "self"
     ):
         return None
-    deleting = contract.operation(view.resource, "delete")
-    if deleting is None or len(deleting.path_parameters) != 1:
+    deleting = contract.find_operation(view.resource, "delete")
+    if deleting is None or len(deleting.path_parameter_names) != 1:
         return None
     name = f"made{number + 1}"
-    target = deleting.path.replace(f"{{{deleting.path_parameters[0]}}}", f"zq{name}qz")
-    key = contract.resources[view.resource].key
-    return _Made(name, (operation.result.data, key) if operation.result.data else (key,), target)
+    target = deleting.path.replace(f"{{{deleting.path_parameter_names[0]}}}", f"zq{name}qz")
+    key = contract.resources[view.resource].key_attribute
+    return _Made(name, (operation.envelope.data_property, key) if operation.envelope.data_property else (key,), target)
 
 
 def _comment(step: Step, shown: int) -> str:

@@ -21,7 +21,7 @@ from conformance.exchange import Response
 from conformance.notice import place_of
 from spec.contract import Contract, Operation, Parameter
 from spec.document import METHODS
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 
 HOST = "http://recorded.invalid"
 MOST = 5  # objections told of one request
@@ -51,7 +51,7 @@ class Objection:
 class SecondValidator:
     """openapi-core on one contract."""
 
-    def __init__(self, contract: Contract, schemas: Schemas) -> None:
+    def __init__(self, contract: Contract, schemas: SchemaValidators) -> None:
         root = json.loads(json.dumps(contract.document.root))
         root["servers"] = [{"url": HOST}]
         root.pop("security", None)
@@ -85,7 +85,7 @@ class SecondValidator:
                 yield _said(error)
 
     def _request(self, operation: Operation, asked: RecordedRequest) -> MockRequest:
-        lists = {p.name for p in operation.query if p.schema.get("type") == "array"}
+        lists = {p.name for p in operation.query_parameters if p.schema.get("type") == "array"}
         pairs = [(n.removesuffix("[]") if n.removesuffix("[]") in lists else n, value) for n, value in asked.query]
         return MockRequest(
             HOST,
@@ -101,7 +101,7 @@ class SecondValidator:
 
     def _on_parameter(self, operation: Operation, error: Exception) -> Objection:
         name, where = (error.name, error.location) if isinstance(error, ParameterValidationError) else ("", "")
-        parameter = next((p for p in operation.parameters if (p.name, p.where) == (name, where)), None)
+        parameter = next((p for p in operation.parameters if (p.name, p.location) == (name, where)), None)
         if parameter is None:
             return Objection(operation.pointer, None, _said(error))
         if isinstance(error, MissingParameterError):
@@ -110,25 +110,25 @@ class SecondValidator:
 
     def _place(self, parameter: Parameter, error: Exception) -> tuple[str, str | None]:
         """The schema of a parameter and the keyword that a value breaks."""
-        node = self.contract.document.at(parameter.pointer)
+        node = self.contract.document.resolve(parameter.pointer)
         if "schema" not in node:
             return parameter.pointer, None
         at = f"{parameter.pointer}/schema"
         breach = _breach(error)
         if breach is None:
             return at, "type"
-        _, at = self.contract.document.follow(node["schema"], at)
+        _, at = self.contract.document.dereference(node["schema"], at)
         return at, str(breach.validator) if len(breach.absolute_schema_path) == 1 else None
 
     def _on_body(self, operation: Operation, asked: RecordedRequest, error: Exception) -> Iterator[Objection]:
         """Where our own validator sees it too, each breach at its place; else at the body."""
-        body = operation.body
+        body = operation.request_body
         if body is None:
             yield Objection(operation.pointer, "requestBody", _said(error))
             return
         told: set[tuple[str, str]] = set()
         value = _json(asked.body) if _breach(error) is not None else None
-        for breach in self.schemas.validator(body.pointer, "write").iter_errors(value) if value is not None else ():
+        for breach in self.schemas.get(body.pointer, "write").iter_errors(value) if value is not None else ():
             place = place_of(body.pointer, breach.schema_path)
             if place not in told and len(told) < MOST:
                 told.add(place)

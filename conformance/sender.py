@@ -19,8 +19,8 @@ from conformance.steady import Steady
 from conformance.target import Target
 from conformance.tenant import Tenant
 from spec.contract import Contract, Operation, Resource
-from spec.document import WRITES
-from spec.schemas import Schemas
+from spec.document import UNSAFE_METHODS
+from spec.schemas import SchemaValidators
 
 At = tuple[str, str, str, str | None, str]  # operationId, law, place, keyword, parameter: one breach that was noticed
 NONE_TO_CREATE = "the contract has no operation to create a"
@@ -41,7 +41,7 @@ class Sender:
     """
 
     contract: Contract
-    schemas: Schemas
+    schemas: SchemaValidators
     target: Target
     ledger: Ledger
     bodies: Bodies
@@ -85,7 +85,7 @@ class Sender:
         request = Request(
             operation.id, method or operation.method, operation.path, path or {}, pairs, body, raw, as_, headers or {}
         )
-        if request.method in WRITES:
+        if request.method in UNSAFE_METHODS:
             given = any(name.lower() == BEARER.lower() for name in request.headers)
             self.ledger.writing(operation.id, request.target, "nobody" if given else as_)
         elif self._owed:
@@ -100,7 +100,7 @@ class Sender:
         for notice in notices(self.schemas, operation, exchange):
             at = (operation.id, notice.law, notice.pointer, notice.keyword, notice.parameter)
             self.noticed.setdefault(at, (notice, exchange))
-        if exchange.response.ok and request.method in WRITES:
+        if exchange.response.ok and request.method in UNSAFE_METHODS:
             self._wrote(operation, exchange)
         return exchange
 
@@ -113,7 +113,7 @@ class Sender:
     def _wrote(self, operation: Operation, exchange: Exchange) -> None:
         """Note the records that an answer shows as made, asked for or not, so that they are taken away again."""
         for shown in self.made_by(operation, exchange) if exchange.request.method == operation.method else ():
-            made = Made(shown.view.resource, shown.record[self.contract.resources[shown.view.resource].key])
+            made = Made(shown.view.resource, shown.record[self.contract.resources[shown.view.resource].key_attribute])
             if made not in self.ledger.made:
                 self.ledger.created(made.resource, made.key)
         self._owed = self.lag
@@ -126,38 +126,38 @@ class Sender:
         found: list[Shown] = []
         for shown in self.records(operation, exchange, inside=0):
             resource = self.contract.resources[shown.view.resource]
-            key = shown.record.get(resource.key)
+            key = shown.record.get(resource.key_attribute)
             if key is None:
                 continue
-            plain = operation.result.status == 201 and operation.result.view is not None
+            plain = operation.envelope.status == 201 and operation.envelope.view_name is not None
             if plain or self._marked(resource, shown.record) or self._leads_to_ours(resource, shown.record, found):
                 found.append(shown)
         return found
 
     def _marked(self, resource: Resource, record: Mapping[str, Any]) -> bool:
-        return any(self.bodies.marker in str(record.get(name, "")) for name in resource.own)
+        return any(self.bodies.marker in str(record.get(name, "")) for name in resource.attributes)
 
     def _leads_to_ours(self, resource: Resource, record: Mapping[str, Any], also: list[Shown]) -> bool:
         ours = {(m.resource, m.key) for m in self.ledger.made}
-        ours |= {(s.view.resource, s.record[self.contract.resources[s.view.resource].key]) for s in also}
+        ours |= {(s.view.resource, s.record[self.contract.resources[s.view.resource].key_attribute]) for s in also}
         for relation in resource.relations.values():
             one = record.get(relation.name)
-            if relation.stored and not relation.many and isinstance(one, dict) and len(relation.to) == 1:
-                target = self.contract.resources[relation.to[0]]
-                if (target.name, one.get(target.key)) in ours:
+            if relation.is_stored and not relation.to_many and isinstance(one, dict) and len(relation.targets) == 1:
+                target = self.contract.resources[relation.targets[0]]
+                if (target.name, one.get(target.key_attribute)) in ours:
                     return True
         return False
 
     def records(self, operation: Operation, exchange: Exchange, *, inside: int = SLOWEST) -> Iterator[Shown]:
         """The records that a success shows; those in at most so many others."""
-        pointer = operation.result.schema if exchange.response.ok else None
+        pointer = operation.envelope.schema_pointer if exchange.response.ok else None
         if pointer is not None:
             found = Finder(self.contract, self.schemas).records(pointer, exchange.response.json)
             yield from (shown for shown in found if shown.inside <= inside)
 
     def spend(self, operation: Operation) -> None:
         """Count a use of an operation with outside effects that is meant to succeed. Raises CannotMake."""
-        if self.read_only and operation.writes:
+        if self.read_only and operation.is_write:
             raise CannotMake(READ_ONLY)
         if not operation.effects:
             return

@@ -25,7 +25,7 @@ from conformance.recording import Path, Recorder, Sent, Source, Span
 from conformance.redaction import Redaction
 from conformance.rewriting import named
 from spec.contract import Contract
-from spec.document import WRITES
+from spec.document import UNSAFE_METHODS
 
 LONGEST = 60  # steps; what needs more is told without a sequence
 LARGEST = 100_000  # characters of one request
@@ -55,7 +55,7 @@ def of(recorder: Recorder, contract: Contract, marker: str, outcome: Outcome) ->
     span = recorder.spans.get(outcome.promise.fingerprint)
     shown = span.shown if span else tuple(exchange.request for exchange in outcome.shown)
     roots = {step for step in map(recorder.at, shown) if step is not None}
-    if span and span.end > span.start and (not shown or shown[-1].method in WRITES):
+    if span and span.end > span.start and (not shown or shown[-1].method in UNSAFE_METHODS):
         roots.add(span.end - 1)  # what became of a write was asked last
     if not roots:
         return None
@@ -102,7 +102,7 @@ class _Slice:
 
     def _writes(self, last: int) -> Iterator[int]:
         for step, sent in enumerate(self.recorder.sent[: last + 1]):
-            if sent.request.method in WRITES and (200 <= sent.status < 300 or self._within(step)):
+            if sent.request.method in UNSAFE_METHODS and (200 <= sent.status < 300 or self._within(step)):
                 yield step
 
     def _within(self, step: int) -> bool:
@@ -115,7 +115,7 @@ class _Slice:
     def _siblings(self, step: int) -> list[int]:
         """What the same judging created of the kind that a request lists, before it."""
         operation = self.contract.operations[self.recorder.sent[step].request.operation]
-        if self.span is None or not operation.result.many:
+        if self.span is None or not operation.envelope.is_list:
             return []
         made = range(self.span.start, min(step, self.span.end))
         return [one for one in made if self._creates(self.recorder.sent[one], operation.resource)][-SIBLINGS:]

@@ -44,8 +44,8 @@ class Session(Reader):
             key, seen, exchange = borrowed(self, resource)
             return Mine(resource, key, {}, seen, exchange)
         operation, path = self.creator(resource), {}
-        if operation.path_parameters:
-            path = {operation.path_parameters[0]: self.kept(operation.resource or "").key}
+        if operation.path_parameter_names:
+            path = {operation.path_parameter_names[0]: self.kept(operation.resource or "").key}
         if operation.effects:
             self.spend(operation)
         body = {**self.bodies.body(operation, self.parent), **self._in_tenant(operation), **(changes or {})}
@@ -92,7 +92,7 @@ class Session(Reader):
         if listing is None:
             return None
         body = self.send(listing, query=self.required(listing)).response.json
-        for name, page in listing.result.pages.items():
+        for name, page in listing.envelope.pagination.items():
             said = body.get(name) if isinstance(body, dict) else None
             for shown, word in page.items():
                 if word == "total" and isinstance(said, dict):
@@ -110,7 +110,7 @@ class Session(Reader):
         """Records of the run that differ in all that the contract leaves open: at least so many. Raises CannotMake."""
         there = self._several.setdefault(resource, [])
         operation = self.creator(resource)
-        while len(there) < number and not operation.path_parameters:
+        while len(there) < number and not operation.path_parameter_names:
             changes = self.bodies.varied(operation, len(there), self.parent)
             try:
                 there.append(self.make(resource, changes))
@@ -127,10 +127,10 @@ class Session(Reader):
 
     def parent(self, relation: Relation) -> tuple[str, Any]:
         """(resource, key) of a record that a relation may lead to: the run's own, or else one that is there."""
-        resource = relation.to[0]
+        resource = relation.targets[0]
         if self.tenant is not None and self.tenant.is_end_of(relation):
             return resource, self.tenant.key
-        if self.contract.account is not None and resource == self.contract.account.name:
+        if self.contract.account_resource is not None and resource == self.contract.account_resource.name:
             return resource, self.key_of(resource, self.who())
         try:
             return resource, self.kept(resource).key
@@ -145,7 +145,7 @@ class Session(Reader):
         operation = self.operation(resource, "delete")
         if operation is None:
             return None
-        exchange = self.send(operation, path={operation.path_parameters[0]: key})
+        exchange = self.send(operation, path={operation.path_parameter_names[0]: key})
         if exchange.response.ok or exchange.response.status == 404:
             self.ledger.gone(resource, key)
             self._kept = {name: mine for name, mine in self._kept.items() if (name, mine.key) != (resource, key)}
@@ -166,12 +166,12 @@ class Session(Reader):
     def required(self, operation: Operation) -> dict[str, Any]:
         """A value for each query parameter that must be sent: a record of the run's where it names one."""
         found: dict[str, Any] = {}
-        for parameter in operation.query if operation.resource in self.contract.resources else ():
+        for parameter in operation.query_parameters if operation.resource in self.contract.resources else ():
             if not parameter.required:
                 continue
-            path = parameter.word.paths[0] if parameter.word and parameter.word.role == "filter" else ()
+            path = parameter.x_query.paths[0] if parameter.x_query and parameter.x_query.role == "filter" else ()
             relation = self.resource(operation).relations.get(path[0]) if len(path) == 2 else None
-            if relation is not None and path[1] == self.contract.resources[relation.to[0]].key:
+            if relation is not None and path[1] == self.contract.resources[relation.targets[0]].key_attribute:
                 found[parameter.name] = self.parent(relation)[1]
             else:
                 found[parameter.name] = self.bodies.value(parameter.schema, parameter.name)
@@ -181,7 +181,7 @@ class Session(Reader):
         self, operation: Operation, query: Mapping[str, Any], *, pages: int = 50, as_: str = "self"
     ) -> Iterator[Mapping[str, Any]]:
         """The rows of a list over its pages. Raises CannotMake when it does not answer."""
-        names = {p.word.role: p.name for p in operation.query if p.word}
+        names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
         required = self.required(operation)
         number = 1
         while number <= pages:

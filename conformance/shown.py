@@ -6,7 +6,7 @@ from typing import Any
 
 from spec.contract import Contract, View
 from spec.document import escape
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 
 DEEPEST = 12
 
@@ -40,7 +40,7 @@ class Finder:
     """Finds records by schema."""
 
     contract: Contract
-    schemas: Schemas
+    schemas: SchemaValidators
 
     def records(self, pointer: str, value: Any) -> Iterator[Shown]:
         """The records in a value of the schema at `pointer`, the outer before the inner; empty stubs are none."""
@@ -52,7 +52,7 @@ class Finder:
         if not isinstance(value, (dict, list)) or not value or depth > DEEPEST:
             return
         document = self.contract.document
-        schema, at = document.follow(document.at(pointer), pointer)
+        schema, at = document.dereference(document.resolve(pointer), pointer)
         view = next((v for v in self.contract.views.values() if v.pointer == at), None)
         if view is not None and isinstance(value, dict):
             yield Shown(view, value, path, len(above), above[-1] if above else None)
@@ -68,7 +68,7 @@ class Finder:
             yield f"{at}/allOf/{number}", value, ()
         for word in ("anyOf", "oneOf"):
             fitting = (f"{at}/{word}/{number}" for number in range(len(schema.get(word, ()))))
-            first = next((p for p in fitting if self.schemas.validator(p, "read").is_valid(value)), None)
+            first = next((p for p in fitting if self.schemas.get(p, "read").is_valid(value)), None)
             if first is not None:
                 yield first, value, ()
         if isinstance(value, dict):

@@ -11,7 +11,7 @@ import httpx
 from conformance.cause import READ_ONLY
 from conformance.errors import CannotMake, NoAnswer, OutOfBudget, TargetLost
 from conformance.exchange import BEARER, Request, Response
-from spec.document import WRITES
+from spec.document import UNSAFE_METHODS
 
 PATIENCE = 3  # how often a 429 is waited out before it counts as the answer
 LONGEST_WAIT = 60.0
@@ -93,7 +93,7 @@ class HttpTarget:
 
     def send(self, request: Request) -> Response:
         """The answer; a 429 is waited out first. Raises NoAnswer, TargetLost, OutOfBudget; CannotMake: no writes."""
-        if self.read_only and request.method.lower() in WRITES:
+        if self.read_only and request.method.lower() in UNSAFE_METHODS:
             raise CannotMake(READ_ONLY)
         for _ in range(PATIENCE):
             response = self._insist(request)

@@ -26,9 +26,11 @@ class Tenant:
     @classmethod
     def of(cls, contract: Contract, key: str) -> "Tenant":
         """The tenant with that key, as the command line says it. Raises UsageError: the contract has no tenants."""
-        if contract.tenant is None:
+        if contract.tenant_resource is None:
             raise UsageError("--workspace: found one, and a contract without tenants; allowed: none")
-        return cls(contract, contract.tenant, key_of(contract, contract.tenant.name, key, "--workspace"))
+        return cls(
+            contract, contract.tenant_resource, key_of(contract, contract.tenant_resource.name, key, "--workspace")
+        )
 
     def query(self, operation: Operation) -> Mapping[str, Any]:
         """What narrows a list to the tenant."""
@@ -45,40 +47,49 @@ class Tenant:
         resource = self.contract.resources.get(operation.resource or "")
         if resource is None or operation.action != "list":
             return None
-        due = (*resource.tenant, self.resource.key)
-        for parameter in operation.query:
-            word = parameter.word
-            if resource.tenant and word and (word.role, word.op, word.paths) == ("filter", "eq", (due,)):
+        due = (*resource.tenant_path, self.resource.key_attribute)
+        for parameter in operation.query_parameters:
+            word = parameter.x_query
+            if resource.tenant_path and word and (word.role, word.operator, word.paths) == ("filter", "eq", (due,)):
                 return parameter.name
         return None
 
     def named_by(self, operation: Operation) -> str | None:
         """The name of the field by which a create says the tenant."""
-        view = self.contract.views.get(operation.result.view or "")
+        view = self.contract.views.get(operation.envelope.view_name or "")
         resource = self.contract.resources[view.resource] if view else None
-        if resource is None or len(resource.tenant) != 1 or operation.method != "post" or operation.body is None:
+        if (
+            resource is None
+            or len(resource.tenant_path) != 1
+            or operation.method != "post"
+            or operation.request_body is None
+        ):
             return None
-        for field in operation.body.fields.values():
-            if field.sets is not None and field.sets.by is None and field.sets.relation == resource.tenant[0]:
+        for field in operation.request_body.fields.values():
+            if (
+                field.relation_setter is not None
+                and field.relation_setter.discriminator is None
+                and field.relation_setter.relation == resource.tenant_path[0]
+            ):
                 return field.name
         return None
 
     def concerns(self, operation: Operation) -> bool:
         """Whether an operation lists or creates records that lie directly in a tenant."""
         resource = self.contract.resources.get(operation.resource or "")
-        return resource is not None and len(resource.tenant) == 1 and operation.action in ("list", "create")
+        return resource is not None and len(resource.tenant_path) == 1 and operation.action in ("list", "create")
 
     def is_end_of(self, relation: Relation) -> bool:
         """Whether a relation leads to tenants alone."""
-        return relation.to == (self.resource.name,)
+        return relation.targets == (self.resource.name,)
 
 
 def key_of(contract: Contract, resource: str, key: str, flag: str = "--sacrifice") -> Any:
     """A key as JSON has it. Raises UsageError when the resource's keys are numbers, or UUIDs, and this is none."""
     said = contract.resources[resource]
-    if said.own[said.key].format == "uuid" and not UUID.fullmatch(key):
+    if said.attributes[said.key_attribute].format == "uuid" and not UUID.fullmatch(key):
         raise UsageError(f"{flag}: found {key[:60]!a}; allowed: a key of {resource}, a UUID")
-    if not said.key_is_integer:
+    if not said.has_integer_key:
         return key
     if not (key.isascii() and key.isdigit() and len(key) < 20):
         raise UsageError(f"{flag}: found {key[:60]!a}; allowed: a key of {resource}, a whole number")

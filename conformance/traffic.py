@@ -20,7 +20,7 @@ from conformance.outcome import Outcome, Promise, Verdict
 from conformance.routes import Route, route
 from conformance.second_validator import RecordedRequest, SecondValidator
 from spec.contract import Contract, Operation
-from spec.provenance import grade
+from spec.provenance import get_provenance
 
 SENTENCES = {
     "requests-fit-the-contract": "A request that is granted is one that the contract admits.",
@@ -129,7 +129,7 @@ def _laws(response: Response, *, kept: bool) -> Iterator[str]:
 
 
 def _promise(contract: Contract, operation: Operation, notice: Notice) -> Promise:
-    known = grade(contract.document, notice.pointer, notice.keyword)
+    known = get_provenance(contract.document, notice.pointer, notice.keyword)
     always = notice.law in ALWAYS
     sentence = SENTENCES[notice.law]
     keyword = notice.keyword or ""
@@ -154,12 +154,12 @@ def _unknown(entry: Entry, found: Route | None, judged: TrafficFindings, base: s
 
 def _of_parameters(contract: Contract, operation: Operation, asked: RecordedRequest) -> Iterator[Notice]:
     """Query parameters that the contract does not name."""
-    known = {p.name for p in operation.query}
+    known = {p.name for p in operation.query_parameters}
     for name in dict.fromkeys(name for name, _ in asked.query):
         if name not in known and name.removesuffix("[]") not in known and name.split("[")[0] not in known:
             said = f"{name[:80]!a} is sent, and is not in the contract"
             at = f"{operation.pointer}/parameters"
-            place = at if "parameters" in contract.document.at(operation.pointer) else operation.pointer
+            place = at if "parameters" in contract.document.resolve(operation.pointer) else operation.pointer
             yield Notice("parameters-are-in-the-contract", place, "unnamed", said, name[:80])
 
 
@@ -179,8 +179,8 @@ def _of_answer(
     found = list(notices(second.schemas, operation, exchange))
     status = exchange.response.status
     yield from (notice for notice in found if kept or notice.law not in OF_BODIES)
-    if kept and not found and status in operation.statuses and status not in OF_THE_SERVER:
-        place = operation.statuses[status] or f"{operation.pointer}/responses/{status}"
+    if kept and not found and status in operation.responses and status not in OF_THE_SERVER:
+        place = operation.responses[status] or f"{operation.pointer}/responses/{status}"
         for said in second.on_answer(operation, asked, exchange.response):
             yield Notice("answers-fit-the-schema", place, None, f"{status}: {said}", "openapi-core")
 

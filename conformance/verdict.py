@@ -103,7 +103,7 @@ def judge(
     told = {mark_of(o.promise) for o in blocking_missed}
     recorded = [m for m in _within(sorted_out.unjudged, found, contract, demands) if m not in told]
     reached = sum(o.promise.blocks(strict=demands.strict) for o in sorted_out.all_judged)
-    unasked = tuple(o.id for o in scope if begun and not o.generic and not _succeeded(o, seen))
+    unasked = tuple(o.id for o in scope if begun and not o.is_generic and not _succeeded(o, seen))
     tally = _Tally(
         found,
         judged=len(sorted_out.all_judged),
@@ -274,7 +274,7 @@ def excused(outcome: Outcome, contract: Contract, demands: Demands) -> bool:
     if outcome.cause in EXCUSED:
         return True
     operation = contract.operations.get(outcome.promise.operation)
-    writes = operation is not None and operation.writes
+    writes = operation is not None and operation.is_write
     return demands.read_only and (writes or outcome.cause is Cause.RECORDS)
 
 
@@ -285,20 +285,20 @@ def counted(number: int, noun: str) -> str:
 
 def within_reach(contract: Contract, operation: Operation, demands: Demands) -> bool:
     """Whether a run can make an operation succeed without touching what is not the run's own."""
-    if operation.resource is None or (demands.read_only and operation.writes):
+    if operation.resource is None or (demands.read_only and operation.is_write):
         return False
     if operation.effects and not demands.effects:
         return False
-    if not operation.generic:
+    if not operation.is_generic:
         if not acts(contract, operation) or grants_of(contract, operation) is not None:
             return False  # a figure, or what needs another tenant's token
-        return not operation.path_parameters or _creatable(contract, operation.resource, demands)
+        return not operation.path_parameter_names or _creatable(contract, operation.resource, demands)
     return operation.action not in ("update", "delete") or _creatable(contract, operation.resource, demands)
 
 
 def _creatable(contract: Contract, resource: str, demands: Demands) -> bool:
     """Whether an operation creates a resource by itself, free of effects that are not allowed."""
-    makers = (o for o in contract.operations.values() if contract.created_by(o) == resource)
+    makers = (o for o in contract.operations.values() if contract.find_created_resource(o) == resource)
     return any(demands.effects or not o.effects for o in makers)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from mock_server.settings import Settings, SettingsError, from_arguments
 from mock_server.sockets import ListenError, listen
-from spec.release import version
+from spec.release import get_version
 
 if TYPE_CHECKING:
     import socket
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given[:1] == [BUILD]:
-            return _build(Path(given[1]), from_arguments(given[2:], {}, version()))
-        settings = from_arguments(given, os.environ, version())
+            return _build(Path(given[1]), from_arguments(given[2:], {}, get_version()))
+        settings = from_arguments(given, os.environ, get_version())
         sockets, port = listen(settings.host, settings.port)
     except SettingsError as error:
         return _told(error, 2)
@@ -91,10 +91,10 @@ def _opened(settings: Settings) -> "tuple[application.Edge, World]":
     from mock_server.app import create_app
     from mock_server.clock import system, written
     from mock_server.console import Console
-    from spec.contract import load
-    from spec.schemas import Schemas
+    from spec.contract import load_contract
+    from spec.schemas import SchemaValidators
 
-    loaded = load(_contract(settings))
+    loaded = load_contract(_contract(settings))
     recipe = _recipe(settings)
     made = partial(_image, loaded, recipe, settings)
     store = image.open_store(loaded, recipe, settings.store, made, settings.given)
@@ -108,7 +108,7 @@ def _opened(settings: Settings) -> "tuple[application.Edge, World]":
             f"athena-mock: the epoch {own} lies before documented records, which keep their dates (up to {last}): what "
             "belongs to them is as old as the epoch; choose a later one\n"
         )
-    schemas = Schemas.of(loaded.document)
+    schemas = SchemaValidators.from_document(loaded.document)
     world = image.world(loaded, schemas, store, system, from_epoch=settings.epoch is not None)
     console = Console(loaded.document, sys.stderr, quiet=settings.quiet)
     manners = replace(settings, allowed_hosts=(*settings.allowed_hosts, settings.host))
@@ -164,7 +164,7 @@ def sources(recipe: "Recipe") -> "list[Path]":
 
     mock_server = Path(str(resources.files("mock_server")))
     rooms = (Path(str(resources.files(room))) for room in ("spec", "fixtures"))
-    files = [*image.ingredients(*rooms, mock_server / "store"), *dataset.sources(recipe.dataset)]
+    files = [*image.ingredients(*rooms, mock_server / "store"), *dataset.list_sources(recipe.dataset)]
     return [*files, mock_server / "image.py", mock_server / "__main__.py"]
 
 
@@ -174,16 +174,18 @@ def _build(path: Path, settings: Settings) -> int:
 
     from fixtures import dataset, graph
     from fixtures.errors import FixtureError
-    from fixtures.texts import Texts
+    from fixtures.texts import PersonaLibrary
     from mock_server import image
-    from spec.contract import load
+    from spec.contract import load_contract
     from spec.errors import ContractError
 
-    recipe, texts = _recipe(settings), Texts()
+    recipe, texts = _recipe(settings), PersonaLibrary()
     try:
-        loaded = load(_contract(settings))
+        loaded = load_contract(_contract(settings))
         said = dataset.load(recipe.dataset)
-        records = graph.records(loaded, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, texts=texts)
+        records = graph.generate_records(
+            loaded, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, persona_library=texts
+        )
         image.build_file(path, loaded, recipe, records, texts.phrases())
     except (OSError, sqlite3.Error) as error:
         return _told(image.ImageError(f"{path.parent}: {error}; another XDG_CACHE_HOME moves it"), 2)

@@ -235,7 +235,7 @@ def _skeleton(contract: Contract) -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method] = {
             "operationId": operation.id,
             "security": [{name: [] for name in alternative} for alternative in operation.security],
-            "responses": {str(operation.result.status): {"description": operation.summary}},
+            "responses": {str(operation.envelope.status): {"description": operation.summary}},
         }
     return {
         "openapi": "3.0.3",

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from mock_server.exchange import Exchange
 from mock_server.problems import Refusal
-from spec.document import Document, lines
+from spec.document import Document, find_line_numbers
 
 _LONGEST = 600
 
@@ -24,7 +24,7 @@ class Console:
     @cached_property
     def lines(self) -> dict[str, int]:
         """Line of each place in the contract; found out when the first refusal is told, for it takes a moment."""
-        return lines(self.document.text)
+        return find_line_numbers(self.document.content)
 
     @cached_property
     def file(self) -> str:
@@ -48,7 +48,7 @@ class Console:
 
     def noted(self, exchange: Exchange) -> None:
         """What of an accepted request was ignored."""
-        status = exchange.operation.result.status if exchange.operation else 200
+        status = exchange.operation.envelope.status if exchange.operation else 200
         self.say(exchange, status, "ignored: " + ", ".join(exchange.notes))
 
     def say(self, exchange: Exchange, status: int, text: str) -> None:

@@ -107,7 +107,7 @@ def _parameters(document: Document, item: Mapping[str, Any], operation: Operatio
     """
     found: dict[tuple[str, str], Any] = {}
     for said in (*item.get("parameters", ()), *item[operation.method].get("parameters", ())):
-        parameter, _ = document.follow(said, "")
+        parameter, _ = document.dereference(said, "")
         in_path = parameter["in"] == "path" and key is not None
         found[parameter["name"], parameter["in"]] = _exemplified(parameter, key) if in_path else said
     return list(found.values())
@@ -127,7 +127,7 @@ def _json(contract: Contract, option: int = 0) -> tuple[bytes, bytes]:
 
 def _yaml(contract: Contract) -> tuple[bytes, bytes]:
     """The text with its servers taken out, split where ours goes."""
-    text = contract.document.text
+    text = contract.document.content
     if text.lstrip()[:1] == b"{":  # JSON is YAML too
         return _json(contract, orjson.OPT_INDENT_2)
     found = _SERVERS.search(text)

@@ -37,13 +37,13 @@ class Endpoint:
         body = None if found.body is None else with_base(found.body, exchange.base)
         if exchange.asked is not None and found.rests is not None and body is not None:
             self.keep(exchange, operation, found.rests, body)
-        await answer(send, exchange, operation.result.status, body, headers=found.headers)
+        await answer(send, exchange, operation.envelope.status, body, headers=found.headers)
 
     def keep(self, exchange: Exchange, operation: Operation, rests: Rests, body: bytes) -> None:
         """Let a read be answered as it was while that holds, if nothing but its body was told."""
         known = exchange.token is not None or not operation.security
         if exchange.asked is not None and known and not exchange.notes:
-            kept = Kept(body, operation.result.status, exchange.viewer, exchange.token, rests)
+            kept = Kept(body, operation.envelope.status, exchange.viewer, exchange.token, rests)
             self.world.pages.keep(exchange.asked, kept)
 
     def call(self, exchange: Exchange, operation: Operation) -> Call:
@@ -67,10 +67,10 @@ class Endpoint:
         For a request that is to be refused anyway: Laravel finds the record before it looks at what was sent. Who may
         write is asked where the contract says that an operation may be forbidden.
         """
-        names_a_record = exchange.path_values and operation.resource and HTTPStatus.NOT_FOUND in operation.statuses
+        names_a_record = exchange.path_values and operation.resource and HTTPStatus.NOT_FOUND in operation.responses
         if names_a_record and operation.action not in ("list", "create"):
             self.world.due(exchange.now)
-            call, to_write = self.call(exchange, operation), HTTPStatus.FORBIDDEN in operation.statuses
+            call, to_write = self.call(exchange, operation), HTTPStatus.FORBIDDEN in operation.responses
             named_in_path(call, to_write=to_write, granted=operation.action not in NEVER_GRANTED)
 
 

@@ -27,7 +27,7 @@ def keys(world: World) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for operation in world.contract.operations.values():
         resource = world.contract.resources.get(operation.resource or "")
-        if resource is not None and len(operation.path_parameters) == 1:
+        if resource is not None and len(operation.path_parameter_names) == 1:
             call = Call(operation, world, viewer, {}, {}, "", None, "", now)
             record = next((one for one in _seen(call, resource) if _fits(call, operation, one)), None)
             if record is not None:
@@ -49,9 +49,9 @@ def _fits(call: Call, operation: Operation, record: Stored) -> bool:
     fits = FITS.get(operation.action)
     if fits is not None and not fits(call.world, record):
         return False
-    named = replace(call, path={operation.path_parameters[0]: str(record.key)})
+    named = replace(call, path={operation.path_parameter_names[0]: str(record.key)})
     try:
-        to_write = HTTPStatus.FORBIDDEN in operation.statuses
+        to_write = HTTPStatus.FORBIDDEN in operation.responses
         named_in_path(named, to_write=to_write, granted=operation.action not in NEVER_GRANTED)
     except Refusal:
         return False

@@ -59,20 +59,22 @@ def _requests(app: ASGIApp, contract: Contract, base: str) -> list[str]:
 
 
 def _asks(operation: Operation) -> bool:
-    return operation.body is not None and any(field.required for field in operation.body.fields.values())
+    return operation.request_body is not None and any(
+        field.required for field in operation.request_body.fields.values()
+    )
 
 
 def _retrieved(app: ASGIApp, contract: Contract, listing: Operation, token: str) -> str | None:
     """The path of the first record that an operation lists, if there is an operation that retrieves it."""
-    if listing.action != "list" or any(parameter.required for parameter in listing.query):
+    if listing.action != "list" or any(parameter.required for parameter in listing.query_parameters):
         return None
-    retrieve = contract.operation(listing.resource, "retrieve")
+    retrieve = contract.find_operation(listing.resource, "retrieve")
     resource = contract.resources.get(listing.resource or "")
-    if retrieve is None or resource is None or listing.result.data is None:
+    if retrieve is None or resource is None or listing.envelope.data_property is None:
         return None
-    rows = _get(app, contract.base_path + listing.path, token).get(listing.result.data) or [{}]
-    key = rows[0].get(resource.key)
-    return None if key is None else retrieve.path.replace(f"{{{retrieve.path_parameters[0]}}}", str(key))
+    rows = _get(app, contract.base_path + listing.path, token).get(listing.envelope.data_property) or [{}]
+    key = rows[0].get(resource.key_attribute)
+    return None if key is None else retrieve.path.replace(f"{{{retrieve.path_parameter_names[0]}}}", str(key))
 
 
 def _get(app: ASGIApp, path: str, token: str) -> Mapping[str, Any]:

@@ -105,5 +105,5 @@ class House:
 
 def _refers(resource: Resource, record: Stored, path: str) -> bool:
     """Whether a file of a record has this path; one that a client sent back has our address before it."""
-    said = (record.own.get(prop.name) for prop in resource.own.values() if is_file(prop))
+    said = (record.own.get(prop.name) for prop in resource.attributes.values() if is_file(prop))
     return any(isinstance(text, str) and text.endswith(path) for text in said)

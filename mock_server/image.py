@@ -27,7 +27,7 @@ from mock_server.store.store import connect, copy_image
 from mock_server.world import World
 from spec.contract import Contract
 from spec.record import Record
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 
 KEPT_IMAGES = 8
 SCHEME = "sqlite:///"
@@ -73,13 +73,13 @@ def build_file(
 
 
 def _fill(store: Store, recipe: Recipe, records: Iterable[Record], phrases: Mapping[str, Any]) -> None:
-    made = {name: resource.stamped("created") for name, resource in store.contract.resources.items()}
+    made = {name: resource.attributes_with_stamp("created") for name, resource in store.contract.resources.items()}
     newest = ""
 
     def noted() -> Iterator[Record]:
         nonlocal newest
         for record in records:
-            newest = max((newest, *(record.own.get(stamp) or "" for stamp in made[record.resource])))
+            newest = max((newest, *(record.attributes.get(stamp) or "" for stamp in made[record.resource])))
             yield record
 
     with store.transaction():
@@ -257,7 +257,12 @@ def beyond(store: Store) -> datetime | None:
 
 
 def world(
-    contract: Contract, schemas: Schemas, store: Store, source: Callable[[], datetime], *, from_epoch: bool = True
+    contract: Contract,
+    schemas: SchemaValidators,
+    store: Store,
+    source: Callable[[], datetime],
+    *,
+    from_epoch: bool = True,
 ) -> World:
     """A world on a store. `from_epoch`: its clock starts at the store's epoch; else it is the system's (`source`)."""
     return World(contract, schemas, store, clock(store, source, from_epoch=from_epoch), int(store.meta()["seed"]))

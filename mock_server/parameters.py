@@ -14,7 +14,7 @@ from mock_server.sentences import Complaint, complaints, not_of_type, required
 from spec.contract import BodyField, Contract, Operation, Parameter
 from spec.document import Document
 from spec.errors import ContractError
-from spec.schemas import Schemas, Validator
+from spec.schemas import SchemaValidators, Validator
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
@@ -50,7 +50,7 @@ class Reader:
     document: Document = field(repr=False)
 
     @classmethod
-    def of(cls, document: Document, schemas: Schemas, parameter: Parameter) -> "Reader":
+    def of(cls, document: Document, schemas: SchemaValidators, parameter: Parameter) -> "Reader":
         """The reader of `parameter`."""
         place = f"{parameter.pointer}/schema"
         schema = parameter.schema
@@ -61,7 +61,7 @@ class Reader:
             _resolved(document, schema.get("items", {})),
             {name: _resolved(document, node) for name, node in schema.get("properties", {}).items()},
             schema.get("additionalProperties") is False,
-            schemas.validator(place, "write"),
+            schemas.get(place, "write"),
             document,
         )
 
@@ -111,9 +111,9 @@ def defaults_of(document: Document, fields: Mapping[str, BodyField]) -> dict[str
 
 
 def _resolved(document: Document, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    schema, _ = document.follow(schema, "")
+    schema, _ = document.dereference(schema, "")
     while len(schema.get("allOf", ())) == 1:
-        schema, _ = document.follow(schema["allOf"][0], "")
+        schema, _ = document.dereference(schema["allOf"][0], "")
     return schema
 
 
@@ -141,7 +141,7 @@ def _coerced(kind: str, text: str) -> Any:
 def headers(contract: Contract) -> Iterator[bytes]:
     """The headers that the operations of a contract read."""
     for operation in contract.operations.values():
-        yield from (header_name(p.name) for p in operation.parameters if p.where == "header")
+        yield from (header_name(p.name) for p in operation.parameters if p.location == "header")
 
 
 def header_name(name: str) -> bytes:
@@ -153,13 +153,13 @@ def check_styles(contract: Contract) -> None:
     """Refuse parameters whose style cannot be read. Raises ContractError."""
     for operation in contract.operations.values():
         for parameter in operation.parameters:
-            style = (parameter.where, parameter.style)
+            style = (parameter.location, parameter.style)
             if parameter.schema.get("type") == "object" and style != ("query", "deepObject"):
                 found = f"an object in style {parameter.style}"
                 raise ContractError(parameter.pointer, found, "style: deepObject in the query")
             if style not in (("query", "form"), ("query", "deepObject"), ("header", "simple"), ("path", "simple")):
                 allowed = "form or deepObject in the query, simple in path and header"
-                raise ContractError(parameter.pointer, f"style {parameter.style} in {parameter.where}", allowed)
+                raise ContractError(parameter.pointer, f"style {parameter.style} in {parameter.location}", allowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +170,12 @@ class Parameters:
     headers: tuple[Reader, ...]
 
     @classmethod
-    def of(cls, document: Document, schemas: Schemas, operation: Operation) -> "Parameters":
+    def of(cls, document: Document, schemas: SchemaValidators, operation: Operation) -> "Parameters":
         """The parameters of `operation`."""
-        readers = [Reader.of(document, schemas, p) for p in operation.parameters if p.where in ("query", "header")]
+        readers = [Reader.of(document, schemas, p) for p in operation.parameters if p.location in ("query", "header")]
         return cls(
-            {r.parameter.name: r for r in readers if r.parameter.where == "query"},
-            tuple(r for r in readers if r.parameter.where == "header"),
+            {r.parameter.name: r for r in readers if r.parameter.location == "query"},
+            tuple(r for r in readers if r.parameter.location == "header"),
         )
 
     def from_query(self, raw: bytes) -> Found:

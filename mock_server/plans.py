@@ -27,26 +27,30 @@ class Blank:
     @classmethod
     def of(cls, contract: Contract, resource: Resource) -> "Blank":
         """What the contract says of a resource."""
-        listed = list(resource.own.values())
-        said = [p for p in listed if p.name != resource.key and p.stamp is None]
-        homes = [r for r in resource.relations.values() if r.stored and not r.many]
+        listed = list(resource.attributes.values())
+        said = [p for p in listed if p.name != resource.key_attribute and p.stamp is None]
+        homes = [r for r in resource.relations.values() if r.is_stored and not r.to_many]
         return cls(
             {p.name: p.default for p in listed},
-            tuple((p.name, p.stamp) for p in listed if p.stamp is not None and p.name != resource.key),
-            tuple(p.name for p in said if p.hidden and not (p.nullable or p.has_default)),
+            tuple((p.name, p.stamp) for p in listed if p.stamp is not None and p.name != resource.key_attribute),
+            tuple(p.name for p in said if p.write_only and not (p.nullable or p.has_default)),
             {p.name: p.default for p in said if isinstance(p.default, dict) and p.default},
-            tuple(r.name for r in homes if contract.account and _is_owner(contract.account, resource, r)),
-            tuple(r.name for r in homes if contract.tenant and _is_tenant(contract.tenant, resource, r)),
+            tuple(
+                r.name for r in homes if contract.account_resource and _is_owner(contract.account_resource, resource, r)
+            ),
+            tuple(
+                r.name for r in homes if contract.tenant_resource and _is_tenant(contract.tenant_resource, resource, r)
+            ),
         )
 
 
 def _is_owner(account: Resource, resource: Resource, relation: Relation) -> bool:
-    owns = (relation.name,) == resource.owner or (not resource.owner and not relation.nullable)
-    return owns and relation.to == (account.name,)
+    owns = (relation.name,) == resource.owner_path or (not resource.owner_path and not relation.nullable)
+    return owns and relation.targets == (account.name,)
 
 
 def _is_tenant(tenant: Resource, resource: Resource, relation: Relation) -> bool:
-    return relation.to == (tenant.name,) and (relation.name,) == resource.tenant
+    return relation.targets == (tenant.name,) and (relation.name,) == resource.tenant_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,11 @@ class Saying:
     @classmethod
     def of(cls, contract: Contract, operation: Operation, resource: Resource) -> "Saying":
         """What an operation's request says of a record of a resource."""
-        fields: Mapping[str, BodyField] = operation.body.fields if operation.body else {}
-        own = (name for name, said in fields.items() if said.sets is None and name in resource.own)
+        fields: Mapping[str, BodyField] = operation.request_body.fields if operation.request_body else {}
+        own = (name for name, said in fields.items() if said.relation_setter is None and name in resource.attributes)
         return cls(
-            tuple(name for name in own if name != resource.key and resource.own[name].stamp is None),
-            tuple(_namings(contract, resource, ((p.name, p) for p in operation.query))),
+            tuple(name for name in own if name != resource.key_attribute and resource.attributes[name].stamp is None),
+            tuple(_namings(contract, resource, ((p.name, p) for p in operation.query_parameters))),
             tuple(_namings(contract, resource, fields.items())),
         )
 
@@ -96,11 +100,11 @@ def _namings(
     contract: Contract, resource: Resource, items: Iterable[tuple[str, Parameter | BodyField]]
 ) -> Iterator[Naming]:
     for name, item in items:
-        relation = resource.relations.get(item.sets.relation) if item.sets else None
-        if item.sets is not None and relation is not None:
-            targets = [contract.resources[target] for target in relation.to]
+        relation = resource.relations.get(item.relation_setter.relation) if item.relation_setter else None
+        if item.relation_setter is not None and relation is not None:
+            targets = [contract.resources[target] for target in relation.targets]
             kinds = {snake_case(target.name): target for target in targets}
-            yield Naming(name, relation, targets[0], item.sets.by, kinds)
+            yield Naming(name, relation, targets[0], item.relation_setter.discriminator, kinds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from typing import Any
 from mock_server.store import Store, Stored, plan
 from mock_server.store.plan import property_column, quoted, reference_column, search_column
 from mock_server.viewer import Viewer
-from spec.contract import Contract, Relation, Resource, counted, include_path, path_of
+from spec.contract import Contract, Relation, Resource, resolve_count, resolve_include, resolve_property_path
 from spec.record import Reference
-from spec.words import QueryWord
+from spec.words import QueryExtension
 
 UNPAGED = 100  # rows of a list whose size the contract leaves open
 # Records that may hold a term are looked at one by one where they are no more than FEW, and so few that going through
@@ -43,7 +43,7 @@ class Asked:
     """One word of a query with its value: `name` is the parameter's."""
 
     name: str
-    word: QueryWord
+    word: QueryExtension
     value: Any
 
 
@@ -110,16 +110,16 @@ class Query:
 
     def visible(self, resource: Resource) -> Condition:
         """What of a resource the viewer may see: what lies in the viewer's tenants, is public, or was shared."""
-        asked, of = ("visible", resource.name, self.viewer), self.contract.granting
+        asked, of = ("visible", resource.name, self.viewer), self.contract.access_grant_resources
         found: Condition = self.store.remembered(asked, of, lambda: self._visible(resource))
         return found
 
     def _visible(self, resource: Resource) -> Condition:
-        if self.viewer is None or not (resource.tenant or resource.members):
+        if self.viewer is None or not (resource.tenant_path or resource.members_relation):
             return EVERYTHING
         ways = [_in("tenant", self.viewer.tenants)]
-        if resource.public:
-            marks = [_in(property_column((k,)), (plan.comparable(v, None),)) for k, v in resource.public.items()]
+        if resource.public_when:
+            marks = [_in(property_column((k,)), (plan.comparable(v, None),)) for k, v in resource.public_when.items()]
             ways.append(all_of(marks))
         return any_of([*ways, *(condition for condition, _ in self.shared(resource))])
 
@@ -129,31 +129,31 @@ class Query:
         """
         steps: tuple[Relation, ...] = ()
         at = resource
-        for name in (None, *resource.tenant):
+        for name in (None, *resource.tenant_path):
             if name is not None:
                 step = at.relations[name]
-                if len(step.to) != 1:
+                if len(step.targets) != 1:
                     return
-                steps, at = (*steps, step), self.contract.resources[step.to[0]]
+                steps, at = (*steps, step), self.contract.resources[step.targets[0]]
             by_permission: dict[str, list[Any]] = {}
             for key, permission in self.granted(at):
                 by_permission.setdefault(permission, []).append(key)
             for permission, keys in by_permission.items():
-                yield self._through(resource, steps, at, (at.key,), _in("key", keys)), permission
+                yield self._through(resource, steps, at, (at.key_attribute,), _in("key", keys)), permission
 
     def granted(self, resource: Resource) -> list[tuple[Any, str]]:
         """(key, permission) of the records of a resource that were themselves shared with the viewer."""
         viewer = self.viewer
         found: list[tuple[Any, str]] = []
         for other in self.contract.resources.values():
-            if viewer is None or other.grants is None:
+            if viewer is None or other.access_grant is None:
                 continue
-            subject, entity = other.relations[other.grants.subject], other.relations[other.grants.entity]
-            if resource.name not in subject.to:
+            subject, entity = other.relations[other.access_grant.subject], other.relations[other.access_grant.entity]
+            if resource.name not in subject.targets:
                 continue
             to = [plan.reference_value(entity, r) for r in self._entities(entity, viewer)]
             condition = _in(reference_column(entity.name), to)
-            permission = property_column((other.grants.permission,))
+            permission = property_column((other.access_grant.permission,))
             column = reference_column(subject.name)
             sql = f"SELECT {column}, {permission} FROM {quoted(other.name)} WHERE {condition.sql}"
             for value, said in self.store.connection.execute(sql, condition.parameters):
@@ -163,10 +163,10 @@ class Query:
         return found
 
     def _entities(self, relation: Relation, viewer: Viewer) -> Iterator[Reference]:
-        account, tenant = self.contract.account, self.contract.tenant
-        if account and account.name in relation.to:
+        account, tenant = self.contract.account_resource, self.contract.tenant_resource
+        if account and account.name in relation.targets:
             yield Reference(account.name, viewer.user)
-        if tenant and tenant.name in relation.to:
+        if tenant and tenant.name in relation.targets:
             yield from (Reference(tenant.name, key) for key in viewer.tenants)
 
     # Filters and search -----------------------------------------------------------------------------------------
@@ -177,24 +177,24 @@ class Query:
         given = {a.name for a in listed}
         found = []
         for one in listed:
-            if one.word.role == "filter" and one.word.unless not in given:
+            if one.word.role == "filter" and one.word.unless_parameter not in given:
                 found.append(self.filter(resource, one.word, one.value))
             elif one.word.role == "search":
                 found.append(any_of(self.search(resource, path, str(one.value)) for path in one.word.paths))
         return all_of(found)
 
-    def filter(self, resource: Resource, word: QueryWord, value: Any) -> Condition:
+    def filter(self, resource: Resource, word: QueryExtension, value: Any) -> Condition:
         """One filter."""
-        steps, end, own = path_of(self.contract, resource, word.paths[0], "")
-        if word.op == "exists":
+        steps, end, own = resolve_property_path(self.contract, resource, word.paths[0], "")
+        if word.operator == "exists":
             condition = self._exists(resource, steps[0])
             return condition if value else Condition(f"NOT {condition.sql}", condition.parameters)
-        inner = self._compare(end, own, word.op, value if isinstance(value, list) else [value])
+        inner = self._compare(end, own, word.operator, value if isinstance(value, list) else [value])
         return self._through(resource, steps, end, own, inner)
 
     def search(self, resource: Resource, path: tuple[str, ...], term: str) -> Condition:
         """Records whose property holds the term, whatever its case."""
-        steps, end, own = path_of(self.contract, resource, path, "")
+        steps, end, own = resolve_property_path(self.contract, resource, path, "")
         text = plan.folded(term) or ""
         inner = all_of((self._may_hold(end, text), Condition(f"instr({search_column(own)}, ?) > 0", (text,))))
         return self._through(resource, steps, end, own, inner)
@@ -209,8 +209,8 @@ class Query:
         return Condition(f"n IN (SELECT value FROM json_each(?) UNION ALL {newer})", (json.dumps(numbers), last))
 
     def _compare(self, resource: Resource, own: tuple[str, ...], op: str, values: list[Any]) -> Condition:
-        said = resource.own[own[0]]
-        column = "key" if own == (resource.key,) else property_column(own)
+        said = resource.attributes[own[0]]
+        column = "key" if own == (resource.key_attribute,) else property_column(own)
         if op == "from":
             return Condition(f"{column} >= ?", (_edge(values[0], said.format, "T00:00:00.000000Z"),))
         if op == "to":
@@ -229,13 +229,13 @@ class Query:
         if not steps:
             return inner
         step, rest = steps[0], steps[1:]
-        direct = step.stored and not step.many and len(step.to) == 1 and not rest
+        direct = step.is_stored and not step.to_many and len(step.targets) == 1 and not rest
         if direct and inner.sql.startswith("key "):
             return Condition(reference_column(step.name) + inner.sql.removeprefix("key"), inner.parameters)
         ways = []
-        for name in step.to:
+        for name in step.targets:
             target = self.contract.resources[name]
-            if (rest and rest[0].name not in target.relations) or (not rest and own[0] not in target.own):
+            if (rest and rest[0].name not in target.relations) or (not rest and own[0] not in target.attributes):
                 continue
             below = self._through(target, rest, end, own, inner)
             ways.append(self._step(resource, step, name, below))
@@ -243,26 +243,26 @@ class Query:
 
     def _step(self, resource: Resource, step: Relation, target: str, below: Condition) -> Condition:
         table = quoted(target)
-        if step.via is not None:
-            back = self.contract.resources[target].relations[step.via]
+        if step.inverse is not None:
+            back = self.contract.resources[target].relations[step.inverse]
             column = reference_column(back.name)
             found = f"SELECT {column} FROM {table} WHERE {below.sql} AND {column} IS NOT NULL"
-            if back.many:
+            if back.to_many:
                 link = self.store.tables[target].links[back.name]
                 found = f"SELECT target FROM {link.name} WHERE owner IN (SELECT key FROM {table} WHERE {below.sql})"
-            mine = f"{plan.literal(resource.name + '/')} || key" if len(back.to) > 1 else "key"
+            mine = f"{plan.literal(resource.name + '/')} || key" if len(back.targets) > 1 else "key"
             return Condition(f"{mine} IN ({found})", below.parameters)
-        mark = f"{plan.literal(target + '/')} || key" if len(step.to) > 1 else "key"
+        mark = f"{plan.literal(target + '/')} || key" if len(step.targets) > 1 else "key"
         keys = f"SELECT {mark} FROM {table} WHERE {below.sql}"
-        if step.many:
+        if step.to_many:
             link = self.store.tables[resource.name].links[step.name]
             return Condition(f"key IN (SELECT owner FROM {link.name} WHERE target IN ({keys}))", below.parameters)
         return Condition(f"{reference_column(step.name)} IN ({keys})", below.parameters)
 
     def _exists(self, resource: Resource, step: Relation) -> Condition:
-        if step.stored and not step.many:
+        if step.is_stored and not step.to_many:
             return Condition(f"({reference_column(step.name)} IS NOT NULL)")
-        return any_of(self._step(resource, step, target, EVERYTHING) for target in step.to)
+        return any_of(self._step(resource, step, target, EVERYTHING) for target in step.targets)
 
     # Rows -------------------------------------------------------------------------------------------------------
 
@@ -271,12 +271,12 @@ class Query:
         descending = direction != "asc" if sort is None else direction == "desc"
         way, key = ("DESC" if descending != backwards else "ASC"), ("key DESC" if backwards else "key")
         if sort is None:
-            created = resource.stamped("created")
+            created = resource.attributes_with_stamp("created")
             return f"{property_column((created[0],)) if created else 'n'} {way}, {key}"
-        if sort in resource.own:
+        if sort in resource.attributes:
             return f"{property_column((sort,))} {way}, {key}"
         table = self.store.tables[resource.name]
-        return f"{self.store.derived_sql(resource.name, resource.derived[sort], f'{table.name}.key')} {way}, {key}"
+        return f"{self.store.derived_sql(resource.name, resource.derived_properties[sort], f'{table.name}.key')} {way}, {key}"
 
     def listing(self, resource: Resource, asked: Iterable[Asked]) -> Listing:
         """The query's words together, for this viewer."""
@@ -336,10 +336,10 @@ class Query:
         for one in asked:
             if one.word.role == "include" and one.value:
                 values = one.value if isinstance(one.value, list) else str(one.value).split(",")
-                paths = [include_path(self.contract, resource, name, "") for name in values]
+                paths = [resolve_include(self.contract, resource, name, "") for name in values]
             elif one.word.role == "count":
                 values = one.value if isinstance(one.value, list) else str(one.value).split(",")
-                shown |= {counted(resource, name, "") for name in values}
+                shown |= {resolve_count(resource, name, "") for name in values}
             elif one.word.role == "show" and one.value:
                 shown.add(one.word.paths[0][0])
         return paths, frozenset(shown)

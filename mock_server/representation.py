@@ -15,7 +15,7 @@ import orjson
 from mock_server.store import Store, Stored, Tag
 from mock_server.store.plan import reference_value
 from mock_server.viewer import Viewer
-from spec.contract import Contract, Derived, Envelope, Property, Relation, Resource, View
+from spec.contract import Attribute, Contract, DerivedProperty, Envelope, Relation, Resource, View
 from spec.record import Reference
 
 # Stands for scheme, host and prefix in kept bytes. JSON text never holds it unescaped.
@@ -72,13 +72,13 @@ class Shapes:
         embedded: dict[str, Mapping[str, Shape] | None] = {}
         required = self._required(view)
         for relation in self._relations(view):
-            if not relation.embed and relation.name not in required and relation.name not in shown:
+            if not relation.is_embedded and relation.name not in required and relation.name not in shown:
                 continue
-            if any(name in above for name in relation.to):
-                if relation.stub:
+            if any(name in above for name in relation.targets):
+                if relation.allows_empty_object:
                     embedded[relation.name] = None
                 continue
-            views = {name: self.contract.views[relation.views[name]] for name in relation.to}
+            views = {name: self.contract.views[relation.target_views[name]] for name in relation.targets}
             embedded[relation.name] = {name: self._default(v, above, frozenset()) for name, v in views.items()}
         return self._shape(embedded, shown)
 
@@ -91,21 +91,21 @@ class Shapes:
         for relation in self._relations(view):
             if relation.name not in tree and relation.name not in required and relation.name not in shown:
                 continue
-            if relation.name not in tree and any(name in above for name in relation.to):
-                if relation.stub:
+            if relation.name not in tree and any(name in above for name in relation.targets):
+                if relation.allows_empty_object:
                     embedded[relation.name] = None
                 continue
             below = tree.get(relation.name, {})
-            views = {name: self.contract.views[relation.views[name]] for name in relation.to}
+            views = {name: self.contract.views[relation.target_views[name]] for name in relation.targets}
             embedded[relation.name] = {name: self._named(v, below, above) for name, v in views.items()}
         return self._shape(embedded, shown)
 
     def _required(self, view: View) -> frozenset[str]:
-        return frozenset(self.contract.document.at(view.pointer).get("required", ()))
+        return frozenset(self.contract.document.resolve(view.pointer).get("required", ()))
 
     def _relations(self, view: View) -> list[Relation]:
         relations = self.contract.resources[view.resource].relations
-        return [relations[name] for name in view.shown if name in relations]
+        return [relations[name] for name in view.property_names if name in relations]
 
     def _shape(self, embedded: Mapping[str, Mapping[str, Shape] | None], shown: frozenset[str]) -> Shape:
         identity: Any = (
@@ -131,7 +131,7 @@ class Run:
     def of(cls, resource: Resource, names: Iterable[str]) -> "Run":
         """Some own properties of a resource."""
         listed = tuple(names)
-        return cls(listed, tuple(name for name in listed if is_file(resource.own[name])))
+        return cls(listed, tuple(name for name in listed if is_file(resource.attributes[name])))
 
     def encoded(self, own: Mapping[str, Any]) -> bytes:
         """The run as JSON without the braces; a file that the mock serves has the base's mark before its path."""
@@ -157,7 +157,7 @@ class Computed:
     """A computed property where a shape shows it. `opening`: its name as JSON."""
 
     opening: bytes
-    derived: Derived
+    derived: DerivedProperty
 
 
 Step = Run | Embedding | Computed
@@ -179,8 +179,10 @@ class Representation:
     @classmethod
     def of(cls, contract: Contract, store: Store) -> "Representation":
         """The representation of a store; it listens to the store's writes."""
-        relations = [r for resource in contract.resources.values() for r in resource.relations.values() if r.embed]
-        made = cls(contract, store, Shapes(contract), frozenset(name for r in relations for name in r.to))
+        relations = [
+            r for resource in contract.resources.values() for r in resource.relations.values() if r.is_embedded
+        ]
+        made = cls(contract, store, Shapes(contract), frozenset(name for r in relations for name in r.targets))
         store.listeners.append(made.forget)
         return made
 
@@ -193,7 +195,7 @@ class Representation:
             return
         for tag in touched:
             if len(tag) == 2:
-                for view in self.contract.shown_by[tag[0]]:
+                for view in self.contract.views_by_resource[tag[0]]:
                     self.runs.pop((view.name, tag[1]), None)
             for identity in self.used_by.pop(tag, ()):
                 _, made_of = self.kept.pop(identity)
@@ -298,45 +300,45 @@ class Representation:
         views = self.contract.views
         bodies: list[bytes] = []
         for to in self.targets(relation, record, tags):
-            body = self._embedded(views[relation.views[to.resource]], to, shapes[to.resource], viewer, tags)
+            body = self._embedded(views[relation.target_views[to.resource]], to, shapes[to.resource], viewer, tags)
             if body is not None:
                 bodies.append(body)
-        if relation.many:
+        if relation.to_many:
             return b"[%s]" % b",".join(bodies)
         if bodies:
             return bodies[0]
         if relation.nullable:
             return b"null"
-        return b"{}" if relation.stub else None
+        return b"{}" if relation.allows_empty_object else None
 
     def targets(self, relation: Relation, record: Stored, tags: set[Tag]) -> Sequence[Reference]:
         """The records that a relation of `record` leads to; `tags` learns what the answer rests on."""
-        if relation.via is not None:
+        if relation.inverse is not None:
             tags.update(self._inverse_tags(relation, record))
             return self.store.inverse(relation, record.reference)
-        if relation.many:
+        if relation.to_many:
             return self.store.linked(record.resource, relation, record.key)
         reference = record.references[relation.name]
         return () if reference is None else (reference,)
 
     def _inverse_tags(self, relation: Relation, record: Stored) -> Iterable[Tag]:
         """What changes when a record joins or leaves a relation, or changes while it is in."""
-        for name in relation.to:
-            back = self.contract.resources[name].relations[relation.via or ""]
+        for name in relation.targets:
+            back = self.contract.resources[name].relations[relation.inverse or ""]
             yield name, back.name, reference_value(back, record.reference)
 
-    def _derived(self, record: Stored, derived: Derived, viewer: Viewer | None, tags: set[Tag]) -> Any:
+    def _derived(self, record: Stored, derived: DerivedProperty, viewer: Viewer | None, tags: set[Tag]) -> Any:
         if derived.kind == "group":
             return {name: self._derived(record, part, viewer, tags) for name, part in derived.parts.items()}
         if derived.kind in ("count", "sum", "max"):
             relation = self.contract.resources[record.resource].relations[derived.path[0]]
-            if relation.via is not None:
+            if relation.inverse is not None:
                 tags.update(self._inverse_tags(relation, record))
             else:
                 tags.update((t.resource, t.key) for t in self.targets(relation, record, tags))
             return self.store.derived(record.resource, derived, record.key)
         if derived.kind == "viewer":
-            path = self.contract.resources[record.resource].owner if derived.path == ("owner",) else derived.path
+            path = self.contract.resources[record.resource].owner_path if derived.path == ("owner",) else derived.path
             end = self._follow(record, path, tags)
             return bool(viewer and end and end.key == viewer.user)
         if derived.kind == "number":
@@ -370,12 +372,12 @@ class Representation:
         tags: set[Tag] | None = None,
     ) -> bytes:
         """A whole body with one record. `tags` learns what it was made of."""
-        assert envelope.view is not None
-        body = self.record(envelope.view, record, shape or self.shapes.default(envelope.view), viewer, tags)
-        return body if envelope.data is None else b"{%s:%s}" % (orjson.dumps(envelope.data), body)
+        assert envelope.view_name is not None
+        body = self.record(envelope.view_name, record, shape or self.shapes.default(envelope.view_name), viewer, tags)
+        return body if envelope.data_property is None else b"{%s:%s}" % (orjson.dumps(envelope.data_property), body)
 
 
-def is_file(said: Property) -> bool:
+def is_file(said: Attribute) -> bool:
     """Whether a property's value is the address of a file."""
     return isinstance(said.faker, dict) and "file" in said.faker
 
@@ -388,19 +390,19 @@ def with_base(body: bytes, base: str) -> bytes:
 def _steps(resource: Resource, view: View, shape: Shape) -> Iterator[Step]:
     """What an object of a view is put together from, in its order. Its runs are the same in every shape."""
     names: list[str] = []
-    for name in view.shown:
-        if name in resource.own and name not in view.derived:
+    for name in view.property_names:
+        if name in resource.attributes and name not in view.derived_properties:
             names.append(name)
             continue
         if names:
             yield Run.of(resource, names)
             names = []
         opening = orjson.dumps(name) + b":"
-        derived = view.derived.get(name)
+        derived = view.derived_properties.get(name)
         if derived is None:
             if name in shape.embedded:
                 yield Embedding(opening, resource.relations[name], shape.embedded[name])
-        elif derived.always or name in shape.shown:
+        elif derived.required or name in shape.shown:
             yield Computed(opening, derived)
     if names:
         yield Run.of(resource, names)

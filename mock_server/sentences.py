@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from spec.document import escape
-from spec.schemas import Breach
+from spec.schemas import SchemaViolation
 
 _TYPES: Mapping[str, str] = {
     "string": "a string",
@@ -73,7 +73,7 @@ def _place(pointer: str, steps: Sequence[str | int]) -> str:
 
 
 def complaints(
-    breaches: Iterable[Breach], pointer: str, *, within: tuple[str, ...] = (), due: Collection[str] = ()
+    breaches: Iterable[SchemaViolation], pointer: str, *, within: tuple[str, ...] = (), due: Collection[str] = ()
 ) -> Iterator[Complaint]:
     """Every complaint that the breaches of the schema at `pointer` come to.
 
@@ -84,7 +84,9 @@ def complaints(
         yield from _of_breach(breach, pointer, within, due)
 
 
-def _of_breach(breach: Breach, pointer: str, within: tuple[str, ...], due: Collection[str]) -> Iterator[Complaint]:
+def _of_breach(
+    breach: SchemaViolation, pointer: str, within: tuple[str, ...], due: Collection[str]
+) -> Iterator[Complaint]:
     kind = breach.kind
     keyword: str = kind.name
     path = (*within, *map(str, breach.instance_path))
@@ -107,11 +109,11 @@ def _of_breach(breach: Breach, pointer: str, within: tuple[str, ...], due: Colle
             yield Complaint(field, said, place, _allowed(keyword, kind))
 
 
-def _best(kind: Any, depth: int) -> list[Breach]:
+def _best(kind: Any, depth: int) -> list[SchemaViolation]:
     """The breaches of the branch that fits best: of the same kind, with nothing missing, then the fewest."""
-    branches: list[list[Breach]] = [branch for branch in getattr(kind, "context", ()) if branch]
+    branches: list[list[SchemaViolation]] = [branch for branch in getattr(kind, "context", ()) if branch]
 
-    def misfit(branch: list[Breach]) -> tuple[bool, bool, int, int]:
+    def misfit(branch: list[SchemaViolation]) -> tuple[bool, bool, int, int]:
         here = [b.kind.name for b in branch if len(b.instance_path) == depth]
         only_null = any(b.kind.name == "enum" and b.kind.options == [None] for b in branch)
         other_kind = any(name in ("type", "enum", "const") for name in here)

@@ -15,9 +15,9 @@ from mock_server.exchange import Exchange, exchange_of, remember
 from mock_server.parameters import Found, Parameters, check_styles, defaults_of
 from mock_server.problems import Problem, Refusal
 from mock_server.sentences import Complaint, complaints, not_of_type, required
-from spec.contract import Body, Contract, Operation
+from spec.contract import Contract, Operation, RequestBody
 from spec.document import snake_case
-from spec.schemas import Schemas, Validator
+from spec.schemas import SchemaValidators, Validator
 
 HEADERS = (b"accept",)  # those that are read, beside the contract's own
 _CACHED_QUERY = 2048
@@ -34,7 +34,7 @@ class Check:
         self,
         operation: Operation,
         contract: Contract,
-        schemas: Schemas,
+        schemas: SchemaValidators,
         look_up: LookUp,
         arriving: body.Arriving,
         next_app: ASGIApp,
@@ -61,14 +61,16 @@ class Check:
         """Make everything ready that the first request needs."""
         operation = self.operation
         self.parameters = Parameters.of(self.contract.document, self.schemas, operation)
-        if operation.body is not None:
-            self.document = self.schemas.validator(operation.body.pointer, "write")
-            fields = operation.body.fields
+        if operation.request_body is not None:
+            self.document = self.schemas.get(operation.request_body.pointer, "write")
+            fields = operation.request_body.fields
             self.order = {name: index for index, name in enumerate(fields)}
             if operation.action != "update":  # which changes what is sent and assumes nothing of the rest
                 self.defaults = defaults_of(self.contract.document, fields)
             self.due = frozenset(name for name, field in fields.items() if field.required)
-            schema, _ = self.contract.document.follow(self.contract.document.at(operation.body.pointer), "")
+            schema, _ = self.contract.document.dereference(
+                self.contract.document.resolve(operation.request_body.pointer), ""
+            )
             if fields and not schema.get("additionalProperties"):
                 self.known = frozenset(name for name, field in fields.items() if not field.schema.get("readOnly"))
         return self.parameters
@@ -117,7 +119,7 @@ class Check:
         self, exchange: Exchange, receive: Receive, document: Validator, notes: list[str]
     ) -> Iterable[Complaint]:
         """Read the body into the exchange; what is wrong with it. Nothing sent is read as an empty object."""
-        said = self.operation.body
+        said = self.operation.request_body
         assert said is not None
         raw = await body.read(exchange, receive, self.arriving)
         if raw:
@@ -136,10 +138,10 @@ class Check:
         exchange.body = {**self.defaults, **value} if self.defaults else value
         return ()
 
-    def broken(self, said: Body, document: Validator, value: Any) -> list[Complaint]:
+    def broken(self, said: RequestBody, document: Validator, value: Any) -> list[Complaint]:
         """What is wrong with a body. That only fields are missing, as mostly, is known without asking for each."""
         if self.lenient is None:
-            self.lenient = self.schemas.lenient(said.pointer, "write")
+            self.lenient = self.schemas.build_without_required(said.pointer, "write")
             listed = (breach for breach in document.iter_errors({}) if breach.kind.name == "required")
             missing = complaints(listed, said.pointer, due=self.due)
             self.absent = {complaint.field: complaint for complaint in missing}
@@ -152,15 +154,15 @@ class Check:
 
     def narrowed(self, complaint: Complaint, value: Mapping[str, Any]) -> Complaint:
         """A complaint about a key whose kind another field of the body says: in the words of that kind's keys."""
-        field = self.operation.body.fields.get(complaint.field) if self.operation.body else None
-        sets = field.sets if field else None
-        if field is None or sets is None or sets.by is None or complaint.field not in value:
+        field = self.operation.request_body.fields.get(complaint.field) if self.operation.request_body else None
+        sets = field.relation_setter if field else None
+        if field is None or sets is None or sets.discriminator is None or complaint.field not in value:
             return complaint
-        named, said = value.get(sets.by), value[complaint.field]
+        named, said = value.get(sets.discriminator), value[complaint.field]
         resource = next((one for one in self.contract.resources.values() if snake_case(one.name) == named), None)
         if resource is None:
             return complaint
-        due, kind = ("integer", int) if resource.key_is_integer else ("string", str)
+        due, kind = ("integer", int) if resource.has_integer_key else ("string", str)
         fits = isinstance(said, kind) and not isinstance(said, bool)
         return complaint if fits else not_of_type(complaint.field, due, field.pointer)
 
@@ -195,7 +197,9 @@ def _admits_json(accept: str) -> bool:
 class CheckAPI(RoutedAPI):  # type: ignore[misc]
     """Makes a Check of each operation."""
 
-    def __init__(self, *args: Any, contract: Contract, schemas: Schemas, look_up: LookUp, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, contract: Contract, schemas: SchemaValidators, look_up: LookUp, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.contract = contract
         self.schemas = schemas

@@ -17,7 +17,7 @@ from mock_server.store import Store, Stored, Tag
 from mock_server.store.plan import property_column, quoted
 from mock_server.viewer import Viewer
 from spec.contract import Contract, Resource
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 
 TOKEN_LIFETIME = timedelta(hours=12)
 
@@ -55,7 +55,7 @@ class World:
     """Everything that one world holds; nothing of it is shared with another."""
 
     contract: Contract
-    schemas: Schemas
+    schemas: SchemaValidators
     store: Store
     clock: Clock
     seed: int
@@ -68,7 +68,7 @@ class World:
     _next_due: datetime | None = None
 
     def __post_init__(self) -> None:
-        said = (self.contract.account, self.contract.tenant)
+        said = (self.contract.account_resource, self.contract.tenant_resource)
         self._entering = tuple(resource.name for resource in said if resource)
         self.pages = Pages.of(self.store)
         self.representation = Representation.of(self.contract, self.store)
@@ -94,7 +94,7 @@ class World:
     def new_key(self, resource: Resource) -> Any:
         """The key of the next record of a resource: a function of seed, world, resource and number."""
         number = self.store.next_number(resource.name)
-        return number if resource.key_is_integer else self.identifier(resource.name, number)
+        return number if resource.has_integer_key else self.identifier(resource.name, number)
 
     def identifier(self, *of: object) -> str:
         """A UUID that is a function of seed, world and `of`."""
@@ -106,7 +106,7 @@ class World:
 
     def viewer(self, token: str, now: datetime) -> Viewer | None:
         """Who a token stands for; None when it is unknown, expired or ended."""
-        account = self.contract.account
+        account = self.contract.account_resource
         if account is None:
             return None
         standing = STANDING_TOKENS.get(token)
@@ -120,7 +120,7 @@ class World:
         return None if user is None else self.viewer_of(user)
 
     def _standing(self, standing: Standing) -> Viewer | None:
-        account = self.contract.account
+        account = self.contract.account_resource
         if account is None or standing.user is None:
             return None
         sql = f"SELECT key FROM {quoted(account.name)} ORDER BY n LIMIT 1 OFFSET {standing.user}"
@@ -133,15 +133,15 @@ class World:
         return found
 
     def _viewer(self, user: Any) -> Viewer:
-        account, tenant = self.contract.account, self.contract.tenant
+        account, tenant = self.contract.account_resource, self.contract.tenant_resource
         if account is None or tenant is None:
             return Viewer(user, ())
-        link = self.store.tables[tenant.name].links[tenant.members or ""]
+        link = self.store.tables[tenant.name].links[tenant.members_relation or ""]
         found = [
             row[0] for row in self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user,))
         ]
-        if len(tenant.owner) == 1:
-            condition = f"{quoted('r_' + tenant.owner[0])} = ?"
+        if len(tenant.owner_path) == 1:
+            condition = f"{quoted('r_' + tenant.owner_path[0])} = ?"
             found += [record.key for record in self.store.rows(tenant.name, condition, (user,))]
         record = self.store.get(account.name, user)
         references = record.references.values() if record else ()
@@ -150,12 +150,12 @@ class World:
 
     def sign_in(self, login: str, secret: str, now: datetime) -> tuple[Token, Stored] | None:
         """A fresh token for the account with this login and secret, and the account; None when they do not fit."""
-        resource = self.contract.account
-        if resource is None or resource.account is None:
+        resource = self.contract.account_resource
+        if resource is None or resource.credentials is None:
             return None
-        where = f"{property_column((resource.account.login,))} = ? COLLATE NOCASE"
+        where = f"{property_column((resource.credentials.login,))} = ? COLLATE NOCASE"
         found = self.store.rows(resource.name, where, (login,))
-        if not found or found[0].own.get(resource.account.secret) != secret:
+        if not found or found[0].own.get(resource.credentials.secret) != secret:
             return None
         expires = now + TOKEN_LIFETIME
         with self.store.transaction():
@@ -192,7 +192,7 @@ class World:
             for identity, resource, key, changes, at in self.store.connection.execute(sql, (written(now),)).fetchall():
                 record = self.store.get(resource, key)
                 if record is not None:
-                    stamps = dict.fromkeys(self.contract.resources[resource].stamped("updated"), at)
+                    stamps = dict.fromkeys(self.contract.resources[resource].attributes_with_stamp("updated"), at)
                     self.store.change(resource, key, record.own | orjson.loads(changes) | stamps)
                 self.store.connection.execute("DELETE FROM _due WHERE id = ?", (identity,))
         self._look_ahead()

@@ -10,194 +10,196 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from spec import words
-from spec.coherence import check
-from spec.document import METHODS, Document, escape, read
+from spec.coherence import check_consistency
+from spec.document import METHODS, Document, escape, read_document
 from spec.errors import ContractError
-from spec.kinds import check_kinds
+from spec.kinds import check_keyword_types
 from spec.model import (
     COLLECTION_ACTIONS,
     ITEM_ACTIONS,
-    Account,
-    Body,
+    AccessGrant,
+    Attribute,
     BodyField,
     Contract,
-    Derived,
+    CredentialAttributes,
+    DerivedProperty,
     Envelope,
-    Grants,
     Operation,
     Parameter,
-    Property,
     Relation,
+    RequestBody,
     Resource,
     View,
 )
-from spec.paths import counted, include_path, path_of
+from spec.paths import resolve_count, resolve_include, resolve_property_path
 
 __all__ = [
-    "Account",
-    "Body",
+    "CredentialAttributes",
+    "RequestBody",
     "BodyField",
     "Contract",
-    "Derived",
+    "DerivedProperty",
     "Envelope",
-    "Grants",
+    "AccessGrant",
     "Operation",
     "Parameter",
-    "Property",
+    "Attribute",
     "Relation",
     "Resource",
     "View",
-    "counted",
-    "from_document",
-    "include_path",
-    "load",
-    "path_of",
+    "resolve_count",
+    "parse_contract",
+    "resolve_include",
+    "load_contract",
+    "resolve_property_path",
 ]
 
 
-def load(path: Path) -> Contract:
+def load_contract(path: Path) -> Contract:
     """The contract in the file at `path`, read as `read` does. Raises ContractError."""
-    return from_document(read(path))
+    return parse_contract(read_document(path))
 
 
-def from_document(document: Document) -> Contract:
+def parse_contract(document: Document) -> Contract:
     """The contract that a document says. Raises ContractError."""
     root = document.root
     if not str(root.get("openapi", "")).startswith("3.0"):
         raise ContractError("#/openapi", repr(root.get("openapi")), "3.0.x")
-    for part in ("info", "paths"):
-        if not isinstance(root.get(part), dict):
-            raise ContractError(f"#/{part}", repr(root.get(part)), "a mapping")
-    check_kinds(document)
-    words.check_known(document)
-    reader = _Reader(document)
-    resources = reader.resources()
-    views = reader.views(resources)
-    operations = reader.operations(resources, views)
+    for section in ("info", "paths"):
+        if not isinstance(root.get(section), dict):
+            raise ContractError(f"#/{section}", repr(root.get(section)), "a mapping")
+    check_keyword_types(document)
+    words.check_extensions(document)
+    parser = _ContractParser(document)
+    resources = parser.parse_resources()
+    views = parser.parse_views(resources)
+    operations = parser.parse_operations(resources, views)
     info = root["info"]
     contract = Contract(
         document,
         str(info.get("title", "")),
         str(info.get("version", "")),
-        reader.base_path(),
+        parser.parse_base_path(),
         operations,
         resources,
         views,
-        reader.components("securitySchemes"),
-        next((r for r in resources.values() if r.members), None),
-        next((r for r in resources.values() if r.account), None),
-        {name: _own_first(name, views.values()) for name in resources},
-        tuple(r.name for r in resources.values() if r.grants),
+        parser.get_components("securitySchemes"),
+        next((r for r in resources.values() if r.members_relation), None),
+        next((r for r in resources.values() if r.credentials), None),
+        {name: _order_views(name, views.values()) for name in resources},
+        tuple(r.name for r in resources.values() if r.access_grant),
     )
-    check(contract)
+    check_consistency(contract)
     return contract
 
 
-def _own_first(resource: str, views: Iterable[View]) -> tuple[View, ...]:
+def _order_views(resource: str, views: Iterable[View]) -> tuple[View, ...]:
     return tuple(sorted((v for v in views if v.resource == resource), key=lambda view: view.name != resource))
 
 
-class _Reader:
+class _ContractParser:
     """Turns a document's nodes into the frozen objects above."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.schemas = self.components("schemas")
+        self.schemas = self.get_components("schemas")
 
-    def components(self, kind: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.document.root.get("components", {}).get(kind, {})
-        return found
+    def get_components(self, kind: str) -> Mapping[str, Any]:
+        components: Mapping[str, Any] = self.document.root.get("components", {}).get(kind, {})
+        return components
 
-    def base_path(self) -> str:
+    def parse_base_path(self) -> str:
         servers = self.document.root.get("servers") or [{"url": "/"}]
         return urlsplit(str(servers[0].get("url", "/"))).path.rstrip("/")
 
     # Schemas ---------------------------------------------------------------------------------------------------
 
-    def unwrapped(self, schema: Mapping[str, Any], pointer: str) -> tuple[Mapping[str, Any], str]:
+    def unwrap(self, schema: Mapping[str, Any], pointer: str) -> tuple[Mapping[str, Any], str]:
         """Through `$ref` and a lone `allOf` to the schema that says what the value is."""
         for _ in range(20):
             if "$ref" in schema:
-                schema, pointer = self.document.follow(schema, pointer)
+                schema, pointer = self.document.dereference(schema, pointer)
             elif len(schema.get("allOf", ())) == 1:
                 schema, pointer = schema["allOf"][0], f"{pointer}/allOf/0"
             else:
                 return schema, pointer
         raise ContractError(pointer, "schemas wrapped more than twenty times", "a schema")
 
-    def referenced(self, schema: Mapping[str, Any]) -> Iterator[str]:
+    def iter_referenced_names(self, schema: Mapping[str, Any]) -> Iterator[str]:
         """Names of the component schemas that a property's schema wraps (allOf, anyOf, oneOf, items)."""
         if "$ref" in schema:
             name = schema["$ref"].removeprefix("#/components/schemas/")
             if "/" not in name:
                 yield name
             return
-        for word in ("allOf", "anyOf", "oneOf"):
-            for part in schema.get(word, ()):
-                yield from self.referenced(part)
+        for keyword in ("allOf", "anyOf", "oneOf"):
+            for part in schema.get(keyword, ()):
+                yield from self.iter_referenced_names(part)
         if "items" in schema:
-            yield from self.referenced(schema["items"])
+            yield from self.iter_referenced_names(schema["items"])
 
-    def resources(self) -> dict[str, Resource]:
-        found = {}
+    def parse_resources(self) -> dict[str, Resource]:
+        resources = {}
         for name, schema in self.schemas.items():
-            word = schema.get("x-resource")
-            if word is not None and "view-of" not in word:
-                found[name] = self.resource(name, schema, f"#/components/schemas/{escape(name)}")
-        return found
+            extension = schema.get("x-resource")
+            if extension is not None and "view-of" not in extension:
+                resources[name] = self.parse_resource(name, schema, f"#/components/schemas/{escape(name)}")
+        return resources
 
-    def resource(self, name: str, schema: Mapping[str, Any], pointer: str) -> Resource:
-        place = f"{pointer}/x-resource"
-        known = ("collection", "key", "tenant", "owner", "members", "account", "public", "writers", "grants")
-        word = words.mapping(schema["x-resource"], known, place)
-        for due in ("collection", "key"):
-            if not isinstance(word.get(due), str):
-                raise ContractError(place, f"no {due}", f"{due}: a name")
-        own: dict[str, Property] = {}
+    def parse_resource(self, name: str, schema: Mapping[str, Any], pointer: str) -> Resource:
+        location = f"{pointer}/x-resource"
+        allowed_keys = ("collection", "key", "tenant", "owner", "members", "account", "public", "writers", "grants")
+        extension = words.require_mapping(schema["x-resource"], allowed_keys, location)
+        for key in ("collection", "key"):
+            if not isinstance(extension.get(key), str):
+                raise ContractError(location, f"no {key}", f"{key}: a name")
+        attributes: dict[str, Attribute] = {}
         relations: dict[str, Relation] = {}
-        derived: dict[str, Derived] = {}
+        derived_properties: dict[str, DerivedProperty] = {}
         required = schema.get("required", ())
-        for prop, node in schema.get("properties", {}).items():
-            at = f"{pointer}/properties/{escape(prop)}"
+        for property_name, node in schema.get("properties", {}).items():
+            property_pointer = f"{pointer}/properties/{escape(property_name)}"
             if "x-relation" in node:
-                relations[prop] = self.relation(prop, node, at)
+                relations[property_name] = self.parse_relation(property_name, node, property_pointer)
             elif "x-derived" in node:
-                derived[prop] = self.derived(prop, node, at, prop in required)
+                derived_properties[property_name] = self.parse_derived_property(
+                    property_name, node, property_pointer, property_name in required
+                )
             else:
-                own[prop] = self.property(prop, node, at)
-        if word["key"] not in own:
-            raise ContractError(f"{place}/key", repr(word["key"]), "one of " + ", ".join(own))
+                attributes[property_name] = self.parse_attribute(property_name, node, property_pointer)
+        if extension["key"] not in attributes:
+            raise ContractError(f"{location}/key", repr(extension["key"]), "one of " + ", ".join(attributes))
         return Resource(
             name,
             pointer,
-            word["collection"],
-            word["key"],
-            words.path(word["tenant"], f"{place}/tenant") if "tenant" in word else (),
-            words.path(word["owner"], f"{place}/owner") if "owner" in word else (),
-            word.get("members"),
-            _account(word, place),
-            word.get("public", {}),
-            words.one_of(word.get("writers", "members"), ("members", "owner"), f"{place}/writers"),
-            _grants(word, place),
-            own,
+            extension["collection"],
+            extension["key"],
+            words.parse_path(extension["tenant"], f"{location}/tenant") if "tenant" in extension else (),
+            words.parse_path(extension["owner"], f"{location}/owner") if "owner" in extension else (),
+            extension.get("members"),
+            _parse_credentials(extension, location),
+            extension.get("public", {}),
+            words.require_one_of(extension.get("writers", "members"), ("members", "owner"), f"{location}/writers"),
+            _parse_access_grant(extension, location),
+            attributes,
             relations,
-            derived,
+            derived_properties,
         )
 
-    def property(self, name: str, node: Mapping[str, Any], pointer: str) -> Property:
-        schema, _ = self.unwrapped(node, pointer)
-        options = [self.unwrapped(o, pointer)[0] for o in schema.get("anyOf", schema.get("oneOf", ()))]
-        first = next((o for o in options if o.get("enum") != [None]), schema)
+    def parse_attribute(self, name: str, node: Mapping[str, Any], pointer: str) -> Attribute:
+        schema, _ = self.unwrap(node, pointer)
+        options = [self.unwrap(o, pointer)[0] for o in schema.get("anyOf", schema.get("oneOf", ()))]
+        main_schema = next((o for o in options if o.get("enum") != [None]), schema)
         stamp = node.get("x-stamp")
         if stamp is not None:
-            words.one_of(stamp, words.STAMPS, f"{pointer}/x-stamp")
-        return Property(
+            words.require_one_of(stamp, words.STAMPS, f"{pointer}/x-stamp")
+        return Attribute(
             name,
             pointer,
             node,
-            str(first.get("type", "object")),
-            first.get("format"),
-            tuple(first.get("enum", ())),
+            str(main_schema.get("type", "object")),
+            main_schema.get("format"),
+            tuple(main_schema.get("enum", ())),
             any(s.get("nullable") is True for s in (node, schema, *options)),
             bool(node.get("writeOnly")),
             bool(node.get("readOnly")),
@@ -207,134 +209,146 @@ class _Reader:
             node.get("default", schema.get("default")),
         )
 
-    def relation(self, name: str, node: Mapping[str, Any], pointer: str) -> Relation:
-        place = f"{pointer}/x-relation"
-        word = words.mapping(node["x-relation"], ("to", "via", "on-delete", "embed"), place)
-        to = tuple(word["to"]) if isinstance(word.get("to"), list) else (word.get("to"),)
-        views: dict[str, str] = {}
-        stub = False
-        for ref in self.referenced(node):
-            schema = self.schemas.get(ref, {})
-            said = schema.get("x-resource")
-            if said is not None:
-                views[said.get("view-of", ref)] = ref
+    def parse_relation(self, name: str, node: Mapping[str, Any], pointer: str) -> Relation:
+        location = f"{pointer}/x-relation"
+        extension = words.require_mapping(node["x-relation"], ("to", "via", "on-delete", "embed"), location)
+        targets = tuple(extension["to"]) if isinstance(extension.get("to"), list) else (extension.get("to"),)
+        target_views: dict[str, str] = {}
+        allows_empty_object = False
+        for schema_name in self.iter_referenced_names(node):
+            schema = self.schemas.get(schema_name, {})
+            resource_extension = schema.get("x-resource")
+            if resource_extension is not None:
+                target_views[resource_extension.get("view-of", schema_name)] = schema_name
             elif not schema.get("properties") and schema.get("additionalProperties") is False:
-                stub = True
-        for resource in to or (None,):
-            said = self.schemas.get(resource, {}).get("x-resource") if isinstance(resource, str) else None
-            if said is None or "view-of" in said:
-                raise ContractError(f"{place}/to", repr(resource), "a schema with x-resource that is no view")
-            views.setdefault(resource, resource)
-        on_delete = word.get("on-delete")
-        if "via" not in word:
-            words.one_of(on_delete, words.ON_DELETE, f"{place}/on-delete")
+                allows_empty_object = True
+        for target in targets or (None,):
+            resource_extension = self.schemas.get(target, {}).get("x-resource") if isinstance(target, str) else None
+            if resource_extension is None or "view-of" in resource_extension:
+                raise ContractError(f"{location}/to", repr(target), "a schema with x-resource that is no view")
+            target_views.setdefault(target, target)
+        on_delete = extension.get("on-delete")
+        if "via" not in extension:
+            words.require_one_of(on_delete, words.ON_DELETE, f"{location}/on-delete")
         elif on_delete is not None:
             raise ContractError(
-                f"{place}/on-delete", repr(on_delete), "no on-delete beside via: the other side says it"
+                f"{location}/on-delete", repr(on_delete), "no on-delete beside via: the other side says it"
             )
         options = node.get("anyOf", node.get("oneOf", ()))
         nullable = bool(node.get("nullable")) or any(o.get("nullable") is True for o in options)
         return Relation(
             name,
             pointer,
-            to,
+            targets,
             node.get("type") == "array",
-            word.get("via"),
+            extension.get("via"),
             on_delete,
-            bool(word.get("embed", False)),
+            bool(extension.get("embed", False)),
             bool(node.get("writeOnly")),
             nullable,
-            stub,
-            views,
+            allows_empty_object,
+            target_views,
         )
 
-    def derived(self, name: str, node: Mapping[str, Any], pointer: str, always: bool) -> Derived:
-        place = f"{pointer}/x-derived"
+    def parse_derived_property(
+        self, name: str, node: Mapping[str, Any], pointer: str, required: bool
+    ) -> DerivedProperty:
+        location = f"{pointer}/x-derived"
         kinds = ("count", "sum", "max", "from", "viewer", "number", "group")
-        word = words.mapping(node["x-derived"], (*kinds, "where"), place)
-        said = [k for k in kinds if k in word]
-        if len(said) != 1:
-            raise ContractError(place, f"{len(said)} of {', '.join(kinds)}", "exactly one of them")
-        kind = said[0]
-        parts: dict[str, Derived] = {}
+        extension = words.require_mapping(node["x-derived"], (*kinds, "where"), location)
+        matches = [k for k in kinds if k in extension]
+        if len(matches) != 1:
+            raise ContractError(location, f"{len(matches)} of {', '.join(kinds)}", "exactly one of them")
+        kind = matches[0]
+        parts: dict[str, DerivedProperty] = {}
         if kind == "group":
-            schema, at = self.unwrapped(node, pointer)
-            for part, below in schema.get("properties", {}).items():
-                if "x-derived" not in below:
-                    raise ContractError(f"{at}/properties/{part}", "no x-derived", "x-derived on each part of a group")
-                parts[part] = self.derived(part, below, f"{at}/properties/{escape(part)}", True)
-        said_where = word.get("where", {})
-        if not isinstance(said_where, dict):
-            raise ContractError(f"{place}/where", repr(said_where), "own property: value, or a list of values")
-        where = {k: tuple(v) if isinstance(v, list) else (v,) for k, v in said_where.items()}
-        path = () if kind == "group" else words.path(word[kind], place)
-        return Derived(name, pointer, kind, path, where, always, parts)
+            schema, group_pointer = self.unwrap(node, pointer)
+            for part, part_node in schema.get("properties", {}).items():
+                if "x-derived" not in part_node:
+                    raise ContractError(
+                        f"{group_pointer}/properties/{part}", "no x-derived", "x-derived on each part of a group"
+                    )
+                parts[part] = self.parse_derived_property(
+                    part, part_node, f"{group_pointer}/properties/{escape(part)}", True
+                )
+        raw_where = extension.get("where", {})
+        if not isinstance(raw_where, dict):
+            raise ContractError(f"{location}/where", repr(raw_where), "own property: value, or a list of values")
+        where = {k: tuple(v) if isinstance(v, list) else (v,) for k, v in raw_where.items()}
+        path = () if kind == "group" else words.parse_path(extension[kind], location)
+        return DerivedProperty(name, pointer, kind, path, where, required, parts)
 
-    def views(self, resources: Mapping[str, Resource]) -> dict[str, View]:
-        found: dict[str, View] = {}
+    def parse_views(self, resources: Mapping[str, Resource]) -> dict[str, View]:
+        views: dict[str, View] = {}
         for name, schema in self.schemas.items():
-            word = schema.get("x-resource")
-            if word is None:
+            extension = schema.get("x-resource")
+            if extension is None:
                 continue
             pointer = f"#/components/schemas/{escape(name)}"
-            resource = resources.get(str(word.get("view-of", name)))
+            resource = resources.get(str(extension.get("view-of", name)))
             if resource is None:
-                raise ContractError(f"{pointer}/x-resource/view-of", repr(word.get("view-of")), ", ".join(resources))
-            words.mapping(word, ("view-of",) if "view-of" in word else tuple(word), f"{pointer}/x-resource")
-            shown = []
-            derived = dict(resource.derived)
-            for prop, node in schema.get("properties", {}).items():
+                raise ContractError(
+                    f"{pointer}/x-resource/view-of", repr(extension.get("view-of")), ", ".join(resources)
+                )
+            words.require_mapping(
+                extension, ("view-of",) if "view-of" in extension else tuple(extension), f"{pointer}/x-resource"
+            )
+            property_names = []
+            derived_properties = dict(resource.derived_properties)
+            for property_name, node in schema.get("properties", {}).items():
                 if node.get("writeOnly"):
                     continue
-                at = f"{pointer}/properties/{escape(prop)}"
+                property_pointer = f"{pointer}/properties/{escape(property_name)}"
                 if "x-derived" in node:
-                    derived[prop] = self.derived(prop, node, at, prop in schema.get("required", ()))
-                elif prop not in resource.own and prop not in resource.relations:
-                    allowed = ", ".join((*resource.own, *resource.relations))
-                    raise ContractError(at, "a property that its resource does not store", allowed)
-                shown.append(prop)
-            found[name] = View(name, pointer, resource.name, tuple(shown), derived)
-        return found
+                    derived_properties[property_name] = self.parse_derived_property(
+                        property_name, node, property_pointer, property_name in schema.get("required", ())
+                    )
+                elif property_name not in resource.attributes and property_name not in resource.relations:
+                    expected = ", ".join((*resource.attributes, *resource.relations))
+                    raise ContractError(property_pointer, "a property that its resource does not store", expected)
+                property_names.append(property_name)
+            views[name] = View(name, pointer, resource.name, tuple(property_names), derived_properties)
+        return views
 
     # Operations ------------------------------------------------------------------------------------------------
 
-    def operations(self, resources: Mapping[str, Resource], views: Mapping[str, View]) -> dict[str, Operation]:
-        found: dict[str, Operation] = {}
-        for path, item in self.document.root["paths"].items():
-            place = f"#/paths/{escape(path)}"
+    def parse_operations(self, resources: Mapping[str, Resource], views: Mapping[str, View]) -> dict[str, Operation]:
+        operations: dict[str, Operation] = {}
+        for path, path_item in self.document.root["paths"].items():
+            location = f"#/paths/{escape(path)}"
             for method in METHODS:
-                if method not in item:
+                if method not in path_item:
                     continue
-                operation = self.operation(path, method, item, place, resources, views)
-                if operation.id in found:
+                operation = self.parse_operation(path, method, path_item, location, resources, views)
+                if operation.id in operations:
                     raise ContractError(operation.pointer, f"the operationId {operation.id!r} again", "one of its own")
-                found[operation.id] = operation
-        return found
+                operations[operation.id] = operation
+        return operations
 
-    def operation(
+    def parse_operation(
         self,
         path: str,
         method: str,
-        item: Mapping[str, Any],
-        place: str,
+        path_item: Mapping[str, Any],
+        location: str,
         resources: Mapping[str, Resource],
         views: Mapping[str, View],
     ) -> Operation:
-        node = item[method]
-        pointer = f"{place}/{method}"
+        node = path_item[method]
+        pointer = f"{location}/{method}"
         if not isinstance(node.get("operationId"), str):
             raise ContractError(pointer, "no operationId", "operationId: a name of its own")
-        resource = self.resource_of(path, resources)
+        resource = self.find_resource(path, resources)
         parameters = {}
-        for at, listed in ((f"{place}/parameters", item), (f"{pointer}/parameters", node)):
-            for index, raw in enumerate(listed.get("parameters", ())):
-                parameter = self.parameter(raw, f"{at}/{index}")
-                parameters[parameter.where, parameter.name] = parameter
-        statuses, result = self.answers(node, pointer, views)
-        action = node.get("x-action") or self.action_of(path, method, resource)
+        for parameters_pointer, owner in ((f"{location}/parameters", path_item), (f"{pointer}/parameters", node)):
+            for index, parameter_node in enumerate(owner.get("parameters", ())):
+                parameter = self.parse_parameter(parameter_node, f"{parameters_pointer}/{index}")
+                parameters[parameter.location, parameter.name] = parameter
+        responses, envelope = self.parse_responses(node, pointer, views)
+        action = node.get("x-action") or self.infer_action(path, method, resource)
         if action is None:
-            allowed = "x-action, or a path /collection or /collection/{key} of a resource"
-            raise ContractError(pointer, f"{method.upper()} {path}, which says no action", allowed)
+            expected = "x-action, or a path /collection or /collection/{key} of a resource"
+            raise ContractError(pointer, f"{method.upper()} {path}, which says no action", expected)
         security = node.get("security", self.document.root.get("security", ()))
         return Operation(
             node["operationId"],
@@ -346,137 +360,148 @@ class _Reader:
             action,
             resource.name if resource else None,
             tuple(parameters.values()),
-            self.body(node, pointer),
-            statuses,
+            self.parse_request_body(node, pointer),
+            responses,
             tuple(tuple(s) for s in security),
-            tuple(words.one_of(e, words.EFFECTS, f"{pointer}/x-effects") for e in node.get("x-effects", ())),
-            result,
+            tuple(words.require_one_of(e, words.EFFECTS, f"{pointer}/x-effects") for e in node.get("x-effects", ())),
+            envelope,
         )
 
     @staticmethod
-    def resource_of(path: str, resources: Mapping[str, Resource]) -> Resource | None:
-        first = path.split("/")[1]
-        return next((r for r in resources.values() if r.collection == first), None)
+    def find_resource(path: str, resources: Mapping[str, Resource]) -> Resource | None:
+        collection = path.split("/")[1]
+        return next((r for r in resources.values() if r.collection == collection), None)
 
     @staticmethod
-    def action_of(path: str, method: str, resource: Resource | None) -> str | None:
+    def infer_action(path: str, method: str, resource: Resource | None) -> str | None:
         if resource is None:
             return None
-        rest = path.split("/")[2:]
-        if not rest:
+        segments = path.split("/")[2:]
+        if not segments:
             return COLLECTION_ACTIONS.get(method)
-        if len(rest) == 1 and rest[0][:1] == "{":
+        if len(segments) == 1 and segments[0][:1] == "{":
             return ITEM_ACTIONS.get(method)
         return None
 
-    def parameter(self, raw: Mapping[str, Any], pointer: str) -> Parameter:
-        node, pointer = self.document.follow(raw, pointer)
-        schema, _ = self.unwrapped(node.get("schema", {}), f"{pointer}/schema")
-        where = node["in"]
-        style = node.get("style", "form" if where in ("query", "cookie") else "simple")
+    def parse_parameter(self, parameter_node: Mapping[str, Any], pointer: str) -> Parameter:
+        node, pointer = self.document.dereference(parameter_node, pointer)
+        schema, _ = self.unwrap(node.get("schema", {}), f"{pointer}/schema")
+        location = node["in"]
+        style = node.get("style", "form" if location in ("query", "cookie") else "simple")
         return Parameter(
             node["name"],
-            where,
+            location,
             bool(node.get("required", False)),
             schema,
             bool(node.get("explode", style == "form")),
             style,
             bool(node.get("allowEmptyValue", False)),
-            words.query_word(node, pointer),
-            words.sets_word(node, pointer),
+            words.parse_query_extension(node, pointer),
+            words.parse_relation_setter(node, pointer),
             pointer,
         )
 
-    def body(self, operation: Mapping[str, Any], pointer: str) -> Body | None:
+    def parse_request_body(self, operation: Mapping[str, Any], pointer: str) -> RequestBody | None:
         if "requestBody" not in operation:
             return None
-        node, at = self.document.follow(operation["requestBody"], f"{pointer}/requestBody")
+        node, body_pointer = self.document.dereference(operation["requestBody"], f"{pointer}/requestBody")
         content = node.get("content", {})
-        media = next((m for m in content if m.split(";")[0].strip().endswith("json")), None)
-        if media is None:
-            raise ContractError(f"{at}/content", ", ".join(content) or "nothing", "a JSON media type")
-        schema_at = f"{at}/content/{escape(media)}/schema"
+        media_type = next((m for m in content if m.split(";")[0].strip().endswith("json")), None)
+        if media_type is None:
+            raise ContractError(f"{body_pointer}/content", ", ".join(content) or "nothing", "a JSON media type")
+        schema_pointer = f"{body_pointer}/content/{escape(media_type)}/schema"
         fields: dict[str, BodyField] = {}
-        self.collect_fields(content[media].get("schema", {}), schema_at, fields)
-        return Body(bool(node.get("required", False)), tuple(content), schema_at, fields)
+        self.collect_fields(content[media_type].get("schema", {}), schema_pointer, fields)
+        return RequestBody(bool(node.get("required", False)), tuple(content), schema_pointer, fields)
 
     def collect_fields(self, schema: Mapping[str, Any], pointer: str, fields: dict[str, BodyField]) -> None:
-        schema, pointer = self.document.follow(schema, pointer)
+        schema, pointer = self.document.dereference(schema, pointer)
         for index, part in enumerate(schema.get("allOf", ())):
             self.collect_fields(part, f"{pointer}/allOf/{index}", fields)
         for name, node in schema.get("properties", {}).items():
-            at = f"{pointer}/properties/{escape(name)}"
+            field_pointer = f"{pointer}/properties/{escape(name)}"
             required = name in schema.get("required", ())
-            fields[name] = BodyField(name, required, node, words.query_word(node, at), words.sets_word(node, at), at)
+            fields[name] = BodyField(
+                name,
+                required,
+                node,
+                words.parse_query_extension(node, field_pointer),
+                words.parse_relation_setter(node, field_pointer),
+                field_pointer,
+            )
 
-    def answers(
+    def parse_responses(
         self, operation: Mapping[str, Any], pointer: str, views: Mapping[str, View]
     ) -> tuple[dict[int, str | None], Envelope]:
-        statuses: dict[int, str | None] = {}
-        for status, raw in operation.get("responses", {}).items():
-            node, at = self.document.follow(raw, f"{pointer}/responses/{status}")
+        responses: dict[int, str | None] = {}
+        for status, response_node in operation.get("responses", {}).items():
+            node, response_pointer = self.document.dereference(response_node, f"{pointer}/responses/{status}")
             if not str(status).isdigit():
-                raise ContractError(at, f"the status {status!r}", "three digits")
-            media = next(iter(node.get("content", {})), None)
-            statuses[int(status)] = f"{at}/content/{escape(media)}/schema" if media else None
-        success = min((s for s in statuses if 200 <= s < 300), default=None)
-        if success is None:
-            raise ContractError(f"{pointer}/responses", ", ".join(map(str, statuses)) or "nothing", "a 2xx status")
-        return statuses, self.envelope(success, statuses[success], views)
+                raise ContractError(response_pointer, f"the status {status!r}", "three digits")
+            media_type = next(iter(node.get("content", {})), None)
+            responses[int(status)] = f"{response_pointer}/content/{escape(media_type)}/schema" if media_type else None
+        success_status = min((s for s in responses if 200 <= s < 300), default=None)
+        if success_status is None:
+            raise ContractError(f"{pointer}/responses", ", ".join(map(str, responses)) or "nothing", "a 2xx status")
+        return responses, self.parse_envelope(success_status, responses[success_status], views)
 
-    def envelope(self, status: int, pointer: str | None, views: Mapping[str, View]) -> Envelope:
+    def parse_envelope(self, status: int, pointer: str | None, views: Mapping[str, View]) -> Envelope:
         if pointer is None:
             return Envelope(status, None, None, None, False, {})
-        view, many = self.row_of(self.document.at(pointer), views)
-        if view:
-            return Envelope(status, pointer, None, view, many, {})
-        schema, _ = self.unwrapped(self.document.at(pointer), pointer)
-        data: str | None = None
-        pages: dict[str, Mapping[str, str]] = {}
+        view_name, is_list = self.find_row_view(self.document.resolve(pointer), views)
+        if view_name:
+            return Envelope(status, pointer, None, view_name, is_list, {})
+        schema, _ = self.unwrap(self.document.resolve(pointer), pointer)
+        data_property: str | None = None
+        pagination: dict[str, Mapping[str, str]] = {}
         for name, node in schema.get("properties", {}).items():
-            found, is_many = self.row_of(node, views)
-            inner, at = self.unwrapped(node, pointer)
-            page = {
-                k: words.one_of(p["x-page"], words.PAGE, f"{at}/properties/{k}/x-page")
-                for k, p in inner.get("properties", {}).items()
+            row_view, row_is_list = self.find_row_view(node, views)
+            property_schema, property_pointer = self.unwrap(node, pointer)
+            roles = {
+                k: words.require_one_of(
+                    p["x-page"], words.PAGINATION_ROLES, f"{property_pointer}/properties/{k}/x-page"
+                )
+                for k, p in property_schema.get("properties", {}).items()
                 if "x-page" in p
             }
-            if page:
-                pages[name] = page
-            elif data is None and (found or not view):
-                data, view, many = name, found, is_many
-        return Envelope(status, pointer, data, view, many, pages)
+            if roles:
+                pagination[name] = roles
+            elif data_property is None and (row_view or not view_name):
+                data_property, view_name, is_list = name, row_view, row_is_list
+        return Envelope(status, pointer, data_property, view_name, is_list, pagination)
 
-    def row_of(self, schema: Mapping[str, Any], views: Mapping[str, View]) -> tuple[str | None, bool]:
+    def find_row_view(self, schema: Mapping[str, Any], views: Mapping[str, View]) -> tuple[str | None, bool]:
         """(the view of a row, whether there are many) of a schema that is a resource or an array of one."""
         if schema.get("type") == "array":
-            return self.row_of(schema.get("items", {}), views)[0], True
-        names = [n for n in self.referenced(schema) if "items" not in schema]
+            return self.find_row_view(schema.get("items", {}), views)[0], True
+        names = [n for n in self.iter_referenced_names(schema) if "items" not in schema]
         if len(names) == 1:
             if names[0] in views:
                 return names[0], False
             inner = self.schemas.get(names[0], {})
             if inner.get("type") == "array":
-                return self.row_of(inner, views)
+                return self.find_row_view(inner, views)
         return None, False
 
 
-def _account(word: Mapping[str, Any], place: str) -> Account | None:
-    said = _names(word, "account", ("login", "secret"), place)
-    return None if said is None else Account(said["login"], said["secret"])
+def _parse_credentials(extension: Mapping[str, Any], location: str) -> CredentialAttributes | None:
+    names = _parse_names(extension, "account", ("login", "secret"), location)
+    return None if names is None else CredentialAttributes(names["login"], names["secret"])
 
 
-def _grants(word: Mapping[str, Any], place: str) -> Grants | None:
-    said = _names(word, "grants", ("subject", "entity", "permission"), place)
-    return None if said is None else Grants(said["subject"], said["entity"], said["permission"])
+def _parse_access_grant(extension: Mapping[str, Any], location: str) -> AccessGrant | None:
+    names = _parse_names(extension, "grants", ("subject", "entity", "permission"), location)
+    return None if names is None else AccessGrant(names["subject"], names["entity"], names["permission"])
 
 
-def _names(word: Mapping[str, Any], part: str, due: tuple[str, ...], place: str) -> Mapping[str, str] | None:
-    """A part of x-resource that names a property for each of `due`, None where it is not said."""
-    if part not in word:
+def _parse_names(
+    extension: Mapping[str, Any], key: str, name_keys: tuple[str, ...], location: str
+) -> Mapping[str, str] | None:
+    """A part of x-resource that names a property for each of `name_keys`, None where it is not said."""
+    if key not in extension:
         return None
-    said = words.mapping(word[part], due, f"{place}/{part}")
-    for name in due:
-        if not isinstance(said.get(name), str):
-            raise ContractError(f"{place}/{part}", f"no {name}", f"{name}: the name of a property")
-    return said
+    names = words.require_mapping(extension[key], name_keys, f"{location}/{key}")
+    for name_key in name_keys:
+        if not isinstance(names.get(name_key), str):
+            raise ContractError(f"{location}/{key}", f"no {name_key}", f"{name_key}: the name of a property")
+    return names

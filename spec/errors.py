@@ -10,8 +10,8 @@ class ContractError(Exception):
         allowed: what may stand there.
     """
 
-    def __init__(self, place: str, found: str, allowed: str) -> None:
-        super().__init__(f"{place}: found {found}; allowed: {allowed}")
-        self.place = place
-        self.found = found
-        self.allowed = allowed
+    def __init__(self, location: str, actual: str, expected: str) -> None:
+        super().__init__(f"{location}: found {actual}; allowed: {expected}")
+        self.location = location
+        self.actual = actual
+        self.expected = expected

@@ -3,62 +3,62 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from spec.document import METHODS, Document, escape, keywords
+from spec.document import METHODS, Document, escape, iter_keyword_objects
 from spec.errors import ContractError
 
 
-def _object(value: Any) -> bool:
+def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _objects_by_name(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_object, value.values()))
+def _is_object_map(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_object, value.values()))
 
 
-def _list(value: Any) -> bool:
+def _is_list(value: Any) -> bool:
     return isinstance(value, list)
 
 
-def _objects(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_object, value))
+def _is_object_list(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_object, value))
 
 
-def _text(value: Any) -> bool:
+def _is_string(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_text, value))
+def _is_string_list(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_string, value))
 
 
 # Keyword -> whether a value may stand there, and how to say what may.
-KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+KEYWORD_TYPES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(
-        (*METHODS, "requestBody", "schema", "items", "not", "components", "x-resource"), (_object, "a mapping")
+        (*METHODS, "requestBody", "schema", "items", "not", "components", "x-resource"), (_is_object, "a mapping")
     ),
     **dict.fromkeys(
         ("properties", "schemas", "responses", "content", "headers", "requestBodies", "securitySchemes", "paths"),
-        (_objects_by_name, "a mapping of names to mappings"),
+        (_is_object_map, "a mapping of names to mappings"),
     ),
-    **dict.fromkeys(("allOf", "anyOf", "oneOf", "servers", "security"), (_objects, "a list of mappings")),
-    **dict.fromkeys(("enum", "tags", "x-effects"), (_list, "a list")),
-    **dict.fromkeys(("$ref", "operationId", "type", "format", "x-action"), (_text, "a text")),
+    **dict.fromkeys(("allOf", "anyOf", "oneOf", "servers", "security"), (_is_object_list, "a list of mappings")),
+    **dict.fromkeys(("enum", "tags", "x-effects"), (_is_list, "a list")),
+    **dict.fromkeys(("$ref", "operationId", "type", "format", "x-action"), (_is_string, "a text")),
     "required": (
-        lambda value: isinstance(value, bool) or _texts(value),
+        lambda value: isinstance(value, bool) or _is_string_list(value),
         "a list of names, or of a parameter a boolean",
     ),
     "additionalProperties": (lambda value: isinstance(value, (bool, dict)), "a mapping or a boolean"),
 }
 
 
-def check_kinds(document: Document) -> None:
+def check_keyword_types(document: Document) -> None:
     """Refuse a keyword that holds another kind of value than OpenAPI 3.0 gives it."""
-    for node, pointer in keywords(document.root):
+    for node, pointer in iter_keyword_objects(document.root):
         if pointer.rpartition("/")[0].endswith("/links"):
             continue
-        _check_values(node, pointer)
-        if "properties" in node and not _texts(node.get("required", [])):
-            raise ContractError(f"{pointer}/required", _said(node["required"]), "a list of names")
+        _check_keyword_values(node, pointer)
+        if "properties" in node and not _is_string_list(node.get("required", [])):
+            raise ContractError(f"{pointer}/required", _format_value(node["required"]), "a list of names")
         if "parameters" in node:
             _check_parameters(node["parameters"], f"{pointer}/parameters")
     for path in document.root.get("paths", {}):
@@ -66,23 +66,23 @@ def check_kinds(document: Document) -> None:
             raise ContractError(f"#/paths/{escape(path)}", repr(path), "a path that begins with /")
 
 
-def _check_values(node: Mapping[str, Any], pointer: str) -> None:
+def _check_keyword_values(node: Mapping[str, Any], pointer: str) -> None:
     for key, value in node.items():
-        fits, allowed = KINDS.get(key, (None, ""))
-        if fits is not None and not fits(value):
-            raise ContractError(f"{pointer}/{escape(key)}", _said(value), allowed)
+        is_valid, expected = KEYWORD_TYPES.get(key, (None, ""))
+        if is_valid is not None and not is_valid(value):
+            raise ContractError(f"{pointer}/{escape(key)}", _format_value(value), expected)
 
 
-def _check_parameters(value: Any, place: str) -> None:
+def _check_parameters(value: Any, location: str) -> None:
     """A list of them, or among the components a mapping."""
-    if not (_objects(value) or _objects_by_name(value)):
-        raise ContractError(place, _said(value), "a list of mappings")
-    for part, node in value.items() if isinstance(value, dict) else enumerate(value):
-        for due in ("name", "in"):
-            if "$ref" not in node and not _text(node.get(due)):
-                raise ContractError(f"{place}/{escape(str(part))}", f"no {due}", f"{due}: a text")
+    if not (_is_object_list(value) or _is_object_map(value)):
+        raise ContractError(location, _format_value(value), "a list of mappings")
+    for key, node in value.items() if isinstance(value, dict) else enumerate(value):
+        for field in ("name", "in"):
+            if "$ref" not in node and not _is_string(node.get(field)):
+                raise ContractError(f"{location}/{escape(str(key))}", f"no {field}", f"{field}: a text")
 
 
-def _said(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+def _format_value(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spec.document import WRITES, Document
-from spec.words import QueryWord, Sets
+from spec.document import UNSAFE_METHODS, Document
+from spec.words import QueryExtension, RelationSetter
 
 # What GET, PUT ... on the path of one record, or on a collection, do.
 ITEM_ACTIONS = {"get": "retrieve", "put": "update", "patch": "update", "delete": "delete"}
@@ -14,12 +14,12 @@ GENERIC_ACTIONS = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values(
 
 
 @dataclass(frozen=True, slots=True)
-class Property:
+class Attribute:
     """An own property of a resource: stored with the record.
 
-    `schema` is the property's schema as written (references not followed); `type`, `format` and `choices` (the values
+    `schema` is the property's schema as written (references not followed); `type`, `format` and `enum_values` (the values
     of an enum, () when there is none) are read through them.
-    `hidden` (writeOnly): stored, never shown. `stamp`: created, updated, number, or None.
+    `write_only` (writeOnly): stored, never shown. `stamp`: created, updated, number, or None.
     """
 
     name: str
@@ -27,9 +27,9 @@ class Property:
     schema: Mapping[str, Any]
     type: str
     format: str | None
-    choices: tuple[Any, ...]
+    enum_values: tuple[Any, ...]
     nullable: bool
-    hidden: bool
+    write_only: bool
     read_only: bool
     stamp: str | None
     faker: Any
@@ -41,35 +41,35 @@ class Property:
 class Relation:
     """A property that leads to other records.
 
-    `to`: names of the resources it may lead to (several: polymorphic). `via`: the stored relation of `to` that leads
-    back here; None: this side stores the reference. `views`: for each of `to` the schema that shows it.
-    `stub`: the contract admits an empty object where a circle ends.
+    `targets`: names of the resources it may lead to (several: polymorphic). `inverse`: the stored relation of `targets` that leads
+    back here; None: this side stores the reference. `target_views`: for each of `targets` the schema that shows it.
+    `allows_empty_object`: the contract admits an empty object where a circle ends.
     """
 
     name: str
     pointer: str
-    to: tuple[str, ...]
-    many: bool
-    via: str | None
+    targets: tuple[str, ...]
+    to_many: bool
+    inverse: str | None
     on_delete: str | None
-    embed: bool
-    hidden: bool
+    is_embedded: bool
+    write_only: bool
     nullable: bool
-    stub: bool
-    views: Mapping[str, str]
+    allows_empty_object: bool
+    target_views: Mapping[str, str]
 
     @property
-    def stored(self) -> bool:
+    def is_stored(self) -> bool:
         """Whether the reference is kept on this side."""
-        return self.via is None
+        return self.inverse is None
 
 
 @dataclass(frozen=True, slots=True)
-class Derived:
+class DerivedProperty:
     """A property that is computed when read: `kind` is count, sum, max, from, viewer, number or group.
 
     `path`: the relation, then (sum, max, from) the property. `where`: own property -> allowed values of the counted
-    records. `always`: required by the schema; otherwise shown when asked for. `parts`: of a group.
+    records. `required`: required by the schema; otherwise shown when asked for. `parts`: of a group.
     """
 
     name: str
@@ -77,8 +77,8 @@ class Derived:
     kind: str
     path: tuple[str, ...]
     where: Mapping[str, tuple[Any, ...]]
-    always: bool
-    parts: Mapping[str, "Derived"]
+    required: bool
+    parts: Mapping[str, "DerivedProperty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,12 @@ class View:
     name: str
     pointer: str
     resource: str
-    shown: tuple[str, ...]
-    derived: Mapping[str, Derived]
+    property_names: tuple[str, ...]
+    derived_properties: Mapping[str, DerivedProperty]
 
 
 @dataclass(frozen=True, slots=True)
-class Grants:
+class AccessGrant:
     """The relations and the property of a resource whose records give sight of other records."""
 
     subject: str
@@ -102,7 +102,7 @@ class Grants:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class CredentialAttributes:
     """The properties by which a record of this resource signs in."""
 
     login: str
@@ -116,26 +116,26 @@ class Resource:
     name: str
     pointer: str
     collection: str
-    key: str
-    tenant: tuple[str, ...]
-    owner: tuple[str, ...]
-    members: str | None
-    account: Account | None
-    public: Mapping[str, Any]
+    key_attribute: str
+    tenant_path: tuple[str, ...]
+    owner_path: tuple[str, ...]
+    members_relation: str | None
+    credentials: CredentialAttributes | None
+    public_when: Mapping[str, Any]
     writers: str
-    grants: Grants | None
-    own: Mapping[str, Property]
+    access_grant: AccessGrant | None
+    attributes: Mapping[str, Attribute]
     relations: Mapping[str, Relation]
-    derived: Mapping[str, Derived]
+    derived_properties: Mapping[str, DerivedProperty]
 
     @property
-    def key_is_integer(self) -> bool:
+    def has_integer_key(self) -> bool:
         """Whether keys are integers (else strings)."""
-        return self.own[self.key].type == "integer"
+        return self.attributes[self.key_attribute].type == "integer"
 
-    def stamped(self, stamp: str) -> tuple[str, ...]:
+    def attributes_with_stamp(self, stamp: str) -> tuple[str, ...]:
         """Names of the own properties with that stamp."""
-        return tuple(p.name for p in self.own.values() if p.stamp == stamp)
+        return tuple(p.name for p in self.attributes.values() if p.stamp == stamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +143,14 @@ class Parameter:
     """A parameter of an operation; `schema` as written, with references at its top followed."""
 
     name: str
-    where: str
+    location: str
     required: bool
     schema: Mapping[str, Any]
     explode: bool
     style: str
-    allow_empty: bool
-    word: QueryWord | None
-    sets: Sets | None
+    allow_empty_value: bool
+    x_query: QueryExtension | None
+    relation_setter: RelationSetter | None
     pointer: str
 
 
@@ -161,13 +161,13 @@ class BodyField:
     name: str
     required: bool
     schema: Mapping[str, Any]
-    word: QueryWord | None
-    sets: Sets | None
+    x_query: QueryExtension | None
+    relation_setter: RelationSetter | None
     pointer: str
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class RequestBody:
     """A request body: its JSON schema's pointer and the properties that it names."""
 
     required: bool
@@ -180,17 +180,17 @@ class Body:
 class Envelope:
     """What a success answers: status, and where in the body rows and page words stand.
 
-    `schema`: pointer of the body's schema, None without a body. `data`: name of the property that holds the record
-    or the rows, None when the body itself does. `view`: the schema of a row when it is a resource's.
-    `pages`: property name -> {property of the page object: page word}.
+    `schema_pointer`: pointer of the body's schema, None without a body. `data_property`: name of the property that holds the record
+    or the rows, None when the body itself does. `view_name`: the schema of a row when it is a resource's.
+    `pagination`: property name -> {property of the page object: page word}.
     """
 
     status: int
-    schema: str | None
-    data: str | None
-    view: str | None
-    many: bool
-    pages: Mapping[str, Mapping[str, str]]
+    schema_pointer: str | None
+    data_property: str | None
+    view_name: str | None
+    is_list: bool
+    pagination: Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,39 +206,39 @@ class Operation:
     action: str
     resource: str | None
     parameters: tuple[Parameter, ...]
-    body: Body | None
-    statuses: Mapping[int, str | None]
+    request_body: RequestBody | None
+    responses: Mapping[int, str | None]
     security: tuple[tuple[str, ...], ...]
     effects: tuple[str, ...]
-    result: Envelope
+    envelope: Envelope
 
     @property
-    def query(self) -> tuple[Parameter, ...]:
+    def query_parameters(self) -> tuple[Parameter, ...]:
         """The parameters that stand in the query."""
-        return tuple(p for p in self.parameters if p.where == "query")
+        return tuple(p for p in self.parameters if p.location == "query")
 
     @property
-    def path_parameters(self) -> tuple[str, ...]:
+    def path_parameter_names(self) -> tuple[str, ...]:
         """Names of the parameters in the path, in its order."""
         return tuple(s[1:-1] for s in self.path.split("/") if s[:1] == "{")
 
     @property
-    def generic(self) -> bool:
+    def is_generic(self) -> bool:
         """Whether its action is one of those that a path and a method say by themselves, not a named one."""
         return self.action in GENERIC_ACTIONS
 
     @property
-    def writes(self) -> bool:
+    def is_write(self) -> bool:
         """Whether its method may change something."""
-        return self.method in WRITES
+        return self.method in UNSAFE_METHODS
 
     @property
-    def asks(self) -> bool:
+    def has_query_body(self) -> bool:
         """Whether its body asks as a query does, so that it changes nothing."""
-        return self.body is not None and any(field.word for field in self.body.fields.values())
+        return self.request_body is not None and any(field.x_query for field in self.request_body.fields.values())
 
     @property
-    def secured(self) -> bool:
+    def requires_auth(self) -> bool:
         """Whether it is for those alone whom the target knows."""
         return bool(self.security) and () not in self.security
 
@@ -247,8 +247,8 @@ class Operation:
 class Contract:
     """Everything that a contract says, frozen.
 
-    `tenant`: the resource whose members see what lies in it. `account`: the resource whose records sign in.
-    `shown_by`: every schema by which a resource is shown, its own first. `granting`: the resources by whose records
+    `tenant_resource`: the resource whose members see what lies in it. `account_resource`: the resource whose records sign in.
+    `views_by_resource`: every schema by which a resource is shown, its own first. `access_grant_resources`: the resources by whose records
     others are shared.
     """
 
@@ -260,46 +260,55 @@ class Contract:
     resources: Mapping[str, Resource]
     views: Mapping[str, View]
     security_schemes: Mapping[str, Mapping[str, Any]]
-    tenant: Resource | None
-    account: Resource | None
-    shown_by: Mapping[str, tuple[View, ...]]
-    granting: tuple[str, ...]
+    tenant_resource: Resource | None
+    account_resource: Resource | None
+    views_by_resource: Mapping[str, tuple[View, ...]]
+    access_grant_resources: tuple[str, ...]
 
-    def operation(self, resource: str | None, action: str) -> Operation | None:
+    def find_operation(self, resource: str | None, action: str) -> Operation | None:
         """The operation that does a generic action on a resource."""
         return next((o for o in self.operations.values() if (o.resource, o.action) == (resource, action)), None)
 
-    def created_by(self, operation: Operation) -> str | None:
+    def find_created_resource(self, operation: Operation) -> str | None:
         """The resource that an operation creates: `create`, or a POST on a collection itself that answers its
         record."""
-        view = self.views.get(operation.result.view or "")
-        if operation.method != "post" or view is None or operation.result.many or operation.path.count("/") != 1:
+        view = self.views.get(operation.envelope.view_name or "")
+        if operation.method != "post" or view is None or operation.envelope.is_list or operation.path.count("/") != 1:
             return None
         return view.resource if operation.resource == view.resource else None
 
-    def creator(self, resource: str) -> Operation | None:
+    def find_create_operation(self, resource: str) -> Operation | None:
         """What creates a resource: `create`, another operation that does so by itself, or a POST on a record of
         another resource that answers the new ones."""
         operations = self.operations.values()
-        plain = self.operation(resource, "create") or next(
-            (o for o in operations if self.created_by(o) == resource), None
+        direct = self.find_operation(resource, "create") or next(
+            (o for o in operations if self.find_created_resource(o) == resource), None
         )
-        return plain or next((o for o in operations if self._grows(o, resource)), None)
+        return direct or next((o for o in operations if self._is_bulk_create(o, resource)), None)
 
-    def _grows(self, operation: Operation, resource: str) -> bool:
-        view = self.views.get(operation.result.view or "")
-        grows = operation.method == "post" and operation.result.many and operation.resource != resource
-        return grows and view is not None and view.resource == resource and len(operation.path_parameters) == 1
+    def _is_bulk_create(self, operation: Operation, resource: str) -> bool:
+        view = self.views.get(operation.envelope.view_name or "")
+        is_bulk_post = operation.method == "post" and operation.envelope.is_list and operation.resource != resource
+        return (
+            is_bulk_post and view is not None and view.resource == resource and len(operation.path_parameter_names) == 1
+        )
 
-    def says_who(self, operation: Operation) -> bool:
+    def is_whoami(self, operation: Operation) -> bool:
         """Whether an operation shows the account that asks: one account, without being told which."""
-        view = self.views.get(operation.result.view or "")
-        asks_nothing = operation.method == "get" and not operation.path_parameters and not operation.result.many
-        return asks_nothing and view is not None and self.account is not None and view.resource == self.account.name
+        view = self.views.get(operation.envelope.view_name or "")
+        has_no_arguments = (
+            operation.method == "get" and not operation.path_parameter_names and not operation.envelope.is_list
+        )
+        return (
+            has_no_arguments
+            and view is not None
+            and self.account_resource is not None
+            and view.resource == self.account_resource.name
+        )
 
-    def referring(self, resource: str) -> Iterator[tuple[Resource, Relation]]:
+    def find_relations_to(self, resource: str) -> Iterator[tuple[Resource, Relation]]:
         """Every stored relation that may lead to records of `resource`."""
-        for other in self.resources.values():
-            for relation in other.relations.values():
-                if relation.stored and resource in relation.to:
-                    yield other, relation
+        for source in self.resources.values():
+            for relation in source.relations.values():
+                if relation.is_stored and resource in relation.targets:
+                    yield source, relation

@@ -5,8 +5,8 @@ from spec.errors import ContractError
 from spec.model import Contract, Relation, Resource
 
 
-def path_of(
-    contract: Contract, resource: Resource, path: tuple[str, ...], place: str
+def resolve_property_path(
+    contract: Contract, resource: Resource, path: tuple[str, ...], location: str
 ) -> tuple[tuple[Relation, ...], Resource, tuple[str, ...]]:
     """A property path as (relations to follow, the resource they end at, path of the own property there).
 
@@ -14,36 +14,36 @@ def path_of(
     """
     steps: list[Relation] = []
     for index, part in enumerate(path):
-        if part in resource.own:
+        if part in resource.attributes:
             return tuple(steps), resource, path[index:]
         relation = resource.relations.get(part)
         if relation is None:
-            allowed = f"of {resource.name}: " + ", ".join((*resource.own, *resource.relations))
-            raise ContractError(place, repr(part), allowed)
+            expected = f"of {resource.name}: " + ", ".join((*resource.attributes, *resource.relations))
+            raise ContractError(location, repr(part), expected)
         steps.append(relation)
-        resource = contract.resources[relation.to[0]]
+        resource = contract.resources[relation.targets[0]]
     return tuple(steps), resource, ()
 
 
-def include_path(contract: Contract, resource: Resource, name: str, place: str) -> tuple[str, ...]:
+def resolve_include(contract: Contract, resource: Resource, name: str, location: str) -> tuple[str, ...]:
     """A value of an include parameter (``thread.creator``, camelCase too) as a path of relation names."""
-    found: list[str] = []
-    at = [resource]
+    relation_names: list[str] = []
+    resources = [resource]
     for part in name.split("."):
-        here = [(r, r.relations.get(part) or r.relations.get(snake_case(part))) for r in at]
-        known = [(r, relation) for r, relation in here if relation is not None and not relation.hidden]
-        if not known:
-            allowed = ", ".join(r.name for r in at[0].relations.values() if not r.hidden)
-            raise ContractError(place, repr(name), f"relations of {at[0].name}: {allowed}")
-        found.append(known[0][1].name)
-        at = [contract.resources[target] for _, relation in known for target in relation.to]
-    return tuple(found)
+        candidates = [(r, r.relations.get(part) or r.relations.get(snake_case(part))) for r in resources]
+        matches = [(r, relation) for r, relation in candidates if relation is not None and not relation.write_only]
+        if not matches:
+            expected = ", ".join(r.name for r in resources[0].relations.values() if not r.write_only)
+            raise ContractError(location, repr(name), f"relations of {resources[0].name}: {expected}")
+        relation_names.append(matches[0][1].name)
+        resources = [contract.resources[target] for _, relation in matches for target in relation.targets]
+    return tuple(relation_names)
 
 
-def counted(resource: Resource, name: str, place: str) -> str:
+def resolve_count(resource: Resource, name: str, location: str) -> str:
     """A value of a count parameter (``workflowApprovals``) as the name of the property that shows it."""
-    shown = f"{snake_case(name)}_count"
-    if shown not in resource.derived:
-        allowed = ", ".join(d.removesuffix("_count") for d in resource.derived if d.endswith("_count"))
-        raise ContractError(place, repr(name), f"of {resource.name}: {allowed}")
-    return shown
+    property_name = f"{snake_case(name)}_count"
+    if property_name not in resource.derived_properties:
+        expected = ", ".join(d.removesuffix("_count") for d in resource.derived_properties if d.endswith("_count"))
+        raise ContractError(location, repr(name), f"of {resource.name}: {expected}")
+    return property_name

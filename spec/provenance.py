@@ -11,55 +11,57 @@ text wherever it is sent; and what a request requires.
 from collections.abc import Mapping
 from typing import Any
 
-from spec.document import Document, parts_of
+from spec.document import Document, split_pointer
 
 # What an example shows of a value. Formats, enums, bounds, closedness and nullability only a text can state.
-SHOWN_BY_EXAMPLE = frozenset({"type", "properties", "required", "items", "allOf", "anyOf", "$ref"})
+EXAMPLE_KEYWORDS = frozenset({"type", "properties", "required", "items", "allOf", "anyOf", "$ref"})
 # What stands on operations and their parts and is stated by the page that the grade names.
-STATED = frozenset({"summary", "tags", "parameters", "requestBody", "responses", "name", "in", "schema", "content"})
+DOCUMENTED_KEYWORDS = frozenset(
+    {"summary", "tags", "parameters", "requestBody", "responses", "name", "in", "schema", "content"}
+)
 
 INFERRED = "inferred"
 
 
-def grade(document: Document, pointer: str, keyword: str | None = None) -> str:
+def get_provenance(document: Document, pointer: str, keyword: str | None = None) -> str:
     """The grade of the place at `pointer`, or of one keyword there: documented, published, confirmed or inferred."""
-    parts = parts_of(pointer)
+    parts = split_pointer(pointer)
     node: Any = document.root
-    found, by_keyword = _said(node, INFERRED)
-    sent = _is_body(parts)
+    level, keyword_levels = _read_levels(node, INFERRED)
+    is_request = _is_request_body(parts)
     for index, part in enumerate(parts):
-        inherited = INFERRED if _is_status(parts[: index + 1]) or _is_type(node, part) else found
-        above = by_keyword.get(part, inherited)
+        default = INFERRED if _is_response(parts[: index + 1]) or _is_parameter_schema(node, part) else level
+        inherited = keyword_levels.get(part, default)
         node = node[int(part)] if isinstance(node, list) else node[part]
-        found, by_keyword = _said(node, above)
-        sent = sent or _is_parameter(node)
+        level, keyword_levels = _read_levels(node, inherited)
+        is_request = is_request or _is_parameter(node)
     if keyword is None:
-        return found
-    if keyword in by_keyword:
-        return str(by_keyword[keyword])
-    if keyword == "schema" and _is_type(node, keyword):
-        return grade(document, f"{pointer}/schema") if keyword in node else INFERRED
-    if keyword == "required" and sent:
+        return level
+    if keyword in keyword_levels:
+        return str(keyword_levels[keyword])
+    if keyword == "schema" and _is_parameter_schema(node, keyword):
+        return get_provenance(document, f"{pointer}/schema") if keyword in node else INFERRED
+    if keyword == "required" and is_request:
         return INFERRED
-    return found if keyword in SHOWN_BY_EXAMPLE | STATED else INFERRED
+    return level if keyword in EXAMPLE_KEYWORDS | DOCUMENTED_KEYWORDS else INFERRED
 
 
-def _said(node: Any, above: str) -> tuple[str, Mapping[str, str]]:
+def _read_levels(node: Any, inherited: str) -> tuple[str, Mapping[str, str]]:
     """(the grade of a place, its grades by keyword): what it says itself, else the one from above."""
-    said = node.get("x-source") if isinstance(node, Mapping) else None
-    if isinstance(said, str):
-        return said, {}
-    if isinstance(said, Mapping):
-        return said.get("*", above), said
-    return above, {}
+    source = node.get("x-source") if isinstance(node, Mapping) else None
+    if isinstance(source, str):
+        return source, {}
+    if isinstance(source, Mapping):
+        return source.get("*", inherited), source
+    return inherited, {}
 
 
-def _is_status(parts: list[str]) -> bool:
+def _is_response(parts: list[str]) -> bool:
     """Whether it is one answer of an operation (its component says what the answer holds, not that it occurs)."""
     return len(parts) == 5 and (parts[0], parts[3]) == ("paths", "responses")
 
 
-def _is_type(node: Any, part: str) -> bool:
+def _is_parameter_schema(node: Any, part: str) -> bool:
     """Whether it is the schema of a parameter."""
     return part == "schema" and _is_parameter(node)
 
@@ -68,6 +70,6 @@ def _is_parameter(node: Any) -> bool:
     return isinstance(node, Mapping) and isinstance(node.get("in"), str) and isinstance(node.get("name"), str)
 
 
-def _is_body(parts: list[str]) -> bool:
+def _is_request_body(parts: list[str]) -> bool:
     """Whether it is the body of a request, or stands in one."""
     return parts[:2] == ["components", "requestBodies"] or (parts[:1] == ["paths"] and parts[3:4] == ["requestBody"])

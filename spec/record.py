@@ -16,11 +16,11 @@ class Reference(NamedTuple):
 class Record:
     """One record.
 
-    `own`: its own properties, hidden ones and the key included, as JSON values. `references`: for each stored
+    `attributes`: its own properties, hidden ones and the key included, as JSON values. `references`: for each stored
     relation a Reference, None, or (to many) a tuple of them; a relation left out is None or ().
     """
 
     resource: str
     key: Any
-    own: Mapping[str, Any]
+    attributes: Mapping[str, Any]
     references: Mapping[str, Reference | tuple[Reference, ...] | None]

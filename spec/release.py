@@ -2,12 +2,12 @@
 
 from importlib import metadata
 
-PACKAGE = "athena-contract"
+DISTRIBUTION_NAME = "athena-contract"
 
 
-def version() -> str:
+def get_version() -> str:
     """The installed version; from a bare source tree, that it is not installed."""
     try:
-        return metadata.version(PACKAGE)
+        return metadata.version(DISTRIBUTION_NAME)
     except metadata.PackageNotFoundError:
         return "(not installed)"

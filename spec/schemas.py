@@ -11,21 +11,21 @@ from typing import Any, Literal, Protocol
 
 import jsonschema_rs
 
-from spec.document import Document, parts_of
+from spec.document import Document, split_pointer
 
 Direction = Literal["read", "write"]
 
 # Said otherwise in 2020-12, or nothing that a value could break.
-_REWRITTEN = frozenset(
+_TRANSLATED_KEYWORDS = frozenset(
     {"nullable", "readOnly", "writeOnly", "required", "exclusiveMinimum", "exclusiveMaximum", "default", "example"}
     | {"externalDocs", "xml", "discriminator", "deprecated", "description", "title"}
 )
-_MAPS = frozenset({"properties", "patternProperties"})
-_LISTS = frozenset({"allOf", "anyOf", "oneOf"})
-_SCHEMAS = frozenset({"items", "not", "additionalProperties"})
+_SCHEMA_MAP_KEYWORDS = frozenset({"properties", "patternProperties"})
+_SCHEMA_LIST_KEYWORDS = frozenset({"allOf", "anyOf", "oneOf"})
+_SCHEMA_KEYWORDS = frozenset({"items", "not", "additionalProperties"})
 
 
-class Breach(Protocol):
+class SchemaViolation(Protocol):
     """One way in which a value breaks its schema."""
 
     @property
@@ -44,91 +44,106 @@ class Validator(Protocol):
     """A compiled schema."""
 
     def is_valid(self, instance: Any) -> bool: ...
-    def iter_errors(self, instance: Any) -> Iterable[Breach]: ...
+    def iter_errors(self, instance: Any) -> Iterable[SchemaViolation]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Schemas:
-    """Validators of one document, compiled when first asked for and kept in `compiled`."""
+class SchemaValidators:
+    """Validators of one document, compiled when first asked for and kept in `cache`."""
 
     document: Document
-    compiled: dict[tuple[str, Direction], Validator]
+    cache: dict[tuple[str, Direction], Validator]
 
     @classmethod
-    def of(cls, document: Document) -> "Schemas":
+    def from_document(cls, document: Document) -> "SchemaValidators":
         """The validators of `document`."""
         return cls(document, {})
 
-    def validator(self, pointer: str, direction: Direction) -> Validator:
+    def get(self, pointer: str, direction: Direction) -> Validator:
         """The validator of the schema at `pointer`, for answers (``read``) or requests (``write``)."""
-        found = self.compiled.get((pointer, direction))
-        if found is None:
-            schema = standalone(self.document, self.document.at(pointer), direction)
-            found = self.compiled[pointer, direction] = jsonschema_rs.Draft202012Validator(
+        validator = self.cache.get((pointer, direction))
+        if validator is None:
+            schema = build_standalone_schema(self.document, self.document.resolve(pointer), direction)
+            validator = self.cache[pointer, direction] = jsonschema_rs.Draft202012Validator(
                 schema, validate_formats=True
             )
-        return found
+        return validator
 
-    def lenient(self, pointer: str, direction: Direction) -> Validator:
+    def build_without_required(self, pointer: str, direction: Direction) -> Validator:
         """A validator of what the schema at `pointer` says beside which properties are required at its top."""
-        schema, _ = self.document.follow(self.document.at(pointer), pointer)
-        rest = {word: value for word, value in schema.items() if word != "required"}
-        return jsonschema_rs.Draft202012Validator(standalone(self.document, rest, direction), validate_formats=True)
+        schema, _ = self.document.dereference(self.document.resolve(pointer), pointer)
+        relaxed = {keyword: value for keyword, value in schema.items() if keyword != "required"}
+        return jsonschema_rs.Draft202012Validator(
+            build_standalone_schema(self.document, relaxed, direction), validate_formats=True
+        )
 
 
-def standalone(document: Document, schema: Mapping[str, Any], direction: Direction) -> dict[str, Any]:
+def build_standalone_schema(document: Document, schema: Mapping[str, Any], direction: Direction) -> dict[str, Any]:
     """`schema` translated, with everything that it refers to at the place it stands in the document."""
-    waiting: list[str] = []
-    root: dict[str, Any] = {"allOf": [translate(schema, direction, waiting.append)]}
-    seen: set[str] = set()
-    while waiting:
-        pointer = waiting.pop()
-        if pointer in seen:
+    pending: list[str] = []
+    root: dict[str, Any] = {"allOf": [translate_schema(schema, direction, pending.append)]}
+    visited: set[str] = set()
+    while pending:
+        pointer = pending.pop()
+        if pointer in visited:
             continue
-        seen.add(pointer)
-        *above, last = parts_of(pointer)
-        at: Any = root
-        for part in above:
-            at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
-        at[int(last) if isinstance(at, list) else last] = translate(document.at(pointer), direction, waiting.append)
+        visited.add(pointer)
+        *parents, last = split_pointer(pointer)
+        container: Any = root
+        for part in parents:
+            container = container[int(part)] if isinstance(container, list) else container.setdefault(part, {})
+        container[int(last) if isinstance(container, list) else last] = translate_schema(
+            document.resolve(pointer), direction, pending.append
+        )
     return root
 
 
-def translate(schema: Mapping[str, Any], direction: Direction, refer: Callable[[str], Any]) -> dict[str, Any]:
-    """One schema as Draft 2020-12; `refer` is told each reference."""
+def translate_schema(
+    schema: Mapping[str, Any], direction: Direction, on_reference: Callable[[str], Any]
+) -> dict[str, Any]:
+    """One schema as Draft 2020-12; `on_reference` is told each reference."""
     if "$ref" in schema:
-        refer(schema["$ref"])
+        on_reference(schema["$ref"])
         return {"$ref": schema["$ref"]}
-    unseen = "writeOnly" if direction == "read" else "readOnly"
-    gone = {name for word in _MAPS for name, below in schema.get(word, {}).items() if _flag(below, unseen)}
+    exclusion_keyword = "writeOnly" if direction == "read" else "readOnly"
+    excluded_names = {
+        name
+        for keyword in _SCHEMA_MAP_KEYWORDS
+        for name, subschema in schema.get(keyword, {}).items()
+        if _has_flag(subschema, exclusion_keyword)
+    }
 
-    def translated(key: str, value: Any) -> Any:
-        if key in _MAPS:
-            kept = {k: translate(v, direction, refer) for k, v in value.items() if k not in gone}
+    def translate_value(key: str, value: Any) -> Any:
+        if key in _SCHEMA_MAP_KEYWORDS:
+            properties = {
+                k: translate_schema(v, direction, on_reference) for k, v in value.items() if k not in excluded_names
+            }
             # Hidden ones are refused in an answer; server-set ones are ignored when sent.
-            return kept | dict.fromkeys(gone & value.keys(), direction == "write")
-        if key in _LISTS:
-            return [translate(v, direction, refer) for v in value]
-        if key in _SCHEMAS and isinstance(value, dict):
-            return translate(value, direction, refer)
+            return properties | dict.fromkeys(excluded_names & value.keys(), direction == "write")
+        if key in _SCHEMA_LIST_KEYWORDS:
+            return [translate_schema(v, direction, on_reference) for v in value]
+        if key in _SCHEMA_KEYWORDS and isinstance(value, dict):
+            return translate_schema(value, direction, on_reference)
         return value
 
-    out = {k: translated(k, v) for k, v in schema.items() if k not in _REWRITTEN and not k.startswith("x-")}
-    _rewrite(schema, out, gone)
-    return out
+    result = {
+        k: translate_value(k, v) for k, v in schema.items() if k not in _TRANSLATED_KEYWORDS and not k.startswith("x-")
+    }
+    _translate_keywords(schema, result, excluded_names)
+    return result
 
 
-def _rewrite(schema: Mapping[str, Any], out: dict[str, Any], gone: set[str]) -> None:
+def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], excluded_names: set[str]) -> None:
     """Write out what 3.0 says in its own way."""
     for bound in ("Minimum", "Maximum"):
-        if schema.get(f"exclusive{bound}") is True and bound.lower() in out:
-            out[f"exclusive{bound}"] = out.pop(bound.lower())
-    required = [name for name in schema.get("required", ()) if name not in gone]
+        if schema.get(f"exclusive{bound}") is True and bound.lower() in result:
+            result[f"exclusive{bound}"] = result.pop(bound.lower())
+    required = [name for name in schema.get("required", ()) if name not in excluded_names]
     if required:
-        out["required"] = required
-    if schema.get("nullable") is True and isinstance(out.get("type"), str):
-        out["type"] = [out["type"], "null"]
+        result["required"] = required
+    if schema.get("nullable") is True and isinstance(result.get("type"), str):
+        result["type"] = [result["type"], "null"]
 
 
-def _flag(schema: Any, word: str) -> bool:
-    return isinstance(schema, dict) and schema.get(word) is True
+def _has_flag(schema: Any, keyword: str) -> bool:
+    return isinstance(schema, dict) and schema.get(keyword) is True

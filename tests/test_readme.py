@@ -115,7 +115,7 @@ def test_every_option_is_told_with_its_default() -> None:
 
 def test_every_dataset_is_told() -> None:
     (row,) = [row for row in table("Settings") if row[0] == "`--dataset`"]
-    assert set(dataset.names()) <= set(quoted(" ".join(row)))
+    assert set(dataset.list_names()) <= set(quoted(" ".join(row)))
 
 
 def test_every_reason_of_a_refusal_is_told() -> None:
@@ -149,17 +149,17 @@ def test_every_token_is_told() -> None:
 
 
 def test_every_word_of_the_contract_is_told() -> None:
-    assert {quoted(row[0])[0] for row in table("The words of the contract")} == set(words.KNOWN)
+    assert {quoted(row[0])[0] for row in table("The words of the contract")} == set(words.KNOWN_EXTENSIONS)
 
 
 @pytest.mark.parametrize(
     ("word", "values"),
     [
-        ("x-source", words.GRADES),
+        ("x-source", words.PROVENANCE_LEVELS),
         ("x-relation", words.ON_DELETE),
         ("x-stamp", words.STAMPS),
-        ("x-query", words.QUERY_WORDS),
-        ("x-page", words.PAGE),
+        ("x-query", words.QUERY_ROLES),
+        ("x-page", words.PAGINATION_ROLES),
         ("x-effects", words.EFFECTS),
     ],
 )

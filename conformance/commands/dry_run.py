@@ -57,7 +57,7 @@ class DryRun:
         if not self.settings.allow_effects:
             return 0
         writes = may_write(self.settings)
-        with_effects = [r for r in self.rows if r.operation.effects and (writes or not r.operation.writes)]
+        with_effects = [r for r in self.rows if r.operation.effects and (writes or not r.operation.is_write)]
         return len(with_effects) * self.settings.max_expensive
 
 
@@ -129,7 +129,7 @@ def _fuzzing_exclusion(settings: Settings, contract: Contract, operation: Operat
     """Why Schemathesis would not send requests to an operation, or ""."""
     if settings.no_engine:
         return "--no-engine"
-    if operation.writes and not may_write(settings):
+    if operation.is_write and not may_write(settings):
         return _no_writes(settings)
     if operation.effects and not settings.allow_effects:
         return NO_EFFECTS
@@ -174,13 +174,13 @@ def _cells(settings: Settings, row: Row) -> tuple[str, ...]:
     effects = ", ".join(operation.effects) or "-"
     if operation.effects and settings.allow_effects:
         effects += f" (at most {counted(settings.max_expensive, 'call')})"
-    writes, fuzzed = ("yes" if flag else "no" for flag in (operation.writes, row.is_fuzzed))
+    writes, fuzzed = ("yes" if flag else "no" for flag in (operation.is_write, row.is_fuzzed))
     return operation.id, operation.method.upper(), writes, str(len(row.checks)), fuzzed, effects
 
 
 def _totals(dry_run: DryRun) -> Iterator[str]:
     settings = dry_run.settings
-    writing = sum(row.operation.writes for row in dry_run.rows)
+    writing = sum(row.operation.is_write for row in dry_run.rows)
     yield f"{counted(len(dry_run.rows), 'operation')}, {writing} of them writing"
     runs = [check for row in dry_run.rows for check in row.checks]
     different = len({check.id for check in runs})

@@ -29,7 +29,7 @@ from conformance.settings import Settings
 from conformance.target import HttpTarget
 from conformance.verdict import Code, Demands, judge
 from spec.contract import Contract, Operation
-from spec.document import lines
+from spec.document import find_line_numbers
 
 if TYPE_CHECKING:
     from conformance.pytest_items import Suite
@@ -118,7 +118,7 @@ def _suite(
 
     started, began = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     demands = Demands(settings.strict, settings.min_reached, session.read_only, settings.allow_effects)
-    places = lines(contract.document.text)
+    places = find_line_numbers(contract.document.content)
 
     def judged(case: Case) -> Run:
         return run(session, [case.law], [case.operation], lambda outcome: None, cleaning=False)

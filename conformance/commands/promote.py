@@ -14,8 +14,8 @@ from conformance.output import say
 from conformance.promotion import Promotion, of_gaps, promotion
 from conformance.settings import Settings
 from conformance.verdict import Code, counted
-from spec.contract import Contract, from_document
-from spec.document import from_bytes
+from spec.contract import Contract, parse_contract
+from spec.document import parse_document
 from spec.errors import ContractError
 
 
@@ -30,7 +30,7 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     found = promotion(contract, said)
     gaps = _gaps(said) if settings.gaps else []
     after = _edited(contract, [*gaps, *found.edits])
-    before = contract.document.text.decode()
+    before = contract.document.content.decode()
     if settings.dry_run:
         lines = difflib.unified_diff(
             before.splitlines(True), after.splitlines(True), f"a/{shown(file)}", f"b/{shown(file)}"
@@ -55,8 +55,8 @@ def _gaps(said: reported.Reported) -> list[Edit]:
 def _edited(contract: Contract, edits: Sequence[Edit]) -> str:
     """The contract's text with the edits; it is a contract still. Raises UsageError."""
     try:
-        after = apply(contract.document.text.decode(), edits)
-        from_document(from_bytes(after.encode(), contract.document.name))
+        after = apply(contract.document.content.decode(), edits)
+        parse_contract(parse_document(after.encode(), contract.document.name))
     except (CannotEdit, ContractError, UnicodeDecodeError) as error:
         raise UsageError(f"the contract cannot be edited so, and stays as it is: {error}") from None
     return after

@@ -32,7 +32,7 @@ from conformance.target import HttpTarget
 from conformance.token import TokenCommand
 from conformance.verdict import Demands, Judgement, judge
 from spec.contract import Contract, Operation
-from spec.document import lines
+from spec.document import find_line_numbers
 
 
 def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
@@ -100,9 +100,9 @@ def _reported(
         found,
         judgement,
         redaction_of(settings, contract, command),
-        lines(contract.document.text),
+        find_line_numbers(contract.document.content),
         session.seen,
-        text=contract.document.text.decode("utf-8", "replace"),
+        text=contract.document.content.decode("utf-8", "replace"),
         proposals=proposals(contract, session.schemas, name, found.outcomes),
         covered=session.coverage.covered(asked, judgement.unsucceeded) if session.coverage else None,
         sequences=_sequences(recorder, session, found),

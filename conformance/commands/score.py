@@ -15,7 +15,7 @@ from conformance.output import say
 from conformance.report.scored import ScoreReport, as_json, markdown, terminal
 from conformance.scores import Alarm, Choice, Scored, examine
 from conformance.settings import Settings
-from spec.contract import load
+from spec.contract import load_contract
 
 VARIANT_SEEDS = 3
 FEW = 4  # sound servers beside a sample, and the first
@@ -24,7 +24,7 @@ FEW = 4  # sound servers beside a sample, and the first
 def command(settings: Settings, laws: object = None) -> int:
     """Judge them; 0, or 1 when the score is under --min or something sound was called broken. Raises UsageError."""
     path = settings.contract or Path(str(resources.files("spec") / "openapi.yaml"))
-    contract = load(path)
+    contract = load_contract(path)
     choice = Choice(settings.family, settings.operation, settings.sample, settings.seed)
     numbers = choice.of(contract)
     if not numbers:

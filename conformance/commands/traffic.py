@@ -19,8 +19,8 @@ from conformance.second_validator import SecondValidator
 from conformance.settings import Settings
 from conformance.verdict import Demands, counted, judge
 from spec.contract import Contract
-from spec.document import lines
-from spec.schemas import Schemas
+from spec.document import find_line_numbers
+from spec.schemas import SchemaValidators
 
 LOOKED_AT = 2_000  # entries by which the API's address is found
 NAMED = 12  # operations that a note names
@@ -32,7 +32,9 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
     entries = [entry for file in settings.arguments for entry in har.read(Path(file))]
     contract = contract_of(settings)
     base = _base(settings, contract, entries)
-    judged = traffic.judge(contract, SecondValidator(contract, Schemas.of(contract.document)), entries, base)
+    judged = traffic.judge(
+        contract, SecondValidator(contract, SchemaValidators.from_document(contract.document)), entries, base
+    )
     found = Run(outcomes=judged.outcomes())
     demands = Demands(settings.strict, settings.min_reached, read_only=True)
     report = Report(
@@ -52,7 +54,7 @@ def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
         found,
         judge(found, contract, (), judged.seen, demands),
         Redaction.of(contract, judged.secrets),
-        lines(contract.document.text),
+        find_line_numbers(contract.document.content),
         judged.seen,
     )
     return publish(settings, report)

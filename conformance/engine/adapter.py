@@ -97,7 +97,7 @@ def settings(known: Iterable[Operation], operations: Sequence[Operation], seed: 
 
 def expected(operation: Operation) -> dict[str, Any]:
     """The statuses that checks take, from what the contract documents; its own are wider than any contract."""
-    refusals = {status for status in operation.statuses if 400 <= status < 500} | {400, 404, 422} | OF_THE_SERVER
+    refusals = {status for status in operation.responses if 400 <= status < 500} | {400, 404, 422} | OF_THE_SERVER
     accepted = [str(status) for status in range(100, 600) if status not in NOT_AS_DUE]
     refused = sorted(str(status) for status in refusals)
     return {

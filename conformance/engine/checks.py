@@ -64,7 +64,7 @@ def _misses_a_header(seen: Seen) -> bool:
 
 
 def _secured(seen: Seen) -> bool:
-    return seen.operation.secured and seen.plain and seen.exchange.response.ok
+    return seen.operation.requires_auth and seen.plain and seen.exchange.response.ok
 
 
 def _other_method(seen: Seen) -> bool:

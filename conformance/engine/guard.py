@@ -36,13 +36,13 @@ class HeldBack(Exception):
 
 def exclusion(contract: Contract, operation: Operation, *, read_only: bool, effects: bool) -> Reason | None:
     """Why the engine may not send an operation at all, or None. `effects`: operations with effects are allowed."""
-    if read_only and operation.writes:
+    if read_only and operation.is_write:
         return READ_ONLY
     if operation.effects and not effects:
         return cause.effects(operation)
-    view = contract.views.get(operation.result.view or "")
-    creates = operation.method == "post" and operation.result.status == 201
-    if creates and view is not None and contract.operation(view.resource, "delete") is None:
+    view = contract.views.get(operation.envelope.view_name or "")
+    creates = operation.method == "post" and operation.envelope.status == 201
+    if creates and view is not None and contract.find_operation(view.resource, "delete") is None:
         return no_way(f"the contract has no operation to delete a {view.resource}")
     return None
 
@@ -86,9 +86,9 @@ class Guard:
     def admit(self, operation: Operation, sent: Sent, *, own_token: bool) -> Sent:
         """What is sent instead. `own_token`: it goes with the token of the run. Raises HeldBack."""
         self._invented |= set(_names(sent.path, sent.query, sent.body)) - self._shown
-        if not operation.writes or operation.asks:
+        if not operation.is_write or operation.has_query_body:
             return sent
-        if not operation.path_parameters and not self.creates(operation):
+        if not operation.path_parameter_names and not self.creates(operation):
             self._alone(operation, own_token=own_token)
         path = {name: self._subject(operation, value) for name, value in sent.path.items()}
         body = self._body(operation, sent) if isinstance(sent.body, dict) else sent.body
@@ -107,8 +107,10 @@ class Guard:
 
     def creates(self, operation: Operation) -> bool:
         """Whether it makes a record that the answer shows, so that it can be taken away again."""
-        result = operation.result
-        return operation.method == "post" and result.status == 201 and result.view is not None and not result.many
+        result = operation.envelope
+        return (
+            operation.method == "post" and result.status == 201 and result.view_name is not None and not result.is_list
+        )
 
     def alive(self, resource: str, key: Any) -> bool:
         """Whether the run made that record and has not taken it away."""
@@ -137,7 +139,7 @@ class Guard:
 
     def _alone(self, operation: Operation, *, own_token: bool) -> None:
         """A write that names no record acts on what its token, or the whole target, stands for. Raises HeldBack."""
-        if not operation.secured:
+        if not operation.requires_auth:
             self._count(operation, self.tries)
         elif own_token:
             raise HeldBack(no_way(f"the contract has no operation to make what {operation.id} acts on"))
@@ -162,19 +164,19 @@ class Guard:
         """The value of a path parameter: the run's own record, or what can name none. Raises HeldBack."""
         resource = self.session.contract.resources.get(operation.resource or "")
         text = str(value)
-        if resource is None or len(operation.path_parameters) != 1:
+        if resource is None or len(operation.path_parameter_names) != 1:
             raise HeldBack(f"the path of {operation.id} names what the contract does not store")
         shared = self.session.shared.get(resource.name)
         if shared is not None and str(shared.key) == text:
             return self.record(resource.name)
-        if self.alive(resource.name, value) or (not resource.key_is_integer and self.was_mine(value)):
+        if self.alive(resource.name, value) or (not resource.has_integer_key and self.was_mine(value)):
             return value
-        if self.named(text, integer=resource.key_is_integer):
+        if self.named(text, integer=resource.has_integer_key):
             return self.record(resource.name)
         # what is no key names no record, unless a server reads a number out of it, or another path
-        if resource.key_is_integer or UUID.search(text) or not re.fullmatch(r"[^/\\.%?#\x00-\x20]+", text):
+        if resource.has_integer_key or UUID.search(text) or not re.fullmatch(r"[^/\\.%?#\x00-\x20]+", text):
             raise HeldBack(f"{operation.id} could reach a record that the run did not make")
-        if resource.own[resource.key].format != "uuid":
+        if resource.attributes[resource.key_attribute].format != "uuid":
             return self.record(resource.name)
         return value
 
@@ -185,17 +187,19 @@ class Guard:
 
     def _body(self, operation: Operation, sent: Sent) -> dict[str, Any]:
         body = {name: self._tame(value) for name, value in sent.body.items()}
-        for one in operation.body.fields.values() if operation.body else ():
-            if one.sets is not None and one.name in body:
+        for one in operation.request_body.fields.values() if operation.request_body else ():
+            if one.relation_setter is not None and one.name in body:
                 self._refer(operation, one, body)
         return self._marked(operation, body) if sent.valid else body
 
     def _refer(self, operation: Operation, one: BodyField, body: dict[str, Any]) -> None:
         """Put a reference that the run may make into a body, or take it out. What can name no record stays."""
         try:
-            relation = self.session.bodies.relation(operation, one.sets.relation if one.sets else "")
-            resource = self.session.contract.resources[relation.to[0]]
-            if not self._refers(body[one.name], integer=resource.key_is_integer):
+            relation = self.session.bodies.relation(
+                operation, one.relation_setter.relation if one.relation_setter else ""
+            )
+            resource = self.session.contract.resources[relation.targets[0]]
+            if not self._refers(body[one.name], integer=resource.has_integer_key):
                 return
             name, key = self._parent(operation, relation)
             self._parents.add(str(key).lower())
@@ -205,8 +209,12 @@ class Guard:
             del body[one.name]
             return
         body[one.name] = [key] if isinstance(body[one.name], list) else key
-        if one.sets is not None and one.sets.by in body and isinstance(body[one.sets.by], str):
-            body[one.sets.by] = snake_case(name)
+        if (
+            one.relation_setter is not None
+            and one.relation_setter.discriminator in body
+            and isinstance(body[one.relation_setter.discriminator], str)
+        ):
+            body[one.relation_setter.discriminator] = snake_case(name)
 
     def _refers(self, value: Any, *, integer: bool) -> bool:
         """Whether a value names a record, or some. Raises HeldBack where a server may read it so, or may not."""
@@ -221,7 +229,7 @@ class Guard:
         """Of the run; for what is being created also another, where the run can make none."""
         if self.creates(operation):
             return self.session.parent(relation)
-        return relation.to[0], self.session.kept(relation.to[0]).key
+        return relation.targets[0], self.session.kept(relation.targets[0]).key
 
     def _check_foreign(self, value: Any) -> None:
         """Raises HeldBack where something is named that an answer showed and that the run did not make."""
@@ -230,11 +238,11 @@ class Guard:
 
     def _marked(self, operation: Operation, body: dict[str, Any]) -> dict[str, Any]:
         """The body with the run's mark in its first free text."""
-        for one in operation.body.fields.values() if operation.body else ():
+        for one in operation.request_body.fields.values() if operation.request_body else ():
             said = self.session.bodies.schema(one.schema)
             value = body.get(one.name)
             free = said.get("type") == "string" and not {"format", "enum", "pattern"} & said.keys()
-            if free and one.word is None and one.sets is None and isinstance(value, str):
+            if free and one.x_query is None and one.relation_setter is None and isinstance(value, str):
                 if self.session.bodies.marker in value:
                     return body
                 marked = f"{self.session.bodies.marker} {value}".rstrip()

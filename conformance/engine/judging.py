@@ -23,7 +23,7 @@ from conformance.notice import notices
 from conformance.outcome import Outcome, Promise, Verdict
 from conformance.session import Session
 from spec.contract import Operation
-from spec.provenance import INFERRED, grade
+from spec.provenance import INFERRED, get_provenance
 
 THROTTLED = 429  # says nothing of the operation; the target was patient before
 UNASKED = "no case of the engine came to it"
@@ -104,7 +104,7 @@ class Findings:
         failure: Failure | None,
         notice: tuple[str, str, str | None] | None = None,
     ) -> None:
-        known = grade(self.session.contract.document, place.pointer, place.keyword)
+        known = get_provenance(self.session.contract.document, place.pointer, place.keyword)
         if not seen.valid and not check.told and known != INFERRED:
             known = self._refusal(seen.operation)  # that it is refused has to be known as well
         promise = Promise(
@@ -120,10 +120,10 @@ class Findings:
 
     def _refusal(self, operation: Operation) -> str:
         """How far it is known that the operation refuses what the contract does not admit."""
-        refusals = [status for status in operation.statuses if status in NOT_AS_DUE]
+        refusals = [status for status in operation.responses if status in NOT_AS_DUE]
         if not refusals:
             return INFERRED
-        return grade(self.session.contract.document, operation.statuses[max(refusals)] or operation.pointer)
+        return get_provenance(self.session.contract.document, operation.responses[max(refusals)] or operation.pointer)
 
 
 def judged(
@@ -221,7 +221,7 @@ def _troubled(findings: Findings, asked: Sequence[Operation]) -> Iterator[Judged
 
 
 def _promise(session: Session, operation: Operation, check: Check) -> Promise:
-    known = grade(session.contract.document, operation.pointer)
+    known = get_provenance(session.contract.document, operation.pointer)
     return Promise(check.law, operation.id, check.sentence, operation.pointer, known, check.always)
 
 

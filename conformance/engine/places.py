@@ -10,7 +10,7 @@ from conformance.exchange import Request
 from conformance.notice import place_of
 from conformance.session import Session
 from spec.contract import Operation, Parameter
-from spec.schemas import Breach
+from spec.schemas import SchemaViolation
 
 LONGEST = 191  # characters of a text that no usual column is too narrow for
 LARGEST = 2**31 - 1  # what any column of numbers takes
@@ -40,9 +40,9 @@ def breaches(session: Session, operation: Operation, request: Request) -> Iterat
     for name, value in request.query:
         query.setdefault(name, []).append(value)
     for parameter in operation.parameters:
-        if parameter.where == "query":
+        if parameter.location == "query":
             yield from _of_parameter(session, parameter, _texts(session, parameter, query))
-        elif parameter.where == "path" and parameter.name in request.path:
+        elif parameter.location == "path" and parameter.name in request.path:
             yield from _of_parameter(session, parameter, [str(request.path[parameter.name])])
 
 
@@ -56,7 +56,7 @@ def _texts(session: Session, parameter: Parameter, query: Mapping[str, list[str]
 
 
 def _of_body(session: Session, operation: Operation, request: Request) -> Iterator[Place]:
-    body = operation.body
+    body = operation.request_body
     if body is None:
         return
     value = request.body
@@ -70,7 +70,7 @@ def _of_body(session: Session, operation: Operation, request: Request) -> Iterat
         if body.required:
             yield Place(f"{operation.pointer}/requestBody", "required", "body", "there is no body")
         return
-    for breach in session.schemas.validator(body.pointer, "write").iter_errors(value):
+    for breach in session.schemas.get(body.pointer, "write").iter_errors(value):
         pointer, keyword = place_of(body.pointer, breach.schema_path)
         if not overlooked(keyword, _type_at(session, pointer), breach):
             name = ".".join("[]" if isinstance(part, int) else part for part in breach.instance_path) or "body"
@@ -79,13 +79,13 @@ def _of_body(session: Session, operation: Operation, request: Request) -> Iterat
 
 def _type_at(session: Session, pointer: str) -> str:
     try:
-        found = session.contract.document.at(pointer)
+        found = session.contract.document.resolve(pointer)
     except (KeyError, IndexError, TypeError, ValueError):
         return ""
     return str(found.get("type", "")) if isinstance(found, dict) else ""
 
 
-def overlooked(keyword: str, kind: str, breach: Breach) -> bool:
+def overlooked(keyword: str, kind: str, breach: SchemaViolation) -> bool:
     """Whether servers that are no worse for it take such a value: as PHP reads numbers, booleans, lists and texts."""
     value = breach.instance
     if keyword == "additionalProperties":
@@ -107,7 +107,7 @@ def _of_parameter(session: Session, parameter: Parameter, texts: list[str] | Non
         if parameter.required:
             yield Place(parameter.pointer, "required", parameter.name, f"{parameter.name} is missing")
         return
-    if texts == [""] and (parameter.allow_empty or not parameter.required):
+    if texts == [""] and (parameter.allow_empty_value or not parameter.required):
         return
     schema = session.bodies.schema(parameter.schema)
     value: Any = texts[-1]
@@ -116,7 +116,7 @@ def _of_parameter(session: Session, parameter: Parameter, texts: list[str] | Non
         value = [_read(one, str(session.bodies.schema(schema.get("items", {})).get("type"))) for one in split]
     else:
         value = _read(value, str(schema.get("type")))
-    for breach in session.schemas.validator(place, "write").iter_errors(value):
+    for breach in session.schemas.get(place, "write").iter_errors(value):
         pointer, keyword = place_of(place, breach.schema_path)
         if not overlooked(keyword, _type_at(session, pointer), breach):
             yield Place(pointer, keyword, parameter.name, f"{parameter.name} breaks {keyword}: {breach.message[:200]}")

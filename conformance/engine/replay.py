@@ -125,7 +125,7 @@ def _renewed(wire: Wire, step: Step, renamed: Mapping[str, str]) -> Case[Any]:
         fresh.body = _named(case.body, renamed)
     operation = wire.operation(case)
     resource = wire.session.contract.resources.get(operation.resource or "")
-    for name, value in fresh.path_parameters.items() if not operation.writes else ():
+    for name, value in fresh.path_parameters.items() if not operation.is_write else ():
         gone = resource is not None and wire.guard.was_mine(value) and not wire.guard.alive(resource.name, value)
         if resource is not None and gone and str(value) not in renamed.values():
             fresh.path_parameters = {**fresh.path_parameters, name: wire.guard.record(resource.name)}
@@ -143,10 +143,10 @@ def _named(value: Any, renamed: Mapping[str, str]) -> Any:
 def _renamed(wire: Wire, step: Step, exchange: Exchange) -> Iterator[tuple[str, str]]:
     """(key, key): what the chain made, or spoke of, the first time, and what it is this time."""
     operation = wire.operation(step.case)
-    view = wire.session.contract.views.get(operation.result.view or "")
+    view = wire.session.contract.views.get(operation.envelope.view_name or "")
     then, now = (wire.session.data(operation, one) for one in (step.exchange, exchange))
     if view is not None and isinstance(then, dict) and isinstance(now, dict):
-        key = wire.session.contract.resources[view.resource].key
+        key = wire.session.contract.resources[view.resource].key_attribute
         if isinstance(then.get(key), str) and isinstance(now.get(key), str):
             yield then[key], now[key]
     for name, value in step.exchange.request.path.items():

@@ -20,7 +20,7 @@ from conformance.errors import CannotMake, SuiteError
 from conformance.exchange import BEARER, Exchange, Request
 from conformance.session import Session
 from spec.contract import Operation
-from spec.document import WRITES
+from spec.document import UNSAFE_METHODS
 
 NOWHERE = "http://target.invalid"
 PLACEHOLDER = "Bearer the-token-of-the-run"  # Schemathesis never learns the token itself
@@ -85,7 +85,7 @@ class Wire(RequestsTransport):
     def _admit(self, operation: Operation, case: Case[Any], *, own_token: bool) -> None:
         """Turn a case into what may be sent. Raises HeldBack."""
         if case.method.lower() != operation.method:
-            if case.method.lower() in WRITES:
+            if case.method.lower() in UNSAFE_METHODS:
                 raise HeldBack(f"{case.method} {operation.path} is no operation of the contract")
             return
         body = None if isinstance(case.body, NotSet) else case.body
@@ -138,7 +138,7 @@ class Wire(RequestsTransport):
             found = re.fullmatch(re.sub(r"\\\{([^{}]+)\\\}", "([^/]*)", re.escape(operation.path)), target)
             if found is not None:
                 values = [unquote(value, errors="strict") for value in found.groups()]
-                return operation, dict(zip(operation.path_parameters, values, strict=True)), query
+                return operation, dict(zip(operation.path_parameter_names, values, strict=True)), query
         except ValueError:
             target = f"{target}?{parts.query}" if parts.query else target
             query = ()
@@ -179,6 +179,6 @@ def _body(prepared: requests.PreparedRequest, headers: dict[str, str]) -> tuple[
 
 def _nothing(operation: Operation, prepared: requests.PreparedRequest) -> Response:
     """An answer from which Schemathesis learns nothing."""
-    refusals = [status for status in operation.statuses if status >= 400]
+    refusals = [status for status in operation.responses if status >= 400]
     status = 404 if 404 in refusals else min(refusals, default=404)
     return Response(status, {}, b"", prepared, 0.0, verify=False)

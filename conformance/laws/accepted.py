@@ -44,7 +44,7 @@ class Extreme:
 
 
 def _writes(contract: Contract, operation: Operation) -> bool:
-    if operation.body is None or operation.resource not in contract.resources:
+    if operation.request_body is None or operation.resource not in contract.resources:
         return False
     return creates(contract, operation) or operation.action == "update"
 
@@ -58,8 +58,8 @@ def _bodies(case: Case) -> Iterator[Outcome]:
         return
     whole = session.bodies.body(operation, session.parent) if operation.action != "update" else {}
     path: Mapping[str, Any] = {}
-    if operation.path_parameters:
-        path = {operation.path_parameters[0]: session.make(operation.resource or "").key}
+    if operation.path_parameter_names:
+        path = {operation.path_parameter_names[0]: session.make(operation.resource or "").key}
     for extremes in _rounds([list(_edges(case, field)) for field in readable(operation)]):
 
         def send(chosen: list[Extreme]) -> Exchange:
@@ -84,12 +84,12 @@ class Kind:
 
 def _kinds(case: Case) -> Iterator[Kind]:
     """Each kind of record that a field may be about, where the contract says which in another."""
-    session, fields = case.session, case.operation.body.fields if case.operation.body else {}
+    session, fields = case.session, case.operation.request_body.fields if case.operation.request_body else {}
     for field in fields.values():
-        by = fields.get(field.sets.by or "") if field.sets else None
-        if field.sets is None or by is None:
+        by = fields.get(field.relation_setter.discriminator or "") if field.relation_setter else None
+        if field.relation_setter is None or by is None:
             continue
-        for resource in session.bodies.relation(case.operation, field.sets.relation).to:
+        for resource in session.bodies.relation(case.operation, field.relation_setter.relation).targets:
             value = snake_case(resource)
             with suppress(CannotMake):
                 named = {field.name: session.kept(resource).key, by.name: value}
@@ -117,7 +117,7 @@ def _taken(case: Case, extremes: list[Extreme], send: Any) -> Iterator[Outcome]:
 
 def _edges(case: Case, field: BodyField) -> Iterator[Extreme]:
     """The edges of a field that the contract indeed admits."""
-    validator = case.session.schemas.validator(field.pointer, "write")
+    validator = case.session.schemas.get(field.pointer, "write")
     for what, value in _values(case, field):
         if validator.is_valid(value):
             yield Extreme(field.name, (field.pointer, what.split()[0]), what, value)
@@ -156,8 +156,8 @@ def _texts(case: Case, field: BodyField, said: Mapping[str, Any]) -> Iterator[tu
 
 
 def _acts(contract: Contract, operation: Operation) -> bool:
-    fields = operation.body.fields if operation.body else {}
-    return acts(contract, operation) and 422 in operation.statuses and len(fields) > 1
+    fields = operation.request_body.fields if operation.request_body else {}
+    return acts(contract, operation) and 422 in operation.responses and len(fields) > 1
 
 
 def _beside(case: Case) -> Iterator[Outcome]:
@@ -167,9 +167,9 @@ def _beside(case: Case) -> Iterator[Outcome]:
         return
     path, whole = existing(case), body_of(case.session, case.operation) or {}
     wrong = list(_wrong(case))
-    said = case.operation.body.fields.values() if case.operation.body else ()
+    said = case.operation.request_body.fields.values() if case.operation.request_body else ()
     for number, (name, spoilt) in enumerate(wrong[:2]):
-        plain = [f for f in said if f.sets is None and f.word is None and f.name != name]
+        plain = [f for f in said if f.relation_setter is None and f.x_query is None and f.name != name]
         fields = [f for f in plain if not number or f.name == wrong[0][0]]
         for extremes in _rounds([list(_edges(case, field)) for field in fields]):
             sent = {n: v for n, v in {**whole, **{e.name: e.value for e in extremes}}.items() if n != name}
@@ -180,7 +180,7 @@ def _beside(case: Case) -> Iterator[Outcome]:
 
 def _wrong(case: Case) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(field, what is sent of it) that the contract refuses: a required one left out, or another broken."""
-    for field in case.operation.body.fields.values() if case.operation.body else ():
+    for field in case.operation.request_body.fields.values() if case.operation.request_body else ():
         way = next(breaking(case, field), None)
         if field.required:
             yield field.name, {}
@@ -204,7 +204,7 @@ def _not_named(case: Case, extreme: Extreme, wrong: str, exchange: Exchange) -> 
 
 def _asks(contract: Contract, operation: Operation) -> bool:
     """Whether an operation reads, and by choices of a query."""
-    chooses = any("enum" in p.schema.get("items", p.schema) for p in operation.query)
+    chooses = any("enum" in p.schema.get("items", p.schema) for p in operation.query_parameters)
     return is_list(contract, operation) or (operation.method == "get" and chooses)
 
 
@@ -212,7 +212,7 @@ def _parameters(case: Case) -> Iterator[Outcome]:
     """Many parameters at once, each with one of its values; where that is refused, one at a time."""
     session, operation = case.session, case.operation
     required, path = session.required(operation), path_to_read(case)
-    for extremes in _rounds([list(_allowed(parameter)) for parameter in operation.query]):
+    for extremes in _rounds([list(_allowed(parameter)) for parameter in operation.query_parameters]):
 
         def send(chosen: list[Extreme]) -> Exchange:
             return session.send(operation, path=path, query={**required, **{e.name: e.value for e in chosen}})

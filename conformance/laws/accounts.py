@@ -26,22 +26,26 @@ WRONG = "conformance-wrong-password"
 def _is_whose(case: Case) -> Iterator[Outcome]:
     """The same account wherever it is asked for, and another for another token."""
     session, operation = case.session, case.operation
-    account = session.contract.account
+    account = session.contract.account_resource
     mine = session.who()
-    if account is None or account.key not in mine:
+    if account is None or account.key_attribute not in mine:
         raise CannotMake(no_way("the contract has no account that shows its key"))
     exchange = session.send(operation)
     found = session.data(operation, exchange)
-    key = found.get(account.key) if isinstance(found, dict) else None
-    said = "" if key == mine[account.key] else f"it shows {account.name} {key}, elsewhere {mine[account.key]}"
+    key = found.get(account.key_attribute) if isinstance(found, dict) else None
+    said = (
+        ""
+        if key == mine[account.key_attribute]
+        else f"it shows {account.name} {key}, elsewhere {mine[account.key_attribute]}"
+    )
     yield case.judged(case.promise(parameter="self"), said, exchange)
     if not session.has_token("other"):
         yield case.not_judged(case.promise(parameter="other"), NO_OTHER)
         return
     other = session.send(operation, as_="other")
     found = session.data(operation, other)
-    same = isinstance(found, dict) and found.get(account.key) == mine[account.key]
-    said = f"it shows {account.name} {mine[account.key]} to another token" if same else ""
+    same = isinstance(found, dict) and found.get(account.key_attribute) == mine[account.key_attribute]
+    said = f"it shows {account.name} {mine[account.key_attribute]} to another token" if same else ""
     if same and (why := neighbours(session)):
         yield case.not_judged(case.promise(parameter="other"), why)
     else:
@@ -50,35 +54,39 @@ def _is_whose(case: Case) -> Iterator[Outcome]:
 
 def _is_owned(contract: Contract, operation: Operation) -> bool:
     resource = contract.resources.get(operation.resource or "")
-    return creates(contract, operation) and resource is not None and len(resource.owner) == 1
+    return creates(contract, operation) and resource is not None and len(resource.owner_path) == 1
 
 
 def _is_its_makers(case: Case) -> Iterator[Outcome]:
     """A record that names its owner names the account that made it."""
     session, resource = case.session, case.session.resource(case.operation)
-    account, name = session.contract.account, resource.owner[0]
+    account, name = session.contract.account_resource, resource.owner_path[0]
     relation = resource.relations.get(name)
     mine = session.kept(resource.name)
     shown = mine.shown.get(name)
-    if account is None or relation is None or not isinstance(shown, dict) or account.key not in shown:
+    if account is None or relation is None or not isinstance(shown, dict) or account.key_attribute not in shown:
         raise CannotMake(no_way(f"the contract has no {name} that a new {resource.name} shows"))
-    due = session.who().get(account.key)
+    due = session.who().get(account.key_attribute)
     for operation, record, exchange in [(case.operation, mine.shown, mine.exchange), *_seen(session, mine)]:
         found = record.get(name)
-        if not isinstance(found, dict) or account.key not in found:
+        if not isinstance(found, dict) or account.key_attribute not in found:
             continue
         place = weakest(case, (relation.pointer, None), (operation.pointer, None))
-        said = f"its {name} is {found[account.key]}, made by {due}" if found[account.key] != due else ""
+        said = (
+            f"its {name} is {found[account.key_attribute]}, made by {due}"
+            if found[account.key_attribute] != due
+            else ""
+        )
         where = name if operation is case.operation else f"{name} by {operation.id}"
         yield case.judged(case.promise(*place, parameter=where), said, exchange)
 
 
 def _seen(session: Session, mine: Mine) -> Iterator[tuple[Operation, Mapping[str, Any], Exchange]]:
     """The record as it is retrieved, and as it is listed where it stands on the first page."""
-    key = session.contract.resources[mine.resource].key
+    key = session.contract.resources[mine.resource].key_attribute
     retrieve, listing = session.operation(mine.resource, "retrieve"), session.operation(mine.resource, "list")
     if retrieve is not None:
-        path = {retrieve.path_parameters[0]: mine.key}
+        path = {retrieve.path_parameter_names[0]: mine.key}
         exchange = session.send(retrieve, path=path, query=everything(session, retrieve))
         shown = session.data(retrieve, exchange)
         yield from [(retrieve, shown, exchange)] if isinstance(shown, dict) else []
@@ -94,18 +102,18 @@ def _seen(session: Session, mine: Mine) -> Iterator[tuple[Operation, Mapping[str
 
 def _signs_in(contract: Contract, operation: Operation) -> bool:
     """Whether an operation takes an account's login and secret from anybody."""
-    account = contract.account.account if contract.account else None
-    fields = operation.body.fields if operation.body else {}
+    account = contract.account_resource.credentials if contract.account_resource else None
+    fields = operation.request_body.fields if operation.request_body else {}
     takes = account is not None and account.login in fields and account.secret in fields
-    return takes and operation.method == "post" and not operation.secured
+    return takes and operation.method == "post" and not operation.requires_auth
 
 
 def _wrong(case: Case) -> Iterator[Outcome]:
     """Somebody who is not there, and the run's own account with a wrong secret: once each, so that nobody is locked
     out."""
     session = case.session
-    account = session.contract.account.account if session.contract.account else None
-    if account is None or case.operation.body is None:
+    account = session.contract.account_resource.credentials if session.contract.account_resource else None
+    if account is None or case.operation.request_body is None:
         return
     unknown = {**session.bodies.body(case.operation, session.parent), account.secret: WRONG}
     yield answered(case, 401, _tried(case, unknown), "nobody's")
@@ -145,8 +153,8 @@ def _works(case: Case) -> Iterator[Outcome]:
     session = case.session
     exchange, token = _signed_in(session)
     who = _who(session, token)
-    account = session.contract.account
-    login = account.account.login if account and account.account else ""
+    account = session.contract.account_resource
+    login = account.credentials.login if account and account.credentials else ""
     found = session.data(session.contract.operations[who.request.operation], who)
     said = f"the fresh token is answered {who.response.status}" if not who.response.ok else ""
     due, shown = str(session.credentials.get(login)), str(found.get(login)) if isinstance(found, dict) else ""
@@ -157,7 +165,7 @@ def _works(case: Case) -> Iterator[Outcome]:
 
 
 def _who(session: Session, token: Mapping[str, str]) -> Exchange:
-    asking = next((o for o in session.contract.operations.values() if session.contract.says_who(o)), None)
+    asking = next((o for o in session.contract.operations.values() if session.contract.is_whoami(o)), None)
     if asking is None:
         raise CannotMake(no_way("the contract has no operation that says whose token it is"))
     return session.send(asking, as_="nobody", headers=token)
@@ -186,7 +194,7 @@ def logged_out(session: Session) -> Mapping[str, str]:
 
 
 def _signs_out(contract: Contract, operation: Operation) -> bool:
-    return operation.action == LOGOUT and operation.method == "post" and operation.secured
+    return operation.action == LOGOUT and operation.method == "post" and operation.requires_auth
 
 
 def _ends_it(case: Case) -> Iterator[Outcome]:

@@ -11,7 +11,7 @@ from conformance.exchange import Exchange
 from conformance.laws.law import Case
 from conformance.laws.own import retrieved
 from conformance.session import Mine, Session
-from spec.contract import BodyField, Contract, Grants, Operation, Relation
+from spec.contract import AccessGrant, BodyField, Contract, Operation, Relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +25,15 @@ class Done:
 
 def acts(contract: Contract, operation: Operation) -> bool:
     """Whether an operation is an action on or for a resource that changes something: none of the generic ones."""
-    named = operation.method == "post" and not operation.generic and operation.resource in contract.resources
-    return named and contract.created_by(operation) is None and not operation.asks
+    named = operation.method == "post" and not operation.is_generic and operation.resource in contract.resources
+    return named and contract.find_created_resource(operation) is None and not operation.has_query_body
 
 
-def grants_of(contract: Contract, operation: Operation) -> Grants | None:
+def grants_of(contract: Contract, operation: Operation) -> AccessGrant | None:
     """What an action gives sight by: it answers a record that grants."""
-    view = contract.views.get(operation.result.view or "")
+    view = contract.views.get(operation.envelope.view_name or "")
     resource = contract.resources[view.resource] if view and operation.method == "post" else None
-    return resource.grants if resource else None
+    return resource.access_grant if resource else None
 
 
 def performed(case: Case) -> Done:
@@ -58,12 +58,12 @@ def _perform(session: Session, operation: Operation) -> Done:
         raise CannotMake(READ_ONLY)
     if operation.effects and not session.effects:
         raise CannotMake(effects(operation))
-    if operation.path_parameters:
+    if operation.path_parameter_names:
         # A fresh record may be in a state that refuses the action: then one with every flag set.
         for flags in ({}, _flags(session, operation.resource or "")):
             on = session.make(operation.resource or "", flags)
             before = dict(retrieved(session, on.resource, on.key)[0])
-            exchange = _sent(session, operation, {operation.path_parameters[0]: on.key})
+            exchange = _sent(session, operation, {operation.path_parameter_names[0]: on.key})
             if exchange.response.status != 409:
                 break
         done = Done(on, before, exchange)
@@ -92,11 +92,11 @@ def _flags(session: Session, resource: str) -> dict[str, Any]:
 
 def body_of(session: Session, operation: Operation) -> dict[str, Any] | None:
     """A body that the action should take: what it requires, and a value in each list that it works on."""
-    if operation.body is None:
+    if operation.request_body is None:
         return None
     grants = grants_of(session.contract, operation)
     body: dict[str, Any] = session.bodies.lists(operation)
-    for field in operation.body.fields.values():
+    for field in operation.request_body.fields.values():
         if field.required and field.name not in body:
             body |= session.bodies.field(operation, field, _receiver(session, grants, field))
         elif grants is not None and field.name == grants.permission:
@@ -104,14 +104,14 @@ def body_of(session: Session, operation: Operation) -> dict[str, Any] | None:
     return body
 
 
-def _receiver(session: Session, grants: Grants | None, field: BodyField) -> Any:
+def _receiver(session: Session, grants: AccessGrant | None, field: BodyField) -> Any:
     """Who is named as a record's parent; whoever is given sight is the other token's account."""
-    if grants is None or field.sets is None or field.sets.relation != grants.entity:
+    if grants is None or field.relation_setter is None or field.relation_setter.relation != grants.entity:
         return session.parent
 
     def other(relation: Relation) -> tuple[str, Any]:
-        account = session.contract.account
-        if account is None or account.name not in relation.to:
+        account = session.contract.account_resource
+        if account is None or account.name not in relation.targets:
             raise CannotMake(no_way("the contract has no account to share with"))
         return account.name, session.key_of(account.name, session.who("other"))
 

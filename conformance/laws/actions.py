@@ -25,7 +25,7 @@ BETWEEN = 1.0  # seconds
 
 
 def _shows_records(contract: Contract, operation: Operation) -> bool:
-    return acts(contract, operation) and operation.result.schema is not None
+    return acts(contract, operation) and operation.envelope.schema_pointer is not None
 
 
 def _made(case: Case, done: Done) -> list[Shown]:
@@ -36,7 +36,7 @@ def _made(case: Case, done: Done) -> list[Shown]:
 
 
 def _key(session: Session, shown: Shown) -> Any:
-    return shown.record.get(session.contract.resources[shown.view.resource].key)
+    return shown.record.get(session.contract.resources[shown.view.resource].key_attribute)
 
 
 def _is_stored(case: Case) -> Iterator[Outcome]:
@@ -77,7 +77,7 @@ def _unlike(case: Case, shown: Shown, answers: list[Exchange]) -> str:
 
 
 def _has_a_record(contract: Contract, operation: Operation) -> bool:
-    return _shows_records(contract, operation) and len(operation.path_parameters) == 1
+    return _shows_records(contract, operation) and len(operation.path_parameter_names) == 1
 
 
 def _is_about(case: Case) -> Iterator[Outcome]:
@@ -105,16 +105,16 @@ def _leads(case: Case, shown: Shown) -> Iterator[tuple[tuple[str, str | None], A
         yield weakest(case, (case.operation.pointer, None)), _key(session, shown)
         return
     for relation in session.contract.resources[shown.view.resource].relations.values():
-        if relation.to == (resource,) and not relation.many and relation.stored:
+        if relation.targets == (resource,) and not relation.to_many and relation.is_stored:
             one = shown.record.get(relation.name) or _retrieved_relation(session, shown, relation)
             if isinstance(one, dict) and one:
                 place = weakest(case, (case.operation.pointer, None), (relation.pointer, None))
-                yield place, one.get(session.contract.resources[resource].key)
+                yield place, one.get(session.contract.resources[resource].key_attribute)
 
 
 def _retrieved_relation(session: Session, shown: Shown, relation: Relation) -> Any:
     operation = session.needed(shown.view.resource, "retrieve")
-    path = {operation.path_parameters[0]: _key(session, shown)}
+    path = {operation.path_parameter_names[0]: _key(session, shown)}
     record = session.data(operation, session.send(operation, path=path, query=everything(session, operation)))
     return record.get(relation.name) if isinstance(record, dict) else None
 
@@ -124,9 +124,9 @@ def _retrieved_relation(session: Session, shown: Shown, relation: Relation) -> A
 
 def _ends(contract: Contract, operation: Operation) -> bool:
     """Whether an action moves the record of its path, without being told how, and is refused in some states."""
-    view = contract.views.get(operation.result.view or "")
-    moves = acts(contract, operation) and len(operation.path_parameters) == 1 and operation.body is None
-    return moves and view is not None and view.resource == operation.resource and 409 in operation.statuses
+    view = contract.views.get(operation.envelope.view_name or "")
+    moves = acts(contract, operation) and len(operation.path_parameter_names) == 1 and operation.request_body is None
+    return moves and view is not None and view.resource == operation.resource and 409 in operation.responses
 
 
 def _is_final(case: Case) -> Iterator[Outcome]:
@@ -137,7 +137,7 @@ def _is_final(case: Case) -> Iterator[Outcome]:
     reached = _states(case, done.before, after if isinstance(after, dict) else {})
     if done.on is None or not reached:
         raise CannotMake(f"{operation.id} changed no state of a fresh {operation.resource}")
-    path = {operation.path_parameters[0]: done.on.key}
+    path = {operation.path_parameter_names[0]: done.on.key}
     yield answered(case, 409, session.send(operation, path=path), "again")
     said, shown = "", done.exchange
     for _ in range(LOOKS):
@@ -148,14 +148,14 @@ def _is_final(case: Case) -> Iterator[Outcome]:
         if said:
             break
     resource = session.resource(operation)
-    place = weakest(case, (operation.pointer, None), (resource.own[next(iter(reached))].pointer, None))
+    place = weakest(case, (operation.pointer, None), (resource.attributes[next(iter(reached))].pointer, None))
     yield case.judged(case.promise(*place, parameter="stays"), said, shown)
 
 
 def _states(case: Case, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """The properties with a choice of values that an action changed, and their values after it."""
     resource = case.session.resource(case.operation)
-    named = [p.name for p in resource.own.values() if p.choices and p.name in after]
+    named = [p.name for p in resource.attributes.values() if p.enum_values and p.name in after]
     return {name: after[name] for name in named if before.get(name) != after[name]}
 
 

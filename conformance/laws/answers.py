@@ -43,9 +43,9 @@ def _places(case: Case, success: bool) -> Iterator[tuple[str, bool]]:
     if case.law.id != "answers-fit-the-schema":
         yield operation.pointer, bool(statuses)
         return
-    if not success and operation.result.schema:
-        yield operation.result.schema, False
-    yield from ((pointer, True) for s, pointer in operation.statuses.items() if s in statuses and pointer)
+    if not success and operation.envelope.schema_pointer:
+        yield operation.envelope.schema_pointer, False
+    yield from ((pointer, True) for s, pointer in operation.responses.items() if s in statuses and pointer)
 
 
 def _success(case: Case) -> bool:
@@ -53,18 +53,18 @@ def _success(case: Case) -> bool:
     session, operation = case.session, case.operation
     if any(name == operation.id and 200 <= status < 300 for name, status in session.seen):
         return True
-    made = session.contract.created_by(operation)
+    made = session.contract.find_created_resource(operation)
     if made is not None:
         session.kept(made)
     elif acts(session.contract, operation):
         performed(case)
-    elif operation.asks and not session.read_only:
+    elif operation.has_query_body and not session.read_only:
         session.send(operation, body=session.bodies.body(operation, session.parent))
     elif operation.method == "get":
         session.send(operation, path=readable(case), query=session.required(operation))
     else:
         return False
-    return session.seen[operation.id, operation.result.status] > 0
+    return session.seen[operation.id, operation.envelope.status] > 0
 
 
 def _law(name: str, sentence: str, judge: Callable[[Case], Iterator[Outcome]] = _judge, *, always: bool = False) -> Law:

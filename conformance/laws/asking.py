@@ -17,9 +17,9 @@ def unknown(case: Case) -> dict[str, Any]:
     """Values for the operation's path that no record has."""
     resource = case.session.contract.resources.get(case.operation.resource or "")
     number = case.session.bodies.chance.randrange(10**9)
-    integer = resource is not None and resource.key_is_integer
+    integer = resource is not None and resource.has_integer_key
     value = 2_000_000_000 + number % 10**8 if integer else f"00000000-0000-4000-8000-{number:012d}"
-    return dict.fromkeys(case.operation.path_parameters, value)
+    return dict.fromkeys(case.operation.path_parameter_names, value)
 
 
 def harmless(case: Case) -> Reason | None:
@@ -35,11 +35,11 @@ def harmless(case: Case) -> Reason | None:
 def existing(case: Case) -> dict[str, Any]:
     """The path of a record of the run. Raises CannotMake."""
     operation = case.operation
-    if not operation.path_parameters:
+    if not operation.path_parameter_names:
         return {}
-    if operation.resource not in case.session.contract.resources or len(operation.path_parameters) > 1:
+    if operation.resource not in case.session.contract.resources or len(operation.path_parameter_names) > 1:
         raise CannotMake("its path names what the contract does not store")
-    return {operation.path_parameters[0]: case.session.kept(operation.resource or "").key}
+    return {operation.path_parameter_names[0]: case.session.kept(operation.resource or "").key}
 
 
 def readable(case: Case) -> dict[str, Any]:
@@ -48,17 +48,17 @@ def readable(case: Case) -> dict[str, Any]:
     try:
         return existing(case)
     except CannotMake:
-        if resource not in session.contract.resources or len(operation.path_parameters) != 1:
+        if resource not in session.contract.resources or len(operation.path_parameter_names) != 1:
             raise
     row = next(session.rows(session.needed(resource, "list"), {}, pages=1), None)
     if row is None:
         raise CannotMake(f"there is no {resource}")
-    return {operation.path_parameters[0]: session.key_of(resource, row)}
+    return {operation.path_parameter_names[0]: session.key_of(resource, row)}
 
 
 def answered(case: Case, status: int, exchange: Exchange, parameter: str = "") -> Outcome:
     """Whether the answer has the status that is due and, where the contract shows one, the body."""
-    pointer = case.operation.statuses.get(status)
+    pointer = case.operation.responses.get(status)
     promise = case.promise(pointer or case.operation.pointer, None, parameter)
     if exchange.response.status != status:
         return case.judged(promise, f"answered {exchange.response.status}, due: {status}", exchange)
@@ -67,11 +67,11 @@ def answered(case: Case, status: int, exchange: Exchange, parameter: str = "") -
 
 def unfit(case: Case, status: int, exchange: Exchange) -> str:
     """How the body breaks the schema of that status, or ""."""
-    pointer = case.operation.statuses.get(status)
+    pointer = case.operation.responses.get(status)
     if pointer is None:
         return ""
     body = exchange.response.json
-    breach = next(iter(case.session.schemas.validator(pointer, "read").iter_errors(body)), None)
+    breach = next(iter(case.session.schemas.get(pointer, "read").iter_errors(body)), None)
     if breach is None:
         return ""
     at = ".".join(map(str, breach.instance_path)) or "the body"
@@ -85,10 +85,10 @@ def is_about(name: str, error: str) -> bool:
 
 def errors_by_field(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
     """The errors by field: what 422's schema maps from names to lists. None: it has no such property."""
-    document, pointer = case.session.contract.document, case.operation.statuses[422]
+    document, pointer = case.session.contract.document, case.operation.responses[422]
     if pointer is None:
         return None
-    schema = case.session.bodies.schema(document.at(pointer))
+    schema = case.session.bodies.schema(document.resolve(pointer))
     for name, below in schema.get("properties", {}).items():
         listed = case.session.bodies.schema(below).get("additionalProperties")
         if isinstance(listed, dict) and listed.get("type") == "array":
@@ -100,7 +100,7 @@ def errors_by_field(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
 
 def empty(operation: Operation) -> Any:
     """A body with nothing in it, where one is due."""
-    return {} if operation.body is not None else None
+    return {} if operation.request_body is not None else None
 
 
 def refused_anyhow(case: Case) -> Iterator[Outcome]:

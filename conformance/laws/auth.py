@@ -30,7 +30,7 @@ TOLD_SO = (NO_TOKEN, "another scheme", "a token that nobody has", "a malformed t
 
 
 def _secured(contract: Contract, operation: Operation) -> bool:
-    return operation.secured
+    return operation.requires_auth
 
 
 def _strangers(case: Case, kinds: Iterable[str]) -> Iterator[tuple[str, Exchange | None]]:
@@ -56,20 +56,20 @@ def _strangers(case: Case, kinds: Iterable[str]) -> Iterator[tuple[str, Exchange
 def _ours(case: Case) -> Mapping[str, Any]:
     """The path of a record of the run: a fresh one where it may be lost; of none where none can be had."""
     session, operation = case.session, case.operation
-    if not operation.path_parameters or harmless(case):
+    if not operation.path_parameter_names or harmless(case):
         return unknown(case)
     try:
         if operation.method in READS:
             return readable(case)
         if operation.action == "delete":  # a record that was lent to the run is not to be lost
             session.creator(operation.resource or "")
-        return {operation.path_parameters[0]: session.make(operation.resource or "").key}
+        return {operation.path_parameter_names[0]: session.make(operation.resource or "").key}
     except CannotMake:
         return unknown(case)
 
 
 def _valid(case: Case) -> Any:
-    if case.operation.body is None or harmless(case):
+    if case.operation.request_body is None or harmless(case):
         return empty(case.operation)
     try:
         return case.session.bodies.body(case.operation, case.session.parent)
@@ -101,11 +101,11 @@ def _refused(case: Case) -> Iterator[Outcome]:
 
 def _of_a_tenant(contract: Contract, operation: Operation) -> bool:
     resource = contract.resources.get(operation.resource or "")
-    if resource is None or not resource.tenant:
+    if resource is None or not resource.tenant_path:
         return False
     if operation.action in _ASKED or _adopts(contract, operation):
         return True
-    return acts(contract, operation) and len(operation.path_parameters) == 1
+    return acts(contract, operation) and len(operation.path_parameter_names) == 1
 
 
 def _adopts(contract: Contract, operation: Operation) -> bool:
@@ -113,9 +113,9 @@ def _adopts(contract: Contract, operation: Operation) -> bool:
     resource = contract.resources.get(operation.resource or "")
     if resource is None or not creates(contract, operation):
         return False
-    fields = operation.body.fields.values() if operation.body else ()
-    named = [resource.relations.get(f.sets.relation) for f in fields if f.sets and f.required]
-    return any(r is not None and all(contract.resources[n].tenant for n in r.to) for r in named)
+    fields = operation.request_body.fields.values() if operation.request_body else ()
+    named = [resource.relations.get(f.relation_setter.relation) for f in fields if f.relation_setter and f.required]
+    return any(r is not None and all(contract.resources[n].tenant_path for n in r.targets) for r in named)
 
 
 def _other(case: Case) -> Iterator[Outcome]:
@@ -141,9 +141,15 @@ def _unadopted(case: Case) -> Outcome:
     """A record created by another tenant for a record of the run."""
     session, operation = case.session, case.operation
     body = session.bodies.body(operation, session.parent)
-    for field in operation.body.fields.values() if operation.body else ():
-        relation = session.bodies.relation(operation, field.sets.relation) if field.sets and field.required else None
-        if relation is not None and is_public(session.contract.resources[relation.to[0]], session.kept(relation.to[0])):
+    for field in operation.request_body.fields.values() if operation.request_body else ():
+        relation = (
+            session.bodies.relation(operation, field.relation_setter.relation)
+            if field.relation_setter and field.required
+            else None
+        )
+        if relation is not None and is_public(
+            session.contract.resources[relation.targets[0]], session.kept(relation.targets[0])
+        ):
             return case.not_judged(case.promise(), "the record is public")
     exchange = session.send(operation, body=body, as_="other")
     # A record named in a body that is not there may be called invalid, so one of another tenant too.
@@ -152,7 +158,9 @@ def _unadopted(case: Case) -> Outcome:
 
 def is_public(resource: Resource, mine: Mine) -> bool:
     """Whether everybody may see a record."""
-    return bool(resource.public) and all(mine.shown.get(name) == value for name, value in resource.public.items())
+    return bool(resource.public_when) and all(
+        mine.shown.get(name) == value for name, value in resource.public_when.items()
+    )
 
 
 def _hidden(case: Case, mine: Mine) -> Outcome:
@@ -167,11 +175,11 @@ def _untouched(case: Case, mine: Mine) -> Outcome:
     before = own(session.contract, seen, retrieved(session, mine.resource, mine.key)[0]) if seen else {}
     acting = operation.action not in _ASKED
     body: Any = body_of(session, operation) if acting else empty(operation)
-    for field in operation.body.fields.values() if operation.body and not acting else ():
-        if field.sets is None and field.word is None and isinstance(before.get(field.name), str):
+    for field in operation.request_body.fields.values() if operation.request_body and not acting else ():
+        if field.relation_setter is None and field.x_query is None and isinstance(before.get(field.name), str):
             body = {field.name: session.bodies.value(field.schema, field.name)}
             break
-    exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body=body, as_="other")
+    exchange = session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body=body, as_="other")
     said = _unless_refused(exchange)
     if not said and seen is not None:
         after = session.retrieve(mine.resource, mine.key)
@@ -185,7 +193,7 @@ def _unlisted(case: Case, mine: Mine) -> Outcome:
     """On no page of what is listed for another tenant."""
     session, operation = case.session, case.operation
     required = session.required(operation)
-    key = session.resource(operation).key
+    key = session.resource(operation).key_attribute
     listed = any(row.get(key) == mine.key for row in session.rows(operation, required, as_="other"))
     shown = session.send(operation, query=required, as_="other")
     return case.judged(case.promise(), f"the other token lists {key} {mine.key}" if listed else "", shown)

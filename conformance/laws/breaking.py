@@ -22,7 +22,7 @@ FORMATS = ("uuid", "date", "date-time", "uri", "email")
 
 def breaking(case: Case, field: BodyField) -> Iterator[tuple[str, Any]]:
     """(keyword, value) of each way to break a field that the contract indeed refuses."""
-    validator = case.session.schemas.validator(field.pointer, "write")
+    validator = case.session.schemas.get(field.pointer, "write")
     for keyword, value in _candidates(case.session.bodies.schema(field.schema)):
         if not validator.is_valid(value):
             yield keyword, value
@@ -31,9 +31,9 @@ def breaking(case: Case, field: BodyField) -> Iterator[tuple[str, Any]]:
 def breaking_within(case: Case, field: BodyField) -> Iterator[tuple[str, str, str, Any]]:
     """(dotted name, pointer, keyword, value of the whole field) with one property inside of it broken."""
     schemas, bodies = case.session.schemas, case.session.bodies
-    whole = schemas.validator(field.pointer, "write")
+    whole = schemas.get(field.pointer, "write")
     for path, pointer, said, wrap in _inside(case, field):
-        validator = schemas.validator(pointer, "write")
+        validator = schemas.get(pointer, "write")
         for keyword, value in _candidates(bodies.schema(said)):
             if not validator.is_valid(value) and not whole.is_valid(wrap(value)):
                 yield f"{field.name}.{path}", pointer, keyword, wrap(value)
@@ -50,7 +50,7 @@ def _inside(case: Case, field: BodyField) -> Iterator[tuple[str, str, Mapping[st
     example: dict[str, Any] | None = bodies.value(said, field.name) if said.get("type") == "object" else None
     for name in list(said.get("properties", {}))[:MOST] if example is not None else ():
         pointer = f"{at}/properties/{escape(name)}"
-        below = document.at(pointer)
+        below = document.resolve(pointer)
 
         def wrap(value: Any, name: str = name) -> Any:
             one = {**(example or {}), name: value}
@@ -62,9 +62,9 @@ def _inside(case: Case, field: BodyField) -> Iterator[tuple[str, str, Mapping[st
 def _plain(case: Case, pointer: str) -> tuple[Mapping[str, Any], str]:
     """A schema and its pointer, through references and lone `allOf`s."""
     document = case.session.contract.document
-    said, at = document.follow(document.at(pointer), pointer)
+    said, at = document.dereference(document.resolve(pointer), pointer)
     while len(said.get("allOf", ())) == 1:
-        said, at = document.follow(said["allOf"][0], f"{at}/allOf/0")
+        said, at = document.dereference(said["allOf"][0], f"{at}/allOf/0")
     return said, at
 
 

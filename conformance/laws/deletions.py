@@ -20,14 +20,14 @@ REFUSED = 409
 
 def _has_children(contract: Contract, operation: Operation) -> bool:
     deletes = operation.action == "delete" and operation.resource in contract.resources
-    return deletes and any(relation.on_delete for _, relation in contract.referring(operation.resource or ""))
+    return deletes and any(relation.on_delete for _, relation in contract.find_relations_to(operation.resource or ""))
 
 
 def _follows(case: Case) -> Iterator[Outcome]:
     """One promise for each relation by which a record of the run's can be made to lead to another."""
     session, resource = case.session, case.operation.resource or ""
     told = False
-    for holder, relation in session.contract.referring(resource):
+    for holder, relation in session.contract.find_relations_to(resource):
         if relation.on_delete is None:
             continue
         try:
@@ -44,9 +44,15 @@ def _follows(case: Case) -> Iterator[Outcome]:
 def child_of(session: Session, resource: str, relation: Relation, mine: Mine) -> Mine:
     """A new record that leads to another by a relation. Raises CannotMake."""
     creating = session.creator(resource)
-    for field in creating.body.fields.values() if creating.body and not creating.path_parameters else ():
-        if field.sets and not field.sets.by and field.sets.relation == relation.name:
-            return session.make(resource, {field.name: [mine.key] if relation.many else mine.key})
+    for field in (
+        creating.request_body.fields.values() if creating.request_body and not creating.path_parameter_names else ()
+    ):
+        if (
+            field.relation_setter
+            and not field.relation_setter.discriminator
+            and field.relation_setter.relation == relation.name
+        ):
+            return session.make(resource, {field.name: [mine.key] if relation.to_many else mine.key})
     raise CannotMake(no_way(f"the contract has no {resource} that can be made for a {mine.resource}"))
 
 
@@ -77,7 +83,9 @@ def _is_gone(session: Session, relation: Relation, mine: Mine, child: Mine, answ
     listing = session.operation(child.resource, "list")
     with suppress(CannotMake):
         page = Listing(session, listing).ask(*Listing(session, listing).largest()) if listing else None
-        if page is not None and child.key in [row.get(session.resource(listing).key) for row in page.rows if listing]:
+        if page is not None and child.key in [
+            row.get(session.resource(listing).key_attribute) for row in page.rows if listing
+        ]:
             answers.append(page.exchange)
             return f"its {child.resource} {child.key} is still listed after the delete"
     return ""
@@ -90,7 +98,7 @@ def _is_cleared(session: Session, relation: Relation, mine: Mine, child: Mine, a
         return f"its {child.resource} is answered {answers[-1].response.status} after the delete, due: a success"
     shown = session.data(session.needed(child.resource, "retrieve"), answers[-1])
     value: Any = shown.get(relation.name) if isinstance(shown, dict) else None
-    key = session.contract.resources[mine.resource].key
+    key = session.contract.resources[mine.resource].key_attribute
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, dict) and same(one.get(key), mine.key):
             return f"its {child.resource} shows the deleted {mine.resource} at {relation.name}"

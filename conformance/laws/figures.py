@@ -38,7 +38,7 @@ class Figure:
     def ask(self, session: Session, more: Mapping[str, Any] | None = None) -> tuple[int, Exchange]:
         """The total. Raises CannotMake."""
         said = {**self.asked, **(more or {})}
-        if self.operation.body is not None:
+        if self.operation.request_body is not None:
             exchange = session.send(self.operation, body=said)
         else:
             exchange = session.send(self.operation, query=said)
@@ -59,12 +59,12 @@ def total(session: Session, operation: Operation, exchange: Exchange) -> int | N
 
 def figures(contract: Contract, operation: Operation) -> Iterator[Figure]:
     """The ways to make an operation count records: by its required choices and the collection that one names."""
-    if operation.generic or operation.path_parameters or not _totals(contract, operation):
+    if operation.is_generic or operation.path_parameter_names or not _totals(contract, operation):
         return
-    items: list[Parameter | BodyField] = list(operation.query)
-    if operation.body is not None:
-        items = list(operation.body.fields.values()) if operation.asks else []
-    chosen = {item.name: _choices(contract, item) for item in items if item.required and item.word is None}
+    items: list[Parameter | BodyField] = list(operation.query_parameters)
+    if operation.request_body is not None:
+        items = list(operation.request_body.fields.values()) if operation.has_query_body else []
+    chosen = {item.name: _choices(contract, item) for item in items if item.required and item.x_query is None}
     collections = {r.collection: r for r in contract.resources.values()}
     about = next((name for name, values in chosen.items() if values and set(values) <= collections.keys()), None)
     for value in chosen.pop(about) if about is not None else [None]:
@@ -76,13 +76,15 @@ def figures(contract: Contract, operation: Operation) -> Iterator[Figure]:
 
 def _totals(contract: Contract, operation: Operation) -> bool:
     """Whether a success holds a total beside no rows of records."""
-    if operation.result.schema is None or operation.result.view is not None:
+    if operation.envelope.schema_pointer is None or operation.envelope.view_name is not None:
         return False
     document = contract.document
-    schema, at = document.follow(document.at(operation.result.schema), operation.result.schema)
+    schema, at = document.dereference(
+        document.resolve(operation.envelope.schema_pointer), operation.envelope.schema_pointer
+    )
     properties = schema.get("properties", {})
-    below = properties.get(operation.result.data or "", {})
-    inner, _ = document.follow(below, at)
+    below = properties.get(operation.envelope.data_property or "", {})
+    inner, _ = document.dereference(below, at)
     return TOTAL in properties or TOTAL in inner.get("properties", {})
 
 
@@ -91,7 +93,7 @@ def _choices(contract: Contract, item: Parameter | BodyField) -> list[str]:
     for _ in range(5):
         if len(said.get("allOf", ())) == 1:
             said = said["allOf"][0]
-        said, _at = contract.document.follow(said, item.pointer)
+        said, _at = contract.document.dereference(said, item.pointer)
     return [str(value) for value in said.get("enum", ()) if value is not None]
 
 
@@ -161,10 +163,14 @@ def _moved(session: Session, figure: Figure, listing: Listing, due: tuple[int, i
 
 
 def _filters(figure: Figure) -> list[tuple[Parameter | BodyField, tuple[str, ...]]]:
-    items: list[Parameter | BodyField] = list(figure.operation.query)
-    if figure.operation.body is not None:
-        items = list(figure.operation.body.fields.values())
-    return [(i, i.word.paths[0]) for i in items if i.word and i.word.role == "filter" and i.word.op == "eq"]
+    items: list[Parameter | BodyField] = list(figure.operation.query_parameters)
+    if figure.operation.request_body is not None:
+        items = list(figure.operation.request_body.fields.values())
+    return [
+        (i, i.x_query.paths[0])
+        for i in items
+        if i.x_query and i.x_query.role == "filter" and i.x_query.operator == "eq"
+    ]
 
 
 def _agree(case: Case) -> Iterator[Outcome]:
@@ -202,17 +208,17 @@ def _of_nothing(case: Case, figure: Figure) -> Iterator[Outcome]:
 
 def _nobodys(figure: Figure) -> Iterator[tuple[Parameter | BodyField, Any]]:
     """Filters that can be asked for what nobody has: from a day to come, or of a number that is no record's."""
-    items: list[Parameter | BodyField] = list(figure.operation.query)
-    if figure.operation.body is not None:
-        items = list(figure.operation.body.fields.values())
+    items: list[Parameter | BodyField] = list(figure.operation.query_parameters)
+    if figure.operation.request_body is not None:
+        items = list(figure.operation.request_body.fields.values())
     for item in items:
-        if item.word is None or item.word.role != "filter":
+        if item.x_query is None or item.x_query.role != "filter":
             continue
-        if item.word.op == "from" and item.schema.get("format") == "date":
+        if item.x_query.operator == "from" and item.schema.get("format") == "date":
             yield item, "2999-12-31"
-        elif item.word.op == "eq" and item.schema.get("format") == "uuid":
+        elif item.x_query.operator == "eq" and item.schema.get("format") == "uuid":
             yield item, unlike(str(UUID(int=0)))
-        elif item.word.op == "eq" and item.schema.get("items", item.schema).get("type") == "integer":
+        elif item.x_query.operator == "eq" and item.schema.get("items", item.schema).get("type") == "integer":
             yield item, NOBODY
 
 
@@ -233,14 +239,15 @@ def _narrowed(
     records = [session.kept(resource.name), *session.several(resource.name, 3)]
     for item, path in _filters(figure):
         relation: Relation | None = resource.relations.get(path[0])
-        if relation is None or len(path) != 2 or len(relation.to) != 1:
+        if relation is None or len(path) != 2 or len(relation.targets) != 1:
             continue
-        target = session.contract.resources[relation.to[0]]
+        target = session.contract.resources[relation.targets[0]]
         parameter = next(
-            (p for p in listing.filters() if p.word and p.word.paths[0] == path and p.word.op == "eq"), None
+            (p for p in listing.filters() if p.x_query and p.x_query.paths[0] == path and p.x_query.operator == "eq"),
+            None,
         )
         mine = next((key for sent in records if (key := _parent_of(session, sent, relation.name))), None)
-        if path[1] == target.key and parameter is not None and mine is not None:
+        if path[1] == target.key_attribute and parameter is not None and mine is not None:
             return (item, mine), parameter
     return None
 
@@ -248,8 +255,8 @@ def _narrowed(
 def _parent_of(session: Session, mine: Mine, relation: str) -> Any:
     """The key that a record of the run was sent for a relation; a record of the run's, if it names one."""
     creating = session.creator(mine.resource)
-    for field in creating.body.fields.values() if creating.body else ():
-        if field.sets and field.sets.relation == relation and field.name in mine.sent:
+    for field in creating.request_body.fields.values() if creating.request_body else ():
+        if field.relation_setter and field.relation_setter.relation == relation and field.name in mine.sent:
             key = mine.sent[field.name]
             return key if any(made.key == key for made in session.ledger.made) else None
     return None
@@ -262,7 +269,8 @@ def _further(
     shown, told = session.kept(figure.resource.name).shown, 0
     for item, path in _filters(figure):
         parameter = next(
-            (p for p in listing.filters() if p.word and p.word.paths[0] == path and p.word.op == "eq"), None
+            (p for p in listing.filters() if p.x_query and p.x_query.paths[0] == path and p.x_query.operator == "eq"),
+            None,
         )
         value = shown.get(path[0]) if len(path) == 1 else None
         if item is not used and parameter is not None and isinstance(value, (str, bool)) and told < MOST:
@@ -308,9 +316,9 @@ def _parts(figure: Figure, data: Any) -> list[float] | None:
     if isinstance(data, list):
         values = [row.get(VALUE) for row in data if isinstance(row, dict)]
         return [v for v in values if isinstance(v, (int, float))] if None not in values else None
-    for named in figure.resource.own.values() if isinstance(data, dict) else ():
-        if named.choices and all(isinstance(data.get(choice), (int, float)) for choice in named.choices):
-            return [data[choice] for choice in named.choices]
+    for named in figure.resource.attributes.values() if isinstance(data, dict) else ():
+        if named.enum_values and all(isinstance(data.get(choice), (int, float)) for choice in named.enum_values):
+            return [data[choice] for choice in named.enum_values]
     return None
 
 

@@ -30,7 +30,7 @@ from conformance.laws.tenancy import known, unlike
 from conformance.outcome import Outcome
 from conformance.session import Session
 from spec.contract import BodyField, Contract, Operation, Parameter
-from spec.words import QueryWord
+from spec.words import QueryExtension
 
 NIL = str(UUID(int=0))
 TRIED = 2  # values of a filter, at most
@@ -41,7 +41,7 @@ SHORTEST = 4  # letters of a word that is searched
 
 def _with(role: str) -> Callable[[Contract, Operation], bool]:
     return lambda contract, operation: (
-        is_list(contract, operation) and any(p.word and p.word.role == role for p in operation.query)
+        is_list(contract, operation) and any(p.x_query and p.x_query.role == role for p in operation.query_parameters)
     )
 
 
@@ -51,7 +51,7 @@ class Filter:
 
     listing: Listing
     parameter: Parameter
-    word: QueryWord
+    word: QueryExtension
 
     @property
     def several(self) -> bool:
@@ -61,7 +61,7 @@ class Filter:
     def shown(self, row: Row) -> list[Any] | None:
         """What a row shows of the filtered property; None when it does not show it."""
         path = self.word.paths[0]
-        if self.word.op == "exists":
+        if self.word.operator == "exists":
             if path[0] not in row:
                 return None
             return [row[path[0]] not in (None, [])]
@@ -72,12 +72,12 @@ class Filter:
 
     def fits(self, shown: list[Any], asked: list[Any]) -> bool:
         """Whether what a row shows satisfies the asked values."""
-        if self.word.op in ("from", "to"):
+        if self.word.operator in ("from", "to"):
             return any(self._within(value, asked[0]) for value in shown)
         return any(alike(value, one) for value in shown for one in asked)
 
     def _within(self, value: Any, bound: Any) -> bool:
-        low, high = (bound, value) if self.word.op == "from" else (value, bound)
+        low, high = (bound, value) if self.word.operator == "from" else (value, bound)
         if day(bound) is None:
             return bool(low <= high) if type(low) is type(high) else True
         if len(str(bound)) == 10:
@@ -94,13 +94,13 @@ class Filter:
 
     def values(self, rows: list[Row]) -> list[list[Any]]:
         """What to ask: values that some rows have and others have not, the rarest first. Raises CannotMake."""
-        if self.word.op == "exists":
+        if self.word.operator == "exists":
             return [[True], [False]]
         shown = [values for row in rows if (values := self.shown(row)) is not None]
         if not shown:
             raise CannotMake(no_way(f"the rows do not show {'.'.join(self.word.paths[0])}"))
         told = _unlike(value for values in shown for value in values if isinstance(value, (str, int, float)))
-        if self.word.op in ("from", "to"):
+        if self.word.operator in ("from", "to"):
             return self._bounds(told)
         told.sort(key=lambda value: sum(self.fits(values, [value]) for values in shown))
         told += [v for v in (*self._allowed(), *self._records()) if not any(alike(v, other) for other in told)]
@@ -116,15 +116,19 @@ class Filter:
         days = sorted({str(d) for v in told if (d := day(v))})
         if self.parameter.schema.get("format") != "date" or len(days) < 2:
             raise CannotMake("the rows show fewer than two days")
-        return [[days[len(days) // 2] if self.word.op == "from" else days[(len(days) - 1) // 2]]]
+        return [[days[len(days) // 2] if self.word.operator == "from" else days[(len(days) - 1) // 2]]]
 
     def _records(self) -> list[Any]:
         """Keys of records that it may be about: where all rows are of one, another is asked for."""
         path, session = self.word.paths[0], self.listing.session
         relation = self.listing.resource.relations.get(path[0])
-        if relation is None or len(path) != 2 or path[1] != session.contract.resources[relation.to[0]].key:
+        if (
+            relation is None
+            or len(path) != 2
+            or path[1] != session.contract.resources[relation.targets[0]].key_attribute
+        ):
             return []
-        listed = session.operation(relation.to[0], "list")
+        listed = session.operation(relation.targets[0], "list")
         return [] if listed is None else [row[path[1]] for row in Listing(session, listed).ask().rows if path[1] in row]
 
     def _allowed(self) -> list[Any]:
@@ -148,14 +152,14 @@ def filters_of(case: Case) -> Iterator[Filter]:
     listing = Listing(case.session, case.operation)
     include = listing.parameter("include")
     for parameter in listing.filters():
-        if parameter.word:
-            path = parameter.word.paths[0]
+        if parameter.x_query:
+            path = parameter.x_query.paths[0]
             relation = listing.resource.relations.get(path[0])
             wanted = ".".join(path[:-1]) or path[0]
             allowed = include.schema.get("items", include.schema).get("enum", ()) if include else ()
-            hidden = relation is not None and (not relation.embed or len(path) > 2)
+            hidden = relation is not None and (not relation.is_embedded or len(path) > 2)
             within = ((include.name, wanted),) if include and hidden and wanted in allowed else ()
-            yield Filter(Listing(case.session, case.operation, within), parameter, parameter.word)
+            yield Filter(Listing(case.session, case.operation, within), parameter, parameter.x_query)
 
 
 def every_row_satisfies(case: Case) -> Iterator[Outcome]:
@@ -192,7 +196,7 @@ def _for_nobody(one: Filter) -> Answer | None:
     said = schema(one.parameter.schema)
     said = schema(said.get("items", said))
     nobody = {"uuid": unlike(NIL), None: unlike("")}.get(said.get("format"))
-    if one.word.op != "eq" or said.get("type") != "string" or "enum" in said or nobody is None:
+    if one.word.operator != "eq" or said.get("type") != "string" or "enum" in said or nobody is None:
         return None
     try:
         answer = one.listing.ask(*one.listing.largest(), *one.pairs([nobody]))
@@ -204,7 +208,7 @@ def _for_nobody(one: Filter) -> Answer | None:
 def _stray(one: Filter, row: Row, shown: list[Any], asked: list[Any]) -> str:
     key = one.listing.keys([row])[0]
     path = ".".join(one.word.paths[0])
-    said = f"{one.word.op} " if one.word.op != "eq" else ""
+    said = f"{one.word.operator} " if one.word.operator != "eq" else ""
     return f"{key} shows {path} {shown!r:.100}, {said}{' or '.join(map(repr, asked))} is due"
 
 
@@ -225,8 +229,8 @@ def shown_rows(one: Filter, rows: list[Row]) -> list[Row]:
 
 def _hidden(one: Filter) -> set[str]:
     resource = one.listing.resource
-    own = {p.name for p in resource.own.values() if p.hidden}
-    return own | {r.name for r in resource.relations.values() if r.hidden}
+    own = {p.name for p in resource.attributes.values() if p.write_only}
+    return own | {r.name for r in resource.relations.values() if r.write_only}
 
 
 def complete(case: Case) -> Iterator[Outcome]:
@@ -255,11 +259,11 @@ def complete(case: Case) -> Iterator[Outcome]:
 
 def _is_hidden(one: Filter) -> bool:
     """Whether it is about a property of the records themselves that no answer shows."""
-    return one.word.op == "eq" and len(one.word.paths[0]) == 1 and one.word.paths[0][0] in _hidden(one)
+    return one.word.operator == "eq" and len(one.word.paths[0]) == 1 and one.word.paths[0][0] in _hidden(one)
 
 
 def _is_shown(one: Filter, rows: list[Row]) -> bool:
-    return one.word.op == "exists" or any(one.shown(row) is not None for row in rows)
+    return one.word.operator == "exists" or any(one.shown(row) is not None for row in rows)
 
 
 def _as_known(one: Filter, *, there: bool) -> Finding:
@@ -279,7 +283,7 @@ def _as_sent(one: Filter) -> Finding:
     """A property that no answer shows: own records are in the list filtered by what was sent, and in no other."""
     session, resource, name = one.listing.session, one.listing.resource, one.word.paths[0][0]
     creating = session.operation(resource.name, "create")
-    sent = creating.body.fields.get(name) if creating and creating.body else None
+    sent = creating.request_body.fields.get(name) if creating and creating.request_body else None
     values = _sendable(session, sent) if sent else []
     if not values:
         raise CannotMake(no_way(f"the contract has no way to send {name}, which the rows do not show"))
@@ -325,9 +329,9 @@ def _still(one: Filter, missing: list[Any], asked: list[Any]) -> bool:
 def combined_is_intersection(case: Case) -> Iterator[Outcome]:
     """Neighbours among the filters whose values the rows show, both with values of one record."""
     rows = Listing(case.session, case.operation).sample()
-    usable = [one for one in filters_of(case) if one.word.op == "eq" and any(one.shown(row) for row in rows)]
+    usable = [one for one in filters_of(case) if one.word.operator == "eq" and any(one.shown(row) for row in rows)]
     for one, other in pairwise(usable):
-        if one.parameter.name != other.word.unless and other.parameter.name != one.word.unless:
+        if one.parameter.name != other.word.unless_parameter and other.parameter.name != one.word.unless_parameter:
             named = f"{one.parameter.name}&{other.parameter.name}"
             yield found(case, case.promise(other.parameter.pointer, parameter=named), _both(one, other, rows))
     if len(usable) < 2:
@@ -401,7 +405,7 @@ def search_finds(case: Case) -> Iterator[Outcome]:
     """A word of a shown text, in capitals and small, for each property that is searched."""
     listing = Listing(case.session, case.operation)
     search = listing.needed("search")
-    for path in search.word.paths if search.word else ():
+    for path in search.x_query.paths if search.x_query else ():
 
         def find(path: tuple[str, ...] = path) -> Finding:
             rows = listing.sample()
@@ -439,7 +443,7 @@ def search_rows_contain(case: Case) -> Iterator[Outcome]:
     """Every row that a search finds shows the term, where it shows all that is searched."""
     listing = Listing(case.session, case.operation)
     search = listing.needed("search")
-    paths = search.word.paths if search.word else ()
+    paths = search.x_query.paths if search.x_query else ()
 
     def find() -> Finding:
         rows = listing.sample()
@@ -479,8 +483,8 @@ def _terms(rows: list[Row], path: tuple[str, ...]) -> Iterator[str]:
 def blank_is_absent(case: Case) -> Iterator[Outcome]:
     """Each parameter that may be blank, blank, against the list without it."""
     listing = Listing(case.session, case.operation)
-    for parameter in case.operation.query:
-        if not parameter.allow_empty or parameter.required:
+    for parameter in case.operation.query_parameters:
+        if not parameter.allow_empty_value or parameter.required:
             continue
 
         def find(parameter: Parameter = parameter) -> Finding:
@@ -503,7 +507,9 @@ def blank_is_absent(case: Case) -> Iterator[Outcome]:
 
 
 def _pairable(contract: Contract, operation: Operation) -> bool:
-    said = [p for p in operation.query if p.word and p.word.role == "filter" and p.word.op == "eq"]
+    said = [
+        p for p in operation.query_parameters if p.x_query and p.x_query.role == "filter" and p.x_query.operator == "eq"
+    ]
     return is_list(contract, operation) and len(said) > 1
 
 
@@ -529,7 +535,9 @@ LAWS: tuple[Law, ...] = (
     Law(
         "bracketed-and-repeated-arrays-agree",
         "A list of values may be sent as x=1&x=2 and as x[]=1&x[]=2.",
-        lambda c, o: _with("filter")(c, o) and any(p.schema.get("type") == "array" and p.explode for p in o.query),
+        lambda c, o: (
+            _with("filter")(c, o) and any(p.schema.get("type") == "array" and p.explode for p in o.query_parameters)
+        ),
         arrays_agree,
     ),
     Law(
@@ -547,7 +555,7 @@ LAWS: tuple[Law, ...] = (
     Law(
         "blank-means-absent",
         "A parameter that is sent blank is as one that is not sent.",
-        lambda c, o: is_list(c, o) and any(p.allow_empty for p in o.query),
+        lambda c, o: is_list(c, o) and any(p.allow_empty_value for p in o.query_parameters),
         blank_is_absent,
     ),
 )

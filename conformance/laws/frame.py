@@ -17,21 +17,23 @@ SHARED = "patch"  # where a path has all of these or shares them: many servers t
 
 
 def _names_a_record(contract: Contract, operation: Operation) -> bool:
-    return bool(operation.path_parameters) and operation.resource in contract.resources and 404 in operation.statuses
+    return (
+        bool(operation.path_parameter_names) and operation.resource in contract.resources and 404 in operation.responses
+    )
 
 
 def _unknown_record(case: Case) -> Iterator[Outcome]:
     session, operation = case.session, case.operation
     if session.read_only and operation.method not in READS:
-        yield case.not_judged(case.promise(operation.statuses[404]), READ_ONLY)
+        yield case.not_judged(case.promise(operation.responses[404]), READ_ONLY)
         return
-    body: Any = session.bodies.body(operation, session.parent) if operation.body else None
+    body: Any = session.bodies.body(operation, session.parent) if operation.request_body else None
     yield answered(case, 404, session.send(operation, path=unknown(case), body=body))
 
 
 def _has_404(contract: Contract, operation: Operation) -> bool:
     """Whether it is the first operation that says what a 404 looks like."""
-    return operation is next((o for o in contract.operations.values() if o.statuses.get(404)), None)
+    return operation is next((o for o in contract.operations.values() if o.responses.get(404)), None)
 
 
 def _unknown_path(case: Case) -> Iterator[Outcome]:
@@ -84,7 +86,7 @@ def _wrong_method(case: Case) -> Iterator[Outcome]:
 
 
 def _has_json(contract: Contract, operation: Operation) -> bool:
-    return operation.body is not None
+    return operation.request_body is not None
 
 
 def _malformed(case: Case) -> Iterator[Outcome]:
@@ -96,7 +98,7 @@ def _wrong_media_type(case: Case) -> Iterator[Outcome]:
 
 
 def _raw(case: Case, status: int, raw: bytes, media_type: str) -> Iterator[Outcome]:
-    if status not in case.operation.statuses:
+    if status not in case.operation.responses:
         return
     yield from refused_anyhow(case)
     if harmless(case):

@@ -20,9 +20,9 @@ NARROWING = ("search", "filter")
 
 def _is_found(contract: Contract, operation: Operation) -> bool:
     """Whether a list of what lies in a tenant can be searched or filtered."""
-    if not is_list(contract, operation) or not contract.resources[operation.resource or ""].tenant:
+    if not is_list(contract, operation) or not contract.resources[operation.resource or ""].tenant_path:
         return False
-    return any(p.word and p.word.role in NARROWING for p in operation.query)
+    return any(p.x_query and p.x_query.role in NARROWING for p in operation.query_parameters)
 
 
 def _finds_nothing(case: Case) -> Iterator[Outcome]:
@@ -44,7 +44,7 @@ def _finds_nothing(case: Case) -> Iterator[Outcome]:
         exchange = session.send(case.operation, query=query, as_="other")
         rows = session.data(case.operation, exchange) if exchange.response.ok else []
         listed = rows if isinstance(rows, list) else []
-        found = any(isinstance(row, dict) and row.get(listing.resource.key) == mine.key for row in listed)
+        found = any(isinstance(row, dict) and row.get(listing.resource.key_attribute) == mine.key for row in listed)
         said = f"{parameter.name}={value} leads the other token to {listing.resource.name} {mine.key}" if found else ""
         yield case.judged(promise, said, exchange)
 
@@ -52,11 +52,11 @@ def _finds_nothing(case: Case) -> Iterator[Outcome]:
 def _with_texts(session: Session, listing: Listing) -> Mine:
     """A record with a text that nobody else has in each property that is searched. Raises CannotMake."""
     search, creating = listing.parameter("search"), session.creator(listing.resource.name)
-    paths = search.word.paths if search and search.word else ()
-    fields = creating.body.fields if creating.body and not creating.path_parameters else {}
+    paths = search.x_query.paths if search and search.x_query else ()
+    fields = creating.request_body.fields if creating.request_body and not creating.path_parameter_names else {}
     changes: dict[str, Any] = {}
     for path in paths:
-        field, named = fields.get(path[0]), listing.resource.own.get(path[0])
+        field, named = fields.get(path[0]), listing.resource.attributes.get(path[0])
         if len(path) == 1 and field and named and takes_any_text(session, field, named):
             changes[field.name] = session.bodies.value(field.schema, field.name)
     return session.make(listing.resource.name, changes)
@@ -64,9 +64,9 @@ def _with_texts(session: Session, listing: Listing) -> Mine:
 
 def _asked(operation: Operation, shown: dict[str, Any]) -> Iterator[tuple[Parameter, tuple[str, ...], str]]:
     """(parameter, path, value) of what a record shows and its list can be narrowed by."""
-    for parameter in operation.query:
-        word = parameter.word
-        if word is None or word.role not in NARROWING or word.op != "eq":
+    for parameter in operation.query_parameters:
+        word = parameter.x_query
+        if word is None or word.role not in NARROWING or word.operator != "eq":
             continue
         for path in word.paths:
             values = [v for v in shown_at(shown, path) or () if v not in (None, "") and not isinstance(v, (dict, list))]

@@ -12,14 +12,26 @@ from conformance.laws.law import Case, Law
 from conformance.laws.lists import Finding, Listing, Moving, Refused, Row, alike, found, is_list, text
 from conformance.outcome import Outcome
 from conformance.session import Session
-from spec.contract import Contract, Derived, Operation, Parameter, Relation, Resource, View, counted, include_path
+from spec.contract import (
+    Contract,
+    DerivedProperty,
+    Operation,
+    Parameter,
+    Relation,
+    Resource,
+    View,
+    resolve_count,
+    resolve_include,
+)
 
 LOOKED_AT = 20  # rows, at most
 COUNTED = 5  # rows whose counts are compared with lists, at most
 
 
 def _shows(contract: Contract, operation: Operation) -> bool:
-    return operation.method == "get" and operation.result.view in contract.views and _can_ask(contract, operation)
+    return (
+        operation.method == "get" and operation.envelope.view_name in contract.views and _can_ask(contract, operation)
+    )
 
 
 def _can_ask(contract: Contract, operation: Operation) -> bool:
@@ -28,7 +40,7 @@ def _can_ask(contract: Contract, operation: Operation) -> bool:
 
 def identifies(contract: Contract, operation: Operation) -> bool:
     """Whether an operation says who asks."""
-    return contract.says_who(operation)
+    return contract.is_whoami(operation)
 
 
 def _with(role: str) -> Callable[[Contract, Operation], bool]:
@@ -36,7 +48,7 @@ def _with(role: str) -> Callable[[Contract, Operation], bool]:
 
 
 def _parameter(operation: Operation, role: str) -> Parameter | None:
-    return next((p for p in operation.query if p.word and p.word.role == role), None)
+    return next((p for p in operation.query_parameters if p.x_query and p.x_query.role == role), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +70,21 @@ class Asked:
             return cls(session, operation, {})
         listing = session.operation(operation.resource or "", "list")
         if listing is None:
-            return cls(session, operation, {operation.path_parameters[0]: session.kept(operation.resource or "").key})
+            return cls(
+                session, operation, {operation.path_parameter_names[0]: session.kept(operation.resource or "").key}
+            )
         rows = Listing(session, listing)
         fullest = max(rows.sample(), key=lambda row: sum(bool(row.get(name)) for name in rows.resource.relations))
-        return cls(session, operation, {operation.path_parameters[0]: rows.keys([fullest])[0]})
+        return cls(session, operation, {operation.path_parameter_names[0]: rows.keys([fullest])[0]})
 
     @property
     def view(self) -> View:
         """The schema by which records are shown."""
-        return self.session.contract.views[self.operation.result.view or ""]
+        return self.session.contract.views[self.operation.envelope.view_name or ""]
 
     def rows(self, query: tuple[tuple[str, str], ...] = ()) -> tuple[list[Row], Exchange]:
         """The first records of an answer. Raises Refused, CannotMake."""
-        if self.operation.result.many:
+        if self.operation.envelope.is_list:
             answer = Listing(self.session, self.operation).ask(*query)
             return answer.rows[:LOOKED_AT], answer.exchange
         exchange = self.session.send(self.operation, path=self.path, query=query)
@@ -90,11 +104,11 @@ def allowed_values(parameter: Parameter) -> list[str]:
 
 def everything(session: Session, operation: Operation) -> tuple[tuple[str, str], ...]:
     """The query that has all relations embedded which may be asked for; each once, whatever its spellings."""
-    parameter = next((p for p in operation.query if p.word and p.word.role == "include"), None)
+    parameter = next((p for p in operation.query_parameters if p.x_query and p.x_query.role == "include"), None)
     if parameter is None:
         return ()
     resource = session.resource(operation)
-    paths = {include_path(session.contract, resource, v, ""): v for v in reversed(allowed_values(parameter))}
+    paths = {resolve_include(session.contract, resource, v, ""): v for v in reversed(allowed_values(parameter))}
     asked = list(paths.values())
     if parameter.schema.get("type") == "array" and parameter.explode:
         return tuple((parameter.name, value) for value in asked)
@@ -109,7 +123,7 @@ def embeds_what_is_asked(case: Case) -> Iterator[Outcome]:
     for value in allowed_values(parameter):
 
         def find(value: str = value) -> Finding:
-            path = include_path(asked.session.contract, asked.session.resource(asked.operation), value, "")
+            path = resolve_include(asked.session.contract, asked.session.resource(asked.operation), value, "")
             rows, exchange = asked.rows(((parameter.name, value),))
             for row in rows:
                 lacking = _lacking(asked.session.contract, asked.view, row, path)
@@ -122,17 +136,17 @@ def embeds_what_is_asked(case: Case) -> Iterator[Outcome]:
 
 def _lacking(contract: Contract, view: View, row: Any, path: tuple[str, ...]) -> str:
     """The first relation of a path that a record does not show; "" when it shows all, or the path ends at nothing."""
-    if not path or not isinstance(row, dict) or path[0] not in view.shown:
+    if not path or not isinstance(row, dict) or path[0] not in view.property_names:
         return ""
     relation = contract.resources[view.resource].relations.get(path[0])
-    if relation is None or (row == {} and not relation.many):  # a circle's end
+    if relation is None or (row == {} and not relation.to_many):  # a circle's end
         return ""
     if path[0] not in row:
         return path[0]
     value = row[path[0]]
     for one in value if isinstance(value, list) else [value]:
-        below = contract.views[next(iter(relation.views.values()))]
-        if one != {} and len(relation.to) == 1 and (lacking := _lacking(contract, below, one, path[1:])):
+        below = contract.views[next(iter(relation.target_views.values()))]
+        if one != {} and len(relation.targets) == 1 and (lacking := _lacking(contract, below, one, path[1:])):
             return f"{path[0]}.{lacking}"
     return ""
 
@@ -144,8 +158,8 @@ def embeds_nothing_else(case: Case) -> Iterator[Outcome]:
     assert parameter is not None
     contract = asked.session.contract
     resource = contract.resources[asked.view.resource]
-    required = set(contract.document.at(asked.view.pointer).get("required", ()))
-    optional = {r.name for r in resource.relations.values() if not r.hidden} - required
+    required = set(contract.document.resolve(asked.view.pointer).get("required", ()))
+    optional = {r.name for r in resource.relations.values() if not r.write_only} - required
     for value in allowed_values(parameter):
         if value not in resource.relations:
             continue
@@ -170,7 +184,7 @@ def embedded_equals_retrieved(case: Case) -> Iterator[Outcome]:
     rows, _ = asked.rows()
     resource = asked.session.contract.resources[asked.view.resource]
     for relation in resource.relations.values():
-        if len(relation.to) != 1 or not (_is_account(asked, relation) or _can_retrieve(asked, relation)):
+        if len(relation.targets) != 1 or not (_is_account(asked, relation) or _can_retrieve(asked, relation)):
             continue
         if not any(relation.name in row for row in rows):
             continue
@@ -179,12 +193,12 @@ def embedded_equals_retrieved(case: Case) -> Iterator[Outcome]:
 
 
 def _is_account(asked: Asked, relation: Relation) -> bool:
-    account = asked.session.contract.account
-    return account is not None and relation.to == (account.name,)
+    account = asked.session.contract.account_resource
+    return account is not None and relation.targets == (account.name,)
 
 
 def _can_retrieve(asked: Asked, relation: Relation) -> bool:
-    return asked.session.operation(relation.to[0], "retrieve") is not None
+    return asked.session.operation(relation.targets[0], "retrieve") is not None
 
 
 def _compared(asked: Asked, relation: Relation) -> Callable[[], Finding]:
@@ -199,24 +213,24 @@ def _compared(asked: Asked, relation: Relation) -> Callable[[], Finding]:
 
 def _difference(asked: Asked, relation: Relation) -> Finding:
     session = asked.session
-    target = session.contract.resources[relation.to[0]]
+    target = session.contract.resources[relation.targets[0]]
     rows, exchange = asked.rows()
-    embedded = [one for row in rows for one in _records(row.get(relation.name)) if target.key in one]
+    embedded = [one for row in rows for one in _records(row.get(relation.name)) if target.key_attribute in one]
     if not embedded:
         raise CannotMake(f"no row embeds a {target.name}")
-    if not relation.many and not identifies(session.contract, asked.operation):
+    if not relation.to_many and not identifies(session.contract, asked.operation):
         found = _elsewhere(asked, relation, rows, exchange)
         if found[0]:
             return found
     if _is_account(asked, relation):
         # What was asked when the run began; using an account may stamp it.
-        record = {n: v for n, v in session.who().items() if n not in target.stamped("updated")}
-        own = next((e for e in embedded if alike(e[target.key], record.get(target.key))), None)
+        record = {n: v for n, v in session.who().items() if n not in target.attributes_with_stamp("updated")}
+        own = next((e for e in embedded if alike(e[target.key_attribute], record.get(target.key_attribute))), None)
         if own is None:
             raise CannotMake(f"no row embeds the {target.name} that asks")
         return _unlike(relation, target, own, record), (exchange,)
     one = embedded[0]
-    retrieved = session.retrieve(target.name, one[target.key])
+    retrieved = session.retrieve(target.name, one[target.key_attribute])
     shown = session.data(session.needed(target.name, "retrieve"), retrieved)
     if not retrieved.response.ok or not isinstance(shown, dict):
         raise CannotMake(f"the embedded {target.name} was answered {retrieved.response.status}")
@@ -226,13 +240,16 @@ def _difference(asked: Asked, relation: Relation) -> Finding:
 def _elsewhere(asked: Asked, relation: Relation, rows: list[Row], exchange: Exchange) -> Finding:
     """A record that is listed and retrieved leads to the same record both ways."""
     session, resource = asked.session, asked.view.resource
-    key, target = session.contract.resources[resource].key, session.contract.resources[relation.to[0]].key
+    key, target = (
+        session.contract.resources[resource].key_attribute,
+        session.contract.resources[relation.targets[0]].key_attribute,
+    )
     retrieve, listing = session.operation(resource, "retrieve"), session.operation(resource, "list")
     row = next((row for row in rows if isinstance(row.get(relation.name), dict)), {})
     if retrieve is None or listing is None or key not in row:
         return "", (exchange,)
     if asked.operation is listing:
-        path = {retrieve.path_parameters[0]: row[key]}
+        path = {retrieve.path_parameter_names[0]: row[key]}
         other = session.send(retrieve, path=path, query=everything(session, retrieve))
         there = session.data(retrieve, other)
     else:
@@ -247,8 +264,8 @@ def _elsewhere(asked: Asked, relation: Relation, rows: list[Row], exchange: Exch
 
 def _unlike(relation: Relation, target: Resource, one: Row, record: Row) -> str:
     """The first own property in which an embedded record differs from itself, or ""."""
-    for name, said in target.own.items():
-        if name in one and name in record and not said.hidden and not alike(one[name], record[name]):
+    for name, said in target.attributes.items():
+        if name in one and name in record and not said.write_only and not alike(one[name], record[name]):
             found_there = f"{relation.name}.{name} is {one[name]!r:.80}, the {target.name} itself shows"
             return f"{found_there} {record[name]!r:.80}"
     return ""
@@ -266,22 +283,24 @@ def _records(value: Any) -> Iterator[Mapping[str, Any]]:
 def counts_count(case: Case) -> Iterator[Outcome]:
     """Each count that a list shows, or shows when asked, against the list of what it counts."""
     session, listing = case.session, Listing(case.session, case.operation)
-    view = session.contract.views[case.operation.result.view or ""]
+    view = session.contract.views[case.operation.envelope.view_name or ""]
     count = _parameter(case.operation, "count")
     asked: dict[str, tuple[tuple[str, str], ...]] = {}
-    for name, derived in view.derived.items():
-        if derived.kind == "count" and derived.always:
+    for name, derived in view.derived_properties.items():
+        if derived.kind == "count" and derived.required:
             asked[name] = ()
     for value in allowed_values(count) if count else ():
         assert count is not None
-        name = counted(listing.resource, value, "")
+        name = resolve_count(listing.resource, value, "")
         asked.setdefault(name, ((count.name, value),))
     for name, query in asked.items():
         if query and count is not None:
             yield found(case, case.promise(count.pointer, parameter=name), _counted(listing, name, query))
-        place = view.derived[name].pointer
+        place = view.derived_properties[name].pointer
         yield found(case, case.promise(place, parameter=f"{name} where retrieved"), _as_retrieved(listing, name, query))
-        yield found(case, case.promise(place, "x-derived", name), _counting(listing, view.derived[name], query))
+        yield found(
+            case, case.promise(place, "x-derived", name), _counting(listing, view.derived_properties[name], query)
+        )
 
 
 def _counted(listing: Listing, name: str, query: tuple[tuple[str, str], ...]) -> Callable[[], Finding]:
@@ -320,10 +339,10 @@ def _as_retrieved(listing: Listing, name: str, query: tuple[tuple[str, str], ...
     return find
 
 
-def _counting(listing: Listing, derived: Derived, query: tuple[tuple[str, str], ...]) -> Callable[[], Finding]:
+def _counting(listing: Listing, derived: DerivedProperty, query: tuple[tuple[str, str], ...]) -> Callable[[], Finding]:
     def find() -> Finding:
         relation = listing.resource.relations[derived.path[0]]
-        if relation.via is None and relation.many:
+        if relation.inverse is None and relation.to_many:
             return _embedded(listing, derived, query)
         listing.sample()
         mine = _with_one(listing, relation)
@@ -351,12 +370,12 @@ def _counting(listing: Listing, derived: Derived, query: tuple[tuple[str, str], 
 def _with_one(listing: Listing, relation: Relation) -> Any:
     """Key of a record of the run that something of the run leads to: where others count nothing, 0 is never wrong."""
     with suppress(CannotMake):
-        listing.session.kept(relation.to[0])
+        listing.session.kept(relation.targets[0])
     mine = listing.session.shared.get(listing.resource.name)
     return mine.key if mine else None
 
 
-def _embedded(listing: Listing, derived: Derived, query: tuple[tuple[str, str], ...]) -> Finding:
+def _embedded(listing: Listing, derived: DerivedProperty, query: tuple[tuple[str, str], ...]) -> Finding:
     """A count of what the record itself leads to, against what it embeds; some of that may be hidden."""
     include = listing.parameter("include")
     name = derived.path[0]
@@ -374,19 +393,19 @@ def _embedded(listing: Listing, derived: Derived, query: tuple[tuple[str, str], 
 
 
 def _list_of(
-    listing: Listing, relation: Relation, derived: Derived
+    listing: Listing, relation: Relation, derived: DerivedProperty
 ) -> tuple[Listing, tuple[str, tuple[tuple[str, str], ...]]]:
     """(the list of what is counted, (its filter by the record that counts, further filters)). Raises CannotMake."""
     session = listing.session
-    if relation.via is None or len(relation.to) != 1:
+    if relation.inverse is None or len(relation.targets) != 1:
         raise CannotMake(no_way("no list can be filtered by what is counted"))
-    target = Listing(session, session.needed(relation.to[0], "list"))
+    target = Listing(session, session.needed(relation.targets[0], "list"))
     single = {
-        p.word.paths[0]: p.name
+        p.x_query.paths[0]: p.name
         for p in target.filters()
-        if p.word and p.word.op == "eq" and p.schema.get("type") != "array"
+        if p.x_query and p.x_query.operator == "eq" and p.schema.get("type") != "array"
     }
-    by = single.get((relation.via, listing.resource.key))
+    by = single.get((relation.inverse, listing.resource.key_attribute))
     where = [(single.get((name,)), values) for name, values in derived.where.items()]
     if by is None or any(name is None or len(values) != 1 for name, values in where):
         raise CannotMake(no_way("no list can be filtered by what is counted"))
@@ -417,8 +436,8 @@ LAWS: tuple[Law, ...] = (
         "A count of records is no less than the list of them has.",
         lambda c, o: (
             is_list(c, o)
-            and o.result.view in c.views
-            and any(d.kind == "count" for d in c.views[o.result.view or ""].derived.values())
+            and o.envelope.view_name in c.views
+            and any(d.kind == "count" for d in c.views[o.envelope.view_name or ""].derived_properties.values())
         ),
         counts_count,
     ),

@@ -8,7 +8,7 @@ from conformance.exchange import Exchange
 from conformance.outcome import Outcome, Promise, Verdict
 from conformance.session import Session
 from spec.contract import Contract, Operation
-from spec.provenance import grade
+from spec.provenance import get_provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Case:
     def promise(self, pointer: str | None = None, keyword: str | None = None, parameter: str = "") -> Promise:
         """The promise at a place of the contract (the operation itself by default), with that place's grade."""
         place = pointer or self.operation.pointer
-        known = grade(self.session.contract.document, place, keyword)
+        known = get_provenance(self.session.contract.document, place, keyword)
         law = self.law
         return Promise(law.id, self.operation.id, law.sentence, place, known, law.always, parameter, keyword or "")
 

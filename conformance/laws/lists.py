@@ -41,7 +41,7 @@ class Moving(CannotMake):
 
 def is_list(contract: Contract, operation: Operation) -> bool:
     """Whether an operation lists records of a resource."""
-    return operation.action == "list" and operation.result.many and operation.resource in contract.resources
+    return operation.action == "list" and operation.envelope.is_list and operation.resource in contract.resources
 
 
 def found(case: Case, promise: Promise, find: Callable[[], Finding]) -> Outcome:
@@ -87,7 +87,7 @@ class Listing:
 
     def parameter(self, role: str) -> Parameter | None:
         """The query parameter with a role."""
-        return next((p for p in self.operation.query if p.word and p.word.role == role), None)
+        return next((p for p in self.operation.query_parameters if p.x_query and p.x_query.role == role), None)
 
     def needed(self, role: str) -> Parameter:
         """The same. Raises CannotMake."""
@@ -98,7 +98,7 @@ class Listing:
 
     def filters(self) -> Iterator[Parameter]:
         """Its filters."""
-        return (p for p in self.operation.query if p.word and p.word.role == "filter")
+        return (p for p in self.operation.query_parameters if p.x_query and p.x_query.role == "filter")
 
     def ask(self, *pairs: tuple[str, str]) -> Answer:
         """One request. Raises Refused when it is refused as wrong or fails, CannotMake when it is not answered else."""
@@ -115,23 +115,23 @@ class Listing:
 
     def _words(self, body: Any) -> dict[str, Any]:
         said: dict[str, Any] = {}
-        for name, page in self.operation.result.pages.items():
+        for name, page in self.operation.envelope.pagination.items():
             below = body.get(name) if isinstance(body, dict) else None
             said |= {word: below[p] for p, word in page.items() if isinstance(below, dict) and p in below}
         return said
 
     def word_pointer(self, word: str) -> tuple[str, str]:
         """(pointer, dotted name) of a page word in the contract. Raises CannotMake when it has none."""
-        schema, document = self.operation.result.schema, self.session.contract.document
-        for name, page in self.operation.result.pages.items():
+        schema, document = self.operation.envelope.schema_pointer, self.session.contract.document
+        for name, page in self.operation.envelope.pagination.items():
             for prop, said in page.items():
                 if said == word and schema is not None:
-                    _, above = document.follow(document.at(schema), schema)
-                    node, at = document.follow(
-                        document.at(f"{above}/properties/{escape(name)}"), f"{above}/properties/{escape(name)}"
+                    _, above = document.dereference(document.resolve(schema), schema)
+                    node, at = document.dereference(
+                        document.resolve(f"{above}/properties/{escape(name)}"), f"{above}/properties/{escape(name)}"
                     )
                     while len(node.get("allOf", ())) == 1:
-                        node, at = document.follow(node["allOf"][0], f"{at}/allOf/0")
+                        node, at = document.dereference(node["allOf"][0], f"{at}/allOf/0")
                     return f"{at}/properties/{escape(prop)}", f"{name}.{prop}"
         raise CannotMake(no_way(f"the contract has no {word}"))
 
@@ -208,13 +208,13 @@ class Listing:
     def _own_parents(self) -> Iterator[tuple[Parameter, Any]]:
         """(filter, key) for each record of the run that new records of this resource will belong to."""
         creating = self.session.operation(self.resource.name, "create")
-        fields = creating.body.fields.values() if creating and creating.body else ()
-        required = {field.sets.relation for field in fields if field.sets and field.required}
+        fields = creating.request_body.fields.values() if creating and creating.request_body else ()
+        required = {field.relation_setter.relation for field in fields if field.relation_setter and field.required}
         for parameter in self.filters():
-            path = parameter.word.paths[0] if parameter.word else ()
+            path = parameter.x_query.paths[0] if parameter.x_query else ()
             if len(path) == 2 and path[0] in required and parameter.schema.get("type") != "array":
-                target = self.session.contract.resources[self.resource.relations[path[0]].to[0]]
-                if path[1] == target.key:
+                target = self.session.contract.resources[self.resource.relations[path[0]].targets[0]]
+                if path[1] == target.key_attribute:
                     yield parameter, self.session.kept(target.name).key
 
     def sample(self) -> list[Row]:

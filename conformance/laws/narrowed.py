@@ -14,21 +14,21 @@ from conformance.laws.own import weakest
 from conformance.outcome import Outcome
 from spec.contract import Contract, Operation
 from spec.provenance import INFERRED
-from spec.words import PAGE_LINKS
+from spec.words import PAGINATION_LINKS
 
 Pairs = tuple[tuple[str, str], ...]
 
 
 def _is_narrowed(contract: Contract, operation: Operation) -> bool:
     """Whether a list has filters, pages and a total."""
-    said = {p.word.role for p in operation.query if p.word}
-    totals = any("total" in page.values() for page in operation.result.pages.values())
+    said = {p.x_query.role for p in operation.query_parameters if p.x_query}
+    totals = any("total" in page.values() for page in operation.envelope.pagination.values())
     return is_list(contract, operation) and {"filter", "page", "size"} <= said and totals
 
 
 def _linked(contract: Contract, operation: Operation) -> bool:
-    links = any(word in PAGE_LINKS for page in operation.result.pages.values() for word in page.values())
-    said = {p.word.role for p in operation.query if p.word}
+    links = any(word in PAGINATION_LINKS for page in operation.envelope.pagination.values() for word in page.values())
+    said = {p.x_query.role for p in operation.query_parameters if p.x_query}
     return is_list(contract, operation) and {"page", "size"} <= said and links
 
 
@@ -92,8 +92,8 @@ def links_keep_the_query(case: Case) -> Iterator[Outcome]:
     page, size = listing.needed("page"), listing.needed("size")
     listing.stocked(3)
     query = (*_narrowest(case, listing), *_sorting(listing), (size.name, "1"))
-    known = {word for words in case.operation.result.pages.values() for word in words.values()}
-    for word in (word for word in PAGE_LINKS if word in known):
+    known = {word for words in case.operation.envelope.pagination.values() for word in words.values()}
+    for word in (word for word in PAGINATION_LINKS if word in known):
         pointer, name = listing.word_pointer(word)
         # Laravel's links keep no query unless they are told to, and documented examples print none: never known.
         promise = replace(case.promise(pointer, parameter=name), grade=INFERRED)

@@ -11,12 +11,16 @@ from spec.contract import Resource
 
 def neighbours(session: Session) -> Reason | None:
     """Why the other token is of no other tenant, or None: it is the same account's, or enters the same tenant."""
-    account, tenant = session.contract.account, session.contract.tenant
+    account, tenant = session.contract.account_resource, session.contract.tenant_resource
     try:
         mine, theirs = session.who(), session.who("other")
     except CannotMake:
         return None
-    if account is not None and account.key in mine and mine.get(account.key) == theirs.get(account.key):
+    if (
+        account is not None
+        and account.key_attribute in mine
+        and mine.get(account.key_attribute) == theirs.get(account.key_attribute)
+    ):
         return Reason(f"the other token is the same {account.name}'s: --other-token-env")
     homes = _homes(session, mine)
     if tenant is None or not homes:
@@ -27,16 +31,16 @@ def neighbours(session: Session) -> Reason | None:
 
 def _homes(session: Session, account: Mapping[str, Any]) -> set[Any]:
     """Keys of the tenants that an account shows as its own."""
-    resource, tenant = session.contract.account, session.contract.tenant
+    resource, tenant = session.contract.account_resource, session.contract.tenant_resource
     if resource is None or tenant is None:
         return set()
-    shown = [account.get(r.name) for r in resource.relations.values() if r.to == (tenant.name,)]
-    return {one[tenant.key] for one in shown if isinstance(one, dict) and tenant.key in one}
+    shown = [account.get(r.name) for r in resource.relations.values() if r.targets == (tenant.name,)]
+    return {one[tenant.key_attribute] for one in shown if isinstance(one, dict) and tenant.key_attribute in one}
 
 
 def _entered(session: Session, tenant: Resource) -> set[Any]:
     listing = session.operation(tenant.name, "list")
     try:
-        return {row.get(tenant.key) for row in session.rows(listing, {}, as_="other")} if listing else set()
+        return {row.get(tenant.key_attribute) for row in session.rows(listing, {}, as_="other")} if listing else set()
     except CannotMake:
         return set()

@@ -21,7 +21,7 @@ LONGEST = 200  # characters of a text
 
 
 def _sorted_list(contract: Contract, operation: Operation) -> bool:
-    roles = {p.word.role for p in operation.query if p.word}
+    roles = {p.x_query.role for p in operation.query_parameters if p.x_query}
     return is_list(contract, operation) and {"sort", "direction"} <= roles
 
 
@@ -166,7 +166,7 @@ def _differ(one: tuple[Any, ...], other: tuple[Any, ...], *, by_number: bool) ->
 
 
 def _by_number(listing: Listing, name: str) -> bool:
-    said = listing.resource.own.get(name)
+    said = listing.resource.attributes.get(name)
     return said is not None and "enum" in listing.session.bodies.schema(said.schema)
 
 

@@ -56,7 +56,7 @@ def _write(case: Case, mine: Mine | None) -> None:
     else:
         field = next(iter(writable(case, session.resource(operation))), None)
         body = {field[0].name: session.bodies.value(field[0].schema, field[0].name)} if field else {}
-        exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body=body)
+        exchange = session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body=body)
     if exchange is None or not exchange.response.ok:
         raise CannotMake(f"{operation.id} answered {exchange.response.status if exchange else 'nothing'}")
 
@@ -73,8 +73,8 @@ def _others(case: Case) -> Iterator[tuple[str, Mine]]:
             yield SIBLING, scratch(case)
         with suppress(CannotMake):
             yield STRANGER, _of_another_parent(session, resource.name)
-    touched = {name for relation in resource.relations.values() for name in relation.to} - {resource.name}
-    above = {n for t in touched for r in contract.resources[t].relations.values() for n in r.to}
+    touched = {name for relation in resource.relations.values() for name in relation.targets} - {resource.name}
+    above = {n for t in touched for r in contract.resources[t].relations.values() for n in r.targets}
     for name in contract.resources:
         mine = session.shared.get(name)
         near = name != resource.name and name in touched | above
@@ -85,13 +85,15 @@ def _others(case: Case) -> Iterator[tuple[str, Mine]]:
 def _of_another_parent(session: Session, resource: str) -> Mine:
     """A record made for a parent that was made for it. Raises CannotMake."""
     creating = session.creator(resource)
-    for field in creating.body.fields.values() if creating.body and not creating.path_parameters else ():
-        if field.sets is None or field.sets.by is not None:
+    for field in (
+        creating.request_body.fields.values() if creating.request_body and not creating.path_parameter_names else ()
+    ):
+        if field.relation_setter is None or field.relation_setter.discriminator is not None:
             continue
-        relation = session.bodies.relation(creating, field.sets.relation)
-        if relation.many or len(relation.to) != 1 or session.operation(relation.to[0], "create") is None:
+        relation = session.bodies.relation(creating, field.relation_setter.relation)
+        if relation.to_many or len(relation.targets) != 1 or session.operation(relation.targets[0], "create") is None:
             continue
-        return session.make(resource, {field.name: session.make(relation.to[0]).key})
+        return session.make(resource, {field.name: session.make(relation.targets[0]).key})
     raise CannotMake(f"a {resource} has no parent that can be made")
 
 

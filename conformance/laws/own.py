@@ -9,7 +9,7 @@ from conformance.errors import CannotMake
 from conformance.exchange import Exchange
 from conformance.laws.law import Case
 from conformance.session import Mine, Session
-from spec.contract import BodyField, Contract, Operation, Property, Resource
+from spec.contract import Attribute, BodyField, Contract, Operation, Resource
 
 ROUNDED = timedelta(seconds=1)  # a database may round what the answer to the write cut off
 TOLD = 80  # characters of a value in a message
@@ -17,7 +17,7 @@ TOLD = 80  # characters of a value in a message
 
 def creates(contract: Contract, operation: Operation) -> bool:
     """Whether an operation creates a record of its resource."""
-    return contract.created_by(operation) is not None
+    return contract.find_created_resource(operation) is not None
 
 
 def does(*actions: str) -> Any:
@@ -31,20 +31,24 @@ def does(*actions: str) -> Any:
 
 def own(contract: Contract, operation: Operation, shown: Any, *, stamps: bool = True) -> dict[str, Any]:
     """The stored properties that an operation's answer shows of a record; without `stamps`: not the updated one."""
-    view = contract.views.get(operation.result.view or "")
+    view = contract.views.get(operation.envelope.view_name or "")
     if view is None or not isinstance(shown, Mapping):
         return {}
     resource = contract.resources[view.resource]
-    skipped = set(view.derived) | set(() if stamps else resource.stamped("updated"))
+    skipped = set(view.derived_properties) | set(() if stamps else resource.attributes_with_stamp("updated"))
     if all((o.resource, o.action) != (resource.name, "create") for o in contract.operations.values()):
-        skipped |= resource.own.keys() - sendable(contract, resource.name)  # the server goes on working at it
-    return {name: shown[name] for name in view.shown if name in resource.own and name in shown and name not in skipped}
+        skipped |= resource.attributes.keys() - sendable(contract, resource.name)  # the server goes on working at it
+    return {
+        name: shown[name]
+        for name in view.property_names
+        if name in resource.attributes and name in shown and name not in skipped
+    }
 
 
 def sendable(contract: Contract, resource: str) -> set[str]:
     """What a client may send of a resource."""
-    bodies = (o.body for o in contract.operations.values() if o.resource == resource and o.body)
-    return {name for body in bodies for name, field in body.fields.items() if field.word is None}
+    bodies = (o.request_body for o in contract.operations.values() if o.resource == resource and o.request_body)
+    return {name for body in bodies for name, field in body.fields.items() if field.x_query is None}
 
 
 def retrieved(session: Session, resource: str, key: Any) -> tuple[Any, Exchange]:
@@ -125,15 +129,21 @@ def _text(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip())
 
 
-def writable(case: Case, resource: Resource) -> Iterator[tuple[BodyField, Property]]:
+def writable(case: Case, resource: Resource) -> Iterator[tuple[BodyField, Attribute]]:
     """The fields of the operation's body that are shown properties of the record, and come back as they were sent."""
-    view = case.session.contract.views[case.operation.result.view or ""]
-    for field in case.operation.body.fields.values() if case.operation.body else ():
-        named = resource.own.get(field.name)
-        if field.sets is not None or field.word is not None or named is None or named.hidden or named.stamp:
+    view = case.session.contract.views[case.operation.envelope.view_name or ""]
+    for field in case.operation.request_body.fields.values() if case.operation.request_body else ():
+        named = resource.attributes.get(field.name)
+        if (
+            field.relation_setter is not None
+            or field.x_query is not None
+            or named is None
+            or named.write_only
+            or named.stamp
+        ):
             continue
         is_file = isinstance(named.faker, Mapping) and "file" in named.faker  # a server may keep its own copy
-        if named.name in view.shown and named.name not in view.derived and not is_file:
+        if named.name in view.property_names and named.name not in view.derived_properties and not is_file:
             yield field, named
 
 

@@ -9,12 +9,12 @@ from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, Moving, Refused, Row, found, is_list, number
 from conformance.outcome import Outcome
 from spec.contract import Contract, Operation
-from spec.words import PAGE_LINKS
+from spec.words import PAGINATION_LINKS
 
 
 def _has(*roles: str) -> Callable[[Contract, Operation], bool]:
     def applies(contract: Contract, operation: Operation) -> bool:
-        said = {p.word.role for p in operation.query if p.word}
+        said = {p.x_query.role for p in operation.query_parameters if p.x_query}
         return is_list(contract, operation) and said.issuperset(roles)
 
     return applies
@@ -135,10 +135,10 @@ def page_words(case: Case) -> Iterator[Outcome]:
         pages = [Page(n, rows, listing.ask((size.name, str(rows)), (page.name, str(n)))) for n, rows in there]
     except Refused as refused:
         raise CannotMake(refused.reason) from None
-    known = {word for words in case.operation.result.pages.values() for word in words.values()}
+    known = {word for words in case.operation.envelope.pagination.values() for word in words.values()}
     for word in sorted(known):
         pointer, name = listing.word_pointer(word)
-        judge = _link if word in PAGE_LINKS else _figure
+        judge = _link if word in PAGINATION_LINKS else _figure
         yield found(case, case.promise(pointer, parameter=name), _on_each(judge, listing, word, name, page.name, pages))
 
 
@@ -223,13 +223,13 @@ LAWS: tuple[Law, ...] = (
     Law(
         "total-does-not-depend-on-size",
         "The total of a list is the same whatever the size of its pages.",
-        lambda c, o: _has("size")(c, o) and any("total" in p.values() for p in o.result.pages.values()),
+        lambda c, o: _has("size")(c, o) and any("total" in p.values() for p in o.envelope.pagination.values()),
         total_is_the_same,
     ),
     Law(
         "page-words-are-right",
         "What a page says of itself and of its neighbours is so.",
-        lambda c, o: _has("page", "size")(c, o) and any("total" in p.values() for p in o.result.pages.values()),
+        lambda c, o: _has("page", "size")(c, o) and any("total" in p.values() for p in o.envelope.pagination.values()),
         page_words,
     ),
     Law("past-the-end-is-empty", "Behind the last page of a list are no rows.", _has("page", "size"), past_the_end),

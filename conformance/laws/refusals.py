@@ -28,25 +28,25 @@ BROKEN_QUERY: Mapping[str, str] = {"integer": "not-a-number", "number": "not-a-n
 
 
 def _checks_a_body(contract: Contract, operation: Operation) -> bool:
-    return operation.body is not None and 422 in operation.statuses
+    return operation.request_body is not None and 422 in operation.responses
 
 
 def _broken_fields(case: Case) -> Iterator[Outcome]:
     """Each required field left out, then each field broken in each way that its schema refuses."""
     yield from refused_anyhow(case)
     session, operation = case.session, case.operation
-    if harmless(case) or operation.body is None:
+    if harmless(case) or operation.request_body is None:
         return
     if operation.effects and acts(session.contract, operation):
         with suppress(CannotMake):  # a target may take from a use before what is left out; it is used once in a run
             performed(case)
     whole = session.bodies.body(operation, session.parent)
     path = existing(case)
-    for field in operation.body.fields.values():
+    for field in operation.request_body.fields.values():
         if field.required:
             body = {name: value for name, value in whole.items() if name != field.name}
             exchange = session.send(operation, path=path, body=body)
-            place = weakest(case, (operation.body.pointer, "required"), _refusal(operation))
+            place = weakest(case, (operation.request_body.pointer, "required"), _refusal(operation))
             yield _named(case, place, field.name, "without it", exchange)
         ways = [(field.name, field.pointer, keyword, value) for keyword, value in breaking(case, field)]
         for name, pointer, keyword, value in (*ways, *breaking_within(case, field)):
@@ -56,7 +56,7 @@ def _broken_fields(case: Case) -> Iterator[Outcome]:
 
 
 def _refusal(operation: Operation) -> tuple[str, str | None]:
-    return operation.statuses[422] or operation.pointer, None
+    return operation.responses[422] or operation.pointer, None
 
 
 def _named(case: Case, place: tuple[str, str | None], name: str, how: str, exchange: Exchange) -> Outcome:
@@ -74,14 +74,14 @@ def _named(case: Case, place: tuple[str, str | None], name: str, how: str, excha
 
 
 def _checks_a_query(contract: Contract, operation: Operation) -> bool:
-    return operation.method in READS and 422 in operation.statuses and bool(operation.query)
+    return operation.method in READS and 422 in operation.responses and bool(operation.query_parameters)
 
 
 def _broken_queries(case: Case) -> Iterator[Outcome]:
     """Each typed parameter, and each list of them, with what is not of its type, choices or bounds."""
     session, operation = case.session, case.operation
     path, required = readable(case), session.required(operation)
-    for parameter in operation.query:
+    for parameter in operation.query_parameters:
         schema, pointer = parameter.schema, f"{parameter.pointer}/schema"
         if schema.get("type") == "array":
             schema, pointer = session.bodies.schema(schema.get("items", {})), f"{pointer}/items"

@@ -16,7 +16,7 @@ from conformance.laws.own import brief, creates, does, retrieved, same, stored, 
 from conformance.outcome import Outcome
 from conformance.session import Mine, Session
 from conformance.shown import Shown
-from spec.contract import BodyField, Contract, Derived, Operation, Relation, Resource
+from spec.contract import BodyField, Contract, DerivedProperty, Operation, Relation, Resource
 
 VARIED = 2  # own records that are looked at beside the shared one
 MOST = 3  # records that one relation leads to which are retrieved, at most
@@ -36,7 +36,7 @@ def _resolve(case: Case) -> Iterator[Outcome]:
     found: dict[str, tuple[Shown, Relation, Exchange, dict[Any, None]]] = {}
     for shown, exchange in _shown(session, operation):
         relation = relation_of(session.contract, shown)
-        key = shown.record.get(session.contract.resources[shown.view.resource].key)
+        key = shown.record.get(session.contract.resources[shown.view.resource].key_attribute)
         if relation is None or key is None or session.operation(shown.view.resource, "retrieve") is None:
             continue
         found.setdefault(shown.where, (shown, relation, exchange, {}))[3][key] = None
@@ -56,7 +56,7 @@ def _shown(session: Session, operation: Operation) -> Iterator[tuple[Shown, Exch
     query = everything(session, operation)
     if operation.action == "retrieve":
         for mine in _examples(session, operation.resource or ""):
-            exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, query=query)
+            exchange = session.send(operation, path={operation.path_parameter_names[0]: mine.key}, query=query)
             yield from ((shown, exchange) for shown in session.records(operation, exchange))
     elif identifies(session.contract, operation):
         exchange = session.send(operation, query=query)
@@ -102,21 +102,23 @@ class Counted:
 
     field: BodyField
     parent: Resource
-    derived: Derived
+    derived: DerivedProperty
 
 
 def _counted(contract: Contract, operation: Operation) -> Iterator[Counted]:
     resource = contract.resources.get(operation.resource or "")
-    for field in operation.body.fields.values() if operation.body and resource else ():
+    for field in operation.request_body.fields.values() if operation.request_body and resource else ():
         relation = (
-            resource.relations.get(field.sets.relation) if field.sets and not field.sets.by and resource else None
+            resource.relations.get(field.relation_setter.relation)
+            if field.relation_setter and not field.relation_setter.discriminator and resource
+            else None
         )
-        if relation is None or relation.many or len(relation.to) != 1 or resource is None:
+        if relation is None or relation.to_many or len(relation.targets) != 1 or resource is None:
             continue
-        parent = contract.resources[relation.to[0]]
-        for derived in parent.derived.values():
+        parent = contract.resources[relation.targets[0]]
+        for derived in parent.derived_properties.values():
             back = parent.relations.get(derived.path[0]) if derived.kind == "count" else None
-            if back is not None and back.via == relation.name and back.to == (resource.name,):
+            if back is not None and back.inverse == relation.name and back.targets == (resource.name,):
                 yield Counted(field, parent, derived)
 
 
@@ -168,7 +170,7 @@ def _from_nothing(case: Case) -> Iterator[Outcome]:
             yield case.judged(promise, said, *(child.exchange for child in children[-1:] or [parent]))
 
 
-def _shown_count(session: Session, parent: Mine, derived: Derived, due: int) -> str:
+def _shown_count(session: Session, parent: Mine, derived: DerivedProperty, due: int) -> str:
     """What a fresh record shows wrong of a count, retrieved and on the first page of its list, or ""."""
     listing = session.operation(parent.resource, "list")
 
@@ -176,7 +178,7 @@ def _shown_count(session: Session, parent: Mine, derived: Derived, due: int) -> 
         found = _count(session, parent, derived)
         if found != due:
             return f"a fresh {parent.resource} shows {derived.name} {found} where retrieved, due: {due}"
-        key = session.contract.resources[parent.resource].key
+        key = session.contract.resources[parent.resource].key_attribute
         rows = Listing(session, listing).ask(*Listing(session, listing).largest()).rows if listing else []
         row = next((row for row in rows if row.get(key) == parent.key), {})
         if number(row.get(derived.name, due)) != due:
@@ -195,18 +197,21 @@ def _agrees(session: Session, counted: Counted, parent: Mine, child: Mine) -> bo
 def _listed(session: Session, counted: Counted, parent: Mine, child: Mine) -> int | None:
     """How many the list names that is narrowed to the parent; None where it cannot be."""
     listing = session.operation(child.resource, "list")
-    path = (counted.field.sets.relation if counted.field.sets else "", counted.parent.key)
-    for parameter in listing.query if listing else ():
-        if listing and parameter.word and parameter.word.role == "filter" and parameter.word.paths[0] == path:
+    path = (
+        counted.field.relation_setter.relation if counted.field.relation_setter else "",
+        counted.parent.key_attribute,
+    )
+    for parameter in listing.query_parameters if listing else ():
+        if listing and parameter.x_query and parameter.x_query.role == "filter" and parameter.x_query.paths[0] == path:
             return Listing(session, listing).ask((parameter.name, text(parent.key))).total
     return None
 
 
-def _where(derived: Derived, shown: Mapping[str, Any]) -> bool:
+def _where(derived: DerivedProperty, shown: Mapping[str, Any]) -> bool:
     return all(shown.get(name) in values for name, values in derived.where.items())
 
 
-def _settled(session: Session, parent: Mine, derived: Derived, due: int, done: str) -> str:
+def _settled(session: Session, parent: Mine, derived: DerivedProperty, due: int, done: str) -> str:
     def look() -> str:
         found = _count(session, parent, derived)
         return "" if found == due else f"{derived.name} is {found} after a record was {done} that it counts, due: {due}"
@@ -214,7 +219,7 @@ def _settled(session: Session, parent: Mine, derived: Derived, due: int, done: s
     return session.settled(look)
 
 
-def _count(session: Session, parent: Mine, derived: Derived) -> int:
+def _count(session: Session, parent: Mine, derived: DerivedProperty) -> int:
     """What the parent shows. Raises CannotMake when it does not show it as a number."""
     shown, _ = retrieved(session, parent.resource, parent.key)
     value = shown.get(derived.name)
@@ -236,7 +241,7 @@ def _holds_fresh(case: Case) -> Iterator[Outcome]:
     if changed is None:
         raise CannotMake(no_way("the contract has no field to change that comes back as it was sent"))
     name, value = changed
-    exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body={name: value})
+    exchange = session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body={name: value})
     if not exchange.response.ok:
         raise CannotMake(f"{operation.id} answered {exchange.response.status}")
     judged = False
@@ -262,21 +267,27 @@ Query = tuple[tuple[str, str], ...]
 
 def _holders(session: Session, mine: Mine) -> Iterator[tuple[Operation, Mapping[str, Any], Query]]:
     """(operation, path, query) of answers that may embed a record: of new children, and of its own parent."""
-    for holder, relation in session.contract.referring(mine.resource):
+    for holder, relation in session.contract.find_relations_to(mine.resource):
         try:
             child = child_of(session, holder.name, relation, mine)
         except CannotMake:
             continue
         yield from _answers(session, holder.name, child.key, (relation.name, mine))
     for field in _set_by(session, mine.resource):
-        named = session.bodies.relation(session.creator(mine.resource), field.sets.relation if field.sets else "")
-        if field.name in mine.sent and len(named.to) == 1 and not named.many:
-            yield from _answers(session, named.to[0], mine.sent[field.name], None)
+        named = session.bodies.relation(
+            session.creator(mine.resource), field.relation_setter.relation if field.relation_setter else ""
+        )
+        if field.name in mine.sent and len(named.targets) == 1 and not named.to_many:
+            yield from _answers(session, named.targets[0], mine.sent[field.name], None)
 
 
 def _set_by(session: Session, resource: str) -> list[BodyField]:
     creating = session.creator(resource)
-    return [f for f in (creating.body.fields.values() if creating.body else ()) if f.sets and not f.sets.by]
+    return [
+        f
+        for f in (creating.request_body.fields.values() if creating.request_body else ())
+        if f.relation_setter and not f.relation_setter.discriminator
+    ]
 
 
 def _answers(
@@ -284,12 +295,12 @@ def _answers(
 ) -> Iterator[tuple[Operation, Mapping[str, Any], Query]]:
     retrieve, listing = session.operation(resource, "retrieve"), session.operation(resource, "list")
     if retrieve is not None:
-        yield retrieve, {retrieve.path_parameters[0]: key}, everything(session, retrieve)
+        yield retrieve, {retrieve.path_parameter_names[0]: key}, everything(session, retrieve)
     if listing is not None and narrowed is not None:
         relation, mine = narrowed
-        path = (relation, session.contract.resources[mine.resource].key)
-        for parameter in listing.query:
-            if parameter.word and parameter.word.role == "filter" and parameter.word.paths[0] == path:
+        path = (relation, session.contract.resources[mine.resource].key_attribute)
+        for parameter in listing.query_parameters:
+            if parameter.x_query and parameter.x_query.role == "filter" and parameter.x_query.paths[0] == path:
                 yield listing, {}, (*everything(session, listing), (parameter.name, str(mine.key)))
                 return
 
@@ -299,7 +310,7 @@ def _fresh(
 ) -> Iterator[Outcome]:
     """One outcome for each place at which an answer embeds the record."""
     session, (name, value) = case.session, sent
-    key = session.contract.resources[mine.resource].key
+    key = session.contract.resources[mine.resource].key_attribute
     answers: list[Exchange] = []
 
     def embedded() -> dict[str, tuple[Shown, Any]]:

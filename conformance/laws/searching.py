@@ -27,14 +27,16 @@ WILD = ("%", "_")
 
 
 def _searches(contract: Contract, operation: Operation) -> bool:
-    return is_list(contract, operation) and any(p.word and p.word.role == "search" for p in operation.query)
+    return is_list(contract, operation) and any(
+        p.x_query and p.x_query.role == "search" for p in operation.query_parameters
+    )
 
 
 def _any_text(case: Case) -> Iterator[Outcome]:
     """Each kind of term, as long as the contract admits it; whatever it finds."""
     listing = Listing(case.session, case.operation)
     search = listing.needed("search")
-    validator = case.session.schemas.validator(f"{search.pointer}/schema", "write")
+    validator = case.session.schemas.get(f"{search.pointer}/schema", "write")
     longest = "x" * min(LONG, int(search.schema.get("maxLength", LONG)))
     for kind, term in {**ODD, "a long text": longest}.items():
         if not validator.is_valid(term):
@@ -54,9 +56,9 @@ def _literal(case: Case) -> Iterator[Outcome]:
     free = (
         f for f, named in writable(Case(case.law, session, creating), resource) if takes_any_text(session, f, named)
     )
-    paths = search.word.paths if search.word else ()
+    paths = search.x_query.paths if search.x_query else ()
     field = next((f for f in free if (f.name,) in paths), None)
-    if field is None or creating.path_parameters:
+    if field is None or creating.path_parameter_names:
         raise CannotMake(no_way("the contract has no free text that is searched and that create takes"))
     number = session.bodies.chance.randrange(10**8, 10**9)
     signed = session.make(resource.name, {field.name: f"{session.bodies.marker} {number}%q {number}_q"})

@@ -18,7 +18,11 @@ HIDDEN = (403, 404)
 
 
 def _grants(contract: Contract, operation: Operation) -> bool:
-    return acts(contract, operation) and grants_of(contract, operation) is not None and bool(operation.path_parameters)
+    return (
+        acts(contract, operation)
+        and grants_of(contract, operation) is not None
+        and bool(operation.path_parameter_names)
+    )
 
 
 def _opens(case: Case) -> Iterator[Outcome]:
@@ -59,9 +63,9 @@ def _only_read(case: Case, mine: Mine) -> Iterator[Outcome]:
     if field is None:
         return
     value: Any = session.bodies.value(field[0].schema, field[0].name)
-    path = {update.path_parameters[0]: mine.key}
+    path = {update.path_parameter_names[0]: mine.key}
     exchange = session.send(update, path=path, body={field[0].name: value}, as_="other")
-    due = [status for status in HIDDEN if status in update.statuses] or list(HIDDEN)
+    due = [status for status in HIDDEN if status in update.responses] or list(HIDDEN)
     promise = case.promise(parameter="only read")
     if exchange.response.status not in due:
         said = f"an update was answered {exchange.response.status}, due: {' or '.join(map(str, due))}"
@@ -79,9 +83,9 @@ def _ends(case: Case) -> Iterator[Outcome]:
     done = performed(case)
     if done.on is None or neighbours(session):
         raise CannotMake(neighbours(session) or no_way("the contract has no record in its path"))
-    mine, resource = done.on, session.contract.views[operation.result.view or ""].resource
+    mine, resource = done.on, session.contract.views[operation.envelope.view_name or ""].resource
     given = session.data(operation, done.exchange)
-    key = given.get(session.contract.resources[resource].key) if isinstance(given, dict) else None
+    key = given.get(session.contract.resources[resource].key_attribute) if isinstance(given, dict) else None
     way = (resource, key) if key is not None and session.operation(resource, "delete") else (mine.resource, mine.key)
     session.retrieve(mine.resource, mine.key, as_="other")  # who has seen it once must not keep it
     removed = session.unmake(*way)

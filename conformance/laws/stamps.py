@@ -28,7 +28,7 @@ def _stamped(stamp: str) -> Callable[[Contract, Operation], bool]:
 
     def applies(contract: Contract, operation: Operation) -> bool:
         resource = contract.resources.get(operation.resource or "")
-        return operation.action == "update" and resource is not None and bool(resource.stamped(stamp))
+        return operation.action == "update" and resource is not None and bool(resource.attributes_with_stamp(stamp))
 
     return applies
 
@@ -57,18 +57,18 @@ def _over_updates(
     resource = session.resource(operation)
     mine = scratch(case)
     seen: list[Mapping[str, Any]] = [mine.shown, retrieved(session, mine.resource, mine.key)[0]]
-    if told_to_the_second(seen[-1].get(name) for name in resource.stamped(stamp)):
+    if told_to_the_second(seen[-1].get(name) for name in resource.attributes_with_stamp(stamp)):
         session.pause(RESOLUTION)
     field = next(readable(operation), None)
     for _ in range(2):
         body = {field.name: session.bodies.value(field.schema, field.name)} if field else {}
-        exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body=body)
+        exchange = session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body=body)
         seen.append(retrieved(session, mine.resource, mine.key)[0])
     echoed = session.data(operation, exchange)
-    stamps = (*resource.stamped("created"), *resource.stamped("updated"))
+    stamps = (*resource.attributes_with_stamp("created"), *resource.attributes_with_stamp("updated"))
     told = max(_told_to(stamps, seen[1:]), _told_to(stamps, [echoed]))
-    for name in resource.stamped(stamp):
-        promise = case.promise(resource.own[name].pointer, "x-stamp", name)
+    for name in resource.attributes_with_stamp(stamp):
+        promise = case.promise(resource.attributes[name].pointer, "x-stamp", name)
         times = [(shown[name], at) for shown in seen if (at := exact(shown.get(name))) is not None]
         # What create answers a database may round; what is retrieved twice is told in the same way.
         broken = [(a, b) for i, ((a, was), (b, now)) in enumerate(pairwise(times)) if not holds(was, now, i > 0)]
@@ -110,13 +110,17 @@ def _updated_moves(case: Case) -> Iterator[Outcome]:
         if wait:
             session.pause(wait)
         body = {field[0].name: session.bodies.value(field[0].schema, field[0].name)}
-        exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body=body)
+        exchange = session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body=body)
         after = retrieved(session, mine.resource, mine.key)[0]
-        stuck = [name for name in resource.stamped("updated") if name in before and after.get(name) == before[name]]
+        stuck = [
+            name
+            for name in resource.attributes_with_stamp("updated")
+            if name in before and after.get(name) == before[name]
+        ]
         if not stuck or not exchange.response.ok:
             break
-    for name in resource.stamped("updated"):
-        promise = case.promise(resource.own[name].pointer, "x-stamp", name)
+    for name in resource.attributes_with_stamp("updated"):
+        promise = case.promise(resource.attributes[name].pointer, "x-stamp", name)
         if not exchange.response.ok:
             yield case.not_judged(promise, f"{operation.id} answered {exchange.response.status}")
         else:
@@ -126,7 +130,7 @@ def _updated_moves(case: Case) -> Iterator[Outcome]:
 
 def _created(contract: Contract, operation: Operation) -> bool:
     resource = contract.resources.get(operation.resource or "")
-    return creates(contract, operation) and resource is not None and bool(resource.stamped("created"))
+    return creates(contract, operation) and resource is not None and bool(resource.attributes_with_stamp("created"))
 
 
 def _created_now(case: Case) -> Iterator[Outcome]:
@@ -137,8 +141,8 @@ def _created_now(case: Case) -> Iterator[Outcome]:
     resource = case.session.resource(case.operation)
     mine = scratch(case)
     said_at = _date(mine.exchange)
-    for name in resource.stamped("created"):
-        promise = case.promise(resource.own[name].pointer, "x-stamp", name)
+    for name in resource.attributes_with_stamp("created"):
+        promise = case.promise(resource.attributes[name].pointer, "x-stamp", name)
         stamp = instant(mine.shown.get(name))
         if said_at is None or stamp is None:
             yield case.not_judged(promise, "the answer has no Date" if said_at is None else "it is not shown")

@@ -20,8 +20,8 @@ def _by_change(contract: Contract, operation: Operation) -> bool:
     """Whether a list can be sorted, both ways, by when its records were last changed."""
     if not is_list(contract, operation):
         return False
-    stamps = contract.resources[operation.resource or ""].stamped("updated")
-    roles = {p.word.role: p for p in operation.query if p.word}
+    stamps = contract.resources[operation.resource or ""].attributes_with_stamp("updated")
+    roles = {p.x_query.role: p for p in operation.query_parameters if p.x_query}
     sort = roles.get("sort")
     return sort is not None and "direction" in roles and any(name in sort.schema.get("enum", ()) for name in stamps)
 
@@ -37,13 +37,13 @@ def _changed_is_last(case: Case) -> Iterator[Outcome]:
     made = []
     for _ in range(2):
         made.append(scratch(case))
-        stamps = [made[-1].shown.get(name) for name in listing.resource.stamped("updated")]
+        stamps = [made[-1].shown.get(name) for name in listing.resource.attributes_with_stamp("updated")]
         session.pause(RESOLUTION if told_to_the_second(stamps) else MOMENT)
     body = {field[0].name: session.bodies.value(field[0].schema, field[0].name)}
-    exchange = session.send(update, path={update.path_parameters[0]: made[0].key}, body=body)
+    exchange = session.send(update, path={update.path_parameter_names[0]: made[0].key}, body=body)
     if not exchange.response.ok:
         raise CannotMake(f"{update.id} answered {exchange.response.status}")
-    for name in listing.resource.stamped("updated"):
+    for name in listing.resource.attributes_with_stamp("updated"):
         if name not in sort.schema.get("enum", ()):
             continue
 

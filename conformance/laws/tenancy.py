@@ -13,7 +13,7 @@ NOBODY = 1_900_000_000  # a number that no record has
 
 def known(session: Session, resource: Resource, path: tuple[str, ...]) -> Any:
     """The value at a path of relations for records that the run makes of a resource. Raises CannotMake."""
-    for start, record in ((resource.tenant, _home), (resource.owner, _maker)):
+    for start, record in ((resource.tenant_path, _home), (resource.owner_path, _maker)):
         if start and path[: len(start)] == start and len(path) == len(start) + 1:
             shown = record(session, resource)
             if path[-1] in shown:
@@ -27,17 +27,19 @@ def _maker(session: Session, resource: Resource) -> Any:
 
 def _home(session: Session, resource: Resource) -> Any:
     """The tenant that new records lie in: the account's own, where create does not ask for one. Raises CannotMake."""
-    tenant = session.contract.tenant
+    tenant = session.contract.tenant_resource
     at = resource
-    for step in resource.tenant:
+    for step in resource.tenant_path:
         creating = session.creator(at.name)
-        fields = creating.body.fields.values() if creating.body else ()
-        target = session.contract.resources[at.relations[step].to[0]]
-        if any(f.required and f.sets and f.sets.relation == step and target is tenant for f in fields):
+        fields = creating.request_body.fields.values() if creating.request_body else ()
+        target = session.contract.resources[at.relations[step].targets[0]]
+        if any(
+            f.required and f.relation_setter and f.relation_setter.relation == step and target is tenant for f in fields
+        ):
             raise CannotMake(no_way(f"the contract has no {target.name} that a {at.name} lies in without being told"))
         at = target
     for shown in session.who().values():
-        if tenant is not None and isinstance(shown, dict) and tenant.key in shown:
+        if tenant is not None and isinstance(shown, dict) and tenant.key_attribute in shown:
             return shown
     raise CannotMake("the account shows no tenant")
 

@@ -10,7 +10,7 @@ from conformance.laws.lists import Listing
 from conformance.laws.own import brief, creates, same, weakest, writable
 from conformance.outcome import Outcome
 from conformance.session import Session
-from spec.contract import BodyField, Property
+from spec.contract import Attribute, BodyField
 
 # What is often lost: bytes above three in UTF-8, marks, characters with a meaning in HTML, SQL and JSON.
 TEXTS: Mapping[str, str] = {
@@ -40,14 +40,14 @@ def _texts(case: Case) -> Iterator[Outcome]:
                 yield from _alone(case, kind, pair)
 
 
-def _alone(case: Case, kind: str, pair: tuple[BodyField, Property]) -> Iterator[Outcome]:
+def _alone(case: Case, kind: str, pair: tuple[BodyField, Attribute]) -> Iterator[Outcome]:
     try:
         yield from _sent(case, kind, [pair])
     except CannotMake as error:
         yield case.not_judged(case.promise(pair[1].pointer, None, f"{pair[0].name} {kind}"), error.reason)
 
 
-def _sent(case: Case, kind: str, fields: list[tuple[BodyField, Property]]) -> Iterator[Outcome]:
+def _sent(case: Case, kind: str, fields: list[tuple[BodyField, Attribute]]) -> Iterator[Outcome]:
     """A record with a text in each of the fields. Raises CannotMake before anything is judged."""
     sent = {field.name: _text(case, field, kind) for field, _ in fields}
     mine = case.session.make(case.operation.resource or "", sent)
@@ -62,7 +62,7 @@ def _lost(name: str, kind: str, sent: str, shown: Any) -> str:
     return f"{name} ({kind}) was sent as {brief(sent)} and came back as {brief(shown)}"
 
 
-def takes_any_text(session: Session, field: BodyField, named: Property) -> bool:
+def takes_any_text(session: Session, field: BodyField, named: Attribute) -> bool:
     """Whether a field takes any text: no format, choices or pattern, and room for one."""
     said = session.bodies.schema(field.schema)
     narrowed = said.keys() & {"enum", "format", "pattern"}
@@ -96,7 +96,7 @@ def _one(case: Case) -> Iterator[Outcome]:
     mine = session.make(operation.resource or "", {f.name: session.bodies.value(f.schema, f.name) for f in fields[:1]})
     name, sent = fields[0].name, mine.sent[fields[0].name]
     search = listing.parameter("search")
-    searched = search is not None and search.word is not None and (name,) in search.word.paths
+    searched = search is not None and search.x_query is not None and (name,) in search.x_query.paths
     pairs = ((search.name, sent.split()[-1]),) if search and searched else ()
     answer = listing.ask(*listing.largest(), *pairs)
     keys = [key for row, key in zip(answer.rows, listing.keys(answer.rows), strict=True) if same(row.get(name), sent)]

@@ -24,7 +24,7 @@ from conformance.laws.own import (
 )
 from conformance.outcome import Outcome
 from conformance.session import Mine
-from spec.contract import BodyField, Contract, Operation, Property
+from spec.contract import Attribute, BodyField, Contract, Operation
 
 LONGEST_LIST = 5000  # rows that are looked through for a record
 MOST_FIELDS = 12  # fields of a body that are judged one at a time
@@ -55,7 +55,7 @@ def _created(case: Case) -> Iterator[Outcome]:
     yield _is_listed(case, mine)
 
 
-def _with_all(case: Case, fields: list[tuple[BodyField, Property]]) -> Mine:
+def _with_all(case: Case, fields: list[tuple[BodyField, Attribute]]) -> Mine:
     """A record with every field sent; with the required ones alone when the target has further rules."""
     session = case.session
     changes = {f.name: session.bodies.value(f.schema, f.name) for f, _ in fields if not f.required}
@@ -84,7 +84,7 @@ def _seen_again(case: Case, mine: Mine, sent: list[str]) -> Exchange | None:
 
 
 def _came_back(
-    case: Case, field: BodyField, named: Property, sent: Any, views: list[tuple[str, Mapping[str, Any], Exchange]]
+    case: Case, field: BodyField, named: Attribute, sent: Any, views: list[tuple[str, Mapping[str, Any], Exchange]]
 ) -> Outcome:
     place = weakest(case, (named.pointer, None), (field.pointer, None), (case.operation.pointer, None))
     promise = case.promise(*place, parameter=field.name)
@@ -121,7 +121,7 @@ def _is_listed(case: Case, mine: Mine) -> Outcome:
 
 def _row(case: Case, listing: Operation, mine: Mine, query: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The record as a list shows it, None when the whole list does not. Raises CannotMake when the list is too long."""
-    key, seen = case.session.resource(listing).key, 0
+    key, seen = case.session.resource(listing).key_attribute, 0
     for row in case.session.rows(listing, query):
         if row.get(key) == mine.key:
             return row
@@ -135,30 +135,34 @@ def _parent_filters(case: Case, listing: Operation, mine: Mine) -> Iterator[tupl
     """(parameter, query) of each filter of a list that names a record which the create named as its own."""
     resource = case.session.contract.resources[mine.resource]
     creator = case.session.creator(mine.resource)
-    sent = {f.sets.relation: mine.sent[f.name] for f in _setting(creator) if f.name in mine.sent and f.sets}
-    for parameter in listing.query:
-        word = parameter.word
-        if word is None or word.role != "filter" or word.op != "eq" or len(word.paths[0]) != 2:
+    sent = {
+        f.relation_setter.relation: mine.sent[f.name]
+        for f in _setting(creator)
+        if f.name in mine.sent and f.relation_setter
+    }
+    for parameter in listing.query_parameters:
+        word = parameter.x_query
+        if word is None or word.role != "filter" or word.operator != "eq" or len(word.paths[0]) != 2:
             continue
         relation, key = word.paths[0]
         known = resource.relations.get(relation)
         if (
             relation in sent
             and known
-            and len(known.to) == 1
-            and case.session.contract.resources[known.to[0]].key == key
+            and len(known.targets) == 1
+            and case.session.contract.resources[known.targets[0]].key_attribute == key
         ):
             yield parameter.name, {parameter.name: sent[relation]}
 
 
 def _setting(operation: Operation) -> Iterator[BodyField]:
-    for field in operation.body.fields.values() if operation.body else ():
-        if field.sets is not None:
+    for field in operation.request_body.fields.values() if operation.request_body else ():
+        if field.relation_setter is not None:
             yield field
 
 
 def _has_parent_filter(contract: Contract, operation: Operation) -> bool:
-    made = contract.created_by(operation)
+    made = contract.find_created_resource(operation)
     return made is not None and any(True for _ in _setting(operation))
 
 
@@ -168,15 +172,17 @@ def _in_its_parents_list(case: Case) -> Iterator[Outcome]:
     listing = session.needed(case.operation.resource or "", "list")
     changes: dict[str, Any] = {}
     for field in _setting(case.operation):
-        relation = session.bodies.relation(case.operation, field.sets.relation if field.sets else "")
-        if field.sets and field.sets.by is None and not relation.many:
+        relation = session.bodies.relation(
+            case.operation, field.relation_setter.relation if field.relation_setter else ""
+        )
+        if field.relation_setter and field.relation_setter.discriminator is None and not relation.to_many:
             try:
                 changes |= session.bodies.field(case.operation, field, session.parent)
             except CannotMake:
                 continue
     mine = scratch(case, changes)
     for name, query in _parent_filters(case, listing, mine):
-        parameter = next(p for p in listing.query if p.name == name)
+        parameter = next(p for p in listing.query_parameters if p.name == name)
         place = weakest(case, (parameter.pointer, None), (case.operation.pointer, None))
 
         def look(name: str = name, query: Mapping[str, Any] = query) -> str:
@@ -208,7 +214,7 @@ def _updated(case: Case) -> Iterator[Outcome]:
         if value is None:
             yield case.not_judged(promise, f"no other value than {brief(before.get(field.name))} can be made")
             continue
-        exchange = session.send(operation, path={operation.path_parameters[0]: mine.key}, body={field.name: value})
+        exchange = session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body={field.name: value})
         if not exchange.response.ok:
             yield case.not_judged(promise, f"{field.name} as {brief(value)} was answered {exchange.response.status}")
             continue
@@ -221,7 +227,7 @@ def _updated(case: Case) -> Iterator[Outcome]:
 
 def _another(case: Case, field: BodyField, before: Any) -> Any:
     """A value other than the one there is; None when none is found."""
-    validator = case.session.schemas.validator(field.pointer, "write")
+    validator = case.session.schemas.get(field.pointer, "write")
     bodies = case.session.bodies
     values = [bodies.value(field.schema, field.name) for _ in range(10)]
     filled = [{bodies.marker: "a value"}, [bodies.marker]]  # for open objects and lists, which are empty otherwise
@@ -243,7 +249,7 @@ def _twice(case: Case) -> Iterator[Outcome]:
     session, operation = case.session, case.operation
     mine = scratch(case)
     body = {f.name: session.bodies.value(f.schema, f.name) for f, _ in writable(case, session.resource(operation))}
-    path = {operation.path_parameters[0]: mine.key}
+    path = {operation.path_parameter_names[0]: mine.key}
     once = session.send(operation, path=path, body=body)
     if not once.response.ok:
         body = dict([next(iter(body.items()))]) if body else {}
@@ -263,13 +269,15 @@ def _refused_changes_nothing(case: Case) -> Iterator[Outcome]:
     """A good field beside a broken one, and a good one without a token: refused as a whole, nothing is stored."""
     session, operation = case.session, case.operation
     mine = scratch(case)
-    path = {operation.path_parameters[0]: mine.key}
+    path = {operation.path_parameter_names[0]: mine.key}
     before, _ = retrieved(session, mine.resource, mine.key)
     fields = list(writable(case, session.resource(operation)))
     for good, _ in fields[:1]:
         body = {good.name: _another(case, good, before.get(good.name))}
         yield _unchanged(case, mine, "token", session.send(operation, path=path, body=body, as_="nobody"), before)
-        for bad in operation.body.fields.values() if operation.body and 422 in operation.statuses else ():
+        for bad in (
+            operation.request_body.fields.values() if operation.request_body and 422 in operation.responses else ()
+        ):
             for _, value in list(breaking(case, bad))[:1] if bad.name != good.name else ():
                 before, _ = retrieved(session, mine.resource, mine.key)
                 body = {good.name: _another(case, good, before.get(good.name)), bad.name: value}
@@ -296,7 +304,7 @@ def _deleted(case: Case) -> Iterator[Outcome]:
     """Gone from where it is retrieved and listed, and deleting it again finds nothing."""
     session, operation = case.session, case.operation
     mine = scratch(case)
-    path = {operation.path_parameters[0]: mine.key}
+    path = {operation.path_parameter_names[0]: mine.key}
     exchange = session.unmake(mine.resource, mine.key)
     if exchange is None or not exchange.response.ok:
         raise CannotMake(f"{operation.id} answered {exchange.response.status if exchange else 'nothing'}")
@@ -344,10 +352,14 @@ def _server_set(case: Case) -> Iterator[Outcome]:
     """The key and the stamps, sent with a create: refused, or left alone."""
     session, resource = case.session, case.session.resource(case.operation)
     mine = session.kept(resource.name)
-    for name in (resource.key, *resource.stamped("created"), *resource.stamped("updated")):
-        said_by = resource.own[name]
+    for name in (
+        resource.key_attribute,
+        *resource.attributes_with_stamp("created"),
+        *resource.attributes_with_stamp("updated"),
+    ):
+        said_by = resource.attributes[name]
         promise = case.promise(said_by.pointer, "readOnly", name)
-        if name not in mine.shown or (case.operation.body and name in case.operation.body.fields):
+        if name not in mine.shown or (case.operation.request_body and name in case.operation.request_body.fields):
             continue
         value = "2001-02-03T04:05:06Z" if said_by.stamp else session.bodies.value(said_by.schema, name)
         body = {**session.bodies.body(case.operation, session.parent), name: value}

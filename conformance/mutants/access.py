@@ -52,7 +52,7 @@ def mutants(contract: Contract, token: str) -> Iterator[Mutant]:
         "auth-other-scheme": (_scheme, "Another scheme than bearer gets nothing."),
     }
     for operation in contract.operations.values():
-        if not operation.secured:
+        if not operation.requires_auth:
             continue
         for family, (lets, sentence) in kinds.items():
             yield Mutant(
@@ -66,7 +66,7 @@ def mutants(contract: Contract, token: str) -> Iterator[Mutant]:
                 always=True,
             )
         resource = contract.resources.get(operation.resource or "")
-        if resource is not None and resource.tenant and len(operation.path_parameters) == 1:
+        if resource is not None and resource.tenant_path and len(operation.path_parameter_names) == 1:
             yield Mutant(
                 "auth-other-tenant",
                 operation.id,
@@ -88,8 +88,8 @@ def strangers(session: Session, operation: Operation) -> None:
     try:
         path = path_of(session, operation)
     except CannotMake:
-        path = dict.fromkeys(operation.path_parameters, "00000000-0000-4000-8000-00000000dead")
-    body = session.bodies.body(operation, session.parent) if operation.body else None
+        path = dict.fromkeys(operation.path_parameter_names, "00000000-0000-4000-8000-00000000dead")
+    body = session.bodies.body(operation, session.parent) if operation.request_body else None
     for said in (None, "Bearer conformance-nobody", "Basic ZGVtbzpkZW1v"):
         headers = {BEARER: said} if said else {}
         session.send(operation, path=path, body=body, as_="nobody", headers=headers)
@@ -97,8 +97,8 @@ def strangers(session: Session, operation: Operation) -> None:
 
 
 def _of_another(session: Session, operation: Operation) -> None:
-    path = {operation.path_parameters[0]: session.make(operation.resource or "").key}
-    body = session.bodies.body(operation, session.parent) if operation.body else None
+    path = {operation.path_parameter_names[0]: session.make(operation.resource or "").key}
+    body = session.bodies.body(operation, session.parent) if operation.request_body else None
     session.send(operation, path=path, body=body, as_="other")
     if operation.resource and session.operation(operation.resource, "retrieve"):
-        session.retrieve(operation.resource, path[operation.path_parameters[0]])
+        session.retrieve(operation.resource, path[operation.path_parameter_names[0]])

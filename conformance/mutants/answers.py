@@ -40,7 +40,7 @@ class Place:
 
 def places(document: Document, pointer: str) -> Iterator[Place]:
     """Every property that an answer may have, down to where relations begin."""
-    yield from _below(document, document.at(pointer), pointer, ())
+    yield from _below(document, document.resolve(pointer), pointer, ())
 
 
 def unwrapped(document: Document, schema: Mapping[str, Any], pointer: str) -> tuple[Mapping[str, Any], str, bool]:
@@ -49,7 +49,7 @@ def unwrapped(document: Document, schema: Mapping[str, Any], pointer: str) -> tu
     for _ in range(20):
         nullable = nullable or schema.get("nullable") is True
         if "$ref" in schema:
-            schema, pointer = document.follow(schema, pointer)
+            schema, pointer = document.dereference(schema, pointer)
         elif len(schema.get("allOf", ())) == 1:
             schema, pointer = schema["allOf"][0], f"{pointer}/allOf/0"
         elif word := next((w for w in ("anyOf", "oneOf") if schema.get(w)), None):
@@ -172,8 +172,8 @@ OPERATORS: Mapping[str, tuple[Callable[[Place], Change | None], int, str, str]] 
 def mutants(contract: Contract) -> Iterator[Mutant]:
     """Of every operation that answers JSON."""
     for operation in contract.operations.values():
-        if operation.result.schema is not None:
-            found = list(places(contract.document, operation.result.schema))
+        if operation.envelope.schema_pointer is not None:
+            found = list(places(contract.document, operation.envelope.schema_pointer))
             for family, (operator, most, keyword, sentence) in OPERATORS.items():
                 fitting = [(place, change) for place in found if (change := operator(place)) is not None]
                 by_place = {place.id: change for place, change in fitting}

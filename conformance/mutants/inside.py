@@ -23,14 +23,14 @@ from conformance.session import Session
 from conformance.target import Budget
 from fixtures import dataset, graph
 from fixtures.errors import FixtureError
-from fixtures.texts import Texts
+from fixtures.texts import PersonaLibrary
 from mock_server import image
 from mock_server.app import Open, create_app
 from mock_server.console import Console
 from mock_server.store import Store
 from mock_server.world import World
 from spec.contract import Contract
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 TOKENS: Mapping[str, str] = {"self": "demo-token", "other": "other-token"}
@@ -63,8 +63,8 @@ def demo(contract: Contract) -> bytes:
 
 
 def _image(contract: Contract, name: str) -> bytes:
-    recipe, texts = image.Recipe(name, 0, EPOCH, 1), Texts()
-    records = graph.records(contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, texts=texts)
+    recipe, texts = image.Recipe(name, 0, EPOCH, 1), PersonaLibrary()
+    records = graph.generate_records(contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, persona_library=texts)
     return image.build(contract, recipe, records, texts.phrases())
 
 
@@ -73,7 +73,7 @@ class Mock:
     """A mock server in process. Making one takes a third of a second; to begin anew takes a millisecond."""
 
     contract: Contract
-    schemas: Schemas
+    schemas: SchemaValidators
     app: ASGIApp
     world: World
     watch: Watch
@@ -82,7 +82,7 @@ class Mock:
     @classmethod
     def of(cls, contract: Contract, content: bytes) -> "Mock":
         """One on the image of a dataset."""
-        watch, schemas = Watch(), Schemas.of(contract.document)
+        watch, schemas = Watch(), SchemaValidators.from_document(contract.document)
         world = image.world(contract, schemas, Store.from_image(contract, content), watch)
         console = Console(contract.document, io.StringIO(), quiet=True)
         return cls(contract, schemas, create_app(contract, world, Open(), console=console), world, watch, content)
@@ -197,10 +197,13 @@ def _lent(session: Session) -> Iterator[tuple[str, Any]]:
 
 def _credentials(session: Session) -> dict[str, str]:
     """What the account signs in with whose token it is."""
-    account = session.contract.account
-    if account is None or account.account is None:
+    account = session.contract.account_resource
+    if account is None or account.credentials is None:
         return {}
     try:
-        return {account.account.login: str(session.who()[account.account.login]), account.account.secret: PASSWORD}
+        return {
+            account.credentials.login: str(session.who()[account.credentials.login]),
+            account.credentials.secret: PASSWORD,
+        }
     except (CannotMake, KeyError):
         return {}

@@ -9,7 +9,7 @@ from conformance.mutants.mutant import Mutant
 from conformance.mutants.planted import Answered, Ask, Asked, Fault, Pairs
 from conformance.mutants.probes import browsed
 from spec.contract import Contract, Operation, Parameter
-from spec.words import PAGE_LINKS
+from spec.words import PAGINATION_LINKS
 
 SEGURA = "Segura et al., TSE 2018"
 MOST = 100
@@ -27,8 +27,14 @@ class Listing:
     @classmethod
     def of(cls, operation: Operation) -> "Listing":
         """What the contract says of a list."""
-        roles = {p.word.role: p for p in operation.query if p.word and p.word.role not in ("filter", "show")}
-        words = {word: (name, key) for name, page in operation.result.pages.items() for key, word in page.items()}
+        roles = {
+            p.x_query.role: p
+            for p in operation.query_parameters
+            if p.x_query and p.x_query.role not in ("filter", "show")
+        }
+        words = {
+            word: (name, key) for name, page in operation.envelope.pagination.items() for key, word in page.items()
+        }
         return cls(operation, roles, words)
 
     def name(self, role: str) -> str:
@@ -38,7 +44,7 @@ class Listing:
     def rows(self, answered: Answered) -> list[Any]:
         """The rows of an answer."""
         body = answered.json
-        return list(body[self.operation.result.data] if self.operation.result.data else body)
+        return list(body[self.operation.envelope.data_property] if self.operation.envelope.data_property else body)
 
     def showing(self, answered: Answered, rows: list[Any] | None = None, **words: Change) -> Answered:
         """The answer with other rows, and page words changed."""
@@ -55,21 +61,21 @@ class Listing:
         return answered.showing(body)
 
     def _with(self, answered: Answered, rows: list[Any]) -> Answered:
-        data = self.operation.result.data
+        data = self.operation.envelope.data_property
         return answered.showing({**answered.json, data: rows} if data else rows)
 
 
 def mutants(contract: Contract) -> Iterator[Mutant]:
     """Of every list of a resource."""
     for operation in contract.operations.values():
-        if operation.action == "list" and operation.result.many and operation.resource in contract.resources:
+        if operation.action == "list" and operation.envelope.is_list and operation.resource in contract.resources:
             listing = Listing.of(operation)
             yield from _pages(listing)
             yield from _figures(listing)
             yield from _order(listing)
             yield from _search(listing)
-            for parameter in operation.query:
-                if parameter.word is not None and parameter.word.role == "filter":
+            for parameter in operation.query_parameters:
+                if parameter.x_query is not None and parameter.x_query.role == "filter":
                     yield from _filters(listing, parameter)
 
 
@@ -239,7 +245,7 @@ def _figures(listing: Listing) -> Iterator[Mutant]:
     """Each page word wrong by itself."""
     for word, changes in FIGURES.items():
         for detail, change in changes if word in listing.words else ():
-            family = "page-links" if word in PAGE_LINKS else "page-meta"
+            family = "page-links" if word in PAGINATION_LINKS else "page-meta"
             sentence = f"The page word {word} says what it means."
             fault = _granted(_figuring(listing, word, change))
             yield _mutant(listing, family, f"{word} {detail}", sentence, fault, listing.roles.get("page"))

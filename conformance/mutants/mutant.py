@@ -9,7 +9,7 @@ from conformance.exchange import Exchange
 from conformance.mutants.planted import Fault
 from conformance.session import Session
 from spec.contract import Contract, Operation
-from spec.provenance import grade
+from spec.provenance import get_provenance
 
 T = TypeVar("T")
 Probe = Callable[[Session, Operation], None]
@@ -54,7 +54,7 @@ class Mutant:
     def blocks(self, contract: Contract) -> bool:
         """Whether the promise can block a release by default: it does where nothing that it rests on is inferred."""
         places = ((self.pointer, self.keyword), *self.rests_on)
-        return self.always or all(grade(contract.document, *place) != "inferred" for place in places)
+        return self.always or all(get_provenance(contract.document, *place) != "inferred" for place in places)
 
 
 @dataclass(frozen=True, slots=True)

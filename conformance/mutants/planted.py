@@ -55,7 +55,7 @@ class Asked:
 
     def of(self, operation: Operation, *values: object, query: Pairs = ()) -> "Asked":
         """A request of the same client to another operation, without a body."""
-        named = dict(zip(operation.path_parameters, map(str, values), strict=True))
+        named = dict(zip(operation.path_parameter_names, map(str, values), strict=True))
         path = operation.path
         for name, value in named.items():
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
@@ -165,7 +165,7 @@ class Planted:
         operation = methods.get(scope["method"].lower()) or next(iter(here), None)
         if operation is None or operation not in here:
             return None
-        values = dict(zip(operation.path_parameters, parts, strict=True))
+        values = dict(zip(operation.path_parameter_names, parts, strict=True))
         query = tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body = await _whole(receive)

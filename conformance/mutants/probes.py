@@ -14,28 +14,28 @@ MISSING = object()  # in place of a value: the field is left out
 
 def path_of(session: Session, operation: Operation) -> dict[str, Any]:
     """The path of a record of its own, or else of one that is listed. Raises CannotMake."""
-    if not operation.path_parameters:
+    if not operation.path_parameter_names:
         return {}
     resource = operation.resource or ""
-    if len(operation.path_parameters) > 1 or resource not in session.contract.resources:
+    if len(operation.path_parameter_names) > 1 or resource not in session.contract.resources:
         raise CannotMake("its path names what the contract does not store")
     try:
-        return {operation.path_parameters[0]: session.make(resource).key}
+        return {operation.path_parameter_names[0]: session.make(resource).key}
     except CannotMake:
         row = next(session.rows(session.needed(resource, "list"), {}, pages=1), None)
         if row is None:
             raise
-        return {operation.path_parameters[0]: session.key_of(resource, row)}
+        return {operation.path_parameter_names[0]: session.key_of(resource, row)}
 
 
 def required(session: Session, operation: Operation) -> dict[str, Any]:
     """The query parameters that have to be there."""
-    return {p.name: session.bodies.value(p.schema, p.name) for p in operation.query if p.required}
+    return {p.name: session.bodies.value(p.schema, p.name) for p in operation.query_parameters if p.required}
 
 
 def success(session: Session, operation: Operation, **changes: Any) -> Exchange:
     """One request that the contract lets succeed; `changes` to its body. Raises CannotMake."""
-    body = {**session.bodies.body(operation, session.parent), **changes} if operation.body else None
+    body = {**session.bodies.body(operation, session.parent), **changes} if operation.request_body else None
     query = required(session, operation)
     return session.send(operation, path=path_of(session, operation), query=query, body=body)
 
@@ -52,16 +52,16 @@ def several(session: Session, resource: str, number: int = 3) -> list[Mine]:
 
 def refused(session: Session, operation: Operation) -> None:
     """What is to be refused: of nobody, of a stranger, for a record that is not there, with a wrong body or query."""
-    missing = dict.fromkeys(operation.path_parameters, "00000000-0000-4000-8000-00000000dead")
-    nothing: Any = {} if operation.body else None
+    missing = dict.fromkeys(operation.path_parameter_names, "00000000-0000-4000-8000-00000000dead")
+    nothing: Any = {} if operation.request_body else None
     session.send(operation, path=missing, body=nothing, as_="nobody")
     session.send(operation, path=missing, body=nothing, as_="nobody", headers={BEARER: "Bearer nobody-has-this"})
     session.send(operation, path=missing, body=session.bodies.body(operation, session.parent) or None)
     path = path_of(session, operation)
-    for parameter in operation.query:
+    for parameter in operation.query_parameters:
         session.send(operation, path=path, query={parameter.name: "\x01 \x02"})
-    if operation.body:
-        for body in ({}, {key: {"no": ["such", "value"]} for key in operation.body.fields}):
+    if operation.request_body:
+        for body in ({}, {key: {"no": ["such", "value"]} for key in operation.request_body.fields}):
             session.send(operation, path=path, body=body)
         session.send(operation, path=path, raw=b"{", headers={"Content-Type": "application/json"})
 
@@ -81,7 +81,7 @@ def written(session: Session, operation: Operation) -> None:
     update = session.operation(resource, "update")
     if update is not None:
         for body in _changes(session, update):
-            session.send(update, path={update.path_parameters[0]: mine.key}, body=body)
+            session.send(update, path={update.path_parameter_names[0]: mine.key}, body=body)
             _looked_at(session, both)
     session.unmake(resource, mine.key)
     _looked_at(session, both)
@@ -90,7 +90,11 @@ def written(session: Session, operation: Operation) -> None:
 
 def _changes(session: Session, update: Operation) -> Iterator[dict[str, Any]]:
     """One field, then all of them, then the same again."""
-    plain = [f for f in (update.body.fields.values() if update.body else ()) if f.sets is None and f.word is None]
+    plain = [
+        f
+        for f in (update.request_body.fields.values() if update.request_body else ())
+        if f.relation_setter is None and f.x_query is None
+    ]
     body = {field.name: session.bodies.value(field.schema, field.name) for field in plain}
     yield dict(list(body.items())[:1])
     yield body
@@ -108,7 +112,7 @@ def _looked_at(session: Session, records: tuple[Mine, ...]) -> None:
 
 def browsed(session: Session, operation: Operation, parameter: Parameter | None = None) -> None:
     """A list with records of its own, by pages and with values of a parameter that fit some of its rows."""
-    names = {p.word.role: p.name for p in operation.query if p.word}
+    names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
     with suppress(CannotMake):  # then with what is there
         several(session, operation.resource or "", 3)
     rows = list(session.rows(operation, {}, pages=1))
@@ -124,7 +128,7 @@ def browsed(session: Session, operation: Operation, parameter: Parameter | None 
 
 def _values(session: Session, operation: Operation, parameter: Parameter | None, rows: list[Any]) -> Iterator[Any]:
     """What a parameter may be asked for: what it lists, or what stands in rows at its path."""
-    if parameter is None or parameter.word is None:
+    if parameter is None or parameter.x_query is None:
         return
     said = session.bodies.schema(parameter.schema)
     items = session.bodies.schema(said.get("items", said))
@@ -133,8 +137,8 @@ def _values(session: Session, operation: Operation, parameter: Parameter | None,
     elif items.get("type") == "boolean":
         yield from (True, False)
     cut = 10 if items.get("format") == "date" else None
-    found = {str(value)[:cut] for row in rows for path in parameter.word.paths for value in _at(row, path)}
-    for path in parameter.word.paths if not found else ():
+    found = {str(value)[:cut] for row in rows for path in parameter.x_query.paths for value in _at(row, path)}
+    for path in parameter.x_query.paths if not found else ():
         found |= {str(key) for key in _keys(session, operation.resource or "", path)}
     yield from sorted(found)[:6]
 
@@ -145,9 +149,9 @@ def _keys(session: Session, resource: str, path: tuple[str, ...]) -> Iterator[An
         relation = session.contract.resources[resource].relations.get(name)
         if relation is None:
             return
-        resource = relation.to[0]
+        resource = relation.targets[0]
     last = session.contract.resources[resource].relations.get(path[-1])
-    resource = last.to[0] if last is not None else resource
+    resource = last.targets[0] if last is not None else resource
     with suppress(CannotMake):
         for row in session.rows(session.needed(resource, "list"), {}, pages=1):
             yield session.key_of(resource, row)
@@ -177,11 +181,15 @@ def texts(session: Session, operation: Operation, name: str) -> None:
 def refused_in_part(session: Session, operation: Operation) -> None:
     """An update with something right and one field wrong, and the record after it."""
     mine = session.make(operation.resource or "")
-    fields = [f for f in (operation.body.fields.values() if operation.body else ()) if f.sets is None]
+    fields = [
+        f
+        for f in (operation.request_body.fields.values() if operation.request_body else ())
+        if f.relation_setter is None
+    ]
     for bad in fields:
         body = {f.name: session.bodies.value(f.schema, f.name) for f in fields if f.name != bad.name}
         body[bad.name] = {"no": ["such", "value"]}
-        session.send(operation, path={operation.path_parameters[0]: mine.key}, body=body)
+        session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body=body)
         session.retrieve(mine.resource, mine.key)
 
 
@@ -204,7 +212,7 @@ def queried(session: Session, operation: Operation, name: str, values: tuple[str
 
 def misdirected(session: Session, operation: Operation) -> None:
     """With a method that the path may not have."""
-    path = dict.fromkeys(operation.path_parameters, "00000000-0000-4000-8000-00000000dead")
+    path = dict.fromkeys(operation.path_parameter_names, "00000000-0000-4000-8000-00000000dead")
     for method in ("patch", "delete", "put", "post", "get"):
         session.send(operation, path=path, method=method)
 
@@ -221,7 +229,7 @@ def logged_out(session: Session, operation: Operation) -> None:
 def token_of(session: Session) -> str:
     """A token of its own, by signing in. Raises CannotMake."""
     for operation in session.contract.operations.values():
-        fields = operation.body.fields if operation.body else {}
+        fields = operation.request_body.fields if operation.request_body else {}
         if operation.method == "post" and session.credentials and session.credentials.keys() <= fields.keys():
             found = session.data(operation, session.send(operation, body=dict(session.credentials), as_="nobody"))
             for value in found.values() if isinstance(found, dict) else ():
@@ -242,11 +250,16 @@ def included(session: Session, operation: Operation, parameter: Parameter | None
 def unusual(session: Session, operation: Operation) -> None:
     """What is unusual and no fault of the client: and what is one, and no fault of the server."""
     json = {"Content-Type": "application/json"}
-    if operation.body is not None:
+    if operation.request_body is not None:
         session.send(operation, path=path_of(session, operation), raw=b'{"cut": ', headers=json)
-        for field in operation.body.fields.values():
+        for field in operation.request_body.fields.values():
             said = session.bodies.schema(field.schema)
-            if field.sets is None and said.get("type") == "string" and "enum" not in said and "format" not in said:
+            if (
+                field.relation_setter is None
+                and said.get("type") == "string"
+                and "enum" not in said
+                and "format" not in said
+            ):
                 success(session, operation, **{field.name: "Grüße 世界"[: said.get("maxLength", 9)]})
                 break
     session.send(operation, path=path_of(session, operation), query={**required(session, operation), "x_unknown": "1"})

@@ -33,16 +33,16 @@ def _on(status: int, change: Callable[[Answered], Answered]) -> Callable[[], Fau
 
 def _shapes(operation: Operation) -> Iterator[Mutant]:
     sentence = "A refusal has the documented shape."
-    for status in sorted(s for s in operation.statuses if s in (400, 401, 404, 422)):
-        pointer = operation.statuses[status] or operation.pointer
+    for status in sorted(s for s in operation.responses if s in (400, 401, 404, 422)):
+        pointer = operation.responses[status] or operation.pointer
         plant = _on(status, lambda answered: answered.showing({"error": "something went wrong"}))
         yield Mutant("error-shape", operation.id, f"{status} of another shape", sentence, pointer, plant, refused)
         plant = _on(status, lambda answered: answered.showing({**(answered.json or {}), "message": TRACE}))
         leak = "No answer shows what is inside of the server."
         if status in (404, 422):
             yield Mutant("leak", operation.id, f"{status} shows a trace", leak, pointer, plant, refused, always=True)
-    if 422 in operation.statuses and operation.body is not None:
-        pointer = operation.statuses[422] or operation.pointer
+    if 422 in operation.responses and operation.request_body is not None:
+        pointer = operation.responses[422] or operation.pointer
         plant = _on(422, _other_field)
         named = "A refusal names the field that is wrong."
         yield Mutant("error-field", operation.id, "names another field", named, pointer, plant, refused)
@@ -65,15 +65,15 @@ def _failing(operation: Operation) -> Iterator[Mutant]:
         return bool(asked.body) and asked.json is None
 
     def unknown(asked: Asked) -> bool:
-        known = {p.name for p in operation.query}
+        known = {p.name for p in operation.query_parameters}
         return any(name.removesuffix("[]") not in known for name, _ in asked.query)
 
     kinds: dict[str, Callable[[Asked], bool]] = {}
-    if operation.body is not None:
+    if operation.request_body is not None:
         kinds = {"a body that is no JSON": malformed}
-        if any(f.sets is None for f in operation.body.fields.values()):
+        if any(f.relation_setter is None for f in operation.request_body.fields.values()):
             kinds["signs beyond ASCII"] = strange
-    if operation.query:
+    if operation.query_parameters:
         kinds["a parameter that it does not know"] = unknown
     for detail, applies in kinds.items():
         yield Mutant(

@@ -18,7 +18,7 @@ STRANGE = "00000000-0000-4000-8000-0000000dead0"
 def mutants(contract: Contract) -> Iterator[Mutant]:
     """Of every operation that shows records, and of those that count them."""
     for operation in contract.operations.values():
-        view = contract.views.get(operation.result.view or "")
+        view = contract.views.get(operation.envelope.view_name or "")
         if view is not None and operation.method == "get":
             yield from _includes(operation)
             yield from _embedded(contract, operation)
@@ -29,7 +29,7 @@ def mutants(contract: Contract) -> Iterator[Mutant]:
 
 def _path(operation: Operation, *below: str) -> tuple[str, ...]:
     """Where a property of a shown record stands in an answer."""
-    return (*filter(None, (operation.result.data,)), *(("*",) if operation.result.many else ()), *below)
+    return (*filter(None, (operation.envelope.data_property,)), *(("*",) if operation.envelope.is_list else ()), *below)
 
 
 def _mutant(
@@ -55,8 +55,8 @@ INCLUDES = {
 
 
 def _includes(operation: Operation) -> Iterator[Mutant]:
-    for parameter in operation.query:
-        role = parameter.word.role if parameter.word is not None else ""
+    for parameter in operation.query_parameters:
+        role = parameter.x_query.role if parameter.x_query is not None else ""
         if role in INCLUDES:
             for detail, fault in (("ignored", _deaf), ("left out", _blank)):
                 plant = partial(partial, fault, operation, parameter.name)
@@ -86,20 +86,24 @@ async def _blank(operation: Operation, name: str, asked: Asked, ask: Ask) -> Ans
 
 def _embedded(contract: Contract, operation: Operation) -> Iterator[Mutant]:
     """An embedded record that shows what it was, and one that is another."""
-    view = contract.views[operation.result.view or ""]
+    view = contract.views[operation.envelope.view_name or ""]
     resource = contract.resources[view.resource]
-    single = [r for r in resource.relations.values() if not r.many and not r.hidden and len(r.to) == 1 and r.embed]
+    single = [
+        r
+        for r in resource.relations.values()
+        if not r.to_many and not r.write_only and len(r.targets) == 1 and r.is_embedded
+    ]
     for relation in drawn(single, EACH, "embedded", operation.id):
-        to = contract.resources[relation.to[0]]
-        key = _path(operation, relation.name, to.key)
-        wrong: Any = 987_654_321 if to.key_is_integer else STRANGE
+        to = contract.resources[relation.targets[0]]
+        key = _path(operation, relation.name, to.key_attribute)
+        wrong: Any = 987_654_321 if to.has_integer_key else STRANGE
         plant = answering(lambda value, wrong=wrong: wrong, key)  # type: ignore[misc]
         sentence = "Every reference leads to a record that is there."
         yield _mutant(operation, "reference", f"{relation.name} leads nowhere", sentence, plant, relation.pointer)
         texts = [
             p.name
-            for p in to.own.values()
-            if p.type == "string" and not p.choices and p.format is None and not p.hidden
+            for p in to.attributes.values()
+            if p.type == "string" and not p.enum_values and p.format is None and not p.write_only
         ]
         for name in texts[:1]:
             plant = answering(
@@ -115,12 +119,12 @@ def _plus(value: Any) -> Any:
 
 
 def _counts(contract: Contract, operation: Operation) -> Iterator[Mutant]:
-    view = contract.views[operation.result.view or ""]
-    for derived in view.derived.values():
-        if derived.kind not in ("count", "sum") or derived.name not in view.shown:
+    view = contract.views[operation.envelope.view_name or ""]
+    for derived in view.derived_properties.values():
+        if derived.kind not in ("count", "sum") or derived.name not in view.property_names:
             continue
-        parameter = next((p for p in operation.query if p.word and p.word.role == "count"), None)
-        if derived.always or parameter is not None:
+        parameter = next((p for p in operation.query_parameters if p.x_query and p.x_query.role == "count"), None)
+        if derived.required or parameter is not None:
             plant = answering(_plus, _path(operation, derived.name))
             sentence = f"A {derived.kind} is that of the records."
             yield _mutant(
@@ -130,14 +134,18 @@ def _counts(contract: Contract, operation: Operation) -> Iterator[Mutant]:
                 sentence,
                 plant,
                 derived.pointer,
-                None if derived.always else parameter,
+                None if derived.required else parameter,
             )
 
 
 def _filters(operation: Operation) -> list[Parameter | BodyField]:
     """What narrows what an operation counts or lists."""
-    fields = operation.body.fields.values() if operation.body is not None else ()
-    return [item for item in (*operation.query, *fields) if item.word is not None and item.word.role == "filter"]
+    fields = operation.request_body.fields.values() if operation.request_body is not None else ()
+    return [
+        item
+        for item in (*operation.query_parameters, *fields)
+        if item.x_query is not None and item.x_query.role == "filter"
+    ]
 
 
 def _metrics(operation: Operation) -> Iterator[Mutant]:

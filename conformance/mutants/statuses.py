@@ -29,7 +29,7 @@ def mutants(contract: Contract) -> Iterator[Mutant]:
     """Of every operation."""
     for operation in contract.operations.values():
         yield from _statuses(operation)
-        if operation.result.schema is not None:
+        if operation.envelope.schema_pointer is not None:
             yield from _media(operation)
 
 
@@ -44,9 +44,9 @@ def answering(status: int, change: Callable[[Answered], Answered]) -> Callable[[
 
 
 def _statuses(operation: Operation) -> Iterator[Mutant]:
-    success = operation.result.status
-    for status in (success, *(s for s in _ASKED_FOR if s in operation.statuses)):
-        other = next((s for s in OTHERS.get(status, ()) if s not in operation.statuses), 418)
+    success = operation.envelope.status
+    for status in (success, *(s for s in _ASKED_FOR if s in operation.responses)):
+        other = next((s for s in OTHERS.get(status, ()) if s not in operation.responses), 418)
         yield Mutant(
             "status-success" if status == success else "status-refusal",
             operation.id,
@@ -74,8 +74,8 @@ def _failed(answered: Answered) -> Answered:
 
 
 def _media(operation: Operation) -> Iterator[Mutant]:
-    status = operation.result.status
-    pointer = str(operation.result.schema)
+    status = operation.envelope.status
+    pointer = str(operation.envelope.schema_pointer)
     kinds: Mapping[str, Any] = {
         "text/html": lambda a: replace(a, headers={**a.headers, "content-type": "text/html; charset=utf-8"}),
         "no media type": lambda a: replace(a, headers={k: v for k, v in a.headers.items() if k != "content-type"}),

@@ -12,7 +12,7 @@ from conformance.mutants.planted import Answered, Ask, Asked, Fault
 from conformance.mutants.probes import MISSING, queried, weighed
 from spec.contract import BodyField, Contract, Operation, Parameter
 from spec.document import snake_case
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 
 EACH = 5  # keywords of an operation's body that are weakened, and values that are refused
 LONGEST = 20_000
@@ -20,11 +20,11 @@ LONGEST = 20_000
 
 def mutants(contract: Contract) -> Iterator[Mutant]:
     """Of every operation with a body or query parameters."""
-    schemas, bodies = Schemas.of(contract.document), Bodies(contract, "conformance", Random(0))
+    schemas, bodies = SchemaValidators.from_document(contract.document), Bodies(contract, "conformance", Random(0))
     for operation in contract.operations.values():
         yield from drawn(_taken(schemas, bodies, operation), EACH, "taken", operation.id)
         yield from drawn(_refused(bodies, operation), EACH, "refused", operation.id)
-        for parameter in operation.query:
+        for parameter in operation.query_parameters:
             yield from _parameters(bodies, operation, parameter)
 
 
@@ -35,7 +35,7 @@ def mutants(contract: Contract) -> Iterator[Mutant]:
 class Lenient:
     """Takes a body that breaks one keyword of one field and nothing else, with that field mended."""
 
-    schemas: Schemas
+    schemas: SchemaValidators
     body: str
     name: str
     keyword: str
@@ -55,7 +55,7 @@ class Lenient:
         return await ask(asked.saying({**body, self.name: mend}))
 
     def _this_alone(self, body: Mapping[str, Any]) -> bool:
-        found = list(self.schemas.validator(self.body, "write").iter_errors(body))
+        found = list(self.schemas.get(self.body, "write").iter_errors(body))
         if self.keyword == "required":
             return self.name not in body and all(e.schema_path[-1] == "required" for e in found) and len(found) == 1
         return bool(found) and all(e.instance_path[:1] == [self.name] and self._same(e) for e in found)
@@ -65,9 +65,9 @@ class Lenient:
         return last == self.keyword or (self.keyword == "nullable" and breach.instance is None)
 
 
-def _taken(schemas: Schemas, bodies: Bodies, operation: Operation) -> Iterator[Mutant]:
-    for one in operation.body.fields.values() if operation.body else ():
-        mend = MISSING if one.sets is not None else bodies.value(one.schema, one.name)
+def _taken(schemas: SchemaValidators, bodies: Bodies, operation: Operation) -> Iterator[Mutant]:
+    for one in operation.request_body.fields.values() if operation.request_body else ():
+        mend = MISSING if one.relation_setter is not None else bodies.value(one.schema, one.name)
         for keyword, value in broken(bodies, one):
             yield _mutant(
                 operation,
@@ -75,7 +75,7 @@ def _taken(schemas: Schemas, bodies: Bodies, operation: Operation) -> Iterator[M
                 f"{one.name} without {keyword}",
                 f"A body that breaks {keyword} is refused.",
                 lambda one=one, keyword=keyword, mend=mend: Lenient(  # type: ignore[misc]
-                    schemas, operation.body.pointer if operation.body else "", one.name, keyword, mend
+                    schemas, operation.request_body.pointer if operation.request_body else "", one.name, keyword, mend
                 ),
                 one,
                 (value,),
@@ -144,15 +144,15 @@ def _mutant(
 
 def _refusal(operation: Operation) -> tuple[tuple[str, str | None], ...]:
     """Where the contract says how an operation refuses."""
-    return ((operation.statuses.get(422) or operation.pointer, None),)
+    return ((operation.responses.get(422) or operation.pointer, None),)
 
 
 # What is right is refused --------------------------------------------------------------------------------------------
 
 
 def _refused(bodies: Bodies, operation: Operation) -> Iterator[Mutant]:
-    for one in operation.body.fields.values() if operation.body else ():
-        if one.sets is not None or one.word is not None:
+    for one in operation.request_body.fields.values() if operation.request_body else ():
+        if one.relation_setter is not None or one.x_query is not None:
             continue
         for kind, value in admitted(bodies, one):
             yield _mutant(

@@ -144,7 +144,11 @@ def _unknown_is_invalid(contract: Contract, watch: Watch) -> Fault:
 
     async def fault(asked: Asked, ask: Ask) -> Answered:
         answered = await ask(asked)
-        named = [f.name for f in (asked.operation.body.fields.values() if asked.operation.body else ()) if f.sets]
+        named = [
+            f.name
+            for f in (asked.operation.request_body.fields.values() if asked.operation.request_body else ())
+            if f.relation_setter
+        ]
         sent = [name for name in named if isinstance(asked.json, dict) and name in asked.json]
         if answered.status != 404 or not sent or asked.values:
             return answered
@@ -217,12 +221,12 @@ class Late:
         return self.watch().timestamp()
 
     def _shown(self, asked: Asked, answered: Answered) -> Any:
-        data, body = asked.operation.result.data, answered.json
+        data, body = asked.operation.envelope.data_property, answered.json
         return body.get(data) if data and isinstance(body, dict) else body
 
     async def _remember(self, asked: Asked, ask: Ask) -> None:
         key = next(iter(asked.values.values()), "")
-        own = self.contract.operation(asked.operation.resource, "retrieve")
+        own = self.contract.find_operation(asked.operation.resource, "retrieve")
         until, _ = self.before.get(key, (0.0, None))
         if own is None or until > self._now():
             return
@@ -231,10 +235,10 @@ class Late:
             self.before[key] = (self._now() + self.delay, self._shown(replace(asked, operation=own), seen))
 
     def _made(self, asked: Asked, answered: Answered) -> None:
-        view = self.contract.views.get(asked.operation.result.view or "")
+        view = self.contract.views.get(asked.operation.envelope.view_name or "")
         shown = self._shown(asked, answered)
         if view is not None and isinstance(shown, dict) and asked.operation.path.count("/") == 1:
-            key = shown.get(self.contract.resources[view.resource].key)
+            key = shown.get(self.contract.resources[view.resource].key_attribute)
             self.before[str(key)] = (self._now() + self.delay, None)
 
     def _retrieved(self, asked: Asked, answered: Answered) -> Answered:
@@ -244,17 +248,17 @@ class Late:
             return answered
         if was is None:
             return replace(answered, status=404).showing({"message": "Not found."}) if answered.ok else answered
-        data, status = asked.operation.result.data, asked.operation.result.status
+        data, status = asked.operation.envelope.data_property, asked.operation.envelope.status
         body = {data: was} if data else was
         return answered.showing(body) if answered.ok else replace(answered, status=status).showing(body)
 
     def _listed(self, asked: Asked, answered: Answered) -> Answered:
         """Rows that have just been made are not there yet, changed ones as they were."""
-        data = asked.operation.result.data
-        view = self.contract.views.get(asked.operation.result.view or "")
+        data = asked.operation.envelope.data_property
+        view = self.contract.views.get(asked.operation.envelope.view_name or "")
         if data is None or view is None:
             return answered
-        key = self.contract.resources[view.resource].key
+        key = self.contract.resources[view.resource].key_attribute
         pending = {k: was for k, (until, was) in self.before.items() if until > self._now()}
         rows = []
         for row in answered.json[data]:
@@ -278,7 +282,7 @@ class LateTotals:
 
     async def __call__(self, asked: Asked, ask: Ask) -> Answered:
         answered = await ask(asked)
-        pages = asked.operation.result.pages
+        pages = asked.operation.envelope.pagination
         words = {word: (name, key) for name, page in pages.items() for key, word in page.items()}
         if not answered.ok or "total" not in words:
             return answered
@@ -325,7 +329,7 @@ class Neighbour:
 
     async def __call__(self, asked: Asked, ask: Ask) -> Answered:
         answered = await ask(asked)
-        created = asked.operation.method == "post" and asked.operation.result.status == 201
+        created = asked.operation.method == "post" and asked.operation.envelope.status == 201
         if created and answered.ok and asked.operation.path.count("/") == 1 and not asked.operation.effects:
             self.last = [*self.last[-4:], replace(asked, body=re.sub(rb"conformance-\w+", b"neighbour", asked.body))]
         self.times += 1
@@ -346,12 +350,12 @@ def _ordered(reading: Callable[[str], str] | None) -> Callable[[Contract, Watch]
     """Texts in the order of another collation; None: without a wish for an order, the oldest first."""
 
     async def fault(asked: Asked, ask: Ask) -> Answered:
-        roles = {p.word.role: p.name for p in asked.operation.query if p.word}
+        roles = {p.x_query.role: p.name for p in asked.operation.query_parameters if p.x_query}
         if asked.operation.action != "list" or not {"sort", "direction", "page", "size"} <= roles.keys():
             return await ask(asked)
         answered = await ask(asked)
         said = {name: value for name, value in asked.query if value}
-        by, data = said.get(roles["sort"]), asked.operation.result.data
+        by, data = said.get(roles["sort"]), asked.operation.envelope.data_property
         if not answered.ok or data is None or (by is None) == (reading is not None):
             return answered
         rows = await _every(asked, ask, roles, data)

@@ -14,7 +14,7 @@ from conformance.mutants.mutant import Mutant, drawn
 from conformance.mutants.planted import Answered, Ask, Asked, Fault
 from conformance.mutants.probes import refused_in_part, texts, written
 from conformance.session import Session
-from spec.contract import BodyField, Contract, Operation, Property, Resource
+from spec.contract import Attribute, BodyField, Contract, Operation, Resource
 from spec.model import GENERIC_ACTIONS
 
 EVOMASTER, RESTLER = "EvoMaster httpOracles 900-908", "RESTler, checkers of resource lifecycle"
@@ -34,30 +34,36 @@ class Life:
         """Those that the contract has."""
         found = {o.action: o for o in contract.operations.values() if o.resource == resource.name}
         for operation in found.values():
-            if contract.created_by(operation) == resource.name:
+            if contract.find_created_resource(operation) == resource.name:
                 found = {**found, "create": operation}
         return cls(contract, resource, {a: o for a, o in found.items() if a in GENERIC_ACTIONS})
 
     def record(self, answered: Answered, action: str) -> dict[str, Any]:
         """The record that an answer shows; nothing when it shows none."""
-        data, body = self.by_action[action].result.data, answered.json
+        data, body = self.by_action[action].envelope.data_property, answered.json
         shown = body.get(data) if data and isinstance(body, dict) else body
         return dict(shown) if isinstance(shown, dict) else {}
 
     def showing(self, answered: Answered, action: str, changes: Mapping[str, Any]) -> Answered:
         """The answer with changes to the record that it shows."""
-        data = self.by_action[action].result.data
+        data = self.by_action[action].envelope.data_property
         shown = {**self.record(answered, action), **changes}
         return answered.showing({**answered.json, data: shown} if data else shown)
 
-    def written(self, action: str) -> list[tuple[BodyField, Property]]:
+    def written(self, action: str) -> list[tuple[BodyField, Attribute]]:
         """The fields of a body that are shown properties of the record."""
         operation = self.by_action.get(action)
-        view = self.contract.views.get(operation.result.view or "") if operation else None
+        view = self.contract.views.get(operation.envelope.view_name or "") if operation else None
         found = []
-        for one in operation.body.fields.values() if operation and operation.body and view else ():
-            named = self.resource.own.get(one.name)
-            if named is not None and one.sets is None and one.word is None and view and named.name in view.shown:
+        for one in operation.request_body.fields.values() if operation and operation.request_body and view else ():
+            named = self.resource.attributes.get(one.name)
+            if (
+                named is not None
+                and one.relation_setter is None
+                and one.x_query is None
+                and view
+                and named.name in view.property_names
+            ):
                 found.append((one, named))
         return found
 
@@ -68,8 +74,8 @@ class Life:
             return []
         answered = await ask(asked.of(listing))
         body = answered.json
-        rows = body.get(listing.result.data) if answered.ok and listing.result.data else []
-        keys = [str(row[self.resource.key]) for row in rows if self.resource.key in row]
+        rows = body.get(listing.envelope.data_property) if answered.ok and listing.envelope.data_property else []
+        keys = [str(row[self.resource.key_attribute]) for row in rows if self.resource.key_attribute in row]
         return [key for key in keys if key not in asked.values.values()]
 
 
@@ -104,10 +110,10 @@ def _of(step: Fault) -> Callable[[], Fault]:
     return lambda: step
 
 
-def other(value: Any, like: Property) -> Any:
+def other(value: Any, like: Attribute) -> Any:
     """Another value that the schema of a property admits, of the same kind."""
-    if like.choices:
-        return next((c for c in like.choices if c != value and c is not None), value)
+    if like.enum_values:
+        return next((c for c in like.enum_values if c != value and c is not None), value)
     if isinstance(value, bool):
         return not value
     if isinstance(value, (int, float)):
@@ -126,12 +132,12 @@ class Creating:
 
     life: Life
     name: str = ""
-    like: Property | None = None
+    like: Attribute | None = None
 
     async def lost(self, asked: Asked, ask: Ask) -> Answered:
         """Gone as soon as it is answered."""
         answered = await ask(asked)
-        key = self.life.record(answered, "create").get(self.life.resource.key) if answered.ok else None
+        key = self.life.record(answered, "create").get(self.life.resource.key_attribute) if answered.ok else None
         if key is not None:
             await ask(asked.of(self.life.by_action["delete"], key))
         return answered
@@ -200,7 +206,7 @@ class Updating:
         if not others:
             return await ask(asked)
         answered = await ask(self._moved(asked, others[0]))
-        kept = {self.life.resource.key: next(iter(asked.values.values()))}
+        kept = {self.life.resource.key_attribute: next(iter(asked.values.values()))}
         return self.life.showing(answered, "update", kept) if answered.ok else answered
 
     async def refused(self, asked: Asked, ask: Ask) -> Answered:
@@ -299,8 +305,10 @@ def _stamps(life: Life) -> Iterator[Mutant]:
         ("updated", "created", "An updated stamp moves with an update."),
     )
     for stamp, like, sentence in kinds:
-        for name, instead in zip(life.resource.stamped(stamp), life.resource.stamped(like), strict=False):
-            pointer = life.resource.own[name].pointer
+        for name, instead in zip(
+            life.resource.attributes_with_stamp(stamp), life.resource.attributes_with_stamp(like), strict=False
+        ):
+            pointer = life.resource.attributes[name].pointer
             more = {"pointer": pointer, "operations": both, "keyword": "x-stamp"}
             fault = Stamped(life, name, instead)
             yield _mutant(life, "update", f"{stamp}-stamp", f"{name} is {instead}", sentence, _of(fault), **more)
@@ -318,7 +326,7 @@ class Deleting:
     async def kept(self, asked: Asked, ask: Ask) -> Answered:
         """Nothing at all."""
         seen = await ask(asked.of(self.life.by_action["retrieve"], *asked.values.values()))
-        return Answered(asked.operation.result.status, {}, b"") if seen.ok else await ask(asked)
+        return Answered(asked.operation.envelope.status, {}, b"") if seen.ok else await ask(asked)
 
     async def beside(self, asked: Asked, ask: Ask) -> Answered:
         """Another record too."""
@@ -331,7 +339,7 @@ class Deleting:
     async def again(self, asked: Asked, ask: Ask) -> Answered:
         """A success where there is nothing to delete."""
         answered = await ask(asked)
-        return Answered(asked.operation.result.status, {}, b"") if answered.status == 404 else answered
+        return Answered(asked.operation.envelope.status, {}, b"") if answered.status == 404 else answered
 
 
 @dataclass(slots=True)
@@ -351,7 +359,7 @@ class Haunted:
             return answered
         if self.action == "retrieve":
             return self.seen.get(key, answered)
-        data = asked.operation.result.data
+        data = asked.operation.envelope.data_property
         if not answered.ok or data is None:
             return answered
         gone = [self.life.record(one, "retrieve") for one in self.seen.values()]
@@ -401,7 +409,7 @@ def _reads(life: Life) -> Iterator[Mutant]:
         if action in life.by_action:
             sentence = "A write is there on the next request."
             yield _mutant(life, action, "stale-read", f"{action} answers what it did first", sentence, Stale)
-    plain = (f for f, p in life.written("update") if p.type == "string" and not p.choices and not p.format)
+    plain = (f for f, p in life.written("update") if p.type == "string" and not p.enum_values and not p.format)
     one = next(plain, None)
     if one is not None:
         wrong, sentence = Updating(life, one.name), "To read changes nothing."
@@ -422,7 +430,7 @@ TEXTS: Mapping[str, Callable[[str], str]] = {
 
 
 def _texts(life: Life) -> Iterator[Mutant]:
-    fields = [one for one, p in life.written("create") if p.type == "string" and not p.choices and not p.format]
+    fields = [one for one, p in life.written("create") if p.type == "string" and not p.enum_values and not p.format]
     for detail, change in TEXTS.items():
         for one in drawn(fields, 1, "text", life.resource.name):
             more = {"pointer": one.pointer, "probe": partial(texts, name=one.name)}

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from conformance.outcome import Outcome
 from conformance.report import ADVICE, GRADES, Report
 from conformance.report.names import family, headline, name
-from spec.release import version
+from spec.release import get_version
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT = "promise/v1"
@@ -34,7 +34,7 @@ def document(report: Report) -> dict[str, Any]:
         "tool": {
             "driver": {
                 "name": "athena-conformance",
-                "version": version(),
+                "version": get_version(),
                 "rules": [_rule(law, sentences[law]) for law in rules],
             }
         },

@@ -29,7 +29,7 @@ def sign_out(call: Call) -> Answer:
 
 def authenticated_user(call: Call) -> Answer:
     """The user whose token it is."""
-    account = call.world.contract.account
+    account = call.world.contract.account_resource
     user = call.world.store.get(account.name, call.viewer.user) if account and call.viewer else None
     if user is None:
         raise Refusal(Problem.UNAUTHENTICATED)

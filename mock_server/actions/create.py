@@ -30,7 +30,7 @@ def stored(call: Call, resource: Resource, own: Mapping[str, Any], references: R
     key = world.new_key(resource)
     led = {**_home(blank, call), **{name: to for name, to in references.items() if to is not None}}
     record = Record(resource.name, key, filled(call, resource, blank, key, own), led)
-    return world.store.add(record, fresh=not resource.key_is_integer)  # a number may be some other record's key
+    return world.store.add(record, fresh=not resource.has_integer_key)  # a number may be some other record's key
 
 
 def filled(call: Call, resource: Resource, blank: Blank, key: Any, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def filled(call: Call, resource: Resource, blank: Blank, key: Any, own: Mapping[
     now = call.stamp
     for name, stamp in blank.stamps:
         values[name] = call.world.store.next_number(resource.name) if stamp == "number" else now
-    values[resource.key] = key
+    values[resource.key_attribute] = key
     for name in blank.optional:
         if name not in own:
             del values[name]
@@ -64,8 +64,8 @@ def _home(blank: Blank, call: Call) -> dict[str, Reference]:
     found: dict[str, Reference] = {}
     if not (blank.tenants or blank.owners):
         return found
-    if viewer is not None and contract.tenant and viewer.tenants:
-        found |= dict.fromkeys(blank.tenants, Reference(contract.tenant.name, viewer.tenants[0]))
-    if viewer is not None and contract.account:
-        found |= dict.fromkeys(blank.owners, Reference(contract.account.name, viewer.user))
+    if viewer is not None and contract.tenant_resource and viewer.tenants:
+        found |= dict.fromkeys(blank.tenants, Reference(contract.tenant_resource.name, viewer.tenants[0]))
+    if viewer is not None and contract.account_resource:
+        found |= dict.fromkeys(blank.owners, Reference(contract.account_resource.name, viewer.user))
     return found

@@ -114,14 +114,14 @@ def _noun(record: Stored) -> str:
 def _parts(world: World, execution: Stored) -> Iterator[Reference]:
     """The records that lead to one: what is written while it runs is among them."""
     for relation in world.contract.resources[execution.resource].relations.values():
-        if relation.via is not None:
+        if relation.inverse is not None:
             yield from world.store.inverse(relation, execution.reference)
 
 
 def _stopped(call: Call, execution: Stored) -> dict[str, Any]:
     """What stopping changes of the fields that a record has."""
     started = execution.own.get("started_at") or call.stamp
-    stamps = call.world.contract.resources[execution.resource].stamped("updated")
+    stamps = call.world.contract.resources[execution.resource].attributes_with_stamp("updated")
     ended = {
         "status": "stopped",
         "is_finished": True,
@@ -143,5 +143,5 @@ def count(call: Call) -> Answer:
     status = property_column(("status",))
     sql = f"SELECT {status}, COUNT(*) FROM {quoted(resource.name)} WHERE {condition.sql} GROUP BY 1"
     found = dict(world.store.connection.execute(sql, condition.parameters).fetchall())
-    by_status = {name: found.get(name, 0) for name in resource.own["status"].choices}
+    by_status = {name: found.get(name, 0) for name in resource.attributes["status"].enum_values}
     return Answer(orjson.dumps({"data": {"total": sum(found.values()), **by_status}}))

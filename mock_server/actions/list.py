@@ -31,7 +31,7 @@ class Plan:
 
 def run(call: Call) -> Answer:
     """One page, filtered, sorted and shaped as the query says."""
-    view, representation = call.operation.result.view, call.world.representation
+    view, representation = call.operation.envelope.view_name, call.world.representation
     assert view is not None
     plan = _plan(call)
     page = call.world.query(call.viewer).page(plan.listing)
@@ -45,7 +45,7 @@ def _plan(call: Call) -> Plan:
     if len(call.raw_query) > LONGEST_KEPT_QUERY:
         return _planned(call)
     named = ("list", call.operation.id, call.raw_query, call.viewer)
-    found: Plan = call.world.store.remembered(named, call.world.contract.granting, lambda: _planned(call))
+    found: Plan = call.world.store.remembered(named, call.world.contract.access_grant_resources, lambda: _planned(call))
     return found
 
 
@@ -55,20 +55,20 @@ def _planned(call: Call) -> Plan:
     resource = contract.resources[operation.resource or ""]
     listing = call.world.query(call.viewer).listing(resource, words)
     read = call.world.store.mentioned(f"{listing.condition.sql} {listing.order}")
-    resources = (resource.name, *read, *contract.granting)
+    resources = (resource.name, *read, *contract.access_grant_resources)
     url = contract.base_path + operation.path
-    page_name = next((p.name for p in operation.query if p.word and p.word.role == "page"), "page")
+    page_name = next((p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "page"), "page")
     return Plan(listing, resources, shape_of(call), url, link_before(url, call.raw_query, page_name))
 
 
 def _body(call: Call, plan: Plan, rows: list[bytes], page: Page) -> bytes:
     """Rows in the contract's envelope, with every page word that it has."""
-    envelope = call.operation.result
+    envelope = call.operation.envelope
     listed = b"[" + b",".join(rows) + b"]"
-    if envelope.data is None:
+    if envelope.data_property is None:
         return listed
-    if not envelope.pages:
-        return b"{%s:%s}" % (orjson.dumps(envelope.data), listed)
+    if not envelope.pagination:
+        return b"{%s:%s}" % (orjson.dumps(envelope.data_property), listed)
     words = page_words(
         page=page.page,
         size=page.size,
@@ -78,6 +78,6 @@ def _body(call: Call, plan: Plan, rows: list[bytes], page: Page) -> bytes:
         before=call.base + plan.before,
     )
     said: dict[str, Any] = {
-        name: {prop: words[word] for prop, word in props.items()} for name, props in envelope.pages.items()
+        name: {prop: words[word] for prop, word in props.items()} for name, props in envelope.pagination.items()
     }
-    return b"{%s:%s,%s" % (orjson.dumps(envelope.data), listed, orjson.dumps(said)[1:])
+    return b"{%s:%s,%s" % (orjson.dumps(envelope.data_property), listed, orjson.dumps(said)[1:])

@@ -64,7 +64,7 @@ def owner_of(call: Call, resource: Resource, record: Stored) -> Any:
     """Key of the user that a record belongs to, None where there is none."""
     at: Stored | None = record
     reference = None
-    for step in resource.owner:
+    for step in resource.owner_path:
         reference = at.references.get(step) if at else None
         at = call.world.store.at(reference)
     return reference.key if reference else None

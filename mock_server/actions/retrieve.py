@@ -11,5 +11,5 @@ def run(call: Call) -> Answer:
     """The record with its relations."""
     world, tags = call.world, set[Tag]()
     record = named_in_path(call)
-    body = world.representation.one(call.operation.result, record, call.viewer, shape_of(call), tags)
-    return Answer(body, rests=Rests(tags, world.contract.granting))
+    body = world.representation.one(call.operation.envelope, record, call.viewer, shape_of(call), tags)
+    return Answer(body, rests=Rests(tags, world.contract.access_grant_resources))

@@ -35,7 +35,7 @@ def references_of(call: Call, resource: Resource) -> dict[str, Reference | tuple
 
 
 def _reference(call: Call, naming: Naming, sent: Any) -> Reference | tuple[Reference, ...] | None:
-    many = naming.relation.many
+    many = naming.relation.to_many
     if sent is None:
         return () if many else None
     resource = naming.target(call.body)

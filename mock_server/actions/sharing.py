@@ -17,10 +17,10 @@ def share(call: Call) -> Answer:
     """
     world = call.world
     record = named_in_path(call, to_write=True, granted=False)
-    resource = next(r for r in world.contract.resources.values() if r.grants)
-    grants = resource.grants
+    resource = next(r for r in world.contract.resources.values() if r.access_grant)
+    grants = resource.access_grant
     assert grants is not None
-    entity = _entity(call, resource.relations[grants.entity].to)
+    entity = _entity(call, resource.relations[grants.entity].targets)
     own = {name: call.body[name] for name in ("entity_type", grants.permission) if name in call.body}
     subject = resource.relations[grants.subject]
     where = f"{reference_column(subject.name)} = ?"

@@ -12,7 +12,7 @@ from mock_server.store import Stored
 
 def shape_of(call: Call) -> Shape:
     """What the query's include and count words make of the answer's records."""
-    shapes, view = call.world.representation.shapes, call.operation.result.view or ""
+    shapes, view = call.world.representation.shapes, call.operation.envelope.view_name or ""
     if not call.query:
         return shapes.default(view)
     contract = call.world.contract
@@ -24,7 +24,7 @@ def shape_of(call: Call) -> Shape:
 
 def shown(call: Call, record: Stored) -> Answer:
     """The answer that is one record."""
-    return Answer(call.world.representation.one(call.operation.result, record, call.viewer, shape_of(call)))
+    return Answer(call.world.representation.one(call.operation.envelope, record, call.viewer, shape_of(call)))
 
 
 def part(call: Call, record: Stored) -> Any:

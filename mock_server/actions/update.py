@@ -13,10 +13,10 @@ def run(call: Call) -> Answer:
     resource = world.contract.resources[call.operation.resource or ""]
     record = named_in_path(call, to_write=True)
     sent = {
-        name: completed(resource.own[name].default, record.own.get(name), value)
+        name: completed(resource.attributes[name].default, record.own.get(name), value)
         for name, value in own_of(call, resource).items()
     }
-    own = {**record.own, **sent, **dict.fromkeys(resource.stamped("updated"), call.stamp)}
+    own = {**record.own, **sent, **dict.fromkeys(resource.attributes_with_stamp("updated"), call.stamp)}
     references = references_of(call, resource)
     with world.store.transaction():
         world.store.change(resource.name, record.key, own, references)

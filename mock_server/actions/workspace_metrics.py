@@ -114,7 +114,7 @@ def _by_date(call: Call, source: Source) -> list[dict[str, Any]]:
 
 def _most(call: Call) -> int:
     """How many groups an answer may have."""
-    return int(next(p.schema["maximum"] for p in call.operation.query if p.name == "limit"))
+    return int(next(p.schema["maximum"] for p in call.operation.query_parameters if p.name == "limit"))
 
 
 def _period(call: Call) -> str | None:

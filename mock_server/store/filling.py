@@ -49,8 +49,8 @@ def _parents(store: Store) -> frozenset[str]:
     found = set()
     for table in store.tables.values():
         at = {table.resource.name}
-        for step in table.resource.tenant[:-1]:
-            at = {to for name in at for to in store.contract.resources[name].relations[step].to}
+        for step in table.resource.tenant_path[:-1]:
+            at = {to for name in at for to in store.contract.resources[name].relations[step].targets}
             found |= at
     return frozenset(found)
 
@@ -69,12 +69,17 @@ class _Filling:
     def add(self, record: Record) -> None:
         """The rows of a record."""
         table = self.store.tables[record.resource]
-        given = record.own.get(table.stamped) if table.stamped else None
+        given = record.attributes.get(table.stamped) if table.stamped else None
         number = given if isinstance(given, int) else self.store.next_number(record.resource)
         self.store.numbers[record.resource] = max(number, self.store.numbers.get(record.resource, 0))
         references = {r.name: _one(record, r.name) for r in table.references.values()}
         tenant = self.tenant_of(table, record.key, references)
-        row = [number, record.key, orjson.dumps(dict(record.own)), *table.values(tenant, references, record.own)]
+        row = [
+            number,
+            record.key,
+            orjson.dumps(dict(record.attributes)),
+            *table.values(tenant, references, record.attributes),
+        ]
         self.rows.setdefault(record.resource, []).append(row)
         for name, link in table.links.items():
             targets = [plan.reference_value(link.relation, target) for target in _many(record, name)]
@@ -93,9 +98,9 @@ class _Filling:
 
     def tenant_of(self, table: Table, key: Any, references: _References) -> Any:
         """Key of the tenant that a record lies in, as `Store.tenant_of` finds it."""
-        if table.resource.members:
+        if table.resource.members_relation:
             return key
-        *steps, last = table.resource.tenant or (None,)
+        *steps, last = table.resource.tenant_path or (None,)
         for step in steps:
             above = self.references_of(references.get(str(step)))
             if above is None:

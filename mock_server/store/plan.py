@@ -18,9 +18,9 @@ from typing import Any
 
 import orjson
 
-from spec.contract import Contract, Derived, Relation, Resource, path_of
+from spec.contract import Contract, DerivedProperty, Relation, Resource, resolve_property_path
 from spec.record import Reference
-from spec.words import QueryWord
+from spec.words import QueryExtension
 
 # What a column holds of a record's own properties.
 Read = Callable[[Mapping[str, Any]], Any]
@@ -67,11 +67,13 @@ class Table:
         links: Mapping[str, Link],
     ) -> "Table":
         """The table of a resource."""
-        references = {reference_column(r.name): r for r in resource.relations.values() if r.stored and not r.many}
+        references = {reference_column(r.name): r for r in resource.relations.values() if r.is_stored and not r.to_many}
         columns = ("tenant", *references, *properties, *searched)
-        formats = ((path, resource.own[path[0]].format if len(path) == 1 else None) for path in properties.values())
+        formats = (
+            (path, resource.attributes[path[0]].format if len(path) == 1 else None) for path in properties.values()
+        )
         reads = (*(_property(*said) for said in formats), *(_searched(path) for path in searched.values()))
-        stamped = next(iter(resource.stamped("number")), None)
+        stamped = next(iter(resource.attributes_with_stamp("number")), None)
         name, marks = quoted(resource.name), ", ".join("?" * len(columns))
         insert = f"INSERT INTO {name} (n, key, own, {', '.join(columns)}) VALUES (?, ?, ?, {marks})"
         return cls(resource, name, references, properties, searched, links, columns, insert, reads, stamped)
@@ -106,29 +108,29 @@ def reference_value(relation: Relation, reference: Reference | None) -> Any:
     """A reference as its column holds it."""
     if reference is None:
         return None
-    return reference.key if len(relation.to) == 1 else f"{reference.resource}/{reference.key}"
+    return reference.key if len(relation.targets) == 1 else f"{reference.resource}/{reference.key}"
 
 
 def reference_of(contract: Contract, relation: Relation, value: Any) -> Reference | None:
     """What a column holds, as a reference."""
     if value is None:
         return None
-    if len(relation.to) == 1:
-        return Reference(relation.to[0], value)
+    if len(relation.targets) == 1:
+        return Reference(relation.targets[0], value)
     resource, _, key = value.partition("/")
-    return Reference(resource, int(key) if contract.resources[resource].key_is_integer else key)
+    return Reference(resource, int(key) if contract.resources[resource].has_integer_key else key)
 
 
 def key_from(resource: Resource, sent: Any) -> Any:
     """A key that was sent, as the store holds it: UUIDs in small letters, integers as such; None for what is no key."""
-    if resource.key_is_integer:
+    if resource.has_integer_key:
         if isinstance(sent, str):
             return int(sent) if sent.isascii() and sent.isdigit() and len(sent) < 19 else None
         known = isinstance(sent, int) and not isinstance(sent, bool) and -(2**63) <= sent < 2**63
         return sent if known else None
     if not isinstance(sent, str):
         return None
-    return sent.lower() if resource.own[resource.key].format == "uuid" else sent
+    return sent.lower() if resource.attributes[resource.key_attribute].format == "uuid" else sent
 
 
 def literal(value: Any) -> str:
@@ -227,7 +229,7 @@ def tables(contract: Contract) -> dict[str, Table]:
             {
                 r.name: Link(quoted(f"{name}.{r.name}"), r, _followed(contract, name, r.name))
                 for r in resource.relations.values()
-                if r.stored and r.many
+                if r.is_stored and r.to_many
             },
         )
         for name, resource in contract.resources.items()
@@ -236,7 +238,7 @@ def tables(contract: Contract) -> dict[str, Table]:
 
 def _followed(contract: Contract, resource: str, relation: str) -> bool:
     found = (r for other in contract.resources.values() for r in other.relations.values())
-    return any(r.via == relation and resource in r.to for r in found)
+    return any(r.inverse == relation and resource in r.targets for r in found)
 
 
 def _asked(contract: Contract) -> Iterator[tuple[str, tuple[str, ...], bool]]:
@@ -245,57 +247,57 @@ def _asked(contract: Contract) -> Iterator[tuple[str, tuple[str, ...], bool]]:
         yield from ((resource.name, (name,), False) for name in _asked_by_itself(resource))
     for view in contract.views.values():
         resource = contract.resources[view.resource]
-        for derived in view.derived.values():
+        for derived in view.derived_properties.values():
             yield from _asked_by_derived(contract, resource, derived)
     for operation in contract.operations.values():
         if operation.resource is None:
             continue
         resource = contract.resources[operation.resource]
-        fields = operation.body.fields.values() if operation.body else ()
+        fields = operation.request_body.fields.values() if operation.request_body else ()
         for item in (*operation.parameters, *fields):
-            if item.word:
-                yield from _asked_by_word(contract, resource, item.word, item.schema)
+            if item.x_query:
+                yield from _asked_by_word(contract, resource, item.x_query, item.schema)
 
 
 def _asked_by_itself(resource: Resource) -> Iterator[str]:
     """Names of own properties that the resource's own words compare."""
     for stamp in ("created", "updated"):
-        yield from resource.stamped(stamp)
-    yield from resource.public
-    if resource.account:
-        yield resource.account.login
-    if resource.grants:
-        yield resource.grants.permission
+        yield from resource.attributes_with_stamp(stamp)
+    yield from resource.public_when
+    if resource.credentials:
+        yield resource.credentials.login
+    if resource.access_grant:
+        yield resource.access_grant.permission
 
 
 def _asked_by_derived(
-    contract: Contract, resource: Resource, derived: Derived
+    contract: Contract, resource: Resource, derived: DerivedProperty
 ) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     for part in derived.parts.values():
         yield from _asked_by_derived(contract, resource, part)
     if derived.kind in ("count", "sum", "max"):
-        for target in resource.relations[derived.path[0]].to:
+        for target in resource.relations[derived.path[0]].targets:
             yield from ((target, (name,), False) for name in derived.where)
             if len(derived.path) > 1:
                 yield target, derived.path[1:], False
 
 
 def _asked_by_word(
-    contract: Contract, resource: Resource, word: QueryWord, schema: Mapping[str, Any]
+    contract: Contract, resource: Resource, word: QueryExtension, schema: Mapping[str, Any]
 ) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     if word.role in ("filter", "search"):
         for path in word.paths:
-            _, end, own = path_of(contract, resource, path, "")
-            if own and not (word.role == "filter" and own == (end.key,)):
+            _, end, own = resolve_property_path(contract, resource, path, "")
+            if own and not (word.role == "filter" and own == (end.key_attribute,)):
                 yield end.name, own, word.role == "search"
     elif word.role == "sort":
-        yield from ((resource.name, (name,), False) for name in schema.get("enum", ()) if name in resource.own)
+        yield from ((resource.name, (name,), False) for name in schema.get("enum", ()) if name in resource.attributes)
 
 
 def ddl(contract: Contract) -> Iterator[str]:
     """The statements that make an empty store."""
     for table in tables(contract).values():
-        key = "INTEGER" if table.resource.key_is_integer else "TEXT"
+        key = "INTEGER" if table.resource.has_integer_key else "TEXT"
         columns = ["n INTEGER PRIMARY KEY AUTOINCREMENT", f"key {key} NOT NULL UNIQUE", "tenant", "own BLOB NOT NULL"]
         columns += [*table.references, *table.properties, *table.searched]
         yield f"CREATE TABLE {table.name} ({', '.join(columns)})"
@@ -314,12 +316,12 @@ def ddl(contract: Contract) -> Iterator[str]:
 def _indexes(table: Table) -> Iterator[str]:
     """What lists are narrowed by, each in the default order (newest first) and by each sortable property."""
     name = table.resource.name
-    created = [property_column((c,)) for c in table.resource.stamped("created")[:1]]
+    created = [property_column((c,)) for c in table.resource.attributes_with_stamp("created")[:1]]
     newest = "".join(f"{column} DESC, " for column in created)
     for column in ("tenant", *table.references):
         yield f"CREATE INDEX {quoted(f'{name} {column} newest')} ON {table.name} ({column}, {newest}key)"
     in_order = []
-    if newest and table.resource.tenant:  # for who sees several tenants: the order first
+    if newest and table.resource.tenant_path:  # for who sees several tenants: the order first
         yield f"CREATE INDEX {quoted(f'{name} newest')} ON {table.name} ({newest}key, tenant)"
         in_order = created  # read from its end it is the order of this property too; equal ones are sorted
     for column in table.properties:

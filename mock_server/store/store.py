@@ -15,7 +15,7 @@ from mock_server.store.errors import Refused, StoreError
 from mock_server.store.late import BEGIN, COMMIT, ROLLBACK, open_connection, write_later
 from mock_server.store.plan import Table
 from mock_server.store.trigrams import Trigrams
-from spec.contract import Contract, Derived, Relation
+from spec.contract import Contract, DerivedProperty, Relation
 from spec.record import Record, Reference
 
 # (resource, key): the record itself. (resource, relation, value): the set of records whose relation holds that value.
@@ -252,9 +252,9 @@ class Store:
 
     def inverse(self, relation: Relation, reference: Reference) -> list[Reference]:
         """The records whose relation `relation.via` holds `reference`, oldest first."""
-        if len(relation.to) == 1:
-            return self.referring(relation.to[0], relation.via or "", reference)
-        return [found for name in relation.to for found in self.referring(name, relation.via or "", reference)]
+        if len(relation.targets) == 1:
+            return self.referring(relation.targets[0], relation.inverse or "", reference)
+        return [found for name in relation.targets for found in self.referring(name, relation.inverse or "", reference)]
 
     def referring(self, resource: str, name: str, reference: Reference) -> list[Reference]:
         """The records of a resource whose stored relation `name` holds `reference`, oldest first."""
@@ -267,7 +267,7 @@ class Store:
         found = self.referred.get(tag)
         if found is None:
             where = f"{plan.reference_column(name)} = ?"
-            if relation.many:
+            if relation.to_many:
                 where = f"key IN (SELECT owner FROM {table.links[name].name} WHERE target = ?)"
             rows = self.connection.execute(f"SELECT key FROM {table.name} WHERE {where} ORDER BY n", tag[2:])
             found = [Reference(resource, row[0]) for row in rows]
@@ -277,38 +277,38 @@ class Store:
                 self.referred[tag] = found
         return found
 
-    def derived(self, resource: str, derived: Derived, key: Any) -> Any:
+    def derived(self, resource: str, derived: DerivedProperty, key: Any) -> Any:
         """The value of a count, sum or max for the record `key`."""
         return self.scalar(f"SELECT {self.derived_sql(resource, derived, '?1')}", (key,))
 
-    def derived_sql(self, resource: str, derived: Derived, key: str) -> str:
+    def derived_sql(self, resource: str, derived: DerivedProperty, key: str) -> str:
         """A count, sum or max as an SQL expression; `key` is SQL for the key of the record it is of."""
         relation = self.tables[resource].resource.relations[derived.path[0]]
-        parts = [self._derived_part(resource, relation, target, derived, key) for target in relation.to]
+        parts = [self._derived_part(resource, relation, target, derived, key) for target in relation.targets]
         if derived.kind == "max" and len(parts) > 1:  # SQL's max of several values is NULL where one of them is
             return f"(SELECT MAX(value) FROM ({' UNION ALL '.join(f'SELECT {part} AS value' for part in parts)}))"
         return f"({' + '.join(parts)})"
 
-    def _derived_part(self, resource: str, relation: Relation, target: str, derived: Derived, key: str) -> str:
+    def _derived_part(self, resource: str, relation: Relation, target: str, derived: DerivedProperty, key: str) -> str:
         table = self.tables[target]
         conditions = []
-        prefix = f"{plan.literal(target + '/')} || " if len(relation.to) > 1 else ""
-        if relation.via is None and relation.many:
+        prefix = f"{plan.literal(target + '/')} || " if len(relation.targets) > 1 else ""
+        if relation.inverse is None and relation.to_many:
             link = self.tables[resource].links[relation.name]
             conditions.append(f"{prefix}key IN (SELECT target FROM {link.name} WHERE owner = {key})")
-        elif relation.via is None:
+        elif relation.inverse is None:
             column = plan.reference_column(relation.name)
             mine = f"SELECT {column} FROM {self.tables[resource].name} AS _me WHERE _me.key = {key}"
             conditions.append(f"{prefix}key = ({mine})")
         else:
-            back = table.resource.relations[relation.via]
-            value = f"{plan.literal(resource + '/')} || {key}" if len(back.to) > 1 else key
-            if back.many:
+            back = table.resource.relations[relation.inverse]
+            value = f"{plan.literal(resource + '/')} || {key}" if len(back.targets) > 1 else key
+            if back.to_many:
                 conditions.append(f"key IN (SELECT owner FROM {table.links[back.name].name} WHERE target = {value})")
             else:
                 conditions.append(f"{plan.reference_column(back.name)} = {value}")
         for name, values in derived.where.items():
-            format_ = table.resource.own[name].format
+            format_ = table.resource.attributes[name].format
             conditions.append(plan.one_of((name,), [plan.comparable(value, format_) for value in values]))
         what = "COUNT(*)"
         if derived.kind != "count":
@@ -337,7 +337,7 @@ class Store:
 
         `fresh`: its key was made just now, so that nothing has it, or refers to it.
         """
-        resource, key, own = record.resource, record.key, dict(record.own)
+        resource, key, own = record.resource, record.key, dict(record.attributes)
         table = self.tables[resource]
         given = own.get(table.stamped) if table.stamped else None
         last = self.numbers.get(resource, 0)
@@ -447,7 +447,7 @@ class Store:
         """The stored relations, with whose they are, that lead to a resource, and say that of removing its records."""
         found = self.leading.get((resource, on_delete))
         if found is None:
-            listed = self.contract.referring(resource)
+            listed = self.contract.find_relations_to(resource)
             found = [(other.name, relation) for other, relation in listed if relation.on_delete == on_delete]
             self.leading[resource, on_delete] = found
         return found
@@ -460,7 +460,7 @@ class Store:
                 record = self.at(by)
                 assert record is not None
                 left: tuple[Reference, ...] | None = None
-                if relation.many:
+                if relation.to_many:
                     left = tuple(r for r in self.linked(by.resource, relation, by.key) if r != reference)
                 self.change(by.resource, by.key, record.own, {relation.name: left})
 
@@ -506,15 +506,15 @@ class Store:
 
     def tenant_of(self, table: Table, key: Any, references: Mapping[str, Reference | None]) -> Any:
         """Key of the tenant that a record lies in, along the contract's path; None where there is none."""
-        if table.resource.members:
+        if table.resource.members_relation:
             return key
         at = references
         reference: Reference | None = None
-        for step in table.resource.tenant:
+        for step in table.resource.tenant_path:
             reference = at.get(step)
             record = self.at(reference)
             if record is None:
-                return reference.key if reference and step == table.resource.tenant[-1] else None
+                return reference.key if reference and step == table.resource.tenant_path[-1] else None
             at = record.references
         return reference.key if reference else None
 
@@ -522,7 +522,7 @@ class Store:
         """Find the tenant anew of those whose path to it leads on by one of these relations of a record."""
         touched: set[Tag] = set()
         for table in self.tables.values():
-            path = table.resource.tenant
+            path = table.resource.tenant_path
             for index in (i for i, step in enumerate(path) if i and step in relations):
                 for heir in self._reaching(table.resource.name, path[:index], reference):
                     record = self.at(heir)
@@ -537,8 +537,8 @@ class Store:
         """The records of a resource whose path of relations leads to `end`."""
         relation = self.tables[resource].resource.relations[path[0]]
         if len(path) == 1:
-            return self.referring(resource, relation.name, end) if end.resource in relation.to else []
-        below = [middle for target in relation.to for middle in self._reaching(target, path[1:], end)]
+            return self.referring(resource, relation.name, end) if end.resource in relation.targets else []
+        below = [middle for target in relation.targets for middle in self._reaching(target, path[1:], end)]
         return [by for middle in below for by in self.referring(resource, relation.name, middle)]
 
     def _announce(self, touched: set[Tag] | None) -> None:

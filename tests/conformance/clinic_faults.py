@@ -14,12 +14,12 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from conformance.mutants.planted import Answered, Ask, Asked, Fault
-from spec.contract import load
+from spec.contract import load_contract
 
 Plant = Callable[[], Fault]
 Dress = Callable[[ASGIApp], ASGIApp]
 
-CLINIC = load(Path(__file__).parents[1] / "foreign" / "clinic.yaml")
+CLINIC = load_contract(Path(__file__).parents[1] / "foreign" / "clinic.yaml")
 
 MINE = "Bearer demo-token"
 THEIRS = "Bearer other-token"

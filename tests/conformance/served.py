@@ -10,7 +10,7 @@ from conformance.ledger import Ledger
 from conformance.session import Session
 from conformance.target import Budget, HttpTarget
 from spec.contract import Contract
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 from tests.asgi import call, completed
 
 HOST = "http://localhost:8000"
@@ -35,7 +35,7 @@ def session(
     contract: Contract,
     seed: int = 1,
     *,
-    schemas: Schemas | None = None,
+    schemas: SchemaValidators | None = None,
     read_only: bool = False,
     tokens: dict[str, str] | None = None,
 ) -> Session:
@@ -43,5 +43,5 @@ def session(
     budget = Budget(None, None)
     target = HttpTarget(HOST + contract.base_path, tokens or TOKENS, budget, transport=AsgiTransport(app))
     bodies = Bodies(contract, f"conformance-run{seed}", Random(seed))
-    known = schemas or Schemas.of(contract.document)
+    known = schemas or SchemaValidators.from_document(contract.document)
     return Session(contract, known, target, Ledger("test"), bodies, read_only, pause=lambda seconds: None)

@@ -19,7 +19,7 @@ from conformance.report.files import FILES
 from conformance.run import Run
 from conformance.verdict import Demands, judge
 from spec.contract import Contract
-from spec.document import lines
+from spec.document import find_line_numbers
 from tests.mock_server.athena import athena_contract
 
 WRITERS: Mapping[str, Callable[[Report], str]] = {"terminal": terminal.render, "github": github.render, **FILES}
@@ -62,7 +62,7 @@ def hostile_exchange(contract: Contract) -> Exchange:
 
 @cache
 def _lines(text: bytes) -> dict[str, int]:
-    return lines(text)
+    return find_line_numbers(text)
 
 
 def report_of(contract: Contract, found: Run, *, strict: bool = False, **more: Any) -> Report:
@@ -86,9 +86,9 @@ def report_of(contract: Contract, found: Run, *, strict: bool = False, **more: A
         found,
         judge(found, contract, scope, seen, Demands(strict=strict)),
         Redaction.of(contract, [TOKEN]),
-        _lines(contract.document.text),
+        _lines(contract.document.content),
         seen,
-        text=contract.document.text.decode(),
+        text=contract.document.content.decode(),
         **more,
     )
 

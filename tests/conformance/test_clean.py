@@ -224,7 +224,7 @@ def test_a_lent_record_is_restored_after_a_killed_run(run: Session, api: Api, tm
     mine = run.make("Workspace")
     update = run.needed("Workspace", "update")
     body = {"name": "changed", "metadata": {"added": 1}}
-    assert run.send(update, path={update.path_parameters[0]: mine.key}, body=body).response.ok
+    assert run.send(update, path={update.path_parameter_names[0]: mine.key}, body=body).response.ok
     assert resumed(run, path, api).clean() == []
     seen = run.data(run.needed("Workspace", "retrieve"), run.retrieve("Workspace", mine.key))
     assert (seen["name"], seen["metadata"].get("added")) == (workspace["name"], None)

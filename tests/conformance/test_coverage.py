@@ -9,7 +9,7 @@ import pytest
 
 from conformance.coverage import ENUM, FIELDS, KINDS, OPERATIONS, PARAMETERS, PROPERTIES, STATUSES, Coverage, Covered
 from conformance.exchange import Exchange, Request, Response
-from spec.contract import Contract, load
+from spec.contract import Contract, load_contract
 
 CONTRACT = """\
 openapi: 3.0.3
@@ -73,7 +73,7 @@ def pets() -> Contract:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pets.yaml"
         path.write_text(CONTRACT, encoding="utf-8")
-        return load(path)
+        return load_contract(path)
 
 
 def after(*sent: tuple[str, dict[str, Any], int, Any]) -> Covered:

@@ -49,7 +49,7 @@ def test_every_operation_is_listed_without_address_and_token(capsys: pytest.Capt
     contract = athena_contract()
     assert list(table) == list(contract.operations)
     assert {name for name, cells in table.items() if cells[1] == "yes"} == {
-        o.id for o in contract.operations.values() if o.writes
+        o.id for o in contract.operations.values() if o.is_write
     }
 
 

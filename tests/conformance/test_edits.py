@@ -12,7 +12,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from conformance.edits import CannotEdit, Edit, Source, apply, diff
-from spec.document import escape, from_bytes, parts_of
+from spec.document import escape, parse_document, split_pointer
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "spec" / "openapi.yaml").read_text(encoding="utf-8")
@@ -44,7 +44,7 @@ list:
 
 def loaded(text: str) -> Any:
     """The document that a text says."""
-    return from_bytes(text.encode(), "test").root
+    return parse_document(text.encode(), "test").root
 
 
 def changed_lines(before: str, after: str) -> list[str]:
@@ -207,7 +207,7 @@ def leaves_all_else(text: str, data: st.DataObject) -> None:
     after = apply(text, [edit])
     due = copy.deepcopy(loaded(text))
     at: Any = due
-    for part in parts_of(pointer):
+    for part in split_pointer(pointer):
         at = at[int(part)] if isinstance(at, list) else at[part]
     if edit.gone:
         del at[edit.keyword]
@@ -246,7 +246,7 @@ def edits(pointer: str, holder: dict[str, Any]) -> st.SearchStrategy[Edit]:
 def span(text: str, edit: Edit) -> tuple[int, int]:
     """First and last line of the object that an edit is about."""
     node: Any = yaml.compose(text, Loader=yaml.CSafeLoader)
-    for part in parts_of(edit.pointer):
+    for part in split_pointer(edit.pointer):
         if isinstance(node, yaml.MappingNode):
             node = next(value for key, value in node.value if key.value == part)
         else:

@@ -547,7 +547,13 @@ def test_what_can_name_no_record_is_sent_as_it_is() -> None:
 def test_a_number_never_names_a_foreign_record(path: str) -> None:
     run = begun()
     prompt = run.contract.resources["Prompt"]
-    numbered = replace(prompt, own={**prompt.own, prompt.key: replace(prompt.own[prompt.key], type="integer")})
+    numbered = replace(
+        prompt,
+        attributes={
+            **prompt.attributes,
+            prompt.key_attribute: replace(prompt.attributes[prompt.key_attribute], type="integer"),
+        },
+    )
     run.contract = replace(run.contract, resources={**run.contract.resources, "Prompt": numbered})
     sent = Sent({"uuid": path}, {}, {"name": "x"}, valid=True)
     try:

@@ -8,9 +8,9 @@ import pytest
 from conformance.laws import LAWS
 from conformance.outcome import Verdict
 from conformance.run import run
-from spec.contract import from_document
-from spec.document import from_bytes
-from spec.schemas import Schemas
+from spec.contract import parse_contract
+from spec.document import parse_document
+from spec.schemas import SchemaValidators
 from tests.conformance.served import session
 from tests.mock_server.athena import Api
 
@@ -23,8 +23,8 @@ def served(name: str) -> Api:
     text = (FOREIGN / f"{name}.yaml").read_text(encoding="utf-8")
     # The museum requires of an exhibit in a circle of embedded ones what ends the circle.
     text = text.replace("required: [uuid, title, number, artists, artists_count]", "required: [uuid, title, number]")
-    contract = from_document(from_bytes(text.encode(), f"{name}.yaml"))
-    return Api.of(contract, Schemas.of(contract.document), "plain")
+    contract = parse_contract(parse_document(text.encode(), f"{name}.yaml"))
+    return Api.of(contract, SchemaValidators.from_document(contract.document), "plain")
 
 
 @pytest.mark.parametrize(("name", "share"), [("library", 0.85), ("museum", 0.75)])

@@ -15,9 +15,9 @@ from conformance.edits import apply
 from conformance.promotion import promotion
 from conformance.reported import Reported, Told
 from conformance.verdict import Code
-from spec.contract import Contract, from_document, load
-from spec.document import Document, from_bytes, keywords
-from spec.provenance import SHOWN_BY_EXAMPLE, grade
+from spec.contract import Contract, load_contract, parse_contract
+from spec.document import Document, iter_keyword_objects, parse_document
+from spec.provenance import EXAMPLE_KEYWORDS, get_provenance
 
 ROOT = Path(__file__).parents[2]
 FILES = {
@@ -30,7 +30,7 @@ FILES = {
 @cache
 def contract(name: str) -> Contract:
     """A contract as it is."""
-    return load(FILES[name])
+    return load_contract(FILES[name])
 
 
 def told(contract: Contract, pointer: str, operation: str | None = None, **parts: Any) -> Told:
@@ -43,7 +43,7 @@ def told(contract: Contract, pointer: str, operation: str | None = None, **parts
         "verdict": "kept",
         "pointer": pointer,
         "keyword": "",
-        "grade": grade(contract.document, pointer, parts.get("keyword")),
+        "grade": get_provenance(contract.document, pointer, parts.get("keyword")),
         "proposal": None,
         "sequence": None,
     }
@@ -60,17 +60,17 @@ def reported(contract: Contract, *promises: Told, answered: int = 200) -> Report
 def edited(contract: Contract, said: Reported) -> Document:
     """The document with what the report confirms."""
     found = promotion(contract, said)
-    document = from_bytes(apply(contract.document.text.decode(), found.edits).encode(), "edited")
-    from_document(document)
+    document = parse_document(apply(contract.document.content.decode(), found.edits).encode(), "edited")
+    parse_contract(document)
     return document
 
 
 def grades(document: Document) -> dict[tuple[str, str | None], str]:
     """The grade of every place, and of every keyword that stands there."""
     found: dict[tuple[str, str | None], str] = {}
-    for node, pointer in keywords(document.root):
+    for node, pointer in iter_keyword_objects(document.root):
         for keyword in (None, *(name for name in node if not name.startswith("x-"))):
-            found[pointer, keyword] = grade(document, pointer, keyword)
+            found[pointer, keyword] = get_provenance(document, pointer, keyword)
     return found
 
 
@@ -84,7 +84,7 @@ def before(name: str) -> dict[tuple[str, str | None], str]:
 def places(name: str) -> list[str]:
     """The inferred places where promises stand: operations, parameters, answers' schemas, properties."""
     found = contract(name)
-    known = (place for place in _places(found) if "$ref" not in found.document.at(place))
+    known = (place for place in _places(found) if "$ref" not in found.document.resolve(place))
     return sorted({place for place in known if before(name)[place, None] == "inferred"})
 
 
@@ -92,10 +92,10 @@ def _places(found: Contract) -> Iterator[str]:
     for operation in found.operations.values():
         yield operation.pointer
         yield from (parameter.pointer for parameter in operation.parameters)
-        yield from (pointer for pointer in operation.statuses.values() if pointer)
-        yield from (field.pointer for field in operation.body.fields.values()) if operation.body else ()
+        yield from (pointer for pointer in operation.responses.values() if pointer)
+        yield from (field.pointer for field in operation.request_body.fields.values()) if operation.request_body else ()
     for resource in found.resources.values():
-        yield from (own.pointer for own in resource.own.values())
+        yield from (own.pointer for own in resource.attributes.values())
 
 
 def without_words(node: Any) -> Any:
@@ -107,7 +107,7 @@ def without_words(node: Any) -> Any:
 
 def graded(now: Contract, pointer: str) -> bool:
     """Whether a place has a grade of its own: a reference has not, but what it leads to; nor has a need for a token."""
-    return "$ref" not in now.document.at(pointer) and "/security/" not in pointer
+    return "$ref" not in now.document.resolve(pointer) and "/security/" not in pointer
 
 
 def check(name: str, asked: list[str]) -> None:
@@ -119,10 +119,10 @@ def check(name: str, asked: list[str]) -> None:
     changed = {at for at, known in found.items() if known != before(name)[at] and graded(now, at[0])}
     assert {pointer for pointer, _ in changed} <= set(asked)
     # Only words about the place itself, no schemas in it; an operation's grade is one word, and held where it ends.
-    schemas = {place for place in asked if "operationId" not in now.document.at(place)}
-    assert {at for at in changed if at[0] in schemas and at[1] in SHOWN_BY_EXAMPLE - {"type"}} == set()
+    schemas = {place for place in asked if "operationId" not in now.document.resolve(place)}
+    assert {at for at in changed if at[0] in schemas and at[1] in EXAMPLE_KEYWORDS - {"type"}} == set()
     assert without_words(after.root) == without_words(now.document.root)
-    assert [after.at(place)["x-evidence"]["date"] for place in asked] == ["2026-03-01"] * len(asked)
+    assert [after.resolve(place)["x-evidence"]["date"] for place in asked] == ["2026-03-01"] * len(asked)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +142,8 @@ def test_any_of_them_are_confirmed_and_nothing_else(data: st.DataObject) -> None
 def test_one_place_changes_its_own_line_alone() -> None:
     now = contract("athena")
     place = "#/paths/~1workspaces/get/parameters/0"
-    text = edited(now, reported(now, told(now, place))).text.decode().splitlines()
-    old = now.document.text.decode().splitlines()
+    text = edited(now, reported(now, told(now, place))).content.decode().splitlines()
+    old = now.document.content.decode().splitlines()
     changed = [(a, b) for a, b in zip(old, text, strict=True) if a != b]
     evidence = "x-evidence: {date: '2026-03-01', found: run 0badcafe kept stub (signIn)}"
     assert [b for _, b in changed] == [f"{a[:-1]}, x-source: confirmed, {evidence}}}" for a, _ in changed]
@@ -153,10 +153,14 @@ def test_one_place_changes_its_own_line_alone() -> None:
 def test_one_keyword_is_confirmed_beside_the_others() -> None:
     now = contract("athena")
     place = "#/components/schemas/Agent/properties/name"
-    assert grade(now.document, place) == "documented"
+    assert get_provenance(now.document, place) == "documented"
     after = edited(now, reported(now, told(now, place, keyword="maxLength")))
-    assert after.at(place)["x-source"] == {"maxLength": "confirmed"}
-    assert [grade(after, place, k) for k in (None, "maxLength", "type")] == ["documented", "confirmed", "documented"]
+    assert after.resolve(place)["x-source"] == {"maxLength": "confirmed"}
+    assert [get_provenance(after, place, k) for k in (None, "maxLength", "type")] == [
+        "documented",
+        "confirmed",
+        "documented",
+    ]
 
 
 def test_what_confirms_nothing_is_left_and_counted() -> None:
@@ -240,7 +244,7 @@ def test_the_contract_is_edited_in_place(tmp_path: Path, capsys: pytest.CaptureF
     report = report_of(tmp_path, "library", told(contract("library"), place))
     assert main(["promote", report, "--contract", str(file)], {}) == Code.KEPT
     assert capsys.readouterr().out.startswith("1 place confirmed; written to ")
-    assert grade(load(file).document, place) == "confirmed"
+    assert get_provenance(load_contract(file).document, place) == "confirmed"
     assert main(["promote", report, "--contract", str(file)], {}) == Code.USAGE
     assert "the report was made with another contract" in capsys.readouterr().err
 
@@ -280,7 +284,7 @@ def test_gaps_are_admitted_when_that_is_asked_for(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out == ""
     assert main(["promote", report, "--contract", str(file), "--gaps"], {}) == Code.KEPT
     assert capsys.readouterr().out.startswith("0 places confirmed, 1 edit for gaps; written to")
-    assert load(file).title == "Another"
+    assert load_contract(file).title == "Another"
 
 
 @pytest.mark.parametrize(

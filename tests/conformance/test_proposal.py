@@ -15,9 +15,9 @@ from conformance.notice import notices
 from conformance.outcome import Outcome, Promise, Verdict
 from conformance.proposal import Proposal, Proposer, schema_of
 from conformance.proposal import proposals as proposals_of
-from spec.contract import Contract, load
-from spec.document import lines
-from spec.schemas import Schemas
+from spec.contract import Contract, load_contract
+from spec.document import find_line_numbers
+from spec.schemas import SchemaValidators
 from tests.conformance.served import session
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
@@ -58,9 +58,9 @@ def proposals(outcomes: list[Outcome]) -> list[Proposal]:
 
 def edited(found: list[Proposal], folder: Path) -> Contract:
     """The contract with the proposed edits; it loads."""
-    text = apply(athena_contract().document.text.decode(), [edit for one in found for edit in one.edits])
+    text = apply(athena_contract().document.content.decode(), [edit for one in found for edit in one.edits])
     (folder / "openapi.yaml").write_text(text, encoding="utf-8")
-    return load(folder / "openapi.yaml")
+    return load_contract(folder / "openapi.yaml")
 
 
 SEEN: tuple[tuple[tuple[str, ...], Any, str], ...] = (
@@ -105,29 +105,31 @@ def test_the_edit_admits_what_was_seen(path: tuple[str, ...], value: Any, keywor
     assert keyword in {one.keyword for one in found}
     assert all(one.edits for one in found)
     contract = edited(found, tmp_path)
-    pointer = contract.operations["listAgents"].statuses[200] or ""
-    assert [e.message for e in Schemas.of(contract.document).validator(pointer, "read").iter_errors(body)] == []
+    pointer = contract.operations["listAgents"].responses[200] or ""
+    assert [
+        e.message for e in SchemaValidators.from_document(contract.document).get(pointer, "read").iter_errors(body)
+    ] == []
 
 
 def test_an_unknown_status_is_admitted_as_other_operations_say_it(tmp_path: Path) -> None:
     (outcome,) = told("listAgents", 409, {"message": "x"})
     (found,) = proposals([outcome])
     assert found.edits[0].value == {"$ref": "#/components/responses/Conflict"}
-    assert 409 in edited([found], tmp_path).operations["listAgents"].statuses
+    assert 409 in edited([found], tmp_path).operations["listAgents"].responses
 
 
 def test_a_status_that_nobody_knows_is_admitted_by_its_name(tmp_path: Path) -> None:
     (outcome,) = told("listAgents", 418, {"message": "x"})
     (found,) = proposals([outcome])
     assert found.edits[0].value == {"description": "I'm a Teapot."}
-    assert 418 in edited([found], tmp_path).operations["listAgents"].statuses
+    assert 418 in edited([found], tmp_path).operations["listAgents"].responses
 
 
 def test_a_diff_names_the_lines_of_the_contract() -> None:
     body = copy.deepcopy(answer("listAgents"))
     body["data"][0]["name"] = None
     (found,) = proposals(told("listAgents", 200, body))
-    number = lines(athena_contract().document.text)["#/components/schemas/Agent/properties/name"]
+    number = find_line_numbers(athena_contract().document.content)["#/components/schemas/Agent/properties/name"]
     assert found.diff.splitlines()[:3] == [f"--- a/{NAME}", f"+++ b/{NAME}", f"@@ -{number - 2},5 +{number - 2},5 @@"]
     assert "+        name: {type: string, nullable: true, maxLength: 255, x-faker: persona.name}" in found.diff
 

@@ -17,7 +17,7 @@ from conformance.run import run as run_laws
 from conformance.session import Session
 from conformance.target import Budget, HttpTarget
 from spec.contract import Contract
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 from tests.mock_server.athena import athena_contract, athena_schemas
 from tests.reference_backend import judge
 from tests.reference_backend.bugs import BUGS
@@ -88,7 +88,7 @@ def test_the_backend_signs_in_creates_and_lists(clean: str) -> None:
         assert client.get("/user").status_code == 401
 
 
-def broken_texts(base: str, contract: Contract, schemas: Schemas) -> list[Outcome]:
+def broken_texts(base: str, contract: Contract, schemas: SchemaValidators) -> list[Outcome]:
     """What the law on texts calls broken of creating a thread."""
     target = HttpTarget(base, dict(zip(("self", "other"), TOKENS, strict=True)), Budget(None, None))
     session = Session(contract, schemas, target, Ledger("test"), Bodies(contract, "run1", Random(1)))

@@ -17,7 +17,7 @@ from conformance.mutants.witness import witness
 from conformance.report.scored import ScoreReport, as_json, markdown, terminal
 from conformance.score import Fate, Judges, score
 from conformance.scores import Alarm, Bench, Choice, Scored, Tally
-from spec.contract import load
+from spec.contract import load_contract
 from tests.mock_server.athena import athena_contract
 
 LIBRARY = Path(__file__).parents[1] / "foreign" / "library.yaml"
@@ -57,7 +57,7 @@ def test_there_are_mutants_enough_of_families_enough_and_no_two_have_a_name() ->
 
 def test_every_mutant_names_a_place_of_the_contract_and_the_promise_that_it_breaks() -> None:
     for one in every():
-        athena_contract().document.at(one.pointer)
+        athena_contract().document.resolve(one.pointer)
         assert one.sentence.endswith(".")
         assert one.stands_in <= athena_contract().operations.keys()
 
@@ -159,7 +159,7 @@ def test_the_conforming_variants_are_enough_and_each_differs_from_the_mock() -> 
 
 @pytest.mark.slow
 def test_a_foreign_contract_has_mutants_and_they_are_found() -> None:
-    contract = load(LIBRARY)
+    contract = load_contract(LIBRARY)
     mock = Mock.of(contract, demo(contract))
     mutants = list(derive(contract, TOKENS["self"]))
     fates = [score(one, mock, Judges(depth=None)).fate for one in mutants]

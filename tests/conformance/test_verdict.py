@@ -17,8 +17,8 @@ from conformance.outcome import Kind, Outcome, Verdict
 from conformance.run import Run, run
 from conformance.session import Mine, Session
 from conformance.verdict import Code, Demands, Judgement, judge
-from spec.contract import Contract, Operation, load
-from spec.schemas import Schemas
+from spec.contract import Contract, Operation, load_contract
+from spec.schemas import SchemaValidators
 
 LIBRARY = Path(__file__).parents[1] / "foreign" / "library.yaml"
 Judge = Callable[[Case], Iterator[Outcome]]
@@ -40,13 +40,13 @@ class Answering:
 @pytest.fixture(scope="module")
 def contract() -> Contract:
     """A small contract, not Athena's."""
-    return load(LIBRARY)
+    return load_contract(LIBRARY)
 
 
 def session_of(contract: Contract, *, status: int = 200, read_only: bool = False) -> Session:
     """A session with a stub behind it."""
     bodies = Bodies(contract, "test", Random(1))
-    schemas = Schemas.of(contract.document)
+    schemas = SchemaValidators.from_document(contract.document)
     return Session(contract, schemas, Answering(status), Ledger("test"), bodies, read_only=read_only)
 
 
@@ -57,7 +57,7 @@ def law(judging: Judge, *, always: bool = True, writes: bool = False) -> Law:
 
 def asks(case: Case) -> Iterator[Outcome]:
     """Sends the operation's request and is content."""
-    path = dict.fromkeys(case.operation.path_parameters, 1)
+    path = dict.fromkeys(case.operation.path_parameter_names, 1)
     yield case.judged(case.promise(), "", case.session.send(case.operation, path=path))
 
 
@@ -232,7 +232,7 @@ def test_an_operation_that_never_succeeded_is_incomplete_and_named(contract: Con
 
 
 def test_actions_that_never_succeeded_are_incomplete_where_nothing_else_was_asked_for(contract: Contract) -> None:
-    acts = [o for o in contract.operations.values() if not o.generic][:2]
+    acts = [o for o in contract.operations.values() if not o.is_generic][:2]
     assert outcome_of(contract, law(asks), operations=acts, status=422)[1].code is Code.INCOMPLETE
     assert outcome_of(contract, law(asks), operations=acts)[1].code is Code.KEPT
     read_only = Demands(read_only=True)

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spec.contract import load
+from spec.contract import load_contract
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT / "spec" / "openapi.yaml"
@@ -53,7 +53,7 @@ def _address(server: "subprocess.Popen[bytes]", log: Path) -> str:
 
 def besides(base: str) -> Iterator[tuple[str, int]]:
     """The operations that the run's own token cannot answer, asked once each with another one."""
-    contract = load(CONTRACT)
+    contract = load_contract(CONTRACT)
     url = base + contract.base_path
     account = {"email": "john.doe@example.com", "password": "password"}
     _, said = _ask("POST", url + contract.operations["signIn"].path, {}, account)
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     further = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
     with tempfile.TemporaryDirectory() as name, mock(Path(name)) as base:
         traffic = Path(name) / "traffic"
-        contract = load(CONTRACT)
+        contract = load_contract(CONTRACT)
         command = [str(Path(sys.executable).with_name("schemathesis")), "run", str(CONTRACT)]
         command += ["--url", base + contract.base_path, "--header", "Authorization: Bearer demo-token"]
         command += ["--workers", "1", "--seed", seed, *further]

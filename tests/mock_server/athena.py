@@ -17,14 +17,14 @@ from urllib.parse import urlencode
 from starlette.types import ASGIApp
 
 from fixtures import dataset, graph
-from fixtures.texts import Texts
+from fixtures.texts import PersonaLibrary
 from mock_server import image
 from mock_server.app import Open, create_app
 from mock_server.console import Console
 from mock_server.store import Store
 from mock_server.world import World
-from spec.contract import Contract, Operation, load
-from spec.schemas import Schemas
+from spec.contract import Contract, Operation, load_contract
+from spec.schemas import SchemaValidators
 from tests.asgi import Client, Reply
 from tests.mock_server.second_opinion import SecondOpinion
 
@@ -38,20 +38,22 @@ Query = Mapping[str, Any]
 @cache
 def athena_contract() -> Contract:
     """The project's contract; frozen, so read once."""
-    return load(CONTRACT)
+    return load_contract(CONTRACT)
 
 
 @cache
-def athena_schemas() -> Schemas:
+def athena_schemas() -> SchemaValidators:
     """Its validators."""
-    return Schemas.of(athena_contract().document)
+    return SchemaValidators.from_document(athena_contract().document)
 
 
 def image_of(contract: Contract, name: str, *, epoch: datetime = EPOCH, size: float = 1) -> tuple[bytes, image.Recipe]:
     """The image of a dataset of a contract, and what it is a function of."""
-    recipe, texts = image.Recipe(name, 0, epoch, size), Texts()
+    recipe, texts = image.Recipe(name, 0, epoch, size), PersonaLibrary()
     said = dataset.load(name)
-    records = graph.records(contract, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, texts=texts)
+    records = graph.generate_records(
+        contract, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, persona_library=texts
+    )
     return image.build(contract, recipe, records, texts.phrases()), recipe
 
 
@@ -74,7 +76,7 @@ class Api:
     """A served contract, and a caller who holds each answer to it."""
 
     contract: Contract = field(repr=False)
-    schemas: Schemas = field(repr=False)
+    schemas: SchemaValidators = field(repr=False)
     opinion: SecondOpinion = field(repr=False)
     app: ASGIApp = field(repr=False)
     world: World = field(repr=False)
@@ -82,7 +84,9 @@ class Api:
     image: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, contract: Contract, schemas: Schemas, name: str, *, epoch: datetime = EPOCH, size: float = 1) -> "Api":
+    def of(
+        cls, contract: Contract, schemas: SchemaValidators, name: str, *, epoch: datetime = EPOCH, size: float = 1
+    ) -> "Api":
         """A contract served with a dataset, on a system whose clock stands at EPOCH. Takes about a second."""
         content, _ = image_of(contract, name, epoch=epoch, size=size)
         watch = Watch()
@@ -109,7 +113,7 @@ class Api:
         """Path and query of an operation; `key` stands for its path's parameter."""
         operation = self.operation(name)
         path = operation.path
-        for parameter in operation.path_parameters:
+        for parameter in operation.path_parameter_names:
             path = path.replace(f"{{{parameter}}}", str(key))
         asked = urlencode(query or {}, doseq=True, safe=",:")
         return f"{self.contract.base_path}{path}" + (f"?{asked}" if asked else "")
@@ -142,14 +146,14 @@ class Api:
 
     def check(self, name: str, reply: Reply) -> None:
         """Hold an answer to the contract: a status that the operation has, and a body as its schema says."""
-        statuses = self.operation(name).statuses
+        statuses = self.operation(name).responses
         assert reply.status in statuses, f"{name} answered {reply.status}: {reply.body[:500]!r}"
         schema = statuses[reply.status]
         if schema is None:
             assert reply.body == b""
             return
         assert reply.headers["content-type"] == "application/json"
-        validator = self.schemas.validator(schema, "read")
+        validator = self.schemas.get(schema, "read")
         wrong = [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(reply.json)]
         assert not wrong, f"{name} answered {reply.status} against the contract: {wrong[:5]}"
 
@@ -164,7 +168,7 @@ class Api:
     ) -> Any:
         """The JSON of an operation's success, None where it has no body."""
         reply = self.ask(name, key, body, query, token=token)
-        assert reply.status == self.operation(name).result.status, f"{name}: {reply.status} {reply.body[:500]!r}"
+        assert reply.status == self.operation(name).envelope.status, f"{name}: {reply.status} {reply.body[:500]!r}"
         return json.loads(reply.body) if reply.body else None
 
     def data(

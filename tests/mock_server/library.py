@@ -16,10 +16,10 @@ from mock_server.clock import Clock
 from mock_server.console import Console
 from mock_server.store import Store
 from mock_server.world import World
-from spec.contract import Contract, from_document, load
-from spec.document import from_bytes
+from spec.contract import Contract, load_contract, parse_contract
+from spec.document import parse_document
 from spec.record import Record, Reference
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 from tests.asgi import Client
 
 LIBRARY = Path(__file__).parents[1] / "foreign" / "library.yaml"
@@ -70,13 +70,13 @@ RECORDS = (
 @cache
 def library() -> Contract:
     """The library's contract; frozen, so read once."""
-    return load(LIBRARY)
+    return load_contract(LIBRARY)
 
 
 @cache
-def schemas() -> Schemas:
+def schemas() -> SchemaValidators:
     """Its validators."""
-    return Schemas.of(library().document)
+    return SchemaValidators.from_document(library().document)
 
 
 def changed(*changes: tuple[str, str]) -> Contract:
@@ -85,12 +85,12 @@ def changed(*changes: tuple[str, str]) -> Contract:
     for old, new in changes:
         assert old in text
         text = text.replace(old, new)
-    return from_document(from_bytes(text.encode(), "changed.yaml"))
+    return parse_contract(parse_document(text.encode(), "changed.yaml"))
 
 
 def world(contract: Contract | None = None) -> World:
     """A fresh world with one record of each resource, whose clock stands still. `contract`: a changed library's."""
-    of, checked = (contract, Schemas.of(contract.document)) if contract else (library(), schemas())
+    of, checked = (contract, SchemaValidators.from_document(contract.document)) if contract else (library(), schemas())
     made = World(of, checked, Store.empty(of), Clock(lambda: NOW), 0)
     made.add_all(RECORDS)
     return made
@@ -109,7 +109,7 @@ class Calls:
 
     def __call__(self, call: Call) -> Answer:
         self.all.append(call)
-        if call.operation.result.schema is None:
+        if call.operation.envelope.schema_pointer is None:
             return Answer(None)
         return Answer(orjson.dumps({"query": dict(call.query), "path": dict(call.path), "base": call.base}))
 

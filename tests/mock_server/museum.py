@@ -17,9 +17,9 @@ from mock_server.clock import Clock
 from mock_server.query import Asked, Page, Query
 from mock_server.viewer import Viewer
 from mock_server.world import World
-from spec.contract import Contract, Derived, Relation, Resource, load
+from spec.contract import Contract, DerivedProperty, Relation, Resource, load_contract
 from spec.record import Record, Reference
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 
 MUSEUM = Path(__file__).parents[1] / "foreign" / "museum.yaml"
 NOON = "2024-05-01T12:00:00.000000Z"
@@ -30,7 +30,7 @@ References = Mapping[str, Reference | tuple[Reference, ...] | None]
 @cache
 def museum() -> Contract:
     """The museum's contract; frozen, so read once."""
-    return load(MUSEUM)
+    return load_contract(MUSEUM)
 
 
 def paged(query: Query, resource: Resource, words: Iterable[Asked]) -> Page:
@@ -40,7 +40,7 @@ def paged(query: Query, resource: Resource, words: Iterable[Asked]) -> Page:
 
 def world(store: Any, clock: Clock) -> World:
     """A world of the museum on a store."""
-    return World(museum(), Schemas.of(museum().document), store, clock, 7)
+    return World(museum(), SchemaValidators.from_document(museum().document), store, clock, 7)
 
 
 # Values -------------------------------------------------------------------------------------------------------------
@@ -123,8 +123,8 @@ def own_properties(draw: st.DrawFn, resource: str) -> dict[str, Any]:
 @st.composite
 def references_to(draw: st.DrawFn, relation: Relation, known: list[Reference]) -> Any:
     """What a stored relation may hold, of records that are there. None also where nothing fits."""
-    fitting = [reference for reference in known if reference.resource in relation.to]
-    if relation.many:
+    fitting = [reference for reference in known if reference.resource in relation.targets]
+    if relation.to_many:
         return tuple(draw(st.lists(st.sampled_from(fitting), max_size=3, unique=True))) if fitting else ()
     if not fitting or (relation.name in NULLABLE and draw(st.integers(0, 2)) == 0):
         return None
@@ -139,13 +139,13 @@ def records(draw: st.DrawFn, resource: str, number: int, known: list[Reference])
     """A record that the museum's contract admits, the `number`th of its resource."""
     said = museum().resources[resource]
     own = draw(own_properties(resource))
-    key: Any = number if said.key_is_integer else f"{resource[0].lower()}{number}"
+    key: Any = number if said.has_integer_key else f"{resource[0].lower()}{number}"
     if resource == "Artist" and number <= len(KEYS):
         key = KEYS[number - 1]
-    own[said.key] = key
-    for stamped in said.stamped("number"):
+    own[said.key_attribute] = key
+    for stamped in said.attributes_with_stamp("number"):
         own[stamped] = number
-    stored = [relation for relation in said.relations.values() if relation.stored]
+    stored = [relation for relation in said.relations.values() if relation.is_stored]
     return Record(resource, key, own, {r.name: draw(references_to(r, known)) for r in stored})
 
 
@@ -160,7 +160,7 @@ def houses(draw: st.DrawFn, most: int = 5) -> list[Record]:
             made.append(draw(records(resource, number, known)))
     people = [Reference(r.resource, r.key) for r in made if r.resource == "Person"]
     directed = [
-        Record(r.resource, r.key, r.own, {"director": people[i % len(people)], "members": tuple(people[i::2])})
+        Record(r.resource, r.key, r.attributes, {"director": people[i % len(people)], "members": tuple(people[i::2])})
         for i, r in enumerate(r for r in made if r.resource == "Museum")
     ]
     return [*directed, *(r for r in made if r.resource != "Museum")]
@@ -195,7 +195,9 @@ class Model:
     def add(self, record: Record) -> None:
         """Keep a record under the next number."""
         number = self.numbers[record.resource] = self.numbers.get(record.resource, 0) + 1
-        self.entries[Reference(record.resource, record.key)] = Entry(number, dict(record.own), dict(record.references))
+        self.entries[Reference(record.resource, record.key)] = Entry(
+            number, dict(record.attributes), dict(record.references)
+        )
 
     def change(self, reference: Reference, own: Mapping[str, Any], references: References) -> None:
         """Replace own properties, and the named references."""
@@ -238,14 +240,14 @@ class Model:
     def related(self, reference: Reference, name: str) -> list[Reference]:
         """The records that a relation leads to: a list's own order, inverses oldest first."""
         relation = museum().resources[reference.resource].relations[name]
-        if relation.via is None:
+        if relation.inverse is None:
             held = listed(self.entries[reference].references.get(name))
             return [r for r in held if r in self.entries]
         return [
             other
-            for target in relation.to
+            for target in relation.targets
             for other in self.all(target)
-            if reference in listed(self.entries[other].references.get(relation.via))
+            if reference in listed(self.entries[other].references.get(relation.inverse))
         ]
 
     def values(self, reference: Reference, path: tuple[str, ...]) -> list[Any]:
@@ -262,7 +264,7 @@ class Model:
             value = value[part]
         return [] if value is None else [value]
 
-    def computed(self, reference: Reference, derived: Derived, viewer: Viewer | None) -> Any:
+    def computed(self, reference: Reference, derived: DerivedProperty, viewer: Viewer | None) -> Any:
         """The value of a computed property."""
         if derived.kind == "group":
             return {name: self.computed(reference, part, viewer) for name, part in derived.parts.items()}
@@ -285,30 +287,33 @@ class Model:
 
     def owner(self, reference: Reference) -> Any:
         """Key of the account that a record belongs to."""
-        path = museum().resources[reference.resource].owner
+        path = museum().resources[reference.resource].owner_path
         ends = self.values(reference, path) if path else []
         return ends[0].key if ends else None
 
     def tenant(self, reference: Reference) -> Any:
         """Key of the tenant that a record lies in."""
         said = museum().resources[reference.resource]
-        if said.members:
+        if said.members_relation:
             return reference.key
-        ends = self.values(reference, said.tenant) if said.tenant else []
+        ends = self.values(reference, said.tenant_path) if said.tenant_path else []
         return ends[0].key if ends else None
 
     def sees(self, viewer: Viewer | None, reference: Reference) -> bool:
         """Whether the viewer may see a record."""
         said = museum().resources[reference.resource]
-        if viewer is None or not (said.tenant or said.members):
+        if viewer is None or not (said.tenant_path or said.members_relation):
             return True
         if self.tenant(reference) in viewer.tenants:
             return True
         own = self.entries[reference].own
-        if said.public and all(own.get(k) == v for k, v in said.public.items()):
+        if said.public_when and all(own.get(k) == v for k, v in said.public_when.items()):
             return True
         entities = {Reference("Person", viewer.user), *(Reference("Museum", t) for t in viewer.tenants)}
-        way = {reference, *(at for n in range(len(said.tenant)) for at in self.values(reference, said.tenant[: n + 1]))}
+        way = {
+            reference,
+            *(at for n in range(len(said.tenant_path)) for at in self.values(reference, said.tenant_path[: n + 1])),
+        }
         passes = [self.entries[r].references for r in self.all("Pass")]
         return any(found["subject"] in way and found["entity"] in entities for found in passes)
 

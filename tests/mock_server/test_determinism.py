@@ -47,7 +47,7 @@ def paths(contract: Contract, base: str) -> Iterator[str]:
     for operation in contract.operations.values():
         if operation.action != "list" or operation.resource is None or operation.resource not in retrievable:
             continue
-        key = contract.resources[operation.resource].key
+        key = contract.resources[operation.resource].key_attribute
         page = 1
         while rows := json.loads(ask(base, f"{operation.path}?per_page=100&page={page}"))["data"]:
             yield from (f"{operation.path}/{row[key]}" for row in rows)

@@ -33,7 +33,7 @@ def named(*found: Operation) -> pytest.MarkDecorator:
 
 def key_for(api: Api, operation: Operation) -> Any:
     """A seeded key for an operation's path, None where it has no parameter."""
-    if not operation.path_parameters:
+    if not operation.path_parameter_names:
         return None
     assert operation.resource is not None
     if operation.id == "deleteProvider":
@@ -45,15 +45,15 @@ def key_for(api: Api, operation: Operation) -> Any:
 
 def example_of(operation: Operation) -> Any:
     """The body that the contract shows as an example."""
-    if operation.body is None:
+    if operation.request_body is None:
         return None
-    above = operation.body.pointer.removesuffix("/schema")
-    return athena_contract().document.at(above)["example"]
+    above = operation.request_body.pointer.removesuffix("/schema")
+    return athena_contract().document.resolve(above)["example"]
 
 
 def required(operation: Operation) -> dict[str, Any]:
     """A value for each query parameter that must be sent."""
-    return {p.name: p.schema["enum"][0] for p in operation.query if p.required}
+    return {p.name: p.schema["enum"][0] for p in operation.query_parameters if p.required}
 
 
 # Success -------------------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def test_it_answers_as_documented(api: Api, name: str) -> None:
     operation = api.operation(name)
     key, body, query = key_for(api, operation), example_of(operation), required(operation)
     reply = api.send(name, key, body, query)
-    assert reply.status == operation.result.status, reply.body
+    assert reply.status == operation.envelope.status, reply.body
     api.judge(name, reply, key=key, query=query, body=body)
 
 
@@ -97,20 +97,20 @@ def values_of(parameter: Parameter) -> list[Any]:
     return list(schema.get("enum", [by_format.get(schema.get("format", ""), plain[schema["type"]])]))
 
 
-@named(*(o for o in OPERATIONS.values() if o.query and o.method == "get"))
+@named(*(o for o in OPERATIONS.values() if o.query_parameters and o.method == "get"))
 def test_every_value_of_every_query_parameter_is_served(api: Api, name: str) -> None:
     operation = api.operation(name)
     key, due = key_for(api, operation), required(operation)
-    for parameter in operation.query:
+    for parameter in operation.query_parameters:
         for value in values_of(parameter):
             api.whole(name, key, query={**due, parameter.name: value})
 
 
-@named(*(o for o in OPERATIONS.values() if o.method == "get" and any(p.allow_empty for p in o.query)))
+@named(*(o for o in OPERATIONS.values() if o.method == "get" and any(p.allow_empty_value for p in o.query_parameters)))
 def test_blank_parameters_are_as_good_as_none(api: Api, name: str) -> None:
     operation = api.operation(name)
     key, due = key_for(api, operation), required(operation)
-    blank = {p.name: "" for p in operation.query if p.allow_empty}
+    blank = {p.name: "" for p in operation.query_parameters if p.allow_empty_value}
     plain, asked = api.whole(name, key, query=due), api.whole(name, key, query={**blank, **due})
     assert asked["data"] == plain["data"]
     assert asked.get("meta") == plain.get("meta")
@@ -153,7 +153,7 @@ def test_a_wrong_password_is_401(api: Api) -> None:
 # 404 -----------------------------------------------------------------------------------------------------------------
 
 
-@named(*(o for o in OPERATIONS.values() if o.path_parameters))
+@named(*(o for o in OPERATIONS.values() if o.path_parameter_names))
 @pytest.mark.parametrize("key", [NOBODY, "not-a-uuid", "0", "%00", "%F0%9F%92%A9"])
 def test_a_key_of_nothing_is_404(api: Api, name: str, key: str) -> None:
     reply = api.send(name, key, example_of(api.operation(name)))
@@ -161,7 +161,7 @@ def test_a_key_of_nothing_is_404(api: Api, name: str, key: str) -> None:
     api.judge(name, reply, key="x")
 
 
-@named(*(o for o in OPERATIONS.values() if o.path_parameters and o.resource not in ("LargeLanguageModel",)))
+@named(*(o for o in OPERATIONS.values() if o.path_parameter_names and o.resource not in ("LargeLanguageModel",)))
 def test_what_lies_in_another_workspace_is_404(api: Api, name: str) -> None:
     operation = api.operation(name)
     key = sealed(api, operation)
@@ -182,7 +182,11 @@ def sealed(api: Api, operation: Operation) -> Any:
 
 def naming(operation: Operation) -> list[BodyField]:
     """The fields of a body that name another record."""
-    return [field for field in operation.body.fields.values() if field.sets] if operation.body else []
+    return (
+        [field for field in operation.request_body.fields.values() if field.relation_setter]
+        if operation.request_body
+        else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,8 +194,8 @@ def naming(operation: Operation) -> list[BodyField]:
 )
 def test_a_body_that_names_a_record_that_is_not_there_is_404(api: Api, name: str, field: str) -> None:
     operation = api.operation(name)
-    assert operation.body is not None
-    many = operation.body.fields[field].schema.get("type") == "array"
+    assert operation.request_body is not None
+    many = operation.request_body.fields[field].schema.get("type") == "array"
     said: Any = [NOBODY] if many else NOBODY
     key, body = key_for(api, operation), {**example_of(operation), field: said}
     before = api.world.store.counts()
@@ -203,18 +207,18 @@ def test_a_body_that_names_a_record_that_is_not_there_is_404(api: Api, name: str
 
 # 422 -----------------------------------------------------------------------------------------------------------------
 
-BODIED = [operation for operation in OPERATIONS.values() if operation.body]
+BODIED = [operation for operation in OPERATIONS.values() if operation.request_body]
 WRONG: Mapping[str, Any] = {"string": 5, "integer": "five", "number": "much", "boolean": "maybe", "array": {}}
 
 
 def broken(operation: Operation) -> Iterator[tuple[Any, str]]:
     """Bodies with one fault each, and the field that is at fault."""
-    assert operation.body is not None
+    assert operation.request_body is not None
     example = example_of(operation)
-    for name, field in operation.body.fields.items():
+    for name, field in operation.request_body.fields.items():
         if field.required:
             yield {k: v for k, v in example.items() if k != name}, name
-        schema, _ = athena_contract().document.follow(field.schema, "")
+        schema, _ = athena_contract().document.dereference(field.schema, "")
         if schema.get("type") != "object":
             yield {**example, name: WRONG.get(schema.get("type", ""), [[]])}, name
 
@@ -252,7 +256,7 @@ def test_a_body_that_is_no_object_is_422(api: Api, name: str, body: Any) -> None
     api.judge(name, reply, key=key)
 
 
-@named(*(o for o in BODIED if o.body and o.body.required))
+@named(*(o for o in BODIED if o.request_body and o.request_body.required))
 def test_no_body_where_one_is_due_is_422(api: Api, name: str) -> None:
     key = key_for(api, api.operation(name))
     reply = api.send(name, key)
@@ -268,7 +272,12 @@ def is_checkable(parameter: Parameter) -> bool:
 
 @pytest.mark.parametrize(
     ("name", "parameter"),
-    [(o.id, p.name) for o in OPERATIONS.values() for p in o.query if is_checkable(p) and p.schema["type"] != "object"],
+    [
+        (o.id, p.name)
+        for o in OPERATIONS.values()
+        for p in o.query_parameters
+        if is_checkable(p) and p.schema["type"] != "object"
+    ],
     ids=lambda part: str(part),
 )
 def test_a_wrong_query_parameter_is_422_and_named(api: Api, name: str, parameter: str) -> None:
@@ -281,7 +290,9 @@ def test_a_wrong_query_parameter_is_422_and_named(api: Api, name: str, parameter
 
 
 @pytest.mark.parametrize(
-    ("name", "parameter"), [(o.id, p.name) for o in OPERATIONS.values() for p in o.query if p.required], ids=str
+    ("name", "parameter"),
+    [(o.id, p.name) for o in OPERATIONS.values() for p in o.query_parameters if p.required],
+    ids=str,
 )
 def test_a_query_parameter_that_must_be_sent_is_422_without(api: Api, name: str, parameter: str) -> None:
     query = required(api.operation(name))
@@ -318,7 +329,7 @@ FAULTY: Mapping[str, tuple[bytes, Mapping[str, str], int]] = {
     "no object": (b"[]", JSON, 422),
     "another media type": (b"{}", {"content-type": "text/plain"}, 415),
 }
-ON_A_RECORD = [operation for operation in BODIED if operation.path_parameters]
+ON_A_RECORD = [operation for operation in BODIED if operation.path_parameter_names]
 
 
 @named(*ON_A_RECORD)
@@ -333,9 +344,9 @@ def test_a_record_that_is_not_there_is_404_whatever_is_sent_to_it(api: Api, name
     assert api.send(name, NOBODY, raw=raw, headers=headers, token="nonsense").status == 401
 
 
-@named(*(o for o in OPERATIONS.values() if o.path_parameters and any(is_checkable(p) for p in o.query)))
+@named(*(o for o in OPERATIONS.values() if o.path_parameter_names and any(is_checkable(p) for p in o.query_parameters)))
 def test_a_record_that_is_not_there_is_404_whatever_is_asked_of_it(api: Api, name: str) -> None:
-    parameter = next(p.name for p in api.operation(name).query if is_checkable(p))
+    parameter = next(p.name for p in api.operation(name).query_parameters if is_checkable(p))
     query = {parameter: "nonsense"}
     assert api.send(name, key_for(api, api.operation(name)), query=query).status == 422
     reply = api.send(name, NOBODY, query=query)
@@ -347,15 +358,15 @@ def shares_over(api: Api, operation: Operation, key: Any) -> Iterator[tuple[str,
     resource = api.contract.resources[operation.resource or ""]
     if f"share{resource.name}" in OPERATIONS:
         yield f"share{resource.name}", key
-    elif resource.tenant and f"share{resource.relations[resource.tenant[0]].to[0]}" in OPERATIONS:
-        above = resource.relations[resource.tenant[0]]
+    elif resource.tenant_path and f"share{resource.relations[resource.tenant_path[0]].targets[0]}" in OPERATIONS:
+        above = resource.relations[resource.tenant_path[0]]
         record = api.world.store.get(resource.name, key)
         reference = record.references[above.name] if record else None
         assert reference is not None
-        yield f"share{above.to[0]}", reference.key
+        yield f"share{above.targets[0]}", reference.key
 
 
-@named(*(o for o in ON_A_RECORD if 403 in o.statuses))
+@named(*(o for o in ON_A_RECORD if 403 in o.responses))
 @pytest.mark.parametrize("fault", FAULTY)
 def test_what_may_not_be_written_is_403_whatever_is_sent_to_it(api: Api, name: str, fault: str) -> None:
     operation = api.operation(name)

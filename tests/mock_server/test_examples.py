@@ -61,7 +61,7 @@ def sent_as_filled_in(api: Api, operation: Operation) -> tuple[int, Any]:
 def test_an_operation_succeeds_as_it_is_filled_in(api: Api, name: str) -> None:
     operation = OPERATIONS[name]
     status, answer = sent_as_filled_in(api, operation)
-    assert status == operation.result.status, answer
+    assert status == operation.envelope.status, answer
 
 
 def test_the_workspaces_metrics_are_a_series_as_they_are_filled_in(api: Api) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fixtures import dataset, graph
 from mock_server.store import Store, StoreError, filling
 from mock_server.store.filling import fill
-from spec.contract import Contract, load
+from spec.contract import Contract, load_contract
 from spec.record import Record, Reference
 from tests.mock_server.athena import EPOCH, athena_contract
 from tests.mock_server.museum import houses, museum
@@ -40,7 +40,7 @@ def content(store: Store) -> list[str]:
 
 
 def world(contract: Contract, name: str, size: float = 1) -> list[Record]:
-    return list(graph.records(contract, dataset.load(name), seed=3, epoch=EPOCH, size=size))
+    return list(graph.generate_records(contract, dataset.load(name), seed=3, epoch=EPOCH, size=size))
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_so_it_does_in_small_batches() -> None:
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_so_do_other_contracts(name: str) -> None:
-    contract = load(FOREIGN[name])
+    contract = load_contract(FOREIGN[name])
     records = world(contract, "plain")
     assert content(at_once(contract, records)) == content(one_by_one(contract, records))
 
@@ -100,10 +100,12 @@ def test_what_was_read_of_the_empty_store_is_forgotten() -> None:
 def test_a_list_of_references_where_one_is_due_is_refused_by_its_place() -> None:
     contract = athena_contract()
     resource, relation = next(
-        (r, x) for r in contract.resources.values() for x in r.relations.values() if x.stored and not x.many
+        (r, x) for r in contract.resources.values() for x in r.relations.values() if x.is_stored and not x.to_many
     )
     record = next(r for r in world(contract, "demo") if r.resource == resource.name)
-    wrong = Record(record.resource, record.key, record.own, {relation.name: (Reference(relation.to[0], "x"),)})
+    wrong = Record(
+        record.resource, record.key, record.attributes, {relation.name: (Reference(relation.targets[0], "x"),)}
+    )
     with closing(Store.empty(contract)) as store, pytest.raises(StoreError, match=f"{record.key}: {relation.name}"):
         fill(store, [wrong])
 

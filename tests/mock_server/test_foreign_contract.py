@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from spec.contract import BodyField, Operation, load
+from spec.contract import BodyField, Operation, load_contract
 from spec.record import Reference
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 from tests.mock_server.athena import Api
 
 FOREIGN = Path(__file__).parents[1] / "foreign"
-CONTRACTS = {path.stem: load(path) for path in sorted(FOREIGN.glob("*.yaml"))}
+CONTRACTS = {path.stem: load_contract(path) for path in sorted(FOREIGN.glob("*.yaml"))}
 
 
 @cache
 def served(name: str) -> Api:
     """A foreign contract with a dataset that says nothing of it; shared, for it is slow to make."""
     contract = CONTRACTS[name]
-    return Api.of(contract, Schemas.of(contract.document), "plain")
+    return Api.of(contract, SchemaValidators.from_document(contract.document), "plain")
 
 
 def begun(name: str) -> Api:
@@ -48,20 +48,20 @@ def sibling(api: Api, operation: Operation, action: str) -> Operation | None:
 def query_of(api: Api, operation: Operation) -> dict[str, Any]:
     """A seeded value for each query parameter that must be sent."""
     query = {}
-    for parameter in operation.query:
+    for parameter in operation.query_parameters:
         if parameter.required:
-            assert parameter.word is not None
-            relation = api.contract.resources[operation.resource or ""].relations[parameter.word.paths[0][0]]
-            query[parameter.name] = api.seeded(relation.to[0])
+            assert parameter.x_query is not None
+            relation = api.contract.resources[operation.resource or ""].relations[parameter.x_query.paths[0][0]]
+            query[parameter.name] = api.seeded(relation.targets[0])
     return query
 
 
 def value_of(api: Api, operation: Operation, field: BodyField) -> Any:
     """Something that may be sent in a field."""
-    if field.sets is not None:
+    if field.relation_setter is not None:
         resource = api.contract.resources[operation.resource or ""]
-        return api.seeded(resource.relations[field.sets.relation].to[0])
-    schema, _ = api.contract.document.follow(field.schema, "")
+        return api.seeded(resource.relations[field.relation_setter.relation].targets[0])
+    schema, _ = api.contract.document.dereference(field.schema, "")
     formats = {"date": "1999-12-31"}
     by_type = {"string": "New", "integer": 7, "number": 1.5, "boolean": True, "array": []}
     return schema["enum"][-1] if "enum" in schema else formats.get(schema.get("format", ""), by_type[schema["type"]])
@@ -69,15 +69,15 @@ def value_of(api: Api, operation: Operation, field: BodyField) -> Any:
 
 def body_of(api: Api, operation: Operation) -> dict[str, Any]:
     """A body: each field of the record's own, and each record that it names."""
-    assert operation.body is not None
-    own = api.contract.resources[operation.resource or ""].own
-    fields = operation.body.fields.values()
-    return {f.name: value_of(api, operation, f) for f in fields if f.name in own or f.sets is not None}
+    assert operation.request_body is not None
+    own = api.contract.resources[operation.resource or ""].attributes
+    fields = operation.request_body.fields.values()
+    return {f.name: value_of(api, operation, f) for f in fields if f.name in own or f.relation_setter is not None}
 
 
 def rows_of(api: Api, listing: Operation, token: str = "demo-token") -> list[Any]:
     """What a list holds."""
-    size = next(p.name for p in listing.query if p.word and p.word.role == "size")
+    size = next(p.name for p in listing.query_parameters if p.x_query and p.x_query.role == "size")
     found: list[Any] = api.data(listing.id, query={**query_of(api, listing), size: 100}, token=token)
     return found
 
@@ -108,7 +108,7 @@ def test_each_listed_record_can_be_retrieved(contract: str, name: str) -> None:
     operation = api.operation(name)
     listing = sibling(api, operation, "list")
     assert listing is not None
-    key = api.contract.resources[operation.resource or ""].key
+    key = api.contract.resources[operation.resource or ""].key_attribute
     for row in rows_of(api, listing):
         reply = api.ask(name, row[key])
         api.judge(name, reply, row[key])
@@ -129,7 +129,7 @@ def test_what_was_created_is_listed_and_retrieved(contract: str, name: str) -> N
     assert {field: made[field] for field in body if field in made and not isinstance(made[field], dict)} == {
         field: value for field, value in body.items() if field in made and not isinstance(made[field], dict)
     }
-    key = made[api.contract.resources[operation.resource or ""].key]
+    key = made[api.contract.resources[operation.resource or ""].key_attribute]
     assert api.data(retrieve.id, key) == made
     assert made in rows_of(api, listing)
 
@@ -138,16 +138,16 @@ def test_what_was_created_is_listed_and_retrieved(contract: str, name: str) -> N
 def test_what_was_updated_is_retrieved(contract: str, name: str) -> None:
     api = begun(contract)
     operation = api.operation(name)
-    assert operation.body is not None
+    assert operation.request_body is not None
     retrieve = sibling(api, operation, "retrieve")
     assert retrieve is not None
     key = writable(api, operation)
     before = api.data(retrieve.id, key)
-    own = api.contract.resources[operation.resource or ""].own
-    sent = {n: value_of(api, operation, f) for n, f in operation.body.fields.items() if n in own}
+    own = api.contract.resources[operation.resource or ""].attributes
+    sent = {n: value_of(api, operation, f) for n, f in operation.request_body.fields.items() if n in own}
     after = api.data(name, key, sent)
     assert after == api.data(retrieve.id, key)
-    stamps = api.contract.resources[operation.resource or ""].stamped("updated")
+    stamps = api.contract.resources[operation.resource or ""].attributes_with_stamp("updated")
     assert after == before | sent | {stamp: after[stamp] for stamp in stamps}
     assert after != before
 
@@ -162,7 +162,7 @@ def test_what_was_deleted_is_gone(contract: str, name: str) -> None:
     key = writable(api, operation)
     assert api.data(name, key) is None
     assert api.status(retrieve.id, key) == 404
-    identity = api.contract.resources[operation.resource or ""].key
+    identity = api.contract.resources[operation.resource or ""].key_attribute
     assert key not in {row[identity] for row in rows_of(api, listing)}
 
 
@@ -179,7 +179,7 @@ def writable(api: Api, operation: Operation) -> Any:
 
 def refused(api: Api, reference: Reference) -> bool:
     """Whether others refer to a record in a way that forbids to remove it."""
-    relations = [r for r in api.contract.referring(reference.resource) if r[1].on_delete == "refuse"]
+    relations = [r for r in api.contract.find_relations_to(reference.resource) if r[1].on_delete == "refuse"]
     return any(
         reference in (record.references.get(relation.name),)
         for other, relation in relations
@@ -191,7 +191,7 @@ def refused(api: Api, reference: Reference) -> bool:
 def test_a_key_of_nothing_is_404(contract: str, name: str) -> None:
     api = begun(contract)
     operation = api.operation(name)
-    reply = api.ask(name, "nothing", {} if operation.body else None)
+    reply = api.ask(name, "nothing", {} if operation.request_body else None)
     assert reply.status == 404
     api.judge(name, reply, "nothing")
 
@@ -201,7 +201,7 @@ def test_a_key_of_nothing_is_404(contract: str, name: str) -> None:
 
 def account(api: Api) -> Mapping[str, Any]:
     """Own properties of the first one who may sign in."""
-    resource = api.contract.account
+    resource = api.contract.account_resource
     assert resource is not None
     return api.world.store.rows(resource.name, "1")[0].own
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mock_server.docs import Docs
 from mock_server.media import file_at
 from mock_server.world import World
-from spec.document import from_bytes
+from spec.document import parse_document
 from spec.record import Reference
 from tests.asgi import Client
 from tests.mock_server.library import API, LIBRARY, POE, RAVEN, RECORDS, Terminal, app, changed, client, library, world
@@ -100,7 +100,7 @@ def test_the_yaml_is_the_file_itself_but_for_its_servers() -> None:
 )
 def test_a_servers_block_of_any_form_is_replaced(servers: str) -> None:
     text = LIBRARY.read_text().replace("servers: [{url: https://localhost/api/v2}]\n", servers)
-    document = from_bytes(text.encode(), "x.yaml")
+    document = parse_document(text.encode(), "x.yaml")
     docs = Docs.of(replace(library(), document=document), "t")
     said = yaml.safe_load(docs.yaml_at("http://h"))
     assert said.pop("servers") == [{"url": f"http://h{API}"}]
@@ -108,14 +108,14 @@ def test_a_servers_block_of_any_form_is_replaced(servers: str) -> None:
 
 
 def test_a_contract_in_json_is_served_as_yaml_too() -> None:
-    document = from_bytes(json.dumps(library().document.root).encode(), "x.json")
+    document = parse_document(json.dumps(library().document.root).encode(), "x.json")
     said = yaml.safe_load(Docs.of(replace(library(), document=document), "t").yaml_at("http://h"))
     assert said["servers"] == [{"url": f"http://h{API}"}]
 
 
 def test_no_text_of_the_contract_is_taken_for_the_place_of_its_server() -> None:
     contract = changed(("description: A small API that", "description: Of https://here.example and //here it"))
-    written = from_bytes(json.dumps(contract.document.root).encode(), "x.json")
+    written = parse_document(json.dumps(contract.document.root).encode(), "x.json")
     for served in (contract, replace(contract, document=written)):
         docs = Docs.of(served, "t")
         for said in (json.loads(docs.json_at("http://h")), yaml.safe_load(docs.yaml_at("http://h"))):

@@ -38,7 +38,7 @@ from mock_server.image import (
 from mock_server.store import Store, StoreError
 from mock_server.store.trigrams import UNINDEXED
 from spec.record import Record
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 from tests.mock_server.athena import Watch
 from tests.mock_server.museum import houses, museum
 from tests.spec.edited import contract
@@ -319,7 +319,7 @@ def test_a_store_from_an_image_may_grow_beyond_a_gibibyte() -> None:
 
 def test_an_image_keeps_the_epoch_and_the_phrases() -> None:
     store = Store.from_image(museum(), made())
-    served = world(museum(), Schemas.of(museum().document), store, lambda: EPOCH)
+    served = world(museum(), SchemaValidators.from_document(museum().document), store, lambda: EPOCH)
     assert (epoch_of(store), served.seed, dict(served.phrases)) == (EPOCH, 7, {"greeting": "hello"})
     store.close()
 
@@ -481,7 +481,10 @@ def test_a_file_of_another_recipe_is_opened_where_that_was_not_asked_for(target:
     ],
 )
 def test_records_that_are_younger_than_the_epoch_are_known(instants: tuple[str, ...], after: datetime | None) -> None:
-    rooms = [replace(room(f"r{n}"), own={**room(f"r{n}").own, "created_at": at}) for n, at in enumerate(instants)]
+    rooms = [
+        replace(room(f"r{n}"), attributes={**room(f"r{n}").attributes, "created_at": at})
+        for n, at in enumerate(instants)
+    ]
     store = Store.from_image(museum(), made(*rooms, room("r9")))
     assert beyond(store) == after
     store.close()

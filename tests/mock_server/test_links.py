@@ -20,8 +20,8 @@ def links() -> list[tuple[str, str]]:
     """(operation, name) of each link of a success."""
     found = []
     for operation in CONTRACT.operations.values():
-        pointer = f"{operation.pointer}/responses/{operation.result.status}"
-        said, _ = CONTRACT.document.follow(CONTRACT.document.at(pointer), pointer)
+        pointer = f"{operation.pointer}/responses/{operation.envelope.status}"
+        said, _ = CONTRACT.document.dereference(CONTRACT.document.resolve(pointer), pointer)
         found += [(operation.id, escape(name)) for name in said.get("links", {})]
     return found
 
@@ -39,14 +39,14 @@ def value_of(expression: Any, answer: Any) -> Any:
 def test_a_link_leads_on(api: Api, name: str, link: str) -> None:
     operation = CONTRACT.operations[name]
     answer = api.whole(name, start(api, name), example_of(operation), required(operation))
-    status = CONTRACT.document.at(f"{operation.pointer}/responses/{operation.result.status}")
-    response, _ = CONTRACT.document.follow(status, "")
-    said, _ = CONTRACT.document.follow(response["links"][link], "")
+    status = CONTRACT.document.resolve(f"{operation.pointer}/responses/{operation.envelope.status}")
+    response, _ = CONTRACT.document.dereference(status, "")
+    said, _ = CONTRACT.document.dereference(response["links"][link], "")
     then = CONTRACT.operations[said["operationId"]]
     parameters = {key: value_of(value, answer) for key, value in said.get("parameters", {}).items()}
-    key = next((parameters.pop(part) for part in then.path_parameters), None)
+    key = next((parameters.pop(part) for part in then.path_parameter_names), None)
     sent = {field: value_of(value, answer) for field, value in said.get("requestBody", {}).items()}
-    due = 409 if (name, link) in ENDED else then.result.status
+    due = 409 if (name, link) in ENDED else then.envelope.status
     assert api.status(then.id, key, sent or example_of(then), parameters) == due
 
 

@@ -45,14 +45,18 @@ def mocks() -> tuple[Api, Api]:
 def examples() -> Mapping[str, Any]:
     """By operation, the body that the contract shows."""
     document = athena_contract().document
-    bodies = ((o.id, document.at(o.body.pointer.removesuffix("/schema"))) for o in OPERATIONS.values() if o.body)
+    bodies = (
+        (o.id, document.resolve(o.request_body.pointer.removesuffix("/schema")))
+        for o in OPERATIONS.values()
+        if o.request_body
+    )
     return {name: node["example"] for name, node in bodies if "example" in node}
 
 
 def word(data: st.DataObject, api: Api, operation: Operation, name: str) -> Any:
     """A value for a query parameter, as its schema and its role have it; None leaves it out."""
-    parameter = next(p for p in operation.query if p.name == name)
-    role = parameter.word.role if parameter.word else None
+    parameter = next(p for p in operation.query_parameters if p.name == name)
+    role = parameter.x_query.role if parameter.x_query else None
     schema = parameter.schema
     choices: list[Any] = list(schema.get("enum") or schema.get("items", {}).get("enum") or ())
     if role == "page":
@@ -80,7 +84,7 @@ class Twins(RuleBasedStateMachine):
     @initialize(about=st.sampled_from(ABOUT))
     def begin(self, about: str) -> None:
         contract = athena_contract()
-        leads_to = {name for relation in contract.resources[about].relations.values() for name in relation.to}
+        leads_to = {name for relation in contract.resources[about].relations.values() for name in relation.targets}
         near = {about, *leads_to}
         self.reads = [name for name in READS if OPERATIONS[name].resource in near]
         self.writes = [name for name in WRITES if OPERATIONS[name].resource in near] or WRITES
@@ -105,13 +109,13 @@ class Twins(RuleBasedStateMachine):
     def key(self, data: st.DataObject, operation: Operation) -> Any:
         """A key for the path of an operation, None where it has none."""
         known = keys(self.keeping, operation.resource or "")
-        return data.draw(st.sampled_from([*known, "gone"]), label="key") if operation.path_parameters else None
+        return data.draw(st.sampled_from([*known, "gone"]), label="key") if operation.path_parameter_names else None
 
     def read(self, data: st.DataObject) -> None:
         """Ask for something, and remember it to ask again."""
         operation = OPERATIONS[data.draw(st.sampled_from(self.reads), label="operation")]
-        sizes = {p.name for p in operation.query if p.word and p.word.role == "size"}
-        others = sorted({p.name for p in operation.query} - sizes)
+        sizes = {p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "size"}
+        others = sorted({p.name for p in operation.query_parameters} - sizes)
         names = data.draw(st.sets(st.sampled_from(others), max_size=3), label="words") if others else ()
         drawn = {name: word(data, self.keeping, operation, name) for name in sorted(names)}
         drawn |= dict.fromkeys(sizes, data.draw(st.sampled_from((1, 2, 3)), label="size"))  # long pages take long
@@ -251,8 +255,8 @@ WORDS = [
     (o.id, p.name, value)
     for o in OPERATIONS.values()
     if o.action == "list"
-    for p in o.query
-    if p.word and p.word.role in ("filter", "search", "sort", "count", "show", "include")
+    for p in o.query_parameters
+    if p.x_query and p.x_query.role in ("filter", "search", "sort", "count", "show", "include")
     for value in samples(p.schema)
 ]
 
@@ -289,7 +293,7 @@ def test_a_list_rests_on_every_table_that_is_read_for_it(api: Api, name: str, wo
     assert_rests_on_all_that_is_read(api, name=name, query={word: value})
 
 
-@pytest.mark.parametrize("name", [name for name in READS if OPERATIONS[name].path_parameters])
+@pytest.mark.parametrize("name", [name for name in READS if OPERATIONS[name].path_parameter_names])
 def test_a_record_rests_on_every_table_that_is_read_for_it(api: Api, name: str) -> None:
     found = (key for key in keys(api, OPERATIONS[name].resource or "") if api.send(name, key).status == 200)
     assert_rests_on_all_that_is_read(api, name=name, key=next(found))

@@ -18,9 +18,9 @@ from mock_server.query import Query, asked
 from mock_server.representation import link_before, page_words, with_base
 from mock_server.store import Store
 from mock_server.viewer import Viewer
-from spec.contract import Operation, Parameter, path_of
+from spec.contract import Operation, Parameter, resolve_property_path
 from spec.record import Record, Reference
-from spec.words import QueryWord
+from spec.words import QueryExtension
 from tests.mock_server.museum import (
     DATES,
     INSTANTS,
@@ -72,28 +72,28 @@ def compared(value: Any) -> Any:
     return (0,) if value is None else (1, value)
 
 
-def holds(model: Model, reference: Reference, word: QueryWord, value: Any) -> bool:
+def holds(model: Model, reference: Reference, word: QueryExtension, value: Any) -> bool:
     """Whether a record passes one filter."""
     path = word.paths[0]
-    if word.op == "exists":
+    if word.operator == "exists":
         return bool(model.related(reference, path[0])) is value
     found = model.values(reference, path)
     found = [v for each in found for v in (each if isinstance(each, list) else [each])]
-    if word.op == "eq":
+    if word.operator == "eq":
         return any(v in found for v in (value if isinstance(value, list) else [value]))
     low, high = (f"{value}T00:00:00Z", f"{value}T23:59:59.999999Z") if is_day(reference, path, value) else (value,) * 2
-    if word.op == "from":
+    if word.operator == "from":
         return any(moment(v) >= moment(low) for v in found)
     return any(moment(v) <= moment(high) for v in found)
 
 
 def is_day(reference: Reference, path: tuple[str, ...], value: Any) -> bool:
     """Whether a bound of instants is given as a date."""
-    _, end, own = path_of(museum(), museum().resources[reference.resource], path, "")
-    return isinstance(value, str) and len(value) == 10 and end.own[own[0]].format == "date-time"
+    _, end, own = resolve_property_path(museum(), museum().resources[reference.resource], path, "")
+    return isinstance(value, str) and len(value) == 10 and end.attributes[own[0]].format == "date-time"
 
 
-def matches(model: Model, reference: Reference, word: QueryWord, term: str) -> bool:
+def matches(model: Model, reference: Reference, word: QueryExtension, term: str) -> bool:
     """Whether one of the searched properties holds the term, whatever the case."""
     found = [v for path in word.paths for v in model.values(reference, path)]
     return any(isinstance(v, str) and term.casefold() in v.casefold() for v in found)
@@ -103,10 +103,10 @@ def expected(model: Model, operation: Operation, values: Mapping[str, Any], view
     """Keys of all that a list shows, in its order, on whatever page."""
     assert operation.resource is not None
     resource = museum().resources[operation.resource]
-    words = {p.name: p.word for p in operation.parameters if p.word and p.name in values}
+    words = {p.name: p.x_query for p in operation.parameters if p.x_query and p.name in values}
     found = [r for r in model.all(resource.name) if model.sees(viewer, r)]
     for name, word in words.items():
-        if word.role == "filter" and word.unless not in values:
+        if word.role == "filter" and word.unless_parameter not in values:
             found = [r for r in found if holds(model, r, word, values[name])]
         elif word.role == "search":
             found = [r for r in found if matches(model, r, word, values[name])]
@@ -117,7 +117,7 @@ def expected(model: Model, operation: Operation, values: Mapping[str, Any], view
         if direction == "desc":
             found = backwards(found, lambda r: compared(shown(model, r, sort)))
     else:
-        created = resource.stamped("created")
+        created = resource.attributes_with_stamp("created")
 
         def age(reference: Reference) -> Any:
             entry = model.entries[reference]
@@ -136,7 +136,7 @@ def backwards(found: list[Reference], key: Any) -> list[Reference]:
 
 def shown(model: Model, reference: Reference, name: str) -> Any:
     """An own or a computed property."""
-    derived = museum().resources[reference.resource].derived.get(name)
+    derived = museum().resources[reference.resource].derived_properties.get(name)
     if derived is not None:
         return model.computed(reference, derived, None)
     return model.entries[reference].own.get(name)
@@ -177,7 +177,7 @@ def values_of(draw: st.DrawFn, parameter: Parameter) -> Any:
 def value_of(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     """One value."""
     if "$ref" in schema:
-        schema = museum().document.at(schema["$ref"])
+        schema = museum().document.resolve(schema["$ref"])
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
     if name in SPECIAL:
@@ -188,8 +188,8 @@ def value_of(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 @st.composite
 def queries(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
     """Any few of an operation's query parameters, with values; pages are small."""
-    chosen = draw(st.sets(st.sampled_from([p.name for p in operation.query]), max_size=5))
-    values = {p.name: draw(values_of(p)) for p in operation.query if p.name in chosen}
+    chosen = draw(st.sets(st.sampled_from([p.name for p in operation.query_parameters]), max_size=5))
+    values = {p.name: draw(values_of(p)) for p in operation.query_parameters if p.name in chosen}
     if "size" in values:
         values["size"] = draw(st.integers(1, 3))
     return values
@@ -218,8 +218,8 @@ def test_a_page_holds_what_the_words_ask_for(records: list[Record], operation: O
     [
         (operation, parameter.name)
         for operation in LISTS
-        for parameter in museum().operations[operation].query
-        if parameter.word and parameter.word.role in ("filter", "search", "sort")
+        for parameter in museum().operations[operation].query_parameters
+        if parameter.x_query and parameter.x_query.role in ("filter", "search", "sort")
     ],
 )
 @settings(max_examples=settings().max_examples // 5)  # there are many words
@@ -228,10 +228,10 @@ def test_each_word_alone(operation: str, name: str, records: list[Record], data:
     house = housed(records)
     said = museum().operations[operation]
     resource = museum().resources[said.resource or ""]
-    parameter = next(p for p in said.query if p.name == name)
+    parameter = next(p for p in said.query_parameters if p.name == name)
     for _ in range(3):
         values = {name: data.draw(values_of(parameter))}
-        if parameter.word and parameter.word.role == "sort":
+        if parameter.x_query and parameter.x_query.role == "sort":
             values["direction"] = data.draw(st.sampled_from(("asc", "desc")))
         page = paged(Query(museum(), house.store, None), resource, asked(said.parameters, {**values, "size": 100}))
         assert [row.key for row in page.rows] == expected(house.model, said, values, None)
@@ -288,7 +288,7 @@ def test_a_token_stands_for_its_account_until_it_expires() -> None:
 def test_search_knows_no_case_in_any_script(name: str, term: str) -> None:
     store = Store.empty(museum())
     store.add(Record("Room", "r1", {"uuid": "r1", "name": name, "open": False}, {}))
-    word = next(p.word for p in museum().operations["listRooms"].query if p.name == "search")
+    word = next(p.x_query for p in museum().operations["listRooms"].query_parameters if p.name == "search")
     assert word is not None
     query = Query(museum(), store, None)
     condition = query.search(museum().resources["Room"], ("name",), term)

@@ -54,10 +54,10 @@ def body(model: Model, view: View, reference: Reference, shape: Shape, viewer: V
     """The object that a view shows of a record, from the model."""
     resource = museum().resources[view.resource]
     own, made = model.entries[reference].own, {}
-    for name in view.shown:
-        if name in view.derived:
-            derived = view.derived[name]
-            if derived.always or name in shape.shown:
+    for name in view.property_names:
+        if name in view.derived_properties:
+            derived = view.derived_properties[name]
+            if derived.required or name in shape.shown:
                 made[name] = model.computed(reference, derived, viewer)
         elif name in shape.embedded:
             embedded(model, made, reference, resource.relations[name], shape.embedded[name], viewer)
@@ -79,12 +79,12 @@ def embedded(
         made[relation.name] = {}
         return
     bodies = [
-        body(model, museum().views[relation.views[r.resource]], r, shapes[r.resource], viewer)
+        body(model, museum().views[relation.target_views[r.resource]], r, shapes[r.resource], viewer)
         for r in model.related(reference, relation.name)
     ]
-    if relation.many:
+    if relation.to_many:
         made[relation.name] = bodies
-    elif bodies or relation.nullable or relation.stub:
+    elif bodies or relation.nullable or relation.allows_empty_object:
         made[relation.name] = bodies[0] if bodies else None if relation.nullable else {}
 
 
@@ -134,7 +134,7 @@ class Reading(RuleBasedStateMachine):
     def change(self, data: st.DataObject, undone: bool) -> None:
         reference = data.draw(st.sampled_from(list(self.model.entries)), label="changed")
         own = self.model.entries[reference].own | data.draw(own_properties(reference.resource), label="own")
-        stored = [r for r in museum().resources[reference.resource].relations.values() if r.stored]
+        stored = [r for r in museum().resources[reference.resource].relations.values() if r.is_stored]
         named = data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
         known = list(self.model.entries)
         references = {r.name: data.draw(references_to(r, known)) for r in stored if r.name in named}

@@ -16,7 +16,7 @@ from mock_server.store import Store
 from mock_server.world import World
 from spec.contract import Contract
 from spec.errors import ContractError
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 from tests.asgi import Client, Reply
 from tests.mock_server.library import API, NOW, RECORDS, Calls, Terminal, app, changed, client, stub, world
 
@@ -151,7 +151,9 @@ def test_all_schemes_of_one_alternative_are_due(security: str, header: bool) -> 
 
 
 def _app(contract: Contract, calls: Calls) -> ASGIApp:
-    made = World(contract, Schemas.of(contract.document), Store.empty(contract), Clock(lambda: NOW), 0)
+    made = World(
+        contract, SchemaValidators.from_document(contract.document), Store.empty(contract), Clock(lambda: NOW), 0
+    )
     made.add_all(RECORDS)
     return create_app(contract, made, Open(), console=Console(contract.document, Terminal(), quiet=True), run=calls)
 

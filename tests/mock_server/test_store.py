@@ -66,7 +66,7 @@ class Life(RuleBasedStateMachine):
         reference = data.draw(st.sampled_from(list(model.entries)), label="changed")
         said = museum().resources[reference.resource]
         own = model.entries[reference].own | data.draw(own_properties(reference.resource), label="own")
-        stored = [r for r in said.relations.values() if r.stored]
+        stored = [r for r in said.relations.values() if r.is_stored]
         named = data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
         known = list(model.entries)
         references = {r.name: data.draw(references_to(r, known), label=r.name) for r in stored if r.name in named}
@@ -150,15 +150,15 @@ class Life(RuleBasedStateMachine):
         for reference in self.model.entries:
             for relation in museum().resources[reference.resource].relations.values():
                 due = self.model.related(reference, relation.name)
-                if relation.via is not None:
+                if relation.inverse is not None:
                     assert self.store.inverse(relation, reference) == due
-                elif relation.many:
+                elif relation.to_many:
                     assert self.store.linked(reference.resource, relation, reference.key) == due
 
     @invariant()
     def counts_sums_and_maxima_are_those_of_the_records(self) -> None:
         for reference in self.model.entries:
-            for derived in museum().resources[reference.resource].derived.values():
+            for derived in museum().resources[reference.resource].derived_properties.values():
                 if derived.kind in ("count", "sum", "max"):
                     found = self.store.derived(reference.resource, derived, reference.key)
                     assert moment(found) == moment(self.model.computed(reference, derived, None))
@@ -283,7 +283,7 @@ def test_what_lies_below_moves_along_when_its_parent_changes_tenant(store: Store
 def test_a_count_of_its_own_kind_counts_those_of_the_record_only(store: Store) -> None:
     store.add(room(1))
     store.add(room(2, parent="r1"))
-    derived = museum().resources["Room"].derived["children_count"]
+    derived = museum().resources["Room"].derived_properties["children_count"]
     sql = store.derived_sql("Room", derived, '"Room".key')
     rows = store.connection.execute(f'SELECT key, {sql} FROM "Room" ORDER BY key').fetchall()
     assert rows == [("r1", 1), ("r2", 0)]

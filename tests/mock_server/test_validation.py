@@ -14,9 +14,9 @@ from mock_server import body
 from mock_server.parameters import check_styles
 from mock_server.problems import Problem, Refusal
 from mock_server.sentences import complaints
-from spec.document import from_bytes
+from spec.document import parse_document
 from spec.errors import ContractError
-from spec.schemas import Schemas
+from spec.schemas import SchemaValidators
 from tests.asgi import Client, Reply
 from tests.mock_server.library import API, HOUSE, POE, Calls, Terminal, app, changed, client, library, stub
 
@@ -253,7 +253,7 @@ def test_a_value_is_admitted_exactly_when_the_schema_admits_it(name: str, text: 
     parameter = next(p for p in contract.operations["listAuthors"].parameters if p.name == name.removesuffix("[]"))
     reply = stub()[0].get(f"{AUTHORS}?{quote(name)}={quote(text, safe='')}")
     allowed = text == "" or any(
-        Schemas.of(contract.document).validator(f"{parameter.pointer}/schema", "write").is_valid(value)
+        SchemaValidators.from_document(contract.document).get(f"{parameter.pointer}/schema", "write").is_valid(value)
         for value in _meant(text)
     )
     assert reply.status == (200 if allowed else 422)
@@ -459,9 +459,11 @@ def test_no_body_makes_a_5xx(raw: bytes) -> None:
 @given(JSON)
 def test_a_body_is_admitted_exactly_when_the_schema_admits_it(value: Any) -> None:
     operation = library().operations["createAuthor"]
-    assert operation.body is not None
+    assert operation.request_body is not None
     sent = {"name": "x", "biography": value}
-    allowed = Schemas.of(library().document).validator(operation.body.pointer, "write").is_valid(sent)
+    allowed = (
+        SchemaValidators.from_document(library().document).get(operation.request_body.pointer, "write").is_valid(sent)
+    )
     assert stub()[0].post(AUTHORS, sent).status == (201 if allowed else 422)
 
 
@@ -479,11 +481,15 @@ BODY = st.fixed_dictionaries(
 @given(BODY)
 def test_a_refusal_names_all_that_the_schema_says_is_broken(sent: Any) -> None:
     operation = library().operations["createBook"]
-    assert operation.body is not None
-    breaches = Schemas.of(library().document).validator(operation.body.pointer, "write").iter_errors(sent)
-    due = {name for name, field in operation.body.fields.items() if field.required}
+    assert operation.request_body is not None
+    breaches = (
+        SchemaValidators.from_document(library().document)
+        .get(operation.request_body.pointer, "write")
+        .iter_errors(sent)
+    )
+    due = {name for name, field in operation.request_body.fields.items() if field.required}
     told: dict[str, list[str]] = {}
-    for complaint in complaints(breaches, operation.body.pointer, due=due):
+    for complaint in complaints(breaches, operation.request_body.pointer, due=due):
         told.setdefault(complaint.field, []).append(complaint.sentence)
     reply = stub()[0].post(BOOKS, sent)
     assert (reply.status, reply.json.get("errors", {})) == (422 if told else 201, told)
@@ -545,9 +551,9 @@ def test_a_style_that_cannot_be_read_is_refused(old: str, new: str) -> None:
 def test_each_keyword_has_its_sentence(schema: Any, value: Any, sentence: str) -> None:
     contract = changed(("living: {type: boolean}", f"living: {json.dumps(schema)}"))
     operation = contract.operations["createAuthor"]
-    assert operation.body is not None
-    validator = Schemas.of(contract.document).validator(operation.body.pointer, "write")
-    found = list(complaints(validator.iter_errors({"name": "x", "living": value}), operation.body.pointer))
+    assert operation.request_body is not None
+    validator = SchemaValidators.from_document(contract.document).get(operation.request_body.pointer, "write")
+    found = list(complaints(validator.iter_errors({"name": "x", "living": value}), operation.request_body.pointer))
     assert [(c.field, c.sentence) for c in found] == [("living", f"The living field {sentence}")]
 
 
@@ -555,10 +561,10 @@ def test_what_may_not_be_sent_is_prohibited() -> None:
     chapter = "required: [name], properties: {name:"
     contract = changed((chapter, "additionalProperties: false, " + chapter))
     operation = contract.operations["createBook"]
-    assert operation.body is not None
-    validator = Schemas.of(contract.document).validator(operation.body.pointer, "write")
+    assert operation.request_body is not None
+    validator = SchemaValidators.from_document(contract.document).get(operation.request_body.pointer, "write")
     sent = NEW | {"chapters": [{"name": "x", "no_such": 1}]}
-    found = list(complaints(validator.iter_errors(sent), operation.body.pointer))
+    found = list(complaints(validator.iter_errors(sent), operation.request_body.pointer))
     assert [(c.field, c.sentence) for c in found] == [
         ("chapters.0.no_such", "The chapters.0.no such field is prohibited.")
     ]
@@ -567,7 +573,7 @@ def test_what_may_not_be_sent_is_prohibited() -> None:
 def test_a_complaint_names_its_line_in_the_contract() -> None:
     terminal = Terminal()
     client(app(terminal=terminal)).post(AUTHORS, {"name": "x", "genre": "song"})
-    lines = library().document.text.decode().split("\n")
+    lines = library().document.content.decode().split("\n")
     number = next(n for n, line in enumerate(lines, 1) if line.startswith("    Genre:"))
     assert f"library.yaml:{number})" in terminal.getvalue()
 
@@ -619,7 +625,7 @@ def test_the_console_says_how_a_list_is_written_that_came_with_commas() -> None:
 )
 def test_what_is_allowed_is_told_in_bounds(schema: Any, value: Any, allowed: str) -> None:
     text = json.dumps({"openapi": "3.0.3", "paths": {}, "components": {"schemas": {"X": schema}}}).encode()
-    document = from_bytes(text, "x.json")
+    document = parse_document(text, "x.json")
     pointer = "#/components/schemas/X"
-    breaches = Schemas.of(document).validator(pointer, "write").iter_errors(value)
+    breaches = SchemaValidators.from_document(document).get(pointer, "write").iter_errors(value)
     assert [complaint.allowed for complaint in complaints(breaches, pointer)] == [allowed]

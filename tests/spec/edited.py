@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from spec.contract import Contract, from_document
-from spec.document import Document, from_bytes, parts_of, read
+from spec.contract import Contract, parse_contract
+from spec.document import Document, parse_document, read_document, split_pointer
 
 FOREIGN = Path(__file__).parents[1] / "foreign"
 GONE = object()
@@ -16,14 +16,14 @@ GONE = object()
 @cache
 def original(name: str) -> Document:
     """A foreign contract as it is."""
-    return read(FOREIGN / f"{name}.yaml")
+    return read_document(FOREIGN / f"{name}.yaml")
 
 
 def edited(name: str, *changes: tuple[str, Any]) -> Document:
     """A foreign contract with other values at these pointers; GONE: without them."""
     root: Any = orjson.loads(orjson.dumps(original(name).root))
     for pointer, value in changes:
-        *above, last = parts_of(pointer)
+        *above, last = split_pointer(pointer)
         at = root
         for part in above:
             at = at[int(part)] if isinstance(at, list) else at.setdefault(part, {})
@@ -32,9 +32,9 @@ def edited(name: str, *changes: tuple[str, Any]) -> Document:
             del at[key]
         else:
             at[key] = value
-    return from_bytes(orjson.dumps(root), f"{name}.json")
+    return parse_document(orjson.dumps(root), f"{name}.json")
 
 
 def contract(name: str, *changes: tuple[str, Any]) -> Contract:
     """The contract that an edited document says. Raises ContractError."""
-    return from_document(edited(name, *changes))
+    return parse_contract(edited(name, *changes))

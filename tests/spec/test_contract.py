@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec.contract import Contract, counted, from_document, include_path, load, path_of
-from spec.document import escape, from_bytes
+from spec.contract import Contract, load_contract, parse_contract, resolve_count, resolve_include, resolve_property_path
+from spec.document import escape, parse_document
 from spec.errors import ContractError
 from tests.spec.edited import FOREIGN, GONE, contract, original
 
@@ -159,7 +159,7 @@ def test_a_mistake_is_refused_where_it_stands(
     name: str, pointer: str, value: Any, place: str, found: str, allowed: str
 ) -> None:
     error = refused(name, (pointer, value))
-    assert (error.place, error.found[: len(found)], error.allowed[: len(allowed)]) == (place, found, allowed)
+    assert (error.location, error.actual[: len(found)], error.expected[: len(allowed)]) == (place, found, allowed)
 
 
 def test_a_refusal_reads_as_a_sentence() -> None:
@@ -218,20 +218,20 @@ def test_method_and_path_say_the_action(operation: str, action: str, resource: s
 )
 def test_an_operation_says_what_it_is(operation: str, generic: bool, writes: bool, secured: bool) -> None:
     said = contract("library").operations[operation]
-    assert (said.generic, said.writes, said.secured) == (generic, writes, secured)
+    assert (said.is_generic, said.is_write, said.requires_auth) == (generic, writes, secured)
 
 
 def test_an_alternative_without_a_scheme_secures_nothing() -> None:
     said = contract("library", ("#/paths/~1me/get/security", [{"desk": []}, {}]))
-    assert not said.operations["me"].secured
+    assert not said.operations["me"].requires_auth
 
 
 def test_a_body_that_filters_asks() -> None:
-    assert not contract("library").operations["createAuthor"].asks
+    assert not contract("library").operations["createAuthor"].has_query_body
     field = "#/paths/~1authors/post/requestBody/content/application~1json/schema"
     schema = {"type": "object", "properties": {"genre": {"type": "string", "x-query": {"filter": "genre"}}}}
     asking = (("#/paths/~1authors/post/x-action", "find"), (field, schema))
-    assert contract("library", *asking).operations["createAuthor"].asks
+    assert contract("library", *asking).operations["createAuthor"].has_query_body
 
 
 def test_what_creates_is_the_action_or_a_post_on_the_collection_that_answers_its_record() -> None:
@@ -239,13 +239,13 @@ def test_what_creates_is_the_action_or_a_post_on_the_collection_that_answers_its
     named = contract("library", ("#/paths/~1authors/post/x-action", "enrol"))
     for said in (library, named):
         creating = said.operations["createAuthor"]
-        assert (said.created_by(creating), said.creator("Author")) == ("Author", creating)
-    assert (named.operation("Author", "create"), library.operation("Author", "create")) == (
+        assert (said.find_created_resource(creating), said.find_create_operation("Author")) == ("Author", creating)
+    assert (named.find_operation("Author", "create"), library.find_operation("Author", "create")) == (
         None,
         library.operations["createAuthor"],
     )
-    assert library.created_by(library.operations["updateAuthor"]) is None
-    assert library.creator("Library") is None
+    assert library.find_created_resource(library.operations["updateAuthor"]) is None
+    assert library.find_create_operation("Library") is None
 
 
 def test_a_post_on_another_record_that_answers_new_ones_creates_them_too() -> None:
@@ -259,13 +259,13 @@ def test_a_post_on_another_record_that_answers_new_ones_creates_them_too() -> No
         },
     }
     said = contract("library", ("#/paths/~1authors~1{uuid}~1branches", path))
-    assert said.creator("Library") is said.operations["openBranches"]
-    assert said.created_by(said.operations["openBranches"]) is None
+    assert said.find_create_operation("Library") is said.operations["openBranches"]
+    assert said.find_created_resource(said.operations["openBranches"]) is None
 
 
 def test_who_a_token_is_says_the_read_of_one_account_that_names_none() -> None:
     library = contract("library")
-    assert [o.id for o in library.operations.values() if library.says_who(o)] == ["me"]
+    assert [o.id for o in library.operations.values() if library.is_whoami(o)] == ["me"]
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_who_a_token_is_says_the_read_of_one_account_that_names_none() -> None:
 )
 def test_schema_and_words_say_the_kind_of_a_relation(resource: str, relation: str, many: bool, stored: bool) -> None:
     said = contract("museum").resources[resource].relations[relation]
-    assert (said.many, said.stored) == (many, stored)
+    assert (said.to_many, said.is_stored) == (many, stored)
 
 
 def test_a_nullable_object_may_be_an_alternative() -> None:
@@ -287,44 +287,47 @@ def test_a_nullable_object_may_be_an_alternative() -> None:
 
 
 def test_an_empty_closed_schema_beside_a_resource_is_its_stub() -> None:
-    assert contract("library").resources["User"].relations["home"].stub
+    assert contract("library").resources["User"].relations["home"].allows_empty_object
 
 
 def test_a_reference_wrapped_in_allof_says_type_and_enum() -> None:
-    genre = contract("library").resources["Author"].own["genre"]
+    genre = contract("library").resources["Author"].attributes["genre"]
     assert (genre.type, genre.default, genre.nullable) == ("string", "novel", False)
-    assert genre.choices == ("novel", "essay", "poem", "play")
-    assert contract("library").resources["Author"].own["living"].choices == ()
+    assert genre.enum_values == ("novel", "essay", "poem", "play")
+    assert contract("library").resources["Author"].attributes["living"].enum_values == ()
 
 
 def test_a_count_is_always_shown_where_the_schema_requires_it() -> None:
-    derived = contract("museum").resources["Room"].derived
-    assert (derived["children_count"].always, derived["notes_count"].always) == (True, False)
+    derived = contract("museum").resources["Room"].derived_properties
+    assert (derived["children_count"].required, derived["notes_count"].required) == (True, False)
 
 
 def test_what_is_write_only_is_in_no_view() -> None:
     said = contract("library")
-    assert not {"password", "members", "keeper"} & {*said.views["User"].shown, *said.views["Author"].shown}
+    assert not {"password", "members", "keeper"} & {
+        *said.views["User"].property_names,
+        *said.views["Author"].property_names,
+    }
 
 
 def test_the_own_view_of_a_resource_comes_first_wherever_it_stands() -> None:
-    assert [view.name for view in contract("museum").shown_by["Room"]] == ["Room", "RoomCard"]
+    assert [view.name for view in contract("museum").views_by_resource["Room"]] == ["Room", "RoomCard"]
 
 
 def test_the_envelope_is_read_from_the_schema() -> None:
-    result = contract("museum").operations["listRooms"].result
-    assert (result.status, result.data, result.view, result.many) == (200, "data", "Room", True)
+    result = contract("museum").operations["listRooms"].envelope
+    assert (result.status, result.data_property, result.view_name, result.is_list) == (200, "data", "Room", True)
 
 
 def test_the_page_words_stand_by_their_property() -> None:
-    pages = contract("museum").operations["listRooms"].result.pages
+    pages = contract("museum").operations["listRooms"].envelope.pagination
     assert pages["links"] == {"first": "first", "last": "last", "prev": "previous", "next": "next"}
 
 
 def test_a_status_without_quotes_is_a_status() -> None:
     text = (FOREIGN / "library.yaml").read_bytes().replace(b'"200":', b"200:").replace(b'"404":', b"404:")
-    operations = from_document(from_bytes(text, "x")).operations
-    assert operations["retrieveAuthor"].statuses.keys() >= {200, 404}
+    operations = parse_contract(parse_document(text, "x")).operations
+    assert operations["retrieveAuthor"].responses.keys() >= {200, 404}
 
 
 def test_an_operations_own_security_replaces_the_documents() -> None:
@@ -333,33 +336,33 @@ def test_an_operations_own_security_replaces_the_documents() -> None:
 
 
 def test_parameters_of_the_path_belong_to_each_of_its_operations() -> None:
-    assert contract("library").operations["deleteAuthor"].path_parameters == ("uuid",)
+    assert contract("library").operations["deleteAuthor"].path_parameter_names == ("uuid",)
 
 
 def test_a_path_leads_through_relations_to_an_own_property() -> None:
     said = contract("museum")
-    steps, end, own = path_of(said, said.resources["Label"], ("exhibit", "room", "name"), "")
+    steps, end, own = resolve_property_path(said, said.resources["Label"], ("exhibit", "room", "name"), "")
     assert ([s.name for s in steps], end.name, own) == (["exhibit", "room"], "Room", ("name",))
 
 
 @pytest.mark.parametrize("name", ["books.author", "Books.Author"])
 def test_an_include_path_is_known_in_both_spellings(name: str) -> None:
     said = contract("library")
-    found = include_path(said, said.resources["Author"], name[0].lower() + name[1:].replace("A", "a"), "")
+    found = resolve_include(said, said.resources["Author"], name[0].lower() + name[1:].replace("A", "a"), "")
     assert found == ("books", "author")
 
 
 def test_a_count_is_named_by_its_relation() -> None:
-    assert counted(contract("museum").resources["Room"], "notes", "") == "notes_count"
+    assert resolve_count(contract("museum").resources["Room"], "notes", "") == "notes_count"
 
 
 def test_loading_twice_gives_the_same() -> None:
     path = FOREIGN / "museum.yaml"
-    one, other = load(path), load(path)
+    one, other = load_contract(path), load_contract(path)
     assert (one.resources, one.views, one.operations) == (other.resources, other.views, other.operations)
 
 
 def test_json_says_the_same_as_yaml() -> None:
     yaml = original("library")
-    json = from_bytes(orjson.dumps(yaml.root), "library.json")
-    assert from_document(json).operations == from_document(yaml).operations
+    json = parse_document(orjson.dumps(yaml.root), "library.json")
+    assert parse_contract(json).operations == parse_contract(yaml).operations

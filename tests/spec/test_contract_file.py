@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from spec.contract import Contract, Operation, load
-from spec.document import escape, keywords
-from spec.provenance import grade
-from spec.schemas import Direction, Schemas
+from spec.contract import Contract, Operation, load_contract
+from spec.document import escape, iter_keyword_objects
+from spec.provenance import get_provenance
+from spec.schemas import Direction, SchemaValidators
 from tests.spec.facts import check_facts
 
 ROOT = Path(__file__).parents[2]
@@ -27,23 +27,23 @@ LINES = 4500
 @cache
 def contract() -> Contract:
     """The contract; frozen, so read once."""
-    return load(FILE)
+    return load_contract(FILE)
 
 
 @cache
-def schemas() -> Schemas:
+def schemas() -> SchemaValidators:
     """Its validators."""
-    return Schemas.of(contract().document)
+    return SchemaValidators.from_document(contract().document)
 
 
 OPERATIONS = contract().operations
 each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
-bodied = [operation for operation in OPERATIONS.values() if operation.body]
+bodied = [operation for operation in OPERATIONS.values() if operation.request_body]
 
 
 def breaches(pointer: str, direction: Direction, value: Any) -> list[str]:
     """What is wrong with a value by the schema at `pointer`."""
-    found = schemas().validator(pointer, direction).iter_errors(value)
+    found = schemas().get(pointer, direction).iter_errors(value)
     return [f"{error.instance_path}: {error.message[:200]}" for error in found]
 
 
@@ -93,12 +93,12 @@ RANK = {"documented": 2, "published": 1, "confirmed": 0, "inferred": 0}
 @each_operation
 def test_an_operation_claims_no_more_than_is_known(operation: Operation) -> None:
     facts = {fact["summary"]: fact["source"] for fact in (*KNOWN["operations"], *KNOWN["beyond_the_sidebar"])}
-    assert grade(contract().document, operation.pointer) == facts[operation.summary]
+    assert get_provenance(contract().document, operation.pointer) == facts[operation.summary]
 
 
 def properties() -> Iterator[tuple[str, str, Any]]:
     """(pointer, name, schema) of each property of each schema."""
-    for node, pointer in keywords(contract().document.root):
+    for node, pointer in iter_keyword_objects(contract().document.root):
         found = node.get("properties")
         for name, schema in found.items() if isinstance(found, dict) else ():
             yield f"{pointer}/properties/{escape(name)}", name, schema
@@ -108,11 +108,11 @@ def graded() -> Iterator[tuple[str, str, str]]:
     """(pointer, name, grade) of each property and parameter that claims to be stated by a page."""
     document = contract().document
     for pointer, name, _ in properties():
-        if RANK[grade(document, pointer)]:
-            yield pointer, name, grade(document, pointer)
-    for node, pointer in keywords(document.root):
-        if "in" in node and "name" in node and RANK[grade(document, pointer)]:
-            yield pointer, node["name"], grade(document, pointer)
+        if RANK[get_provenance(document, pointer)]:
+            yield pointer, name, get_provenance(document, pointer)
+    for node, pointer in iter_keyword_objects(document.root):
+        if "in" in node and "name" in node and RANK[get_provenance(document, pointer)]:
+            yield pointer, node["name"], get_provenance(document, pointer)
 
 
 @pytest.mark.parametrize(("pointer", "name", "said"), list(graded()))
@@ -124,8 +124,8 @@ def test_a_name_that_claims_to_be_stated_is_stated(pointer: str, name: str, said
 @pytest.mark.parametrize("keyword", ["format", "enum", "maxLength", "minimum", "nullable", "additionalProperties"])
 def test_what_no_example_can_show_is_inferred(keyword: str) -> None:
     content = "#/components/schemas/Message/properties/content"
-    assert grade(contract().document, content, "type") == "documented"
-    assert grade(contract().document, content, keyword) == "inferred"
+    assert get_provenance(contract().document, content, "type") == "documented"
+    assert get_provenance(contract().document, content, keyword) == "inferred"
 
 
 STATED_STATUSES = {("createMessage", 201)}
@@ -133,9 +133,9 @@ STATED_STATUSES = {("createMessage", 201)}
 
 @each_operation
 def test_no_status_claims_to_be_stated_but_one(operation: Operation) -> None:
-    for status in operation.statuses:
+    for status in operation.responses:
         stated = (operation.id, status) in STATED_STATUSES
-        found = grade(contract().document, f"{operation.pointer}/responses/{status}")
+        found = get_provenance(contract().document, f"{operation.pointer}/responses/{status}")
         assert found == ("documented" if stated else "inferred"), status
 
 
@@ -154,7 +154,7 @@ def test_no_status_claims_to_be_stated_but_one(operation: Operation) -> None:
     ],
 )
 def test_an_answer_that_is_shown_is_stated_though_its_status_is_not(name: str, below: str, due: str) -> None:
-    assert grade(contract().document, f"{OPERATIONS[name].result.schema}{below}", "type") == due
+    assert get_provenance(contract().document, f"{OPERATIONS[name].envelope.schema_pointer}{below}", "type") == due
 
 
 def below(*pointers: str | None) -> set[str]:
@@ -165,22 +165,24 @@ def below(*pointers: str | None) -> set[str]:
         at = waiting.pop()
         if at in found:
             continue
-        for node, pointer in keywords(contract().document.at(at), at):
+        for node, pointer in iter_keyword_objects(contract().document.resolve(at), at):
             found.add(pointer)
             waiting += [node["$ref"]] if "$ref" in node else []
     return found
 
 
-SENT = below(*(o.body.pointer for o in bodied if o.body)) - below(*(o.result.schema for o in OPERATIONS.values()))
+SENT = below(*(o.request_body.pointer for o in bodied if o.request_body)) - below(
+    *(o.envelope.schema_pointer for o in OPERATIONS.values())
+)
 PARAMETERS = sorted({p.pointer for o in OPERATIONS.values() for p in o.parameters})
 
 
 def test_what_a_request_requires_is_stated_nowhere() -> None:
     bodies = [f"{operation.pointer}/requestBody" for operation in bodied]
-    due = [pointer for pointer in SENT if "required" in contract().document.at(pointer)]
+    due = [pointer for pointer in SENT if "required" in contract().document.resolve(pointer)]
     assert {"CreateMessageRequest", "MessageFile"} <= {pointer.rpartition("/")[2] for pointer in due}
     for pointer in (*due, *bodies, *PARAMETERS):
-        assert grade(contract().document, pointer, "required") == "inferred", pointer
+        assert get_provenance(contract().document, pointer, "required") == "inferred", pointer
 
 
 # By a value that a curl shows, a name given more than once, or an example in JSON.
@@ -200,15 +202,15 @@ TYPED = {
 @each_operation
 def test_the_types_of_parameters_are_inferred_where_no_value_is_shown(operation: Operation) -> None:
     document = contract().document
-    stated = {p.name for p in operation.parameters if RANK[grade(document, f"{p.pointer}/schema", "type")]}
+    stated = {p.name for p in operation.parameters if RANK[get_provenance(document, f"{p.pointer}/schema", "type")]}
     assert stated == TYPED.get(operation.id, set())
 
 
 def test_of_the_second_header_only_the_name_is_stated() -> None:
     scheme = "#/components/securitySchemes/multiplai"
-    found = {word: grade(contract().document, scheme, word) for word in ("name", "in", "type", "description")}
+    found = {word: get_provenance(contract().document, scheme, word) for word in ("name", "in", "type", "description")}
     assert found == {"name": "published", "in": "published", "type": "inferred", "description": "inferred"}
-    assert grade(contract().document, scheme) == "inferred"
+    assert get_provenance(contract().document, scheme) == "inferred"
 
 
 @pytest.mark.parametrize(
@@ -221,18 +223,24 @@ def test_of_the_second_header_only_the_name_is_stated() -> None:
     ],
 )
 def test_a_path_that_a_curl_shows_is_stated(path: str, due: str) -> None:
-    assert grade(contract().document, f"#/paths/{escape(path)}") == due
+    assert get_provenance(contract().document, f"#/paths/{escape(path)}") == due
 
 
 def test_the_executions_status_stands_in_prose_only() -> None:
-    query = {p.name: grade(contract().document, p.pointer) for p in OPERATIONS["listWorkflowExecutions"].query}
+    query = {
+        p.name: get_provenance(contract().document, p.pointer)
+        for p in OPERATIONS["listWorkflowExecutions"].query_parameters
+    }
     assert (query["status"], query["search"]) == ("inferred", "published")
 
 
 @pytest.mark.parametrize("operation", [o for o in bodied if o.action == "metrics"], ids=lambda operation: operation.id)
 def test_of_what_metrics_are_asked_with_the_calculation_is_stated(operation: Operation) -> None:
-    assert operation.body is not None
-    found = {name: grade(contract().document, field.pointer) for name, field in operation.body.fields.items()}
+    assert operation.request_body is not None
+    found = {
+        name: get_provenance(contract().document, field.pointer)
+        for name, field in operation.request_body.fields.items()
+    }
     assert {name for name, said in found.items() if said != "inferred"} == {"calculation"}
     assert found["calculation"] == "published"
 
@@ -245,7 +253,9 @@ CHOICES = {name: s["enum"] for name, s in contract().document.root["components"]
 @pytest.mark.parametrize("name", CHOICES)
 def test_the_values_of_a_named_enum_are_said_once(name: str) -> None:
     assert {"Visibility", "ExecutionStatus", "SortOrder", "MessageRole"} <= CHOICES.keys()
-    said = [pointer for node, pointer in keywords(contract().document.root) if node.get("enum") == CHOICES[name]]
+    said = [
+        pointer for node, pointer in iter_keyword_objects(contract().document.root) if node.get("enum") == CHOICES[name]
+    ]
     assert said == [f"#/components/schemas/{name}"]
 
 
@@ -271,40 +281,42 @@ NAMED_BY_STATE = {
 
 def names_a_record(operation: Operation) -> bool:
     """Whether path, or a body, or the query of a create leads to a record that may not be there."""
-    fields = operation.body.fields.values() if operation.body else ()
-    return bool(operation.path_parameters) or any(item.sets for item in (*operation.parameters, *fields))
+    fields = operation.request_body.fields.values() if operation.request_body else ()
+    return bool(operation.path_parameter_names) or any(
+        item.relation_setter for item in (*operation.parameters, *fields)
+    )
 
 
 def can_be_invalid(operation: Operation) -> bool:
     """Whether the schema can be broken: by a body, or by the query."""
-    return operation.body is not None or bool(operation.query)
+    return operation.request_body is not None or bool(operation.query_parameters)
 
 
 @each_operation
 def test_an_operation_has_one_success(operation: Operation) -> None:
-    assert [s for s in operation.statuses if s < 400] == [operation.result.status]
-    assert operation.result.status in (200, 201, 204)
-    assert (operation.result.schema is None) == (operation.result.status == 204)
+    assert [s for s in operation.responses if s < 400] == [operation.envelope.status]
+    assert operation.envelope.status in (200, 201, 204)
+    assert (operation.envelope.schema_pointer is None) == (operation.envelope.status == 204)
 
 
 @each_operation
 def test_an_operation_names_each_refusal_that_can_occur_and_no_other(operation: Operation) -> None:
     due = {
-        400: operation.body is not None,
+        400: operation.request_body is not None,
         401: True,  # sign in too, for wrong credentials
         403: operation.id in NAMED_BY_STATE[403],
         404: names_a_record(operation),
         409: operation.id in NAMED_BY_STATE[409],
-        415: operation.body is not None,
+        415: operation.request_body is not None,
         422: can_be_invalid(operation),
         429: True,
     }
-    assert {s for s in operation.statuses if s >= 400} == {status for status, occurs in due.items() if occurs}
+    assert {s for s in operation.responses if s >= 400} == {status for status, occurs in due.items() if occurs}
 
 
 @each_operation
 def test_a_refusal_has_laravels_body(operation: Operation) -> None:
-    for status, pointer in operation.statuses.items():
+    for status, pointer in operation.responses.items():
         if status >= 400:
             due = {"message": "No."} | ({"errors": {"files.0.key": ["No."]}} if status == 422 else {})
             assert pointer is not None
@@ -314,7 +326,7 @@ def test_a_refusal_has_laravels_body(operation: Operation) -> None:
 
 @each_operation
 def test_no_operation_hides_behind_default(operation: Operation) -> None:
-    assert all(str(status).isdigit() for status in contract().document.at(operation.pointer)["responses"])
+    assert all(str(status).isdigit() for status in contract().document.resolve(operation.pointer)["responses"])
 
 
 def test_too_many_requests_says_how_long_to_wait() -> None:
@@ -327,16 +339,16 @@ def test_too_many_requests_says_how_long_to_wait() -> None:
 
 def media(operation: Operation) -> Iterator[tuple[str, Direction]]:
     """The schema of the request's body and of the success's, each with the way that it goes."""
-    if operation.body is not None:
-        yield operation.body.pointer, "write"
-    if operation.result.schema is not None:
-        yield operation.result.schema, "read"
+    if operation.request_body is not None:
+        yield operation.request_body.pointer, "write"
+    if operation.envelope.schema_pointer is not None:
+        yield operation.envelope.schema_pointer, "read"
 
 
 def examples(schema: str) -> list[Any]:
     """The examples beside a schema."""
-    node = contract().document.at(schema.removesuffix("/schema"))
-    named = (contract().document.follow(e, "")[0] for e in node.get("examples", {}).values())
+    node = contract().document.resolve(schema.removesuffix("/schema"))
+    named = (contract().document.dereference(e, "")[0] for e in node.get("examples", {}).values())
     return [*([node["example"]] if "example" in node else []), *(e["value"] for e in named)]
 
 
@@ -362,7 +374,7 @@ DEFAULTS = [pointer for pointer, _, schema in properties() if "default" in schem
 
 @pytest.mark.parametrize("pointer", DEFAULTS)
 def test_each_default_is_valid(pointer: str) -> None:
-    assert breaches(pointer, "read", contract().document.at(pointer)["default"]) == []
+    assert breaches(pointer, "read", contract().document.resolve(pointer)["default"]) == []
 
 
 @pytest.mark.parametrize(
@@ -375,8 +387,12 @@ def test_each_default_is_valid(pointer: str) -> None:
 )
 def test_the_documented_bodies_are_valid_as_they_are(name: str, file: str, direction: Direction) -> None:
     operation = OPERATIONS[name]
-    assert operation.body is None or direction in ("read", "write")
-    schema = operation.body.pointer if direction == "write" and operation.body else operation.result.schema
+    assert operation.request_body is None or direction in ("read", "write")
+    schema = (
+        operation.request_body.pointer
+        if direction == "write" and operation.request_body
+        else operation.envelope.schema_pointer
+    )
     assert schema is not None
     assert breaches(schema, direction, json.loads((FACTS / file).read_text())) == []
 
@@ -439,9 +455,9 @@ def value_at(at: Place) -> Any:
 
 def admits(body: Any) -> bool:
     """Whether the contract takes `body` for the answer of Create a Message."""
-    schema = OPERATIONS["createMessage"].result.schema
+    schema = OPERATIONS["createMessage"].envelope.schema_pointer
     assert schema is not None
-    return schemas().validator(schema, "read").is_valid(body)
+    return schemas().get(schema, "read").is_valid(body)
 
 
 def changed(at: Place, *instead: Any) -> Any:
@@ -495,15 +511,15 @@ def with_key(at: Place) -> Any:
 
 @pytest.mark.parametrize("operation", bodied, ids=lambda operation: operation.id)
 def test_bodies_are_open_as_laravels_are(operation: Operation) -> None:
-    assert operation.body is not None
-    (example,) = examples(operation.body.pointer)
-    assert breaches(operation.body.pointer, "write", {**example, "surprise": [1]}) == []
+    assert operation.request_body is not None
+    (example,) = examples(operation.request_body.pointer)
+    assert breaches(operation.request_body.pointer, "write", {**example, "surprise": [1]}) == []
 
 
 @pytest.mark.parametrize("operation", [o for o in bodied if o.action == "update"], ids=lambda operation: operation.id)
 def test_an_update_asks_for_nothing(operation: Operation) -> None:
-    assert operation.body is not None
-    assert not [field.name for field in operation.body.fields.values() if field.required]
+    assert operation.request_body is not None
+    assert not [field.name for field in operation.request_body.fields.values() if field.required]
 
 
 # Links ---------------------------------------------------------------------------------------------------------------
@@ -515,9 +531,9 @@ def test_a_link_leads_to_an_operation_with_all_that_it_asks_for(name: str) -> No
     operation = OPERATIONS[link["operationId"]]
     given = set(link.get("parameters", {}))
     assert given <= {parameter.name for parameter in operation.parameters}
-    assert set(operation.path_parameters) <= given
+    assert set(operation.path_parameter_names) <= given
     sent = set(link.get("requestBody", {}))
-    fields = operation.body.fields if operation.body else {}
+    fields = operation.request_body.fields if operation.request_body else {}
     assert sent <= fields.keys()
     assert not sent or {field.name for field in fields.values() if field.required} <= sent
 

@@ -10,7 +10,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spec.document import Document, escape, from_bytes, keywords, lines, parts_of, read, snake_case, value_of
+from spec.document import (
+    Document,
+    escape,
+    find_line_numbers,
+    iter_keyword_objects,
+    parse_document,
+    parse_yaml,
+    read_document,
+    snake_case,
+    split_pointer,
+)
 from spec.errors import ContractError
 from tests.spec.edited import FOREIGN, original
 
@@ -26,7 +36,7 @@ JSON = st.recursive(
 def refused(text: str) -> ContractError:
     """How a text is refused."""
     with pytest.raises(ContractError) as error:
-        from_bytes(text.encode(), "api.yaml")
+        parse_document(text.encode(), "api.yaml")
     return error.value
 
 
@@ -63,7 +73,7 @@ BOMB = "\n".join(["a0: &a0 {x: 1}", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] *
 )
 def test_a_document_is_refused(text: str, place: str, found: str, allowed: str) -> None:
     error = refused(text)
-    assert (error.place[: len(place)], error.found, error.allowed) == (place, found, allowed)
+    assert (error.location[: len(place)], error.actual, error.expected) == (place, found, allowed)
 
 
 @pytest.mark.parametrize(
@@ -83,12 +93,12 @@ def test_a_document_is_refused(text: str, place: str, found: str, allowed: str) 
     ],
 )
 def test_what_is_no_yaml_is_refused_in_the_parsers_words(text: str) -> None:
-    assert refused(text).allowed == "well-formed YAML or JSON"
+    assert refused(text).expected == "well-formed YAML or JSON"
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
     with pytest.raises(ContractError, match="well-formed YAML or JSON"):
-        from_bytes(b"a: \xff\xfe", "api.yaml")
+        parse_document(b"a: \xff\xfe", "api.yaml")
 
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
@@ -108,8 +118,8 @@ except ContractError:
 @pytest.mark.parametrize(("path", "found"), [("nowhere.yaml", "No such file or directory"), ("", "Is a directory")])
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, path: str, found: str) -> None:
     with pytest.raises(ContractError) as error:
-        read(tmp_path / path)
-    assert error.value.found == found
+        read_document(tmp_path / path)
+    assert error.value.actual == found
 
 
 @pytest.mark.parametrize(
@@ -124,34 +134,34 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, path: str, found:
     ],
 )
 def test_values_are_those_of_json(text: str, value: Any) -> None:
-    assert from_bytes(f"a: {text}".encode(), "x").root == {"a": value}
+    assert parse_document(f"a: {text}".encode(), "x").root == {"a": value}
 
 
 @pytest.mark.parametrize("key", ["200", "1.5", "true", "on", "null", "2024-01-15", "'200'"])
 def test_every_key_is_a_text_as_written(key: str) -> None:
-    assert from_bytes(f"a: {{{key}: 1}}".encode(), "x").root == {"a": {key.strip("'"): 1}}
+    assert parse_document(f"a: {{{key}: 1}}".encode(), "x").root == {"a": {key.strip("'"): 1}}
 
 
 @pytest.mark.parametrize("text", ["18446744073709551615", "-9223372036854775808", "1.0e+308", "{? 1 : x}", "7", ""])
 def test_any_json_is_a_value_with_keys_of_any_kind(text: str) -> None:
-    assert value_of(text.encode(), "x") == yaml.safe_load(text)
+    assert parse_yaml(text.encode(), "x") == yaml.safe_load(text)
 
 
 def test_merge_keys_are_merged() -> None:
-    root = from_bytes(b"a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}", "x").root
+    root = parse_document(b"a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}", "x").root
     assert root["b"] == {"x": 1, "y": 3}
 
 
 @given(st.dictionaries(TEXTS, JSON, min_size=1, max_size=4))
 def test_what_yaml_writes_is_read_as_it_was(value: dict[str, Any]) -> None:
     text = yaml.safe_dump(value, allow_unicode=True).encode()
-    assert from_bytes(text, "x").root == value
+    assert parse_document(text, "x").root == value
 
 
 @given(st.binary(max_size=40) | st.text(max_size=40).map(str.encode))
 def test_any_bytes_are_read_or_refused(text: bytes) -> None:
     try:
-        found: Document | ContractError = from_bytes(text, "x")
+        found: Document | ContractError = parse_document(text, "x")
     except ContractError as error:
         found = error
     assert found is not None
@@ -162,37 +172,37 @@ def test_any_bytes_are_read_or_refused(text: bytes) -> None:
 
 @given(st.lists(st.text(max_size=5), max_size=4))
 def test_a_pointer_is_read_as_it_was_written(parts: list[str]) -> None:
-    assert parts_of("#" + "".join("/" + escape(part) for part in parts)) == parts
+    assert split_pointer("#" + "".join("/" + escape(part) for part in parts)) == parts
 
 
 def test_a_pointer_finds_what_stands_there() -> None:
     document = original("library")
-    assert document.at("#/paths/~1authors~1{uuid}/get/operationId") == "retrieveAuthor"
+    assert document.resolve("#/paths/~1authors~1{uuid}/get/operationId") == "retrieveAuthor"
 
 
 @pytest.mark.parametrize("pointer", ["#/nowhere", "#/tags/9", "#/tags/x", "#/info/title/x"])
 def test_a_pointer_to_nothing_is_refused(pointer: str) -> None:
     with pytest.raises(ContractError) as error:
-        original("library").at(pointer)
-    assert (error.value.found, error.value.allowed) == (
+        original("library").resolve(pointer)
+    assert (error.value.actual, error.value.expected) == (
         f"a reference to {pointer}",
         "a place that exists in this file",
     )
 
 
 def test_references_in_a_circle_are_refused() -> None:
-    document = from_bytes(b"a: {$ref: '#/b'}\nb: {$ref: '#/a'}", "x")
+    document = parse_document(b"a: {$ref: '#/b'}\nb: {$ref: '#/a'}", "x")
     with pytest.raises(ContractError, match="references that lead in a circle"):
-        document.follow(document.root["a"], "#/a")
+        document.dereference(document.root["a"], "#/a")
 
 
 def test_a_chain_of_references_ends_at_its_object_and_its_place() -> None:
-    document = from_bytes(b"a: {$ref: '#/b'}\nb: {$ref: '#/c'}\nc: {x: 1}", "x")
-    assert document.follow(document.root["a"], "#/a") == ({"x": 1}, "#/c")
+    document = parse_document(b"a: {$ref: '#/b'}\nb: {$ref: '#/c'}\nc: {x: 1}", "x")
+    assert document.dereference(document.root["a"], "#/a") == ({"x": 1}, "#/c")
 
 
 def test_the_digest_is_of_the_bytes() -> None:
-    assert from_bytes(b"a: 1", "x").digest != from_bytes(b"a:  1", "y").digest
+    assert parse_document(b"a: 1", "x").digest != parse_document(b"a:  1", "y").digest
 
 
 # Lines and keywords --------------------------------------------------------------------------------------------------
@@ -200,14 +210,14 @@ def test_the_digest_is_of_the_bytes() -> None:
 
 def test_every_value_has_the_line_it_stands_on() -> None:
     text = (FOREIGN / "library.yaml").read_bytes()
-    found = lines(text)
+    found = find_line_numbers(text)
     assert text.splitlines()[found["#/paths/~1authors~1{uuid}/put"] - 1].strip() == b"put:"
 
 
 def test_every_pointer_of_the_document_has_a_line() -> None:
     document = original("library")
-    found = lines(document.text)
-    assert {pointer for _, pointer in keywords(document.root)} <= set(found)
+    found = find_line_numbers(document.content)
+    assert {pointer for _, pointer in iter_keyword_objects(document.root)} <= set(found)
 
 
 @pytest.mark.parametrize(
@@ -223,8 +233,8 @@ def test_every_pointer_of_the_document_has_a_line() -> None:
     ],
 )
 def test_a_name_or_a_literal_is_no_keyword(text: str, seen: set[str]) -> None:
-    root = from_bytes(text.encode(), "x").root
-    assert {key for node, _ in keywords(root) for key in node if key.startswith("x-")} == seen
+    root = parse_document(text.encode(), "x").root
+    assert {key for node, _ in iter_keyword_objects(root) for key in node if key.startswith("x-")} == seen
 
 
 @pytest.mark.parametrize(

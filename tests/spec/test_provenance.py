@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spec.document import Document, from_bytes
-from spec.provenance import SHOWN_BY_EXAMPLE, STATED, grade
-from spec.words import GRADES
+from spec.document import Document, parse_document
+from spec.provenance import DOCUMENTED_KEYWORDS, EXAMPLE_KEYWORDS, get_provenance
+from spec.words import PROVENANCE_LEVELS
 from tests.spec.edited import original
 
 TEXT = b"""
@@ -71,7 +71,7 @@ components:
 
 @pytest.fixture(scope="module")
 def document() -> Document:
-    return from_bytes(TEXT, "x")
+    return parse_document(TEXT, "x")
 
 
 A = "#/components/schemas/A"
@@ -156,29 +156,29 @@ JSON = "content/application~1json/schema"
     ],
 )
 def test_the_grade_of_a_place(document: Document, pointer: str, keyword: str | None, due: str) -> None:
-    assert grade(document, pointer, keyword) == due
+    assert get_provenance(document, pointer, keyword) == due
 
 
 def test_without_any_grade_all_is_inferred() -> None:
-    assert grade(from_bytes(b"a: {b: 1}", "x"), "#/a/b") == "inferred"
+    assert get_provenance(parse_document(b"a: {b: 1}", "x"), "#/a/b") == "inferred"
 
 
-@given(st.lists(st.none() | st.sampled_from(GRADES), min_size=1, max_size=6))
+@given(st.lists(st.none() | st.sampled_from(PROVENANCE_LEVELS), min_size=1, max_size=6))
 def test_the_nearest_grade_above_holds(grades: list[str | None]) -> None:
     node: dict[str, object] = {}
     for said in reversed(grades):
         node = {"a": node} | ({"x-source": said} if said else {})
     due = next((said for said in reversed(grades) if said), "inferred")
     document = Document("x", b"", node)
-    assert grade(document, "#" + "/a" * len(grades)) == due
+    assert get_provenance(document, "#" + "/a" * len(grades)) == due
 
 
-@given(st.sampled_from(GRADES), st.text(max_size=8))
+@given(st.sampled_from(PROVENANCE_LEVELS), st.text(max_size=8))
 def test_a_keyword_is_never_graded_above_its_place(said: str, keyword: str) -> None:
-    found = grade(Document("x", b"", {"x-source": said}), "#", keyword)
-    assert found == (said if keyword in SHOWN_BY_EXAMPLE | STATED else "inferred")
+    found = get_provenance(Document("x", b"", {"x-source": said}), "#", keyword)
+    assert found == (said if keyword in EXAMPLE_KEYWORDS | DOCUMENTED_KEYWORDS else "inferred")
 
 
 @pytest.mark.parametrize("name", ["library", "museum"])
 def test_a_foreign_contract_is_inferred_unless_it_says_otherwise(name: str) -> None:
-    assert grade(original(name), "#/paths") == "inferred"
+    assert get_provenance(original(name), "#/paths") == "inferred"

@@ -283,8 +283,8 @@ LISTING = {operation.resource: operation.id for operation in OPERATIONS.values()
 SUMS = [
     (operation.id, name)
     for operation in RESOURCES
-    if operation.body is not None
-    for name in operation.body.fields["property"].schema["enum"]
+    if operation.request_body is not None
+    for name in operation.request_body.fields["property"].schema["enum"]
 ]
 metrics = pytest.mark.parametrize("name", [operation.id for operation in RESOURCES])
 
@@ -386,16 +386,16 @@ def test_without_a_granularity_a_series_is_daily(api: Api, name: str) -> None:
 SAME_FILTERS = [
     (operation.id, field.name)
     for operation in RESOURCES
-    for field in (operation.body.fields.values() if operation.body else ())
-    for parameter in OPERATIONS[LISTING[operation.resource]].query
-    if field.name == parameter.name and field.word is not None and field.word == parameter.word
+    for field in (operation.request_body.fields.values() if operation.request_body else ())
+    for parameter in OPERATIONS[LISTING[operation.resource]].query_parameters
+    if field.name == parameter.name and field.x_query is not None and field.x_query == parameter.x_query
 ]
 
 
 @pytest.mark.parametrize(("name", "filter_"), SAME_FILTERS)
 def test_a_filter_means_the_same_as_in_the_list(api: Api, name: str, filter_: str) -> None:
     listing = LISTING[OPERATIONS[name].resource]
-    parameter = next(p for p in OPERATIONS[listing].query if p.name == filter_)
+    parameter = next(p for p in OPERATIONS[listing].query_parameters if p.name == filter_)
     by_type = {"workspace_uuid": HOME, "agent_uuid": HOME, "date_from": "2026-01-20", "date_to": "2026-02-20"}
     by_type |= {"thread_uuid": "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"}
     many = {"user_ids": [123], "workflow_uuids": [HOME]}

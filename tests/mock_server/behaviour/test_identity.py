@@ -218,7 +218,7 @@ def test_what_is_shared_to_write_is_neither_deleted_nor_shared_on(
         assert api.status(name, secret, {}, token="other-token") == 403
     assert api.data("retrieveAgent", secret) == before
     members = "viewer-token"  # whose workspace it lies in
-    assert api.status(name, secret, body, token=members) == api.operation(name).result.status
+    assert api.status(name, secret, body, token=members) == api.operation(name).envelope.status
 
 
 def test_sharing_again_changes_the_permission_of_the_same_share(api: Api, secret: str) -> None:

@@ -25,7 +25,7 @@ lists = pytest.mark.parametrize("listing", [operation.id for operation in LISTS]
 
 def by_role(operation: Operation, role: str) -> list[Parameter]:
     """The parameters of an operation that do `role`."""
-    return [p for p in operation.query if p.word is not None and p.word.role == role]
+    return [p for p in operation.query_parameters if p.x_query is not None and p.x_query.role == role]
 
 
 # Pages ---------------------------------------------------------------------------------------------------------------
@@ -171,9 +171,9 @@ def ends(api: Api, record: Stored, path: tuple[str, ...]) -> list[Any]:
             value = (value or {}).get(part)
         return value if isinstance(value, list) else [value]
     references: list[Reference | None]
-    if relation.via is not None:
+    if relation.inverse is not None:
         references = [*store.inverse(relation, record.reference)]
-    elif relation.many:
+    elif relation.to_many:
         references = [*store.linked(record.resource, relation, record.key)]
     else:
         references = [record.references[path[0]]]
@@ -194,14 +194,14 @@ def filters(op: str) -> pytest.MarkDecorator:
         (operation.id, p.name)
         for operation in LISTS
         for p in by_role(operation, "filter")
-        if p.word is not None and p.word.op == op
+        if p.x_query is not None and p.x_query.operator == op
     ]
     return pytest.mark.parametrize(("listing", "name"), found)
 
 
 def path_of(listing: str, name: str) -> tuple[str, ...]:
     """The path that a filter is about."""
-    word = next(p.word for p in OPERATIONS[listing].query if p.name == name)
+    word = next(p.x_query for p in OPERATIONS[listing].query_parameters if p.name == name)
     assert word is not None
     return word.paths[0]
 
@@ -238,7 +238,7 @@ def test_a_filter_by_presence_parts_the_list_in_two(api: Api, listing: str, name
         (o.id, p.name)
         for o in LISTS
         for p in by_role(o, "filter")
-        if p.schema["type"] == "array" and p.word and p.word.op == "eq"
+        if p.schema["type"] == "array" and p.x_query and p.x_query.operator == "eq"
     ],
 )
 def test_a_list_of_values_means_any_of_them(api: Api, listing: str, name: str) -> None:
@@ -278,9 +278,9 @@ SEARCHES = [operation.id for operation in LISTS if by_role(operation, "search")]
 @pytest.mark.parametrize("listing", SEARCHES)
 def test_a_search_finds_every_record_that_says_it_whatever_its_case(api: Api, listing: str) -> None:
     (parameter,) = by_role(OPERATIONS[listing], "search")
-    assert parameter.word is not None
+    assert parameter.x_query is not None
     rows = {
-        record.key: " \n ".join(str(text) for path in parameter.word.paths for text in ends(api, record, path))
+        record.key: " \n ".join(str(text) for path in parameter.x_query.paths for text in ends(api, record, path))
         for record in visible(api, listing)
     }
     for said in list(rows.values())[:3]:
@@ -319,7 +319,7 @@ def test_with_shows_what_it_names_and_nothing_else(api: Api, listing: str, relat
 @pytest.mark.parametrize("listing", sorted({listing for listing, _ in INCLUDES}))
 def test_without_with_it_is_what_the_documentation_embeds(api: Api, listing: str) -> None:
     resource = athena_contract().resources[OPERATIONS[listing].resource or ""]
-    always = {relation.name for relation in resource.relations.values() if relation.embed}
+    always = {relation.name for relation in resource.relations.values() if relation.is_embedded}
     rows = api.data(listing)
     assert rows
     for row in rows:
@@ -347,7 +347,7 @@ CAMEL = [
 @pytest.mark.parametrize(("name", "parameter", "value"), CAMEL)
 def test_camel_case_means_the_same(api: Api, name: str, parameter: str, value: str) -> None:
     operation = OPERATIONS[name]
-    key = api.seeded(operation.resource or "") if operation.path_parameters else None
+    key = api.seeded(operation.resource or "") if operation.path_parameter_names else None
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in value)
     camel, plain = (api.data(name, key, query={parameter: spelled}) for spelled in (value, snake))
     assert camel == plain

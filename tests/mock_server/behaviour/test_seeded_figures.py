@@ -10,7 +10,7 @@ from tests.mock_server.athena import EPOCH, Api, athena_contract, athena_schemas
 
 PAST = datetime(2025, 3, 1, tzinfo=UTC)
 WORKFLOW = "550e8400-e29b-41d4-a716-446655440000"
-WORLDS = [*((name, 1) for name in dataset.names()), ("demo", 10)]
+WORLDS = [*((name, 1) for name in dataset.list_names()), ("demo", 10)]
 
 
 @pytest.fixture(scope="module", params=WORLDS, ids=lambda world: f"{world[0]} x {world[1]}")

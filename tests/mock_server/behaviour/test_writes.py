@@ -28,9 +28,9 @@ def pairs(actions: tuple[str, ...], other: str) -> list[tuple[str, str]]:
 
 def example(name: str) -> Any:
     """The body that the contract shows as an example."""
-    body = OPERATIONS[name].body
+    body = OPERATIONS[name].request_body
     assert body is not None
-    return athena_contract().document.at(body.pointer.removesuffix("/schema"))["example"]
+    return athena_contract().document.resolve(body.pointer.removesuffix("/schema"))["example"]
 
 
 def total(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int:
@@ -83,7 +83,7 @@ def test_what_is_created_is_the_bearers_and_in_his_home(api: Api) -> None:
 
 def test_what_is_left_out_gets_the_contracts_defaults(api: Api) -> None:
     made = api.data("createAgent", body={"name": "Bare", "metadata": {"role": "Tester"}})
-    properties = athena_contract().resources["Agent"].own
+    properties = athena_contract().resources["Agent"].attributes
     assert made["metadata"] == properties["metadata"].default | {"role": "Tester"}
     assert (made["visibility"], made["description"]) == ("workspace", "")
 
