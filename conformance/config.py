@@ -20,70 +20,82 @@ from typing import Any
 
 from conformance.errors import UsageError
 
-FILE = "athena-conformance.toml"
-ENV, SKIP = "env", "skip"
-SECRET = ("token", "secret", "password", "passwd", "credential", "authorization", "api-key", "apikey", "cookie")
-TABLES = (SKIP, ENV)
+CONFIG_FILE_NAME = "athena-conformance.toml"
+ENV_TABLE, SKIP_TABLE = "env", "skip"
+SECRET_NAME_PARTS = (
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "credential",
+    "authorization",
+    "api-key",
+    "apikey",
+    "cookie",
+)
+TABLE_NAMES = (SKIP_TABLE, ENV_TABLE)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ConfigValue:
     """What a file says of an option: the value as TOML has it, and where it stands (for people)."""
 
     value: Any
-    place: str
+    location: str
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """A file of settings. `folder`: where its paths start. `said`: option's name -> value, the environment's before the
-    file's own. `skip`: operationId -> why it is not sent. `places`: operationId -> where that stands."""
+class ConfigFile:
+    """A file of settings. `folder`: where its paths start. `values`: option's name -> value, the environment's before the
+    file's own. `skip`: operationId -> why it is not sent. `skip_locations`: operationId -> where that stands."""
 
     folder: Path = Path()
-    said: Mapping[str, Said] = field(default_factory=dict)
+    values: Mapping[str, ConfigValue] = field(default_factory=dict)
     skip: Mapping[str, str] = field(default_factory=dict)
-    places: Mapping[str, str] = field(default_factory=dict)
+    skip_locations: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(path: Path | None, env: str | None, known: Sequence[str]) -> Config:
-    """The settings of a file: the one named, or `FILE` of the current folder where there is one.
+def load(path: Path | None, env: str | None, option_names: Sequence[str]) -> ConfigFile:
+    """The settings of a file: the one named, or `CONFIG_FILE_NAME` of the current folder where there is one.
 
-    `env`: which section counts. `known`: names of the options that may stand there. Raises UsageError.
+    `env`: which section counts. `option_names`: names of the options that may stand there. Raises UsageError.
     """
-    file = path or Path(FILE)
+    file = path or Path(CONFIG_FILE_NAME)
     if path is None and not file.is_file():
         if env is not None:
-            raise UsageError(f"--env: found {env!a}, and no {FILE} here; allowed: with --config FILE, or with {FILE}")
-        return Config()
-    root = _read(file)
-    sections = _sections(file, root)
-    chosen: list[tuple[str, Mapping[str, Any]]] = [(str(file), root)]
+            raise UsageError(
+                f"--env: found {env!a}, and no {CONFIG_FILE_NAME} here; allowed: with --config FILE, or with {CONFIG_FILE_NAME}"
+            )
+        return ConfigFile()
+    root = _read_toml(file)
+    sections = _env_sections(file, root)
+    tables: list[tuple[str, Mapping[str, Any]]] = [(str(file), root)]
     if env is not None:
         if env not in sections:
             allowed = ", ".join(sections) or f"a section that {file} has; it has none"
             raise UsageError(f"--env: found {env!a}; allowed: {allowed}")
-        chosen.append((f"{file} [{ENV}.{env}]", sections[env]))
+        tables.append((f"{file} [{ENV_TABLE}.{env}]", sections[env]))
     for name, section in sections.items():
-        _check(f"{file} [{ENV}.{name}]", section, known, (SKIP,))
-    _check(str(file), root, known, TABLES)
-    said: dict[str, Said] = {}
-    skip: dict[str, str] = {}
-    places: dict[str, str] = {}
-    for place, table in chosen:
-        said |= {name: Said(value, place) for name, value in table.items() if name not in TABLES}
-        skipped = dict(_skipped(place, table.get(SKIP, {})))
-        skip |= skipped
-        places |= dict.fromkeys(skipped, place)
-    return Config(file.parent, said, skip, places)
+        _check_names(f"{file} [{ENV_TABLE}.{name}]", section, option_names, (SKIP_TABLE,))
+    _check_names(str(file), root, option_names, TABLE_NAMES)
+    values: dict[str, ConfigValue] = {}
+    skips: dict[str, str] = {}
+    skip_locations: dict[str, str] = {}
+    for location, table in tables:
+        values |= {name: ConfigValue(value, location) for name, value in table.items() if name not in TABLE_NAMES}
+        table_skips = dict(_parse_skips(location, table.get(SKIP_TABLE, {})))
+        skips |= table_skips
+        skip_locations |= dict.fromkeys(table_skips, location)
+    return ConfigFile(file.parent, values, skips, skip_locations)
 
 
-def near(found: str, known: Sequence[str]) -> str:
+def suggest(name: str, allowed_names: Sequence[str]) -> str:
     """``; did you mean 'x'?`` where a known name is like the one found, else ""."""
-    like = get_close_matches(found, known, 1, 0.6)
-    return f"; did you mean {like[0]!r}?" if like else ""
+    matches = get_close_matches(name, allowed_names, 1, 0.6)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
-def _read(file: Path) -> Mapping[str, Any]:
+def _read_toml(file: Path) -> Mapping[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -92,32 +104,40 @@ def _read(file: Path) -> Mapping[str, Any]:
         raise UsageError(f"{file}: found no TOML ({error}); allowed: a TOML file in UTF-8") from None
 
 
-def _sections(file: Path, root: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    found = root.get(ENV, {})
-    if not isinstance(found, dict) or not all(isinstance(section, dict) for section in found.values()):
-        raise UsageError(f"{file}: {ENV}: found something else than sections; allowed: [{ENV}.NAME]")
-    return found
+def _env_sections(file: Path, root: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    sections = root.get(ENV_TABLE, {})
+    if not isinstance(sections, dict) or not all(isinstance(section, dict) for section in sections.values()):
+        raise UsageError(f"{file}: {ENV_TABLE}: found something else than sections; allowed: [{ENV_TABLE}.NAME]")
+    return sections
 
 
-def _check(place: str, table: Mapping[str, Any], known: Sequence[str], tables: Sequence[str]) -> None:
+def _check_names(
+    location: str, table: Mapping[str, Any], option_names: Sequence[str], table_names: Sequence[str]
+) -> None:
     """Refuse what is no option, and what looks like a secret."""
     for name in table:
-        if name in known or name in tables:
+        if name in option_names or name in table_names:
             continue
-        plain = name.lower().replace("_", "-")
-        if any(part in plain for part in SECRET) and plain not in known:
+        normalized = name.lower().replace("_", "-")
+        if any(part in normalized for part in SECRET_NAME_PARTS) and normalized not in option_names:
             raise UsageError(
-                f"{place}: found {name[:60]!a}; allowed: no secrets: tokens come from the environment "
+                f"{location}: found {name[:60]!a}; allowed: no secrets: tokens come from the environment "
                 "(token-env, other-token-env, login-env, password-env), or from a command (token-command)"
             )
-        allowed = [*sorted(known), *(f"[{table}]" for table in tables)]
-        raise UsageError(f"{place}: found {name[:60]!a}{near(plain, known)}; allowed: {', '.join(allowed)}")
+        allowed = [*sorted(option_names), *(f"[{table}]" for table in table_names)]
+        raise UsageError(
+            f"{location}: found {name[:60]!a}{suggest(normalized, option_names)}; allowed: {', '.join(allowed)}"
+        )
 
 
-def _skipped(place: str, table: Any) -> Iterator[tuple[str, str]]:
+def _parse_skips(location: str, table: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(table, dict):
-        raise UsageError(f"{place}: {SKIP}: found no table; allowed: [{SKIP}] with lines like operationId = 'reason'")
+        raise UsageError(
+            f"{location}: {SKIP_TABLE}: found no table; allowed: [{SKIP_TABLE}] with lines like operationId = 'reason'"
+        )
     for name, reason in table.items():
         if not isinstance(reason, str) or not reason.strip():
-            raise UsageError(f"{place}: {SKIP}.{name}: found {str(reason)[:60]!a}; allowed: the reason, in words")
+            raise UsageError(
+                f"{location}: {SKIP_TABLE}.{name}: found {str(reason)[:60]!a}; allowed: the reason, in words"
+            )
         yield name, " ".join(reason.split())

@@ -9,80 +9,95 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.errors import CannotMake
+from conformance.errors import SkipCheck
 from conformance.laws.law import Case
 from conformance.laws.own import own
 from conformance.session import Session
 from spec.contract import Operation, Resource
 
-ASKED = 3  # records that a proof is looked for with
+MAX_DELETION_PROBES = 3  # records that a proof is looked for with
 
-Rows = Mapping[Any, Mapping[str, Any]]
-Look = Mapping[str, Rows]
+RowsByKey = Mapping[Any, Mapping[str, Any]]
+ListSnapshot = Mapping[str, RowsByKey]
 
 
 @dataclass(slots=True)
-class Watch:
+class InterferenceMonitor:
     """Looks at the lists that a case depends on, as the run's own session sees them."""
 
     session: Session
 
-    def look(self, case: Case) -> Look:
+    def snapshot(self, case: Case) -> ListSnapshot:
         """The records of others on the first page of each list; nothing where a law looks at own records alone."""
         return {listing.id: self._rows(listing) for listing in self._lists(case)}
 
-    def quiet(self, case: Case, before: Look) -> bool:
+    def unchanged(self, case: Case, before: ListSnapshot) -> bool:
         """Whether nobody else is known to have written since."""
-        return not any(self._written(listing, before[listing.id]) for listing in self._lists(case))
+        return not any(self._was_modified(listing, before[listing.id]) for listing in self._lists(case))
 
     def _lists(self, case: Case) -> Iterator[Operation]:
         """The list of the resource that a case is about, and of those that it leads to."""
         resource = self.session.contract.resources.get(case.operation.resource or "")
         if not case.law.shared or resource is None:
             return
-        names = {resource.name: None} | {name: None for r in resource.relations.values() for name in r.targets}
+        names = {resource.name: None} | {
+            name: None for relation in resource.relations.values() for name in relation.targets
+        }
         for name in names:
             listing = self.session.operation(name, "list")
             if listing is not None and not any(p.required for p in listing.query_parameters):
                 yield listing
 
-    def _rows(self, listing: Operation) -> Rows:
-        size = next((p for p in listing.query_parameters if p.x_query and p.x_query.role == "size"), None)
-        query = {size.name: int(size.schema.get("maximum", 100))} if size else {}
+    def _rows(self, listing: Operation) -> RowsByKey:
+        size_parameter = next(
+            (
+                parameter
+                for parameter in listing.query_parameters
+                if parameter.x_query and parameter.x_query.role == "size"
+            ),
+            None,
+        )
+        query = {size_parameter.name: int(size_parameter.schema.get("maximum", 100))} if size_parameter else {}
         exchange = self.session.send(listing, query=query)
         rows = self.session.data(listing, exchange) if exchange.response.ok else None
         key = self.session.resource(listing).key_attribute
-        shown = rows if isinstance(rows, list) else []
-        return {row[key]: row for row in shown if isinstance(row, dict) and key in row and not self._ours(row)}
+        dict_rows = rows if isinstance(rows, list) else []
+        return {
+            row[key]: row for row in dict_rows if isinstance(row, dict) and key in row and not self._is_own_row(row)
+        }
 
-    def _ours(self, row: Mapping[str, Any]) -> bool:
+    def _is_own_row(self, row: Mapping[str, Any]) -> bool:
         """Whether a record is the run's own, or leads to one: a target may make more than was asked for."""
         text = json.dumps(row, ensure_ascii=False)
-        return self.session.bodies.marker in text or any(str(made.key) in text for made in self.session.ledger.made)
-
-    def _written(self, listing: Operation, before: Rows) -> bool:
-        after, resource = self._rows(listing), self.session.resource(listing)
-        gone = [key for key in before if key not in after][:ASKED]
-        return (
-            any(self._changed(listing, resource, before[key], after[key]) for key in before if key in after)
-            or any(_newer(resource, after[key], before) for key in after if key not in before)
-            or any(self._is_gone(resource, key) for key in gone)
+        return self.session.payloads.marker in text or any(
+            str(record.key) in text for record in self.session.write_log.created_records
         )
 
-    def _changed(self, listing: Operation, resource: Resource, was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-        stamps = resource.attributes_with_stamp("updated")
-        moved = any(was.get(name) != now.get(name) for name in stamps) if stamps else True
-        contract = self.session.contract
-        return moved and own(contract, listing, was) != own(contract, listing, now)
+    def _was_modified(self, listing: Operation, before: RowsByKey) -> bool:
+        after, resource = self._rows(listing), self.session.resource(listing)
+        missing_keys = [key for key in before if key not in after][:MAX_DELETION_PROBES]
+        return (
+            any(self._row_changed(listing, resource, before[key], after[key]) for key in before if key in after)
+            or any(_is_new_row(resource, after[key], before) for key in after if key not in before)
+            or any(self._is_deleted(resource, key) for key in missing_keys)
+        )
 
-    def _is_gone(self, resource: Resource, key: Any) -> bool:
+    def _row_changed(
+        self, listing: Operation, resource: Resource, before: Mapping[str, Any], after: Mapping[str, Any]
+    ) -> bool:
+        stamps = resource.attributes_with_stamp("updated")
+        has_moved_timestamp = any(before.get(name) != after.get(name) for name in stamps) if stamps else True
+        contract = self.session.contract
+        return has_moved_timestamp and own(contract, listing, before) != own(contract, listing, after)
+
+    def _is_deleted(self, resource: Resource, key: Any) -> bool:
         try:
             return self.session.retrieve(resource.name, key).response.status in (404, 410)
-        except CannotMake:
+        except SkipCheck:
             return False
 
 
-def _newer(resource: Resource, row: Mapping[str, Any], before: Rows) -> bool:
+def _is_new_row(resource: Resource, row: Mapping[str, Any], before: RowsByKey) -> bool:
     """Whether a record was created after all that were there; where no stamp tells, it is new by being there."""
     for name in resource.attributes_with_stamp("created"):
         if isinstance(row.get(name), str):

@@ -7,34 +7,34 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
-BEARER = "Authorization"
-BEGINNING = 200  # bytes of a body that a sentence quotes
+AUTHORIZATION = "Authorization"
+MAX_EXCERPT_BYTES = 200  # bytes of a body that a sentence quotes
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request to one operation.
 
-    `path`: values of path parameters. `query`: pairs, in order; a value is sent as it is. `body`: JSON, or None for no
-    body. `raw`: bytes that are sent instead of a body, for requests that are broken on purpose. `as_`: whose token goes
+    `path_values`: values of path parameters. `query`: pairs, in order; a value is sent as it is. `body`: JSON, or None for no
+    body. `raw_body`: bytes that are sent instead of a body, for requests that are broken on purpose. `actor`: whose token goes
     with it: ``self``, ``other``, or ``nobody``. `headers`: besides those that every request has.
     """
 
     operation: str
     method: str
-    template: str
-    path: Mapping[str, Any] = field(default_factory=dict)
+    path_template: str
+    path_values: Mapping[str, Any] = field(default_factory=dict)
     query: tuple[tuple[str, str], ...] = ()
     body: Any = None
-    raw: bytes | None = None
-    as_: str = "self"
+    raw_body: bytes | None = None
+    actor: str = "self"
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def target(self) -> str:
         """Path and query below the base URL."""
-        path = self.template
-        for name, value in self.path.items():
+        path = self.path_template
+        for name, value in self.path_values.items():
             path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
         return f"{path}?{urlencode(self.query)}" if self.query else path
 
@@ -47,25 +47,25 @@ class Response:
     headers: Mapping[str, str]
     content: bytes
     elapsed: float
-    _read: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    _json_cache: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def json(self) -> Any:
         """The body's JSON, not to be changed; None when it is none."""
-        if not self._read:  # bodies are large, and every law that looks at one asks again
-            self._read.append(self._parsed())
-        return self._read[0]
+        if not self._json_cache:  # bodies are large, and every law that looks at one asks again
+            self._json_cache.append(self._parse_json())
+        return self._json_cache[0]
 
-    def _parsed(self) -> Any:
+    def _parse_json(self) -> Any:
         try:
             return json.loads(self.content)
         except ValueError:
             return None
 
     @property
-    def beginning(self) -> str:
+    def excerpt(self) -> str:
         """How its body begins, on one line, for people; control characters that are no space stay."""
-        return " ".join(self.content[:BEGINNING].decode("utf-8", "replace").split())
+        return " ".join(self.content[:MAX_EXCERPT_BYTES].decode("utf-8", "replace").split())
 
     @property
     def ok(self) -> bool:
@@ -80,16 +80,16 @@ class Exchange:
     request: Request
     response: Response
 
-    def curl(self, base: str, token_env: str, other_env: str) -> str:
+    def curl(self, base_url: str, token_env: str, other_token_env: str) -> str:
         """The request as a command that works when pasted: tokens stand as names of environment variables."""
         request = self.request
         parts = ["curl", "-i", "-X", request.method.upper()]
-        variable = {"self": token_env, "other": other_env}.get(request.as_)
+        variable = {"self": token_env, "other": other_token_env}.get(request.actor)
         if variable:
-            parts.append(f'-H "{BEARER}: Bearer ${variable}"')
+            parts.append(f'-H "{AUTHORIZATION}: Bearer ${variable}"')
         parts += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in request.headers.items()]
-        if request.raw is not None:
-            parts.append(f"--data-binary {shlex.quote(request.raw.decode('utf-8', 'replace'))}")
+        if request.raw_body is not None:
+            parts.append(f"--data-binary {shlex.quote(request.raw_body.decode('utf-8', 'replace'))}")
         elif request.body is not None:
             parts.append(f"-H 'Content-Type: application/json' -d {shlex.quote(json.dumps(request.body))}")
-        return " ".join([*parts, shlex.quote(base + request.target)])
+        return " ".join([*parts, shlex.quote(base_url + request.target)])

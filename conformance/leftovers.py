@@ -8,96 +8,120 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.errors import CannotMake
-from conformance.ledger import Entry, Made
-from conformance.sacrifice import Sacrifices
+from conformance.errors import SkipCheck
+from conformance.ledger import LoggedRun, RecordKey
+from conformance.sacrifice import MutableRecords
 from conformance.session import Session
 from spec.contract import Operation, Resource
 
-PAGES = 50  # of a list that are looked through
-PASSES = 5  # a record may have to wait until others that lead to it are gone
+MAX_PAGES = 50  # of a list that are looked through
+MAX_PASSES = 5  # a record may have to wait until others that lead to it are gone
 
 
 @dataclass(slots=True)
-class Leftovers:
-    """The leftovers of one run. `session`: one that speaks for that run. `unseen`: where could not be looked."""
+class RunCleanup:
+    """The leftovers of one run. `session`: one that speaks for that run. `unverified`: where could not be looked."""
 
     session: Session
-    entry: Entry
-    found: int = 0
-    unseen: list[str] = field(default_factory=list)
+    logged_run: LoggedRun
+    discovered_count: int = 0
+    unverified: list[str] = field(default_factory=list)
 
-    def clean(self) -> list[tuple[str, Any]]:
+    def clean_up(self) -> list[tuple[str, Any]]:
         """Take everything away; what is left. Raises TargetLost."""
         for resource in self.session.contract.resources:
-            self._look_for(resource)
-        keys = dict(self.entry.changed.keys())
-        before = {resource: values for (resource, _), values in self.entry.changed.items()}
-        self.session.sacrifices = Sacrifices(keys, before)
-        left = self.session.clean()
-        for _ in range(PASSES):
-            if not left:
+            self._discover(resource)
+        keys = dict(self.logged_run.original_values.keys())
+        original_values = {resource: values for (resource, _), values in self.logged_run.original_values.items()}
+        self.session.mutable_records = MutableRecords(keys, original_values)
+        remaining = self.session.clean_up()
+        for _ in range(MAX_PASSES):
+            if not remaining:
                 break
-            left = self.session.clean()
-        return left
+            remaining = self.session.clean_up()
+        return remaining
 
-    def _look_for(self, resource: str) -> None:
+    def _discover(self, resource: str) -> None:
         """Note the records of a resource that carry the marker."""
-        makers = [name for name in self.entry.wrote if resource in self._made_by(name)]
-        unsure = self.entry.unanswered[0] in makers
-        lists = self.session.operation(resource, "list")
-        if lists is None or self.session.operation(resource, "delete") is None:
-            if unsure and not self._goes_with_another(resource):
-                self.unseen.append(f"a {resource} may be left: the contract has no operation to list or to delete one")
+        create_operations = [
+            operation_id
+            for operation_id in self.logged_run.write_operations
+            if resource in self._resources_created_by(operation_id)
+        ]
+        is_uncertain = self.logged_run.pending_write[0] in create_operations
+        list_operation = self.session.operation(resource, "list")
+        if list_operation is None or self.session.operation(resource, "delete") is None:
+            if is_uncertain and not self._is_covered_by_cascade(resource):
+                self.unverified.append(
+                    f"a {resource} may be left: the contract has no operation to list or to delete one"
+                )
             return
-        if not makers:
+        if not create_operations:
             return
-        known = set(self.session.ledger.left())
+        known_records = set(self.session.write_log.remaining())
         try:
-            for key in self._marked(lists, thorough=unsure):
-                if Made(resource, key) not in known:
-                    self.found += 1
-                    self.session.ledger.created(resource, key)
-        except CannotMake as error:
-            self.unseen.append(f"a {resource} may be left: {error}")
+            for key in self._keys_with_marker(list_operation, verify_empty_search=is_uncertain):
+                if RecordKey(resource, key) not in known_records:
+                    self.discovered_count += 1
+                    self.session.write_log.log_created(resource, key)
+        except SkipCheck as error:
+            self.unverified.append(f"a {resource} may be left: {error}")
 
-    def _goes_with_another(self, resource: str) -> bool:
+    def _is_covered_by_cascade(self, resource: str) -> bool:
         """Whether the unanswered write can have made nothing, or only what goes with a record that is taken away."""
-        operation = self.session.contract.operations[self.entry.unanswered[0]]
-        parts = self.entry.unanswered[1].partition("?")[0].split("/")
-        named = [part for part, said in zip(parts, operation.path.split("/"), strict=False) if said[:1] == "{"]
-        ours = [made.resource for made in self.entry.ever if str(made.key) in named]
+        operation = self.session.contract.operations[self.logged_run.pending_write[0]]
+        url_segments = self.logged_run.pending_write[1].partition("?")[0].split("/")
+        path_keys = [
+            url_segment
+            for url_segment, template_segment in zip(url_segments, operation.path.split("/"), strict=False)
+            if template_segment[:1] == "{"
+        ]
+        referenced_resources = [record.resource for record in self.logged_run.created if str(record.key) in path_keys]
         relations = self.session.contract.resources[resource].relations.values()
-        cascades = {name for relation in relations if relation.on_delete == "cascade" for name in relation.targets}
-        return bool(named) and (not ours or bool(cascades & set(ours)))
+        cascades = {
+            resource_name
+            for relation in relations
+            if relation.on_delete == "cascade"
+            for resource_name in relation.targets
+        }
+        return bool(path_keys) and (not referenced_resources or bool(cascades & set(referenced_resources)))
 
-    def _made_by(self, name: str) -> set[str]:
+    def _resources_created_by(self, operation_id: str) -> set[str]:
         """Resources that an operation may make records of."""
-        operation = self.session.contract.operations.get(name)
+        operation = self.session.contract.operations.get(operation_id)
         view = self.session.contract.views.get(operation.envelope.view_name or "") if operation else None
         return {view.resource} if view and operation and operation.method == "post" else set()
 
-    def _marked(self, lists: Operation, *, thorough: bool) -> Iterator[Any]:
-        """Keys of the rows that carry the marker; `thorough`: a search that finds none is not believed."""
-        search = next((p.name for p in lists.query_parameters if p.x_query and p.x_query.role == "search"), None)
-        keys = [] if search is None else list(self._keys(lists, {search: self.entry.marker}))
-        if not keys and (search is None or thorough):
-            keys = list(self._keys(lists, {}))
+    def _keys_with_marker(self, list_operation: Operation, *, verify_empty_search: bool) -> Iterator[Any]:
+        """Keys of the rows that carry the marker; `verify_empty_search`: a search that finds none is not believed."""
+        search = next(
+            (
+                parameter.name
+                for parameter in list_operation.query_parameters
+                if parameter.x_query and parameter.x_query.role == "search"
+            ),
+            None,
+        )
+        keys = [] if search is None else list(self._matching_keys(list_operation, {search: self.logged_run.marker}))
+        if not keys and (search is None or verify_empty_search):
+            keys = list(self._matching_keys(list_operation, {}))
         yield from keys
 
-    def _keys(self, lists: Operation, query: Mapping[str, Any]) -> Iterator[Any]:
-        resource = self.session.resource(lists)
-        for row in self.session.rows(lists, query, pages=PAGES):
-            if isinstance(row, dict) and self._is_ours(resource, row):
+    def _matching_keys(self, list_operation: Operation, query: Mapping[str, Any]) -> Iterator[Any]:
+        resource = self.session.resource(list_operation)
+        for row in self.session.rows(list_operation, query, pages=MAX_PAGES):
+            if isinstance(row, dict) and self._belongs_to_run(resource, row):
                 yield self.session.key_of(resource.name, row)
 
-    def _is_ours(self, resource: Resource, row: Mapping[str, Any]) -> bool:
-        if self._carries(row):
+    def _belongs_to_run(self, resource: Resource, row: Mapping[str, Any]) -> bool:
+        if self._has_marker(row):
             return True
         parents = (
-            r.name for r in resource.relations.values() if r.is_stored and not r.to_many and r.on_delete == "cascade"
+            relation.name
+            for relation in resource.relations.values()
+            if relation.is_stored and not relation.to_many and relation.on_delete == "cascade"
         )
-        return any(isinstance(row.get(name), dict) and self._carries(row[name]) for name in parents)
+        return any(isinstance(row.get(name), dict) and self._has_marker(row[name]) for name in parents)
 
-    def _carries(self, record: Mapping[str, Any]) -> bool:
-        return any(isinstance(value, str) and self.entry.marker in value for value in record.values())
+    def _has_marker(self, record: Mapping[str, Any]) -> bool:
+        return any(isinstance(value, str) and self.logged_run.marker in value for value in record.values())

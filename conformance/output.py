@@ -4,12 +4,12 @@ import os
 import sys
 
 
-def say(text: str) -> None:
+def write_stdout(text: str) -> None:
     """Write at once. When nobody reads any more (``| head``), this and all that follows goes nowhere."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # what is left in its buffer is written when the process ends
-        os.close(nowhere)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())  # what is left in its buffer is written when the process ends
+        os.close(devnull)

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`max_time`: seconds after which no more is judged. `depth`: of the engine, by the name of its constant."""
+    """`max_time`: seconds after which no more is judged. `engine_depth`: of the engine, by the name of its constant."""
 
     name: str
     max_time: float | None
-    depth: str
+    engine_depth: str
 
 
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (Profile("smoke", 60.0, "SMOKE"), Profile("gate", 300.0, "GATE"), Profile("deep", 1800.0, "DEEP"))
 }
-UNBOUNDED = Profile("", None, "GATE")  # without --profile: everything that gate asks, however long it takes
+DEFAULT_PROFILE = Profile("", None, "GATE")  # without --profile: everything that gate asks, however long it takes
 
 
-def profile(name: str | None) -> Profile:
+def get_profile(name: str | None) -> Profile:
     """The profile of that name; None: the one that is not bounded."""
-    return UNBOUNDED if name is None else PROFILES[name]
+    return DEFAULT_PROFILE if name is None else PROFILES[name]

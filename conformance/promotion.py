@@ -9,88 +9,106 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.edits import Edit
-from conformance.reported import Reported, Told
+from conformance.reported import PastReport, ReportedFailure
 from spec.contract import Contract
 from spec.document import LITERAL_KEYWORDS
 from spec.provenance import DOCUMENTED_KEYWORDS, EXAMPLE_KEYWORDS, INFERRED, get_provenance
 
 CONFIRMED = "confirmed"
-PLACES = ("#/paths/", "#/components/")
-NAMED = 6  # laws that an evidence names
-OF_OPERATION = ("parameters", "requestBody")  # what an operation holds that has grades, answers apart
+CONFIRMABLE_PREFIXES = ("#/paths/", "#/components/")
+MAX_NAMED_CHECKS = 6  # laws that an evidence names
+OPERATION_PARTS = ("parameters", "requestBody")  # what an operation holds that has grades, answers apart
 
 
 @dataclass(frozen=True, slots=True)
-class Promotion:
+class Confirmation:
     """Edits, how many places they confirm, and why others were left out -> how many."""
 
     edits: tuple[Edit, ...]
-    confirmed: int
-    left: Mapping[str, int]
+    confirmed_count: int
+    excluded_counts: Mapping[str, int]
 
 
-def promotion(contract: Contract, said: Reported) -> Promotion:
+def build_confirmation(contract: Contract, report: PastReport) -> Confirmation:
     """What a run's report lets be confirmed in the contract that it was made with."""
-    kept: dict[tuple[str, str], list[Told]] = {}
-    left: dict[str, int] = {}
-    broken = {p.pointer for p in said.broken()}
-    for promise in said.promises:
-        if promise.verdict != "kept" or promise.grade != INFERRED:
+    passed: dict[tuple[str, str], list[ReportedFailure]] = {}
+    excluded_counts: dict[str, int] = {}
+    failed_pointers = {failure.pointer for failure in report.failures()}
+    for result in report.results:
+        if result.status != "kept" or result.provenance != INFERRED:
             continue
-        why = _left_out(contract, said, promise, broken)
-        if why:
-            left[why] = left.get(why, 0) + 1
+        reason = _exclusion_reason(contract, report, result, failed_pointers)
+        if reason:
+            excluded_counts[reason] = excluded_counts.get(reason, 0) + 1
         else:
-            kept.setdefault((promise.pointer, promise.keyword), []).append(promise)
+            passed.setdefault((result.pointer, result.keyword), []).append(result)
     edits: list[Edit] = []
-    for pointer in dict.fromkeys(pointer for pointer, _ in kept):
-        told = {keyword: promises for (at, keyword), promises in kept.items() if at == pointer}
-        edits += _edits(contract, pointer, told, said)
-    return Promotion(tuple(edits), len(kept), left)
+    for pointer in dict.fromkeys(pointer for pointer, _ in passed):
+        results_by_keyword = {
+            keyword: results for (result_pointer, keyword), results in passed.items() if result_pointer == pointer
+        }
+        edits += _location_edits(contract, pointer, results_by_keyword, report)
+    return Confirmation(tuple(edits), len(passed), excluded_counts)
 
 
-def _left_out(contract: Contract, said: Reported, promise: Told, broken: set[str]) -> str:
+def _exclusion_reason(
+    contract: Contract, report: PastReport, result: ReportedFailure, failed_pointers: set[str]
+) -> str:
     """Why a kept promise confirms nothing, or ""."""
-    if not any(200 <= status < 300 for status in said.answered.get(promise.operation, ())):
+    if not any(200 <= status < 300 for status in report.statuses.get(result.operation, ())):
         return "its operation did not succeed in the run"
-    if promise.pointer in broken:
+    if result.pointer in failed_pointers:
         return "another promise that rests on the place was broken"
-    node = contract.document.resolve(promise.pointer)
-    if not isinstance(node, dict) or not promise.pointer.startswith(PLACES):
+    node = contract.document.resolve(result.pointer)
+    if not isinstance(node, dict) or not result.pointer.startswith(CONFIRMABLE_PREFIXES):
         return "its place is no operation, parameter, answer or schema"
     if "$ref" in node:
         return "its place is a reference: what that leads to has a grade"
-    if "operationId" in node and promise.keyword:
+    if "operationId" in node and result.keyword:
         return "it rests on a part of an operation, whose grade is one word"
-    if get_provenance(contract.document, promise.pointer, promise.keyword or None) != INFERRED:
+    if get_provenance(contract.document, result.pointer, result.keyword or None) != INFERRED:
         return "it rests on one keyword of its place, which the report does not name"
     return ""
 
 
-def _edits(contract: Contract, pointer: str, told: Mapping[str, list[Told]], said: Reported) -> Iterator[Edit]:
+def _location_edits(
+    contract: Contract, pointer: str, results_by_keyword: Mapping[str, list[ReportedFailure]], report: PastReport
+) -> Iterator[Edit]:
     """Confirm a place, or some of its keywords, and hold what stands in it."""
     node = contract.document.resolve(pointer)
     if "operationId" in node:
         yield Edit(pointer, "x-source", CONFIRMED)
-        yield from _held(contract, pointer, node)
+        yield from _preserve_provenance(contract, pointer, node)
     else:
-        yield Edit(pointer, "x-source", _source(contract, pointer, node, told))
-    promises = [promise for found in told.values() for promise in found]
-    yield Edit(pointer, "x-evidence", {"date": said.started[:10], "found": _evidence(said, promises)})
+        yield Edit(pointer, "x-source", _confirmed_provenance(contract, pointer, node, results_by_keyword))
+    results = [result for keyword_results in results_by_keyword.values() for result in keyword_results]
+    yield Edit(pointer, "x-evidence", {"date": report.started[:10], "found": _describe_evidence(report, results)})
 
 
-def _source(contract: Contract, pointer: str, node: Mapping[str, Any], told: Mapping[str, Any]) -> Any:
+def _confirmed_provenance(
+    contract: Contract, pointer: str, node: Mapping[str, Any], results_by_keyword: Mapping[str, Any]
+) -> Any:
     """The grades of a place by keyword; one word where nothing in it has to be held."""
-    old = node.get("x-source")
-    by = dict(old) if isinstance(old, dict) else {} if "" in told or old is None else {"*": old}
-    if "" in told:
-        by |= {name: INFERRED for name in _inheriting(node) if name not in by}
-        by = {"*": CONFIRMED} | {name: known for name, known in by.items() if name != "*"}
-    by |= {keyword: CONFIRMED for keyword in told if keyword}
-    return CONFIRMED if by == {"*": CONFIRMED} else by
+    current = node.get("x-source")
+    provenance_by_keyword = (
+        dict(current)
+        if isinstance(current, dict)
+        else {}
+        if "" in results_by_keyword or current is None
+        else {"*": current}
+    )
+    if "" in results_by_keyword:
+        provenance_by_keyword |= {
+            name: INFERRED for name in _inheriting_keywords(node) if name not in provenance_by_keyword
+        }
+        provenance_by_keyword = {"*": CONFIRMED} | {
+            name: provenance for name, provenance in provenance_by_keyword.items() if name != "*"
+        }
+    provenance_by_keyword |= {keyword: CONFIRMED for keyword in results_by_keyword if keyword}
+    return CONFIRMED if provenance_by_keyword == {"*": CONFIRMED} else provenance_by_keyword
 
 
-def _inheriting(node: Mapping[str, Any]) -> Iterator[str]:
+def _inheriting_keywords(node: Mapping[str, Any]) -> Iterator[str]:
     """The keywords of a place that would take its grade over, for themselves or for what stands under them."""
     is_parameter = isinstance(node.get("in"), str) and isinstance(node.get("name"), str)
     for name, value in node.items():
@@ -101,33 +119,33 @@ def _inheriting(node: Mapping[str, Any]) -> Iterator[str]:
             yield name
 
 
-def _held(contract: Contract, pointer: str, node: Mapping[str, Any]) -> Iterator[Edit]:
+def _preserve_provenance(contract: Contract, pointer: str, node: Mapping[str, Any]) -> Iterator[Edit]:
     """An operation's grade is one word: what it holds is told its grade at its own place."""
-    for name in OF_OPERATION:
-        below = node.get(name)
-        places = [f"{pointer}/{name}"] if isinstance(below, dict) else []
-        places += [f"{pointer}/{name}/{index}" for index in range(len(below))] if isinstance(below, list) else []
-        for place in places:
-            held = contract.document.resolve(place)
-            old = held.get("x-source")
-            if "$ref" not in held and (old is None or (isinstance(old, dict) and "*" not in old)):
-                yield Edit(place, "x-source", INFERRED if old is None else {"*": INFERRED} | old)
+    for name in OPERATION_PARTS:
+        child = node.get(name)
+        pointers = [f"{pointer}/{name}"] if isinstance(child, dict) else []
+        pointers += [f"{pointer}/{name}/{index}" for index in range(len(child))] if isinstance(child, list) else []
+        for child_pointer in pointers:
+            child_node = contract.document.resolve(child_pointer)
+            current = child_node.get("x-source")
+            if "$ref" not in child_node and (current is None or (isinstance(current, dict) and "*" not in current)):
+                yield Edit(child_pointer, "x-source", INFERRED if current is None else {"*": INFERRED} | current)
 
 
-def _evidence(said: Reported, promises: list[Told]) -> str:
+def _describe_evidence(report: PastReport, results: list[ReportedFailure]) -> str:
     """Which run kept what."""
-    laws = sorted({f"{promise.law} ({promise.operation})" for promise in promises})
-    more = f" and {len(laws) - NAMED} more" if len(laws) > NAMED else ""
-    return f"run {said.run_id} kept {', '.join(laws[:NAMED])}{more}"
+    checks = sorted({f"{result.check} ({result.operation})" for result in results})
+    suffix = f" and {len(checks) - MAX_NAMED_CHECKS} more" if len(checks) > MAX_NAMED_CHECKS else ""
+    return f"run {report.run_id} kept {', '.join(checks[:MAX_NAMED_CHECKS])}{suffix}"
 
 
-def of_gaps(said: Reported) -> Iterator[Edit]:
+def proposal_edits(report: PastReport) -> Iterator[Edit]:
     """What the report proposes for its gaps: broken each time, and resting on inferred places. Raises CannotEdit."""
-    told: set[str] = set()
-    for promise in said.promises:
-        proposed = promise.proposal if isinstance(promise.proposal, dict) else {}
-        if promise.verdict == "broken" and promise.grade == INFERRED:
-            for edit in map(Edit.from_document, proposed.get("edits") or ()):
-                if repr(edit) not in told:
-                    told.add(repr(edit))
+    emitted: set[str] = set()
+    for result in report.results:
+        proposal = result.proposal if isinstance(result.proposal, dict) else {}
+        if result.status == "broken" and result.provenance == INFERRED:
+            for edit in map(Edit.from_document, proposal.get("edits") or ()):
+                if repr(edit) not in emitted:
+                    emitted.add(repr(edit))
                     yield edit

@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from conformance.edits import CannotEdit, Edit, Source, diff
+from conformance.edits import Edit, EditError, YamlSource, build_diff
 from conformance.exchange import Exchange
-from conformance.notice import place_of
-from conformance.outcome import Outcome, Verdict
+from conformance.notice import locate_violation
+from conformance.outcome import CheckResult, Status
 from spec.contract import Contract
 from spec.document import Document, escape, iter_keyword_objects, split_pointer
 from spec.errors import ContractError
 from spec.schemas import SchemaValidators, SchemaViolation
 
-LONGEST_NAME = 64
-LONGEST_TEXT = 10_000  # the bound of a text that was seen for the first time
-LARGEST = 2**53 - 1
-MOST_ITEMS = 1_000
-NULL: Mapping[str, Any] = {"type": "object", "nullable": True, "enum": [None]}
-_NAME = re.compile(r"[A-Za-z0-9_$][A-Za-z0-9_.$ -]*")
+MAX_NAME_CHARS = 64
+MAX_TEXT_CHARS = 10_000  # the bound of a text that was seen for the first time
+MAX_SAFE_INTEGER = 2**53 - 1
+MAX_ARRAY_ITEMS = 1_000
+NULL_SCHEMA: Mapping[str, Any] = {"type": "object", "nullable": True, "enum": [None]}
+_PROPERTY_NAME = re.compile(r"[A-Za-z0-9_$][A-Za-z0-9_.$ -]*")
 # What only one type of value can break, and makes no sense beside another.
-_OF_TYPE: Mapping[str, tuple[str, ...]] = {
+_TYPE_KEYWORDS: Mapping[str, tuple[str, ...]] = {
     "string": ("format", "minLength", "maxLength", "pattern", "enum"),
     "integer": ("format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "enum"),
     "number": ("format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "enum"),
@@ -41,216 +41,233 @@ _OF_TYPE: Mapping[str, tuple[str, ...]] = {
 class Proposal:
     """What to do about a gap.
 
-    `said`: for people. `edits`: none when it is for people to decide. `diff`: the edits as a unified diff, or "".
+    `message`: for people. `edits`: none when it is for people to decide. `diff`: the edits as a unified diff, or "".
     """
 
     pointer: str
     keyword: str
-    said: str
+    message: str
     edits: tuple[Edit, ...] = ()
     diff: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposer:
-    """Proposes edits of one contract. `name`: of its file, as diffs say it."""
+    """Proposes edits of one contract. `file_name`: of its file, as diffs say it."""
 
     contract: Contract
     schemas: SchemaValidators
-    name: str
-    _source: list[Source] = field(default_factory=list)
-    _diffs: dict[str, str] = field(default_factory=dict)
+    file_name: str
+    _source_cache: list[YamlSource] = field(default_factory=list)
+    _diff_cache: dict[str, str] = field(default_factory=dict)
 
-    def proposal(self, outcome: Outcome) -> Proposal:
+    def propose(self, result: CheckResult) -> Proposal:
         """What to do about a broken promise."""
-        for exchange in reversed(outcome.shown):
-            found = self._of_status(outcome, exchange) or self._of_body(outcome, exchange)
-            if found is not None:
-                return self._drawn(found)
-        promise = outcome.promise
-        said = f'Confirm with who runs the backend whether this is due: "{promise.sentence}" If not, correct the place.'
-        return Proposal(promise.pointer, "", said)
+        for exchange in reversed(result.evidence):
+            proposal = self._propose_status(result, exchange) or self._propose_body_change(result, exchange)
+            if proposal is not None:
+                return self._with_diff(proposal)
+        requirement = result.requirement
+        message = (
+            f'Confirm with who runs the backend whether this is due: "{requirement.summary}" If not, correct the place.'
+        )
+        return Proposal(requirement.pointer, "", message)
 
-    def _drawn(self, proposal: Proposal) -> Proposal:
+    def _with_diff(self, proposal: Proposal) -> Proposal:
         """With its diff; without the edits when the text cannot be edited so."""
         if not proposal.edits:
             return proposal
         try:
-            if not self._source:
-                self._source.append(Source.of(self.contract.document.content.decode("utf-8")))
-            same = repr(proposal.edits)  # one schema is shown by many operations; a diff takes a tenth of a second
-            if same not in self._diffs:
-                self._diffs[same] = diff(self._source[0], proposal.edits, self.name)
-            shown = self._diffs[same]
-        except (CannotEdit, UnicodeDecodeError):
-            return Proposal(proposal.pointer, proposal.keyword, f"{proposal.said} (By hand: its layout is unusual.)")
-        return Proposal(proposal.pointer, proposal.keyword, proposal.said, proposal.edits, shown)
+            if not self._source_cache:
+                self._source_cache.append(YamlSource.from_text(self.contract.document.content.decode("utf-8")))
+            cache_key = repr(proposal.edits)  # one schema is shown by many operations; a diff takes a tenth of a second
+            if cache_key not in self._diff_cache:
+                self._diff_cache[cache_key] = build_diff(self._source_cache[0], proposal.edits, self.file_name)
+            diff_text = self._diff_cache[cache_key]
+        except (EditError, UnicodeDecodeError):
+            return Proposal(proposal.pointer, proposal.keyword, f"{proposal.message} (By hand: its layout is unusual.)")
+        return Proposal(proposal.pointer, proposal.keyword, proposal.message, proposal.edits, diff_text)
 
     # A status -------------------------------------------------------------------------------------------------------
 
-    def _of_status(self, outcome: Outcome, exchange: Exchange) -> Proposal | None:
+    def _propose_status(self, result: CheckResult, exchange: Exchange) -> Proposal | None:
         operation = self.contract.operations.get(exchange.request.operation)
         status = exchange.response.status
-        at = outcome.promise.pointer
-        if operation is None or at != f"{operation.pointer}/responses" or status in operation.responses:
+        pointer = result.requirement.pointer
+        if operation is None or pointer != f"{operation.pointer}/responses" or status in operation.responses:
             return None
-        said = f"Confirm that {operation.id} answers {status}; then the contract says so:"
-        return Proposal(at, str(status), said, (Edit(at, str(status), self._answer(status)),))
+        message = f"Confirm that {operation.id} answers {status}; then the contract says so:"
+        return Proposal(pointer, str(status), message, (Edit(pointer, str(status), self._response_definition(status)),))
 
-    def _answer(self, status: int) -> dict[str, Any]:
+    def _response_definition(self, status: int) -> dict[str, Any]:
         """What most operations say of a status; else its name."""
-        told: dict[str, int] = {}
+        reference_counts: dict[str, int] = {}
         for node, pointer in iter_keyword_objects(self.contract.document.root):
             if pointer.startswith("#/paths/") and pointer.endswith(f"/responses/{status}") and "$ref" in node:
-                told[node["$ref"]] = told.get(node["$ref"], 0) + 1
-        if told:
-            return {"$ref": max(told, key=lambda name: told[name])}
-        known = status in {one.value for one in HTTPStatus}
-        return {"description": f"{HTTPStatus(status).phrase}." if known else f"Status {status}."}
+                reference_counts[node["$ref"]] = reference_counts.get(node["$ref"], 0) + 1
+        if reference_counts:
+            return {"$ref": max(reference_counts, key=lambda name: reference_counts[name])}
+        is_standard = status in {http_status.value for http_status in HTTPStatus}
+        return {"description": f"{HTTPStatus(status).phrase}." if is_standard else f"Status {status}."}
 
     # A body ---------------------------------------------------------------------------------------------------------
 
-    def _of_body(self, outcome: Outcome, exchange: Exchange) -> Proposal | None:
+    def _propose_body_change(self, result: CheckResult, exchange: Exchange) -> Proposal | None:
         operation = self.contract.operations.get(exchange.request.operation)
-        body = operation.responses.get(exchange.response.status) if operation else None
-        if body is None:
+        body_pointer = operation.responses.get(exchange.response.status) if operation else None
+        if body_pointer is None:
             return None
-        here: dict[str, list[SchemaViolation]] = {}
-        told: list[str] = []
-        for breach in self.schemas.get(body, "read").iter_errors(exchange.response.json):
-            place, keyword = place_of(body, breach.schema_path)
-            if place == outcome.promise.pointer:
-                here.setdefault(keyword, []).append(breach)
-                told += [keyword] if breach.message[:300] in outcome.said else []
-        if not here:
+        violations_by_keyword: dict[str, list[SchemaViolation]] = {}
+        reported_keywords: list[str] = []
+        for violation in self.schemas.get(body_pointer, "read").iter_errors(exchange.response.json):
+            pointer, keyword = locate_violation(body_pointer, violation.schema_path)
+            if pointer == result.requirement.pointer:
+                violations_by_keyword.setdefault(keyword, []).append(violation)
+                reported_keywords += [keyword] if violation.message[:300] in result.message else []
+        if not violations_by_keyword:
             return None
-        keyword = told[0] if told else next(iter(here))
-        return self._admitting(body, outcome.promise.pointer, keyword, here[keyword])
+        keyword = reported_keywords[0] if reported_keywords else next(iter(violations_by_keyword))
+        return self._propose_schema_change(
+            body_pointer, result.requirement.pointer, keyword, violations_by_keyword[keyword]
+        )
 
-    def _admitting(self, body: str, place: str, keyword: str, breaches: list[SchemaViolation]) -> Proposal:
-        found = _Breaches(self.contract.document, body, place, keyword, breaches)
-        edits = tuple(found.edits())
+    def _propose_schema_change(
+        self, body_pointer: str, pointer: str, keyword: str, violations: list[SchemaViolation]
+    ) -> Proposal:
+        group = _ViolationGroup(self.contract.document, body_pointer, pointer, keyword, violations)
+        edits = tuple(group.build_edits())
         if edits:
-            return Proposal(place, keyword, f"Confirm that the backend is right: {found.said()}; then edit:", edits)
-        said = f"Confirm which is right, the backend or `{keyword}` at this place: {found.said()}."
-        return Proposal(place, keyword, said)
+            return Proposal(
+                pointer, keyword, f"Confirm that the backend is right: {group.describe()}; then edit:", edits
+            )
+        message = f"Confirm which is right, the backend or `{keyword}` at this place: {group.describe()}."
+        return Proposal(pointer, keyword, message)
 
 
 @dataclass(frozen=True, slots=True)
-class _Breaches:
-    """Breaches of one keyword at one place; `body`: the schema of the whole answer."""
+class _ViolationGroup:
+    """Breaches of one keyword at one place; `body_pointer`: the schema of the whole answer."""
 
     document: Document
-    body: str
-    place: str
+    body_pointer: str
+    pointer: str
     keyword: str
-    breaches: list[SchemaViolation]
+    violations: list[SchemaViolation]
 
     @property
     def schema(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.document.resolve(self.place)
-        return found
+        schema_object: Mapping[str, Any] = self.document.resolve(self.pointer)
+        return schema_object
 
-    def said(self) -> str:
+    def describe(self) -> str:
         """What is asked of the contract, in words without any value."""
-        kind = self.breaches[0].kind.name
-        null = self.breaches[0].instance is None and kind in ("type", "enum", "anyOf", "oneOf")
-        return "the value may be null" if null else _SAID.get(kind, "what it answers is meant")
+        violation_kind = self.violations[0].kind.name
+        is_null = self.violations[0].instance is None and violation_kind in ("type", "enum", "anyOf", "oneOf")
+        return "the value may be null" if is_null else _DESCRIPTIONS.get(violation_kind, "what it answers is meant")
 
-    def edits(self) -> Iterator[Edit]:
+    def build_edits(self) -> Iterator[Edit]:
         """What would admit what was seen; nothing where that is for people to decide."""
-        kind = self.breaches[0].kind.name
-        if self.breaches[0].instance is None and kind in ("type", "enum"):
-            yield from self._nullable()
-        elif kind in _EDITS:
-            yield from _EDITS[kind](self)
+        violation_kind = self.violations[0].kind.name
+        if self.violations[0].instance is None and violation_kind in ("type", "enum"):
+            yield from self._allow_null()
+        elif violation_kind in _EDIT_BUILDERS:
+            yield from _EDIT_BUILDERS[violation_kind](self)
 
-    def _unknown_keys(self) -> Iterator[Edit]:
+    def _add_properties(self) -> Iterator[Edit]:
         names: dict[str, Any] = {}
-        for breach in self.breaches:
-            for name in breach.kind.unexpected:
-                seen = breach.instance[name]
-                names[name] = seen if names.get(name) is None else names[name]
-        if any(len(name) > LONGEST_NAME or not _NAME.fullmatch(name) for name in names):
+        for violation in self.violations:
+            for name in violation.kind.unexpected:
+                value = violation.instance[name]
+                names[name] = value if names.get(name) is None else names[name]
+        if any(len(name) > MAX_NAME_CHARS or not _PROPERTY_NAME.fullmatch(name) for name in names):
             return  # data, not names: a map, or nonsense
         if "properties" not in self.schema:
-            yield Edit(self.place, "properties", {name: schema_of(seen) for name, seen in names.items()})
+            yield Edit(self.pointer, "properties", {name: infer_schema(value) for name, value in names.items()})
             return
-        for name, seen in names.items():
-            yield Edit(f"{self.place}/properties", name, schema_of(seen))
+        for name, value in names.items():
+            yield Edit(f"{self.pointer}/properties", name, infer_schema(value))
 
-    def _missing_keys(self) -> Iterator[Edit]:
-        gone = {breach.kind.property for breach in self.breaches}
-        left = [name for name in self.schema.get("required", ()) if name not in gone]
-        yield Edit(self.place, "required", left) if left else Edit(self.place, "required", gone=True)
+    def _relax_required(self) -> Iterator[Edit]:
+        missing = {violation.kind.property for violation in self.violations}
+        remaining = [name for name in self.schema.get("required", ()) if name not in missing]
+        yield Edit(self.pointer, "required", remaining) if remaining else Edit(self.pointer, "required", remove=True)
 
-    def _choices(self) -> Iterator[Edit]:
+    def _extend_enum(self) -> Iterator[Edit]:
         choices = list(self.schema.get("enum", ()))
-        for breach in self.breaches:
-            if not isinstance(breach.instance, (str, int, float)) or len(str(breach.instance)) > LONGEST_NAME:
+        for violation in self.violations:
+            if not isinstance(violation.instance, (str, int, float)) or len(str(violation.instance)) > MAX_NAME_CHARS:
                 return
-            choices += [] if breach.instance in choices else [breach.instance]
-        yield Edit(self.place, "enum", choices)
+            choices += [] if violation.instance in choices else [violation.instance]
+        yield Edit(self.pointer, "enum", choices)
 
-    def _type(self) -> Iterator[Edit]:
-        seen = {kind_of(breach.instance) for breach in self.breaches} - {"null"}
-        was = self.schema.get("type")
-        if seen <= {"integer", "number"}:
-            seen = {"number"} if was == "integer" else seen
-        if len(seen) != 1:
+    def _change_type(self) -> Iterator[Edit]:
+        actual_types = {json_type(violation.instance) for violation in self.violations} - {"null"}
+        old_type = self.schema.get("type")
+        if actual_types <= {"integer", "number"}:
+            actual_types = {"number"} if old_type == "integer" else actual_types
+        if len(actual_types) != 1:
             return
-        (now,) = seen
-        yield Edit(self.place, "type", now)
-        for word in _OF_TYPE.get(str(was), ()):
-            if word in self.schema and word not in _OF_TYPE.get(now, ()):
-                yield Edit(self.place, word, gone=True)
-        if now == "array" and "items" not in self.schema:
-            yield Edit(self.place, "items", {})
+        (new_type,) = actual_types
+        yield Edit(self.pointer, "type", new_type)
+        for keyword in _TYPE_KEYWORDS.get(str(old_type), ()):
+            if keyword in self.schema and keyword not in _TYPE_KEYWORDS.get(new_type, ()):
+                yield Edit(self.pointer, keyword, remove=True)
+        if new_type == "array" and "items" not in self.schema:
+            yield Edit(self.pointer, "items", {})
 
-    def _bound(self) -> Iterator[Edit]:
+    def _relax_bound(self) -> Iterator[Edit]:
         measure = len if "Length" in self.keyword or "Items" in self.keyword else (lambda value: value)
-        pick: Callable[[list[Any]], Any] = min if "min" in self.keyword.lower() else max
-        seen = pick([measure(breach.instance) for breach in self.breaches])
+        select_extreme: Callable[[list[Any]], Any] = min if "min" in self.keyword.lower() else max
+        new_bound = select_extreme([measure(violation.instance) for violation in self.violations])
         if self.keyword.startswith("exclusive"):
-            yield Edit(self.place, self.keyword, gone=True)
-            yield Edit(self.place, self.keyword.removeprefix("exclusive").lower(), seen)
+            yield Edit(self.pointer, self.keyword, remove=True)
+            yield Edit(self.pointer, self.keyword.removeprefix("exclusive").lower(), new_bound)
         else:
-            yield Edit(self.place, self.keyword, seen)
+            yield Edit(self.pointer, self.keyword, new_bound)
 
-    def _lifted(self) -> Iterator[Edit]:
-        yield Edit(self.place, self.keyword, gone=True)
+    def _remove_keyword(self) -> Iterator[Edit]:
+        yield Edit(self.pointer, self.keyword, remove=True)
 
-    def _alternatives(self) -> Iterator[Edit]:
+    def _extend_alternatives(self) -> Iterator[Edit]:
         """Null as one more, or what the alternative needs that comes nearest."""
-        breach = self.breaches[0]
-        if breach.instance is None:
-            yield Edit(self.place, self.keyword, [*self.schema[self.keyword], dict(NULL)])
+        violation = self.violations[0]
+        if violation.instance is None:
+            yield Edit(self.pointer, self.keyword, [*self.schema[self.keyword], dict(NULL_SCHEMA)])
             return
-        at = list(breach.instance_path)
-        ways = [list(way) for way in breach.kind.context]
-        ways = [way for way in ways if not any(b.kind.name == "type" and list(b.instance_path) == at for b in way)]
-        nearest = min(ways, key=len, default=[])
+        value_path = list(violation.instance_path)
+        alternatives = [list(alternative) for alternative in violation.kind.context]
+        alternatives = [
+            alternative
+            for alternative in alternatives
+            if not any(
+                candidate.kind.name == "type" and list(candidate.instance_path) == value_path
+                for candidate in alternative
+            )
+        ]
+        nearest = min(alternatives, key=len, default=[])
         groups: dict[tuple[str, str], list[SchemaViolation]] = {}
         for inner in nearest:
-            groups.setdefault(place_of(self.body, inner.schema_path), []).append(inner)
-        for (place, keyword), found in groups.items():
-            yield from _Breaches(self.document, self.body, place, keyword, found).edits()
+            groups.setdefault(locate_violation(self.body_pointer, inner.schema_path), []).append(inner)
+        for (pointer, keyword), group_violations in groups.items():
+            yield from _ViolationGroup(
+                self.document, self.body_pointer, pointer, keyword, group_violations
+            ).build_edits()
 
-    def _nullable(self) -> Iterator[Edit]:
+    def _allow_null(self) -> Iterator[Edit]:
         """Null at the property itself, not in all that shares its schema."""
-        site = site_of(self.document, self.body, self.breaches[0].instance_path) or self.place
+        site = find_schema_site(self.document, self.body_pointer, self.violations[0].instance_path) or self.pointer
         node = self.document.resolve(site)
-        shared = node if "$ref" in node else next(iter(node.get("allOf", ())), {})
+        reference = node if "$ref" in node else next(iter(node.get("allOf", ())), {})
         if "type" in node:
             yield Edit(site, "nullable", True)
             if "enum" in node and None not in node["enum"]:
                 yield Edit(site, "enum", [*node["enum"], None])
-        elif "$ref" in shared:
-            yield Edit(site, "anyOf", [{"$ref": shared["$ref"]}, dict(NULL)])
-            yield Edit(site, "$ref" if "$ref" in node else "allOf", gone=True)
+        elif "$ref" in reference:
+            yield Edit(site, "anyOf", [{"$ref": reference["$ref"]}, dict(NULL_SCHEMA)])
+            yield Edit(site, "$ref" if "$ref" in node else "allOf", remove=True)
 
 
-_SAID: Mapping[str, str] = {
+_DESCRIPTIONS: Mapping[str, str] = {
     "additionalProperties": "answers have keys that the contract does not know",
     "required": "a key may be missing",
     "enum": "there are more values",
@@ -265,65 +282,78 @@ _SAID: Mapping[str, str] = {
     ("minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"),
     "values go beyond the bound",
 )
-_EDITS: Mapping[str, Callable[[_Breaches], Iterator[Edit]]] = {
-    "additionalProperties": _Breaches._unknown_keys,
-    "required": _Breaches._missing_keys,
-    "enum": _Breaches._choices,
-    "type": _Breaches._type,
-    "anyOf": _Breaches._alternatives,
-    **dict.fromkeys(("format", "pattern", "uniqueItems", "multipleOf"), _Breaches._lifted),
-    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"), _Breaches._bound),
-    **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum"), _Breaches._bound),
+_EDIT_BUILDERS: Mapping[str, Callable[[_ViolationGroup], Iterator[Edit]]] = {
+    "additionalProperties": _ViolationGroup._add_properties,
+    "required": _ViolationGroup._relax_required,
+    "enum": _ViolationGroup._extend_enum,
+    "type": _ViolationGroup._change_type,
+    "anyOf": _ViolationGroup._extend_alternatives,
+    **dict.fromkeys(("format", "pattern", "uniqueItems", "multipleOf"), _ViolationGroup._remove_keyword),
+    **dict.fromkeys(
+        ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"), _ViolationGroup._relax_bound
+    ),
+    **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum"), _ViolationGroup._relax_bound),
 }
 
 
-def proposals(
-    contract: Contract, schemas: SchemaValidators, name: str, outcomes: Iterable[Outcome]
+def build_proposals(
+    contract: Contract, schemas: SchemaValidators, file_name: str, results: Iterable[CheckResult]
 ) -> dict[tuple[str, str], Proposal]:
     """(fingerprint, what was said) of each broken promise that rests on inferred places -> what to do about it.
 
-    Also of those that are red under ``--strict``. `name`: the contract's file, for diffs.
+    Also of those that are red under ``--strict``. `file_name`: the contract's file, for diffs.
     """
-    proposer = Proposer(contract, schemas, name)
-    gaps = (o for o in outcomes if o.verdict is Verdict.BROKEN and not o.promise.blocks(strict=False))
-    return {(outcome.promise.fingerprint, outcome.said): proposer.proposal(outcome) for outcome in gaps}
+    proposer = Proposer(contract, schemas, file_name)
+    failures = (
+        candidate
+        for candidate in results
+        if candidate.status is Status.FAILED and not candidate.requirement.is_blocking(strict=False)
+    )
+    return {(result.requirement.fingerprint, result.message): proposer.propose(result) for result in failures}
 
 
-def kind_of(value: Any) -> str:
+def json_type(value: Any) -> str:
     """The JSON type of a value, in OpenAPI's words; ``null`` for null."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else "boolean"
-    kinds = ((int, "integer"), (float, "number"), (str, "string"), (list, "array"))
-    return next((name for kind, name in kinds if isinstance(value, kind)), "object")
+    type_names = ((int, "integer"), (float, "number"), (str, "string"), (list, "array"))
+    return next((name for python_type, name in type_names if isinstance(value, python_type)), "object")
 
 
-def schema_of(value: Any) -> dict[str, Any]:
+def infer_schema(value: Any) -> dict[str, Any]:
     """A schema for a value that was seen for the first time: its type and generous bounds, nothing of the value.
 
     Nullable, because nothing fills it in records that were made without it.
     """
-    kind = kind_of(value)
+    type_name = json_type(value)
     bounds: dict[str, Any] = {}
-    if kind == "null":
-        kind = "string"
-    if kind == "string":
-        bounds = {"maxLength": LONGEST_TEXT}
-    elif kind == "integer":
-        bounds = {"minimum": -LARGEST, "maximum": LARGEST}
-    elif kind == "array":
-        bounds = {"items": schema_of(value[0]) if value else {}, "maxItems": MOST_ITEMS}
-    return {"type": kind, **bounds, "nullable": True}
+    if type_name == "null":
+        type_name = "string"
+    if type_name == "string":
+        bounds = {"maxLength": MAX_TEXT_CHARS}
+    elif type_name == "integer":
+        bounds = {"minimum": -MAX_SAFE_INTEGER, "maximum": MAX_SAFE_INTEGER}
+    elif type_name == "array":
+        bounds = {"items": infer_schema(value[0]) if value else {}, "maxItems": MAX_ARRAY_ITEMS}
+    return {"type": type_name, **bounds, "nullable": True}
 
 
-def site_of(document: Document, body: str, path: Iterable[Any]) -> str | None:
+def find_schema_site(document: Document, body_pointer: str, path: Iterable[Any]) -> str | None:
     """Where the schema of a part of an answer begins, before its references are followed; None where that is open."""
-    site = body
+    site = body_pointer
     for step in path:
-        word = "items" if isinstance(step, int) else f"properties/{escape(str(step))}"
-        below = next((f"{at}/{word}" for at in _alternatives(document, site) if _there(document, f"{at}/{word}")), None)
-        if below is None:
+        keyword = "items" if isinstance(step, int) else f"properties/{escape(str(step))}"
+        child = next(
+            (
+                f"{candidate}/{keyword}"
+                for candidate in _alternatives(document, site)
+                if _is_object(document, f"{candidate}/{keyword}")
+            ),
+            None,
+        )
+        if child is None:
             return None
-        site = below
+        site = child
     return site
 
 
@@ -333,12 +363,12 @@ def _alternatives(document: Document, pointer: str, depth: int = 0) -> Iterator[
         return
     node, pointer = document.dereference(document.resolve(pointer), pointer)
     yield pointer
-    for word in ("allOf", "anyOf", "oneOf"):
-        for index in range(len(node.get(word, ()))):
-            yield from _alternatives(document, f"{pointer}/{word}/{index}", depth + 1)
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for index in range(len(node.get(keyword, ()))):
+            yield from _alternatives(document, f"{pointer}/{keyword}/{index}", depth + 1)
 
 
-def _there(document: Document, pointer: str) -> bool:
+def _is_object(document: Document, pointer: str) -> bool:
     try:
         node: Any = document.root
         for part in split_pointer(pointer):

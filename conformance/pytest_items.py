@@ -13,75 +13,89 @@ from typing import Any
 import pytest
 
 from conformance.laws.law import Case
-from conformance.outcome import Outcome, Verdict
-from conformance.run import Run
+from conformance.outcome import CheckResult, Status
+from conformance.run import RunResult
 
 
-class Broken(Exception):
+class CheckFailed(Exception):
     """A broken promise that blocks; its message is for people."""
 
 
 @dataclass(slots=True)
-class Suite:
-    """What pytest runs. `file`: the contract's, which stands for all items. `judge`: what becomes of a case;
-    `tell`: a broken outcome of it, for people; `blocks`: whether one is red. `ended`: why the suite ended, or ""."""
+class ConformancePlugin:
+    """What pytest runs. `contract_path`: the contract's, which stands for all items. `run_case`: what becomes of a case;
+    `describe_failure`: a broken outcome of it, for people; `is_blocking`: whether one is red. `abort_reason`: why the suite ended, or ""."""
 
-    file: Path
+    contract_path: Path
     cases: list[Case]
-    judge: Callable[[Case], Run]
-    tell: Callable[[Run, Outcome], str]
-    blocks: Callable[[Outcome], bool]
-    ended: str = ""
-    lost: bool = False
+    run_case: Callable[[Case], RunResult]
+    describe_failure: Callable[[RunResult, CheckResult], str]
+    is_blocking: Callable[[CheckResult], bool]
+    abort_reason: str = ""
+    target_unreachable: bool = False
     failed: list[str] = field(default_factory=list)
 
-    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> "Laws | None":
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> "ContractFile | None":
         """The contract is a file of items; no other is."""
-        if file_path != self.file:
+        if file_path != self.contract_path:
             return None
-        found: Laws = Laws.from_parent(parent, path=file_path)
-        found.suite = self
-        return found
+        contract_file: ContractFile = ContractFile.from_parent(parent, path=file_path)
+        contract_file.plugin = self
+        return contract_file
 
 
-class Laws(pytest.File):
+class ContractFile(pytest.File):
     """All items."""
 
-    suite: Suite
+    plugin: ConformancePlugin
 
-    def collect(self) -> Iterator["Promise"]:
+    def collect(self) -> Iterator["CheckItem"]:
         """One for each case, in the order in which a run judges them."""
-        for case in self.suite.cases:
-            item: Promise = Promise.from_parent(self, name=f"{case.law.id}[{case.operation.id}]")
-            item.suite, item.case = self.suite, case
+        for case in self.plugin.cases:
+            item: CheckItem = CheckItem.from_parent(self, name=f"{case.law.id}[{case.operation.id}]")
+            item.plugin, item.case = self.plugin, case
             yield item
 
 
-class Promise(pytest.Item):
+class CheckItem(pytest.Item):
     """One law on one operation."""
 
-    suite: Suite
+    plugin: ConformancePlugin
     case: Case
 
     def runtest(self) -> None:
         """Judge it. Raises Broken; skips what is not judged."""
-        if self.suite.ended:
-            pytest.skip(f"not reached: {self.suite.ended}")
-        found = self.suite.judge(self.case)
-        self.suite.ended, self.suite.lost = found.ended, found.lost
-        broken = [o for o in found.of(Verdict.BROKEN) if o.promise.law == self.case.law.id]
-        red = [self.suite.tell(found, outcome) for outcome in broken if self.suite.blocks(outcome)]
-        if red:
-            raise Broken("\n\n".join(red))
-        if broken:
-            pytest.skip("contract gap: " + "; ".join(self.suite.tell(found, o).replace("\n", " ") for o in broken))
-        missed = [outcome.said for outcome in found.of(Verdict.NOT_JUDGED)]
-        if missed and not list(found.of(Verdict.KEPT)):
-            pytest.skip(f"not judged: {missed[0]}")
+        if self.plugin.abort_reason:
+            pytest.skip(f"not reached: {self.plugin.abort_reason}")
+        run_result = self.plugin.run_case(self.case)
+        self.plugin.abort_reason, self.plugin.target_unreachable = (
+            run_result.abort_reason,
+            run_result.target_unreachable,
+        )
+        failures = [
+            failure
+            for failure in run_result.with_status(Status.FAILED)
+            if failure.requirement.check == self.case.law.id
+        ]
+        messages = [
+            self.plugin.describe_failure(run_result, result) for result in failures if self.plugin.is_blocking(result)
+        ]
+        if messages:
+            raise CheckFailed("\n\n".join(messages))
+        if failures:
+            pytest.skip(
+                "contract gap: "
+                + "; ".join(
+                    self.plugin.describe_failure(run_result, failure).replace("\n", " ") for failure in failures
+                )
+            )
+        skip_messages = [result.message for result in run_result.with_status(Status.SKIPPED)]
+        if skip_messages and not list(run_result.with_status(Status.PASSED)):
+            pytest.skip(f"not judged: {skip_messages[0]}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The words of a broken promise, without a traceback."""
-        return str(excinfo.value) if isinstance(excinfo.value, Broken) else super().repr_failure(excinfo, style)
+        return str(excinfo.value) if isinstance(excinfo.value, CheckFailed) else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where it stands, for pytest."""

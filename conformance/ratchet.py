@@ -14,70 +14,74 @@ from typing import Any
 
 from conformance import yaml_files
 from conformance.errors import UsageError
-from conformance.outcome import Outcome, Promise
+from conformance.outcome import CheckResult, Requirement
 
-FLAG = "--ratchet"
+OPTION = "--ratchet"
 VERSION = 1
 HEADING = "What an accepted run kept: to break it blocks. Written by --update-ratchet."
 
-Mark = tuple[str, str, str]  # operation, law, place with what it is about
+RatchetKey = tuple[str, str, str]  # operation, law, place with what it is about
 
 
-def mark_of(promise: Promise) -> Mark:
+def ratchet_key(requirement: Requirement) -> RatchetKey:
     """A promise as the file names it."""
-    return promise.operation, promise.law, f"{promise.place} {promise.parameter}".rstrip()
+    return requirement.operation, requirement.check, f"{requirement.location} {requirement.parameter}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Ratchet:
     """The recorded promises."""
 
-    kept: frozenset[Mark] = field(default_factory=frozenset)
+    passed: frozenset[RatchetKey] = field(default_factory=frozenset)
 
     @classmethod
     def load(cls, path: Path) -> "Ratchet":
         """Those of a file; none where there is no file yet. Raises UsageError."""
-        said = yaml_files.read(FLAG, path, "kept", VERSION)
-        return cls(frozenset(_marks(path, said))) if said is not None else cls()
+        raw_keys = yaml_files.read(OPTION, path, "kept", VERSION)
+        return cls(frozenset(_parse_keys(path, raw_keys))) if raw_keys is not None else cls()
 
-    def breaks(self, outcome: Outcome, judged: Collection[Mark]) -> bool:
+    def is_regression(self, result: CheckResult, evaluated: Collection[RatchetKey]) -> bool:
         """Whether a failure breaks a recorded promise.
 
-        `judged`: all that was judged in this run. Where a law tells of a failure at a place inside of the one that was
+        `evaluated`: all that was judged in this run. Where a law tells of a failure at a place inside of the one that was
         recorded, nothing of what it was recorded for is judged: that is broken then.
         """
-        mark = mark_of(outcome.promise)
-        recorded = [m for m in self.kept if m[:2] == mark[:2]]
-        return mark in recorded or (bool(recorded) and all(m not in judged for m in recorded))
+        key = ratchet_key(result.requirement)
+        recorded_keys = [recorded_key for recorded_key in self.passed if recorded_key[:2] == key[:2]]
+        return key in recorded_keys or (
+            bool(recorded_keys) and all(recorded_key not in evaluated for recorded_key in recorded_keys)
+        )
 
-    def missed(self, judged: Collection[Mark], failing: Collection[Mark], operations: Collection[str]) -> list[Mark]:
+    def not_run(
+        self, evaluated: Collection[RatchetKey], failed: Collection[RatchetKey], operations: Collection[str]
+    ) -> list[RatchetKey]:
         """Recorded promises of these operations that were not judged, and that no failure of the same law explains."""
-        explained = {mark[:2] for mark in failing}
-        left = (m for m in self.kept if m[0] in operations and m not in judged)
-        return sorted(m for m in left if m[:2] not in explained)
+        explained = {failed_key[:2] for failed_key in failed}
+        not_evaluated = (key for key in self.passed if key[0] in operations and key not in evaluated)
+        return sorted(key for key in not_evaluated if key[:2] not in explained)
 
-    def updated(self, kept: Iterable[Outcome], operations: Collection[str]) -> "Ratchet":
+    def with_results(self, passed: Iterable[CheckResult], operations: Collection[str]) -> "Ratchet":
         """With what is kept now too; without operations that the contract has no more."""
-        there = {mark for mark in self.kept if mark[0] in operations}
-        return Ratchet(frozenset(there | {mark_of(outcome.promise) for outcome in kept}))
+        current = {key for key in self.passed if key[0] in operations}
+        return Ratchet(frozenset(current | {ratchet_key(result.requirement) for result in passed}))
 
     def save(self, path: Path) -> None:
         """Write the file, sorted. Raises UsageError."""
         document: dict[str, dict[str, list[str]]] = {}
-        for operation, law, place in sorted(self.kept):
-            document.setdefault(operation, {}).setdefault(law, []).append(place)
-        yaml_files.write(FLAG, path, HEADING, {"version": VERSION, "kept": document})
+        for operation, check, location in sorted(self.passed):
+            document.setdefault(operation, {}).setdefault(check, []).append(location)
+        yaml_files.write(OPTION, path, HEADING, {"version": VERSION, "kept": document})
 
 
-def _marks(path: Path, said: Any) -> Iterator[Mark]:
-    for operation, laws in _mapping(f"{path}: kept", said):
-        for law, places in _mapping(f"{path}: kept.{operation}", laws):
-            if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
-                raise UsageError(f"{FLAG}: {path}: kept.{operation}.{law}: found no list of texts; allowed: places")
-            yield from ((operation, law, place) for place in places)
+def _parse_keys(path: Path, raw_keys: Any) -> Iterator[RatchetKey]:
+    for operation, raw_checks in _iter_mapping(f"{path}: kept", raw_keys):
+        for check, locations in _iter_mapping(f"{path}: kept.{operation}", raw_checks):
+            if not isinstance(locations, list) or not all(isinstance(location, str) for location in locations):
+                raise UsageError(f"{OPTION}: {path}: kept.{operation}.{check}: found no list of texts; allowed: places")
+            yield from ((operation, check, location) for location in locations)
 
 
-def _mapping(where: str, said: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(said, Mapping) or not all(isinstance(name, str) for name in said):
-        raise UsageError(f"{FLAG}: {where}: found {type(said).__name__}; allowed: a mapping of names")
-    yield from said.items()
+def _iter_mapping(location: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise UsageError(f"{OPTION}: {location}: found {type(value).__name__}; allowed: a mapping of names")
+    yield from value.items()

@@ -4,47 +4,47 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.cause import NO_OTHER, Reason, no_way
-from conformance.errors import CannotMake
+from conformance.cause import NO_SECOND_TOKEN, SkipReason, not_testable
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
-from conformance.sender import NONE_TO_CREATE, Sender
+from conformance.sender import NO_CREATE_OPERATION, TrackedClient
 from spec.contract import Operation, Resource
 
 
 @dataclass(slots=True)
-class Reader(Sender):
+class OperationClient(TrackedClient):
     """A sender that knows the operations by what they do."""
 
-    _who: dict[str, Mapping[str, Any] | Reason] = field(default_factory=dict)
+    _identities: dict[str, Mapping[str, Any] | SkipReason] = field(default_factory=dict)
 
     def operation(self, resource: str, action: str) -> Operation | None:
         """The operation that does a generic action on a resource."""
         return self.contract.find_operation(resource, action)
 
-    def needed(self, resource: str, action: str) -> Operation:
+    def require_operation(self, resource: str, action: str) -> Operation:
         """The same. Raises CannotMake when the contract has none."""
-        found = self.operation(resource, action)
-        if found is None:
-            raise CannotMake(no_way(f"the contract has no operation to {action} a {resource}"))
-        return found
+        operation = self.operation(resource, action)
+        if operation is None:
+            raise SkipCheck(not_testable(f"the contract has no operation to {action} a {resource}"))
+        return operation
 
     def creator(self, resource: str) -> Operation:
         """What creates a resource (`Contract.creator`). Raises CannotMake."""
-        found = self.contract.find_create_operation(resource)
-        if found is None:
-            raise CannotMake(no_way(f"{NONE_TO_CREATE} {resource}"))
-        return found
+        operation = self.contract.find_create_operation(resource)
+        if operation is None:
+            raise SkipCheck(not_testable(f"{NO_CREATE_OPERATION} {resource}"))
+        return operation
 
     def resource(self, operation: Operation) -> Resource:
         """The resource that an operation is about."""
         return self.contract.resources[operation.resource or ""]
 
-    def key_of(self, resource: str, shown: Mapping[str, Any]) -> Any:
+    def key_of(self, resource: str, record: Mapping[str, Any]) -> Any:
         """The key of a shown record. Raises CannotMake when it shows none."""
         name = self.contract.resources[resource].key_attribute
-        if name not in shown:
-            raise CannotMake(f"the answer shows no {name} of the {resource}")
-        return shown[name]
+        if name not in record:
+            raise SkipCheck(f"the answer shows no {name} of the {resource}")
+        return record[name]
 
     def data(self, operation: Operation, exchange: Exchange) -> Any:
         """The record or rows of a success, out of the contract's envelope; None where they are not."""
@@ -54,33 +54,33 @@ class Reader(Sender):
             return body
         return body.get(name) if isinstance(body, dict) else None
 
-    def retrieve(self, resource: str, key: Any, *, as_: str = "self") -> Exchange:
+    def retrieve(self, resource: str, key: Any, *, actor: str = "self") -> Exchange:
         """Retrieve one record."""
-        operation = self.needed(resource, "retrieve")
-        return self.send(operation, path={operation.path_parameter_names[0]: key}, as_=as_)
+        operation = self.require_operation(resource, "retrieve")
+        return self.send(operation, path={operation.path_parameter_names[0]: key}, actor=actor)
 
-    def who(self, as_: str = "self") -> Mapping[str, Any]:
+    def identity(self, actor: str = "self") -> Mapping[str, Any]:
         """The account whose token it is, as the target shows it. Raises CannotMake."""
-        if as_ not in self._who:
-            self._who[as_] = self._asked_who(as_)
-        said = self._who[as_]
-        if isinstance(said, Reason):
-            raise CannotMake(said)
-        return said
+        if actor not in self._identities:
+            self._identities[actor] = self._request_identity(actor)
+        identity = self._identities[actor]
+        if isinstance(identity, SkipReason):
+            raise SkipCheck(identity)
+        return identity
 
-    def has_token(self, as_: str) -> bool:
+    def has_token(self, actor: str) -> bool:
         """Whether the run can ask as somebody; a target that tells no tokens takes anybody."""
-        return as_ in getattr(self.target, "tokens", {as_: ""})
+        return actor in getattr(self.target, "tokens", {actor: ""})
 
-    def _asked_who(self, as_: str) -> Mapping[str, Any] | Reason:
-        if not self.has_token(as_):
-            return NO_OTHER
+    def _request_identity(self, actor: str) -> Mapping[str, Any] | SkipReason:
+        if not self.has_token(actor):
+            return NO_SECOND_TOKEN
         for operation in self.contract.operations.values():
             if not self.contract.is_whoami(operation):
                 continue
-            exchange = self.send(operation, as_=as_)
-            shown = self.data(operation, exchange)
-            if exchange.response.ok and isinstance(shown, dict):
-                return shown
-            return Reason(f"{operation.id} answered {exchange.response.status}")
-        return no_way("the contract has no operation that says whose token it is")
+            exchange = self.send(operation, actor=actor)
+            account = self.data(operation, exchange)
+            if exchange.response.ok and isinstance(account, dict):
+                return account
+            return SkipReason(f"{operation.id} answered {exchange.response.status}")
+        return not_testable("the contract has no operation that says whose token it is")

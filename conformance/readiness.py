@@ -7,40 +7,40 @@ something else than the backend.
 import time
 from collections.abc import Callable, Iterator
 
-from conformance.errors import NoAnswer, TargetLost
+from conformance.errors import NoResponse, TargetUnreachable
 from conformance.exchange import Exchange
 from conformance.session import Session
-from conformance.steady import GATEWAY
+from conformance.steady import GATEWAY_STATUSES
 from spec.contract import Contract, Operation
 
-ASKED = 3
-PAUSE = 0.5
+MAX_PROBES = 3
+PROBE_INTERVAL = 0.5
 
 
-def await_ready(
+def wait_until_ready(
     session: Session,
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
-    pause: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> list[Exchange]:
     """What harmless GETs were answered; a target that is not there is asked again for so long. Raises TargetLost."""
-    until = clock() + seconds
+    deadline = clock() + seconds
     while True:
         try:
-            asked = [o for o in harmless(session.contract) if o.id not in session.skipped]
-            answers = [session.send(operation) for operation in asked[:ASKED]]
-            check(session.target.base, answers)
-        except (NoAnswer, TargetLost) as error:
-            if clock() >= until:
-                raise TargetLost(str(error)) from None
-            pause(PAUSE)
+            operations = [o for o in probe_operations(session.contract) if o.id not in session.skipped_operations]
+            exchanges = [session.send(operation) for operation in operations[:MAX_PROBES]]
+            check_target(session.target.base, exchanges)
+        except (NoResponse, TargetUnreachable) as error:
+            if clock() >= deadline:
+                raise TargetUnreachable(str(error)) from None
+            sleep(PROBE_INTERVAL)
         else:
-            return answers
+            return exchanges
 
 
-def harmless(contract: Contract) -> Iterator[Operation]:
+def probe_operations(contract: Contract) -> Iterator[Operation]:
     """GETs that need nothing to be known, lists first."""
-    found = [
+    operations = [
         o
         for o in contract.operations.values()
         if o.method == "get"
@@ -48,35 +48,37 @@ def harmless(contract: Contract) -> Iterator[Operation]:
         and not o.effects
         and not any(p.required for p in o.query_parameters)
     ]
-    yield from sorted(found, key=lambda o: o.action != "list")
+    yield from sorted(operations, key=lambda o: o.action != "list")
 
 
-def check(base: str, answers: list[Exchange]) -> None:
+def check_target(base: str, exchanges: list[Exchange]) -> None:
     """Raise TargetLost when what answers is not the API: a page for people, a gateway, another address."""
-    if not answers:
+    if not exchanges:
         return
-    responses = [exchange.response for exchange in answers]
-    first, path = responses[0], answers[0].request.template
+    responses = [exchange.response for exchange in exchanges]
+    first, path = responses[0], exchanges[0].request.path_template
     if all(300 <= r.status < 400 for r in responses):
         where = first.headers.get("location", "nowhere")
-        raise TargetLost(f"{base} answers {path} with a redirect to {where}: give the address itself as --base-url")
-    if all(r.status in GATEWAY for r in responses):
-        raise TargetLost(f"{base} answers {path} with {first.status}: it is not up; --wait-ready S waits for it")
+        raise TargetUnreachable(
+            f"{base} answers {path} with a redirect to {where}: give the address itself as --base-url"
+        )
+    if all(r.status in GATEWAY_STATUSES for r in responses):
+        raise TargetUnreachable(f"{base} answers {path} with {first.status}: it is not up; --wait-ready S waits for it")
     if all(r.json is None and _is_html(r.headers.get("content-type", ""), r.content) for r in responses):
-        raise TargetLost(
+        raise TargetUnreachable(
             f"{base} answers {path} with an HTML page ({first.status}), not with an API's JSON: look at --base-url, "
             "and at what stands before the backend (a sign-in page, a proxy)"
         )
-    if len(responses) >= ASKED and all(r.status == 404 for r in responses):
-        raise TargetLost(f"{base} answers 404 to {path} and every other list: is the path of --base-url right?")
+    if len(responses) >= MAX_PROBES and all(r.status == 404 for r in responses):
+        raise TargetUnreachable(f"{base} answers 404 to {path} and every other list: is the path of --base-url right?")
 
 
-def refused_token(answers: list[Exchange], token_env: str) -> str:
+def token_problem(exchanges: list[Exchange], token_env: str) -> str:
     """A sentence when nothing that needs a token was granted with it; "" otherwise."""
-    statuses = {exchange.response.status for exchange in answers}
+    statuses = {exchange.response.status for exchange in exchanges}
     if not statuses or not statuses <= {401, 403}:
         return ""
-    where = f"{answers[0].request.operation} answered {answers[0].response.status}"
+    where = f"{exchanges[0].request.operation} answered {exchanges[0].response.status}"
     if 403 in statuses:
         return f"the token in ${token_env} has no rights ({where}): give one of a user who may read and write"
     return f"the target refuses the token in ${token_env} ({where}): sign in anew and put a valid token there"

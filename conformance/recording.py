@@ -11,18 +11,18 @@ from typing import Any
 
 from conformance.exchange import Request, Response
 from conformance.laws.law import Case, Law
-from conformance.outcome import Outcome, Verdict
+from conformance.outcome import CheckResult, Status
 from spec.contract import Contract
 
-MOST = 100_000  # requests, and identifiers, that are recorded; behind them nothing is
-NODES = 20_000  # values of one answer that are looked through
-_LONG = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+MAX_RECORDED = 100_000  # requests, and identifiers, that are recorded; behind them nothing is
+MAX_NODES = 20_000  # values of one answer that are looked through
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class RecordedExchange:
     """A request of the run, and the status that it was answered with."""
 
     request: Request
@@ -30,7 +30,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class IdentifierSource:
     """Where an identifier was first seen: the number of a request, and the path in the JSON of its answer."""
 
     step: int
@@ -38,12 +38,12 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class RequestSpan:
     """The requests of one judging up to what it found: the first one's number, the number behind the last one."""
 
     start: int
     end: int
-    shown: tuple[Request, ...]
+    evidence: tuple[Request, ...]
 
 
 @dataclass(slots=True)
@@ -52,67 +52,67 @@ class Recorder:
     the latest one. `keys`: names of properties that hold a record's key."""
 
     keys: frozenset[str]
-    sent: list[Sent] = field(default_factory=list)
-    sources: dict[str, Source] = field(default_factory=dict)
-    spans: dict[str, Span] = field(default_factory=dict)
-    _at: dict[int, int] = field(default_factory=dict)
+    exchanges: list[RecordedExchange] = field(default_factory=list)
+    sources: dict[str, IdentifierSource] = field(default_factory=dict)
+    spans: dict[str, RequestSpan] = field(default_factory=dict)
+    _step_by_id: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, contract: Contract) -> "Recorder":
+    def from_contract(cls, contract: Contract) -> "Recorder":
         """A recorder of a contract's traffic."""
         return cls(frozenset(resource.key_attribute for resource in contract.resources.values()))
 
-    def note(self, request: Request, response: Response) -> None:
+    def record(self, request: Request, response: Response) -> None:
         """Record a request and where its answer shows identifiers for the first time."""
-        if len(self.sent) >= MOST:
+        if len(self.exchanges) >= MAX_RECORDED:
             return
-        step = len(self.sent)
-        self._at[id(request)] = step  # the list keeps the request alive, and with it the number
-        self.sent.append(Sent(request, response.status))
+        step = len(self.exchanges)
+        self._step_by_id[id(request)] = step  # the list keeps the request alive, and with it the number
+        self.exchanges.append(RecordedExchange(request, response.status))
         for value, path in _identifiers(response.json, self.keys):
-            if value not in self.sources and len(self.sources) < MOST:
-                self.sources[value] = Source(step, path)
+            if value not in self.sources and len(self.sources) < MAX_RECORDED:
+                self.sources[value] = IdentifierSource(step, path)
 
-    def at(self, request: Request) -> int | None:
+    def step_of(self, request: Request) -> int | None:
         """The number of a request; None when it was not recorded."""
-        step = self._at.get(id(request))
-        return step if step is not None and self.sent[step].request is request else None
+        step = self._step_by_id.get(id(request))
+        return step if step is not None and self.exchanges[step].request is request else None
 
-    def watching(self, law: Law) -> Law:
+    def track(self, check: Law) -> Law:
         """The same law; what it sends until it finds a promise broken becomes that promise's span."""
 
-        def judge(case: Case) -> Iterator[Outcome]:
-            start = len(self.sent)
-            for outcome in law.judge(case):
-                if outcome.verdict is Verdict.BROKEN:
-                    shown = tuple(exchange.request for exchange in outcome.shown)
-                    self.spans[outcome.promise.fingerprint] = Span(start, len(self.sent), shown)
-                yield outcome
+        def run(case: Case) -> Iterator[CheckResult]:
+            start = len(self.exchanges)
+            for result in check.judge(case):
+                if result.status is Status.FAILED:
+                    evidence = tuple(exchange.request for exchange in result.evidence)
+                    self.spans[result.requirement.fingerprint] = RequestSpan(start, len(self.exchanges), evidence)
+                yield result
 
-        return replace(law, judge=judge)
+        return replace(check, judge=run)
 
 
-def _identifiers(answer: Any, keys: frozenset[str]) -> Iterator[tuple[str, Path]]:
+def _identifiers(body: Any, keys: frozenset[str]) -> Iterator[tuple[str, Path]]:
     """Identifiers in an answer, as texts, with their paths: what stands under a key's name, and every UUID."""
-    waiting: list[tuple[Any, Path]] = [(answer, ())]
-    for _ in range(NODES):
-        if not waiting:
+    stack: list[tuple[Any, Path]] = [(body, ())]
+    for _ in range(MAX_NODES):
+        if not stack:
             return
-        node, path = waiting.pop()
+        node, path = stack.pop()
         if isinstance(node, dict):
-            waiting += [(value, (*path, str(name))) for name, value in reversed(node.items())]
+            stack += [(value, (*path, str(name))) for name, value in reversed(node.items())]
         elif isinstance(node, list):
-            waiting += [(value, (*path, index)) for index, value in reversed(list(enumerate(node)))]
-        elif _names(node, path, keys):
+            stack += [(value, (*path, index)) for index, value in reversed(list(enumerate(node)))]
+        elif _is_identifier(node, path, keys):
             yield str(node), path
 
 
-def _names(node: Any, path: Path, keys: frozenset[str]) -> bool:
-    if isinstance(node, str) and _LONG.fullmatch(node):
+def _is_identifier(node: Any, path: Path, keys: frozenset[str]) -> bool:
+    if isinstance(node, str) and _UUID.fullmatch(node):
         return True
     return bool(path) and path[-1] in keys and isinstance(node, (str, int)) and not isinstance(node, bool)
 
 
-def long_in(text: str) -> list[str]:
+def find_uuids(text: str) -> list[str]:
     """The identifiers in a text that can be told from other words."""
-    return _LONG.findall(text)
+    return _UUID.findall(text)

@@ -10,39 +10,39 @@ from conformance.errors import UsageError
 from conformance.report.json import VERSION
 from spec.contract import Contract
 
-LARGEST = 500_000_000  # bytes
-SHORTEST = 4  # characters of an id
-TOLD = 12  # ids that a message lists
-ALLOWED = "the conformance.json of an earlier run"
+MAX_REPORT_BYTES = 500_000_000  # bytes
+MIN_ID_CHARS = 4  # characters of an id
+MAX_LISTED_IDS = 12  # ids that a message lists
+EXPECTED = "the conformance.json of an earlier run"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReportedFailure:
     """A promise as a report tells of it. `keyword`: that its grade is of, "" when it is of the place.
 
     `proposal`, `sequence`: as written, or None (`conformance.sequence.read`).
     """
 
     fingerprint: str
-    short: str
-    law: str
+    id: str
+    check: str
     operation: str
     parameter: str
-    sentence: str
-    verdict: str
-    said: str
-    place: str
+    requirement: str
+    status: str
+    message: str
+    location: str
     pointer: str
     keyword: str
-    grade: str
+    provenance: str
     proposal: Any
     sequence: Any
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
+class PastReport:
     """A run's report. `target`: the address, with the contract's base path. `digest`: of the contract's bytes.
-    `answered`: operationId -> the statuses that it answered."""
+    `statuses`: operationId -> the statuses that it answered."""
 
     file: str
     target: str
@@ -50,37 +50,37 @@ class Reported:
     run_id: str
     started: str
     digest: str
-    answered: Mapping[str, frozenset[int]]
-    promises: tuple[Told, ...]
+    statuses: Mapping[str, frozenset[int]]
+    results: tuple[ReportedFailure, ...]
 
-    def broken(self) -> Iterator[Told]:
+    def failures(self) -> Iterator[ReportedFailure]:
         """The promises that were broken, or broken at times."""
-        return (p for p in self.promises if p.verdict in ("broken", "flaky"))
+        return (p for p in self.results if p.status in ("broken", "flaky"))
 
-    def failure(self, name: str) -> Told:
+    def failure(self, name: str) -> ReportedFailure:
         """The broken promise with that id, the beginning of it, or that fingerprint. Raises UsageError."""
-        asked = name.strip().removeprefix("#")
-        known = {failure.fingerprint: failure for failure in self.broken()}
-        found = [f for f in known.values() if asked == f.fingerprint or asked == f.short]
-        if not found and len(asked) >= SHORTEST:
-            found = [f for f in known.values() if f.short.startswith(asked.lower())]
-        if len(found) == 1:
-            return found[0]
-        listed = [f"{f.short} ({f.operation} {f.law})" for f in (found or known.values())]
-        more = f" and {len(listed) - TOLD} more" if len(listed) > TOLD else ""
-        said = ", ".join(listed[:TOLD]) + more or "none: the report tells of nothing broken"
-        raise UsageError(f"id: found {asked[:80]!a}, which {len(found)} failures have; allowed: {said}")
+        query = name.strip().removeprefix("#")
+        failures = {failure.fingerprint: failure for failure in self.failures()}
+        matches = [f for f in failures.values() if query == f.fingerprint or query == f.id]
+        if not matches and len(query) >= MIN_ID_CHARS:
+            matches = [f for f in failures.values() if f.id.startswith(query.lower())]
+        if len(matches) == 1:
+            return matches[0]
+        candidates = [f"{f.id} ({f.operation} {f.check})" for f in (matches or failures.values())]
+        more = f" and {len(candidates) - MAX_LISTED_IDS} more" if len(candidates) > MAX_LISTED_IDS else ""
+        expected = ", ".join(candidates[:MAX_LISTED_IDS]) + more or "none: the report tells of nothing broken"
+        raise UsageError(f"id: found {query[:80]!a}, which {len(matches)} failures have; allowed: {expected}")
 
 
-def read(path: Path) -> Reported:
+def read_report(path: Path) -> PastReport:
     """The report in a file. Raises UsageError."""
     root = _json(path)
     if not isinstance(root, dict) or root.get("version") != VERSION:
         version = root.get("version") if isinstance(root, dict) else type(root).__name__
-        raise UsageError(f"{path}: found version {version!r:.40}; allowed: {ALLOWED}, version {VERSION}")
+        raise UsageError(f"{path}: found version {version!r:.40}; allowed: {EXPECTED}, version {VERSION}")
     try:
         run = root["run"]
-        return Reported(
+        return PastReport(
             str(path),
             str(run["target"]),
             int(run["seed"]),
@@ -88,40 +88,42 @@ def read(path: Path) -> Reported:
             str(run["started"]),
             str(run["digest"]),
             {str(name): frozenset(map(int, statuses)) for name, statuses in root["answers"].items()},
-            tuple(_told(said) for said in root["promises"]),
+            tuple(_failure_from_json(said) for said in root["promises"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{path}: found {error!r:.100}; allowed: {ALLOWED}") from None
+        raise UsageError(f"{path}: found {error!r:.100}; allowed: {EXPECTED}") from None
 
 
 def _json(path: Path) -> Any:
     try:
-        if path.stat().st_size > LARGEST:
-            raise UsageError(f"{path}: found {path.stat().st_size} bytes; allowed: {LARGEST} at most")
+        if path.stat().st_size > MAX_REPORT_BYTES:
+            raise UsageError(f"{path}: found {path.stat().st_size} bytes; allowed: {MAX_REPORT_BYTES} at most")
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise UsageError(f"{path}: found no readable file ({error.strerror}); allowed: {ALLOWED}") from None
+        raise UsageError(f"{path}: found no readable file ({error.strerror}); allowed: {EXPECTED}") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: found no JSON ({str(error)[:100]}); allowed: {ALLOWED}") from None
+        raise UsageError(f"{path}: found no JSON ({str(error)[:100]}); allowed: {EXPECTED}") from None
 
 
-def _told(said: Mapping[str, Any]) -> Told:
-    place = said["place"]
+def _failure_from_json(data: Mapping[str, Any]) -> ReportedFailure:
+    location = data["place"]
     names = ("short", "law", "operation", "parameter", "sentence", "verdict", "said", "grade")
-    texts = {name: str(said[name]) for name in names}
-    return Told(
-        fingerprint=str(said["id"]),
-        place=f"{place['file']}:{place['line']} {place['pointer']}",
-        pointer=str(place["pointer"]),
-        keyword=str(said.get("keyword") or ""),
-        proposal=said.get("proposal"),
-        sequence=said.get("sequence"),
+    texts = {name: str(data[name]) for name in names}
+    return ReportedFailure(
+        fingerprint=str(data["id"]),
+        location=f"{location['file']}:{location['line']} {location['pointer']}",
+        pointer=str(location["pointer"]),
+        keyword=str(data.get("keyword") or ""),
+        proposal=data.get("proposal"),
+        sequence=data.get("sequence"),
         **texts,
     )
 
 
-def differs(said: Reported, contract: Contract) -> str:
+def contract_difference(report: PastReport, contract: Contract) -> str:
     """A note where the report was made with another contract than this one; "" otherwise."""
-    if said.digest == contract.document.digest:
+    if report.digest == contract.document.digest:
         return ""
-    return f"the report was made with another contract ({said.digest[:12]}; this one: {contract.document.digest[:12]})"
+    return (
+        f"the report was made with another contract ({report.digest[:12]}; this one: {contract.document.digest[:12]})"
+    )

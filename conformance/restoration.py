@@ -6,73 +6,77 @@ What a record was is in the ledger before the first write to it, so that `clean`
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.errors import CannotMake
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
-from conformance.reader import Reader
+from conformance.reader import OperationClient
 
 
-def borrowed(session: Reader, resource: str) -> tuple[Any, Mapping[str, Any], Exchange]:
+def borrow(session: OperationClient, resource: str) -> tuple[Any, Mapping[str, Any], Exchange]:
     """(key, what it shows, the exchange that showed it) of the record to be used. Raises CannotMake."""
-    lent = session.sacrifices
-    key = lent.keys[resource]
-    shown, exchange = _shown(session, resource, key)
-    if resource not in lent.before:
-        lent.before[resource] = _restorable(session, resource, shown)
-        session.ledger.changing(resource, key, lent.before[resource])
-    return key, shown, exchange
+    mutable = session.mutable_records
+    key = mutable.keys[resource]
+    record, exchange = _retrieve(session, resource, key)
+    if resource not in mutable.original_values:
+        mutable.original_values[resource] = _restorable_values(session, resource, record)
+        session.write_log.log_original(resource, key, mutable.original_values[resource])
+    return key, record, exchange
 
 
-def restore(session: Reader) -> Iterator[tuple[str, Any]]:
+def restore(session: OperationClient) -> Iterator[tuple[str, Any]]:
     """Give each that was used its values back; those that could not be. Raises TargetLost."""
-    lent = session.sacrifices
-    for resource, before in list(lent.before.items()):
-        if _restored(session, resource, lent.keys[resource], before):
-            session.ledger.gone(resource, lent.keys[resource])
-            del lent.before[resource]
+    mutable = session.mutable_records
+    for resource, before in list(mutable.original_values.items()):
+        if _restore(session, resource, mutable.keys[resource], before):
+            session.write_log.log_deleted(resource, mutable.keys[resource])
+            del mutable.original_values[resource]
         else:
-            yield resource, lent.keys[resource]
+            yield resource, mutable.keys[resource]
 
 
-def _restored(session: Reader, resource: str, key: Any, before: Mapping[str, Any]) -> bool:
+def _restore(session: OperationClient, resource: str, key: Any, before: Mapping[str, Any]) -> bool:
     """Give a record its values back, as far as they differ; whether it then has them. Raises TargetLost."""
     try:
-        changed = _changed(before, _shown(session, resource, key)[0])
+        changed = _difference(before, _retrieve(session, resource, key)[0])
         update = session.operation(resource, "update")
         if changed and update is not None:
             session.send(update, path={update.path_parameter_names[0]: key}, body=changed)
-            changed = _changed(before, _shown(session, resource, key)[0])
-    except CannotMake:
+            changed = _difference(before, _retrieve(session, resource, key)[0])
+    except SkipCheck:
         return False
     return not changed
 
 
-def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+def _difference(before: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
     """What has to be sent for a record to be what it was. Where objects are merged, null takes away what was added."""
-    return {name: _over(now.get(name), value) for name, value in before.items() if _said(now.get(name)) != _said(value)}
+    return {
+        name: _overwrite(current.get(name), value)
+        for name, value in before.items()
+        if _without_nulls(current.get(name)) != _without_nulls(value)
+    }
 
 
-def _over(now: Any, value: Any) -> Any:
-    both = isinstance(value, dict) and isinstance(now, dict)
-    return {**dict.fromkeys(now), **value} if both else value
+def _overwrite(current: Any, value: Any) -> Any:
+    both = isinstance(value, dict) and isinstance(current, dict)
+    return {**dict.fromkeys(current), **value} if both else value
 
 
-def _said(value: Any) -> Any:
+def _without_nulls(value: Any) -> Any:
     """A value without the properties of an object that say nothing."""
-    return {name: one for name, one in value.items() if one is not None} if isinstance(value, dict) else value
+    return {name: item for name, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
-def _shown(session: Reader, resource: str, key: Any) -> tuple[Mapping[str, Any], Exchange]:
-    operation = session.needed(resource, "retrieve")
+def _retrieve(session: OperationClient, resource: str, key: Any) -> tuple[Mapping[str, Any], Exchange]:
+    operation = session.require_operation(resource, "retrieve")
     exchange = session.retrieve(resource, key)
-    shown = session.data(operation, exchange)
-    if not exchange.response.ok or not isinstance(shown, dict):
-        raise CannotMake(f"{operation.id} answered {exchange.response.status} for the {resource} of --sacrifice")
-    return shown, exchange
+    record = session.data(operation, exchange)
+    if not exchange.response.ok or not isinstance(record, dict):
+        raise SkipCheck(f"{operation.id} answered {exchange.response.status} for the {resource} of --sacrifice")
+    return record, exchange
 
 
-def _restorable(session: Reader, resource: str, shown: Mapping[str, Any]) -> dict[str, Any]:
+def _restorable_values(session: OperationClient, resource: str, record: Mapping[str, Any]) -> dict[str, Any]:
     """The values that an update takes back."""
     update = session.operation(resource, "update")
     fields = update.request_body.fields.values() if update is not None and update.request_body is not None else ()
     own = session.contract.resources[resource].attributes
-    return {f.name: shown[f.name] for f in fields if f.relation_setter is None and f.name in own and f.name in shown}
+    return {f.name: record[f.name] for f in fields if f.relation_setter is None and f.name in own and f.name in record}

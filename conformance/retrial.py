@@ -7,172 +7,199 @@ again asks the same. Texts alone differ: some may stand only once.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from conformance.disturbance import Watch
-from conformance.errors import CannotMake
+from conformance.disturbance import InterferenceMonitor
+from conformance.errors import SkipCheck
 from conformance.laws.law import Case
 from conformance.laws.lists import MOVING
-from conformance.outcome import Kind, Outcome, Verdict
-from conformance.sender import At
+from conformance.outcome import CheckResult, FailureKind, Status
+from conformance.sender import FindingKey
 from conformance.session import Session
-from conformance.steady import GATEWAY
+from conformance.steady import GATEWAY_STATUSES
 
-MOST = 4  # times that something is judged again
-CALMED = 2  # times that a law is asked again because a list changed while it was looked at
-WARY = 3  # times that a failure must show again on a target that has stumbled; once on others
+MAX_RERUNS = 4  # times that something is judged again
+MAX_LIST_CHANGE_RERUNS = 2  # times that a law is asked again because a list changed while it was looked at
+MIN_FAILURES_ON_UNSTABLE_TARGET = (
+    3  # times that a failure must show again on a target that has stumbled; once on others
+)
 
-Judging = Callable[[Case], Iterator[Outcome]]
+RunCheck = Callable[[Case], Iterator[CheckResult]]
 
 
 @dataclass(slots=True)
-class Trials:
+class Reruns:
     """What became of one promise when it was judged again: broken or not, in fresh sessions and in the run's own."""
 
-    fresh: list[bool] = field(default_factory=list)
-    again: list[bool] = field(default_factory=list)
-    why: str = "the run ended before it was judged again"
+    fresh_state: list[bool] = field(default_factory=list)
+    same_state: list[bool] = field(default_factory=list)
+    reason: str = "the run ended before it was judged again"
 
     @property
-    def broken(self) -> int:
+    def failed(self) -> int:
         """How often it was broken, the first time included."""
-        return 1 + sum(self.fresh) + sum(self.again)
+        return 1 + sum(self.fresh_state) + sum(self.same_state)
 
     @property
-    def judged(self) -> int:
+    def total(self) -> int:
         """How often it was judged, the first time included."""
-        return 1 + len(self.fresh) + len(self.again)
+        return 1 + len(self.fresh_state) + len(self.same_state)
 
-    def kind(self, sure: int) -> Kind | None:
-        """What it is, as far as it is clear; `sure`: how often a failure has to show again."""
-        failing, holding = any(self.fresh), not all(self.fresh)
-        if not all(self.again) or (failing and holding):
-            return Kind.FLAKY
-        if failing and self.broken > sure:
-            return Kind.DETERMINISTIC
-        if len(self.fresh) > 1 and holding and len(self.again) > 1:
-            return Kind.STATE
+    def kind(self, min_failures: int) -> FailureKind | None:
+        """What it is, as far as it is clear; `min_failures`: how often a failure has to show again."""
+        fails_fresh, passes_fresh = any(self.fresh_state), not all(self.fresh_state)
+        if not all(self.same_state) or (fails_fresh and passes_fresh):
+            return FailureKind.FLAKY
+        if fails_fresh and self.failed > min_failures:
+            return FailureKind.DETERMINISTIC
+        if len(self.fresh_state) > 1 and passes_fresh and len(self.same_state) > 1:
+            return FailureKind.STATE_DEPENDENT
         return None
 
-    def last(self) -> Kind | None:
+    def final_kind(self) -> FailureKind | None:
         """What it is when it is not judged again any more; None: nobody knows."""
-        known = self.kind(1)
-        if known is None and not self.fresh and len(self.again) > 1:
-            return Kind.STATE
-        return Kind.FLAKY if known is None and self.fresh else known
+        kind = self.kind(1)
+        if kind is None and not self.fresh_state and len(self.same_state) > 1:
+            return FailureKind.STATE_DEPENDENT
+        return FailureKind.FLAKY if kind is None and self.fresh_state else kind
 
 
 @dataclass(slots=True)
-class Retrial:
-    """Judges cases of a run again. `watch`: sees whether somebody else writes. `begin`: gives a case its own seed.
+class Rerunner:
+    """Judges cases of a run again. `watch`: sees whether somebody else writes. `seed_case`: gives a case its own seed.
 
     `causes`: the case during which something was first noticed, which is judged before the one that tells of it.
     """
 
     session: Session
-    judge: Judging
-    begin: Callable[[Session, Case], None]
-    watch: Watch
-    causes: dict[At, Case] = field(default_factory=dict)
+    run_check: RunCheck
+    seed_case: Callable[[Session, Case], None]
+    watch: InterferenceMonitor
+    causes: dict[FindingKey, Case] = field(default_factory=dict)
     number: int = 0
 
-    def noticing(self, case: Case, session: Session) -> None:
+    def collect_findings(self, case: Case, session: Session) -> None:
         """Keep in mind what was noticed during a case; from a session of a retrial, tell the run's own too."""
-        for at, said in session.noticed.items():
-            self.session.noticed.setdefault(at, said)
-            self.causes.setdefault(at, case)
+        for key, finding in session.findings.items():
+            self.session.findings.setdefault(key, finding)
+            self.causes.setdefault(key, case)
 
-    def calm(self, case: Case, first: Sequence[Outcome]) -> list[Outcome]:
+    def rerun_changed_lists(self, case: Case, results: Sequence[CheckResult]) -> list[CheckResult]:
         """The outcomes, judged again where a list changed meanwhile; what changes each time is told as disturbed."""
-        found = list(first)
-        for _ in range(CALMED):
-            if all(outcome.said != MOVING for outcome in found):
-                return found
+        current = list(results)
+        for _ in range(MAX_LIST_CHANGE_RERUNS):
+            if all(result.message != MOVING for result in current):
+                return current
             try:
-                _, again = self._once(case, (), fresh=False)
-            except CannotMake:  # the lists that it depends on are not to be looked at
+                _, rerun = self._rerun(case, (), fresh=False)
+            except SkipCheck:  # the lists that it depends on are not to be looked at
                 break
-            found = [again.get(o.promise.fingerprint, o) if o.said == MOVING else o for o in found]
-        return [replace(o, kind=Kind.DISTURBED) if o.said == MOVING else o for o in found]
+            current = [
+                rerun.get(result.requirement.fingerprint, result) if result.message == MOVING else result
+                for result in current
+            ]
+        return [
+            replace(result, failure_kind=FailureKind.INTERFERENCE) if result.message == MOVING else result
+            for result in current
+        ]
 
-    def settle(self, case: Case, broken: Sequence[Outcome]) -> Mapping[str, tuple[Outcome, Trials]]:
+    def confirm(self, case: Case, failed: Sequence[CheckResult]) -> Mapping[str, tuple[CheckResult, Reruns]]:
         """Judge again what was broken; fingerprint -> (the outcome as it stands now, how often it was broken)."""
-        by_mark = {outcome.promise.fingerprint: Trials() for outcome in broken}
+        reruns_by_fingerprint = {result.requirement.fingerprint: Reruns() for result in failed}
         disturbed = 0
-        sure = WARY if self.session.steady.stumbles else 1
-        for turn in range(MOST):
-            left = [mark for mark, trials in by_mark.items() if trials.kind(sure) is None]
-            if not left:
+        min_failures = MIN_FAILURES_ON_UNSTABLE_TARGET if self.session.retrier.recovered else 1
+        for attempt in range(MAX_RERUNS):
+            undecided = [
+                fingerprint
+                for fingerprint, reruns in reruns_by_fingerprint.items()
+                if reruns.kind(min_failures) is None
+            ]
+            if not undecided:
                 break
             try:
-                quiet, found = self._once(case, broken, fresh=turn % 2 == 0)
-            except CannotMake as error:
-                for mark in left:
-                    by_mark[mark].why = f"it could not be judged again: {error}"
+                is_undisturbed, results = self._rerun(case, failed, fresh=attempt % 2 == 0)
+            except SkipCheck as error:
+                for fingerprint in undecided:
+                    reruns_by_fingerprint[fingerprint].reason = f"it could not be judged again: {error}"
                 continue
-            disturbed += not quiet
-            for mark in left if quiet else ():
-                self._count(by_mark[mark], found.get(mark), fresh=turn % 2 == 0)
-        return {o.promise.fingerprint: self._ended(o, by_mark[o.promise.fingerprint], sure, disturbed) for o in broken}
+            disturbed += not is_undisturbed
+            for fingerprint in undecided if is_undisturbed else ():
+                self._count(reruns_by_fingerprint[fingerprint], results.get(fingerprint), fresh=attempt % 2 == 0)
+        return {
+            result.requirement.fingerprint: self._final_result(
+                result, reruns_by_fingerprint[result.requirement.fingerprint], min_failures, disturbed
+            )
+            for result in failed
+        }
 
-    def _count(self, trials: Trials, found: Outcome | None, *, fresh: bool) -> None:
-        if found is not None and found.verdict is Verdict.NOT_JUDGED:
-            trials.why = f"it could not be judged again: {found.said}"
+    def _count(self, reruns: Reruns, result: CheckResult | None, *, fresh: bool) -> None:
+        if result is not None and result.status is Status.SKIPPED:
+            reruns.reason = f"it could not be judged again: {result.message}"
         else:
-            (trials.fresh if fresh else trials.again).append(found is not None and found.verdict is Verdict.BROKEN)
+            (reruns.fresh_state if fresh else reruns.same_state).append(
+                result is not None and result.status is Status.FAILED
+            )
 
-    def _ended(self, outcome: Outcome, trials: Trials, sure: int, disturbed: int) -> tuple[Outcome, Trials]:
-        kind = trials.kind(sure) or trials.last()
-        if any(exchange.response.status in GATEWAY for exchange in outcome.shown):
-            said = f"a gateway answered in the target's place: {outcome.said}"
-            return replace(outcome, verdict=Verdict.NOT_JUDGED, said=said, kind=Kind.INFRASTRUCTURE), trials
-        if disturbed and kind not in (Kind.DETERMINISTIC, Kind.STATE):
-            said = "somebody else wrote meanwhile, each time that it was judged"
-            return replace(outcome, verdict=Verdict.NOT_JUDGED, said=said, kind=Kind.DISTURBED), trials
+    def _final_result(
+        self, result: CheckResult, reruns: Reruns, min_failures: int, disturbed: int
+    ) -> tuple[CheckResult, Reruns]:
+        kind = reruns.kind(min_failures) or reruns.final_kind()
+        if any(exchange.response.status in GATEWAY_STATUSES for exchange in result.evidence):
+            message = f"a gateway answered in the target's place: {result.message}"
+            return replace(
+                result, status=Status.SKIPPED, message=message, failure_kind=FailureKind.INFRASTRUCTURE
+            ), reruns
+        if disturbed and kind not in (FailureKind.DETERMINISTIC, FailureKind.STATE_DEPENDENT):
+            message = "somebody else wrote meanwhile, each time that it was judged"
+            return replace(
+                result, status=Status.SKIPPED, message=message, failure_kind=FailureKind.INTERFERENCE
+            ), reruns
         if kind is None:
-            said = f"broken once; {trials.why}: {outcome.said}"
-            return replace(outcome, verdict=Verdict.NOT_JUDGED, said=said), trials
-        return replace(outcome, kind=kind), trials
+            message = f"broken once; {reruns.reason}: {result.message}"
+            return replace(result, status=Status.SKIPPED, message=message), reruns
+        return replace(result, failure_kind=kind), reruns
 
-    def _once(self, case: Case, broken: Sequence[Outcome], *, fresh: bool) -> tuple[bool, Mapping[str, Outcome]]:
+    def _rerun(
+        self, case: Case, failed: Sequence[CheckResult], *, fresh: bool
+    ) -> tuple[bool, Mapping[str, CheckResult]]:
         """Judge once more: whether nobody disturbed it, and what became of each promise.
 
         A law that judges a case as a whole tells by one outcome that it could not: that stands for each promise.
         """
         self.number += 1
-        anew = fresh and not case.law.shared  # what a list shows is not the run's to begin anew
-        session = self.session.fresh(self.number) if anew else self.session.again(self.number)
-        before = self.watch.look(case)
-        found: dict[str, Outcome] = {}
-        for one in (*self._causes(case, broken), case):
-            trial = replace(one, session=session)
-            self.begin(session, trial)
-            found = {o.promise.fingerprint: o for o in self.judge(trial)}
-        self.noticing(case, session)
-        self.session.take(session)
-        for outcome in broken:
-            found |= self._untold(case, outcome, found, session)
-        return self.watch.quiet(case, before), found
+        needs_new_state = fresh and not case.law.shared  # what a list shows is not the run's to begin anew
+        session = self.session.new_state(self.number) if needs_new_state else self.session.same_state(self.number)
+        snapshot = self.watch.snapshot(case)
+        results: dict[str, CheckResult] = {}
+        for rerun_case in (*self._causes(case, failed), case):
+            trial_case = replace(rerun_case, session=session)
+            self.seed_case(session, trial_case)
+            results = {result.requirement.fingerprint: result for result in self.run_check(trial_case)}
+        self.collect_findings(case, session)
+        self.session.merge(session)
+        for failure in failed:
+            results |= self._not_evaluated(case, failure, results, session)
+        return self.watch.unchanged(case, snapshot), results
 
-    def _untold(
-        self, case: Case, outcome: Outcome, found: Mapping[str, Outcome], session: Session
-    ) -> Mapping[str, Outcome]:
+    def _not_evaluated(
+        self, case: Case, failure: CheckResult, results: Mapping[str, CheckResult], session: Session
+    ) -> Mapping[str, CheckResult]:
         """That a promise was not judged, where the law as a whole could not be, or nobody asked the operation."""
-        whole, mark = found.get(case.promise().fingerprint), outcome.promise.fingerprint
-        if whole is not None and whole.verdict is Verdict.NOT_JUDGED and len(found) == 1:
-            return {mark: whole}
-        again = found.get(mark)
-        if again is not None and again.verdict is Verdict.BROKEN:
+        case_result, fingerprint = results.get(case.promise().fingerprint), failure.requirement.fingerprint
+        if case_result is not None and case_result.status is Status.SKIPPED and len(results) == 1:
+            return {fingerprint: case_result}
+        rerun = results.get(fingerprint)
+        if rerun is not None and rerun.status is Status.FAILED:
             return {}
-        if all(name != outcome.promise.operation for name, _ in session.seen):
-            return {mark: case.not_judged(outcome.promise, "it was not asked again")}
+        if all(name != failure.requirement.operation for name, _ in session.call_counts):
+            return {fingerprint: case.not_judged(failure.requirement, "it was not asked again")}
         return {}
 
-    def _causes(self, case: Case, broken: Sequence[Outcome]) -> list[Case]:
+    def _causes(self, case: Case, failed: Sequence[CheckResult]) -> list[Case]:
         """The cases that sent what is shown, where that was noticed during other ones."""
-        shown = {id(exchange) for outcome in broken for exchange in outcome.shown}
-        found: dict[tuple[str, str], Case] = {}
-        for at, (_, exchange) in self.session.noticed.items():
-            cause = self.causes.get(at)
-            if id(exchange) in shown and cause is not None:
-                found.setdefault((cause.law.id, cause.operation.id), cause)
-        found.pop((case.law.id, case.operation.id), None)
-        return list(found.values())
+        evidence = {id(exchange) for result in failed for exchange in result.evidence}
+        cases: dict[tuple[str, str], Case] = {}
+        for key, (_, exchange) in self.session.findings.items():
+            cause = self.causes.get(key)
+            if id(exchange) in evidence and cause is not None:
+                cases.setdefault((cause.law.id, cause.operation.id), cause)
+        cases.pop((case.law.id, case.operation.id), None)
+        return list(cases.values())

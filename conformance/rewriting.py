@@ -5,44 +5,44 @@ from dataclasses import replace
 from typing import Any
 
 from conformance.exchange import Request
-from conformance.recording import long_in
+from conformance.recording import find_uuids
 from spec.contract import Contract, Operation
 
-Swap = Callable[[str], Any]  # an identifier, as text -> what stands there instead, None: the same
+ReplaceIdentifier = Callable[[str], Any]  # an identifier, as text -> what stands there instead, None: the same
 
 
-def named(contract: Contract, request: Request) -> Iterator[str]:
+def find_identifiers(contract: Contract, request: Request) -> Iterator[str]:
     """The identifiers that a request may hold, as texts: all that stands where a record is named, and every UUID."""
-    found: list[str] = []
+    identifiers: list[str] = []
 
-    def note(text: str) -> None:
-        found.append(text)
+    def collect(text: str) -> None:
+        identifiers.append(text)
 
-    rewritten(contract, request, note)
-    yield from dict.fromkeys(found)
+    rewrite(contract, request, collect)
+    yield from dict.fromkeys(identifiers)
 
 
-def renamed(contract: Contract, request: Request, names: Mapping[str, Any]) -> Request:
+def replace_identifiers(contract: Contract, request: Request, names: Mapping[str, Any]) -> Request:
     """The request with other identifiers."""
-    return rewritten(contract, request, names.get)
+    return rewrite(contract, request, names.get)
 
 
-def rewritten(contract: Contract, request: Request, swap: Swap) -> Request:
+def rewrite(contract: Contract, request: Request, replacement: ReplaceIdentifier) -> Request:
     """The request with each identifier swapped. A short one (``7``) is one only where the contract names a record."""
     operation = contract.operations[request.operation]
     query_names, body_names = _query_names(contract, operation), _body_names(operation)
-    raw = request.raw
+    raw = request.raw_body
     if raw is not None:
-        raw = _in_text(raw.decode("latin-1"), swap).encode("latin-1")
+        raw = _replace_in_text(raw.decode("latin-1"), replacement).encode("latin-1")
     return replace(
         request,
-        path={name: _value(value, swap, is_name=True) for name, value in request.path.items()},
+        path_values={name: _value(value, replacement, is_name=True) for name, value in request.path_values.items()},
         query=tuple(
-            (name, str(_value(value, swap, is_name=name.removesuffix("[]") in query_names)))
+            (name, str(_value(value, replacement, is_name=name.removesuffix("[]") in query_names)))
             for name, value in request.query
         ),
-        body=_body(request.body, swap, body_names),
-        raw=raw,
+        body=_body(request.body, replacement, body_names),
+        raw_body=raw,
     )
 
 
@@ -62,41 +62,41 @@ def _body_names(operation: Operation) -> frozenset[str]:
     return frozenset(field.name for field in fields if field.relation_setter is not None)
 
 
-def _body(body: Any, swap: Swap, names: frozenset[str]) -> Any:
+def _body(body: Any, replacement: ReplaceIdentifier, names: frozenset[str]) -> Any:
     if not isinstance(body, Mapping):
-        return _value(body, swap, is_name=False)
-    return {name: _value(value, swap, is_name=name in names) for name, value in body.items()}
+        return _value(body, replacement, is_name=False)
+    return {name: _value(value, replacement, is_name=name in names) for name, value in body.items()}
 
 
-def _value(value: Any, swap: Swap, *, is_name: bool) -> Any:
+def _value(value: Any, replacement: ReplaceIdentifier, *, is_name: bool) -> Any:
     """A value with its identifiers swapped; a number stays one where the new identifier is one."""
     if isinstance(value, Mapping):
-        return {name: _value(below, swap, is_name=is_name) for name, below in value.items()}
+        return {name: _value(child, replacement, is_name=is_name) for name, child in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_value(below, swap, is_name=is_name) for below in value]
+        return [_value(child, replacement, is_name=is_name) for child in value]
     if is_name and isinstance(value, (str, int)) and not isinstance(value, bool):
-        new = swap(str(value))
+        new = replacement(str(value))
         if new is not None:
             return str(new) if isinstance(value, str) else new
-    return _in_text(value, swap) if isinstance(value, str) else value
+    return _replace_in_text(value, replacement) if isinstance(value, str) else value
 
 
-def _in_text(text: str, swap: Swap) -> str:
-    for found in dict.fromkeys(long_in(text)):
-        new = swap(found)
-        text = text if new is None else text.replace(found, str(new))
+def _replace_in_text(text: str, replacement: ReplaceIdentifier) -> str:
+    for identifier in dict.fromkeys(find_uuids(text)):
+        new = replacement(identifier)
+        text = text if new is None else text.replace(identifier, str(new))
     return text
 
 
-def remarked(request: Request, old: str, new: str) -> Request:
+def replace_marker(request: Request, old: str, new: str) -> Request:
     """The request with another run's marker in its texts."""
 
-    def marked(value: Any) -> Any:
+    def replaced(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {name: marked(below) for name, below in value.items()}
+            return {name: replaced(child) for name, child in value.items()}
         if isinstance(value, (list, tuple)):
-            return [marked(below) for below in value]
+            return [replaced(child) for child in value]
         return value.replace(old, new) if old and isinstance(value, str) else value
 
-    query = tuple((name, marked(value)) for name, value in request.query)
-    return replace(request, path=marked(request.path), query=query, body=marked(request.body))
+    query = tuple((name, replaced(value)) for name, value in request.query)
+    return replace(request, path_values=replaced(request.path_values), query=query, body=replaced(request.body))

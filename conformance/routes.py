@@ -7,11 +7,11 @@ from urllib.parse import unquote, urlsplit
 
 from spec.contract import Contract, Operation
 
-DEEPEST = 12  # parts of an address that are looked at
+MAX_PATH_PARTS = 12  # parts of an address that are looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class RecordedRoute:
     """A path of the contract that an address fits. `operations`: by method. `values`: of the path's parameters."""
 
     template: str
@@ -19,47 +19,47 @@ class Route:
     values: Mapping[str, str]
 
 
-def route(contract: Contract, path: str) -> Route | None:
+def find_route(contract: Contract, path: str) -> RecordedRoute | None:
     """The path of the contract that an address below its base fits, the one with the fewest parameters first."""
-    asked = path.split("/")
-    found: dict[str, dict[str, str]] = {}
+    parts = path.split("/")
+    matches: dict[str, dict[str, str]] = {}
     for template in {o.path for o in contract.operations.values()}:
-        values = _values(template.split("/"), asked)
+        values = _match(template.split("/"), parts)
         if values is not None:
-            found[template] = values
-    if not found:
+            matches[template] = values
+    if not matches:
         return None
-    template = min(found, key=lambda t: (len(found[t]), t))
+    template = min(matches, key=lambda t: (len(matches[t]), t))
     operations = {o.method: o for o in contract.operations.values() if o.path == template}
-    return Route(template, operations, found[template])
+    return RecordedRoute(template, operations, matches[template])
 
 
-def _values(template: list[str], asked: list[str]) -> dict[str, str] | None:
-    if len(template) != len(asked):
+def _match(template: list[str], parts: list[str]) -> dict[str, str] | None:
+    if len(template) != len(parts):
         return None
     values: dict[str, str] = {}
-    for due, part in zip(template, asked, strict=True):
-        if due[:1] == "{":
+    for expected, part in zip(template, parts, strict=True):
+        if expected[:1] == "{":
             if not part:
                 return None
-            values[due[1:-1]] = unquote(part)
-        elif due != part:
+            values[expected[1:-1]] = unquote(part)
+        elif expected != part:
             return None
     return values
 
 
-def base_of(contract: Contract, urls: Iterable[tuple[str, str]]) -> str | None:
+def find_base_url(contract: Contract, urls: Iterable[tuple[str, str]]) -> str | None:
     """The address below which most of the URLs fit the contract; None when none does. `urls`: (origin, URL)."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for origin, url in urls:
-        parts = urlsplit(url).path.rstrip("/").split("/")[: DEEPEST + 1]
+        parts = urlsplit(url).path.rstrip("/").split("/")[: MAX_PATH_PARTS + 1]
         for cut in range(1, len(parts)):
             # The longest end of an address that fits; a path of parameters alone fits anything.
-            fits = route(contract, "/" + "/".join(parts[cut:]))
-            if fits is not None and fits.template.split("/")[1][:1] != "{":
-                found[origin + "/".join(parts[:cut])] += 1
+            match = find_route(contract, "/" + "/".join(parts[cut:]))
+            if match is not None and match.template.split("/")[1][:1] != "{":
+                counts[origin + "/".join(parts[:cut])] += 1
                 break
-    if not found:
+    if not counts:
         return None
-    usual = contract.base_path
-    return min(found, key=lambda base: (-found[base], not base.endswith(usual), base))
+    default_path = contract.base_path
+    return min(counts, key=lambda base: (-counts[base], not base.endswith(default_path), base))

@@ -8,218 +8,236 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from conformance.cause import NO_OTHER
-from conformance.disturbance import Watch
-from conformance.errors import CannotMake, OutOfBudget, SuiteError, TargetLost
+from conformance.cause import NO_SECOND_TOKEN
+from conformance.disturbance import InterferenceMonitor
+from conformance.errors import BudgetExhausted, SkipCheck, SuiteError, TargetUnreachable
 from conformance.laws.law import Case, Law
-from conformance.notice import notices
-from conformance.outcome import Kind, Outcome, Verdict
-from conformance.retrial import Retrial, Trials
+from conformance.notice import inspect_response
+from conformance.outcome import CheckResult, FailureKind, Status
+from conformance.retrial import Rerunner, Reruns
 from conformance.session import Session
 from spec.contract import Operation
 
-Told = Callable[[Outcome], None]
+ReportResult = Callable[[CheckResult], None]
 # Judges by other means than laws: outcomes, each with how often it was broken and how often it was judged.
-Source = Callable[[Session], Iterator[tuple[Outcome, tuple[int, int]]]]
+ResultSource = Callable[[Session], Iterator[tuple[CheckResult, tuple[int, int]]]]
 
 
-class SourceFailed(Exception):
+class ResultSourceError(Exception):
     """What judges beside the laws failed by itself: how."""
 
 
 @dataclass(slots=True)
-class Run:
+class RunResult:
     """What became of a run.
 
-    `outcomes`: each judged promise, the flaky ones apart (`flaky`). `replays`: fingerprint -> (how often it was broken,
-    how often it was judged). `left`: what could not be taken away. `ended`: why it ended before its time, or "".
-    `lost`: whether the target was lost. `unsteady`: how much failed and did not when it was asked for again: promises,
-    answers of 5xx, requests without an answer. `lag`: seconds after which a write was seen, where that took time.
+    `results`: each judged promise, the flaky ones apart (`flaky`). `reruns`: fingerprint -> (how often it was broken,
+    how often it was judged). `records_not_deleted`: what could not be taken away. `abort_reason`: why it ended before its time, or "".
+    `target_unreachable`: whether the target was lost. `transient_failures`: how much failed and did not when it was asked for again: promises,
+    answers of 5xx, requests without an answer. `observed_delay`: seconds after which a write was seen, where that took time.
     """
 
-    outcomes: list[Outcome] = field(default_factory=list)
-    left: list[tuple[str, object]] = field(default_factory=list)
-    ended: str = ""
-    lost: bool = False
-    flaky: list[Outcome] = field(default_factory=list)
-    replays: dict[str, tuple[int, int]] = field(default_factory=dict)
-    unsteady: int = 0
-    lag: float = 0.0
+    results: list[CheckResult] = field(default_factory=list)
+    records_not_deleted: list[tuple[str, object]] = field(default_factory=list)
+    abort_reason: str = ""
+    target_unreachable: bool = False
+    flaky: list[CheckResult] = field(default_factory=list)
+    reruns: dict[str, tuple[int, int]] = field(default_factory=dict)
+    transient_failures: int = 0
+    observed_delay: float = 0.0
 
-    def of(self, verdict: Verdict) -> Iterator[Outcome]:
+    def with_status(self, status: Status) -> Iterator[CheckResult]:
         """The outcomes with that verdict."""
-        return (outcome for outcome in self.outcomes if outcome.verdict is verdict)
+        return (result for result in self.results if result.status is status)
 
-    def note(self, outcome: Outcome, tally: tuple[int, int] | None) -> Outcome:
-        """Keep an outcome as it stands after it was judged again; `tally`: how often broken, how often judged."""
-        if outcome.verdict is Verdict.BROKEN and tally is not None:
-            self.replays[outcome.promise.fingerprint] = tally
-        if outcome.verdict is Verdict.BROKEN and outcome.kind is Kind.FLAKY:
-            self.flaky.append(outcome)
+    def record(self, result: CheckResult, counts: tuple[int, int] | None) -> CheckResult:
+        """Keep an outcome as it stands after it was judged again; `counts`: how often broken, how often judged."""
+        if result.status is Status.FAILED and counts is not None:
+            self.reruns[result.requirement.fingerprint] = counts
+        if result.status is Status.FAILED and result.failure_kind is FailureKind.FLAKY:
+            self.flaky.append(result)
         else:
-            self.outcomes.append(outcome)
-        return outcome
+            self.results.append(result)
+        return result
 
 
 def run(
     session: Session,
-    laws: Iterable[Law],
+    checks: Iterable[Law],
     operations: Iterable[Operation],
-    told: Told,
+    report_result: ReportResult,
     *,
-    before_cleaning: Callable[[], None] = lambda: None,
-    cleaning: bool = True,
-    sources: Iterable[Source] = (),
-) -> Run:
+    before_cleanup: Callable[[], None] = lambda: None,
+    clean_up: bool = True,
+    sources: Iterable[ResultSource] = (),
+) -> RunResult:
     """Judge every law on every operation that it applies to, law by law, and take away what was made.
 
     What the run did not come to is not judged, with the reason. `sources`: asked for outcomes when the laws are done.
-    `before_cleaning`: lifts a budget that is used up. Without `cleaning`, what was made stays: another case of the same
+    `before_cleanup`: lifts a budget that is used up. Without `clean_up`, what was made stays: another case of the same
     session may use it.
     """
-    found = Run()
-    cases = list(cases_of(session, laws, operations))
-    reached = 0
-    seed = session.bodies.chance.getrandbits(64)
-    retrial = Retrial(session, _guarded, lambda asked, case: begin(asked, case, seed), Watch(session))
+    run_result = RunResult()
+    cases = list(build_cases(session, checks, operations))
+    cases_started = 0
+    seed = session.payloads.random.getrandbits(64)
+    reruns = Rerunner(
+        session, run_check_safely, lambda session_, case: seed_case(session_, case, seed), InterferenceMonitor(session)
+    )
     try:
         for case in cases:
-            reached += 1
-            begin(session, case, seed)
-            _judge(found, case, told, retrial)
-        for outcome, tally in chain.from_iterable(_asked(source, session) for source in sources):
-            told(found.note(replace(outcome, kind=_kind(outcome, tally)), tally))
-    except (OutOfBudget, TargetLost, SourceFailed, KeyboardInterrupt) as error:
-        found.ended, found.lost = str(error) or "interrupted", isinstance(error, TargetLost)
-    for case in cases[reached:]:
-        found.outcomes.append(case.not_judged(case.promise(), f"not reached: {found.ended}"))
-    _note_stumbles(found, session, {case.law.id: case.law for case in cases})
-    if cleaning:
-        before_cleaning()
-        found.left = _cleaned(session, found)
-    return found
+            cases_started += 1
+            seed_case(session, case, seed)
+            _run_case(run_result, case, report_result, reruns)
+        for result, counts in chain.from_iterable(_results_from(source, session) for source in sources):
+            report_result(run_result.record(replace(result, failure_kind=_failure_kind(result, counts)), counts))
+    except (BudgetExhausted, TargetUnreachable, ResultSourceError, KeyboardInterrupt) as error:
+        run_result.abort_reason, run_result.target_unreachable = (
+            str(error) or "interrupted",
+            isinstance(error, TargetUnreachable),
+        )
+    for case in cases[cases_started:]:
+        run_result.results.append(case.not_judged(case.promise(), f"not reached: {run_result.abort_reason}"))
+    _record_transient_failures(run_result, session, {case.law.id: case.law for case in cases})
+    if clean_up:
+        before_cleanup()
+        run_result.records_not_deleted = _clean_up(session, run_result)
+    return run_result
 
 
-def _asked(source: Source, session: Session) -> Iterator[tuple[Outcome, tuple[int, int]]]:
+def _results_from(source: ResultSource, session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
     """What a source says. Raises SourceFailed: what the laws judged until then is worth a report."""
     try:
         yield from source(session)
     except SuiteError:
         raise
     except Exception as error:
-        raise SourceFailed(f"what judges beside the laws failed, a fault of the suite: {error!r}") from error
+        raise ResultSourceError(f"what judges beside the laws failed, a fault of the suite: {error!r}") from error
 
 
-def begin(session: Session, case: Case, seed: int) -> None:
+def seed_case(session: Session, case: Case, seed: int) -> None:
     """Let a case draw from its own seed: the same values, whatever was judged before it."""
-    session.bodies.chance.seed(f"{seed} {case.law.id} {case.operation.id}")
+    session.payloads.random.seed(f"{seed} {case.law.id} {case.operation.id}")
 
 
-def _kind(outcome: Outcome, tally: tuple[int, int]) -> Kind | None:
+def _failure_kind(result: CheckResult, counts: tuple[int, int]) -> FailureKind | None:
     """What a failure is that its source has judged again by itself."""
-    if outcome.verdict is not Verdict.BROKEN:
-        return outcome.kind
-    broken, judged = tally
-    return Kind.DETERMINISTIC if judged > 1 and broken == judged else Kind.FLAKY
+    if result.status is not Status.FAILED:
+        return result.failure_kind
+    failed, total = counts
+    return FailureKind.DETERMINISTIC if total > 1 and failed == total else FailureKind.FLAKY
 
 
-def _note_stumbles(found: Run, session: Session, laws: dict[str, Law]) -> None:
+def _record_transient_failures(run_result: RunResult, session: Session, checks: dict[str, Law]) -> None:
     """Tell as flaky what went away when it was asked for again, in place of the promise that is kept otherwise."""
-    steady = session.steady
-    found.unsteady = len(found.flaky) + len(steady.stumbles) + len(steady.silent)
-    found.lag = session.lag
-    told: dict[str, tuple[Outcome, int]] = {}
-    for exchange in steady.stumbles:
+    retrier = session.retrier
+    run_result.transient_failures = len(run_result.flaky) + len(retrier.recovered) + len(retrier.unanswered)
+    run_result.observed_delay = session.observed_delay
+    flaky: dict[str, tuple[CheckResult, int]] = {}
+    for exchange in retrier.recovered:
         operation = session.contract.operations[exchange.request.operation]
-        for notice in notices(session.schemas, operation, exchange):
-            if notice.law in laws:
-                case = Case(laws[notice.law], session, operation)
-                outcome = case.judged(case.promise(notice.pointer, notice.keyword), notice.said, exchange)
-                first, times = told.get(outcome.promise.fingerprint, (outcome, 0))
-                told[outcome.promise.fingerprint] = first, times + 1
-    answers = Counter[str]()
-    for (name, _), times in session.seen.items():
-        answers[name] += times
-    for mark, (outcome, times) in told.items():
-        asked = answers[outcome.promise.operation] + times
-        found.outcomes = [o for o in found.outcomes if o.promise.fingerprint != mark]
-        said = f"{outcome.said}; the same request was answered otherwise at once after"
-        found.note(replace(outcome, said=said, kind=Kind.FLAKY), (times, asked))
+        for finding in inspect_response(session.schemas, operation, exchange):
+            if finding.check in checks:
+                case = Case(checks[finding.check], session, operation)
+                result = case.judged(case.promise(finding.pointer, finding.keyword), finding.message, exchange)
+                first, times = flaky.get(result.requirement.fingerprint, (result, 0))
+                flaky[result.requirement.fingerprint] = first, times + 1
+    responses = Counter[str]()
+    for (name, _), times in session.call_counts.items():
+        responses[name] += times
+    for fingerprint, (result, times) in flaky.items():
+        total = responses[result.requirement.operation] + times
+        run_result.results = [o for o in run_result.results if o.requirement.fingerprint != fingerprint]
+        message = f"{result.message}; the same request was answered otherwise at once after"
+        run_result.record(replace(result, message=message, failure_kind=FailureKind.FLAKY), (times, total))
 
 
-def cases_of(session: Session, laws: Iterable[Law], operations: Iterable[Operation]) -> Iterator[Case]:
+def build_cases(session: Session, checks: Iterable[Law], operations: Iterable[Operation]) -> Iterator[Case]:
     """Each law on each operation that it applies to, law by law; writing laws only where writes are allowed."""
-    asked = list(operations)
-    for law in laws:
-        for operation in asked if not (law.writes and session.read_only) else ():
-            if law.applies(session.contract, operation):
-                yield Case(law, session, operation)
+    selected = list(operations)
+    for check in checks:
+        for operation in selected if not (check.writes and session.read_only) else ():
+            if check.applies(session.contract, operation):
+                yield Case(check, session, operation)
 
 
-def judged(case: Case) -> Iterator[Outcome]:
+def run_check(case: Case) -> Iterator[CheckResult]:
     """The outcomes of one law on one operation; what cannot be had makes it not judged."""
     if case.law.needs_second_token and not case.session.has_token("other"):
-        yield case.not_judged(case.promise(), NO_OTHER)
+        yield case.not_judged(case.promise(), NO_SECOND_TOKEN)
         return
     try:
         yield from case.law.judge(case)
-    except CannotMake as error:
+    except SkipCheck as error:
         yield case.not_judged(case.promise(), error.reason)
 
 
-def _judge(found: Run, case: Case, told: Told, retrial: Retrial) -> None:
+def _run_case(run_result: RunResult, case: Case, report_result: ReportResult, reruns: Rerunner) -> None:
     """Judge a case, again when something is broken, and keep the outcomes, also when the run ends meanwhile."""
-    first: list[Outcome] = []
-    settled: dict[str, tuple[Outcome, Trials]] = {}
-    complete = False
+    results: list[CheckResult] = []
+    confirmed: dict[str, tuple[CheckResult, Reruns]] = {}
+    is_complete = False
     try:
-        for outcome in _guarded(case):
-            first.append(outcome)
-        retrial.noticing(case, case.session)
-        first = retrial.calm(case, first)
-        broken = [outcome for outcome in first if outcome.verdict is Verdict.BROKEN]
-        settled |= retrial.settle(case, broken) if broken else {}
-        complete = True
+        for result in run_check_safely(case):
+            results.append(result)
+        reruns.collect_findings(case, case.session)
+        results = reruns.rerun_changed_lists(case, results)
+        failed = [result for result in results if result.status is Status.FAILED]
+        confirmed |= reruns.confirm(case, failed) if failed else {}
+        is_complete = True
     finally:
-        if not complete and not first:
-            first.append(case.not_judged(case.promise(), "the run ended while it was judged"))
-        for outcome in first:
-            told(_kept(found, outcome, settled))
+        if not is_complete and not results:
+            results.append(case.not_judged(case.promise(), "the run ended while it was judged"))
+        for result in results:
+            report_result(_record(run_result, result, confirmed))
 
 
-def _kept(found: Run, outcome: Outcome, settled: dict[str, tuple[Outcome, Trials]]) -> Outcome:
-    if outcome.verdict is not Verdict.BROKEN:
-        return found.note(outcome, None)
-    if outcome.promise.fingerprint not in settled:
-        said = f"broken once, and the run ended before it was judged again: {outcome.said}"
-        return found.note(replace(outcome, verdict=Verdict.NOT_JUDGED, said=said), None)
-    now, tally = settled[outcome.promise.fingerprint]
-    return found.note(now, (tally.broken, tally.judged))
+def _record(
+    run_result: RunResult, result: CheckResult, confirmed: dict[str, tuple[CheckResult, Reruns]]
+) -> CheckResult:
+    if result.status is not Status.FAILED:
+        return run_result.record(result, None)
+    if result.requirement.fingerprint not in confirmed:
+        message = f"broken once, and the run ended before it was judged again: {result.message}"
+        return run_result.record(replace(result, status=Status.SKIPPED, message=message), None)
+    final, reruns = confirmed[result.requirement.fingerprint]
+    return run_result.record(final, (reruns.failed, reruns.total))
 
 
-def _guarded(case: Case) -> Iterator[Outcome]:
-    """The same as `judged`; a law that fails by itself, on an answer that nobody thought of, ends nothing else."""
+def run_check_safely(case: Case) -> Iterator[CheckResult]:
+    """The same as `run_check`; a law that fails by itself, on an answer that nobody thought of, ends nothing else."""
     try:
-        yield from judged(case)
+        yield from run_check(case)
     except SuiteError:
         raise
     except Exception as error:
         yield case.not_judged(case.promise(), f"the law itself failed, a fault of the suite: {error!r}")
 
 
-def _cleaned(session: Session, found: Run) -> list[tuple[str, object]]:
+def _clean_up(session: Session, run_result: RunResult) -> list[tuple[str, object]]:
     """Take away what was made, where the target is still there; what is left over."""
     try:
-        return list(session.clean()) if not found.lost else [(m.resource, m.key) for m in session.ledger.left()]
+        return (
+            list(session.clean_up())
+            if not run_result.target_unreachable
+            else [(created.resource, created.key) for created in session.write_log.remaining()]
+        )
     except (SuiteError, KeyboardInterrupt) as error:
-        found.ended = found.ended or str(error) or "interrupted"
-        found.lost = found.lost or isinstance(error, TargetLost)
-        return [(made.resource, made.key) for made in session.ledger.left()]
+        run_result.abort_reason = run_result.abort_reason or str(error) or "interrupted"
+        run_result.target_unreachable = run_result.target_unreachable or isinstance(error, TargetUnreachable)
+        return [(made.resource, made.key) for made in session.write_log.remaining()]
 
 
-def not_begun(
-    session: Session, laws: Iterable[Law], operations: Iterable[Operation], why: str, *, lost: bool = False
-) -> Run:
+def aborted_run(
+    session: Session,
+    checks: Iterable[Law],
+    operations: Iterable[Operation],
+    reason: str,
+    *,
+    target_unreachable: bool = False,
+) -> RunResult:
     """A run that ended before anything was judged."""
-    missed = [case.not_judged(case.promise(), f"not reached: {why}") for case in cases_of(session, laws, operations)]
-    return Run(outcomes=missed, ended=why, lost=lost)
+    skipped = [
+        case.not_judged(case.promise(), f"not reached: {reason}") for case in build_cases(session, checks, operations)
+    ]
+    return RunResult(results=skipped, abort_reason=reason, target_unreachable=target_unreachable)

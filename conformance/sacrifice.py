@@ -10,11 +10,11 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class Sacrifices:
-    """`keys`: resource -> key. `before`: resource -> what its record was before the run."""
+class MutableRecords:
+    """`keys`: resource -> key. `original_values`: resource -> what its record was before the run."""
 
     keys: Mapping[str, Any] = field(default_factory=dict)
-    before: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    original_values: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def protects(self, resource: str | None, path: Mapping[str, Any]) -> bool:
         """Whether a path names one of them."""

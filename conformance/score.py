@@ -18,8 +18,8 @@ from conformance.laws.law import Law
 from conformance.mutants.inside import Inside, Mock, session
 from conformance.mutants.mutant import Mutant, Witness
 from conformance.mutants.witness import planted, witness
-from conformance.outcome import Verdict
-from conformance.run import cases_of, judged
+from conformance.outcome import Status
+from conformance.run import build_cases, run_check
 from conformance.session import Session
 from spec.contract import Contract, Operation
 
@@ -128,33 +128,33 @@ def _broken(
     """(law, what was found, whether it blocks by default) of each broken promise, as it is found."""
     every = list(laws)
     for tier in tiers:
-        for case in cases_of(asking, every, tier):
-            noticed = len(asking.noticed)
+        for case in build_cases(asking, every, tier):
+            noticed = len(asking.findings)
             try:
-                for outcome in judged(case):
-                    if outcome.verdict is Verdict.BROKEN:
-                        yield outcome.promise.law, outcome.said, outcome.promise.blocks(strict=False)
+                for outcome in run_check(case):
+                    if outcome.status is Status.FAILED:
+                        yield outcome.requirement.check, outcome.message, outcome.requirement.is_blocking(strict=False)
             except SuiteError:
                 raise
             except Exception:
                 continue
-            if len(asking.noticed) > noticed:
+            if len(asking.findings) > noticed:
                 yield from _noticed(asking, every, tier)
 
 
 def _by_engine(asking: Session, depth: Depth, operations: Sequence[Operation]) -> Iterator[tuple[str, str, bool]]:
     """The same of the stock engine."""
     for one in judge(asking, operations, seed=SEED, depth=depth, told=lambda outcome: None):
-        if one.outcome.verdict is Verdict.BROKEN and one.broken == one.times:
-            yield one.outcome.promise.law, one.outcome.said, one.outcome.promise.blocks(strict=False)
+        if one.outcome.status is Status.FAILED and one.broken == one.times:
+            yield one.outcome.requirement.check, one.outcome.message, one.outcome.requirement.is_blocking(strict=False)
 
 
 def _noticed(asking: Session, laws: Iterable[Law], tier: Sequence[Operation]) -> Iterator[tuple[str, str, bool]]:
     """What answers showed by themselves, told by the laws on answers."""
-    told = {notice.law for notice, _ in asking.noticed.values()}
-    about = {operation for operation, *_ in asking.noticed}
+    told = {notice.check for notice, _ in asking.findings.values()}
+    about = {operation for operation, *_ in asking.findings}
     operations = [o for o in asking.contract.operations.values() if o.id in about]
-    for case in cases_of(asking, [law for law in laws if law.id in told], operations):
-        for outcome in judged(case):
-            if outcome.verdict is Verdict.BROKEN:
-                yield outcome.promise.law, outcome.said, outcome.promise.blocks(strict=False)
+    for case in build_cases(asking, [law for law in laws if law.id in told], operations):
+        for outcome in run_check(case):
+            if outcome.status is Status.FAILED:
+                yield outcome.requirement.check, outcome.message, outcome.requirement.is_blocking(strict=False)

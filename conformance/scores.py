@@ -15,7 +15,7 @@ from conformance.mutants.inside import TOKENS, Mock, demo, session
 from conformance.mutants.mutant import Mutant, Witness
 from conformance.mutants.planted import Paths, Planted
 from conformance.mutants.variants import variants
-from conformance.outcome import Verdict
+from conformance.outcome import Status
 from conformance.run import run
 from conformance.score import Fate, Judges, score
 from spec.contract import Contract, load_contract
@@ -181,9 +181,9 @@ class Bench:
         app = Planted(mock.app, Paths.of(mock.contract), frozenset(), variant.plant(mock.contract, mock.watch))
         asking = session(mock, app, seed)
         found = run(asking, LAWS, mock.contract.operations.values(), lambda outcome: None)
-        broken = [f"{o.promise.fingerprint}: {o.said[:300]}" for o in found.of(Verdict.BROKEN)]
-        kept = sum(1 for _ in found.of(Verdict.KEPT))
-        return Alarm(variant.name, seed, kept, sum(asking.seen.values()), tuple(broken), len(found.flaky))
+        broken = [f"{o.requirement.fingerprint}: {o.message[:300]}" for o in found.with_status(Status.FAILED)]
+        kept = sum(1 for _ in found.with_status(Status.PASSED))
+        return Alarm(variant.name, seed, kept, sum(asking.call_counts.values()), tuple(broken), len(found.flaky))
 
 
 def _curl(witness: Witness | None, contract: Contract) -> str:

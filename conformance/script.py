@@ -13,22 +13,22 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from conformance.errors import UsageError
-from conformance.exchange import BEARER, Request
+from conformance.exchange import AUTHORIZATION, Request
 from conformance.recording import Path
 from conformance.redaction import plain
-from conformance.reported import Told
-from conformance.rewriting import remarked, renamed
-from conformance.sequence import Sequence, Step
+from conformance.reported import ReportedFailure
+from conformance.rewriting import replace_identifiers, replace_marker
+from conformance.sequence import RequestSequence, TraceStep
 from conformance.settings import Settings
 from spec.contract import Contract
 
-COMMENT = 300
+MAX_COMMENT_CHARS = 300
 _RUN = "zqrunqz"
-_PLACE = re.compile("zq([a-z]+[0-9]*)qz")  # stands for the shell's variable of that name while a text is made
+_PLACEHOLDER = re.compile("zq([a-z]+[0-9]*)qz")  # stands for the shell's variable of that name while a text is made
 _NUMBER = re.compile('"zq(num[0-9]+)qz"')
 
 # Reads JSON and prints what stands at a path (its parts joined by slashes); texts as they are written, without quotes.
-_READER = r"""
+_JSON_READER = r"""
 at() {
   awk -v want="$1" '
     { text = text $0 " " }
@@ -66,7 +66,7 @@ at() {
 }
 """.strip()
 
-_ASK = r"""
+_SEND_FUNCTIONS = r"""
 ask() {  # number, status in the run, method, token, path, more words for curl
   number=$1 then=$2 method=$3 token=$4 path=$5
   shift 5
@@ -83,7 +83,7 @@ take() {  # the identifier at a path of the last answer
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _CreatedByStep:
     """What a step creates: the shell's variable for its key, where the answer shows it, and how it is deleted."""
 
     name: str
@@ -91,22 +91,32 @@ class _Made:
     target: str
 
 
-def of(sequence: Sequence, contract: Contract, failure: Told, settings: Settings) -> str:
+def build_script(sequence: RequestSequence, contract: Contract, failure: ReportedFailure, settings: Settings) -> str:
     """The whole script. Raises UsageError."""
     names = {value: f"{'num' if value.isdigit() else 'id'}{number}" for number, value in enumerate(sequence.sources, 1)}
-    made = {number: m for number, step in enumerate(sequence.steps) if (m := _made(contract, number, step)) is not None}
-    lines = [*_head(sequence, contract, failure, settings), _READER, *_sending(settings), _ASK, *_cleaning(made)]
+    created = {
+        number: step_record
+        for number, step in enumerate(sequence.steps)
+        if (step_record := _created_by(contract, number, step)) is not None
+    }
+    lines = [
+        *_head(sequence, contract, failure, settings),
+        _JSON_READER,
+        *_sending(settings),
+        _SEND_FUNCTIONS,
+        *_cleanup(created),
+    ]
     for number, step in enumerate(sequence.steps):
-        lines += ["", _comment(step, sum(one.shown for one in sequence.steps))]
-        request = remarked(step.request, sequence.marker, f"{_stem(sequence.marker)}{_RUN}")
-        places = {value: f"zq{name}qz" for value, name in names.items()}
-        lines += _asked(number + 1, step, renamed(contract, request, places))
-        if number in made:
-            lines.append(f"{made[number].name}=$(at {shlex.quote(_joined(made[number].path))})")
+        lines += ["", _comment(step, sum(other.is_evidence for other in sequence.steps))]
+        request = replace_marker(step.request, sequence.marker, f"{_stem(sequence.marker)}{_RUN}")
+        placeholders = {value: f"zq{name}qz" for value, name in names.items()}
+        lines += _request_lines(number + 1, step, replace_identifiers(contract, request, placeholders))
+        if number in created:
+            lines.append(f"{created[number].name}=$(at {shlex.quote(_json_path(created[number].path))})")
         for value, source in sequence.sources.items():
             if source.step == number:
-                lines.append(f"take {shlex.quote(_joined(source.path))}; {names[value]}=$found")
-        if step.shown or number == len(sequence.steps) - 1:
+                lines.append(f"take {shlex.quote(_json_path(source.path))}; {names[value]}=$found")
+        if step.is_evidence or number == len(sequence.steps) - 1:
             lines.append('cat "$answer"; echo')
     lines += ["", "exit $differs"]
     return "\n".join(lines) + "\n"
@@ -116,13 +126,13 @@ def _stem(marker: str) -> str:
     return marker.rsplit("-", 1)[0] + "-" if "-" in marker else marker
 
 
-def _head(sequence: Sequence, contract: Contract, failure: Told, settings: Settings) -> Iterator[str]:
+def _head(sequence: RequestSequence, contract: Contract, failure: ReportedFailure, settings: Settings) -> Iterator[str]:
     base = settings.base_url if urlsplit(settings.base_url).path else settings.base_url + contract.base_path
     yield "#!/bin/sh"
-    yield f"# {_line(' '.join(filter(None, [failure.operation, failure.parameter, failure.law, failure.short])))}"
-    yield f"# due:   {_line(failure.sentence)}"
-    yield f"# found: {_line(failure.said)}"
-    yield f"# place: {_line(failure.place)}"
+    yield f"# {_comment_line(' '.join(filter(None, [failure.operation, failure.parameter, failure.check, failure.id])))}"
+    yield f"# due:   {_comment_line(failure.requirement)}"
+    yield f"# found: {_comment_line(failure.message)}"
+    yield f"# place: {_comment_line(failure.location)}"
     yield "# Ends with 0 when every status is that of the run, 1 when one differs, 3 when it cannot go on."
     yield f"BASE=${{BASE_URL:-{shlex.quote(base)}}}"
     for name, env in _tokens(sequence, settings):
@@ -132,19 +142,19 @@ def _head(sequence: Sequence, contract: Contract, failure: Told, settings: Setti
     yield "run=$(printf %08x $$) differs=0 answer=$(mktemp) sent=$(mktemp)"
 
 
-def _tokens(sequence: Sequence, settings: Settings) -> Iterator[tuple[str, str]]:
+def _tokens(sequence: RequestSequence, settings: Settings) -> Iterator[tuple[str, str]]:
     """(the script's variable, the environment's) of each token that is sent."""
     for who, env in (("self", settings.token_env), ("other", settings.other_token_env)):
-        if any(_speaks(step.request) == who for step in sequence.steps):
+        if any(_token_name(step.request) == who for step in sequence.steps):
             if not (env.isascii() and env.isidentifier()):
                 raise UsageError(f"--token-env: found {env[:80]!a}; allowed: a name that a shell knows as a variable")
             yield who, env
 
 
-def _speaks(request: Request) -> str:
+def _token_name(request: Request) -> str:
     """Whose token goes with a request; "" where none does, or its own header."""
-    given = {name.lower() for name in request.headers}
-    return request.as_ if request.as_ in ("self", "other") and BEARER.lower() not in given else ""
+    header_names = {name.lower() for name in request.headers}
+    return request.actor if request.actor in ("self", "other") and AUTHORIZATION.lower() not in header_names else ""
 
 
 def _variable(header: str) -> str:
@@ -160,21 +170,21 @@ def _sending(settings: Settings) -> Iterator[str]:
     yield "}"
 
 
-def _cleaning(made: dict[int, _Made]) -> Iterator[str]:
+def _cleanup(created: dict[int, _CreatedByStep]) -> Iterator[str]:
     """Whatever happens, what was made is deleted, the last first."""
     yield "clean() {"
     yield from (
-        f'  [ -z "${m.name}" ] || send DELETE {_quoted(m.target)} -H "Authorization: Bearer $self" > /dev/null'
-        for m in reversed(made.values())
+        f'  [ -z "${m.name}" ] || send DELETE {_quote(m.target)} -H "Authorization: Bearer $self" > /dev/null'
+        for m in reversed(created.values())
     )
     yield '  rm -f "$answer" "$sent"'
     yield "}"
     yield "trap clean EXIT"
     yield "trap 'exit 3' INT TERM"
-    yield from (f"{m.name}=" for m in made.values())
+    yield from (f"{m.name}=" for m in created.values())
 
 
-def _made(contract: Contract, number: int, step: Step) -> _Made | None:
+def _created_by(contract: Contract, number: int, step: TraceStep) -> _CreatedByStep | None:
     """What a step made, where the contract can delete it."""
     operation = contract.operations[step.request.operation]
     view = contract.views.get(operation.envelope.view_name or "")
@@ -182,63 +192,69 @@ def _made(contract: Contract, number: int, step: Step) -> _Made | None:
         view is None
         or operation.envelope.status != 201
         or not 200 <= step.status < 300
-        or _speaks(step.request) != "self"
+        or _token_name(step.request) != "self"
     ):
         return None
-    deleting = contract.find_operation(view.resource, "delete")
-    if deleting is None or len(deleting.path_parameter_names) != 1:
+    delete_operation = contract.find_operation(view.resource, "delete")
+    if delete_operation is None or len(delete_operation.path_parameter_names) != 1:
         return None
     name = f"made{number + 1}"
-    target = deleting.path.replace(f"{{{deleting.path_parameter_names[0]}}}", f"zq{name}qz")
+    target = delete_operation.path.replace(f"{{{delete_operation.path_parameter_names[0]}}}", f"zq{name}qz")
     key = contract.resources[view.resource].key_attribute
-    return _Made(name, (operation.envelope.data_property, key) if operation.envelope.data_property else (key,), target)
+    return _CreatedByStep(
+        name, (operation.envelope.data_property, key) if operation.envelope.data_property else (key,), target
+    )
 
 
-def _comment(step: Step, shown: int) -> str:
-    """What a request is for. `shown`: how many show the failure."""
-    if not step.shown:
+def _comment(step: TraceStep, evidence_count: int) -> str:
+    """What a request is for. `evidence_count`: how many show the failure."""
+    if not step.is_evidence:
         return f"# {step.request.operation}: {step.status} is due"
-    which = "which shows the failure" if shown == 1 else f"one of {shown} answers that show the failure together"
+    which = (
+        "which shows the failure"
+        if evidence_count == 1
+        else f"one of {evidence_count} answers that show the failure together"
+    )
     return f"# {step.request.operation}: it answered {step.status}, {which}"
 
 
-def _asked(number: int, step: Step, request: Request) -> Iterator[str]:
+def _request_lines(number: int, step: TraceStep, request: Request) -> Iterator[str]:
     """The lines that send a request."""
-    who = _speaks(request)
-    words = [str(number), str(step.status), request.method.upper(), f'"${who}"' if who else "''"]
-    words.append(_quoted(request.target))
-    words += [f"-H {_quoted(f'{name}: {value}')}" for name, value in request.headers.items()]
+    token_name = _token_name(request)
+    words = [str(number), str(step.status), request.method.upper(), f'"${token_name}"' if token_name else "''"]
+    words.append(_quote(request.target))
+    words += [f"-H {_quote(f'{name}: {value}')}" for name, value in request.headers.items()]
     if request.method == "head":
         words.append("-I")
-    typed = any(name.lower() == "content-type" for name in request.headers)
-    if request.raw is not None:
-        yield _file(request.raw)
-        words += ['--data-binary "@$sent"', *([] if typed else ["-H 'Content-Type:'"])]
+    has_content_type = any(name.lower() == "content-type" for name in request.headers)
+    if request.raw_body is not None:
+        yield _write_file(request.raw_body)
+        words += ['--data-binary "@$sent"', *([] if has_content_type else ["-H 'Content-Type:'"])]
     elif request.body is not None:
-        body = _NUMBER.sub(_unquoted, json.dumps(request.body))
-        words += ["-H 'Content-Type: application/json'", f"--data-raw {_quoted(body)}"]
+        body = _NUMBER.sub(_unquote, json.dumps(request.body))
+        words += ["-H 'Content-Type: application/json'", f"--data-raw {_quote(body)}"]
     yield "ask " + " ".join(words)
 
 
-def _file(raw: bytes) -> str:
+def _write_file(raw: bytes) -> str:
     """The line that writes bytes, with identifiers in them, into the file that is sent."""
     parts = []
-    for index, part in enumerate(_PLACE.split(raw.decode("latin-1"))):
+    for index, part in enumerate(_PLACEHOLDER.split(raw.decode("latin-1"))):
         if index % 2:
             parts.append(f'printf %s "${part}"')
         elif part:
-            parts.append("printf '" + "".join(f"\\{ord(sign):03o}" for sign in part) + "'")
+            parts.append("printf '" + "".join(f"\\{ord(character):03o}" for character in part) + "'")
     return f'{{ {"; ".join(parts) or ":"}; }} > "$sent"'
 
 
-def _unquoted(found: "re.Match[str]") -> str:
-    return f"zq{found[1]}qz"
+def _unquote(match: "re.Match[str]") -> str:
+    return f"zq{match[1]}qz"
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     """A text as one word for the shell, with the variables that its places stand for."""
     words = []
-    for index, part in enumerate(_PLACE.split(text)):
+    for index, part in enumerate(_PLACEHOLDER.split(text)):
         if index % 2:
             words.append(f'"${{{part}}}"')
         elif part:
@@ -246,10 +262,10 @@ def _quoted(text: str) -> str:
     return "".join(words) or "''"
 
 
-def _joined(path: Path) -> str:
+def _json_path(path: Path) -> str:
     return "".join(f"/{part}" for part in path)
 
 
-def _line(text: str) -> str:
+def _comment_line(text: str) -> str:
     """A text on one line of a comment."""
-    return " ".join(plain(text).split())[:COMMENT]
+    return " ".join(plain(text).split())[:MAX_COMMENT_CHARS]

@@ -18,14 +18,14 @@ from openapi_core.validation.schemas.exceptions import InvalidSchemaValue
 from werkzeug.datastructures import MultiDict
 
 from conformance.exchange import Response
-from conformance.notice import place_of
+from conformance.notice import locate_violation
 from spec.contract import Contract, Operation, Parameter
 from spec.document import METHODS
 from spec.schemas import SchemaValidators
 
 HOST = "http://recorded.invalid"
-MOST = 5  # objections told of one request
-LONGEST = 300  # characters of one
+MAX_ERRORS = 5  # objections told of one request
+MAX_ERROR_CHARS = 300  # characters of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +39,16 @@ class RecordedRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Objection:
+class ValidationFinding:
     """What is wrong, at a place of the contract. `parameter`: the parameter or the body's property, or ""."""
 
     pointer: str
     keyword: str | None
-    said: str
+    message: str
     parameter: str = ""
 
 
-class SecondValidator:
+class OpenapiCoreValidator:
     """openapi-core on one contract."""
 
     def __init__(self, contract: Contract, schemas: SchemaValidators) -> None:
@@ -64,49 +64,51 @@ class SecondValidator:
         self.parameters = V30RequestParametersValidator(self.openapi.spec)
         self.bodies = V30RequestBodyValidator(self.openapi.spec)
 
-    def on_request(self, operation: Operation, asked: RecordedRequest) -> Iterator[Objection]:
+    def validate_request(self, operation: Operation, recorded: RecordedRequest) -> Iterator[ValidationFinding]:
         """What it objects to in a request; a body that was not kept is not judged."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # 3.1 frowns on what 3.0 says
-            request = self._request(operation, asked)
-            for error in list(self.parameters.iter_errors(request))[:MOST]:
+            request = self._request(operation, recorded)
+            for error in list(self.parameters.iter_errors(request))[:MAX_ERRORS]:
                 yield self._on_parameter(operation, error)
-            errors = [] if asked.body is None else list(self.bodies.iter_errors(request))
+            errors = [] if recorded.body is None else list(self.bodies.iter_errors(request))
         if errors:
-            yield from self._on_body(operation, asked, errors[0])
+            yield from self._on_body(operation, recorded, errors[0])
 
-    def on_answer(self, operation: Operation, asked: RecordedRequest, response: Response) -> Iterator[str]:
+    def validate_response(self, operation: Operation, recorded: RecordedRequest, response: Response) -> Iterator[str]:
         """What it objects to in an answer, in its own words."""
         kind = response.headers.get("content-type", "")
-        answer = MockResponse(response.content, response.status, dict(response.headers), content_type=kind)
+        mock_response = MockResponse(response.content, response.status, dict(response.headers), content_type=kind)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            for error in list(self.openapi.iter_response_errors(self._request(operation, asked), answer))[:MOST]:
+            for error in list(self.openapi.iter_response_errors(self._request(operation, recorded), mock_response))[
+                :MAX_ERRORS
+            ]:
                 yield _said(error)
 
-    def _request(self, operation: Operation, asked: RecordedRequest) -> MockRequest:
+    def _request(self, operation: Operation, recorded: RecordedRequest) -> MockRequest:
         lists = {p.name for p in operation.query_parameters if p.schema.get("type") == "array"}
-        pairs = [(n.removesuffix("[]") if n.removesuffix("[]") in lists else n, value) for n, value in asked.query]
+        pairs = [(n.removesuffix("[]") if n.removesuffix("[]") in lists else n, value) for n, value in recorded.query]
         return MockRequest(
             HOST,
             operation.method,
             operation.path,
             path_pattern=operation.path,
             args=MultiDict(pairs),
-            view_args=dict(asked.values),
-            headers=dict(asked.headers),
-            data=asked.body or None,
-            content_type=asked.headers.get("content-type", ""),
+            view_args=dict(recorded.values),
+            headers=dict(recorded.headers),
+            data=recorded.body or None,
+            content_type=recorded.headers.get("content-type", ""),
         )
 
-    def _on_parameter(self, operation: Operation, error: Exception) -> Objection:
+    def _on_parameter(self, operation: Operation, error: Exception) -> ValidationFinding:
         name, where = (error.name, error.location) if isinstance(error, ParameterValidationError) else ("", "")
         parameter = next((p for p in operation.parameters if (p.name, p.location) == (name, where)), None)
         if parameter is None:
-            return Objection(operation.pointer, None, _said(error))
+            return ValidationFinding(operation.pointer, None, _said(error))
         if isinstance(error, MissingParameterError):
-            return Objection(parameter.pointer, "required", f"{where} {name} is missing", name)
-        return Objection(*self._place(parameter, error), f"{where} {name}: {_said(error)}", name)
+            return ValidationFinding(parameter.pointer, "required", f"{where} {name} is missing", name)
+        return ValidationFinding(*self._place(parameter, error), f"{where} {name}: {_said(error)}", name)
 
     def _place(self, parameter: Parameter, error: Exception) -> tuple[str, str | None]:
         """The schema of a parameter and the keyword that a value breaks."""
@@ -120,22 +122,22 @@ class SecondValidator:
         _, at = self.contract.document.dereference(node["schema"], at)
         return at, str(breach.validator) if len(breach.absolute_schema_path) == 1 else None
 
-    def _on_body(self, operation: Operation, asked: RecordedRequest, error: Exception) -> Iterator[Objection]:
+    def _on_body(self, operation: Operation, asked: RecordedRequest, error: Exception) -> Iterator[ValidationFinding]:
         """Where our own validator sees it too, each breach at its place; else at the body."""
         body = operation.request_body
         if body is None:
-            yield Objection(operation.pointer, "requestBody", _said(error))
+            yield ValidationFinding(operation.pointer, "requestBody", _said(error))
             return
         told: set[tuple[str, str]] = set()
         value = _json(asked.body) if _breach(error) is not None else None
         for breach in self.schemas.get(body.pointer, "write").iter_errors(value) if value is not None else ():
-            place = place_of(body.pointer, breach.schema_path)
-            if place not in told and len(told) < MOST:
+            place = locate_violation(body.pointer, breach.schema_path)
+            if place not in told and len(told) < MAX_ERRORS:
                 told.add(place)
                 at = ".".join(map(str, breach.instance_path))
-                yield Objection(*place, f"{at or 'the body'}: {breach.message[:LONGEST]}", at)
+                yield ValidationFinding(*place, f"{at or 'the body'}: {breach.message[:MAX_ERROR_CHARS]}", at)
         if not told:
-            yield Objection(body.pointer, None, _said(error))
+            yield ValidationFinding(body.pointer, None, _said(error))
 
 
 def _breach(error: BaseException | None) -> Any:
@@ -152,11 +154,11 @@ def _said(error: BaseException) -> str:
     breach = _breach(error)
     if breach is not None:
         at = ".".join(map(str, getattr(breach, "absolute_path", ())))
-        return f"{at}: {breach.message[:LONGEST]}" if at else str(breach.message)[:LONGEST]
+        return f"{at}: {breach.message[:MAX_ERROR_CHARS]}" if at else str(breach.message)[:MAX_ERROR_CHARS]
     inner: BaseException = error
     while inner.__cause__ is not None:
         inner = inner.__cause__
-    return (str(inner) or type(inner).__name__)[:LONGEST]
+    return (str(inner) or type(inner).__name__)[:MAX_ERROR_CHARS]
 
 
 def _json(body: bytes | None) -> Any:

@@ -17,10 +17,10 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from conformance import config
-from conformance.config import Config
+from conformance.config import ConfigFile
 from conformance.errors import UsageError
-from conformance.options import OPTIONS, Option
-from conformance.profile import profile
+from conformance.options import OPTIONS, OptionSpec
+from conformance.profile import get_profile
 from conformance.words import LINE_ONLY, WORDS, Word
 
 DEFAULT = "default"
@@ -173,12 +173,12 @@ def _codes(word: Word) -> str:
     return f"exit codes:\n{said}" if said else CODES
 
 
-def _add(parser: argparse.ArgumentParser, option: Option) -> None:
+def _add(parser: argparse.ArgumentParser, option: OptionSpec) -> None:
     shown = (option.help + (f" (default: {option.default})" if option.default else "")).replace("%", "%%")
-    if option.switch:
-        parser.add_argument(option.flag, action="append_const", const="1", help=shown)
+    if option.is_flag:
+        parser.add_argument(option.name, action="append_const", const="1", help=shown)
     else:
-        parser.add_argument(option.flag, action="append", metavar=option.metavar, help=shown)
+        parser.add_argument(option.name, action="append", metavar=option.metavar, help=shown)
 
 
 def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], version: str) -> Settings:
@@ -188,10 +188,10 @@ def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], ver
     word = next(word for word in WORDS if word.name == sent["word"])
     if unknown:
         allowed = ", ".join((f"{word.name} with --help", *word.flags))
-        like = config.near(unknown[0].partition("=")[0], word.flags)
+        like = config.suggest(unknown[0].partition("=")[0], word.flags)
         raise UsageError(f"unrecognized arguments: {' '.join(unknown)}{like}; allowed: {allowed}")
-    line = {o.field: o.value(texts) for o in OPTIONS if (texts := sent.get(o.field))}
-    names = [o.flag.removeprefix("--") for o in OPTIONS if o.flag not in LINE_ONLY]
+    line = {o.setting_name: o.parse_texts(texts) for o in OPTIONS if (texts := sent.get(o.setting_name))}
+    names = [o.name.removeprefix("--") for o in OPTIONS if o.name not in LINE_ONLY]
     file = config.load(line.get("config"), line.get("env"), names)
     values, origins = _gathered(word, line, file)
     offline = values["show_config"] or (word.name == "run" and values["dry_run"])
@@ -203,25 +203,25 @@ def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], ver
         explicit = origins[f"{role}_env"] != DEFAULT and not values["show_config"]
         values[role] = _token(environment, name, explicit=explicit and not values["token_command"])
     values |= _credentials(environment, values, origins)
-    origins |= {f"{config.SKIP}.{operation}": place for operation, place in file.places.items()}
+    origins |= {f"{config.SKIP_TABLE}.{operation}": place for operation, place in file.skip_locations.items()}
     values |= {"word": word.name, "arguments": _beside(word, sent), "skip": file.skip, "origins": origins}
     return Settings(**{f.name: values[f.name] for f in fields(Settings)})
 
 
-def _gathered(word: Word, line: Mapping[str, Any], file: Config) -> tuple[dict[str, Any], dict[str, str]]:
+def _gathered(word: Word, line: Mapping[str, Any], file: ConfigFile) -> tuple[dict[str, Any], dict[str, str]]:
     """(each setting's value, where it comes from); what the word does not take is what it is by default."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for option in OPTIONS:
-        said = file.said.get(option.flag.removeprefix("--"))
-        values[option.field], origins[option.field] = option.default, DEFAULT
+        said = file.values.get(option.name.removeprefix("--"))
+        values[option.setting_name], origins[option.setting_name] = option.default, DEFAULT
         if said is not None:
-            value = option.said(said, file.folder)  # read, so refused when wrong, whatever wins
-            if option.flag in word.flags:
-                values[option.field], origins[option.field] = value, said.place
-        if option.field in line:
-            values[option.field], origins[option.field] = line[option.field], option.flag
-    chosen = profile(values["profile"])
+            value = option.parse_config_value(said, file.folder)  # read, so refused when wrong, whatever wins
+            if option.name in word.flags:
+                values[option.setting_name], origins[option.setting_name] = value, said.location
+        if option.setting_name in line:
+            values[option.setting_name], origins[option.setting_name] = line[option.setting_name], option.name
+    chosen = get_profile(values["profile"])
     if values["max_time"] is None and chosen.max_time is not None:
         values["max_time"], origins["max_time"] = chosen.max_time, f"--profile {chosen.name}"
     return values, origins

@@ -6,333 +6,369 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from conformance.baseline import Baseline
-from conformance.cause import Cause, Reason
+from conformance.cause import SkipCategory, SkipReason
 from conformance.laws.acting import acts, grants_of
-from conformance.outcome import Outcome, Verdict
-from conformance.ratchet import Mark, Ratchet, mark_of
-from conformance.run import Run
+from conformance.outcome import CheckResult, Status
+from conformance.ratchet import Ratchet, RatchetKey, ratchet_key
+from conformance.run import RunResult
 from spec.contract import Contract, Operation
 
-EXCUSED = (Cause.SKIPPED, Cause.CHOSEN, Cause.NO_WAY)
-NOT_NOW = "kept by an earlier run, not judged now"
-CAUSES = 3  # causes that a sentence names
-LONGEST = 160  # of a cause: what differs from one to the next of the same kind stands at its end
+EXCUSED_CATEGORIES = (SkipCategory.USER_SKIPPED, SkipCategory.DISABLED_BY_OPTION, SkipCategory.NOT_TESTABLE)
+NOT_RERUN = "kept by an earlier run, not judged now"
+MAX_CAUSES = 3  # causes that a sentence names
+MAX_REASON_CHARS = 160  # of a cause: what differs from one to the next of the same kind stands at its end
 
 
-class Code(IntEnum):
+class ExitCode(IntEnum):
     """What the command ends with; of those that fit, the first in the order 3, 1, 6, 4, 5, 0."""
 
-    KEPT = 0
-    BROKEN = 1
+    PASSED = 0
+    FAILED = 1
     USAGE = 2
-    LOST = 3
-    NOTHING = 4
+    TARGET_UNREACHABLE = 3
+    NO_CHECKS_RAN = 4
     INCOMPLETE = 5
-    UNSTABLE = 6
+    FLAKY = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Demands:
-    """What a run has to come up to. `min_reached`: per cent of the promises that block. `effects`: whether operations
+class GatePolicy:
+    """What a run has to come up to. `min_coverage`: per cent of the promises that block. `allow_effects`: whether operations
     with effects may be used. `flaky_limit`: failures that went away by themselves, per cent of the requests.
     `baseline`: failures that are accepted. `ratchet`: what was kept before."""
 
     strict: bool = False
-    min_reached: float = 90.0
+    min_coverage: float = 90.0
     read_only: bool = False
-    effects: bool = False
+    allow_effects: bool = False
     flaky_limit: float = 0.5
     baseline: Baseline | None = None
     ratchet: Ratchet = field(default_factory=Ratchet)
 
-    def accepts(self, outcome: Outcome) -> bool:
+    def accepts(self, result: CheckResult) -> bool:
         """Whether a failure is accepted."""
-        return self.baseline is not None and self.baseline.accepts(outcome)
+        return self.baseline is not None and self.baseline.accepts(result)
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class GateResult:
     """The end of a run.
 
     `reasons`: sentences for people, the weightiest first. `blocking`, `gaps`: broken promises that are red, and those
-    that rest on inferred places only. `causes`: why promises were not judged -> how many. `reached` of `due`: blocking
-    promises that were judged, of those that could be. `unsucceeded`: operations that never succeeded -> why.
-    `unasked`: named actions that never succeeded, as no law could ask them for a success. `accepted`: broken promises
-    that the baseline accepts. `remarks`: sentences that change no code: what is late, stale, expired, recorded and not
+    that rest on inferred places only. `skip_reasons`: why promises were not judged -> how many. `blocking_run` of `blocking_total`: blocking
+    promises that were judged, of those that could be. `operations_never_successful`: operations that never succeeded -> why.
+    `actions_never_successful`: named actions that never succeeded, as no law could ask them for a success. `accepted`: broken promises
+    that the baseline accepts. `warnings`: sentences that change no code: what is late, stale, expired, recorded and not
     judged.
     """
 
-    code: Code
+    exit_code: ExitCode
     reasons: tuple[str, ...]
-    kept: int
-    blocking: tuple[Outcome, ...]
-    gaps: tuple[Outcome, ...]
-    flaky: tuple[Outcome, ...]
-    causes: Mapping[Reason, int]
-    reached: int
-    due: int
-    unsucceeded: Mapping[str, str]
-    unasked: tuple[str, ...]
-    accepted: tuple[Outcome, ...] = ()
-    remarks: tuple[str, ...] = ()
+    passed: int
+    blocking: tuple[CheckResult, ...]
+    gaps: tuple[CheckResult, ...]
+    flaky: tuple[CheckResult, ...]
+    skip_reasons: Mapping[SkipReason, int]
+    blocking_run: int
+    blocking_total: int
+    operations_never_successful: Mapping[str, str]
+    actions_never_successful: tuple[str, ...]
+    accepted: tuple[CheckResult, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
-    def ordered_causes(self) -> list[tuple[Reason, int]]:
+    def ordered_skip_reasons(self) -> list[tuple[SkipReason, int]]:
         """Why promises were not judged -> how many, the most first."""
-        return sorted(self.causes.items(), key=lambda item: (-item[1], item[0].said))
+        return sorted(self.skip_reasons.items(), key=lambda item: (-item[1], item[0].message))
 
     @property
-    def judged(self) -> int:
+    def checks_run(self) -> int:
         """How many promises were judged."""
-        return self.kept + len(self.blocking) + len(self.gaps) + len(self.flaky) + len(self.accepted)
+        return self.passed + len(self.blocking) + len(self.gaps) + len(self.flaky) + len(self.accepted)
 
 
-def judge(
-    found: Run,
+def evaluate(
+    run_result: RunResult,
     contract: Contract,
     scope: Sequence[Operation],
-    seen: Mapping[tuple[str, int], int],
-    demands: Demands,
-) -> Judgement:
-    """The judgement over a run. `scope`: the operations asked for; `seen`: (operationId, status) -> how often."""
-    sorted_out = _Sorted.of(found, demands, scope)
-    begun = not found.lost and (bool(sorted_out.all_judged) or not found.ended)
-    failed = dict(_unsucceeded(found, contract, scope, seen, demands)) if begun else {}
-    missed = [o for o in found.of(Verdict.NOT_JUDGED) if not excused(o, contract, demands)]
-    blocking_missed = [o for o in missed if o.promise.blocks(strict=demands.strict)]
-    told = {mark_of(o.promise) for o in blocking_missed}
-    recorded = [m for m in _within(sorted_out.unjudged, found, contract, demands) if m not in told]
-    reached = sum(o.promise.blocks(strict=demands.strict) for o in sorted_out.all_judged)
-    unasked = tuple(o.id for o in scope if begun and not o.is_generic and not _succeeded(o, seen))
-    tally = _Tally(
-        found,
-        judged=len(sorted_out.all_judged),
-        blocking=len(sorted_out.blocking),
-        missed=Counter([*(_reason(o).said for o in blocking_missed), *(NOT_NOW for _ in recorded)]),
-        reached=reached,
-        due=reached + len(blocking_missed) + len(recorded),
-        failed=len(failed),
-        idle=bool(unasked) and len(unasked) == len(scope) and not demands.read_only,
-        requests=sum(seen.values()),
-        demands=demands,
+    call_counts: Mapping[tuple[str, int], int],
+    policy: GatePolicy,
+) -> GateResult:
+    """The judgement over a run. `scope`: the operations asked for; `call_counts`: (operationId, status) -> how often."""
+    groups = _GroupedResults.from_run(run_result, policy, scope)
+    has_started = not run_result.target_unreachable and (bool(groups.evaluated) or not run_result.abort_reason)
+    never_successful = dict(_never_successful(run_result, contract, scope, call_counts, policy)) if has_started else {}
+    skipped = [item for item in run_result.with_status(Status.SKIPPED) if not is_excused(item, contract, policy)]
+    blocking_skipped = [item for item in skipped if item.requirement.is_blocking(strict=policy.strict)]
+    skipped_keys = {ratchet_key(item.requirement) for item in blocking_skipped}
+    ratchet_missing = [
+        key
+        for key in _ratchet_in_scope(groups.ratchet_not_run, run_result, contract, policy)
+        if key not in skipped_keys
+    ]
+    blocking_run = sum(item.requirement.is_blocking(strict=policy.strict) for item in groups.evaluated)
+    actions_never_successful = tuple(
+        item.id for item in scope if has_started and not item.is_generic and not _has_succeeded(item, call_counts)
     )
-    return Judgement(
-        tally.code,
-        tuple(tally.reasons()),
-        len(sorted_out.kept),
-        sorted_out.blocking,
-        sorted_out.gaps,
-        tuple(found.flaky),
-        Counter(_reason(o) for o in found.of(Verdict.NOT_JUDGED)),
-        reached,
-        tally.due,
-        failed,
-        unasked,
-        sorted_out.accepted,
-        tuple(_remarks(found, sorted_out, demands)),
+    totals = _Totals(
+        run_result,
+        evaluated=len(groups.evaluated),
+        blocking=len(groups.blocking),
+        skipped=Counter(
+            [*(_skip_reason(item).message for item in blocking_skipped), *(NOT_RERUN for _ in ratchet_missing)]
+        ),
+        blocking_run=blocking_run,
+        blocking_total=blocking_run + len(blocking_skipped) + len(ratchet_missing),
+        never_successful=len(never_successful),
+        only_unsuccessful_actions=bool(actions_never_successful)
+        and len(actions_never_successful) == len(scope)
+        and not policy.read_only,
+        requests=sum(call_counts.values()),
+        policy=policy,
+    )
+    return GateResult(
+        totals.exit_code,
+        tuple(totals.reasons()),
+        len(groups.passed),
+        groups.blocking,
+        groups.gaps,
+        tuple(run_result.flaky),
+        Counter(_skip_reason(item) for item in run_result.with_status(Status.SKIPPED)),
+        blocking_run,
+        totals.blocking_total,
+        never_successful,
+        actions_never_successful,
+        groups.accepted,
+        tuple(_warnings(run_result, groups, policy)),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Sorted:
-    """A run's outcomes by what they mean. `unjudged`: recorded promises that were not judged this time."""
+class _GroupedResults:
+    """A run's outcomes by what they mean. `ratchet_not_run`: recorded promises that were not judged this time."""
 
-    kept: tuple[Outcome, ...]
-    blocking: tuple[Outcome, ...]
-    gaps: tuple[Outcome, ...]
-    accepted: tuple[Outcome, ...]
-    flaky: tuple[Outcome, ...]
-    unjudged: tuple[Mark, ...]
+    passed: tuple[CheckResult, ...]
+    blocking: tuple[CheckResult, ...]
+    gaps: tuple[CheckResult, ...]
+    accepted: tuple[CheckResult, ...]
+    flaky: tuple[CheckResult, ...]
+    ratchet_not_run: tuple[RatchetKey, ...]
 
     @classmethod
-    def of(cls, found: Run, demands: Demands, scope: Sequence[Operation]) -> "_Sorted":
-        kept, broken, flaky = tuple(found.of(Verdict.KEPT)), tuple(found.of(Verdict.BROKEN)), tuple(found.flaky)
-        judged = {mark_of(o.promise) for o in (*kept, *broken, *flaky)}
-        failing = {mark_of(o.promise) for o in (*broken, *flaky)}
-        accepted = tuple(o for o in broken if demands.accepts(o))
-        red = [o for o in broken if o.promise.blocks(strict=demands.strict) or demands.ratchet.breaks(o, judged)]
-        blocking = tuple(o for o in red if not demands.accepts(o))
-        gaps = tuple(o for o in broken if o not in red and not demands.accepts(o))
-        unjudged = demands.ratchet.missed(judged, failing, {o.id for o in scope})
-        return cls(kept, blocking, gaps, accepted, flaky, tuple(unjudged))
+    def from_run(cls, run_result: RunResult, policy: GatePolicy, scope: Sequence[Operation]) -> "_GroupedResults":
+        passed, failed, flaky = (
+            tuple(run_result.with_status(Status.PASSED)),
+            tuple(run_result.with_status(Status.FAILED)),
+            tuple(run_result.flaky),
+        )
+        evaluated = {ratchet_key(o.requirement) for o in (*passed, *failed, *flaky)}
+        failing = {ratchet_key(o.requirement) for o in (*failed, *flaky)}
+        accepted = tuple(o for o in failed if policy.accepts(o))
+        blocking_or_accepted = [
+            o
+            for o in failed
+            if o.requirement.is_blocking(strict=policy.strict) or policy.ratchet.is_regression(o, evaluated)
+        ]
+        blocking = tuple(o for o in blocking_or_accepted if not policy.accepts(o))
+        gaps = tuple(o for o in failed if o not in blocking_or_accepted and not policy.accepts(o))
+        ratchet_not_run = policy.ratchet.not_run(evaluated, failing, {o.id for o in scope})
+        return cls(passed, blocking, gaps, accepted, flaky, tuple(ratchet_not_run))
 
     @property
-    def all_judged(self) -> tuple[Outcome, ...]:
+    def evaluated(self) -> tuple[CheckResult, ...]:
         """Whatever was judged."""
-        return (*self.kept, *self.blocking, *self.gaps, *self.accepted, *self.flaky)
+        return (*self.passed, *self.blocking, *self.gaps, *self.accepted, *self.flaky)
 
 
 @dataclass(frozen=True, slots=True)
-class _Tally:
-    """The numbers that decide. `missed`: why promises that block were not judged, without an excuse -> how many.
+class _Totals:
+    """The numbers that decide. `skipped`: why promises that block were not judged, without an excuse -> how many.
 
-    `idle`: all that was asked for are named actions, and none ever succeeded.
+    `only_unsuccessful_actions`: all that was asked for are named actions, and none ever succeeded.
     """
 
-    found: Run
-    judged: int
+    run_result: RunResult
+    evaluated: int
     blocking: int
-    missed: Mapping[str, int]
-    reached: int
-    due: int
-    failed: int
-    idle: bool
+    skipped: Mapping[str, int]
+    blocking_run: int
+    blocking_total: int
+    never_successful: int
+    only_unsuccessful_actions: bool
     requests: int
-    demands: Demands
+    policy: GatePolicy
 
     @property
-    def share(self) -> float:
+    def coverage_percent(self) -> float:
         """Per cent of the blocking promises that were judged."""
-        return 100 * self.reached / self.due if self.due else 100.0
+        return 100 * self.blocking_run / self.blocking_total if self.blocking_total else 100.0
 
     @property
-    def lacking(self) -> bool:
+    def is_below_coverage(self) -> bool:
         """Whether too few of them were."""
-        return self.share < self.demands.min_reached
+        return self.coverage_percent < self.policy.min_coverage
 
     @property
-    def unstable(self) -> bool:
+    def is_flaky(self) -> bool:
         """Whether too much failed that did not fail again."""
-        return self.found.unsteady * 100 > self.demands.flaky_limit * self.requests
+        return self.run_result.transient_failures * 100 > self.policy.flaky_limit * self.requests
 
     @property
-    def code(self) -> Code:
+    def exit_code(self) -> ExitCode:
         """The exit code; the first that fits counts."""
         for code, fits in (
-            (Code.LOST, self.found.lost),
-            (Code.BROKEN, self.blocking > 0),
-            (Code.UNSTABLE, self.unstable),
-            (Code.NOTHING, not self.judged and not self.missed and not self.found.ended),
-            (Code.INCOMPLETE, self.failed > 0 or self.idle or self.lacking or not self.judged),
+            (ExitCode.TARGET_UNREACHABLE, self.run_result.target_unreachable),
+            (ExitCode.FAILED, self.blocking > 0),
+            (ExitCode.FLAKY, self.is_flaky),
+            (ExitCode.NO_CHECKS_RAN, not self.evaluated and not self.skipped and not self.run_result.abort_reason),
+            (
+                ExitCode.INCOMPLETE,
+                self.never_successful > 0
+                or self.only_unsuccessful_actions
+                or self.is_below_coverage
+                or not self.evaluated,
+            ),
         ):
             if fits:
                 return code
-        return Code.KEPT
+        return ExitCode.PASSED
 
     def reasons(self) -> Iterator[str]:
         """Sentences for people."""
-        if self.found.lost:
-            yield f"the target was lost: {self.found.ended}"
+        if self.run_result.target_unreachable:
+            yield f"the target was lost: {self.run_result.abort_reason}"
             return
         if self.blocking:
-            yield f"{counted(self.blocking, 'broken promise')} that block" + ("s" if self.blocking == 1 else "")
-        yield from self._instability() if self.unstable else ()
-        if self.code is Code.NOTHING:
+            yield f"{pluralize(self.blocking, 'broken promise')} that block" + ("s" if self.blocking == 1 else "")
+        yield from self._flaky_reasons() if self.is_flaky else ()
+        if self.exit_code is ExitCode.NO_CHECKS_RAN:
             yield "nothing was tested: no law applies to what was asked for"
-        if self.found.ended:
-            yield f"the run ended before its time: {self.found.ended}"
-        yield from self._lacks() if self.judged or not self.found.ended else ()
+        if self.run_result.abort_reason:
+            yield f"the run ended before its time: {self.run_result.abort_reason}"
+        yield from self._coverage_reasons() if self.evaluated or not self.run_result.abort_reason else ()
 
-    def _lacks(self) -> Iterator[str]:
-        if self.lacking:
-            least = f"{self.share:.0f} %, --min-reached {self.demands.min_reached:g}"
-            yield f"{self.reached} of {self.due} blocking promises were judged ({least}){self._why()}"
-        if self.failed:
-            yield f"{counted(self.failed, 'operation')} never succeeded"
-        if self.idle:
+    def _coverage_reasons(self) -> Iterator[str]:
+        if self.is_below_coverage:
+            threshold = f"{self.coverage_percent:.0f} %, --min-reached {self.policy.min_coverage:g}"
+            yield f"{self.blocking_run} of {self.blocking_total} blocking promises were judged ({threshold}){self._skip_summary()}"
+        if self.never_successful:
+            yield f"{pluralize(self.never_successful, 'operation')} never succeeded"
+        if self.only_unsuccessful_actions:
             yield "nothing that was asked for ever succeeded: actions with effects outside need --allow-effects"
-        if not self.judged and self.missed and not self.found.ended:
+        if not self.evaluated and self.skipped and not self.run_result.abort_reason:
             yield "no promise could be judged"
 
-    def _instability(self) -> Iterator[str]:
-        share = 100 * self.found.unsteady / max(1, self.requests)
-        failures = f"{counted(self.found.unsteady, 'failure')} in {counted(self.requests, 'request')}"
-        yield f"{failures} went away when asked again ({share:.1f} %, --flaky-limit {self.demands.flaky_limit:g})"
+    def _flaky_reasons(self) -> Iterator[str]:
+        share = 100 * self.run_result.transient_failures / max(1, self.requests)
+        failures = (
+            f"{pluralize(self.run_result.transient_failures, 'failure')} in {pluralize(self.requests, 'request')}"
+        )
+        yield f"{failures} went away when asked again ({share:.1f} %, --flaky-limit {self.policy.flaky_limit:g})"
 
-    def _why(self) -> str:
-        ordered = sorted(self.missed.items(), key=lambda item: (-item[1], item[0]))
-        said = ", ".join(f"{times} x {cause}" for cause, times in ordered[:CAUSES])
-        return f"; not judged: {said}" + (" and others" if len(ordered) > CAUSES else "") if said else ""
+    def _skip_summary(self) -> str:
+        ordered = sorted(self.skipped.items(), key=lambda item: (-item[1], item[0]))
+        causes = ", ".join(f"{times} x {cause}" for cause, times in ordered[:MAX_CAUSES])
+        return f"; not judged: {causes}" + (" and others" if len(ordered) > MAX_CAUSES else "") if causes else ""
 
 
-def _remarks(found: Run, sorted_out: _Sorted, demands: Demands) -> Iterator[str]:
+def _warnings(run_result: RunResult, groups: _GroupedResults, policy: GatePolicy) -> Iterator[str]:
     """What a reader should know and what changes no code by itself."""
-    if found.lag:
-        yield f"writes were seen up to {found.lag:g} s late (--settle)"
-    if found.unsteady:
-        yield f"{counted(found.unsteady, 'failure')} went away when asked again"
-    if demands.baseline is not None:
-        for entry in demands.baseline.expired((*sorted_out.blocking, *sorted_out.gaps)):
+    if run_result.observed_delay:
+        yield f"writes were seen up to {run_result.observed_delay:g} s late (--settle)"
+    if run_result.transient_failures:
+        yield f"{pluralize(run_result.transient_failures, 'failure')} went away when asked again"
+    if policy.baseline is not None:
+        for entry in policy.baseline.expired_entries((*groups.blocking, *groups.gaps)):
             yield f"accepted until {entry.expires}, and broken still: {entry.fingerprint}"
-        for entry in demands.baseline.stale(sorted_out.kept):
+        for entry in policy.baseline.stale_entries(groups.passed):
             yield f"accepted, and kept now: remove it from the baseline: {entry.fingerprint}"
-    for operation, law, place in sorted_out.unjudged[:CAUSES]:
-        yield f"kept by an earlier run (--ratchet), not judged this time: {operation} {law} at {place}"
-    if len(sorted_out.unjudged) > CAUSES:
-        yield f"and {len(sorted_out.unjudged) - CAUSES} more that an earlier run kept were not judged"
+    for operation, check, location in groups.ratchet_not_run[:MAX_CAUSES]:
+        yield f"kept by an earlier run (--ratchet), not judged this time: {operation} {check} at {location}"
+    if len(groups.ratchet_not_run) > MAX_CAUSES:
+        yield f"and {len(groups.ratchet_not_run) - MAX_CAUSES} more that an earlier run kept were not judged"
 
 
-def _within(marks: Sequence[Mark], found: Run, contract: Contract, demands: Demands) -> Iterator[Mark]:
+def _ratchet_in_scope(
+    marks: Sequence[RatchetKey], run_result: RunResult, contract: Contract, policy: GatePolicy
+) -> Iterator[RatchetKey]:
     """Those recorded promises that could have been judged in this run's mode."""
-    ran = {mark_of(o.promise)[:2] for o in found.outcomes}
-    over = {mark_of(o.promise)[:2] for o in found.of(Verdict.NOT_JUDGED) if excused(o, contract, demands)}
-    yield from (m for m in marks if m[:2] not in over and (m[:2] in ran or not demands.read_only))
+    ran = {ratchet_key(o.requirement)[:2] for o in run_result.results}
+    excused_keys = {
+        ratchet_key(o.requirement)[:2]
+        for o in run_result.with_status(Status.SKIPPED)
+        if is_excused(o, contract, policy)
+    }
+    yield from (m for m in marks if m[:2] not in excused_keys and (m[:2] in ran or not policy.read_only))
 
 
-def excused(outcome: Outcome, contract: Contract, demands: Demands) -> bool:
+def is_excused(result: CheckResult, contract: Contract, policy: GatePolicy) -> bool:
     """Whether it was not judged because of the run's own settings, or because nobody could judge it."""
-    if outcome.cause in EXCUSED:
+    if result.skip_category in EXCUSED_CATEGORIES:
         return True
-    operation = contract.operations.get(outcome.promise.operation)
+    operation = contract.operations.get(result.requirement.operation)
     writes = operation is not None and operation.is_write
-    return demands.read_only and (writes or outcome.cause is Cause.RECORDS)
+    return policy.read_only and (writes or result.skip_category is SkipCategory.INSUFFICIENT_DATA)
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """``1 promise``, ``2 promises``."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def within_reach(contract: Contract, operation: Operation, demands: Demands) -> bool:
+def can_succeed(contract: Contract, operation: Operation, policy: GatePolicy) -> bool:
     """Whether a run can make an operation succeed without touching what is not the run's own."""
-    if operation.resource is None or (demands.read_only and operation.is_write):
+    if operation.resource is None or (policy.read_only and operation.is_write):
         return False
-    if operation.effects and not demands.effects:
+    if operation.effects and not policy.allow_effects:
         return False
     if not operation.is_generic:
         if not acts(contract, operation) or grants_of(contract, operation) is not None:
             return False  # a figure, or what needs another tenant's token
-        return not operation.path_parameter_names or _creatable(contract, operation.resource, demands)
-    return operation.action not in ("update", "delete") or _creatable(contract, operation.resource, demands)
+        return not operation.path_parameter_names or _is_creatable(contract, operation.resource, policy)
+    return operation.action not in ("update", "delete") or _is_creatable(contract, operation.resource, policy)
 
 
-def _creatable(contract: Contract, resource: str, demands: Demands) -> bool:
+def _is_creatable(contract: Contract, resource: str, policy: GatePolicy) -> bool:
     """Whether an operation creates a resource by itself, free of effects that are not allowed."""
-    makers = (o for o in contract.operations.values() if contract.find_created_resource(o) == resource)
-    return any(demands.effects or not o.effects for o in makers)
+    creators = (o for o in contract.operations.values() if contract.find_created_resource(o) == resource)
+    return any(policy.allow_effects or not o.effects for o in creators)
 
 
-def _succeeded(operation: Operation, seen: Mapping[tuple[str, int], int]) -> bool:
-    return any(name == operation.id and 200 <= status < 300 for name, status in seen)
+def _has_succeeded(operation: Operation, call_counts: Mapping[tuple[str, int], int]) -> bool:
+    return any(name == operation.id and 200 <= status < 300 for name, status in call_counts)
 
 
-def _unsucceeded(
-    found: Run,
+def _never_successful(
+    run_result: RunResult,
     contract: Contract,
     scope: Sequence[Operation],
-    seen: Mapping[tuple[str, int], int],
-    demands: Demands,
+    call_counts: Mapping[tuple[str, int], int],
+    policy: GatePolicy,
 ) -> Iterator[tuple[str, str]]:
     for operation in scope:
-        if within_reach(contract, operation, demands) and not _succeeded(operation, seen):
-            why = _why(found, operation, seen)
-            if why.cause is not Cause.SKIPPED:
-                yield operation.id, why.said
+        if can_succeed(contract, operation, policy) and not _has_succeeded(operation, call_counts):
+            reason = _failure_reason(run_result, operation, call_counts)
+            if reason.category is not SkipCategory.USER_SKIPPED:
+                yield operation.id, reason.message
 
 
-def _why(found: Run, operation: Operation, seen: Mapping[tuple[str, int], int]) -> Reason:
+def _failure_reason(
+    run_result: RunResult, operation: Operation, call_counts: Mapping[tuple[str, int], int]
+) -> SkipReason:
     """What the laws could not have, or else what the operation answered."""
-    missed = (o for o in found.of(Verdict.NOT_JUDGED) if o.promise.operation == operation.id and o.said)
-    said = Counter(Reason(o.said, o.cause) for o in missed)
-    statuses = {status: times for (name, status), times in seen.items() if name == operation.id}
-    answered = ", ".join(f"{status} ({times} times)" for status, times in sorted(statuses.items()))
-    if said:
-        return said.most_common(1)[0][0]
-    unasked = "no law asked it: " + (found.ended or "nothing to ask it with")
-    return Reason(f"it answered {answered}" if answered else unasked)
+    skipped = (
+        o for o in run_result.with_status(Status.SKIPPED) if o.requirement.operation == operation.id and o.message
+    )
+    reasons = Counter(SkipReason(o.message, o.skip_category) for o in skipped)
+    statuses = {status: times for (name, status), times in call_counts.items() if name == operation.id}
+    responses = ", ".join(f"{status} ({times} times)" for status, times in sorted(statuses.items()))
+    if reasons:
+        return reasons.most_common(1)[0][0]
+    not_called = "no law asked it: " + (run_result.abort_reason or "nothing to ask it with")
+    return SkipReason(f"it answered {responses}" if responses else not_called)
 
 
-def _reason(outcome: Outcome) -> Reason:
+def _skip_reason(result: CheckResult) -> SkipReason:
     """Why it was not judged, without what differs from one to the next of the same kind."""
-    said = outcome.said if len(outcome.said) <= LONGEST else f"{outcome.said[:LONGEST]}..."
-    return Reason(said, outcome.cause)
+    message = result.message if len(result.message) <= MAX_REASON_CHARS else f"{result.message[:MAX_REASON_CHARS]}..."
+    return SkipReason(message, result.skip_category)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from conformance.options import OPTIONS, Option
+from conformance.options import OPTIONS, OptionSpec
 
 # What says where settings are read from cannot be read from there.
 LINE_ONLY = ("--config", "--env", "--show-config")
@@ -27,9 +27,9 @@ class Word:
     codes: Mapping[int, str] = field(default_factory=dict)
 
     @property
-    def options(self) -> tuple[Option, ...]:
+    def options(self) -> tuple[OptionSpec, ...]:
         """The options that it takes, in the order of all."""
-        return tuple(option for option in OPTIONS if option.flag in self.flags)
+        return tuple(option for option in OPTIONS if option.name in self.flags)
 
 
 USAGE = "an option or a file cannot be used"
@@ -37,7 +37,7 @@ LOST = "the target cannot be reached, or was lost meanwhile"
 # Options of other words than `run`.
 OF_SCORE = ("--family", "--sample", "--workers", "--min", "--engine-only")
 OF_PROMOTE = ("--output", "--dry-run", "--gaps")
-RUNNING = tuple(option.flag for option in OPTIONS if option.flag not in (*OF_SCORE, *OF_PROMOTE, "--sh"))
+RUNNING = tuple(option.name for option in OPTIONS if option.name not in (*OF_SCORE, *OF_PROMOTE, "--sh"))
 # How a target is reached, and as whom.
 REACHING = (
     *("--base-url", "--token-env", "--token-command", "--contract", "--timeout", "--rate-limit", "--header"),

@@ -8,11 +8,11 @@ import yaml
 
 from conformance.errors import UsageError
 
-LARGEST = 10_000_000  # bytes
+MAX_FILE_BYTES = 10_000_000  # bytes
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
 
 
-class _Dumper(yaml.SafeDumper):
+class _PlainDumper(yaml.SafeDumper):
     """Says a value anew wherever it stands, so that any entry can be removed by itself."""
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -27,40 +27,40 @@ def read(flag: str, path: Path, part: str, version: int) -> Any:
         return None
     except OSError as error:
         raise UsageError(f"{flag}: found {path} ({error.strerror}); allowed: a file that can be read") from None
-    if len(content) > LARGEST:
-        raise UsageError(f"{flag}: found {path} with {len(content)} bytes; allowed: {LARGEST}")
+    if len(content) > MAX_FILE_BYTES:
+        raise UsageError(f"{flag}: found {path} with {len(content)} bytes; allowed: {MAX_FILE_BYTES}")
     try:
         document = yaml.load(content.decode(), Loader=_LOADER)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise UsageError(f"{flag}: found {path}, which is no YAML ({said}); allowed: YAML or JSON") from None
-    keys(flag, f"{path}", document, required=("version", part))
+        message = " ".join(str(error).split())[:200]
+        raise UsageError(f"{flag}: found {path}, which is no YAML ({message}); allowed: YAML or JSON") from None
+    check_keys(flag, f"{path}", document, required=("version", part))
     if document["version"] != version:
         raise UsageError(f"{flag}: {path}: found version {document['version']!r:.40}; allowed: {version}")
     return document[part]
 
 
-def keys(flag: str, where: str, found: Any, *, required: Sequence[str], optional: Sequence[str] = ()) -> None:
+def check_keys(flag: str, where: str, value: Any, *, required: Sequence[str], optional: Sequence[str] = ()) -> None:
     """Refuse what is no mapping with these keys. Raises UsageError."""
     known = (*required, *optional)
-    if not isinstance(found, Mapping):
-        raise UsageError(f"{flag}: {where}: found {type(found).__name__}; allowed: a mapping of {', '.join(known)}")
-    unknown = [key for key in found if key not in known]
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{flag}: {where}: found {type(value).__name__}; allowed: a mapping of {', '.join(known)}")
+    unknown = [key for key in value if key not in known]
     if unknown:
         raise UsageError(f"{flag}: {where}: found {str(unknown[0])[:60]!a}; allowed: {', '.join(known)}")
-    lacking = [key for key in required if key not in found]
-    if lacking:
-        raise UsageError(f"{flag}: {where}: found no {lacking[0]}; allowed: {', '.join(known)}")
+    missing = [key for key in required if key not in value]
+    if missing:
+        raise UsageError(f"{flag}: {where}: found no {missing[0]}; allowed: {', '.join(known)}")
 
 
 def write(flag: str, path: Path, heading: str, document: Mapping[str, Any]) -> None:
     """Write a document, one fact a line, below a comment. Raises UsageError."""
     text = yaml.dump(
-        dict(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=False
+        dict(document), Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=False
     )
-    beside = path.with_name(path.name + ".new")
+    temporary = path.with_name(path.name + ".new")
     try:
-        beside.write_text(f"# {heading}\n{text}", encoding="utf-8")
-        beside.replace(path)
+        temporary.write_text(f"# {heading}\n{text}", encoding="utf-8")
+        temporary.replace(path)
     except OSError as error:
         raise UsageError(f"{flag}: found {path} ({error.strerror}); allowed: a file that can be written") from None

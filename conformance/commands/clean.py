@@ -7,71 +7,79 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from conformance.connection import contract_of, no_token, session_of, signed_in
-from conformance.errors import TargetLost, UsageError
-from conformance.ledger import Entry, Ledger, entries
-from conformance.leftovers import Leftovers
-from conformance.output import say
+from conformance.connection import missing_token_error, open_session, resolve_contract, resolve_token
+from conformance.errors import TargetUnreachable, UsageError
+from conformance.ledger import LoggedRun, WriteLog, read_write_log
+from conformance.leftovers import RunCleanup
+from conformance.output import write_stdout
 from conformance.settings import Settings
-from conformance.verdict import Code, counted
+from conformance.verdict import ExitCode, pluralize
 from spec.contract import Contract
 
 
-def command(settings: Settings, laws: object = None) -> int:
+def command(settings: Settings, checks: object = None) -> int:
     """Clean; the exit status. Raises UsageError, ContractError."""
     path = Path(settings.arguments[0])
-    found = entries(path)
-    settings = replace(settings, base_url=settings.base_url or found[0].target)
-    _check(settings, path, found)
-    settings, _ = signed_in(settings)
+    runs = read_write_log(path)
+    settings = replace(settings, base_url=settings.base_url or runs[0].target)
+    _check_target(settings, path, runs)
+    settings, _ = resolve_token(settings)
     if settings.token is None:
-        raise no_token(settings)
-    contract = contract_of(settings)
-    codes = [_cleaned(settings, contract, path, entry) for entry in found]
-    return max(codes, key=[Code.KEPT, Code.INCOMPLETE, Code.LOST].index)
+        raise missing_token_error(settings)
+    contract = resolve_contract(settings)
+    exit_codes = [_clean_up_run(settings, contract, path, logged_run) for logged_run in runs]
+    return max(exit_codes, key=[ExitCode.PASSED, ExitCode.INCOMPLETE, ExitCode.TARGET_UNREACHABLE].index)
 
 
-def _check(settings: Settings, path: Path, found: list[Entry]) -> None:
-    for entry in found:
-        if _place(entry.target) != _place(settings.base_url):
+def _check_target(settings: Settings, path: Path, runs: list[LoggedRun]) -> None:
+    for logged_run in runs:
+        if _host_and_port(logged_run.target) != _host_and_port(settings.base_url):
             raise UsageError(
-                f"{path}: found the ledger of a run on {_place(entry.target)!a}; allowed: one on "
-                f"{_place(settings.base_url)}, which --base-url names"
+                f"{path}: found the ledger of a run on {_host_and_port(logged_run.target)!a}; allowed: one on "
+                f"{_host_and_port(settings.base_url)}, which --base-url names"
             )
     if not settings.writes_allowed:
         raise UsageError(f"--allow-writes-to: found no {settings.host}; allowed: --allow-writes-to {settings.host}")
 
 
-def _place(base: str) -> str:
+def _host_and_port(base_url: str) -> str:
     """Host and port of an address."""
-    parts = urlsplit(base)
+    parts = urlsplit(base_url)
     return f"{(parts.hostname or '').lower()}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
-def _cleaned(settings: Settings, contract: Contract, path: Path, entry: Entry) -> Code:
+def _clean_up_run(settings: Settings, contract: Contract, path: Path, logged_run: LoggedRun) -> ExitCode:
     """Take away what one run left, and say what became of it."""
-    session, target = session_of(settings, contract, entry.run)
+    session, target = open_session(settings, contract, logged_run.run_id)
     try:
-        session.ledger = Ledger.resumed(entry, path)
+        session.write_log = WriteLog.resume(logged_run, path)
     except OSError as error:
         raise UsageError(f"LEDGER: found {path} ({error.strerror}); allowed: a file that can be written") from None
-    leftovers = Leftovers(session, entry)
+    cleanup = RunCleanup(session, logged_run)
     try:
-        left = leftovers.clean()
-    except TargetLost as error:
-        _say(f"run {entry.run}: {error}; {counted(len(session.ledger.made), 'record')} may be left")
-        return Code.LOST
+        remaining = cleanup.clean_up()
+    except TargetUnreachable as error:
+        _write_line(
+            f"run {logged_run.run_id}: {error}; {pluralize(len(session.write_log.created_records), 'record')} may be left"
+        )
+        return ExitCode.TARGET_UNREACHABLE
     finally:
         target.close()
-    gone = len(entry.made) + leftovers.found - len(session.ledger.made)
-    noted = f", {leftovers.found} of them found by the marker {entry.marker}" if leftovers.found else ""
-    _say(f"run {entry.run}: {counted(gone, 'record')} taken away{noted}; {len(left) or 'nothing'} left")
-    for resource, key in left:
-        _say(f"   left: {resource} {key}")
-    for said in leftovers.unseen:
-        _say(f"   {said}")
-    return Code.INCOMPLETE if left or leftovers.unseen else Code.KEPT
+    deleted_count = len(logged_run.remaining) + cleanup.discovered_count - len(session.write_log.created_records)
+    discovered_note = (
+        f", {cleanup.discovered_count} of them found by the marker {logged_run.marker}"
+        if cleanup.discovered_count
+        else ""
+    )
+    _write_line(
+        f"run {logged_run.run_id}: {pluralize(deleted_count, 'record')} taken away{discovered_note}; {len(remaining) or 'nothing'} left"
+    )
+    for resource, key in remaining:
+        _write_line(f"   left: {resource} {key}")
+    for message in cleanup.unverified:
+        _write_line(f"   {message}")
+    return ExitCode.INCOMPLETE if remaining or cleanup.unverified else ExitCode.PASSED
 
 
-def _say(line: str) -> None:
-    say("".join(sign if sign.isprintable() else "?" for sign in line) + "\n")
+def _write_line(line: str) -> None:
+    write_stdout("".join(char if char.isprintable() else "?" for char in line) + "\n")

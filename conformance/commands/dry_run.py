@@ -10,15 +10,15 @@ from pathlib import Path
 from textwrap import wrap
 
 from conformance import engine
-from conformance.connection import contract_of, shown, usable_operations
+from conformance.connection import display_path, resolve_contract, select_operations
 from conformance.engine.guard import exclusion
 from conformance.history import History
 from conformance.laws import LAWS
 from conformance.laws.law import Law
-from conformance.output import say
-from conformance.profile import profile
+from conformance.output import write_stdout
+from conformance.profile import get_profile
 from conformance.settings import Settings
-from conformance.verdict import counted
+from conformance.verdict import pluralize
 from spec.contract import Contract, Operation
 
 LINE_WIDTH = 120
@@ -26,7 +26,7 @@ NO_EFFECTS = "--allow-effects is not set"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DryRunRow:
     """One operation. `checks`: the checks that would run on it. `is_fuzzed`: Schemathesis would send requests to it."""
 
     operation: Operation
@@ -35,7 +35,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Skip:
+class SkippedItem:
     """What a run would leave out. `subject`: ``check``, ``operation`` and the like. `name`: which one."""
 
     subject: str
@@ -48,8 +48,8 @@ class DryRun:
     """What a run would send and leave out."""
 
     settings: Settings
-    rows: tuple[Row, ...]
-    skips: tuple[Skip, ...]
+    rows: tuple[DryRunRow, ...]
+    skips: tuple[SkippedItem, ...]
 
     @property
     def effect_calls(self) -> int:
@@ -57,17 +57,17 @@ class DryRun:
         if not self.settings.allow_effects:
             return 0
         writes = may_write(self.settings)
-        with_effects = [r for r in self.rows if r.operation.effects and (writes or not r.operation.is_write)]
+        with_effects = [row for row in self.rows if row.operation.effects and (writes or not row.operation.is_write)]
         return len(with_effects) * self.settings.max_expensive
 
 
-def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
-    """Print the dry run and return 0. `laws`: the checks, all by default. Raises UsageError, ContractError."""
-    contract = contract_of(settings)
-    selected = usable_operations(settings, contract)
-    History.of(settings, datetime.now(UTC).date())  # refuses baseline and ratchet files that cannot be used
-    dry_run = build_dry_run(settings, contract, selected, LAWS if laws is None else laws)
-    say("".join(f"{line}\n" for line in _lines(dry_run, contract)))
+def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
+    """Print the dry run and return 0. `checks`: the checks, all by default. Raises UsageError, ContractError."""
+    contract = resolve_contract(settings)
+    selected = select_operations(settings, contract)
+    History.from_settings(settings, datetime.now(UTC).date())  # refuses baseline and ratchet files that cannot be used
+    dry_run = build_dry_run(settings, contract, selected, LAWS if checks is None else checks)
+    write_stdout("".join(f"{line}\n" for line in _lines(dry_run, contract)))
     return 0
 
 
@@ -80,36 +80,48 @@ def build_dry_run(
     settings: Settings, contract: Contract, selected: Sequence[Operation], checks: Sequence[Law]
 ) -> DryRun:
     """Apply the checks to the selected operations, without sending anything."""
-    operations = [o for o in selected if o.id not in settings.skip]
+    operations = [selected_operation for selected_operation in selected if selected_operation.id not in settings.skip]
     excluded = {check.id for check in checks if _check_exclusion(settings, check)}
     rows = tuple(
-        Row(
+        DryRunRow(
             operation,
-            tuple(c for c in checks if c.id not in excluded and c.applies(contract, operation)),
+            tuple(
+                candidate
+                for candidate in checks
+                if candidate.id not in excluded and candidate.applies(contract, operation)
+            ),
             not _fuzzing_exclusion(settings, contract, operation),
         )
         for operation in operations
     )
-    skips = [Skip("operations", o.id, settings.skip[o.id]) for o in selected if o.id in settings.skip]
+    skips = [
+        SkippedItem("operations", selected_operation.id, settings.skip[selected_operation.id])
+        for selected_operation in selected
+        if selected_operation.id in settings.skip
+    ]
     skips += _skips(settings, contract, operations, checks)
     return DryRun(settings, rows, tuple(skips))
 
 
 def _skips(
     settings: Settings, contract: Contract, operations: Sequence[Operation], checks: Sequence[Law]
-) -> Iterator[Skip]:
+) -> Iterator[SkippedItem]:
     """What is left out of the operations that are not skipped themselves."""
     for check in checks:
         reason = _check_exclusion(settings, check)
-        number = sum(check.applies(contract, o) for o in operations) if reason else 0
+        number = sum(check.applies(contract, candidate) for candidate in operations) if reason else 0
         if number:
-            yield Skip("checks", f"{check.id} ({counted(number, 'operation')})", reason)
+            yield SkippedItem("checks", f"{check.id} ({pluralize(number, 'operation')})", reason)
     if not settings.allow_effects:
-        yield from (Skip("successful calls of", o.id, NO_EFFECTS) for o in operations if o.effects)
+        yield from (
+            SkippedItem("successful calls of", candidate.id, NO_EFFECTS)
+            for candidate in operations
+            if candidate.effects
+        )
     for operation in operations:
         reason = _fuzzing_exclusion(settings, contract, operation)
         if reason and not settings.no_engine:
-            yield Skip("Schemathesis on", operation.id, reason)
+            yield SkippedItem("Schemathesis on", operation.id, reason)
 
 
 def _check_exclusion(settings: Settings, check: Law) -> str:
@@ -137,7 +149,7 @@ def _fuzzing_exclusion(settings: Settings, contract: Contract, operation: Operat
 
 
 def _lines(dry_run: DryRun, contract: Contract) -> Iterator[str]:
-    yield f"Dry run with {shown(Path(contract.document.name))}: no request is sent."
+    yield f"Dry run with {display_path(Path(contract.document.name))}: no request is sent."
     yield ""
     yield from _operation_table(dry_run)
     yield ""
@@ -150,8 +162,8 @@ def _lines(dry_run: DryRun, contract: Contract) -> Iterator[str]:
         names: dict[tuple[str, str], list[str]] = {}
         for skip in dry_run.skips:
             names.setdefault((skip.reason, skip.subject), []).append(skip.name)
-        for (reason, subject), group in names.items():
-            yield from _wrap(f"{subject} {', '.join(group)}: {reason}")
+        for (reason, subject), subject_names in names.items():
+            yield from _wrap(f"{subject} {', '.join(subject_names)}: {reason}")
     yield ""
     yield "Totals"
     yield from (f"  {line}" for line in _totals(dry_run))
@@ -169,26 +181,26 @@ def _operation_table(dry_run: DryRun) -> Iterator[str]:
         yield "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
-def _cells(settings: Settings, row: Row) -> tuple[str, ...]:
+def _cells(settings: Settings, row: DryRunRow) -> tuple[str, ...]:
     operation = row.operation
     effects = ", ".join(operation.effects) or "-"
     if operation.effects and settings.allow_effects:
-        effects += f" (at most {counted(settings.max_expensive, 'call')})"
+        effects += f" (at most {pluralize(settings.max_expensive, 'call')})"
     writes, fuzzed = ("yes" if flag else "no" for flag in (operation.is_write, row.is_fuzzed))
     return operation.id, operation.method.upper(), writes, str(len(row.checks)), fuzzed, effects
 
 
 def _totals(dry_run: DryRun) -> Iterator[str]:
     settings = dry_run.settings
-    writing = sum(row.operation.is_write for row in dry_run.rows)
-    yield f"{counted(len(dry_run.rows), 'operation')}, {writing} of them writing"
-    runs = [check for row in dry_run.rows for check in row.checks]
-    different = len({check.id for check in runs})
-    yield f"{counted(different, 'check')} in {counted(len(runs), 'run')}, {sum(c.writes for c in runs)} of them writing"
-    fuzzed = sum(row.is_fuzzed for row in dry_run.rows)
-    depth: engine.Depth = getattr(engine, profile(settings.profile).depth)
+    writing_count = sum(row.operation.is_write for row in dry_run.rows)
+    yield f"{pluralize(len(dry_run.rows), 'operation')}, {writing_count} of them writing"
+    check_runs = [check for row in dry_run.rows for check in row.checks]
+    check_count = len({check.id for check in check_runs})
+    yield f"{pluralize(check_count, 'check')} in {pluralize(len(check_runs), 'run')}, {sum(case_check.writes for case_check in check_runs)} of them writing"
+    fuzzed_count = sum(row.is_fuzzed for row in dry_run.rows)
+    depth: engine.Depth = getattr(engine, get_profile(settings.profile).engine_depth)
     phases = "--no-engine" if settings.no_engine else f"phases: {', '.join(depth.phases)}"
-    yield f"Schemathesis on {counted(fuzzed, 'operation')} ({phases})"
+    yield f"Schemathesis on {pluralize(fuzzed_count, 'operation')} ({phases})"
     yield f"calls with external effects: at most {dry_run.effect_calls}"
     if settings.max_requests is not None:
         yield f"requests: at most {settings.max_requests} ({settings.origins['max_requests']})"

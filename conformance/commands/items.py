@@ -13,86 +13,108 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conformance.commands.run import refused
-from conformance.connection import contract_of, redaction_of, scope, session_of, shown, signed_in
-from conformance.errors import OutOfBudget, SuiteError, TargetLost, UsageError
+from conformance.commands.run import find_token_problem
+from conformance.connection import (
+    build_redactor,
+    display_path,
+    open_session,
+    resolve_contract,
+    resolve_scope,
+    resolve_token,
+)
+from conformance.errors import BudgetExhausted, SuiteError, TargetUnreachable, UsageError
 from conformance.laws import LAWS
 from conformance.laws.law import Case, Law
-from conformance.outcome import Outcome
-from conformance.output import say
-from conformance.readiness import await_ready
-from conformance.redaction import Redaction
+from conformance.outcome import CheckResult
+from conformance.output import write_stdout
+from conformance.readiness import wait_until_ready
+from conformance.redaction import Redactor
 from conformance.report import Report
-from conformance.run import Run, cases_of, run
+from conformance.run import RunResult, build_cases, run
 from conformance.session import Session
 from conformance.settings import Settings
 from conformance.target import HttpTarget
-from conformance.verdict import Code, Demands, judge
+from conformance.verdict import ExitCode, GatePolicy, evaluate
 from spec.contract import Contract, Operation
 from spec.document import find_line_numbers
 
 if TYPE_CHECKING:
-    from conformance.pytest_items import Suite
+    from conformance.pytest_items import ConformancePlugin
 
-ENGINE = "items are the laws alone; the stock engine, which asks by operations and not by promises, is asked by `run`"
+NO_ENGINE_NOTE = (
+    "items are the laws alone; the stock engine, which asks by operations and not by promises, is asked by `run`"
+)
 # What pytest ends with -> what we do; a failing item is 1 in both.
-CODES = {0: Code.KEPT, 1: Code.BROKEN, 2: Code.INCOMPLETE, 3: Code.INCOMPLETE, 4: Code.USAGE, 5: Code.NOTHING}
+EXIT_CODES = {
+    0: ExitCode.PASSED,
+    1: ExitCode.FAILED,
+    2: ExitCode.INCOMPLETE,
+    3: ExitCode.INCOMPLETE,
+    4: ExitCode.USAGE,
+    5: ExitCode.NO_CHECKS_RAN,
+}
 
 
-def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
+def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
     """Run pytest; the exit status. Raises UsageError, ContractError."""
     try:
         import pytest
     except ImportError:
         raise UsageError("items: found no pytest; allowed: with pytest installed (pip install pytest)") from None
-    settings, source = signed_in(settings)
-    contract = contract_of(settings)
-    operations, notes = scope(settings, contract)
+    settings, token_command = resolve_token(settings)
+    contract = resolve_contract(settings)
+    operations, notes = resolve_scope(settings, contract)
     run_id = secrets.token_hex(4)
-    session, target = session_of(settings, contract, run_id, source)
-    redaction = redaction_of(settings, contract, source)
+    session, target = open_session(settings, contract, run_id, token_command)
+    redaction = build_redactor(settings, contract, token_command)
     try:
-        why = _not_ready(settings, session, operations)
-        if why is not None:
-            sys.stderr.write(f"athena-conformance: {redaction.line(why[1])}\n")
-            return why[0]
-        for note in (*notes, ENGINE):
-            say(f"note: {note}\n")
-        asked = [operation for operation in operations if operation.id not in session.skipped]
-        suite = _suite(settings, contract, session, target, run_id, redaction, asked, LAWS if laws is None else laws)
-        ended = pytest.main([*_isolated(suite.file), *settings.arguments], plugins=[suite])
+        problem = _readiness_problem(settings, session, operations)
+        if problem is not None:
+            sys.stderr.write(f"athena-conformance: {redaction.line(problem[1])}\n")
+            return problem[0]
+        for note in (*notes, NO_ENGINE_NOTE):
+            write_stdout(f"note: {note}\n")
+        selected = [operation for operation in operations if operation.id not in session.skipped_operations]
+        plugin = _build_plugin(
+            settings, contract, session, target, run_id, redaction, selected, LAWS if checks is None else checks
+        )
+        pytest_code = pytest.main([*_isolation_arguments(plugin.contract_path), *settings.arguments], plugins=[plugin])
         target.budget.lift()
-        left = _cleaned(session)
-        if left:
-            say(f"left over on the target: {redaction.line(', '.join(left))}\n")
-        if suite.ended:
-            say(f"the run ended before its time: {redaction.line(suite.ended)}\n")
-        return _code(suite, int(ended))
+        remaining = _clean_up(session)
+        if remaining:
+            write_stdout(f"left over on the target: {redaction.line(', '.join(remaining))}\n")
+        if plugin.abort_reason:
+            write_stdout(f"the run ended before its time: {redaction.line(plugin.abort_reason)}\n")
+        return _exit_code(plugin, int(pytest_code))
     finally:
         target.close()
 
 
-def _code(suite: "Suite", ended: int) -> Code:
+def _exit_code(plugin: "ConformancePlugin", pytest_code: int) -> ExitCode:
     """The exit status, by what pytest ended with and how the suite did."""
-    if suite.lost:
-        return Code.LOST
-    code = CODES.get(ended, Code.INCOMPLETE)
-    return Code.INCOMPLETE if suite.ended and code is Code.KEPT else code
+    if plugin.target_unreachable:
+        return ExitCode.TARGET_UNREACHABLE
+    exit_code = EXIT_CODES.get(pytest_code, ExitCode.INCOMPLETE)
+    return ExitCode.INCOMPLETE if plugin.abort_reason and exit_code is ExitCode.PASSED else exit_code
 
 
-def _not_ready(settings: Settings, session: Session, operations: Sequence[Operation]) -> tuple[Code, str] | None:
+def _readiness_problem(
+    settings: Settings, session: Session, operations: Sequence[Operation]
+) -> tuple[ExitCode, str] | None:
     """Why nothing can be judged, and the code for it."""
     try:
-        answers = await_ready(session, settings.wait_ready) if operations else []
-    except TargetLost as error:
-        return Code.LOST, str(error)
-    except OutOfBudget as error:
-        return Code.INCOMPLETE, str(error)
-    why = refused(settings, session, answers) if any(o.security for o in operations) else ""
-    return (Code.INCOMPLETE, why) if why else None
+        exchanges = wait_until_ready(session, settings.wait_ready) if operations else []
+    except TargetUnreachable as error:
+        return ExitCode.TARGET_UNREACHABLE, str(error)
+    except BudgetExhausted as error:
+        return ExitCode.INCOMPLETE, str(error)
+    reason = (
+        find_token_problem(settings, session, exchanges) if any(operation.security for operation in operations) else ""
+    )
+    return (ExitCode.INCOMPLETE, reason) if reason else None
 
 
-def _isolated(contract: Path) -> list[str]:
+def _isolation_arguments(contract: Path) -> list[str]:
     """Arguments by which pytest looks at the contract alone: no settings, plugins and caches of the current folder."""
     return [
         str(contract),
@@ -103,72 +125,77 @@ def _isolated(contract: Path) -> list[str]:
     ]
 
 
-def _suite(
+def _build_plugin(
     settings: Settings,
     contract: Contract,
     session: Session,
     target: HttpTarget,
     run_id: str,
-    redaction: Redaction,
+    redaction: Redactor,
     operations: Sequence[Operation],
-    laws: Sequence[Law],
-) -> "Suite":
+    checks: Sequence[Law],
+) -> "ConformancePlugin":
     """The items, and how they are judged and told."""
-    from conformance.pytest_items import Suite
+    from conformance.pytest_items import ConformancePlugin
 
-    started, began = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-    demands = Demands(settings.strict, settings.min_reached, session.read_only, settings.allow_effects)
-    places = find_line_numbers(contract.document.content)
+    started, start_time = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    policy = GatePolicy(settings.strict, settings.min_reached, session.read_only, settings.allow_effects)
+    line_numbers = find_line_numbers(contract.document.content)
 
-    def judged(case: Case) -> Run:
-        return run(session, [case.law], [case.operation], lambda outcome: None, cleaning=False)
+    def run_case(case: Case) -> RunResult:
+        return run(session, [case.law], [case.operation], lambda result: None, clean_up=False)
 
-    def told(found: Run, outcome: Outcome) -> str:
+    def describe_failure(run_result: RunResult, result: CheckResult) -> str:
         report = Report(
             target=target.base,
-            contract=shown(Path(contract.document.name)),
+            contract=display_path(Path(contract.document.name)),
             digest=contract.document.digest,
             run_id=run_id,
             seed=settings.seed,
             started=started,
-            seconds=time.monotonic() - began,
+            seconds=time.monotonic() - start_time,
             requests=target.budget.sent,
             strict=settings.strict,
             read_only=session.read_only,
             token_env=settings.token_env,
             other_token_env=settings.other_token_env,
             notes=(),
-            found=found,
-            judgement=judge(found, contract, operations, session.seen, demands),
+            found=run_result,
+            judgement=evaluate(run_result, contract, operations, session.call_counts, policy),
             redaction=redaction,
-            lines=places,
-            seen=session.seen,
+            lines=line_numbers,
+            seen=session.call_counts,
         )
-        return _failure(report, outcome)
+        return _format_failure(report, result)
 
-    return Suite(
+    return ConformancePlugin(
         Path(contract.document.name).resolve(),
-        list(cases_of(session, laws, operations)),
-        judged,
-        told,
-        lambda outcome: outcome.promise.blocks(strict=settings.strict),
+        list(build_cases(session, checks, operations)),
+        run_case,
+        describe_failure,
+        lambda result: result.requirement.is_blocking(strict=settings.strict),
     )
 
 
-def _failure(report: Report, outcome: Outcome) -> str:
+def _format_failure(report: Report, result: CheckResult) -> str:
     """A broken promise as a report tells it."""
-    promise = outcome.promise
-    broken, times = report.replays(outcome) or (1, 1)
-    about = f" {promise.parameter}" if promise.parameter else ""
-    head = f"{promise.operation}{about} {promise.law}  [{promise.grade}; {broken} of {times} times]"
-    parts = [head, f"due:   {promise.sentence}", f"found: {report.said(outcome)}", f"place: {report.place(promise)}"]
-    return "\n".join([*parts, *filter(None, [report.curl(outcome)])])
+    requirement = result.requirement
+    failed, total = report.replays(result) or (1, 1)
+    parameter_text = f" {requirement.parameter}" if requirement.parameter else ""
+    headline = f"{requirement.operation}{parameter_text} {requirement.check}  [{requirement.provenance}; {failed} of {total} times]"
+    parts = [
+        headline,
+        f"due:   {requirement.summary}",
+        f"found: {report.said(result)}",
+        f"place: {report.place(requirement)}",
+    ]
+    return "\n".join([*parts, *filter(None, [report.curl(result)])])
 
 
-def _cleaned(session: Session) -> list[str]:
+def _clean_up(session: Session) -> list[str]:
     """Take away what was made; what is left over."""
     try:
-        left = session.clean()
+        remaining = session.clean_up()
     except (SuiteError, KeyboardInterrupt):
-        left = [(made.resource, made.key) for made in session.ledger.left()]
-    return [f"{resource} {key}" for resource, key in left]
+        remaining = [(record.resource, record.key) for record in session.write_log.remaining()]
+    return [f"{resource} {key}" for resource, key in remaining]

@@ -6,60 +6,62 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conformance import reported
-from conformance.connection import contract_of, shown
-from conformance.edits import CannotEdit, Edit, apply
+from conformance.connection import display_path, resolve_contract
+from conformance.edits import Edit, EditError, apply_edits
 from conformance.errors import UsageError
 from conformance.laws.law import Law
-from conformance.output import say
-from conformance.promotion import Promotion, of_gaps, promotion
+from conformance.output import write_stdout
+from conformance.promotion import Confirmation, build_confirmation, proposal_edits
 from conformance.settings import Settings
-from conformance.verdict import Code, counted
+from conformance.verdict import ExitCode, pluralize
 from spec.contract import Contract, parse_contract
 from spec.document import parse_document
 from spec.errors import ContractError
 
 
-def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
-    """Edit the contract; 0. `laws`: none are asked here. Raises UsageError, ContractError."""
-    contract = contract_of(settings)
+def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
+    """Edit the contract; 0. `checks`: none are asked here. Raises UsageError, ContractError."""
+    contract = resolve_contract(settings)
     file = Path(contract.document.name)
-    said = reported.read(Path(settings.arguments[0]))
-    other = reported.differs(said, contract)
-    if other:
-        raise UsageError(f"{said.file}: found that {other}; allowed: a report on this contract as it is")
-    found = promotion(contract, said)
-    gaps = _gaps(said) if settings.gaps else []
-    after = _edited(contract, [*gaps, *found.edits])
-    before = contract.document.content.decode()
+    report = reported.read_report(Path(settings.arguments[0]))
+    difference = reported.contract_difference(report, contract)
+    if difference:
+        raise UsageError(f"{report.file}: found that {difference}; allowed: a report on this contract as it is")
+    confirmation = build_confirmation(contract, report)
+    gap_edits = _proposal_edits(report) if settings.gaps else []
+    edited = _edit_contract(contract, [*gap_edits, *confirmation.edits])
+    original = contract.document.content.decode()
     if settings.dry_run:
         lines = difflib.unified_diff(
-            before.splitlines(True), after.splitlines(True), f"a/{shown(file)}", f"b/{shown(file)}"
+            original.splitlines(True), edited.splitlines(True), f"a/{display_path(file)}", f"b/{display_path(file)}"
         )
-        say("".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines))
-        sys.stderr.write(_told(found, len(gaps), "nothing was written"))
-        return Code.KEPT
-    target = settings.output or file
-    if after != before or settings.output is not None:
-        _write(target, after)
-    say(_told(found, len(gaps), f"written to {shown(target)}"))
-    return Code.KEPT
+        write_stdout(
+            "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+        )
+        sys.stderr.write(_summary(confirmation, len(gap_edits), "nothing was written"))
+        return ExitCode.PASSED
+    output = settings.output or file
+    if edited != original or settings.output is not None:
+        _write(output, edited)
+    write_stdout(_summary(confirmation, len(gap_edits), f"written to {display_path(output)}"))
+    return ExitCode.PASSED
 
 
-def _gaps(said: reported.Reported) -> list[Edit]:
+def _proposal_edits(report: reported.PastReport) -> list[Edit]:
     try:
-        return list(of_gaps(said))
-    except CannotEdit as error:
-        raise UsageError(f"{said.file}: {error}") from None
+        return list(proposal_edits(report))
+    except EditError as error:
+        raise UsageError(f"{report.file}: {error}") from None
 
 
-def _edited(contract: Contract, edits: Sequence[Edit]) -> str:
+def _edit_contract(contract: Contract, edits: Sequence[Edit]) -> str:
     """The contract's text with the edits; it is a contract still. Raises UsageError."""
     try:
-        after = apply(contract.document.content.decode(), edits)
-        parse_contract(parse_document(after.encode(), contract.document.name))
-    except (CannotEdit, ContractError, UnicodeDecodeError) as error:
+        edited = apply_edits(contract.document.content.decode(), edits)
+        parse_contract(parse_document(edited.encode(), contract.document.name))
+    except (EditError, ContractError, UnicodeDecodeError) as error:
         raise UsageError(f"the contract cannot be edited so, and stays as it is: {error}") from None
-    return after
+    return edited
 
 
 def _write(path: Path, text: str) -> None:
@@ -69,7 +71,10 @@ def _write(path: Path, text: str) -> None:
         raise UsageError(f"--output: found {path} ({error.strerror}); allowed: a file that can be written") from None
 
 
-def _told(found: Promotion, gaps: int, end: str) -> str:
-    admitted = f", {counted(gaps, 'edit')} for gaps" if gaps else ""
-    left = "".join(f"   {times} kept, and left inferred: {why}\n" for why, times in sorted(found.left.items()))
-    return f"{counted(found.confirmed, 'place')} confirmed{admitted}; {end}\n{left}"
+def _summary(confirmation: Confirmation, gap_count: int, destination: str) -> str:
+    gap_text = f", {pluralize(gap_count, 'edit')} for gaps" if gap_count else ""
+    excluded_text = "".join(
+        f"   {count} kept, and left inferred: {reason}\n"
+        for reason, count in sorted(confirmation.excluded_counts.items())
+    )
+    return f"{pluralize(confirmation.confirmed_count, 'place')} confirmed{gap_text}; {destination}\n{excluded_text}"

@@ -6,108 +6,144 @@ from dataclasses import replace
 from pathlib import Path
 
 from conformance import reported, reproduction, script, sequence
-from conformance.connection import contract_of, redaction_of, scope, session_of, signed_in
-from conformance.errors import OutOfBudget, SuiteError, TargetLost, UsageError
+from conformance.connection import build_redactor, open_session, resolve_contract, resolve_scope, resolve_token
+from conformance.errors import BudgetExhausted, SuiteError, TargetUnreachable, UsageError
 from conformance.laws import LAWS
 from conformance.laws.law import Law
-from conformance.outcome import Outcome, Promise, Verdict
-from conformance.output import say
-from conformance.readiness import await_ready
+from conformance.outcome import CheckResult, Requirement, Status
+from conformance.output import write_stdout
+from conformance.readiness import wait_until_ready
 from conformance.recording import Recorder
-from conformance.reported import Reported, Told
+from conformance.reported import PastReport, ReportedFailure
 from conformance.session import Session
 from conformance.settings import Settings
 from conformance.token import TokenCommand
-from conformance.verdict import Code
+from conformance.verdict import ExitCode
 from spec.contract import Contract
 
-STEPS = 30  # requests that are listed
+MAX_LISTED_REQUESTS = 30  # requests that are listed
 
 
-def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
-    """Judge again; 1: reproduced, 0: not. `laws`: instead of all that there are. Raises UsageError, ContractError."""
-    contract = contract_of(settings)
-    said = reported.read(Path(settings.arguments[0]))
-    failure = said.failure(settings.arguments[1])
+def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
+    """Judge again; 1: reproduced, 0: not. `checks`: instead of all that there are. Raises UsageError, ContractError."""
+    contract = resolve_contract(settings)
+    report = reported.read_report(Path(settings.arguments[0]))
+    failure = report.failure(settings.arguments[1])
     if failure.operation not in contract.operations:
-        raise UsageError(f"{said.file}: found the operation {failure.operation[:80]!a}; allowed: one of the contract's")
-    settings = replace(settings, base_url=settings.base_url or said.target, seed=said.seed)
-    steps = None if failure.sequence is None else sequence.read(failure.sequence, contract)
+        raise UsageError(
+            f"{report.file}: found the operation {failure.operation[:80]!a}; allowed: one of the contract's"
+        )
+    settings = replace(settings, base_url=settings.base_url or report.target, seed=report.seed)
+    steps = None if failure.sequence is None else sequence.from_json(failure.sequence, contract)
     if settings.sh:
         if steps is None:
-            found = f"{failure.short}: found no requests in the report (too many, or not recorded)"
-            raise UsageError(f"{found}; allowed: a failure that has a sequence")
-        say(script.of(steps, contract, failure, settings))
-        return Code.KEPT
-    return _replayed(settings, contract, said, failure, steps, LAWS if laws is None else laws)
+            message = f"{failure.id}: found no requests in the report (too many, or not recorded)"
+            raise UsageError(f"{message}; allowed: a failure that has a sequence")
+        write_stdout(script.build_script(steps, contract, failure, settings))
+        return ExitCode.PASSED
+    return _replay(settings, contract, report, failure, steps, LAWS if checks is None else checks)
 
 
-def _replayed(
+def _replay(
     settings: Settings,
     contract: Contract,
-    said: Reported,
-    failure: Told,
-    steps: sequence.Sequence | None,
-    laws: Sequence[Law],
+    report: PastReport,
+    failure: ReportedFailure,
+    steps: sequence.RequestSequence | None,
+    checks: Sequence[Law],
 ) -> int:
     """Judge again, tell what was sent and found, take away what was made."""
-    settings, command = signed_in(settings)
-    _, notes = scope(replace(settings, operation=(failure.operation,), tag=(), only=()), contract)
-    session, target = session_of(settings, contract, secrets.token_hex(4), command)
-    recorder = Recorder.of(contract)
-    left: list[tuple[str, object]] = []
+    settings, token_command = resolve_token(settings)
+    _, notes = resolve_scope(replace(settings, operation=(failure.operation,), tag=(), only=()), contract)
+    session, target = open_session(settings, contract, secrets.token_hex(4), token_command)
+    recorder = Recorder.from_contract(contract)
+    remaining: list[tuple[str, object]] = []
     try:
-        await_ready(session, settings.wait_ready)
-        target.observe = recorder.note
-        known = {law.id: recorder.watching(law) for law in laws}
+        wait_until_ready(session, settings.wait_ready)
+        target.observe = recorder.record
+        checks_by_id = {check.id: recorder.track(check) for check in checks}
         try:
-            found = reproduction.judge(session, failure, steps, known)
-        except OutOfBudget as error:
-            found = reproduction.Reproduction(None, str(error))
+            replay_result = reproduction.replay(session, failure, steps, checks_by_id)
+        except BudgetExhausted as error:
+            replay_result = reproduction.ReplayResult(None, str(error))
         finally:
-            left = _cleaned(session)  # also after Ctrl-C: what was made here is nobody else's to take away
-        sent = _sent(recorder, contract, failure, found)
-    except TargetLost as error:
-        return _tell(settings, contract, command, [f"TARGET LOST (exit {Code.LOST:d}): {error}"], Code.LOST)
+            remaining = _clean_up(session)  # also after Ctrl-C: what was made here is nobody else's to take away
+        request_lines = _evidence_lines(recorder, contract, failure, replay_result)
+    except TargetUnreachable as error:
+        return _print_lines(
+            settings,
+            contract,
+            token_command,
+            [f"TARGET LOST (exit {ExitCode.TARGET_UNREACHABLE:d}): {error}"],
+            ExitCode.TARGET_UNREACHABLE,
+        )
     finally:
         target.close()
-    code = {True: Code.BROKEN, False: Code.KEPT, None: Code.INCOMPLETE}[found.reproduced]
-    other = reported.differs(said, contract)
-    told = _told(failure, sent, [*([other] if other else []), *notes], left)
-    word = {True: "REPRODUCED", False: "NOT REPRODUCED", None: "NOT TO BE TOLD"}[found.reproduced]
-    return _tell(settings, contract, command, [*told, f"{word} (exit {code:d}): {found.said}"], code)
-
-
-def _tell(settings: Settings, contract: Contract, command: TokenCommand | None, told: Sequence[str], code: Code) -> int:
-    redaction = redaction_of(settings, contract, command)
-    say("".join(redaction.line(line) + "\n" for line in told))
-    return code
-
-
-def _told(failure: Told, sent: Sequence[str], notes: Sequence[str], left: list[tuple[str, object]]) -> Iterator[str]:
-    yield " ".join(filter(None, [failure.operation, failure.parameter, failure.law, failure.short]))
-    yield f"due: {failure.sentence}"
-    yield f"then: {failure.said}"
-    yield f"place: {failure.place}"
-    yield from (f"note: {note}" for note in notes)
-    yield from (f"{number}. {line}" for number, line in enumerate(sent, 1))
-    yield from (f"left over on the target: {resource} {key}" for resource, key in left)
-
-
-def _sent(recorder: Recorder, contract: Contract, failure: Told, found: reproduction.Reproduction) -> list[str]:
-    """The requests that show it now; all of them where nothing is shown."""
-    promise = Promise(
-        failure.law, failure.operation, failure.sentence, failure.pointer, "", False, failure.parameter, failure.keyword
+    exit_code = {True: ExitCode.FAILED, False: ExitCode.PASSED, None: ExitCode.INCOMPLETE}[replay_result.reproduced]
+    difference = reported.contract_difference(report, contract)
+    result_lines = _result_lines(failure, request_lines, [*([difference] if difference else []), *notes], remaining)
+    label = {True: "REPRODUCED", False: "NOT REPRODUCED", None: "NOT TO BE TOLD"}[replay_result.reproduced]
+    return _print_lines(
+        settings,
+        contract,
+        token_command,
+        [*result_lines, f"{label} (exit {exit_code:d}): {replay_result.message}"],
+        exit_code,
     )
-    shown = Outcome(promise, Verdict.BROKEN, found.said, found.shown)
-    steps = sequence.of(recorder, contract, "", shown) if found.reproduced else None
-    asked = steps.steps if steps else recorder.sent
-    lines = [f"{s.request.method.upper()} {s.request.target} answered {s.status}" for s in asked[:STEPS]]
-    return lines + ([f"and {len(asked) - STEPS} more"] if len(asked) > STEPS else [])
 
 
-def _cleaned(session: Session) -> list[tuple[str, object]]:
+def _print_lines(
+    settings: Settings,
+    contract: Contract,
+    token_command: TokenCommand | None,
+    result_lines: Sequence[str],
+    exit_code: ExitCode,
+) -> int:
+    redaction = build_redactor(settings, contract, token_command)
+    write_stdout("".join(redaction.line(line) + "\n" for line in result_lines))
+    return exit_code
+
+
+def _result_lines(
+    failure: ReportedFailure, request_lines: Sequence[str], notes: Sequence[str], remaining: list[tuple[str, object]]
+) -> Iterator[str]:
+    yield " ".join(filter(None, [failure.operation, failure.parameter, failure.check, failure.id]))
+    yield f"due: {failure.requirement}"
+    yield f"then: {failure.message}"
+    yield f"place: {failure.location}"
+    yield from (f"note: {note}" for note in notes)
+    yield from (f"{number}. {line}" for number, line in enumerate(request_lines, 1))
+    yield from (f"left over on the target: {resource} {key}" for resource, key in remaining)
+
+
+def _evidence_lines(
+    recorder: Recorder, contract: Contract, failure: ReportedFailure, replay_result: reproduction.ReplayResult
+) -> list[str]:
+    """The requests that show it now; all of them where nothing is shown."""
+    requirement = Requirement(
+        failure.check,
+        failure.operation,
+        failure.requirement,
+        failure.pointer,
+        "",
+        False,
+        failure.parameter,
+        failure.keyword,
+    )
+    check_result = CheckResult(requirement, Status.FAILED, replay_result.message, replay_result.evidence)
+    steps = sequence.from_recording(recorder, contract, "", check_result) if replay_result.reproduced else None
+    listed_steps = steps.steps if steps else recorder.exchanges
+    lines = [
+        f"{step.request.method.upper()} {step.request.target} answered {step.status}"
+        for step in listed_steps[:MAX_LISTED_REQUESTS]
+    ]
+    return lines + (
+        [f"and {len(listed_steps) - MAX_LISTED_REQUESTS} more"] if len(listed_steps) > MAX_LISTED_REQUESTS else []
+    )
+
+
+def _clean_up(session: Session) -> list[tuple[str, object]]:
     try:
-        return list(session.clean())
+        return list(session.clean_up())
     except SuiteError:
-        return [(made.resource, made.key) for made in session.ledger.left()]
+        return [(record.resource, record.key) for record in session.write_log.remaining()]

@@ -9,80 +9,90 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from conformance import engine, sequence
-from conformance.cause import skipped
-from conformance.connection import contract_of, ledger_file, redaction_of, scope, session_of, shown, signed_in
-from conformance.errors import OutOfBudget, TargetLost, UsageError
+from conformance.cause import user_skipped
+from conformance.connection import (
+    build_redactor,
+    display_path,
+    open_session,
+    resolve_contract,
+    resolve_scope,
+    resolve_token,
+    write_log_path,
+)
+from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
 from conformance.exchange import Exchange, Request, Response
 from conformance.history import History
 from conformance.laws import LAWS
 from conformance.laws.law import Law
-from conformance.outcome import Outcome, Verdict
-from conformance.output import say
-from conformance.profile import profile
+from conformance.outcome import CheckResult, Status
+from conformance.output import write_stdout
+from conformance.profile import get_profile
 from conformance.progress import Progress
-from conformance.proposal import proposals
-from conformance.readiness import await_ready, refused_token
+from conformance.proposal import build_proposals
+from conformance.readiness import token_problem, wait_until_ready
 from conformance.recording import Recorder
 from conformance.report import Report, github, terminal
 from conformance.report.files import FILES
-from conformance.run import Run, Source, cases_of, not_begun, run
+from conformance.run import ResultSource, RunResult, aborted_run, build_cases, run
 from conformance.session import Session
 from conformance.settings import Settings
 from conformance.target import HttpTarget
 from conformance.token import TokenCommand
-from conformance.verdict import Demands, Judgement, judge
+from conformance.verdict import GatePolicy, GateResult, evaluate
 from spec.contract import Contract, Operation
 from spec.document import find_line_numbers
 
 
-def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
-    """Judge; the exit status. `laws`: instead of all that there are. Raises UsageError, ContractError."""
-    settings, command = signed_in(settings)
-    contract = contract_of(settings)
-    history = History.of(settings, datetime.now(UTC).date())
-    operations, notes = scope(settings, contract)
-    _folder(settings.report_dir)
-    if laws is not None:
+def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
+    """Judge; the exit status. `checks`: instead of all that there are. Raises UsageError, ContractError."""
+    settings, token_command = resolve_token(settings)
+    contract = resolve_contract(settings)
+    history = History.from_settings(settings, datetime.now(UTC).date())
+    operations, notes = resolve_scope(settings, contract)
+    _create_folder(settings.report_dir)
+    if checks is not None:
         settings = replace(settings, no_engine=True)
-    every = LAWS if laws is None else laws
-    return publish(settings, _reported(settings, contract, operations, notes, every, command, history))
+    all_checks = LAWS if checks is None else checks
+    return publish(settings, _build_report(settings, contract, operations, notes, all_checks, token_command, history))
 
 
 def publish(settings: Settings, report: Report) -> int:
     """Write every report that is asked for; the exit status. Raises UsageError."""
-    folder = _folder(settings.report_dir)
-    said = terminal.render(report)
+    folder = _create_folder(settings.report_dir)
+    text = terminal.render(report)
     if settings.github:
-        said = "".join(f"{github.neutral(line)}\n" for line in said.splitlines()) + github.render(report)
-    say(said)
+        text = "".join(f"{github.neutral(line)}\n" for line in text.splitlines()) + github.render(report)
+    write_stdout(text)
     if folder is not None:
         for name, render in FILES.items():
-            _write(folder / name, render(report))
-    return int(report.judgement.code)
+            _write_report(folder / name, render(report))
+    return int(report.judgement.exit_code)
 
 
-def _reported(
+def _build_report(
     settings: Settings,
     contract: Contract,
     operations: Sequence[Operation],
     notes: Sequence[str],
-    laws: Sequence[Law],
-    command: TokenCommand | None,
+    checks: Sequence[Law],
+    token_command: TokenCommand | None,
     history: History,
 ) -> Report:
     """Run, judge, and gather what reports say."""
-    run_id, started, clock = secrets.token_hex(4), datetime.now(UTC), time.monotonic()
-    session, target = session_of(settings, contract, run_id, command)
-    recorder = Recorder.of(contract)
-    target.observe = recorder.note
-    laws = [recorder.watching(law) for law in laws]
+    run_id, started, start_time = secrets.token_hex(4), datetime.now(UTC), time.monotonic()
+    session, target = open_session(settings, contract, run_id, token_command)
+    recorder = Recorder.from_contract(contract)
+    target.observe = recorder.record
+    checks = [recorder.track(check) for check in checks]
     try:
-        found = _found(settings, session, target, laws, operations)
+        run_result = _run_checks(settings, session, target, checks, operations)
     finally:
         target.close()
-    asked = [operation for operation in operations if operation.id not in session.skipped]
-    judgement = history.judgement(found, contract, lambda known: _judged(settings, known, found, session, asked))
-    name = shown(Path(contract.document.name))
+    selected = [operation for operation in operations if operation.id not in session.skipped_operations]
+    gate_result = history.evaluate(
+        run_result, contract, lambda past_history: _evaluate_gate(settings, past_history, run_result, session, selected)
+    )
+    name = display_path(Path(contract.document.name))
     return Report(
         target.base,
         name,
@@ -90,43 +100,50 @@ def _reported(
         run_id,
         settings.seed,
         started.isoformat(timespec="seconds"),
-        time.monotonic() - clock,
+        time.monotonic() - start_time,
         target.budget.sent,
         settings.strict,
         session.read_only,
         settings.token_env,
         settings.other_token_env,
         tuple(notes),
-        found,
-        judgement,
-        redaction_of(settings, contract, command),
+        run_result,
+        gate_result,
+        build_redactor(settings, contract, token_command),
         find_line_numbers(contract.document.content),
-        session.seen,
+        session.call_counts,
         text=contract.document.content.decode("utf-8", "replace"),
-        proposals=proposals(contract, session.schemas, name, found.outcomes),
-        covered=session.coverage.covered(asked, judgement.unsucceeded) if session.coverage else None,
-        sequences=_sequences(recorder, session, found),
+        proposals=build_proposals(contract, session.schemas, name, run_result.results),
+        covered=session.coverage.build_report(selected, gate_result.operations_never_successful)
+        if session.coverage
+        else None,
+        sequences=_record_sequences(recorder, session, run_result),
         folder=str(settings.report_dir or ""),
-        ledger=str(ledger_file(settings) or ""),
+        ledger=str(write_log_path(settings) or ""),
     )
 
 
-def _sequences(recorder: Recorder, session: Session, found: Run) -> dict[str, sequence.Sequence]:
+def _record_sequences(
+    recorder: Recorder, session: Session, run_result: RunResult
+) -> dict[str, sequence.RequestSequence]:
     """The requests that show each broken promise, where they could be told apart."""
-    marker = session.bodies.marker
-    shown = {o.promise.fingerprint: sequence.of(recorder, session.contract, marker, o) for o in _broken(found)}
-    return {mark: steps for mark, steps in shown.items() if steps is not None}
+    marker = session.payloads.marker
+    sequences = {
+        failure.requirement.fingerprint: sequence.from_recording(recorder, session.contract, marker, failure)
+        for failure in _failures(run_result)
+    }
+    return {fingerprint: steps for fingerprint, steps in sequences.items() if steps is not None}
 
 
-def _broken(found: Run) -> list[Outcome]:
-    return [*found.of(Verdict.BROKEN), *found.flaky]
+def _failures(run_result: RunResult) -> list[CheckResult]:
+    return [*run_result.with_status(Status.FAILED), *run_result.flaky]
 
 
-def _judged(
-    settings: Settings, history: History, found: Run, session: Session, operations: Sequence[Operation]
-) -> Judgement:
+def _evaluate_gate(
+    settings: Settings, history: History, run_result: RunResult, session: Session, operations: Sequence[Operation]
+) -> GateResult:
     """The judgement over a run, by what is known of earlier ones."""
-    demands = Demands(
+    policy = GatePolicy(
         settings.strict,
         settings.min_reached,
         session.read_only,
@@ -135,65 +152,75 @@ def _judged(
         history.baseline,
         history.ratchet,
     )
-    return judge(found, session.contract, operations, session.seen, demands)
+    return evaluate(run_result, session.contract, operations, session.call_counts, policy)
 
 
-def _found(
-    settings: Settings, session: Session, target: HttpTarget, laws: Sequence[Law], operations: Sequence[Operation]
-) -> Run:
+def _run_checks(
+    settings: Settings, session: Session, target: HttpTarget, checks: Sequence[Law], operations: Sequence[Operation]
+) -> RunResult:
     """Look whether there is an API that takes the token, then judge."""
     try:
-        answers = await_ready(session, settings.wait_ready) if operations else []
-    except (TargetLost, OutOfBudget) as error:
-        return not_begun(session, laws, operations, str(error), lost=isinstance(error, TargetLost))
+        exchanges = wait_until_ready(session, settings.wait_ready) if operations else []
+    except (TargetUnreachable, BudgetExhausted) as error:
+        return aborted_run(
+            session, checks, operations, str(error), target_unreachable=isinstance(error, TargetUnreachable)
+        )
     except KeyboardInterrupt:
-        return not_begun(session, laws, operations, "interrupted")
-    why = refused(settings, session, answers) if any(o.security for o in operations) else ""
-    if why:
-        return not_begun(session, laws, operations, why)
-    asked = [operation for operation in operations if operation.id not in session.skipped]
-    due = ((case.law.id, case.operation.id) for case in cases_of(session, laws, asked))
-    progress = Progress(due, sys.stderr, target.budget.until)
-    note = target.observe
+        return aborted_run(session, checks, operations, "interrupted")
+    problem = (
+        find_token_problem(settings, session, exchanges) if any(candidate.security for candidate in operations) else ""
+    )
+    if problem:
+        return aborted_run(session, checks, operations, problem)
+    selected = [operation for operation in operations if operation.id not in session.skipped_operations]
+    case_keys = ((case.law.id, case.operation.id) for case in build_cases(session, checks, selected))
+    progress = Progress(case_keys, sys.stderr, target.budget.deadline)
+    record_exchange = target.observe
 
-    def observed(request: Request, response: Response) -> None:
-        note(request, response)
-        progress.asked()
+    def observe(request: Request, response: Response) -> None:
+        record_exchange(request, response)
+        progress.record_request()
 
-    target.observe = observed
+    target.observe = observe
     try:
-        sources = [] if settings.no_engine else [_engine(settings, asked, progress)]
-        found = run(session, laws, asked, progress.told, before_cleaning=target.budget.lift, sources=sources)
+        sources = [] if settings.no_engine else [_engine_source(settings, selected, progress)]
+        run_result = run(
+            session, checks, selected, progress.record_result, before_cleanup=target.budget.lift, sources=sources
+        )
     finally:
-        progress.end()
-    for case in cases_of(session, laws, [operation for operation in operations if operation not in asked]):
-        found.outcomes.append(case.not_judged(case.promise(), skipped(session.skipped[case.operation.id])))
-    return found
+        progress.clear()
+    for case in build_cases(session, checks, [operation for operation in operations if operation not in selected]):
+        run_result.results.append(
+            case.not_judged(case.promise(), user_skipped(session.skipped_operations[case.operation.id]))
+        )
+    return run_result
 
 
-def _engine(settings: Settings, operations: Sequence[Operation], progress: Progress) -> Source:
+def _engine_source(settings: Settings, operations: Sequence[Operation], progress: Progress) -> ResultSource:
     """The stock engine as a source of outcomes, as deep as the profile says."""
-    depth: engine.Depth = getattr(engine, profile(settings.profile).depth)
+    depth: engine.Depth = getattr(engine, get_profile(settings.profile).engine_depth)
 
-    def judge(session: Session) -> Iterator[tuple[Outcome, tuple[int, int]]]:
-        progress.through()
-        for one in engine.judge(session, operations, seed=settings.seed, depth=depth, told=lambda outcome: None):
-            yield one.outcome, (one.broken, one.times)
+    def run_engine(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
+        progress.finish_cases()
+        for engine_result in engine.judge(
+            session, operations, seed=settings.seed, depth=depth, told=lambda result: None
+        ):
+            yield engine_result.outcome, (engine_result.broken, engine_result.times)
 
-    return judge
+    return run_engine
 
 
-def refused(settings: Settings, session: Session, answers: Sequence[Exchange]) -> str:
+def find_token_problem(settings: Settings, session: Session, exchanges: Sequence[Exchange]) -> str:
     """Why the tokens are of no use, "" when they are: what would be judged with them is not the backend."""
-    guarded = [a for a in answers if session.contract.operations[a.request.operation].security]
-    why = refused_token(guarded, settings.token_env)
-    if why or not guarded or not settings.other_token:
-        return why
-    asked = session.contract.operations[guarded[0].request.operation]
-    return refused_token([session.send(asked, as_="other")], settings.other_token_env)
+    secured = [exchange for exchange in exchanges if session.contract.operations[exchange.request.operation].security]
+    problem = token_problem(secured, settings.token_env)
+    if problem or not secured or not settings.other_token:
+        return problem
+    operation = session.contract.operations[secured[0].request.operation]
+    return token_problem([session.send(operation, actor="other")], settings.other_token_env)
 
 
-def _folder(path: Path | None) -> Path | None:
+def _create_folder(path: Path | None) -> Path | None:
     try:
         if path is not None:
             path.mkdir(parents=True, exist_ok=True)
@@ -202,7 +229,7 @@ def _folder(path: Path | None) -> Path | None:
     return path
 
 
-def _write(path: Path, text: str) -> None:
+def _write_report(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:

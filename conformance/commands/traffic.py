@@ -8,81 +8,81 @@ from pathlib import Path
 
 from conformance import har, traffic
 from conformance.commands.run import publish
-from conformance.connection import contract_of, shown
+from conformance.connection import display_path, resolve_contract
 from conformance.errors import UsageError
 from conformance.laws.law import Law
-from conformance.redaction import Redaction
+from conformance.redaction import Redactor
 from conformance.report import Report
-from conformance.routes import base_of
-from conformance.run import Run
-from conformance.second_validator import SecondValidator
+from conformance.routes import find_base_url
+from conformance.run import RunResult
+from conformance.second_validator import OpenapiCoreValidator
 from conformance.settings import Settings
-from conformance.verdict import Demands, counted, judge
+from conformance.verdict import GatePolicy, evaluate, pluralize
 from spec.contract import Contract
 from spec.document import find_line_numbers
 from spec.schemas import SchemaValidators
 
-LOOKED_AT = 2_000  # entries by which the API's address is found
-NAMED = 12  # operations that a note names
+MAX_BASE_URL_ENTRIES = 2_000  # entries by which the API's address is found
+MAX_LISTED_OPERATIONS = 12  # operations that a note names
 
 
-def command(settings: Settings, laws: Sequence[Law] | None = None) -> int:
-    """Judge recordings; the exit status. `laws`: none are asked here. Raises UsageError, ContractError."""
-    started, clock = datetime.now(UTC), time.monotonic()
-    entries = [entry for file in settings.arguments for entry in har.read(Path(file))]
-    contract = contract_of(settings)
-    base = _base(settings, contract, entries)
-    judged = traffic.judge(
-        contract, SecondValidator(contract, SchemaValidators.from_document(contract.document)), entries, base
+def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
+    """Judge recordings; the exit status. `checks`: none are asked here. Raises UsageError, ContractError."""
+    started, start_time = datetime.now(UTC), time.monotonic()
+    entries = [entry for file in settings.arguments for entry in har.read_har(Path(file))]
+    contract = resolve_contract(settings)
+    base_url = _resolve_base_url(settings, contract, entries)
+    traffic_result = traffic.audit(
+        contract, OpenapiCoreValidator(contract, SchemaValidators.from_document(contract.document)), entries, base_url
     )
-    found = Run(outcomes=judged.outcomes())
-    demands = Demands(settings.strict, settings.min_reached, read_only=True)
+    run_result = RunResult(results=traffic_result.results())
+    policy = GatePolicy(settings.strict, settings.min_reached, read_only=True)
     report = Report(
-        base,
-        shown(Path(contract.document.name)),
+        base_url,
+        display_path(Path(contract.document.name)),
         contract.document.digest,
         secrets.token_hex(4),
         settings.seed,
         started.isoformat(timespec="seconds"),
-        time.monotonic() - clock,
-        judged.entries,
+        time.monotonic() - start_time,
+        traffic_result.entries,
         settings.strict,
         True,
         settings.token_env,
         settings.other_token_env,
-        tuple(_notes(contract, judged, entries)),
-        found,
-        judge(found, contract, (), judged.seen, demands),
-        Redaction.of(contract, judged.secrets),
+        tuple(_notes(contract, traffic_result, entries)),
+        run_result,
+        evaluate(run_result, contract, (), traffic_result.call_counts, policy),
+        Redactor.from_contract(contract, traffic_result.secrets),
         find_line_numbers(contract.document.content),
-        judged.seen,
+        traffic_result.call_counts,
     )
     return publish(settings, report)
 
 
-def _base(settings: Settings, contract: Contract, entries: list[har.Entry]) -> str:
+def _resolve_base_url(settings: Settings, contract: Contract, entries: list[har.HarEntry]) -> str:
     """The API's address: the one that is given, or else the most common one in the recording. Raises UsageError."""
     if settings.base_url:
-        given = settings.base_url
-        return given if given.count("/") > 2 else given + contract.base_path
-    asked = ((har.origin_of(entry.url), entry.url) for entry in entries[:LOOKED_AT])
-    found = base_of(contract, ((origin, url) for origin, url in asked if origin))
-    if found is None:
-        hosts = sorted({har.origin_of(entry.url) for entry in entries} - {""})
-        said = ", ".join(hosts[:5]) or "nothing that was asked over HTTP"
+        base_url = settings.base_url
+        return base_url if base_url.count("/") > 2 else base_url + contract.base_path
+    entry_urls = ((har.url_origin(entry.url), entry.url) for entry in entries[:MAX_BASE_URL_ENTRIES])
+    most_common = find_base_url(contract, ((origin, url) for origin, url in entry_urls if origin))
+    if most_common is None:
+        origins = sorted({har.url_origin(entry.url) for entry in entries} - {""})
+        description = ", ".join(origins[:5]) or "nothing that was asked over HTTP"
         raise UsageError(
-            f"{' '.join(settings.arguments)}: found {said}, and no path of the contract; "
+            f"{' '.join(settings.arguments)}: found {description}, and no path of the contract; "
             "allowed: a recording of the API, or its address as --base-url"
         )
-    return found
+    return most_common
 
 
-def _notes(contract: Contract, judged: traffic.TrafficFindings, entries: list[har.Entry]) -> Iterator[str]:
-    yield f"recorded traffic: {counted(judged.entries, 'exchange')} judged of {len(entries)}; nothing was sent"
-    yield from (f"not judged: {times} {why}" for why, times in sorted(judged.skipped.items()))
-    used = {operation for operation, _ in judged.seen}
-    missing = [name for name in contract.operations if name not in used]
-    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-    yield f"{len(used)} of {len(contract.operations)} operations are in it" + (
-        f"; not: {', '.join(missing[:NAMED])}{more}" if missing else ""
+def _notes(contract: Contract, traffic_result: traffic.TrafficResult, entries: list[har.HarEntry]) -> Iterator[str]:
+    yield f"recorded traffic: {pluralize(traffic_result.entries, 'exchange')} judged of {len(entries)}; nothing was sent"
+    yield from (f"not judged: {count} {reason}" for reason, count in sorted(traffic_result.skipped.items()))
+    called_operations = {operation for operation, _ in traffic_result.call_counts}
+    missing = [name for name in contract.operations if name not in called_operations]
+    suffix = f" and {len(missing) - MAX_LISTED_OPERATIONS} more" if len(missing) > MAX_LISTED_OPERATIONS else ""
+    yield f"{len(called_operations)} of {len(contract.operations)} operations are in it" + (
+        f"; not: {', '.join(missing[:MAX_LISTED_OPERATIONS])}{suffix}" if missing else ""
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from conformance.engine.depth import DEEP, GATE, SMOKE, Depth
 from conformance.engine.judged import Judged
 from conformance.errors import UsageError
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from conformance.session import Session
 from spec.contract import Operation
 
@@ -22,7 +22,7 @@ def judge(
     *,
     seed: int,
     depth: Depth,
-    told: Callable[[Outcome], None],
+    told: Callable[[CheckResult], None],
 ) -> Iterator[Judged]:
     """Judge operations with the engine; each promise comes out once, a broken one after its replays.
 

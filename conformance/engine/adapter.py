@@ -23,8 +23,8 @@ from typing_extensions import override
 
 from conformance.engine.depth import PHASES, Depth
 from conformance.engine.wire import PLACEHOLDER, Wire
-from conformance.exchange import BEARER
-from conformance.notice import OF_THE_SERVER
+from conformance.exchange import AUTHORIZATION
+from conformance.notice import SERVER_STATUSES
 from spec.contract import Operation
 
 # Laws judge the other methods; these two harm nobody when a target takes them after all.
@@ -72,7 +72,7 @@ def settings(known: Iterable[Operation], operations: Sequence[Operation], seed: 
         "workers": 1,
         "continue-on-failure": True,
         "cache": {"enabled": False},
-        "headers": {BEARER: PLACEHOLDER},
+        "headers": {AUTHORIZATION: PLACEHOLDER},
         "max-redirects": 0,
         "warnings": False,
         "analysis": {"constants": {"enabled": False}},
@@ -97,7 +97,7 @@ def settings(known: Iterable[Operation], operations: Sequence[Operation], seed: 
 
 def expected(operation: Operation) -> dict[str, Any]:
     """The statuses that checks take, from what the contract documents; its own are wider than any contract."""
-    refusals = {status for status in operation.responses if 400 <= status < 500} | {400, 404, 422} | OF_THE_SERVER
+    refusals = {status for status in operation.responses if 400 <= status < 500} | {400, 404, 422} | SERVER_STATUSES
     accepted = [str(status) for status in range(100, 600) if status not in NOT_AS_DUE]
     refused = sorted(str(status) for status in refusals)
     return {

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from conformance import cause
-from conformance.cause import READ_ONLY, Reason, no_way
-from conformance.errors import CannotMake
+from conformance.cause import READ_ONLY, SkipReason, not_testable
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.session import Session
 from spec.contract import BodyField, Contract, Operation, Relation
@@ -29,21 +29,21 @@ MOST_FAILURES = 3  # in making a record, until it is not tried any more
 class HeldBack(Exception):
     """A case that is not sent: `reason` says why, in words and as data."""
 
-    def __init__(self, why: Reason | str) -> None:
+    def __init__(self, why: SkipReason | str) -> None:
         super().__init__(str(why))
-        self.reason = Reason.of(why)
+        self.reason = SkipReason.coerce(why)
 
 
-def exclusion(contract: Contract, operation: Operation, *, read_only: bool, effects: bool) -> Reason | None:
+def exclusion(contract: Contract, operation: Operation, *, read_only: bool, effects: bool) -> SkipReason | None:
     """Why the engine may not send an operation at all, or None. `effects`: operations with effects are allowed."""
     if read_only and operation.is_write:
         return READ_ONLY
     if operation.effects and not effects:
-        return cause.effects(operation)
+        return cause.effects_not_allowed(operation)
     view = contract.views.get(operation.envelope.view_name or "")
     creates = operation.method == "post" and operation.envelope.status == 201
     if creates and view is not None and contract.find_operation(view.resource, "delete") is None:
-        return no_way(f"the contract has no operation to delete a {view.resource}")
+        return not_testable(f"the contract has no operation to delete a {view.resource}")
     return None
 
 
@@ -74,12 +74,12 @@ class Guard:
     _parents: set[str] = field(default_factory=set)
     _invented: set[str] = field(default_factory=set)
     _asked: dict[str, int] = field(default_factory=dict)
-    _cannot: dict[str, Reason] = field(default_factory=dict)
+    _cannot: dict[str, SkipReason] = field(default_factory=dict)
     _failed: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._first = len(self.session.ledger.made)
-        self._mine = {str(made.key).lower() for made in self.session.ledger.made}
+        self._first = len(self.session.write_log.created_records)
+        self._mine = {str(made.key).lower() for made in self.session.write_log.created_records}
 
     # Before and after a request ---------------------------------------------------------------------------------
 
@@ -99,10 +99,10 @@ class Guard:
 
     def learn(self, operation: Operation, exchange: Exchange) -> None:
         """Note what an answer shows, and what it took away."""
-        self._mine |= {str(made.key).lower() for made in self.session.ledger.made[self._first :]}
+        self._mine |= {str(made.key).lower() for made in self.session.write_log.created_records[self._first :]}
         self._shown |= {found.lower() for found in UUID.findall(exchange.response.content.decode("utf-8", "replace"))}
         if operation.method == "delete" and exchange.response.ok and operation.resource:
-            for key in exchange.request.path.values():
+            for key in exchange.request.path_values.values():
                 self._gone(operation.resource, key)
 
     def creates(self, operation: Operation) -> bool:
@@ -114,7 +114,9 @@ class Guard:
 
     def alive(self, resource: str, key: Any) -> bool:
         """Whether the run made that record and has not taken it away."""
-        return any(made.resource == resource and str(made.key) == str(key) for made in self.session.ledger.made)
+        return any(
+            made.resource == resource and str(made.key) == str(key) for made in self.session.write_log.created_records
+        )
 
     def was_mine(self, key: Any) -> bool:
         """Whether the run ever made a record with that key."""
@@ -122,15 +124,15 @@ class Guard:
 
     def record(self, resource: str) -> Any:
         """The key of a record that the run made and may change. Raises HeldBack."""
-        kept = self.session.shared.get(resource)
-        for made in reversed(self.session.ledger.made[self._first :]):
+        kept = self.session.shared_records.get(resource)
+        for made in reversed(self.session.write_log.created_records[self._first :]):
             if made.resource == resource and (kept is None or made.key != kept.key):
                 return made.key
         if self._failed.get(resource, 0) >= MOST_FAILURES:
             raise HeldBack(self._cannot[resource])
         try:
-            return self.session.make(resource).key
-        except CannotMake as error:
+            return self.session.create(resource).key
+        except SkipCheck as error:
             self._cannot[resource] = error.reason
             self._failed[resource] = self._failed.get(resource, 0) + 1
             raise HeldBack(error.reason) from None
@@ -142,7 +144,7 @@ class Guard:
         if not operation.requires_auth:
             self._count(operation, self.tries)
         elif own_token:
-            raise HeldBack(no_way(f"the contract has no operation to make what {operation.id} acts on"))
+            raise HeldBack(not_testable(f"the contract has no operation to make what {operation.id} acts on"))
 
     def _count(self, operation: Operation, most: int) -> None:
         if self._asked.get(operation.id, 0) >= most:
@@ -157,7 +159,7 @@ class Guard:
             return
         try:
             spend(operation)
-        except CannotMake as error:
+        except SkipCheck as error:
             raise HeldBack(error.reason) from None
 
     def _subject(self, operation: Operation, value: Any) -> Any:
@@ -166,7 +168,7 @@ class Guard:
         text = str(value)
         if resource is None or len(operation.path_parameter_names) != 1:
             raise HeldBack(f"the path of {operation.id} names what the contract does not store")
-        shared = self.session.shared.get(resource.name)
+        shared = self.session.shared_records.get(resource.name)
         if shared is not None and str(shared.key) == text:
             return self.record(resource.name)
         if self.alive(resource.name, value) or (not resource.has_integer_key and self.was_mine(value)):
@@ -195,7 +197,7 @@ class Guard:
     def _refer(self, operation: Operation, one: BodyField, body: dict[str, Any]) -> None:
         """Put a reference that the run may make into a body, or take it out. What can name no record stays."""
         try:
-            relation = self.session.bodies.relation(
+            relation = self.session.payloads.find_relation(
                 operation, one.relation_setter.relation if one.relation_setter else ""
             )
             resource = self.session.contract.resources[relation.targets[0]]
@@ -203,7 +205,7 @@ class Guard:
                 return
             name, key = self._parent(operation, relation)
             self._parents.add(str(key).lower())
-        except CannotMake as error:
+        except SkipCheck as error:
             if one.required:
                 raise HeldBack(error.reason) from None
             del body[one.name]
@@ -229,7 +231,7 @@ class Guard:
         """Of the run; for what is being created also another, where the run can make none."""
         if self.creates(operation):
             return self.session.parent(relation)
-        return relation.targets[0], self.session.kept(relation.targets[0]).key
+        return relation.targets[0], self.session.shared_record(relation.targets[0]).key
 
     def _check_foreign(self, value: Any) -> None:
         """Raises HeldBack where something is named that an answer showed and that the run did not make."""
@@ -239,13 +241,13 @@ class Guard:
     def _marked(self, operation: Operation, body: dict[str, Any]) -> dict[str, Any]:
         """The body with the run's mark in its first free text."""
         for one in operation.request_body.fields.values() if operation.request_body else ():
-            said = self.session.bodies.schema(one.schema)
+            said = self.session.payloads.resolve_schema(one.schema)
             value = body.get(one.name)
             free = said.get("type") == "string" and not {"format", "enum", "pattern"} & said.keys()
             if free and one.x_query is None and one.relation_setter is None and isinstance(value, str):
-                if self.session.bodies.marker in value:
+                if self.session.payloads.marker in value:
                     return body
-                marked = f"{self.session.bodies.marker} {value}".rstrip()
+                marked = f"{self.session.payloads.marker} {value}".rstrip()
                 if len(marked) <= said.get("maxLength", len(marked)):
                     return {**body, one.name: marked}
         return body
@@ -262,9 +264,9 @@ class Guard:
         return value
 
     def _gone(self, resource: str, key: Any) -> None:
-        for made in list(self.session.ledger.made):
+        for made in list(self.session.write_log.created_records):
             if made.resource == resource and str(made.key).lower() == str(key).lower():
-                self.session.ledger.gone(resource, made.key)
+                self.session.write_log.log_deleted(resource, made.key)
 
 
 def texts(value: Any) -> Iterator[str]:

@@ -8,7 +8,7 @@ from schemathesis.engine import Status as ScenarioStatus
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 
-from conformance.cause import Reason
+from conformance.cause import SkipReason
 from conformance.engine.adapter import NOT_AS_DUE, no_files, scenarios, schema_of
 from conformance.engine.checks import CHECKS, TOLD, Check, Seen
 from conformance.engine.depth import Depth
@@ -17,10 +17,10 @@ from conformance.engine.judged import Judged
 from conformance.engine.places import Place, broken_at, ordinary
 from conformance.engine.replay import Chain, again, chain_of
 from conformance.engine.wire import Wire
-from conformance.errors import OutOfBudget, TargetLost
+from conformance.errors import BudgetExhausted, TargetUnreachable
 from conformance.exchange import Exchange
-from conformance.notice import notices
-from conformance.outcome import Outcome, Promise, Verdict
+from conformance.notice import inspect_response
+from conformance.outcome import CheckResult, Requirement, Status
 from conformance.session import Session
 from spec.contract import Operation
 from spec.provenance import INFERRED, get_provenance
@@ -33,7 +33,7 @@ UNASKED = "no case of the engine came to it"
 class Finding:
     """A broken promise, the case that shows it, and how to make it anew. `size`: of its requests."""
 
-    promise: Promise
+    promise: Requirement
     check: Check
     said: str
     shown: tuple[Exchange, ...]
@@ -53,7 +53,7 @@ class Findings:
     wire: Wire
     judged: set[tuple[str, str]] = field(default_factory=set)
     found: dict[str, Finding] = field(default_factory=dict)
-    held: dict[str, Reason] = field(default_factory=dict)
+    held: dict[str, SkipReason] = field(default_factory=dict)
     succeeded: set[str] = field(default_factory=set)
 
     def take(self, recorder: ScenarioRecorder) -> None:
@@ -74,14 +74,14 @@ class Findings:
         """What our own notices say of the answer: they give the place."""
         if not seen.plain:
             return
-        for notice in notices(self.session.schemas, seen.operation, seen.exchange):
-            check = TOLD[notice.law]
+        for notice in inspect_response(self.session.schemas, seen.operation, seen.exchange):
+            check = TOLD[notice.check]
             where, parameter = notice.pointer, notice.parameter
             if check.always:
                 broken = None if seen.valid else broken_at(self.session, seen.operation, seen.exchange.request)
                 parameter = broken.parameter if broken else ""
-            place = Place(where, notice.keyword, parameter, notice.said)
-            self._find(seen, check, place, None, (notice.law, notice.pointer, notice.keyword))
+            place = Place(where, notice.keyword, parameter, notice.message)
+            self._find(seen, check, place, None, (notice.check, notice.pointer, notice.keyword))
 
     def _checked(self, seen: Seen) -> None:
         """What Schemathesis's checks say of the case."""
@@ -107,13 +107,13 @@ class Findings:
         known = get_provenance(self.session.contract.document, place.pointer, place.keyword)
         if not seen.valid and not check.told and known != INFERRED:
             known = self._refusal(seen.operation)  # that it is refused has to be known as well
-        promise = Promise(
+        promise = Requirement(
             check.law, seen.operation.id, check.sentence, place.pointer, known, check.always, place.parameter
         )
         self.judged.add((seen.operation.id, check.name))
         chain = chain_of(self.wire, seen, failure, notice)
         shown = (*chain.exchanges, *_probes(self.wire, seen, failure))
-        size = sum(len(one.request.target) + len(str(one.request.body or one.request.raw or "")) for one in shown)
+        size = sum(len(one.request.target) + len(str(one.request.body or one.request.raw_body or "")) for one in shown)
         before = self.found.get(promise.fingerprint)
         if before is None or size < before.size:
             self.found[promise.fingerprint] = Finding(promise, check, place.said, shown, chain, size)
@@ -132,7 +132,7 @@ def judged(
     *,
     seed: int,
     depth: Depth,
-    told: Callable[[Outcome], None],
+    told: Callable[[CheckResult], None],
 ) -> Iterator[Judged]:
     """See `conformance.engine.judge`."""
     asked, left_out = divided(session, operations)
@@ -142,7 +142,7 @@ def judged(
     guard = Guard(session, depth.expensive)
     wire = Wire(session, guard)
     findings = Findings(session, wire)
-    before = set(session.noticed)
+    before = set(session.findings)
     ended = _gathered(findings, asked, seed, depth)
     missed = f"not reached: {str(ended) or 'interrupted'}" if ended is not None else UNASKED
     yield from _telling(told, _kept(findings, asked, missed if "coverage" in depth.phases else ""))
@@ -153,12 +153,12 @@ def judged(
         if ended is None:
             try:
                 one = _replayed(wire, finding, depth.replays)
-            except (OutOfBudget, TargetLost, KeyboardInterrupt) as error:
+            except (BudgetExhausted, TargetUnreachable, KeyboardInterrupt) as error:
                 ended = error
         yield from _telling(told, [one])
     # what the engine's traffic showed was told here, with its replays
-    for at in set(session.noticed) - before:
-        del session.noticed[at]
+    for at in set(session.findings) - before:
+        del session.findings[at]
     if ended is not None:
         raise ended
 
@@ -169,19 +169,19 @@ def _gathered(findings: Findings, asked: Sequence[Operation], seed: int, depth: 
         with no_files():
             for recorder in scenarios(schema_of(findings.wire, asked, seed, depth)):
                 findings.take(recorder)
-    except (OutOfBudget, TargetLost, KeyboardInterrupt) as error:
+    except (BudgetExhausted, TargetUnreachable, KeyboardInterrupt) as error:
         return error
     return None
 
 
 def divided(
     session: Session, operations: Sequence[Operation]
-) -> tuple[list[Operation], list[tuple[Operation, Reason]]]:
+) -> tuple[list[Operation], list[tuple[Operation, SkipReason]]]:
     """The operations that may be asked, and the others with why not."""
     asked: list[Operation] = []
-    left_out: list[tuple[Operation, Reason]] = []
+    left_out: list[tuple[Operation, SkipReason]] = []
     for operation in operations:
-        why = exclusion(session.contract, operation, read_only=session.read_only, effects=session.effects)
+        why = exclusion(session.contract, operation, read_only=session.read_only, effects=session.allow_effects)
         if why:
             left_out.append((operation, why))
         else:
@@ -189,7 +189,7 @@ def divided(
     return asked, left_out
 
 
-def _telling(told: Callable[[Outcome], None], those: Iterable[Judged]) -> Iterator[Judged]:
+def _telling(told: Callable[[CheckResult], None], those: Iterable[Judged]) -> Iterator[Judged]:
     for one in those:
         told(one.outcome)
         yield one
@@ -205,7 +205,7 @@ def _kept(findings: Findings, asked: Sequence[Operation], missed: str) -> Iterat
         names = [name for name in CHECKS if (operation.id, name) in findings.judged]
         for name in names:
             if (operation.id, name) not in broken:
-                yield Judged(Outcome(_promise(findings.session, operation, CHECKS[name]), Verdict.KEPT))
+                yield Judged(CheckResult(_promise(findings.session, operation, CHECKS[name]), Status.PASSED))
         if operation.id in findings.held and operation.id not in findings.succeeded:
             yield _not_judged(operation, findings.held[operation.id])
         elif missed and not names:
@@ -220,21 +220,21 @@ def _troubled(findings: Findings, asked: Sequence[Operation]) -> Iterator[Judged
                 yield _not_judged(operation, f"Schemathesis could not go on with it: {error!r:.300}", "cases")
 
 
-def _promise(session: Session, operation: Operation, check: Check) -> Promise:
+def _promise(session: Session, operation: Operation, check: Check) -> Requirement:
     known = get_provenance(session.contract.document, operation.pointer)
-    return Promise(check.law, operation.id, check.sentence, operation.pointer, known, check.always)
+    return Requirement(check.law, operation.id, check.sentence, operation.pointer, known, check.always)
 
 
-def _not_judged(operation: Operation, why: Reason | str, parameter: str = "") -> Judged:
+def _not_judged(operation: Operation, why: SkipReason | str, parameter: str = "") -> Judged:
     check = CHECKS["positive_data_acceptance"]
     place = f"{operation.pointer}/responses"
-    promise = Promise(check.law, operation.id, check.sentence, place, INFERRED, parameter=parameter)
-    return Judged(Outcome.not_judged(promise, why), times=0)
+    promise = Requirement(check.law, operation.id, check.sentence, place, INFERRED, parameter=parameter)
+    return Judged(CheckResult.skip(promise, why), times=0)
 
 
 def _unjudged(finding: Finding, why: str) -> Judged:
     said = f"broken once, and {why}: {finding.said}"
-    return Judged(Outcome(finding.promise, Verdict.NOT_JUDGED, said, finding.shown), 1, 1)
+    return Judged(CheckResult(finding.promise, Status.SKIPPED, said, finding.shown), 1, 1)
 
 
 def _replayed(wire: Wire, finding: Finding, times: int) -> Judged:
@@ -242,7 +242,7 @@ def _replayed(wire: Wire, finding: Finding, times: int) -> Judged:
         broken = 1 + sum(again(wire, finding.chain, finding.check) for _ in range(times))
     except HeldBack as error:
         return _unjudged(finding, f"not to be made anew ({error})")
-    return Judged(Outcome(finding.promise, Verdict.BROKEN, finding.said, finding.shown), broken, 1 + times)
+    return Judged(CheckResult(finding.promise, Status.FAILED, finding.said, finding.shown), broken, 1 + times)
 
 
 def _probes(wire: Wire, seen: Seen, failure: Failure | None) -> tuple[Exchange, ...]:
@@ -301,7 +301,7 @@ def _known(session: Session, seen: Seen) -> bool:
     """
     schemes = session.contract.security_schemes
     alone = [alternative[0] for alternative in seen.operation.security if len(alternative) == 1]
-    return seen.exchange.request.as_ == "self" and any(schemes[name].get("scheme") == "bearer" for name in alone)
+    return seen.exchange.request.actor == "self" and any(schemes[name].get("scheme") == "bearer" for name in alone)
 
 
 def _succeeds(probes: tuple[Exchange, ...]) -> bool:

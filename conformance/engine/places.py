@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.exchange import Request
-from conformance.notice import place_of
+from conformance.notice import locate_violation
 from conformance.session import Session
 from spec.contract import Operation, Parameter
 from spec.schemas import SchemaViolation
@@ -42,14 +42,16 @@ def breaches(session: Session, operation: Operation, request: Request) -> Iterat
     for parameter in operation.parameters:
         if parameter.location == "query":
             yield from _of_parameter(session, parameter, _texts(session, parameter, query))
-        elif parameter.location == "path" and parameter.name in request.path:
-            yield from _of_parameter(session, parameter, [str(request.path[parameter.name])])
+        elif parameter.location == "path" and parameter.name in request.path_values:
+            yield from _of_parameter(session, parameter, [str(request.path_values[parameter.name])])
 
 
 def _texts(session: Session, parameter: Parameter, query: Mapping[str, list[str]]) -> list[str] | None:
     """What a query says of a parameter. Only an array has a bracketed spelling: elsewhere that is another name."""
     bracketed = (
-        query.get(f"{parameter.name}[]") if session.bodies.schema(parameter.schema).get("type") == "array" else None
+        query.get(f"{parameter.name}[]")
+        if session.payloads.resolve_schema(parameter.schema).get("type") == "array"
+        else None
     )
     plain = query.get(parameter.name)
     return None if plain is None and bracketed is None else [*(plain or ()), *(bracketed or ())]
@@ -60,9 +62,9 @@ def _of_body(session: Session, operation: Operation, request: Request) -> Iterat
     if body is None:
         return
     value = request.body
-    if request.raw is not None:
+    if request.raw_body is not None:
         try:
-            value = json.loads(request.raw)
+            value = json.loads(request.raw_body)
         except (ValueError, RecursionError):
             yield Place(body.pointer, "type", "body", "the body is no JSON")
             return
@@ -71,7 +73,7 @@ def _of_body(session: Session, operation: Operation, request: Request) -> Iterat
             yield Place(f"{operation.pointer}/requestBody", "required", "body", "there is no body")
         return
     for breach in session.schemas.get(body.pointer, "write").iter_errors(value):
-        pointer, keyword = place_of(body.pointer, breach.schema_path)
+        pointer, keyword = locate_violation(body.pointer, breach.schema_path)
         if not overlooked(keyword, _type_at(session, pointer), breach):
             name = ".".join("[]" if isinstance(part, int) else part for part in breach.instance_path) or "body"
             yield Place(pointer, keyword, name, f"{name} breaks {keyword}: {breach.message[:200]}")
@@ -109,15 +111,15 @@ def _of_parameter(session: Session, parameter: Parameter, texts: list[str] | Non
         return
     if texts == [""] and (parameter.allow_empty_value or not parameter.required):
         return
-    schema = session.bodies.schema(parameter.schema)
+    schema = session.payloads.resolve_schema(parameter.schema)
     value: Any = texts[-1]
     if schema.get("type") == "array":
         split = texts if parameter.explode else [one for text in texts for one in text.split(",")]
-        value = [_read(one, str(session.bodies.schema(schema.get("items", {})).get("type"))) for one in split]
+        value = [_read(one, str(session.payloads.resolve_schema(schema.get("items", {})).get("type"))) for one in split]
     else:
         value = _read(value, str(schema.get("type")))
     for breach in session.schemas.get(place, "write").iter_errors(value):
-        pointer, keyword = place_of(place, breach.schema_path)
+        pointer, keyword = locate_violation(place, breach.schema_path)
         if not overlooked(keyword, _type_at(session, pointer), breach):
             yield Place(pointer, keyword, parameter.name, f"{parameter.name} breaks {keyword}: {breach.message[:200]}")
 
@@ -140,8 +142,8 @@ def ordinary(request: Request) -> bool:
     numbers beyond 32 bits, and times that are none in its calendar.
     """
     values: list[Any] = [value for _, value in request.query]
-    values += [request.body, *request.path.values()]
-    return request.raw is None and all(_ordinary(one) for value in values for one in _leaves(value))
+    values += [request.body, *request.path_values.values()]
+    return request.raw_body is None and all(_ordinary(one) for value in values for one in _leaves(value))
 
 
 def _ordinary(value: Any) -> bool:

@@ -13,8 +13,8 @@ from schemathesis.generation.case import Case
 from conformance.engine.checks import Check, Seen
 from conformance.engine.guard import HeldBack
 from conformance.engine.wire import PLACEHOLDER, Wire
-from conformance.exchange import BEARER, Exchange
-from conformance.notice import notices
+from conformance.exchange import AUTHORIZATION, Exchange
+from conformance.notice import inspect_response
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,8 @@ def _shows(
     exchange: Exchange,
 ) -> bool:
     if chain.notice is not None:
-        found = notices(wire.session.schemas, wire.operation(case), exchange)
-        return chain.notice in {(one.law, one.pointer, one.keyword) for one in found}
+        found = inspect_response(wire.session.schemas, wire.operation(case), exchange)
+        return chain.notice in {(one.check, one.pointer, one.keyword) for one in found}
     try:
         case.validate_response(
             response,
@@ -108,7 +108,7 @@ def _shows(
 
 def _token(step: Step) -> dict[str, str]:
     """The run's own, where it went along the first time."""
-    return {BEARER: PLACEHOLDER} if step.exchange.request.as_ == "self" else {}
+    return {AUTHORIZATION: PLACEHOLDER} if step.exchange.request.actor == "self" else {}
 
 
 def _renewed(wire: Wire, step: Step, renamed: Mapping[str, str]) -> Case[Any]:
@@ -116,9 +116,9 @@ def _renewed(wire: Wire, step: Step, renamed: Mapping[str, str]) -> Case[Any]:
     case, sent = step.case, step.exchange.request
     fresh = case.derive(keep_auth=True)
     fresh.freeze_metadata()  # what it was meant to be, it is still
-    fresh.headers.pop(BEARER, None)  # a check takes a token out of a case, and puts it back
-    if BEARER in sent.headers:
-        fresh.headers[BEARER] = sent.headers[BEARER]
+    fresh.headers.pop(AUTHORIZATION, None)  # a check takes a token out of a case, and puts it back
+    if AUTHORIZATION in sent.headers:
+        fresh.headers[AUTHORIZATION] = sent.headers[AUTHORIZATION]
     fresh.path_parameters = {name: _named(value, renamed) for name, value in case.path_parameters.items()}
     fresh.query = _named(case.query, renamed)
     if not isinstance(case.body, NotSet):
@@ -149,7 +149,7 @@ def _renamed(wire: Wire, step: Step, exchange: Exchange) -> Iterator[tuple[str, 
         key = wire.session.contract.resources[view.resource].key_attribute
         if isinstance(then.get(key), str) and isinstance(now.get(key), str):
             yield then[key], now[key]
-    for name, value in step.exchange.request.path.items():
-        other = exchange.request.path.get(name)
+    for name, value in step.exchange.request.path_values.items():
+        other = exchange.request.path_values.get(name)
         if other is not None:
             yield str(value), str(other)

@@ -14,10 +14,10 @@ from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
 from schemathesis.transport.requests import REQUESTS_TRANSPORT, RequestsTransport
 
-from conformance.cause import Reason
+from conformance.cause import SkipReason
 from conformance.engine.guard import Guard, HeldBack, Sent
-from conformance.errors import CannotMake, SuiteError
-from conformance.exchange import BEARER, Exchange, Request
+from conformance.errors import SkipCheck, SuiteError
+from conformance.exchange import AUTHORIZATION, Exchange, Request
 from conformance.session import Session
 from spec.contract import Operation
 from spec.document import UNSAFE_METHODS
@@ -47,7 +47,7 @@ class Wire(RequestsTransport):
         self.session = session
         self.guard = guard
         self.exchanges: dict[str, Exchange] = {}
-        self.held: dict[str, Reason] = {}
+        self.held: dict[str, SkipReason] = {}
         self.ended: SuiteError | None = None
         self.troubles: list[tuple[str, Exception]] = []
 
@@ -64,8 +64,8 @@ class Wire(RequestsTransport):
             self._admit(operation, case, own_token=own)
             prepared = self._prepared(case, given)
             exchange = self._sent(operation, case, prepared)
-        except (HeldBack, CannotMake, httpx.InvalidURL) as error:
-            self.held[case.id] = Reason(str(error)) if isinstance(error, httpx.InvalidURL) else error.reason
+        except (HeldBack, SkipCheck, httpx.InvalidURL) as error:
+            self.held[case.id] = SkipReason(str(error)) if isinstance(error, httpx.InvalidURL) else error.reason
             return _nothing(operation, prepared or self._prepared(case, given))
         except SuiteError as error:
             self.ended = error
@@ -107,25 +107,25 @@ class Wire(RequestsTransport):
         headers = {name: _text(value) for name, value in prepared.headers.items() if name.lower() not in ADDED}
         if headers.get("Accept") == "*/*":
             del headers["Accept"]
-        said = headers.pop(BEARER, None)
+        said = headers.pop(AUTHORIZATION, None)
         as_ = "self" if said == PLACEHOLDER else "nobody"
         if said is not None and as_ == "nobody":
-            headers[BEARER] = said
+            headers[AUTHORIZATION] = said
         if not all(FIELD.fullmatch(value) for value in headers.values()):
             raise HeldBack("a header that cannot be sent")
         if case.method.lower() != operation.method:
             return self._asked(operation, case.method.lower(), prepared, headers, as_)
         body, raw = _body(prepared, headers)
         asked, path, query = self._split(operation, prepared)
-        return self.session.send(asked, path=path, query=query, body=body, raw=raw, as_=as_, headers=headers)
+        return self.session.send(asked, path=path, query=query, body=body, raw=raw, actor=as_, headers=headers)
 
     def _asked(
         self, operation: Operation, method: str, prepared: requests.PreparedRequest, headers: dict[str, str], as_: str
     ) -> Exchange:
         """A method that the contract does not know there; what it answers is no success of the operation."""
         asked, path, query = self._split(operation, prepared)
-        request = Request(operation.id, method, asked.path, path, query, as_=as_, headers=headers)
-        return Exchange(request, self.session.steady.ask(self.session.target, request, again=True))
+        request = Request(operation.id, method, asked.path, path, query, actor=as_, headers=headers)
+        return Exchange(request, self.session.retrier.send(self.session.target, request, may_retry=True))
 
     def _split(
         self, operation: Operation, prepared: requests.PreparedRequest
@@ -148,7 +148,7 @@ class Wire(RequestsTransport):
 def _authorization(case: Case[Any], headers: Mapping[str, Any] | None) -> str | None:
     for given in (headers or {}, case.headers or {}):
         for name, value in given.items():
-            if name.lower() == BEARER.lower():
+            if name.lower() == AUTHORIZATION.lower():
                 return str(value)
     return None
 

@@ -5,8 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.bodies import readable
-from conformance.errors import CannotMake
+from conformance.bodies import attribute_fields
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws.acting import acts, body_of
 from conformance.laws.asking import errors_by_field, existing, harmless, is_about, refused_anyhow
@@ -15,7 +15,7 @@ from conformance.laws.breaking import breaking
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import REFUSED, is_list
 from conformance.laws.own import brief, creates
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from spec.contract import BodyField, Contract, Operation, Parameter
 from spec.document import snake_case
 
@@ -49,18 +49,18 @@ def _writes(contract: Contract, operation: Operation) -> bool:
     return creates(contract, operation) or operation.action == "update"
 
 
-def _bodies(case: Case) -> Iterator[Outcome]:
+def _bodies(case: Case) -> Iterator[CheckResult]:
     """Many fields at once, each at an edge; where that is refused, one field at a time."""
     session, operation = case.session, case.operation
     why = harmless(case)
     if why:
         yield case.not_judged(case.promise(), why)
         return
-    whole = session.bodies.body(operation, session.parent) if operation.action != "update" else {}
+    whole = session.payloads.build(operation, session.parent) if operation.action != "update" else {}
     path: Mapping[str, Any] = {}
     if operation.path_parameter_names:
-        path = {operation.path_parameter_names[0]: session.make(operation.resource or "").key}
-    for extremes in _rounds([list(_edges(case, field)) for field in readable(operation)]):
+        path = {operation.path_parameter_names[0]: session.create(operation.resource or "").key}
+    for extremes in _rounds([list(_edges(case, field)) for field in attribute_fields(operation)]):
 
         def send(chosen: list[Extreme]) -> Exchange:
             return session.send(operation, path=path, body={**whole, **{e.name: e.value for e in chosen}})
@@ -89,10 +89,10 @@ def _kinds(case: Case) -> Iterator[Kind]:
         by = fields.get(field.relation_setter.discriminator or "") if field.relation_setter else None
         if field.relation_setter is None or by is None:
             continue
-        for resource in session.bodies.relation(case.operation, field.relation_setter.relation).targets:
+        for resource in session.payloads.find_relation(case.operation, field.relation_setter.relation).targets:
             value = snake_case(resource)
-            with suppress(CannotMake):
-                named = {field.name: session.kept(resource).key, by.name: value}
+            with suppress(SkipCheck):
+                named = {field.name: session.shared_record(resource).key, by.name: value}
                 yield Kind(Extreme(by.name, (by.pointer, "enum"), f"enum {value}", value), named)
 
 
@@ -102,7 +102,7 @@ def _rounds(each: list[list[Extreme]]) -> Iterator[list[Extreme]]:
         yield [edges[number] for edges in each if number < len(edges)]
 
 
-def _taken(case: Case, extremes: list[Extreme], send: Any) -> Iterator[Outcome]:
+def _taken(case: Case, extremes: list[Extreme], send: Any) -> Iterator[CheckResult]:
     exchange = send(extremes)
     for extreme in extremes:
         alone = exchange if exchange.response.ok or len(extremes) == 1 else send([extreme])
@@ -124,7 +124,7 @@ def _edges(case: Case, field: BodyField) -> Iterator[Extreme]:
 
 
 def _values(case: Case, field: BodyField) -> Iterator[tuple[str, Any]]:
-    said = case.session.bodies.schema(field.schema)
+    said = case.session.payloads.resolve_schema(field.schema)
     kind = said.get("type", "object")
     if "enum" in said:
         yield from ((f"enum {value}", value) for value in said["enum"] if value is not None)
@@ -142,12 +142,12 @@ def _values(case: Case, field: BodyField) -> Iterator[tuple[str, Any]]:
 def _texts(case: Case, field: BodyField, said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The shortest and the longest text; the marker stands in each that has room for it."""
     shortest, longest = int(said.get("minLength", 0)), int(said.get("maxLength", LONGEST + 1))
-    number = case.session.bodies.chance.randrange(10**9)
-    beyond = f"{case.session.bodies.marker} {number} {BEYOND}"
+    number = case.session.payloads.random.randrange(10**9)
+    beyond = f"{case.session.payloads.marker} {number} {BEYOND}"
     if len(beyond) <= longest:
         yield "type beyond ASCII", beyond
     if longest <= LONGEST:
-        yield "maxLength", f"{case.session.bodies.marker} {number} "[:longest].strip().ljust(longest, "x")
+        yield "maxLength", f"{case.session.payloads.marker} {number} "[:longest].strip().ljust(longest, "x")
     if shortest:
         yield "minLength", str(number).zfill(shortest)[-shortest:]
 
@@ -160,7 +160,7 @@ def _acts(contract: Contract, operation: Operation) -> bool:
     return acts(contract, operation) and 422 in operation.responses and len(fields) > 1
 
 
-def _beside(case: Case) -> Iterator[Outcome]:
+def _beside(case: Case) -> Iterator[CheckResult]:
     """The edges of an action's fields beside one that is wrong, so that nothing is done: that one alone is named."""
     yield from refused_anyhow(case)
     if harmless(case):
@@ -188,7 +188,7 @@ def _wrong(case: Case) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield field.name, {field.name: way[1]}
 
 
-def _not_named(case: Case, extreme: Extreme, wrong: str, exchange: Exchange) -> Outcome:
+def _not_named(case: Case, extreme: Extreme, wrong: str, exchange: Exchange) -> CheckResult:
     promise = case.promise(*extreme.place, parameter=extreme.parameter)
     status = exchange.response.status
     if status != 422:
@@ -208,10 +208,10 @@ def _asks(contract: Contract, operation: Operation) -> bool:
     return is_list(contract, operation) or (operation.method == "get" and chooses)
 
 
-def _parameters(case: Case) -> Iterator[Outcome]:
+def _parameters(case: Case) -> Iterator[CheckResult]:
     """Many parameters at once, each with one of its values; where that is refused, one at a time."""
     session, operation = case.session, case.operation
-    required, path = session.required(operation), path_to_read(case)
+    required, path = session.required_query(operation), path_to_read(case)
     for extremes in _rounds([list(_allowed(parameter)) for parameter in operation.query_parameters]):
 
         def send(chosen: list[Extreme]) -> Exchange:

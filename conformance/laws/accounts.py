@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.cause import NO_LOGIN, NO_OTHER, READ_ONLY, no_way
-from conformance.errors import CannotMake
-from conformance.exchange import BEARER, Exchange
+from conformance.cause import NO_CREDENTIALS, NO_SECOND_TOKEN, READ_ONLY, not_testable
+from conformance.errors import SkipCheck
+from conformance.exchange import AUTHORIZATION, Exchange
 from conformance.laws.asking import answered
 from conformance.laws.includes import everything, identifies
 from conformance.laws.law import Case, Law
 from conformance.laws.neighbours import neighbours
 from conformance.laws.own import creates, weakest
-from conformance.outcome import Outcome
-from conformance.session import Mine, Session
+from conformance.outcome import CheckResult
+from conformance.session import CreatedRecord, Session
 from spec.contract import Contract, Operation
 
 TOKENS = ("token", "access_token")
@@ -23,13 +23,13 @@ WRONG = "conformance-wrong-password"
 # Who a token is -------------------------------------------------------------------------------------------------
 
 
-def _is_whose(case: Case) -> Iterator[Outcome]:
+def _is_whose(case: Case) -> Iterator[CheckResult]:
     """The same account wherever it is asked for, and another for another token."""
     session, operation = case.session, case.operation
     account = session.contract.account_resource
-    mine = session.who()
+    mine = session.identity()
     if account is None or account.key_attribute not in mine:
-        raise CannotMake(no_way("the contract has no account that shows its key"))
+        raise SkipCheck(not_testable("the contract has no account that shows its key"))
     exchange = session.send(operation)
     found = session.data(operation, exchange)
     key = found.get(account.key_attribute) if isinstance(found, dict) else None
@@ -40,9 +40,9 @@ def _is_whose(case: Case) -> Iterator[Outcome]:
     )
     yield case.judged(case.promise(parameter="self"), said, exchange)
     if not session.has_token("other"):
-        yield case.not_judged(case.promise(parameter="other"), NO_OTHER)
+        yield case.not_judged(case.promise(parameter="other"), NO_SECOND_TOKEN)
         return
-    other = session.send(operation, as_="other")
+    other = session.send(operation, actor="other")
     found = session.data(operation, other)
     same = isinstance(found, dict) and found.get(account.key_attribute) == mine[account.key_attribute]
     said = f"it shows {account.name} {mine[account.key_attribute]} to another token" if same else ""
@@ -57,17 +57,17 @@ def _is_owned(contract: Contract, operation: Operation) -> bool:
     return creates(contract, operation) and resource is not None and len(resource.owner_path) == 1
 
 
-def _is_its_makers(case: Case) -> Iterator[Outcome]:
+def _is_its_makers(case: Case) -> Iterator[CheckResult]:
     """A record that names its owner names the account that made it."""
     session, resource = case.session, case.session.resource(case.operation)
     account, name = session.contract.account_resource, resource.owner_path[0]
     relation = resource.relations.get(name)
-    mine = session.kept(resource.name)
-    shown = mine.shown.get(name)
+    mine = session.shared_record(resource.name)
+    shown = mine.body.get(name)
     if account is None or relation is None or not isinstance(shown, dict) or account.key_attribute not in shown:
-        raise CannotMake(no_way(f"the contract has no {name} that a new {resource.name} shows"))
-    due = session.who().get(account.key_attribute)
-    for operation, record, exchange in [(case.operation, mine.shown, mine.exchange), *_seen(session, mine)]:
+        raise SkipCheck(not_testable(f"the contract has no {name} that a new {resource.name} shows"))
+    due = session.identity().get(account.key_attribute)
+    for operation, record, exchange in [(case.operation, mine.body, mine.exchange), *_seen(session, mine)]:
         found = record.get(name)
         if not isinstance(found, dict) or account.key_attribute not in found:
             continue
@@ -81,7 +81,7 @@ def _is_its_makers(case: Case) -> Iterator[Outcome]:
         yield case.judged(case.promise(*place, parameter=where), said, exchange)
 
 
-def _seen(session: Session, mine: Mine) -> Iterator[tuple[Operation, Mapping[str, Any], Exchange]]:
+def _seen(session: Session, mine: CreatedRecord) -> Iterator[tuple[Operation, Mapping[str, Any], Exchange]]:
     """The record as it is retrieved, and as it is listed where it stands on the first page."""
     key = session.contract.resources[mine.resource].key_attribute
     retrieve, listing = session.operation(mine.resource, "retrieve"), session.operation(mine.resource, "list")
@@ -91,7 +91,9 @@ def _seen(session: Session, mine: Mine) -> Iterator[tuple[Operation, Mapping[str
         shown = session.data(retrieve, exchange)
         yield from [(retrieve, shown, exchange)] if isinstance(shown, dict) else []
     if listing is not None:
-        exchange = session.send(listing, query=(*session.required(listing).items(), *everything(session, listing)))
+        exchange = session.send(
+            listing, query=(*session.required_query(listing).items(), *everything(session, listing))
+        )
         rows = session.data(listing, exchange)
         row = next((row for row in rows if row.get(key) == mine.key), None) if isinstance(rows, list) else None
         yield from [(listing, row, exchange)] if row is not None else []
@@ -108,14 +110,14 @@ def _signs_in(contract: Contract, operation: Operation) -> bool:
     return takes and operation.method == "post" and not operation.requires_auth
 
 
-def _wrong(case: Case) -> Iterator[Outcome]:
+def _wrong(case: Case) -> Iterator[CheckResult]:
     """Somebody who is not there, and the run's own account with a wrong secret: once each, so that nobody is locked
     out."""
     session = case.session
     account = session.contract.account_resource.credentials if session.contract.account_resource else None
     if account is None or case.operation.request_body is None:
         return
-    unknown = {**session.bodies.body(case.operation, session.parent), account.secret: WRONG}
+    unknown = {**session.payloads.build(case.operation, session.parent), account.secret: WRONG}
     yield answered(case, 401, _tried(case, unknown), "nobody's")
     if session.credentials:
         known = {**unknown, account.login: session.credentials[account.login]}
@@ -123,9 +125,9 @@ def _wrong(case: Case) -> Iterator[Outcome]:
 
 
 def _tried(case: Case, body: Mapping[str, Any]) -> Exchange:
-    exchange: Exchange = case.session.once(
+    exchange: Exchange = case.session.run_once(
         f"{case.operation.id} {sorted(body.items())[0]}",
-        lambda: case.session.send(case.operation, body=dict(body), as_="nobody"),
+        lambda: case.session.send(case.operation, body=dict(body), actor="nobody"),
     )
     return exchange
 
@@ -134,21 +136,21 @@ def _signed_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
     """A fresh token as a header, and how it was had. Raises CannotMake."""
     operation = next((o for o in session.contract.operations.values() if _signs_in(session.contract, o)), None)
     if operation is None:
-        raise CannotMake(no_way("the contract has no operation to sign in"))
+        raise SkipCheck(not_testable("the contract has no operation to sign in"))
     if not session.credentials:
-        raise CannotMake(NO_LOGIN)
+        raise SkipCheck(NO_CREDENTIALS)
     if session.read_only:
-        raise CannotMake(READ_ONLY)
-    body = {**session.bodies.body(operation, session.parent), **session.credentials}
-    exchange = session.send(operation, body=body, as_="nobody")
+        raise SkipCheck(READ_ONLY)
+    body = {**session.payloads.build(operation, session.parent), **session.credentials}
+    exchange = session.send(operation, body=body, actor="nobody")
     data = session.data(operation, exchange)
     token = next((data[name] for name in TOKENS if isinstance(data, dict) and isinstance(data.get(name), str)), None)
     if not exchange.response.ok or token is None:
-        raise CannotMake(f"{operation.id} answered {exchange.response.status} and no token")
-    return exchange, {BEARER: f"Bearer {token}"}
+        raise SkipCheck(f"{operation.id} answered {exchange.response.status} and no token")
+    return exchange, {AUTHORIZATION: f"Bearer {token}"}
 
 
-def _works(case: Case) -> Iterator[Outcome]:
+def _works(case: Case) -> Iterator[CheckResult]:
     """The fresh token is the account's whose login was sent."""
     session = case.session
     exchange, token = _signed_in(session)
@@ -167,13 +169,13 @@ def _works(case: Case) -> Iterator[Outcome]:
 def _who(session: Session, token: Mapping[str, str]) -> Exchange:
     asking = next((o for o in session.contract.operations.values() if session.contract.is_whoami(o)), None)
     if asking is None:
-        raise CannotMake(no_way("the contract has no operation that says whose token it is"))
-    return session.send(asking, as_="nobody", headers=token)
+        raise SkipCheck(not_testable("the contract has no operation that says whose token it is"))
+    return session.send(asking, actor="nobody", headers=token)
 
 
 def _log_out(session: Session, token: Mapping[str, str]) -> Exchange | None:
     found = next((o for o in session.contract.operations.values() if o.action == LOGOUT), None)
-    return session.send(found, as_="nobody", headers=token) if found else None
+    return session.send(found, actor="nobody", headers=token) if found else None
 
 
 def logged_out(session: Session) -> Mapping[str, str]:
@@ -183,10 +185,10 @@ def logged_out(session: Session) -> Mapping[str, str]:
         _, token = _signed_in(session)
         left = _log_out(session, token)
         if left is None or not left.response.ok:
-            raise CannotMake(no_way("the contract has no way to log out that the target takes"))
+            raise SkipCheck(not_testable("the contract has no way to log out that the target takes"))
         return token
 
-    found: Mapping[str, str] = session.once(LOGOUT, ended)
+    found: Mapping[str, str] = session.run_once(LOGOUT, ended)
     return found
 
 
@@ -197,13 +199,13 @@ def _signs_out(contract: Contract, operation: Operation) -> bool:
     return operation.action == LOGOUT and operation.method == "post" and operation.requires_auth
 
 
-def _ends_it(case: Case) -> Iterator[Outcome]:
+def _ends_it(case: Case) -> Iterator[CheckResult]:
     """A token that was signed in for this: none after it, while the run's own goes on."""
     session = case.session
     _, token = _signed_in(session)
     left = _log_out(session, token)
     if left is None or not left.response.ok:
-        raise CannotMake(f"{case.operation.id} answered {left.response.status if left else 'nothing'}")
+        raise SkipCheck(f"{case.operation.id} answered {left.response.status if left else 'nothing'}")
     answers = [left]
 
     def look() -> str:
@@ -211,7 +213,7 @@ def _ends_it(case: Case) -> Iterator[Outcome]:
         status = answers[-1].response.status
         return "" if status == 401 else f"the token is answered {status} after it was logged out, due: 401"
 
-    said = session.settled(look)
+    said = session.wait_until(look)
     yield case.judged(case.promise(parameter="ended"), said, left, answers[-1])
     own = session.send(session.contract.operations[answers[-1].request.operation])
     said = "" if own.response.ok else f"another token of the account is answered {own.response.status} after it"

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.bodies import readable
-from conformance.cause import READ_ONLY, effects, no_way
-from conformance.errors import CannotMake
+from conformance.bodies import attribute_fields
+from conformance.cause import READ_ONLY, effects_not_allowed, not_testable
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws.law import Case
 from conformance.laws.own import retrieved
-from conformance.session import Mine, Session
+from conformance.session import CreatedRecord, Session
 from spec.contract import AccessGrant, BodyField, Contract, Operation, Relation
 
 
@@ -18,7 +18,7 @@ from spec.contract import AccessGrant, BodyField, Contract, Operation, Relation
 class Done:
     """A use of an action that succeeded: the run's record in its path, how that was retrieved before, the answer."""
 
-    on: Mine | None
+    on: CreatedRecord | None
     before: Mapping[str, Any]
     exchange: Exchange
 
@@ -39,29 +39,29 @@ def grants_of(contract: Contract, operation: Operation) -> AccessGrant | None:
 def performed(case: Case) -> Done:
     """A success of the action; one with effects outside is used once in a run. Raises CannotMake."""
     if case.operation.effects:
-        found: Done | CannotMake = case.session.once(case.operation.id, lambda: _or_why(case))
-        if isinstance(found, CannotMake):
-            raise CannotMake(found.reason)
+        found: Done | SkipCheck = case.session.run_once(case.operation.id, lambda: _or_why(case))
+        if isinstance(found, SkipCheck):
+            raise SkipCheck(found.reason)
         return found
     return _perform(case.session, case.operation)
 
 
-def _or_why(case: Case) -> Done | CannotMake:
+def _or_why(case: Case) -> Done | SkipCheck:
     try:
         return _perform(case.session, case.operation)
-    except CannotMake as why:
+    except SkipCheck as why:
         return why
 
 
 def _perform(session: Session, operation: Operation) -> Done:
     if session.read_only:
-        raise CannotMake(READ_ONLY)
-    if operation.effects and not session.effects:
-        raise CannotMake(effects(operation))
+        raise SkipCheck(READ_ONLY)
+    if operation.effects and not session.allow_effects:
+        raise SkipCheck(effects_not_allowed(operation))
     if operation.path_parameter_names:
         # A fresh record may be in a state that refuses the action: then one with every flag set.
         for flags in ({}, _flags(session, operation.resource or "")):
-            on = session.make(operation.resource or "", flags)
+            on = session.create(operation.resource or "", flags)
             before = dict(retrieved(session, on.resource, on.key)[0])
             exchange = _sent(session, operation, {operation.path_parameter_names[0]: on.key})
             if exchange.response.status != 409:
@@ -71,23 +71,23 @@ def _perform(session: Session, operation: Operation) -> Done:
         done = Done(None, {}, _sent(session, operation, {}))
     response = done.exchange.response
     if not response.ok:
-        raise CannotMake(f"{operation.id} answered {response.status}: {response.beginning}")
+        raise SkipCheck(f"{operation.id} answered {response.status}: {response.excerpt}")
     return done
 
 
 def _sent(session: Session, operation: Operation, path: Mapping[str, Any]) -> Exchange:
     body = body_of(session, operation)
-    session.spend(operation)
+    session.charge_call(operation)
     exchange = session.send(operation, path=path, body=body)
     if exchange.response.status == 409:
-        session.unspend(operation)
+        session.refund_call(operation)
     return exchange
 
 
 def _flags(session: Session, resource: str) -> dict[str, Any]:
     creating = session.operation(resource, "create")
-    fields = readable(creating) if creating else ()
-    return {f.name: True for f in fields if session.bodies.schema(f.schema).get("type") == "boolean"}
+    fields = attribute_fields(creating) if creating else ()
+    return {f.name: True for f in fields if session.payloads.resolve_schema(f.schema).get("type") == "boolean"}
 
 
 def body_of(session: Session, operation: Operation) -> dict[str, Any] | None:
@@ -95,12 +95,12 @@ def body_of(session: Session, operation: Operation) -> dict[str, Any] | None:
     if operation.request_body is None:
         return None
     grants = grants_of(session.contract, operation)
-    body: dict[str, Any] = session.bodies.lists(operation)
+    body: dict[str, Any] = session.payloads.optional_lists(operation)
     for field in operation.request_body.fields.values():
         if field.required and field.name not in body:
-            body |= session.bodies.field(operation, field, _receiver(session, grants, field))
+            body |= session.payloads.build_field(operation, field, _receiver(session, grants, field))
         elif grants is not None and field.name == grants.permission:
-            body[field.name] = session.bodies.schema(field.schema).get("enum", ["read"])[0]
+            body[field.name] = session.payloads.resolve_schema(field.schema).get("enum", ["read"])[0]
     return body
 
 
@@ -112,7 +112,7 @@ def _receiver(session: Session, grants: AccessGrant | None, field: BodyField) ->
     def other(relation: Relation) -> tuple[str, Any]:
         account = session.contract.account_resource
         if account is None or account.name not in relation.targets:
-            raise CannotMake(no_way("the contract has no account to share with"))
-        return account.name, session.key_of(account.name, session.who("other"))
+            raise SkipCheck(not_testable("the contract has no account to share with"))
+        return account.name, session.key_of(account.name, session.identity("other"))
 
     return other

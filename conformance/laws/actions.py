@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.cause import no_way
-from conformance.errors import CannotMake
+from conformance.cause import not_testable
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws import figures, sharing
 from conformance.laws.acting import Done, acts, performed
@@ -12,9 +12,9 @@ from conformance.laws.asking import answered
 from conformance.laws.includes import everything
 from conformance.laws.law import Case, Law
 from conformance.laws.own import differences, own, retrieved, told, weakest
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from conformance.session import Session
-from conformance.shown import Shown
+from conformance.shown import NestedRecord
 from spec.contract import Contract, Operation, Relation
 
 LOOKS = 3  # times that a state is looked at again
@@ -28,49 +28,51 @@ def _shows_records(contract: Contract, operation: Operation) -> bool:
     return acts(contract, operation) and operation.envelope.schema_pointer is not None
 
 
-def _made(case: Case, done: Done) -> list[Shown]:
+def _made(case: Case, done: Done) -> list[NestedRecord]:
     """The records that the answer shows of itself, and that can be retrieved."""
     session = case.session
-    shown = session.records(case.operation, done.exchange, inside=0)
+    shown = session.records(case.operation, done.exchange, max_nesting=0)
     return [s for s in shown if session.operation(s.view.resource, "retrieve") and _key(session, s) is not None]
 
 
-def _key(session: Session, shown: Shown) -> Any:
+def _key(session: Session, shown: NestedRecord) -> Any:
     return shown.record.get(session.contract.resources[shown.view.resource].key_attribute)
 
 
-def _is_stored(case: Case) -> Iterator[Outcome]:
+def _is_stored(case: Case) -> Iterator[CheckResult]:
     """One promise for each place in the answer that shows a record."""
     done = performed(case)
-    places: dict[str, list[Shown]] = {}
+    places: dict[str, list[NestedRecord]] = {}
     for shown in _made(case, done):
-        places.setdefault(shown.where, []).append(shown)
+        places.setdefault(shown.location, []).append(shown)
     for where, found in places.items():
         answers = [done.exchange]
 
-        def look(found: list[Shown] = found, answers: list[Exchange] = answers) -> str:
+        def look(found: list[NestedRecord] = found, answers: list[Exchange] = answers) -> str:
             return next((said for shown in found if (said := _unlike(case, shown, answers))), "")
 
-        said = case.session.settled(look)
+        said = case.session.wait_until(look)
         place = weakest(case, (case.operation.pointer, None), (found[0].view.pointer, None))
         yield case.judged(case.promise(*place, parameter=where), said, done.exchange, answers[-1])
     if not places:
-        yield case.not_judged(case.promise(), no_way("the contract has no operation to retrieve what it answers"))
+        yield case.not_judged(case.promise(), not_testable("the contract has no operation to retrieve what it answers"))
 
 
-def _unlike(case: Case, shown: Shown, answers: list[Exchange]) -> str:
+def _unlike(case: Case, shown: NestedRecord, answers: list[Exchange]) -> str:
     """How a shown record differs from the stored one, or ""."""
     session, resource = case.session, shown.view.resource
-    operation = session.needed(resource, "retrieve")
+    operation = session.require_operation(resource, "retrieve")
     answers.append(session.retrieve(resource, _key(session, shown)))
     record = session.data(operation, answers[-1])
     if not answers[-1].response.ok or not isinstance(record, dict):
         status = answers[-1].response.status
-        return f"{shown.where} shows {resource} {_key(session, shown)}, which is answered {status} when it is retrieved"
+        return (
+            f"{shown.location} shows {resource} {_key(session, shown)}, which is answered {status} when it is retrieved"
+        )
     now = own(session.contract, operation, record, stamps=False)
     was = {name: value for name, value in shown.record.items() if name in now}
     changed = [told(name, was[name], now[name]) for name in sorted(differences(was, now))]
-    return f"{shown.where}, retrieved: {'; '.join(changed)}" if changed else ""
+    return f"{shown.location}, retrieved: {'; '.join(changed)}" if changed else ""
 
 
 # What it is about -----------------------------------------------------------------------------------------------
@@ -80,25 +82,25 @@ def _has_a_record(contract: Contract, operation: Operation) -> bool:
     return _shows_records(contract, operation) and len(operation.path_parameter_names) == 1
 
 
-def _is_about(case: Case) -> Iterator[Outcome]:
+def _is_about(case: Case) -> Iterator[CheckResult]:
     """The record of the path, or records that lead to it."""
     done = performed(case)
     due = done.on.key if done.on else None
     found: dict[str, tuple[tuple[str, str | None], str]] = {}
     for shown in _made(case, done):
         for place, key in _leads(case, shown):
-            said = f"{shown.where} is about {key}, the path named {due}" if key != due else ""
-            if said or shown.where not in found:
-                found[shown.where] = place, said
+            said = f"{shown.location} is about {key}, the path named {due}" if key != due else ""
+            if said or shown.location not in found:
+                found[shown.location] = place, said
     for where, (place, said) in found.items():
         yield case.judged(case.promise(*place, parameter=where), said, done.exchange)
     if not found:
         yield case.not_judged(
-            case.promise(), no_way("the contract has no relation of what it answers to the record of its path")
+            case.promise(), not_testable("the contract has no relation of what it answers to the record of its path")
         )
 
 
-def _leads(case: Case, shown: Shown) -> Iterator[tuple[tuple[str, str | None], Any]]:
+def _leads(case: Case, shown: NestedRecord) -> Iterator[tuple[tuple[str, str | None], Any]]:
     """(place, key) of the record of the path's resource that a shown record is, or leads to."""
     session, resource = case.session, case.operation.resource or ""
     if shown.view.resource == resource:
@@ -112,8 +114,8 @@ def _leads(case: Case, shown: Shown) -> Iterator[tuple[tuple[str, str | None], A
                 yield place, one.get(session.contract.resources[resource].key_attribute)
 
 
-def _retrieved_relation(session: Session, shown: Shown, relation: Relation) -> Any:
-    operation = session.needed(shown.view.resource, "retrieve")
+def _retrieved_relation(session: Session, shown: NestedRecord, relation: Relation) -> Any:
+    operation = session.require_operation(shown.view.resource, "retrieve")
     path = {operation.path_parameter_names[0]: _key(session, shown)}
     record = session.data(operation, session.send(operation, path=path, query=everything(session, operation)))
     return record.get(relation.name) if isinstance(record, dict) else None
@@ -129,19 +131,19 @@ def _ends(contract: Contract, operation: Operation) -> bool:
     return moves and view is not None and view.resource == operation.resource and 409 in operation.responses
 
 
-def _is_final(case: Case) -> Iterator[Outcome]:
+def _is_final(case: Case) -> Iterator[CheckResult]:
     """The state that it answers stays, and in it the action is refused."""
     session, operation = case.session, case.operation
     done = performed(case)
     after = session.data(operation, done.exchange)
     reached = _states(case, done.before, after if isinstance(after, dict) else {})
     if done.on is None or not reached:
-        raise CannotMake(f"{operation.id} changed no state of a fresh {operation.resource}")
+        raise SkipCheck(f"{operation.id} changed no state of a fresh {operation.resource}")
     path = {operation.path_parameter_names[0]: done.on.key}
     yield answered(case, 409, session.send(operation, path=path), "again")
     said, shown = "", done.exchange
     for _ in range(LOOKS):
-        session.pause(BETWEEN)
+        session.sleep(BETWEEN)
         record, shown = retrieved(session, done.on.resource, done.on.key)
         moved = [name for name, value in reached.items() if record.get(name) != value]
         said = "; ".join(told(name, reached[name], record.get(name)) for name in moved)

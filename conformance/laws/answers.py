@@ -6,12 +6,12 @@ without harm.
 
 from collections.abc import Callable, Iterator
 
-from conformance.cause import as_it_is
-from conformance.errors import CannotMake
+from conformance.cause import insufficient_data
+from conformance.errors import SkipCheck
 from conformance.laws.acting import acts, performed
 from conformance.laws.asking import readable
 from conformance.laws.law import Case, Law
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from spec.contract import Contract, Operation
 
 
@@ -19,19 +19,19 @@ def _any(contract: Contract, operation: Operation) -> bool:
     return True
 
 
-def _judge(case: Case) -> Iterator[Outcome]:
+def _judge(case: Case) -> Iterator[CheckResult]:
     """What the run noticed of an operation, after asking for a success if none was seen."""
     try:
         seen = _success(case)
-    except CannotMake as error:
+    except SkipCheck as error:
         seen, why = False, error.reason
     else:
-        why = as_it_is("no success of it can be asked for without harm")
+        why = insufficient_data("no success of it can be asked for without harm")
     broken = False
-    for (operation, law, *_), (notice, exchange) in list(case.session.noticed.items()):
+    for (operation, law, *_), (notice, exchange) in list(case.session.findings.items()):
         if (operation, law) == (case.operation.id, case.law.id):
             broken = True
-            yield case.judged(case.promise(notice.pointer, notice.keyword, notice.parameter), notice.said, exchange)
+            yield case.judged(case.promise(notice.pointer, notice.keyword, notice.parameter), notice.message, exchange)
     for place, judged in () if broken else _places(case, seen):
         yield case.judged(case.promise(place), "") if judged else case.not_judged(case.promise(place), why)
 
@@ -39,7 +39,7 @@ def _judge(case: Case) -> Iterator[Outcome]:
 def _places(case: Case, success: bool) -> Iterator[tuple[str, bool]]:
     """Where the promise stands, and whether an answer was seen there: schemas of statuses, or the operation."""
     operation = case.operation
-    statuses = {status for name, status in case.session.seen if name == operation.id}
+    statuses = {status for name, status in case.session.call_counts if name == operation.id}
     if case.law.id != "answers-fit-the-schema":
         yield operation.pointer, bool(statuses)
         return
@@ -51,23 +51,25 @@ def _places(case: Case, success: bool) -> Iterator[tuple[str, bool]]:
 def _success(case: Case) -> bool:
     """Whether a success of the operation was seen in this run."""
     session, operation = case.session, case.operation
-    if any(name == operation.id and 200 <= status < 300 for name, status in session.seen):
+    if any(name == operation.id and 200 <= status < 300 for name, status in session.call_counts):
         return True
     made = session.contract.find_created_resource(operation)
     if made is not None:
-        session.kept(made)
+        session.shared_record(made)
     elif acts(session.contract, operation):
         performed(case)
     elif operation.has_query_body and not session.read_only:
-        session.send(operation, body=session.bodies.body(operation, session.parent))
+        session.send(operation, body=session.payloads.build(operation, session.parent))
     elif operation.method == "get":
-        session.send(operation, path=readable(case), query=session.required(operation))
+        session.send(operation, path=readable(case), query=session.required_query(operation))
     else:
         return False
-    return session.seen[operation.id, operation.envelope.status] > 0
+    return session.call_counts[operation.id, operation.envelope.status] > 0
 
 
-def _law(name: str, sentence: str, judge: Callable[[Case], Iterator[Outcome]] = _judge, *, always: bool = False) -> Law:
+def _law(
+    name: str, sentence: str, judge: Callable[[Case], Iterator[CheckResult]] = _judge, *, always: bool = False
+) -> Law:
     return Law(name, sentence, _any, judge, always=always)
 
 

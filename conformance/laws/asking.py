@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.cause import READ_ONLY, Reason, effects
-from conformance.errors import CannotMake
+from conformance.cause import READ_ONLY, SkipReason, effects_not_allowed
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws.law import Case
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from spec.contract import Operation
 
 READS = ("get", "head")
@@ -16,19 +16,19 @@ READS = ("get", "head")
 def unknown(case: Case) -> dict[str, Any]:
     """Values for the operation's path that no record has."""
     resource = case.session.contract.resources.get(case.operation.resource or "")
-    number = case.session.bodies.chance.randrange(10**9)
+    number = case.session.payloads.random.randrange(10**9)
     integer = resource is not None and resource.has_integer_key
     value = 2_000_000_000 + number % 10**8 if integer else f"00000000-0000-4000-8000-{number:012d}"
     return dict.fromkeys(case.operation.path_parameter_names, value)
 
 
-def harmless(case: Case) -> Reason | None:
+def harmless(case: Case) -> SkipReason | None:
     """Why the operation may not be asked in this run, or None: a target may do what it should have refused."""
     operation, session = case.operation, case.session
     if session.read_only and operation.method not in READS:
         return READ_ONLY
-    if operation.effects and not session.effects:
-        return effects(operation)
+    if operation.effects and not session.allow_effects:
+        return effects_not_allowed(operation)
     return None
 
 
@@ -38,8 +38,8 @@ def existing(case: Case) -> dict[str, Any]:
     if not operation.path_parameter_names:
         return {}
     if operation.resource not in case.session.contract.resources or len(operation.path_parameter_names) > 1:
-        raise CannotMake("its path names what the contract does not store")
-    return {operation.path_parameter_names[0]: case.session.kept(operation.resource or "").key}
+        raise SkipCheck("its path names what the contract does not store")
+    return {operation.path_parameter_names[0]: case.session.shared_record(operation.resource or "").key}
 
 
 def readable(case: Case) -> dict[str, Any]:
@@ -47,16 +47,16 @@ def readable(case: Case) -> dict[str, Any]:
     session, operation, resource = case.session, case.operation, case.operation.resource or ""
     try:
         return existing(case)
-    except CannotMake:
+    except SkipCheck:
         if resource not in session.contract.resources or len(operation.path_parameter_names) != 1:
             raise
-    row = next(session.rows(session.needed(resource, "list"), {}, pages=1), None)
+    row = next(session.rows(session.require_operation(resource, "list"), {}, pages=1), None)
     if row is None:
-        raise CannotMake(f"there is no {resource}")
+        raise SkipCheck(f"there is no {resource}")
     return {operation.path_parameter_names[0]: session.key_of(resource, row)}
 
 
-def answered(case: Case, status: int, exchange: Exchange, parameter: str = "") -> Outcome:
+def answered(case: Case, status: int, exchange: Exchange, parameter: str = "") -> CheckResult:
     """Whether the answer has the status that is due and, where the contract shows one, the body."""
     pointer = case.operation.responses.get(status)
     promise = case.promise(pointer or case.operation.pointer, None, parameter)
@@ -88,9 +88,9 @@ def errors_by_field(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
     document, pointer = case.session.contract.document, case.operation.responses[422]
     if pointer is None:
         return None
-    schema = case.session.bodies.schema(document.resolve(pointer))
+    schema = case.session.payloads.resolve_schema(document.resolve(pointer))
     for name, below in schema.get("properties", {}).items():
-        listed = case.session.bodies.schema(below).get("additionalProperties")
+        listed = case.session.payloads.resolve_schema(below).get("additionalProperties")
         if isinstance(listed, dict) and listed.get("type") == "array":
             body = exchange.response.json
             found = body.get(name) if isinstance(body, dict) else None
@@ -103,7 +103,7 @@ def empty(operation: Operation) -> Any:
     return {} if operation.request_body is not None else None
 
 
-def refused_anyhow(case: Case) -> Iterator[Outcome]:
+def refused_anyhow(case: Case) -> Iterator[CheckResult]:
     """One outcome that says why the operation is not asked; none when it may be."""
     why = harmless(case)
     if why:

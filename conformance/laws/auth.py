@@ -4,26 +4,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from conformance.cause import READ_ONLY
-from conformance.errors import CannotMake
-from conformance.exchange import BEARER, Exchange
+from conformance.errors import SkipCheck
+from conformance.exchange import AUTHORIZATION, Exchange
 from conformance.laws.accounts import logged_out
 from conformance.laws.acting import acts, body_of
 from conformance.laws.asking import READS, answered, empty, harmless, readable, unknown
 from conformance.laws.law import Case, Law
 from conformance.laws.neighbours import neighbours
 from conformance.laws.own import creates, differences, own, retrieved, told
-from conformance.outcome import Outcome
-from conformance.session import Mine
+from conformance.outcome import CheckResult
+from conformance.session import CreatedRecord
 from spec.contract import Contract, Operation, Resource
 
 NO_TOKEN = "no token"
 # What goes as a token and is none: the kind of it -> headers.
 STRANGERS: Mapping[str, Mapping[str, str]] = {
     NO_TOKEN: {},
-    "another scheme": {BEARER: "Basic ZGVtbzpkZW1v"},
-    "a scheme and no token": {BEARER: "Bearer"},
-    "a token that nobody has": {BEARER: "Bearer conformance-unknown-token"},
-    "a malformed token": {BEARER: "Bearer , ;=?"},
+    "another scheme": {AUTHORIZATION: "Basic ZGVtbzpkZW1v"},
+    "a scheme and no token": {AUTHORIZATION: "Bearer"},
+    "a token that nobody has": {AUTHORIZATION: "Bearer conformance-unknown-token"},
+    "a malformed token": {AUTHORIZATION: "Bearer , ;=?"},
 }
 LOGGED_OUT = "a logged-out token"
 TOLD_SO = (NO_TOKEN, "another scheme", "a token that nobody has", "a malformed token")
@@ -47,8 +47,8 @@ def _strangers(case: Case, kinds: Iterable[str]) -> Iterator[tuple[str, Exchange
         headers = STRANGERS[kind] if kind in STRANGERS else logged_out(session)
         path = _ours(case) if path is None else path
         body = empty(operation) if taken and operation.effects else _valid(case)
-        query = session.required(operation)
-        exchange = session.send(operation, path=path, query=query, body=body, as_="nobody", headers=headers)
+        query = session.required_query(operation)
+        exchange = session.send(operation, path=path, query=query, body=body, actor="nobody", headers=headers)
         taken = taken or exchange.response.ok
         yield kind, exchange
 
@@ -63,8 +63,8 @@ def _ours(case: Case) -> Mapping[str, Any]:
             return readable(case)
         if operation.action == "delete":  # a record that was lent to the run is not to be lost
             session.creator(operation.resource or "")
-        return {operation.path_parameter_names[0]: session.make(operation.resource or "").key}
-    except CannotMake:
+        return {operation.path_parameter_names[0]: session.create(operation.resource or "").key}
+    except SkipCheck:
         return unknown(case)
 
 
@@ -72,27 +72,27 @@ def _valid(case: Case) -> Any:
     if case.operation.request_body is None or harmless(case):
         return empty(case.operation)
     try:
-        return case.session.bodies.body(case.operation, case.session.parent)
-    except CannotMake:
+        return case.session.payloads.build(case.operation, case.session.parent)
+    except SkipCheck:
         return {}
 
 
-def _nothing(case: Case) -> Iterator[Outcome]:
+def _nothing(case: Case) -> Iterator[CheckResult]:
     kinds = [*STRANGERS, *([LOGGED_OUT] if case.session.credentials else [])]
     for kind, exchange in _strangers(case, kinds):
         promise = case.promise(parameter=kind)
         if exchange is None:
             yield case.not_judged(promise, READ_ONLY)
         else:
-            case.session.remember((case.operation.id, kind), exchange)
+            case.session.store_result((case.operation.id, kind), exchange)
             said = f"answered {exchange.response.status} to {kind}, due: 401" if exchange.response.ok else ""
             yield case.judged(promise, said, exchange)
 
 
-def _refused(case: Case) -> Iterator[Outcome]:
+def _refused(case: Case) -> Iterator[CheckResult]:
     """What the law before has seen is judged first; judged again, it is asked again."""
     for kind in TOLD_SO:
-        exchange: Exchange | None = case.session.recall((case.operation.id, kind))
+        exchange: Exchange | None = case.session.pop_result((case.operation.id, kind))
         if exchange is None:
             exchange = next(_strangers(case, [kind]))[1]
         if exchange is not None:
@@ -118,7 +118,7 @@ def _adopts(contract: Contract, operation: Operation) -> bool:
     return any(r is not None and all(contract.resources[n].tenant_path for n in r.targets) for r in named)
 
 
-def _other(case: Case) -> Iterator[Outcome]:
+def _other(case: Case) -> Iterator[CheckResult]:
     """The run's own record, asked for with the other token."""
     session, operation = case.session, case.operation
     why = harmless(case) or neighbours(session)
@@ -130,45 +130,45 @@ def _other(case: Case) -> Iterator[Outcome]:
         yield _unadopted(case)
         return
     reads = operation.action in ("retrieve", "list")
-    mine = session.kept(resource.name) if reads else session.make(resource.name)
+    mine = session.shared_record(resource.name) if reads else session.create(resource.name)
     if is_public(resource, mine):
         yield case.not_judged(case.promise(), "the record is public")
         return
     yield _ASKED.get(operation.action, _untouched)(case, mine)
 
 
-def _unadopted(case: Case) -> Outcome:
+def _unadopted(case: Case) -> CheckResult:
     """A record created by another tenant for a record of the run."""
     session, operation = case.session, case.operation
-    body = session.bodies.body(operation, session.parent)
+    body = session.payloads.build(operation, session.parent)
     for field in operation.request_body.fields.values() if operation.request_body else ():
         relation = (
-            session.bodies.relation(operation, field.relation_setter.relation)
+            session.payloads.find_relation(operation, field.relation_setter.relation)
             if field.relation_setter and field.required
             else None
         )
         if relation is not None and is_public(
-            session.contract.resources[relation.targets[0]], session.kept(relation.targets[0])
+            session.contract.resources[relation.targets[0]], session.shared_record(relation.targets[0])
         ):
             return case.not_judged(case.promise(), "the record is public")
-    exchange = session.send(operation, body=body, as_="other")
+    exchange = session.send(operation, body=body, actor="other")
     # A record named in a body that is not there may be called invalid, so one of another tenant too.
     return case.judged(case.promise(), _unless_refused(exchange, 422), exchange)
 
 
-def is_public(resource: Resource, mine: Mine) -> bool:
+def is_public(resource: Resource, mine: CreatedRecord) -> bool:
     """Whether everybody may see a record."""
     return bool(resource.public_when) and all(
-        mine.shown.get(name) == value for name, value in resource.public_when.items()
+        mine.body.get(name) == value for name, value in resource.public_when.items()
     )
 
 
-def _hidden(case: Case, mine: Mine) -> Outcome:
-    exchange = case.session.retrieve(mine.resource, mine.key, as_="other")
+def _hidden(case: Case, mine: CreatedRecord) -> CheckResult:
+    exchange = case.session.retrieve(mine.resource, mine.key, actor="other")
     return case.judged(case.promise(), _unless_refused(exchange), exchange)
 
 
-def _untouched(case: Case, mine: Mine) -> Outcome:
+def _untouched(case: Case, mine: CreatedRecord) -> CheckResult:
     """Neither updated nor deleted by another tenant: refused, and the same as before."""
     session, operation = case.session, case.operation
     seen = session.operation(mine.resource, "retrieve")
@@ -177,9 +177,9 @@ def _untouched(case: Case, mine: Mine) -> Outcome:
     body: Any = body_of(session, operation) if acting else empty(operation)
     for field in operation.request_body.fields.values() if operation.request_body and not acting else ():
         if field.relation_setter is None and field.x_query is None and isinstance(before.get(field.name), str):
-            body = {field.name: session.bodies.value(field.schema, field.name)}
+            body = {field.name: session.payloads.generate_value(field.schema, field.name)}
             break
-    exchange = session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body=body, as_="other")
+    exchange = session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body=body, actor="other")
     said = _unless_refused(exchange)
     if not said and seen is not None:
         after = session.retrieve(mine.resource, mine.key)
@@ -189,13 +189,13 @@ def _untouched(case: Case, mine: Mine) -> Outcome:
     return case.judged(case.promise(), said, exchange)
 
 
-def _unlisted(case: Case, mine: Mine) -> Outcome:
+def _unlisted(case: Case, mine: CreatedRecord) -> CheckResult:
     """On no page of what is listed for another tenant."""
     session, operation = case.session, case.operation
-    required = session.required(operation)
+    required = session.required_query(operation)
     key = session.resource(operation).key_attribute
-    listed = any(row.get(key) == mine.key for row in session.rows(operation, required, as_="other"))
-    shown = session.send(operation, query=required, as_="other")
+    listed = any(row.get(key) == mine.key for row in session.rows(operation, required, actor="other"))
+    shown = session.send(operation, query=required, actor="other")
     return case.judged(case.promise(), f"the other token lists {key} {mine.key}" if listed else "", shown)
 
 

@@ -23,18 +23,18 @@ FORMATS = ("uuid", "date", "date-time", "uri", "email")
 def breaking(case: Case, field: BodyField) -> Iterator[tuple[str, Any]]:
     """(keyword, value) of each way to break a field that the contract indeed refuses."""
     validator = case.session.schemas.get(field.pointer, "write")
-    for keyword, value in _candidates(case.session.bodies.schema(field.schema)):
+    for keyword, value in _candidates(case.session.payloads.resolve_schema(field.schema)):
         if not validator.is_valid(value):
             yield keyword, value
 
 
 def breaking_within(case: Case, field: BodyField) -> Iterator[tuple[str, str, str, Any]]:
     """(dotted name, pointer, keyword, value of the whole field) with one property inside of it broken."""
-    schemas, bodies = case.session.schemas, case.session.bodies
+    schemas, bodies = case.session.schemas, case.session.payloads
     whole = schemas.get(field.pointer, "write")
     for path, pointer, said, wrap in _inside(case, field):
         validator = schemas.get(pointer, "write")
-        for keyword, value in _candidates(bodies.schema(said)):
+        for keyword, value in _candidates(bodies.resolve_schema(said)):
             if not validator.is_valid(value) and not whole.is_valid(wrap(value)):
                 yield f"{field.name}.{path}", pointer, keyword, wrap(value)
                 break
@@ -42,12 +42,12 @@ def breaking_within(case: Case, field: BodyField) -> Iterator[tuple[str, str, st
 
 def _inside(case: Case, field: BodyField) -> Iterator[tuple[str, str, Mapping[str, Any], Callable[[Any], Any]]]:
     """(path, pointer, schema, what makes a field's value of a property's) of the properties of an object or a row."""
-    document, bodies = case.session.contract.document, case.session.bodies
+    document, bodies = case.session.contract.document, case.session.payloads
     said, at = _plain(case, field.pointer)
     rows = said.get("type") == "array"
     if rows:
         said, at = _plain(case, f"{at}/items") if "items" in said else ({}, at)
-    example: dict[str, Any] | None = bodies.value(said, field.name) if said.get("type") == "object" else None
+    example: dict[str, Any] | None = bodies.generate_value(said, field.name) if said.get("type") == "object" else None
     for name in list(said.get("properties", {}))[:MOST] if example is not None else ():
         pointer = f"{at}/properties/{escape(name)}"
         below = document.resolve(pointer)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from conformance.cause import no_way
-from conformance.errors import CannotMake
+from conformance.cause import not_testable
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Listing, Moving, number, text
 from conformance.laws.tenancy import NOBODY, unlike
-from conformance.outcome import Outcome
-from conformance.session import Mine, Session
+from conformance.outcome import CheckResult
+from conformance.session import CreatedRecord, Session
 from spec.contract import BodyField, Contract, Operation, Parameter, Relation, Resource
 
 COUNTED = "count"  # what a choice of a calculation is called that counts
@@ -44,7 +44,7 @@ class Figure:
             exchange = session.send(self.operation, query=said)
         found = total(session, self.operation, exchange)
         if found is None:
-            raise CannotMake(f"{self.operation.id} answered {exchange.response.status} and no {TOTAL}")
+            raise SkipCheck(f"{self.operation.id} answered {exchange.response.status} and no {TOTAL}")
         return found, exchange
 
 
@@ -109,38 +109,38 @@ def _has_figures(contract: Contract, operation: Operation) -> bool:
 # They follow the run's own writes -------------------------------------------------------------------------------
 
 
-def _follow(case: Case) -> Iterator[Outcome]:
+def _follow(case: Case) -> Iterator[CheckResult]:
     """One more with a record of the run's, and one less without it, while the list says the same."""
     session = case.session
     for figure in figures(session.contract, case.operation):
         promise = case.promise(parameter=figure.name)
         try:
             said, exchange = _followed(session, figure)
-        except CannotMake as why:
+        except SkipCheck as why:
             yield case.not_judged(promise, why.reason)
         else:
             yield case.judged(promise, said, exchange)
 
 
 def _followed(session: Session, figure: Figure) -> tuple[str, Exchange]:
-    listing = Listing(session, session.needed(figure.resource.name, "list"))
+    listing = Listing(session, session.require_operation(figure.resource.name, "list"))
     _needs(session, figure.resource.name)
     rows = listing.ask().total
     before, _ = figure.ask(session)
     if listing.ask().total != rows:
         raise Moving
-    mine = session.make(figure.resource.name)
+    mine = session.create(figure.resource.name)
     said, exchange = _moved(session, figure, listing, (before + 1, rows + 1), rows)
     if said:
         return f"{said} after a record was made that it counts", exchange
-    if session.unmake(mine.resource, mine.key):
+    if session.delete(mine.resource, mine.key):
         said, exchange = _moved(session, figure, listing, (before, rows), rows + 1)
     return f"{said} after that record was deleted" if said else "", exchange
 
 
 def _needs(session: Session, resource: str) -> None:
     """Make what a record will need beforehand, so that what is counted moves by that record alone."""
-    session.kept(resource)
+    session.shared_record(resource)
 
 
 def _moved(session: Session, figure: Figure, listing: Listing, due: tuple[int, int], was: int) -> tuple[str, Exchange]:
@@ -155,7 +155,7 @@ def _moved(session: Session, figure: Figure, listing: Listing, due: tuple[int, i
             raise Moving
         return "" if found == due[0] else f"{TOTAL} is {found}, due: {due[0]}"
 
-    said = session.settled(look)
+    said = session.wait_until(look)
     return said, seen[-1]
 
 
@@ -173,16 +173,18 @@ def _filters(figure: Figure) -> list[tuple[Parameter | BodyField, tuple[str, ...
     ]
 
 
-def _agree(case: Case) -> Iterator[Outcome]:
+def _agree(case: Case) -> Iterator[CheckResult]:
     """Narrowed to a record of the run's, figure and list count the same; narrowed further too."""
     session = case.session
     for figure in figures(session.contract, case.operation):
-        listing = Listing(session, session.needed(figure.resource.name, "list"))
+        listing = Listing(session, session.require_operation(figure.resource.name, "list"))
         yield from _of_nothing(case, figure)
         narrowed = _narrowed(session, figure, listing)
         if narrowed is None:
             promise = case.promise(parameter=figure.name)
-            yield case.not_judged(promise, no_way("the contract has no filter that narrows it to the run's records"))
+            yield case.not_judged(
+                promise, not_testable("the contract has no filter that narrows it to the run's records")
+            )
             continue
         (item, key), parameter = narrowed
         own = (_said(item, key), ((parameter.name, text(key)),))
@@ -192,13 +194,13 @@ def _agree(case: Case) -> Iterator[Outcome]:
             yield _compared(case, figure, listing, further[0], more)
 
 
-def _of_nothing(case: Case, figure: Figure) -> Iterator[Outcome]:
+def _of_nothing(case: Case, figure: Figure) -> Iterator[CheckResult]:
     """Narrowed to what nobody has, or has made yet, a figure is 0; a target may refuse what names no record."""
     for item, value in _nobodys(figure):
         promise = case.promise(item.pointer, None, f"{figure.name} {item.name} of nothing".strip())
         try:
             found, exchange = figure.ask(case.session, _said(item, value))
-        except CannotMake as why:
+        except SkipCheck as why:
             yield case.not_judged(promise, why.reason)
             continue
         said = f"{TOTAL} is {found} with {item.name}={value}, which nothing has: 0 is due" if found else ""
@@ -236,7 +238,7 @@ def _narrowed(
     resource = figure.resource
     if session.read_only:
         return None
-    records = [session.kept(resource.name), *session.several(resource.name, 3)]
+    records = [session.shared_record(resource.name), *session.distinct_records(resource.name, 3)]
     for item, path in _filters(figure):
         relation: Relation | None = resource.relations.get(path[0])
         if relation is None or len(path) != 2 or len(relation.targets) != 1:
@@ -252,13 +254,13 @@ def _narrowed(
     return None
 
 
-def _parent_of(session: Session, mine: Mine, relation: str) -> Any:
+def _parent_of(session: Session, mine: CreatedRecord, relation: str) -> Any:
     """The key that a record of the run was sent for a relation; a record of the run's, if it names one."""
     creating = session.creator(mine.resource)
     for field in creating.request_body.fields.values() if creating.request_body else ():
-        if field.relation_setter and field.relation_setter.relation == relation and field.name in mine.sent:
-            key = mine.sent[field.name]
-            return key if any(made.key == key for made in session.ledger.made) else None
+        if field.relation_setter and field.relation_setter.relation == relation and field.name in mine.request_body:
+            key = mine.request_body[field.name]
+            return key if any(made.key == key for made in session.write_log.created_records) else None
     return None
 
 
@@ -266,7 +268,7 @@ def _further(
     session: Session, figure: Figure, listing: Listing, used: Parameter | BodyField
 ) -> Iterator[tuple[tuple[Parameter | BodyField, Parameter], Any]]:
     """Filters of both by a choice or a flag of the record itself, with a value of the run's record."""
-    shown, told = session.kept(figure.resource.name).shown, 0
+    shown, told = session.shared_record(figure.resource.name).body, 0
     for item, path in _filters(figure):
         parameter = next(
             (p for p in listing.filters() if p.x_query and p.x_query.paths[0] == path and p.x_query.operator == "eq"),
@@ -278,7 +280,9 @@ def _further(
             yield (item, parameter), value
 
 
-def _compared(case: Case, figure: Figure, listing: Listing, item: Parameter | BodyField, narrowed: Narrowed) -> Outcome:
+def _compared(
+    case: Case, figure: Figure, listing: Listing, item: Parameter | BodyField, narrowed: Narrowed
+) -> CheckResult:
     session, (asked, pairs) = case.session, narrowed
     promise = case.promise(item.pointer, None, f"{figure.name} {item.name}".strip())
     seen: list[Exchange] = []
@@ -290,15 +294,15 @@ def _compared(case: Case, figure: Figure, listing: Listing, item: Parameter | Bo
         return "" if found == answer.total else f"{TOTAL} is {found}, the list with the same filter has {answer.total}"
 
     try:
-        return case.judged(promise, session.settled(look), *seen)
-    except CannotMake as why:
+        return case.judged(promise, session.wait_until(look), *seen)
+    except SkipCheck as why:
         return case.not_judged(promise, why.reason)
 
 
 # They add up ----------------------------------------------------------------------------------------------------
 
 
-def _add_up(case: Case) -> Iterator[Outcome]:
+def _add_up(case: Case) -> Iterator[CheckResult]:
     """The parts of an answer, by state or by row, are the total."""
     session = case.session
     for figure in figures(session.contract, case.operation):
@@ -306,7 +310,7 @@ def _add_up(case: Case) -> Iterator[Outcome]:
         parts = _parts(figure, session.data(case.operation, exchange))
         promise = case.promise(parameter=figure.name)
         if parts is None:
-            yield case.not_judged(promise, no_way("the contract has no parts of it that are the whole"))
+            yield case.not_judged(promise, not_testable("the contract has no parts of it that are the whole"))
         else:
             said = f"{TOTAL} is {found}, its parts are {sum(parts)}" if sum(parts) != found else ""
             yield case.judged(promise, said, exchange)

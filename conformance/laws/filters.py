@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from conformance.cause import as_it_is, no_way
-from conformance.errors import CannotMake
+from conformance.cause import insufficient_data, not_testable
+from conformance.errors import SkipCheck
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import (
     Answer,
@@ -27,7 +27,7 @@ from conformance.laws.lists import (
     text,
 )
 from conformance.laws.tenancy import known, unlike
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from conformance.session import Session
 from spec.contract import BodyField, Contract, Operation, Parameter
 from spec.words import QueryExtension
@@ -98,7 +98,7 @@ class Filter:
             return [[True], [False]]
         shown = [values for row in rows if (values := self.shown(row)) is not None]
         if not shown:
-            raise CannotMake(no_way(f"the rows do not show {'.'.join(self.word.paths[0])}"))
+            raise SkipCheck(not_testable(f"the rows do not show {'.'.join(self.word.paths[0])}"))
         told = _unlike(value for values in shown for value in values if isinstance(value, (str, int, float)))
         if self.word.operator in ("from", "to"):
             return self._bounds(told)
@@ -108,14 +108,14 @@ class Filter:
         if not usual and told:
             return [[unlike(told[0])], told[:1]]
         if not usual:
-            raise CannotMake("the rows show no value")
+            raise SkipCheck("the rows show no value")
         asked = [[value] for value in usual[:TRIED]]
         return [usual[:2], *asked] if self.several and len(usual) > 2 else asked
 
     def _bounds(self, told: list[Any]) -> list[list[Any]]:
         days = sorted({str(d) for v in told if (d := day(v))})
         if self.parameter.schema.get("format") != "date" or len(days) < 2:
-            raise CannotMake("the rows show fewer than two days")
+            raise SkipCheck("the rows show fewer than two days")
         return [[days[len(days) // 2] if self.word.operator == "from" else days[(len(days) - 1) // 2]]]
 
     def _records(self) -> list[Any]:
@@ -162,7 +162,7 @@ def filters_of(case: Case) -> Iterator[Filter]:
             yield Filter(Listing(case.session, case.operation, within), parameter, parameter.x_query)
 
 
-def every_row_satisfies(case: Case) -> Iterator[Outcome]:
+def every_row_satisfies(case: Case) -> Iterator[CheckResult]:
     """One promise for each filter."""
     for one in filters_of(case):
         yield found(case, case.promise(one.parameter.pointer, parameter=one.parameter.name), partial(_satisfied, one))
@@ -186,13 +186,13 @@ def _satisfied(one: Filter) -> Finding:
             if shown is not None and not one.fits(shown, asked):
                 return _stray(one, row, shown, asked), (answer.exchange,)
     if answer is None:
-        raise CannotMake("there is no value to ask for")
+        raise SkipCheck("there is no value to ask for")
     return "", (answer.exchange,)
 
 
 def _for_nobody(one: Filter) -> Answer | None:
     """What a filter by a key or name that nobody has lets through; None: nothing, or it is refused."""
-    schema = one.listing.session.bodies.schema
+    schema = one.listing.session.payloads.resolve_schema
     said = schema(one.parameter.schema)
     said = schema(said.get("items", said))
     nobody = {"uuid": unlike(NIL), None: unlike("")}.get(said.get("format"))
@@ -220,7 +220,7 @@ def shown_rows(one: Filter, rows: list[Row]) -> list[Row]:
     seen: list[Row] = []
     for key in listing.keys(rows)[:RETRIEVED]:
         exchange = listing.session.retrieve(listing.resource.name, key)
-        operation = listing.session.needed(listing.resource.name, "retrieve")
+        operation = listing.session.require_operation(listing.resource.name, "retrieve")
         row = listing.session.data(operation, exchange)
         if exchange.response.ok and isinstance(row, dict):
             seen.append(row)
@@ -233,7 +233,7 @@ def _hidden(one: Filter) -> set[str]:
     return own | {r.name for r in resource.relations.values() if r.write_only}
 
 
-def complete(case: Case) -> Iterator[Outcome]:
+def complete(case: Case) -> Iterator[CheckResult]:
     """Records that the unfiltered list shows with a value are in the list filtered by it; hidden ones as sent."""
     for one in filters_of(case):
 
@@ -270,7 +270,7 @@ def _as_known(one: Filter, *, there: bool) -> Finding:
     """What no row shows, but the run knows of its own record: it is in the list for its value, and in no other."""
     session, path = one.listing.session, one.word.paths[0]
     value = known(session, one.listing.resource, path)
-    key = session.kept(one.listing.resource.name).key
+    key = session.shared_record(one.listing.resource.name).key
     asked = value if there else unlike(value)
     found_there, answer = one.listing.holds(key, *one.pairs([asked]))
     if found_there == there:
@@ -286,9 +286,9 @@ def _as_sent(one: Filter) -> Finding:
     sent = creating.request_body.fields.get(name) if creating and creating.request_body else None
     values = _sendable(session, sent) if sent else []
     if not values:
-        raise CannotMake(no_way(f"the contract has no way to send {name}, which the rows do not show"))
+        raise SkipCheck(not_testable(f"the contract has no way to send {name}, which the rows do not show"))
     for value in values:
-        key = session.make(resource.name, {name: value}).key
+        key = session.create(resource.name, {name: value}).key
         for other in values:
             asked = other if isinstance(other, list) else [other]
             there, answer = one.listing.holds(key, *one.pairs(asked))
@@ -300,11 +300,11 @@ def _as_sent(one: Filter) -> Finding:
 
 def _sendable(session: Session, field: BodyField) -> list[Any]:
     """Two values of a flag, a choice, or a list of plain values."""
-    said = session.bodies.schema(field.schema)
+    said = session.payloads.resolve_schema(field.schema)
     if said.get("type") == "boolean":
         return [True, False]
-    if said.get("type") == "array" and session.bodies.schema(said.get("items", {})).get("type") == "string":
-        return [[session.bodies.value(said["items"], field.name)] for _ in range(2)]
+    if said.get("type") == "array" and session.payloads.resolve_schema(said.get("items", {})).get("type") == "string":
+        return [[session.payloads.generate_value(said["items"], field.name)] for _ in range(2)]
     return [value for value in said.get("enum", ()) if value is not None][:2]
 
 
@@ -326,7 +326,7 @@ def _still(one: Filter, missing: list[Any], asked: list[Any]) -> bool:
     raise Moving
 
 
-def combined_is_intersection(case: Case) -> Iterator[Outcome]:
+def combined_is_intersection(case: Case) -> Iterator[CheckResult]:
     """Neighbours among the filters whose values the rows show, both with values of one record."""
     rows = Listing(case.session, case.operation).sample()
     usable = [one for one in filters_of(case) if one.word.operator == "eq" and any(one.shown(row) for row in rows)]
@@ -345,7 +345,7 @@ def _both(one: Filter, other: Filter, rows: list[Row]) -> Callable[[], Finding]:
             if first and second and None not in (first[0], second[0]):
                 break
         else:
-            raise CannotMake("no row shows what both filters are about")
+            raise SkipCheck("no row shows what both filters are about")
         wanted = ((one, [first[0]]), (other, [second[0]]))
         pairs = tuple(pair for each, asked in wanted for pair in each.pairs(asked))
         answer = one.listing.ask(*one.listing.largest(), *pairs)
@@ -363,7 +363,7 @@ def _both(one: Filter, other: Filter, rows: list[Row]) -> Callable[[], Finding]:
     return find
 
 
-def arrays_agree(case: Case) -> Iterator[Outcome]:
+def arrays_agree(case: Case) -> Iterator[CheckResult]:
     """``x=1&x=2`` and ``x[]=1&x[]=2``."""
     for one in filters_of(case):
         if not one.several or not one.parameter.explode:
@@ -374,7 +374,7 @@ def arrays_agree(case: Case) -> Iterator[Outcome]:
             shown = [values for row in rows if (values := one.shown(row)) is not None]
             told = _unlike(v for values in shown for v in values if isinstance(v, (str, int)))[:2]
             if len(told) < 2:
-                raise CannotMake(as_it_is("the rows show fewer than two values"))
+                raise SkipCheck(insufficient_data("the rows show fewer than two values"))
             pairs = one.pairs(told)
             bracketed = tuple((f"{name}[]", value) for name, value in pairs)
             plain, other = (one.listing.ask(*one.listing.largest(), *asked) for asked in (pairs, bracketed))
@@ -401,7 +401,7 @@ def word_of(value: Any) -> str | None:
     return max(plain, key=len, default=None)
 
 
-def search_finds(case: Case) -> Iterator[Outcome]:
+def search_finds(case: Case) -> Iterator[CheckResult]:
     """A word of a shown text, in capitals and small, for each property that is searched."""
     listing = Listing(case.session, case.operation)
     search = listing.needed("search")
@@ -436,10 +436,10 @@ def _searched(rows: list[Row], path: tuple[str, ...]) -> tuple[Row, str]:
             term = word_of(value)
             if term:
                 return row, term
-    raise CannotMake(f"no row shows a text at {'.'.join(path)}")
+    raise SkipCheck(f"no row shows a text at {'.'.join(path)}")
 
 
-def search_rows_contain(case: Case) -> Iterator[Outcome]:
+def search_rows_contain(case: Case) -> Iterator[CheckResult]:
     """Every row that a search finds shows the term, where it shows all that is searched."""
     listing = Listing(case.session, case.operation)
     search = listing.needed("search")
@@ -449,7 +449,7 @@ def search_rows_contain(case: Case) -> Iterator[Outcome]:
         rows = listing.sample()
         term = next((t for p in paths for t in _terms(rows, p)), None)
         if term is None:
-            raise CannotMake("no row shows a text that is searched")
+            raise SkipCheck("no row shows a text that is searched")
         answer = listing.ask(*listing.largest(), (search.name, term))
         told = 0
         for row in answer.rows:
@@ -461,7 +461,7 @@ def search_rows_contain(case: Case) -> Iterator[Outcome]:
             if not any(term.casefold() in value.casefold() for value in texts):
                 return f"{listing.keys([row])[0]} does not contain {term!r}", (answer.exchange,)
         if not told:
-            raise CannotMake(no_way("the rows do not show all that is searched"))
+            raise SkipCheck(not_testable("the rows do not show all that is searched"))
         return "", (answer.exchange,)
 
     yield found(case, case.promise(search.pointer, parameter=search.name), find)
@@ -480,7 +480,7 @@ def _terms(rows: list[Row], path: tuple[str, ...]) -> Iterator[str]:
 # Blanks ---------------------------------------------------------------------------------------------------------
 
 
-def blank_is_absent(case: Case) -> Iterator[Outcome]:
+def blank_is_absent(case: Case) -> Iterator[CheckResult]:
     """Each parameter that may be blank, blank, against the list without it."""
     listing = Listing(case.session, case.operation)
     for parameter in case.operation.query_parameters:
@@ -497,7 +497,7 @@ def blank_is_absent(case: Case) -> Iterator[Outcome]:
                     return ""
                 return f"{parameter.name}= is answered by {len(blank.rows)} rows that are not those without it"
 
-            said = listing.session.settled(look)
+            said = listing.session.wait_until(look)
             plain, blank = answers
             if said and _keys(listing, listing.ask()) != _keys(listing, plain):
                 raise Moving

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from conformance.cause import READ_ONLY, Reason
-from conformance.errors import CannotMake
+from conformance.cause import READ_ONLY, SkipReason
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange, Request
 from conformance.laws.asking import READS, answered, existing, harmless, refused_anyhow, unfit, unknown
 from conformance.laws.law import Case, Law
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from spec.contract import Contract, Operation
 
 NOWHERE = "/conformance-no-such-path"
@@ -22,12 +22,12 @@ def _names_a_record(contract: Contract, operation: Operation) -> bool:
     )
 
 
-def _unknown_record(case: Case) -> Iterator[Outcome]:
+def _unknown_record(case: Case) -> Iterator[CheckResult]:
     session, operation = case.session, case.operation
     if session.read_only and operation.method not in READS:
         yield case.not_judged(case.promise(operation.responses[404]), READ_ONLY)
         return
-    body: Any = session.bodies.body(operation, session.parent) if operation.request_body else None
+    body: Any = session.payloads.build(operation, session.parent) if operation.request_body else None
     yield answered(case, 404, session.send(operation, path=unknown(case), body=body))
 
 
@@ -36,7 +36,7 @@ def _has_404(contract: Contract, operation: Operation) -> bool:
     return operation is next((o for o in contract.operations.values() if o.responses.get(404)), None)
 
 
-def _unknown_path(case: Case) -> Iterator[Outcome]:
+def _unknown_path(case: Case) -> Iterator[CheckResult]:
     """A path that the contract does not have, in the shape of the contract's other 404s."""
     session = case.session
     request = Request(case.operation.id, "get", NOWHERE)
@@ -64,7 +64,7 @@ def _reads_as(template: str, path: str) -> bool:
     return len(ones) == len(others) and all(a == b or a[:1] == "{" for a, b in zip(ones, others, strict=True))
 
 
-def _wrong_method(case: Case) -> Iterator[Outcome]:
+def _wrong_method(case: Case) -> Iterator[CheckResult]:
     session, operation = case.session, case.operation
     method = next(iter(_methods_not_there(session.contract, operation)), SHARED)
     promise = case.promise("#/info", parameter=method)
@@ -89,15 +89,15 @@ def _has_json(contract: Contract, operation: Operation) -> bool:
     return operation.request_body is not None
 
 
-def _malformed(case: Case) -> Iterator[Outcome]:
+def _malformed(case: Case) -> Iterator[CheckResult]:
     yield from _raw(case, 400, b'{"a": ', "application/json")
 
 
-def _wrong_media_type(case: Case) -> Iterator[Outcome]:
+def _wrong_media_type(case: Case) -> Iterator[CheckResult]:
     yield from _raw(case, 415, b"a: text", "text/plain")
 
 
-def _raw(case: Case, status: int, raw: bytes, media_type: str) -> Iterator[Outcome]:
+def _raw(case: Case, status: int, raw: bytes, media_type: str) -> Iterator[CheckResult]:
     if status not in case.operation.responses:
         return
     yield from refused_anyhow(case)
@@ -111,8 +111,8 @@ def _path(case: Case) -> dict[str, Any]:
     """A record of the run: one that is not there may be missed before the body is looked at."""
     try:
         return existing(case)
-    except CannotMake as error:
-        raise CannotMake(Reason(f"no record to send it to: {error}", error.reason.cause)) from None
+    except SkipCheck as error:
+        raise SkipCheck(SkipReason(f"no record to send it to: {error}", error.reason.category)) from None
 
 
 LAWS = (

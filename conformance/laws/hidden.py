@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from conformance.errors import CannotMake
+from conformance.errors import SkipCheck
 from conformance.laws.asking import harmless
 from conformance.laws.auth import is_public
 from conformance.laws.law import Case, Law
@@ -11,8 +11,8 @@ from conformance.laws.lists import Listing, is_list, shown_at, text
 from conformance.laws.neighbours import neighbours
 from conformance.laws.own import retrieved
 from conformance.laws.texts import takes_any_text
-from conformance.outcome import Outcome
-from conformance.session import Mine, Session
+from conformance.outcome import CheckResult
+from conformance.session import CreatedRecord, Session
 from spec.contract import Contract, Operation, Parameter
 
 NARROWING = ("search", "filter")
@@ -25,23 +25,23 @@ def _is_found(contract: Contract, operation: Operation) -> bool:
     return any(p.x_query and p.x_query.role in NARROWING for p in operation.query_parameters)
 
 
-def _finds_nothing(case: Case) -> Iterator[Outcome]:
+def _finds_nothing(case: Case) -> Iterator[CheckResult]:
     """Everything that a list can be narrowed by, with what the run's own record shows of it."""
     session, listing = case.session, Listing(case.session, case.operation)
     why = harmless(case) or neighbours(session)
     if why:
-        raise CannotMake(why)
+        raise SkipCheck(why)
     mine = _with_texts(session, listing)
     if is_public(listing.resource, mine):
-        raise CannotMake("the record is public")
-    shown = dict(mine.shown)
+        raise SkipCheck("the record is public")
+    shown = dict(mine.body)
     if session.operation(mine.resource, "retrieve") is not None:
         shown = dict(retrieved(session, mine.resource, mine.key)[0])
     for parameter, path, value in _asked(case.operation, shown):
         promise = case.promise(parameter=f"{parameter.name}:{'.'.join(path)}")
-        query = {**session.required(case.operation), parameter.name: value}
+        query = {**session.required_query(case.operation), parameter.name: value}
         query |= dict(listing.largest())
-        exchange = session.send(case.operation, query=query, as_="other")
+        exchange = session.send(case.operation, query=query, actor="other")
         rows = session.data(case.operation, exchange) if exchange.response.ok else []
         listed = rows if isinstance(rows, list) else []
         found = any(isinstance(row, dict) and row.get(listing.resource.key_attribute) == mine.key for row in listed)
@@ -49,7 +49,7 @@ def _finds_nothing(case: Case) -> Iterator[Outcome]:
         yield case.judged(promise, said, exchange)
 
 
-def _with_texts(session: Session, listing: Listing) -> Mine:
+def _with_texts(session: Session, listing: Listing) -> CreatedRecord:
     """A record with a text that nobody else has in each property that is searched. Raises CannotMake."""
     search, creating = listing.parameter("search"), session.creator(listing.resource.name)
     paths = search.x_query.paths if search and search.x_query else ()
@@ -58,8 +58,8 @@ def _with_texts(session: Session, listing: Listing) -> Mine:
     for path in paths:
         field, named = fields.get(path[0]), listing.resource.attributes.get(path[0])
         if len(path) == 1 and field and named and takes_any_text(session, field, named):
-            changes[field.name] = session.bodies.value(field.schema, field.name)
-    return session.make(listing.resource.name, changes)
+            changes[field.name] = session.payloads.generate_value(field.schema, field.name)
+    return session.create(listing.resource.name, changes)
 
 
 def _asked(operation: Operation, shown: dict[str, Any]) -> Iterator[tuple[Parameter, tuple[str, ...], str]]:

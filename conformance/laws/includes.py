@@ -5,12 +5,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.cause import no_way
-from conformance.errors import CannotMake
+from conformance.cause import not_testable
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Finding, Listing, Moving, Refused, Row, alike, found, is_list, text
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from conformance.session import Session
 from spec.contract import (
     Contract,
@@ -71,7 +71,9 @@ class Asked:
         listing = session.operation(operation.resource or "", "list")
         if listing is None:
             return cls(
-                session, operation, {operation.path_parameter_names[0]: session.kept(operation.resource or "").key}
+                session,
+                operation,
+                {operation.path_parameter_names[0]: session.shared_record(operation.resource or "").key},
             )
         rows = Listing(session, listing)
         fullest = max(rows.sample(), key=lambda row: sum(bool(row.get(name)) for name in rows.resource.relations))
@@ -92,7 +94,7 @@ class Asked:
             raise Refused(exchange)
         row = self.session.data(self.operation, exchange)
         if not exchange.response.ok or not isinstance(row, dict):
-            raise CannotMake(f"{self.operation.id} answered {exchange.response.status} and no record")
+            raise SkipCheck(f"{self.operation.id} answered {exchange.response.status} and no record")
         return [row], exchange
 
 
@@ -115,7 +117,7 @@ def everything(session: Session, operation: Operation) -> tuple[tuple[str, str],
     return ((parameter.name, ",".join(asked)),)
 
 
-def embeds_what_is_asked(case: Case) -> Iterator[Outcome]:
+def embeds_what_is_asked(case: Case) -> Iterator[CheckResult]:
     """One promise for each value of the include parameter."""
     asked = Asked.of(case)
     parameter = _parameter(case.operation, "include")
@@ -151,7 +153,7 @@ def _lacking(contract: Contract, view: View, row: Any, path: tuple[str, ...]) ->
     return ""
 
 
-def embeds_nothing_else(case: Case) -> Iterator[Outcome]:
+def embeds_nothing_else(case: Case) -> Iterator[CheckResult]:
     """Each relation that may be asked for by itself, without the others."""
     asked = Asked.of(case)
     parameter = _parameter(case.operation, "include")
@@ -178,7 +180,7 @@ def embeds_nothing_else(case: Case) -> Iterator[Outcome]:
 # Embedded records -----------------------------------------------------------------------------------------------
 
 
-def embedded_equals_retrieved(case: Case) -> Iterator[Outcome]:
+def embedded_equals_retrieved(case: Case) -> Iterator[CheckResult]:
     """One promise for each relation that an answer embeds and whose records can be retrieved."""
     asked = Asked.of(case)
     rows, _ = asked.rows()
@@ -217,23 +219,23 @@ def _difference(asked: Asked, relation: Relation) -> Finding:
     rows, exchange = asked.rows()
     embedded = [one for row in rows for one in _records(row.get(relation.name)) if target.key_attribute in one]
     if not embedded:
-        raise CannotMake(f"no row embeds a {target.name}")
+        raise SkipCheck(f"no row embeds a {target.name}")
     if not relation.to_many and not identifies(session.contract, asked.operation):
         found = _elsewhere(asked, relation, rows, exchange)
         if found[0]:
             return found
     if _is_account(asked, relation):
         # What was asked when the run began; using an account may stamp it.
-        record = {n: v for n, v in session.who().items() if n not in target.attributes_with_stamp("updated")}
+        record = {n: v for n, v in session.identity().items() if n not in target.attributes_with_stamp("updated")}
         own = next((e for e in embedded if alike(e[target.key_attribute], record.get(target.key_attribute))), None)
         if own is None:
-            raise CannotMake(f"no row embeds the {target.name} that asks")
+            raise SkipCheck(f"no row embeds the {target.name} that asks")
         return _unlike(relation, target, own, record), (exchange,)
     one = embedded[0]
     retrieved = session.retrieve(target.name, one[target.key_attribute])
-    shown = session.data(session.needed(target.name, "retrieve"), retrieved)
+    shown = session.data(session.require_operation(target.name, "retrieve"), retrieved)
     if not retrieved.response.ok or not isinstance(shown, dict):
-        raise CannotMake(f"the embedded {target.name} was answered {retrieved.response.status}")
+        raise SkipCheck(f"the embedded {target.name} was answered {retrieved.response.status}")
     return _unlike(relation, target, one, shown), (exchange, retrieved)
 
 
@@ -280,7 +282,7 @@ def _records(value: Any) -> Iterator[Mapping[str, Any]]:
 # Counts ---------------------------------------------------------------------------------------------------------
 
 
-def counts_count(case: Case) -> Iterator[Outcome]:
+def counts_count(case: Case) -> Iterator[CheckResult]:
     """Each count that a list shows, or shows when asked, against the list of what it counts."""
     session, listing = case.session, Listing(case.session, case.operation)
     view = session.contract.views[case.operation.envelope.view_name or ""]
@@ -320,7 +322,7 @@ def _as_retrieved(listing: Listing, name: str, query: tuple[tuple[str, str], ...
 
     def find() -> Finding:
         session, resource = listing.session, listing.resource.name
-        retrieve = session.needed(resource, "retrieve")
+        retrieve = session.require_operation(resource, "retrieve")
         shown: list[Exchange] = []
 
         def look() -> str:
@@ -334,7 +336,7 @@ def _as_retrieved(listing: Listing, name: str, query: tuple[tuple[str, str], ...
             return ""
 
         listing.sample()
-        return session.settled(look), tuple(shown)
+        return session.wait_until(look), tuple(shown)
 
     return find
 
@@ -369,9 +371,9 @@ def _counting(listing: Listing, derived: DerivedProperty, query: tuple[tuple[str
 
 def _with_one(listing: Listing, relation: Relation) -> Any:
     """Key of a record of the run that something of the run leads to: where others count nothing, 0 is never wrong."""
-    with suppress(CannotMake):
-        listing.session.kept(relation.targets[0])
-    mine = listing.session.shared.get(listing.resource.name)
+    with suppress(SkipCheck):
+        listing.session.shared_record(relation.targets[0])
+    mine = listing.session.shared_records.get(listing.resource.name)
     return mine.key if mine else None
 
 
@@ -384,7 +386,7 @@ def _embedded(listing: Listing, derived: DerivedProperty, query: tuple[tuple[str
     answer = listing.ask(*query, *asked)
     shown = [row for row in answer.rows if isinstance(row.get(name), list) and derived.name in row]
     if not shown:
-        raise CannotMake(no_way(f"the rows do not show {name}"))
+        raise SkipCheck(not_testable(f"the rows do not show {name}"))
     for row, key in zip(shown, listing.keys(shown), strict=True):
         if row[derived.name] < len(row[name]):
             said = f"{key} shows {derived.name} {row[derived.name]}, and {len(row[name])} {name}"
@@ -398,8 +400,8 @@ def _list_of(
     """(the list of what is counted, (its filter by the record that counts, further filters)). Raises CannotMake."""
     session = listing.session
     if relation.inverse is None or len(relation.targets) != 1:
-        raise CannotMake(no_way("no list can be filtered by what is counted"))
-    target = Listing(session, session.needed(relation.targets[0], "list"))
+        raise SkipCheck(not_testable("no list can be filtered by what is counted"))
+    target = Listing(session, session.require_operation(relation.targets[0], "list"))
     single = {
         p.x_query.paths[0]: p.name
         for p in target.filters()
@@ -408,7 +410,7 @@ def _list_of(
     by = single.get((relation.inverse, listing.resource.key_attribute))
     where = [(single.get((name,)), values) for name, values in derived.where.items()]
     if by is None or any(name is None or len(values) != 1 for name, values in where):
-        raise CannotMake(no_way("no list can be filtered by what is counted"))
+        raise SkipCheck(not_testable("no list can be filtered by what is counted"))
     return target, (by, tuple((str(name), text(values[0])) for name, values in where))
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from conformance.cause import Reason
+from conformance.cause import SkipReason
 from conformance.exchange import Exchange
-from conformance.outcome import Outcome, Promise, Verdict
+from conformance.outcome import CheckResult, Requirement, Status
 from conformance.session import Session
 from spec.contract import Contract, Operation
 from spec.provenance import get_provenance
@@ -25,7 +25,7 @@ class Law:
     id: str
     sentence: str
     applies: Callable[[Contract, Operation], bool]
-    judge: Callable[["Case"], Iterator[Outcome]]
+    judge: Callable[["Case"], Iterator[CheckResult]]
     always: bool = False
     writes: bool = False
     shared: bool = False
@@ -40,17 +40,17 @@ class Case:
     session: Session
     operation: Operation
 
-    def promise(self, pointer: str | None = None, keyword: str | None = None, parameter: str = "") -> Promise:
+    def promise(self, pointer: str | None = None, keyword: str | None = None, parameter: str = "") -> Requirement:
         """The promise at a place of the contract (the operation itself by default), with that place's grade."""
         place = pointer or self.operation.pointer
         known = get_provenance(self.session.contract.document, place, keyword)
         law = self.law
-        return Promise(law.id, self.operation.id, law.sentence, place, known, law.always, parameter, keyword or "")
+        return Requirement(law.id, self.operation.id, law.sentence, place, known, law.always, parameter, keyword or "")
 
-    def judged(self, promise: Promise, broken: str, *shown: Exchange) -> Outcome:
+    def judged(self, promise: Requirement, broken: str, *shown: Exchange) -> CheckResult:
         """Kept when `broken` is empty, else broken with these words (what was found, and what is due)."""
-        return Outcome(promise, Verdict.BROKEN if broken else Verdict.KEPT, broken, shown)
+        return CheckResult(promise, Status.FAILED if broken else Status.PASSED, broken, shown)
 
-    def not_judged(self, promise: Promise, why: Reason | str) -> Outcome:
+    def not_judged(self, promise: Requirement, why: SkipReason | str) -> CheckResult:
         """Not judged, and why."""
-        return Outcome.not_judged(promise, why)
+        return CheckResult.skip(promise, why)

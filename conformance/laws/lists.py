@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from conformance.cause import as_it_is, no_way
-from conformance.errors import CannotMake
+from conformance.cause import insufficient_data, not_testable
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws.law import Case
-from conformance.outcome import Outcome, Promise
+from conformance.outcome import CheckResult, Requirement
 from conformance.session import Session
 from spec.contract import Contract, Operation, Parameter, Resource
 from spec.document import escape
@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 Finding = tuple[str, tuple[Exchange, ...]]
 
 
-class Refused(CannotMake):
+class Refused(SkipCheck):
     """A list did not answer what the contract admits."""
 
     def __init__(self, exchange: Exchange) -> None:
@@ -32,7 +32,7 @@ class Refused(CannotMake):
         self.exchange = exchange
 
 
-class Moving(CannotMake):
+class Moving(SkipCheck):
     """The list changes while it is looked at."""
 
     def __init__(self) -> None:
@@ -44,13 +44,13 @@ def is_list(contract: Contract, operation: Operation) -> bool:
     return operation.action == "list" and operation.envelope.is_list and operation.resource in contract.resources
 
 
-def found(case: Case, promise: Promise, find: Callable[[], Finding]) -> Outcome:
+def found(case: Case, promise: Requirement, find: Callable[[], Finding]) -> CheckResult:
     """The outcome of one promise: `find` answers what is broken, or "", and what shows it."""
     try:
         broken, shown = find()
     except Refused as refused:  # first: it says that a promise is broken
         return case.judged(promise, str(refused), refused.exchange)
-    except CannotMake as why:
+    except SkipCheck as why:
         return case.not_judged(promise, why.reason)
     return case.judged(promise, broken, *shown)
 
@@ -68,7 +68,7 @@ class Answer:
         """The total that it names. Raises CannotMake."""
         said = number(self.words.get("total"))
         if said is None:
-            raise CannotMake("the list names no total")
+            raise SkipCheck("the list names no total")
         return said
 
 
@@ -93,7 +93,7 @@ class Listing:
         """The same. Raises CannotMake."""
         parameter = self.parameter(role)
         if parameter is None:
-            raise CannotMake(f"the list has no parameter for {role}")
+            raise SkipCheck(f"the list has no parameter for {role}")
         return parameter
 
     def filters(self) -> Iterator[Parameter]:
@@ -103,14 +103,14 @@ class Listing:
     def ask(self, *pairs: tuple[str, str]) -> Answer:
         """One request. Raises Refused when it is refused as wrong or fails, CannotMake when it is not answered else."""
         named = {name for name, _ in (*self.within, *pairs)}
-        due = tuple((n, text(v)) for n, v in self.session.required(self.operation).items() if n not in named)
+        due = tuple((n, text(v)) for n, v in self.session.required_query(self.operation).items() if n not in named)
         exchange = self.session.send(self.operation, query=(*due, *self.within, *pairs))
         status = exchange.response.status
         if status in REFUSED or status >= 500:
             raise Refused(exchange)
         rows = self.session.data(self.operation, exchange) if exchange.response.ok else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise CannotMake(f"{self.operation.id} answered {status} and no rows")
+            raise SkipCheck(f"{self.operation.id} answered {status} and no rows")
         return Answer(exchange, rows, self._words(exchange.response.json))
 
     def _words(self, body: Any) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class Listing:
                     while len(node.get("allOf", ())) == 1:
                         node, at = document.dereference(node["allOf"][0], f"{at}/allOf/0")
                     return f"{at}/properties/{escape(prop)}", f"{name}.{prop}"
-        raise CannotMake(no_way(f"the contract has no {word}"))
+        raise SkipCheck(not_testable(f"the contract has no {word}"))
 
     def largest(self) -> tuple[tuple[str, str], ...]:
         """The query for as many rows as one page may have; nothing where no size can be asked."""
@@ -152,7 +152,7 @@ class Listing:
         if page is None:
             return rows, first
         if first.total > WALKED:
-            raise CannotMake(f"the list has {first.total} rows, and no more than {WALKED} are walked")
+            raise SkipCheck(f"the list has {first.total} rows, and no more than {WALKED} are walked")
         asked = 2
         while first.rows and len(rows) < first.total:
             more = self.ask(*self.largest(), (page.name, str(asked)), *pairs).rows
@@ -181,14 +181,14 @@ class Listing:
             return self
         for _ in range(least - there):
             make_one(self.session, self.resource.name)
-        if there < least and self.session.settled(lambda: self._lacks(least)):
-            raise CannotMake(as_it_is("the list has too few rows to tell"))
+        if there < least and self.session.wait_until(lambda: self._lacks(least)):
+            raise SkipCheck(insufficient_data("the list has too few rows to tell"))
         return self
 
     def _can_grow(self) -> bool:
         try:
             return bool(self.session.creator(self.resource.name))
-        except CannotMake:
+        except SkipCheck:
             return False
 
     def _lacks(self, least: int) -> str:
@@ -203,7 +203,7 @@ class Listing:
             part = Listing(self.session, self.operation, ((parameter.name, text(key)),))
             if part.ask().total <= WALKED:
                 return part.stocked(least)
-        raise CannotMake(f"the list has {total} rows, and no small part of it can be asked for")
+        raise SkipCheck(f"the list has {total} rows, and no small part of it can be asked for")
 
     def _own_parents(self) -> Iterator[tuple[Parameter, Any]]:
         """(filter, key) for each record of the run that new records of this resource will belong to."""
@@ -215,7 +215,7 @@ class Listing:
             if len(path) == 2 and path[0] in required and parameter.schema.get("type") != "array":
                 target = self.session.contract.resources[self.resource.relations[path[0]].targets[0]]
                 if path[1] == target.key_attribute:
-                    yield parameter, self.session.kept(target.name).key
+                    yield parameter, self.session.shared_record(target.name).key
 
     def sample(self) -> list[Row]:
         """Rows to choose values from: the first page, after own records that differ were made. Raises CannotMake."""
@@ -224,15 +224,15 @@ class Listing:
         if len(rows) < 2 and not self.session.read_only:
             rows = list(self.stocked(2).ask(*self.largest()).rows)
         if not rows:
-            raise CannotMake("the list has no rows to choose a value from")
+            raise SkipCheck("the list has no rows to choose a value from")
         return rows
 
     def _vary(self) -> None:
         """Have own records that differ, where the run can make any."""
         if self.session.read_only or self.within:
             return
-        with suppress(CannotMake):
-            self.session.several(self.resource.name, OWN)
+        with suppress(SkipCheck):
+            self.session.distinct_records(self.resource.name, OWN)
 
 
 def make_one(session: Session, resource: str) -> None:
@@ -240,13 +240,13 @@ def make_one(session: Session, resource: str) -> None:
     creating = session.operation(resource, "create")
     changes: dict[str, Any] = {}
     if creating is not None:
-        changes = session.bodies.varied(creating, session.bodies.chance.randrange(100), session.parent)
+        changes = session.payloads.build_variation(creating, session.payloads.random.randrange(100), session.parent)
     try:
-        session.make(resource, changes)
-    except CannotMake:
+        session.create(resource, changes)
+    except SkipCheck:
         if not changes or session.read_only:
             raise
-        session.make(resource)
+        session.create(resource)
 
 
 # Values ---------------------------------------------------------------------------------------------------------

@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from conformance.cause import as_it_is
-from conformance.errors import CannotMake
+from conformance.cause import insufficient_data
+from conformance.errors import SkipCheck
 from conformance.laws.filters import filters_of, shown_rows
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, Moving, found, is_list
 from conformance.laws.own import weakest
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from spec.contract import Contract, Operation
 from spec.provenance import INFERRED
 from spec.words import PAGINATION_LINKS
@@ -42,13 +42,13 @@ def _narrowings(case: Case) -> Iterator[tuple[str, Pairs]]:
             continue
         try:
             values = one.values(seen)
-        except CannotMake:
+        except SkipCheck:
             continue
         for asked in values[:1]:
             yield one.parameter.name, (*one.listing.within, *one.pairs(asked))
 
 
-def total_is_of_the_rows(case: Case) -> Iterator[Outcome]:
+def total_is_of_the_rows(case: Case) -> Iterator[CheckResult]:
     """One promise for each filter whose values the rows show."""
     listing = Listing(case.session, case.operation)
     pointer, total = listing.word_pointer("total")
@@ -65,7 +65,7 @@ def total_is_of_the_rows(case: Case) -> Iterator[Outcome]:
                 due = len(rows)
                 return "" if answer.total == due else f"{total} is {answer.total}, and {due} rows are on all pages"
 
-            said = listing.session.settled(look)
+            said = listing.session.wait_until(look)
             return said, (answers[-1].exchange,)
 
         place = weakest(case, (pointer, None), (listing.needed("page").pointer, None))
@@ -85,7 +85,7 @@ def _only(listing: Listing, pairs: Pairs) -> tuple[list[Any], Answer]:
     return answer.rows, answer
 
 
-def links_keep_the_query(case: Case) -> Iterator[Outcome]:
+def links_keep_the_query(case: Case) -> Iterator[CheckResult]:
     """From the second of pages of one row, of a list that is filtered and sorted: each link leads to the page that the
     same query is answered by."""
     listing = Listing(case.session, case.operation)
@@ -126,7 +126,7 @@ def _following(listing: Listing, word: str, name: str, page: str, query: Pairs) 
         here = listing.ask(*query, (page, "2"))
         due = {"first": 1, "previous": 1, "next": 3, "last": here.total}[word]
         if here.total < 2 or due > here.total:
-            raise CannotMake(as_it_is("the list has too few rows to tell"))
+            raise SkipCheck(insufficient_data("the list has too few rows to tell"))
         link = here.words.get(word)
         if not isinstance(link, str):
             return f"{name} of page 2 of {here.total} is {link!r}, a link is due", (here.exchange,)

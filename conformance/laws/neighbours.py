@@ -3,30 +3,30 @@
 from collections.abc import Mapping
 from typing import Any
 
-from conformance.cause import Reason
-from conformance.errors import CannotMake
+from conformance.cause import SkipReason
+from conformance.errors import SkipCheck
 from conformance.session import Session
 from spec.contract import Resource
 
 
-def neighbours(session: Session) -> Reason | None:
+def neighbours(session: Session) -> SkipReason | None:
     """Why the other token is of no other tenant, or None: it is the same account's, or enters the same tenant."""
     account, tenant = session.contract.account_resource, session.contract.tenant_resource
     try:
-        mine, theirs = session.who(), session.who("other")
-    except CannotMake:
+        mine, theirs = session.identity(), session.identity("other")
+    except SkipCheck:
         return None
     if (
         account is not None
         and account.key_attribute in mine
         and mine.get(account.key_attribute) == theirs.get(account.key_attribute)
     ):
-        return Reason(f"the other token is the same {account.name}'s: --other-token-env")
+        return SkipReason(f"the other token is the same {account.name}'s: --other-token-env")
     homes = _homes(session, mine)
     if tenant is None or not homes:
         return None
     entered = _homes(session, theirs) | _entered(session, tenant)
-    return Reason(f"the other token enters the same {tenant.name}: --other-token-env") if homes & entered else None
+    return SkipReason(f"the other token enters the same {tenant.name}: --other-token-env") if homes & entered else None
 
 
 def _homes(session: Session, account: Mapping[str, Any]) -> set[Any]:
@@ -41,6 +41,6 @@ def _homes(session: Session, account: Mapping[str, Any]) -> set[Any]:
 def _entered(session: Session, tenant: Resource) -> set[Any]:
     listing = session.operation(tenant.name, "list")
     try:
-        return {row.get(tenant.key_attribute) for row in session.rows(listing, {}, as_="other")} if listing else set()
-    except CannotMake:
+        return {row.get(tenant.key_attribute) for row in session.rows(listing, {}, actor="other")} if listing else set()
+    except SkipCheck:
         return set()

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from itertools import combinations, takewhile
 from typing import Any
 
-from conformance.cause import as_it_is, no_way
-from conformance.errors import CannotMake
+from conformance.cause import insufficient_data, not_testable
+from conformance.errors import SkipCheck
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, Moving, Row, found, is_list, moment
-from conformance.outcome import Outcome, Promise, Verdict
+from conformance.outcome import CheckResult, Requirement, Status
 from spec.contract import Contract, Operation, Parameter
 
 JUDGED = 100  # rows of a page, at most: every pair of them is looked at
@@ -46,40 +46,42 @@ def before(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     return same and all(a < b for a, b in zip(one, other, strict=True))
 
 
-def sorted_by_the_property(case: Case) -> Iterator[Outcome]:
+def sorted_by_the_property(case: Case) -> Iterator[CheckResult]:
     """One promise for each value of the sort parameter, ascending, and one for the parameter itself."""
     outcomes = list(_sorted(case))
     yield from outcomes
     yield from _heeded(case, "sort", outcomes)
 
 
-def _heeded(case: Case, role: str, outcomes: list[Outcome]) -> Iterator[Outcome]:
+def _heeded(case: Case, role: str, outcomes: list[CheckResult]) -> Iterator[CheckResult]:
     """Whether a parameter does anything: broken where each value that could be judged is in no order.
 
     Its values may be inferred where the parameter is not: this takes the parameter's own grade.
     """
     parameter = Listing(case.session, case.operation).needed(role)
     promise = case.promise(parameter.pointer, parameter=parameter.name)
-    told = [one for one in outcomes if one.verdict is not Verdict.NOT_JUDGED]
-    if not told or any(one.shown and not one.shown[0].response.ok for one in told):
+    told = [one for one in outcomes if one.status is not Status.SKIPPED]
+    if not told or any(one.evidence and not one.evidence[0].response.ok for one in told):
         yield case.not_judged(promise, "the rows show no value to order by")
-    elif all(one.verdict is Verdict.BROKEN for one in told):
-        yield case.judged(promise, f"it does nothing: {told[0].said}", *told[0].shown)
+    elif all(one.status is Status.FAILED for one in told):
+        yield case.judged(promise, f"it does nothing: {told[0].message}", *told[0].evidence)
     else:
-        yield case.judged(promise, "", *told[0].shown)
+        yield case.judged(promise, "", *told[0].evidence)
 
 
-def _sorted(case: Case) -> Iterator[Outcome]:
+def _sorted(case: Case) -> Iterator[CheckResult]:
     for listing, promise, sort, name in _asked(case):
         if _by_number(listing, name):
-            yield case.not_judged(promise, no_way(f"{name} is an enum: a database may sort it by its own numbers"))
+            yield case.not_judged(
+                promise, not_testable(f"{name} is an enum: a database may sort it by its own numbers")
+            )
             continue
 
         def find(listing: Listing = listing, sort: Parameter = sort, name: str = name) -> Finding:
             answer = _in_order(listing, sort, name, "asc")
             shown = [(key, value) for key, value in _values(listing, answer.rows, name)]
             if len({value for _, value in shown}) < 2:
-                raise CannotMake(as_it_is(f"the rows show fewer than two values of {name}"))
+                raise SkipCheck(insufficient_data(f"the rows show fewer than two values of {name}"))
             for (first, one), (second, other) in combinations(shown, 2):
                 if before(other, one):
                     said = f"{first} ({name} {one[0]!r}) before {second} ({name} {other[0]!r}): the other way is due"
@@ -89,7 +91,7 @@ def _sorted(case: Case) -> Iterator[Outcome]:
         yield found(case, promise, find)
 
 
-def descending_is_reversed(case: Case) -> Iterator[Outcome]:
+def descending_is_reversed(case: Case) -> Iterator[CheckResult]:
     """No two records with different values stand in the same order both ways: for each value of the sort parameter,
     and for the parameter itself."""
     outcomes = list(_reversed(case))
@@ -97,7 +99,7 @@ def descending_is_reversed(case: Case) -> Iterator[Outcome]:
     yield from _heeded(case, "direction", outcomes)
 
 
-def _reversed(case: Case) -> Iterator[Outcome]:
+def _reversed(case: Case) -> Iterator[CheckResult]:
     for listing, promise, sort, name in _asked(case):
 
         def find(listing: Listing = listing, sort: Parameter = sort, name: str = name) -> Finding:
@@ -114,13 +116,13 @@ def _reversed(case: Case) -> Iterator[Outcome]:
                         said = f"{one} ({name} {first[one][0]!r}) stands before {other} ({first[other][0]!r}) both ways"
                         return said, (up.exchange, down.exchange)
             if not told:
-                raise CannotMake(as_it_is(f"the rows show fewer than two values of {name}"))
+                raise SkipCheck(insufficient_data(f"the rows show fewer than two values of {name}"))
             return "", (up.exchange, down.exchange)
 
         yield found(case, promise, find)
 
 
-def same_request_same_answer(case: Case) -> Iterator[Outcome]:
+def same_request_same_answer(case: Case) -> Iterator[CheckResult]:
     """One request twice; a third time where they differ, to tell a list that flaps from one that was changed."""
     listing = Listing(case.session, case.operation)
 
@@ -138,7 +140,7 @@ def same_request_same_answer(case: Case) -> Iterator[Outcome]:
     yield found(case, case.promise(), find)
 
 
-def _asked(case: Case) -> Iterator[tuple[Listing, Promise, Parameter, str]]:
+def _asked(case: Case) -> Iterator[tuple[Listing, Requirement, Parameter, str]]:
     listing = Listing(case.session, case.operation)
     sort = listing.needed("sort")
     for name in sort.schema.get("enum", ()):
@@ -167,7 +169,7 @@ def _differ(one: tuple[Any, ...], other: tuple[Any, ...], *, by_number: bool) ->
 
 def _by_number(listing: Listing, name: str) -> bool:
     said = listing.resource.attributes.get(name)
-    return said is not None and "enum" in listing.session.bodies.schema(said.schema)
+    return said is not None and "enum" in listing.session.payloads.resolve_schema(said.schema)
 
 
 LAWS: tuple[Law, ...] = (

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from conformance.errors import CannotMake
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws.law import Case
-from conformance.session import Mine, Session
+from conformance.session import CreatedRecord, Session
 from spec.contract import Attribute, BodyField, Contract, Operation, Resource
 
 ROUNDED = timedelta(seconds=1)  # a database may round what the answer to the write cut off
@@ -53,17 +53,17 @@ def sendable(contract: Contract, resource: str) -> set[str]:
 
 def retrieved(session: Session, resource: str, key: Any) -> tuple[Any, Exchange]:
     """A record as it is retrieved. Raises CannotMake when it is not."""
-    operation = session.needed(resource, "retrieve")
+    operation = session.require_operation(resource, "retrieve")
     exchange = session.retrieve(resource, key)
     shown = session.data(operation, exchange)
     if not exchange.response.ok or not isinstance(shown, dict):
-        raise CannotMake(f"{operation.id} answered {exchange.response.status} for the run's own {resource}")
+        raise SkipCheck(f"{operation.id} answered {exchange.response.status} for the run's own {resource}")
     return shown, exchange
 
 
-def scratch(case: Case, changes: Mapping[str, Any] | None = None) -> Mine:
+def scratch(case: Case, changes: Mapping[str, Any] | None = None) -> CreatedRecord:
     """A fresh record of the resource that the case's operation is about. Raises CannotMake."""
-    return case.session.make(case.operation.resource or "", changes)
+    return case.session.create(case.operation.resource or "", changes)
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
@@ -150,6 +150,6 @@ def writable(case: Case, resource: Resource) -> Iterator[tuple[BodyField, Attrib
 def weakest(case: Case, *places: tuple[str, str | None]) -> tuple[str, str | None]:
     """Of places that a promise rests on, the one least known."""
     for pointer, keyword in places:
-        if case.promise(pointer, keyword).grade == "inferred":
+        if case.promise(pointer, keyword).provenance == "inferred":
             return pointer, keyword
     return places[0]

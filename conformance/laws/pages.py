@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
-from conformance.errors import CannotMake
+from conformance.errors import SkipCheck
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, Moving, Refused, Row, found, is_list, number
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from spec.contract import Contract, Operation
 from spec.words import PAGINATION_LINKS
 
@@ -20,7 +20,7 @@ def _has(*roles: str) -> Callable[[Contract, Operation], bool]:
     return applies
 
 
-def size_is_respected(case: Case) -> Iterator[Outcome]:
+def size_is_respected(case: Case) -> Iterator[CheckResult]:
     """Pages of 1 and 2 rows."""
     listing = Listing(case.session, case.operation)
     size = listing.needed("size")
@@ -36,7 +36,7 @@ def size_is_respected(case: Case) -> Iterator[Outcome]:
     yield found(case, case.promise(size.pointer, parameter=size.name), find)
 
 
-def pages_are_whole(case: Case) -> Iterator[Outcome]:
+def pages_are_whole(case: Case) -> Iterator[CheckResult]:
     """Walk a list of at most WALKED rows by pages; a list that changes meanwhile is walked again, once."""
     listing = Listing(case.session, case.operation)
     page, size = listing.needed("page"), listing.needed("size")
@@ -70,7 +70,7 @@ def _whole(listing: Listing, rows: list[Row], total: int, length: int) -> str:
     return ""
 
 
-def total_is_the_same(case: Case) -> Iterator[Outcome]:
+def total_is_the_same(case: Case) -> Iterator[CheckResult]:
     """The total with pages of 1, 2 and as many as may be."""
     listing = Listing(case.session, case.operation)
     size = listing.needed("size")
@@ -91,7 +91,7 @@ def total_is_the_same(case: Case) -> Iterator[Outcome]:
     yield found(case, case.promise(pointer, parameter=name), find)
 
 
-def past_the_end(case: Case) -> Iterator[Outcome]:
+def past_the_end(case: Case) -> Iterator[CheckResult]:
     """A page behind the last one."""
     listing = Listing(case.session, case.operation)
     page, size = listing.needed("page"), listing.needed("size")
@@ -123,7 +123,7 @@ class Page:
         return max(1, -(-self.answer.total // self.size))
 
 
-def page_words(case: Case) -> Iterator[Outcome]:
+def page_words(case: Case) -> Iterator[CheckResult]:
     """Every page word on the first page, one between, and the last; and where the last page is not full."""
     listing = Listing(case.session, case.operation)
     page, size = listing.needed("page"), listing.needed("size")
@@ -134,7 +134,7 @@ def page_words(case: Case) -> Iterator[Outcome]:
         there = dict.fromkeys((n, rows) for n, rows in due if (n - 1) * rows < total)
         pages = [Page(n, rows, listing.ask((size.name, str(rows)), (page.name, str(n)))) for n, rows in there]
     except Refused as refused:
-        raise CannotMake(refused.reason) from None
+        raise SkipCheck(refused.reason) from None
     known = {word for words in case.operation.envelope.pagination.values() for word in words.values()}
     for word in sorted(known):
         pointer, name = listing.word_pointer(word)
@@ -146,7 +146,7 @@ def _stocked_or_not(listing: Listing, size: str) -> int:
     """The total of the list, with own records in it where there can be any. Raises CannotMake for one without rows."""
     try:
         listing.stocked(3)
-    except CannotMake:
+    except SkipCheck:
         if not listing.ask((size, "1")).rows:
             raise
     return listing.ask((size, "1")).total

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from conformance.errors import CannotMake
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws import auth, frame
 from conformance.laws.acting import acts, performed
@@ -21,7 +21,7 @@ from conformance.laws.asking import (
 from conformance.laws.breaking import breaking, breaking_within
 from conformance.laws.law import Case, Law
 from conformance.laws.own import brief, weakest
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from spec.contract import Contract, Operation
 
 BROKEN_QUERY: Mapping[str, str] = {"integer": "not-a-number", "number": "not-a-number", "boolean": "maybe"}
@@ -31,16 +31,16 @@ def _checks_a_body(contract: Contract, operation: Operation) -> bool:
     return operation.request_body is not None and 422 in operation.responses
 
 
-def _broken_fields(case: Case) -> Iterator[Outcome]:
+def _broken_fields(case: Case) -> Iterator[CheckResult]:
     """Each required field left out, then each field broken in each way that its schema refuses."""
     yield from refused_anyhow(case)
     session, operation = case.session, case.operation
     if harmless(case) or operation.request_body is None:
         return
     if operation.effects and acts(session.contract, operation):
-        with suppress(CannotMake):  # a target may take from a use before what is left out; it is used once in a run
+        with suppress(SkipCheck):  # a target may take from a use before what is left out; it is used once in a run
             performed(case)
-    whole = session.bodies.body(operation, session.parent)
+    whole = session.payloads.build(operation, session.parent)
     path = existing(case)
     for field in operation.request_body.fields.values():
         if field.required:
@@ -59,7 +59,7 @@ def _refusal(operation: Operation) -> tuple[str, str | None]:
     return operation.responses[422] or operation.pointer, None
 
 
-def _named(case: Case, place: tuple[str, str | None], name: str, how: str, exchange: Exchange) -> Outcome:
+def _named(case: Case, place: tuple[str, str | None], name: str, how: str, exchange: Exchange) -> CheckResult:
     """Whether a refusal is 422, shaped as documented, and names the field."""
     keyword = how.rpartition("(")[2].rstrip(")") if how.endswith(")") else "required"
     promise = case.promise(*place, parameter=f"{name} {keyword}")
@@ -77,14 +77,14 @@ def _checks_a_query(contract: Contract, operation: Operation) -> bool:
     return operation.method in READS and 422 in operation.responses and bool(operation.query_parameters)
 
 
-def _broken_queries(case: Case) -> Iterator[Outcome]:
+def _broken_queries(case: Case) -> Iterator[CheckResult]:
     """Each typed parameter, and each list of them, with what is not of its type, choices or bounds."""
     session, operation = case.session, case.operation
-    path, required = readable(case), session.required(operation)
+    path, required = readable(case), session.required_query(operation)
     for parameter in operation.query_parameters:
         schema, pointer = parameter.schema, f"{parameter.pointer}/schema"
         if schema.get("type") == "array":
-            schema, pointer = session.bodies.schema(schema.get("items", {})), f"{pointer}/items"
+            schema, pointer = session.payloads.resolve_schema(schema.get("items", {})), f"{pointer}/items"
         for keyword, value in _broken_query(schema):
             exchange = session.send(operation, path=path, query={**required, parameter.name: value})
             place = weakest(case, (pointer, keyword), _refusal(operation))

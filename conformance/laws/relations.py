@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.cause import no_way
-from conformance.errors import CannotMake
+from conformance.cause import not_testable
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws import deletions
 from conformance.laws.deletions import child_of
@@ -13,16 +13,16 @@ from conformance.laws.includes import everything, identifies
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Listing, is_list, number, text
 from conformance.laws.own import brief, creates, does, retrieved, same, stored, weakest, writable
-from conformance.outcome import Outcome
-from conformance.session import Mine, Session
-from conformance.shown import Shown
+from conformance.outcome import CheckResult
+from conformance.session import CreatedRecord, Session
+from conformance.shown import NestedRecord
 from spec.contract import BodyField, Contract, DerivedProperty, Operation, Relation, Resource
 
 VARIED = 2  # own records that are looked at beside the shared one
 MOST = 3  # records that one relation leads to which are retrieved, at most
 
 
-def relation_of(contract: Contract, shown: Shown) -> Relation | None:
+def relation_of(contract: Contract, shown: NestedRecord) -> Relation | None:
     """The relation by which a record stands in another."""
     return contract.resources[shown.holder.resource].relations.get(shown.name) if shown.holder else None
 
@@ -30,20 +30,20 @@ def relation_of(contract: Contract, shown: Shown) -> Relation | None:
 # References -----------------------------------------------------------------------------------------------------
 
 
-def _resolve(case: Case) -> Iterator[Outcome]:
+def _resolve(case: Case) -> Iterator[CheckResult]:
     """What the run's own records embed can be retrieved; one promise for each relation."""
     session, operation = case.session, case.operation
-    found: dict[str, tuple[Shown, Relation, Exchange, dict[Any, None]]] = {}
+    found: dict[str, tuple[NestedRecord, Relation, Exchange, dict[Any, None]]] = {}
     for shown, exchange in _shown(session, operation):
         relation = relation_of(session.contract, shown)
         key = shown.record.get(session.contract.resources[shown.view.resource].key_attribute)
         if relation is None or key is None or session.operation(shown.view.resource, "retrieve") is None:
             continue
-        found.setdefault(shown.where, (shown, relation, exchange, {}))[3][key] = None
+        found.setdefault(shown.location, (shown, relation, exchange, {}))[3][key] = None
     for shown, relation, exchange, keys in found.values():
         yield _resolved(case, shown, relation, list(keys)[:MOST], exchange)
     if not found:
-        yield case.not_judged(case.promise(), no_way("the contract has no operation to retrieve what it embeds"))
+        yield case.not_judged(case.promise(), not_testable("the contract has no operation to retrieve what it embeds"))
 
 
 def _references(contract: Contract, operation: Operation) -> bool:
@@ -51,7 +51,7 @@ def _references(contract: Contract, operation: Operation) -> bool:
     return is_retrieved or is_list(contract, operation) or identifies(contract, operation)
 
 
-def _shown(session: Session, operation: Operation) -> Iterator[tuple[Shown, Exchange]]:
+def _shown(session: Session, operation: Operation) -> Iterator[tuple[NestedRecord, Exchange]]:
     """What the run's own records embed, where they are retrieved or listed; and what the account itself does."""
     query = everything(session, operation)
     if operation.action == "retrieve":
@@ -72,12 +72,12 @@ def _shown(session: Session, operation: Operation) -> Iterator[tuple[Shown, Exch
                 yield shown, answer.exchange
 
 
-def _examples(session: Session, resource: str) -> list[Mine]:
-    shared = session.kept(resource)
-    return [shared, *session.several(resource, VARIED)[:VARIED]]
+def _examples(session: Session, resource: str) -> list[CreatedRecord]:
+    shared = session.shared_record(resource)
+    return [shared, *session.distinct_records(resource, VARIED)[:VARIED]]
 
 
-def _resolved(case: Case, shown: Shown, relation: Relation, keys: list[Any], exchange: Exchange) -> Outcome:
+def _resolved(case: Case, shown: NestedRecord, relation: Relation, keys: list[Any], exchange: Exchange) -> CheckResult:
     resource = shown.view.resource
     answers: list[Exchange] = [exchange]
 
@@ -86,11 +86,11 @@ def _resolved(case: Case, shown: Shown, relation: Relation, keys: list[Any], exc
             answers.append(case.session.retrieve(resource, key))
             status = answers[-1].response.status
             if not answers[-1].response.ok:
-                return f"{shown.where} leads to {resource} {key}, which is answered {status}"
+                return f"{shown.location} leads to {resource} {key}, which is answered {status}"
         return ""
 
-    said = case.session.settled(look)
-    return case.judged(case.promise(relation.pointer, None, shown.where), said, exchange, answers[-1])
+    said = case.session.wait_until(look)
+    return case.judged(case.promise(relation.pointer, None, shown.location), said, exchange, answers[-1])
 
 
 # Counts ---------------------------------------------------------------------------------------------------------
@@ -126,21 +126,21 @@ def _raises_a_count(contract: Contract, operation: Operation) -> bool:
     return creates(contract, operation) and any(True for _ in _counted(contract, operation))
 
 
-def _counts_follow(case: Case) -> Iterator[Outcome]:
+def _counts_follow(case: Case) -> Iterator[CheckResult]:
     """One more with the child, and one less without it."""
     session = case.session
     for counted in _counted(session.contract, case.operation):
         place = weakest(case, (counted.derived.pointer, None), (case.operation.pointer, None))
         promise = case.promise(*place, parameter=f"{counted.parent.name}.{counted.derived.name}")
-        parent = session.kept(counted.parent.name)
+        parent = session.shared_record(counted.parent.name)
         before = _count(session, parent, counted.derived)
-        child = session.make(case.operation.resource or "", {counted.field.name: parent.key})
-        if not _where(counted.derived, child.shown):
+        child = session.create(case.operation.resource or "", {counted.field.name: parent.key})
+        if not _where(counted.derived, child.body):
             yield case.not_judged(promise, "the record that create makes is not of those that are counted")
             continue
         said = _settled(session, parent, counted.derived, before + 1, "made")
         if not said:
-            session.unmake(child.resource, child.key)
+            session.delete(child.resource, child.key)
             said = _settled(session, parent, counted.derived, before, "deleted")
         if said and _agrees(session, counted, parent, child):
             yield case.not_judged(promise, "the list changed while it was looked at")
@@ -148,18 +148,18 @@ def _counts_follow(case: Case) -> Iterator[Outcome]:
             yield case.judged(promise, said, child.exchange)
 
 
-def _from_nothing(case: Case) -> Iterator[Outcome]:
+def _from_nothing(case: Case) -> Iterator[CheckResult]:
     """A parent that nothing leads to counts 0, then 1 and 2, where it is retrieved and where it is listed."""
     session = case.session
     for counted in _counted(session.contract, case.operation):
         place = weakest(case, (counted.derived.pointer, None), (case.operation.pointer, None))
         promise = case.promise(*place, parameter=f"{counted.parent.name}.{counted.derived.name}")
-        parent = session.make(counted.parent.name)
-        children: list[Mine] = []
+        parent = session.create(counted.parent.name)
+        children: list[CreatedRecord] = []
         said = _shown_count(session, parent, counted.derived, 0)
         while not said and len(children) < 2:
-            children.append(session.make(case.operation.resource or "", {counted.field.name: parent.key}))
-            if not _where(counted.derived, children[-1].shown):
+            children.append(session.create(case.operation.resource or "", {counted.field.name: parent.key}))
+            if not _where(counted.derived, children[-1].body):
                 break
             said = _shown_count(session, parent, counted.derived, len(children))
         if not said and len(children) < 2:
@@ -170,7 +170,7 @@ def _from_nothing(case: Case) -> Iterator[Outcome]:
             yield case.judged(promise, said, *(child.exchange for child in children[-1:] or [parent]))
 
 
-def _shown_count(session: Session, parent: Mine, derived: DerivedProperty, due: int) -> str:
+def _shown_count(session: Session, parent: CreatedRecord, derived: DerivedProperty, due: int) -> str:
     """What a fresh record shows wrong of a count, retrieved and on the first page of its list, or ""."""
     listing = session.operation(parent.resource, "list")
 
@@ -185,16 +185,16 @@ def _shown_count(session: Session, parent: Mine, derived: DerivedProperty, due: 
             return f"a fresh {parent.resource} shows {derived.name} {row[derived.name]} where listed, due: {due}"
         return ""
 
-    return session.settled(look)
+    return session.wait_until(look)
 
 
-def _agrees(session: Session, counted: Counted, parent: Mine, child: Mine) -> bool:
+def _agrees(session: Session, counted: Counted, parent: CreatedRecord, child: CreatedRecord) -> bool:
     """Whether the list of what is counted has as many: then somebody else made one meanwhile."""
     there = _listed(session, counted, parent, child)
     return not counted.derived.where and there == _count(session, parent, counted.derived)
 
 
-def _listed(session: Session, counted: Counted, parent: Mine, child: Mine) -> int | None:
+def _listed(session: Session, counted: Counted, parent: CreatedRecord, child: CreatedRecord) -> int | None:
     """How many the list names that is narrowed to the parent; None where it cannot be."""
     listing = session.operation(child.resource, "list")
     path = (
@@ -211,39 +211,39 @@ def _where(derived: DerivedProperty, shown: Mapping[str, Any]) -> bool:
     return all(shown.get(name) in values for name, values in derived.where.items())
 
 
-def _settled(session: Session, parent: Mine, derived: DerivedProperty, due: int, done: str) -> str:
+def _settled(session: Session, parent: CreatedRecord, derived: DerivedProperty, due: int, done: str) -> str:
     def look() -> str:
         found = _count(session, parent, derived)
         return "" if found == due else f"{derived.name} is {found} after a record was {done} that it counts, due: {due}"
 
-    return session.settled(look)
+    return session.wait_until(look)
 
 
-def _count(session: Session, parent: Mine, derived: DerivedProperty) -> int:
+def _count(session: Session, parent: CreatedRecord, derived: DerivedProperty) -> int:
     """What the parent shows. Raises CannotMake when it does not show it as a number."""
     shown, _ = retrieved(session, parent.resource, parent.key)
     value = shown.get(derived.name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise CannotMake(f"the {parent.resource} does not show {derived.name}")
+        raise SkipCheck(f"the {parent.resource} does not show {derived.name}")
     return int(value)
 
 
 # Embedded records -----------------------------------------------------------------------------------------------
 
 
-def _holds_fresh(case: Case) -> Iterator[Outcome]:
+def _holds_fresh(case: Case) -> Iterator[CheckResult]:
     """After an update, wherever the record is embedded in the run's records, it shows what was sent."""
     session, operation = case.session, case.operation
     resource = session.resource(operation)
-    mine = session.make(resource.name)
+    mine = session.create(resource.name)
     holders = list(_holders(session, mine))
     changed = next(iter(_change(case, resource)), None)
     if changed is None:
-        raise CannotMake(no_way("the contract has no field to change that comes back as it was sent"))
+        raise SkipCheck(not_testable("the contract has no field to change that comes back as it was sent"))
     name, value = changed
     exchange = session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body={name: value})
     if not exchange.response.ok:
-        raise CannotMake(f"{operation.id} answered {exchange.response.status}")
+        raise SkipCheck(f"{operation.id} answered {exchange.response.status}")
     judged = False
     for asked, path, query in holders:
         for outcome in _fresh(case, mine, (name, value), asked, path, query):
@@ -251,34 +251,34 @@ def _holds_fresh(case: Case) -> Iterator[Outcome]:
             yield outcome
     if not judged:
         yield case.not_judged(
-            case.promise(), no_way(f"the contract has no record of the run's that embeds a {resource.name}")
+            case.promise(), not_testable(f"the contract has no record of the run's that embeds a {resource.name}")
         )
 
 
 def _change(case: Case, resource: Resource) -> Iterator[tuple[str, Any]]:
     for field, _ in writable(case, resource):
-        said = case.session.bodies.schema(field.schema)
+        said = case.session.payloads.resolve_schema(field.schema)
         if said.get("type") == "string" and not said.keys() & {"enum", "format", "pattern"}:
-            yield field.name, case.session.bodies.value(field.schema, field.name)
+            yield field.name, case.session.payloads.generate_value(field.schema, field.name)
 
 
 Query = tuple[tuple[str, str], ...]
 
 
-def _holders(session: Session, mine: Mine) -> Iterator[tuple[Operation, Mapping[str, Any], Query]]:
+def _holders(session: Session, mine: CreatedRecord) -> Iterator[tuple[Operation, Mapping[str, Any], Query]]:
     """(operation, path, query) of answers that may embed a record: of new children, and of its own parent."""
     for holder, relation in session.contract.find_relations_to(mine.resource):
         try:
             child = child_of(session, holder.name, relation, mine)
-        except CannotMake:
+        except SkipCheck:
             continue
         yield from _answers(session, holder.name, child.key, (relation.name, mine))
     for field in _set_by(session, mine.resource):
-        named = session.bodies.relation(
+        named = session.payloads.find_relation(
             session.creator(mine.resource), field.relation_setter.relation if field.relation_setter else ""
         )
-        if field.name in mine.sent and len(named.targets) == 1 and not named.to_many:
-            yield from _answers(session, named.targets[0], mine.sent[field.name], None)
+        if field.name in mine.request_body and len(named.targets) == 1 and not named.to_many:
+            yield from _answers(session, named.targets[0], mine.request_body[field.name], None)
 
 
 def _set_by(session: Session, resource: str) -> list[BodyField]:
@@ -291,7 +291,7 @@ def _set_by(session: Session, resource: str) -> list[BodyField]:
 
 
 def _answers(
-    session: Session, resource: str, key: Any, narrowed: tuple[str, Mine] | None
+    session: Session, resource: str, key: Any, narrowed: tuple[str, CreatedRecord] | None
 ) -> Iterator[tuple[Operation, Mapping[str, Any], Query]]:
     retrieve, listing = session.operation(resource, "retrieve"), session.operation(resource, "list")
     if retrieve is not None:
@@ -306,20 +306,20 @@ def _answers(
 
 
 def _fresh(
-    case: Case, mine: Mine, sent: tuple[str, Any], asked: Operation, path: Mapping[str, Any], query: Query
-) -> Iterator[Outcome]:
+    case: Case, mine: CreatedRecord, sent: tuple[str, Any], asked: Operation, path: Mapping[str, Any], query: Query
+) -> Iterator[CheckResult]:
     """One outcome for each place at which an answer embeds the record."""
     session, (name, value) = case.session, sent
     key = session.contract.resources[mine.resource].key_attribute
     answers: list[Exchange] = []
 
-    def embedded() -> dict[str, tuple[Shown, Any]]:
+    def embedded() -> dict[str, tuple[NestedRecord, Any]]:
         answers.append(session.send(asked, path=path, query=query))
         found = session.records(asked, answers[-1])
         of_it = (
-            s for s in found if s.inside and s.view.resource == mine.resource and same(s.record.get(key), mine.key)
+            s for s in found if s.nesting and s.view.resource == mine.resource and same(s.record.get(key), mine.key)
         )
-        return {shown.where: (shown, shown.record[name]) for shown in of_it if name in shown.record}
+        return {shown.location: (shown, shown.record[name]) for shown in of_it if name in shown.record}
 
     for where, (shown, _) in embedded().items():
 
@@ -331,7 +331,7 @@ def _fresh(
 
         relation = relation_of(session.contract, shown)
         promise = case.promise(relation.pointer if relation else None, None, f"{asked.id} {where}")
-        yield case.judged(promise, session.settled(look), answers[-1])
+        yield case.judged(promise, session.wait_until(look), answers[-1])
 
 
 LAWS: tuple[Law, ...] = (

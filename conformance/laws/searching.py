@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
-from conformance.cause import no_way
-from conformance.errors import CannotMake
+from conformance.cause import not_testable
+from conformance.errors import SkipCheck
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, found, is_list
 from conformance.laws.own import weakest, writable
 from conformance.laws.texts import takes_any_text
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from spec.contract import Contract, Operation
 
 # What has a meaning in SQL, in patterns, in JSON; what has more bytes than characters.
@@ -32,7 +32,7 @@ def _searches(contract: Contract, operation: Operation) -> bool:
     )
 
 
-def _any_text(case: Case) -> Iterator[Outcome]:
+def _any_text(case: Case) -> Iterator[CheckResult]:
     """Each kind of term, as long as the contract admits it; whatever it finds."""
     listing = Listing(case.session, case.operation)
     search = listing.needed("search")
@@ -48,7 +48,7 @@ def _any_text(case: Case) -> Iterator[Outcome]:
         yield found(case, case.promise(search.pointer, parameter=kind), find)
 
 
-def _literal(case: Case) -> Iterator[Outcome]:
+def _literal(case: Case) -> Iterator[CheckResult]:
     """Of two own records that differ in the sign alone, the one that has it is found, and the other is not."""
     session, listing = case.session, Listing(case.session, case.operation)
     search, resource = listing.needed("search"), listing.resource
@@ -59,10 +59,10 @@ def _literal(case: Case) -> Iterator[Outcome]:
     paths = search.x_query.paths if search.x_query else ()
     field = next((f for f in free if (f.name,) in paths), None)
     if field is None or creating.path_parameter_names:
-        raise CannotMake(no_way("the contract has no free text that is searched and that create takes"))
-    number = session.bodies.chance.randrange(10**8, 10**9)
-    signed = session.make(resource.name, {field.name: f"{session.bodies.marker} {number}%q {number}_q"})
-    plain = session.make(resource.name, {field.name: f"{session.bodies.marker} {number}xq"})
+        raise SkipCheck(not_testable("the contract has no free text that is searched and that create takes"))
+    number = session.payloads.random.randrange(10**8, 10**9)
+    signed = session.create(resource.name, {field.name: f"{session.payloads.marker} {number}%q {number}_q"})
+    plain = session.create(resource.name, {field.name: f"{session.payloads.marker} {number}xq"})
     for sign in WILD:
         term = f"{number}{sign}q"
 
@@ -77,7 +77,7 @@ def _literal(case: Case) -> Iterator[Outcome]:
                 wild = plain.key in keys
                 return f"{search.name}={term} finds {plain.key}, whose {field.name} has {number}xq" if wild else ""
 
-            said = session.settled(look)
+            said = session.wait_until(look)
             return said, (shown[0].exchange,)
 
         place = weakest(case, (search.pointer, None), (creating.pointer, None))

@@ -7,13 +7,13 @@ from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from typing import Any
 
-from conformance.bodies import readable
-from conformance.cause import no_way
-from conformance.errors import CannotMake
+from conformance.bodies import attribute_fields
+from conformance.cause import not_testable
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws.law import Case, Law
 from conformance.laws.own import ROUNDED, creates, exact, instant, retrieved, scratch, writable
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from spec.contract import Contract, Operation
 
 QUARTER = timedelta(minutes=15)  # what zones differ by
@@ -33,14 +33,14 @@ def _stamped(stamp: str) -> Callable[[Contract, Operation], bool]:
     return applies
 
 
-def _created_stays(case: Case) -> Iterator[Outcome]:
+def _created_stays(case: Case) -> Iterator[CheckResult]:
     """Exactly the same as soon as it is retrieved; an update comes a second after, where stamps are told so."""
     yield from _over_updates(
         case, "created", lambda was, now, exact: was == now if exact else abs(was - now) <= ROUNDED, "moved"
     )
 
 
-def _updated_goes_on(case: Case) -> Iterator[Outcome]:
+def _updated_goes_on(case: Case) -> Iterator[CheckResult]:
     yield from _over_updates(case, "updated", lambda was, now, exact: was <= now + ROUNDED, "went back")
 
 
@@ -51,17 +51,17 @@ def told_to_the_second(shown: Iterable[Any]) -> bool:
 
 def _over_updates(
     case: Case, stamp: str, holds: Callable[[datetime, datetime, bool], bool], wrong: str
-) -> Iterator[Outcome]:
+) -> Iterator[CheckResult]:
     """The stamps of a record as created, as retrieved, and after two updates, to the second."""
     session, operation = case.session, case.operation
     resource = session.resource(operation)
     mine = scratch(case)
-    seen: list[Mapping[str, Any]] = [mine.shown, retrieved(session, mine.resource, mine.key)[0]]
+    seen: list[Mapping[str, Any]] = [mine.body, retrieved(session, mine.resource, mine.key)[0]]
     if told_to_the_second(seen[-1].get(name) for name in resource.attributes_with_stamp(stamp)):
-        session.pause(RESOLUTION)
-    field = next(readable(operation), None)
+        session.sleep(RESOLUTION)
+    field = next(attribute_fields(operation), None)
     for _ in range(2):
-        body = {field.name: session.bodies.value(field.schema, field.name)} if field else {}
+        body = {field.name: session.payloads.generate_value(field.schema, field.name)} if field else {}
         exchange = session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body=body)
         seen.append(retrieved(session, mine.resource, mine.key)[0])
     echoed = session.data(operation, exchange)
@@ -97,7 +97,7 @@ def _told_to(names: Iterable[str], shown: Iterable[Any]) -> timedelta:
     return timedelta(seconds=10.0**-digits)
 
 
-def _updated_moves(case: Case) -> Iterator[Outcome]:
+def _updated_moves(case: Case) -> Iterator[CheckResult]:
     """After an update it is later than before; where it is told to the second only, a second is waited for."""
     session, operation = case.session, case.operation
     resource = session.resource(operation)
@@ -105,11 +105,11 @@ def _updated_moves(case: Case) -> Iterator[Outcome]:
     before = retrieved(session, mine.resource, mine.key)[0]
     field = next(writable(case, resource), None)
     if field is None:
-        raise CannotMake(no_way("the contract has no field to change that is shown"))
+        raise SkipCheck(not_testable("the contract has no field to change that is shown"))
     for wait in (0.0, RESOLUTION):
         if wait:
-            session.pause(wait)
-        body = {field[0].name: session.bodies.value(field[0].schema, field[0].name)}
+            session.sleep(wait)
+        body = {field[0].name: session.payloads.generate_value(field[0].schema, field[0].name)}
         exchange = session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body=body)
         after = retrieved(session, mine.resource, mine.key)[0]
         stuck = [
@@ -133,7 +133,7 @@ def _created(contract: Contract, operation: Operation) -> bool:
     return creates(contract, operation) and resource is not None and bool(resource.attributes_with_stamp("created"))
 
 
-def _created_now(case: Case) -> Iterator[Outcome]:
+def _created_now(case: Case) -> Iterator[CheckResult]:
     """The created stamp against the answer's own Date: off by whole quarters of an hour, it is in another zone.
 
     Any other distance says nothing: a target for tests may have a clock of its own.
@@ -143,7 +143,7 @@ def _created_now(case: Case) -> Iterator[Outcome]:
     said_at = _date(mine.exchange)
     for name in resource.attributes_with_stamp("created"):
         promise = case.promise(resource.attributes[name].pointer, "x-stamp", name)
-        stamp = instant(mine.shown.get(name))
+        stamp = instant(mine.body.get(name))
         if said_at is None or stamp is None:
             yield case.not_judged(promise, "the answer has no Date" if said_at is None else "it is not shown")
             continue
@@ -152,7 +152,7 @@ def _created_now(case: Case) -> Iterator[Outcome]:
         if abs(off - quarters * QUARTER) > APART or abs(off) > FARTHEST:
             yield case.not_judged(promise, f"the target's clock and its Date are {abs(off)} apart")
         else:
-            told = f"{name} is {mine.shown[name]}, and the answer's Date is {mine.exchange.response.headers['date']}"
+            told = f"{name} is {mine.body[name]}, and the answer's Date is {mine.exchange.response.headers['date']}"
             yield case.judged(promise, f"{told}: a shift as between time zones" if quarters else "", mine.exchange)
 
 

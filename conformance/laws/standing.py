@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.cause import no_way
-from conformance.errors import CannotMake
+from conformance.cause import not_testable
+from conformance.errors import SkipCheck
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Answer, Finding, Listing, Row, found, is_list
 from conformance.laws.own import exact, scratch, writable
 from conformance.laws.stamps import RESOLUTION, told_to_the_second
-from conformance.outcome import Outcome
-from conformance.session import Mine
+from conformance.outcome import CheckResult
+from conformance.session import CreatedRecord
 from spec.contract import Contract, Operation
 
 MOMENT = 0.05  # seconds, between stamps that have fractions
@@ -26,23 +26,23 @@ def _by_change(contract: Contract, operation: Operation) -> bool:
     return sort is not None and "direction" in roles and any(name in sort.schema.get("enum", ()) for name in stamps)
 
 
-def _changed_is_last(case: Case) -> Iterator[Outcome]:
+def _changed_is_last(case: Case) -> Iterator[CheckResult]:
     """The older of two own records is changed: then it stands behind the other, and before it descending."""
     session, listing = case.session, Listing(case.session, case.operation)
-    update = session.needed(listing.resource.name, "update")
+    update = session.require_operation(listing.resource.name, "update")
     sort, direction = listing.needed("sort"), listing.needed("direction")
     field = next(iter(writable(Case(case.law, session, update), listing.resource)), None)
     if field is None:
-        raise CannotMake(no_way("the contract has no field to change that is shown"))
+        raise SkipCheck(not_testable("the contract has no field to change that is shown"))
     made = []
     for _ in range(2):
         made.append(scratch(case))
         stamps = [made[-1].shown.get(name) for name in listing.resource.attributes_with_stamp("updated")]
-        session.pause(RESOLUTION if told_to_the_second(stamps) else MOMENT)
-    body = {field[0].name: session.bodies.value(field[0].schema, field[0].name)}
+        session.sleep(RESOLUTION if told_to_the_second(stamps) else MOMENT)
+    body = {field[0].name: session.payloads.generate_value(field[0].schema, field[0].name)}
     exchange = session.send(update, path={update.path_parameter_names[0]: made[0].key}, body=body)
     if not exchange.response.ok:
-        raise CannotMake(f"{update.id} answered {exchange.response.status}")
+        raise SkipCheck(f"{update.id} answered {exchange.response.status}")
     for name in listing.resource.attributes_with_stamp("updated"):
         if name not in sort.schema.get("enum", ()):
             continue
@@ -56,21 +56,21 @@ def _changed_is_last(case: Case) -> Iterator[Outcome]:
                 rows = {key: row for row, key in zip(shown[0].rows, listing.keys(shown[0].rows), strict=True)}
                 return _misplaced(made, rows, name)
 
-            said = session.settled(look)
+            said = session.wait_until(look)
             return said, (exchange, shown[0].exchange)
 
         yield found(case, case.promise(f"{sort.pointer}/schema", "enum", f"{sort.name}={name}"), find)
 
 
-def _misplaced(made: list[Mine], rows: Mapping[Any, Row], name: str) -> str:
+def _misplaced(made: list[CreatedRecord], rows: Mapping[Any, Row], name: str) -> str:
     """What is wrong with the places of records of which the first was changed last, or ""."""
     keys = list(rows)
     first, second = (exact(rows.get(mine.key, {}).get(name)) for mine in made)
     if first is not None and second is not None and second > first:  # it has gone on by itself meanwhile
-        raise CannotMake(f"the run's records of {made[0].resource} change by themselves")
+        raise SkipCheck(f"the run's records of {made[0].resource} change by themselves")
     places = [keys.index(mine.key) if mine.key in keys else len(keys) for mine in made]
     if min(places) == len(keys):  # a seed may have stamps in the future
-        raise CannotMake(f"none of the run's records is among the first by {name}, descending")
+        raise SkipCheck(f"none of the run's records is among the first by {name}, descending")
     if places[0] > min(places[1:]):
         return f"{made[0].key}, which was changed last, stands behind {made[1].key} by {name}, descending"
     return ""

@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import UUID
 
-from conformance.cause import no_way
-from conformance.errors import CannotMake
+from conformance.cause import not_testable
+from conformance.errors import SkipCheck
 from conformance.session import Session
 from spec.contract import Resource
 
@@ -18,11 +18,11 @@ def known(session: Session, resource: Resource, path: tuple[str, ...]) -> Any:
             shown = record(session, resource)
             if path[-1] in shown:
                 return shown[path[-1]]
-    raise CannotMake(no_way(f"the rows do not show {'.'.join(path)}"))
+    raise SkipCheck(not_testable(f"the rows do not show {'.'.join(path)}"))
 
 
 def _maker(session: Session, resource: Resource) -> Any:
-    return session.who()
+    return session.identity()
 
 
 def _home(session: Session, resource: Resource) -> Any:
@@ -36,12 +36,14 @@ def _home(session: Session, resource: Resource) -> Any:
         if any(
             f.required and f.relation_setter and f.relation_setter.relation == step and target is tenant for f in fields
         ):
-            raise CannotMake(no_way(f"the contract has no {target.name} that a {at.name} lies in without being told"))
+            raise SkipCheck(
+                not_testable(f"the contract has no {target.name} that a {at.name} lies in without being told")
+            )
         at = target
-    for shown in session.who().values():
+    for shown in session.identity().values():
         if tenant is not None and isinstance(shown, dict) and tenant.key_attribute in shown:
             return shown
-    raise CannotMake("the account shows no tenant")
+    raise SkipCheck("the account shows no tenant")
 
 
 def unlike(value: Any) -> Any:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.cause import no_way
-from conformance.errors import CannotMake
+from conformance.cause import not_testable
+from conformance.errors import SkipCheck
 from conformance.laws.law import Case, Law
 from conformance.laws.lists import Listing
 from conformance.laws.own import brief, creates, same, weakest, writable
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from conformance.session import Session
 from spec.contract import Attribute, BodyField
 
@@ -25,7 +25,7 @@ LONG = 2000
 ROOM = 20  # characters that a field must hold to be judged
 
 
-def _texts(case: Case) -> Iterator[Outcome]:
+def _texts(case: Case) -> Iterator[CheckResult]:
     """Every free text of a create at once, one kind of text after the other."""
     fields = [
         pair for pair in writable(case, case.session.resource(case.operation)) if takes_any_text(case.session, *pair)
@@ -35,25 +35,25 @@ def _texts(case: Case) -> Iterator[Outcome]:
     for kind in (*TEXTS, "long"):
         try:
             yield from _sent(case, kind, fields)
-        except CannotMake:  # a field with rules of its own: each by itself
+        except SkipCheck:  # a field with rules of its own: each by itself
             for pair in fields:
                 yield from _alone(case, kind, pair)
 
 
-def _alone(case: Case, kind: str, pair: tuple[BodyField, Attribute]) -> Iterator[Outcome]:
+def _alone(case: Case, kind: str, pair: tuple[BodyField, Attribute]) -> Iterator[CheckResult]:
     try:
         yield from _sent(case, kind, [pair])
-    except CannotMake as error:
+    except SkipCheck as error:
         yield case.not_judged(case.promise(pair[1].pointer, None, f"{pair[0].name} {kind}"), error.reason)
 
 
-def _sent(case: Case, kind: str, fields: list[tuple[BodyField, Attribute]]) -> Iterator[Outcome]:
+def _sent(case: Case, kind: str, fields: list[tuple[BodyField, Attribute]]) -> Iterator[CheckResult]:
     """A record with a text in each of the fields. Raises CannotMake before anything is judged."""
     sent = {field.name: _text(case, field, kind) for field, _ in fields}
-    mine = case.session.make(case.operation.resource or "", sent)
+    mine = case.session.create(case.operation.resource or "", sent)
     for field, named in fields:
         place = weakest(case, (named.pointer, None), (field.pointer, None), (case.operation.pointer, None))
-        shown: Any = mine.shown.get(field.name)
+        shown: Any = mine.body.get(field.name)
         said = "" if same(sent[field.name], shown) else _lost(field.name, kind, sent[field.name], shown)
         yield case.judged(case.promise(*place, parameter=f"{field.name} {kind}"), said, mine.exchange)
 
@@ -64,7 +64,7 @@ def _lost(name: str, kind: str, sent: str, shown: Any) -> str:
 
 def takes_any_text(session: Session, field: BodyField, named: Attribute) -> bool:
     """Whether a field takes any text: no format, choices or pattern, and room for one."""
-    said = session.bodies.schema(field.schema)
+    said = session.payloads.resolve_schema(field.schema)
     narrowed = said.keys() & {"enum", "format", "pattern"}
     return said.get("type") == "string" and not narrowed and named.type == "string" and _room(said) >= ROOM
 
@@ -74,15 +74,15 @@ def _room(said: Mapping[str, Any]) -> int:
 
 
 def _text(case: Case, field: BodyField, kind: str) -> str:
-    room, marker = min(_room(case.session.bodies.schema(field.schema)), LONG), case.session.bodies.marker
+    room, marker = min(_room(case.session.payloads.resolve_schema(field.schema)), LONG), case.session.payloads.marker
     if kind == "long":
         return (f"{marker} " * (room // len(marker) + 1))[:room].rstrip().ljust(room, "x")
-    number = case.session.bodies.chance.randrange(10**6)  # some texts may stand only once
+    number = case.session.payloads.random.randrange(10**6)  # some texts may stand only once
     text = f"{number} {TEXTS[kind]}"[:room].rstrip()
     return f"{text} {marker}" if len(text) + len(marker) < room else text
 
 
-def _one(case: Case) -> Iterator[Outcome]:
+def _one(case: Case) -> Iterator[CheckResult]:
     """A text that nobody else has stands in one row: of the parent's list, of a search, or of the newest rows."""
     session, operation = case.session, case.operation
     fields = [
@@ -91,17 +91,19 @@ def _one(case: Case) -> Iterator[Outcome]:
         if takes_any_text(case.session, field, named)
     ]
     if not fields:
-        raise CannotMake(no_way("the contract has no free text that tells a record from others"))
-    listing = Listing(session, session.needed(operation.resource or "", "list"))
-    mine = session.make(operation.resource or "", {f.name: session.bodies.value(f.schema, f.name) for f in fields[:1]})
-    name, sent = fields[0].name, mine.sent[fields[0].name]
+        raise SkipCheck(not_testable("the contract has no free text that tells a record from others"))
+    listing = Listing(session, session.require_operation(operation.resource or "", "list"))
+    mine = session.create(
+        operation.resource or "", {f.name: session.payloads.generate_value(f.schema, f.name) for f in fields[:1]}
+    )
+    name, sent = fields[0].name, mine.request_body[fields[0].name]
     search = listing.parameter("search")
     searched = search is not None and search.x_query is not None and (name,) in search.x_query.paths
     pairs = ((search.name, sent.split()[-1]),) if search and searched else ()
     answer = listing.ask(*listing.largest(), *pairs)
     keys = [key for row, key in zip(answer.rows, listing.keys(answer.rows), strict=True) if same(row.get(name), sent)]
     if not keys:
-        raise CannotMake(f"{listing.operation.id} does not list the new record among the first")
+        raise SkipCheck(f"{listing.operation.id} does not list the new record among the first")
     said = f"one create made {len(keys)} records: {', '.join(map(str, keys[:3]))}" if len(keys) > 1 else ""
     yield case.judged(case.promise(), said, mine.exchange, answer.exchange)
 

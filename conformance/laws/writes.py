@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from conformance.errors import CannotMake
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws import others, stamps, texts
 from conformance.laws.breaking import breaking
@@ -22,8 +22,8 @@ from conformance.laws.own import (
     weakest,
     writable,
 )
-from conformance.outcome import Outcome
-from conformance.session import Mine
+from conformance.outcome import CheckResult
+from conformance.session import CreatedRecord
 from spec.contract import Attribute, BodyField, Contract, Operation
 
 LONGEST_LIST = 5000  # rows that are looked through for a record
@@ -33,39 +33,39 @@ MOST_FIELDS = 12  # fields of a body that are judged one at a time
 # Create ---------------------------------------------------------------------------------------------------------
 
 
-def _created(case: Case) -> Iterator[Outcome]:
+def _created(case: Case) -> Iterator[CheckResult]:
     """Every field that create takes, sent; echoed, retrieved and listed as sent."""
     resource = case.session.resource(case.operation)
     fields = list(writable(case, resource))
     mine = _with_all(case, fields)
     if not mine.exchange.response.json:
-        raise CannotMake("the answer shows no record")
-    again = _seen_again(case, mine, [field.name for field, _ in fields if field.name in mine.sent])
-    views = [("the answer", mine.shown, mine.exchange)]
+        raise SkipCheck("the answer shows no record")
+    again = _seen_again(case, mine, [field.name for field, _ in fields if field.name in mine.request_body])
+    views = [("the answer", mine.body, mine.exchange)]
     if again is not None:
-        shown = case.session.data(case.session.needed(mine.resource, "retrieve"), again)
+        shown = case.session.data(case.session.require_operation(mine.resource, "retrieve"), again)
         status = (
             "" if isinstance(shown, dict) else f"{mine.key}, which was created, is answered {again.response.status}"
         )
         yield case.judged(case.promise(*weakest(case, (case.operation.pointer, None)), "retrieved"), status, again)
         views += [("retrieved", shown, again)] if isinstance(shown, dict) else []
     for field, named in fields:
-        if field.name in mine.sent:
-            yield _came_back(case, field, named, mine.sent[field.name], views)
+        if field.name in mine.request_body:
+            yield _came_back(case, field, named, mine.request_body[field.name], views)
     yield _is_listed(case, mine)
 
 
-def _with_all(case: Case, fields: list[tuple[BodyField, Attribute]]) -> Mine:
+def _with_all(case: Case, fields: list[tuple[BodyField, Attribute]]) -> CreatedRecord:
     """A record with every field sent; with the required ones alone when the target has further rules."""
     session = case.session
-    changes = {f.name: session.bodies.value(f.schema, f.name) for f, _ in fields if not f.required}
+    changes = {f.name: session.payloads.generate_value(f.schema, f.name) for f, _ in fields if not f.required}
     try:
         return scratch(case, changes)
-    except CannotMake:
+    except SkipCheck:
         return scratch(case)
 
 
-def _seen_again(case: Case, mine: Mine, sent: list[str]) -> Exchange | None:
+def _seen_again(case: Case, mine: CreatedRecord, sent: list[str]) -> Exchange | None:
     """The record as it is retrieved when it had time to be stored; None when the contract retrieves none."""
     session, seen = case.session, list[Exchange]()
     retrieving = session.operation(mine.resource, "retrieve")
@@ -77,15 +77,15 @@ def _seen_again(case: Case, mine: Mine, sent: list[str]) -> Exchange | None:
         shown = session.data(retrieving, seen[-1])
         if not seen[-1].response.ok or not isinstance(shown, dict):
             return "it is not there"
-        return next((name for name in sent if not stored(mine.sent[name], shown.get(name))), "")
+        return next((name for name in sent if not stored(mine.request_body[name], shown.get(name))), "")
 
-    session.settled(look)
+    session.wait_until(look)
     return seen[-1]
 
 
 def _came_back(
     case: Case, field: BodyField, named: Attribute, sent: Any, views: list[tuple[str, Mapping[str, Any], Exchange]]
-) -> Outcome:
+) -> CheckResult:
     place = weakest(case, (named.pointer, None), (field.pointer, None), (case.operation.pointer, None))
     promise = case.promise(*place, parameter=field.name)
     for where, shown, exchange in views:
@@ -97,7 +97,7 @@ def _came_back(
     return case.judged(promise, "")
 
 
-def _is_listed(case: Case, mine: Mine) -> Outcome:
+def _is_listed(case: Case, mine: CreatedRecord) -> CheckResult:
     """Whether a list shows the record: narrowed to its parent where there is such a filter, else page by page."""
     session = case.session
     listing = session.operation(mine.resource, "list")
@@ -116,10 +116,10 @@ def _is_listed(case: Case, mine: Mine) -> Outcome:
             f"{n} was answered as {brief(left[n])}, listed as {brief(right[n])}" for n in differences(left, right)
         )
 
-    return case.judged(promise, session.settled(look), mine.exchange)
+    return case.judged(promise, session.wait_until(look), mine.exchange)
 
 
-def _row(case: Case, listing: Operation, mine: Mine, query: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _row(case: Case, listing: Operation, mine: CreatedRecord, query: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The record as a list shows it, None when the whole list does not. Raises CannotMake when the list is too long."""
     key, seen = case.session.resource(listing).key_attribute, 0
     for row in case.session.rows(listing, query):
@@ -127,18 +127,18 @@ def _row(case: Case, listing: Operation, mine: Mine, query: Mapping[str, Any]) -
             return row
         seen += 1
     if seen >= LONGEST_LIST:
-        raise CannotMake(f"{listing.id} is longer than {LONGEST_LIST} rows")
+        raise SkipCheck(f"{listing.id} is longer than {LONGEST_LIST} rows")
     return None
 
 
-def _parent_filters(case: Case, listing: Operation, mine: Mine) -> Iterator[tuple[str, dict[str, Any]]]:
+def _parent_filters(case: Case, listing: Operation, mine: CreatedRecord) -> Iterator[tuple[str, dict[str, Any]]]:
     """(parameter, query) of each filter of a list that names a record which the create named as its own."""
     resource = case.session.contract.resources[mine.resource]
     creator = case.session.creator(mine.resource)
     sent = {
-        f.relation_setter.relation: mine.sent[f.name]
+        f.relation_setter.relation: mine.request_body[f.name]
         for f in _setting(creator)
-        if f.name in mine.sent and f.relation_setter
+        if f.name in mine.request_body and f.relation_setter
     }
     for parameter in listing.query_parameters:
         word = parameter.x_query
@@ -166,19 +166,19 @@ def _has_parent_filter(contract: Contract, operation: Operation) -> bool:
     return made is not None and any(True for _ in _setting(operation))
 
 
-def _in_its_parents_list(case: Case) -> Iterator[Outcome]:
+def _in_its_parents_list(case: Case) -> Iterator[CheckResult]:
     """A child named with each parent that create takes: that parent's list shows it, another parent's does not."""
     session = case.session
-    listing = session.needed(case.operation.resource or "", "list")
+    listing = session.require_operation(case.operation.resource or "", "list")
     changes: dict[str, Any] = {}
     for field in _setting(case.operation):
-        relation = session.bodies.relation(
+        relation = session.payloads.find_relation(
             case.operation, field.relation_setter.relation if field.relation_setter else ""
         )
         if field.relation_setter and field.relation_setter.discriminator is None and not relation.to_many:
             try:
-                changes |= session.bodies.field(case.operation, field, session.parent)
-            except CannotMake:
+                changes |= session.payloads.build_field(case.operation, field, session.parent)
+            except SkipCheck:
                 continue
     mine = scratch(case, changes)
     for name, query in _parent_filters(case, listing, mine):
@@ -189,10 +189,10 @@ def _in_its_parents_list(case: Case) -> Iterator[Outcome]:
             listed = _row(case, listing, mine, query)
             return "" if listed else f"{listing.id}?{name}=... does not list its child {mine.key}"
 
-        yield case.judged(case.promise(*place, parameter=name), session.settled(look), mine.exchange)
+        yield case.judged(case.promise(*place, parameter=name), session.wait_until(look), mine.exchange)
 
 
-def _unique(case: Case) -> Iterator[Outcome]:
+def _unique(case: Case) -> Iterator[CheckResult]:
     made = [scratch(case), scratch(case)]
     keys = [mine.key for mine in made]
     said = f"two records have the key {keys[0]!r}" if keys[0] == keys[1] else ""
@@ -202,7 +202,7 @@ def _unique(case: Case) -> Iterator[Outcome]:
 # Update ---------------------------------------------------------------------------------------------------------
 
 
-def _updated(case: Case) -> Iterator[Outcome]:
+def _updated(case: Case) -> Iterator[CheckResult]:
     """One field at a time: it changes to what was sent, and nothing else changes."""
     session, operation = case.session, case.operation
     mine = scratch(case)
@@ -222,14 +222,14 @@ def _updated(case: Case) -> Iterator[Outcome]:
         def look(name: str = field.name, value: Any = value, before: Mapping[str, Any] = before) -> str:
             return _misdone(case, name, value, before, retrieved(session, mine.resource, mine.key)[0])
 
-        yield case.judged(promise, session.settled(look), exchange)
+        yield case.judged(promise, session.wait_until(look), exchange)
 
 
 def _another(case: Case, field: BodyField, before: Any) -> Any:
     """A value other than the one there is; None when none is found."""
     validator = case.session.schemas.get(field.pointer, "write")
-    bodies = case.session.bodies
-    values = [bodies.value(field.schema, field.name) for _ in range(10)]
+    bodies = case.session.payloads
+    values = [bodies.generate_value(field.schema, field.name) for _ in range(10)]
     filled = [{bodies.marker: "a value"}, [bodies.marker]]  # for open objects and lists, which are empty otherwise
     return next((v for v in [*values, *filled] if validator.is_valid(v) and not stored(v, before)), None)
 
@@ -238,17 +238,20 @@ def _misdone(case: Case, name: str, value: Any, before: Mapping[str, Any], after
     """What an update did wrong, or ""."""
     if not stored(value, after.get(name)):
         return f"{name} was sent as {brief(value)} and is {brief(after.get(name))}"
-    seen = case.session.needed(case.operation.resource or "", "retrieve")
+    seen = case.session.require_operation(case.operation.resource or "", "retrieve")
     was = own(case.session.contract, seen, before, stamps=False)
     now = own(case.session.contract, seen, after, stamps=False)
     changed = [other for other in differences(was, now) if other != name]
     return "; ".join(f"{name} was sent, but {told(other, was[other], now[other])}" for other in changed)
 
 
-def _twice(case: Case) -> Iterator[Outcome]:
+def _twice(case: Case) -> Iterator[CheckResult]:
     session, operation = case.session, case.operation
     mine = scratch(case)
-    body = {f.name: session.bodies.value(f.schema, f.name) for f, _ in writable(case, session.resource(operation))}
+    body = {
+        f.name: session.payloads.generate_value(f.schema, f.name)
+        for f, _ in writable(case, session.resource(operation))
+    }
     path = {operation.path_parameter_names[0]: mine.key}
     once = session.send(operation, path=path, body=body)
     if not once.response.ok:
@@ -256,7 +259,7 @@ def _twice(case: Case) -> Iterator[Outcome]:
         once = session.send(operation, path=path, body=body)
     twice = session.send(operation, path=path, body=body)
     if not once.response.ok:
-        raise CannotMake(f"{operation.id} answered {once.response.status}")
+        raise SkipCheck(f"{operation.id} answered {once.response.status}")
     if not twice.response.ok:
         said = f"the same update was answered {once.response.status}, then {twice.response.status}"
     else:
@@ -265,7 +268,7 @@ def _twice(case: Case) -> Iterator[Outcome]:
     yield case.judged(case.promise(), said, twice)
 
 
-def _refused_changes_nothing(case: Case) -> Iterator[Outcome]:
+def _refused_changes_nothing(case: Case) -> Iterator[CheckResult]:
     """A good field beside a broken one, and a good one without a token: refused as a whole, nothing is stored."""
     session, operation = case.session, case.operation
     mine = scratch(case)
@@ -274,7 +277,7 @@ def _refused_changes_nothing(case: Case) -> Iterator[Outcome]:
     fields = list(writable(case, session.resource(operation)))
     for good, _ in fields[:1]:
         body = {good.name: _another(case, good, before.get(good.name))}
-        yield _unchanged(case, mine, "token", session.send(operation, path=path, body=body, as_="nobody"), before)
+        yield _unchanged(case, mine, "token", session.send(operation, path=path, body=body, actor="nobody"), before)
         for bad in (
             operation.request_body.fields.values() if operation.request_body and 422 in operation.responses else ()
         ):
@@ -284,12 +287,14 @@ def _refused_changes_nothing(case: Case) -> Iterator[Outcome]:
                 yield _unchanged(case, mine, bad.name, session.send(operation, path=path, body=body), before)
 
 
-def _unchanged(case: Case, mine: Mine, parameter: str, exchange: Exchange, before: Mapping[str, Any]) -> Outcome:
+def _unchanged(
+    case: Case, mine: CreatedRecord, parameter: str, exchange: Exchange, before: Mapping[str, Any]
+) -> CheckResult:
     """Whether a refused write changed nothing; `parameter`: what it was refused for."""
     promise = case.promise(parameter=parameter)
     if exchange.response.ok:
         return case.not_judged(promise, "what should have been refused was not")
-    seen = case.session.needed(mine.resource, "retrieve")
+    seen = case.session.require_operation(mine.resource, "retrieve")
     was = own(case.session.contract, seen, before)
     now = own(case.session.contract, seen, retrieved(case.session, mine.resource, mine.key)[0])
     changed = [told(name, was[name], now[name]) for name in differences(was, now)]
@@ -300,27 +305,27 @@ def _unchanged(case: Case, mine: Mine, parameter: str, exchange: Exchange, befor
 # Delete, and what must stay as it is ----------------------------------------------------------------------------
 
 
-def _deleted(case: Case) -> Iterator[Outcome]:
+def _deleted(case: Case) -> Iterator[CheckResult]:
     """Gone from where it is retrieved and listed, and deleting it again finds nothing."""
     session, operation = case.session, case.operation
     mine = scratch(case)
     path = {operation.path_parameter_names[0]: mine.key}
-    exchange = session.unmake(mine.resource, mine.key)
+    exchange = session.delete(mine.resource, mine.key)
     if exchange is None or not exchange.response.ok:
-        raise CannotMake(f"{operation.id} answered {exchange.response.status if exchange else 'nothing'}")
+        raise SkipCheck(f"{operation.id} answered {exchange.response.status if exchange else 'nothing'}")
     if session.operation(mine.resource, "retrieve") is not None:
         yield _not_found(case, "retrieve", lambda: session.retrieve(mine.resource, mine.key))
     listing = session.operation(mine.resource, "list")
     if listing is not None:
         query = next(_parent_filters(case, listing, mine), ("", {}))[1]
-        said = session.settled(
+        said = session.wait_until(
             lambda: f"{listing.id} still lists {mine.key}" if _row(case, listing, mine, query) else ""
         )
         yield case.judged(case.promise(parameter="list"), said, exchange)
     yield _not_found(case, "delete", lambda: session.send(operation, path=path))
 
 
-def _not_found(case: Case, what: str, ask: Callable[[], Exchange]) -> Outcome:
+def _not_found(case: Case, what: str, ask: Callable[[], Exchange]) -> CheckResult:
     """Whether a deleted record is answered as gone, when the delete had time to be seen."""
     seen: list[Exchange] = []
 
@@ -329,29 +334,29 @@ def _not_found(case: Case, what: str, ask: Callable[[], Exchange]) -> Outcome:
         status = seen[-1].response.status
         return "" if status in (404, 410) else f"{what} after the delete answered {status}, due: 404"
 
-    said = case.session.settled(look)
+    said = case.session.wait_until(look)
     return case.judged(case.promise(parameter=what), said, seen[-1])
 
 
-def _reading(case: Case) -> Iterator[Outcome]:
+def _reading(case: Case) -> Iterator[CheckResult]:
     """Retrieved, listed and retrieved again: the same, the updated stamp too."""
     session, operation = case.session, case.operation
-    mine = session.kept(operation.resource or "")
+    mine = session.shared_record(operation.resource or "")
     before, _ = retrieved(session, mine.resource, mine.key)
     listing = session.operation(mine.resource, "list")
     for _ in range(2):
         if listing is not None:
-            session.send(listing, query=session.required(listing))
+            session.send(listing, query=session.required_query(listing))
     after, exchange = retrieved(session, mine.resource, mine.key)
     was, now = own(session.contract, operation, before), own(session.contract, operation, after)
     said = "; ".join(told(name, was[name], now[name]) for name in differences(was, now))
     yield case.judged(case.promise(), said, exchange)
 
 
-def _server_set(case: Case) -> Iterator[Outcome]:
+def _server_set(case: Case) -> Iterator[CheckResult]:
     """The key and the stamps, sent with a create: refused, or left alone."""
     session, resource = case.session, case.session.resource(case.operation)
-    mine = session.kept(resource.name)
+    mine = session.shared_record(resource.name)
     for name in (
         resource.key_attribute,
         *resource.attributes_with_stamp("created"),
@@ -359,10 +364,10 @@ def _server_set(case: Case) -> Iterator[Outcome]:
     ):
         said_by = resource.attributes[name]
         promise = case.promise(said_by.pointer, "readOnly", name)
-        if name not in mine.shown or (case.operation.request_body and name in case.operation.request_body.fields):
+        if name not in mine.body or (case.operation.request_body and name in case.operation.request_body.fields):
             continue
-        value = "2001-02-03T04:05:06Z" if said_by.stamp else session.bodies.value(said_by.schema, name)
-        body = {**session.bodies.body(case.operation, session.parent), name: value}
+        value = "2001-02-03T04:05:06Z" if said_by.stamp else session.payloads.generate_value(said_by.schema, name)
+        body = {**session.payloads.build(case.operation, session.parent), name: value}
         exchange = session.send(case.operation, body=body)
         shown = session.data(case.operation, exchange)
         taken = exchange.response.ok and isinstance(shown, dict) and same(shown.get(name), value)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from conformance.errors import CannotMake
-from conformance.exchange import BEARER
+from conformance.errors import SkipCheck
+from conformance.exchange import AUTHORIZATION
 from conformance.mutants.mutant import Mutant
 from conformance.mutants.planted import Answered, Ask, Asked, Fault
 from conformance.mutants.probes import path_of, refused
@@ -87,18 +87,18 @@ def strangers(session: Session, operation: Operation) -> None:
     """Asks as nobody, on a record that is there and on one that is not."""
     try:
         path = path_of(session, operation)
-    except CannotMake:
+    except SkipCheck:
         path = dict.fromkeys(operation.path_parameter_names, "00000000-0000-4000-8000-00000000dead")
-    body = session.bodies.body(operation, session.parent) if operation.request_body else None
+    body = session.payloads.build(operation, session.parent) if operation.request_body else None
     for said in (None, "Bearer conformance-nobody", "Basic ZGVtbzpkZW1v"):
-        headers = {BEARER: said} if said else {}
-        session.send(operation, path=path, body=body, as_="nobody", headers=headers)
+        headers = {AUTHORIZATION: said} if said else {}
+        session.send(operation, path=path, body=body, actor="nobody", headers=headers)
     refused(session, operation)
 
 
 def _of_another(session: Session, operation: Operation) -> None:
-    path = {operation.path_parameter_names[0]: session.make(operation.resource or "").key}
-    body = session.bodies.body(operation, session.parent) if operation.request_body else None
-    session.send(operation, path=path, body=body, as_="other")
+    path = {operation.path_parameter_names[0]: session.create(operation.resource or "").key}
+    body = session.payloads.build(operation, session.parent) if operation.request_body else None
+    session.send(operation, path=path, body=body, actor="other")
     if operation.resource and session.operation(operation.resource, "retrieve"):
         session.retrieve(operation.resource, path[operation.path_parameter_names[0]])

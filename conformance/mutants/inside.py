@@ -13,12 +13,12 @@ from urllib.parse import unquote, urlsplit
 
 from starlette.types import ASGIApp, Message, Scope
 
-from conformance.bodies import Bodies
-from conformance.errors import CannotMake
-from conformance.exchange import BEARER, Request, Response
-from conformance.ledger import Ledger
+from conformance.bodies import PayloadFactory
+from conformance.errors import SkipCheck
+from conformance.exchange import AUTHORIZATION, Request, Response
+from conformance.ledger import WriteLog
 from conformance.mutants.planted import Sent
-from conformance.sacrifice import Sacrifices
+from conformance.sacrifice import MutableRecords
 from conformance.session import Session
 from conformance.target import Budget
 from fixtures import dataset, graph
@@ -110,7 +110,7 @@ class Inside:
 
     def send(self, request: Request) -> Response:
         """The answer. The clock goes on a little. Raises OutOfBudget."""
-        self.budget.spend()
+        self.budget.count_request()
         self.watch.at += PACE
         response = self.loop.run_until_complete(self._send(request))
         if self.told is not None:
@@ -122,15 +122,15 @@ class Inside:
         self.loop.close()
 
     async def _send(self, request: Request) -> Response:
-        body = request.raw if request.raw is not None else b""
+        body = request.raw_body if request.raw_body is not None else b""
         headers = {"host": "localhost:8000", "accept": "application/json"}
-        if request.raw is None and request.body is not None:
+        if request.raw_body is None and request.body is not None:
             body = json.dumps(request.body).encode()
             headers["content-type"] = "application/json"
         headers |= {name.lower(): value for name, value in request.headers.items()}
-        token = self.tokens.get(request.as_)
+        token = self.tokens.get(request.actor)
         if token is not None:
-            headers.setdefault(BEARER.lower(), f"Bearer {token}")
+            headers.setdefault(AUTHORIZATION.lower(), f"Bearer {token}")
         sent = Sent()
         waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -169,7 +169,7 @@ def session(mock: Mock, app: ASGIApp, seed: int, told: Callable[[Request, Respon
     """
     made = _plain(mock, app, seed, told)
     plain = _plain(mock, mock.app, seed, None)
-    made.sacrifices, made.credentials = Sacrifices(dict(_lent(plain))), _credentials(plain)
+    made.mutable_records, made.credentials = MutableRecords(dict(_lent(plain))), _credentials(plain)
     if isinstance(plain.target, Inside):
         plain.target.close()
     return made
@@ -178,9 +178,9 @@ def session(mock: Mock, app: ASGIApp, seed: int, told: Callable[[Request, Respon
 def _plain(mock: Mock, app: ASGIApp, seed: int, told: Callable[[Request, Response], None] | None) -> Session:
     base = f"http://localhost:8000{mock.contract.base_path}"
     target = Inside(app, mock.watch, base, told=told)
-    bodies = Bodies(mock.contract, f"conformance-{seed:08x}", Random(seed))
-    ledger = Ledger(f"{seed:08x}")
-    return Session(mock.contract, mock.schemas, target, ledger, bodies, effects=True, pause=mock.watch.wait)
+    bodies = PayloadFactory(mock.contract, f"conformance-{seed:08x}", Random(seed))
+    ledger = WriteLog(f"{seed:08x}")
+    return Session(mock.contract, mock.schemas, target, ledger, bodies, allow_effects=True, sleep=mock.watch.wait)
 
 
 def _lent(session: Session) -> Iterator[tuple[str, Any]]:
@@ -191,7 +191,7 @@ def _lent(session: Session) -> Iterator[tuple[str, Any]]:
             continue
         try:
             session.creator(name)
-        except CannotMake:
+        except SkipCheck:
             yield from ((name, session.key_of(name, row)) for row in islice(session.rows(listing, {}, pages=1), 1))
 
 
@@ -202,8 +202,8 @@ def _credentials(session: Session) -> dict[str, str]:
         return {}
     try:
         return {
-            account.credentials.login: str(session.who()[account.credentials.login]),
+            account.credentials.login: str(session.identity()[account.credentials.login]),
             account.credentials.secret: PASSWORD,
         }
-    except (CannotMake, KeyError):
+    except (SkipCheck, KeyError):
         return {}

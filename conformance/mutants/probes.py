@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from conformance.errors import CannotMake
-from conformance.exchange import BEARER, Exchange
-from conformance.session import Mine, Session
+from conformance.errors import SkipCheck
+from conformance.exchange import AUTHORIZATION, Exchange
+from conformance.session import CreatedRecord, Session
 from spec.contract import Operation, Parameter
 
 MISSING = object()  # in place of a value: the field is left out
@@ -18,11 +18,11 @@ def path_of(session: Session, operation: Operation) -> dict[str, Any]:
         return {}
     resource = operation.resource or ""
     if len(operation.path_parameter_names) > 1 or resource not in session.contract.resources:
-        raise CannotMake("its path names what the contract does not store")
+        raise SkipCheck("its path names what the contract does not store")
     try:
-        return {operation.path_parameter_names[0]: session.make(resource).key}
-    except CannotMake:
-        row = next(session.rows(session.needed(resource, "list"), {}, pages=1), None)
+        return {operation.path_parameter_names[0]: session.create(resource).key}
+    except SkipCheck:
+        row = next(session.rows(session.require_operation(resource, "list"), {}, pages=1), None)
         if row is None:
             raise
         return {operation.path_parameter_names[0]: session.key_of(resource, row)}
@@ -30,12 +30,12 @@ def path_of(session: Session, operation: Operation) -> dict[str, Any]:
 
 def required(session: Session, operation: Operation) -> dict[str, Any]:
     """The query parameters that have to be there."""
-    return {p.name: session.bodies.value(p.schema, p.name) for p in operation.query_parameters if p.required}
+    return {p.name: session.payloads.generate_value(p.schema, p.name) for p in operation.query_parameters if p.required}
 
 
 def success(session: Session, operation: Operation, **changes: Any) -> Exchange:
     """One request that the contract lets succeed; `changes` to its body. Raises CannotMake."""
-    body = {**session.bodies.body(operation, session.parent), **changes} if operation.request_body else None
+    body = {**session.payloads.build(operation, session.parent), **changes} if operation.request_body else None
     query = required(session, operation)
     return session.send(operation, path=path_of(session, operation), query=query, body=body)
 
@@ -45,18 +45,20 @@ def succeed(session: Session, operation: Operation) -> None:
     success(session, operation)
 
 
-def several(session: Session, resource: str, number: int = 3) -> list[Mine]:
+def several(session: Session, resource: str, number: int = 3) -> list[CreatedRecord]:
     """Records of its own."""
-    return [session.make(resource) for _ in range(number)]
+    return [session.create(resource) for _ in range(number)]
 
 
 def refused(session: Session, operation: Operation) -> None:
     """What is to be refused: of nobody, of a stranger, for a record that is not there, with a wrong body or query."""
     missing = dict.fromkeys(operation.path_parameter_names, "00000000-0000-4000-8000-00000000dead")
     nothing: Any = {} if operation.request_body else None
-    session.send(operation, path=missing, body=nothing, as_="nobody")
-    session.send(operation, path=missing, body=nothing, as_="nobody", headers={BEARER: "Bearer nobody-has-this"})
-    session.send(operation, path=missing, body=session.bodies.body(operation, session.parent) or None)
+    session.send(operation, path=missing, body=nothing, actor="nobody")
+    session.send(
+        operation, path=missing, body=nothing, actor="nobody", headers={AUTHORIZATION: "Bearer nobody-has-this"}
+    )
+    session.send(operation, path=missing, body=session.payloads.build(operation, session.parent) or None)
     path = path_of(session, operation)
     for parameter in operation.query_parameters:
         session.send(operation, path=path, query={parameter.name: "\x01 \x02"})
@@ -75,7 +77,7 @@ def listed(session: Session, operation: Operation, *queries: Mapping[str, Any]) 
 def written(session: Session, operation: Operation) -> None:
     """A record's life: made, seen, changed, seen, listed, deleted, looked for."""
     resource = operation.resource or ""
-    mine, beside = session.make(resource), session.make(resource)
+    mine, beside = session.create(resource), session.create(resource)
     both = (mine, beside)
     _looked_at(session, both)
     update = session.operation(resource, "update")
@@ -83,9 +85,9 @@ def written(session: Session, operation: Operation) -> None:
         for body in _changes(session, update):
             session.send(update, path={update.path_parameter_names[0]: mine.key}, body=body)
             _looked_at(session, both)
-    session.unmake(resource, mine.key)
+    session.delete(resource, mine.key)
     _looked_at(session, both)
-    session.unmake(resource, mine.key)
+    session.delete(resource, mine.key)
 
 
 def _changes(session: Session, update: Operation) -> Iterator[dict[str, Any]]:
@@ -95,13 +97,13 @@ def _changes(session: Session, update: Operation) -> Iterator[dict[str, Any]]:
         for f in (update.request_body.fields.values() if update.request_body else ())
         if f.relation_setter is None and f.x_query is None
     ]
-    body = {field.name: session.bodies.value(field.schema, field.name) for field in plain}
+    body = {field.name: session.payloads.generate_value(field.schema, field.name) for field in plain}
     yield dict(list(body.items())[:1])
     yield body
     yield body
 
 
-def _looked_at(session: Session, records: tuple[Mine, ...]) -> None:
+def _looked_at(session: Session, records: tuple[CreatedRecord, ...]) -> None:
     for one in records:
         if session.operation(one.resource, "retrieve") is not None:
             session.retrieve(one.resource, one.key)
@@ -113,7 +115,7 @@ def _looked_at(session: Session, records: tuple[Mine, ...]) -> None:
 def browsed(session: Session, operation: Operation, parameter: Parameter | None = None) -> None:
     """A list with records of its own, by pages and with values of a parameter that fit some of its rows."""
     names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
-    with suppress(CannotMake):  # then with what is there
+    with suppress(SkipCheck):  # then with what is there
         several(session, operation.resource or "", 3)
     rows = list(session.rows(operation, {}, pages=1))
     session.send(operation)
@@ -130,8 +132,8 @@ def _values(session: Session, operation: Operation, parameter: Parameter | None,
     """What a parameter may be asked for: what it lists, or what stands in rows at its path."""
     if parameter is None or parameter.x_query is None:
         return
-    said = session.bodies.schema(parameter.schema)
-    items = session.bodies.schema(said.get("items", said))
+    said = session.payloads.resolve_schema(parameter.schema)
+    items = session.payloads.resolve_schema(said.get("items", said))
     if "enum" in items:
         yield from items["enum"]
     elif items.get("type") == "boolean":
@@ -152,8 +154,8 @@ def _keys(session: Session, resource: str, path: tuple[str, ...]) -> Iterator[An
         resource = relation.targets[0]
     last = session.contract.resources[resource].relations.get(path[-1])
     resource = last.targets[0] if last is not None else resource
-    with suppress(CannotMake):
-        for row in session.rows(session.needed(resource, "list"), {}, pages=1):
+    with suppress(SkipCheck):
+        for row in session.rows(session.require_operation(resource, "list"), {}, pages=1):
             yield session.key_of(resource, row)
 
 
@@ -173,21 +175,21 @@ def _at(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
 def texts(session: Session, operation: Operation, name: str) -> None:
     """A record with a text of many kinds, made and seen."""
     for text in ("Grüße, 世界 👋 <b>&amp;</b>\nsecond Line", "A rather long text, said at some length. " * 3):
-        mine = session.make(operation.resource or "", {name: text})
+        mine = session.create(operation.resource or "", {name: text})
         if session.operation(mine.resource, "retrieve") is not None:
             session.retrieve(mine.resource, mine.key)
 
 
 def refused_in_part(session: Session, operation: Operation) -> None:
     """An update with something right and one field wrong, and the record after it."""
-    mine = session.make(operation.resource or "")
+    mine = session.create(operation.resource or "")
     fields = [
         f
         for f in (operation.request_body.fields.values() if operation.request_body else ())
         if f.relation_setter is None
     ]
     for bad in fields:
-        body = {f.name: session.bodies.value(f.schema, f.name) for f in fields if f.name != bad.name}
+        body = {f.name: session.payloads.generate_value(f.schema, f.name) for f in fields if f.name != bad.name}
         body[bad.name] = {"no": ["such", "value"]}
         session.send(operation, path={operation.path_parameter_names[0]: mine.key}, body=body)
         session.retrieve(mine.resource, mine.key)
@@ -197,7 +199,7 @@ def weighed(session: Session, operation: Operation, name: str, values: tuple[Any
     """A body as it should be, then with these values for one of its fields; MISSING leaves it out."""
     success(session, operation)
     for value in values:
-        body = {**session.bodies.body(operation, session.parent), name: value}
+        body = {**session.payloads.build(operation, session.parent), name: value}
         if value is MISSING:
             del body[name]
         session.send(operation, path=path_of(session, operation), body=body)
@@ -221,9 +223,9 @@ def logged_out(session: Session, operation: Operation) -> None:
     """A token that is asked for, used, ended, and used again. Raises CannotMake."""
     asked = next(o for o in session.contract.operations.values() if o.action == "list" and o.method == "get")
     token = token_of(session)
-    headers = {BEARER: f"Bearer {token}"}
+    headers = {AUTHORIZATION: f"Bearer {token}"}
     for one in (asked, operation, asked):
-        session.send(one, as_="nobody", headers=headers)
+        session.send(one, actor="nobody", headers=headers)
 
 
 def token_of(session: Session) -> str:
@@ -231,19 +233,19 @@ def token_of(session: Session) -> str:
     for operation in session.contract.operations.values():
         fields = operation.request_body.fields if operation.request_body else {}
         if operation.method == "post" and session.credentials and session.credentials.keys() <= fields.keys():
-            found = session.data(operation, session.send(operation, body=dict(session.credentials), as_="nobody"))
+            found = session.data(operation, session.send(operation, body=dict(session.credentials), actor="nobody"))
             for value in found.values() if isinstance(found, dict) else ():
                 if isinstance(value, str) and len(value) > 20:
                     return value
-    raise CannotMake("there is no way to sign in")
+    raise SkipCheck("there is no way to sign in")
 
 
 def included(session: Session, operation: Operation, parameter: Parameter | None = None) -> None:
     """One record, as it comes and with each value of a parameter."""
     path = path_of(session, operation)
     session.send(operation, path=path)
-    said = session.bodies.schema(parameter.schema) if parameter is not None else {}
-    for choice in session.bodies.schema(said.get("items", said)).get("enum", ()):
+    said = session.payloads.resolve_schema(parameter.schema) if parameter is not None else {}
+    for choice in session.payloads.resolve_schema(said.get("items", said)).get("enum", ()):
         session.send(operation, path=path, query={parameter.name: choice} if parameter is not None else {})
 
 
@@ -253,7 +255,7 @@ def unusual(session: Session, operation: Operation) -> None:
     if operation.request_body is not None:
         session.send(operation, path=path_of(session, operation), raw=b'{"cut": ', headers=json)
         for field in operation.request_body.fields.values():
-            said = session.bodies.schema(field.schema)
+            said = session.payloads.resolve_schema(field.schema)
             if (
                 field.relation_setter is None
                 and said.get("type") == "string"

@@ -6,7 +6,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from conformance.bodies import Bodies
+from conformance.bodies import PayloadFactory
 from conformance.mutants.mutant import Mutant, drawn
 from conformance.mutants.planted import Answered, Ask, Asked, Fault
 from conformance.mutants.probes import MISSING, queried, weighed
@@ -20,7 +20,10 @@ LONGEST = 20_000
 
 def mutants(contract: Contract) -> Iterator[Mutant]:
     """Of every operation with a body or query parameters."""
-    schemas, bodies = SchemaValidators.from_document(contract.document), Bodies(contract, "conformance", Random(0))
+    schemas, bodies = (
+        SchemaValidators.from_document(contract.document),
+        PayloadFactory(contract, "conformance", Random(0)),
+    )
     for operation in contract.operations.values():
         yield from drawn(_taken(schemas, bodies, operation), EACH, "taken", operation.id)
         yield from drawn(_refused(bodies, operation), EACH, "refused", operation.id)
@@ -65,9 +68,9 @@ class Lenient:
         return last == self.keyword or (self.keyword == "nullable" and breach.instance is None)
 
 
-def _taken(schemas: SchemaValidators, bodies: Bodies, operation: Operation) -> Iterator[Mutant]:
+def _taken(schemas: SchemaValidators, bodies: PayloadFactory, operation: Operation) -> Iterator[Mutant]:
     for one in operation.request_body.fields.values() if operation.request_body else ():
-        mend = MISSING if one.relation_setter is not None else bodies.value(one.schema, one.name)
+        mend = MISSING if one.relation_setter is not None else bodies.generate_value(one.schema, one.name)
         for keyword, value in broken(bodies, one):
             yield _mutant(
                 operation,
@@ -83,9 +86,9 @@ def _taken(schemas: SchemaValidators, bodies: Bodies, operation: Operation) -> I
             )
 
 
-def broken(bodies: Bodies, one: BodyField) -> Iterator[tuple[str, Any]]:
+def broken(bodies: PayloadFactory, one: BodyField) -> Iterator[tuple[str, Any]]:
     """(keyword, value that breaks it) of a field."""
-    said = bodies.schema(one.schema)
+    said = bodies.resolve_schema(one.schema)
     kind = said.get("type", "object")
     if one.required:
         yield "required", MISSING
@@ -121,8 +124,8 @@ def _numbers(said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield "maximum", said["maximum"] + 1
 
 
-def _nullable(bodies: Bodies, schema: Mapping[str, Any]) -> bool:
-    said = bodies.schema(schema)
+def _nullable(bodies: PayloadFactory, schema: Mapping[str, Any]) -> bool:
+    said = bodies.resolve_schema(schema)
     options = (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
     return any(one.get("nullable") is True for one in (schema, said, *options))
 
@@ -150,7 +153,7 @@ def _refusal(operation: Operation) -> tuple[tuple[str, str | None], ...]:
 # What is right is refused --------------------------------------------------------------------------------------------
 
 
-def _refused(bodies: Bodies, operation: Operation) -> Iterator[Mutant]:
+def _refused(bodies: PayloadFactory, operation: Operation) -> Iterator[Mutant]:
     for one in operation.request_body.fields.values() if operation.request_body else ():
         if one.relation_setter is not None or one.x_query is not None:
             continue
@@ -167,9 +170,9 @@ def _refused(bodies: Bodies, operation: Operation) -> Iterator[Mutant]:
             )
 
 
-def admitted(bodies: Bodies, one: BodyField) -> Iterator[tuple[str, Any]]:
+def admitted(bodies: PayloadFactory, one: BodyField) -> Iterator[tuple[str, Any]]:
     """(what it is, a value at the edge of what a field may be)."""
-    said = bodies.schema(one.schema)
+    said = bodies.resolve_schema(one.schema)
     free = said.get("type") == "string" and "enum" not in said and "format" not in said and "pattern" not in said
     if _nullable(bodies, one.schema) and not one.required:
         yield "null", None
@@ -220,9 +223,9 @@ def invalid(name: str) -> Answered:
 # Query parameters ----------------------------------------------------------------------------------------------------
 
 
-def _parameters(bodies: Bodies, operation: Operation, parameter: Parameter) -> Iterator[Mutant]:
-    said = bodies.schema(parameter.schema)
-    items = bodies.schema(said.get("items", said))
+def _parameters(bodies: PayloadFactory, operation: Operation, parameter: Parameter) -> Iterator[Mutant]:
+    said = bodies.resolve_schema(parameter.schema)
+    items = bodies.resolve_schema(said.get("items", said))
 
     def mutant(family: str, detail: str, sentence: str, fault: Fault, value: str, keyword: str | None) -> Mutant:
         probe = partial(queried, name=parameter.name, values=(value,))
@@ -231,7 +234,7 @@ def _parameters(bodies: Bodies, operation: Operation, parameter: Parameter) -> I
         at = f"{at}/items" if said.get("type") == "array" else at
         return Mutant(family, operation.id, detail, sentence, at, lambda: fault, probe, keyword, rests_on=refused)
 
-    instead = str(bodies.value(items, parameter.name)) if parameter.required else None
+    instead = str(bodies.generate_value(items, parameter.name)) if parameter.required else None
     for keyword, value in _misfit(items):
         sentence = f"A parameter that breaks {keyword} is refused."
         fault = _deaf_to(parameter.name, value, instead)

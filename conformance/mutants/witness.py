@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp
 
-from conformance.errors import CannotMake
+from conformance.errors import SkipCheck
 from conformance.exchange import Exchange, Request, Response
 from conformance.mutants.inside import EPOCH, Inside, Mock, session
 from conformance.mutants.mutant import Mutant, Witness
 from conformance.mutants.planted import Paths, Planted
-from conformance.notice import notices
+from conformance.notice import inspect_response
 
 SEED = 0xA7
 TELLING = ("content-type", "allow", "www-authenticate", "location", "retry-after")  # headers that a promise is about
@@ -42,7 +42,7 @@ def witness(mutant: Mutant, mock: Mock) -> Witness | None:
     mock.watch.at = EPOCH  # what was looked up for the session took time, and will not be for the mutant
     try:
         mutant.probe(asking, mock.contract.operations[mutant.operation])
-    except CannotMake:
+    except SkipCheck:
         pass  # what was sent until then may do
     finally:
         _close(asking.target)
@@ -62,7 +62,7 @@ def _first(
         if _differ(exchange.response, answer):
             shown = Exchange(exchange.request, answer)
             operation = mock.contract.operations[shown.request.operation]
-            if not mutant.schema or any(notices(mock.schemas, operation, shown)):
+            if not mutant.schema or any(inspect_response(mock.schemas, operation, shown)):
                 return Witness(shown, exchange)
     return None
 

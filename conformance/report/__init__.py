@@ -5,13 +5,13 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from conformance.coverage import Covered
-from conformance.outcome import Kind, Outcome, Promise
+from conformance.coverage import CoverageReport
+from conformance.outcome import CheckResult, FailureKind, Requirement
 from conformance.proposal import Proposal
-from conformance.redaction import Redaction
-from conformance.run import Run
-from conformance.sequence import Sequence
-from conformance.verdict import Judgement
+from conformance.redaction import Redactor
+from conformance.run import RunResult
+from conformance.sequence import RequestSequence
+from conformance.verdict import GateResult
 
 REPLAYED = "conformance.json"  # the report that `replay` reads
 SHOWN = 3  # exchanges of a failure that reports show
@@ -26,12 +26,12 @@ GRADES: Mapping[str, str] = {
     "inferred": "Nothing states it, the contract only proposes it: backend or contract may be wrong.",
 }
 # What a failure turned out to be when it was judged again.
-ADVICE: Mapping[Kind, str] = {
-    Kind.DETERMINISTIC: "It breaks from a fresh state too: one replay shows it.",
-    Kind.STATE: "It breaks only after what the run did before: look at the state that those requests leave.",
-    Kind.FLAKY: "It breaks sometimes: look for a race, a cache, an overloaded server.",
-    Kind.INFRASTRUCTURE: "A gateway answered in the target's place, or nobody did.",
-    Kind.DISTURBED: "Somebody else wrote meanwhile: run it alone.",
+ADVICE: Mapping[FailureKind, str] = {
+    FailureKind.DETERMINISTIC: "It breaks from a fresh state too: one replay shows it.",
+    FailureKind.STATE_DEPENDENT: "It breaks only after what the run did before: look at the state that those requests leave.",
+    FailureKind.FLAKY: "It breaks sometimes: look for a race, a cache, an overloaded server.",
+    FailureKind.INFRASTRUCTURE: "A gateway answered in the target's place, or nobody did.",
+    FailureKind.INTERFERENCE: "Somebody else wrote meanwhile: run it alone.",
 }
 
 
@@ -59,39 +59,39 @@ class Report:
     token_env: str
     other_token_env: str
     notes: tuple[str, ...]
-    found: Run
-    judgement: Judgement
-    redaction: Redaction
+    found: RunResult
+    judgement: GateResult
+    redaction: Redactor
     lines: Mapping[str, int]
     seen: Mapping[tuple[str, int], int]
     text: str = ""
     proposals: Mapping[tuple[str, str], Proposal] = field(default_factory=dict)
-    covered: Covered | None = None
-    sequences: Mapping[str, Sequence] = field(default_factory=dict)
+    covered: CoverageReport | None = None
+    sequences: Mapping[str, RequestSequence] = field(default_factory=dict)
     folder: str = ""
     ledger: str = ""
-    _known: dict[int, tuple[Outcome, Redaction]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _known: dict[int, tuple[CheckResult, Redactor]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _text: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def line(self, promise: Promise) -> int:
+    def line(self, promise: Requirement) -> int:
         """The line in the contract that a promise rests on; that of what it stands in when it has none."""
         pointer = promise.pointer
         while pointer not in self.lines and "/" in pointer:
             pointer = pointer.rsplit("/", 1)[0]
         return self.lines.get(pointer, 1)
 
-    def place(self, promise: Promise) -> str:
+    def place(self, promise: Requirement) -> str:
         """``file:line pointer``."""
         return f"{self.contract}:{self.line(promise)} {promise.pointer}"
 
-    def said(self, outcome: Outcome) -> str:
+    def said(self, outcome: CheckResult) -> str:
         """What was found, harmless: secrets of its own exchanges are taken out too."""
-        if not outcome.said:
+        if not outcome.message:
             return ""
-        name, _, _ = outcome.promise.parameter.partition(" ")
-        if any(self.redaction.hides(part) for part in re.split(r"[.:]", name)):
+        name, _, _ = outcome.requirement.parameter.partition(" ")
+        if any(self.redaction.is_hidden(part) for part in re.split(r"[.:]", name)):
             return "(about a value that is not shown)"
-        return self.known(outcome).line(outcome.said)
+        return self.known(outcome).line(outcome.message)
 
     def cleaning(self) -> str:
         """How what is left over on the target is taken away."""
@@ -99,33 +99,35 @@ class Report:
             return f"athena-conformance clean {shlex.quote(self.redaction.line(self.ledger))}"
         return "no ledger was kept (--ledger FILE or --report-dir DIR), so `clean` cannot take them away"
 
-    def known(self, outcome: Outcome) -> Redaction:
+    def known(self, outcome: CheckResult) -> Redactor:
         """The redaction that knows the secrets of an outcome's own exchanges too; found once, for all writers."""
         if id(outcome) not in self._known:
-            found = self.redaction.knowing(outcome.shown) if outcome.shown else self.redaction
+            found = self.redaction.with_values_from(outcome.evidence) if outcome.evidence else self.redaction
             self._known[id(outcome)] = outcome, found  # held, so that no other outcome gets its id
         return self._known[id(outcome)][1]
 
-    def replays(self, outcome: Outcome) -> tuple[int, int] | None:
+    def replays(self, outcome: CheckResult) -> tuple[int, int] | None:
         """(how often it was broken, how often it was judged); None when it was not broken."""
-        return self.found.replays.get(outcome.promise.fingerprint)
+        return self.found.reruns.get(outcome.requirement.fingerprint)
 
-    def curl(self, outcome: Outcome) -> str:
+    def curl(self, outcome: CheckResult) -> str:
         """The last exchange that shows it, as a command; "" when there is none."""
-        if not outcome.shown:
+        if not outcome.evidence:
             return ""
-        return self.known(outcome).curl(outcome.shown[-1], self.target, self.token_env, self.other_token_env)
+        return self.known(outcome).curl(outcome.evidence[-1], self.target, self.token_env, self.other_token_env)
 
-    def grade(self, promise: Promise) -> str:
+    def grade(self, promise: Requirement) -> str:
         """The key of `GRADES` that decides whether it blocks."""
-        return "always" if promise.always else promise.grade
+        return "always" if promise.provenance_independent else promise.provenance
 
-    def times(self, outcome: Outcome) -> str:
+    def times(self, outcome: CheckResult) -> str:
         """``broken 2 of 2 times, deterministic``."""
         broken, judged = self.replays(outcome) or (1, 1)
-        return f"broken {broken} of {judged} times" + (f", {outcome.kind.value}" if outcome.kind else "")
+        return f"broken {broken} of {judged} times" + (
+            f", {outcome.failure_kind.value}" if outcome.failure_kind else ""
+        )
 
-    def replay(self, promise: Promise) -> str:
+    def replay(self, promise: Requirement) -> str:
         """The command that judges a failure again."""
         path = f"{self.folder.rstrip('/')}/{REPLAYED}" if self.folder else REPLAYED
         return f"athena-conformance replay {shlex.quote(self.redaction.line(path))} {promise.id}"
@@ -134,19 +136,19 @@ class Report:
         """The address of the target, without credentials in it."""
         return self.redaction.line(self.target)
 
-    def proposal(self, outcome: Outcome) -> Proposal | None:
+    def proposal(self, outcome: CheckResult) -> Proposal | None:
         """What to do about a gap; without its edits where they would show what may not be shown."""
-        found = self.proposals.get((outcome.promise.fingerprint, outcome.said))
+        found = self.proposals.get((outcome.requirement.fingerprint, outcome.message))
         if found is None:
             return None
         known = self.known(outcome)
-        said = known.line(found.said, 2_000)
+        said = known.line(found.message, 2_000)
         told = [edit.document for edit in found.edits]
         if any(known.value(edit.get("value")) != edit.get("value") for edit in told):
-            return replace(found, said=said, edits=(), diff="")
-        return replace(found, said=said, diff="\n".join(known.text(line, 400) for line in found.diff.splitlines()))
+            return replace(found, message=said, edits=(), diff="")
+        return replace(found, message=said, diff="\n".join(known.text(line, 400) for line in found.diff.splitlines()))
 
-    def excerpt(self, promise: Promise) -> tuple[tuple[int, str, bool], ...]:
+    def excerpt(self, promise: Requirement) -> tuple[tuple[int, str, bool], ...]:
         """(line number, the contract's own line, whether it is the place) around the place of a promise."""
         if not self._text:
             self._text.extend(self.text.splitlines())

@@ -6,7 +6,7 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 
 from collections.abc import Iterator
 
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from conformance.report import Report
 from conformance.report.groups import grouped
 from conformance.report.names import counts, headline, name
@@ -36,17 +36,17 @@ def _lines(report: Report) -> Iterator[str]:
     yield from (_annotation(report, "warning", outcome) for outcome in gaps[:MOST])
     left = max(0, len(judgement.blocking) - MOST) + max(0, len(gaps) - MOST)
     more = f" {left} more are in the report only: GitHub shows {MOST} errors and {MOST} warnings." if left else ""
-    remarks = "".join(f" {report.redaction.line(remark)}." for remark in judgement.remarks)
-    level = "notice" if int(judgement.code) == 0 or judgement.blocking else "error"
+    remarks = "".join(f" {report.redaction.line(remark)}." for remark in judgement.warnings)
+    level = "notice" if int(judgement.exit_code) == 0 or judgement.blocking else "error"
     yield f"::{level} title={property_of(TITLE)}::{escaped(f'{headline(report)}. {counts(report)}.{remarks}{more}')}"
 
 
-def _annotation(report: Report, level: str, outcome: Outcome) -> str:
-    promise = outcome.promise
+def _annotation(report: Report, level: str, outcome: CheckResult) -> str:
+    promise = outcome.requirement
     proposal = report.proposal(outcome)
-    said = [f"due: {promise.sentence}", f"found: {report.said(outcome)} ({report.times(outcome)})"]
+    said = [f"due: {promise.summary}", f"found: {report.said(outcome)} ({report.times(outcome)})"]
     said += [report.curl(outcome), f"judge it again: {report.replay(promise)}"]
-    said += [proposal.said] if proposal else []
+    said += [proposal.message] if proposal else []
     place = f"file={property_of(report.contract)},line={report.line(promise)},title={property_of(name(promise))}"
     return f"::{level} {place}::{escaped(chr(10).join(part for part in said if part))}"
 

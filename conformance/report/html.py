@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from html import escape
 from importlib import resources
 
-from conformance.coverage import EXERCISED, KINDS, REACHED
+from conformance.coverage import COVERED, ITEM_KINDS, PARTIAL
 from conformance.exchange import Exchange
-from conformance.outcome import Outcome, Verdict
+from conformance.outcome import CheckResult, Status
 from conformance.report import ADVICE, GRADES, Report
 from conformance.report.groups import Group, grouped
 from conformance.report.names import ENGINE, OTHER, counts, family, headline, name
-from conformance.verdict import Code
+from conformance.verdict import ExitCode
 
 ROWS = 12  # of the overview: it should fit on a screen
 LINKS = 6  # operations of a group that the overview names
@@ -112,14 +112,16 @@ def _anchor(number: int, index: int) -> str:
 
 def _top(report: Report) -> str:
     judgement = report.judgement
-    style = {Code.KEPT: "good", Code.BROKEN: "bad", Code.LOST: "bad"}.get(judgement.code, "")
+    style = {ExitCode.PASSED: "good", ExitCode.FAILED: "bad", ExitCode.TARGET_UNREACHABLE: "bad"}.get(
+        judgement.exit_code, ""
+    )
     tally = (
         (BROKEN, len(judgement.blocking), "block"),
         (GAP, len(judgement.gaps), "contract gaps"),
         (FLAKY, len(judgement.flaky), "flaky"),
         *([(ACCEPTED, len(judgement.accepted), "accepted")] if judgement.accepted else []),
-        (KEPT, judgement.kept, "kept"),
-        (UNJUDGED, sum(judgement.causes.values()), "not judged"),
+        (KEPT, judgement.passed, "kept"),
+        (UNJUDGED, sum(judgement.skip_reasons.values()), "not judged"),
     )
     told = "".join(f'<li class="{mark.style}">{mark.sign} <b>{number}</b> {word}</li>' for mark, number, word in tally)
     facts = (
@@ -127,7 +129,7 @@ def _top(report: Report) -> str:
         f"{escape(report.started)} · {report.requests} requests, {report.seconds:.0f} s · seed {report.seed}, "
         f"run {escape(report.run_id)}"
     )
-    notes = "".join(f"<p>{escape(report.redaction.line(note))}</p>" for note in (*report.notes, *judgement.remarks))
+    notes = "".join(f"<p>{escape(report.redaction.line(note))}</p>" for note in (*report.notes, *judgement.warnings))
     return (
         f'<header class="verdict {style}">\n<h1>{escape(headline(report))}</h1>\n<p>{facts}</p>{notes}\n'
         f'<ul class="tally">{told}</ul>\n<p>{escape(counts(report))}.</p>\n</header>'
@@ -137,12 +139,12 @@ def _top(report: Report) -> str:
 def _overview(report: Report, groups: Sequence[Group]) -> str:
     rows = []
     for number, group in enumerate(groups[:ROWS], 1):
-        promise = group.first.promise
+        promise = group.first.requirement
         found = escape(report.redaction.line(report.said(group.first), FOUND))
         more = f"<br>and {group.places - 1} more" if group.places > 1 else ""
         rows.append(
             f'<tr><td><a href="#b{number}">{number}</a></td><td>{_links(group, number)}<br>'
-            f'<span class="faint">{escape(_rule(group))}</span></td><td>{escape(promise.sentence)}</td>'
+            f'<span class="faint">{escape(_rule(group))}</span></td><td>{escape(promise.summary)}</td>'
             f'<td><span class="found">{found}</span></td>'
             f"<td><code>{escape(report.contract)}:{report.line(promise)}</code>{more}</td></tr>"
         )
@@ -154,17 +156,17 @@ def _overview(report: Report, groups: Sequence[Group]) -> str:
 
 def _rule(group: Group) -> str:
     """What is broken, in a few words: the parameter that it is about, the law, how often."""
-    promise, number = group.first.promise, len(group.outcomes)
-    parameter = promise.parameter if len({o.promise.parameter for o in group.outcomes}) == 1 else ""
+    promise, number = group.first.requirement, len(group.outcomes)
+    parameter = promise.parameter if len({o.requirement.parameter for o in group.outcomes}) == 1 else ""
     times = f" ({number} times)" if number > len(group.operations) else ""
-    return " ".join(part for part in (parameter, promise.law) if part) + times
+    return " ".join(part for part in (parameter, promise.check) if part) + times
 
 
 def _links(group: Group, number: int) -> str:
     """The operations of a group, each leading to its evidence."""
     first: dict[str, str] = {}
     for index, outcome in enumerate(group.outcomes):
-        first.setdefault(outcome.promise.operation, _anchor(number, index))
+        first.setdefault(outcome.requirement.operation, _anchor(number, index))
     told = [f'<a href="#{at}"><code>{escape(operation)}</code></a>' for operation, at in first.items()]
     more = f" and {len(told) - LINKS} more" if len(told) > LINKS else ""
     return ", ".join(told[:LINKS]) + more
@@ -172,13 +174,16 @@ def _links(group: Group, number: int) -> str:
 
 def _incomplete(report: Report) -> Iterator[str]:
     judgement = report.judgement
-    if judgement.unsucceeded:
+    if judgement.operations_never_successful:
         yield "<h2>Never succeeded</h2>"
-        pairs = (f"<code>{escape(who)}</code>: {_line(report, why)}" for who, why in judgement.unsucceeded.items())
+        pairs = (
+            f"<code>{escape(who)}</code>: {_line(report, why)}"
+            for who, why in judgement.operations_never_successful.items()
+        )
         yield _list(pairs)
-    if report.found.left:
+    if report.found.records_not_deleted:
         yield "<h2>Left over on the target</h2>"
-        yield _list(_line(report, f"{resource} {key}") for resource, key in report.found.left)
+        yield _list(_line(report, f"{resource} {key}") for resource, key in report.found.records_not_deleted)
         yield f"<p><code>{escape(report.cleaning())}</code></p>"
 
 
@@ -188,7 +193,7 @@ def _incomplete(report: Report) -> Iterator[str]:
 def _matrix(report: Report) -> str:
     cells: dict[tuple[str, str], list[_Mark]] = {}
     for mark, outcome in _marked(report):
-        at = (outcome.promise.operation, family(outcome.promise.law))
+        at = (outcome.requirement.operation, family(outcome.requirement.check))
         cells.setdefault(at, []).append(mark)
     operations = dict.fromkeys(operation for operation, _ in cells)
     columns = sorted({one for _, one in cells}, key=lambda one: (one in (OTHER, ENGINE), one))
@@ -199,13 +204,13 @@ def _matrix(report: Report) -> str:
     return said + _table("matrix", heads, rows)
 
 
-def _marked(report: Report) -> Iterator[tuple[_Mark, Outcome]]:
+def _marked(report: Report) -> Iterator[tuple[_Mark, CheckResult]]:
     judgement = report.judgement
     broken = ((BROKEN, judgement.blocking), (GAP, judgement.gaps), (FLAKY, judgement.flaky))
     for mark, outcomes in (*broken, (ACCEPTED, judgement.accepted)):
         yield from ((mark, outcome) for outcome in outcomes)
-    yield from ((KEPT, outcome) for outcome in report.found.of(Verdict.KEPT))
-    yield from ((UNJUDGED, outcome) for outcome in report.found.of(Verdict.NOT_JUDGED))
+    yield from ((KEPT, outcome) for outcome in report.found.with_status(Status.PASSED))
+    yield from ((UNJUDGED, outcome) for outcome in report.found.with_status(Status.SKIPPED))
 
 
 def _weight(operation: str, cells: Mapping[tuple[str, str], list[_Mark]]) -> tuple[int, str]:
@@ -229,13 +234,13 @@ def _row(operation: str, columns: Iterable[str], cells: Mapping[tuple[str, str],
 # A failure ----------------------------------------------------------------------------------------------------------
 
 
-def _card(report: Report, outcome: Outcome, anchor: str, number: str, style: str, *, unfolded: bool) -> str:
-    promise = outcome.promise
+def _card(report: Report, outcome: CheckResult, anchor: str, number: str, style: str, *, unfolded: bool) -> str:
+    promise = outcome.requirement
     grade = report.grade(promise)
     parts = [
         f"<h3>{number}<code>{escape(name(promise))}</code></h3>",
         f'<dl class="pair"><dt>found</dt><dd class="found">{escape(report.said(outcome))}</dd>'
-        f"<dt>due</dt><dd>{escape(promise.sentence)}</dd>"
+        f"<dt>due</dt><dd>{escape(promise.summary)}</dd>"
         f"<dt>{'grade' if style else 'why red'}</dt><dd>{_why(report, outcome, grade)}</dd></dl>",
         _proposed(report, outcome),
         _command(report, outcome),
@@ -246,20 +251,20 @@ def _card(report: Report, outcome: Outcome, anchor: str, number: str, style: str
     return f'<article id="{anchor}" class="{style}">\n' + "\n".join(part for part in parts if part) + "\n</article>"
 
 
-def _why(report: Report, outcome: Outcome, grade: str) -> str:
-    kind = f" {ADVICE[outcome.kind]}" if outcome.kind else ""
+def _why(report: Report, outcome: CheckResult, grade: str) -> str:
+    kind = f" {ADVICE[outcome.failure_kind]}" if outcome.failure_kind else ""
     return (
         f"<b>{escape(grade)}</b>: {escape(GRADES.get(grade, ''))} {escape(report.times(outcome).capitalize())}.{kind}"
     )
 
 
-def _command(report: Report, outcome: Outcome) -> str:
-    command, again = report.curl(outcome), report.replay(outcome.promise)
+def _command(report: Report, outcome: CheckResult) -> str:
+    command, again = report.curl(outcome), report.replay(outcome.requirement)
     shown = f"<h4>See it yourself</h4><pre>{escape(command)}</pre>" if command else ""
     return f"{shown}<h4>Judge it again, from a fresh state</h4><pre>{escape(again)}</pre>"
 
 
-def _proposed(report: Report, outcome: Outcome) -> str:
+def _proposed(report: Report, outcome: CheckResult) -> str:
     proposal = report.proposal(outcome)
     if proposal is None:
         return ""
@@ -268,25 +273,25 @@ def _proposed(report: Report, outcome: Outcome) -> str:
         f'<span class="{styles.get(line[:1], "faint")}">{escape(line)}</span>' for line in proposal.diff.splitlines()
     ]
     shown = "<pre>" + "\n".join(lines) + "</pre>" if lines else ""
-    return f"<h4>Proposed</h4><p>{escape(proposal.said)}</p>{shown}"
+    return f"<h4>Proposed</h4><p>{escape(proposal.message)}</p>{shown}"
 
 
-def _excerpt(report: Report, outcome: Outcome) -> str:
+def _excerpt(report: Report, outcome: CheckResult) -> str:
     lines = []
-    for number, text, here in report.excerpt(outcome.promise):
+    for number, text, here in report.excerpt(outcome.requirement):
         said = escape(f"{'▶' if here else ' '} {number:>5}  {text}")
         lines.append(f'<span class="here">{said}</span>' if here else said)
-    place = escape(report.place(outcome.promise))
+    place = escape(report.place(outcome.requirement))
     return f"<h4>Contract</h4><p><code>{place}</code></p>" + (
         '<pre class="wide">' + "\n".join(lines) + "</pre>" if lines else ""
     )
 
 
-def _evidence(report: Report, outcome: Outcome) -> str:
-    if not outcome.shown:
+def _evidence(report: Report, outcome: CheckResult) -> str:
+    if not outcome.evidence:
         return ""
-    exchange = outcome.shown[-1]
-    earlier = len(outcome.shown) - 1
+    exchange = outcome.evidence[-1]
+    earlier = len(outcome.evidence) - 1
     more = f'<p class="faint">The last of {earlier + 1} exchanges; the others are in the JSON report.</p>'
     return (
         f"<div><h4>Request</h4><pre>{escape(_request(report, outcome, exchange))}</pre></div>"
@@ -294,7 +299,7 @@ def _evidence(report: Report, outcome: Outcome) -> str:
     )
 
 
-def _request(report: Report, outcome: Outcome, exchange: Exchange) -> str:
+def _request(report: Report, outcome: CheckResult, exchange: Exchange) -> str:
     known = report.known(outcome)
     said = known.request(exchange.request)
     whose = {"self": f"token: ${report.token_env}", "other": f"token: ${report.other_token_env}"}
@@ -305,7 +310,7 @@ def _request(report: Report, outcome: Outcome, exchange: Exchange) -> str:
     return "\n".join([*head, "", known.pretty(said["body"].encode("utf-8", "replace"), BODY)])
 
 
-def _response(report: Report, outcome: Outcome, exchange: Exchange) -> str:
+def _response(report: Report, outcome: CheckResult, exchange: Exchange) -> str:
     known, response = report.known(outcome), exchange.response
     head = [f"{response.status}  ({response.elapsed * 1000:.0f} ms)"]
     head += [f"{name}: {value}" for name, value in known.headers(response.headers).items()]
@@ -316,10 +321,10 @@ def _response(report: Report, outcome: Outcome, exchange: Exchange) -> str:
 
 
 def _not_judged(report: Report) -> Iterator[str]:
-    causes = report.judgement.causes
+    causes = report.judgement.skip_reasons
     if causes:
-        ordered = report.judgement.ordered_causes
-        rows = [f"<tr><td>{times}</td><td>{_line(report, cause.said)}</td></tr>" for cause, times in ordered]
+        ordered = report.judgement.ordered_skip_reasons
+        rows = [f"<tr><td>{times}</td><td>{_line(report, cause.message)}</td></tr>" for cause, times in ordered]
         yield f"<h2>Not judged ({sum(causes.values())})</h2>"
         yield _folded(f"{len(ordered)} causes", _table("", ("promises", "cause"), rows))
 
@@ -330,8 +335,8 @@ def _coverage(report: Report) -> Iterator[str]:
         return
     yield "<h2>Coverage of the contract</h2>"
     rows = []
-    for kind in KINDS:
-        used, reached, total = covered.count(kind, EXERCISED), covered.count(kind, REACHED), covered.total(kind)
+    for kind in ITEM_KINDS:
+        used, reached, total = covered.count(kind, COVERED), covered.count(kind, PARTIAL), covered.total(kind)
         share = f"{100 * used / total:.0f} %" if total else ""
         cells = (used, share, reached, total - used - reached, total)
         rows.append(f"<tr><th>{kind}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
@@ -340,11 +345,14 @@ def _coverage(report: Report) -> Iterator[str]:
         '<p class="faint">Exercised: a success used or showed it. '
         "Only reached: sent and refused, or shown only as null.</p>"
     )
-    if covered.unsucceeded:
-        pairs = (f"<code>{escape(who)}</code>: {_line(report, why)}" for who, why in covered.unsucceeded.items())
-        yield _folded(f"{len(covered.unsucceeded)} operations without a success, and why", _list(pairs))
-    for kind in KINDS:
-        missed = covered.missed(kind)
+    if covered.operations_never_successful:
+        pairs = (
+            f"<code>{escape(who)}</code>: {_line(report, why)}"
+            for who, why in covered.operations_never_successful.items()
+        )
+        yield _folded(f"{len(covered.operations_never_successful)} operations without a success, and why", _list(pairs))
+    for kind in ITEM_KINDS:
+        missed = covered.uncovered(kind)
         if missed:
             shown = [f"<code>{escape(one.name)}</code> ({one.state})" for one in missed[:MISSED]]
             more = [f"and {len(missed) - MISSED} more, in the JSON report"] if len(missed) > MISSED else []

@@ -35,10 +35,10 @@ import json
 from typing import Any
 
 from conformance import sequence
-from conformance.coverage import EXERCISED, KINDS, NEVER, REACHED
+from conformance.coverage import COVERED, ITEM_KINDS, PARTIAL, UNCOVERED
 from conformance.exchange import Exchange
-from conformance.outcome import Outcome, Verdict
-from conformance.redaction import Redaction
+from conformance.outcome import CheckResult, Status
+from conformance.redaction import Redactor
 from conformance.report import SHOWN, Report
 
 VERSION = 1
@@ -70,63 +70,63 @@ def document(report: Report) -> dict[str, Any]:
             "strict": report.strict,
             "read_only": report.read_only,
             "notes": [line(note) for note in report.notes],
-            "ended": line(found.ended),
-            "lost": found.lost,
+            "ended": line(found.abort_reason),
+            "lost": found.target_unreachable,
         },
         "verdict": {
-            "code": int(judgement.code),
-            "name": judgement.code.name.lower(),
+            "code": int(judgement.exit_code),
+            "name": judgement.exit_code.name.lower(),
             "reasons": [line(reason) for reason in judgement.reasons],
         },
         "counts": {
-            "judged": judgement.judged,
-            "kept": judgement.kept,
+            "judged": judgement.checks_run,
+            "kept": judgement.passed,
             "broken_blocking": len(judgement.blocking),
             "contract_gaps": len(judgement.gaps),
             "accepted": len(judgement.accepted),
             "flaky": len(judgement.flaky),
-            "unsteady": found.unsteady,
-            "not_judged": sum(judgement.causes.values()),
-            "reached": judgement.reached,
-            "due": judgement.due,
+            "unsteady": found.transient_failures,
+            "not_judged": sum(judgement.skip_reasons.values()),
+            "reached": judgement.blocking_run,
+            "due": judgement.blocking_total,
         },
-        "remarks": [line(remark) for remark in judgement.remarks],
+        "remarks": [line(remark) for remark in judgement.warnings],
         "promises": [
-            *(_promise(report, outcome, outcome.verdict.value) for outcome in found.outcomes),
+            *(_promise(report, outcome, outcome.status.value) for outcome in found.results),
             *(_promise(report, outcome, "flaky") for outcome in found.flaky),
         ],
         "not_judged": [
-            {"cause": line(why.said), "kind": why.cause.value, "count": times}
-            for why, times in judgement.causes.items()
+            {"cause": line(why.message), "kind": why.category.value, "count": times}
+            for why, times in judgement.skip_reasons.items()
         ],
-        "never_succeeded": {operation: line(why) for operation, why in judgement.unsucceeded.items()},
-        "not_asked": list(judgement.unasked),
+        "never_succeeded": {operation: line(why) for operation, why in judgement.operations_never_successful.items()},
+        "not_asked": list(judgement.actions_never_successful),
         "answers": answers,
         "coverage": _coverage(report),
-        "left_over": [{"resource": resource, "key": line(str(key))} for resource, key in found.left],
+        "left_over": [{"resource": resource, "key": line(str(key))} for resource, key in found.records_not_deleted],
     }
 
 
-def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
-    promise = outcome.promise
-    replays = report.replays(outcome) if outcome.verdict is Verdict.BROKEN else None
-    told = outcome.verdict is Verdict.BROKEN
+def _promise(report: Report, outcome: CheckResult, verdict: str) -> dict[str, Any]:
+    promise = outcome.requirement
+    replays = report.replays(outcome) if outcome.status is Status.FAILED else None
+    told = outcome.status is Status.FAILED
     known = report.known(outcome) if told else report.redaction
     steps = report.sequences.get(promise.fingerprint)
     return {
         "id": promise.fingerprint,
         "short": promise.id,
-        "law": promise.law,
+        "law": promise.check,
         "operation": promise.operation,
         "parameter": promise.parameter,
-        "sentence": promise.sentence,
-        "grade": promise.grade,
-        "always": promise.always,
-        "blocks": promise.blocks(strict=report.strict),
+        "sentence": promise.summary,
+        "grade": promise.provenance,
+        "always": promise.provenance_independent,
+        "blocks": promise.is_blocking(strict=report.strict),
         "verdict": verdict,
         "said": report.said(outcome),
-        "kind": outcome.kind.value if outcome.kind else "",
-        "cause": outcome.cause.value if outcome.verdict is Verdict.NOT_JUDGED else "",
+        "kind": outcome.failure_kind.value if outcome.failure_kind else "",
+        "cause": outcome.skip_category.value if outcome.status is Status.SKIPPED else "",
         "accepted": told and outcome in report.judgement.accepted,
         "keyword": promise.keyword,
         "place": {
@@ -138,19 +138,19 @@ def _promise(report: Report, outcome: Outcome, verdict: str) -> dict[str, Any]:
         "replays": {"broken": replays[0], "judged": replays[1]} if replays else None,
         "curl": report.curl(outcome) if told else "",
         "proposal": _proposal(report, outcome),
-        "exchanges": [_exchange(known, exchange) for exchange in outcome.shown[-SHOWN:]] if told else [],
-        "sequence": sequence.written(steps, known) if told and steps else None,
+        "exchanges": [_exchange(known, exchange) for exchange in outcome.evidence[-SHOWN:]] if told else [],
+        "sequence": sequence.to_json(steps, known) if told and steps else None,
     }
 
 
-def _proposal(report: Report, outcome: Outcome) -> dict[str, Any] | None:
+def _proposal(report: Report, outcome: CheckResult) -> dict[str, Any] | None:
     found = report.proposal(outcome)
     if found is None:
         return None
     return {
         "pointer": found.pointer,
         "keyword": found.keyword,
-        "said": found.said,
+        "said": found.message,
         "edits": [edit.document for edit in found.edits],
         "diff": found.diff,
     }
@@ -160,22 +160,22 @@ def _coverage(report: Report) -> dict[str, Any] | None:
     covered = report.covered
     if covered is None:
         return None
-    states = (EXERCISED, REACHED, NEVER)
+    states = (COVERED, PARTIAL, UNCOVERED)
     return {
         "kinds": {
             kind: {"all": covered.total(kind), **{state: covered.count(kind, state) for state in states}}
-            for kind in KINDS
+            for kind in ITEM_KINDS
         },
         "missed": [
             {"kind": item.kind, "name": item.name, "pointer": item.pointer, "state": item.state}
-            for kind in KINDS
-            for item in covered.missed(kind)
+            for kind in ITEM_KINDS
+            for item in covered.uncovered(kind)
         ],
-        "unsucceeded": {name: report.redaction.line(why) for name, why in covered.unsucceeded.items()},
+        "unsucceeded": {name: report.redaction.line(why) for name, why in covered.operations_never_successful.items()},
     }
 
 
-def _exchange(known: Redaction, exchange: Exchange) -> dict[str, Any]:
+def _exchange(known: Redactor, exchange: Exchange) -> dict[str, Any]:
     response = exchange.response
     return {
         "request": known.request(exchange.request),

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator
 from xml.etree import ElementTree as etree
 
-from conformance.coverage import EXERCISED, KINDS
-from conformance.outcome import Outcome, Verdict
+from conformance.coverage import COVERED, ITEM_KINDS
+from conformance.outcome import CheckResult, Status
 from conformance.report import Report
-from conformance.verdict import Code
+from conformance.verdict import ExitCode
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 ITSELF = "athena-conformance"
@@ -23,57 +23,57 @@ ITSELF = "athena-conformance"
 def render(report: Report) -> str:
     """The whole document."""
     root = etree.Element("testsuites", name=ITSELF, time=f"{report.seconds:.3f}")
-    suites: dict[str, list[tuple[Outcome, bool]]] = {}
+    suites: dict[str, list[tuple[CheckResult, bool]]] = {}
     for outcome, flaky in _all(report):
-        suites.setdefault(outcome.promise.operation, []).append((outcome, flaky))
+        suites.setdefault(outcome.requirement.operation, []).append((outcome, flaky))
     for operation, outcomes in suites.items():
         suite = _element(root, "testsuite", name=operation, timestamp=report.started[:19])
         taken: Counter[str] = Counter()
         for outcome, flaky in outcomes:
             _case(report, suite, outcome, flaky, taken)
         _count(suite)
-    if report.judgement.code not in (Code.KEPT, Code.BROKEN):
+    if report.judgement.exit_code not in (ExitCode.PASSED, ExitCode.FAILED):
         _itself(report, root)
     if report.covered is not None:
         properties = _element(_element(root, "testsuite", name=f"{ITSELF}: coverage"), "properties")
-        for kind in KINDS:
-            said = f"{report.covered.count(kind, EXERCISED)} of {report.covered.total(kind)}"
+        for kind in ITEM_KINDS:
+            said = f"{report.covered.count(kind, COVERED)} of {report.covered.total(kind)}"
             _element(properties, "property", name=kind, value=said)
-    if report.judgement.remarks:
-        told = "\n".join(map(report.redaction.line, report.judgement.remarks))
+    if report.judgement.warnings:
+        told = "\n".join(map(report.redaction.line, report.judgement.warnings))
         _element(_element(root, "testsuite", name=f"{ITSELF}: remarks"), "system-out").text = _clean(told)
     _count(root)
     etree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + etree.tostring(root, encoding="unicode") + "\n"
 
 
-def _all(report: Report) -> Iterator[tuple[Outcome, bool]]:
-    yield from ((outcome, False) for outcome in report.found.outcomes)
+def _all(report: Report) -> Iterator[tuple[CheckResult, bool]]:
+    yield from ((outcome, False) for outcome in report.found.results)
     yield from ((outcome, True) for outcome in report.found.flaky)
 
 
-def _case(report: Report, suite: etree.Element, outcome: Outcome, flaky: bool, taken: Counter[str]) -> None:
-    promise = outcome.promise
-    name = f"{promise.law}[{promise.parameter}]" if promise.parameter else promise.law
+def _case(report: Report, suite: etree.Element, outcome: CheckResult, flaky: bool, taken: Counter[str]) -> None:
+    promise = outcome.requirement
+    name = f"{promise.check}[{promise.parameter}]" if promise.parameter else promise.check
     taken[name] += 1
     shown = name if taken[name] == 1 else f"{name} #{taken[name]}"
     case = _element(suite, "testcase", classname=promise.operation, name=shown, file=report.contract)
     case.set("line", str(report.line(promise)))
     said = report.said(outcome)
-    if outcome.verdict is Verdict.BROKEN and not flaky and outcome in report.judgement.blocking:
-        failure = _element(case, "failure", type=promise.law, message=said)
-        lines = (promise.sentence, f"found: {said}", f"place: {report.place(promise)}", f"grade: {promise.grade}")
+    if outcome.status is Status.FAILED and not flaky and outcome in report.judgement.blocking:
+        failure = _element(case, "failure", type=promise.check, message=said)
+        lines = (promise.summary, f"found: {said}", f"place: {report.place(promise)}", f"grade: {promise.provenance}")
         told = (*lines, report.times(outcome), report.curl(outcome), report.replay(promise), _proposed(report, outcome))
         failure.text = _clean("\n".join(told))
-    elif outcome.verdict is not Verdict.KEPT:
+    elif outcome.status is not Status.PASSED:
         skipped = _element(case, "skipped", message=f"{_why(report, outcome, flaky)}: {said}")
-        if outcome.verdict is Verdict.BROKEN:
+        if outcome.status is Status.FAILED:
             skipped.text = _clean("\n".join(filter(None, (report.replay(promise), _proposed(report, outcome)))))
 
 
-def _why(report: Report, outcome: Outcome, flaky: bool) -> str:
+def _why(report: Report, outcome: CheckResult, flaky: bool) -> str:
     """Why it is no failure."""
-    if outcome.verdict is Verdict.NOT_JUDGED:
+    if outcome.status is Status.SKIPPED:
         return "not judged"
     if flaky:
         return f"flaky, {report.times(outcome).removesuffix(', flaky')}"
@@ -81,16 +81,16 @@ def _why(report: Report, outcome: Outcome, flaky: bool) -> str:
     return f"{'accepted by --baseline' if accepted else 'contract gap'}, {report.times(outcome)}"
 
 
-def _proposed(report: Report, outcome: Outcome) -> str:
+def _proposed(report: Report, outcome: CheckResult) -> str:
     proposal = report.proposal(outcome)
-    return f"{proposal.said}\n{proposal.diff}" if proposal is not None else ""
+    return f"{proposal.message}\n{proposal.diff}" if proposal is not None else ""
 
 
 def _itself(report: Report, root: etree.Element) -> None:
     suite = _element(root, "testsuite", name=ITSELF)
     case = _element(suite, "testcase", classname=ITSELF, name="the run is complete")
     reasons = "; ".join(report.redaction.line(reason) for reason in report.judgement.reasons)
-    _element(case, "error", type=report.judgement.code.name.lower(), message=reasons)
+    _element(case, "error", type=report.judgement.exit_code.name.lower(), message=reasons)
     _count(suite)
 
 

@@ -8,8 +8,8 @@ the end, with a sentence.
 import re
 from collections.abc import Iterable, Iterator
 
-from conformance.coverage import EXERCISED, KINDS, REACHED
-from conformance.outcome import Outcome
+from conformance.coverage import COVERED, ITEM_KINDS, PARTIAL
+from conformance.outcome import CheckResult
 from conformance.report import ADVICE, GRADES, Report
 from conformance.report.groups import Group, grouped
 from conformance.report.names import counts, headline, name
@@ -58,8 +58,8 @@ def _blocks(report: Report) -> Iterator[str]:
     facts = f"{report.requests} requests in {report.seconds:.0f} s, seed {report.seed}, run {code(report.run_id)}"
     yield f"{code(report.shown_target())} against {code(report.contract)} ({code(report.digest[:12])}): {facts}."
     yield f"{counts(report)}."
-    if judgement.remarks:
-        yield _list(code(report.redaction.line(remark)) for remark in judgement.remarks)
+    if judgement.warnings:
+        yield _list(code(report.redaction.line(remark)) for remark in judgement.warnings)
     if judgement.blocking:
         groups = grouped(judgement.blocking)
         yield "### What blocks"
@@ -85,68 +85,72 @@ def _verdict(report: Report) -> str:
     return word + (f": {code(reasons)}" if reasons else "")
 
 
-def _short(report: Report, outcome: Outcome) -> str:
+def _short(report: Report, outcome: CheckResult) -> str:
     said = report.redaction.line(report.said(outcome), FOUND)
-    return f"{code(name(outcome.promise))}: {code(said)} ({report.times(outcome)}; {code(outcome.promise.id)})"
+    return f"{code(name(outcome.requirement))}: {code(said)} ({report.times(outcome)}; {code(outcome.requirement.id)})"
 
 
 def _table(report: Report, groups: tuple[Group, ...]) -> str:
     rows = ["| # | what | found | due | place |", "| --- | --- | --- | --- | --- |"]
     for number, group in enumerate(groups[:ROWS], 1):
-        outcome, promise = group.first, group.first.promise
+        outcome, promise = group.first, group.first.requirement
         found = code(report.redaction.line(report.said(outcome), FOUND))
         place = code(f"{report.contract}:{report.line(promise)}")
-        rows.append(f"| {number} | {code(group.title())} | {found} | {code(promise.sentence)} | {place} |")
+        rows.append(f"| {number} | {code(group.title())} | {found} | {code(promise.summary)} | {place} |")
     left = len(groups) - ROWS
     return "\n".join(rows) + (f"\n\nand {left} more" if left > 0 else "")
 
 
 def _failure(report: Report, number: int, group: Group) -> str:
     """One of a group in full, the others by name."""
-    outcome, promise = group.first, group.first.promise
+    outcome, promise = group.first, group.first.requirement
     grade = report.grade(promise)
-    kind = f" {ADVICE[outcome.kind]}" if outcome.kind else ""
+    kind = f" {ADVICE[outcome.failure_kind]}" if outcome.failure_kind else ""
     parts = [
         f"**{number}. {code(group.title())}** ({report.times(outcome)})",
-        f"- due: {code(promise.sentence)}\n- found: {code(report.said(outcome))}\n"
+        f"- due: {code(promise.summary)}\n- found: {code(report.said(outcome))}\n"
         f"- place: {code(report.place(promise))}\n- {grade}: {GRADES.get(grade, '')}{kind}",
     ]
-    others = [f"{code(name(o.promise))} ({code(o.promise.id)})" for o in group.outcomes[1:]]
+    others = [f"{code(name(o.requirement))} ({code(o.requirement.id)})" for o in group.outcomes[1:]]
     more = f" and {len(others) - OTHERS} more" if len(others) > OTHERS else ""
     also = [f"Also: {', '.join(others[:OTHERS])}{more}"] if others else []
     return "\n\n".join([*parts, *_acts(report, outcome), *also])
 
 
-def _gap(report: Report, outcome: Outcome) -> str:
-    said = f"{code(name(outcome.promise))}: {code(report.said(outcome))} ({code(report.place(outcome.promise))})"
+def _gap(report: Report, outcome: CheckResult) -> str:
+    said = (
+        f"{code(name(outcome.requirement))}: {code(report.said(outcome))} ({code(report.place(outcome.requirement))})"
+    )
     return "\n\n".join([said, *_acts(report, outcome)])
 
 
-def _acts(report: Report, outcome: Outcome) -> Iterator[str]:
+def _acts(report: Report, outcome: CheckResult) -> Iterator[str]:
     """What is proposed, and the commands that show it again."""
     proposal = report.proposal(outcome)
     if proposal is not None:
-        yield code(proposal.said)
+        yield code(proposal.message)
         yield from [fence(proposal.diff, "diff")] if proposal.diff else []
     command = report.curl(outcome)
-    yield fence("\n".join(filter(None, (command, report.replay(outcome.promise)))), "sh")
+    yield fence("\n".join(filter(None, (command, report.replay(outcome.requirement)))), "sh")
 
 
 def _missing(report: Report) -> Iterator[str]:
     judgement = report.judgement
     line = report.redaction.line
-    if judgement.unsucceeded:
+    if judgement.operations_never_successful:
         yield "### Never succeeded"
-        yield _list(f"{code(who)}: {code(line(why, FOUND))}" for who, why in judgement.unsucceeded.items())
-    if judgement.causes:
-        yield f"### Not judged ({sum(judgement.causes.values())})"
-        ordered = judgement.ordered_causes
+        yield _list(
+            f"{code(who)}: {code(line(why, FOUND))}" for who, why in judgement.operations_never_successful.items()
+        )
+    if judgement.skip_reasons:
+        yield f"### Not judged ({sum(judgement.skip_reasons.values())})"
+        ordered = judgement.ordered_skip_reasons
         left = sum(times for _, times in ordered[CAUSES:])
-        shown = [f"{times} x {code(line(cause.said, FOUND))}" for cause, times in ordered[:CAUSES]]
+        shown = [f"{times} x {code(line(cause.message, FOUND))}" for cause, times in ordered[:CAUSES]]
         yield _list([*shown, *([f"{left} x for {len(ordered) - CAUSES} other causes"] if left else [])])
-    if report.found.left:
+    if report.found.records_not_deleted:
         yield "### Left over on the target"
-        yield _list(code(line(f"{resource} {key}")) for resource, key in report.found.left[:CAUSES])
+        yield _list(code(line(f"{resource} {key}")) for resource, key in report.found.records_not_deleted[:CAUSES])
         yield code(report.cleaning())
 
 
@@ -155,8 +159,8 @@ def _coverage(report: Report) -> Iterator[str]:
     if covered is None:
         return
     rows = ["| of the contract | exercised | only reached | never | all |", "| --- | --- | --- | --- | --- |"]
-    for kind in KINDS:
-        used, reached, total = covered.count(kind, EXERCISED), covered.count(kind, REACHED), covered.total(kind)
+    for kind in ITEM_KINDS:
+        used, reached, total = covered.count(kind, COVERED), covered.count(kind, PARTIAL), covered.total(kind)
         rows.append(f"| {kind} | {used} | {reached} | {total - used - reached} | {total} |")
     yield "### Coverage of the contract"
     yield "\n".join(rows)

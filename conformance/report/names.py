@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from functools import cache
 
 from conformance.laws import LAWS
-from conformance.outcome import Promise
+from conformance.outcome import Requirement
 from conformance.report import Report
-from conformance.verdict import Code, counted
+from conformance.verdict import ExitCode, pluralize
 
 OTHER = "others"
 ENGINE = "stock engine"
@@ -24,32 +24,32 @@ MATTERS: Mapping[str, str] = {
     "stamps": "timestamps",
     "writes": "writing",
 }
-WORDS: Mapping[Code, str] = {
-    Code.KEPT: "KEPT",
-    Code.BROKEN: "BROKEN",
-    Code.USAGE: "NOT USABLE",
-    Code.LOST: "TARGET LOST",
-    Code.NOTHING: "NOTHING TESTED",
-    Code.INCOMPLETE: "INCOMPLETE",
-    Code.UNSTABLE: "UNSTABLE",
+WORDS: Mapping[ExitCode, str] = {
+    ExitCode.PASSED: "KEPT",
+    ExitCode.FAILED: "BROKEN",
+    ExitCode.USAGE: "NOT USABLE",
+    ExitCode.TARGET_UNREACHABLE: "TARGET LOST",
+    ExitCode.NO_CHECKS_RAN: "NOTHING TESTED",
+    ExitCode.INCOMPLETE: "INCOMPLETE",
+    ExitCode.FLAKY: "UNSTABLE",
 }
 
 
-def name(promise: Promise) -> str:
+def name(promise: Requirement) -> str:
     """What a promise is called: operation, parameter, law."""
-    return " ".join(part for part in (promise.operation, promise.parameter, promise.law) if part)
+    return " ".join(part for part in (promise.operation, promise.parameter, promise.check) if part)
 
 
 def verdict(report: Report) -> str:
     """The verdict's word; a code that has none here is called by its own name."""
-    code = report.judgement.code
+    code = report.judgement.exit_code
     return WORDS.get(code, code.name.replace("_", " "))
 
 
 def headline(report: Report) -> str:
     """The verdict in a sentence: the word, the exit code, the reasons."""
     reasons = "; ".join(report.redaction.line(reason) for reason in report.judgement.reasons)
-    return f"{verdict(report)} (exit {int(report.judgement.code)})" + (f": {reasons}" if reasons else "")
+    return f"{verdict(report)} (exit {int(report.judgement.exit_code)})" + (f": {reasons}" if reasons else "")
 
 
 def counts(report: Report) -> str:
@@ -57,11 +57,11 @@ def counts(report: Report) -> str:
     judgement = report.judgement
     accepted = f", {len(judgement.accepted)} accepted" if judgement.accepted else ""
     return (
-        f"{counted(judgement.judged, 'promise')} judged: {judgement.kept} kept, "
+        f"{pluralize(judgement.checks_run, 'promise')} judged: {judgement.passed} kept, "
         f"{len(judgement.blocking) + len(judgement.gaps)} broken ({len(judgement.blocking)} blocking, "
-        f"{counted(len(judgement.gaps), 'contract gap')}), {len(judgement.flaky)} flaky{accepted}; "
-        f"{sum(judgement.causes.values())} not judged; "
-        f"{judgement.reached} of {judgement.due} that can block were judged"
+        f"{pluralize(len(judgement.gaps), 'contract gap')}), {len(judgement.flaky)} flaky{accepted}; "
+        f"{sum(judgement.skip_reasons.values())} not judged; "
+        f"{judgement.blocking_run} of {judgement.blocking_total} that can block were judged"
     )
 
 

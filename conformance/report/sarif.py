@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from conformance.report import ADVICE, GRADES, Report
 from conformance.report.names import family, headline, name
 from spec.release import get_version
@@ -28,7 +28,7 @@ def render(report: Report) -> str:
 def document(report: Report) -> dict[str, Any]:
     """The document."""
     found = list(_levels(report))
-    sentences = {outcome.promise.law: outcome.promise.sentence for outcome, _ in found}
+    sentences = {outcome.requirement.check: outcome.requirement.summary for outcome, _ in found}
     rules = sorted(sentences)
     run = {
         "tool": {
@@ -41,8 +41,8 @@ def document(report: Report) -> dict[str, Any]:
         "automationDetails": {"id": f"athena-conformance/{report.run_id}"},
         "invocations": [
             {
-                "executionSuccessful": not report.found.lost and not report.found.ended,
-                "exitCode": int(report.judgement.code),
+                "executionSuccessful": not report.found.target_unreachable and not report.found.abort_reason,
+                "exitCode": int(report.judgement.exit_code),
                 **_notices(report),
                 "exitCodeDescription": headline(report),
             }
@@ -53,7 +53,7 @@ def document(report: Report) -> dict[str, Any]:
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _levels(report: Report) -> Iterator[tuple[Outcome, str]]:
+def _levels(report: Report) -> Iterator[tuple[CheckResult, str]]:
     judgement = report.judgement
     broken = (("error", judgement.blocking), ("warning", judgement.gaps), ("note", judgement.flaky))
     for level, outcomes in (*broken, ("note", judgement.accepted)):
@@ -62,7 +62,7 @@ def _levels(report: Report) -> Iterator[tuple[Outcome, str]]:
 
 def _notices(report: Report) -> dict[str, Any]:
     """What a reader should know and what changes no code."""
-    told = [{"message": {"text": report.redaction.line(said)}, "level": "note"} for said in report.judgement.remarks]
+    told = [{"message": {"text": report.redaction.line(said)}, "level": "note"} for said in report.judgement.warnings]
     return {"toolExecutionNotifications": told} if told else {}
 
 
@@ -77,17 +77,19 @@ def _rule(law: str, sentence: str) -> dict[str, Any]:
     }
 
 
-def _result(report: Report, outcome: Outcome, level: str, rules: list[str]) -> dict[str, Any]:
-    promise = outcome.promise
+def _result(report: Report, outcome: CheckResult, level: str, rules: list[str]) -> dict[str, Any]:
+    promise = outcome.requirement
     grade = report.grade(promise)
-    said = [f"{name(promise)}: {report.said(outcome)}", f"Due: {promise.sentence}", report.curl(outcome)]
+    said = [f"{name(promise)}: {report.said(outcome)}", f"Due: {promise.summary}", report.curl(outcome)]
     said += [f"Judged again by: {report.replay(promise)}"]
     proposal = report.proposal(outcome)
     properties: dict[str, Any] = {"grade": grade, "meaning": GRADES.get(grade, ""), "replayed": report.times(outcome)}
     properties["id"] = promise.id
-    properties |= {"kind": outcome.kind.value, "advice": ADVICE[outcome.kind]} if outcome.kind else {}
+    properties |= (
+        {"kind": outcome.failure_kind.value, "advice": ADVICE[outcome.failure_kind]} if outcome.failure_kind else {}
+    )
     if proposal is not None:
-        said.append(proposal.said)
+        said.append(proposal.message)
         properties["proposal"] = [edit.document for edit in proposal.edits]
     place = {"artifactLocation": {"uri": uri_of(report.contract)}, "region": {"startLine": report.line(promise)}}
     logical = {"fullyQualifiedName": promise.pointer, "kind": "element"}
@@ -95,8 +97,8 @@ def _result(report: Report, outcome: Outcome, level: str, rules: list[str]) -> d
     suppressions = {"suppressions": accepted} if outcome in report.judgement.accepted else {}
     return {
         **suppressions,
-        "ruleId": promise.law,
-        "ruleIndex": rules.index(promise.law),
+        "ruleId": promise.check,
+        "ruleIndex": rules.index(promise.check),
         "level": level,
         "message": {"text": "\n".join(part for part in said if part).replace("](", "] (")},  # "](" would be a link
         "locations": [{"physicalLocation": place, "logicalLocations": [logical]}],

@@ -5,12 +5,12 @@ However much is broken, it stays near forty lines: what is left out is counted, 
 
 from collections.abc import Iterable, Iterator
 
-from conformance.outcome import Outcome
+from conformance.outcome import CheckResult
 from conformance.report import Report
 from conformance.report.github import neutral
 from conformance.report.groups import Group, grouped
 from conformance.report.names import counts, headline
-from conformance.verdict import counted
+from conformance.verdict import pluralize
 
 FULL = 2  # groups of failures that are shown in full
 LINES = 6  # and in a line each
@@ -31,7 +31,7 @@ def _lines(report: Report) -> Iterator[str]:
     judgement = report.judgement
     yield (
         f"{report.shown_target()}  ·  {report.contract} ({report.digest[:12]})  ·  seed {report.seed}, "
-        f"run {report.run_id}, {counted(report.requests, 'request')}, {report.seconds:.1f} s"
+        f"run {report.run_id}, {pluralize(report.requests, 'request')}, {report.seconds:.1f} s"
     )
     yield from (f"note: {report.redaction.line(note)}" for note in report.notes)
     yield ""
@@ -42,12 +42,12 @@ def _lines(report: Report) -> Iterator[str]:
     if judgement.gaps or judgement.flaky or judgement.accepted:
         yield ""
     yield from _missing(report)
-    yield from (f"note: {report.redaction.line(remark)}" for remark in judgement.remarks[:REMARKS])
-    if len(judgement.remarks) > REMARKS:
-        yield f"and {len(judgement.remarks) - REMARKS} more notes"
+    yield from (f"note: {report.redaction.line(remark)}" for remark in judgement.warnings[:REMARKS])
+    if len(judgement.warnings) > REMARKS:
+        yield f"and {len(judgement.warnings) - REMARKS} more notes"
     yield counts(report)
     if report.covered is not None:
-        yield report.covered.line()
+        yield report.covered.summary_line()
     yield headline(report)
 
 
@@ -60,7 +60,7 @@ def _blocking(report: Report) -> Iterator[str]:
     yield from (f"BROKEN  {_short(report, group)}" for group in rest[:LINES])
     left = sum(len(group.outcomes) for group in rest[LINES:])
     if left:
-        yield f"and {counted(left, 'other broken promise')} of {counted(len(rest) - LINES, 'other kind')}"
+        yield f"and {pluralize(left, 'other broken promise')} of {pluralize(len(rest) - LINES, 'other kind')}"
     if groups:
         yield (
             f"all of them: {report.folder}"
@@ -71,28 +71,28 @@ def _blocking(report: Report) -> Iterator[str]:
 
 
 def _failure(report: Report, group: Group) -> Iterator[str]:
-    outcome, promise = group.first, group.first.promise
+    outcome, promise = group.first, group.first.requirement
     who = f"{promise.operation} {promise.parameter}".rstrip() + ": " if len(group.outcomes) > 1 else ""
     yield f"BROKEN  {group.title()}  [{report.grade(promise)}; {report.times(outcome)}]  {promise.id}"
-    yield f"   due:   {promise.sentence}"
+    yield f"   due:   {promise.summary}"
     yield f"   found: {who}{report.said(outcome)}"
     yield f"   place: {report.place(promise)}" + (f" and {group.places - 1} more" if group.places > 1 else "")
     command = report.curl(outcome)
     yield from [f"   {command}"] if command else []
-    if len(outcome.shown) > 1:
-        yield f"   (the last of {len(outcome.shown)} requests that show it together; all of them: replay with --sh)"
+    if len(outcome.evidence) > 1:
+        yield f"   (the last of {len(outcome.evidence)} requests that show it together; all of them: replay with --sh)"
     yield from [f"   {report.replay(promise)}"] if report.folder else []
     yield ""
 
 
 def _short(report: Report, group: Group) -> str:
     """A group in a line."""
-    promise = group.first.promise
+    promise = group.first.requirement
     said = report.redaction.line(report.said(group.first), WIDE)
     return f"{group.title()}: {said} ({report.contract}:{report.line(promise)}, {promise.id})"
 
 
-def _section(report: Report, title: str, outcomes: tuple[Outcome, ...], most: int) -> Iterator[str]:
+def _section(report: Report, title: str, outcomes: tuple[CheckResult, ...], most: int) -> Iterator[str]:
     if not outcomes:
         return
     yield f"{title}: {len(outcomes)}"
@@ -101,29 +101,34 @@ def _section(report: Report, title: str, outcomes: tuple[Outcome, ...], most: in
         edits = [p for outcome in group.outcomes if (p := report.proposal(outcome)) is not None and p.edits]
         yield f"   {_short(report, group)}" + ("; an edit is proposed" if edits else "")
     left = sum(len(group.outcomes) for group in groups[most:])
-    yield from [f"   and {left} more of {counted(len(groups) - most, 'other kind')}"] if left else []
+    yield from [f"   and {left} more of {pluralize(len(groups) - most, 'other kind')}"] if left else []
 
 
 def _missing(report: Report) -> Iterator[str]:
     judgement = report.judgement
-    if judgement.unsucceeded:
+    if judgement.operations_never_successful:
         yield "never succeeded:"
-        items = list(judgement.unsucceeded.items())
+        items = list(judgement.operations_never_successful.items())
         yield from (f"   {who}: {report.redaction.line(why, WIDE)}" for who, why in items[:ENTRIES])
         yield from [f"   and {len(items) - ENTRIES} more"] if len(items) > ENTRIES else []
-    if judgement.unasked and not report.found.lost:
-        yield f"named actions that never succeeded (nothing could ask them for a success): {_names(judgement.unasked)}"
-    if judgement.causes:
+    if judgement.actions_never_successful and not report.found.target_unreachable:
+        yield f"named actions that never succeeded (nothing could ask them for a success): {_names(judgement.actions_never_successful)}"
+    if judgement.skip_reasons:
         yield "not judged:"
-        ordered = judgement.ordered_causes
-        yield from (f"   {times} x {report.redaction.line(cause.said, WIDE)}" for cause, times in ordered[:CAUSES])
+        ordered = judgement.ordered_skip_reasons
+        yield from (f"   {times} x {report.redaction.line(cause.message, WIDE)}" for cause, times in ordered[:CAUSES])
         rest = sum(times for _, times in ordered[CAUSES:])
-        yield from [f"   {rest} x for {counted(len(ordered) - CAUSES, 'other cause')}"] if rest else []
-    if report.found.left:
-        left = [f"{resource} {key}" for resource, key in report.found.left]
+        yield from [f"   {rest} x for {pluralize(len(ordered) - CAUSES, 'other cause')}"] if rest else []
+    if report.found.records_not_deleted:
+        left = [f"{resource} {key}" for resource, key in report.found.records_not_deleted]
         yield f"left over on the target (the run could not delete them): {report.redaction.line(_names(left))}"
         yield f"   {report.cleaning()}"
-    if judgement.unsucceeded or judgement.unasked or judgement.causes or report.found.left:
+    if (
+        judgement.operations_never_successful
+        or judgement.actions_never_successful
+        or judgement.skip_reasons
+        or report.found.records_not_deleted
+    ):
         yield ""
 
 

@@ -12,7 +12,7 @@ from conformance.laws.law import Law
 from conformance.mutants import Mutant, derive
 from conformance.mutants.inside import TOKENS, Inside, Mock, demo, session
 from conformance.mutants.planted import Paths, Planted
-from conformance.run import Run, run
+from conformance.run import RunResult, run
 from tests.conformance.clinic_faults import CLINIC, Dress, Plant
 
 SEED = 1
@@ -78,7 +78,7 @@ def planted(plant: Plant, *stands_in: str) -> Dress:
     return dress
 
 
-def judged(laws: Iterable[Law], operations: Iterable[str] | None = None, fault: Dress | None = None) -> Run:
+def judged(laws: Iterable[Law], operations: Iterable[str] | None = None, fault: Dress | None = None) -> RunResult:
     """What becomes of laws on some operations, or on all, of a sound server or of one with a fault."""
     served = mock()
     served.begin_anew()

@@ -19,8 +19,8 @@ from conformance.laws import (
     writes,
 )
 from conformance.laws.law import Law
-from conformance.outcome import Outcome, Verdict
-from conformance.run import Run, run
+from conformance.outcome import CheckResult, Status
+from conformance.run import RunResult, run
 from conformance.session import Session
 from tests.conformance.served import session
 from tests.conformance.writing_faults import Faulty
@@ -38,7 +38,7 @@ def mock() -> Api:
     return Api.of(athena_contract(), athena_schemas(), "demo")
 
 
-def judge(laws: list[Law], operation: str | None = None, fault: Callable[..., Any] | None = None) -> Run:
+def judge(laws: list[Law], operation: str | None = None, fault: Callable[..., Any] | None = None) -> RunResult:
     """What becomes of laws on one operation, or on all, of a mock that has a fault, or none."""
     return judged(laws, operation, fault)[0]
 
@@ -50,30 +50,30 @@ def judged(
     *,
     tokens: dict[str, str] | None = None,
     effects: bool = True,
-) -> tuple[Run, Session]:
+) -> tuple[RunResult, Session]:
     """The same, and the session. Waiting moves the mock's clock."""
     api = mock()
     api.begin_anew()
     app: ASGIApp = Faulty(api.app, fault) if fault else api.app
     asked = [o for o in api.contract.operations.values() if operation in (None, o.id)]
     made = session(app, api.contract, schemas=api.schemas, tokens=tokens)
-    made.effects, made.credentials = effects, CREDENTIALS
-    made.pause = lambda seconds: api.watch.wait(seconds=seconds)
+    made.allow_effects, made.credentials = effects, CREDENTIALS
+    made.sleep = lambda seconds: api.watch.wait(seconds=seconds)
     return run(made, laws, asked, lambda outcome: None), made
 
 
-def broken(law: str, operation: str, fault: Callable[..., Any]) -> list[Outcome]:
+def broken(law: str, operation: str, fault: Callable[..., Any]) -> list[CheckResult]:
     """What a law calls broken of an operation with a fault."""
-    return list(judge([LAWS[law]], operation, fault).of(Verdict.BROKEN))
+    return list(judge([LAWS[law]], operation, fault).with_status(Status.FAILED))
 
 
 def amiss(law: str, operation: str, fault: Callable[..., Any], about: str) -> list[str]:
     """What is missing or too much where a law is due to find a fault of one operation, and to say of it `about`."""
     found = broken(law, operation, fault)
-    told = {(o.promise.law, o.promise.operation) for o in found}
-    parameters = {o.promise.parameter for o in found}
+    told = {(o.requirement.check, o.requirement.operation) for o in found}
+    parameters = {o.requirement.parameter for o in found}
     return [
         *(f"told of {other}" for other in told - {(law, operation)}),
         *([] if about in parameters else [f"told of {sorted(parameters)}, due: {about!r}"]),
-        *(f"{o.promise.fingerprint}: nothing said or shown" for o in found if not (o.said and o.shown)),
+        *(f"{o.requirement.fingerprint}: nothing said or shown" for o in found if not (o.message and o.evidence)),
     ]

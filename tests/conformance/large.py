@@ -3,22 +3,22 @@
 import json
 
 from conformance.exchange import Exchange, Request, Response
-from conformance.outcome import Kind, Outcome, Promise, Verdict
-from conformance.proposal import proposals
+from conformance.outcome import CheckResult, FailureKind, Requirement, Status
+from conformance.proposal import build_proposals
 from conformance.report import Report
-from conformance.run import Run
+from conformance.run import RunResult
 from tests.conformance.telling import report_of
 from tests.mock_server.athena import athena_contract, athena_schemas
 
 ROWS = 25  # of a list
 EVERY = 14  # one in so many is broken
-KINDS = (Kind.DETERMINISTIC, Kind.STATE)
+KINDS = (FailureKind.DETERMINISTIC, FailureKind.STATE_DEPENDENT)
 
 
 def large_report(laws: int) -> Report:
     """So many promises on each operation, every 14th broken; half of these rest on inferred places."""
     contract = athena_contract()
-    found = Run()
+    found = RunResult()
     row = {f"field_{n}": f"value {n} of a row, https://example.com/{n}?page={n}" for n in range(30)}
     content = json.dumps({"data": [{**row, "token": f"t{n}-secret", "nested": [row]} for n in range(ROWS)]}).encode()
     number = 0
@@ -27,13 +27,13 @@ def large_report(laws: int) -> Report:
             number += 1
             grade = ("documented", "inferred")[number // EVERY % 2]
             place = operation.pointer if number % 3 else f"{operation.pointer}/responses"
-            promise = Promise(f"law-{law}", operation.id, "A sentence.", place, grade, keyword=f"k{law % 5}")
+            promise = Requirement(f"law-{law}", operation.id, "A sentence.", place, grade, keyword=f"k{law % 5}")
             if number % EVERY:
-                found.outcomes.append(Outcome(promise, Verdict.KEPT))
+                found.results.append(CheckResult(promise, Status.PASSED))
                 continue
             request = Request(operation.id, operation.method, operation.path, body={"password": f"pw-{number}-secret"})
             answer = Response(418, {"content-type": "application/json"}, content, 0.1)
             shown = tuple(Exchange(request, answer) for _ in range(4))
-            broken = Outcome(promise, Verdict.BROKEN, f"found {number}", shown, KINDS[number // EVERY // 2 % 2])
-            found.note(broken, (2, 2))
-    return report_of(contract, found, proposals=proposals(contract, athena_schemas(), "a.yaml", found.outcomes))
+            broken = CheckResult(promise, Status.FAILED, f"found {number}", shown, KINDS[number // EVERY // 2 % 2])
+            found.record(broken, (2, 2))
+    return report_of(contract, found, proposals=build_proposals(contract, athena_schemas(), "a.yaml", found.results))

@@ -13,14 +13,14 @@ from random import Random
 import httpx
 
 from conformance import engine
-from conformance.bodies import Bodies
-from conformance.connection import marker
+from conformance.bodies import PayloadFactory
+from conformance.connection import run_marker
 from conformance.engine import Depth
 from conformance.engine.depth import PHASES
 from conformance.laws import LAWS
-from conformance.ledger import Ledger
-from conformance.outcome import Outcome
-from conformance.run import Source, run
+from conformance.ledger import WriteLog
+from conformance.outcome import CheckResult
+from conformance.run import ResultSource, run
 from conformance.session import Session
 from conformance.target import Budget, HttpTarget
 from spec.contract import Operation
@@ -47,10 +47,10 @@ class Recording(AsgiTransport):
 DEPTH = Depth(PHASES, examples=3, steps=4)
 
 
-def source(operations: Sequence[Operation], seed: int, depth: Depth) -> Source:
+def source(operations: Sequence[Operation], seed: int, depth: Depth) -> ResultSource:
     """The engine, as a run asks it when the laws are done."""
 
-    def judge(session: Session) -> Iterator[tuple[Outcome, tuple[int, int]]]:
+    def judge(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
         for one in engine.judge(session, operations, seed=seed, depth=depth, told=lambda outcome: None):
             yield one.outcome, (one.broken, one.times)
 
@@ -64,8 +64,8 @@ def main(run_id: str, seed: int, asked: list[str], depth: Depth | None) -> list[
     transport = Recording(api.app)
     transport.lines = []
     target = HttpTarget(HOST + api.contract.base_path, TOKENS, Budget(None, None), transport=transport)
-    bodies = Bodies(api.contract, marker(run_id), Random(seed))
-    session = Session(api.contract, api.schemas, target, Ledger(run_id), bodies)
+    bodies = PayloadFactory(api.contract, run_marker(run_id), Random(seed))
+    session = Session(api.contract, api.schemas, target, WriteLog(run_id), bodies)
     operations = [o for o in api.contract.operations.values() if not asked or o.id in asked]
     sources = [] if depth is None else [source(operations, seed, depth)]
     run(session, LAWS, operations, lambda outcome: None, sources=sources)

@@ -5,8 +5,8 @@ from random import Random
 import httpx
 from starlette.types import ASGIApp
 
-from conformance.bodies import Bodies
-from conformance.ledger import Ledger
+from conformance.bodies import PayloadFactory
+from conformance.ledger import WriteLog
 from conformance.session import Session
 from conformance.target import Budget, HttpTarget
 from spec.contract import Contract
@@ -42,6 +42,6 @@ def session(
     """A run's session; equal seeds send equal requests."""
     budget = Budget(None, None)
     target = HttpTarget(HOST + contract.base_path, tokens or TOKENS, budget, transport=AsgiTransport(app))
-    bodies = Bodies(contract, f"conformance-run{seed}", Random(seed))
+    bodies = PayloadFactory(contract, f"conformance-run{seed}", Random(seed))
     known = schemas or SchemaValidators.from_document(contract.document)
-    return Session(contract, known, target, Ledger("test"), bodies, read_only, pause=lambda seconds: None)
+    return Session(contract, known, target, WriteLog("test"), bodies, read_only, sleep=lambda seconds: None)

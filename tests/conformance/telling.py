@@ -11,13 +11,13 @@ from typing import Any
 from conformance.coverage import Coverage
 from conformance.edits import Edit
 from conformance.exchange import Exchange, Request, Response
-from conformance.outcome import Outcome, Promise, Verdict
+from conformance.outcome import CheckResult, Requirement, Status
 from conformance.proposal import Proposal
-from conformance.redaction import Redaction
+from conformance.redaction import Redactor
 from conformance.report import Report, github, terminal
 from conformance.report.files import FILES
-from conformance.run import Run
-from conformance.verdict import Demands, judge
+from conformance.run import RunResult
+from conformance.verdict import GatePolicy, evaluate
 from spec.contract import Contract
 from spec.document import find_line_numbers
 from tests.mock_server.athena import athena_contract
@@ -65,7 +65,7 @@ def _lines(text: bytes) -> dict[str, int]:
     return find_line_numbers(text)
 
 
-def report_of(contract: Contract, found: Run, *, strict: bool = False, **more: Any) -> Report:
+def report_of(contract: Contract, found: RunResult, *, strict: bool = False, **more: Any) -> Report:
     """A report of a run."""
     scope = list(contract.operations.values())
     seen = Counter({(o.id, 200): 1 for o in scope})
@@ -84,8 +84,8 @@ def report_of(contract: Contract, found: Run, *, strict: bool = False, **more: A
         "ATHENA_OTHER_TOKEN",
         ("a note",),
         found,
-        judge(found, contract, scope, seen, Demands(strict=strict)),
-        Redaction.of(contract, [TOKEN]),
+        evaluate(found, contract, scope, seen, GatePolicy(strict=strict)),
+        Redactor.from_contract(contract, [TOKEN]),
         _lines(contract.document.content),
         seen,
         text=contract.document.content.decode(),
@@ -98,24 +98,26 @@ def hostile_report() -> Report:
     """One of each: kept, blocking, gap, flaky, not judged; all of them said by a hostile target."""
     contract = athena_contract()
     pointer = contract.operations["createMessage"].pointer
-    promise = Promise("stored", "createMessage", "What was sent is stored.", pointer, "documented")
+    promise = Requirement("stored", "createMessage", "What was sent is stored.", pointer, "documented")
     shown = (hostile_exchange(contract),)
     gap = replace(promise, law="guessed", grade="inferred", parameter="content")
     flaky = replace(promise, law="now-and-then")
-    found = Run(
+    found = RunResult(
         [
-            Outcome(replace(promise, law="fine"), Verdict.KEPT),
-            Outcome(promise, Verdict.BROKEN, HOSTILE, shown),
-            Outcome(gap, Verdict.BROKEN, HOSTILE, shown),
-            Outcome(replace(promise, law="unknown"), Verdict.NOT_JUDGED, HOSTILE.replace(PASSWORD, "")),
+            CheckResult(replace(promise, law="fine"), Status.PASSED),
+            CheckResult(promise, Status.FAILED, HOSTILE, shown),
+            CheckResult(gap, Status.FAILED, HOSTILE, shown),
+            CheckResult(replace(promise, law="unknown"), Status.SKIPPED, HOSTILE.replace(PASSWORD, "")),
         ],
-        left=[("Message", TOKEN)],
-        flaky=[Outcome(flaky, Verdict.BROKEN, HOSTILE, shown)],
-        replays={promise.fingerprint: (2, 2), gap.fingerprint: (2, 2), flaky.fingerprint: (1, 2)},
+        records_not_deleted=[("Message", TOKEN)],
+        flaky=[CheckResult(flaky, Status.FAILED, HOSTILE, shown)],
+        reruns={promise.fingerprint: (2, 2), gap.fingerprint: (2, 2), flaky.fingerprint: (1, 2)},
     )
     edits = (Edit("#/x", "enum", [TOKEN, PASSWORD]),)
     proposal = Proposal("#/x", "enum", f"Confirm {HOSTILE}", edits, f"+ {HOSTILE}")
-    covered = Coverage(contract).covered(contract.operations.values(), {"createMessage": HOSTILE.replace(PASSWORD, "")})
+    covered = Coverage(contract).build_report(
+        contract.operations.values(), {"createMessage": HOSTILE.replace(PASSWORD, "")}
+    )
     return report_of(contract, found, proposals={(gap.fingerprint, HOSTILE): proposal}, covered=covered)
 
 
@@ -124,10 +126,10 @@ def broken_many(number: int) -> Report:
     contract = athena_contract()
     pointer = contract.operations["createMessage"].pointer
     shown = (hostile_exchange(contract),)
-    found = Run()
+    found = RunResult()
     for index in range(number):
-        promise = Promise(
+        promise = Requirement(
             f"law-{index}", "createMessage", "A sentence.", pointer, ("documented", "inferred")[index % 2]
         )
-        found.outcomes.append(Outcome(promise, Verdict.BROKEN, "`x` | " * 60, shown))
+        found.results.append(CheckResult(promise, Status.FAILED, "`x` | " * 60, shown))
     return report_of(contract, found)

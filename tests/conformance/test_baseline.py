@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from conformance.__main__ import main
-from conformance.baseline import Accepted, Baseline
+from conformance.baseline import AcceptedFailure, Baseline
 from conformance.errors import UsageError
-from conformance.outcome import Outcome, Promise, Verdict
-from conformance.run import Run
-from conformance.verdict import Code, Demands, Judgement, judge
+from conformance.outcome import CheckResult, Requirement, Status
+from conformance.run import RunResult
+from conformance.verdict import ExitCode, GatePolicy, GateResult, evaluate
 from tests.conformance.judging import LAWS, mock
 from tests.conformance.judging import judge as judged
 from tests.conformance.writing_faults import Answered, Asked, Next
@@ -88,7 +88,7 @@ def of(*names: str) -> Callable[..., Any]:
     return fault
 
 
-def ran(*names: str) -> Run:
+def ran(*names: str) -> RunResult:
     """What becomes of the operation with these faults."""
     return judged([LAWS[name] for name in (*FIRST, *ASKED)], OPERATION, of(*names))
 
@@ -96,19 +96,19 @@ def ran(*names: str) -> Run:
 @cache
 def marks(name: str) -> frozenset[str]:
     """The promises that one fault breaks."""
-    return frozenset(o.promise.fingerprint for o in ran(name).of(Verdict.BROKEN))
+    return frozenset(o.requirement.fingerprint for o in ran(name).with_status(Status.FAILED))
 
 
-def verdict(found: Run, accepted: Baseline) -> Judgement:
+def verdict(found: RunResult, accepted: Baseline) -> GateResult:
     """What a run comes to under --strict."""
     contract = mock().contract
-    demands = Demands(strict=True, baseline=accepted, min_reached=0)
-    return judge(found, contract, [contract.operations[OPERATION]], {(OPERATION, 200): 1000}, demands)
+    demands = GatePolicy(strict=True, baseline=accepted, min_coverage=0)
+    return evaluate(found, contract, [contract.operations[OPERATION]], {(OPERATION, 200): 1000}, demands)
 
 
 def accepting(*fingerprints: str, expires: date | None = None) -> Baseline:
     """A baseline of these."""
-    return Baseline(TODAY, {mark: Accepted(mark, TODAY, "known", expires) for mark in fingerprints})
+    return Baseline(TODAY, {mark: AcceptedFailure(mark, TODAY, "known", expires) for mark in fingerprints})
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -117,50 +117,52 @@ def test_each_fault_breaks_promises_of_its_own_and_is_accepted_by_them(name: str
     others = frozenset().union(*(marks(other) for other in FAULTS if other != name))
     assert marks(name) - others
     judgement = verdict(ran(name), accepting(*marks(name)))
-    assert (judgement.code, len(judgement.accepted)) == (Code.KEPT, len(marks(name)))
+    assert (judgement.exit_code, len(judgement.accepted)) == (ExitCode.PASSED, len(marks(name)))
 
 
 @pytest.mark.parametrize(("accepted", "new"), list(permutations(FAULTS, 2)))
 def test_an_accepted_failure_never_hides_a_new_one_on_the_same_operation(accepted: str, new: str) -> None:
     judgement = verdict(ran(accepted, new), accepting(*marks(accepted)))
-    assert judgement.code is Code.BROKEN
-    assert marks(new) & {o.promise.fingerprint for o in judgement.blocking}
+    assert judgement.exit_code is ExitCode.FAILED
+    assert marks(new) & {o.requirement.fingerprint for o in judgement.blocking}
 
 
 def test_an_expired_acceptance_blocks_again_and_says_so() -> None:
     found = ran("a key lacks")
-    assert verdict(found, accepting(*marks("a key lacks"), expires=TODAY + timedelta(days=1))).code is Code.KEPT
+    assert (
+        verdict(found, accepting(*marks("a key lacks"), expires=TODAY + timedelta(days=1))).exit_code is ExitCode.PASSED
+    )
     judgement = verdict(found, accepting(*marks("a key lacks"), expires=TODAY))
-    assert judgement.code is Code.BROKEN
-    assert any("accepted until 2026-03-01, and broken still" in remark for remark in judgement.remarks)
+    assert judgement.exit_code is ExitCode.FAILED
+    assert any("accepted until 2026-03-01, and broken still" in remark for remark in judgement.warnings)
 
 
-def outcome(name: str, verdict: Verdict) -> Outcome:
+def outcome(name: str, verdict: Status) -> CheckResult:
     """An outcome of a promise."""
-    promise = Promise("law", "operation", "It holds.", f"#/{name}", "documented")
-    return Outcome(promise, verdict, "found 1" if verdict is Verdict.BROKEN else "")
+    promise = Requirement("law", "operation", "It holds.", f"#/{name}", "documented")
+    return CheckResult(promise, verdict, "found 1" if verdict is Status.FAILED else "")
 
 
 def test_what_is_kept_again_is_told_as_stale() -> None:
-    kept = outcome("a", Verdict.KEPT)
-    judgement = verdict(Run([kept]), accepting(kept.promise.fingerprint))
-    assert any(remark.startswith("accepted, and kept now") for remark in judgement.remarks)
+    kept = outcome("a", Status.PASSED)
+    judgement = verdict(RunResult([kept]), accepting(kept.requirement.fingerprint))
+    assert any(remark.startswith("accepted, and kept now") for remark in judgement.warnings)
 
 
 def test_to_update_accepts_what_is_broken_and_forgets_what_is_kept(tmp_path: Path) -> None:
-    broken, again, mended = outcome("a", Verdict.BROKEN), outcome("b", Verdict.BROKEN), outcome("c", Verdict.KEPT)
-    before = accepting(again.promise.fingerprint, mended.promise.fingerprint)
-    updated = before.updated([broken, again], [mended])
+    broken, again, mended = outcome("a", Status.FAILED), outcome("b", Status.FAILED), outcome("c", Status.PASSED)
+    before = accepting(again.requirement.fingerprint, mended.requirement.fingerprint)
+    updated = before.with_results([broken, again], [mended])
     updated.save(tmp_path / "baseline.yaml")
     read = Baseline.load(tmp_path / "baseline.yaml", TODAY)
     assert read == updated
-    assert set(read.entries) == {broken.promise.fingerprint, again.promise.fingerprint}
-    assert read.entries[again.promise.fingerprint].reason == "known"
-    assert read.entries[broken.promise.fingerprint].found == "found 1"
+    assert set(read.entries) == {broken.requirement.fingerprint, again.requirement.fingerprint}
+    assert read.entries[again.requirement.fingerprint].reason == "known"
+    assert read.entries[broken.requirement.fingerprint].observed == "found 1"
 
 
 def test_any_entry_can_be_taken_out_of_the_file_by_itself(tmp_path: Path) -> None:
-    marks = [outcome(name, Verdict.BROKEN).promise.fingerprint for name in "abc"]
+    marks = [outcome(name, Status.FAILED).requirement.fingerprint for name in "abc"]
     path = tmp_path / "baseline.yaml"
     accepting(*marks).save(path)
     heading, first, *rest = path.read_text().split("- fingerprint:")
@@ -202,7 +204,7 @@ def test_what_the_file_may_not_say_is_refused_with_what_it_may(tmp_path: Path, d
 def usage(capsys: pytest.CaptureFixture[str], *arguments: str) -> Iterator[str]:
     """What a wrong command line is told."""
     environment = {"ATHENA_TOKEN": "a-token"}
-    assert main(["run", "--base-url", "http://127.0.0.1:1", *arguments], environment) == Code.USAGE
+    assert main(["run", "--base-url", "http://127.0.0.1:1", *arguments], environment) == ExitCode.USAGE
     yield capsys.readouterr().err
 
 

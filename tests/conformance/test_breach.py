@@ -5,7 +5,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from conformance.breach import details, place_in
+from conformance.breach import format_path, violation_details
 
 SCHEMA = {
     "type": "object",
@@ -24,7 +24,9 @@ def told(value: Any) -> list[str]:
     """Each breach by its place and what it is about."""
     found = jsonschema_rs.Draft202012Validator(SCHEMA).iter_errors(value)
     return sorted(
-        f"{place_in(b.instance_path)} {detail}".strip() for b in found for detail in details(str(b.schema_path[-1]), b)
+        f"{format_path(b.instance_path)} {detail}".strip()
+        for b in found
+        for detail in violation_details(str(b.schema_path[-1]), b)
     )
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from conformance.cause import Cause, Reason, effects, no_way
-from conformance.errors import CannotMake
+from conformance.cause import SkipCategory, SkipReason, effects_not_allowed, not_testable
+from conformance.errors import SkipCheck
 from conformance.exchange import Response
 from tests.mock_server.athena import athena_contract
 
@@ -18,7 +18,7 @@ KNOWN = ("the contract has no ", "the rows do not show ", "the run is read-only"
 
 def test_a_body_is_quoted_as_people_read_it() -> None:
     content = b'{"message":\n "Zu sp\xc3\xa4t"}\n' + b"x" * 500
-    said = Response(404, {}, content, 0.0).beginning
+    said = Response(404, {}, content, 0.0).excerpt
     assert said.startswith('{"message": "Zu sp\u00e4t"} xxx')
     assert len(said) < 210
 
@@ -60,13 +60,13 @@ def test_no_reason_loses_its_kind() -> None:
 
 
 def test_an_error_carries_its_reason() -> None:
-    assert CannotMake(no_way("nobody can")).reason == Reason("nobody can", Cause.NO_WAY)
-    assert CannotMake("it answered 500").reason == Reason("it answered 500", Cause.FOUND)
-    assert str(CannotMake(no_way("nobody can"))) == "nobody can"
+    assert SkipCheck(not_testable("nobody can")).reason == SkipReason("nobody can", SkipCategory.NOT_TESTABLE)
+    assert SkipCheck("it answered 500").reason == SkipReason("it answered 500", SkipCategory.TARGET)
+    assert str(SkipCheck(not_testable("nobody can"))) == "nobody can"
 
 
 def test_what_has_effects_is_named_with_them_and_the_option_that_allows_it() -> None:
     operation = next(o for o in athena_contract().operations.values() if o.effects)
-    said = effects(operation)
-    assert said.cause is Cause.CHOSEN
-    assert said.said == f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects"
+    said = effects_not_allowed(operation)
+    assert said.category is SkipCategory.DISABLED_BY_OPTION
+    assert said.message == f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects"

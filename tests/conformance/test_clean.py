@@ -14,11 +14,11 @@ import pytest
 
 from conformance.__main__ import main
 from conformance.errors import UsageError
-from conformance.ledger import Ledger, Made, entries
-from conformance.leftovers import Leftovers
-from conformance.sacrifice import Sacrifices
+from conformance.ledger import RecordKey, WriteLog, read_write_log
+from conformance.leftovers import RunCleanup
+from conformance.sacrifice import MutableRecords
 from conformance.session import Session
-from conformance.verdict import Code
+from conformance.verdict import ExitCode
 from spec.contract import Contract
 from tests.conformance.served import session
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
@@ -32,35 +32,38 @@ MOMENTS = 20
 # The file -------------------------------------------------------------------------------------------------------
 
 
-def ledger(path: Path, run: str = "run-1") -> Ledger:
+def ledger(path: Path, run: str = "run-1") -> WriteLog:
     """A ledger with one thing made and taken away, and one that is left."""
-    found = Ledger.at(run, path, TARGET, f"conformance-{run}")
-    found.writing("createAgent", "/agents")
-    found.created("Agent", "a")
-    found.writing("createThread", "/threads")
-    found.created("Thread", "t")
-    found.writing("deleteAgent", "/agents/a")
-    found.gone("Agent", "a")
+    found = WriteLog.create(run, path, TARGET, f"conformance-{run}")
+    found.log_write("createAgent", "/agents")
+    found.log_created("Agent", "a")
+    found.log_write("createThread", "/threads")
+    found.log_created("Thread", "t")
+    found.log_write("deleteAgent", "/agents/a")
+    found.log_deleted("Agent", "a")
     return found
 
 
 def test_a_file_tells_what_its_run_left(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     ledger(path)
-    (found,) = entries(path)
-    assert (found.run, found.target, found.marker) == ("run-1", TARGET, "conformance-run-1")
-    assert (found.made, found.wrote) == ([Made("Thread", "t")], ["createAgent", "createThread", "deleteAgent"])
-    assert found.unanswered == ("", "")
+    (found,) = read_write_log(path)
+    assert (found.run_id, found.target, found.marker) == ("run-1", TARGET, "conformance-run-1")
+    assert (found.remaining, found.write_operations) == (
+        [RecordKey("Thread", "t")],
+        ["createAgent", "createThread", "deleteAgent"],
+    )
+    assert found.pending_write == ("", "")
 
 
 def test_every_line_is_in_the_file_before_the_run_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     open_one = ledger(path)
-    open_one.writing("createAgent", "/agents")
-    (found,) = entries(path)
-    assert found.unanswered == ("createAgent", "/agents")
-    open_one.writing("createAgent", "/agents", "nobody")
-    assert entries(path)[0].unanswered == ("", "")
+    open_one.log_write("createAgent", "/agents")
+    (found,) = read_write_log(path)
+    assert found.pending_write == ("createAgent", "/agents")
+    open_one.log_write("createAgent", "/agents", "nobody")
+    assert read_write_log(path)[0].pending_write == ("", "")
 
 
 @pytest.mark.parametrize("torn", [0, 1, 7, 40])
@@ -68,11 +71,11 @@ def test_a_torn_last_line_is_passed_over_and_the_next_run_begins_its_own(tmp_pat
     path = tmp_path / "ledger.jsonl"
     ledger(path)
     path.write_bytes(path.read_bytes() + b'{"run": "run-1", "created": "Agent", "key": "b"'[:torn])
-    assert entries(path)[0].made == [Made("Thread", "t")]
+    assert read_write_log(path)[0].remaining == [RecordKey("Thread", "t")]
     ledger(path, "run-2")
-    assert [(entry.run, entry.made) for entry in entries(path)] == [
-        ("run-1", [Made("Thread", "t")]),
-        ("run-2", [Made("Thread", "t")]),
+    assert [(entry.run_id, entry.remaining) for entry in read_write_log(path)] == [
+        ("run-1", [RecordKey("Thread", "t")]),
+        ("run-2", [RecordKey("Thread", "t")]),
     ]
 
 
@@ -95,7 +98,7 @@ def test_what_is_no_ledger_is_refused_in_one_line(
 ) -> None:
     path = tmp_path / "none.jsonl"
     path.write_text(text)
-    assert main(["clean", str(path)], TOKENS) == Code.USAGE
+    assert main(["clean", str(path)], TOKENS) == ExitCode.USAGE
     said = capsys.readouterr().err
     assert found in said
     assert "allowed: a ledger that `run` wrote" in said
@@ -118,20 +121,20 @@ def test_a_ledger_of_another_target_is_refused(
     tmp_path: Path, arguments: tuple[str, ...], found: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ledger(tmp_path / "ledger.jsonl")
-    assert main(["clean", str(tmp_path / "ledger.jsonl"), *arguments], TOKENS) == Code.USAGE
+    assert main(["clean", str(tmp_path / "ledger.jsonl"), *arguments], TOKENS) == ExitCode.USAGE
     assert found in capsys.readouterr().err
 
 
 def test_a_host_that_may_not_be_written_to_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Ledger.at("x", tmp_path / "ledger.jsonl", "https://staging.example.com/api", "conformance-x")
-    assert main(["clean", str(tmp_path / "ledger.jsonl")], TOKENS) == Code.USAGE
+    WriteLog.create("x", tmp_path / "ledger.jsonl", "https://staging.example.com/api", "conformance-x")
+    assert main(["clean", str(tmp_path / "ledger.jsonl")], TOKENS) == ExitCode.USAGE
     assert "allowed: --allow-writes-to staging.example.com" in capsys.readouterr().err
 
 
 def test_a_target_that_is_down_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "ledger.jsonl"
-    Ledger.at("x", path, "http://127.0.0.1:1/api/v1", "conformance-x").created("Agent", "a")
-    assert main(["clean", str(path)], TOKENS) == Code.LOST
+    WriteLog.create("x", path, "http://127.0.0.1:1/api/v1", "conformance-x").log_created("Agent", "a")
+    assert main(["clean", str(path)], TOKENS) == ExitCode.TARGET_UNREACHABLE
     assert "1 record may be left" in capsys.readouterr().out
 
 
@@ -151,12 +154,12 @@ def run(api: Api) -> Session:
     return session(api.app, api.contract, schemas=api.schemas)
 
 
-def resumed(killed: Session, path: Path, api: Api) -> Leftovers:
+def resumed(killed: Session, path: Path, api: Api) -> RunCleanup:
     """The leftovers of a run whose ledger is at that path."""
-    (entry,) = entries(path)
+    (entry,) = read_write_log(path)
     anew = session(api.app, api.contract, seed=2, schemas=api.schemas)
-    anew.ledger = Ledger.resumed(entry, path)
-    return Leftovers(anew, entry)
+    anew.write_log = WriteLog.resume(entry, path)
+    return RunCleanup(anew, entry)
 
 
 def every_creation(contract: Contract) -> Iterator[str]:
@@ -172,26 +175,28 @@ def test_a_creation_whose_answer_never_came_is_found_by_its_marker(
     run: Session, api: Api, tmp_path: Path, resource: str
 ) -> None:
     path = tmp_path / "ledger.jsonl"
-    run.ledger = Ledger.at("killed", path, TARGET, run.bodies.marker)
-    mine = run.make(resource)
+    run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
+    mine = run.create(resource)
     # As if the run had been killed before the last answer came: its last line but one is the write.
     lines = path.read_text().splitlines()
     at = max(number for number, line in enumerate(lines) if "writing" in json.loads(line))
     path.write_text("\n".join(lines[: at + 1]) + '\n{"run": "kil')
     leftovers = resumed(run, path, api)
-    assert leftovers.clean() == []
-    assert (leftovers.found, leftovers.unseen) == (1, [])
+    assert leftovers.clean_up() == []
+    assert (leftovers.discovered_count, leftovers.unverified) == (1, [])
     assert run.retrieve(resource, mine.key).response.status == 404
-    assert resumed(run, path, api).session.ledger.made == []
+    assert resumed(run, path, api).session.write_log.created_records == []
 
 
 def test_a_creation_that_no_list_shows_is_said_to_be_left_perhaps(run: Session, api: Api, tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
-    run.ledger = Ledger.at("killed", path, TARGET, run.bodies.marker)
-    run.ledger.writing("storeCommandRoomTask", "/command-room-tasks")
+    run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
+    run.write_log.log_write("storeCommandRoomTask", "/command-room-tasks")
     leftovers = resumed(run, path, api)
-    assert leftovers.clean() == []
-    assert leftovers.unseen == ["a CommandRoomTask may be left: the contract has no operation to list or to delete one"]
+    assert leftovers.clean_up() == []
+    assert leftovers.unverified == [
+        "a CommandRoomTask may be left: the contract has no operation to list or to delete one"
+    ]
 
 
 @pytest.mark.parametrize("whose", ["the run's", "nobody's"])
@@ -199,44 +204,46 @@ def test_what_goes_with_a_record_that_is_taken_away_is_not_left(
     run: Session, api: Api, tmp_path: Path, whose: str
 ) -> None:
     path = tmp_path / "ledger.jsonl"
-    run.ledger = Ledger.at("killed", path, TARGET, run.bodies.marker)
-    key = run.make("Agent").key if whose == "the run's" else "00000000-0000-4000-8000-000000000001"
-    run.ledger.writing("shareAgent", f"/agents/{key}/share")
+    run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
+    key = run.create("Agent").key if whose == "the run's" else "00000000-0000-4000-8000-000000000001"
+    run.write_log.log_write("shareAgent", f"/agents/{key}/share")
     leftovers = resumed(run, path, api)
-    assert (leftovers.clean(), leftovers.unseen) == ([], [])
+    assert (leftovers.clean_up(), leftovers.unverified) == ([], [])
 
 
 def test_records_of_others_stay(run: Session, api: Api, tmp_path: Path) -> None:
-    before = {name: list(run.rows(run.needed(name, "list"), {})) for name in every_creation(api.contract)}
+    before = {name: list(run.rows(run.require_operation(name, "list"), {})) for name in every_creation(api.contract)}
     path = tmp_path / "ledger.jsonl"
-    run.ledger = Ledger.at("killed", path, TARGET, run.bodies.marker)
+    run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
     for resource in every_creation(api.contract):
-        run.make(resource)
-    assert resumed(run, path, api).clean() == []
-    assert before == {name: list(run.rows(run.needed(name, "list"), {})) for name in every_creation(api.contract)}
+        run.create(resource)
+    assert resumed(run, path, api).clean_up() == []
+    assert before == {
+        name: list(run.rows(run.require_operation(name, "list"), {})) for name in every_creation(api.contract)
+    }
 
 
 def test_a_lent_record_is_restored_after_a_killed_run(run: Session, api: Api, tmp_path: Path) -> None:
-    workspace = next(iter(run.rows(run.needed("Workspace", "list"), {})))
+    workspace = next(iter(run.rows(run.require_operation("Workspace", "list"), {})))
     path = tmp_path / "ledger.jsonl"
-    run.ledger = Ledger.at("killed", path, TARGET, run.bodies.marker)
-    run.sacrifices = Sacrifices({"Workspace": workspace["uuid"]})
-    mine = run.make("Workspace")
-    update = run.needed("Workspace", "update")
+    run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
+    run.mutable_records = MutableRecords({"Workspace": workspace["uuid"]})
+    mine = run.create("Workspace")
+    update = run.require_operation("Workspace", "update")
     body = {"name": "changed", "metadata": {"added": 1}}
     assert run.send(update, path={update.path_parameter_names[0]: mine.key}, body=body).response.ok
-    assert resumed(run, path, api).clean() == []
-    seen = run.data(run.needed("Workspace", "retrieve"), run.retrieve("Workspace", mine.key))
+    assert resumed(run, path, api).clean_up() == []
+    seen = run.data(run.require_operation("Workspace", "retrieve"), run.retrieve("Workspace", mine.key))
     assert (seen["name"], seen["metadata"].get("added")) == (workspace["name"], None)
-    assert entries(path)[0].changed == {}
+    assert read_write_log(path)[0].original_values == {}
 
 
 def test_a_lent_record_that_cannot_be_restored_is_left_over(run: Session) -> None:
-    workspace = next(iter(run.rows(run.needed("Workspace", "list"), {})))
-    run.sacrifices = Sacrifices({"Workspace": workspace["uuid"]})
-    run.make("Workspace")
-    run.sacrifices.before["Workspace"] = {"slug": "another"}
-    assert run.clean() == [("Workspace", workspace["uuid"])]
+    workspace = next(iter(run.rows(run.require_operation("Workspace", "list"), {})))
+    run.mutable_records = MutableRecords({"Workspace": workspace["uuid"]})
+    run.create("Workspace")
+    run.mutable_records.original_values["Workspace"] = {"slug": "another"}
+    assert run.clean_up() == [("Workspace", workspace["uuid"])]
 
 
 # Killed at random moments ---------------------------------------------------------------------------------------
@@ -281,9 +288,9 @@ def test_a_run_killed_at_any_moment_leaves_nothing_after_clean(tmp_path: Path) -
                 (sys.executable, "-m", "conformance", "clean", str(path)), capture_output=True, text=True, env=around
             )
             # What no list shows is only said to be left, perhaps, when the very last write may have made one.
-            perhaps = done.returncode == Code.INCOMPLETE and "a CommandRoomTask may be left" in done.stdout
-            assert done.returncode == Code.KEPT or perhaps, done.stdout + done.stderr
+            perhaps = done.returncode == ExitCode.INCOMPLETE and "a CommandRoomTask may be left" in done.stdout
+            assert done.returncode == ExitCode.PASSED or perhaps, done.stdout + done.stderr
             assert "nothing left" in done.stdout
             assert totals(base) == before, f"{done.stdout}{path.read_text()[-3000:]}"
     with pytest.raises(UsageError):
-        entries(tmp_path / "none")
+        read_write_log(tmp_path / "none")

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from conformance.__main__ import main
-from conformance.connection import redaction_of, session_of
+from conformance.connection import build_redactor, open_session
 from conformance.options import OPTIONS
 from conformance.settings import CODES, from_arguments
-from conformance.verdict import Code
+from conformance.verdict import ExitCode
 from conformance.words import WORDS
 from tests.mock_server.athena import athena_contract
 
@@ -109,10 +109,10 @@ def test_a_target_that_keeps_its_promises_ends_with_0(tmp_path: Path) -> None:
     with serving(GOOD) as base:
         code, said = ran("run", "--base-url", base, "--read-only", "--tag", "Message", "--report-dir", str(tmp_path))
         # nothing retrieves a message here, which makes it incomplete, and says so
-        assert code == Code.INCOMPLETE, said
+        assert code == ExitCode.INCOMPLETE, said
         assert "retrieveMessage" in said
         code, said = ran("run", "--base-url", base, "--read-only", "--operation", "listMessages")
-    assert code == Code.KEPT, said
+    assert code == ExitCode.PASSED, said
     assert json.loads((tmp_path / "conformance.json").read_text())["counts"]["kept"] == 1
     assert (tmp_path / "junit.xml").exists()
 
@@ -120,7 +120,7 @@ def test_a_target_that_keeps_its_promises_ends_with_0(tmp_path: Path) -> None:
 def test_a_broken_target_ends_with_1() -> None:
     with serving(answering(500, "application/json", b'{"message": "\\u001b[31mno"}')) as base:
         code, said = ran("run", "--base-url", base, "--operation", "listMessages", "--strict")
-    assert code == Code.BROKEN, said
+    assert code == ExitCode.FAILED, said
     assert "BROKEN  listMessages answers" in said
     assert 'curl -i -X GET -H "Authorization: Bearer $ATHENA_TOKEN"' in said
 
@@ -128,7 +128,7 @@ def test_a_broken_target_ends_with_1() -> None:
 def test_github_gets_annotations_and_no_commands_of_a_target() -> None:
     with serving(answering(500, "application/json", b'{"message": "no\\n::error::planted"}')) as base:
         code, said = ran("run", "--base-url", base, "--operation", "listMessages", "--strict", "--github")
-    assert code == Code.BROKEN, said
+    assert code == ExitCode.FAILED, said
     commands = [line for line in said.splitlines() if line.startswith("::")]
     assert commands[0].startswith("::error file=spec/openapi.yaml,line=")
     assert not any(line.startswith("::error::planted") for line in commands)
@@ -136,7 +136,7 @@ def test_github_gets_annotations_and_no_commands_of_a_target() -> None:
 
 def test_a_target_that_is_down_ends_with_3() -> None:
     code, said = ran("run", "--base-url", "http://127.0.0.1:1/api/v1")
-    assert code == Code.LOST
+    assert code == ExitCode.TARGET_UNREACHABLE
     assert "Connection refused" in said
     assert " 0 broken" in said
 
@@ -144,7 +144,7 @@ def test_a_target_that_is_down_ends_with_3() -> None:
 def test_a_hanging_target_ends_with_3() -> None:
     with serving(answering(200, "application/json", b"{}", pause=3)) as base:
         code, said = ran("run", "--base-url", base, "--timeout", "0.2")
-    assert code == Code.LOST
+    assert code == ExitCode.TARGET_UNREACHABLE
     assert "no answer within 0.2 s (--timeout)" in said
 
 
@@ -152,7 +152,7 @@ def test_a_hanging_target_ends_with_3() -> None:
 def test_a_target_that_answers_html_is_no_api_and_ends_with_3(status: int) -> None:
     with serving(answering(status, "text/html", b"<html>Sign in</html>")) as base:
         code, said = ran("run", "--base-url", base)
-    assert code == Code.LOST
+    assert code == ExitCode.TARGET_UNREACHABLE
     assert "answers /" in said
     assert "HTML page" in said
 
@@ -163,7 +163,7 @@ def test_what_speaks_no_http_ends_with_3() -> None:
 
     with serving(greeting) as base:
         code, said = ran("run", "--base-url", base)
-    assert code == Code.LOST
+    assert code == ExitCode.TARGET_UNREACHABLE
     assert "does not speak HTTP" in said
 
 
@@ -176,14 +176,14 @@ def test_a_redirecting_target_ends_with_3_and_the_token_stays_here() -> None:
 
     with serving(redirect) as base:
         code, said = ran("run", "--base-url", base)
-    assert code == Code.LOST
+    assert code == ExitCode.TARGET_UNREACHABLE
     assert "redirect to https://elsewhere.example.com/" in said
 
 
 def test_a_wrong_token_ends_with_5_and_says_what_to_do() -> None:
     with serving(answering(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
         code, said = ran("run", "--base-url", base, token="wrong-token")
-    assert code == Code.INCOMPLETE
+    assert code == ExitCode.INCOMPLETE
     assert "the target refuses the token in $ATHENA_TOKEN" in said
     assert "put a valid token there" in said
     assert "wrong-token" not in said
@@ -200,14 +200,14 @@ def test_a_target_that_dies_in_mid_run_ends_with_3_and_breaks_nothing() -> None:
 
     with serving(dying) as base:
         code, said = ran("run", "--base-url", base)
-    assert code == Code.LOST, said
+    assert code == ExitCode.TARGET_UNREACHABLE, said
     assert "0 broken" in said
 
 
 def test_a_scope_without_operations_ends_with_4() -> None:
     with serving(GOOD) as base:
         code, said = ran("run", "--base-url", base, "--tag", "Message", "--only", "confirmed")
-    assert code == Code.NOTHING
+    assert code == ExitCode.NO_CHECKS_RAN
     assert "nothing was tested" in said
 
 
@@ -233,7 +233,7 @@ def test_who_stops_reading_loses_no_verdict_and_no_report(unread: int, tmp_path:
         with started(*asked, out=unread) as process:
             errors = process.communicate(timeout=60)[1]
     assert "Traceback" not in errors
-    assert process.returncode == Code.BROKEN
+    assert process.returncode == ExitCode.FAILED
     assert json.loads((tmp_path / "conformance.json").read_text())["verdict"]["name"] == "broken"
 
 
@@ -252,7 +252,7 @@ def test_interrupting_ends_with_the_report_so_far(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert "Traceback" not in out + err
-    assert process.returncode == Code.INCOMPLETE, out + err
+    assert process.returncode == ExitCode.INCOMPLETE, out + err
     assert "the run ended before its time: interrupted" in out
     assert json.loads((tmp_path / "conformance.json").read_text())["run"]["ended"] == "interrupted"
 
@@ -260,7 +260,7 @@ def test_interrupting_ends_with_the_report_so_far(tmp_path: Path) -> None:
 def test_a_used_up_budget_ends_with_5() -> None:
     with serving(GOOD) as base:
         code, said = ran("run", "--base-url", base, "--max-requests", "6")
-    assert code == Code.INCOMPLETE
+    assert code == ExitCode.INCOMPLETE
     assert "--max-requests are used up" in said
 
 
@@ -318,7 +318,7 @@ def test_a_wrong_option_is_told_in_one_line_and_ends_with_2(
     monkeypatch.chdir(ROOT)
     code = main(arguments, {"ATHENA_TOKEN": "a-token"}, [])
     said = "".join(capsys.readouterr())
-    assert (code, len(said.splitlines())) == (Code.USAGE, 1), said
+    assert (code, len(said.splitlines())) == (ExitCode.USAGE, 1), said
     assert found in said
     assert "allowed" in said
 
@@ -331,7 +331,7 @@ def test_a_wrong_token_of_the_other_tenant_breaks_nothing_and_ends_with_5() -> N
 
     with serving(by_token) as base:
         code, said = ran("run", "--base-url", base, "--operation", "listMessages", other="wrong")
-    assert code == Code.INCOMPLETE
+    assert code == ExitCode.INCOMPLETE
     assert "the target refuses the token in $ATHENA_OTHER_TOKEN" in said
 
 
@@ -349,36 +349,36 @@ def test_a_login_without_a_password_ends_with_2(
 ) -> None:
     code = main(["run", "--base-url", "http://x", *arguments], {"ATHENA_TOKEN": "a-token", **around}, [])
     said = "".join(capsys.readouterr())
-    assert code == Code.USAGE
+    assert code == ExitCode.USAGE
     assert f"{found} in the environment; allowed: login and password, both" in said
     assert "Canary" not in said
 
 
 def test_one_token_for_two_tenants_ends_with_2() -> None:
     code, said = ran("run", "--base-url", "http://127.0.0.1:1", other="a-token")
-    assert code == Code.USAGE
+    assert code == ExitCode.USAGE
     assert "$ATHENA_OTHER_TOKEN: found the token of $ATHENA_TOKEN" in said
 
 
 def test_a_token_is_due_even_where_some_operations_are_public() -> None:
     code, said = ran("run", "--base-url", "http://127.0.0.1:1", token="")
-    assert code == Code.USAGE
+    assert code == ExitCode.USAGE
     assert "$ATHENA_TOKEN: found no token" in said
 
 
 def test_a_missing_token_ends_with_2() -> None:
     code, said = ran("run", "--base-url", "http://127.0.0.1:1", "--operation", "listMessages", token="")
-    assert code == Code.USAGE
+    assert code == ExitCode.USAGE
     assert "$ATHENA_TOKEN: found no token" in said
 
 
 def test_a_login_signs_in_as_the_contracts_account_and_its_password_is_in_no_report() -> None:
     around = {"ATHENA_TOKEN": "a", "ATHENA_LOGIN": "me@example.com", "ATHENA_PASSWORD": "Canary 4711 ü"}
     settings = from_arguments(["run", "--base-url", "http://127.0.0.1:1"], around, "0")
-    session, target = session_of(settings, athena_contract(), "run")
+    session, target = open_session(settings, athena_contract(), "run")
     target.close()
     assert session.credentials == {"email": "me@example.com", "password": "Canary 4711 ü"}
-    assert "Canary" not in redaction_of(settings, athena_contract()).line("its password is Canary 4711 ü")
+    assert "Canary" not in build_redactor(settings, athena_contract()).line("its password is Canary 4711 ü")
     assert "Canary" not in repr(settings) + repr(session)
 
 
@@ -388,7 +388,7 @@ def test_a_password_that_the_contract_itself_shows_garbles_no_report() -> None:
         {"ATHENA_TOKEN": "a-token", "ATHENA_LOGIN": "me@example.com", "ATHENA_PASSWORD": "password"},
         "0",
     )
-    assert redaction_of(settings, athena_contract()).line("#/properties/password") == "#/properties/password"
+    assert build_redactor(settings, athena_contract()).line("#/properties/password") == "#/properties/password"
 
 
 @pytest.mark.parametrize(
@@ -413,8 +413,8 @@ def test_help_says_what_the_exit_codes_mean_of_each_word(
 def test_readme_tells_every_exit_code_and_option() -> None:
     section = (ROOT / "README.md").read_text().split("\n## Judge a backend\n", 1)[1].split("\n## ", 1)[0]
     assert re.findall(r"^\| `(\d)` ", section, re.MULTILINE) == re.findall(r"^  (\d)  ", CODES, re.MULTILINE)
-    assert {option.flag for option in OPTIONS if f"`{option.flag}" not in section} == set()
-    assert all(f"  {int(code)}  " in CODES for code in Code)
+    assert {option.name for option in OPTIONS if f"`{option.name}" not in section} == set()
+    assert all(f"  {int(code)}  " in CODES for code in ExitCode)
     assert {word.name for word in WORDS if f"| `{word.name}" not in section} == set()
 
 

@@ -9,7 +9,7 @@ from conformance.__main__ import main
 from conformance.errors import UsageError
 from conformance.options import OPTIONS
 from conformance.settings import Settings, from_arguments
-from conformance.verdict import Code
+from conformance.verdict import ExitCode
 from conformance.words import LINE_ONLY, WORDS
 
 ENVIRONMENT = {"ATHENA_TOKEN": "a-token"}
@@ -100,13 +100,13 @@ def test_a_word_takes_from_a_file_only_what_it_knows() -> None:
 
 
 def test_every_option_but_those_of_the_line_may_stand_in_a_file() -> None:
-    for option in (o for o in OPTIONS if o.flag != "--env"):  # which is the name of the sections there
-        name = option.flag.removeprefix("--")
+    for option in (o for o in OPTIONS if o.name != "--env"):  # which is the name of the sections there
+        name = option.name.removeprefix("--")
         written(f"{name} = {{}}")  # nothing that any option takes
         with pytest.raises(UsageError) as caught:
             settings("--base-url", "http://x")
-        known = f"allowed: {', '.join(sorted(o.flag.removeprefix('--') for o in OPTIONS if o.flag not in LINE_ONLY))}"
-        assert (known in str(caught.value)) == (option.flag in LINE_ONLY), option.flag
+        known = f"allowed: {', '.join(sorted(o.name.removeprefix('--') for o in OPTIONS if o.name not in LINE_ONLY))}"
+        assert (known in str(caught.value)) == (option.name in LINE_ONLY), option.name
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_bytes_that_are_no_text_are_refused() -> None:
 
 def test_an_operation_to_skip_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     written("base-url = 'http://127.0.0.1:1'\n[skip]\nlistAgent = 'known'")
-    assert main(["run"], ENVIRONMENT) == Code.USAGE
+    assert main(["run"], ENVIRONMENT) == ExitCode.USAGE
     assert "skip: found 'listAgent'; did you mean 'listAgents'?; allowed: " in capsys.readouterr().err
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from conformance.disturbance import Watch
+from conformance.disturbance import InterferenceMonitor
 from conformance.laws import LAWS
 from conformance.laws.law import Case
 from tests.conformance.served import HOST
@@ -44,10 +44,10 @@ def quiet(mock: Mock, act: Callable[[], object], law: str = LAW.id) -> bool:
     session = session_on(mock)
     judged = next(one for one in LAWS if one.id == law)
     case = Case(judged, session, session.contract.operations["listPrompts"])
-    watch = Watch(session)
-    before = watch.look(case)
+    watch = InterferenceMonitor(session)
+    before = watch.snapshot(case)
     act()
-    return watch.quiet(case, before)
+    return watch.unchanged(case, before)
 
 
 def test_nobody_writes(mock: Mock) -> None:
@@ -70,7 +70,7 @@ def test_a_record_that_somebody_deletes_is_seen(mock: Mock) -> None:
 
 def test_the_runs_own_records_are_nobodys_else(mock: Mock) -> None:
     session = session_on(mock)
-    assert quiet(mock, lambda: session.make("Prompt"))
+    assert quiet(mock, lambda: session.create("Prompt"))
 
 
 def test_a_law_on_own_records_is_not_disturbed(mock: Mock) -> None:
@@ -79,13 +79,13 @@ def test_a_law_on_own_records_is_not_disturbed(mock: Mock) -> None:
 
 def test_a_list_that_flaps_is_no_somebody(mock: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that a faulty list leaves out in turn are there when they are asked for: nobody took them away."""
-    rows = Watch._rows
+    rows = InterferenceMonitor._rows
     turns: Iterator[int] = iter(range(100))
 
-    def flapping(self: Watch, listing: Any) -> Any:
+    def flapping(self: InterferenceMonitor, listing: Any) -> Any:
         shown = rows(self, listing)
         left_out = next(turns) % 3
         return {key: row for place, (key, row) in enumerate(shown.items()) if place == 0 or place % 3 != left_out}
 
-    monkeypatch.setattr(Watch, "_rows", flapping)
+    monkeypatch.setattr(InterferenceMonitor, "_rows", flapping)
     assert quiet(mock, lambda: None)

@@ -7,9 +7,9 @@ import pytest
 
 from conformance.__main__ import main
 from conformance.laws import LAWS
-from conformance.outcome import Verdict
-from conformance.run import cases_of, judged
-from conformance.verdict import Code
+from conformance.outcome import Status
+from conformance.run import build_cases, run_check
+from conformance.verdict import ExitCode
 from tests.conformance.served import session
 from tests.conformance.test_command import ran, serving
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
@@ -19,7 +19,7 @@ TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
 
 def dry_run(capsys: pytest.CaptureFixture[str], *arguments: str, environment: dict[str, str] | None = None) -> str:
     """The output of a dry run, with line breaks inside of an entry removed."""
-    assert main(["run", "--dry-run", *arguments], TOKENS if environment is None else environment) == Code.KEPT
+    assert main(["run", "--dry-run", *arguments], TOKENS if environment is None else environment) == ExitCode.PASSED
     return capsys.readouterr().out.replace("\n    ", " ")
 
 
@@ -40,7 +40,7 @@ def test_no_request_is_sent() -> None:
     requests: list[object] = []
     with serving(requests.append) as base:
         code, output = ran("run", "--dry-run", "--base-url", base, token="")
-    assert (code, requests) == (Code.KEPT, [])
+    assert (code, requests) == (ExitCode.PASSED, [])
     assert "listMessages" in output
 
 
@@ -60,7 +60,7 @@ def test_checks_are_those_that_a_run_performs(capsys: pytest.CaptureFixture[str]
     api = Api.of(contract, athena_schemas(), "demo")
     of_run = session(api.app, contract, schemas=api.schemas, read_only=read_only)
     expected: dict[str, list[str]] = {name: [] for name in contract.operations}
-    for case in cases_of(of_run, LAWS, contract.operations.values()):
+    for case in build_cases(of_run, LAWS, contract.operations.values()):
         expected[case.operation.id].append(case.law.id)
     assert checks(output) == expected
     assert {name: int(cells[2]) for name, cells in rows(output).items()} == {n: len(c) for n, c in expected.items()}
@@ -112,12 +112,10 @@ def test_a_run_without_a_second_token_skips_the_same_checks() -> None:
     api.begin_anew()
     of_run = session(api.app, api.contract, schemas=api.schemas, tokens={"self": "demo-token"})
     needing = [check for check in LAWS if check.needs_second_token]
-    for case in cases_of(of_run, needing, api.contract.operations.values()):
-        results = list(judged(case))
-        assert [(r.verdict, "--other-token-env" in r.said) for r in results] == [(Verdict.NOT_JUDGED, True)], (
-            case.law.id
-        )
-    assert not of_run.seen
+    for case in build_cases(of_run, needing, api.contract.operations.values()):
+        results = list(run_check(case))
+        assert [(r.status, "--other-token-env" in r.message) for r in results] == [(Status.SKIPPED, True)], case.law.id
+    assert not of_run.call_counts
 
 
 def test_skipped_operations_are_listed_with_their_reason(
@@ -149,5 +147,5 @@ def test_limits_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_options_that_cannot_be_used_end_with_2(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
 ) -> None:
-    assert main(["run", "--dry-run", *arguments], TOKENS) == Code.USAGE
+    assert main(["run", "--dry-run", *arguments], TOKENS) == ExitCode.USAGE
     assert message in capsys.readouterr().err

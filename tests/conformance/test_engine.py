@@ -24,9 +24,9 @@ from conformance.engine.adapter import NOT_ASKED
 from conformance.engine.checks import CHECKS
 from conformance.engine.guard import Guard, HeldBack, Sent
 from conformance.engine.places import breaches
-from conformance.errors import OutOfBudget, TargetLost, UsageError
+from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
 from conformance.exchange import Request, Response
-from conformance.outcome import Outcome, Verdict
+from conformance.outcome import CheckResult, Status
 from conformance.session import Session
 from conformance.target import Budget
 from mock_server.store import Stored
@@ -58,7 +58,7 @@ class Recording:
     def send(self, request: Request) -> Response:
         if len(self.asked) >= self.most and self.error is not None:
             raise self.error
-        body = request.raw.decode("utf-8", "replace") if request.raw is not None else json.dumps(request.body)
+        body = request.raw_body.decode("utf-8", "replace") if request.raw_body is not None else json.dumps(request.body)
         self.asked.append((request.method, request.target, body))
         answer: Response = self.target.send(request)
         return answer
@@ -79,12 +79,12 @@ def found(run: Session, *names: str, depth: Depth = COVERAGE, seed: int = 1) -> 
 
 
 def broken(those: list[Judged]) -> list[Judged]:
-    return [one for one in those if one.outcome.verdict is Verdict.BROKEN]
+    return [one for one in those if one.outcome.status is Status.FAILED]
 
 
 def told(those: list[Judged]) -> list[str]:
     """Broken promises in words, for a failing test."""
-    return [f"{one.outcome.promise.fingerprint}: {one.outcome.said}" for one in broken(those)]
+    return [f"{one.outcome.requirement.fingerprint}: {one.outcome.message}" for one in broken(those)]
 
 
 def everything() -> dict[tuple[str, str], Stored]:
@@ -107,7 +107,7 @@ async def hears_the_bearer_alone(asked: Asked, ask: Next, memory: dict[str, Any]
 
 def test_one_scheme_that_is_met_is_enough() -> None:
     those = found(begun(hears_the_bearer_alone), "getAuthenticatedUserByAppToken")
-    assert any(one.outcome.promise.law == "engine-ignored-auth" for one in those)
+    assert any(one.outcome.requirement.check == "engine-ignored-auth" for one in those)
     assert not told(those)
 
 
@@ -116,7 +116,7 @@ def test_the_sound_mock_breaks_nothing(seed: int) -> None:
     before, run = begun_with_all()
     those = found(run, depth=GATE, seed=seed)
     assert not told(those)
-    assert not run.clean()
+    assert not run.clean_up()
     assert {key: record for key, record in everything().items() if key in before} == before
 
 
@@ -129,8 +129,8 @@ def test_a_quick_run_breaks_nothing_and_leaves_nothing() -> None:
     run = begun()
     those = found(run, depth=SMOKE)
     assert not told(those)
-    assert sum(one.outcome.verdict is Verdict.KEPT for one in those) > 200
-    assert not run.clean()
+    assert sum(one.outcome.status is Status.PASSED for one in those) > 200
+    assert not run.clean_up()
 
 
 # Planted faults -------------------------------------------------------------------------------------------------------
@@ -228,21 +228,23 @@ async def shows_its_stack(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
 def test_a_check_finds_its_fault(
     check: str, operation: str, fault: Fault, pointer: str | None, parameter: str | None
 ) -> None:
-    those = [one for one in broken(found(begun(fault), operation)) if one.outcome.promise.law == f"engine-{check}"]
+    those = [
+        one for one in broken(found(begun(fault), operation)) if one.outcome.requirement.check == f"engine-{check}"
+    ]
     assert those
-    assert {one.outcome.promise.operation for one in those} == {operation}
-    assert all(one.outcome.said and one.outcome.shown and one.broken == one.times == 2 for one in those)
-    assert parameter in (None, *(one.outcome.promise.parameter for one in those))
-    assert any(one.outcome.promise.pointer.endswith(pointer or "") for one in those)
+    assert {one.outcome.requirement.operation for one in those} == {operation}
+    assert all(one.outcome.message and one.outcome.evidence and one.broken == one.times == 2 for one in those)
+    assert parameter in (None, *(one.outcome.requirement.parameter for one in those))
+    assert any(one.outcome.requirement.pointer.endswith(pointer or "") for one in those)
 
 
 def test_use_after_delete_is_found_along_links() -> None:
     depth = Depth(("stateful",), examples=30, steps=6, replays=1)
     those = broken(found(begun(deletes_nothing), "createPrompt", "retrievePrompt", "deletePrompt", depth=depth))
-    laws = {one.outcome.promise.law: one for one in those}
+    laws = {one.outcome.requirement.check: one for one in those}
     assert "engine-use-after-free" in laws
     one = laws["engine-use-after-free"]
-    assert [shown.request.method for shown in one.outcome.shown][-2:] == ["delete", "get"]
+    assert [shown.request.method for shown in one.outcome.evidence][-2:] == ["delete", "get"]
     assert one.broken == one.times
 
 
@@ -260,13 +262,13 @@ def test_what_shows_once_is_not_red(status: int, expected: list[tuple[str, int, 
 
     run = begun(fails_once)
     those = broken(found(run, "listPrompts"))
-    assert [(one.outcome.promise.law, one.broken, one.times) for one in those] == expected
-    assert len(run.steady.stumbles) == stumbles
+    assert [(one.outcome.requirement.check, one.broken, one.times) for one in those] == expected
+    assert len(run.retrier.recovered) == stumbles
 
 
 def test_a_fault_of_the_server_always_blocks() -> None:
     those = broken(found(begun(fails_on_long_names), "createPrompt"))
-    assert all(one.outcome.promise.blocks(strict=False) for one in those)
+    assert all(one.outcome.requirement.is_blocking(strict=False) for one in those)
 
 
 # Usual servers --------------------------------------------------------------------------------------------------------
@@ -342,7 +344,7 @@ async def hides_from_strangers(asked: Asked, ask: Next, memory: dict[str, Any]) 
 
 def test_a_refusal_in_other_words_is_not_called_a_success_without_a_token() -> None:
     those = broken(found(begun(hides_from_strangers), "retrievePrompt"))
-    assert "engine-ignored-auth" not in {one.outcome.promise.law for one in those}
+    assert "engine-ignored-auth" not in {one.outcome.requirement.check for one in those}
 
 
 async def cannot_sign_in(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
@@ -351,7 +353,7 @@ async def cannot_sign_in(asked: Asked, ask: Next, memory: dict[str, Any]) -> Ans
 
 def test_what_is_tried_a_handful_of_times_is_judged_again_all_the_same() -> None:
     those = broken(found(begun(cannot_sign_in), "signIn"))
-    assert "engine-not-a-server-error" in {one.outcome.promise.law for one in those}
+    assert "engine-not-a-server-error" in {one.outcome.requirement.check for one in those}
     assert all(one.broken == one.times for one in those)
 
 
@@ -368,13 +370,13 @@ def test_what_others_made_stays_as_it_is() -> None:
     for method, target, _ in recording.asked:
         named = target.partition("?")[0].rpartition("/")[2]
         assert method not in ("put", "delete") or named not in foreign, f"{method} {target}"
-    assert not run.clean()
+    assert not run.clean_up()
     assert {key: record for key, record in everything().items() if key in before} == before
 
 
 def test_what_was_held_back_is_not_judged_and_says_why() -> None:
     those = found(begun(), "deleteWorkspace", "logout")
-    missed = {o.promise.operation: o.said for o in (one.outcome for one in those) if o.verdict is Verdict.NOT_JUDGED}
+    missed = {o.requirement.operation: o.message for o in (one.outcome for one in those) if o.status is Status.SKIPPED}
     assert missed["deleteWorkspace"] == "the contract has no operation to create a Workspace"
     assert missed["logout"] == "the contract has no operation to make what logout acts on"
 
@@ -385,9 +387,9 @@ def test_effects_are_left_alone_and_a_read_only_run_only_reads() -> None:
     run.target = recording
     those = found(run, "shareAgent", "createPrompt", "listPrompts")
     assert {method for method, _, _ in recording.asked} <= {"get", "options"}
-    said = {o.promise.operation: o.said for o in (one.outcome for one in those) if o.verdict is Verdict.NOT_JUDGED}
+    said = {o.requirement.operation: o.message for o in (one.outcome for one in those) if o.status is Status.SKIPPED}
     assert said == {"shareAgent": "the run is read-only", "createPrompt": "the run is read-only"}
-    assert [o.outcome.said for o in found(begun(), "shareAgent")] == [
+    assert [o.outcome.message for o in found(begun(), "shareAgent")] == [
         "shareAgent has effects outside (mail): --allow-effects"
     ]
 
@@ -395,7 +397,7 @@ def test_effects_are_left_alone_and_a_read_only_run_only_reads() -> None:
 def test_signing_in_is_tried_a_handful_of_times() -> None:
     run = begun()
     found(run, "signIn", depth=SOME)
-    assert 0 < sum(times for (name, _), times in run.seen.items() if name == "signIn") <= 5
+    assert 0 < sum(times for (name, _), times in run.call_counts.items() if name == "signIn") <= 5
 
 
 def test_texts_carry_the_mark_and_addresses_lead_nowhere() -> None:
@@ -404,7 +406,7 @@ def test_texts_carry_the_mark_and_addresses_lead_nowhere() -> None:
     run.target = recording
     found(run, "createPrompt", "createWorkflow", "createAgent", depth=SOME)
     made = [body for method, _, body in recording.asked if method == "post"]
-    assert sum(run.bodies.marker in body for body in made) > len(made) / 5
+    assert sum(run.payloads.marker in body for body in made) > len(made) / 5
     addresses = {found for body in made for found in re.findall(r'"[a-z]+://([^/"?#]+)', body)}
     assert addresses <= {"example.com"} or all(one.endswith(("example.com", ".invalid")) for one in addresses)
 
@@ -436,32 +438,32 @@ def test_equal_seeds_ask_the_same_in_the_same_order() -> None:
     assert asked_with(2) != first
 
 
-@pytest.mark.parametrize("error", [OutOfBudget("used up"), TargetLost("gone"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [BudgetExhausted("used up"), TargetUnreachable("gone"), KeyboardInterrupt()])
 def test_what_ends_the_run_ends_the_engine(error: BaseException) -> None:
     run = begun()
     run.target = Recording(run.target, 40, error)
     asked = [o for o in run.contract.operations.values() if "rompt" in o.id]
-    heard: list[Outcome] = []
+    heard: list[CheckResult] = []
     with pytest.raises(type(error)):
         list(judge(run, asked, seed=1, depth=COVERAGE, told=heard.append))
-    assert any(outcome.verdict is Verdict.KEPT for outcome in heard)
-    assert not any(outcome.verdict is Verdict.BROKEN for outcome in heard)
+    assert any(outcome.status is Status.PASSED for outcome in heard)
+    assert not any(outcome.status is Status.FAILED for outcome in heard)
 
 
 def test_a_breach_that_cannot_be_judged_again_is_not_judged() -> None:
     run = begun(is_a_teapot)
-    run.target = Recording(run.target, 15, OutOfBudget("used up"))
-    heard: list[Outcome] = []
-    with pytest.raises(OutOfBudget):
+    run.target = Recording(run.target, 15, BudgetExhausted("used up"))
+    heard: list[CheckResult] = []
+    with pytest.raises(BudgetExhausted):
         list(judge(run, [run.contract.operations["listPrompts"]], seed=1, depth=COVERAGE, told=heard.append))
-    assert not any(outcome.verdict is Verdict.BROKEN for outcome in heard)
-    assert any(outcome.said.startswith("broken once") for outcome in heard)
+    assert not any(outcome.status is Status.FAILED for outcome in heard)
+    assert any(outcome.message.startswith("broken once") for outcome in heard)
 
 
 def test_the_budget_counts_the_engine() -> None:
     run = begun()
     run.target.budget = Budget(25, None)  # type: ignore[attr-defined]
-    with pytest.raises(OutOfBudget):
+    with pytest.raises(BudgetExhausted):
         found(run, "listPrompts")
 
 
@@ -527,7 +529,7 @@ def test_a_write_to_a_foreign_record_is_turned_to_one_of_the_run() -> None:
     guard, foreign = Guard(run, 1), mock().seeded("Prompt")
     sent = Sent({"uuid": foreign}, {}, {"name": "x"}, valid=True)
     admitted = guard.admit(run.contract.operations["updatePrompt"], sent, own_token=True)
-    assert admitted.path["uuid"] in [made.key for made in run.ledger.made]
+    assert admitted.path["uuid"] in [made.key for made in run.write_log.created_records]
     assert admitted.path["uuid"] != foreign
 
 
@@ -560,7 +562,7 @@ def test_a_number_never_names_a_foreign_record(path: str) -> None:
         admitted = Guard(run, 1).admit(run.contract.operations["updatePrompt"], sent, own_token=True)
     except HeldBack:
         return
-    assert admitted.path["uuid"] in [made.key for made in run.ledger.made]
+    assert admitted.path["uuid"] in [made.key for made in run.write_log.created_records]
 
 
 # Foreign contracts ----------------------------------------------------------------------------------------------------
@@ -571,8 +573,8 @@ def test_a_foreign_contract_breaks_nothing(seed: int) -> None:
     run = session(library.app(of=library.world()), library.library(), seed)
     those = found(run, depth=SOME, seed=seed)
     assert not told(those)
-    assert sum(one.outcome.verdict is Verdict.KEPT for one in those) > 90
-    assert not run.clean()
+    assert sum(one.outcome.status is Status.PASSED for one in those) > 90
+    assert not run.clean_up()
 
 
 async def takes_any_title(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
@@ -586,7 +588,9 @@ async def takes_any_title(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
 def test_a_fault_of_a_foreign_contract_is_found() -> None:
     served: ASGIApp = Faulty(library.app(of=library.world()), takes_any_title)
     those = broken(found(session(served, library.library()), "createBook"))
-    laws = {(o.promise.law, o.promise.operation, o.promise.parameter) for o in (one.outcome for one in those)}
+    laws = {
+        (o.requirement.check, o.requirement.operation, o.requirement.parameter) for o in (one.outcome for one in those)
+    }
     assert laws == {("engine-negative-data-rejection", "createBook", "title")}
 
 

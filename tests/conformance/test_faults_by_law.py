@@ -8,8 +8,8 @@ import pytest
 
 from conformance.laws import LAWS
 from conformance.laws.law import Law
-from conformance.outcome import Outcome, Verdict
-from conformance.run import Run
+from conformance.outcome import CheckResult, Status
+from conformance.run import RunResult
 from tests.conformance import clinic_faults as faults
 from tests.conformance.clinic import Row, judged, mutant, planted
 from tests.conformance.clinic_faults import asking, showing, showing_data
@@ -184,12 +184,12 @@ PLANTED: tuple[Row, ...] = (
 ROWS = (*MUTANTS, *PLANTED)
 
 
-def tells(found: Run, row: Row) -> list[Outcome]:
+def tells(found: RunResult, row: Row) -> list[CheckResult]:
     """What a row's law calls broken of its operation; nothing else may be."""
-    broken = list(found.of(Verdict.BROKEN))
-    said = {(o.promise.law, o.promise.operation) for o in broken}
+    broken = list(found.with_status(Status.FAILED))
+    said = {(o.requirement.check, o.requirement.operation) for o in broken}
     assert said == {(row.law, row.operation)}, [
-        f"{o.promise.fingerprint}: {o.verdict} {o.said}" for o in found.outcomes
+        f"{o.requirement.fingerprint}: {o.status} {o.message}" for o in found.results
     ]
     return broken
 
@@ -206,15 +206,17 @@ def test_every_row_names_a_law_and_an_operation_that_it_can_be_asked_of() -> Non
 
 def test_every_law_is_judged_and_kept_by_the_sound_server() -> None:
     found = judged(LAWS)
-    assert [f"{o.promise.fingerprint}: {o.said}" for o in (*found.of(Verdict.BROKEN), *found.flaky)] == []
-    assert {law.id for law in LAWS} - {o.promise.law for o in found.of(Verdict.KEPT)} == set()
-    assert not found.left
+    assert [
+        f"{o.requirement.fingerprint}: {o.message}" for o in (*found.with_status(Status.FAILED), *found.flaky)
+    ] == []
+    assert {law.id for law in LAWS} - {o.requirement.check for o in found.with_status(Status.PASSED)} == set()
+    assert not found.records_not_deleted
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row.law}-{n}" for n, row in enumerate(ROWS)])
 def test_a_law_finds_its_fault(row: Row) -> None:
     found = judged([BY_ID[name] for name in (*row.beside, row.law)], [row.operation], row.fault)
-    assert all(o.said and o.shown for o in tells(found, row))
+    assert all(o.message and o.evidence for o in tells(found, row))
     assert not found.flaky
 
 
@@ -222,4 +224,6 @@ def test_a_law_finds_its_fault(row: Row) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row.law}-{n}" for n, row in enumerate(ROWS)])
 def test_the_whole_suite_tells_of_a_fault_by_that_law(row: Row) -> None:
     found = judged(LAWS, None, row.fault)
-    assert (row.law, row.operation) in {(o.promise.law, o.promise.operation) for o in found.of(Verdict.BROKEN)}
+    assert (row.law, row.operation) in {
+        (o.requirement.check, o.requirement.operation) for o in found.with_status(Status.FAILED)
+    }

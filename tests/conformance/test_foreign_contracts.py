@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conformance.laws import LAWS
-from conformance.outcome import Verdict
+from conformance.outcome import Status
 from conformance.run import run
 from spec.contract import parse_contract
 from spec.document import parse_document
@@ -32,11 +32,11 @@ def test_a_foreign_contract_is_judged_and_kept(name: str, share: float) -> None:
     api = served(name)
     api.begin_anew()
     made = session(api.app, api.contract, schemas=api.schemas)
-    made.effects = True
-    made.pause = lambda seconds: api.watch.wait(seconds=seconds)
+    made.allow_effects = True
+    made.sleep = lambda seconds: api.watch.wait(seconds=seconds)
     found = run(made, LAWS, list(api.contract.operations.values()), lambda outcome: None)
-    assert not [f"{o.promise.fingerprint}: {o.said}" for o in (*found.of(Verdict.BROKEN), *found.flaky)]
-    assert not [o.said for o in found.outcomes if "fault of the suite" in o.said]
-    assert not found.left
-    kept, missed = (len(list(found.of(verdict))) for verdict in (Verdict.KEPT, Verdict.NOT_JUDGED))
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in (*found.with_status(Status.FAILED), *found.flaky)]
+    assert not [o.message for o in found.results if "fault of the suite" in o.message]
+    assert not found.records_not_deleted
+    kept, missed = (len(list(found.with_status(verdict))) for verdict in (Status.PASSED, Status.SKIPPED))
     assert kept / (kept + missed) >= share

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from conformance.laws.law import Law
-from conformance.outcome import Verdict
+from conformance.outcome import Status
 from tests.conformance.judging import LAWS, LISTED, amiss, broken, judge
 from tests.conformance.test_writing_laws import item
 from tests.conformance.writing_faults import Answered, Asked, Next, is_written_in_php
@@ -33,9 +33,9 @@ def lists(asked: Asked, path: str) -> dict[str, str]:
 @pytest.mark.parametrize("dress", [None, is_written_in_php])
 def test_it_is_kept_by_the_sound_mock_and_in_another_dress(law: Law, dress: Callable[..., Any] | None) -> None:
     found = judge([law], None, dress)
-    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
-    assert any(found.of(Verdict.KEPT))
-    assert not found.left
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
+    assert any(found.with_status(Status.PASSED))
+    assert not found.records_not_deleted
 
 
 # What can be found ----------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_a_law_finds_its_fault(law: str, operation: str, fault: Any, about: str)
 @pytest.mark.parametrize(("hours", "kept"), [(0.0, True), (0.1, False), (500, False)])
 def test_a_clock_that_is_off_by_no_zone_is_not_judged(hours: float, kept: bool) -> None:
     found = judge([LAWS["created-stamp-is-now"]], "createThread", dated(hours))
-    assert [o.verdict for o in found.outcomes] == [Verdict.KEPT if kept else Verdict.NOT_JUDGED]
+    assert [o.status for o in found.results] == [Status.PASSED if kept else Status.SKIPPED]
 
 
 def test_what_is_dear_is_given_away_once_to_strangers_in_each_judging() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from conformance.errors import CannotMake
+from conformance.errors import SkipCheck
 from conformance.laws import LAWS as ALL
 from conformance.laws import answers, refusals, writes
 from conformance.laws.law import Law
-from conformance.outcome import Verdict
+from conformance.outcome import Status
 from tests.conformance.judging import LAWS, MEANING, amiss, judge, judged, mock
 from tests.conformance.writing_faults import Answered, Asked, Next, is_written_in_php
 
@@ -26,9 +26,9 @@ Memory = dict[str, Any]
 @pytest.mark.parametrize("law", MEANING, ids=lambda law: law.id)
 def test_a_law_is_kept_by_the_sound_mock(law: Law) -> None:
     found = judge([law])
-    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
-    assert any(found.of(Verdict.KEPT))
-    assert not found.left
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
+    assert any(found.with_status(Status.PASSED))
+    assert not found.records_not_deleted
 
 
 # Faults ---------------------------------------------------------------------------------------------------------
@@ -266,13 +266,13 @@ async def shows_writes_late(asked: Asked, ask: Next, memory: Memory) -> Answered
 @pytest.mark.parametrize("law", MEANING, ids=lambda law: law.id)
 def test_writes_that_are_seen_two_seconds_late_break_nothing(law: Law) -> None:
     found = judge([law], None, shows_writes_late)
-    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
 
 
 @pytest.mark.parametrize("law", MEANING, ids=lambda law: law.id)
 def test_another_way_to_write_the_same_is_not_called_broken(law: Law) -> None:
     found = judge([law], None, is_written_in_php)
-    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
 
 
 # Reach and harm -------------------------------------------------------------------------------------------------
@@ -302,9 +302,9 @@ def test_all_laws_together_reach_every_operation_use_what_is_dear_once_and_leave
     mock().begin_anew()
     before = snapshot()
     found, session = judged(WRITING)
-    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
-    assert not found.left
-    succeeded = Counter(name for name, status in session.seen.elements() if 200 <= status < 300)
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
+    assert not found.records_not_deleted
+    succeeded = Counter(name for name, status in session.call_counts.elements() if 200 <= status < 300)
     operations = session.contract.operations
     assert operations.keys() - succeeded.keys() == OUT_OF_REACH
     assert {name: succeeded[name] for name, o in operations.items() if o.effects and succeeded[name] > 1} == {}
@@ -314,18 +314,18 @@ def test_all_laws_together_reach_every_operation_use_what_is_dear_once_and_leave
 def test_what_has_effects_outside_is_not_used_unless_it_is_allowed() -> None:
     found, session = judged([*MEANING, *answers.LAWS], effects=False)
     dear = {name for name, o in session.contract.operations.items() if o.effects}
-    assert not [name for name, _ in session.seen if name in dear]
-    assert {o.promise.operation for o in found.of(Verdict.NOT_JUDGED)} >= dear
+    assert not [name for name, _ in session.call_counts if name in dear]
+    assert {o.requirement.operation for o in found.with_status(Status.SKIPPED)} >= dear
 
 
 def test_an_expensive_operation_is_used_as_often_as_it_may_be() -> None:
     _, session = judged([])
     operation = session.contract.operations["runPrompt"]
-    session.max_expensive = 2
-    session.spend(operation)
-    session.spend(operation)
-    with pytest.raises(CannotMake, match=r"runPrompt was used 2 times, as often as it may be: --max-expensive"):
-        session.spend(operation)
+    session.max_effect_calls = 2
+    session.charge_call(operation)
+    session.charge_call(operation)
+    with pytest.raises(SkipCheck, match=r"runPrompt was used 2 times, as often as it may be: --max-expensive"):
+        session.charge_call(operation)
 
 
 async def begins_with_workflows_off(asked: Asked, ask: Next, memory: Memory) -> Answered:
@@ -337,8 +337,8 @@ async def begins_with_workflows_off(asked: Asked, ask: Next, memory: Memory) -> 
 
 def test_an_action_that_a_fresh_record_forbids_is_tried_on_one_with_every_flag_set() -> None:
     found, session = judged([LAWS["an-action-is-about-its-record"]], "triggerWebhook", begins_with_workflows_off)
-    assert [o.verdict for o in found.outcomes] == [Verdict.KEPT]
-    assert session.seen["triggerWebhook", 409] == session.seen["triggerWebhook", 201] == 1
+    assert [o.status for o in found.results] == [Status.PASSED]
+    assert session.call_counts["triggerWebhook", 409] == session.call_counts["triggerWebhook", 201] == 1
 
 
 def test_every_law_has_a_name_of_its_own() -> None:

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conformance.__main__ import main
-from conformance.edits import apply
-from conformance.promotion import promotion
-from conformance.reported import Reported, Told
-from conformance.verdict import Code
+from conformance.edits import apply_edits
+from conformance.promotion import build_confirmation
+from conformance.reported import PastReport, ReportedFailure
+from conformance.verdict import ExitCode
 from spec.contract import Contract, load_contract, parse_contract
 from spec.document import Document, iter_keyword_objects, parse_document
 from spec.provenance import EXAMPLE_KEYWORDS, get_provenance
@@ -33,7 +33,7 @@ def contract(name: str) -> Contract:
     return load_contract(FILES[name])
 
 
-def told(contract: Contract, pointer: str, operation: str | None = None, **parts: Any) -> Told:
+def told(contract: Contract, pointer: str, operation: str | None = None, **parts: Any) -> ReportedFailure:
     """A promise at a place, kept by the first operation."""
     texts = dict.fromkeys(("fingerprint", "short", "parameter", "sentence", "said", "place"), "x")
     said: dict[str, Any] = {
@@ -47,20 +47,20 @@ def told(contract: Contract, pointer: str, operation: str | None = None, **parts
         "proposal": None,
         "sequence": None,
     }
-    return Told(**{**said, **parts})
+    return ReportedFailure(**{**said, **parts})
 
 
-def reported(contract: Contract, *promises: Told, answered: int = 200) -> Reported:
+def reported(contract: Contract, *promises: ReportedFailure, answered: int = 200) -> PastReport:
     """A run's report, in which every operation answered that status."""
     statuses = dict.fromkeys(contract.operations, frozenset({answered}))
     at = "2026-03-01T10:00:00+00:00"
-    return Reported("r.json", "http://t", 1, "0badcafe", at, contract.document.digest, statuses, promises)
+    return PastReport("r.json", "http://t", 1, "0badcafe", at, contract.document.digest, statuses, promises)
 
 
-def edited(contract: Contract, said: Reported) -> Document:
+def edited(contract: Contract, said: PastReport) -> Document:
     """The document with what the report confirms."""
-    found = promotion(contract, said)
-    document = parse_document(apply(contract.document.content.decode(), found.edits).encode(), "edited")
+    found = build_confirmation(contract, said)
+    document = parse_document(apply_edits(contract.document.content.decode(), found.edits).encode(), "edited")
     parse_contract(document)
     return document
 
@@ -179,9 +179,9 @@ def test_what_confirms_nothing_is_left_and_counted() -> None:
         told(now, graded, grade="documented"),
         told(now, two, verdict="not judged"),
     )
-    found = promotion(now, said)
-    assert (found.edits, found.confirmed) == ((), 0)
-    assert found.left == {
+    found = build_confirmation(now, said)
+    assert (found.edits, found.confirmed_count) == ((), 0)
+    assert found.excluded_counts == {
         "another promise that rests on the place was broken": 1,
         "its operation did not succeed in the run": 1,
         "its place is no operation, parameter, answer or schema": 1,
@@ -189,13 +189,13 @@ def test_what_confirms_nothing_is_left_and_counted() -> None:
         "it rests on a part of an operation, whose grade is one word": 1,
         "it rests on one keyword of its place, which the report does not name": 1,
     }
-    assert promotion(now, reported(now, told(now, one), answered=404)).edits == ()
+    assert build_confirmation(now, reported(now, told(now, one), answered=404)).edits == ()
 
 
 # The command ----------------------------------------------------------------------------------------------------
 
 
-def report_of(folder: Path, name: str, *promises: Told, **run: Any) -> str:
+def report_of(folder: Path, name: str, *promises: ReportedFailure, **run: Any) -> str:
     """A report's file."""
     now = contract(name)
     document = {
@@ -212,15 +212,15 @@ def report_of(folder: Path, name: str, *promises: Told, **run: Any) -> str:
         "promises": [
             {
                 "id": p.fingerprint,
-                "short": p.short,
-                "law": p.law,
+                "short": p.id,
+                "law": p.check,
                 "operation": p.operation,
                 "parameter": p.parameter,
-                "sentence": p.sentence,
-                "grade": p.grade,
+                "sentence": p.requirement,
+                "grade": p.provenance,
                 "keyword": p.keyword,
-                "verdict": p.verdict,
-                "said": p.said,
+                "verdict": p.status,
+                "said": p.message,
                 "place": {"file": "f", "line": 1, "pointer": p.pointer},
                 "proposal": p.proposal,
             }
@@ -242,17 +242,17 @@ def test_the_contract_is_edited_in_place(tmp_path: Path, capsys: pytest.CaptureF
     file = copied(tmp_path, "library")
     place = places("library")[0]
     report = report_of(tmp_path, "library", told(contract("library"), place))
-    assert main(["promote", report, "--contract", str(file)], {}) == Code.KEPT
+    assert main(["promote", report, "--contract", str(file)], {}) == ExitCode.PASSED
     assert capsys.readouterr().out.startswith("1 place confirmed; written to ")
     assert get_provenance(load_contract(file).document, place) == "confirmed"
-    assert main(["promote", report, "--contract", str(file)], {}) == Code.USAGE
+    assert main(["promote", report, "--contract", str(file)], {}) == ExitCode.USAGE
     assert "the report was made with another contract" in capsys.readouterr().err
 
 
 def test_a_dry_run_prints_the_difference_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = copied(tmp_path, "library")
     report = report_of(tmp_path, "library", told(contract("library"), places("library")[0]))
-    assert main(["promote", report, "--contract", str(file), "--dry-run"], {}) == Code.KEPT
+    assert main(["promote", report, "--contract", str(file), "--dry-run"], {}) == ExitCode.PASSED
     out, err = capsys.readouterr()
     assert out.startswith("--- a/")
     assert "\n+" in out
@@ -263,13 +263,13 @@ def test_a_dry_run_prints_the_difference_and_writes_nothing(tmp_path: Path, caps
 def test_another_file_can_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, other = copied(tmp_path, "library"), tmp_path / "other.yaml"
     report = report_of(tmp_path, "library", told(contract("library"), places("library")[0]))
-    assert main(["promote", report, "--contract", str(file), "--output", str(other)], {}) == Code.KEPT
+    assert main(["promote", report, "--contract", str(file), "--output", str(other)], {}) == ExitCode.PASSED
     assert file.read_bytes() == FILES["library"].read_bytes() != other.read_bytes()
-    assert main(["promote", report, "--contract", str(file), "--output", str(tmp_path)], {}) == Code.USAGE
+    assert main(["promote", report, "--contract", str(file), "--output", str(tmp_path)], {}) == ExitCode.USAGE
     assert "--output: found" in capsys.readouterr().err
 
 
-def gap(edits: Any, **parts: Any) -> Told:
+def gap(edits: Any, **parts: Any) -> ReportedFailure:
     """A broken promise with a proposal."""
     now = contract("library")
     said: dict[str, Any] = {"verdict": "broken", "proposal": {"edits": edits}, **parts}
@@ -280,9 +280,9 @@ def test_gaps_are_admitted_when_that_is_asked_for(tmp_path: Path, capsys: pytest
     file = copied(tmp_path, "library")
     edit = {"pointer": "#/info", "keyword": "title", "value": "Another"}
     report = report_of(tmp_path, "library", gap([edit]), gap([edit]), gap([{**edit, "value": "No"}], verdict="flaky"))
-    assert main(["promote", report, "--contract", str(file), "--dry-run"], {}) == Code.KEPT
+    assert main(["promote", report, "--contract", str(file), "--dry-run"], {}) == ExitCode.PASSED
     assert capsys.readouterr().out == ""
-    assert main(["promote", report, "--contract", str(file), "--gaps"], {}) == Code.KEPT
+    assert main(["promote", report, "--contract", str(file), "--gaps"], {}) == ExitCode.PASSED
     assert capsys.readouterr().out.startswith("0 places confirmed, 1 edit for gaps; written to")
     assert load_contract(file).title == "Another"
 

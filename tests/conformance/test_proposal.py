@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from conformance.edits import apply
+from conformance.edits import apply_edits
 from conformance.exchange import Exchange, Request, Response
-from conformance.notice import notices
-from conformance.outcome import Outcome, Promise, Verdict
-from conformance.proposal import Proposal, Proposer, schema_of
-from conformance.proposal import proposals as proposals_of
+from conformance.notice import inspect_response
+from conformance.outcome import CheckResult, Requirement, Status
+from conformance.proposal import Proposal, Proposer, infer_schema
+from conformance.proposal import build_proposals as proposals_of
 from spec.contract import Contract, load_contract
 from spec.document import find_line_numbers
 from spec.schemas import SchemaValidators
@@ -32,7 +32,7 @@ def answer(operation: str) -> Any:
     return session(api.app, api.contract, schemas=api.schemas).send(api.contract.operations[operation]).response.json
 
 
-def told(operation: str, status: int, body: Any) -> list[Outcome]:
+def told(operation: str, status: int, body: Any) -> list[CheckResult]:
     """The outcomes of an answer, as the laws on any answer make them."""
     contract = athena_contract()
     asked = contract.operations[operation]
@@ -40,25 +40,25 @@ def told(operation: str, status: int, body: Any) -> list[Outcome]:
     request = Request(operation, asked.method, asked.path)
     exchange = Exchange(request, Response(status, {"content-type": "application/json"}, content, 0.0))
     return [
-        Outcome(
-            Promise(notice.law, operation, "A sentence.", notice.pointer, "inferred", parameter=notice.parameter),
-            Verdict.BROKEN,
-            notice.said,
+        CheckResult(
+            Requirement(notice.check, operation, "A sentence.", notice.pointer, "inferred", parameter=notice.parameter),
+            Status.FAILED,
+            notice.message,
             (exchange,),
         )
-        for notice in notices(athena_schemas(), asked, exchange)
+        for notice in inspect_response(athena_schemas(), asked, exchange)
     ]
 
 
-def proposals(outcomes: list[Outcome]) -> list[Proposal]:
+def proposals(outcomes: list[CheckResult]) -> list[Proposal]:
     """What is proposed."""
     proposer = Proposer(athena_contract(), athena_schemas(), NAME)
-    return [proposer.proposal(outcome) for outcome in outcomes]
+    return [proposer.propose(outcome) for outcome in outcomes]
 
 
 def edited(found: list[Proposal], folder: Path) -> Contract:
     """The contract with the proposed edits; it loads."""
-    text = apply(athena_contract().document.content.decode(), [edit for one in found for edit in one.edits])
+    text = apply_edits(athena_contract().document.content.decode(), [edit for one in found for edit in one.edits])
     (folder / "openapi.yaml").write_text(text, encoding="utf-8")
     return load_contract(folder / "openapi.yaml")
 
@@ -147,26 +147,26 @@ def test_a_key_that_is_data_is_for_people(name: str) -> None:
     body["data"][0][name] = 1
     (found,) = proposals(told("listAgents", 200, body))
     assert found.edits == ()
-    assert "Confirm" in found.said
+    assert "Confirm" in found.message
 
 
 def test_what_no_answer_shows_is_for_people() -> None:
-    promise = Promise("law", "listAgents", "Rows are sorted.", "#/paths/~1agents/get", "inferred")
-    (found,) = proposals([Outcome(promise, Verdict.BROKEN, "not sorted")])
+    promise = Requirement("law", "listAgents", "Rows are sorted.", "#/paths/~1agents/get", "inferred")
+    (found,) = proposals([CheckResult(promise, Status.FAILED, "not sorted")])
     assert (found.edits, found.diff, found.pointer) == ((), "", promise.pointer)
-    assert "Rows are sorted." in found.said
+    assert "Rows are sorted." in found.message
 
 
 def test_only_what_rests_on_inferred_places_gets_a_proposal() -> None:
     (gap,) = told("listAgents", 418, {"message": "x"})
-    stated = replace(gap, promise=replace(gap.promise, grade="documented"))
-    always = replace(gap, promise=replace(gap.promise, always=True))
-    kept = replace(gap, verdict=Verdict.KEPT)
+    stated = replace(gap, requirement=replace(gap.requirement, grade="documented"))
+    always = replace(gap, requirement=replace(gap.requirement, always=True))
+    kept = replace(gap, status=Status.PASSED)
     found = proposals_of(athena_contract(), athena_schemas(), NAME, [stated, always, kept, gap])
-    assert list(found) == [(gap.promise.fingerprint, gap.said)]
+    assert list(found) == [(gap.requirement.fingerprint, gap.message)]
 
 
 @pytest.mark.parametrize("value", ["secret-text", 77, [["secret-text"]], {"secret-text": 1}, 1.5, True, None, []])
 def test_a_new_schema_says_nothing_of_the_value(value: Any) -> None:
-    assert "secret-text" not in str(schema_of(value))
-    assert "77" not in str(schema_of(value))
+    assert "secret-text" not in str(infer_schema(value))
+    assert "77" not in str(infer_schema(value))

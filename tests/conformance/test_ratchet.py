@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import yaml
 
-from conformance.cause import Cause
+from conformance.cause import SkipCategory
 from conformance.errors import UsageError
 from conformance.history import History
-from conformance.outcome import Outcome, Promise, Verdict
-from conformance.ratchet import Ratchet, mark_of
-from conformance.run import Run
-from conformance.verdict import Code, Demands, Judgement, judge
+from conformance.outcome import CheckResult, Requirement, Status
+from conformance.ratchet import Ratchet, ratchet_key
+from conformance.run import RunResult
+from conformance.verdict import ExitCode, GatePolicy, GateResult, evaluate
 from tests.mock_server.athena import athena_contract
 
 OPERATION = "listPrompts"
@@ -20,68 +20,72 @@ OPERATION = "listPrompts"
 
 def outcome(
     name: str,
-    verdict: Verdict,
+    verdict: Status,
     *,
     law: str = "law",
     said: str = "found 1",
     keyword: str = "",
-    cause: Cause = Cause.FOUND,
-) -> Outcome:
+    cause: SkipCategory = SkipCategory.TARGET,
+) -> CheckResult:
     """An outcome of an inferred promise, which does not block by itself."""
-    promise = Promise(law, OPERATION, "It holds.", f"#/{name}", "inferred", False, "", keyword)
-    return Outcome(promise, verdict, said, cause=cause)
+    promise = Requirement(law, OPERATION, "It holds.", f"#/{name}", "inferred", False, "", keyword)
+    return CheckResult(promise, verdict, said, skip_category=cause)
 
 
-def verdict(ratchet: Ratchet, *outcomes: Outcome, read_only: bool = False, operation: str = OPERATION) -> Judgement:
+def verdict(
+    ratchet: Ratchet, *outcomes: CheckResult, read_only: bool = False, operation: str = OPERATION
+) -> GateResult:
     """What a run with these outcomes comes to."""
     contract = athena_contract()
-    demands = Demands(ratchet=ratchet, read_only=read_only)
-    return judge(Run(list(outcomes)), contract, [contract.operations[operation]], {(operation, 200): 1}, demands)
+    demands = GatePolicy(ratchet=ratchet, read_only=read_only)
+    return evaluate(
+        RunResult(list(outcomes)), contract, [contract.operations[operation]], {(operation, 200): 1}, demands
+    )
 
 
-def recorded(*outcomes: Outcome) -> Ratchet:
+def recorded(*outcomes: CheckResult) -> Ratchet:
     """What these outcomes leave behind."""
-    return Ratchet().updated(outcomes, athena_contract().operations)
+    return Ratchet().with_results(outcomes, athena_contract().operations)
 
 
-KEPT, BROKEN, MISSED = Verdict.KEPT, Verdict.BROKEN, Verdict.NOT_JUDGED
+KEPT, BROKEN, MISSED = Status.PASSED, Status.FAILED, Status.SKIPPED
 
 
 def test_a_recorded_promise_blocks_when_it_breaks_and_others_of_its_grade_do_not() -> None:
     ratchet = recorded(outcome("a", KEPT))
     judgement = verdict(ratchet, outcome("a", BROKEN), outcome("b", BROKEN))
-    assert judgement.code is Code.BROKEN
-    assert [o.promise.pointer for o in judgement.blocking] == ["#/a"]
-    assert [o.promise.pointer for o in judgement.gaps] == ["#/b"]
+    assert judgement.exit_code is ExitCode.FAILED
+    assert [o.requirement.pointer for o in judgement.blocking] == ["#/a"]
+    assert [o.requirement.pointer for o in judgement.gaps] == ["#/b"]
 
 
 def test_a_breach_inside_of_what_was_recorded_blocks() -> None:
     ratchet = recorded(outcome("whole", KEPT))
-    assert verdict(ratchet, outcome("whole/part", BROKEN, keyword="type")).code is Code.BROKEN
+    assert verdict(ratchet, outcome("whole/part", BROKEN, keyword="type")).exit_code is ExitCode.FAILED
 
 
 def test_a_law_that_still_keeps_what_was_recorded_has_gaps_elsewhere() -> None:
     ratchet = recorded(outcome("a", KEPT))
-    assert verdict(ratchet, outcome("a", KEPT), outcome("b", BROKEN)).code is Code.KEPT
+    assert verdict(ratchet, outcome("a", KEPT), outcome("b", BROKEN)).exit_code is ExitCode.PASSED
 
 
 def test_a_recorded_promise_that_is_not_judged_is_said_and_counts_as_missed() -> None:
     judgement = verdict(recorded(outcome("a", KEPT), outcome("b", KEPT)), outcome("a", KEPT))
-    assert (judgement.code, judgement.due) == (Code.INCOMPLETE, 1)
-    assert any(remark.startswith("kept by an earlier run (--ratchet), not judged") for remark in judgement.remarks)
+    assert (judgement.exit_code, judgement.blocking_total) == (ExitCode.INCOMPLETE, 1)
+    assert any(remark.startswith("kept by an earlier run (--ratchet), not judged") for remark in judgement.warnings)
     assert "1 x kept by an earlier run, not judged now" in judgement.reasons[0]
 
 
 def test_what_the_runs_mode_cannot_judge_is_not_missed() -> None:
     ratchet = recorded(outcome("a", KEPT), outcome("b", KEPT, law="other"))
-    assert verdict(ratchet, outcome("a", KEPT), read_only=True).code is Code.KEPT
-    missed = outcome("b", MISSED, law="other", said="the run is read-only", cause=Cause.CHOSEN)
-    assert verdict(ratchet, outcome("a", KEPT), missed).due == 0
+    assert verdict(ratchet, outcome("a", KEPT), read_only=True).exit_code is ExitCode.PASSED
+    missed = outcome("b", MISSED, law="other", said="the run is read-only", cause=SkipCategory.DISABLED_BY_OPTION)
+    assert verdict(ratchet, outcome("a", KEPT), missed).blocking_total == 0
 
 
 def test_what_is_out_of_scope_is_not_missed() -> None:
     kept = outcome("x", KEPT)
-    assert verdict(recorded(outcome("a", KEPT)), kept, operation="listMessages").due == 0
+    assert verdict(recorded(outcome("a", KEPT)), kept, operation="listMessages").blocking_total == 0
 
 
 def test_the_file_is_sorted_and_read_as_it_was_written(tmp_path: Path) -> None:
@@ -96,18 +100,20 @@ def test_the_file_is_sorted_and_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_to_update_keeps_what_is_there_and_drops_operations_that_are_gone() -> None:
     gone = ("noSuchOperation", "law", "#/a")
-    ratchet = Ratchet(frozenset({gone, mark_of(outcome("a", KEPT).promise)}))
-    updated = ratchet.updated([outcome("b", KEPT)], athena_contract().operations)
+    ratchet = Ratchet(frozenset({gone, ratchet_key(outcome("a", KEPT).requirement)}))
+    updated = ratchet.with_results([outcome("b", KEPT)], athena_contract().operations)
     assert updated == recorded(outcome("a", KEPT), outcome("b", KEPT))
 
 
-@pytest.mark.parametrize(("code", "is_written"), [(Code.KEPT, True), (Code.BROKEN, False), (Code.UNSTABLE, False)])
-def test_only_an_accepted_run_is_recorded(tmp_path: Path, code: Code, is_written: bool) -> None:
-    history = History(recorded=tmp_path / "r.yaml", record=True)
-    said = Judgement(code, (), 1, (), (), (), {}, 1, 1, {}, ())
-    after = history.judgement(Run([outcome("a", KEPT)]), athena_contract(), lambda known: said)
+@pytest.mark.parametrize(
+    ("code", "is_written"), [(ExitCode.PASSED, True), (ExitCode.FAILED, False), (ExitCode.FLAKY, False)]
+)
+def test_only_an_accepted_run_is_recorded(tmp_path: Path, code: ExitCode, is_written: bool) -> None:
+    history = History(ratchet_path=tmp_path / "r.yaml", update_ratchet=True)
+    said = GateResult(code, (), 1, (), (), (), {}, 1, 1, {}, ())
+    after = history.evaluate(RunResult([outcome("a", KEPT)]), athena_contract(), lambda known: said)
     assert (tmp_path / "r.yaml").exists() is is_written
-    assert any("left as it is" in remark for remark in after.remarks) is not is_written
+    assert any("left as it is" in remark for remark in after.warnings) is not is_written
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from conformance.__main__ import main
-from conformance.errors import OutOfBudget, UsageError
+from conformance.errors import BudgetExhausted, UsageError
 from conformance.exchange import Request
 from conformance.target import Budget, HttpTarget
-from conformance.token import Renewing, TokenCommand
-from conformance.verdict import Code
+from conformance.token import TokenCommand, TokenRefreshingTarget
+from conformance.verdict import ExitCode
 from tests.conformance.test_command import GOOD, Answer, answering, ran, serving
 
 WELL = Request("listThings", "get", "/things")
@@ -60,10 +60,10 @@ def test_a_token_that_expires_is_asked_for_anew(tmp_path: Path) -> None:
         target = HttpTarget(base, {"self": "first-token"}, Budget(None, None))
         source = TokenCommand(command)
         assert source.token() == "first-token"
-        through = Renewing(target, source.token, lambda operation: True)
+        through = TokenRefreshingTarget(target, source.token, lambda operation: True)
         assert [through.send(WELL).status for _ in range(9)] == [200] * 9
         target.close()
-    assert source.given == ["first-token", "second-token", "third-token"]
+    assert source.printed_tokens == ["first-token", "second-token", "third-token"]
     assert shown.count("first-token") == 4
 
 
@@ -72,7 +72,7 @@ def test_a_401_before_the_token_was_ever_taken_is_the_answer(tmp_path: Path) -> 
     shown, answer = taking("another-token")
     with serving(answer) as base:
         target = HttpTarget(base, {"self": "first-token"}, Budget(None, None))
-        through = Renewing(target, TokenCommand("exit 1").token, lambda operation: True)
+        through = TokenRefreshingTarget(target, TokenCommand("exit 1").token, lambda operation: True)
         assert through.send(WELL).status == 401
         target.close()
     assert shown == ["first-token"]
@@ -82,12 +82,14 @@ def test_a_401_to_somebody_else_or_of_what_is_public_is_the_answer() -> None:
     _, answer = taking("first-token", requests=1)
     with serving(answer) as base:
         target = HttpTarget(base, {"self": "first-token"}, Budget(None, None))
-        through = Renewing(target, TokenCommand("exit 1").token, lambda operation: operation == WELL.operation)
+        through = TokenRefreshingTarget(
+            target, TokenCommand("exit 1").token, lambda operation: operation == WELL.operation
+        )
         assert through.send(WELL).status == 200
         assert through.send(Request("signIn", "get", "/sign-in")).status == 401
-        assert through.send(Request("listThings", "get", "/things", as_="nobody")).status == 401
+        assert through.send(Request("listThings", "get", "/things", actor="nobody")).status == 401
         assert through.send(Request("listThings", "get", "/", headers={"authorization": "Bearer x"})).status == 401
-        with pytest.raises(OutOfBudget, match="the token expired, and no new one could be had: --token-command"):
+        with pytest.raises(BudgetExhausted, match="the token expired, and no new one could be had: --token-command"):
             through.send(WELL)
         target.close()
 
@@ -106,7 +108,7 @@ def test_a_401_to_somebody_else_or_of_what_is_public_is_the_answer() -> None:
 def test_a_command_without_a_token_ends_with_2_and_shows_nothing(
     command: str, found: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", "--base-url", "http://127.0.0.1:1", "--token-command", command], {}) == Code.USAGE
+    assert main(["run", "--base-url", "http://127.0.0.1:1", "--token-command", command], {}) == ExitCode.USAGE
     said = "".join(capsys.readouterr())
     assert f"--token-command: found one that {found}" in said
     assert "allowed: a command that prints a token" in said
@@ -130,7 +132,7 @@ def test_a_run_takes_the_commands_token_and_shows_it_nowhere(tmp_path: Path) -> 
     with serving(echoing) as base:
         command = ("--token-command", "echo printed-token", "--report-dir", str(tmp_path))
         code, said = ran("run", "--base-url", base, "--operation", "listMessages", "--strict", *command, token="")
-    assert code == Code.BROKEN, said
+    assert code == ExitCode.FAILED, said
     assert set(told) == {"Bearer printed-token"}
     for text in (said, *(file.read_text() for file in tmp_path.iterdir())):
         assert "printed-token" not in text
@@ -152,7 +154,7 @@ def test_a_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) ->
             {"ATHENA_TOKEN": "x-token"},
             [],
         )
-    assert code == Code.NOTHING
+    assert code == ExitCode.NO_CHECKS_RAN
     assert asked[0].startswith("http://api.invalid/v1/")
 
 
@@ -160,12 +162,12 @@ def test_a_proxy_is_not_asked_for_this_machines_own_addresses(monkeypatch: pytes
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with serving(GOOD) as base:
         code = main(["run", "--base-url", base, "--operation", "listMessages"], {"ATHENA_TOKEN": "x-token"}, [])
-    assert code == Code.NOTHING
+    assert code == ExitCode.NO_CHECKS_RAN
 
 
 def test_a_proxy_that_is_none_ends_with_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("HTTP_PROXY", "gopher://x")
-    assert main(["run", "--base-url", "http://api.invalid"], {"ATHENA_TOKEN": "x-token"}, []) == Code.USAGE
+    assert main(["run", "--base-url", "http://api.invalid"], {"ATHENA_TOKEN": "x-token"}, []) == ExitCode.USAGE
     assert "the environment's proxy: found one that cannot be used" in capsys.readouterr().err
 
 
@@ -213,15 +215,15 @@ def guarded(certificate: Path) -> Iterator[str]:
 
 def test_certificates_of_a_file_are_trusted(guarded: str, certificate: Path) -> None:
     line = ["run", "--base-url", guarded, "--operation", "listMessages"]
-    assert main(line, {"ATHENA_TOKEN": "x-token"}, []) == Code.LOST
+    assert main(line, {"ATHENA_TOKEN": "x-token"}, []) == ExitCode.TARGET_UNREACHABLE
     trusting = [*line, "--ca-file", f"{certificate}.crt"]
-    assert main(trusting, {"ATHENA_TOKEN": "x-token"}, []) == Code.NOTHING
+    assert main(trusting, {"ATHENA_TOKEN": "x-token"}, []) == ExitCode.NO_CHECKS_RAN
 
 
 def test_a_file_without_certificates_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "none.pem").write_text("none")
     line = ["run", "--base-url", "https://127.0.0.1:1", "--ca-file", str(tmp_path / "none.pem")]
-    assert main(line, {"ATHENA_TOKEN": "x-token"}, []) == Code.USAGE
+    assert main(line, {"ATHENA_TOKEN": "x-token"}, []) == ExitCode.USAGE
     assert "allowed: certificates in PEM" in capsys.readouterr().err
 
 
@@ -237,10 +239,10 @@ def test_a_skipped_operation_is_not_sent_and_said_to_be(tmp_path: Path) -> None:
     chosen = ("--read-only", "--operation", "listMessages,listAgents", "--config", str(file))
     with serving(noting) as base:
         code, said = ran("run", "--base-url", base, *chosen)
-        assert code == Code.KEPT, said
+        assert code == ExitCode.PASSED, said
         assert "skipped: times out; ticket 12" in said
         assert "note: not sent, as the file of settings says: listMessages" in said
         code, said = ran("run", "--base-url", base, "--operation", "listMessages", "--config", str(file))
-        assert code == Code.NOTHING, said
+        assert code == ExitCode.NO_CHECKS_RAN, said
     assert asked
     assert not [path for path in asked if "/messages" in path]

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from conformance.laws import LAWS as ALL
 from conformance.laws.law import Law
 from conformance.laws.order import before, readings
-from conformance.outcome import Outcome, Verdict
+from conformance.outcome import CheckResult, Status
 from conformance.run import run
 from tests.conformance.faults import Pairs, answer, question, without
 from tests.conformance.served import session
@@ -33,26 +33,28 @@ def api() -> Api:
     return found
 
 
-def judged(api: Api, app: ASGIApp, law: Law, *operations: str, read_only: bool = False) -> list[Outcome]:
+def judged(api: Api, app: ASGIApp, law: Law, *operations: str, read_only: bool = False) -> list[CheckResult]:
     """What a law says of an application."""
     asked = [api.contract.operations[name] for name in operations] or api.contract.operations.values()
     made = session(app, api.contract, schemas=api.schemas, read_only=read_only)
     outcome = run(made, [law], asked, lambda _: None)
-    assert not outcome.ended
-    assert not outcome.left
-    return outcome.outcomes
+    assert not outcome.abort_reason
+    assert not outcome.records_not_deleted
+    return outcome.results
 
 
-def broken(outcomes: list[Outcome]) -> list[tuple[str, str, str]]:
+def broken(outcomes: list[CheckResult]) -> list[tuple[str, str, str]]:
     """(operation, parameter, what was found) of what is broken."""
-    return [(o.promise.operation, o.promise.parameter, o.said) for o in outcomes if o.verdict is Verdict.BROKEN]
+    return [
+        (o.requirement.operation, o.requirement.parameter, o.message) for o in outcomes if o.status is Status.FAILED
+    ]
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 def test_the_mock_keeps_it(api: Api, law: Law) -> None:
     outcomes = judged(api, api.app, law)
     assert not broken(outcomes)
-    assert any(o.verdict is Verdict.KEPT for o in outcomes)
+    assert any(o.status is Status.PASSED for o in outcomes)
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
@@ -374,8 +376,8 @@ FAULTS = {
 def test_a_fault_is_told(api: Api, fault: Fault) -> None:
     outcomes = judged(api, fault.planted(api.app), LAWS[fault.law], fault.operation)
     found = [parameter for _, parameter, said in broken(outcomes) if said]
-    assert fault.parameter in found, [(o.promise.parameter, o.verdict, o.said) for o in outcomes]
-    assert all(o.shown for o in outcomes if o.verdict is Verdict.BROKEN)
+    assert fault.parameter in found, [(o.requirement.parameter, o.status, o.message) for o in outcomes]
+    assert all(o.evidence for o in outcomes if o.status is Status.FAILED)
 
 
 def test_each_law_has_a_fault() -> None:

@@ -9,10 +9,10 @@ from random import Random
 import httpx
 import pytest
 
-from conformance.bodies import Bodies
+from conformance.bodies import PayloadFactory
 from conformance.laws.texts import LAWS
-from conformance.ledger import Ledger
-from conformance.outcome import Outcome, Verdict
+from conformance.ledger import WriteLog
+from conformance.outcome import CheckResult, Status
 from conformance.run import run as run_laws
 from conformance.session import Session
 from conformance.target import Budget, HttpTarget
@@ -88,16 +88,16 @@ def test_the_backend_signs_in_creates_and_lists(clean: str) -> None:
         assert client.get("/user").status_code == 401
 
 
-def broken_texts(base: str, contract: Contract, schemas: SchemaValidators) -> list[Outcome]:
+def broken_texts(base: str, contract: Contract, schemas: SchemaValidators) -> list[CheckResult]:
     """What the law on texts calls broken of creating a thread."""
     target = HttpTarget(base, dict(zip(("self", "other"), TOKENS, strict=True)), Budget(None, None))
-    session = Session(contract, schemas, target, Ledger("test"), Bodies(contract, "run1", Random(1)))
+    session = Session(contract, schemas, target, WriteLog("test"), PayloadFactory(contract, "run1", Random(1)))
     try:
         done = run_laws(session, LAWS, [contract.operations["createThread"]], lambda outcome: None)
     finally:
         target.close()
-    assert any(done.outcomes)
-    return list(done.of(Verdict.BROKEN))
+    assert any(done.results)
+    return list(done.with_status(Status.FAILED))
 
 
 def test_a_bug_is_found_by_its_law_and_a_clean_backend_is_not_blamed(clean: str) -> None:
@@ -105,7 +105,7 @@ def test_a_bug_is_found_by_its_law_and_a_clean_backend_is_not_blamed(clean: str)
     assert broken_texts(clean, contract, schemas) == []
     with serving("inner-white-space-folded") as base:
         (broken,) = broken_texts(base, contract, schemas)
-    assert (broken.promise.operation, broken.promise.parameter) == ("createThread", "name lines")
+    assert (broken.requirement.operation, broken.requirement.parameter) == ("createThread", "name lines")
 
 
 def test_a_bug_that_is_not_known_is_refused_with_those_that_are() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from conformance.laws import answers, refusals
 from conformance.laws.law import Law
-from conformance.outcome import Verdict
+from conformance.outcome import Status
 from tests.conformance.judging import LAWS, amiss, broken, judge, judged
 from tests.conformance.writing_faults import Answered, Asked, Next
 
@@ -17,9 +17,9 @@ DEMO = "demo-token"
 @pytest.mark.parametrize("law", [*refusals.LAWS, *answers.LAWS], ids=lambda law: law.id)
 def test_a_law_is_kept_by_the_sound_mock(law: Law) -> None:
     found = judge([law])
-    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
-    assert any(found.of(Verdict.KEPT))
-    assert not found.left
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
+    assert any(found.with_status(Status.PASSED))
+    assert not found.records_not_deleted
 
 
 async def fails(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
@@ -167,20 +167,20 @@ def test_a_law_finds_its_fault(law: str, operation: str, fault: Any, about: str)
 
 def test_a_cut_name_is_the_only_thing_that_is_found() -> None:
     found = broken("broken-field-is-named", "updateAgent", cuts_long_names)
-    assert [o.promise.parameter for o in found] == ["name maxLength"]
-    assert "answered 200, due: 422" in found[0].said
+    assert [o.requirement.parameter for o in found] == ["name maxLength"]
+    assert "answered 200, due: 422" in found[0].message
 
 
 def test_a_property_that_an_example_shows_is_told_with_its_place() -> None:
     (found,) = broken("answers-fit-the-schema", "listMessages", leaves_a_property_out)
-    assert found.promise.pointer == "#/components/schemas/Message"
-    assert found.promise.grade == "documented"
-    assert found.promise.blocks(strict=False)
+    assert found.requirement.pointer == "#/components/schemas/Message"
+    assert found.requirement.provenance == "documented"
+    assert found.requirement.is_blocking(strict=False)
 
 
 def test_a_token_of_the_same_tenant_judges_no_tenant_and_says_so() -> None:
     tokens = {"self": DEMO, "other": "viewer-token"}
     found, _ = judged([LAWS["another-tenant-sees-nothing"]], "retrievePrompt", tokens=tokens)
-    (outcome,) = found.outcomes
-    assert outcome.verdict is Verdict.NOT_JUDGED
-    assert outcome.said == "the other token enters the same Workspace: --other-token-env"
+    (outcome,) = found.results
+    assert outcome.status is Status.SKIPPED
+    assert outcome.message == "the other token enters the same Workspace: --other-token-env"

@@ -12,8 +12,8 @@ import pytest
 from conformance.__main__ import main
 from conformance.laws import LAWS
 from conformance.laws.law import Law
-from conformance.reproduction import NOTICED
-from conformance.verdict import Code
+from conformance.reproduction import RESPONSE_CHECK_IDS
+from conformance.verdict import ExitCode
 from tests.conformance.judging import mock
 from tests.conformance.serving import serving
 from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
@@ -105,7 +105,9 @@ FAULTS: dict[Fault, tuple[str, str, bool]] = {
 def laws_of(law: str) -> list[Law]:
     """The law and, before those that judge what others have seen, laws that ask much."""
     asking = (
-        [] if law not in NOTICED else [one for one in LAWS if one.id in ("past-the-end-is-empty", "create-is-stored")]
+        []
+        if law not in RESPONSE_CHECK_IDS
+        else [one for one in LAWS if one.id in ("past-the-end-is-empty", "create-is-stored")]
     )
     return [*asking, *(one for one in LAWS if one.id == law)]
 
@@ -137,10 +139,10 @@ def test_a_failure_is_reproduced_where_the_fault_is_and_nowhere_else(
     assert failures, capsys.readouterr().out
     mock().begin_anew()
     before = records()
-    assert replayed(report, failures[0], fault) == Code.BROKEN
+    assert replayed(report, failures[0], fault) == ExitCode.FAILED
     assert "\nREPRODUCED (exit 1)" in capsys.readouterr().out
     assert records() == before, "the replay takes away what it made"
-    assert replayed(report, failures[0], None) == Code.KEPT
+    assert replayed(report, failures[0], None) == ExitCode.PASSED
     assert "\nNOT REPRODUCED (exit 0)" in capsys.readouterr().out
 
 
@@ -162,8 +164,8 @@ def test_what_the_engine_found_is_reproduced_where_the_fault_is_and_nowhere_else
     failures = [one for one in said if (one["law"], one["verdict"]) == (law, "broken")]
     assert failures, capsys.readouterr().out
     report = tmp_path / "conformance.json"
-    assert replayed(report, failures[0], fault) == Code.BROKEN, capsys.readouterr().out
-    assert replayed(report, failures[0], None) == Code.KEPT, capsys.readouterr().out
+    assert replayed(report, failures[0], fault) == ExitCode.FAILED, capsys.readouterr().out
+    assert replayed(report, failures[0], None) == ExitCode.PASSED, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
@@ -209,7 +211,7 @@ def ran(script: str, fault: Fault | None) -> tuple[int, list[str]]:
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """What a command line that cannot be used is told: one line."""
-    assert main(["replay", *arguments], TOKENS) == Code.USAGE
+    assert main(["replay", *arguments], TOKENS) == ExitCode.USAGE
     out, err = capsys.readouterr()
     assert not out
     assert err.count("\n") == 1
@@ -300,5 +302,5 @@ def test_a_sequence_that_no_run_wrote_is_refused(said: Any, tmp_path: Path, caps
 
 def test_a_target_that_is_gone_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = report_of(tmp_path, promise("aaaa1111", law="past-the-end-is-empty"))
-    assert main(["replay", file, "aaaa1111"], TOKENS) == Code.LOST
+    assert main(["replay", file, "aaaa1111"], TOKENS) == ExitCode.TARGET_UNREACHABLE
     assert capsys.readouterr().out.startswith("TARGET LOST (exit 3): http://127.0.0.1:9/api/v1 did not answer")

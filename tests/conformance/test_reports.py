@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from conformance.cause import no_way
+from conformance.cause import not_testable
 from conformance.exchange import Exchange, Request, Response
-from conformance.outcome import Outcome, Promise, Verdict
-from conformance.redaction import GONE, Redaction, plain
+from conformance.outcome import CheckResult, Requirement, Status
+from conformance.redaction import REDACTED, Redactor, plain
 from conformance.report import Report, github, html, json, junit, markdown, sarif, terminal
-from conformance.run import Run
+from conformance.run import RunResult
 from spec.contract import Contract
 from tests.conformance.telling import PASSWORD, SPELLED, TOKEN, WRITERS, broken_many, hostile_report, report_of
 from tests.mock_server.athena import athena_contract
@@ -43,8 +43,8 @@ def test_no_secret_and_no_control_character_is_in_a_report(report: Report, rende
 
 @pytest.mark.parametrize("said", SPELLED)
 def test_a_token_is_found_however_it_is_spelled(said: str) -> None:
-    shown = Redaction((TOKEN,), frozenset({"access_token"})).text(f"before {said} behind")
-    assert GONE in shown
+    shown = Redactor((TOKEN,), frozenset({"access_token"})).text(f"before {said} behind")
+    assert REDACTED in shown
     assert "canary" not in shown
     assert shown.startswith("before ")
     assert shown.endswith(" behind")
@@ -52,12 +52,12 @@ def test_a_token_is_found_however_it_is_spelled(said: str) -> None:
 
 def test_what_is_no_secret_stays() -> None:
     said = "https://example.com/agents?page=2&sort=name eyJ short, bearer of news, 12:30 me@example.com"
-    assert Redaction((TOKEN,), frozenset({"token"})).text(said) == said
+    assert Redactor((TOKEN,), frozenset({"token"})).text(said) == said
 
 
 def test_a_secret_that_is_split_by_control_characters_is_found() -> None:
-    redaction = Redaction((TOKEN,), frozenset())
-    assert redaction.text("a " + "\x00".join(TOKEN)) == f"a {GONE}"
+    redaction = Redactor((TOKEN,), frozenset())
+    assert redaction.text("a " + "\x00".join(TOKEN)) == f"a {REDACTED}"
 
 
 def test_texts_are_bounded(report: Report) -> None:
@@ -95,7 +95,7 @@ def test_what_is_left_over_is_told_with_the_command_that_takes_it_away(
 
 def test_a_failure_that_one_request_does_not_show_says_so(report: Report) -> None:
     first = report.judgement.blocking[0]
-    together = replace(first, shown=first.shown * 3)
+    together = replace(first, evidence=first.evidence * 3)
     said = terminal.render(replace(report, judgement=replace(report.judgement, blocking=(together,))))
     assert "the last of 3 requests that show it together" in said
     assert "that show it together" not in terminal.render(report)
@@ -126,11 +126,13 @@ def test_every_key_of_the_json_report_is_told_in_its_docstring(report: Report) -
 
 
 def test_json_says_what_kind_of_cause_kept_a_promise_from_being_judged(contract: Contract) -> None:
-    promise = Promise(
+    promise = Requirement(
         "stored", "createMessage", "It is stored.", contract.operations["createMessage"].pointer, "inferred"
     )
-    missed = Outcome.not_judged(promise, no_way("nobody can"))
-    document = json.document(report_of(contract, Run([missed, Outcome(replace(promise, law="fine"), Verdict.KEPT)])))
+    missed = CheckResult.skip(promise, not_testable("nobody can"))
+    document = json.document(
+        report_of(contract, RunResult([missed, CheckResult(replace(promise, law="fine"), Status.PASSED)]))
+    )
     assert document["not_judged"] == [{"cause": "nobody can", "kind": "no way", "count": 1}]
     assert [one["cause"] for one in document["promises"]] == ["no way", ""]
 
@@ -162,7 +164,9 @@ def test_junit_fails_for_a_gap_under_strict(contract: Contract, report: Report) 
 
 
 def test_junit_is_not_green_when_the_target_was_lost(contract: Contract) -> None:
-    root = ElementTree.fromstring(junit.render(report_of(contract, Run(ended="gone", lost=True))))
+    root = ElementTree.fromstring(
+        junit.render(report_of(contract, RunResult(abort_reason="gone", target_unreachable=True)))
+    )
     (error,) = root.iter("error")
     assert error.get("message") == "the target was lost: gone"
 

@@ -12,13 +12,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from conformance.baseline import Accepted, Baseline
-from conformance.outcome import Kind, Outcome, Promise, Verdict
+from conformance.baseline import AcceptedFailure, Baseline
+from conformance.outcome import CheckResult, FailureKind, Requirement, Status
 from conformance.report import ADVICE, Report, github, html, json, junit, markdown, sarif, terminal
 from conformance.report.groups import grouped
 from conformance.report.names import ENGINE, OTHER, family, headline
-from conformance.run import Run
-from conformance.verdict import Code, Demands, judge
+from conformance.run import RunResult
+from conformance.verdict import ExitCode, GatePolicy, evaluate
 from tests.conformance.large import large_report
 from tests.conformance.telling import WRITERS, hostile_exchange, report_of
 from tests.mock_server.athena import athena_contract
@@ -26,15 +26,17 @@ from tests.mock_server.athena import athena_contract
 SECONDS = 5.0  # of the processor, for all writers together
 
 
-def promise(law: str, operation: str = "listAgents", **more: object) -> Promise:
+def promise(law: str, operation: str = "listAgents", **more: object) -> Requirement:
     """A promise that blocks."""
     pointer = athena_contract().operations[operation].pointer
-    return replace(Promise(law, operation, "A sentence.", pointer, "documented"), **more)  # type: ignore[arg-type]
+    return replace(Requirement(law, operation, "A sentence.", pointer, "documented"), **more)  # type: ignore[arg-type]
 
 
-def broken(law: str, operation: str = "listAgents", **more: object) -> Outcome:
+def broken(law: str, operation: str = "listAgents", **more: object) -> CheckResult:
     """A broken one."""
-    return Outcome(promise(law, operation, **more), Verdict.BROKEN, f"found of {law}", kind=Kind.DETERMINISTIC)
+    return CheckResult(
+        promise(law, operation, **more), Status.FAILED, f"found of {law}", failure_kind=FailureKind.DETERMINISTIC
+    )
 
 
 @cache
@@ -43,11 +45,11 @@ def large(laws: int = 12) -> Report:
     return large_report(laws)
 
 
-def told(*outcomes: Outcome, **more: Any) -> Report:
+def told(*outcomes: CheckResult, **more: Any) -> Report:
     """The report of a run with these outcomes, each broken as often as it was judged."""
-    found = Run()
+    found = RunResult()
     for outcome in outcomes:
-        found.note(outcome, (2, 2))
+        found.record(outcome, (2, 2))
     return report_of(athena_contract(), found, **more)
 
 
@@ -68,7 +70,7 @@ def test_another_keyword_is_another_group() -> None:
 def test_what_always_blocks_comes_first_and_then_what_many_operations_break() -> None:
     many = [broken("many", "listAgents"), broken("many", "listPrompts")]
     found = grouped([broken("guessed", grade="inferred"), broken("one"), *many, broken("crash", always=True)])
-    assert [group.first.promise.law for group in found] == ["crash", "many", "one", "guessed"]
+    assert [group.first.requirement.check for group in found] == ["crash", "many", "one", "guessed"]
 
 
 # What is said ---------------------------------------------------------------------------------------------------------
@@ -78,46 +80,48 @@ def test_what_always_blocks_comes_first_and_then_what_many_operations_break() ->
 def test_each_failure_stands_beside_the_command_that_judges_it_again(name: str) -> None:
     outcome = broken("stored")
     if name == "conformance.json":
-        assert f'"short": "{outcome.promise.id}"' in WRITERS[name](told(outcome))
+        assert f'"short": "{outcome.requirement.id}"' in WRITERS[name](told(outcome))
     else:
-        assert f"athena-conformance replay conformance.json {outcome.promise.id}" in WRITERS[name](told(outcome))
+        assert f"athena-conformance replay conformance.json {outcome.requirement.id}" in WRITERS[name](told(outcome))
 
 
 def test_the_terminal_gives_the_command_when_there_is_a_file_to_replay() -> None:
     outcome = broken("stored")
     assert " replay " not in terminal.render(told(outcome))
     said = terminal.render(told(outcome, folder="out put/"))
-    assert f"athena-conformance replay 'out put/conformance.json' {outcome.promise.id}" in said
+    assert f"athena-conformance replay 'out put/conformance.json' {outcome.requirement.id}" in said
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize("kind", [Kind.DETERMINISTIC, Kind.STATE])
-def test_each_writer_says_what_a_failure_turned_out_to_be(name: str, kind: Kind) -> None:
-    assert kind.value in WRITERS[name](told(replace(broken("stored"), kind=kind)))
+@pytest.mark.parametrize("kind", [FailureKind.DETERMINISTIC, FailureKind.STATE_DEPENDENT])
+def test_each_writer_says_what_a_failure_turned_out_to_be(name: str, kind: FailureKind) -> None:
+    assert kind.value in WRITERS[name](told(replace(broken("stored"), failure_kind=kind)))
 
 
 def test_every_kind_has_its_advice() -> None:
-    assert set(ADVICE) == set(Kind)
+    assert set(ADVICE) == set(FailureKind)
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_remarks_on_the_run_are_in_each_report(name: str) -> None:
-    report = report_of(athena_contract(), Run([Outcome(promise("stored"), Verdict.KEPT)], lag=1.5))
+    report = report_of(
+        athena_contract(), RunResult([CheckResult(promise("stored"), Status.PASSED)], observed_delay=1.5)
+    )
     assert "writes were seen up to 1.5 s late" in WRITERS[name](report)
 
 
-def accepting(outcome: Outcome) -> Report:
+def accepting(outcome: CheckResult) -> Report:
     """The report of a run whose one failure is accepted."""
-    entry = Accepted(outcome.promise.fingerprint, date(2026, 1, 1), "known", None)
+    entry = AcceptedFailure(outcome.requirement.fingerprint, date(2026, 1, 1), "known", None)
     report = told(outcome)
-    demands = Demands(baseline=Baseline(date(2026, 2, 1), {entry.fingerprint: entry}))
+    demands = GatePolicy(baseline=Baseline(date(2026, 2, 1), {entry.fingerprint: entry}))
     scope = list(athena_contract().operations.values())
-    return replace(report, judgement=judge(report.found, athena_contract(), scope, report.seen, demands))
+    return replace(report, judgement=evaluate(report.found, athena_contract(), scope, report.seen, demands))
 
 
 def test_what_is_accepted_is_shown_and_not_red() -> None:
     report = accepting(broken("stored"))
-    assert report.judgement.code is not Code.BROKEN
+    assert report.judgement.exit_code is not ExitCode.FAILED
     assert "accepted by --baseline" in terminal.render(report)
     assert "### Accepted by --baseline (1)" in markdown.render(report)
     assert "<h2>Accepted (1)</h2>" in html.render(report)
@@ -130,21 +134,21 @@ def test_what_is_accepted_is_shown_and_not_red() -> None:
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_an_unstable_target_is_called_so(name: str) -> None:
-    flaky = replace(broken("stored"), kind=Kind.FLAKY)
-    report = report_of(athena_contract(), Run(flaky=[flaky], unsteady=40))
-    assert report.judgement.code is Code.UNSTABLE
+    flaky = replace(broken("stored"), failure_kind=FailureKind.FLAKY)
+    report = report_of(athena_contract(), RunResult(flaky=[flaky], transient_failures=40))
+    assert report.judgement.exit_code is ExitCode.FLAKY
     assert headline(report).startswith("UNSTABLE (exit 6)")
     assert "unstable" in WRITERS[name](report).lower()
 
 
 def test_a_parameter_named_for_a_missing_token_hides_nothing() -> None:
-    said = replace(broken("strangers-get-nothing", parameter="no token"), said="answered 200")
+    said = replace(broken("strangers-get-nothing", parameter="no token"), message="answered 200")
     assert told(said).said(said) == "answered 200"
 
 
 @pytest.mark.parametrize("parameter", ["password", "user.password", "password maxLength", "search:password"])
 def test_what_was_found_at_a_hidden_property_is_not_shown(parameter: str) -> None:
-    said = replace(broken("stored", parameter=parameter), said="found 'hush-hush'")
+    said = replace(broken("stored", parameter=parameter), message="found 'hush-hush'")
     assert "hush" not in told(said).said(said)
 
 
@@ -173,8 +177,8 @@ def test_the_terminal_stays_on_a_screen() -> None:
 @pytest.mark.slow
 def test_all_reports_of_a_large_run_are_written_in_seconds() -> None:
     report = large(60)
-    assert len(report.found.outcomes) > 4_300
-    assert len([*report.found.of(Verdict.BROKEN)]) >= 300
+    assert len(report.found.results) > 4_300
+    assert len([*report.found.with_status(Status.FAILED)]) >= 300
     assert len(terminal.render(report).splitlines()) <= 45
     began = time.process_time()
     for render in WRITERS.values():
@@ -199,7 +203,7 @@ def test_a_hidden_value_is_known_though_its_name_is_escaped() -> None:
     shown = hostile_exchange(contract)
     content = json_of.dumps({"password": "hush-hush", "note": "is hush-hush"}).replace("ss", "s\\u0073")
     answer = replace(shown.response, content=content.encode())
-    outcome = replace(broken("stored"), said="got hush-hush", shown=(replace(shown, response=answer),))
+    outcome = replace(broken("stored"), message="got hush-hush", evidence=(replace(shown, response=answer),))
     for name, render in WRITERS.items():
         assert "hush-hush" not in render(told(outcome)), name
 

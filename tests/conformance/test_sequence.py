@@ -11,11 +11,11 @@ import pytest
 from conformance import reproduction, script, sequence
 from conformance.exchange import Exchange, Request, Response
 from conformance.laws.law import Case, Law
-from conformance.outcome import Outcome, Promise, Verdict
-from conformance.recording import MOST, Recorder, Source
-from conformance.redaction import GONE, Redaction
-from conformance.reported import Told
-from conformance.rewriting import named, renamed
+from conformance.outcome import CheckResult, Requirement, Status
+from conformance.recording import MAX_RECORDED, IdentifierSource, Recorder
+from conformance.redaction import REDACTED, Redactor
+from conformance.reported import ReportedFailure
+from conformance.rewriting import find_identifiers, replace_identifiers
 from conformance.settings import from_arguments
 from spec.contract import Contract
 from tests.conformance.judging import mock
@@ -41,19 +41,19 @@ def asked(contract: Contract, operation: str, **parts: Any) -> Request:
 def noted(recorder: Recorder, request: Request, status: int, answer: Any) -> Exchange:
     """A request that the recorder has seen answered."""
     response = Response(status, {}, json.dumps(answer).encode(), 0.0)
-    recorder.note(request, response)
+    recorder.record(request, response)
     return Exchange(request, response)
 
 
-def broken(contract: Contract, *shown: Exchange, law: str = "stub", operation: str = "retrieveMessage") -> Outcome:
+def broken(contract: Contract, *shown: Exchange, law: str = "stub", operation: str = "retrieveMessage") -> CheckResult:
     """An outcome that these exchanges show."""
-    promise = Promise(law, operation, "It holds.", contract.operations[operation].pointer, "documented")
-    return Outcome(promise, Verdict.BROKEN, "found 1; due: 2", shown)
+    promise = Requirement(law, operation, "It holds.", contract.operations[operation].pointer, "documented")
+    return CheckResult(promise, Status.FAILED, "found 1; due: 2", shown)
 
 
 def thread_and_message(contract: Contract) -> tuple[Recorder, Exchange]:
     """A run: a list, two threads, a message in the first that is changed, another that is not, and what is shown."""
-    recorder = Recorder.of(contract)
+    recorder = Recorder.from_contract(contract)
     noted(recorder, asked(contract, "listAgents"), 200, {"data": [{"uuid": OLD}]})
     noted(recorder, asked(contract, "createThread", body={"agent_uuid": OLD}), 201, {"data": {"uuid": ONE}})
     noted(recorder, asked(contract, "createThread", body={"agent_uuid": OLD}), 201, {"data": {"uuid": TWO}})
@@ -67,67 +67,67 @@ def thread_and_message(contract: Contract) -> tuple[Recorder, Exchange]:
 
 def test_a_slice_holds_what_the_shown_depends_on_and_nothing_else(contract: Contract) -> None:
     recorder, shown = thread_and_message(contract)
-    found = sequence.of(recorder, contract, "m", broken(contract, shown))
+    found = sequence.from_recording(recorder, contract, "m", broken(contract, shown))
     assert found is not None
-    asks = [(step.request.operation, step.request.body, step.shown) for step in found.steps]
+    asks = [(step.request.operation, step.request.body, step.is_evidence) for step in found.steps]
     assert asks == [
         ("listAgents", None, False),
         ("createThread", {"agent_uuid": OLD}, False),
         ("updateThread", {"title": "a"}, False),
         ("retrieveThread", None, True),
     ]
-    assert found.sources == {OLD: Source(0, ("data", 0, "uuid")), ONE: Source(1, ("data", "uuid"))}
+    assert found.sources == {OLD: IdentifierSource(0, ("data", 0, "uuid")), ONE: IdentifierSource(1, ("data", "uuid"))}
 
 
 def test_what_the_same_judging_created_belongs_to_a_list(contract: Contract) -> None:
-    recorder = Recorder.of(contract)
+    recorder = Recorder.from_contract(contract)
     noted(recorder, asked(contract, "createAgent", body={"name": "before"}), 201, {"data": {"uuid": OLD}})
 
-    def judge(case: Case) -> Iterator[Outcome]:
+    def judge(case: Case) -> Iterator[CheckResult]:
         noted(recorder, asked(contract, "createAgent", body={"name": "of it"}), 201, {"data": {"uuid": ONE}})
         shown = noted(recorder, asked(contract, "listAgents"), 200, {"data": []})
         yield broken(contract, shown)
 
-    law = recorder.watching(Law("stub", "It holds.", lambda c, o: True, judge))
+    law = recorder.track(Law("stub", "It holds.", lambda c, o: True, judge))
     outcomes = list(law.judge(Case(law, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
-    found = sequence.of(recorder, contract, "m", outcomes[0])
+    found = sequence.from_recording(recorder, contract, "m", outcomes[0])
     assert found is not None
     assert [step.request.body for step in found.steps] == [{"name": "of it"}, None]
 
 
 def test_what_was_asked_after_a_shown_write_decides(contract: Contract) -> None:
-    recorder = Recorder.of(contract)
+    recorder = Recorder.from_contract(contract)
 
-    def judge(case: Case) -> Iterator[Outcome]:
+    def judge(case: Case) -> Iterator[CheckResult]:
         shown = noted(recorder, asked(contract, "createAgent", body={}), 201, {"data": {"uuid": ONE}})
         noted(recorder, asked(contract, "listAgents"), 200, {"data": []})
         yield broken(contract, shown)
 
-    law = recorder.watching(Law("stub", "It holds.", lambda c, o: True, judge))
+    law = recorder.track(Law("stub", "It holds.", lambda c, o: True, judge))
     outcomes = list(law.judge(Case(law, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
-    found = sequence.of(recorder, contract, "m", outcomes[0])
+    found = sequence.from_recording(recorder, contract, "m", outcomes[0])
     assert found is not None
-    assert [(s.request.operation, s.shown) for s in found.steps] == [("createAgent", True), ("listAgents", True)]
+    assert [(s.request.operation, s.is_evidence) for s in found.steps] == [("createAgent", True), ("listAgents", True)]
 
 
 def test_what_was_not_recorded_has_no_sequence(contract: Contract) -> None:
     recorder, shown = thread_and_message(contract)
     other = Exchange(asked(contract, "listAgents"), shown.response)
-    assert sequence.of(recorder, contract, "m", broken(contract, other)) is None
-    assert sequence.of(recorder, contract, "m", broken(contract)) is None
+    assert sequence.from_recording(recorder, contract, "m", broken(contract, other)) is None
+    assert sequence.from_recording(recorder, contract, "m", broken(contract)) is None
 
 
 def test_a_sequence_that_is_too_long_is_not_told(contract: Contract) -> None:
-    recorder = Recorder.of(contract)
-    shown = [noted(recorder, asked(contract, "listAgents"), 200, {}) for _ in range(sequence.LONGEST + 1)]
-    assert sequence.of(recorder, contract, "m", broken(contract, *shown)) is None
+    recorder = Recorder.from_contract(contract)
+    shown = [noted(recorder, asked(contract, "listAgents"), 200, {}) for _ in range(sequence.MAX_STEPS + 1)]
+    assert sequence.from_recording(recorder, contract, "m", broken(contract, *shown)) is None
 
 
 def test_recording_is_bounded(contract: Contract) -> None:
-    recorder = Recorder.of(contract)
-    recorder.sent = [None] * MOST  # type: ignore[list-item]
+    recorder = Recorder.from_contract(contract)
+    recorder.exchanges = [None] * MAX_RECORDED  # type: ignore[list-item]
     noted(recorder, asked(contract, "listAgents"), 200, {"data": [{"uuid": ONE}]})
-    assert (len(recorder.sent), recorder.sources) == (MOST, {})
+    assert (len(recorder.exchanges), recorder.sources) == (MAX_RECORDED, {})
 
 
 def test_json_and_back_is_the_same(contract: Contract) -> None:
@@ -142,32 +142,32 @@ def test_json_and_back_is_the_same(contract: Contract) -> None:
         headers={"X-A": "b"},
     )
     shown = noted(recorder, request, 500, {})
-    found = sequence.of(recorder, contract, "m", broken(contract, shown))
+    found = sequence.from_recording(recorder, contract, "m", broken(contract, shown))
     assert found is not None
-    told = sequence.written(found, Redaction.of(contract, []))
+    told = sequence.to_json(found, Redactor.from_contract(contract, []))
     text = json.dumps(told, ensure_ascii=False)
     assert text.isascii()
-    assert sequence.read(json.loads(text), contract) == found
+    assert sequence.from_json(json.loads(text), contract) == found
 
 
 def test_secrets_are_in_no_sequence(contract: Contract) -> None:
-    recorder = Recorder.of(contract)
+    recorder = Recorder.from_contract(contract)
     body = {"password": "canary-password", "name": f"with {SECRET}", "list": [{"token": "canary-2"}]}
     headers = {"Authorization": f"Bearer {SECRET}", "Cookie": "canary-3"}
     shown = noted(recorder, asked(contract, "createAgent", body=body, headers=headers), 500, {})
-    found = sequence.of(recorder, contract, "m", broken(contract, shown))
+    found = sequence.from_recording(recorder, contract, "m", broken(contract, shown))
     assert found is not None
-    text = json.dumps(sequence.written(found, Redaction.of(contract, [SECRET])))
+    text = json.dumps(sequence.to_json(found, Redactor.from_contract(contract, [SECRET])))
     assert "canary" not in text
-    assert text.count(GONE) == 5
+    assert text.count(REDACTED) == 5
 
 
 def test_a_request_too_large_is_not_told(contract: Contract) -> None:
-    recorder = Recorder.of(contract)
-    shown = noted(recorder, asked(contract, "createAgent", body={"name": "x" * sequence.LARGEST}), 500, {})
-    found = sequence.of(recorder, contract, "m", broken(contract, shown))
+    recorder = Recorder.from_contract(contract)
+    shown = noted(recorder, asked(contract, "createAgent", body={"name": "x" * sequence.MAX_REQUEST_CHARS}), 500, {})
+    found = sequence.from_recording(recorder, contract, "m", broken(contract, shown))
     assert found is not None
-    assert sequence.written(found, Redaction.of(contract, [])) is None
+    assert sequence.to_json(found, Redactor.from_contract(contract, [])) is None
 
 
 def test_identifiers_are_swapped_wherever_they_stand(contract: Contract) -> None:
@@ -179,18 +179,18 @@ def test_identifiers_are_swapped_wherever_they_stand(contract: Contract) -> None
         body={"title": f"about {ONE}", "n": 7, "deep": [{"k": ONE}]},
         raw=ONE.encode(),
     )
-    assert list(named(contract, request)) == [ONE, OLD]
-    swapped = renamed(contract, request, {ONE: TWO, "7": "8"})
-    assert swapped.path == {"uuid": TWO}
+    assert list(find_identifiers(contract, request)) == [ONE, OLD]
+    swapped = replace_identifiers(contract, request, {ONE: TWO, "7": "8"})
+    assert swapped.path_values == {"uuid": TWO}
     assert swapped.query == (("x", f"{TWO},{OLD}"), ("page", "7"))
     assert swapped.body == {"title": f"about {TWO}", "n": 7, "deep": [{"k": TWO}]}
-    assert swapped.raw == TWO.encode()
+    assert swapped.raw_body == TWO.encode()
 
 
 # Asking again ---------------------------------------------------------------------------------------------------
 
 
-def failure(contract: Contract, operation: str, **parts: Any) -> Told:
+def failure(contract: Contract, operation: str, **parts: Any) -> ReportedFailure:
     """A failure that the engine found on an operation."""
     said: Mapping[str, Any] = {
         "fingerprint": "f",
@@ -208,69 +208,71 @@ def failure(contract: Contract, operation: str, **parts: Any) -> Told:
         "proposal": None,
         "sequence": None,
     }
-    return Told(**{**said, **parts})
+    return ReportedFailure(**{**said, **parts})
 
 
 def test_what_the_engine_found_is_told_by_its_status(contract: Contract) -> None:
     api = mock()
     api.begin_anew()
     made = session(api.app, contract, schemas=api.schemas)
-    steps = sequence.Sequence(
+    steps = sequence.RequestSequence(
         "m",
         (
-            sequence.Step(asked(contract, "listAgents"), 200, False),
-            sequence.Step(asked(contract, "retrieveAgent", path={"uuid": OLD}), 200, True),
+            sequence.TraceStep(asked(contract, "listAgents"), 200, False),
+            sequence.TraceStep(asked(contract, "retrieveAgent", path={"uuid": OLD}), 200, True),
         ),
-        {OLD: Source(0, ("data", 0, "uuid"))},
+        {OLD: IdentifierSource(0, ("data", 0, "uuid"))},
     )
-    assert reproduction.judge(made, failure(contract, "retrieveAgent"), steps, {}).reproduced is True
-    other = sequence.Sequence("m", (steps.steps[0], sequence.Step(steps.steps[1].request, 500, True)), steps.sources)
-    assert reproduction.judge(made, failure(contract, "retrieveAgent"), other, {}).reproduced is False
+    assert reproduction.replay(made, failure(contract, "retrieveAgent"), steps, {}).reproduced is True
+    other = sequence.RequestSequence(
+        "m", (steps.steps[0], sequence.TraceStep(steps.steps[1].request, 500, True)), steps.sources
+    )
+    assert reproduction.replay(made, failure(contract, "retrieveAgent"), other, {}).reproduced is False
     deeper = failure(contract, "retrieveAgent", pointer="#/components/schemas/Agent/properties/name")
-    assert reproduction.judge(made, deeper, steps, {}).reproduced is False
+    assert reproduction.replay(made, deeper, steps, {}).reproduced is False
 
 
 def test_nothing_is_written_to_what_the_replay_did_not_make(contract: Contract) -> None:
     api = mock()
     api.begin_anew()
     made = session(api.app, contract, schemas=api.schemas)
-    steps = sequence.Sequence(
+    steps = sequence.RequestSequence(
         "m",
         (
-            sequence.Step(asked(contract, "listAgents"), 200, False),
-            sequence.Step(asked(contract, "deleteAgent", path={"uuid": OLD}), 500, True),
+            sequence.TraceStep(asked(contract, "listAgents"), 200, False),
+            sequence.TraceStep(asked(contract, "deleteAgent", path={"uuid": OLD}), 500, True),
         ),
-        {OLD: Source(0, ("data", 0, "uuid"))},
+        {OLD: IdentifierSource(0, ("data", 0, "uuid"))},
     )
-    found = reproduction.judge(made, failure(contract, "deleteAgent"), steps, {})
+    found = reproduction.replay(made, failure(contract, "deleteAgent"), steps, {})
     assert found.reproduced is None
-    assert "which the replay did not make" in found.said
-    assert made.seen["deleteAgent", 204] == 0
+    assert "which the replay did not make" in found.message
+    assert made.call_counts["deleteAgent", 204] == 0
 
 
 def test_an_answer_without_the_identifier_is_said(contract: Contract) -> None:
     api = mock()
     made = session(api.app, contract, schemas=api.schemas)
-    steps = sequence.Sequence(
+    steps = sequence.RequestSequence(
         "m",
         (
-            sequence.Step(asked(contract, "listAgents"), 200, False),
-            sequence.Step(asked(contract, "retrieveAgent", path={"uuid": OLD}), 500, True),
+            sequence.TraceStep(asked(contract, "listAgents"), 200, False),
+            sequence.TraceStep(asked(contract, "retrieveAgent", path={"uuid": OLD}), 500, True),
         ),
-        {OLD: Source(0, ("data", 999, "uuid"))},
+        {OLD: IdentifierSource(0, ("data", 999, "uuid"))},
     )
-    found = reproduction.judge(made, failure(contract, "retrieveAgent"), steps, {})
-    assert (found.reproduced, found.said) == (None, "the answer of listAgents shows no identifier at data.999.uuid")
+    found = reproduction.replay(made, failure(contract, "retrieveAgent"), steps, {})
+    assert (found.reproduced, found.message) == (None, "the answer of listAgents shows no identifier at data.999.uuid")
 
 
 # As a script ----------------------------------------------------------------------------------------------------
 
 
-def written(contract: Contract, *steps: sequence.Step, said: str = "found", **sources: Source) -> str:
+def written(contract: Contract, *steps: sequence.TraceStep, said: str = "found", **sources: IdentifierSource) -> str:
     """The script of some steps."""
     settings = from_arguments(["replay", "r.json", "0badcafe", "--base-url", "http://127.0.0.1:9/api/v1"], {}, "")
-    known = sequence.Sequence("conformance-0badcafe", steps, sources)
-    return script.of(known, contract, failure(contract, "listAgents", said=said), settings)
+    known = sequence.RequestSequence("conformance-0badcafe", steps, sources)
+    return script.build_script(known, contract, failure(contract, "listAgents", said=said), settings)
 
 
 def test_nothing_in_a_script_is_run_that_is_a_text(contract: Contract, tmp_path: Path) -> None:
@@ -286,7 +288,7 @@ def test_nothing_in_a_script_is_run_that_is_a_text(contract: Contract, tmp_path:
         as_="nobody",
     )
     raw = asked(contract, "createThread", raw=hostile.encode() + bytes(range(256)), as_="nobody")
-    steps = (sequence.Step(request, 200, True), sequence.Step(raw, 200, False))
+    steps = (sequence.TraceStep(request, 200, True), sequence.TraceStep(raw, 200, False))
     text = written(contract, *steps, said=f"x\ntouch {mark}\x1b[0m")
     fake = tmp_path / "curl"
     fake.write_text(f'#!/bin/sh\nfor word; do printf "%s\\n" "$word" >> {tmp_path}/words; done\nprintf 200\n')
@@ -314,7 +316,7 @@ ANSWER = {"a": [{"uuid": 'no\\"ne'}, {"x": {"y": [1.5, None, True, "", {"uuid": 
 def test_the_script_reads_what_stands_at_a_path(
     contract: Contract, tmp_path: Path, path: str, found: str, indent: int | None
 ) -> None:
-    text = written(contract, sequence.Step(asked(contract, "listAgents", as_="nobody"), 200, True))
+    text = written(contract, sequence.TraceStep(asked(contract, "listAgents", as_="nobody"), 200, True))
     reader = text[text.index("at() {") : text.index("send() {")]
     (tmp_path / "answer").write_text(json.dumps(ANSWER, indent=indent))
     run = f"answer={tmp_path}/answer\n{reader}\nat '{path}'"

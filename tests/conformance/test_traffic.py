@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from conformance.__main__ import main
-from conformance.har import origin_of, read
-from conformance.routes import base_of, route
-from conformance.verdict import Code
+from conformance.har import read_har, url_origin
+from conformance.routes import find_base_url, find_route
+from conformance.verdict import ExitCode
 from tests.mock_server.athena import Api, athena_contract, served
 
 BASE = "https://app.example.com/api/v1"
@@ -95,7 +95,7 @@ def everyday(api: Api) -> list[Entry]:
 
 def test_what_the_mock_answers_is_kept(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, broken, said = judged(tmp_path, capsys, *everyday(api))
-    assert (code, broken) == (Code.KEPT, []), said
+    assert (code, broken) == (ExitCode.PASSED, []), said
     assert f"{BASE}  ·" in said
     assert "10 exchanges judged of 10; nothing was sent" in said
     assert "8 of 75 operations are in it; not: " in said
@@ -109,7 +109,7 @@ def test_no_credential_of_a_recording_is_in_a_report(
     wrong["response"]["content"]["text"] = json.dumps({"echo": f"{TOKEN} {COOKIE}"})
     wrong["request"]["url"] += f"?access_token={TOKEN}"
     code, broken, said = judged(tmp_path, capsys, wrong, options=("--strict",))
-    assert code == Code.BROKEN
+    assert code == ExitCode.FAILED
     assert broken
     for text in (said, *((tmp_path / name).read_text() for name in ("conformance.json", "junit.xml"))):
         assert TOKEN not in text
@@ -201,7 +201,7 @@ def test_a_wrong_is_told_of_its_operation_and_parameter(
     said = recorded(api, operation, body=body)
     change(said)
     code, broken, _ = judged(tmp_path, capsys, said, options=("--strict",))
-    assert code == Code.BROKEN
+    assert code == ExitCode.FAILED
     found = [p for p in broken if p["law"] == law]
     assert [(p["operation"], p["parameter"] if parameter else "") for p in found] == [(operation, parameter)], broken
     assert words in found[0]["said"]
@@ -212,7 +212,7 @@ def test_a_request_that_was_refused_is_not_held_to_the_contract(
     api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, broken, said = judged(tmp_path, capsys, recorded(api, "createAgent", body={"name": 7}), options=("--strict",))
-    assert (code, broken) == (Code.KEPT, []), said
+    assert (code, broken) == (ExitCode.PASSED, []), said
 
 
 def test_unknown_paths_and_methods_are_listed_once(
@@ -223,11 +223,11 @@ def test_unknown_paths_and_methods_are_listed_once(
     method = entry("PATCH", "/api/v1/agents", 200, b"{}", headers)
     gone = entry("GET", "/api/v1/shapes", 404, b"{}", headers)
     code, broken, said = judged(tmp_path, capsys, recorded(api, "listAgents"), *unknown, method, gone)
-    assert code == Code.KEPT, said
+    assert code == ExitCode.PASSED, said
     told = {p["operation"]: p["said"] for p in broken if p["law"] == "paths-are-in-the-contract"}
     assert told.keys() == {"GET /colours/*", "PATCH /agents"}
     assert told["GET /colours/*"].endswith("(3 times)")
-    assert judged(tmp_path, capsys, *unknown, recorded(api, "listAgents"), options=("--strict",))[0] == Code.BROKEN
+    assert judged(tmp_path, capsys, *unknown, recorded(api, "listAgents"), options=("--strict",))[0] == ExitCode.FAILED
 
 
 def test_what_does_not_belong_to_the_api_is_counted(
@@ -247,7 +247,7 @@ def test_what_does_not_belong_to_the_api_is_counted(
         entry("GET", "/api/v1/agents", 304, b"", {}),
     ]
     code, broken, said = judged(tmp_path, capsys, *entries)
-    assert (code, broken) == (Code.KEPT, []), said
+    assert (code, broken) == (ExitCode.PASSED, []), said
     assert "1 exchange judged of 10" in said
     for note in (
         "4 other hosts and paths",
@@ -269,7 +269,7 @@ def test_bodies_are_read_as_they_are_kept(api: Api, tmp_path: Path, capsys: pyte
     unkept["request"].pop("postData")
     form["request"]["postData"] = {"mimeType": "x", "params": [{"name": "a", "value": "b c"}]}
     code, broken, said = judged(tmp_path, capsys, coded, absent, unkept)
-    assert (code, broken) == (Code.KEPT, []), said
+    assert (code, broken) == (ExitCode.PASSED, []), said
     assert read_one(tmp_path, form).body == b"a=b+c"
     assert read_one(tmp_path, unkept).body is None
     assert read_one(tmp_path, absent).content is None
@@ -280,7 +280,7 @@ def test_bodies_are_read_as_they_are_kept(api: Api, tmp_path: Path, capsys: pyte
 def read_one(folder: Path, said: Entry) -> Any:
     """An entry as it is read."""
     (folder / "one.har").write_text("\ufeff" + json.dumps({"log": {"version": "1.2", "entries": [said]}}))
-    return read(folder / "one.har")[0]
+    return read_har(folder / "one.har")[0]
 
 
 def test_the_address_is_the_one_given_or_the_most_common(
@@ -291,9 +291,9 @@ def test_the_address_is_the_one_given_or_the_most_common(
     assert judged(tmp_path, capsys, here, here, there)[2].startswith(f"{BASE}  ·")
     assert judged(tmp_path, capsys, there, there, here)[2].startswith("http://other.example.com:8080/v2  ·")
     code, _, said = judged(tmp_path, capsys, here, there, there, options=("--base-url", "https://app.example.com"))
-    assert (code, said.split("  ·")[0]) == (Code.KEPT, BASE)
+    assert (code, said.split("  ·")[0]) == (ExitCode.PASSED, BASE)
     code, _, said = judged(tmp_path, capsys, here, options=("--base-url", "https://none.example.com"))
-    assert code == Code.NOTHING, said
+    assert code == ExitCode.NO_CHECKS_RAN, said
 
 
 @pytest.mark.parametrize(
@@ -329,24 +329,24 @@ def test_a_file_that_cannot_be_used_is_told_in_one_line(
     content: bytes, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.har").write_bytes(content)
-    assert main(["traffic", str(tmp_path / "a.har")], {}) == Code.USAGE
+    assert main(["traffic", str(tmp_path / "a.har")], {}) == ExitCode.USAGE
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert words in err
 
 
 def test_no_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["traffic", str(tmp_path / "none.har")], {}) == Code.USAGE
+    assert main(["traffic", str(tmp_path / "none.har")], {}) == ExitCode.USAGE
     assert "found no readable file (No such file or directory); allowed: a HAR file" in capsys.readouterr().err
 
 
 def test_the_path_with_the_fewest_parameters_wins() -> None:
     contract = athena_contract()
-    found = route(contract, "/workspaces/metrics")
+    found = find_route(contract, "/workspaces/metrics")
     assert found is not None
     assert found.template == "/workspaces/metrics"
-    assert route(contract, "/workspaces/") is None
-    record = route(contract, "/agents/a%20b")
+    assert find_route(contract, "/workspaces/") is None
+    record = find_route(contract, "/agents/a%20b")
     assert record is not None
     assert record.values == {"uuid": "a b"}
 
@@ -354,5 +354,5 @@ def test_the_path_with_the_fewest_parameters_wins() -> None:
 def test_a_base_is_where_addresses_end_in_paths_of_the_contract() -> None:
     contract = athena_contract()
     urls = ["http://a/x/agents", "http://a/x/agents/7?y=1", "http://a/agents", "http://a/nothing/here"]
-    assert base_of(contract, [(origin_of(url), url) for url in urls]) == "http://a/x"
-    assert base_of(contract, [("http://a", "http://a/nothing")]) is None
+    assert find_base_url(contract, [(url_origin(url), url) for url in urls]) == "http://a/x"
+    assert find_base_url(contract, [("http://a", "http://a/nothing")]) is None

@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
-from conformance.bodies import Bodies
+from conformance.bodies import PayloadFactory
 from conformance.laws import LAWS
-from conformance.ledger import Ledger
-from conformance.outcome import Verdict
-from conformance.run import Run, run
+from conformance.ledger import WriteLog
+from conformance.outcome import Status
+from conformance.run import RunResult, run
 from conformance.session import Session
 from conformance.target import Budget, HttpTarget
 from tests.conformance.served import TOKENS
@@ -23,12 +23,12 @@ TAGS = ("Prompt", "Memory")
 TOGETHER = 2
 
 
-def judged(base: str, number: int) -> Run:
+def judged(base: str, number: int) -> RunResult:
     """One run, with a seed and a marker of its own."""
     contract = athena_contract()
     target = HttpTarget(base, TOKENS, Budget(None, None))
-    bodies = Bodies(contract, f"conformance-run{number}", Random(number))
-    session = Session(contract, athena_schemas(), target, Ledger(f"run{number}"), bodies)
+    bodies = PayloadFactory(contract, f"conformance-run{number}", Random(number))
+    session = Session(contract, athena_schemas(), target, WriteLog(f"run{number}"), bodies)
     scope = [o for o in contract.operations.values() if o.tag in TAGS]
     try:
         return run(session, LAWS, scope, lambda outcome: None)
@@ -39,7 +39,7 @@ def judged(base: str, number: int) -> Run:
 def test_two_runs_at_once_call_nothing_broken_and_leave_nothing(tmp_path: Path) -> None:
     with running((*MODULE, "--port", "0"), environment(tmp_path)) as (_, greeting):
         base = greeting.split()[0]
-        found: dict[int, Run] = {}
+        found: dict[int, RunResult] = {}
 
         def judge(number: int) -> None:
             found[number] = judged(base, number)
@@ -51,8 +51,8 @@ def test_two_runs_at_once_call_nothing_broken_and_leave_nothing(tmp_path: Path) 
             thread.join(120)
     assert sorted(found) == list(range(TOGETHER))
     for one in found.values():
-        assert [f"{o.promise.fingerprint}: {o.said}" for o in one.of(Verdict.BROKEN)] == []
-        assert [f"{o.promise.fingerprint}: {o.said}" for o in one.flaky] == []
-        assert len(list(one.of(Verdict.KEPT))) > 100
-        assert not one.left
-        assert not one.ended
+        assert [f"{o.requirement.fingerprint}: {o.message}" for o in one.with_status(Status.FAILED)] == []
+        assert [f"{o.requirement.fingerprint}: {o.message}" for o in one.flaky] == []
+        assert len(list(one.with_status(Status.PASSED))) > 100
+        assert not one.records_not_deleted
+        assert not one.abort_reason

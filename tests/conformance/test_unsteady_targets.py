@@ -9,10 +9,10 @@ import pytest
 
 from conformance.engine import Depth
 from conformance.laws import LAWS
-from conformance.outcome import Kind, Outcome, Verdict
-from conformance.run import Run, run
+from conformance.outcome import CheckResult, FailureKind, Status
+from conformance.run import RunResult, run
 from conformance.session import Session
-from conformance.verdict import Code
+from conformance.verdict import ExitCode
 from tests.conformance.recorded import source
 from tests.conformance.unsteady import Busy, Dying, Late, Mock, Stumbling, judged, sent, session_on
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
@@ -36,9 +36,9 @@ def apis(built: list[Api]) -> list[Api]:
     return built
 
 
-def told(found: Run) -> list[str]:
+def told(found: RunResult) -> list[str]:
     """What is called broken."""
-    return [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
+    return [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
 
 
 SEEDS = [1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 9))]
@@ -48,47 +48,47 @@ SEEDS = [1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3,
 def test_five_per_cent_of_500_are_unstable_and_nothing_is_broken(apis: list[Api], seed: int) -> None:
     found, judgement = judged(Stumbling(apis[0], chance=Random(seed)), "Prompt")
     assert told(found) == []
-    assert judgement.code is Code.UNSTABLE
+    assert judgement.exit_code is ExitCode.FLAKY
     assert "--flaky-limit 0.5" in judgement.reasons[0]
-    flaky = {o.promise.law for o in judgement.flaky}
+    flaky = {o.requirement.check for o in judgement.flaky}
     assert "no-server-error" in flaky
-    assert {o.kind for o in judgement.flaky} == {Kind.FLAKY}
+    assert {o.failure_kind for o in judgement.flaky} == {FailureKind.FLAKY}
 
 
 def test_one_second_an_answer_is_no_fault(apis: list[Api]) -> None:
     found, judgement = judged(Mock(apis[0], per_request=1.0), "Prompt")
     assert told(found) == []
-    assert judgement.code is Code.KEPT
+    assert judgement.exit_code is ExitCode.PASSED
 
 
 def test_writes_that_are_seen_two_seconds_late_are_no_fault_and_told(apis: list[Api]) -> None:
     found, judgement = judged(Late(apis[0], replica=apis[1]), "Prompt")
     assert told(found) == []
-    assert judgement.code is Code.KEPT, judgement.reasons
-    assert 2 <= found.lag <= 5
-    assert any("late (--settle)" in remark for remark in judgement.remarks)
+    assert judgement.exit_code is ExitCode.PASSED, judgement.reasons
+    assert 2 <= found.observed_delay <= 5
+    assert any("late (--settle)" in remark for remark in judgement.warnings)
 
 
 def test_writes_that_are_seen_thirty_seconds_late_are_broken(apis: list[Api]) -> None:
     _, judgement = judged(Late(apis[0], replica=apis[1], late=30.0), "Prompt")
-    assert judgement.code is Code.BROKEN
-    assert "create-is-stored" in {o.promise.law for o in judgement.blocking}
+    assert judgement.exit_code is ExitCode.FAILED
+    assert "create-is-stored" in {o.requirement.check for o in judgement.blocking}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_somebody_else_who_writes_twenty_times_a_second_breaks_nothing(apis: list[Api], seed: int) -> None:
     found, judgement = judged(Busy(apis[0], paths=[PROMPT], chance=Random(seed)), "Prompt")
     assert told(found) == []
-    assert judgement.code is not Code.BROKEN
-    assert judgement.code is not Code.UNSTABLE, judgement.reasons
+    assert judgement.exit_code is not ExitCode.FAILED
+    assert judgement.exit_code is not ExitCode.FLAKY, judgement.reasons
 
 
 def test_a_target_that_is_lost_in_mid_run_breaks_nothing_and_keeps_what_was_judged(apis: list[Api]) -> None:
     found, judgement = judged(Dying(apis[0], left=120), "Prompt")
-    assert judgement.code is Code.LOST
+    assert judgement.exit_code is ExitCode.TARGET_UNREACHABLE
     assert told(found) == []
-    assert judgement.kept > 0
-    assert any("not reached" in o.said for o in found.of(Verdict.NOT_JUDGED))
+    assert judgement.passed > 0
+    assert any("not reached" in o.message for o in found.with_status(Status.SKIPPED))
 
 
 @dataclass(slots=True)
@@ -107,21 +107,24 @@ class DyingAndWrong(Dying):
 @pytest.mark.parametrize("left", [40, 109, 201, 316])
 def test_a_target_that_is_lost_while_something_is_judged_again_is_lost(apis: list[Api], left: int) -> None:
     found, judgement = judged(DyingAndWrong(apis[0], left=left), "Prompt")
-    assert judgement.code is Code.LOST
-    assert found.lost
+    assert judgement.exit_code is ExitCode.TARGET_UNREACHABLE
+    assert found.target_unreachable
     assert "did not answer" in judgement.reasons[0]
 
 
 def test_an_engine_that_fails_by_itself_ends_the_run_with_what_the_laws_judged(apis: list[Api]) -> None:
-    def failing(session: Session) -> Iterator[tuple[Outcome, tuple[int, int]]]:
+    def failing(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
         raise ZeroDivisionError("in the engine")
         yield
 
     session = session_on(Mock(apis[0]))
     scope = [o for o in session.contract.operations.values() if o.id == "listPrompts"]
     found = run(session, LAWS, scope, lambda outcome: None, sources=[failing])
-    assert list(found.of(Verdict.KEPT))
-    assert found.ended == "what judges beside the laws failed, a fault of the suite: ZeroDivisionError('in the engine')"
+    assert list(found.with_status(Status.PASSED))
+    assert (
+        found.abort_reason
+        == "what judges beside the laws failed, a fault of the suite: ZeroDivisionError('in the engine')"
+    )
 
 
 @dataclass(slots=True)
@@ -142,7 +145,7 @@ def test_the_engine_goes_on_where_a_request_is_not_answered(apis: list[Api]) -> 
     session = session_on(Silent(apis[0]))
     scope = [o for o in session.contract.operations.values() if o.id in ("listPrompts", "createPrompt")]
     found = run(session, [], scope, lambda outcome: None, sources=[source(scope, 1, Depth(("examples", "coverage")))])
-    assert not found.ended
+    assert not found.abort_reason
     assert told(found) == []
-    assert len(session.steady.silent) > 3
-    assert len(list(found.of(Verdict.KEPT))) > 10
+    assert len(session.retrier.unanswered) > 3
+    assert len(list(found.with_status(Status.PASSED))) > 10

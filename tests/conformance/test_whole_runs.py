@@ -11,10 +11,10 @@ from random import Random
 import httpx
 import pytest
 
-from conformance.bodies import Bodies
+from conformance.bodies import PayloadFactory
 from conformance.engine import DEEP
 from conformance.laws import LAWS
-from conformance.ledger import Ledger
+from conformance.ledger import WriteLog
 from conformance.run import run
 from conformance.session import Session
 from conformance.target import Budget, HttpTarget
@@ -43,16 +43,18 @@ def test_a_deep_run_leaves_every_foreign_record_as_it_was() -> None:
     before = stored(api)
     budget = Budget(None, time.monotonic() + LONGEST)
     target = HttpTarget(HOST + api.contract.base_path, TOKENS, budget, transport=AsgiTransport(api.app))
-    bodies = Bodies(api.contract, "conformance-deep", Random(1))
-    session = Session(api.contract, api.schemas, target, Ledger("deep"), bodies, effects=True, credentials=CREDENTIALS)
-    session.pause = lambda seconds: api.watch.wait(seconds=seconds)
+    bodies = PayloadFactory(api.contract, "conformance-deep", Random(1))
+    session = Session(
+        api.contract, api.schemas, target, WriteLog("deep"), bodies, allow_effects=True, credentials=CREDENTIALS
+    )
+    session.sleep = lambda seconds: api.watch.wait(seconds=seconds)
     operations = list(api.contract.operations.values())
     deep = [source(operations, 1, DEEP)]
-    found = run(session, LAWS, operations, lambda outcome: None, before_cleaning=budget.lift, sources=deep)
+    found = run(session, LAWS, operations, lambda outcome: None, before_cleanup=budget.lift, sources=deep)
     after = stored(api)
     assert len(before) > 2000
     assert {key: record for key, record in before.items() if after.get(key) != record} == {}
-    assert found.left == []
+    assert found.records_not_deleted == []
 
 
 @pytest.mark.slow

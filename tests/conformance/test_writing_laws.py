@@ -8,7 +8,7 @@ import pytest
 from conformance.laws import writes
 from conformance.laws.law import Law
 from conformance.laws.own import same, stored
-from conformance.outcome import Verdict
+from conformance.outcome import Status
 from tests.conformance.judging import LAWS, amiss, broken, judge
 from tests.conformance.writing_faults import Answered, Asked, Next, is_written_in_php
 
@@ -18,10 +18,10 @@ DEMO = "demo-token"
 @pytest.mark.parametrize("law", writes.LAWS, ids=lambda law: law.id)
 def test_a_law_is_kept_by_the_sound_mock(law: Law) -> None:
     found = judge([law])
-    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
     # In process no server puts a Date into an answer: see test_further_laws.
-    assert any(found.of(Verdict.KEPT)) or {o.said for o in found.outcomes} == {"the answer has no Date"}
-    assert not found.left
+    assert any(found.with_status(Status.PASSED)) or {o.message for o in found.results} == {"the answer has no Date"}
+    assert not found.records_not_deleted
 
 
 def item(asked: Asked, method: str) -> bool:
@@ -184,8 +184,8 @@ def test_a_law_finds_its_fault(law: str, operation: str, fault: Any, about: str)
 
 def test_an_emoji_that_is_lost_is_found_in_a_documented_field() -> None:
     found = broken("sent-text-comes-back", "createMessage", has_three_bytes_a_character)
-    assert {o.promise.parameter for o in found} == {"content emoji"}
-    assert {o.promise.grade for o in found} == {"documented"}
+    assert {o.requirement.parameter for o in found} == {"content emoji"}
+    assert {o.requirement.provenance for o in found} == {"documented"}
 
 
 # These compare what was sent with what is shown, record by record; the slow tests ask the others too.
@@ -196,7 +196,7 @@ DRESSED = [pytest.param(law, id=law.id, marks=() if law.id in COMPARING else pyt
 @pytest.mark.parametrize("law", DRESSED)
 def test_another_way_to_write_the_same_is_not_called_broken(law: Law) -> None:
     found = judge([LAWS[law.id]], None, is_written_in_php)
-    assert not [f"{o.promise.fingerprint}: {o.said}" for o in found.of(Verdict.BROKEN)]
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
 
 
 def test_values_that_say_the_same() -> None:

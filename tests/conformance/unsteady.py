@@ -12,15 +12,15 @@ from typing import Any
 
 import httpx
 
-from conformance.bodies import Bodies
+from conformance.bodies import PayloadFactory
 from conformance.laws import LAWS
 from conformance.laws.law import Law
-from conformance.ledger import Ledger
-from conformance.run import Run, run
+from conformance.ledger import WriteLog
+from conformance.run import RunResult, run
 from conformance.session import Session
-from conformance.steady import Steady
+from conformance.steady import Retrier
 from conformance.target import Budget, HttpTarget
-from conformance.verdict import Demands, Judgement, judge
+from conformance.verdict import GatePolicy, GateResult, evaluate
 from tests.asgi import call, completed
 from tests.conformance.served import HOST, TOKENS
 from tests.mock_server.athena import EPOCH, Api
@@ -152,18 +152,18 @@ def session_on(mock: Mock, seed: int = 1, *, read_only: bool = False) -> Session
     """A session whose pauses are the target's time."""
     contract = mock.api.contract
     clock = lambda: mock.moment  # noqa: E731 - the budget's clock is the target's too
-    target = HttpTarget(HOST + contract.base_path, TOKENS, Budget(None, None, clock), transport=mock, pause=mock.wait)
-    bodies = Bodies(contract, f"run{seed}", Random(seed))
+    target = HttpTarget(HOST + contract.base_path, TOKENS, Budget(None, None, clock), transport=mock, sleep=mock.wait)
+    bodies = PayloadFactory(contract, f"run{seed}", Random(seed))
     return Session(
         contract,
         mock.api.schemas,
         target,
-        Ledger("test"),
+        WriteLog("test"),
         bodies,
         read_only,
-        settle=5.0,
-        pause=mock.wait,
-        steady=Steady(mock.wait),
+        consistency_timeout=5.0,
+        sleep=mock.wait,
+        retrier=Retrier(mock.wait),
     )
 
 
@@ -172,11 +172,11 @@ def judged(
     *tags: str,
     seed: int = 1,
     laws: Sequence[Law] = LAWS,
-    demands: Demands | None = None,
+    demands: GatePolicy | None = None,
     wanted: Callable[[str], bool] = lambda name: True,
-) -> tuple[Run, Judgement]:
+) -> tuple[RunResult, GateResult]:
     """What a run over the operations of some tags comes to."""
     session = session_on(mock, seed)
     scope = [o for o in session.contract.operations.values() if (not tags or o.tag in tags) and wanted(o.id)]
     found = run(session, laws, scope, lambda outcome: None)
-    return found, judge(found, session.contract, scope, session.seen, demands or Demands(strict=True))
+    return found, evaluate(found, session.contract, scope, session.call_counts, demands or GatePolicy(strict=True))
