@@ -16,7 +16,7 @@ from spec.errors import ContractError
 from spec.release import get_version
 
 if TYPE_CHECKING:
-    from conformance.laws.law import Law
+    from conformance.laws.law import Check
 
 NAME = "athena-conformance"
 USAGE, INCOMPLETE = 2, 5
@@ -25,7 +25,7 @@ USAGE, INCOMPLETE = 2, 5
 def main(
     arguments: Sequence[str] | None = None,
     environment: Mapping[str, str] | None = None,
-    laws: "Sequence[Law] | None" = None,
+    laws: "Sequence[Check] | None" = None,
 ) -> int:
     """Judge; the exit status (`conformance.verdict.Code`). `laws`: instead of all that there are."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -46,7 +46,7 @@ def main(
             signal.signal(number, handler)
 
 
-def _do(settings: Settings, laws: "Sequence[Law] | None") -> int:
+def _do(settings: Settings, laws: "Sequence[Check] | None") -> int:
     """What the word says; each is a module of `conformance.commands`."""
     name = settings.word
     if settings.show_config:

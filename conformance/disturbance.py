@@ -11,7 +11,7 @@ from typing import Any
 
 from conformance.errors import SkipCheck
 from conformance.laws.law import Case
-from conformance.laws.own import own
+from conformance.laws.own import get_stored_attributes
 from conformance.session import Session
 from spec.contract import Operation, Resource
 
@@ -38,7 +38,7 @@ class InterferenceMonitor:
     def _lists(self, case: Case) -> Iterator[Operation]:
         """The list of the resource that a case is about, and of those that it leads to."""
         resource = self.session.contract.resources.get(case.operation.resource or "")
-        if not case.law.shared or resource is None:
+        if not case.check.affected_by_other_clients or resource is None:
             return
         names = {resource.name: None} | {
             name: None for relation in resource.relations.values() for name in relation.targets
@@ -88,7 +88,9 @@ class InterferenceMonitor:
         stamps = resource.attributes_with_stamp("updated")
         has_moved_timestamp = any(before.get(name) != after.get(name) for name in stamps) if stamps else True
         contract = self.session.contract
-        return has_moved_timestamp and own(contract, listing, before) != own(contract, listing, after)
+        return has_moved_timestamp and get_stored_attributes(contract, listing, before) != get_stored_attributes(
+            contract, listing, after
+        )
 
     def _is_deleted(self, resource: Resource, key: Any) -> bool:
         try:

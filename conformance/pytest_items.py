@@ -52,7 +52,7 @@ class ContractFile(pytest.File):
     def collect(self) -> Iterator["CheckItem"]:
         """One for each case, in the order in which a run judges them."""
         for case in self.plugin.cases:
-            item: CheckItem = CheckItem.from_parent(self, name=f"{case.law.id}[{case.operation.id}]")
+            item: CheckItem = CheckItem.from_parent(self, name=f"{case.check.id}[{case.operation.id}]")
             item.plugin, item.case = self.plugin, case
             yield item
 
@@ -75,7 +75,7 @@ class CheckItem(pytest.Item):
         failures = [
             failure
             for failure in run_result.with_status(Status.FAILED)
-            if failure.requirement.check == self.case.law.id
+            if failure.requirement.check == self.case.check.id
         ]
         messages = [
             self.plugin.describe_failure(run_result, result) for result in failures if self.plugin.is_blocking(result)

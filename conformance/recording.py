@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from conformance.exchange import Request, Response
-from conformance.laws.law import Case, Law
+from conformance.laws.law import Case, Check
 from conformance.outcome import CheckResult, Status
 from spec.contract import Contract
 
@@ -78,18 +78,18 @@ class Recorder:
         step = self._step_by_id.get(id(request))
         return step if step is not None and self.exchanges[step].request is request else None
 
-    def track(self, check: Law) -> Law:
+    def track(self, check: Check) -> Check:
         """The same law; what it sends until it finds a promise broken becomes that promise's span."""
 
         def run(case: Case) -> Iterator[CheckResult]:
             start = len(self.exchanges)
-            for result in check.judge(case):
+            for result in check.run(case):
                 if result.status is Status.FAILED:
                     evidence = tuple(exchange.request for exchange in result.evidence)
                     self.spans[result.requirement.fingerprint] = RequestSpan(start, len(self.exchanges), evidence)
                 yield result
 
-        return replace(check, judge=run)
+        return replace(check, run=run)
 
 
 def _identifiers(body: Any, keys: frozenset[str]) -> Iterator[tuple[str, Path]]:

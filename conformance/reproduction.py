@@ -13,7 +13,7 @@ from conformance.cause import READ_ONLY, effects_not_allowed
 from conformance.errors import SkipCheck, UsageError
 from conformance.exchange import Exchange, Request
 from conformance.laws import answers
-from conformance.laws.law import Case, Law
+from conformance.laws.law import Case, Check
 from conformance.outcome import CheckResult, Status
 from conformance.reported import ReportedFailure
 from conformance.rewriting import replace_identifiers, replace_marker
@@ -24,7 +24,7 @@ from spec.contract import Operation
 from spec.document import UNSAFE_METHODS
 
 MAX_ATTEMPTS = 2  # a failure that depends on the state may need what the first judging leaves behind
-RESPONSE_CHECK_IDS = frozenset(law.id for law in answers.LAWS)
+RESPONSE_CHECK_IDS = frozenset(law.id for law in answers.CHECKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class ReplayResult:
 
 
 def replay(
-    session: Session, failure: ReportedFailure, steps: RequestSequence | None, checks: Mapping[str, Law]
+    session: Session, failure: ReportedFailure, steps: RequestSequence | None, checks: Mapping[str, Check]
 ) -> ReplayResult:
     """Judge a failure again. Raises UsageError when neither a law nor requests are known; TargetLost, OutOfBudget."""
     check = checks.get(failure.check)
@@ -53,9 +53,9 @@ def replay(
 
 
 def _replay_check(case: Case, failure: ReportedFailure) -> ReplayResult:
-    if not case.law.applies(case.session.contract, case.operation):
-        return ReplayResult(None, f"{case.law.id} is not asked of {case.operation.id} by this contract")
-    if case.law.writes and case.session.read_only:
+    if not case.check.applies_to(case.session.contract, case.operation):
+        return ReplayResult(None, f"{case.check.id} is not asked of {case.operation.id} by this contract")
+    if case.check.writes and case.session.read_only:
         return ReplayResult(None, READ_ONLY.message)
     reason = ""
     for _ in range(MAX_ATTEMPTS):
@@ -135,10 +135,12 @@ def _identifiers_from(steps: RequestSequence, number: int, exchange: Exchange) -
 def _matching_finding(session: Session, operation: Operation, failure: ReportedFailure) -> ReplayResult | None:
     """The same breach in one of the answers. The engine's own checks go by the place alone."""
     for (operation_id, name, *_), (finding, exchange) in session.findings.items():
-        check = next((check for check in answers.LAWS if check.id == name), None)
+        check = next((check for check in answers.CHECKS if check.id == name), None)
         if check is None or operation_id != operation.id:
             continue
-        requirement = Case(check, session, operation).promise(finding.pointer, finding.keyword, finding.parameter)
+        requirement = Case(check, session, operation).build_requirement(
+            finding.pointer, finding.keyword, finding.parameter
+        )
         is_same = requirement.fingerprint == failure.fingerprint
         if is_same or (
             failure.check not in RESPONSE_CHECK_IDS

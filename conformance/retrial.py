@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from conformance.disturbance import InterferenceMonitor
 from conformance.errors import SkipCheck
 from conformance.laws.law import Case
-from conformance.laws.lists import MOVING
+from conformance.laws.lists import LIST_CHANGED_MESSAGE
 from conformance.outcome import CheckResult, FailureKind, Status
 from conformance.sender import FindingKey
 from conformance.session import Session
@@ -86,18 +86,18 @@ class Rerunner:
         """The outcomes, judged again where a list changed meanwhile; what changes each time is told as disturbed."""
         current = list(results)
         for _ in range(MAX_LIST_CHANGE_RERUNS):
-            if all(result.message != MOVING for result in current):
+            if all(result.message != LIST_CHANGED_MESSAGE for result in current):
                 return current
             try:
                 _, rerun = self._rerun(case, (), fresh=False)
             except SkipCheck:  # the lists that it depends on are not to be looked at
                 break
             current = [
-                rerun.get(result.requirement.fingerprint, result) if result.message == MOVING else result
+                rerun.get(result.requirement.fingerprint, result) if result.message == LIST_CHANGED_MESSAGE else result
                 for result in current
             ]
         return [
-            replace(result, failure_kind=FailureKind.INTERFERENCE) if result.message == MOVING else result
+            replace(result, failure_kind=FailureKind.INTERFERENCE) if result.message == LIST_CHANGED_MESSAGE else result
             for result in current
         ]
 
@@ -165,7 +165,9 @@ class Rerunner:
         A law that judges a case as a whole tells by one outcome that it could not: that stands for each promise.
         """
         self.number += 1
-        needs_new_state = fresh and not case.law.shared  # what a list shows is not the run's to begin anew
+        needs_new_state = (
+            fresh and not case.check.affected_by_other_clients
+        )  # what a list shows is not the run's to begin anew
         session = self.session.new_state(self.number) if needs_new_state else self.session.same_state(self.number)
         snapshot = self.watch.snapshot(case)
         results: dict[str, CheckResult] = {}
@@ -183,14 +185,14 @@ class Rerunner:
         self, case: Case, failure: CheckResult, results: Mapping[str, CheckResult], session: Session
     ) -> Mapping[str, CheckResult]:
         """That a promise was not judged, where the law as a whole could not be, or nobody asked the operation."""
-        case_result, fingerprint = results.get(case.promise().fingerprint), failure.requirement.fingerprint
+        case_result, fingerprint = results.get(case.build_requirement().fingerprint), failure.requirement.fingerprint
         if case_result is not None and case_result.status is Status.SKIPPED and len(results) == 1:
             return {fingerprint: case_result}
         rerun = results.get(fingerprint)
         if rerun is not None and rerun.status is Status.FAILED:
             return {}
         if all(name != failure.requirement.operation for name, _ in session.call_counts):
-            return {fingerprint: case.not_judged(failure.requirement, "it was not asked again")}
+            return {fingerprint: case.skip(failure.requirement, "it was not asked again")}
         return {}
 
     def _causes(self, case: Case, failed: Sequence[CheckResult]) -> list[Case]:
@@ -200,6 +202,6 @@ class Rerunner:
         for key, (_, exchange) in self.session.findings.items():
             cause = self.causes.get(key)
             if id(exchange) in evidence and cause is not None:
-                cases.setdefault((cause.law.id, cause.operation.id), cause)
-        cases.pop((case.law.id, case.operation.id), None)
+                cases.setdefault((cause.check.id, cause.operation.id), cause)
+        cases.pop((case.check.id, case.operation.id), None)
         return list(cases.values())

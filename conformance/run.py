@@ -11,7 +11,7 @@ from itertools import chain
 from conformance.cause import NO_SECOND_TOKEN
 from conformance.disturbance import InterferenceMonitor
 from conformance.errors import BudgetExhausted, SkipCheck, SuiteError, TargetUnreachable
-from conformance.laws.law import Case, Law
+from conformance.laws.law import Case, Check
 from conformance.notice import inspect_response
 from conformance.outcome import CheckResult, FailureKind, Status
 from conformance.retrial import Rerunner, Reruns
@@ -63,7 +63,7 @@ class RunResult:
 
 def run(
     session: Session,
-    checks: Iterable[Law],
+    checks: Iterable[Check],
     operations: Iterable[Operation],
     report_result: ReportResult,
     *,
@@ -97,8 +97,8 @@ def run(
             isinstance(error, TargetUnreachable),
         )
     for case in cases[cases_started:]:
-        run_result.results.append(case.not_judged(case.promise(), f"not reached: {run_result.abort_reason}"))
-    _record_transient_failures(run_result, session, {case.law.id: case.law for case in cases})
+        run_result.results.append(case.skip(case.build_requirement(), f"not reached: {run_result.abort_reason}"))
+    _record_transient_failures(run_result, session, {case.check.id: case.check for case in cases})
     if clean_up:
         before_cleanup()
         run_result.records_not_deleted = _clean_up(session, run_result)
@@ -117,7 +117,7 @@ def _results_from(source: ResultSource, session: Session) -> Iterator[tuple[Chec
 
 def seed_case(session: Session, case: Case, seed: int) -> None:
     """Let a case draw from its own seed: the same values, whatever was judged before it."""
-    session.payloads.random.seed(f"{seed} {case.law.id} {case.operation.id}")
+    session.payloads.random.seed(f"{seed} {case.check.id} {case.operation.id}")
 
 
 def _failure_kind(result: CheckResult, counts: tuple[int, int]) -> FailureKind | None:
@@ -128,7 +128,7 @@ def _failure_kind(result: CheckResult, counts: tuple[int, int]) -> FailureKind |
     return FailureKind.DETERMINISTIC if total > 1 and failed == total else FailureKind.FLAKY
 
 
-def _record_transient_failures(run_result: RunResult, session: Session, checks: dict[str, Law]) -> None:
+def _record_transient_failures(run_result: RunResult, session: Session, checks: dict[str, Check]) -> None:
     """Tell as flaky what went away when it was asked for again, in place of the promise that is kept otherwise."""
     retrier = session.retrier
     run_result.transient_failures = len(run_result.flaky) + len(retrier.recovered) + len(retrier.unanswered)
@@ -139,7 +139,9 @@ def _record_transient_failures(run_result: RunResult, session: Session, checks: 
         for finding in inspect_response(session.schemas, operation, exchange):
             if finding.check in checks:
                 case = Case(checks[finding.check], session, operation)
-                result = case.judged(case.promise(finding.pointer, finding.keyword), finding.message, exchange)
+                result = case.build_result(
+                    case.build_requirement(finding.pointer, finding.keyword), finding.message, exchange
+                )
                 first, times = flaky.get(result.requirement.fingerprint, (result, 0))
                 flaky[result.requirement.fingerprint] = first, times + 1
     responses = Counter[str]()
@@ -152,24 +154,24 @@ def _record_transient_failures(run_result: RunResult, session: Session, checks: 
         run_result.record(replace(result, message=message, failure_kind=FailureKind.FLAKY), (times, total))
 
 
-def build_cases(session: Session, checks: Iterable[Law], operations: Iterable[Operation]) -> Iterator[Case]:
+def build_cases(session: Session, checks: Iterable[Check], operations: Iterable[Operation]) -> Iterator[Case]:
     """Each law on each operation that it applies to, law by law; writing laws only where writes are allowed."""
     selected = list(operations)
     for check in checks:
         for operation in selected if not (check.writes and session.read_only) else ():
-            if check.applies(session.contract, operation):
+            if check.applies_to(session.contract, operation):
                 yield Case(check, session, operation)
 
 
 def run_check(case: Case) -> Iterator[CheckResult]:
     """The outcomes of one law on one operation; what cannot be had makes it not judged."""
-    if case.law.needs_second_token and not case.session.has_token("other"):
-        yield case.not_judged(case.promise(), NO_SECOND_TOKEN)
+    if case.check.needs_second_token and not case.session.has_token("other"):
+        yield case.skip(case.build_requirement(), NO_SECOND_TOKEN)
         return
     try:
-        yield from case.law.judge(case)
+        yield from case.check.run(case)
     except SkipCheck as error:
-        yield case.not_judged(case.promise(), error.reason)
+        yield case.skip(case.build_requirement(), error.reason)
 
 
 def _run_case(run_result: RunResult, case: Case, report_result: ReportResult, reruns: Rerunner) -> None:
@@ -187,7 +189,7 @@ def _run_case(run_result: RunResult, case: Case, report_result: ReportResult, re
         is_complete = True
     finally:
         if not is_complete and not results:
-            results.append(case.not_judged(case.promise(), "the run ended while it was judged"))
+            results.append(case.skip(case.build_requirement(), "the run ended while it was judged"))
         for result in results:
             report_result(_record(run_result, result, confirmed))
 
@@ -211,7 +213,7 @@ def run_check_safely(case: Case) -> Iterator[CheckResult]:
     except SuiteError:
         raise
     except Exception as error:
-        yield case.not_judged(case.promise(), f"the law itself failed, a fault of the suite: {error!r}")
+        yield case.skip(case.build_requirement(), f"the law itself failed, a fault of the suite: {error!r}")
 
 
 def _clean_up(session: Session, run_result: RunResult) -> list[tuple[str, object]]:
@@ -230,7 +232,7 @@ def _clean_up(session: Session, run_result: RunResult) -> list[tuple[str, object
 
 def aborted_run(
     session: Session,
-    checks: Iterable[Law],
+    checks: Iterable[Check],
     operations: Iterable[Operation],
     reason: str,
     *,
@@ -238,6 +240,7 @@ def aborted_run(
 ) -> RunResult:
     """A run that ended before anything was judged."""
     skipped = [
-        case.not_judged(case.promise(), f"not reached: {reason}") for case in build_cases(session, checks, operations)
+        case.skip(case.build_requirement(), f"not reached: {reason}")
+        for case in build_cases(session, checks, operations)
     ]
     return RunResult(results=skipped, abort_reason=reason, target_unreachable=target_unreachable)

@@ -13,8 +13,8 @@ from itertools import chain
 
 from conformance.engine import GATE, Depth, judge
 from conformance.errors import SuiteError
-from conformance.laws import LAWS
-from conformance.laws.law import Law
+from conformance.laws import CHECKS
+from conformance.laws.law import Check
 from conformance.mutants.inside import Inside, Mock, session
 from conformance.mutants.mutant import Mutant, Witness
 from conformance.mutants.witness import planted, witness
@@ -71,7 +71,7 @@ class Score:
 class Judges:
     """Who judges: these laws, and the stock engine on the mutant's own operation, as deep as said; None: not at all."""
 
-    laws: Sequence[Law] = LAWS
+    laws: Sequence[Check] = CHECKS
     depth: Depth | None = GATE
 
 
@@ -123,7 +123,7 @@ def near(mutant: Mutant, contract: Contract) -> list[list[Operation]]:
 
 
 def _broken(
-    asking: Session, laws: Iterable[Law], tiers: Iterable[Sequence[Operation]]
+    asking: Session, laws: Iterable[Check], tiers: Iterable[Sequence[Operation]]
 ) -> Iterator[tuple[str, str, bool]]:
     """(law, what was found, whether it blocks by default) of each broken promise, as it is found."""
     every = list(laws)
@@ -149,7 +149,7 @@ def _by_engine(asking: Session, depth: Depth, operations: Sequence[Operation]) -
             yield one.outcome.requirement.check, one.outcome.message, one.outcome.requirement.is_blocking(strict=False)
 
 
-def _noticed(asking: Session, laws: Iterable[Law], tier: Sequence[Operation]) -> Iterator[tuple[str, str, bool]]:
+def _noticed(asking: Session, laws: Iterable[Check], tier: Sequence[Operation]) -> Iterator[tuple[str, str, bool]]:
     """What answers showed by themselves, told by the laws on answers."""
     told = {notice.check for notice, _ in asking.findings.values()}
     about = {operation for operation, *_ in asking.findings}

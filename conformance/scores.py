@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
-from conformance.laws import LAWS
+from conformance.laws import CHECKS
 from conformance.mutants import derive
 from conformance.mutants.inside import TOKENS, Mock, demo, session
 from conformance.mutants.mutant import Mutant, Witness
@@ -180,7 +180,7 @@ class Bench:
         variant = tuple(variants())[number]
         app = Planted(mock.app, Paths.of(mock.contract), frozenset(), variant.plant(mock.contract, mock.watch))
         asking = session(mock, app, seed)
-        found = run(asking, LAWS, mock.contract.operations.values(), lambda outcome: None)
+        found = run(asking, CHECKS, mock.contract.operations.values(), lambda outcome: None)
         broken = [f"{o.requirement.fingerprint}: {o.message[:300]}" for o in found.with_status(Status.FAILED)]
         kept = sum(1 for _ in found.with_status(Status.PASSED))
         return Alarm(variant.name, seed, kept, sum(asking.call_counts.values()), tuple(broken), len(found.flaky))

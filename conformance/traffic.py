@@ -26,9 +26,9 @@ REQUIREMENTS = {
     "requests-fit-the-contract": "A request that is granted is one that the contract admits.",
     "paths-are-in-the-contract": "Every path and method that is used stands in the contract.",
     "parameters-are-in-the-contract": "Every query parameter that is sent stands in the contract.",
-    **{law.id: law.sentence for law in answers.LAWS},
+    **{law.id: law.requirement for law in answers.CHECKS},
 }
-PROVENANCE_INDEPENDENT = frozenset(law.id for law in answers.LAWS if law.always)
+PROVENANCE_INDEPENDENT = frozenset(law.id for law in answers.CHECKS if law.provenance_independent)
 BODY_CHECKS = frozenset({"content-type-is-json", "answers-fit-the-schema"})
 MIN_COOKIE_SECRET_CHARS = 8  # characters of a cookie that is hidden wherever it stands
 MAX_FAILURES = 1_000  # broken promises that are told apart

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from conformance.baseline import Baseline
 from conformance.cause import SkipCategory, SkipReason
-from conformance.laws.acting import acts, grants_of
+from conformance.laws.acting import find_access_grant, is_action
 from conformance.outcome import CheckResult, Status
 from conformance.ratchet import Ratchet, RatchetKey, ratchet_key
 from conformance.run import RunResult
@@ -322,7 +322,7 @@ def can_succeed(contract: Contract, operation: Operation, policy: GatePolicy) ->
     if operation.effects and not policy.allow_effects:
         return False
     if not operation.is_generic:
-        if not acts(contract, operation) or grants_of(contract, operation) is not None:
+        if not is_action(contract, operation) or find_access_grant(contract, operation) is not None:
             return False  # a figure, or what needs another tenant's token
         return not operation.path_parameter_names or _is_creatable(contract, operation.resource, policy)
     return operation.action not in ("update", "delete") or _is_creatable(contract, operation.resource, policy)

@@ -13,8 +13,8 @@ from conformance import engine
 from conformance.connection import display_path, resolve_contract, select_operations
 from conformance.engine.guard import exclusion
 from conformance.history import History
-from conformance.laws import LAWS
-from conformance.laws.law import Law
+from conformance.laws import CHECKS
+from conformance.laws.law import Check
 from conformance.output import write_stdout
 from conformance.profile import get_profile
 from conformance.settings import Settings
@@ -30,7 +30,7 @@ class DryRunRow:
     """One operation. `checks`: the checks that would run on it. `is_fuzzed`: Schemathesis would send requests to it."""
 
     operation: Operation
-    checks: tuple[Law, ...]
+    checks: tuple[Check, ...]
     is_fuzzed: bool
 
 
@@ -61,12 +61,12 @@ class DryRun:
         return len(with_effects) * self.settings.max_expensive
 
 
-def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
+def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     """Print the dry run and return 0. `checks`: the checks, all by default. Raises UsageError, ContractError."""
     contract = resolve_contract(settings)
     selected = select_operations(settings, contract)
     History.from_settings(settings, datetime.now(UTC).date())  # refuses baseline and ratchet files that cannot be used
-    dry_run = build_dry_run(settings, contract, selected, LAWS if checks is None else checks)
+    dry_run = build_dry_run(settings, contract, selected, CHECKS if checks is None else checks)
     write_stdout("".join(f"{line}\n" for line in _lines(dry_run, contract)))
     return 0
 
@@ -77,7 +77,7 @@ def may_write(settings: Settings) -> bool:
 
 
 def build_dry_run(
-    settings: Settings, contract: Contract, selected: Sequence[Operation], checks: Sequence[Law]
+    settings: Settings, contract: Contract, selected: Sequence[Operation], checks: Sequence[Check]
 ) -> DryRun:
     """Apply the checks to the selected operations, without sending anything."""
     operations = [selected_operation for selected_operation in selected if selected_operation.id not in settings.skip]
@@ -88,7 +88,7 @@ def build_dry_run(
             tuple(
                 candidate
                 for candidate in checks
-                if candidate.id not in excluded and candidate.applies(contract, operation)
+                if candidate.id not in excluded and candidate.applies_to(contract, operation)
             ),
             not _fuzzing_exclusion(settings, contract, operation),
         )
@@ -104,12 +104,12 @@ def build_dry_run(
 
 
 def _skips(
-    settings: Settings, contract: Contract, operations: Sequence[Operation], checks: Sequence[Law]
+    settings: Settings, contract: Contract, operations: Sequence[Operation], checks: Sequence[Check]
 ) -> Iterator[SkippedItem]:
     """What is left out of the operations that are not skipped themselves."""
     for check in checks:
         reason = _check_exclusion(settings, check)
-        number = sum(check.applies(contract, candidate) for candidate in operations) if reason else 0
+        number = sum(check.applies_to(contract, candidate) for candidate in operations) if reason else 0
         if number:
             yield SkippedItem("checks", f"{check.id} ({pluralize(number, 'operation')})", reason)
     if not settings.allow_effects:
@@ -124,7 +124,7 @@ def _skips(
             yield SkippedItem("Schemathesis on", operation.id, reason)
 
 
-def _check_exclusion(settings: Settings, check: Law) -> str:
+def _check_exclusion(settings: Settings, check: Check) -> str:
     """Why a check would run on no operation, or ""."""
     if check.writes and not may_write(settings):
         return _no_writes(settings)

@@ -23,8 +23,8 @@ from conformance.connection import (
     resolve_token,
 )
 from conformance.errors import BudgetExhausted, SuiteError, TargetUnreachable, UsageError
-from conformance.laws import LAWS
-from conformance.laws.law import Case, Law
+from conformance.laws import CHECKS
+from conformance.laws.law import Case, Check
 from conformance.outcome import CheckResult
 from conformance.output import write_stdout
 from conformance.readiness import wait_until_ready
@@ -55,7 +55,7 @@ EXIT_CODES = {
 }
 
 
-def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
+def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     """Run pytest; the exit status. Raises UsageError, ContractError."""
     try:
         import pytest
@@ -76,7 +76,7 @@ def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
             write_stdout(f"note: {note}\n")
         selected = [operation for operation in operations if operation.id not in session.skipped_operations]
         plugin = _build_plugin(
-            settings, contract, session, target, run_id, redaction, selected, LAWS if checks is None else checks
+            settings, contract, session, target, run_id, redaction, selected, CHECKS if checks is None else checks
         )
         pytest_code = pytest.main([*_isolation_arguments(plugin.contract_path), *settings.arguments], plugins=[plugin])
         target.budget.lift()
@@ -133,7 +133,7 @@ def _build_plugin(
     run_id: str,
     redaction: Redactor,
     operations: Sequence[Operation],
-    checks: Sequence[Law],
+    checks: Sequence[Check],
 ) -> "ConformancePlugin":
     """The items, and how they are judged and told."""
     from conformance.pytest_items import ConformancePlugin
@@ -143,7 +143,7 @@ def _build_plugin(
     line_numbers = find_line_numbers(contract.document.content)
 
     def run_case(case: Case) -> RunResult:
-        return run(session, [case.law], [case.operation], lambda result: None, clean_up=False)
+        return run(session, [case.check], [case.operation], lambda result: None, clean_up=False)
 
     def describe_failure(run_result: RunResult, result: CheckResult) -> str:
         report = Report(

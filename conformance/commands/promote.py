@@ -9,7 +9,7 @@ from conformance import reported
 from conformance.connection import display_path, resolve_contract
 from conformance.edits import Edit, EditError, apply_edits
 from conformance.errors import UsageError
-from conformance.laws.law import Law
+from conformance.laws.law import Check
 from conformance.output import write_stdout
 from conformance.promotion import Confirmation, build_confirmation, proposal_edits
 from conformance.settings import Settings
@@ -19,7 +19,7 @@ from spec.document import parse_document
 from spec.errors import ContractError
 
 
-def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
+def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     """Edit the contract; 0. `checks`: none are asked here. Raises UsageError, ContractError."""
     contract = resolve_contract(settings)
     file = Path(contract.document.name)

@@ -8,8 +8,8 @@ from pathlib import Path
 from conformance import reported, reproduction, script, sequence
 from conformance.connection import build_redactor, open_session, resolve_contract, resolve_scope, resolve_token
 from conformance.errors import BudgetExhausted, SuiteError, TargetUnreachable, UsageError
-from conformance.laws import LAWS
-from conformance.laws.law import Law
+from conformance.laws import CHECKS
+from conformance.laws.law import Check
 from conformance.outcome import CheckResult, Requirement, Status
 from conformance.output import write_stdout
 from conformance.readiness import wait_until_ready
@@ -24,7 +24,7 @@ from spec.contract import Contract
 MAX_LISTED_REQUESTS = 30  # requests that are listed
 
 
-def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
+def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     """Judge again; 1: reproduced, 0: not. `checks`: instead of all that there are. Raises UsageError, ContractError."""
     contract = resolve_contract(settings)
     report = reported.read_report(Path(settings.arguments[0]))
@@ -41,7 +41,7 @@ def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
             raise UsageError(f"{message}; allowed: a failure that has a sequence")
         write_stdout(script.build_script(steps, contract, failure, settings))
         return ExitCode.PASSED
-    return _replay(settings, contract, report, failure, steps, LAWS if checks is None else checks)
+    return _replay(settings, contract, report, failure, steps, CHECKS if checks is None else checks)
 
 
 def _replay(
@@ -50,7 +50,7 @@ def _replay(
     report: PastReport,
     failure: ReportedFailure,
     steps: sequence.RequestSequence | None,
-    checks: Sequence[Law],
+    checks: Sequence[Check],
 ) -> int:
     """Judge again, tell what was sent and found, take away what was made."""
     settings, token_command = resolve_token(settings)

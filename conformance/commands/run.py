@@ -22,8 +22,8 @@ from conformance.connection import (
 from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
 from conformance.exchange import Exchange, Request, Response
 from conformance.history import History
-from conformance.laws import LAWS
-from conformance.laws.law import Law
+from conformance.laws import CHECKS
+from conformance.laws.law import Check
 from conformance.outcome import CheckResult, Status
 from conformance.output import write_stdout
 from conformance.profile import get_profile
@@ -43,7 +43,7 @@ from spec.contract import Contract, Operation
 from spec.document import find_line_numbers
 
 
-def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
+def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     """Judge; the exit status. `checks`: instead of all that there are. Raises UsageError, ContractError."""
     settings, token_command = resolve_token(settings)
     contract = resolve_contract(settings)
@@ -52,7 +52,7 @@ def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
     _create_folder(settings.report_dir)
     if checks is not None:
         settings = replace(settings, no_engine=True)
-    all_checks = LAWS if checks is None else checks
+    all_checks = CHECKS if checks is None else checks
     return publish(settings, _build_report(settings, contract, operations, notes, all_checks, token_command, history))
 
 
@@ -74,7 +74,7 @@ def _build_report(
     contract: Contract,
     operations: Sequence[Operation],
     notes: Sequence[str],
-    checks: Sequence[Law],
+    checks: Sequence[Check],
     token_command: TokenCommand | None,
     history: History,
 ) -> Report:
@@ -156,7 +156,7 @@ def _evaluate_gate(
 
 
 def _run_checks(
-    settings: Settings, session: Session, target: HttpTarget, checks: Sequence[Law], operations: Sequence[Operation]
+    settings: Settings, session: Session, target: HttpTarget, checks: Sequence[Check], operations: Sequence[Operation]
 ) -> RunResult:
     """Look whether there is an API that takes the token, then judge."""
     try:
@@ -173,7 +173,7 @@ def _run_checks(
     if problem:
         return aborted_run(session, checks, operations, problem)
     selected = [operation for operation in operations if operation.id not in session.skipped_operations]
-    case_keys = ((case.law.id, case.operation.id) for case in build_cases(session, checks, selected))
+    case_keys = ((case.check.id, case.operation.id) for case in build_cases(session, checks, selected))
     progress = Progress(case_keys, sys.stderr, target.budget.deadline)
     record_exchange = target.observe
 
@@ -191,7 +191,7 @@ def _run_checks(
         progress.clear()
     for case in build_cases(session, checks, [operation for operation in operations if operation not in selected]):
         run_result.results.append(
-            case.not_judged(case.promise(), user_skipped(session.skipped_operations[case.operation.id]))
+            case.skip(case.build_requirement(), user_skipped(session.skipped_operations[case.operation.id]))
         )
     return run_result
 

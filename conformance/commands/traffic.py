@@ -10,7 +10,7 @@ from conformance import har, traffic
 from conformance.commands.run import publish
 from conformance.connection import display_path, resolve_contract
 from conformance.errors import UsageError
-from conformance.laws.law import Law
+from conformance.laws.law import Check
 from conformance.redaction import Redactor
 from conformance.report import Report
 from conformance.routes import find_base_url
@@ -26,7 +26,7 @@ MAX_BASE_URL_ENTRIES = 2_000  # entries by which the API's address is found
 MAX_LISTED_OPERATIONS = 12  # operations that a note names
 
 
-def command(settings: Settings, checks: Sequence[Law] | None = None) -> int:
+def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     """Judge recordings; the exit status. `checks`: none are asked here. Raises UsageError, ContractError."""
     started, start_time = datetime.now(UTC), time.monotonic()
     entries = [entry for file in settings.arguments for entry in har.read_har(Path(file))]

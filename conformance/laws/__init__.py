@@ -1,4 +1,4 @@
-"""What the contract's words promise, one small function each. `LAWS` are all of them, cheap and reading ones first."""
+"""What the contract's words promise, one small function each. `CHECKS` are all of them, cheap and reading ones first."""
 
 from dataclasses import replace
 
@@ -19,20 +19,23 @@ from conformance.laws import (
     standing,
     writes,
 )
-from conformance.laws.law import Case, Law
+from conformance.laws.law import Case, Check
 
-LAWS: tuple[Law, ...] = (
-    *(replace(law, shared=True) for law in (*pages.LAWS, *order.LAWS, *filters.LAWS, *narrowed.LAWS, *includes.LAWS)),
-    *refusals.LAWS,
-    *accounts.LAWS,
-    *accepted.LAWS,
-    *writes.LAWS,
-    *relations.LAWS,
-    *actions.LAWS,
-    *standing.LAWS,
-    *searching.LAWS,
-    *hidden.LAWS,
-    *answers.LAWS,  # the last: they judge what the others have seen
+CHECKS: tuple[Check, ...] = (
+    *(
+        replace(law, affected_by_other_clients=True)
+        for law in (*pages.CHECKS, *order.CHECKS, *filters.CHECKS, *narrowed.CHECKS, *includes.CHECKS)
+    ),
+    *refusals.CHECKS,
+    *accounts.CHECKS,
+    *accepted.CHECKS,
+    *writes.CHECKS,
+    *relations.CHECKS,
+    *actions.CHECKS,
+    *standing.CHECKS,
+    *searching.CHECKS,
+    *hidden.CHECKS,
+    *answers.CHECKS,  # the last: they judge what the others have seen
 )
 
-__all__ = ["LAWS", "Case", "Law"]
+__all__ = ["CHECKS", "Case", "Check"]

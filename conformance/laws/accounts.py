@@ -6,125 +6,133 @@ from typing import Any
 from conformance.cause import NO_CREDENTIALS, NO_SECOND_TOKEN, READ_ONLY, not_testable
 from conformance.errors import SkipCheck
 from conformance.exchange import AUTHORIZATION, Exchange
-from conformance.laws.asking import answered
-from conformance.laws.includes import everything, identifies
-from conformance.laws.law import Case, Law
-from conformance.laws.neighbours import neighbours
-from conformance.laws.own import creates, weakest
+from conformance.laws.asking import evaluate_status
+from conformance.laws.includes import build_full_include_query, is_whoami
+from conformance.laws.law import Case, Check
+from conformance.laws.neighbours import find_shared_tenant_reason
+from conformance.laws.own import is_create, select_least_certain
 from conformance.outcome import CheckResult
 from conformance.session import CreatedRecord, Session
 from spec.contract import Contract, Operation
 
-TOKENS = ("token", "access_token")
-LOGOUT = "logout"  # a word of x-action: ends the token that asks
-WRONG = "conformance-wrong-password"
+TOKEN_PROPERTIES = ("token", "access_token")
+LOGOUT_ACTION = "logout"  # a word of x-action: ends the token that asks
+WRONG_PASSWORD = "conformance-wrong-password"
 
 
 # Who a token is -------------------------------------------------------------------------------------------------
 
 
-def _is_whose(case: Case) -> Iterator[CheckResult]:
+def _check_token_identity(case: Case) -> Iterator[CheckResult]:
     """The same account wherever it is asked for, and another for another token."""
     session, operation = case.session, case.operation
     account = session.contract.account_resource
-    mine = session.identity()
-    if account is None or account.key_attribute not in mine:
+    identity = session.identity()
+    if account is None or account.key_attribute not in identity:
         raise SkipCheck(not_testable("the contract has no account that shows its key"))
     exchange = session.send(operation)
-    found = session.data(operation, exchange)
-    key = found.get(account.key_attribute) if isinstance(found, dict) else None
-    said = (
+    body = session.data(operation, exchange)
+    key = body.get(account.key_attribute) if isinstance(body, dict) else None
+    message = (
         ""
-        if key == mine[account.key_attribute]
-        else f"it shows {account.name} {key}, elsewhere {mine[account.key_attribute]}"
+        if key == identity[account.key_attribute]
+        else f"it shows {account.name} {key}, elsewhere {identity[account.key_attribute]}"
     )
-    yield case.judged(case.promise(parameter="self"), said, exchange)
+    yield case.build_result(case.build_requirement(parameter="self"), message, exchange)
     if not session.has_token("other"):
-        yield case.not_judged(case.promise(parameter="other"), NO_SECOND_TOKEN)
+        yield case.skip(case.build_requirement(parameter="other"), NO_SECOND_TOKEN)
         return
-    other = session.send(operation, actor="other")
-    found = session.data(operation, other)
-    same = isinstance(found, dict) and found.get(account.key_attribute) == mine[account.key_attribute]
-    said = f"it shows {account.name} {mine[account.key_attribute]} to another token" if same else ""
-    if same and (why := neighbours(session)):
-        yield case.not_judged(case.promise(parameter="other"), why)
+    other_exchange = session.send(operation, actor="other")
+    body = session.data(operation, other_exchange)
+    is_same_account = isinstance(body, dict) and body.get(account.key_attribute) == identity[account.key_attribute]
+    message = f"it shows {account.name} {identity[account.key_attribute]} to another token" if is_same_account else ""
+    if is_same_account and (reason := find_shared_tenant_reason(session)):
+        yield case.skip(case.build_requirement(parameter="other"), reason)
     else:
-        yield case.judged(case.promise(parameter="other"), said, other)
+        yield case.build_result(case.build_requirement(parameter="other"), message, other_exchange)
 
 
-def _is_owned(contract: Contract, operation: Operation) -> bool:
+def _creates_owned_record(contract: Contract, operation: Operation) -> bool:
     resource = contract.resources.get(operation.resource or "")
-    return creates(contract, operation) and resource is not None and len(resource.owner_path) == 1
+    return is_create(contract, operation) and resource is not None and len(resource.owner_path) == 1
 
 
-def _is_its_makers(case: Case) -> Iterator[CheckResult]:
+def _check_owner(case: Case) -> Iterator[CheckResult]:
     """A record that names its owner names the account that made it."""
     session, resource = case.session, case.session.resource(case.operation)
     account, name = session.contract.account_resource, resource.owner_path[0]
     relation = resource.relations.get(name)
-    mine = session.shared_record(resource.name)
-    shown = mine.body.get(name)
-    if account is None or relation is None or not isinstance(shown, dict) or account.key_attribute not in shown:
+    created = session.shared_record(resource.name)
+    owner = created.body.get(name)
+    if account is None or relation is None or not isinstance(owner, dict) or account.key_attribute not in owner:
         raise SkipCheck(not_testable(f"the contract has no {name} that a new {resource.name} shows"))
-    due = session.identity().get(account.key_attribute)
-    for operation, record, exchange in [(case.operation, mine.body, mine.exchange), *_seen(session, mine)]:
-        found = record.get(name)
-        if not isinstance(found, dict) or account.key_attribute not in found:
+    expected = session.identity().get(account.key_attribute)
+    for operation, record, exchange in [
+        (case.operation, created.body, created.exchange),
+        *_read_back(session, created),
+    ]:
+        record_owner = record.get(name)
+        if not isinstance(record_owner, dict) or account.key_attribute not in record_owner:
             continue
-        place = weakest(case, (relation.pointer, None), (operation.pointer, None))
-        said = (
-            f"its {name} is {found[account.key_attribute]}, made by {due}"
-            if found[account.key_attribute] != due
+        location = select_least_certain(case, (relation.pointer, None), (operation.pointer, None))
+        message = (
+            f"its {name} is {record_owner[account.key_attribute]}, made by {expected}"
+            if record_owner[account.key_attribute] != expected
             else ""
         )
-        where = name if operation is case.operation else f"{name} by {operation.id}"
-        yield case.judged(case.promise(*place, parameter=where), said, exchange)
+        label = name if operation is case.operation else f"{name} by {operation.id}"
+        yield case.build_result(case.build_requirement(*location, parameter=label), message, exchange)
 
 
-def _seen(session: Session, mine: CreatedRecord) -> Iterator[tuple[Operation, Mapping[str, Any], Exchange]]:
+def _read_back(session: Session, created: CreatedRecord) -> Iterator[tuple[Operation, Mapping[str, Any], Exchange]]:
     """The record as it is retrieved, and as it is listed where it stands on the first page."""
-    key = session.contract.resources[mine.resource].key_attribute
-    retrieve, listing = session.operation(mine.resource, "retrieve"), session.operation(mine.resource, "list")
-    if retrieve is not None:
-        path = {retrieve.path_parameter_names[0]: mine.key}
-        exchange = session.send(retrieve, path=path, query=everything(session, retrieve))
-        shown = session.data(retrieve, exchange)
-        yield from [(retrieve, shown, exchange)] if isinstance(shown, dict) else []
+    key = session.contract.resources[created.resource].key_attribute
+    retrieve_operation, listing = (
+        session.operation(created.resource, "retrieve"),
+        session.operation(created.resource, "list"),
+    )
+    if retrieve_operation is not None:
+        path = {retrieve_operation.path_parameter_names[0]: created.key}
+        exchange = session.send(
+            retrieve_operation, path=path, query=build_full_include_query(session, retrieve_operation)
+        )
+        record = session.data(retrieve_operation, exchange)
+        yield from [(retrieve_operation, record, exchange)] if isinstance(record, dict) else []
     if listing is not None:
         exchange = session.send(
-            listing, query=(*session.required_query(listing).items(), *everything(session, listing))
+            listing, query=(*session.required_query(listing).items(), *build_full_include_query(session, listing))
         )
         rows = session.data(listing, exchange)
-        row = next((row for row in rows if row.get(key) == mine.key), None) if isinstance(rows, list) else None
+        row = next((row for row in rows if row.get(key) == created.key), None) if isinstance(rows, list) else None
         yield from [(listing, row, exchange)] if row is not None else []
 
 
 # Signing in -----------------------------------------------------------------------------------------------------
 
 
-def _signs_in(contract: Contract, operation: Operation) -> bool:
+def _is_login(contract: Contract, operation: Operation) -> bool:
     """Whether an operation takes an account's login and secret from anybody."""
     account = contract.account_resource.credentials if contract.account_resource else None
     fields = operation.request_body.fields if operation.request_body else {}
-    takes = account is not None and account.login in fields and account.secret in fields
-    return takes and operation.method == "post" and not operation.requires_auth
+    accepts_credentials = account is not None and account.login in fields and account.secret in fields
+    return accepts_credentials and operation.method == "post" and not operation.requires_auth
 
 
-def _wrong(case: Case) -> Iterator[CheckResult]:
+def _check_wrong_credentials(case: Case) -> Iterator[CheckResult]:
     """Somebody who is not there, and the run's own account with a wrong secret: once each, so that nobody is locked
     out."""
     session = case.session
     account = session.contract.account_resource.credentials if session.contract.account_resource else None
     if account is None or case.operation.request_body is None:
         return
-    unknown = {**session.payloads.build(case.operation, session.parent), account.secret: WRONG}
-    yield answered(case, 401, _tried(case, unknown), "nobody's")
+    unknown_login = {**session.payloads.build(case.operation, session.parent), account.secret: WRONG_PASSWORD}
+    yield evaluate_status(case, 401, _attempt_login(case, unknown_login), "nobody's")
     if session.credentials:
-        known = {**unknown, account.login: session.credentials[account.login]}
-        yield answered(case, 401, _tried(case, known), "wrong")
+        wrong_password = {**unknown_login, account.login: session.credentials[account.login]}
+        yield evaluate_status(case, 401, _attempt_login(case, wrong_password), "wrong")
 
 
-def _tried(case: Case, body: Mapping[str, Any]) -> Exchange:
+def _attempt_login(case: Case, body: Mapping[str, Any]) -> Exchange:
     exchange: Exchange = case.session.run_once(
         f"{case.operation.id} {sorted(body.items())[0]}",
         lambda: case.session.send(case.operation, body=dict(body), actor="nobody"),
@@ -132,9 +140,9 @@ def _tried(case: Case, body: Mapping[str, Any]) -> Exchange:
     return exchange
 
 
-def _signed_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
+def _log_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
     """A fresh token as a header, and how it was had. Raises CannotMake."""
-    operation = next((o for o in session.contract.operations.values() if _signs_in(session.contract, o)), None)
+    operation = next((o for o in session.contract.operations.values() if _is_login(session.contract, o)), None)
     if operation is None:
         raise SkipCheck(not_testable("the contract has no operation to sign in"))
     if not session.credentials:
@@ -144,111 +152,129 @@ def _signed_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
     body = {**session.payloads.build(operation, session.parent), **session.credentials}
     exchange = session.send(operation, body=body, actor="nobody")
     data = session.data(operation, exchange)
-    token = next((data[name] for name in TOKENS if isinstance(data, dict) and isinstance(data.get(name), str)), None)
+    token = next(
+        (data[name] for name in TOKEN_PROPERTIES if isinstance(data, dict) and isinstance(data.get(name), str)), None
+    )
     if not exchange.response.ok or token is None:
         raise SkipCheck(f"{operation.id} answered {exchange.response.status} and no token")
     return exchange, {AUTHORIZATION: f"Bearer {token}"}
 
 
-def _works(case: Case) -> Iterator[CheckResult]:
+def _check_login_token(case: Case) -> Iterator[CheckResult]:
     """The fresh token is the account's whose login was sent."""
     session = case.session
-    exchange, token = _signed_in(session)
-    who = _who(session, token)
+    exchange, token = _log_in(session)
+    identity_exchange = _request_identity(session, token)
     account = session.contract.account_resource
     login = account.credentials.login if account and account.credentials else ""
-    found = session.data(session.contract.operations[who.request.operation], who)
-    said = f"the fresh token is answered {who.response.status}" if not who.response.ok else ""
-    due, shown = str(session.credentials.get(login)), str(found.get(login)) if isinstance(found, dict) else ""
-    if not said and isinstance(found, dict) and login in found and due.casefold() != shown.casefold():
-        said = f"the fresh token is another {account.name if account else 'account'}'s than that which signed in"
-    yield case.judged(case.promise(parameter="works"), said, exchange, who)
+    identity = session.data(session.contract.operations[identity_exchange.request.operation], identity_exchange)
+    message = (
+        f"the fresh token is answered {identity_exchange.response.status}" if not identity_exchange.response.ok else ""
+    )
+    expected, actual = (
+        str(session.credentials.get(login)),
+        str(identity.get(login)) if isinstance(identity, dict) else "",
+    )
+    if not message and isinstance(identity, dict) and login in identity and expected.casefold() != actual.casefold():
+        message = f"the fresh token is another {account.name if account else 'account'}'s than that which signed in"
+    yield case.build_result(case.build_requirement(parameter="works"), message, exchange, identity_exchange)
     _log_out(session, token)
 
 
-def _who(session: Session, token: Mapping[str, str]) -> Exchange:
-    asking = next((o for o in session.contract.operations.values() if session.contract.is_whoami(o)), None)
-    if asking is None:
+def _request_identity(session: Session, token: Mapping[str, str]) -> Exchange:
+    operation = next((o for o in session.contract.operations.values() if session.contract.is_whoami(o)), None)
+    if operation is None:
         raise SkipCheck(not_testable("the contract has no operation that says whose token it is"))
-    return session.send(asking, actor="nobody", headers=token)
+    return session.send(operation, actor="nobody", headers=token)
 
 
 def _log_out(session: Session, token: Mapping[str, str]) -> Exchange | None:
-    found = next((o for o in session.contract.operations.values() if o.action == LOGOUT), None)
-    return session.send(found, actor="nobody", headers=token) if found else None
+    operation = next((o for o in session.contract.operations.values() if o.action == LOGOUT_ACTION), None)
+    return session.send(operation, actor="nobody", headers=token) if operation else None
 
 
-def logged_out(session: Session) -> Mapping[str, str]:
+def obtain_logged_out_token(session: Session) -> Mapping[str, str]:
     """The header of a token that was logged out. Raises CannotMake."""
 
-    def ended() -> Mapping[str, str]:
-        _, token = _signed_in(session)
-        left = _log_out(session, token)
-        if left is None or not left.response.ok:
+    def end_session() -> Mapping[str, str]:
+        _, token = _log_in(session)
+        logout_exchange = _log_out(session, token)
+        if logout_exchange is None or not logout_exchange.response.ok:
             raise SkipCheck(not_testable("the contract has no way to log out that the target takes"))
         return token
 
-    found: Mapping[str, str] = session.run_once(LOGOUT, ended)
-    return found
+    headers: Mapping[str, str] = session.run_once(LOGOUT_ACTION, end_session)
+    return headers
 
 
 # Signing out ----------------------------------------------------------------------------------------------------
 
 
-def _signs_out(contract: Contract, operation: Operation) -> bool:
-    return operation.action == LOGOUT and operation.method == "post" and operation.requires_auth
+def _is_logout(contract: Contract, operation: Operation) -> bool:
+    return operation.action == LOGOUT_ACTION and operation.method == "post" and operation.requires_auth
 
 
-def _ends_it(case: Case) -> Iterator[CheckResult]:
+def _check_logout(case: Case) -> Iterator[CheckResult]:
     """A token that was signed in for this: none after it, while the run's own goes on."""
     session = case.session
-    _, token = _signed_in(session)
-    left = _log_out(session, token)
-    if left is None or not left.response.ok:
-        raise SkipCheck(f"{case.operation.id} answered {left.response.status if left else 'nothing'}")
-    answers = [left]
+    _, token = _log_in(session)
+    logout_exchange = _log_out(session, token)
+    if logout_exchange is None or not logout_exchange.response.ok:
+        raise SkipCheck(
+            f"{case.operation.id} answered {logout_exchange.response.status if logout_exchange else 'nothing'}"
+        )
+    exchanges = [logout_exchange]
 
-    def look() -> str:
-        answers.append(_who(session, token))
-        status = answers[-1].response.status
+    def find_problem() -> str:
+        exchanges.append(_request_identity(session, token))
+        status = exchanges[-1].response.status
         return "" if status == 401 else f"the token is answered {status} after it was logged out, due: 401"
 
-    said = session.wait_until(look)
-    yield case.judged(case.promise(parameter="ended"), said, left, answers[-1])
-    own = session.send(session.contract.operations[answers[-1].request.operation])
-    said = "" if own.response.ok else f"another token of the account is answered {own.response.status} after it"
-    yield case.judged(case.promise(parameter="others"), said, left, own)
+    message = session.wait_until(find_problem)
+    yield case.build_result(case.build_requirement(parameter="ended"), message, logout_exchange, exchanges[-1])
+    own_exchange = session.send(session.contract.operations[exchanges[-1].request.operation])
+    message = (
+        ""
+        if own_exchange.response.ok
+        else f"another token of the account is answered {own_exchange.response.status} after it"
+    )
+    yield case.build_result(case.build_requirement(parameter="others"), message, logout_exchange, own_exchange)
 
 
-LAWS: tuple[Law, ...] = (
-    Law("a-token-is-one-accounts", "A token is one account's wherever it is asked for.", identifies, _is_whose),
-    Law(
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "a-token-is-one-accounts",
+        "A token is one account's wherever it is asked for.",
+        is_whoami,
+        _check_token_identity,
+    ),
+    Check(
         "a-record-is-its-makers",
         "A new record belongs to the account that made it.",
-        _is_owned,
-        _is_its_makers,
+        _creates_owned_record,
+        _check_owner,
         writes=True,
     ),
-    Law(
+    Check(
         "wrong-credentials-are-refused",
         "Who signs in with a wrong login or password is answered 401.",
-        _signs_in,
-        _wrong,
+        _is_login,
+        _check_wrong_credentials,
         writes=True,
     ),
-    Law(
+    Check(
         "a-fresh-token-works",
         "Signing in gives a token of the account that signed in.",
-        _signs_in,
-        _works,
+        _is_login,
+        _check_login_token,
         writes=True,
     ),
-    Law(
+    Check(
         "a-token-ends-with-its-logout",
         "A token that was logged out is nobody's, and others of its account go on.",
-        _signs_out,
-        _ends_it,
-        always=True,
+        _is_logout,
+        _check_logout,
+        provenance_independent=True,
         writes=True,
     ),
 )

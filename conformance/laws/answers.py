@@ -8,75 +8,85 @@ from collections.abc import Callable, Iterator
 
 from conformance.cause import insufficient_data
 from conformance.errors import SkipCheck
-from conformance.laws.acting import acts, performed
-from conformance.laws.asking import readable
-from conformance.laws.law import Case, Law
+from conformance.laws.acting import is_action, perform_action
+from conformance.laws.asking import build_readable_path
+from conformance.laws.law import Case, Check
 from conformance.outcome import CheckResult
 from spec.contract import Contract, Operation
 
 
-def _any(contract: Contract, operation: Operation) -> bool:
+def _is_any_operation(contract: Contract, operation: Operation) -> bool:
     return True
 
 
-def _judge(case: Case) -> Iterator[CheckResult]:
+def _check_responses(case: Case) -> Iterator[CheckResult]:
     """What the run noticed of an operation, after asking for a success if none was seen."""
     try:
-        seen = _success(case)
+        has_success = _ensure_success(case)
     except SkipCheck as error:
-        seen, why = False, error.reason
+        has_success, reason = False, error.reason
     else:
-        why = insufficient_data("no success of it can be asked for without harm")
-    broken = False
-    for (operation, law, *_), (notice, exchange) in list(case.session.findings.items()):
-        if (operation, law) == (case.operation.id, case.law.id):
-            broken = True
-            yield case.judged(case.promise(notice.pointer, notice.keyword, notice.parameter), notice.message, exchange)
-    for place, judged in () if broken else _places(case, seen):
-        yield case.judged(case.promise(place), "") if judged else case.not_judged(case.promise(place), why)
+        reason = insufficient_data("no success of it can be asked for without harm")
+    has_failed = False
+    for (operation, check_id, *_), (finding, exchange) in list(case.session.findings.items()):
+        if (operation, check_id) == (case.operation.id, case.check.id):
+            has_failed = True
+            yield case.build_result(
+                case.build_requirement(finding.pointer, finding.keyword, finding.parameter), finding.message, exchange
+            )
+    for location, is_observed in () if has_failed else _iter_locations(case, has_success):
+        yield (
+            case.build_result(case.build_requirement(location), "")
+            if is_observed
+            else case.skip(case.build_requirement(location), reason)
+        )
 
 
-def _places(case: Case, success: bool) -> Iterator[tuple[str, bool]]:
+def _iter_locations(case: Case, has_success: bool) -> Iterator[tuple[str, bool]]:
     """Where the promise stands, and whether an answer was seen there: schemas of statuses, or the operation."""
     operation = case.operation
     statuses = {status for name, status in case.session.call_counts if name == operation.id}
-    if case.law.id != "answers-fit-the-schema":
+    if case.check.id != "answers-fit-the-schema":
         yield operation.pointer, bool(statuses)
         return
-    if not success and operation.envelope.schema_pointer:
+    if not has_success and operation.envelope.schema_pointer:
         yield operation.envelope.schema_pointer, False
     yield from ((pointer, True) for s, pointer in operation.responses.items() if s in statuses and pointer)
 
 
-def _success(case: Case) -> bool:
+def _ensure_success(case: Case) -> bool:
     """Whether a success of the operation was seen in this run."""
     session, operation = case.session, case.operation
     if any(name == operation.id and 200 <= status < 300 for name, status in session.call_counts):
         return True
-    made = session.contract.find_created_resource(operation)
-    if made is not None:
-        session.shared_record(made)
-    elif acts(session.contract, operation):
-        performed(case)
+    created_resource = session.contract.find_created_resource(operation)
+    if created_resource is not None:
+        session.shared_record(created_resource)
+    elif is_action(session.contract, operation):
+        perform_action(case)
     elif operation.has_query_body and not session.read_only:
         session.send(operation, body=session.payloads.build(operation, session.parent))
     elif operation.method == "get":
-        session.send(operation, path=readable(case), query=session.required_query(operation))
+        session.send(operation, path=build_readable_path(case), query=session.required_query(operation))
     else:
         return False
     return session.call_counts[operation.id, operation.envelope.status] > 0
 
 
-def _law(
-    name: str, sentence: str, judge: Callable[[Case], Iterator[CheckResult]] = _judge, *, always: bool = False
-) -> Law:
-    return Law(name, sentence, _any, judge, always=always)
+def _define_check(
+    name: str,
+    requirement: str,
+    run: Callable[[Case], Iterator[CheckResult]] = _check_responses,
+    *,
+    provenance_independent: bool = False,
+) -> Check:
+    return Check(name, requirement, _is_any_operation, run, provenance_independent=provenance_independent)
 
 
-LAWS = (
-    _law("no-server-error", "No request makes the server fail.", always=True),
-    _law("no-traceback", "No answer shows what is inside of the server.", always=True),
-    _law("status-is-documented", "Every status that an operation answers stands in the contract."),
-    _law("content-type-is-json", "An answer with a body says that it is JSON."),
-    _law("answers-fit-the-schema", "Every body fits the schema of its status."),
+CHECKS = (
+    _define_check("no-server-error", "No request makes the server fail.", provenance_independent=True),
+    _define_check("no-traceback", "No answer shows what is inside of the server.", provenance_independent=True),
+    _define_check("status-is-documented", "Every status that an operation answers stands in the contract."),
+    _define_check("content-type-is-json", "An answer with a body says that it is JSON."),
+    _define_check("answers-fit-the-schema", "Every body fits the schema of its status."),
 )

@@ -10,10 +10,10 @@ from conformance.laws.law import Case
 from conformance.outcome import CheckResult
 from spec.contract import Operation
 
-READS = ("get", "head")
+SAFE_METHODS = ("get", "head")
 
 
-def unknown(case: Case) -> dict[str, Any]:
+def build_unknown_path(case: Case) -> dict[str, Any]:
     """Values for the operation's path that no record has."""
     resource = case.session.contract.resources.get(case.operation.resource or "")
     number = case.session.payloads.random.randrange(10**9)
@@ -22,17 +22,17 @@ def unknown(case: Case) -> dict[str, Any]:
     return dict.fromkeys(case.operation.path_parameter_names, value)
 
 
-def harmless(case: Case) -> SkipReason | None:
+def find_blocking_reason(case: Case) -> SkipReason | None:
     """Why the operation may not be asked in this run, or None: a target may do what it should have refused."""
     operation, session = case.operation, case.session
-    if session.read_only and operation.method not in READS:
+    if session.read_only and operation.method not in SAFE_METHODS:
         return READ_ONLY
     if operation.effects and not session.allow_effects:
         return effects_not_allowed(operation)
     return None
 
 
-def existing(case: Case) -> dict[str, Any]:
+def build_own_path(case: Case) -> dict[str, Any]:
     """The path of a record of the run. Raises CannotMake."""
     operation = case.operation
     if not operation.path_parameter_names:
@@ -42,11 +42,11 @@ def existing(case: Case) -> dict[str, Any]:
     return {operation.path_parameter_names[0]: case.session.shared_record(operation.resource or "").key}
 
 
-def readable(case: Case) -> dict[str, Any]:
+def build_readable_path(case: Case) -> dict[str, Any]:
     """The path of a record of the run, or else of one that is listed: for reading alone. Raises CannotMake."""
     session, operation, resource = case.session, case.operation, case.operation.resource or ""
     try:
-        return existing(case)
+        return build_own_path(case)
     except SkipCheck:
         if resource not in session.contract.resources or len(operation.path_parameter_names) != 1:
             raise
@@ -56,55 +56,55 @@ def readable(case: Case) -> dict[str, Any]:
     return {operation.path_parameter_names[0]: session.key_of(resource, row)}
 
 
-def answered(case: Case, status: int, exchange: Exchange, parameter: str = "") -> CheckResult:
+def evaluate_status(case: Case, status: int, exchange: Exchange, parameter: str = "") -> CheckResult:
     """Whether the answer has the status that is due and, where the contract shows one, the body."""
     pointer = case.operation.responses.get(status)
-    promise = case.promise(pointer or case.operation.pointer, None, parameter)
+    requirement = case.build_requirement(pointer or case.operation.pointer, None, parameter)
     if exchange.response.status != status:
-        return case.judged(promise, f"answered {exchange.response.status}, due: {status}", exchange)
-    return case.judged(promise, unfit(case, status, exchange), exchange)
+        return case.build_result(requirement, f"answered {exchange.response.status}, due: {status}", exchange)
+    return case.build_result(requirement, find_schema_violation(case, status, exchange), exchange)
 
 
-def unfit(case: Case, status: int, exchange: Exchange) -> str:
+def find_schema_violation(case: Case, status: int, exchange: Exchange) -> str:
     """How the body breaks the schema of that status, or ""."""
     pointer = case.operation.responses.get(status)
     if pointer is None:
         return ""
     body = exchange.response.json
-    breach = next(iter(case.session.schemas.get(pointer, "read").iter_errors(body)), None)
-    if breach is None:
+    violation = next(iter(case.session.schemas.get(pointer, "read").iter_errors(body)), None)
+    if violation is None:
         return ""
-    at = ".".join(map(str, breach.instance_path)) or "the body"
-    return f"{at} of {status}: {breach.message[:300]}"
+    body_path = ".".join(map(str, violation.instance_path)) or "the body"
+    return f"{body_path} of {status}: {violation.message[:300]}"
 
 
-def is_about(name: str, error: str) -> bool:
+def concerns_field(name: str, error: str) -> bool:
     """Whether an error's key is a field, lies in it, or is an object that holds it."""
     return f"{error}.".startswith(f"{name}.") or f"{name}.".startswith(f"{error}.")
 
 
-def errors_by_field(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
+def extract_field_errors(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
     """The errors by field: what 422's schema maps from names to lists. None: it has no such property."""
     document, pointer = case.session.contract.document, case.operation.responses[422]
     if pointer is None:
         return None
     schema = case.session.payloads.resolve_schema(document.resolve(pointer))
-    for name, below in schema.get("properties", {}).items():
-        listed = case.session.payloads.resolve_schema(below).get("additionalProperties")
-        if isinstance(listed, dict) and listed.get("type") == "array":
+    for name, property_schema in schema.get("properties", {}).items():
+        error_schema = case.session.payloads.resolve_schema(property_schema).get("additionalProperties")
+        if isinstance(error_schema, dict) and error_schema.get("type") == "array":
             body = exchange.response.json
-            found = body.get(name) if isinstance(body, dict) else None
-            return found if isinstance(found, dict) else {}
+            errors = body.get(name) if isinstance(body, dict) else None
+            return errors if isinstance(errors, dict) else {}
     return None
 
 
-def empty(operation: Operation) -> Any:
+def build_empty_body(operation: Operation) -> Any:
     """A body with nothing in it, where one is due."""
     return {} if operation.request_body is not None else None
 
 
-def refused_anyhow(case: Case) -> Iterator[CheckResult]:
+def skip_if_blocked(case: Case) -> Iterator[CheckResult]:
     """One outcome that says why the operation is not asked; none when it may be."""
-    why = harmless(case)
-    if why:
-        yield case.not_judged(case.promise(), why)
+    reason = find_blocking_reason(case)
+    if reason:
+        yield case.skip(case.build_requirement(), reason)

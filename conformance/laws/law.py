@@ -12,23 +12,23 @@ from spec.provenance import get_provenance
 
 
 @dataclass(frozen=True, slots=True)
-class Law:
+class Check:
     """A law.
 
-    `id`: its name in reports (``pages-do-not-overlap``). `sentence`: what must hold. `always`: it rests on no fact of
-    the API and blocks whatever the grade of the place. `writes`: it changes the target. `shared`: it looks at records
+    `id`: its name in reports (``pages-do-not-overlap``). `requirement`: what must hold. `provenance_independent`: it rests on no fact of
+    the API and blocks whatever the grade of the place. `writes`: it changes the target. `affected_by_other_clients`: it looks at records
     that others may write to meanwhile. `needs_second_token`: it is skipped without a token of another tenant.
-    `applies`: whether it can be asked of an operation; `judge` yields an outcome for each promise, and may raise
+    `applies_to`: whether it can be asked of an operation; `run` yields an outcome for each promise, and may raise
     CannotMake.
     """
 
     id: str
-    sentence: str
-    applies: Callable[[Contract, Operation], bool]
-    judge: Callable[["Case"], Iterator[CheckResult]]
-    always: bool = False
+    requirement: str
+    applies_to: Callable[[Contract, Operation], bool]
+    run: Callable[["Case"], Iterator[CheckResult]]
+    provenance_independent: bool = False
     writes: bool = False
-    shared: bool = False
+    affected_by_other_clients: bool = False
     needs_second_token: bool = False
 
 
@@ -36,21 +36,32 @@ class Law:
 class Case:
     """One law on one operation in one session: what `judge` gets."""
 
-    law: Law
+    check: Check
     session: Session
     operation: Operation
 
-    def promise(self, pointer: str | None = None, keyword: str | None = None, parameter: str = "") -> Requirement:
+    def build_requirement(
+        self, pointer: str | None = None, keyword: str | None = None, parameter: str = ""
+    ) -> Requirement:
         """The promise at a place of the contract (the operation itself by default), with that place's grade."""
-        place = pointer or self.operation.pointer
-        known = get_provenance(self.session.contract.document, place, keyword)
-        law = self.law
-        return Requirement(law.id, self.operation.id, law.sentence, place, known, law.always, parameter, keyword or "")
+        location = pointer or self.operation.pointer
+        provenance = get_provenance(self.session.contract.document, location, keyword)
+        check = self.check
+        return Requirement(
+            check.id,
+            self.operation.id,
+            check.requirement,
+            location,
+            provenance,
+            check.provenance_independent,
+            parameter,
+            keyword or "",
+        )
 
-    def judged(self, promise: Requirement, broken: str, *shown: Exchange) -> CheckResult:
-        """Kept when `broken` is empty, else broken with these words (what was found, and what is due)."""
-        return CheckResult(promise, Status.FAILED if broken else Status.PASSED, broken, shown)
+    def build_result(self, requirement: Requirement, failure: str, *evidence: Exchange) -> CheckResult:
+        """Kept when `failure` is empty, else broken with these words (what was found, and what is due)."""
+        return CheckResult(requirement, Status.FAILED if failure else Status.PASSED, failure, evidence)
 
-    def not_judged(self, promise: Requirement, why: SkipReason | str) -> CheckResult:
+    def skip(self, requirement: Requirement, reason: SkipReason | str) -> CheckResult:
         """Not judged, and why."""
-        return CheckResult.skip(promise, why)
+        return CheckResult.skip(requirement, reason)

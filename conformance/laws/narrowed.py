@@ -7,155 +7,173 @@ from urllib.parse import parse_qsl, urlsplit
 
 from conformance.cause import insufficient_data
 from conformance.errors import SkipCheck
-from conformance.laws.filters import filters_of, shown_rows
-from conformance.laws.law import Case, Law
-from conformance.laws.lists import Answer, Finding, Listing, Moving, found, is_list
-from conformance.laws.own import weakest
+from conformance.laws.filters import find_filters, load_filtered_rows
+from conformance.laws.law import Case, Check
+from conformance.laws.lists import Evaluation, ListChangedDuringCheck, Listing, ListPage, evaluate_requirement, is_list
+from conformance.laws.own import select_least_certain
 from conformance.outcome import CheckResult
 from spec.contract import Contract, Operation
 from spec.provenance import INFERRED
 from spec.words import PAGINATION_LINKS
 
-Pairs = tuple[tuple[str, str], ...]
+QueryPairs = tuple[tuple[str, str], ...]
 
 
-def _is_narrowed(contract: Contract, operation: Operation) -> bool:
+def _has_filters_and_total(contract: Contract, operation: Operation) -> bool:
     """Whether a list has filters, pages and a total."""
-    said = {p.x_query.role for p in operation.query_parameters if p.x_query}
-    totals = any("total" in page.values() for page in operation.envelope.pagination.values())
-    return is_list(contract, operation) and {"filter", "page", "size"} <= said and totals
+    roles = {p.x_query.role for p in operation.query_parameters if p.x_query}
+    has_total = any("total" in page.values() for page in operation.envelope.pagination.values())
+    return is_list(contract, operation) and {"filter", "page", "size"} <= roles and has_total
 
 
-def _linked(contract: Contract, operation: Operation) -> bool:
-    links = any(word in PAGINATION_LINKS for page in operation.envelope.pagination.values() for word in page.values())
-    said = {p.x_query.role for p in operation.query_parameters if p.x_query}
-    return is_list(contract, operation) and {"page", "size"} <= said and links
+def _has_page_links(contract: Contract, operation: Operation) -> bool:
+    has_links = any(
+        role in PAGINATION_LINKS for page in operation.envelope.pagination.values() for role in page.values()
+    )
+    roles = {p.x_query.role for p in operation.query_parameters if p.x_query}
+    return is_list(contract, operation) and {"page", "size"} <= roles and has_links
 
 
-def _narrowings(case: Case) -> Iterator[tuple[str, Pairs]]:
+def _iter_filter_queries(case: Case) -> Iterator[tuple[str, QueryPairs]]:
     """(filter, a query that it narrows the list by) with values that some rows show and others do not."""
     listing = Listing(case.session, case.operation)
     rows = listing.sample()
-    for one in filters_of(case):
-        seen = shown_rows(one, rows)
-        if one.several or all(one.shown(row) is None for row in seen):
+    for list_filter in find_filters(case):
+        visible_rows = load_filtered_rows(list_filter, rows)
+        if list_filter.accepts_many or all(list_filter.extract_values(row) is None for row in visible_rows):
             continue
         try:
-            values = one.values(seen)
+            values = list_filter.select_values(visible_rows)
         except SkipCheck:
             continue
-        for asked in values[:1]:
-            yield one.parameter.name, (*one.listing.within, *one.pairs(asked))
+        for selection in values[:1]:
+            yield list_filter.parameter.name, (*list_filter.listing.scope, *list_filter.build_query(selection))
 
 
-def total_is_of_the_rows(case: Case) -> Iterator[CheckResult]:
+def check_filtered_total(case: Case) -> Iterator[CheckResult]:
     """One promise for each filter whose values the rows show."""
     listing = Listing(case.session, case.operation)
-    pointer, total = listing.word_pointer("total")
-    told = False
-    for name, pairs in _narrowings(case):
-        told = True
+    pointer, property_name = listing.find_pagination_property("total")
+    has_evaluated = False
+    for name, pairs in _iter_filter_queries(case):
+        has_evaluated = True
 
-        def find(pairs: Pairs = pairs) -> Finding:
-            answers: list[Answer] = []
+        def evaluate(pairs: QueryPairs = pairs) -> Evaluation:
+            pages: list[ListPage] = []
 
-            def look() -> str:  # again for a while: a total may be behind
-                rows, answer = listing.walk(*pairs) if _is_full(listing, pairs) else _only(listing, pairs)
-                answers.append(answer)
-                due = len(rows)
-                return "" if answer.total == due else f"{total} is {answer.total}, and {due} rows are on all pages"
+            def find_problem() -> str:  # again for a while: a total may be behind
+                rows, page = (
+                    listing.fetch_all(*pairs) if _is_page_full(listing, pairs) else _fetch_single_page(listing, pairs)
+                )
+                pages.append(page)
+                expected = len(rows)
+                return (
+                    ""
+                    if page.total == expected
+                    else f"{property_name} is {page.total}, and {expected} rows are on all pages"
+                )
 
-            said = listing.session.wait_until(look)
-            return said, (answers[-1].exchange,)
+            message = listing.session.wait_until(find_problem)
+            return message, (pages[-1].exchange,)
 
-        place = weakest(case, (pointer, None), (listing.needed("page").pointer, None))
-        yield found(case, case.promise(*place, parameter=name), find)
-    if not told:
-        yield case.not_judged(case.promise(pointer), "the rows show nothing that the list is filtered by")
+        location = select_least_certain(case, (pointer, None), (listing.require_parameter("page").pointer, None))
+        yield evaluate_requirement(case, case.build_requirement(*location, parameter=name), evaluate)
+    if not has_evaluated:
+        yield case.skip(case.build_requirement(pointer), "the rows show nothing that the list is filtered by")
 
 
-def _is_full(listing: Listing, pairs: Pairs) -> bool:
+def _is_page_full(listing: Listing, pairs: QueryPairs) -> bool:
     """Whether the largest page is full, so that more may follow."""
-    (_, most), *_ = listing.largest()
-    return len(listing.ask(*listing.largest(), *pairs).rows) >= int(most)
+    (_, max_size), *_ = listing.build_largest_page_query()
+    return len(listing.fetch(*listing.build_largest_page_query(), *pairs).rows) >= int(max_size)
 
 
-def _only(listing: Listing, pairs: Pairs) -> tuple[list[Any], Answer]:
-    answer = listing.ask(*listing.largest(), *pairs)
-    return answer.rows, answer
+def _fetch_single_page(listing: Listing, pairs: QueryPairs) -> tuple[list[Any], ListPage]:
+    page = listing.fetch(*listing.build_largest_page_query(), *pairs)
+    return page.rows, page
 
 
-def links_keep_the_query(case: Case) -> Iterator[CheckResult]:
+def check_links_keep_query(case: Case) -> Iterator[CheckResult]:
     """From the second of pages of one row, of a list that is filtered and sorted: each link leads to the page that the
     same query is answered by."""
     listing = Listing(case.session, case.operation)
-    page, size = listing.needed("page"), listing.needed("size")
-    listing.stocked(3)
-    query = (*_narrowest(case, listing), *_sorting(listing), (size.name, "1"))
-    known = {word for words in case.operation.envelope.pagination.values() for word in words.values()}
-    for word in (word for word in PAGINATION_LINKS if word in known):
-        pointer, name = listing.word_pointer(word)
+    page_parameter, size_parameter = listing.require_parameter("page"), listing.require_parameter("size")
+    listing.ensure_records(3)
+    query = (*_select_filter_query(case, listing), *_build_sort_query(listing), (size_parameter.name, "1"))
+    roles = {role for page_roles in case.operation.envelope.pagination.values() for role in page_roles.values()}
+    for role in (role for role in PAGINATION_LINKS if role in roles):
+        pointer, name = listing.find_pagination_property(role)
         # Laravel's links keep no query unless they are told to, and documented examples print none: never known.
-        promise = replace(case.promise(pointer, parameter=name), grade=INFERRED)
-        yield found(case, promise, _following(listing, word, name, page.name, query))
+        requirement = replace(case.build_requirement(pointer, parameter=name), grade=INFERRED)
+        yield evaluate_requirement(
+            case, requirement, _build_link_evaluator(listing, role, name, page_parameter.name, query)
+        )
 
 
-def _narrowest(case: Case, listing: Listing) -> Pairs:
+def _select_filter_query(case: Case, listing: Listing) -> QueryPairs:
     """A filter that leaves three rows or more, or else two, and not all of them; none where no filter does."""
-    whole = listing.ask().total
-    two: Pairs = ()
-    for _, pairs in _narrowings(case):
-        left = listing.ask(*pairs).total
-        if 2 < left < whole:
+    total = listing.fetch().total
+    fallback: QueryPairs = ()
+    for _, pairs in _iter_filter_queries(case):
+        filtered_total = listing.fetch(*pairs).total
+        if 2 < filtered_total < total:
             return pairs
-        two = pairs if left == 2 < whole and not two else two
-    return two
+        fallback = pairs if filtered_total == 2 < total and not fallback else fallback
+    return fallback
 
 
-def _sorting(listing: Listing) -> Pairs:
+def _build_sort_query(listing: Listing) -> QueryPairs:
     """A wish for an order other than the usual one: by the first property, the last first."""
-    sort, direction = listing.parameter("sort"), listing.parameter("direction")
-    by = next((str(name) for name in sort.schema.get("enum", ()) if name), "") if sort else ""
-    ways = direction.schema.get("enum", ()) if direction else ()
-    way = next((str(name) for name in reversed(ways) if name), "")
-    return tuple((p.name, v) for p, v in ((sort, by), (direction, way)) if p is not None and v and by)
+    sort_parameter, direction_parameter = listing.find_parameter("sort"), listing.find_parameter("direction")
+    sort_value = (
+        next((str(name) for name in sort_parameter.schema.get("enum", ()) if name), "") if sort_parameter else ""
+    )
+    directions = direction_parameter.schema.get("enum", ()) if direction_parameter else ()
+    direction_value = next((str(name) for name in reversed(directions) if name), "")
+    return tuple(
+        (p.name, v)
+        for p, v in ((sort_parameter, sort_value), (direction_parameter, direction_value))
+        if p is not None and v and sort_value
+    )
 
 
-def _following(listing: Listing, word: str, name: str, page: str, query: Pairs) -> Callable[[], Finding]:
-    def find() -> Finding:
-        here = listing.ask(*query, (page, "2"))
-        due = {"first": 1, "previous": 1, "next": 3, "last": here.total}[word]
-        if here.total < 2 or due > here.total:
+def _build_link_evaluator(
+    listing: Listing, role: str, name: str, page_name: str, query: QueryPairs
+) -> Callable[[], Evaluation]:
+    def evaluate() -> Evaluation:
+        current_page = listing.fetch(*query, (page_name, "2"))
+        target_page = {"first": 1, "previous": 1, "next": 3, "last": current_page.total}[role]
+        if current_page.total < 2 or target_page > current_page.total:
             raise SkipCheck(insufficient_data("the list has too few rows to tell"))
-        link = here.words.get(word)
+        link = current_page.pagination_values.get(role)
         if not isinstance(link, str):
-            return f"{name} of page 2 of {here.total} is {link!r}, a link is due", (here.exchange,)
-        before = listing.keys(listing.ask(*query, (page, str(due))).rows)
+            return f"{name} of page 2 of {current_page.total} is {link!r}, a link is due", (current_page.exchange,)
+        expected_keys = listing.get_keys(listing.fetch(*query, (page_name, str(target_page))).rows)
         pairs = tuple(parse_qsl(urlsplit(link).query, keep_blank_values=True))
-        followed = Listing(listing.session, listing.operation).ask(*pairs)
-        if listing.keys(followed.rows) == before:
-            return "", (here.exchange, followed.exchange)
-        if listing.keys(listing.ask(*query, (page, str(due))).rows) != before:
-            raise Moving
-        lost = sorted({n for n, v in query if v} - {n.removesuffix("[]") for n, _ in pairs})
-        why = f", it has lost {', '.join(lost)}" if lost else ""
-        said = f"{name} of page 2 leads to {len(followed.rows)} rows that are not page {due} of the same query{why}"
-        return said, (here.exchange, followed.exchange)
+        linked_page = Listing(listing.session, listing.operation).fetch(*pairs)
+        if listing.get_keys(linked_page.rows) == expected_keys:
+            return "", (current_page.exchange, linked_page.exchange)
+        if listing.get_keys(listing.fetch(*query, (page_name, str(target_page))).rows) != expected_keys:
+            raise ListChangedDuringCheck
+        lost_parameters = sorted({n for n, v in query if v} - {n.removesuffix("[]") for n, _ in pairs})
+        detail = f", it has lost {', '.join(lost_parameters)}" if lost_parameters else ""
+        message = f"{name} of page 2 leads to {len(linked_page.rows)} rows that are not page {target_page} of the same query{detail}"
+        return message, (current_page.exchange, linked_page.exchange)
 
-    return find
+    return evaluate
 
 
-LAWS: tuple[Law, ...] = (
-    Law(
+CHECKS: tuple[Check, ...] = (
+    Check(
         "total-is-of-the-filtered-rows",
         "The total of a filtered list is the number of rows on all of its pages.",
-        _is_narrowed,
-        total_is_of_the_rows,
+        _has_filters_and_total,
+        check_filtered_total,
     ),
-    Law(
+    Check(
         "links-keep-the-query",
         "A link to another page leads to that page of the list as it was asked for.",
-        _linked,
-        links_keep_the_query,
+        _has_page_links,
+        check_links_keep_query,
     ),
 )

@@ -5,232 +5,285 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from conformance.errors import SkipCheck
-from conformance.laws.law import Case, Law
-from conformance.laws.lists import Answer, Finding, Listing, Moving, Refused, Row, found, is_list, number
+from conformance.laws.law import Case, Check
+from conformance.laws.lists import (
+    Evaluation,
+    ListChangedDuringCheck,
+    Listing,
+    ListPage,
+    ListRequestRejected,
+    Row,
+    evaluate_requirement,
+    is_list,
+    parse_integer,
+)
 from conformance.outcome import CheckResult
 from spec.contract import Contract, Operation
 from spec.words import PAGINATION_LINKS
 
 
-def _has(*roles: str) -> Callable[[Contract, Operation], bool]:
+def _has_parameters(*roles: str) -> Callable[[Contract, Operation], bool]:
     def applies(contract: Contract, operation: Operation) -> bool:
-        said = {p.x_query.role for p in operation.query_parameters if p.x_query}
-        return is_list(contract, operation) and said.issuperset(roles)
+        available = {p.x_query.role for p in operation.query_parameters if p.x_query}
+        return is_list(contract, operation) and available.issuperset(roles)
 
     return applies
 
 
-def size_is_respected(case: Case) -> Iterator[CheckResult]:
+def check_page_size(case: Case) -> Iterator[CheckResult]:
     """Pages of 1 and 2 rows."""
     listing = Listing(case.session, case.operation)
-    size = listing.needed("size")
+    size_parameter = listing.require_parameter("size")
 
-    def find() -> Finding:
-        listing.stocked(3)
-        for asked in (1, 2):
-            answer = listing.ask((size.name, str(asked)))
-            if len(answer.rows) != asked:
-                return f"{len(answer.rows)} rows, {asked} are due ({size.name}={asked})", (answer.exchange,)
-        return "", (answer.exchange,)
+    def evaluate() -> Evaluation:
+        listing.ensure_records(3)
+        for requested in (1, 2):
+            page = listing.fetch((size_parameter.name, str(requested)))
+            if len(page.rows) != requested:
+                return f"{len(page.rows)} rows, {requested} are due ({size_parameter.name}={requested})", (
+                    page.exchange,
+                )
+        return "", (page.exchange,)
 
-    yield found(case, case.promise(size.pointer, parameter=size.name), find)
+    yield evaluate_requirement(
+        case, case.build_requirement(size_parameter.pointer, parameter=size_parameter.name), evaluate
+    )
 
 
-def pages_are_whole(case: Case) -> Iterator[CheckResult]:
+def check_pages_complete(case: Case) -> Iterator[CheckResult]:
     """Walk a list of at most WALKED rows by pages; a list that changes meanwhile is walked again, once."""
     listing = Listing(case.session, case.operation)
-    page, size = listing.needed("page"), listing.needed("size")
+    page_parameter, size_parameter = listing.require_parameter("page"), listing.require_parameter("size")
 
-    def find() -> Finding:
-        part = listing.small(3)
+    def evaluate() -> Evaluation:
+        narrowed = listing.narrow(3)
         for _ in range(2):
-            total = part.ask().total
-            length = min(total - 1, max(2, -(-total // 8)))
-            answers = list(_walked(part, page.name, size.name, total, length))
-            if {answer.total for answer in answers} == {total}:
-                rows = [row for answer in answers for row in answer.rows]
-                return _whole(part, rows, total, length), tuple(a.exchange for a in answers[:3])
-        raise Moving
+            total = narrowed.fetch().total
+            page_size = min(total - 1, max(2, -(-total // 8)))
+            list_pages = list(_fetch_pages(narrowed, page_parameter.name, size_parameter.name, total, page_size))
+            if {list_page.total for list_page in list_pages} == {total}:
+                rows = [row for list_page in list_pages for row in list_page.rows]
+                return _find_page_problem(narrowed, rows, total, page_size), tuple(a.exchange for a in list_pages[:3])
+        raise ListChangedDuringCheck
 
-    yield found(case, case.promise(page.pointer, parameter=page.name), find)
-
-
-def _walked(listing: Listing, page: str, size: str, total: int, length: int) -> Iterator[Answer]:
-    for asked in range(1, -(-total // length) + 1):
-        yield listing.ask((size, str(length)), (page, str(asked)))
+    yield evaluate_requirement(
+        case, case.build_requirement(page_parameter.pointer, parameter=page_parameter.name), evaluate
+    )
 
 
-def _whole(listing: Listing, rows: list[Row], total: int, length: int) -> str:
-    keys = listing.keys(rows)
-    again = sorted({str(key) for key in keys if keys.count(key) > 1})
-    if again:
-        return f"on two pages of {length}: {', '.join(again[:3])}; each record is due once"
+def _fetch_pages(listing: Listing, page_name: str, size_name: str, total: int, page_size: int) -> Iterator[ListPage]:
+    for page_number in range(1, -(-total // page_size) + 1):
+        yield listing.fetch((size_name, str(page_size)), (page_name, str(page_number)))
+
+
+def _find_page_problem(listing: Listing, rows: list[Row], total: int, page_size: int) -> str:
+    keys = listing.get_keys(rows)
+    duplicates = sorted({str(key) for key in keys if keys.count(key) > 1})
+    if duplicates:
+        return f"on two pages of {page_size}: {', '.join(duplicates[:3])}; each record is due once"
     if len(keys) != total:
-        return f"{len(keys)} rows on all pages of {length}, {total} are due (the total)"
+        return f"{len(keys)} rows on all pages of {page_size}, {total} are due (the total)"
     return ""
 
 
-def total_is_the_same(case: Case) -> Iterator[CheckResult]:
+def check_total_independent_of_size(case: Case) -> Iterator[CheckResult]:
     """The total with pages of 1, 2 and as many as may be."""
     listing = Listing(case.session, case.operation)
-    size = listing.needed("size")
-    pointer, name = listing.word_pointer("total")
+    size_parameter = listing.require_parameter("size")
+    pointer, name = listing.find_pagination_property("total")
 
-    def find() -> Finding:
-        listing.stocked(2)
-        first = listing.ask((size.name, "1"))
-        for query in (((size.name, "2"),), listing.largest()):
-            answer = listing.ask(*query)
-            if answer.total != first.total:
-                if listing.ask((size.name, "1")).total != first.total:
-                    raise Moving
-                said = f"total {answer.total} with {size.name}={query[0][1]}, {first.total} is due as with 1"
-                return said, (first.exchange, answer.exchange)
-        return "", (first.exchange,)
+    def evaluate() -> Evaluation:
+        listing.ensure_records(2)
+        first_page = listing.fetch((size_parameter.name, "1"))
+        for query in (((size_parameter.name, "2"),), listing.build_largest_page_query()):
+            page = listing.fetch(*query)
+            if page.total != first_page.total:
+                if listing.fetch((size_parameter.name, "1")).total != first_page.total:
+                    raise ListChangedDuringCheck
+                message = (
+                    f"total {page.total} with {size_parameter.name}={query[0][1]}, {first_page.total} is due as with 1"
+                )
+                return message, (first_page.exchange, page.exchange)
+        return "", (first_page.exchange,)
 
-    yield found(case, case.promise(pointer, parameter=name), find)
+    yield evaluate_requirement(case, case.build_requirement(pointer, parameter=name), evaluate)
 
 
-def past_the_end(case: Case) -> Iterator[CheckResult]:
+def check_past_last_page(case: Case) -> Iterator[CheckResult]:
     """A page behind the last one."""
     listing = Listing(case.session, case.operation)
-    page, size = listing.needed("page"), listing.needed("size")
+    page_parameter, size_parameter = listing.require_parameter("page"), listing.require_parameter("size")
 
-    def find() -> Finding:
-        beyond = listing.ask((size.name, "2")).total // 2 + 50
-        answer = listing.ask((size.name, "2"), (page.name, str(beyond)))
-        if answer.rows:
-            return f"{len(answer.rows)} rows on page {beyond}, none are due", (answer.exchange,)
-        for word in ("first-item", "last-item"):
-            if answer.words.get(word) is not None:
-                return f"{word} is {answer.words[word]!r} on an empty page, null is due", (answer.exchange,)
-        return "", (answer.exchange,)
+    def evaluate() -> Evaluation:
+        page_number = listing.fetch((size_parameter.name, "2")).total // 2 + 50
+        list_page = listing.fetch((size_parameter.name, "2"), (page_parameter.name, str(page_number)))
+        if list_page.rows:
+            return f"{len(list_page.rows)} rows on page {page_number}, none are due", (list_page.exchange,)
+        for role in ("first-item", "last-item"):
+            if list_page.pagination_values.get(role) is not None:
+                return f"{role} is {list_page.pagination_values[role]!r} on an empty page, null is due", (
+                    list_page.exchange,
+                )
+        return "", (list_page.exchange,)
 
-    yield found(case, case.promise(page.pointer, parameter=page.name), find)
+    yield evaluate_requirement(
+        case, case.build_requirement(page_parameter.pointer, parameter=page_parameter.name), evaluate
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class NumberedPage:
     """A page that was asked for: its number among pages of `size` rows, and the answer."""
 
     number: int
     size: int
-    answer: Answer
+    list_page: ListPage
 
     @property
-    def last(self) -> int:
+    def last_number(self) -> int:
         """The number of the last page, by the total."""
-        return max(1, -(-self.answer.total // self.size))
+        return max(1, -(-self.list_page.total // self.size))
 
 
-def page_words(case: Case) -> Iterator[CheckResult]:
+def check_pagination_values(case: Case) -> Iterator[CheckResult]:
     """Every page word on the first page, one between, and the last; and where the last page is not full."""
     listing = Listing(case.session, case.operation)
-    page, size = listing.needed("page"), listing.needed("size")
+    page_parameter, size_parameter = listing.require_parameter("page"), listing.require_parameter("size")
     try:
-        total = _stocked_or_not(listing, size.name)
-        uneven = next((length for length in range(2, total + 3) if total % length), 2)
-        due = [(1, 1), (2, 1), (total, 1), (1, uneven), (-(-total // uneven), uneven)]
-        there = dict.fromkeys((n, rows) for n, rows in due if (n - 1) * rows < total)
-        pages = [Page(n, rows, listing.ask((size.name, str(rows)), (page.name, str(n)))) for n, rows in there]
-    except Refused as refused:
-        raise SkipCheck(refused.reason) from None
-    known = {word for words in case.operation.envelope.pagination.values() for word in words.values()}
-    for word in sorted(known):
-        pointer, name = listing.word_pointer(word)
-        judge = _link if word in PAGINATION_LINKS else _figure
-        yield found(case, case.promise(pointer, parameter=name), _on_each(judge, listing, word, name, page.name, pages))
+        total = _ensure_total(listing, size_parameter.name)
+        uneven_size = next((candidate_size for candidate_size in range(2, total + 3) if total % candidate_size), 2)
+        candidates = [(1, 1), (2, 1), (total, 1), (1, uneven_size), (-(-total // uneven_size), uneven_size)]
+        existing = dict.fromkeys((n, rows) for n, rows in candidates if (n - 1) * rows < total)
+        pages = [
+            NumberedPage(n, rows, listing.fetch((size_parameter.name, str(rows)), (page_parameter.name, str(n))))
+            for n, rows in existing
+        ]
+    except ListRequestRejected as rejection:
+        raise SkipCheck(rejection.reason) from None
+    roles = {role for page_roles in case.operation.envelope.pagination.values() for role in page_roles.values()}
+    for role in sorted(roles):
+        pointer, name = listing.find_pagination_property(role)
+        find_problem = _find_link_problem if role in PAGINATION_LINKS else _find_value_problem
+        yield evaluate_requirement(
+            case,
+            case.build_requirement(pointer, parameter=name),
+            _build_page_evaluator(find_problem, listing, role, name, page_parameter.name, pages),
+        )
 
 
-def _stocked_or_not(listing: Listing, size: str) -> int:
+def _ensure_total(listing: Listing, size_name: str) -> int:
     """The total of the list, with own records in it where there can be any. Raises CannotMake for one without rows."""
     try:
-        listing.stocked(3)
+        listing.ensure_records(3)
     except SkipCheck:
-        if not listing.ask((size, "1")).rows:
+        if not listing.fetch((size_name, "1")).rows:
             raise
-    return listing.ask((size, "1")).total
+    return listing.fetch((size_name, "1")).total
 
 
-Judge = Callable[[Listing, str, str, Page], str]
+PageProblemFinder = Callable[[Listing, str, str, NumberedPage], str]
 
 
-def _on_each(
-    judge: Judge, listing: Listing, word: str, name: str, page: str, pages: list[Page]
-) -> Callable[[], Finding]:
-    def find() -> Finding:
-        for one in pages:
-            if not one.answer.rows:
-                raise Moving
-            broken = judge(listing, word, page, one)
-            if broken:
-                return f"{name} on page {one.number} of pages of {one.size}: {broken}", (one.answer.exchange,)
-        return "", (pages[0].answer.exchange,)
+def _build_page_evaluator(
+    find_problem: PageProblemFinder, listing: Listing, role: str, name: str, page_name: str, pages: list[NumberedPage]
+) -> Callable[[], Evaluation]:
+    def evaluate() -> Evaluation:
+        for numbered_page in pages:
+            if not numbered_page.list_page.rows:
+                raise ListChangedDuringCheck
+            problem = find_problem(listing, role, page_name, numbered_page)
+            if problem:
+                return f"{name} on page {numbered_page.number} of pages of {numbered_page.size}: {problem}", (
+                    numbered_page.list_page.exchange,
+                )
+        return "", (pages[0].list_page.exchange,)
 
-    return find
+    return evaluate
 
 
-def _figure(listing: Listing, word: str, page: str, one: Page) -> str:
+def _find_value_problem(listing: Listing, role: str, page_name: str, numbered_page: NumberedPage) -> str:
     """What is wrong with a figure of a page."""
-    answer, asked = one.answer, one.number
-    if word not in answer.words:
+    list_page, page_number = numbered_page.list_page, numbered_page.number
+    if role not in list_page.pagination_values:
         return "it is not there"
-    said = answer.words[word]
-    if word == "path":
-        parts = urlsplit(str(said))
-        fits = parts.path.rstrip("/").endswith(listing.operation.path.rstrip("/")) and not parts.query
-        return "" if fits else f"{said!r}, the URL of the list without a query is due"
-    if word == "total":
-        return "" if (number(said) or 0) >= asked else f"{said!r}, but there are {asked} rows at least"
-    first = (asked - 1) * one.size + 1
-    due = {
-        "current-page": asked,
-        "first-item": first,
-        "last-item": min(asked * one.size, answer.total),
-        "size": one.size,
-        "last-page": one.last,
-    }[word]
-    return "" if number(said) == due else f"{said!r}, {due} is due"
+    value = list_page.pagination_values[role]
+    if role == "path":
+        parts = urlsplit(str(value))
+        is_list_url = parts.path.rstrip("/").endswith(listing.operation.path.rstrip("/")) and not parts.query
+        return "" if is_list_url else f"{value!r}, the URL of the list without a query is due"
+    if role == "total":
+        return (
+            ""
+            if (parse_integer(value) or 0) >= page_number
+            else f"{value!r}, but there are {page_number} rows at least"
+        )
+    first_item = (page_number - 1) * numbered_page.size + 1
+    expected = {
+        "current-page": page_number,
+        "first-item": first_item,
+        "last-item": min(page_number * numbered_page.size, list_page.total),
+        "size": numbered_page.size,
+        "last-page": numbered_page.last_number,
+    }[role]
+    return "" if parse_integer(value) == expected else f"{value!r}, {expected} is due"
 
 
-def _link(listing: Listing, word: str, page: str, one: Page) -> str:
+def _find_link_problem(listing: Listing, role: str, page_name: str, numbered_page: NumberedPage) -> str:
     """What is wrong with a link of a page, and with the page it leads to."""
-    if word not in one.answer.words:
+    if role not in numbered_page.list_page.pagination_values:
         return "it is not there"
-    said, last, asked = one.answer.words[word], one.last, one.number
-    due = {"first": 1, "last": last, "previous": asked - 1, "next": asked + 1 if asked < last else 0}[word]
-    if due == 0:
-        return "" if said is None else f"{said!r}, null is due"
-    if not isinstance(said, str):
-        return f"{said!r}, a link to page {due} is due"
-    pairs = tuple(parse_qsl(urlsplit(said).query, keep_blank_values=True))
-    leads = number(dict(pairs).get(page, "1"))
-    if leads != due or not urlsplit(said).path.rstrip("/").endswith(listing.operation.path.rstrip("/")):
-        return f"{said!r}, a link to page {due} of the list is due"
-    followed = Listing(listing.session, listing.operation).ask(*pairs)
-    current = number(followed.words.get("current-page", due))
-    return "" if current == due else f"it leads to page {current}, {due} is due"
+    link, last_number, page_number = (
+        numbered_page.list_page.pagination_values[role],
+        numbered_page.last_number,
+        numbered_page.number,
+    )
+    expected = {
+        "first": 1,
+        "last": last_number,
+        "previous": page_number - 1,
+        "next": page_number + 1 if page_number < last_number else 0,
+    }[role]
+    if expected == 0:
+        return "" if link is None else f"{link!r}, null is due"
+    if not isinstance(link, str):
+        return f"{link!r}, a link to page {expected} is due"
+    query = tuple(parse_qsl(urlsplit(link).query, keep_blank_values=True))
+    linked_number = parse_integer(dict(query).get(page_name, "1"))
+    if linked_number != expected or not urlsplit(link).path.rstrip("/").endswith(listing.operation.path.rstrip("/")):
+        return f"{link!r}, a link to page {expected} of the list is due"
+    linked_page = Listing(listing.session, listing.operation).fetch(*query)
+    current = parse_integer(linked_page.pagination_values.get("current-page", expected))
+    return "" if current == expected else f"it leads to page {current}, {expected} is due"
 
 
-LAWS: tuple[Law, ...] = (
-    Law("size-is-respected", "A page has as many rows as were asked for.", _has("size"), size_is_respected),
-    Law(
+CHECKS: tuple[Check, ...] = (
+    Check("size-is-respected", "A page has as many rows as were asked for.", _has_parameters("size"), check_page_size),
+    Check(
         "pages-do-not-overlap-and-are-whole",
         "Every record of a list is on one of its pages, once.",
-        _has("page", "size"),
-        pages_are_whole,
+        _has_parameters("page", "size"),
+        check_pages_complete,
     ),
-    Law(
+    Check(
         "total-does-not-depend-on-size",
         "The total of a list is the same whatever the size of its pages.",
-        lambda c, o: _has("size")(c, o) and any("total" in p.values() for p in o.envelope.pagination.values()),
-        total_is_the_same,
+        lambda c, o: (
+            _has_parameters("size")(c, o) and any("total" in p.values() for p in o.envelope.pagination.values())
+        ),
+        check_total_independent_of_size,
     ),
-    Law(
+    Check(
         "page-words-are-right",
         "What a page says of itself and of its neighbours is so.",
-        lambda c, o: _has("page", "size")(c, o) and any("total" in p.values() for p in o.envelope.pagination.values()),
-        page_words,
+        lambda c, o: (
+            _has_parameters("page", "size")(c, o) and any("total" in p.values() for p in o.envelope.pagination.values())
+        ),
+        check_pagination_values,
     ),
-    Law("past-the-end-is-empty", "Behind the last page of a list are no rows.", _has("page", "size"), past_the_end),
+    Check(
+        "past-the-end-is-empty",
+        "Behind the last page of a list are no rows.",
+        _has_parameters("page", "size"),
+        check_past_last_page,
+    ),
 )

@@ -7,118 +7,124 @@ from typing import Any
 from conformance.errors import SkipCheck
 from conformance.exchange import Exchange
 from conformance.laws import auth, frame
-from conformance.laws.acting import acts, performed
+from conformance.laws.acting import is_action, perform_action
 from conformance.laws.asking import (
-    READS,
-    errors_by_field,
-    existing,
-    harmless,
-    is_about,
-    readable,
-    refused_anyhow,
-    unfit,
+    SAFE_METHODS,
+    build_own_path,
+    build_readable_path,
+    concerns_field,
+    extract_field_errors,
+    find_blocking_reason,
+    find_schema_violation,
+    skip_if_blocked,
 )
-from conformance.laws.breaking import breaking, breaking_within
-from conformance.laws.law import Case, Law
-from conformance.laws.own import brief, weakest
+from conformance.laws.breaking import iter_invalid_nested_values, iter_invalid_values
+from conformance.laws.law import Case, Check
+from conformance.laws.own import select_least_certain, truncate
 from conformance.outcome import CheckResult
 from spec.contract import Contract, Operation
 
-BROKEN_QUERY: Mapping[str, str] = {"integer": "not-a-number", "number": "not-a-number", "boolean": "maybe"}
+INVALID_QUERY_VALUES: Mapping[str, str] = {"integer": "not-a-number", "number": "not-a-number", "boolean": "maybe"}
 
 
-def _checks_a_body(contract: Contract, operation: Operation) -> bool:
+def _validates_body(contract: Contract, operation: Operation) -> bool:
     return operation.request_body is not None and 422 in operation.responses
 
 
-def _broken_fields(case: Case) -> Iterator[CheckResult]:
+def _check_invalid_fields(case: Case) -> Iterator[CheckResult]:
     """Each required field left out, then each field broken in each way that its schema refuses."""
-    yield from refused_anyhow(case)
+    yield from skip_if_blocked(case)
     session, operation = case.session, case.operation
-    if harmless(case) or operation.request_body is None:
+    if find_blocking_reason(case) or operation.request_body is None:
         return
-    if operation.effects and acts(session.contract, operation):
+    if operation.effects and is_action(session.contract, operation):
         with suppress(SkipCheck):  # a target may take from a use before what is left out; it is used once in a run
-            performed(case)
-    whole = session.payloads.build(operation, session.parent)
-    path = existing(case)
+            perform_action(case)
+    full_body = session.payloads.build(operation, session.parent)
+    path_values = build_own_path(case)
     for field in operation.request_body.fields.values():
         if field.required:
-            body = {name: value for name, value in whole.items() if name != field.name}
-            exchange = session.send(operation, path=path, body=body)
-            place = weakest(case, (operation.request_body.pointer, "required"), _refusal(operation))
-            yield _named(case, place, field.name, "without it", exchange)
-        ways = [(field.name, field.pointer, keyword, value) for keyword, value in breaking(case, field)]
-        for name, pointer, keyword, value in (*ways, *breaking_within(case, field)):
-            exchange = session.send(operation, path=path, body={**whole, field.name: value})
-            place = weakest(case, (pointer, keyword), _refusal(operation))
-            yield _named(case, place, name, f"as {brief(value)} ({keyword})", exchange)
+            body = {name: value for name, value in full_body.items() if name != field.name}
+            exchange = session.send(operation, path=path_values, body=body)
+            location = select_least_certain(
+                case, (operation.request_body.pointer, "required"), _get_rejection_location(operation)
+            )
+            yield _evaluate_rejection(case, location, field.name, "without it", exchange)
+        invalid_inputs = [
+            (field.name, field.pointer, keyword, value) for keyword, value in iter_invalid_values(case, field)
+        ]
+        for name, pointer, keyword, value in (*invalid_inputs, *iter_invalid_nested_values(case, field)):
+            exchange = session.send(operation, path=path_values, body={**full_body, field.name: value})
+            location = select_least_certain(case, (pointer, keyword), _get_rejection_location(operation))
+            yield _evaluate_rejection(case, location, name, f"as {truncate(value)} ({keyword})", exchange)
 
 
-def _refusal(operation: Operation) -> tuple[str, str | None]:
+def _get_rejection_location(operation: Operation) -> tuple[str, str | None]:
     return operation.responses[422] or operation.pointer, None
 
 
-def _named(case: Case, place: tuple[str, str | None], name: str, how: str, exchange: Exchange) -> CheckResult:
+def _evaluate_rejection(
+    case: Case, location: tuple[str, str | None], name: str, description: str, exchange: Exchange
+) -> CheckResult:
     """Whether a refusal is 422, shaped as documented, and names the field."""
-    keyword = how.rpartition("(")[2].rstrip(")") if how.endswith(")") else "required"
-    promise = case.promise(*place, parameter=f"{name} {keyword}")
+    keyword = description.rpartition("(")[2].rstrip(")") if description.endswith(")") else "required"
+    requirement = case.build_requirement(*location, parameter=f"{name} {keyword}")
     status = exchange.response.status
     if status != 422:
-        return case.judged(promise, f"{name} {how} was answered {status}, due: 422", exchange)
-    said = unfit(case, 422, exchange)
-    errors = errors_by_field(case, exchange)
-    if not said and errors is not None and not any(is_about(name, error) for error in errors):
-        said = f"{name} {how}: the answer names {', '.join(sorted(errors)) or 'nothing'}, due: {name}"
-    return case.judged(promise, said, exchange)
+        return case.build_result(requirement, f"{name} {description} was answered {status}, due: 422", exchange)
+    message = find_schema_violation(case, 422, exchange)
+    errors = extract_field_errors(case, exchange)
+    if not message and errors is not None and not any(concerns_field(name, error) for error in errors):
+        message = f"{name} {description}: the answer names {', '.join(sorted(errors)) or 'nothing'}, due: {name}"
+    return case.build_result(requirement, message, exchange)
 
 
-def _checks_a_query(contract: Contract, operation: Operation) -> bool:
-    return operation.method in READS and 422 in operation.responses and bool(operation.query_parameters)
+def _validates_query(contract: Contract, operation: Operation) -> bool:
+    return operation.method in SAFE_METHODS and 422 in operation.responses and bool(operation.query_parameters)
 
 
-def _broken_queries(case: Case) -> Iterator[CheckResult]:
+def _check_invalid_parameters(case: Case) -> Iterator[CheckResult]:
     """Each typed parameter, and each list of them, with what is not of its type, choices or bounds."""
     session, operation = case.session, case.operation
-    path, required = readable(case), session.required_query(operation)
+    path_values, required_query = build_readable_path(case), session.required_query(operation)
     for parameter in operation.query_parameters:
         schema, pointer = parameter.schema, f"{parameter.pointer}/schema"
         if schema.get("type") == "array":
             schema, pointer = session.payloads.resolve_schema(schema.get("items", {})), f"{pointer}/items"
-        for keyword, value in _broken_query(schema):
-            exchange = session.send(operation, path=path, query={**required, parameter.name: value})
-            place = weakest(case, (pointer, keyword), _refusal(operation))
-            yield _named(case, place, parameter.name, f"as {brief(value)} ({keyword})", exchange)
+        for keyword, value in _iter_invalid_query_values(schema):
+            exchange = session.send(operation, path=path_values, query={**required_query, parameter.name: value})
+            location = select_least_certain(case, (pointer, keyword), _get_rejection_location(operation))
+            yield _evaluate_rejection(case, location, parameter.name, f"as {truncate(value)} ({keyword})", exchange)
 
 
-def _broken_query(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    kind = str(schema.get("type"))
-    if "enum" in schema and kind == "string":
+def _iter_invalid_query_values(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    json_type = str(schema.get("type"))
+    if "enum" in schema and json_type == "string":
         yield "enum", "no-such-choice"
-    elif kind in BROKEN_QUERY:
-        yield "type", BROKEN_QUERY[kind]
+    elif json_type in INVALID_QUERY_VALUES:
+        yield "type", INVALID_QUERY_VALUES[json_type]
     elif schema.get("format") in ("date", "date-time"):
         yield "format", "not-a-date"
-    if kind == "integer" and "minimum" in schema:
+    if json_type == "integer" and "minimum" in schema:
         yield "minimum", int(schema["minimum"]) - 1
-    if kind == "integer" and schema.get("maximum", 2**53) < 2**53:
+    if json_type == "integer" and schema.get("maximum", 2**53) < 2**53:
         yield "maximum", int(schema["maximum"]) + 1
 
 
-LAWS: tuple[Law, ...] = (
-    *auth.LAWS,
-    *frame.LAWS,
-    Law(
+CHECKS: tuple[Check, ...] = (
+    *auth.CHECKS,
+    *frame.CHECKS,
+    Check(
         "broken-parameter-is-named",
         "A query parameter that breaks its schema is refused with 422, and named.",
-        _checks_a_query,
-        _broken_queries,
+        _validates_query,
+        _check_invalid_parameters,
     ),
-    Law(
+    Check(
         "broken-field-is-named",
         "A field of a body that breaks its schema is refused with 422, and named.",
-        _checks_a_body,
-        _broken_fields,
+        _validates_body,
+        _check_invalid_fields,
         writes=True,
     ),
 )

@@ -5,83 +5,101 @@ from typing import Any
 
 from conformance.cause import not_testable
 from conformance.errors import SkipCheck
-from conformance.laws.law import Case, Law
-from conformance.laws.lists import Answer, Finding, Listing, Row, found, is_list
-from conformance.laws.own import exact, scratch, writable
-from conformance.laws.stamps import RESOLUTION, told_to_the_second
+from conformance.laws.law import Case, Check
+from conformance.laws.lists import Evaluation, Listing, ListPage, Row, evaluate_requirement, is_list
+from conformance.laws.own import iter_round_trip_fields, new_record, parse_instant
+from conformance.laws.stamps import STAMP_RESOLUTION, has_second_precision
 from conformance.outcome import CheckResult
 from conformance.session import CreatedRecord
 from spec.contract import Contract, Operation
 
-MOMENT = 0.05  # seconds, between stamps that have fractions
+FRACTION_PAUSE = 0.05  # seconds, between stamps that have fractions
 
 
-def _by_change(contract: Contract, operation: Operation) -> bool:
+def _is_sortable_by_update(contract: Contract, operation: Operation) -> bool:
     """Whether a list can be sorted, both ways, by when its records were last changed."""
     if not is_list(contract, operation):
         return False
     stamps = contract.resources[operation.resource or ""].attributes_with_stamp("updated")
-    roles = {p.x_query.role: p for p in operation.query_parameters if p.x_query}
-    sort = roles.get("sort")
-    return sort is not None and "direction" in roles and any(name in sort.schema.get("enum", ()) for name in stamps)
+    parameters = {p.x_query.role: p for p in operation.query_parameters if p.x_query}
+    sort_parameter = parameters.get("sort")
+    return (
+        sort_parameter is not None
+        and "direction" in parameters
+        and any(name in sort_parameter.schema.get("enum", ()) for name in stamps)
+    )
 
 
-def _changed_is_last(case: Case) -> Iterator[CheckResult]:
+def _check_last_updated_order(case: Case) -> Iterator[CheckResult]:
     """The older of two own records is changed: then it stands behind the other, and before it descending."""
     session, listing = case.session, Listing(case.session, case.operation)
-    update = session.require_operation(listing.resource.name, "update")
-    sort, direction = listing.needed("sort"), listing.needed("direction")
-    field = next(iter(writable(Case(case.law, session, update), listing.resource)), None)
+    update_operation = session.require_operation(listing.resource.name, "update")
+    sort_parameter, direction_parameter = listing.require_parameter("sort"), listing.require_parameter("direction")
+    field = next(iter(iter_round_trip_fields(Case(case.check, session, update_operation), listing.resource)), None)
     if field is None:
         raise SkipCheck(not_testable("the contract has no field to change that is shown"))
-    made = []
+    records = []
     for _ in range(2):
-        made.append(scratch(case))
-        stamps = [made[-1].shown.get(name) for name in listing.resource.attributes_with_stamp("updated")]
-        session.sleep(RESOLUTION if told_to_the_second(stamps) else MOMENT)
+        records.append(new_record(case))
+        stamps = [records[-1].shown.get(name) for name in listing.resource.attributes_with_stamp("updated")]
+        session.sleep(STAMP_RESOLUTION if has_second_precision(stamps) else FRACTION_PAUSE)
     body = {field[0].name: session.payloads.generate_value(field[0].schema, field[0].name)}
-    exchange = session.send(update, path={update.path_parameter_names[0]: made[0].key}, body=body)
+    exchange = session.send(
+        update_operation, path={update_operation.path_parameter_names[0]: records[0].key}, body=body
+    )
     if not exchange.response.ok:
-        raise SkipCheck(f"{update.id} answered {exchange.response.status}")
+        raise SkipCheck(f"{update_operation.id} answered {exchange.response.status}")
     for name in listing.resource.attributes_with_stamp("updated"):
-        if name not in sort.schema.get("enum", ()):
+        if name not in sort_parameter.schema.get("enum", ()):
             continue
 
-        def find(name: str = name) -> Finding:
-            shown: list[Answer] = []
+        def evaluate(name: str = name) -> Evaluation:
+            pages: list[ListPage] = []
 
-            def look() -> str:
+            def find_problem() -> str:
                 # Newest first, so that the run's own stand on the first page however long the list is.
-                shown[:] = [listing.ask(*listing.largest(), (sort.name, name), (direction.name, "desc"))]
-                rows = {key: row for row, key in zip(shown[0].rows, listing.keys(shown[0].rows), strict=True)}
-                return _misplaced(made, rows, name)
+                pages[:] = [
+                    listing.fetch(
+                        *listing.build_largest_page_query(),
+                        (sort_parameter.name, name),
+                        (direction_parameter.name, "desc"),
+                    )
+                ]
+                rows = {key: row for row, key in zip(pages[0].rows, listing.get_keys(pages[0].rows), strict=True)}
+                return _find_order_problem(records, rows, name)
 
-            said = session.wait_until(look)
-            return said, (exchange, shown[0].exchange)
+            message = session.wait_until(find_problem)
+            return message, (exchange, pages[0].exchange)
 
-        yield found(case, case.promise(f"{sort.pointer}/schema", "enum", f"{sort.name}={name}"), find)
+        yield evaluate_requirement(
+            case,
+            case.build_requirement(f"{sort_parameter.pointer}/schema", "enum", f"{sort_parameter.name}={name}"),
+            evaluate,
+        )
 
 
-def _misplaced(made: list[CreatedRecord], rows: Mapping[Any, Row], name: str) -> str:
+def _find_order_problem(records: list[CreatedRecord], rows: Mapping[Any, Row], name: str) -> str:
     """What is wrong with the places of records of which the first was changed last, or ""."""
     keys = list(rows)
-    first, second = (exact(rows.get(mine.key, {}).get(name)) for mine in made)
-    if first is not None and second is not None and second > first:  # it has gone on by itself meanwhile
-        raise SkipCheck(f"the run's records of {made[0].resource} change by themselves")
-    places = [keys.index(mine.key) if mine.key in keys else len(keys) for mine in made]
-    if min(places) == len(keys):  # a seed may have stamps in the future
+    first_stamp, second_stamp = (parse_instant(rows.get(record.key, {}).get(name)) for record in records)
+    if (
+        first_stamp is not None and second_stamp is not None and second_stamp > first_stamp
+    ):  # it has gone on by itself meanwhile
+        raise SkipCheck(f"the run's records of {records[0].resource} change by themselves")
+    positions = [keys.index(record.key) if record.key in keys else len(keys) for record in records]
+    if min(positions) == len(keys):  # a seed may have stamps in the future
         raise SkipCheck(f"none of the run's records is among the first by {name}, descending")
-    if places[0] > min(places[1:]):
-        return f"{made[0].key}, which was changed last, stands behind {made[1].key} by {name}, descending"
+    if positions[0] > min(positions[1:]):
+        return f"{records[0].key}, which was changed last, stands behind {records[1].key} by {name}, descending"
     return ""
 
 
-LAWS: tuple[Law, ...] = (
-    Law(
+CHECKS: tuple[Check, ...] = (
+    Check(
         "changed-last-stands-last",
         "Sorted by when it was last changed, a record moves behind those that were changed before it.",
-        _by_change,
-        _changed_is_last,
+        _is_sortable_by_update,
+        _check_last_updated_order,
         writes=True,
     ),
 )

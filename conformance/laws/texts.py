@@ -5,15 +5,15 @@ from typing import Any
 
 from conformance.cause import not_testable
 from conformance.errors import SkipCheck
-from conformance.laws.law import Case, Law
+from conformance.laws.law import Case, Check
 from conformance.laws.lists import Listing
-from conformance.laws.own import brief, creates, same, weakest, writable
+from conformance.laws.own import equal, is_create, iter_round_trip_fields, select_least_certain, truncate
 from conformance.outcome import CheckResult
 from conformance.session import Session
 from spec.contract import Attribute, BodyField
 
 # What is often lost: bytes above three in UTF-8, marks, characters with a meaning in HTML, SQL and JSON.
-TEXTS: Mapping[str, str] = {
+SAMPLE_TEXTS: Mapping[str, str] = {
     "accents": "Zażółć gęślą jaźń, naïve Ærøskøbing",
     "emoji": "ok 👍🏽 👩‍👩‍👧 🚀",
     "right to left": "שלום עולם مرحبا",
@@ -21,94 +21,118 @@ TEXTS: Mapping[str, str] = {
     "quotes": 'it\'s "quoted" \\ `back` %s {0} -- ; DROP',
     "lines": "one\ntwo\tthree",
 }
-LONG = 2000
-ROOM = 20  # characters that a field must hold to be judged
+MAX_TEXT_CHARS = 2000
+MIN_FIELD_CHARS = 20  # characters that a field must hold to be judged
 
 
-def _texts(case: Case) -> Iterator[CheckResult]:
+def _check_texts(case: Case) -> Iterator[CheckResult]:
     """Every free text of a create at once, one kind of text after the other."""
     fields = [
-        pair for pair in writable(case, case.session.resource(case.operation)) if takes_any_text(case.session, *pair)
+        pair
+        for pair in iter_round_trip_fields(case, case.session.resource(case.operation))
+        if accepts_any_text(case.session, *pair)
     ]
     if not fields:
         return
-    for kind in (*TEXTS, "long"):
+    for kind in (*SAMPLE_TEXTS, "long"):
         try:
-            yield from _sent(case, kind, fields)
+            yield from _evaluate_texts(case, kind, fields)
         except SkipCheck:  # a field with rules of its own: each by itself
             for pair in fields:
-                yield from _alone(case, kind, pair)
+                yield from _evaluate_single_field(case, kind, pair)
 
 
-def _alone(case: Case, kind: str, pair: tuple[BodyField, Attribute]) -> Iterator[CheckResult]:
+def _evaluate_single_field(case: Case, kind: str, pair: tuple[BodyField, Attribute]) -> Iterator[CheckResult]:
     try:
-        yield from _sent(case, kind, [pair])
+        yield from _evaluate_texts(case, kind, [pair])
     except SkipCheck as error:
-        yield case.not_judged(case.promise(pair[1].pointer, None, f"{pair[0].name} {kind}"), error.reason)
+        yield case.skip(case.build_requirement(pair[1].pointer, None, f"{pair[0].name} {kind}"), error.reason)
 
 
-def _sent(case: Case, kind: str, fields: list[tuple[BodyField, Attribute]]) -> Iterator[CheckResult]:
+def _evaluate_texts(case: Case, kind: str, fields: list[tuple[BodyField, Attribute]]) -> Iterator[CheckResult]:
     """A record with a text in each of the fields. Raises CannotMake before anything is judged."""
-    sent = {field.name: _text(case, field, kind) for field, _ in fields}
-    mine = case.session.create(case.operation.resource or "", sent)
-    for field, named in fields:
-        place = weakest(case, (named.pointer, None), (field.pointer, None), (case.operation.pointer, None))
-        shown: Any = mine.body.get(field.name)
-        said = "" if same(sent[field.name], shown) else _lost(field.name, kind, sent[field.name], shown)
-        yield case.judged(case.promise(*place, parameter=f"{field.name} {kind}"), said, mine.exchange)
+    texts = {field.name: _build_text(case, field, kind) for field, _ in fields}
+    record = case.session.create(case.operation.resource or "", texts)
+    for field, attribute in fields:
+        location = select_least_certain(
+            case, (attribute.pointer, None), (field.pointer, None), (case.operation.pointer, None)
+        )
+        returned: Any = record.body.get(field.name)
+        message = (
+            ""
+            if equal(texts[field.name], returned)
+            else _describe_text_loss(field.name, kind, texts[field.name], returned)
+        )
+        yield case.build_result(
+            case.build_requirement(*location, parameter=f"{field.name} {kind}"), message, record.exchange
+        )
 
 
-def _lost(name: str, kind: str, sent: str, shown: Any) -> str:
-    return f"{name} ({kind}) was sent as {brief(sent)} and came back as {brief(shown)}"
+def _describe_text_loss(name: str, kind: str, expected: str, returned: Any) -> str:
+    return f"{name} ({kind}) was sent as {truncate(expected)} and came back as {truncate(returned)}"
 
 
-def takes_any_text(session: Session, field: BodyField, named: Attribute) -> bool:
+def accepts_any_text(session: Session, field: BodyField, attribute: Attribute) -> bool:
     """Whether a field takes any text: no format, choices or pattern, and room for one."""
-    said = session.payloads.resolve_schema(field.schema)
-    narrowed = said.keys() & {"enum", "format", "pattern"}
-    return said.get("type") == "string" and not narrowed and named.type == "string" and _room(said) >= ROOM
+    schema = session.payloads.resolve_schema(field.schema)
+    restrictions = schema.keys() & {"enum", "format", "pattern"}
+    return (
+        schema.get("type") == "string"
+        and not restrictions
+        and attribute.type == "string"
+        and _get_max_length(schema) >= MIN_FIELD_CHARS
+    )
 
 
-def _room(said: Mapping[str, Any]) -> int:
-    return int(said.get("maxLength", LONG))
+def _get_max_length(schema: Mapping[str, Any]) -> int:
+    return int(schema.get("maxLength", MAX_TEXT_CHARS))
 
 
-def _text(case: Case, field: BodyField, kind: str) -> str:
-    room, marker = min(_room(case.session.payloads.resolve_schema(field.schema)), LONG), case.session.payloads.marker
+def _build_text(case: Case, field: BodyField, kind: str) -> str:
+    max_length, marker = (
+        min(_get_max_length(case.session.payloads.resolve_schema(field.schema)), MAX_TEXT_CHARS),
+        case.session.payloads.marker,
+    )
     if kind == "long":
-        return (f"{marker} " * (room // len(marker) + 1))[:room].rstrip().ljust(room, "x")
+        return (f"{marker} " * (max_length // len(marker) + 1))[:max_length].rstrip().ljust(max_length, "x")
     number = case.session.payloads.random.randrange(10**6)  # some texts may stand only once
-    text = f"{number} {TEXTS[kind]}"[:room].rstrip()
-    return f"{text} {marker}" if len(text) + len(marker) < room else text
+    text = f"{number} {SAMPLE_TEXTS[kind]}"[:max_length].rstrip()
+    return f"{text} {marker}" if len(text) + len(marker) < max_length else text
 
 
-def _one(case: Case) -> Iterator[CheckResult]:
+def _check_single_record(case: Case) -> Iterator[CheckResult]:
     """A text that nobody else has stands in one row: of the parent's list, of a search, or of the newest rows."""
     session, operation = case.session, case.operation
     fields = [
         field
-        for field, named in writable(case, session.resource(operation))
-        if takes_any_text(case.session, field, named)
+        for field, attribute in iter_round_trip_fields(case, session.resource(operation))
+        if accepts_any_text(case.session, field, attribute)
     ]
     if not fields:
         raise SkipCheck(not_testable("the contract has no free text that tells a record from others"))
     listing = Listing(session, session.require_operation(operation.resource or "", "list"))
-    mine = session.create(
+    record = session.create(
         operation.resource or "", {f.name: session.payloads.generate_value(f.schema, f.name) for f in fields[:1]}
     )
-    name, sent = fields[0].name, mine.request_body[fields[0].name]
-    search = listing.parameter("search")
-    searched = search is not None and search.x_query is not None and (name,) in search.x_query.paths
-    pairs = ((search.name, sent.split()[-1]),) if search and searched else ()
-    answer = listing.ask(*listing.largest(), *pairs)
-    keys = [key for row, key in zip(answer.rows, listing.keys(answer.rows), strict=True) if same(row.get(name), sent)]
+    name, sent_text = fields[0].name, record.request_body[fields[0].name]
+    search_parameter = listing.find_parameter("search")
+    is_searched = (
+        search_parameter is not None
+        and search_parameter.x_query is not None
+        and (name,) in search_parameter.x_query.paths
+    )
+    pairs = ((search_parameter.name, sent_text.split()[-1]),) if search_parameter and is_searched else ()
+    page = listing.fetch(*listing.build_largest_page_query(), *pairs)
+    keys = [
+        key for row, key in zip(page.rows, listing.get_keys(page.rows), strict=True) if equal(row.get(name), sent_text)
+    ]
     if not keys:
         raise SkipCheck(f"{listing.operation.id} does not list the new record among the first")
-    said = f"one create made {len(keys)} records: {', '.join(map(str, keys[:3]))}" if len(keys) > 1 else ""
-    yield case.judged(case.promise(), said, mine.exchange, answer.exchange)
+    message = f"one create made {len(keys)} records: {', '.join(map(str, keys[:3]))}" if len(keys) > 1 else ""
+    yield case.build_result(case.build_requirement(), message, record.exchange, page.exchange)
 
 
-LAWS = (
-    Law("a-create-makes-one-record", "A create makes one record.", creates, _one, writes=True),
-    Law("sent-text-comes-back", "A text comes back as it was sent.", creates, _texts, writes=True),
+CHECKS = (
+    Check("a-create-makes-one-record", "A create makes one record.", is_create, _check_single_record, writes=True),
+    Check("sent-text-comes-back", "A text comes back as it was sent.", is_create, _check_texts, writes=True),
 )

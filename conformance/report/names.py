@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 
-from conformance.laws import LAWS
+from conformance.laws import CHECKS
 from conformance.outcome import Requirement
 from conformance.report import Report
 from conformance.verdict import ExitCode, pluralize
@@ -73,5 +73,5 @@ def family(law: str) -> str:
 @cache
 def _families() -> Mapping[str, str]:
     """Law -> the matter of the module of `conformance.laws` that it stands in."""
-    modules = {law.id: law.judge.__module__.rpartition(".")[2] for law in LAWS if hasattr(law.judge, "__module__")}
+    modules = {law.id: law.run.__module__.rpartition(".")[2] for law in CHECKS if hasattr(law.run, "__module__")}
     return {law: MATTERS.get(module, module) for law, module in modules.items()}

@@ -8,7 +8,7 @@ from functools import cache
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from conformance.laws.law import Law
+from conformance.laws.law import Check
 from conformance.mutants import Mutant, derive
 from conformance.mutants.inside import TOKENS, Inside, Mock, demo, session
 from conformance.mutants.planted import Paths, Planted
@@ -78,7 +78,7 @@ def planted(plant: Plant, *stands_in: str) -> Dress:
     return dress
 
 
-def judged(laws: Iterable[Law], operations: Iterable[str] | None = None, fault: Dress | None = None) -> RunResult:
+def judged(laws: Iterable[Check], operations: Iterable[str] | None = None, fault: Dress | None = None) -> RunResult:
     """What becomes of laws on some operations, or on all, of a sound server or of one with a fault."""
     served = mock()
     served.begin_anew()

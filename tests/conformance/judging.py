@@ -18,7 +18,7 @@ from conformance.laws import (
     standing,
     writes,
 )
-from conformance.laws.law import Law
+from conformance.laws.law import Check
 from conformance.outcome import CheckResult, Status
 from conformance.run import RunResult, run
 from conformance.session import Session
@@ -26,9 +26,9 @@ from tests.conformance.served import session
 from tests.conformance.writing_faults import Faulty
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
-MEANING = (*accounts.LAWS, *accepted.LAWS, *relations.LAWS, *actions.LAWS)
-LISTED = (*standing.LAWS, *searching.LAWS, *hidden.LAWS)
-LAWS = {law.id: law for law in (*refusals.LAWS, *writes.LAWS, *MEANING, *LISTED, *answers.LAWS)}
+MEANING = (*accounts.CHECKS, *accepted.CHECKS, *relations.CHECKS, *actions.CHECKS)
+LISTED = (*standing.CHECKS, *searching.CHECKS, *hidden.CHECKS)
+LAWS = {law.id: law for law in (*refusals.CHECKS, *writes.CHECKS, *MEANING, *LISTED, *answers.CHECKS)}
 CREDENTIALS = {"email": "john.doe@example.com", "password": PASSWORD}
 
 
@@ -38,13 +38,13 @@ def mock() -> Api:
     return Api.of(athena_contract(), athena_schemas(), "demo")
 
 
-def judge(laws: list[Law], operation: str | None = None, fault: Callable[..., Any] | None = None) -> RunResult:
+def judge(laws: list[Check], operation: str | None = None, fault: Callable[..., Any] | None = None) -> RunResult:
     """What becomes of laws on one operation, or on all, of a mock that has a fault, or none."""
     return judged(laws, operation, fault)[0]
 
 
 def judged(
-    laws: list[Law],
+    laws: list[Check],
     operation: str | None = None,
     fault: Callable[..., Any] | None = None,
     *,

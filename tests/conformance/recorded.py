@@ -17,7 +17,7 @@ from conformance.bodies import PayloadFactory
 from conformance.connection import run_marker
 from conformance.engine import Depth
 from conformance.engine.depth import PHASES
-from conformance.laws import LAWS
+from conformance.laws import CHECKS
 from conformance.ledger import WriteLog
 from conformance.outcome import CheckResult
 from conformance.run import ResultSource, run
@@ -68,7 +68,7 @@ def main(run_id: str, seed: int, asked: list[str], depth: Depth | None) -> list[
     session = Session(api.contract, api.schemas, target, WriteLog(run_id), bodies)
     operations = [o for o in api.contract.operations.values() if not asked or o.id in asked]
     sources = [] if depth is None else [source(operations, seed, depth)]
-    run(session, LAWS, operations, lambda outcome: None, sources=sources)
+    run(session, CHECKS, operations, lambda outcome: None, sources=sources)
     target.close()
     return list(_plain(transport.lines, run_id))
 

@@ -7,13 +7,13 @@ import httpx
 import pytest
 
 from conformance.disturbance import InterferenceMonitor
-from conformance.laws import LAWS
+from conformance.laws import CHECKS
 from conformance.laws.law import Case
 from tests.conformance.served import HOST
 from tests.conformance.unsteady import Mock, sent, session_on
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
-LAW = next(law for law in LAWS if law.id == "pages-do-not-overlap-and-are-whole")
+LAW = next(law for law in CHECKS if law.id == "pages-do-not-overlap-and-are-whole")
 BODY = {"name": "theirs", "content": "theirs"}
 
 
@@ -42,7 +42,7 @@ def written(mock: Mock, method: str, path: str, body: Any = None) -> Any:
 def quiet(mock: Mock, act: Callable[[], object], law: str = LAW.id) -> bool:
     """Whether a watch sees nobody write while something is done."""
     session = session_on(mock)
-    judged = next(one for one in LAWS if one.id == law)
+    judged = next(one for one in CHECKS if one.id == law)
     case = Case(judged, session, session.contract.operations["listPrompts"])
     watch = InterferenceMonitor(session)
     before = watch.snapshot(case)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conformance.__main__ import main
-from conformance.laws import LAWS
+from conformance.laws import CHECKS
 from conformance.outcome import Status
 from conformance.run import build_cases, run_check
 from conformance.verdict import ExitCode
@@ -60,8 +60,8 @@ def test_checks_are_those_that_a_run_performs(capsys: pytest.CaptureFixture[str]
     api = Api.of(contract, athena_schemas(), "demo")
     of_run = session(api.app, contract, schemas=api.schemas, read_only=read_only)
     expected: dict[str, list[str]] = {name: [] for name in contract.operations}
-    for case in build_cases(of_run, LAWS, contract.operations.values()):
-        expected[case.operation.id].append(case.law.id)
+    for case in build_cases(of_run, CHECKS, contract.operations.values()):
+        expected[case.operation.id].append(case.check.id)
     assert checks(output) == expected
     assert {name: int(cells[2]) for name, cells in rows(output).items()} == {n: len(c) for n, c in expected.items()}
 
@@ -102,7 +102,7 @@ def test_checks_that_need_a_second_token_are_skipped_without_one(capsys: pytest.
     output = dry_run(capsys, environment={"ATHENA_TOKEN": "demo-token"})
     skipped = re.search(r"checks (.*): no second token \(\$ATHENA_OTHER_TOKEN is not set\)", output)
     assert skipped is not None, output
-    names = {check.id for check in LAWS if check.needs_second_token}
+    names = {check.id for check in CHECKS if check.needs_second_token}
     assert set(re.findall(r"([a-z-]+) \(\d+ operations?\)", skipped[1])) == names
     assert "no second token" not in dry_run(capsys)
 
@@ -111,10 +111,12 @@ def test_a_run_without_a_second_token_skips_the_same_checks() -> None:
     api = Api.of(athena_contract(), athena_schemas(), "demo")
     api.begin_anew()
     of_run = session(api.app, api.contract, schemas=api.schemas, tokens={"self": "demo-token"})
-    needing = [check for check in LAWS if check.needs_second_token]
+    needing = [check for check in CHECKS if check.needs_second_token]
     for case in build_cases(of_run, needing, api.contract.operations.values()):
         results = list(run_check(case))
-        assert [(r.status, "--other-token-env" in r.message) for r in results] == [(Status.SKIPPED, True)], case.law.id
+        assert [(r.status, "--other-token-env" in r.message) for r in results] == [(Status.SKIPPED, True)], (
+            case.check.id
+        )
     assert not of_run.call_counts
 
 

@@ -6,15 +6,15 @@ fact about the clinic, and stands in the tables; the laws, the run and the mutan
 
 import pytest
 
-from conformance.laws import LAWS
-from conformance.laws.law import Law
+from conformance.laws import CHECKS
+from conformance.laws.law import Check
 from conformance.outcome import CheckResult, Status
 from conformance.run import RunResult
 from tests.conformance import clinic_faults as faults
 from tests.conformance.clinic import Row, judged, mutant, planted
 from tests.conformance.clinic_faults import asking, showing, showing_data
 
-BY_ID = {law.id: law for law in LAWS}
+BY_ID = {law.id: law for law in CHECKS}
 
 # Mutants of the pool, as they are derived from the contract.
 MUTANTS: tuple[Row, ...] = (
@@ -194,22 +194,22 @@ def tells(found: RunResult, row: Row) -> list[CheckResult]:
     return broken
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.id)
-def test_every_law_has_a_fault_that_it_finds(law: Law) -> None:
+@pytest.mark.parametrize("law", CHECKS, ids=lambda law: law.id)
+def test_every_law_has_a_fault_that_it_finds(law: Check) -> None:
     assert law.id in {row.law for row in ROWS}
 
 
 def test_every_row_names_a_law_and_an_operation_that_it_can_be_asked_of() -> None:
     api = faults.CLINIC
-    assert [r for r in ROWS if not BY_ID[r.law].applies(api, api.operations[r.operation])] == []
+    assert [r for r in ROWS if not BY_ID[r.law].applies_to(api, api.operations[r.operation])] == []
 
 
 def test_every_law_is_judged_and_kept_by_the_sound_server() -> None:
-    found = judged(LAWS)
+    found = judged(CHECKS)
     assert [
         f"{o.requirement.fingerprint}: {o.message}" for o in (*found.with_status(Status.FAILED), *found.flaky)
     ] == []
-    assert {law.id for law in LAWS} - {o.requirement.check for o in found.with_status(Status.PASSED)} == set()
+    assert {law.id for law in CHECKS} - {o.requirement.check for o in found.with_status(Status.PASSED)} == set()
     assert not found.records_not_deleted
 
 
@@ -223,7 +223,7 @@ def test_a_law_finds_its_fault(row: Row) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row.law}-{n}" for n, row in enumerate(ROWS)])
 def test_the_whole_suite_tells_of_a_fault_by_that_law(row: Row) -> None:
-    found = judged(LAWS, None, row.fault)
+    found = judged(CHECKS, None, row.fault)
     assert (row.law, row.operation) in {
         (o.requirement.check, o.requirement.operation) for o in found.with_status(Status.FAILED)
     }

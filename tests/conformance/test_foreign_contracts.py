@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.laws import LAWS
+from conformance.laws import CHECKS
 from conformance.outcome import Status
 from conformance.run import run
 from spec.contract import parse_contract
@@ -34,7 +34,7 @@ def test_a_foreign_contract_is_judged_and_kept(name: str, share: float) -> None:
     made = session(api.app, api.contract, schemas=api.schemas)
     made.allow_effects = True
     made.sleep = lambda seconds: api.watch.wait(seconds=seconds)
-    found = run(made, LAWS, list(api.contract.operations.values()), lambda outcome: None)
+    found = run(made, CHECKS, list(api.contract.operations.values()), lambda outcome: None)
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in (*found.with_status(Status.FAILED), *found.flaky)]
     assert not [o.message for o in found.results if "fault of the suite" in o.message]
     assert not found.records_not_deleted

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
-from conformance.laws.law import Law
+from conformance.laws.law import Check
 from conformance.outcome import Status
 from tests.conformance.judging import LAWS, LISTED, amiss, broken, judge
 from tests.conformance.test_writing_laws import item
@@ -31,7 +31,7 @@ def lists(asked: Asked, path: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("law", LISTED, ids=lambda law: law.id)
 @pytest.mark.parametrize("dress", [None, is_written_in_php])
-def test_it_is_kept_by_the_sound_mock_and_in_another_dress(law: Law, dress: Callable[..., Any] | None) -> None:
+def test_it_is_kept_by_the_sound_mock_and_in_another_dress(law: Check, dress: Callable[..., Any] | None) -> None:
     found = judge([law], None, dress)
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
     assert any(found.with_status(Status.PASSED))

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from conformance.errors import SkipCheck
-from conformance.laws import LAWS as ALL
+from conformance.laws import CHECKS as ALL
 from conformance.laws import answers, refusals, writes
-from conformance.laws.law import Law
+from conformance.laws.law import Check
 from conformance.outcome import Status
 from tests.conformance.judging import LAWS, MEANING, amiss, judge, judged, mock
 from tests.conformance.writing_faults import Answered, Asked, Next, is_written_in_php
@@ -24,7 +24,7 @@ Memory = dict[str, Any]
 
 
 @pytest.mark.parametrize("law", MEANING, ids=lambda law: law.id)
-def test_a_law_is_kept_by_the_sound_mock(law: Law) -> None:
+def test_a_law_is_kept_by_the_sound_mock(law: Check) -> None:
     found = judge([law])
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
     assert any(found.with_status(Status.PASSED))
@@ -264,20 +264,20 @@ async def shows_writes_late(asked: Asked, ask: Next, memory: Memory) -> Answered
 
 
 @pytest.mark.parametrize("law", MEANING, ids=lambda law: law.id)
-def test_writes_that_are_seen_two_seconds_late_break_nothing(law: Law) -> None:
+def test_writes_that_are_seen_two_seconds_late_break_nothing(law: Check) -> None:
     found = judge([law], None, shows_writes_late)
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
 
 
 @pytest.mark.parametrize("law", MEANING, ids=lambda law: law.id)
-def test_another_way_to_write_the_same_is_not_called_broken(law: Law) -> None:
+def test_another_way_to_write_the_same_is_not_called_broken(law: Check) -> None:
     found = judge([law], None, is_written_in_php)
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
 
 
 # Reach and harm -------------------------------------------------------------------------------------------------
 
-WRITING = [*refusals.LAWS, *writes.LAWS, *MEANING, *answers.LAWS]
+WRITING = [*refusals.CHECKS, *writes.CHECKS, *MEANING, *answers.CHECKS]
 # Their resource can be neither made nor, being somebody's, written to.
 OUT_OF_REACH = {"updateWorkspace", "deleteWorkspace"}
 
@@ -312,7 +312,7 @@ def test_all_laws_together_reach_every_operation_use_what_is_dear_once_and_leave
 
 
 def test_what_has_effects_outside_is_not_used_unless_it_is_allowed() -> None:
-    found, session = judged([*MEANING, *answers.LAWS], effects=False)
+    found, session = judged([*MEANING, *answers.CHECKS], effects=False)
     dear = {name for name, o in session.contract.operations.items() if o.effects}
     assert not [name for name, _ in session.call_counts if name in dear]
     assert {o.requirement.operation for o in found.with_status(Status.SKIPPED)} >= dear

@@ -13,16 +13,16 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 from starlette.types import ASGIApp
 
-from conformance.laws import LAWS as ALL
-from conformance.laws.law import Law
-from conformance.laws.order import before, readings
+from conformance.laws import CHECKS as ALL
+from conformance.laws.law import Check
+from conformance.laws.order import build_collation_keys, sorts_before
 from conformance.outcome import CheckResult, Status
 from conformance.run import run
 from tests.conformance.faults import Pairs, answer, question, without
 from tests.conformance.served import session
 from tests.mock_server.athena import Api, served
 
-LAWS = {law.id: law for law in ALL if law.shared}
+LAWS = {law.id: law for law in ALL if law.affected_by_other_clients}
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def api() -> Api:
     return found
 
 
-def judged(api: Api, app: ASGIApp, law: Law, *operations: str, read_only: bool = False) -> list[CheckResult]:
+def judged(api: Api, app: ASGIApp, law: Check, *operations: str, read_only: bool = False) -> list[CheckResult]:
     """What a law says of an application."""
     asked = [api.contract.operations[name] for name in operations] or api.contract.operations.values()
     made = session(app, api.contract, schemas=api.schemas, read_only=read_only)
@@ -51,14 +51,14 @@ def broken(outcomes: list[CheckResult]) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
-def test_the_mock_keeps_it(api: Api, law: Law) -> None:
+def test_the_mock_keeps_it(api: Api, law: Check) -> None:
     outcomes = judged(api, api.app, law)
     assert not broken(outcomes)
     assert any(o.status is Status.PASSED for o in outcomes)
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
-def test_nothing_is_written_in_a_read_only_run(api: Api, law: Law) -> None:
+def test_nothing_is_written_in_a_read_only_run(api: Api, law: Check) -> None:
     written = []
 
     async def watched(scope: Any, receive: Any, send: Any) -> None:
@@ -415,7 +415,7 @@ DRESSED = [
 
 
 @pytest.mark.parametrize(("law", "dress"), DRESSED)
-def test_an_ordinary_backend_keeps_it(api: Api, law: Law, dress: Callable[[str, Pairs, Any], Any]) -> None:
+def test_an_ordinary_backend_keeps_it(api: Api, law: Check, dress: Callable[[str, Pairs, Any], Any]) -> None:
     if dress is by_page_only and law.id == "links-keep-the-query":
         pytest.skip("it is the one law about that: such links lead a client out of its own list")
     assert not broken(judged(api, answer(api.app, dress), law, "listMessages", "listAgents"))
@@ -429,13 +429,13 @@ def test_an_ordinary_backend_keeps_it(api: Api, law: Law, dress: Callable[[str, 
     [("Zoe", "adam"), ("Émile", "Frank"), ("a b", "ab"), ("_x", "x"), ("Øst", "Ost"), ("😀", "a"), (None, "a")],
 )
 def test_what_collations_sort_differently_is_not_judged(one: Any, other: Any) -> None:
-    first, second = readings(one), readings(other)
-    assert first is None or second is None or not (before(first, second) or before(second, first))
+    first, second = build_collation_keys(one), build_collation_keys(other)
+    assert first is None or second is None or not (sorts_before(first, second) or sorts_before(second, first))
 
 
 def test_what_every_collation_sorts_alike_is_judged() -> None:
     for one, other in (("adam", "zoe"), (1, 2.5), (False, True), ("2026-01-01T00:00:00Z", "2026-01-01T02:00:00+01:00")):
-        first, second = readings(one), readings(other)
+        first, second = build_collation_keys(one), build_collation_keys(other)
         assert first is not None
         assert second is not None
-        assert before(first, second)
+        assert sorts_before(first, second)

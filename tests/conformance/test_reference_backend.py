@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from conformance.bodies import PayloadFactory
-from conformance.laws.texts import LAWS
+from conformance.laws.texts import CHECKS
 from conformance.ledger import WriteLog
 from conformance.outcome import CheckResult, Status
 from conformance.run import run as run_laws
@@ -93,7 +93,7 @@ def broken_texts(base: str, contract: Contract, schemas: SchemaValidators) -> li
     target = HttpTarget(base, dict(zip(("self", "other"), TOKENS, strict=True)), Budget(None, None))
     session = Session(contract, schemas, target, WriteLog("test"), PayloadFactory(contract, "run1", Random(1)))
     try:
-        done = run_laws(session, LAWS, [contract.operations["createThread"]], lambda outcome: None)
+        done = run_laws(session, CHECKS, [contract.operations["createThread"]], lambda outcome: None)
     finally:
         target.close()
     assert any(done.results)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conformance.laws import answers, refusals
-from conformance.laws.law import Law
+from conformance.laws.law import Check
 from conformance.outcome import Status
 from tests.conformance.judging import LAWS, amiss, broken, judge, judged
 from tests.conformance.writing_faults import Answered, Asked, Next
@@ -14,8 +14,8 @@ from tests.conformance.writing_faults import Answered, Asked, Next
 DEMO = "demo-token"
 
 
-@pytest.mark.parametrize("law", [*refusals.LAWS, *answers.LAWS], ids=lambda law: law.id)
-def test_a_law_is_kept_by_the_sound_mock(law: Law) -> None:
+@pytest.mark.parametrize("law", [*refusals.CHECKS, *answers.CHECKS], ids=lambda law: law.id)
+def test_a_law_is_kept_by_the_sound_mock(law: Check) -> None:
     found = judge([law])
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
     assert any(found.with_status(Status.PASSED))

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from conformance.__main__ import main
-from conformance.laws import LAWS
-from conformance.laws.law import Law
+from conformance.laws import CHECKS
+from conformance.laws.law import Check
 from conformance.reproduction import RESPONSE_CHECK_IDS
 from conformance.verdict import ExitCode
 from tests.conformance.judging import mock
@@ -102,14 +102,14 @@ FAULTS: dict[Fault, tuple[str, str, bool]] = {
 }
 
 
-def laws_of(law: str) -> list[Law]:
+def laws_of(law: str) -> list[Check]:
     """The law and, before those that judge what others have seen, laws that ask much."""
     asking = (
         []
         if law not in RESPONSE_CHECK_IDS
-        else [one for one in LAWS if one.id in ("past-the-end-is-empty", "create-is-stored")]
+        else [one for one in CHECKS if one.id in ("past-the-end-is-empty", "create-is-stored")]
     )
-    return [*asking, *(one for one in LAWS if one.id == law)]
+    return [*asking, *(one for one in CHECKS if one.id == law)]
 
 
 def reported(folder: Path, fault: Fault) -> tuple[Path, list[dict[str, Any]]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conformance.laws import LAWS
+from conformance.laws import CHECKS
 from conformance.mutants import derive
 from conformance.mutants.inside import TOKENS, Mock, demo
 from conformance.mutants.mutant import Mutant
@@ -102,7 +102,7 @@ ONCE_MISSED = {
 @pytest.mark.slow
 @pytest.mark.parametrize(("identifier", "law"), ONCE_MISSED.items())
 def test_what_was_once_missed_is_found(identifier: str, law: str) -> None:
-    judges = Judges(laws=[one for one in LAWS if one.id == law], depth=None)
+    judges = Judges(laws=[one for one in CHECKS if one.id == law], depth=None)
     assert score(mutant(identifier), bench().mock, judges).law == law
 
 
@@ -133,15 +133,15 @@ def test_a_mutant_that_fails_by_itself_is_an_error_and_no_kill() -> None:
 )
 def test_without_the_laws_that_find_it_a_mutant_survives(identifier: str, law: str) -> None:
     """The score falls where a law is taken away."""
-    one, laws = mutant(identifier), list(LAWS)
+    one, laws = mutant(identifier), list(CHECKS)
     found = score(one, bench().mock, Judges(laws, None))
     assert found.fate is Fate.KILLED
     while found.fate is Fate.KILLED:
-        assert len(laws) > len(LAWS) - 12, f"more than a dozen laws find {identifier}"
+        assert len(laws) > len(CHECKS) - 12, f"more than a dozen laws find {identifier}"
         laws = [known for known in laws if known.id != found.law]
         found = score(one, bench().mock, Judges(laws, None))
     assert found.fate is Fate.SURVIVED
-    gone = {known.id for known in LAWS} - {known.id for known in laws}
+    gone = {known.id for known in CHECKS} - {known.id for known in laws}
     assert any(law in name for name in gone), gone
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from conformance import reproduction, script, sequence
 from conformance.exchange import Exchange, Request, Response
-from conformance.laws.law import Case, Law
+from conformance.laws.law import Case, Check
 from conformance.outcome import CheckResult, Requirement, Status
 from conformance.recording import MAX_RECORDED, IdentifierSource, Recorder
 from conformance.redaction import REDACTED, Redactor
@@ -88,8 +88,8 @@ def test_what_the_same_judging_created_belongs_to_a_list(contract: Contract) -> 
         shown = noted(recorder, asked(contract, "listAgents"), 200, {"data": []})
         yield broken(contract, shown)
 
-    law = recorder.track(Law("stub", "It holds.", lambda c, o: True, judge))
-    outcomes = list(law.judge(Case(law, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
+    law = recorder.track(Check("stub", "It holds.", lambda c, o: True, judge))
+    outcomes = list(law.run(Case(law, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
     found = sequence.from_recording(recorder, contract, "m", outcomes[0])
     assert found is not None
     assert [step.request.body for step in found.steps] == [{"name": "of it"}, None]
@@ -103,8 +103,8 @@ def test_what_was_asked_after_a_shown_write_decides(contract: Contract) -> None:
         noted(recorder, asked(contract, "listAgents"), 200, {"data": []})
         yield broken(contract, shown)
 
-    law = recorder.track(Law("stub", "It holds.", lambda c, o: True, judge))
-    outcomes = list(law.judge(Case(law, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
+    law = recorder.track(Check("stub", "It holds.", lambda c, o: True, judge))
+    outcomes = list(law.run(Case(law, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
     found = sequence.from_recording(recorder, contract, "m", outcomes[0])
     assert found is not None
     assert [(s.request.operation, s.is_evidence) for s in found.steps] == [("createAgent", True), ("listAgents", True)]

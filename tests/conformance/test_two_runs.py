@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from conformance.bodies import PayloadFactory
-from conformance.laws import LAWS
+from conformance.laws import CHECKS
 from conformance.ledger import WriteLog
 from conformance.outcome import Status
 from conformance.run import RunResult, run
@@ -31,7 +31,7 @@ def judged(base: str, number: int) -> RunResult:
     session = Session(contract, athena_schemas(), target, WriteLog(f"run{number}"), bodies)
     scope = [o for o in contract.operations.values() if o.tag in TAGS]
     try:
-        return run(session, LAWS, scope, lambda outcome: None)
+        return run(session, CHECKS, scope, lambda outcome: None)
     finally:
         target.close()
 

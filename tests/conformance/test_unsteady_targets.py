@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from conformance.engine import Depth
-from conformance.laws import LAWS
+from conformance.laws import CHECKS
 from conformance.outcome import CheckResult, FailureKind, Status
 from conformance.run import RunResult, run
 from conformance.session import Session
@@ -119,7 +119,7 @@ def test_an_engine_that_fails_by_itself_ends_the_run_with_what_the_laws_judged(a
 
     session = session_on(Mock(apis[0]))
     scope = [o for o in session.contract.operations.values() if o.id == "listPrompts"]
-    found = run(session, LAWS, scope, lambda outcome: None, sources=[failing])
+    found = run(session, CHECKS, scope, lambda outcome: None, sources=[failing])
     assert list(found.with_status(Status.PASSED))
     assert (
         found.abort_reason

@@ -11,7 +11,7 @@ from conformance.bodies import PayloadFactory
 from conformance.cause import SkipCategory, SkipReason, not_testable
 from conformance.errors import BudgetExhausted, SkipCheck, TargetUnreachable
 from conformance.exchange import Exchange, Request, Response
-from conformance.laws.law import Case, Law
+from conformance.laws.law import Case, Check
 from conformance.ledger import WriteLog
 from conformance.outcome import CheckResult, FailureKind, Status
 from conformance.run import RunResult, run
@@ -50,21 +50,23 @@ def session_of(contract: Contract, *, status: int = 200, read_only: bool = False
     return Session(contract, schemas, Answering(status), WriteLog("test"), bodies, read_only=read_only)
 
 
-def law(judging: Judge, *, always: bool = True, writes: bool = False) -> Law:
+def law(judging: Judge, *, always: bool = True, writes: bool = False) -> Check:
     """A law that applies to every operation."""
-    return Law("stub", "It holds.", lambda contract, operation: True, judging, always=always, writes=writes)
+    return Check(
+        "stub", "It holds.", lambda contract, operation: True, judging, provenance_independent=always, writes=writes
+    )
 
 
 def asks(case: Case) -> Iterator[CheckResult]:
     """Sends the operation's request and is content."""
     path = dict.fromkeys(case.operation.path_parameter_names, 1)
-    yield case.judged(case.promise(), "", case.session.send(case.operation, path=path))
+    yield case.build_result(case.build_requirement(), "", case.session.send(case.operation, path=path))
 
 
 def breaks(case: Case) -> Iterator[CheckResult]:
     """The same, and is not content."""
     for outcome in asks(case):
-        yield case.judged(outcome.requirement, "found 1; due: 2", *outcome.evidence)
+        yield case.build_result(outcome.requirement, "found 1; due: 2", *outcome.evidence)
 
 
 def broken_at(*turns: int) -> Judge:
@@ -85,7 +87,7 @@ def lists(contract: Contract) -> list[Operation]:
 
 def outcome_of(
     contract: Contract,
-    *laws: Law,
+    *laws: Check,
     operations: list[Operation] | None = None,
     demands: GatePolicy | None = None,
     status: int = 200,
@@ -185,9 +187,9 @@ def test_other_sources_are_asked_behind_the_laws(contract: Contract) -> None:
     def source(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
         case = Case(law(breaks), session, operation)
         for number, tally in enumerate([(2, 2), (1, 3)]):
-            promise = case.promise(parameter=f"{number}")
+            promise = case.build_requirement(parameter=f"{number}")
             yield CheckResult(promise, Status.FAILED, "found 1"), tally
-        yield CheckResult(case.promise(), Status.PASSED), (0, 1)
+        yield CheckResult(case.build_requirement(), Status.PASSED), (0, 1)
 
     told: list[CheckResult] = []
     found = run(session_of(contract), [law(asks)], [operation], told.append, sources=[source])
@@ -197,14 +199,14 @@ def test_other_sources_are_asked_behind_the_laws(contract: Contract) -> None:
 
 
 def test_a_case_draws_the_same_whatever_was_judged_before_it(contract: Contract) -> None:
-    def drawn(*laws: Law) -> list[str]:
+    def drawn(*laws: Check) -> list[str]:
         found = run(session_of(contract), laws, lists(contract), lambda outcome: None)
         return [o.message for o in found.results if o.requirement.check == "draws"]
 
     def draws(case: Case) -> Iterator[CheckResult]:
-        yield case.not_judged(case.promise(), str(case.session.payloads.random.random()))
+        yield case.skip(case.build_requirement(), str(case.session.payloads.random.random()))
 
-    asking = Law("draws", "It draws.", lambda contract, operation: True, draws)
+    asking = Check("draws", "It draws.", lambda contract, operation: True, draws)
     assert drawn(asking) == drawn(law(draws), asking)
     assert len(set(drawn(asking))) == len(lists(contract))
 
@@ -278,7 +280,7 @@ def test_what_is_due_depends_on_the_kind_of_cause(
     contract: Contract, cause: SkipCategory, due: bool, due_when_reading: bool
 ) -> None:
     def cannot(case: Case) -> Iterator[CheckResult]:
-        yield case.not_judged(case.promise(), SkipReason("it is so", cause))
+        yield case.skip(case.build_requirement(), SkipReason("it is so", cause))
 
     for demands, expected in ((GatePolicy(), due), (GatePolicy(read_only=True), due_when_reading)):
         _, judgement = outcome_of(contract, law(asks), law(cannot), demands=demands)

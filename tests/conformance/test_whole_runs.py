@@ -13,7 +13,7 @@ import pytest
 
 from conformance.bodies import PayloadFactory
 from conformance.engine import DEEP
-from conformance.laws import LAWS
+from conformance.laws import CHECKS
 from conformance.ledger import WriteLog
 from conformance.run import run
 from conformance.session import Session
@@ -50,7 +50,7 @@ def test_a_deep_run_leaves_every_foreign_record_as_it_was() -> None:
     session.sleep = lambda seconds: api.watch.wait(seconds=seconds)
     operations = list(api.contract.operations.values())
     deep = [source(operations, 1, DEEP)]
-    found = run(session, LAWS, operations, lambda outcome: None, before_cleanup=budget.lift, sources=deep)
+    found = run(session, CHECKS, operations, lambda outcome: None, before_cleanup=budget.lift, sources=deep)
     after = stored(api)
     assert len(before) > 2000
     assert {key: record for key, record in before.items() if after.get(key) != record} == {}
@@ -114,7 +114,7 @@ def test_a_foreign_contract_is_kept_by_its_mock_and_judged_by_every_law(tmp_path
     with running(served, environment(tmp_path)) as (_, greeting):
         code, promises = run_on_clinic(greeting.split()[0], tmp_path)
     assert code == 0
-    assert {law.id for law in LAWS} - {one["law"] for one in promises if one["verdict"] == "kept"} == set()
+    assert {law.id for law in CHECKS} - {one["law"] for one in promises if one["verdict"] == "kept"} == set()
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from conformance.laws import writes
-from conformance.laws.law import Law
-from conformance.laws.own import same, stored
+from conformance.laws.law import Check
+from conformance.laws.own import contains, equal
 from conformance.outcome import Status
 from tests.conformance.judging import LAWS, amiss, broken, judge
 from tests.conformance.writing_faults import Answered, Asked, Next, is_written_in_php
@@ -15,8 +15,8 @@ from tests.conformance.writing_faults import Answered, Asked, Next, is_written_i
 DEMO = "demo-token"
 
 
-@pytest.mark.parametrize("law", writes.LAWS, ids=lambda law: law.id)
-def test_a_law_is_kept_by_the_sound_mock(law: Law) -> None:
+@pytest.mark.parametrize("law", writes.CHECKS, ids=lambda law: law.id)
+def test_a_law_is_kept_by_the_sound_mock(law: Check) -> None:
     found = judge([law])
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
     # In process no server puts a Date into an answer: see test_further_laws.
@@ -190,20 +190,20 @@ def test_an_emoji_that_is_lost_is_found_in_a_documented_field() -> None:
 
 # These compare what was sent with what is shown, record by record; the slow tests ask the others too.
 COMPARING = ("create-is-stored", "update-changes-what-was-sent", "updated-stamp-never-goes-back")
-DRESSED = [pytest.param(law, id=law.id, marks=() if law.id in COMPARING else pytest.mark.slow) for law in writes.LAWS]
+DRESSED = [pytest.param(law, id=law.id, marks=() if law.id in COMPARING else pytest.mark.slow) for law in writes.CHECKS]
 
 
 @pytest.mark.parametrize("law", DRESSED)
-def test_another_way_to_write_the_same_is_not_called_broken(law: Law) -> None:
+def test_another_way_to_write_the_same_is_not_called_broken(law: Check) -> None:
     found = judge([LAWS[law.id]], None, is_written_in_php)
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
 
 
 def test_values_that_say_the_same() -> None:
-    assert same({"a": 1, "b": [1.0]}, {"b": [1], "a": 1.0})
-    assert same("2026-01-15T10:30:00Z", "2026-01-15T10:30:00.999999+00:00")
-    assert same(" text ", "text")
-    assert not same(True, 1)
-    assert not same("one", "two")
-    assert stored({"a": {"b": 1}}, {"a": {"b": 1, "c": 2}})
-    assert not stored({"a": 1}, {})
+    assert equal({"a": 1, "b": [1.0]}, {"b": [1], "a": 1.0})
+    assert equal("2026-01-15T10:30:00Z", "2026-01-15T10:30:00.999999+00:00")
+    assert equal(" text ", "text")
+    assert not equal(True, 1)
+    assert not equal("one", "two")
+    assert contains({"a": {"b": 1}}, {"a": {"b": 1, "c": 2}})
+    assert not contains({"a": 1}, {})

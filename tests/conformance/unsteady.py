@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 
 from conformance.bodies import PayloadFactory
-from conformance.laws import LAWS
-from conformance.laws.law import Law
+from conformance.laws import CHECKS
+from conformance.laws.law import Check
 from conformance.ledger import WriteLog
 from conformance.run import RunResult, run
 from conformance.session import Session
@@ -171,7 +171,7 @@ def judged(
     mock: Mock,
     *tags: str,
     seed: int = 1,
-    laws: Sequence[Law] = LAWS,
+    laws: Sequence[Check] = CHECKS,
     demands: GatePolicy | None = None,
     wanted: Callable[[str], bool] = lambda name: True,
 ) -> tuple[RunResult, GateResult]:
