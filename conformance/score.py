@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import chain
 
-from conformance.engine import GATE, Depth, judge
+from conformance.engine import GATE, Depth, run_engine
 from conformance.errors import SuiteError
 from conformance.laws import CHECKS
 from conformance.laws.law import Check
-from conformance.mutants.inside import Inside, Mock, session
+from conformance.mutants.inside import InProcessMock, InProcessTarget, create_session
 from conformance.mutants.mutant import Mutant, Witness
-from conformance.mutants.witness import planted, witness
+from conformance.mutants.witness import create_mutant_app, find_witness
 from conformance.outcome import Status
 from conformance.run import build_cases, run_check
 from conformance.session import Session
 from spec.contract import Contract, Operation
 
 SEED = 1
-WIDE = frozenset(
+WIDE_FAMILIES = frozenset(
     {
         "create",
         "update",
@@ -40,7 +40,7 @@ WIDE = frozenset(
 )
 
 
-class Fate(Enum):
+class MutantStatus(Enum):
     """What became of a mutant."""
 
     KILLED = "killed"
@@ -50,111 +50,138 @@ class Fate(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """What became of a mutant. `blocked`: a promise that blocks by default was broken. `law`: what found it.
+class MutantResult:
+    """What became of a mutant. `is_blocked`: a promise that blocks by default was broken. `check`: what found it.
 
     `seconds`: to the first broken promise, or in all. `witness`: a curl of the request that shows it, and what was
     found there; "" when equivalent.
     """
 
     mutant: Mutant
-    fate: Fate
-    blocked: bool = False
-    law: str = ""
+    status: MutantStatus
+    is_blocked: bool = False
+    check: str = ""
     seconds: float = 0.0
     requests: int = 0
-    said: str = ""
+    message: str = ""
     witness: Witness | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Judges:
+class Detectors:
     """Who judges: these laws, and the stock engine on the mutant's own operation, as deep as said; None: not at all."""
 
-    laws: Sequence[Check] = CHECKS
+    checks: Sequence[Check] = CHECKS
     depth: Depth | None = GATE
 
 
-def score(mutant: Mutant, mock: Mock, judges: Judges | None = None) -> Score:
-    """What becomes of one mutant. `judges`: the gate's, by default."""
+def evaluate_mutant(mutant: Mutant, mock: InProcessMock, detectors: Detectors | None = None) -> MutantResult:
+    """What becomes of one mutant. `detectors`: the gate's, by default."""
     try:
-        proof = witness(mutant, mock)
-        return Score(mutant, Fate.EQUIVALENT) if proof is None else _judged(mutant, mock, judges or Judges(), proof)
+        proof = find_witness(mutant, mock)
+        return (
+            MutantResult(mutant, MutantStatus.EQUIVALENT)
+            if proof is None
+            else _run_detectors(mutant, mock, detectors or Detectors(), proof)
+        )
     except Exception as error:  # a mutant that fails by itself says nothing of the gate
-        return Score(mutant, Fate.ERROR, said=f"{type(error).__name__}: {error}")
+        return MutantResult(mutant, MutantStatus.ERROR, message=f"{type(error).__name__}: {error}")
 
 
-def _judged(mutant: Mutant, mock: Mock, judges: Judges, proof: Witness) -> Score:
-    mock.begin_anew()
-    asking = session(mock, planted(mutant, mock), SEED)
-    started, law, said, took = time.perf_counter(), "", "", 0.0
-    wanted = mutant.blocks(mock.contract)
-    blocked = False
+def _run_detectors(mutant: Mutant, mock: InProcessMock, detectors: Detectors, witness: Witness) -> MutantResult:
+    mock.reset()
+    suite_session = create_session(mock, create_mutant_app(mutant, mock), SEED)
+    start_time, killing_check, message, kill_seconds = time.perf_counter(), "", "", 0.0
+    needs_blocking = mutant.is_blocking(mock.contract)
+    is_blocked = False
     try:
-        tiers = near(mutant, mock.contract)
-        engine = _by_engine(asking, judges.depth, tiers[0]) if judges.depth else ()
-        for name, found, blocks in chain(_broken(asking, judges.laws, tiers), engine):
-            if not law:
-                law, said, took = name, found, time.perf_counter() - started
-            blocked = blocked or blocks
-            if blocked or not wanted:
+        tiers = select_operations(mutant, mock.contract)
+        engine_failures = _find_engine_failures(suite_session, detectors.depth, tiers[0]) if detectors.depth else ()
+        for check_id, failure_message, is_blocking in chain(
+            _find_failures(suite_session, detectors.checks, tiers), engine_failures
+        ):
+            if not killing_check:
+                killing_check, message, kill_seconds = check_id, failure_message, time.perf_counter() - start_time
+            is_blocked = is_blocked or is_blocking
+            if is_blocked or not needs_blocking:
                 break
     finally:
-        sent = _end(asking)
-    fate = Fate.KILLED if law else Fate.SURVIVED
-    return Score(mutant, fate, blocked, law, took or time.perf_counter() - started, sent, said, proof)
+        request_count = _close_session(suite_session)
+    status = MutantStatus.KILLED if killing_check else MutantStatus.SURVIVED
+    return MutantResult(
+        mutant,
+        status,
+        is_blocked,
+        killing_check,
+        kill_seconds or time.perf_counter() - start_time,
+        request_count,
+        message,
+        witness,
+    )
 
 
-def _end(asking: Session) -> int:
+def _close_session(session: Session) -> int:
     """End what a session holds; how many requests it sent."""
-    target = asking.target
-    if not isinstance(target, Inside):
+    target = session.target
+    if not isinstance(target, InProcessTarget):
         return 0
     target.close()
     return target.budget.sent
 
 
-def near(mutant: Mutant, contract: Contract) -> list[list[Operation]]:
+def select_operations(mutant: Mutant, contract: Contract) -> list[list[Operation]]:
     """The operations whose laws judge a mutant: its own, then its resource's, then all where it reaches far."""
-    own = contract.operations[mutant.operation]
-    kin = [o for o in contract.operations.values() if o.resource == own.resource and o.id != own.id]
-    rest = [o for o in contract.operations.values() if o.resource != own.resource and o.id != own.id]
-    return [[own], kin, *([rest] if mutant.family in WIDE else [])]
+    own_operation = contract.operations[mutant.operation]
+    same_resource = [
+        o for o in contract.operations.values() if o.resource == own_operation.resource and o.id != own_operation.id
+    ]
+    other_operations = [
+        o for o in contract.operations.values() if o.resource != own_operation.resource and o.id != own_operation.id
+    ]
+    return [[own_operation], same_resource, *([other_operations] if mutant.family in WIDE_FAMILIES else [])]
 
 
-def _broken(
-    asking: Session, laws: Iterable[Check], tiers: Iterable[Sequence[Operation]]
+def _find_failures(
+    session: Session, checks: Iterable[Check], tiers: Iterable[Sequence[Operation]]
 ) -> Iterator[tuple[str, str, bool]]:
     """(law, what was found, whether it blocks by default) of each broken promise, as it is found."""
-    every = list(laws)
+    all_checks = list(checks)
     for tier in tiers:
-        for case in build_cases(asking, every, tier):
-            noticed = len(asking.findings)
+        for case in build_cases(session, all_checks, tier):
+            finding_count = len(session.findings)
             try:
-                for outcome in run_check(case):
-                    if outcome.status is Status.FAILED:
-                        yield outcome.requirement.check, outcome.message, outcome.requirement.is_blocking(strict=False)
+                for result in run_check(case):
+                    if result.status is Status.FAILED:
+                        yield result.requirement.check, result.message, result.requirement.is_blocking(strict=False)
             except SuiteError:
                 raise
             except Exception:
                 continue
-            if len(asking.findings) > noticed:
-                yield from _noticed(asking, every, tier)
+            if len(session.findings) > finding_count:
+                yield from _find_response_failures(session, all_checks, tier)
 
 
-def _by_engine(asking: Session, depth: Depth, operations: Sequence[Operation]) -> Iterator[tuple[str, str, bool]]:
+def _find_engine_failures(
+    session: Session, depth: Depth, operations: Sequence[Operation]
+) -> Iterator[tuple[str, str, bool]]:
     """The same of the stock engine."""
-    for one in judge(asking, operations, seed=SEED, depth=depth, told=lambda outcome: None):
-        if one.outcome.status is Status.FAILED and one.broken == one.times:
-            yield one.outcome.requirement.check, one.outcome.message, one.outcome.requirement.is_blocking(strict=False)
+    for engine_result in run_engine(session, operations, seed=SEED, depth=depth, on_result=lambda result: None):
+        if engine_result.result.status is Status.FAILED and engine_result.failed_runs == engine_result.total_runs:
+            yield (
+                engine_result.result.requirement.check,
+                engine_result.result.message,
+                engine_result.result.requirement.is_blocking(strict=False),
+            )
 
 
-def _noticed(asking: Session, laws: Iterable[Check], tier: Sequence[Operation]) -> Iterator[tuple[str, str, bool]]:
+def _find_response_failures(
+    session: Session, checks: Iterable[Check], tier: Sequence[Operation]
+) -> Iterator[tuple[str, str, bool]]:
     """What answers showed by themselves, told by the laws on answers."""
-    told = {notice.check for notice, _ in asking.findings.values()}
-    about = {operation for operation, *_ in asking.findings}
-    operations = [o for o in asking.contract.operations.values() if o.id in about]
-    for case in build_cases(asking, [law for law in laws if law.id in told], operations):
-        for outcome in run_check(case):
-            if outcome.status is Status.FAILED:
-                yield outcome.requirement.check, outcome.message, outcome.requirement.is_blocking(strict=False)
+    reported_checks = {finding.check for finding, _ in session.findings.values()}
+    operation_ids = {operation for operation, *_ in session.findings}
+    operations = [o for o in session.contract.operations.values() if o.id in operation_ids]
+    for case in build_cases(session, [check for check in checks if check.id in reported_checks], operations):
+        for result in run_check(case):
+            if result.status is Status.FAILED:
+                yield result.requirement.check, result.message, result.requirement.is_blocking(strict=False)

@@ -10,58 +10,58 @@ from pathlib import Path
 from random import Random
 
 from conformance.laws import CHECKS
-from conformance.mutants import derive
-from conformance.mutants.inside import TOKENS, Mock, demo, session
+from conformance.mutants import derive_mutants
+from conformance.mutants.inside import TOKENS, InProcessMock, build_demo_image, create_session
 from conformance.mutants.mutant import Mutant, Witness
-from conformance.mutants.planted import Paths, Planted
-from conformance.mutants.variants import variants
+from conformance.mutants.planted import FaultInjector, OperationRouter
+from conformance.mutants.variants import build_variants
 from conformance.outcome import Status
 from conformance.run import run
-from conformance.score import Fate, Judges, score
+from conformance.score import Detectors, MutantStatus, evaluate_mutant
 from spec.contract import Contract, load_contract
 
 TOKEN_ENV = "ATHENA_TOKEN"
-OTHER_ENV = "ATHENA_OTHER_TOKEN"
+OTHER_TOKEN_ENV = "ATHENA_OTHER_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class MutantSummary:
     """What became of one mutant, in words alone, so that it can be sent from one process to another.
 
-    `can_block`, `always`: of the promise. `blocked`: whether one that blocks by default was broken. `law`: what found
-    it, "" when nothing did. `seconds`: to the first broken promise. `curl`: the witness; `shown`: what it answered.
+    `can_block`, `provenance_independent`: of the promise. `is_blocked`: whether one that blocks by default was broken. `check`: what found
+    it, "" when nothing did. `seconds`: to the first broken promise. `curl`: the witness; `response_excerpt`: what it answered.
     """
 
     id: str
     family: str
     operation: str
-    sentence: str
-    fate: Fate
+    requirement: str
+    status: MutantStatus
     can_block: bool
-    always: bool
-    blocked: bool
-    law: str
-    said: str
+    provenance_independent: bool
+    is_blocked: bool
+    check: str
+    message: str
     seconds: float
     requests: int
     curl: str
-    shown: str
+    response_excerpt: str
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
-    """A conforming variant as the suite judged it. `broken`: false alarms, in words."""
+class VariantResult:
+    """A conforming variant as the suite judged it. `false_positives`: false alarms, in words."""
 
     variant: str
     seed: int
-    kept: int
+    passed: int
     requests: int
-    broken: tuple[str, ...]
+    false_positives: tuple[str, ...]
     flaky: int
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class MutationTotals:
     """Scores counted. `killed`, `blocked`: found at all, and by a promise that blocks by default."""
 
     killed: int = 0
@@ -70,54 +70,61 @@ class Tally:
     errors: int = 0
     can_block: int = 0
     blocked: int = 0
-    always: int = 0
-    always_blocked: int = 0
-    median: float = 0.0
+    provenance_independent: int = 0
+    provenance_independent_blocked: int = 0
+    median_seconds: float = 0.0
 
     @classmethod
-    def of(cls, scores: Iterable[Scored]) -> "Tally":
+    def from_summaries(cls, summaries: Iterable[MutantSummary]) -> "MutationTotals":
         """What some scores come to."""
-        listed = list(scores)
-        fates = Counter(s.fate for s in listed)
-        counted = [s for s in listed if s.fate in (Fate.KILLED, Fate.SURVIVED)]
-        able, always = [s for s in counted if s.can_block], [s for s in counted if s.always]
-        times = [s.seconds for s in counted if s.fate is Fate.KILLED]
+        summary_list = list(summaries)
+        status_counts = Counter(summary.status for summary in summary_list)
+        evaluated = [
+            summary for summary in summary_list if summary.status in (MutantStatus.KILLED, MutantStatus.SURVIVED)
+        ]
+        blockable, independent = (
+            [summary for summary in evaluated if summary.can_block],
+            [summary for summary in evaluated if summary.provenance_independent],
+        )
+        kill_seconds = [summary.seconds for summary in evaluated if summary.status is MutantStatus.KILLED]
         return cls(
-            fates[Fate.KILLED],
-            fates[Fate.SURVIVED],
-            fates[Fate.EQUIVALENT],
-            fates[Fate.ERROR],
-            len(able),
-            sum(s.blocked for s in able),
-            len(always),
-            sum(s.blocked for s in always),
-            statistics.median(times) if times else 0.0,
+            status_counts[MutantStatus.KILLED],
+            status_counts[MutantStatus.SURVIVED],
+            status_counts[MutantStatus.EQUIVALENT],
+            status_counts[MutantStatus.ERROR],
+            len(blockable),
+            sum(summary.is_blocked for summary in blockable),
+            len(independent),
+            sum(summary.is_blocked for summary in independent),
+            statistics.median(kill_seconds) if kill_seconds else 0.0,
         )
 
     @property
-    def counted(self) -> int:
+    def total(self) -> int:
         """Mutants that proved to be ones."""
         return self.killed + self.survived
 
     @property
-    def share(self) -> float:
+    def mutation_score(self) -> float:
         """Of these, how many were found: 0 to 1."""
-        return self.killed / self.counted if self.counted else 1.0
+        return self.killed / self.total if self.total else 1.0
 
 
-def by(scores: Iterable[Scored], key: Callable[[Scored], str]) -> Mapping[str, Tally]:
+def group_totals(
+    summaries: Iterable[MutantSummary], key: Callable[[MutantSummary], str]
+) -> Mapping[str, MutationTotals]:
     """A tally for each value of `key`, in order."""
-    groups: dict[str, list[Scored]] = {}
-    for one in scores:
-        groups.setdefault(key(one), []).append(one)
-    return {name: Tally.of(groups[name]) for name in sorted(groups)}
+    groups: dict[str, list[MutantSummary]] = {}
+    for summary in summaries:
+        groups.setdefault(key(summary), []).append(summary)
+    return {name: MutationTotals.from_summaries(groups[name]) for name in sorted(groups)}
 
 
 # Choosing and judging ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class MutantSelection:
     """Which mutants: of some families and operations (empty: all), a sample of them (None: all), drawn by `seed`."""
 
     families: tuple[str, ...] = ()
@@ -125,107 +132,140 @@ class Choice:
     sample: int | None = None
     seed: int = 0
 
-    def of(self, contract: Contract) -> list[int]:
+    def select(self, contract: Contract) -> list[int]:
         """Their numbers in the order of `derive`."""
-        chosen = [
-            number
-            for number, mutant in enumerate(derive(contract, TOKENS["self"]))
+        indices = [
+            index
+            for index, mutant in enumerate(derive_mutants(contract, TOKENS["self"]))
             if (not self.families or mutant.family in self.families)
             and (not self.operations or mutant.operation in self.operations)
         ]
-        if self.sample is None or self.sample >= len(chosen):
-            return chosen
-        return sorted(Random(self.seed).sample(chosen, self.sample))
+        if self.sample is None or self.sample >= len(indices):
+            return indices
+        return sorted(Random(self.seed).sample(indices, self.sample))
 
 
 @dataclass(slots=True)
-class Bench:
+class Worker:
     """What a process judges with: its own mock, and the mutants, derived anew."""
 
-    mock: Mock
+    mock: InProcessMock
     mutants: Sequence[Mutant]
-    judges: Judges
+    detectors: Detectors
 
     @classmethod
-    def of(cls, contract: Contract, content: bytes, *, engine_only: bool = False) -> "Bench":
+    def create(cls, contract: Contract, image_bytes: bytes, *, engine_only: bool = False) -> "Worker":
         """One on the image of a dataset."""
-        judges = Judges(laws=()) if engine_only else Judges()
-        return cls(Mock.of(contract, content), tuple(derive(contract, TOKENS["self"])), judges)
+        detectors = Detectors(checks=()) if engine_only else Detectors()
+        return cls(
+            InProcessMock.from_image(contract, image_bytes), tuple(derive_mutants(contract, TOKENS["self"])), detectors
+        )
 
-    def score(self, number: int) -> Scored:
+    def evaluate_mutant(self, index: int) -> MutantSummary:
         """The score of one mutant."""
-        mutant = self.mutants[number]
-        found = score(mutant, self.mock, self.judges)
-        return Scored(
+        mutant = self.mutants[index]
+        result = evaluate_mutant(mutant, self.mock, self.detectors)
+        return MutantSummary(
             mutant.id,
             mutant.family,
             mutant.operation,
-            mutant.sentence,
-            found.fate,
-            mutant.blocks(self.mock.contract),
-            mutant.always,
-            found.blocked,
-            found.law,
-            found.said[:300],
-            found.seconds,
-            found.requests,
-            _curl(found.witness, self.mock.contract),
-            _shown(found.witness),
+            mutant.requirement,
+            result.status,
+            mutant.is_blocking(self.mock.contract),
+            mutant.provenance_independent,
+            result.is_blocked,
+            result.check,
+            result.message[:300],
+            result.seconds,
+            result.requests,
+            _format_curl(result.witness, self.mock.contract),
+            _format_response(result.witness),
         )
 
-    def alarm(self, number: int, seed: int) -> Alarm:
+    def run_variant(self, index: int, seed: int) -> VariantResult:
         """The judgement over a conforming variant, by all laws on all operations."""
         mock = self.mock
-        mock.begin_anew()
-        variant = tuple(variants())[number]
-        app = Planted(mock.app, Paths.of(mock.contract), frozenset(), variant.plant(mock.contract, mock.watch))
-        asking = session(mock, app, seed)
-        found = run(asking, CHECKS, mock.contract.operations.values(), lambda outcome: None)
-        broken = [f"{o.requirement.fingerprint}: {o.message[:300]}" for o in found.with_status(Status.FAILED)]
-        kept = sum(1 for _ in found.with_status(Status.PASSED))
-        return Alarm(variant.name, seed, kept, sum(asking.call_counts.values()), tuple(broken), len(found.flaky))
+        mock.reset()
+        variant = tuple(build_variants())[index]
+        app = FaultInjector(
+            mock.app,
+            OperationRouter.from_contract(mock.contract),
+            frozenset(),
+            variant.make_fault(mock.contract, mock.clock),
+        )
+        suite_session = create_session(mock, app, seed)
+        run_result = run(suite_session, CHECKS, mock.contract.operations.values(), lambda check_result: None)
+        false_positives = [
+            f"{result.requirement.fingerprint}: {result.message[:300]}"
+            for result in run_result.with_status(Status.FAILED)
+        ]
+        passed = sum(1 for _ in run_result.with_status(Status.PASSED))
+        return VariantResult(
+            variant.name,
+            seed,
+            passed,
+            sum(suite_session.call_counts.values()),
+            tuple(false_positives),
+            len(run_result.flaky),
+        )
 
 
-def _curl(witness: Witness | None, contract: Contract) -> str:
+def _format_curl(witness: Witness | None, contract: Contract) -> str:
     base = f"http://127.0.0.1:8000{contract.base_path}"
-    return "" if witness is None else witness.shown.curl(base, TOKEN_ENV, OTHER_ENV)
+    return "" if witness is None else witness.mutant_exchange.curl(base, TOKEN_ENV, OTHER_TOKEN_ENV)
 
 
-def _shown(witness: Witness | None) -> str:
+def _format_response(witness: Witness | None) -> str:
     if witness is None:
         return ""
-    return f"{witness.shown.response.status} {witness.shown.response.content[:300].decode('utf-8', 'replace')}"
+    return f"{witness.mutant_exchange.response.status} {witness.mutant_exchange.response.content[:300].decode('utf-8', 'replace')}"
 
 
 # In parallel ---------------------------------------------------------------------------------------------------------
 
-CHUNK = 40  # mutants that a process judges before it says what it found
+CHUNK_SIZE = 40  # mutants that a process judges before it says what it found
 
 
-def _scored(path: Path, content: bytes, numbers: Sequence[int], engine_only: bool) -> list[Scored | Alarm]:
-    bench = Bench.of(load_contract(path), content, engine_only=engine_only)
-    return [bench.score(number) for number in numbers]
+def _evaluate_chunk(
+    path: Path, image_bytes: bytes, indices: Sequence[int], engine_only: bool
+) -> list[MutantSummary | VariantResult]:
+    worker = Worker.create(load_contract(path), image_bytes, engine_only=engine_only)
+    return [worker.evaluate_mutant(index) for index in indices]
 
 
-def _alarmed(path: Path, content: bytes, number: int, seed: int) -> list[Scored | Alarm]:
-    return [Bench.of(load_contract(path), content).alarm(number, seed)]
+def _evaluate_variant(path: Path, image_bytes: bytes, index: int, seed: int) -> list[MutantSummary | VariantResult]:
+    return [Worker.create(load_contract(path), image_bytes).run_variant(index, seed)]
 
 
-def examine(
-    path: Path, numbers: Sequence[int], sound: Sequence[tuple[int, int]], workers: int, *, engine_only: bool = False
-) -> Iterator[Scored | Alarm]:
+def evaluate_all(
+    path: Path,
+    mutant_indices: Sequence[int],
+    variant_runs: Sequence[tuple[int, int]],
+    workers: int,
+    *,
+    engine_only: bool = False,
+) -> Iterator[MutantSummary | VariantResult]:
     """The scores of these mutants of the contract at `path`, and the judgements over variants, as they come.
 
-    `sound`: (number of the variant, seed). `engine_only`: by the stock engine alone.
+    `variant_runs`: (number of the variant, seed). `engine_only`: by the stock engine alone.
     """
-    content = demo(load_contract(path))
-    chunks = [numbers[at::stride] for stride in [max(1, -(-len(numbers) // CHUNK))] for at in range(stride)]
+    image_bytes = build_demo_image(load_contract(path))
+    chunks = [
+        mutant_indices[offset::stride]
+        for stride in [max(1, -(-len(mutant_indices) // CHUNK_SIZE))]
+        for offset in range(stride)
+    ]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        waiting: list[Future[list[Scored | Alarm]]] = []
+        futures: list[Future[list[MutantSummary | VariantResult]]] = []
         try:
-            waiting += [pool.submit(_scored, path, content, chunk, engine_only) for chunk in chunks if chunk]
-            waiting += [pool.submit(_alarmed, path, content, number, seed) for number, seed in sound]
-            for done in as_completed(waiting):
-                yield from done.result()
+            futures += [
+                pool.submit(_evaluate_chunk, path, image_bytes, chunk, engine_only) for chunk in chunks if chunk
+            ]
+            futures += [
+                pool.submit(_evaluate_variant, path, image_bytes, variant_index, seed)
+                for variant_index, seed in variant_runs
+            ]
+            for future in as_completed(futures):
+                yield from future.result()
         finally:
             pool.shutdown(cancel_futures=True)

@@ -149,10 +149,10 @@ def _build_plugin(
         report = Report(
             target=target.base,
             contract=display_path(Path(contract.document.name)),
-            digest=contract.document.digest,
+            contract_digest=contract.document.digest,
             run_id=run_id,
             seed=settings.seed,
-            started=started,
+            started_at=started,
             seconds=time.monotonic() - start_time,
             requests=target.budget.sent,
             strict=settings.strict,
@@ -160,11 +160,11 @@ def _build_plugin(
             token_env=settings.token_env,
             other_token_env=settings.other_token_env,
             notes=(),
-            found=run_result,
-            judgement=evaluate(run_result, contract, operations, session.call_counts, policy),
+            run=run_result,
+            gate_result=evaluate(run_result, contract, operations, session.call_counts, policy),
             redaction=redaction,
-            lines=line_numbers,
-            seen=session.call_counts,
+            line_numbers=line_numbers,
+            response_counts=session.call_counts,
         )
         return _format_failure(report, result)
 
@@ -180,16 +180,16 @@ def _build_plugin(
 def _format_failure(report: Report, result: CheckResult) -> str:
     """A broken promise as a report tells it."""
     requirement = result.requirement
-    failed, total = report.replays(result) or (1, 1)
+    failed, total = report.rerun_counts(result) or (1, 1)
     parameter_text = f" {requirement.parameter}" if requirement.parameter else ""
     headline = f"{requirement.operation}{parameter_text} {requirement.check}  [{requirement.provenance}; {failed} of {total} times]"
     parts = [
         headline,
         f"due:   {requirement.summary}",
-        f"found: {report.said(result)}",
-        f"place: {report.place(requirement)}",
+        f"found: {report.message(result)}",
+        f"place: {report.location(requirement)}",
     ]
-    return "\n".join([*parts, *filter(None, [report.curl(result)])])
+    return "\n".join([*parts, *filter(None, [report.curl_command(result)])])
 
 
 def _clean_up(session: Session) -> list[str]:

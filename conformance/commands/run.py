@@ -32,7 +32,7 @@ from conformance.proposal import build_proposals
 from conformance.readiness import token_problem, wait_until_ready
 from conformance.recording import Recorder
 from conformance.report import Report, github, terminal
-from conformance.report.files import FILES
+from conformance.report.files import REPORT_WRITERS
 from conformance.run import ResultSource, RunResult, aborted_run, build_cases, run
 from conformance.session import Session
 from conformance.settings import Settings
@@ -61,12 +61,12 @@ def publish(settings: Settings, report: Report) -> int:
     folder = _create_folder(settings.report_dir)
     text = terminal.render(report)
     if settings.github:
-        text = "".join(f"{github.neutral(line)}\n" for line in text.splitlines()) + github.render(report)
+        text = "".join(f"{github.neutralize_command(line)}\n" for line in text.splitlines()) + github.render(report)
     write_stdout(text)
     if folder is not None:
-        for name, render in FILES.items():
+        for name, render in REPORT_WRITERS.items():
             _write_report(folder / name, render(report))
-    return int(report.judgement.exit_code)
+    return int(report.gate_result.exit_code)
 
 
 def _build_report(
@@ -112,14 +112,14 @@ def _build_report(
         build_redactor(settings, contract, token_command),
         find_line_numbers(contract.document.content),
         session.call_counts,
-        text=contract.document.content.decode("utf-8", "replace"),
+        contract_text=contract.document.content.decode("utf-8", "replace"),
         proposals=build_proposals(contract, session.schemas, name, run_result.results),
-        covered=session.coverage.build_report(selected, gate_result.operations_never_successful)
+        coverage=session.coverage.build_report(selected, gate_result.operations_never_successful)
         if session.coverage
         else None,
         sequences=_record_sequences(recorder, session, run_result),
-        folder=str(settings.report_dir or ""),
-        ledger=str(write_log_path(settings) or ""),
+        report_dir=str(settings.report_dir or ""),
+        write_log=str(write_log_path(settings) or ""),
     )
 
 
@@ -202,10 +202,10 @@ def _engine_source(settings: Settings, operations: Sequence[Operation], progress
 
     def run_engine(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
         progress.finish_cases()
-        for engine_result in engine.judge(
-            session, operations, seed=settings.seed, depth=depth, told=lambda result: None
+        for engine_result in engine.run_engine(
+            session, operations, seed=settings.seed, depth=depth, on_result=lambda result: None
         ):
-            yield engine_result.outcome, (engine_result.broken, engine_result.times)
+            yield engine_result.result, (engine_result.failed_runs, engine_result.total_runs)
 
     return run_engine
 

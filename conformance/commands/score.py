@@ -10,10 +10,10 @@ from random import Random
 
 from conformance.connection import display_path
 from conformance.errors import UsageError
-from conformance.mutants.variants import variants
+from conformance.mutants.variants import build_variants
 from conformance.output import write_stdout
-from conformance.report.scored import ScoreReport, as_json, markdown, terminal
-from conformance.scores import Alarm, Choice, Scored, examine
+from conformance.report.scored import MutationReport, render_json, render_markdown, render_terminal
+from conformance.scores import MutantSelection, MutantSummary, VariantResult, evaluate_all
 from conformance.settings import Settings
 from spec.contract import load_contract
 
@@ -25,16 +25,16 @@ def command(settings: Settings, checks: object = None) -> int:
     """Judge them; 0, or 1 when the score is under --min or something sound was called broken. Raises UsageError."""
     path = settings.contract or Path(str(resources.files("spec") / "openapi.yaml"))
     contract = load_contract(path)
-    selection = Choice(settings.family, settings.operation, settings.sample, settings.seed)
-    numbers = selection.of(contract)
+    selection = MutantSelection(settings.family, settings.operation, settings.sample, settings.seed)
+    numbers = selection.select(contract)
     if not numbers:
         raise UsageError("score: found no mutant of that family and operation; allowed: names that the score prints")
     started = time.monotonic()
-    results: list[Scored] = []
-    false_positives: list[Alarm] = []
+    results: list[MutantSummary] = []
+    false_positives: list[VariantResult] = []
     workers = settings.workers or os.cpu_count() or 1
-    for item in examine(path, numbers, _variant_runs(settings), workers, engine_only=settings.engine_only):
-        if isinstance(item, Alarm):
+    for item in evaluate_all(path, numbers, _variant_runs(settings), workers, engine_only=settings.engine_only):
+        if isinstance(item, VariantResult):
             false_positives.append(item)
         else:
             results.append(item)
@@ -43,7 +43,7 @@ def command(settings: Settings, checks: object = None) -> int:
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
     description = f"{len(numbers)} mutants" + (f" drawn by seed {settings.seed}" if settings.sample is not None else "")
-    report = ScoreReport(
+    report = MutationReport(
         display_path(path),
         description,
         results,
@@ -52,9 +52,9 @@ def command(settings: Settings, checks: object = None) -> int:
         time.monotonic() - started,
         settings.engine_only,
     )
-    write_stdout(terminal(report))
+    write_stdout(render_terminal(report))
     if settings.report_dir is not None:
-        _write_files(settings.report_dir, {"score.json": as_json(report), "score.md": markdown(report)})
+        _write_files(settings.report_dir, {"score.json": render_json(report), "score.md": render_markdown(report)})
     return 1 if report.reasons else 0
 
 
@@ -62,7 +62,7 @@ def _variant_runs(settings: Settings) -> list[tuple[int, int]]:
     """(number, seed) of the sound servers to judge: all with three seeds, a few beside a sample, else none."""
     if settings.family or settings.operation or settings.engine_only:
         return []
-    variant_numbers = range(len(tuple(variants())))
+    variant_numbers = range(len(tuple(build_variants())))
     if settings.sample is None:
         return [(number, settings.seed + offset) for offset in range(VARIANT_SEEDS) for number in variant_numbers]
     return [(number, settings.seed) for number in {0, *Random(settings.seed).sample(variant_numbers, SAMPLE_VARIANTS)}]

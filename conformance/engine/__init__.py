@@ -7,34 +7,34 @@ used of it). Its import takes about a second, so that it is left until a run use
 from collections.abc import Callable, Iterator, Sequence
 
 from conformance.engine.depth import DEEP, GATE, SMOKE, Depth
-from conformance.engine.judged import Judged
+from conformance.engine.judged import EngineResult
 from conformance.errors import UsageError
 from conformance.outcome import CheckResult
 from conformance.session import Session
 from spec.contract import Operation
 
-__all__ = ["DEEP", "GATE", "SMOKE", "Depth", "Judged", "judge"]
+__all__ = ["DEEP", "GATE", "SMOKE", "Depth", "EngineResult", "run_engine"]
 
 
-def judge(
+def run_engine(
     session: Session,
     operations: Sequence[Operation],
     *,
     seed: int,
     depth: Depth,
-    told: Callable[[CheckResult], None],
-) -> Iterator[Judged]:
+    on_result: Callable[[CheckResult], None],
+) -> Iterator[EngineResult]:
     """Judge operations with the engine; each promise comes out once, a broken one after its replays.
 
-    `seed`: equal seeds send equal cases in the same order. `told`: hears of each outcome as it becomes known. Raises
+    `seed`: equal seeds send equal cases in the same order. `on_result`: hears of each outcome as it becomes known. Raises
     OutOfBudget, TargetLost and KeyboardInterrupt, after what was judged until then has come out; UsageError where
     Schemathesis is not installed.
     """
     try:
-        from conformance.engine.judging import judged  # imports Schemathesis
+        from conformance.engine.judging import run_operations  # imports Schemathesis
     except ModuleNotFoundError as error:
         raise UsageError(
             f"the engine: found no package {error.name!r}; allowed: a run without the engine, "
             "or `pip install 'athena-contract[engine]'` first"
         ) from None
-    return judged(session, operations, seed=seed, depth=depth, told=told)
+    return run_operations(session, operations, seed=seed, depth=depth, on_result=on_result)

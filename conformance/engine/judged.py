@@ -6,9 +6,9 @@ from conformance.outcome import CheckResult
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """An outcome. `broken` of `times`: how often the promise was broken when it was judged that often (flaky: less)."""
+class EngineResult:
+    """An outcome. `failed_runs` of `total_runs`: how often the promise was broken when it was judged that often (flaky: less)."""
 
-    outcome: CheckResult
-    broken: int = 0
-    times: int = 1
+    result: CheckResult
+    failed_runs: int = 0
+    total_runs: int = 1

@@ -10,29 +10,29 @@ from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.generation.case import Case
 
-from conformance.engine.checks import Check, Seen
-from conformance.engine.guard import HeldBack
-from conformance.engine.wire import PLACEHOLDER, Wire
+from conformance.engine.checks import EngineCheck, SentCase
+from conformance.engine.guard import BlockedRequest
+from conformance.engine.wire import PLACEHOLDER_TOKEN, CaseTransport
 from conformance.exchange import AUTHORIZATION, Exchange
 from conformance.notice import inspect_response
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ChainStep:
     """One request of a chain: the case, the one that it followed from, and what was asked and answered."""
 
     case: Case[Any]
-    parent: str | None
+    parent_id: str | None
     exchange: Exchange
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """What leads to a failure, the failing request last. `notice`: (law, place, keyword) of what our notices told."""
+class RequestChain:
+    """What leads to a failure, the failing request last. `finding_key`: (law, place, keyword) of what our notices told."""
 
-    steps: tuple[Step, ...]
-    notice: tuple[str, str, str | None] | None
-    failing: type[Failure] | None
+    steps: tuple[ChainStep, ...]
+    finding_key: tuple[str, str, str | None] | None
+    failure_type: type[Failure] | None
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -40,116 +40,130 @@ class Chain:
         return tuple(step.exchange for step in self.steps)
 
 
-def chain_of(wire: Wire, seen: Seen, failure: Failure | None, notice: tuple[str, str, str | None] | None) -> Chain:
+def build_chain(
+    transport: CaseTransport,
+    sent_case: SentCase,
+    failure: Failure | None,
+    finding_key: tuple[str, str, str | None] | None,
+) -> RequestChain:
     """What led to a failure that was just seen."""
-    related = failure.related_case_ids() if failure is not None else ()
-    cases = seen.recorder.iter_chain_cases(case_id=seen.case.id, related_case_ids=related)
-    ids = {case.id for case in cases if case.id in wire.exchanges} | {seen.case.id}
-    nodes = [(one, node) for one, node in seen.recorder.cases.items() if one in ids and one != seen.case.id]
-    nodes.append((seen.case.id, seen.recorder.cases[seen.case.id]))
+    related_ids = failure.related_case_ids() if failure is not None else ()
+    cases = sent_case.recorder.iter_chain_cases(case_id=sent_case.case.id, related_case_ids=related_ids)
+    case_ids = {case.id for case in cases if case.id in transport.exchanges} | {sent_case.case.id}
+    nodes = [
+        (case_id, node)
+        for case_id, node in sent_case.recorder.cases.items()
+        if case_id in case_ids and case_id != sent_case.case.id
+    ]
+    nodes.append((sent_case.case.id, sent_case.recorder.cases[sent_case.case.id]))
     steps = tuple(
-        Step(node.value, node.parent_id if node.parent_id in ids else None, wire.exchanges[one]) for one, node in nodes
+        ChainStep(node.value, node.parent_id if node.parent_id in case_ids else None, transport.exchanges[case_id])
+        for case_id, node in nodes
     )
-    return Chain(steps, notice, type(failure) if failure is not None else None)
+    return RequestChain(steps, finding_key, type(failure) if failure is not None else None)
 
 
-def again(wire: Wire, chain: Chain, check: Check) -> bool:
+def reproduce_failure(transport: CaseTransport, chain: RequestChain, check: EngineCheck) -> bool:
     """Whether the failure shows again. What the chain made the first time is made anew, and named instead.
 
     Raises HeldBack when it may not be made anew.
     """
     recorder = ScenarioRecorder(label="replay")
-    renamed: dict[str, str] = {}
-    cases: dict[str, Case[Any]] = {}
-    broken = False
+    id_changes: dict[str, str] = {}
+    new_cases: dict[str, Case[Any]] = {}
+    is_reproduced = False
     try:
         for step in chain.steps:
-            case = _renewed(wire, step, renamed)
-            parent = cases.get(step.parent or "")
+            case = _rebuild_case(transport, step, id_changes)
+            parent = new_cases.get(step.parent_id or "")
             recorder.record_case(case=case, parent_id=parent.id if parent else None)
-            cases[step.case.id] = case
-            response = wire.send(case, headers=_token(step))
+            new_cases[step.case.id] = case
+            response = transport.send(case, headers=_run_token_header(step))
             recorder.record_response(case_id=case.id, response=response)
-            if case.id in wire.held:
-                raise HeldBack(wire.held[case.id])
-            exchange = wire.exchanges[case.id]
-            renamed |= dict(_renamed(wire, step, exchange))
+            if case.id in transport.block_reasons:
+                raise BlockedRequest(transport.block_reasons[case.id])
+            exchange = transport.exchanges[case.id]
+            id_changes |= dict(_find_id_changes(transport, step, exchange))
             if step is chain.steps[-1]:
-                broken = _shows(wire, chain, check, case, response, recorder, exchange)
+                is_reproduced = _is_reproduced(transport, chain, check, case, response, recorder, exchange)
     finally:
-        wire.forget(recorder.cases)
-    return broken
+        transport.forget(recorder.cases)
+    return is_reproduced
 
 
-def _shows(
-    wire: Wire,
-    chain: Chain,
-    check: Check,
+def _is_reproduced(
+    transport: CaseTransport,
+    chain: RequestChain,
+    check: EngineCheck,
     case: Case[Any],
     response: Any,
     recorder: ScenarioRecorder,
     exchange: Exchange,
 ) -> bool:
-    if chain.notice is not None:
-        found = inspect_response(wire.session.schemas, wire.operation(case), exchange)
-        return chain.notice in {(one.check, one.pointer, one.keyword) for one in found}
+    if chain.finding_key is not None:
+        response_findings = inspect_response(transport.session.schemas, transport.operation(case), exchange)
+        return chain.finding_key in {(item.check, item.pointer, item.keyword) for item in response_findings}
     try:
         case.validate_response(
             response,
             checks=[FUNCTIONS.get_one(check.name)],  # type: ignore[list-item]  # this one is a function
-            headers=_token(chain.steps[-1]),
-            transport_kwargs={"headers": _token(chain.steps[-1])},
+            headers=_run_token_header(chain.steps[-1]),
+            transport_kwargs={"headers": _run_token_header(chain.steps[-1])},
             recorder=recorder,
         )
     except FailureGroup as error:
-        return any(type(one) is chain.failing for one in error.exceptions)
+        return any(type(item) is chain.failure_type for item in error.exceptions)
     return False
 
 
-def _token(step: Step) -> dict[str, str]:
+def _run_token_header(step: ChainStep) -> dict[str, str]:
     """The run's own, where it went along the first time."""
-    return {AUTHORIZATION: PLACEHOLDER} if step.exchange.request.actor == "self" else {}
+    return {AUTHORIZATION: PLACEHOLDER_TOKEN} if step.exchange.request.actor == "self" else {}
 
 
-def _renewed(wire: Wire, step: Step, renamed: Mapping[str, str]) -> Case[Any]:
+def _rebuild_case(transport: CaseTransport, step: ChainStep, id_changes: Mapping[str, str]) -> Case[Any]:
     """The case with the names of what was made anew; a read of what is gone is turned to a record that lives."""
-    case, sent = step.case, step.exchange.request
-    fresh = case.derive(keep_auth=True)
-    fresh.freeze_metadata()  # what it was meant to be, it is still
-    fresh.headers.pop(AUTHORIZATION, None)  # a check takes a token out of a case, and puts it back
-    if AUTHORIZATION in sent.headers:
-        fresh.headers[AUTHORIZATION] = sent.headers[AUTHORIZATION]
-    fresh.path_parameters = {name: _named(value, renamed) for name, value in case.path_parameters.items()}
-    fresh.query = _named(case.query, renamed)
+    case, original_request = step.case, step.exchange.request
+    new_case = case.derive(keep_auth=True)
+    new_case.freeze_metadata()  # what it was meant to be, it is still
+    new_case.headers.pop(AUTHORIZATION, None)  # a check takes a token out of a case, and puts it back
+    if AUTHORIZATION in original_request.headers:
+        new_case.headers[AUTHORIZATION] = original_request.headers[AUTHORIZATION]
+    new_case.path_parameters = {name: _replace_ids(value, id_changes) for name, value in case.path_parameters.items()}
+    new_case.query = _replace_ids(case.query, id_changes)
     if not isinstance(case.body, NotSet):
-        fresh.body = _named(case.body, renamed)
-    operation = wire.operation(case)
-    resource = wire.session.contract.resources.get(operation.resource or "")
-    for name, value in fresh.path_parameters.items() if not operation.is_write else ():
-        gone = resource is not None and wire.guard.was_mine(value) and not wire.guard.alive(resource.name, value)
-        if resource is not None and gone and str(value) not in renamed.values():
-            fresh.path_parameters = {**fresh.path_parameters, name: wire.guard.record(resource.name)}
-    return fresh
+        new_case.body = _replace_ids(case.body, id_changes)
+    operation = transport.operation(case)
+    resource = transport.session.contract.resources.get(operation.resource or "")
+    for name, value in new_case.path_parameters.items() if not operation.is_write else ():
+        is_deleted = (
+            resource is not None
+            and transport.guard.was_created(value)
+            and not transport.guard.is_existing_record(resource.name, value)
+        )
+        if resource is not None and is_deleted and str(value) not in id_changes.values():
+            new_case.path_parameters = {**new_case.path_parameters, name: transport.guard.get_record_key(resource.name)}
+    return new_case
 
 
-def _named(value: Any, renamed: Mapping[str, str]) -> Any:
+def _replace_ids(value: Any, id_changes: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
-        return {name: _named(one, renamed) for name, one in value.items()}
+        return {name: _replace_ids(item, id_changes) for name, item in value.items()}
     if isinstance(value, list):
-        return [_named(one, renamed) for one in value]
-    return renamed.get(value, value) if isinstance(value, str) else value
+        return [_replace_ids(item, id_changes) for item in value]
+    return id_changes.get(value, value) if isinstance(value, str) else value
 
 
-def _renamed(wire: Wire, step: Step, exchange: Exchange) -> Iterator[tuple[str, str]]:
+def _find_id_changes(transport: CaseTransport, step: ChainStep, exchange: Exchange) -> Iterator[tuple[str, str]]:
     """(key, key): what the chain made, or spoke of, the first time, and what it is this time."""
-    operation = wire.operation(step.case)
-    view = wire.session.contract.views.get(operation.envelope.view_name or "")
-    then, now = (wire.session.data(operation, one) for one in (step.exchange, exchange))
-    if view is not None and isinstance(then, dict) and isinstance(now, dict):
-        key = wire.session.contract.resources[view.resource].key_attribute
-        if isinstance(then.get(key), str) and isinstance(now.get(key), str):
-            yield then[key], now[key]
+    operation = transport.operation(step.case)
+    view = transport.session.contract.views.get(operation.envelope.view_name or "")
+    original_data, new_data = (transport.session.data(operation, current) for current in (step.exchange, exchange))
+    if view is not None and isinstance(original_data, dict) and isinstance(new_data, dict):
+        key = transport.session.contract.resources[view.resource].key_attribute
+        if isinstance(original_data.get(key), str) and isinstance(new_data.get(key), str):
+            yield original_data[key], new_data[key]
     for name, value in step.exchange.request.path_values.items():
-        other = exchange.request.path_values.get(name)
-        if other is not None:
-            yield str(value), str(other)
+        new_value = exchange.request.path_values.get(name)
+        if new_value is not None:
+            yield str(value), str(new_value)

@@ -7,16 +7,16 @@ from conformance.mutants.mutant import Mutant
 from spec.contract import Contract
 
 
-def derive(contract: Contract, token: str) -> Iterator[Mutant]:
+def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
     """Every mutant of a contract, in a fixed order. `token`: of somebody who may see and write what is probed."""
-    yield from answers.mutants(contract)
-    yield from statuses.mutants(contract)
-    yield from refusing.mutants(contract, token)
-    yield from access.mutants(contract, token)
-    yield from validation.mutants(contract)
-    yield from listing.mutants(contract)
-    yield from relations.mutants(contract)
-    yield from writing.mutants(contract)
+    yield from answers.derive_mutants(contract)
+    yield from statuses.derive_mutants(contract)
+    yield from refusing.derive_mutants(contract, token)
+    yield from access.derive_mutants(contract, token)
+    yield from validation.derive_mutants(contract)
+    yield from listing.derive_mutants(contract)
+    yield from relations.derive_mutants(contract)
+    yield from writing.derive_mutants(contract)
 
 
-__all__ = ["Mutant", "derive"]
+__all__ = ["Mutant", "derive_mutants"]

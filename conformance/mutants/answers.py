@@ -5,32 +5,32 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.mutants.mutant import Mutant, drawn
-from conformance.mutants.planted import Answered, Ask, Asked, Fault
-from conformance.mutants.probes import succeed
+from conformance.mutants.mutant import Mutant, sample
+from conformance.mutants.planted import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutants.probes import trigger_success
 from spec.contract import Contract, Operation
 from spec.document import Document, escape
 
-EACH = "*"
-DEEPEST = 4
-LONGEST = 5_000
-NOTHING = object()
+ANY_ITEM = "*"
+MAX_DEPTH = 4
+MAX_TESTED_LENGTH = 5_000
+REMOVED = object()
 Change = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ResponseProperty:
     """A property of an answer. `path`: names, and EACH for every item. `pointer`: of the property's schema.
 
-    `schema`: unwrapped; `holder`: pointer of the object's schema that says whether it is required.
+    `schema`: unwrapped; `object_pointer`: pointer of the object's schema that says whether it is required.
     """
 
     path: tuple[str, ...]
     pointer: str
     schema: Mapping[str, Any]
-    holder: str
-    required: bool
-    nullable: bool
+    object_pointer: str
+    is_required: bool
+    is_nullable: bool
 
     @property
     def id(self) -> str:
@@ -38,70 +38,74 @@ class Place:
         return ".".join(self.path)
 
 
-def places(document: Document, pointer: str) -> Iterator[Place]:
+def find_response_properties(document: Document, pointer: str) -> Iterator[ResponseProperty]:
     """Every property that an answer may have, down to where relations begin."""
-    yield from _below(document, document.resolve(pointer), pointer, ())
+    yield from _walk_properties(document, document.resolve(pointer), pointer, ())
 
 
-def unwrapped(document: Document, schema: Mapping[str, Any], pointer: str) -> tuple[Mapping[str, Any], str, bool]:
+def unwrap_schema(document: Document, schema: Mapping[str, Any], pointer: str) -> tuple[Mapping[str, Any], str, bool]:
     """Through `$ref`, a lone `allOf` and the first alternative: the schema, its pointer, whether it may be null."""
-    nullable = False
+    is_nullable = False
     for _ in range(20):
-        nullable = nullable or schema.get("nullable") is True
+        is_nullable = is_nullable or schema.get("nullable") is True
         if "$ref" in schema:
             schema, pointer = document.dereference(schema, pointer)
         elif len(schema.get("allOf", ())) == 1:
             schema, pointer = schema["allOf"][0], f"{pointer}/allOf/0"
-        elif word := next((w for w in ("anyOf", "oneOf") if schema.get(w)), None):
-            nullable = nullable or any(one.get("nullable") is True for one in schema[word])
-            schema, pointer = schema[word][0], f"{pointer}/{word}/0"
+        elif keyword := next((name for name in ("anyOf", "oneOf") if schema.get(name)), None):
+            is_nullable = is_nullable or any(alternative.get("nullable") is True for alternative in schema[keyword])
+            schema, pointer = schema[keyword][0], f"{pointer}/{keyword}/0"
         else:
             break
-    return schema, pointer, nullable
+    return schema, pointer, is_nullable
 
 
-def _below(document: Document, node: Mapping[str, Any], at: str, path: tuple[str, ...]) -> Iterator[Place]:
-    schema, pointer, _ = unwrapped(document, node, at)
-    if schema.get("type") == "array" and len(path) < DEEPEST:
-        yield from _below(document, schema.get("items", {}), f"{pointer}/items", (*path, EACH))
-    for name, below in schema.get("properties", {}).items():
-        where = f"{pointer}/properties/{escape(name)}"
-        said, _, nullable = unwrapped(document, below, where)
-        if below.get("writeOnly"):
+def _walk_properties(
+    document: Document, node: Mapping[str, Any], node_pointer: str, path: tuple[str, ...]
+) -> Iterator[ResponseProperty]:
+    schema, pointer, _ = unwrap_schema(document, node, node_pointer)
+    if schema.get("type") == "array" and len(path) < MAX_DEPTH:
+        yield from _walk_properties(document, schema.get("items", {}), f"{pointer}/items", (*path, ANY_ITEM))
+    for name, property_schema in schema.get("properties", {}).items():
+        property_pointer = f"{pointer}/properties/{escape(name)}"
+        resolved_schema, _, is_nullable = unwrap_schema(document, property_schema, property_pointer)
+        if property_schema.get("writeOnly"):
             continue
-        yield Place((*path, name), where, said, pointer, name in schema.get("required", ()), nullable)
-        if "x-relation" not in below and len(path) < DEEPEST:
-            yield from _below(document, below, where, (*path, name))
+        yield ResponseProperty(
+            (*path, name), property_pointer, resolved_schema, pointer, name in schema.get("required", ()), is_nullable
+        )
+        if "x-relation" not in property_schema and len(path) < MAX_DEPTH:
+            yield from _walk_properties(document, property_schema, property_pointer, (*path, name))
 
 
-def changed(value: Any, path: tuple[str, ...], change: Change) -> Any:
+def change_at_path(value: Any, path: tuple[str, ...], change: Change) -> Any:
     """The value with what stands at a path changed, where it stands there; NOTHING takes it away."""
     if not path:
         return change(value)
     name, *rest = path
-    if name == EACH:
-        return [changed(one, tuple(rest), change) for one in value] if isinstance(value, list) else value
+    if name == ANY_ITEM:
+        return [change_at_path(item, tuple(rest), change) for item in value] if isinstance(value, list) else value
     if not isinstance(value, dict) or name not in value:
         return value
-    below = changed(value[name], tuple(rest), change)
-    return {k: below if k == name else v for k, v in value.items() if k != name or below is not NOTHING}
+    new_value = change_at_path(value[name], tuple(rest), change)
+    return {k: new_value if k == name else v for k, v in value.items() if k != name or new_value is not REMOVED}
 
 
-def answering(change: Change, path: tuple[str, ...] = ()) -> Callable[[], Fault]:
+def change_response_json(change: Change, path: tuple[str, ...] = ()) -> Callable[[], Fault]:
     """What plants a fault that changes the JSON of successes at a path."""
 
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        answered = await ask(asked)
-        if not answered.ok or answered.json is None:
-            return answered
-        return answered.showing(changed(copy.deepcopy(answered.json), path, change))
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if not response.is_success or response.json is None:
+            return response
+        return response.with_json(change_at_path(copy.deepcopy(response.json), path, change))
 
     return lambda: fault
 
 
 # Operators: what of a place can be broken, and how ---------------------------------------------------------------
 
-_OTHER_TYPES: Mapping[str, Any] = {
+_WRONG_TYPE_VALUES: Mapping[str, Any] = {
     "string": 12345,
     "integer": "twelve",
     "number": "twelve",
@@ -111,57 +115,61 @@ _OTHER_TYPES: Mapping[str, Any] = {
 }
 
 
-def _dropped(place: Place) -> Change | None:
-    return (lambda value: NOTHING) if place.required else None
+def _drop_required(prop: ResponseProperty) -> Change | None:
+    return (lambda value: REMOVED) if prop.is_required else None
 
 
-def _nulled(place: Place) -> Change | None:
-    free = place.nullable or "type" not in place.schema
-    return None if free else lambda value: None
+def _set_null(prop: ResponseProperty) -> Change | None:
+    is_nullable = prop.is_nullable or "type" not in prop.schema
+    return None if is_nullable else lambda value: None
 
 
-def _retyped(place: Place) -> Change | None:
-    other = _OTHER_TYPES.get(str(place.schema.get("type")))
-    return None if other is None else lambda value: other if value is not None else value
+def _change_type(prop: ResponseProperty) -> Change | None:
+    wrong_value = _WRONG_TYPE_VALUES.get(str(prop.schema.get("type")))
+    return None if wrong_value is None else lambda value: wrong_value if value is not None else value
 
 
-def _unlisted(place: Place) -> Change | None:
-    known = place.schema.get("enum")
-    if not known or place.schema.get("type") != "string":
+def _set_unknown_enum_value(prop: ResponseProperty) -> Change | None:
+    allowed_values = prop.schema.get("enum")
+    if not allowed_values or prop.schema.get("type") != "string":
         return None
     return lambda value: "conformance-unknown" if value is not None else value
 
 
-def _misformed(place: Place) -> Change | None:
-    known = place.schema.get("format") in ("uuid", "date-time", "date", "uri", "email")
-    return (lambda value: "of no such format" if value is not None else value) if known else None
+def _break_format(prop: ResponseProperty) -> Change | None:
+    has_checked_format = prop.schema.get("format") in ("uuid", "date-time", "date", "uri", "email")
+    return (lambda value: "of no such format" if value is not None else value) if has_checked_format else None
 
 
-def _beyond(place: Place) -> Change | None:
-    schema = place.schema
-    if schema.get("type") == "string" and schema.get("maxLength", LONGEST) < LONGEST and not _misformed(place):
+def _exceed_bounds(prop: ResponseProperty) -> Change | None:
+    schema = prop.schema
+    if (
+        schema.get("type") == "string"
+        and schema.get("maxLength", MAX_TESTED_LENGTH) < MAX_TESTED_LENGTH
+        and not _break_format(prop)
+    ):
         return lambda value: "x" * (schema["maxLength"] + 1) if value is not None else value
     if schema.get("type") in ("integer", "number") and "minimum" in schema:
         return lambda value: schema["minimum"] - 1 if value is not None else value
     return None
 
 
-def _admitting(place: Place) -> Change | None:
-    if place.schema.get("type") != "object" or place.schema.get("additionalProperties") is not False:
+def _add_unknown_key(prop: ResponseProperty) -> Change | None:
+    if prop.schema.get("type") != "object" or prop.schema.get("additionalProperties") is not False:
         return None
     return lambda value: {**value, "conformance_unknown": 1} if isinstance(value, dict) else value
 
 
 # family -> (operator, how many of an operation, the keyword of the schema, the sentence).
-OPERATORS: Mapping[str, tuple[Callable[[Place], Change | None], int, str, str]] = {
-    "schema-drop": (_dropped, 2, "required", "A required key is there."),
-    "schema-null": (_nulled, 2, "nullable", "What is not nullable is not null."),
-    "schema-type": (_retyped, 2, "type", "A value has the type that its schema says."),
-    "schema-enum": (_unlisted, 1, "enum", "A value is one of those that its schema lists."),
-    "schema-format": (_misformed, 1, "format", "A text has the format that its schema says."),
-    "schema-bounds": (_beyond, 1, "maxLength", "A value is within the bounds of its schema."),
+MUTATION_OPERATORS: Mapping[str, tuple[Callable[[ResponseProperty], Change | None], int, str, str]] = {
+    "schema-drop": (_drop_required, 2, "required", "A required key is there."),
+    "schema-null": (_set_null, 2, "nullable", "What is not nullable is not null."),
+    "schema-type": (_change_type, 2, "type", "A value has the type that its schema says."),
+    "schema-enum": (_set_unknown_enum_value, 1, "enum", "A value is one of those that its schema lists."),
+    "schema-format": (_break_format, 1, "format", "A text has the format that its schema says."),
+    "schema-bounds": (_exceed_bounds, 1, "maxLength", "A value is within the bounds of its schema."),
     "schema-extra": (
-        _admitting,
+        _add_unknown_key,
         1,
         "additionalProperties",
         "A closed object has no key that its schema does not name.",
@@ -169,28 +177,30 @@ OPERATORS: Mapping[str, tuple[Callable[[Place], Change | None], int, str, str]] 
 }
 
 
-def mutants(contract: Contract) -> Iterator[Mutant]:
+def derive_mutants(contract: Contract) -> Iterator[Mutant]:
     """Of every operation that answers JSON."""
     for operation in contract.operations.values():
         if operation.envelope.schema_pointer is not None:
-            found = list(places(contract.document, operation.envelope.schema_pointer))
-            for family, (operator, most, keyword, sentence) in OPERATORS.items():
-                fitting = [(place, change) for place in found if (change := operator(place)) is not None]
-                by_place = {place.id: change for place, change in fitting}
-                for place in drawn((place for place, _ in fitting), most, family, operation.id):
-                    yield _mutant(operation, family, place, keyword, sentence, by_place[place.id])
+            properties = list(find_response_properties(contract.document, operation.envelope.schema_pointer))
+            for family, (operator, max_mutants, keyword, requirement) in MUTATION_OPERATORS.items():
+                applicable = [(prop, change) for prop in properties if (change := operator(prop)) is not None]
+                changes_by_id = {prop.id: change for prop, change in applicable}
+                for prop in sample((prop for prop, _ in applicable), max_mutants, family, operation.id):
+                    yield _build_mutant(operation, family, prop, keyword, requirement, changes_by_id[prop.id])
 
 
-def _mutant(operation: Operation, family: str, place: Place, keyword: str, sentence: str, change: Change) -> Mutant:
-    pointer = place.holder if keyword == "required" else place.pointer
+def _build_mutant(
+    operation: Operation, family: str, prop: ResponseProperty, keyword: str, requirement: str, change: Change
+) -> Mutant:
+    pointer = prop.object_pointer if keyword == "required" else prop.pointer
     return Mutant(
         family,
         operation.id,
-        place.id,
-        sentence,
+        prop.id,
+        requirement,
         pointer,
-        answering(change, place.path),
-        succeed,
+        change_response_json(change, prop.path),
+        trigger_success,
         keyword,
-        schema=True,
+        violates_schema=True,
     )

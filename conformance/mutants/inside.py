@@ -17,7 +17,7 @@ from conformance.bodies import PayloadFactory
 from conformance.errors import SkipCheck
 from conformance.exchange import AUTHORIZATION, Request, Response
 from conformance.ledger import WriteLog
-from conformance.mutants.planted import Sent
+from conformance.mutants.planted import ResponseCapture
 from conformance.sacrifice import MutableRecords
 from conformance.session import Session
 from conformance.target import Budget
@@ -34,87 +34,89 @@ from spec.schemas import SchemaValidators
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 TOKENS: Mapping[str, str] = {"self": "demo-token", "other": "other-token"}
-PACE = timedelta(milliseconds=20)  # what a request takes by the clock that is moved by hand
+REQUEST_DURATION = timedelta(milliseconds=20)  # what a request takes by the clock that is moved by hand
 
 
 @dataclass(slots=True)
-class Watch:
+class ManualClock:
     """The instant that the mock takes for the present."""
 
-    at: datetime = EPOCH
+    current_time: datetime = EPOCH
 
     def __call__(self) -> datetime:
-        return self.at
+        return self.current_time
 
-    def wait(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         """Let time pass."""
-        self.at += timedelta(seconds=seconds)
+        self.current_time += timedelta(seconds=seconds)
 
 
-def demo(contract: Contract) -> bytes:
-    """The store's image of the dataset `demo`, or of `plain` where the contract has not the resources that it names.
+def build_demo_image(contract: Contract) -> bytes:
+    """The store's image of the dataset `build_demo_image`, or of `plain` where the contract has not the resources that it names.
 
     Takes about a second; the same for every mock of a process.
     """
     try:
-        return _image(contract, "demo")
+        return _build_image(contract, "demo")
     except FixtureError:
-        return _image(contract, "plain")
+        return _build_image(contract, "plain")
 
 
-def _image(contract: Contract, name: str) -> bytes:
-    recipe, texts = image.Recipe(name, 0, EPOCH, 1), PersonaLibrary()
+def _build_image(contract: Contract, name: str) -> bytes:
+    dataset_parameters, texts = image.Recipe(name, 0, EPOCH, 1), PersonaLibrary()
     records = graph.generate_records(contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, persona_library=texts)
-    return image.build(contract, recipe, records, texts.phrases())
+    return image.build(contract, dataset_parameters, records, texts.phrases())
 
 
 @dataclass(frozen=True, slots=True)
-class Mock:
+class InProcessMock:
     """A mock server in process. Making one takes a third of a second; to begin anew takes a millisecond."""
 
     contract: Contract
     schemas: SchemaValidators
     app: ASGIApp
     world: World
-    watch: Watch
-    content: bytes
+    clock: ManualClock
+    image_bytes: bytes
 
     @classmethod
-    def of(cls, contract: Contract, content: bytes) -> "Mock":
+    def from_image(cls, contract: Contract, image_bytes: bytes) -> "InProcessMock":
         """One on the image of a dataset."""
-        watch, schemas = Watch(), SchemaValidators.from_document(contract.document)
-        world = image.world(contract, schemas, Store.from_image(contract, content), watch)
+        clock, schemas = ManualClock(), SchemaValidators.from_document(contract.document)
+        world = image.world(contract, schemas, Store.from_image(contract, image_bytes), clock)
         console = Console(contract.document, io.StringIO(), quiet=True)
-        return cls(contract, schemas, create_app(contract, world, Open(), console=console), world, watch, content)
+        return cls(contract, schemas, create_app(contract, world, Open(), console=console), world, clock, image_bytes)
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """The world as the dataset has it, at its epoch."""
         self.world.store.close()
-        self.watch.at = EPOCH
-        fresh = image.world(self.contract, self.schemas, Store.from_image(self.contract, self.content), self.watch)
-        for part in fields(World):  # the application holds this world: it stays, with all that is in it replaced
-            setattr(self.world, part.name, getattr(fresh, part.name))
+        self.clock.current_time = EPOCH
+        initial_world = image.world(
+            self.contract, self.schemas, Store.from_image(self.contract, self.image_bytes), self.clock
+        )
+        for world_field in fields(World):  # the application holds this world: it stays, with all that is in it replaced
+            setattr(self.world, world_field.name, getattr(initial_world, world_field.name))
 
 
 @dataclass(slots=True)
-class Inside:
-    """A target in process. `told`: gets each exchange, for who records them."""
+class InProcessTarget:
+    """A target in process. `on_exchange`: gets each exchange, for who records them."""
 
     app: ASGIApp
-    watch: Watch
+    clock: ManualClock
     base: str = "http://localhost:8000/api/v1"
     tokens: Mapping[str, str] = field(default_factory=lambda: TOKENS)
-    told: Callable[[Request, Response], None] | None = None
+    on_exchange: Callable[[Request, Response], None] | None = None
     budget: Budget = field(default_factory=lambda: Budget(None, None))
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
 
     def send(self, request: Request) -> Response:
         """The answer. The clock goes on a little. Raises OutOfBudget."""
         self.budget.count_request()
-        self.watch.at += PACE
+        self.clock.current_time += REQUEST_DURATION
         response = self.loop.run_until_complete(self._send(request))
-        if self.told is not None:
-            self.told(request, response)
+        if self.on_exchange is not None:
+            self.on_exchange(request, response)
         return response
 
     def close(self) -> None:
@@ -131,15 +133,15 @@ class Inside:
         token = self.tokens.get(request.actor)
         if token is not None:
             headers.setdefault(AUTHORIZATION.lower(), f"Bearer {token}")
-        sent = Sent()
-        waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        capture = ResponseCapture()
+        pending_messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Message:
-            return waiting.pop() if waiting else {"type": "http.disconnect"}
+            return pending_messages.pop() if pending_messages else {"type": "http.disconnect"}
 
-        await self.app(self._scope(request, headers), receive, sent)
-        answered = sent.answered()
-        return Response(answered.status, answered.headers, answered.body, 0.0)
+        await self.app(self._scope(request, headers), receive, capture)
+        response = capture.to_response()
+        return Response(response.status, response.headers, response.body, 0.0)
 
     def _scope(self, request: Request, headers: Mapping[str, str]) -> Scope:
         path, _, query = (urlsplit(self.base).path + request.target).partition("?")
@@ -159,43 +161,52 @@ class Inside:
         }
 
 
-PASSWORD = "password"  # of every seeded account
+SEEDED_PASSWORD = "password"  # of every seeded account
 
 
-def session(mock: Mock, app: ASGIApp, seed: int, told: Callable[[Request, Response], None] | None = None) -> Session:
+def create_session(
+    mock: InProcessMock, app: ASGIApp, seed: int, on_exchange: Callable[[Request, Response], None] | None = None
+) -> Session:
     """A session of the suite on `app`, which stands around the mock's own. Equal seeds send equal requests.
 
     It may do all that a team would let it do on a target of its own: use effects, sign in, change lent records.
     """
-    made = _plain(mock, app, seed, told)
-    plain = _plain(mock, mock.app, seed, None)
-    made.mutable_records, made.credentials = MutableRecords(dict(_lent(plain))), _credentials(plain)
-    if isinstance(plain.target, Inside):
-        plain.target.close()
-    return made
+    new_session = _create_basic_session(mock, app, seed, on_exchange)
+    lookup_session = _create_basic_session(mock, mock.app, seed, None)
+    new_session.mutable_records, new_session.credentials = (
+        MutableRecords(dict(_find_mutable_records(lookup_session))),
+        _find_credentials(lookup_session),
+    )
+    if isinstance(lookup_session.target, InProcessTarget):
+        lookup_session.target.close()
+    return new_session
 
 
-def _plain(mock: Mock, app: ASGIApp, seed: int, told: Callable[[Request, Response], None] | None) -> Session:
+def _create_basic_session(
+    mock: InProcessMock, app: ASGIApp, seed: int, on_exchange: Callable[[Request, Response], None] | None
+) -> Session:
     base = f"http://localhost:8000{mock.contract.base_path}"
-    target = Inside(app, mock.watch, base, told=told)
+    target = InProcessTarget(app, mock.clock, base, on_exchange=on_exchange)
     bodies = PayloadFactory(mock.contract, f"conformance-{seed:08x}", Random(seed))
-    ledger = WriteLog(f"{seed:08x}")
-    return Session(mock.contract, mock.schemas, target, ledger, bodies, allow_effects=True, sleep=mock.watch.wait)
+    write_log = WriteLog(f"{seed:08x}")
+    return Session(mock.contract, mock.schemas, target, write_log, bodies, allow_effects=True, sleep=mock.clock.advance)
 
 
-def _lent(session: Session) -> Iterator[tuple[str, Any]]:
+def _find_mutable_records(session: Session) -> Iterator[tuple[str, Any]]:
     """A record of each resource that can be updated and not created: the first of its list."""
     for name in session.contract.resources:
-        listing = session.operation(name, "list")
-        if session.operation(name, "update") is None or listing is None:
+        list_operation = session.operation(name, "list")
+        if session.operation(name, "update") is None or list_operation is None:
             continue
         try:
             session.creator(name)
         except SkipCheck:
-            yield from ((name, session.key_of(name, row)) for row in islice(session.rows(listing, {}, pages=1), 1))
+            yield from (
+                (name, session.key_of(name, row)) for row in islice(session.rows(list_operation, {}, pages=1), 1)
+            )
 
 
-def _credentials(session: Session) -> dict[str, str]:
+def _find_credentials(session: Session) -> dict[str, str]:
     """What the account signs in with whose token it is."""
     account = session.contract.account_resource
     if account is None or account.credentials is None:
@@ -203,7 +214,7 @@ def _credentials(session: Session) -> dict[str, str]:
     try:
         return {
             account.credentials.login: str(session.identity()[account.credentials.login]),
-            account.credentials.secret: PASSWORD,
+            account.credentials.secret: SEEDED_PASSWORD,
         }
     except (SkipCheck, KeyError):
         return {}

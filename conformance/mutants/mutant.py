@@ -12,7 +12,7 @@ from spec.contract import Contract, Operation
 from spec.provenance import get_provenance
 
 T = TypeVar("T")
-Probe = Callable[[Session, Operation], None]
+Trigger = Callable[[Session, Operation], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,26 +20,26 @@ class Mutant:
     """A broken server.
 
     `family`: what kind of promise it breaks. `operation`: the one whose promise it is. `detail`: what is done to what.
-    `sentence`: the promise. `pointer`, `keyword`: where the contract says it. `plant`: makes a fault with a memory of
-    its own. `probe`: sends requests, some of whose answers should show it. `operations`: those that the fault stands
-    in, where they are others. `always`: the promise rests on no fact of the API. `schema`: the answer that shows it
-    has to break its schema. `source`: whence the operator is, where it was published before. `rests_on`: further places
+    `requirement`: the promise. `pointer`, `keyword`: where the contract says it. `make_fault`: makes a fault with a memory of
+    its own. `trigger`: sends requests, some of whose answers should show it. `operations`: those that the fault stands
+    in, where they are others. `provenance_independent`: the promise rests on no fact of the API. `violates_schema`: the answer that shows it
+    has to break its schema. `source`: whence the operator is, where it was published before. `supporting_locations`: further places
     (pointer, keyword) that say a part of the promise, such as that a refusal is a 422.
     """
 
     family: str
     operation: str
     detail: str
-    sentence: str
+    requirement: str
     pointer: str
-    plant: Callable[[], Fault]
-    probe: Probe
+    make_fault: Callable[[], Fault]
+    trigger: Trigger
     keyword: str | None = None
     operations: frozenset[str] = frozenset()
-    always: bool = False
-    schema: bool = False
+    provenance_independent: bool = False
+    violates_schema: bool = False
     source: str = ""
-    rests_on: tuple[tuple[str, str | None], ...] = ()
+    supporting_locations: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def id(self) -> str:
@@ -47,29 +47,33 @@ class Mutant:
         return f"{self.family}/{self.operation}/{self.detail}"
 
     @property
-    def stands_in(self) -> frozenset[str]:
+    def fault_operations(self) -> frozenset[str]:
         """The operations whose requests the fault gets."""
         return self.operations or frozenset({self.operation})
 
-    def blocks(self, contract: Contract) -> bool:
+    def is_blocking(self, contract: Contract) -> bool:
         """Whether the promise can block a release by default: it does where nothing that it rests on is inferred."""
-        places = ((self.pointer, self.keyword), *self.rests_on)
-        return self.always or all(get_provenance(contract.document, *place) != "inferred" for place in places)
+        locations = ((self.pointer, self.keyword), *self.supporting_locations)
+        return self.provenance_independent or all(
+            get_provenance(contract.document, *location) != "inferred" for location in locations
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """The exchange in which a mutant shows. `sound`: what the mock answers to the same request."""
+    """The exchange in which a mutant shows. `original_exchange`: what the mock answers to the same request."""
 
-    shown: Exchange
-    sound: Exchange
+    mutant_exchange: Exchange
+    original_exchange: Exchange
 
 
-def drawn(many: Iterable[T], most: int, *of: object) -> Iterator[T]:
-    """At most so many of them, the same each time, spread as a digest of `of` falls."""
+def sample(items: Iterable[T], max_items: int, *seed: object) -> Iterator[T]:
+    """At most so many of them, the same each time, spread as a digest of `seed` falls."""
 
-    def place(item: tuple[int, T]) -> str:
-        return hashlib.sha256("/".join(map(str, (*of, item[0], getattr(item[1], "id", "")))).encode()).hexdigest()
+    def sort_key(indexed: tuple[int, T]) -> str:
+        return hashlib.sha256(
+            "/".join(map(str, (*seed, indexed[0], getattr(indexed[1], "id", "")))).encode()
+        ).hexdigest()
 
-    chosen = sorted(enumerate(many), key=place)[:most]
-    yield from (one for _, one in sorted(chosen, key=lambda item: item[0]))
+    selected = sorted(enumerate(items), key=sort_key)[:max_items]
+    yield from (item for _, item in sorted(selected, key=lambda indexed: indexed[0]))

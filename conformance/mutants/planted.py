@@ -16,19 +16,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spec.contract import Contract, Operation
 
-Pairs = tuple[tuple[str, str], ...]
+QueryParameters = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request. `path`: below the base path, as sent. `values`: of the path's parameters, decoded. `headers`:
+class InterceptedRequest:
+    """A request. `path`: below the base path, as sent. `path_values`: of the path's parameters, decoded. `headers`:
     lower-case names. `operation`: what it asks for. `method`: upper case, where it is another than the operation's
     (its path has none for it), else ""."""
 
     operation: Operation
     path: str
-    values: Mapping[str, str]
-    query: Pairs
+    path_values: Mapping[str, str]
+    query: QueryParameters
     headers: Mapping[str, str]
     body: bytes
     method: str = ""
@@ -36,35 +36,35 @@ class Asked:
     @property
     def json(self) -> Any:
         """The body's JSON; None when it is none."""
-        return _json(self.body)
+        return _parse_json(self.body)
 
-    def saying(self, body: Any) -> "Asked":
+    def with_json(self, body: Any) -> "InterceptedRequest":
         """The same with another JSON body."""
         return replace(
             self, body=json.dumps(body).encode(), headers={**self.headers, "content-type": "application/json"}
         )
 
-    def querying(self, pairs: Pairs) -> "Asked":
+    def with_query(self, pairs: QueryParameters) -> "InterceptedRequest":
         """The same with another query."""
         return replace(self, query=pairs)
 
-    def having(self, **headers: str | None) -> "Asked":
+    def with_headers(self, **headers: str | None) -> "InterceptedRequest":
         """The same with other headers (underscores stand for hyphens); None takes one away."""
-        changed = {name.replace("_", "-"): value for name, value in headers.items()}
-        return replace(self, headers={n: v for n, v in {**self.headers, **changed}.items() if v is not None})
+        changes = {name.replace("_", "-"): value for name, value in headers.items()}
+        return replace(self, headers={n: v for n, v in {**self.headers, **changes}.items() if v is not None})
 
-    def of(self, operation: Operation, *values: object, query: Pairs = ()) -> "Asked":
+    def follow_up(self, operation: Operation, *values: object, query: QueryParameters = ()) -> "InterceptedRequest":
         """A request of the same client to another operation, without a body."""
-        named = dict(zip(operation.path_parameter_names, map(str, values), strict=True))
+        path_values = dict(zip(operation.path_parameter_names, map(str, values), strict=True))
         path = operation.path
-        for name, value in named.items():
+        for name, value in path_values.items():
             path = path.replace(f"{{{name}}}", quote(value, safe=""))
-        kept = {n: v for n, v in self.headers.items() if n not in ("content-type", "content-length")}
-        return Asked(operation, path, named, query, kept, b"")
+        headers = {n: v for n, v in self.headers.items() if n not in ("content-type", "content-length")}
+        return InterceptedRequest(operation, path, path_values, query, headers, b"")
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class InterceptedResponse:
     """An answer. `headers`: lower-case names, without content-length."""
 
     status: int
@@ -74,30 +74,30 @@ class Answered:
     @property
     def json(self) -> Any:
         """The body's JSON; None when it is none."""
-        return _json(self.body)
+        return _parse_json(self.body)
 
     @property
-    def ok(self) -> bool:
+    def is_success(self) -> bool:
         """Whether it is a success."""
         return 200 <= self.status < 300
 
-    def showing(self, body: Any) -> "Answered":
+    def with_json(self, body: Any) -> "InterceptedResponse":
         """The same with another JSON body."""
-        return replace(self, body=_encoded(body))
+        return replace(self, body=_encode_json(body))
 
 
-Ask = Callable[[Asked], Awaitable[Answered]]
-Fault = Callable[[Asked, Ask], Awaitable[Answered]]
+CallNext = Callable[[InterceptedRequest], Awaitable[InterceptedResponse]]
+Fault = Callable[[InterceptedRequest, CallNext], Awaitable[InterceptedResponse]]
 
 
-def _json(body: bytes) -> Any:
+def _parse_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)  # a variant reads every answer, several times
     except ValueError:
         return None
 
 
-def _encoded(body: Any) -> bytes:
+def _encode_json(body: Any) -> bytes:
     try:
         return orjson.dumps(body)
     except TypeError:  # beyond 64 bits
@@ -105,95 +105,104 @@ def _encoded(body: Any) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Paths:
+class OperationRouter:
     """Which operations a path has. The one with the fewest template parts wins, before the method is looked at."""
 
-    base: str
-    found: tuple[tuple[re.Pattern[str], Mapping[str, Operation]], ...]
+    base_path: str
+    routes: tuple[tuple[re.Pattern[str], Mapping[str, Operation]], ...]
 
     @classmethod
-    def of(cls, contract: Contract) -> "Paths":
+    def from_contract(cls, contract: Contract) -> "OperationRouter":
         """Those of a contract."""
         by_path: dict[str, dict[str, Operation]] = {}
         for operation in contract.operations.values():
             by_path.setdefault(operation.path, {})[operation.method] = operation
-        ordered = sorted(by_path.items(), key=lambda item: item[0].count("{"))
-        return cls(contract.base_path, tuple((_pattern(path), methods) for path, methods in ordered))
+        sorted_paths = sorted(by_path.items(), key=lambda item: item[0].count("{"))
+        return cls(
+            contract.base_path,
+            tuple((_compile_path(path), operations_by_method) for path, operations_by_method in sorted_paths),
+        )
 
     def match(self, path: str) -> tuple[Mapping[str, Operation], tuple[str, ...]] | None:
         """The operations of a path as sent, by method, and the values in it."""
-        if not path.startswith(self.base):
+        if not path.startswith(self.base_path):
             return None
-        for pattern, methods in self.found:
-            found = pattern.fullmatch(path.removeprefix(self.base))
-            if found:
-                return methods, tuple(map(unquote, found.groups()))
+        for pattern, operations_by_method in self.routes:
+            path_match = pattern.fullmatch(path.removeprefix(self.base_path))
+            if path_match:
+                return operations_by_method, tuple(map(unquote, path_match.groups()))
         return None
 
 
-def _pattern(path: str) -> re.Pattern[str]:
+def _compile_path(path: str) -> re.Pattern[str]:
     return re.compile("".join("([^/]+)" if part[:1] == "{" else re.escape(part) for part in re.split(r"({\w+})", path)))
 
 
 @dataclass(frozen=True, slots=True)
-class Planted:
+class FaultInjector:
     """The application with a fault in some of its operations. `operations`: their operationIds; empty: in all."""
 
     app: ASGIApp
-    paths: Paths
+    router: OperationRouter
     operations: frozenset[str]
     fault: Fault
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = await self._asked(scope, receive) if scope["type"] == "http" else None
-        if asked is None:
+        request = await self._intercept(scope, receive) if scope["type"] == "http" else None
+        if request is None:
             await self.app(scope, receive, send)
             return
-        answered = await self.fault(asked, lambda other: self._ask(scope, other))
-        headers = {**answered.headers, "content-length": str(len(answered.body))}
-        said = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": answered.status, "headers": said})
-        await send({"type": "http.response.body", "body": answered.body, "more_body": False})
+        response = await self.fault(request, lambda inner_request: self._call_app(scope, inner_request))
+        headers = {**response.headers, "content-length": str(len(response.body))}
+        raw_headers = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": response.status, "headers": raw_headers})
+        await send({"type": "http.response.body", "body": response.body, "more_body": False})
 
-    async def _asked(self, scope: Scope, receive: Receive) -> Asked | None:
+    async def _intercept(self, scope: Scope, receive: Receive) -> InterceptedRequest | None:
         path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
-        found = self.paths.match(path)
-        if found is None:
+        route_match = self.router.match(path)
+        if route_match is None:
             return None
-        methods, parts = found
-        here = [o for o in methods.values() if not self.operations or o.id in self.operations]
-        operation = methods.get(scope["method"].lower()) or next(iter(here), None)
-        if operation is None or operation not in here:
+        operations_by_method, path_parts = route_match
+        candidates = [
+            candidate
+            for candidate in operations_by_method.values()
+            if not self.operations or candidate.id in self.operations
+        ]
+        operation = operations_by_method.get(scope["method"].lower()) or next(iter(candidates), None)
+        if operation is None or operation not in candidates:
             return None
-        values = dict(zip(operation.path_parameter_names, parts, strict=True))
+        path_values = dict(zip(operation.path_parameter_names, path_parts, strict=True))
         query = tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        body = await _whole(receive)
+        body = await _read_body(receive)
         method = "" if scope["method"].lower() == operation.method else scope["method"]
-        return Asked(operation, path.removeprefix(self.paths.base), values, query, headers, body, method)
+        return InterceptedRequest(
+            operation, path.removeprefix(self.router.base_path), path_values, query, headers, body, method
+        )
 
-    async def _ask(self, scope: Scope, asked: Asked) -> Answered:
+    async def _call_app(self, scope: Scope, request: InterceptedRequest) -> InterceptedResponse:
         """What the application answers."""
-        path = self.paths.base + asked.path
-        headers = {n: v for n, v in asked.headers.items() if n != "content-length"}
-        if asked.body:
-            headers["content-length"] = str(len(asked.body))
-        passed = {
+        path = self.router.base_path + request.path
+        headers = {n: v for n, v in request.headers.items() if n != "content-length"}
+        if request.body:
+            headers["content-length"] = str(len(request.body))
+        inner_scope = {
             **scope,
-            "method": asked.method or asked.operation.method.upper(),
+            "method": request.method or request.operation.method.upper(),
             "path": unquote(path),
             "raw_path": path.encode("latin-1"),
-            "query_string": urlencode(asked.query).encode(),
+            "query_string": urlencode(request.query).encode(),
             "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
         }
-        sent = Sent()
-        await self.app(passed, _once(asked.body), sent)
-        answered = sent.answered()
-        return replace(answered, headers={n: v for n, v in answered.headers.items() if n != "content-length"})
+        capture = ResponseCapture()
+        await self.app(inner_scope, _replay_body(request.body), capture)
+        response = capture.to_response()
+        return replace(response, headers={n: v for n, v in response.headers.items() if n != "content-length"})
 
 
 @dataclass(slots=True)
-class Sent:
+class ResponseCapture:
     """Gathers what an application sends."""
 
     messages: list[Message] = field(default_factory=list)
@@ -201,23 +210,23 @@ class Sent:
     async def __call__(self, message: Message) -> None:
         self.messages.append(message)
 
-    def answered(self) -> Answered:
+    def to_response(self) -> InterceptedResponse:
         """All of it as one answer."""
         start, *rest = self.messages
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in start["headers"]}
-        return Answered(start["status"], headers, b"".join(message.get("body", b"") for message in rest))
+        return InterceptedResponse(start["status"], headers, b"".join(message.get("body", b"") for message in rest))
 
 
-def _once(body: bytes) -> Receive:
-    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+def _replay_body(body: bytes) -> Receive:
+    pending_messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:
-        return waiting.pop() if waiting else {"type": "http.disconnect"}
+        return pending_messages.pop() if pending_messages else {"type": "http.disconnect"}
 
     return receive
 
 
-async def _whole(receive: Receive) -> bytes:
+async def _read_body(receive: Receive) -> bytes:
     parts = []
     while True:
         message = await receive()

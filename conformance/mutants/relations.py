@@ -4,141 +4,169 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from conformance.mutants.answers import NOTHING, answering, changed
-from conformance.mutants.listing import without
-from conformance.mutants.mutant import Mutant, drawn
-from conformance.mutants.planted import Answered, Ask, Asked, Fault
-from conformance.mutants.probes import browsed, included, succeed
+from conformance.mutants.answers import REMOVED, change_at_path, change_response_json
+from conformance.mutants.listing import remove_parameters
+from conformance.mutants.mutant import Mutant, sample
+from conformance.mutants.planted import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutants.probes import trigger_list, trigger_retrieve, trigger_success
 from spec.contract import BodyField, Contract, Operation, Parameter
 
-EACH = 2
-STRANGE = "00000000-0000-4000-8000-0000000dead0"
+MAX_RELATIONS = 2
+UNKNOWN_ID = "00000000-0000-4000-8000-0000000dead0"
 
 
-def mutants(contract: Contract) -> Iterator[Mutant]:
+def derive_mutants(contract: Contract) -> Iterator[Mutant]:
     """Of every operation that shows records, and of those that count them."""
     for operation in contract.operations.values():
         view = contract.views.get(operation.envelope.view_name or "")
         if view is not None and operation.method == "get":
-            yield from _includes(operation)
-            yield from _embedded(contract, operation)
-            yield from _counts(contract, operation)
-        elif view is None and _filters(operation):
-            yield from _metrics(operation)
+            yield from _derive_include_mutants(operation)
+            yield from _derive_embedding_mutants(contract, operation)
+            yield from _derive_count_mutants(contract, operation)
+        elif view is None and _filter_inputs(operation):
+            yield from _derive_metric_mutants(operation)
 
 
-def _path(operation: Operation, *below: str) -> tuple[str, ...]:
+def _property_path(operation: Operation, *names: str) -> tuple[str, ...]:
     """Where a property of a shown record stands in an answer."""
-    return (*filter(None, (operation.envelope.data_property,)), *(("*",) if operation.envelope.is_list else ()), *below)
+    return (*filter(None, (operation.envelope.data_property,)), *(("*",) if operation.envelope.is_list else ()), *names)
 
 
-def _mutant(
+def _build_mutant(
     operation: Operation,
     family: str,
     detail: str,
-    sentence: str,
-    plant: Callable[[], Fault],
+    requirement: str,
+    make_fault: Callable[[], Fault],
     pointer: str,
     parameter: Parameter | None = None,
-    rests_on: tuple[tuple[str, str | None], ...] = (),
+    supporting_locations: tuple[tuple[str, str | None], ...] = (),
 ) -> Mutant:
-    probe = (
-        partial(browsed, parameter=parameter) if operation.action == "list" else partial(included, parameter=parameter)
+    trigger = (
+        partial(trigger_list, parameter=parameter)
+        if operation.action == "list"
+        else partial(trigger_retrieve, parameter=parameter)
     )
-    return Mutant(family, operation.id, detail, sentence, pointer, plant, probe, rests_on=rests_on)
+    return Mutant(
+        family,
+        operation.id,
+        detail,
+        requirement,
+        pointer,
+        make_fault,
+        trigger,
+        supporting_locations=supporting_locations,
+    )
 
 
-INCLUDES = {
+REQUIREMENTS_BY_ROLE = {
     "include": "What is asked for is embedded, and nothing else.",
     "count": "A count that is asked for is there.",
 }
 
 
-def _includes(operation: Operation) -> Iterator[Mutant]:
+def _derive_include_mutants(operation: Operation) -> Iterator[Mutant]:
     for parameter in operation.query_parameters:
         role = parameter.x_query.role if parameter.x_query is not None else ""
-        if role in INCLUDES:
-            for detail, fault in (("ignored", _deaf), ("left out", _blank)):
-                plant = partial(partial, fault, operation, parameter.name)
-                said = f"{parameter.name} {detail}"
+        if role in REQUIREMENTS_BY_ROLE:
+            for detail, fault in (("ignored", _ignore_parameter), ("left out", _omit_requested)):
+                make_fault = partial(partial, fault, operation, parameter.name)
+                full_detail = f"{parameter.name} {detail}"
                 # What nobody asks for may be embedded by default: ignored, it shows in what else is embedded.
-                more = ((f"{parameter.pointer}/schema", "enum"),) if detail == "ignored" else ()
-                yield _mutant(operation, role, said, INCLUDES[role], plant, parameter.pointer, parameter, more)
+                supporting_locations = ((f"{parameter.pointer}/schema", "enum"),) if detail == "ignored" else ()
+                yield _build_mutant(
+                    operation,
+                    role,
+                    full_detail,
+                    REQUIREMENTS_BY_ROLE[role],
+                    make_fault,
+                    parameter.pointer,
+                    parameter,
+                    supporting_locations,
+                )
 
 
-async def _deaf(operation: Operation, name: str, asked: Asked, ask: Ask) -> Answered:
+async def _ignore_parameter(
+    operation: Operation, name: str, request: InterceptedRequest, call_next: CallNext
+) -> InterceptedResponse:
     """As if nothing was asked for."""
-    return await ask(asked.querying(without(asked.query, name)))
+    return await call_next(request.with_query(remove_parameters(request.query, name)))
 
 
-async def _blank(operation: Operation, name: str, asked: Asked, ask: Ask) -> Answered:
+async def _omit_requested(
+    operation: Operation, name: str, request: InterceptedRequest, call_next: CallNext
+) -> InterceptedResponse:
     """Without what was asked for."""
-    answered = await ask(asked)
-    wanted = {part for n, v in asked.query if n.removesuffix("[]") == name for part in v.split(",")}
-    if not answered.ok or not wanted:
-        return answered
-    body = answered.json
-    for one in wanted:
-        body = changed(body, _path(operation, one.partition(".")[0]), lambda value: NOTHING)
-        body = changed(body, _path(operation, f"{one}_count"), lambda value: NOTHING)
-    return answered.showing(body)
+    response = await call_next(request)
+    requested = {part for n, v in request.query if n.removesuffix("[]") == name for part in v.split(",")}
+    if not response.is_success or not requested:
+        return response
+    body = response.json
+    for requested_name in requested:
+        body = change_at_path(body, _property_path(operation, requested_name.partition(".")[0]), lambda value: REMOVED)
+        body = change_at_path(body, _property_path(operation, f"{requested_name}_count"), lambda value: REMOVED)
+    return response.with_json(body)
 
 
-def _embedded(contract: Contract, operation: Operation) -> Iterator[Mutant]:
+def _derive_embedding_mutants(contract: Contract, operation: Operation) -> Iterator[Mutant]:
     """An embedded record that shows what it was, and one that is another."""
     view = contract.views[operation.envelope.view_name or ""]
     resource = contract.resources[view.resource]
-    single = [
-        r
-        for r in resource.relations.values()
-        if not r.to_many and not r.write_only and len(r.targets) == 1 and r.is_embedded
+    to_one_relations = [
+        candidate
+        for candidate in resource.relations.values()
+        if not candidate.to_many and not candidate.write_only and len(candidate.targets) == 1 and candidate.is_embedded
     ]
-    for relation in drawn(single, EACH, "embedded", operation.id):
-        to = contract.resources[relation.targets[0]]
-        key = _path(operation, relation.name, to.key_attribute)
-        wrong: Any = 987_654_321 if to.has_integer_key else STRANGE
-        plant = answering(lambda value, wrong=wrong: wrong, key)  # type: ignore[misc]
-        sentence = "Every reference leads to a record that is there."
-        yield _mutant(operation, "reference", f"{relation.name} leads nowhere", sentence, plant, relation.pointer)
-        texts = [
+    for relation in sample(to_one_relations, MAX_RELATIONS, "embedded", operation.id):
+        target_resource = contract.resources[relation.targets[0]]
+        key = _property_path(operation, relation.name, target_resource.key_attribute)
+        wrong_key: Any = 987_654_321 if target_resource.has_integer_key else UNKNOWN_ID
+        make_fault = change_response_json(lambda value, wrong_key=wrong_key: wrong_key, key)  # type: ignore[misc]
+        requirement = "Every reference leads to a record that is there."
+        yield _build_mutant(
+            operation, "reference", f"{relation.name} leads nowhere", requirement, make_fault, relation.pointer
+        )
+        text_fields = [
             p.name
-            for p in to.attributes.values()
+            for p in target_resource.attributes.values()
             if p.type == "string" and not p.enum_values and p.format is None and not p.write_only
         ]
-        for name in texts[:1]:
-            plant = answering(
+        for name in text_fields[:1]:
+            make_fault = change_response_json(
                 lambda value: f"{value} of old" if isinstance(value, str) else value,
-                _path(operation, relation.name, name),
+                _property_path(operation, relation.name, name),
             )
-            sentence = "An embedded record is as it is retrieved."
-            yield _mutant(operation, "embedding", f"{relation.name}.{name} is stale", sentence, plant, relation.pointer)
+            requirement = "An embedded record is as it is retrieved."
+            yield _build_mutant(
+                operation, "embedding", f"{relation.name}.{name} is stale", requirement, make_fault, relation.pointer
+            )
 
 
-def _plus(value: Any) -> Any:
+def _increment(value: Any) -> Any:
     return value + 1 if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _counts(contract: Contract, operation: Operation) -> Iterator[Mutant]:
+def _derive_count_mutants(contract: Contract, operation: Operation) -> Iterator[Mutant]:
     view = contract.views[operation.envelope.view_name or ""]
     for derived in view.derived_properties.values():
         if derived.kind not in ("count", "sum") or derived.name not in view.property_names:
             continue
         parameter = next((p for p in operation.query_parameters if p.x_query and p.x_query.role == "count"), None)
         if derived.required or parameter is not None:
-            plant = answering(_plus, _path(operation, derived.name))
-            sentence = f"A {derived.kind} is that of the records."
-            yield _mutant(
+            make_fault = change_response_json(_increment, _property_path(operation, derived.name))
+            requirement = f"A {derived.kind} is that of the records."
+            yield _build_mutant(
                 operation,
                 "count",
                 f"{derived.name} one too many",
-                sentence,
-                plant,
+                requirement,
+                make_fault,
                 derived.pointer,
                 None if derived.required else parameter,
             )
 
 
-def _filters(operation: Operation) -> list[Parameter | BodyField]:
+def _filter_inputs(operation: Operation) -> list[Parameter | BodyField]:
     """What narrows what an operation counts or lists."""
     fields = operation.request_body.fields.values() if operation.request_body is not None else ()
     return [
@@ -148,25 +176,27 @@ def _filters(operation: Operation) -> list[Parameter | BodyField]:
     ]
 
 
-def _metrics(operation: Operation) -> Iterator[Mutant]:
+def _derive_metric_mutants(operation: Operation) -> Iterator[Mutant]:
     """Every whole number of an answer that shows no record, one too many."""
 
-    def wrong(value: Any) -> Any:
+    def increment_all(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: wrong(below) for name, below in value.items()}
+            return {name: increment_all(nested) for name, nested in value.items()}
         if isinstance(value, list):
-            return [wrong(one) for one in value]
-        return _plus(value)
+            return [increment_all(item) for item in value]
+        return _increment(value)
 
-    sentence = "A figure agrees with the records that it counts."
-    rests_on = ((_filters(operation)[0].pointer, None),)  # by which alone a figure can be held against records
+    requirement = "A figure agrees with the records that it counts."
+    supporting_locations = (
+        (_filter_inputs(operation)[0].pointer, None),
+    )  # by which alone a figure can be held against records
     yield Mutant(
         "metric",
         operation.id,
         "one too many",
-        sentence,
+        requirement,
         operation.pointer,
-        answering(wrong),
-        succeed,
-        rests_on=rests_on,
+        change_response_json(increment_all),
+        trigger_success,
+        supporting_locations=supporting_locations,
     )

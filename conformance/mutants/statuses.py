@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from conformance.mutants.mutant import Mutant
-from conformance.mutants.planted import Answered, Ask, Asked, Fault
-from conformance.mutants.probes import refused, succeed
+from conformance.mutants.planted import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutants.probes import trigger_rejections, trigger_success
 from spec.contract import Contract, Operation
 
 # What another status stands in place of a documented one; never one that the operation documents itself.
-OTHERS: Mapping[int, tuple[int, ...]] = {
+WRONG_STATUSES: Mapping[int, tuple[int, ...]] = {
     200: (202, 203),
     201: (200, 202),
     204: (200, 202),
@@ -22,39 +22,41 @@ OTHERS: Mapping[int, tuple[int, ...]] = {
     415: (400, 418),
     422: (400, 418),
 }
-_ASKED_FOR = {401: refused, 404: refused, 422: refused, 400: refused}
+_TRIGGERS = {401: trigger_rejections, 404: trigger_rejections, 422: trigger_rejections, 400: trigger_rejections}
 
 
-def mutants(contract: Contract) -> Iterator[Mutant]:
+def derive_mutants(contract: Contract) -> Iterator[Mutant]:
     """Of every operation."""
     for operation in contract.operations.values():
-        yield from _statuses(operation)
+        yield from _derive_status_mutants(operation)
         if operation.envelope.schema_pointer is not None:
-            yield from _media(operation)
+            yield from _derive_media_type_mutants(operation)
 
 
-def answering(status: int, change: Callable[[Answered], Answered]) -> Callable[[], Fault]:
+def change_on_status(status: int, change: Callable[[InterceptedResponse], InterceptedResponse]) -> Callable[[], Fault]:
     """What plants a fault that changes the answers of a status."""
 
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        answered = await ask(asked)
-        return change(answered) if answered.status == status else answered
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        return change(response) if response.status == status else response
 
     return lambda: fault
 
 
-def _statuses(operation: Operation) -> Iterator[Mutant]:
-    success = operation.envelope.status
-    for status in (success, *(s for s in _ASKED_FOR if s in operation.responses)):
-        other = next((s for s in OTHERS.get(status, ()) if s not in operation.responses), 418)
+def _derive_status_mutants(operation: Operation) -> Iterator[Mutant]:
+    success_status = operation.envelope.status
+    for status in (success_status, *(s for s in _TRIGGERS if s in operation.responses)):
+        wrong_status = next((s for s in WRONG_STATUSES.get(status, ()) if s not in operation.responses), 418)
         yield Mutant(
-            "status-success" if status == success else "status-refusal",
+            "status-success" if status == success_status else "status-refusal",
             operation.id,
-            f"{other} for {status}",
+            f"{wrong_status} for {status}",
             f"It answers {status}, as the contract says.",
             f"{operation.pointer}/responses",
-            answering(status, lambda answered, other=other: replace(answered, status=other)),  # type: ignore[misc]
-            _ASKED_FOR.get(status, succeed),
+            change_on_status(
+                status, lambda response, wrong_status=wrong_status: replace(response, status=wrong_status)
+            ),  # type: ignore[misc]
+            _TRIGGERS.get(status, trigger_success),
             "*",
         )
     yield Mutant(
@@ -63,32 +65,36 @@ def _statuses(operation: Operation) -> Iterator[Mutant]:
         "500 on every request that is granted",
         "No request makes a fault of the server.",
         operation.pointer,
-        answering(success, _failed),
-        succeed,
-        always=True,
+        change_on_status(success_status, _fail_with_500),
+        trigger_success,
+        provenance_independent=True,
     )
 
 
-def _failed(answered: Answered) -> Answered:
-    return replace(answered, status=500).showing({"message": "Server Error"})
+def _fail_with_500(response: InterceptedResponse) -> InterceptedResponse:
+    return replace(response, status=500).with_json({"message": "Server Error"})
 
 
-def _media(operation: Operation) -> Iterator[Mutant]:
+def _derive_media_type_mutants(operation: Operation) -> Iterator[Mutant]:
     status = operation.envelope.status
     pointer = str(operation.envelope.schema_pointer)
-    kinds: Mapping[str, Any] = {
-        "text/html": lambda a: replace(a, headers={**a.headers, "content-type": "text/html; charset=utf-8"}),
-        "no media type": lambda a: replace(a, headers={k: v for k, v in a.headers.items() if k != "content-type"}),
+    changes: Mapping[str, Any] = {
+        "text/html": lambda response: replace(
+            response, headers={**response.headers, "content-type": "text/html; charset=utf-8"}
+        ),
+        "no media type": lambda response: replace(
+            response, headers={k: v for k, v in response.headers.items() if k != "content-type"}
+        ),
     }
-    for kind, change in kinds.items():
+    for detail, change in changes.items():
         yield Mutant(
             "media-type",
             operation.id,
-            kind,
+            detail,
             "An answer says that it is JSON.",
             pointer,
-            answering(status, change),
-            succeed,
+            change_on_status(status, change),
+            trigger_success,
         )
     yield Mutant(
         "body-is-json",
@@ -96,6 +102,6 @@ def _media(operation: Operation) -> Iterator[Mutant]:
         "cut in the middle",
         "A body is whole JSON.",
         pointer,
-        answering(status, lambda a: replace(a, body=a.body[: len(a.body) // 2])),
-        succeed,
+        change_on_status(status, lambda response: replace(response, body=response.body[: len(response.body) // 2])),
+        trigger_success,
     )

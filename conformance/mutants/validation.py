@@ -7,145 +7,175 @@ from random import Random
 from typing import Any
 
 from conformance.bodies import PayloadFactory
-from conformance.mutants.mutant import Mutant, drawn
-from conformance.mutants.planted import Answered, Ask, Asked, Fault
-from conformance.mutants.probes import MISSING, queried, weighed
+from conformance.mutants.mutant import Mutant, sample
+from conformance.mutants.planted import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutants.probes import OMITTED, trigger_field_values, trigger_parameter_values
 from spec.contract import BodyField, Contract, Operation, Parameter
 from spec.document import snake_case
 from spec.schemas import SchemaValidators
 
-EACH = 5  # keywords of an operation's body that are weakened, and values that are refused
-LONGEST = 20_000
+MAX_MUTANTS_PER_OPERATION = 5  # keywords of an operation's body that are weakened, and values that are refused
+MAX_TESTED_LENGTH = 20_000
 
 
-def mutants(contract: Contract) -> Iterator[Mutant]:
+def derive_mutants(contract: Contract) -> Iterator[Mutant]:
     """Of every operation with a body or query parameters."""
     schemas, bodies = (
         SchemaValidators.from_document(contract.document),
         PayloadFactory(contract, "conformance", Random(0)),
     )
     for operation in contract.operations.values():
-        yield from drawn(_taken(schemas, bodies, operation), EACH, "taken", operation.id)
-        yield from drawn(_refused(bodies, operation), EACH, "refused", operation.id)
+        yield from sample(
+            _derive_accept_invalid_mutants(schemas, bodies, operation), MAX_MUTANTS_PER_OPERATION, "taken", operation.id
+        )
+        yield from sample(
+            _derive_reject_valid_mutants(bodies, operation), MAX_MUTANTS_PER_OPERATION, "refused", operation.id
+        )
         for parameter in operation.query_parameters:
-            yield from _parameters(bodies, operation, parameter)
+            yield from _derive_parameter_mutants(bodies, operation, parameter)
 
 
 # What is broken is taken ---------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
-class Lenient:
+class AcceptInvalidField:
     """Takes a body that breaks one keyword of one field and nothing else, with that field mended."""
 
     schemas: SchemaValidators
-    body: str
-    name: str
+    body_pointer: str
+    field_name: str
     keyword: str
-    mend: Any
-    last: dict[str, Any] = field(default_factory=dict)
+    valid_value: Any
+    last_valid_body: dict[str, Any] = field(default_factory=dict)
 
-    async def __call__(self, asked: Asked, ask: Ask) -> Answered:
-        body = asked.json
-        answered = await ask(asked)
+    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        body = request.json
+        response = await call_next(request)
         if not isinstance(body, dict):
-            return answered
-        if answered.ok:
-            self.last = {**self.last, **body}
-        mend = self.last.get(self.name, self.mend)
-        if answered.status != 422 or not self._this_alone(body) or mend is MISSING:
-            return answered
-        return await ask(asked.saying({**body, self.name: mend}))
+            return response
+        if response.is_success:
+            self.last_valid_body = {**self.last_valid_body, **body}
+        valid_value = self.last_valid_body.get(self.field_name, self.valid_value)
+        if response.status != 422 or not self._is_only_violation(body) or valid_value is OMITTED:
+            return response
+        return await call_next(request.with_json({**body, self.field_name: valid_value}))
 
-    def _this_alone(self, body: Mapping[str, Any]) -> bool:
-        found = list(self.schemas.get(self.body, "write").iter_errors(body))
+    def _is_only_violation(self, body: Mapping[str, Any]) -> bool:
+        errors = list(self.schemas.get(self.body_pointer, "write").iter_errors(body))
         if self.keyword == "required":
-            return self.name not in body and all(e.schema_path[-1] == "required" for e in found) and len(found) == 1
-        return bool(found) and all(e.instance_path[:1] == [self.name] and self._same(e) for e in found)
+            return (
+                self.field_name not in body
+                and all(error.schema_path[-1] == "required" for error in errors)
+                and len(errors) == 1
+            )
+        return bool(errors) and all(
+            error.instance_path[:1] == [self.field_name] and self._violates_keyword(error) for error in errors
+        )
 
-    def _same(self, breach: Any) -> bool:
-        last = str(breach.schema_path[-1])
-        return last == self.keyword or (self.keyword == "nullable" and breach.instance is None)
+    def _violates_keyword(self, error: Any) -> bool:
+        violated_keyword = str(error.schema_path[-1])
+        return violated_keyword == self.keyword or (self.keyword == "nullable" and error.instance is None)
 
 
-def _taken(schemas: SchemaValidators, bodies: PayloadFactory, operation: Operation) -> Iterator[Mutant]:
-    for one in operation.request_body.fields.values() if operation.request_body else ():
-        mend = MISSING if one.relation_setter is not None else bodies.generate_value(one.schema, one.name)
-        for keyword, value in broken(bodies, one):
-            yield _mutant(
+def _derive_accept_invalid_mutants(
+    schemas: SchemaValidators, bodies: PayloadFactory, operation: Operation
+) -> Iterator[Mutant]:
+    for body_field in operation.request_body.fields.values() if operation.request_body else ():
+        valid_value = (
+            OMITTED
+            if body_field.relation_setter is not None
+            else bodies.generate_value(body_field.schema, body_field.name)
+        )
+        for keyword, value in generate_invalid_values(bodies, body_field):
+            yield _build_mutant(
                 operation,
                 "validation",
-                f"{one.name} without {keyword}",
+                f"{body_field.name} without {keyword}",
                 f"A body that breaks {keyword} is refused.",
-                lambda one=one, keyword=keyword, mend=mend: Lenient(  # type: ignore[misc]
-                    schemas, operation.request_body.pointer if operation.request_body else "", one.name, keyword, mend
+                lambda body_field=body_field, keyword=keyword, valid_value=valid_value: AcceptInvalidField(  # type: ignore[misc]
+                    schemas,
+                    operation.request_body.pointer if operation.request_body else "",
+                    body_field.name,
+                    keyword,
+                    valid_value,
                 ),
-                one,
+                body_field,
                 (value,),
                 keyword,
             )
 
 
-def broken(bodies: PayloadFactory, one: BodyField) -> Iterator[tuple[str, Any]]:
+def generate_invalid_values(bodies: PayloadFactory, body_field: BodyField) -> Iterator[tuple[str, Any]]:
     """(keyword, value that breaks it) of a field."""
-    said = bodies.resolve_schema(one.schema)
-    kind = said.get("type", "object")
-    if one.required:
-        yield "required", MISSING
-    if not _nullable(bodies, one.schema):
+    schema = bodies.resolve_schema(body_field.schema)
+    type_name = schema.get("type", "object")
+    if body_field.required:
+        yield "required", OMITTED
+    if not _is_nullable(bodies, body_field.schema):
         yield "nullable", None
-    if kind != "object" or "properties" in said:
-        yield "type", _OTHERS.get(kind, "a text")
-    if "enum" in said:
+    if type_name != "object" or "properties" in schema:
+        yield "type", _WRONG_TYPE_VALUES.get(type_name, "a text")
+    if "enum" in schema:
         yield "enum", "conformance-unknown"
-    elif kind == "string":
-        yield from _texts(said)
+    elif type_name == "string":
+        yield from _invalid_texts(schema)
     else:
-        yield from _numbers(said)
+        yield from _invalid_numbers(schema)
 
 
-_OTHERS = {"string": 7, "boolean": "perhaps"}
+_WRONG_TYPE_VALUES = {"string": 7, "boolean": "perhaps"}
 
 
-def _texts(said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    if said.get("format") in ("uuid", "date-time", "date", "uri", "email"):
+def _invalid_texts(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if schema.get("format") in ("uuid", "date-time", "date", "uri", "email"):
         yield "format", "of no such format"
         return
-    if said.get("maxLength", LONGEST) < LONGEST:
-        yield "maxLength", "x" * (said["maxLength"] + 1)
-    if said.get("minLength", 0) > 0:
-        yield "minLength", "x" * (said["minLength"] - 1)
+    if schema.get("maxLength", MAX_TESTED_LENGTH) < MAX_TESTED_LENGTH:
+        yield "maxLength", "x" * (schema["maxLength"] + 1)
+    if schema.get("minLength", 0) > 0:
+        yield "minLength", "x" * (schema["minLength"] - 1)
 
 
-def _numbers(said: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    if "minimum" in said:
-        yield "minimum", said["minimum"] - 1
-    if said.get("maximum", 2**53) < 2**53:
-        yield "maximum", said["maximum"] + 1
+def _invalid_numbers(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if "minimum" in schema:
+        yield "minimum", schema["minimum"] - 1
+    if schema.get("maximum", 2**53) < 2**53:
+        yield "maximum", schema["maximum"] + 1
 
 
-def _nullable(bodies: PayloadFactory, schema: Mapping[str, Any]) -> bool:
-    said = bodies.resolve_schema(schema)
-    options = (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
-    return any(one.get("nullable") is True for one in (schema, said, *options))
+def _is_nullable(bodies: PayloadFactory, schema: Mapping[str, Any]) -> bool:
+    resolved = bodies.resolve_schema(schema)
+    alternatives = (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
+    return any(candidate.get("nullable") is True for candidate in (schema, resolved, *alternatives))
 
 
-def _mutant(
+def _build_mutant(
     operation: Operation,
     family: str,
     detail: str,
-    sentence: str,
-    plant: Callable[[], Fault],
-    one: BodyField,
+    requirement: str,
+    make_fault: Callable[[], Fault],
+    body_field: BodyField,
     values: tuple[Any, ...],
     keyword: str | None,
 ) -> Mutant:
-    probe = partial(weighed, name=one.name, values=values)
-    rests_on = _refusal(operation) if family == "validation" else ()
-    return Mutant(family, operation.id, detail, sentence, one.pointer, plant, probe, keyword, rests_on=rests_on)
+    trigger = partial(trigger_field_values, name=body_field.name, values=values)
+    supporting_locations = _rejection_location(operation) if family == "validation" else ()
+    return Mutant(
+        family,
+        operation.id,
+        detail,
+        requirement,
+        body_field.pointer,
+        make_fault,
+        trigger,
+        keyword,
+        supporting_locations=supporting_locations,
+    )
 
 
-def _refusal(operation: Operation) -> tuple[tuple[str, str | None], ...]:
+def _rejection_location(operation: Operation) -> tuple[tuple[str, str | None], ...]:
     """Where the contract says how an operation refuses."""
     return ((operation.responses.get(422) or operation.pointer, None),)
 
@@ -153,40 +183,42 @@ def _refusal(operation: Operation) -> tuple[tuple[str, str | None], ...]:
 # What is right is refused --------------------------------------------------------------------------------------------
 
 
-def _refused(bodies: PayloadFactory, operation: Operation) -> Iterator[Mutant]:
-    for one in operation.request_body.fields.values() if operation.request_body else ():
-        if one.relation_setter is not None or one.x_query is not None:
+def _derive_reject_valid_mutants(bodies: PayloadFactory, operation: Operation) -> Iterator[Mutant]:
+    for body_field in operation.request_body.fields.values() if operation.request_body else ():
+        if body_field.relation_setter is not None or body_field.x_query is not None:
             continue
-        for kind, value in admitted(bodies, one):
-            yield _mutant(
+        for label, value in generate_boundary_values(bodies, body_field):
+            yield _build_mutant(
                 operation,
                 "valid-refused",
-                f"{one.name} {kind}",
+                f"{body_field.name} {label}",
                 "What the contract admits is not refused.",
-                lambda one=one, value=value: _refusing(one.name, value),  # type: ignore[misc]
-                one,
+                lambda body_field=body_field, value=value: _reject_value(body_field.name, value),  # type: ignore[misc]
+                body_field,
                 (value,),
-                _EDGES.get(kind, "enum"),
+                _BOUNDARY_KEYWORDS.get(label, "enum"),
             )
 
 
-def admitted(bodies: PayloadFactory, one: BodyField) -> Iterator[tuple[str, Any]]:
+def generate_boundary_values(bodies: PayloadFactory, body_field: BodyField) -> Iterator[tuple[str, Any]]:
     """(what it is, a value at the edge of what a field may be)."""
-    said = bodies.resolve_schema(one.schema)
-    free = said.get("type") == "string" and "enum" not in said and "format" not in said and "pattern" not in said
-    if _nullable(bodies, one.schema) and not one.required:
+    schema = bodies.resolve_schema(body_field.schema)
+    is_free_text = (
+        schema.get("type") == "string" and "enum" not in schema and "format" not in schema and "pattern" not in schema
+    )
+    if _is_nullable(bodies, body_field.schema) and not body_field.required:
         yield "null", None
-    for choice in said.get("enum", ())[-1:]:
+    for choice in schema.get("enum", ())[-1:]:
         yield f"of {choice}", choice
-    if free and said.get("maxLength", LONGEST) <= 1_000:
-        yield "as long as may be", "x" * said["maxLength"]
-    if free:
+    if is_free_text and schema.get("maxLength", MAX_TESTED_LENGTH) <= 1_000:
+        yield "as long as may be", "x" * schema["maxLength"]
+    if is_free_text:
         yield "beyond ASCII", "Grüße 世界 👋"
-    if said.get("type") == "integer" and "maximum" in said and said["maximum"] < 2**31:
-        yield "as large as may be", said["maximum"]
+    if schema.get("type") == "integer" and "maximum" in schema and schema["maximum"] < 2**31:
+        yield "as large as may be", schema["maximum"]
 
 
-_EDGES = {
+_BOUNDARY_KEYWORDS = {
     "null": "nullable",
     "beyond ASCII": "type",
     "as long as may be": "maxLength",
@@ -194,101 +226,123 @@ _EDGES = {
 }  # what a value is at the edge of; else it is one of an enum
 
 
-def _refusing(name: str, value: Any) -> Fault:
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        body = asked.json
-        if isinstance(body, dict) and name in body and _alike(body[name], value):
-            return invalid(name)
-        return await ask(asked)
+def _reject_value(name: str, value: Any) -> Fault:
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        body = request.json
+        if isinstance(body, dict) and name in body and _is_same_kind(body[name], value):
+            return validation_error_response(name)
+        return await call_next(request)
 
     return fault
 
 
-def _alike(sent: Any, value: Any) -> bool:
+def _is_same_kind(sent_value: Any, value: Any) -> bool:
     """Whether what was sent is of the kind that is refused: the value, as long, as little of ASCII."""
-    if isinstance(value, str) and isinstance(sent, str) and not value.isascii():
-        return not sent.isascii()
-    if isinstance(value, str) and isinstance(sent, str) and set(value) == {"x"}:
-        return len(sent) == len(value)
-    return type(sent) is type(value) and bool(sent == value)
+    if isinstance(value, str) and isinstance(sent_value, str) and not value.isascii():
+        return not sent_value.isascii()
+    if isinstance(value, str) and isinstance(sent_value, str) and set(value) == {"x"}:
+        return len(sent_value) == len(value)
+    return type(sent_value) is type(value) and bool(sent_value == value)
 
 
-def invalid(name: str) -> Answered:
+def validation_error_response(name: str) -> InterceptedResponse:
     """A refusal in the documented form."""
-    said = f"The {snake_case(name).replace('_', ' ')} field is invalid."
+    message = f"The {snake_case(name).replace('_', ' ')} field is invalid."
     headers = {"content-type": "application/json"}
-    return Answered(422, headers, b"").showing({"message": said, "errors": {name: [said]}})
+    return InterceptedResponse(422, headers, b"").with_json({"message": message, "errors": {name: [message]}})
 
 
 # Query parameters ----------------------------------------------------------------------------------------------------
 
 
-def _parameters(bodies: PayloadFactory, operation: Operation, parameter: Parameter) -> Iterator[Mutant]:
-    said = bodies.resolve_schema(parameter.schema)
-    items = bodies.resolve_schema(said.get("items", said))
+def _derive_parameter_mutants(bodies: PayloadFactory, operation: Operation, parameter: Parameter) -> Iterator[Mutant]:
+    schema = bodies.resolve_schema(parameter.schema)
+    items = bodies.resolve_schema(schema.get("items", schema))
 
-    def mutant(family: str, detail: str, sentence: str, fault: Fault, value: str, keyword: str | None) -> Mutant:
-        probe = partial(queried, name=parameter.name, values=(value,))
-        refused = _refusal(operation) if family == "validation-query" else ()
-        at = f"{parameter.pointer}/schema"
-        at = f"{at}/items" if said.get("type") == "array" else at
-        return Mutant(family, operation.id, detail, sentence, at, lambda: fault, probe, keyword, rests_on=refused)
+    def build_mutant(
+        family: str, detail: str, requirement: str, fault: Fault, value: str, keyword: str | None
+    ) -> Mutant:
+        trigger = partial(trigger_parameter_values, name=parameter.name, values=(value,))
+        supporting_locations = _rejection_location(operation) if family == "validation-query" else ()
+        schema_pointer = f"{parameter.pointer}/schema"
+        schema_pointer = f"{schema_pointer}/items" if schema.get("type") == "array" else schema_pointer
+        return Mutant(
+            family,
+            operation.id,
+            detail,
+            requirement,
+            schema_pointer,
+            lambda: fault,
+            trigger,
+            keyword,
+            supporting_locations=supporting_locations,
+        )
 
-    instead = str(bodies.generate_value(items, parameter.name)) if parameter.required else None
-    for keyword, value in _misfit(items):
-        sentence = f"A parameter that breaks {keyword} is refused."
-        fault = _deaf_to(parameter.name, value, instead)
-        yield mutant("validation-query", f"{parameter.name} without {keyword}", sentence, fault, value, keyword)
+    replacement = str(bodies.generate_value(items, parameter.name)) if parameter.required else None
+    for keyword, value in _invalid_parameter_values(items):
+        requirement = f"A parameter that breaks {keyword} is refused."
+        fault = _ignore_invalid_parameter(parameter.name, value, replacement)
+        yield build_mutant(
+            "validation-query", f"{parameter.name} without {keyword}", requirement, fault, value, keyword
+        )
     for choice in items.get("enum", ())[-1:]:
-        sentence = "A value that the contract lists is not refused."
-        fault = _hostile_to(parameter.name, str(choice))
-        yield mutant("valid-refused", f"{parameter.name} of {choice}", sentence, fault, str(choice), "enum")
+        requirement = "A value that the contract lists is not refused."
+        fault = _reject_parameter_value(parameter.name, str(choice))
+        yield build_mutant("valid-refused", f"{parameter.name} of {choice}", requirement, fault, str(choice), "enum")
 
 
-def _misfit(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    if "enum" in said:
+def _invalid_parameter_values(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if "enum" in schema:
         yield "enum", "conformance-unknown"
-    elif said.get("type") in ("integer", "number", "boolean"):
+    elif schema.get("type") in ("integer", "number", "boolean"):
         yield "type", "perhaps"
-    if "minimum" in said:
-        yield "minimum", str(said["minimum"] - 1)
-    if said.get("maximum", 2**53) < 2**53:
-        yield "maximum", str(said["maximum"] + 1)
+    if "minimum" in schema:
+        yield "minimum", str(schema["minimum"] - 1)
+    if schema.get("maximum", 2**53) < 2**53:
+        yield "maximum", str(schema["maximum"] + 1)
 
 
-def _deaf_to(name: str, bad: str, instead: str | None) -> Fault:
-    """Leaves a parameter out that breaks the same keyword as `bad` does; what is required is taken for `instead`."""
+def _ignore_invalid_parameter(name: str, invalid_value: str, replacement: str | None) -> Fault:
+    """Leaves a parameter out that breaks the same keyword as `invalid_value` does; what is required is taken for `replacement`."""
 
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        answered = await ask(asked)
-        errors = (answered.json or {}).get("errors", {}) if answered.status == 422 else {}
-        sent = [v for n, v in asked.query if n.removesuffix("[]") == name]
-        if not errors or {key.partition(".")[0] for key in errors} != {name} or not any(_kin(v, bad) for v in sent):
-            return answered
-        kept = tuple((n, v) for n, v in asked.query if n.removesuffix("[]") != name)
-        return await ask(asked.querying(kept if instead is None else (*kept, (name, instead))))
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        errors = (response.json or {}).get("errors", {}) if response.status == 422 else {}
+        sent_values = [v for n, v in request.query if n.removesuffix("[]") == name]
+        if (
+            not errors
+            or {key.partition(".")[0] for key in errors} != {name}
+            or not any(_is_invalid_in_same_way(v, invalid_value) for v in sent_values)
+        ):
+            return response
+        remaining = tuple((n, v) for n, v in request.query if n.removesuffix("[]") != name)
+        return await call_next(
+            request.with_query(remaining if replacement is None else (*remaining, (name, replacement)))
+        )
 
     return fault
 
 
-def _kin(sent: str, bad: str) -> bool:
+def _is_invalid_in_same_way(sent_value: str, invalid_value: str) -> bool:
     """Whether two values are wrong in the same way: both no number, or numbers on the same side."""
-    numbers = [_number(sent), _number(bad)]
+    numbers = [_parse_number(sent_value), _parse_number(invalid_value)]
     if None in numbers:
         return numbers == [None, None]
     return (numbers[0] or 0) >= (numbers[1] or 0) if (numbers[1] or 0) > 1 else (numbers[0] or 0) <= (numbers[1] or 0)
 
 
-def _number(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
         return None
 
 
-def _hostile_to(name: str, value: str) -> Fault:
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        sent = [v for n, v in asked.query if n.removesuffix("[]") == name]
-        return invalid(name) if value in ",".join(sent).split(",") else await ask(asked)
+def _reject_parameter_value(name: str, value: str) -> Fault:
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        sent_values = [v for n, v in request.query if n.removesuffix("[]") == name]
+        return (
+            validation_error_response(name) if value in ",".join(sent_values).split(",") else await call_next(request)
+        )
 
     return fault

@@ -10,113 +10,113 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from conformance.mutants.inside import Watch
-from conformance.mutants.planted import Answered, Ask, Asked, Fault
+from conformance.mutants.inside import ManualClock
+from conformance.mutants.planted import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from spec.contract import Contract
 
-STAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z$")
+TIMESTAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z$")
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A server that keeps every promise. `plant`: what makes it, given the contract and the mock's clock."""
+    """A server that keeps every promise. `make_fault`: what makes it, given the contract and the mock's clock."""
 
     name: str
-    plant: Callable[[Contract, Watch], Fault]
+    make_fault: Callable[[Contract, ManualClock], Fault]
 
 
-def mapped(change: Callable[[Any], Any]) -> Callable[[Contract, Watch], Fault]:
+def transform_json(change: Callable[[Any], Any]) -> Callable[[Contract, ManualClock], Fault]:
     """A variant that changes the JSON of every answer."""
 
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        answered = await ask(asked)
-        return answered if answered.json is None else answered.showing(change(answered.json))
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        return response if response.json is None else response.with_json(change(response.json))
 
-    return lambda contract, watch: fault
+    return lambda contract, clock: fault
 
 
-def values(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def map_values(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """What changes every value that is no object and no list, at any depth."""
 
-    def below(value: Any) -> Any:
+    def visit(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: below(one) for name, one in value.items()}
-        return [below(one) for one in value] if isinstance(value, list) else change(value)
+            return {name: visit(item) for name, item in value.items()}
+        return [visit(item) for item in value] if isinstance(value, list) else change(value)
 
-    return below
+    return visit
 
 
-def objects(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Any], Any]:
+def map_objects(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Any], Any]:
     """What changes every object, at any depth."""
 
-    def below(value: Any) -> Any:
+    def visit(value: Any) -> Any:
         if isinstance(value, dict):
-            return change({name: below(one) for name, one in value.items()})
-        return [below(one) for one in value] if isinstance(value, list) else value
+            return change({name: visit(item) for name, item in value.items()})
+        return [visit(item) for item in value] if isinstance(value, list) else value
 
-    return below
+    return visit
 
 
 # What a JSON encoder, a database or a proxy may do otherwise ---------------------------------------------------------
 
 
-def _stamped(like: str) -> Callable[[Any], Any]:
+def _reformat_timestamps(suffix: str) -> Callable[[Any], Any]:
     def change(value: Any) -> Any:
-        found = STAMP.match(value) if isinstance(value, str) else None
-        return f"{found[1]}{like}" if found else value
+        match = TIMESTAMP.match(value) if isinstance(value, str) else None
+        return f"{match[1]}{suffix}" if match else value
 
-    return values(change)
+    return map_values(change)
 
 
-def _floating(value: Any) -> Any:
+def _to_float(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
 
 
-def _encoded(encode: Callable[[Any], str]) -> Callable[[Contract, Watch], Fault]:
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        answered = await ask(asked)
-        return answered if answered.json is None else replace(answered, body=encode(answered.json).encode())
+def _encode_with(encode: Callable[[Any], str]) -> Callable[[Contract, ManualClock], Fault]:
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        return response if response.json is None else replace(response, body=encode(response.json).encode())
 
-    return lambda contract, watch: fault
+    return lambda contract, clock: fault
 
 
-def _php(value: Any) -> str:
+def _encode_like_php(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("/", r"\/")
 
 
-def _with_headers(headers: Mapping[str, str | None]) -> Callable[[Contract, Watch], Fault]:
+def _change_headers(headers: Mapping[str, str | None]) -> Callable[[Contract, ManualClock], Fault]:
     """Headers more, or less (None)."""
 
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        answered = await ask(asked)
-        if headers.get("content-type") and "content-type" not in answered.headers:
-            return answered
-        changed = {**answered.headers, **headers}
-        return replace(answered, headers={name: value for name, value in changed.items() if value is not None})
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if headers.get("content-type") and "content-type" not in response.headers:
+            return response
+        new_headers = {**response.headers, **headers}
+        return replace(response, headers={name: value for name, value in new_headers.items() if value is not None})
 
-    return lambda contract, watch: fault
+    return lambda contract, clock: fault
 
 
-def _reworded(value: dict[str, Any]) -> dict[str, Any]:
+def _reword_errors(value: dict[str, Any]) -> dict[str, Any]:
     """Errors in other words, and more than one for a field."""
     if "message" not in value or not set(value) <= {"message", "errors"}:
         return value
-    errors = {name: ["Das ist nicht gültig.", *said] for name, said in value.get("errors", {}).items()}
+    errors = {name: ["Das ist nicht gültig.", *messages] for name, messages in value.get("errors", {}).items()}
     return {**value, "message": "So geht das nicht.", **({"errors": errors} if errors else {})}
 
 
-def _spaced_allow(contract: Contract, watch: Watch) -> Fault:
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        answered = await ask(asked)
-        if "allow" not in answered.headers:
-            return answered
-        methods = sorted(answered.headers["allow"].replace(" ", "").split(","))
-        return replace(answered, headers={**answered.headers, "allow": ",".join(methods)})
+def _reorder_allow_header(contract: Contract, clock: ManualClock) -> Fault:
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if "allow" not in response.headers:
+            return response
+        methods = sorted(response.headers["allow"].replace(" ", "").split(","))
+        return replace(response, headers={**response.headers, "allow": ",".join(methods)})
 
     return fault
 
 
-def _proxied(contract: Contract, watch: Watch) -> Fault:
+def _encode_brackets_in_links(contract: Contract, clock: ManualClock) -> Fault:
     """Links with another host, and the brackets of arrays encoded."""
 
     def change(value: Any) -> Any:
@@ -124,36 +124,38 @@ def _proxied(contract: Contract, watch: Watch) -> Fault:
             return value.replace("[]", "%5B%5D")
         return value
 
-    return mapped(values(change))(contract, watch)
+    return transform_json(map_values(change))(contract, clock)
 
 
 # What a framework does with what it is sent --------------------------------------------------------------------------
 
 
-def _trimming(contract: Contract, watch: Watch) -> Fault:
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        if asked.json is None:
-            return await ask(asked)
-        return await ask(asked.saying(values(lambda v: v.strip() if isinstance(v, str) else v)(asked.json)))
+def _trim_texts(contract: Contract, clock: ManualClock) -> Fault:
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        if request.json is None:
+            return await call_next(request)
+        return await call_next(
+            request.with_json(map_values(lambda v: v.strip() if isinstance(v, str) else v)(request.json))
+        )
 
     return fault
 
 
-def _unknown_is_invalid(contract: Contract, watch: Watch) -> Fault:
+def _reject_unknown_reference(contract: Contract, clock: ManualClock) -> Fault:
     """422 where a record that the body names is unknown."""
 
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        answered = await ask(asked)
-        named = [
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        reference_names = [
             f.name
-            for f in (asked.operation.request_body.fields.values() if asked.operation.request_body else ())
+            for f in (request.operation.request_body.fields.values() if request.operation.request_body else ())
             if f.relation_setter
         ]
-        sent = [name for name in named if isinstance(asked.json, dict) and name in asked.json]
-        if answered.status != 404 or not sent or asked.values:
-            return answered
-        said = {name: [f"The selected {name.replace('_', ' ')} is invalid."] for name in sent}
-        return replace(answered, status=422).showing({"message": said[sent[0]][0], "errors": said})
+        sent_names = [name for name in reference_names if isinstance(request.json, dict) and name in request.json]
+        if response.status != 404 or not sent_names or request.path_values:
+            return response
+        errors = {name: [f"The selected {name.replace('_', ' ')} is invalid."] for name in sent_names}
+        return replace(response, status=422).with_json({"message": errors[sent_names[0]][0], "errors": errors})
 
     return fault
 
@@ -162,291 +164,323 @@ def _unknown_is_invalid(contract: Contract, watch: Watch) -> Fault:
 
 
 @dataclass(slots=True)
-class Throttled:
+class RateLimiter:
     """So many requests a minute; the others are told when to come again."""
 
-    watch: Watch
-    most: int = 60
-    began: float = 0.0
-    counted: int = 0
+    clock: ManualClock
+    max_requests: int = 60
+    window_start: float = 0.0
+    request_count: int = 0
 
-    async def __call__(self, asked: Asked, ask: Ask) -> Answered:
-        now = self.watch().timestamp()
-        if now - self.began >= 60:
-            self.began, self.counted = now, 0
-        self.counted += 1
-        if self.counted <= self.most:
-            return await ask(asked)
-        wait = str(max(1, round(60 - (now - self.began))))
-        headers = {"content-type": "application/json", "retry-after": wait}
-        return Answered(429, headers, b"").showing({"message": "Too Many Attempts."})
+    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        now = self.clock().timestamp()
+        if now - self.window_start >= 60:
+            self.window_start, self.request_count = now, 0
+        self.request_count += 1
+        if self.request_count <= self.max_requests:
+            return await call_next(request)
+        retry_after = str(max(1, round(60 - (now - self.window_start))))
+        headers = {"content-type": "application/json", "retry-after": retry_after}
+        return InterceptedResponse(429, headers, b"").with_json({"message": "Too Many Attempts."})
 
 
-def _taking(seconds: float) -> Callable[[Contract, Watch], Fault]:
-    def plant(contract: Contract, watch: Watch) -> Fault:
-        async def fault(asked: Asked, ask: Ask) -> Answered:
-            watch.wait(seconds)
-            return await ask(asked)
+def _delay_response(seconds: float) -> Callable[[Contract, ManualClock], Fault]:
+    def make_fault(contract: Contract, clock: ManualClock) -> Fault:
+        async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+            clock.advance(seconds)
+            return await call_next(request)
 
         return fault
 
-    return plant
+    return make_fault
 
 
 @dataclass(slots=True)
-class Late:
+class DelayedWrites:
     """Shows a write only when `delay` seconds have passed: until then a record is as it was, there or not.
 
-    `before`: key -> (until when, the record as it was; None: it was not there).
+    `previous_states`: key -> (until when, the record as it was; None: it was not there).
     """
 
     contract: Contract
-    watch: Watch
+    clock: ManualClock
     delay: float
-    before: dict[str, tuple[float, dict[str, Any] | None]] = field(default_factory=dict)
+    previous_states: dict[str, tuple[float, dict[str, Any] | None]] = field(default_factory=dict)
 
-    async def __call__(self, asked: Asked, ask: Ask) -> Answered:
-        operation = asked.operation
+    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        operation = request.operation
         if operation.action in ("update", "delete"):
-            await self._remember(asked, ask)
-            return await ask(asked)
-        answered = await ask(asked)
-        if operation.method == "post" and answered.ok:
-            self._made(asked, answered)
+            await self._record_before(request, call_next)
+            return await call_next(request)
+        response = await call_next(request)
+        if operation.method == "post" and response.is_success:
+            self._record_creation(request, response)
         if operation.method == "get" and operation.action == "retrieve":
-            return self._retrieved(asked, answered)
-        return self._listed(asked, answered) if operation.action == "list" and answered.ok else answered
+            return self._delay_retrieve(request, response)
+        return self._delay_list(request, response) if operation.action == "list" and response.is_success else response
 
-    def _now(self) -> float:
-        return self.watch().timestamp()
+    def _current_time(self) -> float:
+        return self.clock().timestamp()
 
-    def _shown(self, asked: Asked, answered: Answered) -> Any:
-        data, body = asked.operation.envelope.data_property, answered.json
+    def _get_record(self, request: InterceptedRequest, response: InterceptedResponse) -> Any:
+        data, body = request.operation.envelope.data_property, response.json
         return body.get(data) if data and isinstance(body, dict) else body
 
-    async def _remember(self, asked: Asked, ask: Ask) -> None:
-        key = next(iter(asked.values.values()), "")
-        own = self.contract.find_operation(asked.operation.resource, "retrieve")
-        until, _ = self.before.get(key, (0.0, None))
-        if own is None or until > self._now():
+    async def _record_before(self, request: InterceptedRequest, call_next: CallNext) -> None:
+        key = next(iter(request.path_values.values()), "")
+        retrieve_operation = self.contract.find_operation(request.operation.resource, "retrieve")
+        visible_at, _ = self.previous_states.get(key, (0.0, None))
+        if retrieve_operation is None or visible_at > self._current_time():
             return
-        seen = await ask(asked.of(own, key))
-        if seen.ok:
-            self.before[key] = (self._now() + self.delay, self._shown(replace(asked, operation=own), seen))
+        current = await call_next(request.follow_up(retrieve_operation, key))
+        if current.is_success:
+            self.previous_states[key] = (
+                self._current_time() + self.delay,
+                self._get_record(replace(request, operation=retrieve_operation), current),
+            )
 
-    def _made(self, asked: Asked, answered: Answered) -> None:
-        view = self.contract.views.get(asked.operation.envelope.view_name or "")
-        shown = self._shown(asked, answered)
-        if view is not None and isinstance(shown, dict) and asked.operation.path.count("/") == 1:
-            key = shown.get(self.contract.resources[view.resource].key_attribute)
-            self.before[str(key)] = (self._now() + self.delay, None)
+    def _record_creation(self, request: InterceptedRequest, response: InterceptedResponse) -> None:
+        view = self.contract.views.get(request.operation.envelope.view_name or "")
+        record = self._get_record(request, response)
+        if view is not None and isinstance(record, dict) and request.operation.path.count("/") == 1:
+            key = record.get(self.contract.resources[view.resource].key_attribute)
+            self.previous_states[str(key)] = (self._current_time() + self.delay, None)
 
-    def _retrieved(self, asked: Asked, answered: Answered) -> Answered:
-        key = next(iter(asked.values.values()), "")
-        until, was = self.before.get(key, (0.0, None))
-        if until <= self._now() or asked.query:
-            return answered
-        if was is None:
-            return replace(answered, status=404).showing({"message": "Not found."}) if answered.ok else answered
-        data, status = asked.operation.envelope.data_property, asked.operation.envelope.status
-        body = {data: was} if data else was
-        return answered.showing(body) if answered.ok else replace(answered, status=status).showing(body)
+    def _delay_retrieve(self, request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
+        key = next(iter(request.path_values.values()), "")
+        visible_at, previous = self.previous_states.get(key, (0.0, None))
+        if visible_at <= self._current_time() or request.query:
+            return response
+        if previous is None:
+            return (
+                replace(response, status=404).with_json({"message": "Not found."}) if response.is_success else response
+            )
+        data, status = request.operation.envelope.data_property, request.operation.envelope.status
+        body = {data: previous} if data else previous
+        return response.with_json(body) if response.is_success else replace(response, status=status).with_json(body)
 
-    def _listed(self, asked: Asked, answered: Answered) -> Answered:
+    def _delay_list(self, request: InterceptedRequest, response: InterceptedResponse) -> InterceptedResponse:
         """Rows that have just been made are not there yet, changed ones as they were."""
-        data = asked.operation.envelope.data_property
-        view = self.contract.views.get(asked.operation.envelope.view_name or "")
+        data = request.operation.envelope.data_property
+        view = self.contract.views.get(request.operation.envelope.view_name or "")
         if data is None or view is None:
-            return answered
+            return response
         key = self.contract.resources[view.resource].key_attribute
-        pending = {k: was for k, (until, was) in self.before.items() if until > self._now()}
+        pending = {
+            k: previous
+            for k, (visible_at, previous) in self.previous_states.items()
+            if visible_at > self._current_time()
+        }
         rows = []
-        for row in answered.json[data]:
-            was = pending.get(str(row.get(key)), row)
-            if was is not None:
-                rows.append({**row, **{n: v for n, v in was.items() if n in row}})
-        return answered.showing({**answered.json, data: rows})
+        for row in response.json[data]:
+            previous = pending.get(str(row.get(key)), row)
+            if previous is not None:
+                rows.append({**row, **{n: v for n, v in previous.items() if n in row}})
+        return response.with_json({**response.json, data: rows})
 
 
-def _late(seconds: float) -> Callable[[Contract, Watch], Fault]:
-    return lambda contract, watch: Late(contract, watch, seconds)
+def _delay_writes(seconds: float) -> Callable[[Contract, ManualClock], Fault]:
+    return lambda contract, clock: DelayedWrites(contract, clock, seconds)
 
 
 @dataclass(slots=True)
-class LateTotals:
+class DelayedTotals:
     """Totals of the page words as they were so many seconds ago."""
 
-    watch: Watch
+    clock: ManualClock
     delay: float
-    known: dict[str, list[tuple[float, Any]]] = field(default_factory=dict)
+    totals_by_query: dict[str, list[tuple[float, Any]]] = field(default_factory=dict)
 
-    async def __call__(self, asked: Asked, ask: Ask) -> Answered:
-        answered = await ask(asked)
-        pages = asked.operation.envelope.pagination
-        words = {word: (name, key) for name, page in pages.items() for key, word in page.items()}
-        if not answered.ok or "total" not in words:
-            return answered
-        name, key = words["total"]
-        now, body = self.watch().timestamp(), answered.json
-        seen = self.known.setdefault(asked.path + str(sorted(asked.query)), [])
-        seen.append((now, body[name][key]))
-        old = [total for at, total in seen if at <= now - self.delay]
-        total = old[-1] if old else seen[0][1]
-        return answered.showing({**body, name: {**body[name], key: total}})
+    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        containers = request.operation.envelope.pagination
+        pagination_fields = {
+            field_name: (container, key)
+            for container, fields in containers.items()
+            for key, field_name in fields.items()
+        }
+        if not response.is_success or "total" not in pagination_fields:
+            return response
+        container, key = pagination_fields["total"]
+        now, body = self.clock().timestamp(), response.json
+        history = self.totals_by_query.setdefault(request.path + str(sorted(request.query)), [])
+        history.append((now, body[container][key]))
+        visible_totals = [total for recorded_at, total in history if recorded_at <= now - self.delay]
+        total = visible_totals[-1] if visible_totals else history[0][1]
+        return response.with_json({**body, container: {**body[container], key: total}})
 
 
 # Identifiers and neighbours ------------------------------------------------------------------------------------------
 
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
-_TURNED = str.maketrans("0123456789abcdef", "fedcba9876543210")
+_FLIPPED_DIGITS = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
 
-def _turned(text: str) -> str:
-    return _UUID.sub(lambda found: found[0].translate(_TURNED), text)
+def _flip_uuids(text: str) -> str:
+    return _UUID.sub(lambda match: match[0].translate(_FLIPPED_DIGITS), text)
 
 
-def _other_ids(contract: Contract, watch: Watch) -> Fault:
+def _replace_identifiers(contract: Contract, clock: ManualClock) -> Fault:
     """Every identifier is another, and stands for the same."""
 
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        query = tuple((name, _turned(value)) for name, value in asked.query)
-        body = _turned(asked.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-        answered = await ask(replace(asked, path=_turned(asked.path), query=query, body=body))
-        if not answered.headers.get("content-type", "").startswith("application/json"):
-            return answered
-        return replace(answered, body=_turned(answered.body.decode()).encode())
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        query = tuple((name, _flip_uuids(value)) for name, value in request.query)
+        body = _flip_uuids(request.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        response = await call_next(replace(request, path=_flip_uuids(request.path), query=query, body=body))
+        if not response.headers.get("content-type", "").startswith("application/json"):
+            return response
+        return replace(response, body=_flip_uuids(response.body.decode()).encode())
 
     return fault
 
 
 @dataclass(slots=True)
-class Neighbour:
+class ConcurrentClient:
     """Somebody of the same tenant who makes a record of each kind now and then, by the last body that was granted."""
 
-    every: int
-    times: int = 0
-    last: list[Asked] = field(default_factory=list)
+    interval: int
+    request_count: int = 0
+    recent_creates: list[InterceptedRequest] = field(default_factory=list)
 
-    async def __call__(self, asked: Asked, ask: Ask) -> Answered:
-        answered = await ask(asked)
-        created = asked.operation.method == "post" and asked.operation.envelope.status == 201
-        if created and answered.ok and asked.operation.path.count("/") == 1 and not asked.operation.effects:
-            self.last = [*self.last[-4:], replace(asked, body=re.sub(rb"conformance-\w+", b"neighbour", asked.body))]
-        self.times += 1
-        if self.last and self.times % self.every == 0:
-            await ask(self.last[self.times // self.every % len(self.last)])
-        return answered
+    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        is_create = request.operation.method == "post" and request.operation.envelope.status == 201
+        if (
+            is_create
+            and response.is_success
+            and request.operation.path.count("/") == 1
+            and not request.operation.effects
+        ):
+            self.recent_creates = [
+                *self.recent_creates[-4:],
+                replace(request, body=re.sub(rb"conformance-\w+", b"neighbour", request.body)),
+            ]
+        self.request_count += 1
+        if self.recent_creates and self.request_count % self.interval == 0:
+            await call_next(self.recent_creates[self.request_count // self.interval % len(self.recent_creates)])
+        return response
 
 
 # Order ---------------------------------------------------------------------------------------------------------------
 
 
-def _bare(text: str) -> str:
+def _strip_accents(text: str) -> str:
     decomposed = unicodedata.normalize("NFD", text.casefold())
-    return "".join(sign for sign in decomposed if not unicodedata.combining(sign))
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
-def _ordered(reading: Callable[[str], str] | None) -> Callable[[Contract, Watch], Fault]:
+def _sort_by_collation(collation_key: Callable[[str], str] | None) -> Callable[[Contract, ManualClock], Fault]:
     """Texts in the order of another collation; None: without a wish for an order, the oldest first."""
 
-    async def fault(asked: Asked, ask: Ask) -> Answered:
-        roles = {p.x_query.role: p.name for p in asked.operation.query_parameters if p.x_query}
-        if asked.operation.action != "list" or not {"sort", "direction", "page", "size"} <= roles.keys():
-            return await ask(asked)
-        answered = await ask(asked)
-        said = {name: value for name, value in asked.query if value}
-        by, data = said.get(roles["sort"]), asked.operation.envelope.data_property
-        if not answered.ok or data is None or (by is None) == (reading is not None):
-            return answered
-        rows = await _every(asked, ask, roles, data)
-        if reading is None:
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        roles = {p.x_query.role: p.name for p in request.operation.query_parameters if p.x_query}
+        if request.operation.action != "list" or not {"sort", "direction", "page", "size"} <= roles.keys():
+            return await call_next(request)
+        response = await call_next(request)
+        query_values = {name: value for name, value in request.query if value}
+        sort_property, data = query_values.get(roles["sort"]), request.operation.envelope.data_property
+        if not response.is_success or data is None or (sort_property is None) == (collation_key is not None):
+            return response
+        rows = await _fetch_all_pages(request, call_next, roles, data)
+        if collation_key is None:
             rows.reverse()
-        elif all(isinstance(row.get(by), (str, type(None))) for row in rows):
-            down = said.get(roles["direction"]) == "desc"
-            rows.sort(key=lambda row: (row.get(by) is not None, reading(row.get(by) or "")), reverse=down)
-        size = len(answered.json[data]) if not rows else int(said.get(roles["size"], "20"))
-        at = (int(said.get(roles["page"], "1")) - 1) * size
-        return answered.showing({**answered.json, data: rows[at : at + size]})
+        elif all(isinstance(row.get(sort_property), (str, type(None))) for row in rows):
+            descending = query_values.get(roles["direction"]) == "desc"
+            rows.sort(
+                key=lambda row: (row.get(sort_property) is not None, collation_key(row.get(sort_property) or "")),
+                reverse=descending,
+            )
+        size = len(response.json[data]) if not rows else int(query_values.get(roles["size"], "20"))
+        offset = (int(query_values.get(roles["page"], "1")) - 1) * size
+        return response.with_json({**response.json, data: rows[offset : offset + size]})
 
-    return lambda contract, watch: fault
+    return lambda contract, clock: fault
 
 
-async def _every(asked: Asked, ask: Ask, roles: Mapping[str, str], data: str) -> list[Any]:
+async def _fetch_all_pages(
+    request: InterceptedRequest, call_next: CallNext, roles: Mapping[str, str], data: str
+) -> list[Any]:
     """The rows of all pages."""
-    rest = tuple((n, v) for n, v in asked.query if n not in (roles["page"], roles["size"]))
+    other_pairs = tuple((n, v) for n, v in request.query if n not in (roles["page"], roles["size"]))
     rows: list[Any] = []
     for page in range(1, 60):
-        pairs = (*rest, (roles["page"], str(page)), (roles["size"], "100"))
-        answered = await ask(asked.querying(pairs))
-        found = answered.json[data] if answered.ok else []
-        rows += found
-        if len(found) < 100:
+        query = (*other_pairs, (roles["page"], str(page)), (roles["size"], "100"))
+        response = await call_next(request.with_query(query))
+        page_rows = response.json[data] if response.is_success else []
+        rows += page_rows
+        if len(page_rows) < 100:
             break
     return rows
 
 
-def together(*plants: Callable[[Contract, Watch], Fault]) -> Callable[[Contract, Watch], Fault]:
+def combine(*makers: Callable[[Contract, ManualClock], Fault]) -> Callable[[Contract, ManualClock], Fault]:
     """All of them, the first nearest to the mock."""
 
-    def plant(contract: Contract, watch: Watch) -> Fault:
-        faults = [one(contract, watch) for one in plants]
+    def make_fault(contract: Contract, clock: ManualClock) -> Fault:
+        faults = [maker(contract, clock) for maker in makers]
 
-        async def fault(asked: Asked, ask: Ask) -> Answered:
-            def behind(number: int) -> Ask:
-                return ask if number < 0 else (lambda other: faults[number](other, behind(number - 1)))
+        async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+            def call_inner(index: int) -> CallNext:
+                return (
+                    call_next
+                    if index < 0
+                    else (lambda inner_request: faults[index](inner_request, call_inner(index - 1)))
+                )
 
-            return await faults[-1](asked, behind(len(faults) - 2))
+            return await faults[-1](request, call_inner(len(faults) - 2))
 
         return fault
 
-    return plant
+    return make_fault
 
 
-LARAVEL = together(
-    mapped(_stamped(".000000Z")),
-    _ordered(_bare),
-    _trimming,
-    _unknown_is_invalid,
-    _encoded(_php),
-    _with_headers({"x-powered-by": "PHP/8.3", "cache-control": "no-cache, private", "x-ratelimit-limit": "60"}),
+LARAVEL = combine(
+    transform_json(_reformat_timestamps(".000000Z")),
+    _sort_by_collation(_strip_accents),
+    _trim_texts,
+    _reject_unknown_reference,
+    _encode_with(_encode_like_php),
+    _change_headers({"x-powered-by": "PHP/8.3", "cache-control": "no-cache, private", "x-ratelimit-limit": "60"}),
 )
 
 
-def variants() -> Iterator[Variant]:
+def build_variants() -> Iterator[Variant]:
     """All of them."""
     yield from (
         Variant("an ordinary Laravel on MySQL", LARAVEL),
-        Variant("stamps of whole seconds", mapped(_stamped(".000000Z"))),
-        Variant("stamps without a fraction", mapped(_stamped("Z"))),
-        Variant("stamps with an offset", mapped(_stamped("+00:00"))),
-        Variant("stamps in milliseconds", mapped(_stamped(".000Z"))),
-        Variant("keys in reverse", mapped(objects(lambda one: dict(reversed(one.items()))))),
-        Variant("keys by the alphabet", mapped(objects(lambda one: dict(sorted(one.items()))))),
-        Variant("1.0 for 1", mapped(values(_floating))),
-        Variant("JSON laid out", _encoded(lambda value: json.dumps(value, indent=4, ensure_ascii=False))),
-        Variant("JSON as PHP writes it", _encoded(_php)),
-        Variant("JSON in ASCII", _encoded(json.dumps)),
-        Variant("a charset beside the media type", _with_headers({"content-type": "application/json; charset=utf-8"})),
-        Variant("the media type in capitals", _with_headers({"content-type": "Application/JSON"})),
-        Variant("headers of a framework", _with_headers({"x-powered-by": "PHP/8.3", "set-cookie": "a=b; HttpOnly"})),
-        Variant("headers of a throttle", _with_headers({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "59"})),
-        Variant("headers of a cache", _with_headers({"cache-control": "no-cache, private", "vary": "Accept"})),
-        Variant("no headers of the mock's own", _with_headers({"x-mock-reason": None, "x-request-id": None})),
-        Variant("a challenge beside 401", _with_headers({"www-authenticate": 'Bearer realm="api"'})),
-        Variant("errors in other words", mapped(objects(_reworded))),
-        Variant("Allow in another order", _spaced_allow),
-        Variant("links with brackets encoded", _proxied),
-        Variant("texts are trimmed", _trimming),
-        Variant("422 for an unknown record in a body", _unknown_is_invalid),
-        Variant("sixty requests a minute", lambda contract, watch: Throttled(watch)),
-        Variant("slower by a second", _taking(1.0)),
-        Variant("slower by five seconds", _taking(5.0)),
-        Variant("writes seen 2 s late", _late(2.0)),
-        Variant("totals 2 s late", lambda contract, watch: LateTotals(watch, 2.0)),
-        Variant("other identifiers", _other_ids),
-        Variant("a neighbour who writes", lambda contract, watch: Neighbour(7)),
-        Variant("a busy neighbour", lambda contract, watch: Neighbour(3)),
-        Variant("order without case and accents", _ordered(_bare)),
-        Variant("order without case", _ordered(str.casefold)),
-        Variant("the oldest first", _ordered(None)),
+        Variant("stamps of whole seconds", transform_json(_reformat_timestamps(".000000Z"))),
+        Variant("stamps without a fraction", transform_json(_reformat_timestamps("Z"))),
+        Variant("stamps with an offset", transform_json(_reformat_timestamps("+00:00"))),
+        Variant("stamps in milliseconds", transform_json(_reformat_timestamps(".000Z"))),
+        Variant("keys in reverse", transform_json(map_objects(lambda record: dict(reversed(record.items()))))),
+        Variant("keys by the alphabet", transform_json(map_objects(lambda record: dict(sorted(record.items()))))),
+        Variant("1.0 for 1", transform_json(map_values(_to_float))),
+        Variant("JSON laid out", _encode_with(lambda value: json.dumps(value, indent=4, ensure_ascii=False))),
+        Variant("JSON as PHP writes it", _encode_with(_encode_like_php)),
+        Variant("JSON in ASCII", _encode_with(json.dumps)),
+        Variant(
+            "a charset beside the media type", _change_headers({"content-type": "application/json; charset=utf-8"})
+        ),
+        Variant("the media type in capitals", _change_headers({"content-type": "Application/JSON"})),
+        Variant("headers of a framework", _change_headers({"x-powered-by": "PHP/8.3", "set-cookie": "a=b; HttpOnly"})),
+        Variant("headers of a throttle", _change_headers({"x-ratelimit-limit": "60", "x-ratelimit-remaining": "59"})),
+        Variant("headers of a cache", _change_headers({"cache-control": "no-cache, private", "vary": "Accept"})),
+        Variant("no headers of the mock's own", _change_headers({"x-mock-reason": None, "x-request-id": None})),
+        Variant("a challenge beside 401", _change_headers({"www-authenticate": 'Bearer realm="api"'})),
+        Variant("errors in other words", transform_json(map_objects(_reword_errors))),
+        Variant("Allow in another order", _reorder_allow_header),
+        Variant("links with brackets encoded", _encode_brackets_in_links),
+        Variant("texts are trimmed", _trim_texts),
+        Variant("422 for an unknown record in a body", _reject_unknown_reference),
+        Variant("sixty requests a minute", lambda contract, clock: RateLimiter(clock)),
+        Variant("slower by a second", _delay_response(1.0)),
+        Variant("slower by five seconds", _delay_response(5.0)),
+        Variant("writes seen 2 s late", _delay_writes(2.0)),
+        Variant("totals 2 s late", lambda contract, clock: DelayedTotals(clock, 2.0)),
+        Variant("other identifiers", _replace_identifiers),
+        Variant("a neighbour who writes", lambda contract, clock: ConcurrentClient(7)),
+        Variant("a busy neighbour", lambda contract, clock: ConcurrentClient(3)),
+        Variant("order without case and accents", _sort_by_collation(_strip_accents)),
+        Variant("order without case", _sort_by_collation(str.casefold)),
+        Variant("the oldest first", _sort_by_collation(None)),
     )

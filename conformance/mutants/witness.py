@@ -7,17 +7,23 @@ from starlette.types import ASGIApp
 
 from conformance.errors import SkipCheck
 from conformance.exchange import Exchange, Request, Response
-from conformance.mutants.inside import EPOCH, Inside, Mock, session
+from conformance.mutants.inside import EPOCH, InProcessMock, InProcessTarget, create_session
 from conformance.mutants.mutant import Mutant, Witness
-from conformance.mutants.planted import Paths, Planted
+from conformance.mutants.planted import FaultInjector, OperationRouter
 from conformance.notice import inspect_response
 
 SEED = 0xA7
-TELLING = ("content-type", "allow", "www-authenticate", "location", "retry-after")  # headers that a promise is about
+COMPARED_HEADERS = (
+    "content-type",
+    "allow",
+    "www-authenticate",
+    "location",
+    "retry-after",
+)  # headers that a promise is about
 
 
 @dataclass(slots=True)
-class Recording:
+class ExchangeRecorder:
     """What was sent to the mock, and answered, in order."""
 
     exchanges: list[Exchange] = field(default_factory=list)
@@ -26,53 +32,55 @@ class Recording:
         self.exchanges.append(Exchange(request, response))
 
 
-def planted(mutant: Mutant, mock: Mock) -> ASGIApp:
+def create_mutant_app(mutant: Mutant, mock: InProcessMock) -> ASGIApp:
     """The mutant, around the mock's application, with a fresh memory."""
-    return Planted(mock.app, Paths.of(mock.contract), mutant.stands_in, mutant.plant())
+    return FaultInjector(
+        mock.app, OperationRouter.from_contract(mock.contract), mutant.fault_operations, mutant.make_fault()
+    )
 
 
-def witness(mutant: Mutant, mock: Mock) -> Witness | None:
+def find_witness(mutant: Mutant, mock: InProcessMock) -> Witness | None:
     """The first answer in which it differs from the mock and breaks its promise; None when there is none.
 
     The mock is a function of its seed and of what it is asked, so that two that are asked the same answer the same.
     """
-    mock.begin_anew()
-    recording = Recording()
-    asking = session(mock, mock.app, SEED, told=recording)
-    mock.watch.at = EPOCH  # what was looked up for the session took time, and will not be for the mutant
+    mock.reset()
+    recorder = ExchangeRecorder()
+    suite_session = create_session(mock, mock.app, SEED, on_exchange=recorder)
+    mock.clock.current_time = EPOCH  # what was looked up for the session took time, and will not be for the mutant
     try:
-        mutant.probe(asking, mock.contract.operations[mutant.operation])
+        mutant.trigger(suite_session, mock.contract.operations[mutant.operation])
     except SkipCheck:
         pass  # what was sent until then may do
     finally:
-        _close(asking.target)
-    mock.begin_anew()
-    twin = Inside(planted(mutant, mock), mock.watch, asking.target.base)
+        _close_target(suite_session.target)
+    mock.reset()
+    mutant_target = InProcessTarget(create_mutant_app(mutant, mock), mock.clock, suite_session.target.base)
     try:
-        return _first(mutant, mock, recording.exchanges, twin.send)
+        return _find_difference(mutant, mock, recorder.exchanges, mutant_target.send)
     finally:
-        twin.close()
+        mutant_target.close()
 
 
-def _first(
-    mutant: Mutant, mock: Mock, sound: Iterable[Exchange], send: Callable[[Request], Response]
+def _find_difference(
+    mutant: Mutant, mock: InProcessMock, original_exchanges: Iterable[Exchange], send: Callable[[Request], Response]
 ) -> Witness | None:
-    for exchange in sound:
-        answer = send(exchange.request)
-        if _differ(exchange.response, answer):
-            shown = Exchange(exchange.request, answer)
-            operation = mock.contract.operations[shown.request.operation]
-            if not mutant.schema or any(inspect_response(mock.schemas, operation, shown)):
-                return Witness(shown, exchange)
+    for exchange in original_exchanges:
+        mutant_response = send(exchange.request)
+        if _is_different(exchange.response, mutant_response):
+            mutant_exchange = Exchange(exchange.request, mutant_response)
+            operation = mock.contract.operations[mutant_exchange.request.operation]
+            if not mutant.violates_schema or any(inspect_response(mock.schemas, operation, mutant_exchange)):
+                return Witness(mutant_exchange, exchange)
     return None
 
 
-def _differ(one: Response, other: Response) -> bool:
-    if one.status != other.status or (one.content != other.content and one.json != other.json):
+def _is_different(original: Response, mutated: Response) -> bool:
+    if original.status != mutated.status or (original.content != mutated.content and original.json != mutated.json):
         return True
-    return any(one.headers.get(name) != other.headers.get(name) for name in TELLING)
+    return any(original.headers.get(name) != mutated.headers.get(name) for name in COMPARED_HEADERS)
 
 
-def _close(target: object) -> None:
-    if isinstance(target, Inside):
+def _close_target(target: object) -> None:
+    if isinstance(target, InProcessTarget):
         target.close()

@@ -13,12 +13,12 @@ from conformance.run import RunResult
 from conformance.sequence import RequestSequence
 from conformance.verdict import GateResult
 
-REPLAYED = "conformance.json"  # the report that `replay` reads
-SHOWN = 3  # exchanges of a failure that reports show
-AROUND = 4  # lines of the contract that an excerpt shows above and below its place
-WIDEST = 200  # signs of such a line
+JSON_REPORT_FILE = "conformance.json"  # the report that `replay` reads
+MAX_EXCHANGES = 3  # exchanges of a failure that reports show
+EXCERPT_CONTEXT_LINES = 4  # lines of the contract that an excerpt shows above and below its place
+MAX_EXCERPT_CHARS = 200  # signs of such a line
 # What a grade means for the verdict, for a reader who does not know ours.
-GRADES: Mapping[str, str] = {
+PROVENANCE_TEXTS: Mapping[str, str] = {
     "always": "It rests on no fact of the API: it blocks whatever the contract says.",
     "documented": "The API's documentation states it: it blocks.",
     "published": "A published page of the API states it: it blocks.",
@@ -39,19 +39,19 @@ ADVICE: Mapping[FailureKind, str] = {
 class Report:
     """Everything that the reports say.
 
-    `contract`: the file's name; `digest`: SHA-256 of its bytes. `lines`: JSON pointer -> line in it. `notes`: what a
-    reader has to know of how it was run. `seconds`, `requests`: what it took. `seen`: answers, counted. `text`: the
-    contract's, for excerpts. `proposals`: from `conformance.proposal`. `covered`: what traffic touched, if noted.
-    `sequences`: fingerprint of a broken promise -> the requests that show it. `folder`: where the reports are written,
-    `ledger`: the file of what was written to the target; each "" where there is none.
+    `contract`: the file's name; `contract_digest`: SHA-256 of its bytes. `line_numbers`: JSON pointer -> line in it. `notes`: what a
+    reader has to know of how it was run. `seconds`, `requests`: what it took. `response_counts`: answers, counted. `contract_text`: the
+    contract's, for excerpts. `proposals`: from `conformance.proposal`. `coverage`: what traffic touched, if noted.
+    `sequences`: fingerprint of a broken promise -> the requests that show it. `report_dir`: where the reports are written,
+    `write_log`: the file of what was written to the target; each "" where there is none.
     """
 
     target: str
     contract: str
-    digest: str
+    contract_digest: str
     run_id: str
     seed: int
-    started: str
+    started_at: str
     seconds: float
     requests: int
     strict: bool
@@ -59,99 +59,103 @@ class Report:
     token_env: str
     other_token_env: str
     notes: tuple[str, ...]
-    found: RunResult
-    judgement: GateResult
+    run: RunResult
+    gate_result: GateResult
     redaction: Redactor
-    lines: Mapping[str, int]
-    seen: Mapping[tuple[str, int], int]
-    text: str = ""
+    line_numbers: Mapping[str, int]
+    response_counts: Mapping[tuple[str, int], int]
+    contract_text: str = ""
     proposals: Mapping[tuple[str, str], Proposal] = field(default_factory=dict)
-    covered: CoverageReport | None = None
+    coverage: CoverageReport | None = None
     sequences: Mapping[str, RequestSequence] = field(default_factory=dict)
-    folder: str = ""
-    ledger: str = ""
-    _known: dict[int, tuple[CheckResult, Redactor]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _text: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    report_dir: str = ""
+    write_log: str = ""
+    _redactions: dict[int, tuple[CheckResult, Redactor]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _contract_lines: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def line(self, promise: Requirement) -> int:
+    def line_number(self, requirement: Requirement) -> int:
         """The line in the contract that a promise rests on; that of what it stands in when it has none."""
-        pointer = promise.pointer
-        while pointer not in self.lines and "/" in pointer:
+        pointer = requirement.pointer
+        while pointer not in self.line_numbers and "/" in pointer:
             pointer = pointer.rsplit("/", 1)[0]
-        return self.lines.get(pointer, 1)
+        return self.line_numbers.get(pointer, 1)
 
-    def place(self, promise: Requirement) -> str:
+    def location(self, requirement: Requirement) -> str:
         """``file:line pointer``."""
-        return f"{self.contract}:{self.line(promise)} {promise.pointer}"
+        return f"{self.contract}:{self.line_number(requirement)} {requirement.pointer}"
 
-    def said(self, outcome: CheckResult) -> str:
+    def message(self, result: CheckResult) -> str:
         """What was found, harmless: secrets of its own exchanges are taken out too."""
-        if not outcome.message:
+        if not result.message:
             return ""
-        name, _, _ = outcome.requirement.parameter.partition(" ")
+        name, _, _ = result.requirement.parameter.partition(" ")
         if any(self.redaction.is_hidden(part) for part in re.split(r"[.:]", name)):
             return "(about a value that is not shown)"
-        return self.known(outcome).line(outcome.message)
+        return self.redaction_for(result).line(result.message)
 
-    def cleaning(self) -> str:
+    def cleanup_command(self) -> str:
         """How what is left over on the target is taken away."""
-        if self.ledger:
-            return f"athena-conformance clean {shlex.quote(self.redaction.line(self.ledger))}"
+        if self.write_log:
+            return f"athena-conformance clean {shlex.quote(self.redaction.line(self.write_log))}"
         return "no ledger was kept (--ledger FILE or --report-dir DIR), so `clean` cannot take them away"
 
-    def known(self, outcome: CheckResult) -> Redactor:
+    def redaction_for(self, result: CheckResult) -> Redactor:
         """The redaction that knows the secrets of an outcome's own exchanges too; found once, for all writers."""
-        if id(outcome) not in self._known:
-            found = self.redaction.with_values_from(outcome.evidence) if outcome.evidence else self.redaction
-            self._known[id(outcome)] = outcome, found  # held, so that no other outcome gets its id
-        return self._known[id(outcome)][1]
+        if id(result) not in self._redactions:
+            redaction = self.redaction.with_values_from(result.evidence) if result.evidence else self.redaction
+            self._redactions[id(result)] = result, redaction  # held, so that no other outcome gets its id
+        return self._redactions[id(result)][1]
 
-    def replays(self, outcome: CheckResult) -> tuple[int, int] | None:
+    def rerun_counts(self, result: CheckResult) -> tuple[int, int] | None:
         """(how often it was broken, how often it was judged); None when it was not broken."""
-        return self.found.reruns.get(outcome.requirement.fingerprint)
+        return self.run.reruns.get(result.requirement.fingerprint)
 
-    def curl(self, outcome: CheckResult) -> str:
+    def curl_command(self, result: CheckResult) -> str:
         """The last exchange that shows it, as a command; "" when there is none."""
-        if not outcome.evidence:
+        if not result.evidence:
             return ""
-        return self.known(outcome).curl(outcome.evidence[-1], self.target, self.token_env, self.other_token_env)
+        return self.redaction_for(result).curl(result.evidence[-1], self.target, self.token_env, self.other_token_env)
 
-    def grade(self, promise: Requirement) -> str:
-        """The key of `GRADES` that decides whether it blocks."""
-        return "always" if promise.provenance_independent else promise.provenance
+    def provenance_level(self, requirement: Requirement) -> str:
+        """The key of `PROVENANCE_TEXTS` that decides whether it blocks."""
+        return "always" if requirement.provenance_independent else requirement.provenance
 
-    def times(self, outcome: CheckResult) -> str:
+    def rerun_summary(self, result: CheckResult) -> str:
         """``broken 2 of 2 times, deterministic``."""
-        broken, judged = self.replays(outcome) or (1, 1)
-        return f"broken {broken} of {judged} times" + (
-            f", {outcome.failure_kind.value}" if outcome.failure_kind else ""
-        )
+        failed, total = self.rerun_counts(result) or (1, 1)
+        return f"broken {failed} of {total} times" + (f", {result.failure_kind.value}" if result.failure_kind else "")
 
-    def replay(self, promise: Requirement) -> str:
+    def replay_command(self, requirement: Requirement) -> str:
         """The command that judges a failure again."""
-        path = f"{self.folder.rstrip('/')}/{REPLAYED}" if self.folder else REPLAYED
-        return f"athena-conformance replay {shlex.quote(self.redaction.line(path))} {promise.id}"
+        path = f"{self.report_dir.rstrip('/')}/{JSON_REPORT_FILE}" if self.report_dir else JSON_REPORT_FILE
+        return f"athena-conformance replay {shlex.quote(self.redaction.line(path))} {requirement.id}"
 
-    def shown_target(self) -> str:
+    def display_target(self) -> str:
         """The address of the target, without credentials in it."""
         return self.redaction.line(self.target)
 
-    def proposal(self, outcome: CheckResult) -> Proposal | None:
+    def proposal_for(self, result: CheckResult) -> Proposal | None:
         """What to do about a gap; without its edits where they would show what may not be shown."""
-        found = self.proposals.get((outcome.requirement.fingerprint, outcome.message))
-        if found is None:
+        proposal = self.proposals.get((result.requirement.fingerprint, result.message))
+        if proposal is None:
             return None
-        known = self.known(outcome)
-        said = known.line(found.message, 2_000)
-        told = [edit.document for edit in found.edits]
-        if any(known.value(edit.get("value")) != edit.get("value") for edit in told):
-            return replace(found, message=said, edits=(), diff="")
-        return replace(found, message=said, diff="\n".join(known.text(line, 400) for line in found.diff.splitlines()))
+        redaction = self.redaction_for(result)
+        message = redaction.line(proposal.message, 2_000)
+        edits = [edit.document for edit in proposal.edits]
+        if any(redaction.value(edit.get("value")) != edit.get("value") for edit in edits):
+            return replace(proposal, message=message, edits=(), diff="")
+        return replace(
+            proposal, message=message, diff="\n".join(redaction.text(line, 400) for line in proposal.diff.splitlines())
+        )
 
-    def excerpt(self, promise: Requirement) -> tuple[tuple[int, str, bool], ...]:
+    def excerpt(self, requirement: Requirement) -> tuple[tuple[int, str, bool], ...]:
         """(line number, the contract's own line, whether it is the place) around the place of a promise."""
-        if not self._text:
-            self._text.extend(self.text.splitlines())
-        lines, at = self._text, self.line(promise)
-        first, last = max(1, at - AROUND), min(len(lines), at + AROUND)
-        return tuple((n, self.redaction.text(lines[n - 1], WIDEST), n == at) for n in range(first, last + 1))
+        if not self._contract_lines:
+            self._contract_lines.extend(self.contract_text.splitlines())
+        lines, line_number = self._contract_lines, self.line_number(requirement)
+        first, last = max(1, line_number - EXCERPT_CONTEXT_LINES), min(len(lines), line_number + EXCERPT_CONTEXT_LINES)
+        return tuple(
+            (n, self.redaction.text(lines[n - 1], MAX_EXCERPT_CHARS), n == line_number) for n in range(first, last + 1)
+        )

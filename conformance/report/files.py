@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from conformance.report import Report, html, json, junit, markdown, sarif
 
-FILES: Mapping[str, Callable[[Report], str]] = {
+REPORT_WRITERS: Mapping[str, Callable[[Report], str]] = {
     "conformance.json": json.render,
     "junit.xml": junit.render,
     "conformance.md": markdown.render,

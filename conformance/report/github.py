@@ -8,54 +8,63 @@ from collections.abc import Iterator
 
 from conformance.outcome import CheckResult
 from conformance.report import Report
-from conformance.report.groups import grouped
-from conformance.report.names import counts, headline, name
+from conformance.report.groups import group_results
+from conformance.report.names import display_name, format_counts, format_headline
 
-MOST = 10
+MAX_ANNOTATIONS = 10
 TITLE = "athena-conformance"
 
 
 def render(report: Report) -> str:
     """The lines, with a line end."""
-    return "\n".join(_lines(report)) + "\n"
+    return "\n".join(_render_lines(report)) + "\n"
 
 
-def neutral(line: str) -> str:
+def neutralize_command(line: str) -> str:
     """A line that the runner takes for no command, whatever a target says in it."""
     line = line.replace("##[", "## [")
     return f"{line[: len(line) - len(line.lstrip())]}: {line.lstrip()}" if line.lstrip().startswith("::") else line
 
 
-def _lines(report: Report) -> Iterator[str]:
-    judgement = report.judgement
-    gaps = [*judgement.gaps, *judgement.flaky]
-    blocking = [outcome for group in grouped(judgement.blocking) for outcome in group.outcomes]
-    first = [group.first for group in grouped(judgement.blocking)]  # one of each before the second of any
-    shown = [*first, *(outcome for outcome in blocking if not any(outcome is one for one in first))][:MOST]
-    yield from (_annotation(report, "error", outcome) for outcome in shown)
-    yield from (_annotation(report, "warning", outcome) for outcome in gaps[:MOST])
-    left = max(0, len(judgement.blocking) - MOST) + max(0, len(gaps) - MOST)
-    more = f" {left} more are in the report only: GitHub shows {MOST} errors and {MOST} warnings." if left else ""
-    remarks = "".join(f" {report.redaction.line(remark)}." for remark in judgement.warnings)
-    level = "notice" if int(judgement.exit_code) == 0 or judgement.blocking else "error"
-    yield f"::{level} title={property_of(TITLE)}::{escaped(f'{headline(report)}. {counts(report)}.{remarks}{more}')}"
+def _render_lines(report: Report) -> Iterator[str]:
+    gate_result = report.gate_result
+    gaps = [*gate_result.gaps, *gate_result.flaky]
+    blocking = [result for group in group_results(gate_result.blocking) for result in group.results]
+    first_of_each = [
+        group.first for group in group_results(gate_result.blocking)
+    ]  # one of each before the second of any
+    errors = [
+        *first_of_each,
+        *(result for result in blocking if not any(result is selected for selected in first_of_each)),
+    ][:MAX_ANNOTATIONS]
+    yield from (_render_annotation(report, "error", result) for result in errors)
+    yield from (_render_annotation(report, "warning", result) for result in gaps[:MAX_ANNOTATIONS])
+    omitted = max(0, len(gate_result.blocking) - MAX_ANNOTATIONS) + max(0, len(gaps) - MAX_ANNOTATIONS)
+    omitted_note = (
+        f" {omitted} more are in the report only: GitHub shows {MAX_ANNOTATIONS} errors and {MAX_ANNOTATIONS} warnings."
+        if omitted
+        else ""
+    )
+    warnings = "".join(f" {report.redaction.line(warning)}." for warning in gate_result.warnings)
+    level = "notice" if int(gate_result.exit_code) == 0 or gate_result.blocking else "error"
+    yield f"::{level} title={escape_property(TITLE)}::{escape_data(f'{format_headline(report)}. {format_counts(report)}.{warnings}{omitted_note}')}"
 
 
-def _annotation(report: Report, level: str, outcome: CheckResult) -> str:
-    promise = outcome.requirement
-    proposal = report.proposal(outcome)
-    said = [f"due: {promise.summary}", f"found: {report.said(outcome)} ({report.times(outcome)})"]
-    said += [report.curl(outcome), f"judge it again: {report.replay(promise)}"]
-    said += [proposal.message] if proposal else []
-    place = f"file={property_of(report.contract)},line={report.line(promise)},title={property_of(name(promise))}"
-    return f"::{level} {place}::{escaped(chr(10).join(part for part in said if part))}"
+def _render_annotation(report: Report, level: str, result: CheckResult) -> str:
+    requirement = result.requirement
+    proposal = report.proposal_for(result)
+    parts = [f"due: {requirement.summary}", f"found: {report.message(result)} ({report.rerun_summary(result)})"]
+    parts += [report.curl_command(result), f"judge it again: {report.replay_command(requirement)}"]
+    parts += [proposal.message] if proposal else []
+    location = f"file={escape_property(report.contract)},line={report.line_number(requirement)},title={escape_property(display_name(requirement))}"
+    return f"::{level} {location}::{escape_data(chr(10).join(part for part in parts if part))}"
 
 
-def escaped(said: str) -> str:
+def escape_data(message: str) -> str:
     """A message as a command says it."""
-    return said.replace("##[", "## [").replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return message.replace("##[", "## [").replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def property_of(said: str) -> str:
+def escape_property(message: str) -> str:
     """A property of a command."""
-    return escaped(said).replace(":", "%3A").replace(",", "%2C")
+    return escape_data(message).replace(":", "%3A").replace(",", "%2C")

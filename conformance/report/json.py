@@ -39,150 +39,156 @@ from conformance.coverage import COVERED, ITEM_KINDS, PARTIAL, UNCOVERED
 from conformance.exchange import Exchange
 from conformance.outcome import CheckResult, Status
 from conformance.redaction import Redactor
-from conformance.report import SHOWN, Report
+from conformance.report import MAX_EXCHANGES, Report
 
 VERSION = 1
 
 
 def render(report: Report) -> str:
     """The whole document, with a line end."""
-    return json.dumps(document(report), ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(build_document(report), ensure_ascii=False, indent=1) + "\n"
 
 
-def document(report: Report) -> dict[str, Any]:
+def build_document(report: Report) -> dict[str, Any]:
     """The document as above."""
-    judgement, found = report.judgement, report.found
-    line = report.redaction.line
-    answers: dict[str, dict[str, int]] = {}
-    for (operation, status), times in sorted(report.seen.items()):
-        answers.setdefault(operation, {})[str(status)] = times
+    gate_result, run = report.gate_result, report.run
+    redact = report.redaction.line
+    response_counts: dict[str, dict[str, int]] = {}
+    for (operation, status), count in sorted(report.response_counts.items()):
+        response_counts.setdefault(operation, {})[str(status)] = count
     return {
         "version": VERSION,
         "run": {
             "id": report.run_id,
-            "target": report.shown_target(),
+            "target": report.display_target(),
             "contract": report.contract,
-            "digest": report.digest,
+            "digest": report.contract_digest,
             "seed": report.seed,
-            "started": report.started,
+            "started": report.started_at,
             "seconds": round(report.seconds, 3),
             "requests": report.requests,
             "strict": report.strict,
             "read_only": report.read_only,
-            "notes": [line(note) for note in report.notes],
-            "ended": line(found.abort_reason),
-            "lost": found.target_unreachable,
+            "notes": [redact(note) for note in report.notes],
+            "ended": redact(run.abort_reason),
+            "lost": run.target_unreachable,
         },
         "verdict": {
-            "code": int(judgement.exit_code),
-            "name": judgement.exit_code.name.lower(),
-            "reasons": [line(reason) for reason in judgement.reasons],
+            "code": int(gate_result.exit_code),
+            "name": gate_result.exit_code.name.lower(),
+            "reasons": [redact(reason) for reason in gate_result.reasons],
         },
         "counts": {
-            "judged": judgement.checks_run,
-            "kept": judgement.passed,
-            "broken_blocking": len(judgement.blocking),
-            "contract_gaps": len(judgement.gaps),
-            "accepted": len(judgement.accepted),
-            "flaky": len(judgement.flaky),
-            "unsteady": found.transient_failures,
-            "not_judged": sum(judgement.skip_reasons.values()),
-            "reached": judgement.blocking_run,
-            "due": judgement.blocking_total,
+            "judged": gate_result.checks_run,
+            "kept": gate_result.passed,
+            "broken_blocking": len(gate_result.blocking),
+            "contract_gaps": len(gate_result.gaps),
+            "accepted": len(gate_result.accepted),
+            "flaky": len(gate_result.flaky),
+            "unsteady": run.transient_failures,
+            "not_judged": sum(gate_result.skip_reasons.values()),
+            "reached": gate_result.blocking_run,
+            "due": gate_result.blocking_total,
         },
-        "remarks": [line(remark) for remark in judgement.warnings],
+        "remarks": [redact(warning) for warning in gate_result.warnings],
         "promises": [
-            *(_promise(report, outcome, outcome.status.value) for outcome in found.results),
-            *(_promise(report, outcome, "flaky") for outcome in found.flaky),
+            *(_build_result(report, result, result.status.value) for result in run.results),
+            *(_build_result(report, result, "flaky") for result in run.flaky),
         ],
         "not_judged": [
-            {"cause": line(why.message), "kind": why.category.value, "count": times}
-            for why, times in judgement.skip_reasons.items()
+            {"cause": redact(skip_reason.message), "kind": skip_reason.category.value, "count": count}
+            for skip_reason, count in gate_result.skip_reasons.items()
         ],
-        "never_succeeded": {operation: line(why) for operation, why in judgement.operations_never_successful.items()},
-        "not_asked": list(judgement.actions_never_successful),
-        "answers": answers,
-        "coverage": _coverage(report),
-        "left_over": [{"resource": resource, "key": line(str(key))} for resource, key in found.records_not_deleted],
+        "never_succeeded": {
+            operation: redact(skip_reason) for operation, skip_reason in gate_result.operations_never_successful.items()
+        },
+        "not_asked": list(gate_result.actions_never_successful),
+        "answers": response_counts,
+        "coverage": _build_coverage(report),
+        "left_over": [{"resource": resource, "key": redact(str(key))} for resource, key in run.records_not_deleted],
     }
 
 
-def _promise(report: Report, outcome: CheckResult, verdict: str) -> dict[str, Any]:
-    promise = outcome.requirement
-    replays = report.replays(outcome) if outcome.status is Status.FAILED else None
-    told = outcome.status is Status.FAILED
-    known = report.known(outcome) if told else report.redaction
-    steps = report.sequences.get(promise.fingerprint)
+def _build_result(report: Report, result: CheckResult, status: str) -> dict[str, Any]:
+    requirement = result.requirement
+    rerun_counts = report.rerun_counts(result) if result.status is Status.FAILED else None
+    is_failed = result.status is Status.FAILED
+    redaction = report.redaction_for(result) if is_failed else report.redaction
+    steps = report.sequences.get(requirement.fingerprint)
     return {
-        "id": promise.fingerprint,
-        "short": promise.id,
-        "law": promise.check,
-        "operation": promise.operation,
-        "parameter": promise.parameter,
-        "sentence": promise.summary,
-        "grade": promise.provenance,
-        "always": promise.provenance_independent,
-        "blocks": promise.is_blocking(strict=report.strict),
-        "verdict": verdict,
-        "said": report.said(outcome),
-        "kind": outcome.failure_kind.value if outcome.failure_kind else "",
-        "cause": outcome.skip_category.value if outcome.status is Status.SKIPPED else "",
-        "accepted": told and outcome in report.judgement.accepted,
-        "keyword": promise.keyword,
+        "id": requirement.fingerprint,
+        "short": requirement.id,
+        "law": requirement.check,
+        "operation": requirement.operation,
+        "parameter": requirement.parameter,
+        "sentence": requirement.summary,
+        "grade": requirement.provenance,
+        "always": requirement.provenance_independent,
+        "blocks": requirement.is_blocking(strict=report.strict),
+        "verdict": status,
+        "said": report.message(result),
+        "kind": result.failure_kind.value if result.failure_kind else "",
+        "cause": result.skip_category.value if result.status is Status.SKIPPED else "",
+        "accepted": is_failed and result in report.gate_result.accepted,
+        "keyword": requirement.keyword,
         "place": {
             "file": report.contract,
-            "line": report.line(promise),
-            "pointer": promise.pointer,
-            "keyword": promise.keyword,
+            "line": report.line_number(requirement),
+            "pointer": requirement.pointer,
+            "keyword": requirement.keyword,
         },
-        "replays": {"broken": replays[0], "judged": replays[1]} if replays else None,
-        "curl": report.curl(outcome) if told else "",
-        "proposal": _proposal(report, outcome),
-        "exchanges": [_exchange(known, exchange) for exchange in outcome.evidence[-SHOWN:]] if told else [],
-        "sequence": sequence.to_json(steps, known) if told and steps else None,
+        "replays": {"broken": rerun_counts[0], "judged": rerun_counts[1]} if rerun_counts else None,
+        "curl": report.curl_command(result) if is_failed else "",
+        "proposal": _build_proposal(report, result),
+        "exchanges": [_build_exchange(redaction, exchange) for exchange in result.evidence[-MAX_EXCHANGES:]]
+        if is_failed
+        else [],
+        "sequence": sequence.to_json(steps, redaction) if is_failed and steps else None,
     }
 
 
-def _proposal(report: Report, outcome: CheckResult) -> dict[str, Any] | None:
-    found = report.proposal(outcome)
-    if found is None:
+def _build_proposal(report: Report, result: CheckResult) -> dict[str, Any] | None:
+    proposal = report.proposal_for(result)
+    if proposal is None:
         return None
     return {
-        "pointer": found.pointer,
-        "keyword": found.keyword,
-        "said": found.message,
-        "edits": [edit.document for edit in found.edits],
-        "diff": found.diff,
+        "pointer": proposal.pointer,
+        "keyword": proposal.keyword,
+        "said": proposal.message,
+        "edits": [edit.document for edit in proposal.edits],
+        "diff": proposal.diff,
     }
 
 
-def _coverage(report: Report) -> dict[str, Any] | None:
-    covered = report.covered
-    if covered is None:
+def _build_coverage(report: Report) -> dict[str, Any] | None:
+    coverage = report.coverage
+    if coverage is None:
         return None
     states = (COVERED, PARTIAL, UNCOVERED)
     return {
         "kinds": {
-            kind: {"all": covered.total(kind), **{state: covered.count(kind, state) for state in states}}
+            kind: {"all": coverage.total(kind), **{state: coverage.count(kind, state) for state in states}}
             for kind in ITEM_KINDS
         },
         "missed": [
             {"kind": item.kind, "name": item.name, "pointer": item.pointer, "state": item.state}
             for kind in ITEM_KINDS
-            for item in covered.uncovered(kind)
+            for item in coverage.uncovered(kind)
         ],
-        "unsucceeded": {name: report.redaction.line(why) for name, why in covered.operations_never_successful.items()},
+        "unsucceeded": {
+            name: report.redaction.line(reason) for name, reason in coverage.operations_never_successful.items()
+        },
     }
 
 
-def _exchange(known: Redactor, exchange: Exchange) -> dict[str, Any]:
+def _build_exchange(redaction: Redactor, exchange: Exchange) -> dict[str, Any]:
     response = exchange.response
     return {
-        "request": known.request(exchange.request),
+        "request": redaction.request(exchange.request),
         "response": {
             "status": response.status,
-            "headers": known.headers(response.headers),
-            "body": known.body(response.content),
+            "headers": redaction.headers(response.headers),
+            "body": redaction.body(response.content),
             "seconds": round(response.elapsed, 3),
         },
     }

@@ -16,92 +16,109 @@ from conformance.outcome import CheckResult, Status
 from conformance.report import Report
 from conformance.verdict import ExitCode
 
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-ITSELF = "athena-conformance"
+_INVALID_XML_CHARS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+SUITE_NAME = "athena-conformance"
 
 
 def render(report: Report) -> str:
     """The whole document."""
-    root = etree.Element("testsuites", name=ITSELF, time=f"{report.seconds:.3f}")
+    root = etree.Element("testsuites", name=SUITE_NAME, time=f"{report.seconds:.3f}")
     suites: dict[str, list[tuple[CheckResult, bool]]] = {}
-    for outcome, flaky in _all(report):
-        suites.setdefault(outcome.requirement.operation, []).append((outcome, flaky))
-    for operation, outcomes in suites.items():
-        suite = _element(root, "testsuite", name=operation, timestamp=report.started[:19])
-        taken: Counter[str] = Counter()
-        for outcome, flaky in outcomes:
-            _case(report, suite, outcome, flaky, taken)
-        _count(suite)
-    if report.judgement.exit_code not in (ExitCode.PASSED, ExitCode.FAILED):
-        _itself(report, root)
-    if report.covered is not None:
-        properties = _element(_element(root, "testsuite", name=f"{ITSELF}: coverage"), "properties")
+    for result, is_flaky in _all_results(report):
+        suites.setdefault(result.requirement.operation, []).append((result, is_flaky))
+    for operation, results in suites.items():
+        suite = _add_element(root, "testsuite", name=operation, timestamp=report.started_at[:19])
+        name_counts: Counter[str] = Counter()
+        for result, is_flaky in results:
+            _add_test_case(report, suite, result, is_flaky, name_counts)
+        _set_counts(suite)
+    if report.gate_result.exit_code not in (ExitCode.PASSED, ExitCode.FAILED):
+        _add_run_suite(report, root)
+    if report.coverage is not None:
+        properties = _add_element(_add_element(root, "testsuite", name=f"{SUITE_NAME}: coverage"), "properties")
         for kind in ITEM_KINDS:
-            said = f"{report.covered.count(kind, COVERED)} of {report.covered.total(kind)}"
-            _element(properties, "property", name=kind, value=said)
-    if report.judgement.warnings:
-        told = "\n".join(map(report.redaction.line, report.judgement.warnings))
-        _element(_element(root, "testsuite", name=f"{ITSELF}: remarks"), "system-out").text = _clean(told)
-    _count(root)
+            count_text = f"{report.coverage.count(kind, COVERED)} of {report.coverage.total(kind)}"
+            _add_element(properties, "property", name=kind, value=count_text)
+    if report.gate_result.warnings:
+        warnings_text = "\n".join(map(report.redaction.line, report.gate_result.warnings))
+        _add_element(
+            _add_element(root, "testsuite", name=f"{SUITE_NAME}: remarks"), "system-out"
+        ).text = _remove_invalid_chars(warnings_text)
+    _set_counts(root)
     etree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + etree.tostring(root, encoding="unicode") + "\n"
 
 
-def _all(report: Report) -> Iterator[tuple[CheckResult, bool]]:
-    yield from ((outcome, False) for outcome in report.found.results)
-    yield from ((outcome, True) for outcome in report.found.flaky)
+def _all_results(report: Report) -> Iterator[tuple[CheckResult, bool]]:
+    yield from ((result, False) for result in report.run.results)
+    yield from ((result, True) for result in report.run.flaky)
 
 
-def _case(report: Report, suite: etree.Element, outcome: CheckResult, flaky: bool, taken: Counter[str]) -> None:
-    promise = outcome.requirement
-    name = f"{promise.check}[{promise.parameter}]" if promise.parameter else promise.check
-    taken[name] += 1
-    shown = name if taken[name] == 1 else f"{name} #{taken[name]}"
-    case = _element(suite, "testcase", classname=promise.operation, name=shown, file=report.contract)
-    case.set("line", str(report.line(promise)))
-    said = report.said(outcome)
-    if outcome.status is Status.FAILED and not flaky and outcome in report.judgement.blocking:
-        failure = _element(case, "failure", type=promise.check, message=said)
-        lines = (promise.summary, f"found: {said}", f"place: {report.place(promise)}", f"grade: {promise.provenance}")
-        told = (*lines, report.times(outcome), report.curl(outcome), report.replay(promise), _proposed(report, outcome))
-        failure.text = _clean("\n".join(told))
-    elif outcome.status is not Status.PASSED:
-        skipped = _element(case, "skipped", message=f"{_why(report, outcome, flaky)}: {said}")
-        if outcome.status is Status.FAILED:
-            skipped.text = _clean("\n".join(filter(None, (report.replay(promise), _proposed(report, outcome)))))
+def _add_test_case(
+    report: Report, suite: etree.Element, result: CheckResult, is_flaky: bool, name_counts: Counter[str]
+) -> None:
+    requirement = result.requirement
+    name = f"{requirement.check}[{requirement.parameter}]" if requirement.parameter else requirement.check
+    name_counts[name] += 1
+    unique_name = name if name_counts[name] == 1 else f"{name} #{name_counts[name]}"
+    case = _add_element(suite, "testcase", classname=requirement.operation, name=unique_name, file=report.contract)
+    case.set("line", str(report.line_number(requirement)))
+    message = report.message(result)
+    if result.status is Status.FAILED and not is_flaky and result in report.gate_result.blocking:
+        failure = _add_element(case, "failure", type=requirement.check, message=message)
+        lines = (
+            requirement.summary,
+            f"found: {message}",
+            f"place: {report.location(requirement)}",
+            f"grade: {requirement.provenance}",
+        )
+        detail_lines = (
+            *lines,
+            report.rerun_summary(result),
+            report.curl_command(result),
+            report.replay_command(requirement),
+            _format_proposal(report, result),
+        )
+        failure.text = _remove_invalid_chars("\n".join(detail_lines))
+    elif result.status is not Status.PASSED:
+        skipped = _add_element(case, "skipped", message=f"{_skip_message(report, result, is_flaky)}: {message}")
+        if result.status is Status.FAILED:
+            skipped.text = _remove_invalid_chars(
+                "\n".join(filter(None, (report.replay_command(requirement), _format_proposal(report, result))))
+            )
 
 
-def _why(report: Report, outcome: CheckResult, flaky: bool) -> str:
+def _skip_message(report: Report, result: CheckResult, is_flaky: bool) -> str:
     """Why it is no failure."""
-    if outcome.status is Status.SKIPPED:
+    if result.status is Status.SKIPPED:
         return "not judged"
-    if flaky:
-        return f"flaky, {report.times(outcome).removesuffix(', flaky')}"
-    accepted = outcome in report.judgement.accepted
-    return f"{'accepted by --baseline' if accepted else 'contract gap'}, {report.times(outcome)}"
+    if is_flaky:
+        return f"flaky, {report.rerun_summary(result).removesuffix(', flaky')}"
+    is_accepted = result in report.gate_result.accepted
+    return f"{'accepted by --baseline' if is_accepted else 'contract gap'}, {report.rerun_summary(result)}"
 
 
-def _proposed(report: Report, outcome: CheckResult) -> str:
-    proposal = report.proposal(outcome)
+def _format_proposal(report: Report, result: CheckResult) -> str:
+    proposal = report.proposal_for(result)
     return f"{proposal.message}\n{proposal.diff}" if proposal is not None else ""
 
 
-def _itself(report: Report, root: etree.Element) -> None:
-    suite = _element(root, "testsuite", name=ITSELF)
-    case = _element(suite, "testcase", classname=ITSELF, name="the run is complete")
-    reasons = "; ".join(report.redaction.line(reason) for reason in report.judgement.reasons)
-    _element(case, "error", type=report.judgement.exit_code.name.lower(), message=reasons)
-    _count(suite)
+def _add_run_suite(report: Report, root: etree.Element) -> None:
+    suite = _add_element(root, "testsuite", name=SUITE_NAME)
+    case = _add_element(suite, "testcase", classname=SUITE_NAME, name="the run is complete")
+    reasons = "; ".join(report.redaction.line(reason) for reason in report.gate_result.reasons)
+    _add_element(case, "error", type=report.gate_result.exit_code.name.lower(), message=reasons)
+    _set_counts(suite)
 
 
-def _element(parent: etree.Element, tag: str, **attributes: str) -> etree.Element:
-    return etree.SubElement(parent, tag, {name: _clean(value) for name, value in attributes.items()})
+def _add_element(parent: etree.Element, tag: str, **attributes: str) -> etree.Element:
+    return etree.SubElement(parent, tag, {name: _remove_invalid_chars(value) for name, value in attributes.items()})
 
 
-def _count(element: etree.Element) -> None:
+def _set_counts(element: etree.Element) -> None:
     for plural, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         element.set(plural, str(sum(1 for _ in element.iter(tag))))
 
 
-def _clean(text: str) -> str:
-    return _NO_XML.sub("", text)
+def _remove_invalid_chars(text: str) -> str:
+    return _INVALID_XML_CHARS.sub("", text)

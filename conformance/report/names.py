@@ -8,10 +8,10 @@ from conformance.outcome import Requirement
 from conformance.report import Report
 from conformance.verdict import ExitCode, pluralize
 
-OTHER = "others"
-ENGINE = "stock engine"
+OTHER_CATEGORY = "others"
+ENGINE_CATEGORY = "stock engine"
 # What a module of `conformance.laws` is called where a reader does not know ours; without: by its own name.
-MATTERS: Mapping[str, str] = {
+CATEGORY_NAMES: Mapping[str, str] = {
     "accepted": "what is accepted",
     "accounts": "signing in",
     "answers": "any answer",
@@ -24,7 +24,7 @@ MATTERS: Mapping[str, str] = {
     "stamps": "timestamps",
     "writes": "writing",
 }
-WORDS: Mapping[ExitCode, str] = {
+VERDICT_LABELS: Mapping[ExitCode, str] = {
     ExitCode.PASSED: "KEPT",
     ExitCode.FAILED: "BROKEN",
     ExitCode.USAGE: "NOT USABLE",
@@ -35,43 +35,45 @@ WORDS: Mapping[ExitCode, str] = {
 }
 
 
-def name(promise: Requirement) -> str:
+def display_name(requirement: Requirement) -> str:
     """What a promise is called: operation, parameter, law."""
-    return " ".join(part for part in (promise.operation, promise.parameter, promise.check) if part)
+    return " ".join(part for part in (requirement.operation, requirement.parameter, requirement.check) if part)
 
 
-def verdict(report: Report) -> str:
+def verdict_label(report: Report) -> str:
     """The verdict's word; a code that has none here is called by its own name."""
-    code = report.judgement.exit_code
-    return WORDS.get(code, code.name.replace("_", " "))
+    code = report.gate_result.exit_code
+    return VERDICT_LABELS.get(code, code.name.replace("_", " "))
 
 
-def headline(report: Report) -> str:
+def format_headline(report: Report) -> str:
     """The verdict in a sentence: the word, the exit code, the reasons."""
-    reasons = "; ".join(report.redaction.line(reason) for reason in report.judgement.reasons)
-    return f"{verdict(report)} (exit {int(report.judgement.exit_code)})" + (f": {reasons}" if reasons else "")
+    reasons = "; ".join(report.redaction.line(reason) for reason in report.gate_result.reasons)
+    return f"{verdict_label(report)} (exit {int(report.gate_result.exit_code)})" + (f": {reasons}" if reasons else "")
 
 
-def counts(report: Report) -> str:
+def format_counts(report: Report) -> str:
     """How many promises became what, in a sentence."""
-    judgement = report.judgement
-    accepted = f", {len(judgement.accepted)} accepted" if judgement.accepted else ""
+    gate_result = report.gate_result
+    accepted = f", {len(gate_result.accepted)} accepted" if gate_result.accepted else ""
     return (
-        f"{pluralize(judgement.checks_run, 'promise')} judged: {judgement.passed} kept, "
-        f"{len(judgement.blocking) + len(judgement.gaps)} broken ({len(judgement.blocking)} blocking, "
-        f"{pluralize(len(judgement.gaps), 'contract gap')}), {len(judgement.flaky)} flaky{accepted}; "
-        f"{sum(judgement.skip_reasons.values())} not judged; "
-        f"{judgement.blocking_run} of {judgement.blocking_total} that can block were judged"
+        f"{pluralize(gate_result.checks_run, 'promise')} judged: {gate_result.passed} kept, "
+        f"{len(gate_result.blocking) + len(gate_result.gaps)} broken ({len(gate_result.blocking)} blocking, "
+        f"{pluralize(len(gate_result.gaps), 'contract gap')}), {len(gate_result.flaky)} flaky{accepted}; "
+        f"{sum(gate_result.skip_reasons.values())} not judged; "
+        f"{gate_result.blocking_run} of {gate_result.blocking_total} that can block were judged"
     )
 
 
-def family(law: str) -> str:
+def check_category(check: str) -> str:
     """What a law is about, for people; the stock engine's checks are a family of their own."""
-    return ENGINE if law.startswith("engine-") else _families().get(law, OTHER)
+    return ENGINE_CATEGORY if check.startswith("engine-") else _categories_by_check().get(check, OTHER_CATEGORY)
 
 
 @cache
-def _families() -> Mapping[str, str]:
+def _categories_by_check() -> Mapping[str, str]:
     """Law -> the matter of the module of `conformance.laws` that it stands in."""
-    modules = {law.id: law.run.__module__.rpartition(".")[2] for law in CHECKS if hasattr(law.run, "__module__")}
-    return {law: MATTERS.get(module, module) for law, module in modules.items()}
+    modules = {
+        check.id: check.run.__module__.rpartition(".")[2] for check in CHECKS if hasattr(check.run, "__module__")
+    }
+    return {check: CATEGORY_NAMES.get(module, module) for check, module in modules.items()}

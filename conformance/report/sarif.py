@@ -12,101 +12,117 @@ from typing import Any
 from urllib.parse import quote
 
 from conformance.outcome import CheckResult
-from conformance.report import ADVICE, GRADES, Report
-from conformance.report.names import family, headline, name
+from conformance.report import ADVICE, PROVENANCE_TEXTS, Report
+from conformance.report.names import check_category, display_name, format_headline
 from spec.release import get_version
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-FINGERPRINT = "promise/v1"
+FINGERPRINT_KEY = "promise/v1"
 
 
 def render(report: Report) -> str:
     """The whole document, with a line end."""
-    return json.dumps(document(report), ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(build_document(report), ensure_ascii=False, indent=1) + "\n"
 
 
-def document(report: Report) -> dict[str, Any]:
+def build_document(report: Report) -> dict[str, Any]:
     """The document."""
-    found = list(_levels(report))
-    sentences = {outcome.requirement.check: outcome.requirement.summary for outcome, _ in found}
-    rules = sorted(sentences)
+    results_with_levels = list(_results_with_levels(report))
+    requirement_texts = {result.requirement.check: result.requirement.summary for result, _ in results_with_levels}
+    rules = sorted(requirement_texts)
     run = {
         "tool": {
             "driver": {
                 "name": "athena-conformance",
                 "version": get_version(),
-                "rules": [_rule(law, sentences[law]) for law in rules],
+                "rules": [_build_rule(check, requirement_texts[check]) for check in rules],
             }
         },
         "automationDetails": {"id": f"athena-conformance/{report.run_id}"},
         "invocations": [
             {
-                "executionSuccessful": not report.found.target_unreachable and not report.found.abort_reason,
-                "exitCode": int(report.judgement.exit_code),
-                **_notices(report),
-                "exitCodeDescription": headline(report),
+                "executionSuccessful": not report.run.target_unreachable and not report.run.abort_reason,
+                "exitCode": int(report.gate_result.exit_code),
+                **_notifications(report),
+                "exitCodeDescription": format_headline(report),
             }
         ],
         "columnKind": "unicodeCodePoints",
-        "results": [_result(report, outcome, level, rules) for outcome, level in found],
+        "results": [_build_result(report, result, level, rules) for result, level in results_with_levels],
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _levels(report: Report) -> Iterator[tuple[CheckResult, str]]:
-    judgement = report.judgement
-    broken = (("error", judgement.blocking), ("warning", judgement.gaps), ("note", judgement.flaky))
-    for level, outcomes in (*broken, ("note", judgement.accepted)):
-        yield from ((outcome, level) for outcome in outcomes)
+def _results_with_levels(report: Report) -> Iterator[tuple[CheckResult, str]]:
+    gate_result = report.gate_result
+    failed = (("error", gate_result.blocking), ("warning", gate_result.gaps), ("note", gate_result.flaky))
+    for level, results in (*failed, ("note", gate_result.accepted)):
+        yield from ((result, level) for result in results)
 
 
-def _notices(report: Report) -> dict[str, Any]:
+def _notifications(report: Report) -> dict[str, Any]:
     """What a reader should know and what changes no code."""
-    told = [{"message": {"text": report.redaction.line(said)}, "level": "note"} for said in report.judgement.warnings]
-    return {"toolExecutionNotifications": told} if told else {}
+    notifications = [
+        {"message": {"text": report.redaction.line(warning)}, "level": "note"}
+        for warning in report.gate_result.warnings
+    ]
+    return {"toolExecutionNotifications": notifications} if notifications else {}
 
 
-def _rule(law: str, sentence: str) -> dict[str, Any]:
+def _build_rule(check: str, requirement_text: str) -> dict[str, Any]:
     return {
-        "id": law,
-        "name": "".join(part.capitalize() for part in law.split("-")),
-        "shortDescription": {"text": sentence},
-        "fullDescription": {"text": sentence},
-        "help": {"text": f"{sentence} Each result names what was found and a command that shows it again."},
-        "properties": {"tags": [family(law)]},
+        "id": check,
+        "name": "".join(part.capitalize() for part in check.split("-")),
+        "shortDescription": {"text": requirement_text},
+        "fullDescription": {"text": requirement_text},
+        "help": {"text": f"{requirement_text} Each result names what was found and a command that shows it again."},
+        "properties": {"tags": [check_category(check)]},
     }
 
 
-def _result(report: Report, outcome: CheckResult, level: str, rules: list[str]) -> dict[str, Any]:
-    promise = outcome.requirement
-    grade = report.grade(promise)
-    said = [f"{name(promise)}: {report.said(outcome)}", f"Due: {promise.summary}", report.curl(outcome)]
-    said += [f"Judged again by: {report.replay(promise)}"]
-    proposal = report.proposal(outcome)
-    properties: dict[str, Any] = {"grade": grade, "meaning": GRADES.get(grade, ""), "replayed": report.times(outcome)}
-    properties["id"] = promise.id
+def _build_result(report: Report, result: CheckResult, level: str, rules: list[str]) -> dict[str, Any]:
+    requirement = result.requirement
+    provenance_level = report.provenance_level(requirement)
+    message_lines = [
+        f"{display_name(requirement)}: {report.message(result)}",
+        f"Due: {requirement.summary}",
+        report.curl_command(result),
+    ]
+    message_lines += [f"Judged again by: {report.replay_command(requirement)}"]
+    proposal = report.proposal_for(result)
+    properties: dict[str, Any] = {
+        "grade": provenance_level,
+        "meaning": PROVENANCE_TEXTS.get(provenance_level, ""),
+        "replayed": report.rerun_summary(result),
+    }
+    properties["id"] = requirement.id
     properties |= (
-        {"kind": outcome.failure_kind.value, "advice": ADVICE[outcome.failure_kind]} if outcome.failure_kind else {}
+        {"kind": result.failure_kind.value, "advice": ADVICE[result.failure_kind]} if result.failure_kind else {}
     )
     if proposal is not None:
-        said.append(proposal.message)
+        message_lines.append(proposal.message)
         properties["proposal"] = [edit.document for edit in proposal.edits]
-    place = {"artifactLocation": {"uri": uri_of(report.contract)}, "region": {"startLine": report.line(promise)}}
-    logical = {"fullyQualifiedName": promise.pointer, "kind": "element"}
+    physical_location = {
+        "artifactLocation": {"uri": build_uri(report.contract)},
+        "region": {"startLine": report.line_number(requirement)},
+    }
+    logical_location = {"fullyQualifiedName": requirement.pointer, "kind": "element"}
     accepted = [{"kind": "external", "justification": "accepted by --baseline"}]
-    suppressions = {"suppressions": accepted} if outcome in report.judgement.accepted else {}
+    suppressions = {"suppressions": accepted} if result in report.gate_result.accepted else {}
     return {
         **suppressions,
-        "ruleId": promise.check,
-        "ruleIndex": rules.index(promise.check),
+        "ruleId": requirement.check,
+        "ruleIndex": rules.index(requirement.check),
         "level": level,
-        "message": {"text": "\n".join(part for part in said if part).replace("](", "] (")},  # "](" would be a link
-        "locations": [{"physicalLocation": place, "logicalLocations": [logical]}],
-        "partialFingerprints": {FINGERPRINT: hashlib.sha256(promise.fingerprint.encode()).hexdigest()},
+        "message": {
+            "text": "\n".join(part for part in message_lines if part).replace("](", "] (")
+        },  # "](" would be a link
+        "locations": [{"physicalLocation": physical_location, "logicalLocations": [logical_location]}],
+        "partialFingerprints": {FINGERPRINT_KEY: hashlib.sha256(requirement.fingerprint.encode()).hexdigest()},
         "properties": properties,
     }
 
 
-def uri_of(path: str) -> str:
+def build_uri(path: str) -> str:
     """A relative path stays one; an absolute path becomes a file's address."""
     return ("file://" if path.startswith("/") else "") + quote(path)

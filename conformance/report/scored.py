@@ -6,137 +6,162 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from conformance.redaction import plain
-from conformance.score import Fate
-from conformance.scores import Alarm, Scored, Tally, by
+from conformance.score import MutantStatus
+from conformance.scores import MutantSummary, MutationTotals, VariantResult, group_totals
 
-SHOWN = 12  # survivors on the terminal
-OPERATIONS = 10
-HEAD = ("", "mutants", "found", "", "blocking", "of", "median s")
+MAX_SURVIVORS = 12  # survivors on the terminal
+MAX_OPERATIONS = 10
+TABLE_HEADER = ("", "mutants", "found", "", "blocking", "of", "median s")
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreReport:
+class MutationReport:
     """What the score comes to.
 
-    `least`: the share to be found, 0 to 1. `seconds`: what it took. `how`: what was chosen, in words.
+    `min_score`: the share to be found, 0 to 1. `seconds`: what it took. `selection`: what was chosen, in words.
     `engine_only`: whether the stock engine judged alone.
     """
 
     contract: str
-    how: str
-    scores: Sequence[Scored]
-    alarms: Sequence[Alarm]
-    least: float
+    selection: str
+    mutants: Sequence[MutantSummary]
+    variants: Sequence[VariantResult]
+    min_score: float
     seconds: float
     engine_only: bool = False
 
     @property
-    def tally(self) -> Tally:
+    def totals(self) -> MutationTotals:
         """All of it counted."""
-        return Tally.of(self.scores)
+        return MutationTotals.from_summaries(self.mutants)
 
     @property
-    def false_alarms(self) -> list[Alarm]:
+    def false_positives(self) -> list[VariantResult]:
         """Conforming variants that were called broken."""
-        return [alarm for alarm in self.alarms if alarm.broken]
+        return [variant for variant in self.variants if variant.false_positives]
 
     @property
     def reasons(self) -> list[str]:
         """Why the score is too low; empty: it is not."""
-        tally, found = self.tally, []
-        if tally.share < self.least:
-            found.append(f"{tally.share:.1%} of the mutants were found, --min {self.least:g}")
-        if self.false_alarms:
-            found.append(f"{len(self.false_alarms)} runs on servers that keep every promise called something broken")
-        if tally.errors:
-            found.append(f"{tally.errors} mutants failed by themselves")
-        if not tally.counted and not self.alarms:
-            found.append("there was no mutant to judge")
-        return found
+        totals, reasons = self.totals, []
+        if totals.mutation_score < self.min_score:
+            reasons.append(f"{totals.mutation_score:.1%} of the mutants were found, --min {self.min_score:g}")
+        if self.false_positives:
+            reasons.append(
+                f"{len(self.false_positives)} runs on servers that keep every promise called something broken"
+            )
+        if totals.errors:
+            reasons.append(f"{totals.errors} mutants failed by themselves")
+        if not totals.total and not self.variants:
+            reasons.append("there was no mutant to judge")
+        return reasons
 
     @property
-    def survivors(self) -> list[Scored]:
+    def survivors(self) -> list[MutantSummary]:
         """What nobody found, by family."""
-        return sorted((s for s in self.scores if s.fate is Fate.SURVIVED), key=lambda s: s.id)
+        return sorted(
+            (mutant for mutant in self.mutants if mutant.status is MutantStatus.SURVIVED), key=lambda mutant: mutant.id
+        )
 
 
-def terminal(report: ScoreReport) -> str:
+def render_terminal(report: MutationReport) -> str:
     """One screen."""
-    return "\n".join(_lines(report)) + "\n"
+    return "\n".join(_render_lines(report)) + "\n"
 
 
-def _lines(report: ScoreReport) -> Iterator[str]:
-    who = "the stock engine alone" if report.engine_only else "the gate"
-    yield f"score of {who}  ·  {report.contract}  ·  {report.how}, {report.seconds:.0f} s"
+def _render_lines(report: MutationReport) -> Iterator[str]:
+    detector = "the stock engine alone" if report.engine_only else "the gate"
+    yield f"score of {detector}  ·  {report.contract}  ·  {report.selection}, {report.seconds:.0f} s"
     yield ""
-    yield from _table([HEAD, *_rows(report)])
+    yield from _render_table([TABLE_HEADER, *_build_rows(report)])
     yield ""
-    weakest = sorted(by(report.scores, lambda s: s.operation).items(), key=lambda item: item[1].share)
-    shown = [f"{name} {tally.killed}/{tally.counted}" for name, tally in weakest[:OPERATIONS] if tally.survived]
-    if shown:
-        yield f"weakest operations: {', '.join(shown)}"
-    for one in report.survivors[:SHOWN]:
-        yield f"SURVIVED  {one.id}"
-        yield f"   breaks: {one.sentence}"
-        yield f"   {plain(one.curl)[:400]}"
-    if len(report.survivors) > SHOWN:
-        yield f"and {len(report.survivors) - SHOWN} more that survived (all of them: --report-dir)"
-    yield from (f"ERROR  {s.id}: {plain(s.said)}" for s in report.scores if s.fate is Fate.ERROR)
-    for alarm in report.false_alarms:
-        yield f"FALSE ALARM  {alarm.variant}, seed {alarm.seed}: {plain(alarm.broken[0])}"
-    if report.alarms:
-        told = f"{len(report.alarms) - len(report.false_alarms)} of {len(report.alarms)}"
-        yield f"{told} runs on servers that keep every promise: nothing called broken"
-    yield _verdict(report)
-
-
-def _verdict(report: ScoreReport) -> str:
-    tally = report.tally
-    said = (
-        f"{tally.killed} of {tally.counted} found ({tally.share:.1%}); of {tally.can_block} that can block, "
-        f"{tally.blocked} did; of {tally.always} that always block, {tally.always_blocked} did; "
-        f"{tally.equivalent} equivalent, {tally.errors} errors"
+    weakest = sorted(
+        group_totals(report.mutants, lambda mutant: mutant.operation).items(), key=lambda item: item[1].mutation_score
     )
-    return f"{said}\n{'TOO LOW: ' + '; '.join(report.reasons) if report.reasons else 'HIGH ENOUGH'}"
+    weakest_labels = [
+        f"{name} {totals.killed}/{totals.total}" for name, totals in weakest[:MAX_OPERATIONS] if totals.survived
+    ]
+    if weakest_labels:
+        yield f"weakest operations: {', '.join(weakest_labels)}"
+    for survivor in report.survivors[:MAX_SURVIVORS]:
+        yield f"SURVIVED  {survivor.id}"
+        yield f"   breaks: {survivor.requirement}"
+        yield f"   {plain(survivor.curl)[:400]}"
+    if len(report.survivors) > MAX_SURVIVORS:
+        yield f"and {len(report.survivors) - MAX_SURVIVORS} more that survived (all of them: --report-dir)"
+    yield from (
+        f"ERROR  {mutant.id}: {plain(mutant.message)}"
+        for mutant in report.mutants
+        if mutant.status is MutantStatus.ERROR
+    )
+    for variant in report.false_positives:
+        yield f"FALSE ALARM  {variant.variant}, seed {variant.seed}: {plain(variant.false_positives[0])}"
+    if report.variants:
+        clean_runs = f"{len(report.variants) - len(report.false_positives)} of {len(report.variants)}"
+        yield f"{clean_runs} runs on servers that keep every promise: nothing called broken"
+    yield _format_verdict(report)
 
 
-def _rows(report: ScoreReport) -> Iterator[tuple[str, ...]]:
-    yield from (_row(family, tally) for family, tally in by(report.scores, lambda s: s.family).items())
-    yield _row("all", report.tally)
+def _format_verdict(report: MutationReport) -> str:
+    totals = report.totals
+    summary = (
+        f"{totals.killed} of {totals.total} found ({totals.mutation_score:.1%}); of {totals.can_block} that can block, "
+        f"{totals.blocked} did; of {totals.provenance_independent} that always block, {totals.provenance_independent_blocked} did; "
+        f"{totals.equivalent} equivalent, {totals.errors} errors"
+    )
+    return f"{summary}\n{'TOO LOW: ' + '; '.join(report.reasons) if report.reasons else 'HIGH ENOUGH'}"
 
 
-def _row(name: str, tally: Tally) -> tuple[str, ...]:
+def _build_rows(report: MutationReport) -> Iterator[tuple[str, ...]]:
+    yield from (
+        _build_row(family, totals)
+        for family, totals in group_totals(report.mutants, lambda mutant: mutant.family).items()
+    )
+    yield _build_row("all", report.totals)
+
+
+def _build_row(name: str, totals: MutationTotals) -> tuple[str, ...]:
     return (
         name,
-        str(tally.counted),
-        str(tally.killed),
-        f"{tally.share:.0%}",
-        str(tally.blocked),
-        str(tally.can_block),
-        f"{tally.median:.2f}",
+        str(totals.total),
+        str(totals.killed),
+        f"{totals.mutation_score:.0%}",
+        str(totals.blocked),
+        str(totals.can_block),
+        f"{totals.median_seconds:.2f}",
     )
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+def _render_table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        first, *rest = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join([row[0].ljust(len(first)), *rest])
+        first_cell, *rest = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join([row[0].ljust(len(first_cell)), *rest])
 
 
-def markdown(report: ScoreReport) -> str:
+def render_markdown(report: MutationReport) -> str:
     """For a pull request: the table, the survivors with their witnesses, false alarms."""
-    parts = [f"# Score: {report.tally.share:.1%}", "", _verdict(report).replace("\n", ". "), ""]
-    parts += [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
-    parts += [f"| {' | '.join(row)} |" for row in _rows(report)]
+    parts = [f"# Score: {report.totals.mutation_score:.1%}", "", _format_verdict(report).replace("\n", ". "), ""]
+    parts += [f"| {' | '.join(TABLE_HEADER)} |", f"|{'---|' * len(TABLE_HEADER)}"]
+    parts += [f"| {' | '.join(row)} |" for row in _build_rows(report)]
     parts += ["", "## By operation", "", "| operation | found | of |", "|---|--:|--:|"]
-    parts += [f"| {name} | {t.killed} | {t.counted} |" for name, t in by(report.scores, lambda s: s.operation).items()]
+    parts += [
+        f"| {name} | {totals.killed} | {totals.total} |"
+        for name, totals in group_totals(report.mutants, lambda mutant: mutant.operation).items()
+    ]
     if report.survivors:
         parts += ["", "## What nobody found", ""]
-    for one in report.survivors:
+    for survivor in report.survivors:
         fence = "`" * 4
-        parts += [f"- **{one.id}**: {one.sentence}", "", f"  {fence}", f"  {plain(one.curl)}", f"  {fence}", ""]
-    if report.alarms:
+        parts += [
+            f"- **{survivor.id}**: {survivor.requirement}",
+            "",
+            f"  {fence}",
+            f"  {plain(survivor.curl)}",
+            f"  {fence}",
+            "",
+        ]
+    if report.variants:
         parts += [
             "",
             "## Servers that keep every promise",
@@ -144,29 +169,34 @@ def markdown(report: ScoreReport) -> str:
             "| variant | seed | kept | called broken |",
             "|---|--:|--:|--:|",
         ]
-        parts += [f"| {a.variant} | {a.seed} | {a.kept} | {len(a.broken)} |" for a in report.alarms]
+        parts += [
+            f"| {variant.variant} | {variant.seed} | {variant.passed} | {len(variant.false_positives)} |"
+            for variant in report.variants
+        ]
     return "\n".join(parts) + "\n"
 
 
-def as_json(report: ScoreReport) -> str:
+def render_json(report: MutationReport) -> str:
     """For programs: `version` 1, the tally, every mutant and every variant."""
 
-    def told(one: Scored) -> dict[str, Any]:
-        return {**asdict(one), "fate": one.fate.value}
+    def build_mutant_document(entry: MutantSummary) -> dict[str, Any]:
+        return {**asdict(entry), "fate": entry.status.value}
 
-    tally = report.tally
-    said = {
+    totals = report.totals
+    document = {
         "version": 1,
         "contract": report.contract,
-        "choice": report.how,
+        "choice": report.selection,
         "engine_only": report.engine_only,
         "seconds": round(report.seconds, 1),
-        "least": report.least,
+        "least": report.min_score,
         "reasons": report.reasons,
-        "share": round(tally.share, 4),
-        "counts": asdict(tally),
-        "families": {name: asdict(one) for name, one in by(report.scores, lambda s: s.family).items()},
-        "mutants": [told(one) for one in sorted(report.scores, key=lambda s: s.id)],
-        "variants": [asdict(alarm) for alarm in report.alarms],
+        "share": round(totals.mutation_score, 4),
+        "counts": asdict(totals),
+        "families": {
+            name: asdict(entry) for name, entry in group_totals(report.mutants, lambda mutant: mutant.family).items()
+        },
+        "mutants": [build_mutant_document(entry) for entry in sorted(report.mutants, key=lambda mutant: mutant.id)],
+        "variants": [asdict(variant) for variant in report.variants],
     }
-    return json.dumps(said, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

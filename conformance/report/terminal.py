@@ -7,131 +7,151 @@ from collections.abc import Iterable, Iterator
 
 from conformance.outcome import CheckResult
 from conformance.report import Report
-from conformance.report.github import neutral
-from conformance.report.groups import Group, grouped
-from conformance.report.names import counts, headline
+from conformance.report.github import neutralize_command
+from conformance.report.groups import ResultGroup, group_results
+from conformance.report.names import format_counts, format_headline
 from conformance.verdict import pluralize
 
-FULL = 2  # groups of failures that are shown in full
-LINES = 6  # and in a line each
-ENTRIES = 3  # groups of contract gaps
-ASIDE = 1  # groups of what is neither red nor a gap
-CAUSES = 3
-REMARKS = 4
-NAMES = 12
-WIDE = 160  # signs of a line of a list
+MAX_FULL_GROUPS = 2  # groups of failures that are shown in full
+MAX_SHORT_GROUPS = 6  # and in a line each
+MAX_LIST_ENTRIES = 3  # groups of contract gaps
+MAX_OTHER_GROUPS = 1  # groups of what is neither red nor a gap
+MAX_SKIP_REASONS = 3
+MAX_WARNINGS = 4
+MAX_NAMES = 12
+MAX_LINE_CHARS = 160  # signs of a line of a list
 
 
 def render(report: Report) -> str:
     """The whole text, with a line end."""
-    return "\n".join(neutral(line) for line in _lines(report)) + "\n"
+    return "\n".join(neutralize_command(line) for line in _render_lines(report)) + "\n"
 
 
-def _lines(report: Report) -> Iterator[str]:
-    judgement = report.judgement
+def _render_lines(report: Report) -> Iterator[str]:
+    gate_result = report.gate_result
     yield (
-        f"{report.shown_target()}  ·  {report.contract} ({report.digest[:12]})  ·  seed {report.seed}, "
+        f"{report.display_target()}  ·  {report.contract} ({report.contract_digest[:12]})  ·  seed {report.seed}, "
         f"run {report.run_id}, {pluralize(report.requests, 'request')}, {report.seconds:.1f} s"
     )
     yield from (f"note: {report.redaction.line(note)}" for note in report.notes)
     yield ""
-    yield from _blocking(report)
-    yield from _section(report, "contract gaps (inferred; they do not block without --strict)", judgement.gaps, ENTRIES)
-    yield from _section(report, "flaky (not broken again when judged again; not red)", judgement.flaky, ASIDE)
-    yield from _section(report, "accepted by --baseline (broken; not red until they expire)", judgement.accepted, ASIDE)
-    if judgement.gaps or judgement.flaky or judgement.accepted:
+    yield from _render_blocking(report)
+    yield from _render_section(
+        report, "contract gaps (inferred; they do not block without --strict)", gate_result.gaps, MAX_LIST_ENTRIES
+    )
+    yield from _render_section(
+        report, "flaky (not broken again when judged again; not red)", gate_result.flaky, MAX_OTHER_GROUPS
+    )
+    yield from _render_section(
+        report, "accepted by --baseline (broken; not red until they expire)", gate_result.accepted, MAX_OTHER_GROUPS
+    )
+    if gate_result.gaps or gate_result.flaky or gate_result.accepted:
         yield ""
-    yield from _missing(report)
-    yield from (f"note: {report.redaction.line(remark)}" for remark in judgement.warnings[:REMARKS])
-    if len(judgement.warnings) > REMARKS:
-        yield f"and {len(judgement.warnings) - REMARKS} more notes"
-    yield counts(report)
-    if report.covered is not None:
-        yield report.covered.summary_line()
-    yield headline(report)
+    yield from _render_incomplete(report)
+    yield from (f"note: {report.redaction.line(warning)}" for warning in gate_result.warnings[:MAX_WARNINGS])
+    if len(gate_result.warnings) > MAX_WARNINGS:
+        yield f"and {len(gate_result.warnings) - MAX_WARNINGS} more notes"
+    yield format_counts(report)
+    if report.coverage is not None:
+        yield report.coverage.summary_line()
+    yield format_headline(report)
 
 
-def _blocking(report: Report) -> Iterator[str]:
+def _render_blocking(report: Report) -> Iterator[str]:
     """What blocks: the weightiest in full, some more in a line each, the rest counted."""
-    groups = grouped(report.judgement.blocking)
-    for group in groups[:FULL]:
-        yield from _failure(report, group)
-    rest = groups[FULL:]
-    yield from (f"BROKEN  {_short(report, group)}" for group in rest[:LINES])
-    left = sum(len(group.outcomes) for group in rest[LINES:])
-    if left:
-        yield f"and {pluralize(left, 'other broken promise')} of {pluralize(len(rest) - LINES, 'other kind')}"
+    groups = group_results(report.gate_result.blocking)
+    for group in groups[:MAX_FULL_GROUPS]:
+        yield from _render_failure(report, group)
+    rest = groups[MAX_FULL_GROUPS:]
+    yield from (f"BROKEN  {_render_group_line(report, group)}" for group in rest[:MAX_SHORT_GROUPS])
+    omitted = sum(len(group.results) for group in rest[MAX_SHORT_GROUPS:])
+    if omitted:
+        yield f"and {pluralize(omitted, 'other broken promise')} of {pluralize(len(rest) - MAX_SHORT_GROUPS, 'other kind')}"
     if groups:
         yield (
-            f"all of them: {report.folder}"
-            if report.folder
+            f"all of them: {report.report_dir}"
+            if report.report_dir
             else "all of them, and to judge one again: --report-dir DIR"
         )
         yield ""
 
 
-def _failure(report: Report, group: Group) -> Iterator[str]:
-    outcome, promise = group.first, group.first.requirement
-    who = f"{promise.operation} {promise.parameter}".rstrip() + ": " if len(group.outcomes) > 1 else ""
-    yield f"BROKEN  {group.title()}  [{report.grade(promise)}; {report.times(outcome)}]  {promise.id}"
-    yield f"   due:   {promise.summary}"
-    yield f"   found: {who}{report.said(outcome)}"
-    yield f"   place: {report.place(promise)}" + (f" and {group.places - 1} more" if group.places > 1 else "")
-    command = report.curl(outcome)
+def _render_failure(report: Report, group: ResultGroup) -> Iterator[str]:
+    result, requirement = group.first, group.first.requirement
+    subject = f"{requirement.operation} {requirement.parameter}".rstrip() + ": " if len(group.results) > 1 else ""
+    yield f"BROKEN  {group.title()}  [{report.provenance_level(requirement)}; {report.rerun_summary(result)}]  {requirement.id}"
+    yield f"   due:   {requirement.summary}"
+    yield f"   found: {subject}{report.message(result)}"
+    yield f"   place: {report.location(requirement)}" + (
+        f" and {group.location_count - 1} more" if group.location_count > 1 else ""
+    )
+    command = report.curl_command(result)
     yield from [f"   {command}"] if command else []
-    if len(outcome.evidence) > 1:
-        yield f"   (the last of {len(outcome.evidence)} requests that show it together; all of them: replay with --sh)"
-    yield from [f"   {report.replay(promise)}"] if report.folder else []
+    if len(result.evidence) > 1:
+        yield f"   (the last of {len(result.evidence)} requests that show it together; all of them: replay with --sh)"
+    yield from [f"   {report.replay_command(requirement)}"] if report.report_dir else []
     yield ""
 
 
-def _short(report: Report, group: Group) -> str:
+def _render_group_line(report: Report, group: ResultGroup) -> str:
     """A group in a line."""
-    promise = group.first.requirement
-    said = report.redaction.line(report.said(group.first), WIDE)
-    return f"{group.title()}: {said} ({report.contract}:{report.line(promise)}, {promise.id})"
+    requirement = group.first.requirement
+    message = report.redaction.line(report.message(group.first), MAX_LINE_CHARS)
+    return f"{group.title()}: {message} ({report.contract}:{report.line_number(requirement)}, {requirement.id})"
 
 
-def _section(report: Report, title: str, outcomes: tuple[CheckResult, ...], most: int) -> Iterator[str]:
-    if not outcomes:
+def _render_section(report: Report, title: str, results: tuple[CheckResult, ...], max_groups: int) -> Iterator[str]:
+    if not results:
         return
-    yield f"{title}: {len(outcomes)}"
-    groups = grouped(outcomes)
-    for group in groups[:most]:
-        edits = [p for outcome in group.outcomes if (p := report.proposal(outcome)) is not None and p.edits]
-        yield f"   {_short(report, group)}" + ("; an edit is proposed" if edits else "")
-    left = sum(len(group.outcomes) for group in groups[most:])
-    yield from [f"   and {left} more of {pluralize(len(groups) - most, 'other kind')}"] if left else []
+    yield f"{title}: {len(results)}"
+    groups = group_results(results)
+    for group in groups[:max_groups]:
+        edits = [p for result in group.results if (p := report.proposal_for(result)) is not None and p.edits]
+        yield f"   {_render_group_line(report, group)}" + ("; an edit is proposed" if edits else "")
+    omitted = sum(len(group.results) for group in groups[max_groups:])
+    yield from [f"   and {omitted} more of {pluralize(len(groups) - max_groups, 'other kind')}"] if omitted else []
 
 
-def _missing(report: Report) -> Iterator[str]:
-    judgement = report.judgement
-    if judgement.operations_never_successful:
+def _render_incomplete(report: Report) -> Iterator[str]:
+    gate_result = report.gate_result
+    if gate_result.operations_never_successful:
         yield "never succeeded:"
-        items = list(judgement.operations_never_successful.items())
-        yield from (f"   {who}: {report.redaction.line(why, WIDE)}" for who, why in items[:ENTRIES])
-        yield from [f"   and {len(items) - ENTRIES} more"] if len(items) > ENTRIES else []
-    if judgement.actions_never_successful and not report.found.target_unreachable:
-        yield f"named actions that never succeeded (nothing could ask them for a success): {_names(judgement.actions_never_successful)}"
-    if judgement.skip_reasons:
+        items = list(gate_result.operations_never_successful.items())
+        yield from (
+            f"   {operation}: {report.redaction.line(reason, MAX_LINE_CHARS)}"
+            for operation, reason in items[:MAX_LIST_ENTRIES]
+        )
+        yield from [f"   and {len(items) - MAX_LIST_ENTRIES} more"] if len(items) > MAX_LIST_ENTRIES else []
+    if gate_result.actions_never_successful and not report.run.target_unreachable:
+        yield f"named actions that never succeeded (nothing could ask them for a success): {_join_names(gate_result.actions_never_successful)}"
+    if gate_result.skip_reasons:
         yield "not judged:"
-        ordered = judgement.ordered_skip_reasons
-        yield from (f"   {times} x {report.redaction.line(cause.message, WIDE)}" for cause, times in ordered[:CAUSES])
-        rest = sum(times for _, times in ordered[CAUSES:])
-        yield from [f"   {rest} x for {pluralize(len(ordered) - CAUSES, 'other cause')}"] if rest else []
-    if report.found.records_not_deleted:
-        left = [f"{resource} {key}" for resource, key in report.found.records_not_deleted]
-        yield f"left over on the target (the run could not delete them): {report.redaction.line(_names(left))}"
-        yield f"   {report.cleaning()}"
+        sorted_reasons = gate_result.ordered_skip_reasons
+        yield from (
+            f"   {count} x {report.redaction.line(skip_reason.message, MAX_LINE_CHARS)}"
+            for skip_reason, count in sorted_reasons[:MAX_SKIP_REASONS]
+        )
+        omitted = sum(count for _, count in sorted_reasons[MAX_SKIP_REASONS:])
+        yield from (
+            [f"   {omitted} x for {pluralize(len(sorted_reasons) - MAX_SKIP_REASONS, 'other cause')}"]
+            if omitted
+            else []
+        )
+    if report.run.records_not_deleted:
+        leftovers = [f"{resource} {key}" for resource, key in report.run.records_not_deleted]
+        yield f"left over on the target (the run could not delete them): {report.redaction.line(_join_names(leftovers))}"
+        yield f"   {report.cleanup_command()}"
     if (
-        judgement.operations_never_successful
-        or judgement.actions_never_successful
-        or judgement.skip_reasons
-        or report.found.records_not_deleted
+        gate_result.operations_never_successful
+        or gate_result.actions_never_successful
+        or gate_result.skip_reasons
+        or report.run.records_not_deleted
     ):
         yield ""
 
 
-def _names(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:NAMES]) + (f" and {len(listed) - NAMES} more" if len(listed) > NAMES else "")
+def _join_names(names: Iterable[str]) -> str:
+    name_list = list(names)
+    return ", ".join(name_list[:MAX_NAMES]) + (
+        f" and {len(name_list) - MAX_NAMES} more" if len(name_list) > MAX_NAMES else ""
+    )

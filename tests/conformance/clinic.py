@@ -9,9 +9,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from conformance.laws.law import Check
-from conformance.mutants import Mutant, derive
-from conformance.mutants.inside import TOKENS, Inside, Mock, demo, session
-from conformance.mutants.planted import Paths, Planted
+from conformance.mutants import Mutant, derive_mutants
+from conformance.mutants.inside import TOKENS, InProcessMock, InProcessTarget, build_demo_image, create_session
+from conformance.mutants.planted import FaultInjector, OperationRouter
 from conformance.run import RunResult, run
 from tests.conformance.clinic_faults import CLINIC, Dress, Plant
 
@@ -36,27 +36,27 @@ class Dated:
     """An application whose answers say when they were given, as those of every server do."""
 
     app: ASGIApp
-    mock: Mock
+    mock: InProcessMock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def dated(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["date"] = format_datetime(self.mock.watch(), usegmt=True)
+                MutableHeaders(scope=message)["date"] = format_datetime(self.mock.clock(), usegmt=True)
             await send(message)
 
         await self.app(scope, receive, dated)
 
 
 @cache
-def mock() -> Mock:
+def mock() -> InProcessMock:
     """The clinic with a dozen of everything; every judging begins it anew."""
-    return Mock.of(CLINIC, demo(CLINIC))
+    return InProcessMock.from_image(CLINIC, build_demo_image(CLINIC))
 
 
 @cache
 def pool() -> dict[str, Mutant]:
     """Its mutants by their names."""
-    return {mutant.id: mutant for mutant in derive(CLINIC, TOKENS["self"])}
+    return {mutant.id: mutant for mutant in derive_mutants(CLINIC, TOKENS["self"])}
 
 
 def mutant(name: str) -> Dress:
@@ -64,7 +64,7 @@ def mutant(name: str) -> Dress:
 
     def dress(app: ASGIApp) -> ASGIApp:
         found = pool()[name]
-        return Planted(app, Paths.of(CLINIC), found.stands_in, found.plant())
+        return FaultInjector(app, OperationRouter.from_contract(CLINIC), found.fault_operations, found.make_fault())
 
     return dress
 
@@ -73,7 +73,7 @@ def planted(plant: Plant, *stands_in: str) -> Dress:
     """The application with a fault in some of its operations."""
 
     def dress(app: ASGIApp) -> ASGIApp:
-        return Planted(app, Paths.of(CLINIC), frozenset(stands_in), plant())
+        return FaultInjector(app, OperationRouter.from_contract(CLINIC), frozenset(stands_in), plant())
 
     return dress
 
@@ -81,12 +81,12 @@ def planted(plant: Plant, *stands_in: str) -> Dress:
 def judged(laws: Iterable[Check], operations: Iterable[str] | None = None, fault: Dress | None = None) -> RunResult:
     """What becomes of laws on some operations, or on all, of a sound server or of one with a fault."""
     served = mock()
-    served.begin_anew()
+    served.reset()
     app: ASGIApp = Dated(served.app, served)
-    made = session(served, fault(app) if fault else app, SEED)
+    made = create_session(served, fault(app) if fault else app, SEED)
     asked = CLINIC.operations
     try:
         return run(made, laws, [asked[name] for name in operations or asked], lambda outcome: None)
     finally:
-        if isinstance(made.target, Inside):
+        if isinstance(made.target, InProcessTarget):
             made.target.close()

@@ -44,15 +44,15 @@ class Recording(AsgiTransport):
         return super().handle_request(request)
 
 
-DEPTH = Depth(PHASES, examples=3, steps=4)
+DEPTH = Depth(PHASES, max_examples=3, max_steps=4)
 
 
 def source(operations: Sequence[Operation], seed: int, depth: Depth) -> ResultSource:
     """The engine, as a run asks it when the laws are done."""
 
     def judge(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
-        for one in engine.judge(session, operations, seed=seed, depth=depth, told=lambda outcome: None):
-            yield one.outcome, (one.broken, one.times)
+        for one in engine.run_engine(session, operations, seed=seed, depth=depth, on_result=lambda outcome: None):
+            yield one.result, (one.failed_runs, one.total_runs)
 
     return judge
 

@@ -15,14 +15,18 @@ from conformance.outcome import CheckResult, Requirement, Status
 from conformance.proposal import Proposal
 from conformance.redaction import Redactor
 from conformance.report import Report, github, terminal
-from conformance.report.files import FILES
+from conformance.report.files import REPORT_WRITERS
 from conformance.run import RunResult
 from conformance.verdict import GatePolicy, evaluate
 from spec.contract import Contract
 from spec.document import find_line_numbers
 from tests.mock_server.athena import athena_contract
 
-WRITERS: Mapping[str, Callable[[Report], str]] = {"terminal": terminal.render, "github": github.render, **FILES}
+WRITERS: Mapping[str, Callable[[Report], str]] = {
+    "terminal": terminal.render,
+    "github": github.render,
+    **REPORT_WRITERS,
+}
 TOKEN = "7|canary+token/1234567890"
 PASSWORD = "canary-password"
 # What nobody but the target knows: found by its shape or by its name.
@@ -88,7 +92,7 @@ def report_of(contract: Contract, found: RunResult, *, strict: bool = False, **m
         Redactor.from_contract(contract, [TOKEN]),
         _lines(contract.document.content),
         seen,
-        text=contract.document.content.decode(),
+        contract_text=contract.document.content.decode(),
         **more,
     )
 

@@ -19,11 +19,11 @@ from schemathesis.checks import CHECKS as FUNCTIONS
 from schemathesis.checks import load_all_checks
 from starlette.types import ASGIApp
 
-from conformance.engine import DEEP, GATE, SMOKE, Depth, Judged, judge
-from conformance.engine.adapter import NOT_ASKED
-from conformance.engine.checks import CHECKS
-from conformance.engine.guard import Guard, HeldBack, Sent
-from conformance.engine.places import breaches
+from conformance.engine import DEEP, GATE, SMOKE, Depth, EngineResult, run_engine
+from conformance.engine.adapter import DISABLED_CHECKS
+from conformance.engine.checks import ENGINE_CHECKS
+from conformance.engine.guard import BlockedRequest, CaseRequest, WriteGuard
+from conformance.engine.places import find_violations
 from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
 from conformance.exchange import Request, Response
 from conformance.outcome import CheckResult, Status
@@ -37,8 +37,8 @@ from tests.mock_server import library
 
 pytestmark = pytest.mark.slow  # each case is a run of its own, over a served mock or the engine's cases
 
-COVERAGE = Depth(("examples", "coverage"), replays=1)
-SOME = Depth(("examples", "coverage", "fuzzing", "stateful"), examples=3, steps=4, replays=1)
+COVERAGE = Depth(("examples", "coverage"), reruns=1)
+SOME = Depth(("examples", "coverage", "fuzzing", "stateful"), max_examples=3, max_steps=4, reruns=1)
 Fault = Callable[[Asked, Next, dict[str, Any]], Any]
 
 
@@ -72,19 +72,19 @@ def begun(fault: Fault | None = None, *, read_only: bool = False) -> Session:
     return session(app, api.contract, schemas=api.schemas, read_only=read_only)
 
 
-def found(run: Session, *names: str, depth: Depth = COVERAGE, seed: int = 1) -> list[Judged]:
+def found(run: Session, *names: str, depth: Depth = COVERAGE, seed: int = 1) -> list[EngineResult]:
     """What comes out of the engine for some operations, or for all."""
     asked = [o for o in run.contract.operations.values() if not names or o.id in names]
-    return list(judge(run, asked, seed=seed, depth=depth, told=lambda outcome: None))
+    return list(run_engine(run, asked, seed=seed, depth=depth, on_result=lambda outcome: None))
 
 
-def broken(those: list[Judged]) -> list[Judged]:
-    return [one for one in those if one.outcome.status is Status.FAILED]
+def broken(those: list[EngineResult]) -> list[EngineResult]:
+    return [one for one in those if one.result.status is Status.FAILED]
 
 
-def told(those: list[Judged]) -> list[str]:
+def told(those: list[EngineResult]) -> list[str]:
     """Broken promises in words, for a failing test."""
-    return [f"{one.outcome.requirement.fingerprint}: {one.outcome.message}" for one in broken(those)]
+    return [f"{one.result.requirement.fingerprint}: {one.result.message}" for one in broken(those)]
 
 
 def everything() -> dict[tuple[str, str], Stored]:
@@ -107,7 +107,7 @@ async def hears_the_bearer_alone(asked: Asked, ask: Next, memory: dict[str, Any]
 
 def test_one_scheme_that_is_met_is_enough() -> None:
     those = found(begun(hears_the_bearer_alone), "getAuthenticatedUserByAppToken")
-    assert any(one.outcome.requirement.check == "engine-ignored-auth" for one in those)
+    assert any(one.result.requirement.check == "engine-ignored-auth" for one in those)
     assert not told(those)
 
 
@@ -129,7 +129,7 @@ def test_a_quick_run_breaks_nothing_and_leaves_nothing() -> None:
     run = begun()
     those = found(run, depth=SMOKE)
     assert not told(those)
-    assert sum(one.outcome.status is Status.PASSED for one in those) > 200
+    assert sum(one.result.status is Status.PASSED for one in those) > 200
     assert not run.clean_up()
 
 
@@ -228,24 +228,22 @@ async def shows_its_stack(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
 def test_a_check_finds_its_fault(
     check: str, operation: str, fault: Fault, pointer: str | None, parameter: str | None
 ) -> None:
-    those = [
-        one for one in broken(found(begun(fault), operation)) if one.outcome.requirement.check == f"engine-{check}"
-    ]
+    those = [one for one in broken(found(begun(fault), operation)) if one.result.requirement.check == f"engine-{check}"]
     assert those
-    assert {one.outcome.requirement.operation for one in those} == {operation}
-    assert all(one.outcome.message and one.outcome.evidence and one.broken == one.times == 2 for one in those)
-    assert parameter in (None, *(one.outcome.requirement.parameter for one in those))
-    assert any(one.outcome.requirement.pointer.endswith(pointer or "") for one in those)
+    assert {one.result.requirement.operation for one in those} == {operation}
+    assert all(one.result.message and one.result.evidence and one.failed_runs == one.total_runs == 2 for one in those)
+    assert parameter in (None, *(one.result.requirement.parameter for one in those))
+    assert any(one.result.requirement.pointer.endswith(pointer or "") for one in those)
 
 
 def test_use_after_delete_is_found_along_links() -> None:
-    depth = Depth(("stateful",), examples=30, steps=6, replays=1)
+    depth = Depth(("stateful",), max_examples=30, max_steps=6, reruns=1)
     those = broken(found(begun(deletes_nothing), "createPrompt", "retrievePrompt", "deletePrompt", depth=depth))
-    laws = {one.outcome.requirement.check: one for one in those}
+    laws = {one.result.requirement.check: one for one in those}
     assert "engine-use-after-free" in laws
     one = laws["engine-use-after-free"]
-    assert [shown.request.method for shown in one.outcome.evidence][-2:] == ["delete", "get"]
-    assert one.broken == one.times
+    assert [shown.request.method for shown in one.result.evidence][-2:] == ["delete", "get"]
+    assert one.failed_runs == one.total_runs
 
 
 @pytest.mark.parametrize(
@@ -262,13 +260,13 @@ def test_what_shows_once_is_not_red(status: int, expected: list[tuple[str, int, 
 
     run = begun(fails_once)
     those = broken(found(run, "listPrompts"))
-    assert [(one.outcome.requirement.check, one.broken, one.times) for one in those] == expected
+    assert [(one.result.requirement.check, one.failed_runs, one.total_runs) for one in those] == expected
     assert len(run.retrier.recovered) == stumbles
 
 
 def test_a_fault_of_the_server_always_blocks() -> None:
     those = broken(found(begun(fails_on_long_names), "createPrompt"))
-    assert all(one.outcome.requirement.is_blocking(strict=False) for one in those)
+    assert all(one.result.requirement.is_blocking(strict=False) for one in those)
 
 
 # Usual servers --------------------------------------------------------------------------------------------------------
@@ -303,7 +301,7 @@ def test_brackets_spell_an_array_and_make_another_name_of_anything_else(name: st
     asked = next(
         o for o in run.contract.operations.values() if name.removesuffix("[]") in {p.name for p in o.parameters}
     )
-    places = breaches(run, asked, Request(asked.id, "get", asked.path, {}, ((name, "\U00033af6"),)))
+    places = find_violations(run, asked, Request(asked.id, "get", asked.path, {}, ((name, "\U00033af6"),)))
     assert (name.removesuffix("[]") in {place.parameter for place in places}) is broken
 
 
@@ -344,7 +342,7 @@ async def hides_from_strangers(asked: Asked, ask: Next, memory: dict[str, Any]) 
 
 def test_a_refusal_in_other_words_is_not_called_a_success_without_a_token() -> None:
     those = broken(found(begun(hides_from_strangers), "retrievePrompt"))
-    assert "engine-ignored-auth" not in {one.outcome.requirement.check for one in those}
+    assert "engine-ignored-auth" not in {one.result.requirement.check for one in those}
 
 
 async def cannot_sign_in(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
@@ -353,8 +351,8 @@ async def cannot_sign_in(asked: Asked, ask: Next, memory: dict[str, Any]) -> Ans
 
 def test_what_is_tried_a_handful_of_times_is_judged_again_all_the_same() -> None:
     those = broken(found(begun(cannot_sign_in), "signIn"))
-    assert "engine-not-a-server-error" in {one.outcome.requirement.check for one in those}
-    assert all(one.broken == one.times for one in those)
+    assert "engine-not-a-server-error" in {one.result.requirement.check for one in those}
+    assert all(one.failed_runs == one.total_runs for one in those)
 
 
 # Harmless -------------------------------------------------------------------------------------------------------------
@@ -376,7 +374,7 @@ def test_what_others_made_stays_as_it_is() -> None:
 
 def test_what_was_held_back_is_not_judged_and_says_why() -> None:
     those = found(begun(), "deleteWorkspace", "logout")
-    missed = {o.requirement.operation: o.message for o in (one.outcome for one in those) if o.status is Status.SKIPPED}
+    missed = {o.requirement.operation: o.message for o in (one.result for one in those) if o.status is Status.SKIPPED}
     assert missed["deleteWorkspace"] == "the contract has no operation to create a Workspace"
     assert missed["logout"] == "the contract has no operation to make what logout acts on"
 
@@ -387,9 +385,9 @@ def test_effects_are_left_alone_and_a_read_only_run_only_reads() -> None:
     run.target = recording
     those = found(run, "shareAgent", "createPrompt", "listPrompts")
     assert {method for method, _, _ in recording.asked} <= {"get", "options"}
-    said = {o.requirement.operation: o.message for o in (one.outcome for one in those) if o.status is Status.SKIPPED}
+    said = {o.requirement.operation: o.message for o in (one.result for one in those) if o.status is Status.SKIPPED}
     assert said == {"shareAgent": "the run is read-only", "createPrompt": "the run is read-only"}
-    assert [o.outcome.message for o in found(begun(), "shareAgent")] == [
+    assert [o.result.message for o in found(begun(), "shareAgent")] == [
         "shareAgent has effects outside (mail): --allow-effects"
     ]
 
@@ -445,7 +443,7 @@ def test_what_ends_the_run_ends_the_engine(error: BaseException) -> None:
     asked = [o for o in run.contract.operations.values() if "rompt" in o.id]
     heard: list[CheckResult] = []
     with pytest.raises(type(error)):
-        list(judge(run, asked, seed=1, depth=COVERAGE, told=heard.append))
+        list(run_engine(run, asked, seed=1, depth=COVERAGE, on_result=heard.append))
     assert any(outcome.status is Status.PASSED for outcome in heard)
     assert not any(outcome.status is Status.FAILED for outcome in heard)
 
@@ -455,7 +453,7 @@ def test_a_breach_that_cannot_be_judged_again_is_not_judged() -> None:
     run.target = Recording(run.target, 15, BudgetExhausted("used up"))
     heard: list[CheckResult] = []
     with pytest.raises(BudgetExhausted):
-        list(judge(run, [run.contract.operations["listPrompts"]], seed=1, depth=COVERAGE, told=heard.append))
+        list(run_engine(run, [run.contract.operations["listPrompts"]], seed=1, depth=COVERAGE, on_result=heard.append))
     assert not any(outcome.status is Status.FAILED for outcome in heard)
     assert any(outcome.message.startswith("broken once") for outcome in heard)
 
@@ -496,8 +494,12 @@ def test_the_version_is_pinned_that_the_adapter_was_written_for() -> None:
 
 def test_every_check_of_schemathesis_is_a_promise_or_left_out_with_a_reason() -> None:
     load_all_checks()
-    assert set(FUNCTIONS.get_all_names()) - set(NOT_ASKED) == {name for name in CHECKS if name != "no_traceback"}
-    assert all(check.sentence.endswith(".") and check.law.startswith("engine-") for check in CHECKS.values())
+    assert set(FUNCTIONS.get_all_names()) - set(DISABLED_CHECKS) == {
+        name for name in ENGINE_CHECKS if name != "no_traceback"
+    }
+    assert all(
+        check.requirement.endswith(".") and check.check_id.startswith("engine-") for check in ENGINE_CHECKS.values()
+    )
 
 
 def test_interrupting_ends_the_engine_wherever_it_is() -> None:
@@ -517,18 +519,18 @@ def test_interrupting_ends_the_engine_wherever_it_is() -> None:
 # The guard ------------------------------------------------------------------------------------------------------------
 
 
-def guarded(path: str, operation: str = "updatePrompt", body: Any = None) -> Sent:
+def guarded(path: str, operation: str = "updatePrompt", body: Any = None) -> CaseRequest:
     run = begun()
-    guard = Guard(run, 1)
-    sent = Sent({"uuid": path}, {}, {"name": "x"} if body is None else body, valid=True)
-    return guard.admit(run.contract.operations[operation], sent, own_token=True)
+    guard = WriteGuard(run, 1)
+    sent = CaseRequest({"uuid": path}, {}, {"name": "x"} if body is None else body, is_valid=True)
+    return guard.authorize(run.contract.operations[operation], sent, uses_run_token=True)
 
 
 def test_a_write_to_a_foreign_record_is_turned_to_one_of_the_run() -> None:
     run = begun()
-    guard, foreign = Guard(run, 1), mock().seeded("Prompt")
-    sent = Sent({"uuid": foreign}, {}, {"name": "x"}, valid=True)
-    admitted = guard.admit(run.contract.operations["updatePrompt"], sent, own_token=True)
+    guard, foreign = WriteGuard(run, 1), mock().seeded("Prompt")
+    sent = CaseRequest({"uuid": foreign}, {}, {"name": "x"}, is_valid=True)
+    admitted = guard.authorize(run.contract.operations["updatePrompt"], sent, uses_run_token=True)
     assert admitted.path["uuid"] in [made.key for made in run.write_log.created_records]
     assert admitted.path["uuid"] != foreign
 
@@ -537,7 +539,7 @@ def test_a_write_to_a_foreign_record_is_turned_to_one_of_the_run() -> None:
     "path", ["..", ".", "", "a/b", "%2e%2e", "x?y", " ", "\\", "x11111111-1111-4111-8111-111111111111y"]
 )
 def test_a_write_whose_path_may_lead_elsewhere_is_held_back(path: str) -> None:
-    with pytest.raises(HeldBack):
+    with pytest.raises(BlockedRequest):
         guarded(path)
 
 
@@ -557,10 +559,10 @@ def test_a_number_never_names_a_foreign_record(path: str) -> None:
         },
     )
     run.contract = replace(run.contract, resources={**run.contract.resources, "Prompt": numbered})
-    sent = Sent({"uuid": path}, {}, {"name": "x"}, valid=True)
+    sent = CaseRequest({"uuid": path}, {}, {"name": "x"}, is_valid=True)
     try:
-        admitted = Guard(run, 1).admit(run.contract.operations["updatePrompt"], sent, own_token=True)
-    except HeldBack:
+        admitted = WriteGuard(run, 1).authorize(run.contract.operations["updatePrompt"], sent, uses_run_token=True)
+    except BlockedRequest:
         return
     assert admitted.path["uuid"] in [made.key for made in run.write_log.created_records]
 
@@ -573,7 +575,7 @@ def test_a_foreign_contract_breaks_nothing(seed: int) -> None:
     run = session(library.app(of=library.world()), library.library(), seed)
     those = found(run, depth=SOME, seed=seed)
     assert not told(those)
-    assert sum(one.outcome.status is Status.PASSED for one in those) > 90
+    assert sum(one.result.status is Status.PASSED for one in those) > 90
     assert not run.clean_up()
 
 
@@ -589,11 +591,11 @@ def test_a_fault_of_a_foreign_contract_is_found() -> None:
     served: ASGIApp = Faulty(library.app(of=library.world()), takes_any_title)
     those = broken(found(session(served, library.library()), "createBook"))
     laws = {
-        (o.requirement.check, o.requirement.operation, o.requirement.parameter) for o in (one.outcome for one in those)
+        (o.requirement.check, o.requirement.operation, o.requirement.parameter) for o in (one.result for one in those)
     }
     assert laws == {("engine-negative-data-rejection", "createBook", "title")}
 
 
 def test_depths_grow() -> None:
     assert set(SMOKE.phases) < set(GATE.phases) == set(DEEP.phases)
-    assert SMOKE.examples <= GATE.examples < DEEP.examples
+    assert SMOKE.max_examples <= GATE.max_examples < DEEP.max_examples

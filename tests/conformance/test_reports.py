@@ -61,7 +61,7 @@ def test_a_secret_that_is_split_by_control_characters_is_found() -> None:
 
 
 def test_texts_are_bounded(report: Report) -> None:
-    document = json.document(report)
+    document = json.build_document(report)
     bodies = [e["response"]["body"] for p in document["promises"] for e in p["exchanges"]]
     assert bodies
     assert max(map(len, bodies)) < 4_100
@@ -69,7 +69,7 @@ def test_texts_are_bounded(report: Report) -> None:
 
 def test_the_terminal_says_what_a_reader_needs(report: Report) -> None:
     text = terminal.render(report)
-    line = report.lines["#/paths/~1messages/post"]
+    line = report.line_numbers["#/paths/~1messages/post"]
     for due in (
         "createMessage stored",
         "documented; broken 2 of 2 times",
@@ -90,13 +90,13 @@ def test_what_is_left_over_is_told_with_the_command_that_takes_it_away(
     report: Report, render: Callable[[Report], str]
 ) -> None:
     assert "no ledger was kept" in render(report)
-    assert "athena-conformance clean out/ledger.jsonl" in render(replace(report, ledger="out/ledger.jsonl"))
+    assert "athena-conformance clean out/ledger.jsonl" in render(replace(report, write_log="out/ledger.jsonl"))
 
 
 def test_a_failure_that_one_request_does_not_show_says_so(report: Report) -> None:
-    first = report.judgement.blocking[0]
+    first = report.gate_result.blocking[0]
     together = replace(first, evidence=first.evidence * 3)
-    said = terminal.render(replace(report, judgement=replace(report.judgement, blocking=(together,))))
+    said = terminal.render(replace(report, gate_result=replace(report.gate_result, blocking=(together,))))
     assert "the last of 3 requests that show it together" in said
     assert "that show it together" not in terminal.render(report)
 
@@ -119,7 +119,7 @@ def test_the_json_report_is_versioned_and_counts_what_it_lists(report: Report) -
 
 
 def test_every_key_of_the_json_report_is_told_in_its_docstring(report: Report) -> None:
-    document = json.document(report)
+    document = json.build_document(report)
     told = json.__doc__ or ""
     keys = {*document, *document["run"], *document["verdict"], *document["counts"], *document["promises"][1]}
     assert {key for key in keys if f'"{key}"' not in told} == set()
@@ -130,7 +130,7 @@ def test_json_says_what_kind_of_cause_kept_a_promise_from_being_judged(contract:
         "stored", "createMessage", "It is stored.", contract.operations["createMessage"].pointer, "inferred"
     )
     missed = CheckResult.skip(promise, not_testable("nobody can"))
-    document = json.document(
+    document = json.build_document(
         report_of(contract, RunResult([missed, CheckResult(replace(promise, law="fine"), Status.PASSED)]))
     )
     assert document["not_judged"] == [{"cause": "nobody can", "kind": "no way", "count": 1}]
@@ -138,7 +138,7 @@ def test_json_says_what_kind_of_cause_kept_a_promise_from_being_judged(contract:
 
 
 def test_json_says_coverage_and_proposals(report: Report) -> None:
-    document = json.document(report)
+    document = json.build_document(report)
     kinds = document["coverage"]["kinds"]
     assert kinds["operations"] == {"all": 75, "exercised": 0, "reached": 0, "never": 75}
     assert len(document["coverage"]["missed"]) == sum(kind["all"] for kind in kinds.values())
@@ -159,7 +159,7 @@ def test_junit_has_a_suite_for_each_operation_and_a_case_for_each_law(report: Re
 
 
 def test_junit_fails_for_a_gap_under_strict(contract: Contract, report: Report) -> None:
-    root = ElementTree.fromstring(junit.render(report_of(contract, report.found, strict=True)))
+    root = ElementTree.fromstring(junit.render(report_of(contract, report.run, strict=True)))
     assert root.get("failures") == "2"
 
 
@@ -200,15 +200,15 @@ def test_every_row_of_a_markdown_table_has_its_columns(report: Report) -> None:
 @pytest.mark.parametrize("number", [1, 40, 400])
 def test_markdown_fits_into_a_comment(number: int) -> None:
     text = markdown.render(broken_many(number))
-    assert len(text.encode()) <= markdown.LIMIT
+    assert len(text.encode()) <= markdown.MAX_BYTES
     assert ("*Cut here: " in text) is (number > 1)
     assert text.count("\n```") % 2 == 0
 
 
 @pytest.mark.parametrize("said", ["`", "``", "a`b", "`a", "a``", "a | b", "```\nx\n````"])
 def test_code_cannot_be_left(said: str) -> None:
-    assert outside_code(f"{markdown.code(said)} after").strip() == "after"
-    assert outside_code(f"{markdown.fence(said)}\nafter").strip() == "after"
+    assert outside_code(f"{markdown.code_span(said)} after").strip() == "after"
+    assert outside_code(f"{markdown.code_block(said)}\nafter").strip() == "after"
 
 
 # GitHub -------------------------------------------------------------------------------------------------------------
@@ -234,21 +234,21 @@ def test_github_shows_ten_of_each_and_counts_the_rest() -> None:
     [("50%, a:b", "50%25, a:b", "50%25%2C a%3Ab"), ("a\r\nb", "a%0D%0Ab", "a%0D%0Ab"), ("##[x]", "## [x]", "## [x]")],
 )
 def test_annotations_are_escaped(said: str, data: str, name: str) -> None:
-    assert (github.escaped(said), github.property_of(said)) == (data, name)
+    assert (github.escape_data(said), github.escape_property(said)) == (data, name)
 
 
 def test_a_line_on_the_terminal_is_no_command(report: Report) -> None:
     for line in terminal.render(report).splitlines():
         assert not line.lstrip().startswith("::")
         assert "##[" not in line
-    assert github.neutral("  ::error::x") == "  : ::error::x"
+    assert github.neutralize_command("  ::error::x") == "  : ::error::x"
 
 
 # SARIF --------------------------------------------------------------------------------------------------------------
 
 
 def test_sarif_has_what_the_standard_requires(report: Report) -> None:
-    document = sarif.document(report)
+    document = sarif.build_document(report)
     assert document["version"] == "2.1.0"
     assert document["$schema"].endswith("sarif-schema-2.1.0.json")
     (run,) = document["runs"]
@@ -262,22 +262,22 @@ def test_sarif_has_what_the_standard_requires(report: Report) -> None:
         (location,) = result["locations"]
         place = location["physicalLocation"]
         assert place["artifactLocation"]["uri"] == "spec/openapi.yaml"
-        assert place["region"] == {"startLine": report.lines["#/paths/~1messages/post"]}
-        assert re.fullmatch("[0-9a-f]{64}", result["partialFingerprints"][sarif.FINGERPRINT])
+        assert place["region"] == {"startLine": report.line_numbers["#/paths/~1messages/post"]}
+        assert re.fullmatch("[0-9a-f]{64}", result["partialFingerprints"][sarif.FINGERPRINT_KEY])
 
 
 def test_a_fingerprint_is_of_the_promise_and_not_of_its_line(report: Report) -> None:
     def fingerprints(of: Report) -> list[str]:
-        return [r["partialFingerprints"][sarif.FINGERPRINT] for r in sarif.document(of)["runs"][0]["results"]]
+        return [r["partialFingerprints"][sarif.FINGERPRINT_KEY] for r in sarif.build_document(of)["runs"][0]["results"]]
 
-    moved = report_of(athena_contract(), report.found)
+    moved = report_of(athena_contract(), report.run)
     assert fingerprints(report) == fingerprints(moved)
     assert len(set(fingerprints(report))) == 3
 
 
 @pytest.mark.parametrize(("path", "uri"), [("spec/a b.yaml", "spec/a%20b.yaml"), ("/x/y.yaml", "file:///x/y.yaml")])
 def test_a_place_is_a_uri(path: str, uri: str) -> None:
-    assert sarif.uri_of(path) == uri
+    assert sarif.build_uri(path) == uri
 
 
 # HTML ---------------------------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def test_html_needs_nothing_from_outside(report: Report) -> None:
 
 def test_html_says_what_to_fix_with_its_place_in_the_contract(report: Report) -> None:
     text = html.render(report)
-    line = report.lines["#/paths/~1messages/post"]
+    line = report.line_numbers["#/paths/~1messages/post"]
     for due in (
         "What to fix first",
         "What was sent is stored.",

@@ -15,8 +15,8 @@ import pytest
 from conformance.baseline import AcceptedFailure, Baseline
 from conformance.outcome import CheckResult, FailureKind, Requirement, Status
 from conformance.report import ADVICE, Report, github, html, json, junit, markdown, sarif, terminal
-from conformance.report.groups import grouped
-from conformance.report.names import ENGINE, OTHER, family, headline
+from conformance.report.groups import group_results
+from conformance.report.names import ENGINE_CATEGORY, OTHER_CATEGORY, check_category, format_headline
 from conformance.run import RunResult
 from conformance.verdict import ExitCode, GatePolicy, evaluate
 from tests.conformance.large import large_report
@@ -58,18 +58,18 @@ def told(*outcomes: CheckResult, **more: Any) -> Report:
 
 def test_one_promise_on_many_operations_is_told_once() -> None:
     operations = ["listAgents", "listPrompts", "listThreads", "listMessages"]
-    (group,) = grouped([broken("sorted", operation) for operation in operations])
+    (group,) = group_results([broken("sorted", operation) for operation in operations])
     assert group.title() == "sorted on 4 operations: listAgents, listPrompts, listThreads and 1 more"
-    assert group.places == 4
+    assert group.location_count == 4
 
 
 def test_another_keyword_is_another_group() -> None:
-    assert len(grouped([broken("schema", keyword="type"), broken("schema", keyword="required")])) == 2
+    assert len(group_results([broken("schema", keyword="type"), broken("schema", keyword="required")])) == 2
 
 
 def test_what_always_blocks_comes_first_and_then_what_many_operations_break() -> None:
     many = [broken("many", "listAgents"), broken("many", "listPrompts")]
-    found = grouped([broken("guessed", grade="inferred"), broken("one"), *many, broken("crash", always=True)])
+    found = group_results([broken("guessed", grade="inferred"), broken("one"), *many, broken("crash", always=True)])
     assert [group.first.requirement.check for group in found] == ["crash", "many", "one", "guessed"]
 
 
@@ -116,16 +116,16 @@ def accepting(outcome: CheckResult) -> Report:
     report = told(outcome)
     demands = GatePolicy(baseline=Baseline(date(2026, 2, 1), {entry.fingerprint: entry}))
     scope = list(athena_contract().operations.values())
-    return replace(report, judgement=evaluate(report.found, athena_contract(), scope, report.seen, demands))
+    return replace(report, gate_result=evaluate(report.run, athena_contract(), scope, report.response_counts, demands))
 
 
 def test_what_is_accepted_is_shown_and_not_red() -> None:
     report = accepting(broken("stored"))
-    assert report.judgement.exit_code is not ExitCode.FAILED
+    assert report.gate_result.exit_code is not ExitCode.FAILED
     assert "accepted by --baseline" in terminal.render(report)
     assert "### Accepted by --baseline (1)" in markdown.render(report)
     assert "<h2>Accepted (1)</h2>" in html.render(report)
-    (result,) = sarif.document(report)["runs"][0]["results"]
+    (result,) = sarif.build_document(report)["runs"][0]["results"]
     assert (result["level"], result["suppressions"][0]["kind"]) == ("note", "external")
     root = ElementTree.fromstring(junit.render(report))
     assert root.get("failures") == "0"
@@ -136,49 +136,52 @@ def test_what_is_accepted_is_shown_and_not_red() -> None:
 def test_an_unstable_target_is_called_so(name: str) -> None:
     flaky = replace(broken("stored"), failure_kind=FailureKind.FLAKY)
     report = report_of(athena_contract(), RunResult(flaky=[flaky], transient_failures=40))
-    assert report.judgement.exit_code is ExitCode.FLAKY
-    assert headline(report).startswith("UNSTABLE (exit 6)")
+    assert report.gate_result.exit_code is ExitCode.FLAKY
+    assert format_headline(report).startswith("UNSTABLE (exit 6)")
     assert "unstable" in WRITERS[name](report).lower()
 
 
 def test_a_parameter_named_for_a_missing_token_hides_nothing() -> None:
     said = replace(broken("strangers-get-nothing", parameter="no token"), message="answered 200")
-    assert told(said).said(said) == "answered 200"
+    assert told(said).message(said) == "answered 200"
 
 
 @pytest.mark.parametrize("parameter", ["password", "user.password", "password maxLength", "search:password"])
 def test_what_was_found_at_a_hidden_property_is_not_shown(parameter: str) -> None:
     said = replace(broken("stored", parameter=parameter), message="found 'hush-hush'")
-    assert "hush" not in told(said).said(said)
+    assert "hush" not in told(said).message(said)
 
 
 # Families -------------------------------------------------------------------------------------------------------------
 
 
 def test_the_stock_engine_has_a_column_of_its_own() -> None:
-    assert family("engine-use-after-free") == ENGINE
-    assert family("nobody-knows-it") == OTHER
+    assert check_category("engine-use-after-free") == ENGINE_CATEGORY
+    assert check_category("nobody-knows-it") == OTHER_CATEGORY
     text = html.render(told(broken("engine-use-after-free"), broken("size-is-respected")))
-    assert [f"<th>{head}</th>" in text for head in (ENGINE, "paging")] == [True, True]
+    assert [f"<th>{head}</th>" in text for head in (ENGINE_CATEGORY, "paging")] == [True, True]
 
 
 # A large run ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_terminal_stays_on_a_screen() -> None:
-    text = terminal.render(replace(large(), folder="reports"))
-    assert len(large().judgement.blocking) > 20
+    text = terminal.render(replace(large(), report_dir="reports"))
+    assert len(large().gate_result.blocking) > 20
     assert len(text.splitlines()) <= 45
     counted = sum(int(n) for n in re.findall(r"and (\d+) other broken promises? of", text))
-    shown = sum(len(group.outcomes) for group in grouped(large().judgement.blocking)[: terminal.FULL + terminal.LINES])
-    assert counted + shown == len(large().judgement.blocking)
+    shown = sum(
+        len(group.results)
+        for group in group_results(large().gate_result.blocking)[: terminal.MAX_FULL_GROUPS + terminal.MAX_SHORT_GROUPS]
+    )
+    assert counted + shown == len(large().gate_result.blocking)
 
 
 @pytest.mark.slow
 def test_all_reports_of_a_large_run_are_written_in_seconds() -> None:
     report = large(60)
-    assert len(report.found.results) > 4_300
-    assert len([*report.found.with_status(Status.FAILED)]) >= 300
+    assert len(report.run.results) > 4_300
+    assert len([*report.run.with_status(Status.FAILED)]) >= 300
     assert len(terminal.render(report).splitlines()) <= 45
     began = time.process_time()
     for render in WRITERS.values():
@@ -192,7 +195,7 @@ def test_no_hidden_value_of_a_long_list_is_shown(render: Callable[[Report], str]
 
 
 def test_a_long_body_is_cut_and_says_how_long_it_was() -> None:
-    (first, *_) = [p for p in json.document(large())["promises"] if p["exchanges"]]
+    (first, *_) = [p for p in json.build_document(large())["promises"] if p["exchanges"]]
     body = first["exchanges"][0]["response"]["body"]
     assert re.search(r"\.\.\. \(\d{5,} bytes\)$", body)
     assert len(body) < 4_100
@@ -212,4 +215,4 @@ def test_github_shows_one_of_each_kind_before_the_second_of_any() -> None:
     many = [broken("many", operation) for operation in list(athena_contract().operations)[:20]]
     lines = github.render(told(*many, broken("one"))).splitlines()
     assert ["one" in line.partition("::")[2] for line in lines[:2]].count(True) >= 1
-    assert len([line for line in lines if line.startswith("::error")]) == github.MOST
+    assert len([line for line in lines if line.startswith("::error")]) == github.MAX_ANNOTATIONS

@@ -129,7 +129,7 @@ def test_the_command_tells_of_a_fault_of_a_foreign_contract(
     tmp_path: Path, operation: str, law: str, fault: Dress
 ) -> None:
     clinic = mock()
-    clinic.begin_anew()
+    clinic.reset()
     with serving(fault(clinic.app)) as address:
         code, promises = run_on_clinic(f"{address}/clinic/v3", tmp_path, "--operation", operation)
     assert code == 1
