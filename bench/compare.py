@@ -21,192 +21,219 @@ from pathlib import Path
 from statistics import median
 
 from bench import goals, mixed, peers
-from bench.figures import Figures, Memory, Row, Started
+from bench.figures import BenchmarkResults, LoadMeasurement, MemoryUsage, ServerStart
 from bench.goals import BASELINE, WIREMOCK
-from bench.load import CONNECTIONS, HEADERS, READS, WRITES, Ask, Load
-from bench.servers import Server, ours
+from bench.load import CONNECTIONS, HEADERS, READ_REQUESTS, WRITE_REQUESTS, LoadResult, RequestKind
+from bench.servers import BenchmarkServer, run_mock
 
 NGINX = "nginx static"
-BUSY = 0.15  # share of the machine's time that others took before the rounds began
+BUSY_THRESHOLD = 0.15  # share of the machine's time that others took before the rounds began
 
-Start = Callable[[], AbstractContextManager[Server | None]]
+StartServer = Callable[[], AbstractContextManager[BenchmarkServer | None]]
 
 
-def busy(seconds: float = 1.0) -> float:
+def measure_busy_share(seconds: float = 1.0) -> float:
     """The share of the processors' time that was taken while this program waited."""
 
-    def times() -> tuple[int, int]:
+    def read_cpu_times() -> tuple[int, int]:
         fields = [int(text) for text in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
         return fields[3] + fields[4], sum(fields)
 
-    idle, all_ = times()
+    idle, total = read_cpu_times()
     time.sleep(seconds)
-    idle_then, all_then = times()
-    return 1 - (idle_then - idle) / max(1, all_then - all_)
+    idle_after, total_after = read_cpu_times()
+    return 1 - (idle_after - idle) / max(1, total_after - total)
 
 
-def cold_starts(starting: Sequence[Start], times: int) -> dict[str, list[Started]]:
+def measure_cold_starts(start_functions: Sequence[StartServer], times: int) -> dict[str, list[ServerStart]]:
     """The starts of each server, alone, in turns; the first one of each is not counted."""
-    found: dict[str, list[Started]] = {}
+    starts: dict[str, list[ServerStart]] = {}
     for number in range(times + 1):
-        for start in starting:
+        for start in start_functions:
             with start() as server:
                 if server is not None and number:
-                    found.setdefault(server.name, []).append(Started(server.cold_start, server.cpu()))
-    return found
+                    starts.setdefault(server.name, []).append(ServerStart(server.cold_start, server.cpu_seconds()))
+    return starts
 
 
-def rounds(asks: Sequence[Ask], servers: list[Server], folder: Path, given: argparse.Namespace) -> Iterator[Row]:
+def measure_rounds(
+    request_kinds: Sequence[RequestKind], servers: list[BenchmarkServer], folder: Path, options: argparse.Namespace
+) -> Iterator[LoadMeasurement]:
     """Every measurement of plain requests; the servers take turns within a round."""
-    for ask in asks:
-        able = [server for server in servers if ask.at(server) is not None]
-        for server in able:
-            ask.check(server)
-        for connections, number, server in product(given.connections, range(given.rounds), able):
-            before = server.cpu()
-            load = ask.run(server, given.seconds, folder, connections)
-            yield Row(ask.name, connections, number, server.name, load, _cpu(server, before, load))
+    for request_kind in request_kinds:
+        supported = [server for server in servers if request_kind.url_for(server) is not None]
+        for server in supported:
+            request_kind.check_response(server)
+        for connections, round_index, server in product(options.connections, range(options.rounds), supported):
+            before = server.cpu_seconds()
+            load = request_kind.run(server, options.seconds, folder, connections)
+            yield LoadMeasurement(
+                request_kind.name, connections, round_index, server.name, load, _cpu_per_request(server, before, load)
+            )
 
 
-def mixed_rounds(servers: list[Server], folder: Path, given: argparse.Namespace) -> Iterator[Row]:
+def measure_mixed_rounds(
+    servers: list[BenchmarkServer], folder: Path, options: argparse.Namespace
+) -> Iterator[LoadMeasurement]:
     """Every measurement of the mixed load, and of its reads alone, by those who have real state."""
-    able = [server for server in servers if server.name in (mixed.OURS, mixed.JSON_SERVER)]
-    for turn, (connections, number) in enumerate(product(given.connections, range(given.rounds))):
-        for server in able:
-            before = server.cpu()
-            load = mixed.run_reads(server, given.seconds, folder, connections)
-            yield Row(mixed.READS, connections, number, server.name, load, _cpu(server, before, load))
-            spare = mixed.spare_of(server, turn, given.seconds)
-            before = server.cpu()
-            load = mixed.run(server, spare, given.seconds, folder, connections)
-            yield Row(mixed.NAME, connections, number, server.name, load, _cpu(server, before, load))
+    supported = [server for server in servers if server.name in (mixed.OURS, mixed.JSON_SERVER)]
+    for turn, (connections, round_index) in enumerate(product(options.connections, range(options.rounds))):
+        for server in supported:
+            before = server.cpu_seconds()
+            load = mixed.run_reads(server, options.seconds, folder, connections)
+            yield LoadMeasurement(
+                mixed.READS_NAME, connections, round_index, server.name, load, _cpu_per_request(server, before, load)
+            )
+            deletable_keys = mixed.create_deletable_keys(server, turn, options.seconds)
+            before = server.cpu_seconds()
+            load = mixed.run(server, deletable_keys, options.seconds, folder, connections)
+            yield LoadMeasurement(
+                mixed.NAME, connections, round_index, server.name, load, _cpu_per_request(server, before, load)
+            )
 
 
-def _cpu(server: Server, before: float, load: Load) -> float:
-    return (server.cpu() - before) / max(1, load.requests) * 1e6
+def _cpu_per_request(server: BenchmarkServer, before: float, load: LoadResult) -> float:
+    return (server.cpu_seconds() - before) / max(1, load.request_count) * 1e6
 
 
-def stored(server: Server) -> int | None:
+def count_records(server: BenchmarkServer) -> int | None:
     """How many records a server holds, as it says itself; None for one that stores nothing."""
     if server.name == mixed.OURS:
-        with urllib.request.urlopen(server.base.partition("/api/")[0] + "/__mock/health", timeout=30) as answer:
-            records: dict[str, int] = json.load(answer)["records"]
+        with urllib.request.urlopen(server.base_url.partition("/api/")[0] + "/__mock/health", timeout=30) as response:
+            records: dict[str, int] = json.load(response)["records"]
             return sum(records.values())
     if server.name == mixed.JSON_SERVER:
-        request = urllib.request.Request(f"{server.base}/messages?_page=1&_limit=1", headers=dict(HEADERS))
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return int(answer.headers["X-Total-Count"])
+        request = urllib.request.Request(f"{server.base_url}/messages?_page=1&_limit=1", headers=dict(HEADERS))
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return int(response.headers["X-Total-Count"])
     return None
 
 
-def measured(
-    servers: list[Server], starts: dict[str, list[Started]], folder: Path, given: argparse.Namespace
-) -> Figures:
+def measure(
+    servers: list[BenchmarkServer], starts: dict[str, list[ServerStart]], folder: Path, options: argparse.Namespace
+) -> BenchmarkResults:
     """All rounds, those that read before those that write, with the memory between them."""
-    first = [server.rss() for server in servers]
-    rows = [*rounds(READS, servers, folder, given)]
-    read = [server.rss() for server in servers]
-    held = [stored(server) for server in servers]
-    rows += [*rounds(WRITES, servers, folder, given), *mixed_rounds(servers, folder, given)]
+    rss_at_start = [server.rss_mib() for server in servers]
+    rows = [*measure_rounds(READ_REQUESTS, servers, folder, options)]
+    rss_after_reads = [server.rss_mib() for server in servers]
+    records_before = [count_records(server) for server in servers]
+    rows += [*measure_rounds(WRITE_REQUESTS, servers, folder, options), *measure_mixed_rounds(servers, folder, options)]
     memory = {}
-    for server, at_first, after_reads, before in zip(servers, first, read, held, strict=True):
-        now = stored(server)
-        more = None if now is None or before is None else now - before
-        memory[server.name] = Memory(at_first, after_reads, server.rss(), more)
-    return Figures(rows, starts, memory)
+    for server, start_rss, reads_rss, count_before in zip(
+        servers, rss_at_start, rss_after_reads, records_before, strict=True
+    ):
+        count_after = count_records(server)
+        records_added = None if count_after is None or count_before is None else count_after - count_before
+        memory[server.name] = MemoryUsage(start_rss, reads_rss, server.rss_mib(), records_added)
+    return BenchmarkResults(rows, starts, memory)
 
 
-def table(figures: Figures) -> Iterator[str]:
+def build_load_table(figures: BenchmarkResults) -> Iterator[str]:
     """The measurements as Markdown: medians of the rounds."""
     yield "| request | connections | server | requests/s | p50 ms | p99 ms | CPU µs | ratio |"
     yield "|---|--:|---|--:|--:|--:|--:|--:|"
-    for ask, connections, server in dict.fromkeys((r.ask, r.connections, r.server) for r in figures.rows):
-        mine = figures.select(ask, connections, server)
-        beside = mixed.JSON_SERVER if ask in (mixed.NAME, mixed.READS) else BASELINE
-        ratio = figures.ratio(ask, connections, server, (ask, beside))
-        shown = "" if ratio is None else f"{ratio:.1f}"
-        rate, p50, p99 = (median(getattr(r.load, what) for r in mine) for what in ("rate", "p50", "p99"))
-        cpu = median(r.cpu for r in mine)
-        yield f"| {ask} | {connections} | {server} | {rate:,.0f} | {p50:.2f} | {p99:.1f} | {cpu:.0f} | {shown} |"
+    for request_kind, connections, server in dict.fromkeys(
+        (r.request_name, r.connections, r.server) for r in figures.measurements
+    ):
+        selected = figures.select(request_kind, connections, server)
+        baseline = mixed.JSON_SERVER if request_kind in (mixed.NAME, mixed.READS_NAME) else BASELINE
+        ratio = figures.ratio(request_kind, connections, server, (request_kind, baseline))
+        ratio_text = "" if ratio is None else f"{ratio:.1f}"
+        rate, p50, p99 = (median(getattr(r.load, field) for r in selected) for field in ("rate", "p50", "p99"))
+        cpu = median(r.cpu for r in selected)
+        yield f"| {request_kind} | {connections} | {server} | {rate:,.0f} | {p50:.2f} | {p99:.1f} | {cpu:.0f} | {ratio_text} |"
 
 
-def held_table(figures: Figures) -> Iterator[str]:
+def build_memory_table(figures: BenchmarkResults) -> Iterator[str]:
     """Starts and memory as Markdown."""
     yield "| server | cold start s | CPU s | MiB at first | after reads | after writes | stored by these | bytes each |"
     yield "|---|--:|--:|--:|--:|--:|--:|--:|"
     for server, memory in figures.memory.items():
-        sizes = f"{memory.first:.0f} | {memory.read:.0f} | {memory.written:.0f}"
-        per = memory.per_record
-        left = " | " if memory.stored is None or per is None else f"{memory.stored:,} | {per:,.0f}"
-        start = figures.start(server)
-        took = f"{start.wall:.2f} | {start.cpu:.2f}" if start else " | "
-        yield f"| {server} | {took} | {sizes} | {left} |"
+        sizes = f"{memory.at_start:.0f} | {memory.after_reads:.0f} | {memory.after_writes:.0f}"
+        bytes_per_record = memory.bytes_per_record
+        record_cells = (
+            " | "
+            if memory.records_added is None or bytes_per_record is None
+            else f"{memory.records_added:,} | {bytes_per_record:,.0f}"
+        )
+        start = figures.median_start(server)
+        start_cells = f"{start.wall_seconds:.2f} | {start.cpu_seconds:.2f}" if start else " | "
+        yield f"| {server} | {start_cells} | {sizes} | {record_cells} |"
 
 
 def main(arguments: list[str]) -> int:
     """Measure, print and write; the exit code."""
-    given = _read(arguments)
+    options = _parse_arguments(arguments)
     if shutil.which("wrk") is None:
         print("wrk is not installed (Debian: apt install wrk); nothing was measured")
         return 0
-    share = busy()
-    with tempfile.TemporaryDirectory() as name:
-        starting = _starting(Path(name))
-        starts = cold_starts(starting, given.starts)
+    busy_share = measure_busy_share()
+    with tempfile.TemporaryDirectory() as folder:
+        start_functions = _start_functions(Path(folder))
+        starts = measure_cold_starts(start_functions, options.starts)
         with ExitStack() as stack:
-            started = [stack.enter_context(start()) for start in starting]
-            servers = [server for server in started if server is not None]
-            figures = measured(servers, starts, Path(name), given)
-    connections = CONNECTIONS if CONNECTIONS in given.connections else given.connections[0]
-    said = _told(given, share, figures, connections)
-    given.to.mkdir(parents=True, exist_ok=True)
-    (given.to / "compare.md").write_text(said)
-    found = {"busy": share, "goals": goals.told(figures, connections), **asdict(figures)}
-    (given.to / "compare.json").write_text(json.dumps(found, indent=1))
-    print(said)
+            running = [stack.enter_context(start()) for start in start_functions]
+            servers = [server for server in running if server is not None]
+            figures = measure(servers, starts, Path(folder), options)
+    connections = CONNECTIONS if CONNECTIONS in options.connections else options.connections[0]
+    markdown = _build_report(options, busy_share, figures, connections)
+    options.to.mkdir(parents=True, exist_ok=True)
+    (options.to / "compare.md").write_text(markdown)
+    results = {"busy": busy_share, "goals": goals.evaluate_goals(figures, connections), **asdict(figures)}
+    (options.to / "compare.json").write_text(json.dumps(results, indent=1))
+    print(markdown)
     return 0
 
 
-def _starting(folder: Path) -> list[Start]:
+def _start_functions(folder: Path) -> list[StartServer]:
     """How each server is started, each time on files of its own; the peers of npm where there is npm."""
 
-    def fresh() -> Path:
+    def create_folder() -> Path:
         return Path(tempfile.mkdtemp(dir=folder))
 
-    programs = peers.installed()
-    found: list[Start] = [ours, lambda: peers.nginx(fresh())]
+    programs = peers.install_programs()
+    start_functions: list[StartServer] = [run_mock, lambda: peers.run_nginx(create_folder())]
     if programs is not None:
-        found += [
-            lambda: peers.prism(programs, fresh()),
-            lambda: peers.json_server(programs, fresh()),
-            lambda: peers.wiremock(programs, fresh()),
+        start_functions += [
+            lambda: peers.run_prism(programs, create_folder()),
+            lambda: peers.run_json_server(programs, create_folder()),
+            lambda: peers.run_wiremock(programs, create_folder()),
         ]
-    return found
+    return start_functions
 
 
-def _told(given: argparse.Namespace, share: float, figures: Figures, connections: int) -> str:
+def _build_report(options: argparse.Namespace, busy_share: float, figures: BenchmarkResults, connections: int) -> str:
     """All of it as one page of Markdown."""
-    lines = [f"{given.rounds} rounds of {given.seconds} s; the ratio is to {BASELINE} (mixed: {mixed.JSON_SERVER})."]
-    if share > BUSY:
-        lines.append(f"The machine was busy: others took {share:.0%} of it before the first start.")
+    lines = [
+        f"{options.rounds} rounds of {options.seconds} s; the ratio is to {BASELINE} (mixed: {mixed.JSON_SERVER})."
+    ]
+    if busy_share > BUSY_THRESHOLD:
+        lines.append(f"The machine was busy: others took {busy_share:.0%} of it before the first start.")
     missing = {mixed.OURS, BASELINE, mixed.JSON_SERVER, WIREMOCK, NGINX} - set(figures.memory)
     if missing:
         lines.append(f"Not there: {', '.join(sorted(missing))}.")
-    lines += ["", *table(figures), "", *held_table(figures), "", *goals.table(figures, connections)]
+    lines += [
+        "",
+        *build_load_table(figures),
+        "",
+        *build_memory_table(figures),
+        "",
+        *goals.build_table(figures, connections),
+    ]
     return "\n".join(lines) + "\n"
 
 
-def _read(arguments: list[str]) -> argparse.Namespace:
+def _parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seconds", type=int, default=3, help="of each run (default 3)")
     parser.add_argument("--rounds", type=int, default=2, help="in which the servers take turns (default 2)")
     parser.add_argument("--starts", type=int, default=5, help="of each server, whose median counts (default 5)")
-    parser.add_argument("--connections", type=_numbers, default=[1, 16, 64], help="default 1,16,64")
+    parser.add_argument("--connections", type=_parse_integers, default=[1, 16, 64], help="default 1,16,64")
     parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results", help="folder for what is found")
     return parser.parse_args(arguments)
 
 
-def _numbers(text: str) -> list[int]:
+def _parse_integers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 

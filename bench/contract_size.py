@@ -20,169 +20,183 @@ from typing import Any
 
 import yaml
 
-from bench.growth import CONTRACT, Served, demo_image, served
-from bench.servers import MESSAGE, THREAD, cold_start
+from bench.growth import CONTRACT, InProcessApp, build_demo_image, create_app_with_messages
+from bench.servers import MESSAGE, THREAD, measure_cold_start
 from mock_server.routing import Routes
 from spec.contract import Contract, load_contract
 from spec.document import METHODS, read_document
 
-_TIMES = 200
+_REPETITIONS = 200
 _COLD_STARTS = 3
 _UNITS = {"cold start": "s", "cold start, processor time": "s", "memory at first": "MiB"}
 
 
 @dataclass(frozen=True, slots=True)
-class Repeater:
+class ContractMultiplier:
     """Copies parts of a contract under other names.
 
-    `renamed`: pointers of the components, and `operations` names of the operations, that each copy has its own of.
+    `renamed_pointers`: pointers of the components, and `operation_ids` names of the operations, that each copy has its own of.
     """
 
     root: Mapping[str, Any]
-    renamed: frozenset[str]
-    operations: frozenset[str]
+    renamed_pointers: frozenset[str]
+    operation_ids: frozenset[str]
 
     @classmethod
-    def of(cls, contract: Contract) -> "Repeater":
+    def from_contract(cls, contract: Contract) -> "ContractMultiplier":
         """What is to be copied of a contract: its resources, and whatever leads to one of them."""
         root = contract.document.root
-        kept = {f"#/components/schemas/{r.name}" for r in (contract.tenant_resource, contract.account_resource) if r}
-        plain = {
-            o.id for o in contract.operations.values() if o.resource and _is_plain(root, o.pointer, kept, contract)
+        shared_pointers = {
+            f"#/components/schemas/{r.name}" for r in (contract.tenant_resource, contract.account_resource) if r
         }
-        renamed = {f"#/components/schemas/{name}" for name in contract.resources} - kept
-        while more := {
+        operation_ids = {
+            o.id
+            for o in contract.operations.values()
+            if o.resource and _is_copied(root, o.pointer, shared_pointers, contract)
+        }
+        renamed_pointers = {f"#/components/schemas/{name}" for name in contract.resources} - shared_pointers
+        while newly_renamed := {
             pointer
-            for pointer, node in _components(root)
-            if pointer not in renamed | kept and renamed & set(_references(node))
+            for pointer, node in _iter_components(root)
+            if pointer not in renamed_pointers | shared_pointers and renamed_pointers & set(_iter_references(node))
         }:
-            renamed |= more
-        return cls(root, frozenset(renamed), frozenset(plain))
+            renamed_pointers |= newly_renamed
+        return cls(root, frozenset(renamed_pointers), frozenset(operation_ids))
 
-    def repeated(self, times: int) -> dict[str, Any]:
+    def multiply(self, copies: int) -> dict[str, Any]:
         """The contract with so many copies."""
         root: dict[str, Any] = json.loads(json.dumps(self.root))
-        for number in range(2, times + 2):
-            for pointer, node in _components(self.root):
-                if pointer in self.renamed:
+        for number in range(2, copies + 2):
+            for pointer, node in _iter_components(self.root):
+                if pointer in self.renamed_pointers:
                     _, _, kind, name = pointer.split("/")
-                    root["components"][kind][f"{name}{number}"] = self.copied(node, number)
-            for path, item in self.root["paths"].items():
+                    root["components"][kind][f"{name}{number}"] = self.copy_node(node, number)
+            for path, path_item in self.root["paths"].items():
                 parts = path.split("/")
-                found = {k: v for k, v in item.items() if k not in METHODS or v["operationId"] in self.operations}
-                if set(found) & set(METHODS):
-                    root["paths"]["/".join(["", f"{parts[1]}{number}", *parts[2:]])] = self.copied(found, number)
+                copied_item = {
+                    k: v for k, v in path_item.items() if k not in METHODS or v["operationId"] in self.operation_ids
+                }
+                if set(copied_item) & set(METHODS):
+                    root["paths"]["/".join(["", f"{parts[1]}{number}", *parts[2:]])] = self.copy_node(
+                        copied_item, number
+                    )
         return root
 
-    def copied(self, node: Any, number: int) -> Any:
+    def copy_node(self, node: Any, number: int) -> Any:
         """A part of the contract as it stands in a copy."""
         if isinstance(node, list):
-            return [self.copied(item, number) for item in node]
+            return [self.copy_node(item, number) for item in node]
         if not isinstance(node, dict):
             return node
-        return {name: self.renaming(name, value, number) for name, value in node.items()}
+        return {name: self.rename_value(name, value, number) for name, value in node.items()}
 
-    def renaming(self, name: str, value: Any, number: int) -> Any:
+    def rename_value(self, name: str, value: Any, number: int) -> Any:
         """The value of a keyword, with the number behind each name that a copy has its own of."""
         if name == "$ref":
-            return f"{value}{number}" if value in self.renamed else value
+            return f"{value}{number}" if value in self.renamed_pointers else value
         if name == "operationId":
-            return f"{value}{number}" if value in self.operations else value
+            return f"{value}{number}" if value in self.operation_ids else value
         if name == "collection" and isinstance(value, str):
             return f"{value}{number}"
         if name == "x-relation" and "to" in value:
-            to = value["to"]
-            named = [self.named(one, number) for one in (to if isinstance(to, list) else [to])]
-            return {**value, "to": named if isinstance(to, list) else named[0]}
-        return self.copied(value, number)
+            targets = value["to"]
+            new_targets = [
+                self.rename_resource(target, number) for target in (targets if isinstance(targets, list) else [targets])
+            ]
+            return {**value, "to": new_targets if isinstance(targets, list) else new_targets[0]}
+        return self.copy_node(value, number)
 
-    def named(self, resource: str, number: int) -> str:
+    def rename_resource(self, resource: str, number: int) -> str:
         """A resource's name in a copy."""
-        return f"{resource}{number}" if f"#/components/schemas/{resource}" in self.renamed else resource
+        return f"{resource}{number}" if f"#/components/schemas/{resource}" in self.renamed_pointers else resource
 
 
-def _is_plain(root: Mapping[str, Any], pointer: str, kept: set[str], contract: Contract) -> bool:
+def _is_copied(root: Mapping[str, Any], pointer: str, shared_pointers: set[str], contract: Contract) -> bool:
     """Whether an operation is no named action, and of a resource that is copied."""
     operation = next(o for o in contract.operations.values() if o.pointer == pointer)
     node = root["paths"][operation.path][operation.method]
-    return "x-action" not in node and f"#/components/schemas/{operation.resource}" not in kept
+    return "x-action" not in node and f"#/components/schemas/{operation.resource}" not in shared_pointers
 
 
-def _components(root: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for kind, named in root["components"].items():
-        if isinstance(named, dict) and kind != "securitySchemes":
-            yield from ((f"#/components/{kind}/{name}", node) for name, node in named.items() if name[:2] != "x-")
+def _iter_components(root: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for kind, components in root["components"].items():
+        if isinstance(components, dict) and kind != "securitySchemes":
+            yield from ((f"#/components/{kind}/{name}", node) for name, node in components.items() if name[:2] != "x-")
 
 
-def _references(node: Any) -> Iterator[str]:
+def _iter_references(node: Any) -> Iterator[str]:
     """The targets of all references below a node."""
     if isinstance(node, dict):
         for name, value in node.items():
             if name == "$ref":
                 yield value
             else:
-                yield from _references(value)
+                yield from _iter_references(value)
     elif isinstance(node, list):
         for item in node:
-            yield from _references(item)
+            yield from _iter_references(item)
 
 
-def enough(operations: int) -> dict[str, Any]:
+def multiply_contract(operations: int) -> dict[str, Any]:
     """The contract with so many copies that it has about as many operations."""
     contract = load_contract(CONTRACT)
-    repeater = Repeater.of(contract)
-    return repeater.repeated(max(0, round((operations - len(contract.operations)) / len(repeater.operations))))
+    multiplier = ContractMultiplier.from_contract(contract)
+    return multiplier.multiply(max(0, round((operations - len(contract.operations)) / len(multiplier.operation_ids))))
 
 
-def measured(path: Path, dataset: Path) -> dict[str, float]:
+def measure(path: Path, dataset: Path) -> dict[str, float]:
     """What the contract in a file costs: seconds and MiB for a start, microseconds for requests."""
     contract = load_contract(path)
-    started = [cold_start("--contract", str(path), "--dataset", str(dataset)) for _ in range(_COLD_STARTS + 1)][
+    starts = [measure_cold_start("--contract", str(path), "--dataset", str(dataset)) for _ in range(_COLD_STARTS + 1)][
         1:
     ]  # the first builds the image
-    found: dict[str, float] = {"operations": len(contract.operations)}
-    found |= {name: median(start[name] for start in started) for name in _UNITS}
-    routes, base = Routes.of(contract), contract.base_path.encode()
-    last = [route.path for route in routes.all if route.names][-1].replace("{uuid}", MESSAGE).encode()
-    sought = {
+    costs: dict[str, float] = {"operations": len(contract.operations)}
+    costs |= {name: median(start[name] for start in starts) for name in _UNITS}
+    routes, base = Routes.from_contract(contract), contract.base_path.encode()
+    last_template = (
+        [route.path for route in routes.routes if route.parameter_names][-1].replace("{uuid}", MESSAGE).encode()
+    )
+    paths = {
         "routing: a literal path": base + b"/messages",
         "routing: a template": base + b"/messages/" + MESSAGE.encode(),
-        "routing: the contract's last template": base + last,
+        "routing: the contract's last template": base + last_template,
         "routing: no path": base + b"/nothing/" + MESSAGE.encode(),
     }
-    for name, sent in sought.items():
-        found[name] = _microseconds(lambda sent=sent: routes.find(sent))  # type: ignore[misc]
-    return found | _requests(served(demo_image(contract, str(dataset)), 0, contract))
+    for name, path_bytes in paths.items():
+        costs[name] = _measure_microseconds(lambda path_bytes=path_bytes: routes.find(path_bytes))  # type: ignore[misc]
+    return costs | _measure_requests(create_app_with_messages(build_demo_image(contract, str(dataset)), 0, contract))
 
 
-def _requests(app: Served) -> dict[str, float]:
+def _measure_requests(app: InProcessApp) -> dict[str, float]:
     """Microseconds of requests, none of them answered from what is kept of whole answers."""
     body = {"thread_uuid": THREAD, "content": "Said", "role": "user"}
-    asked: dict[str, tuple[Any, ...]] = {
+    requests: dict[str, tuple[Any, ...]] = {
         "retrieve": ("GET", f"/messages/{MESSAGE}"),
         "page of a thread": ("GET", f"/messages?thread_uuid={THREAD}&per_page=5"),
         "create": ("POST", "/messages", body),
         "refused create": ("POST", "/messages", {"content": ""}),
         "no such path": ("GET", "/mesages"),
     }
-    due = {"refused create": 422, "no such path": 404}
-    found = {}
-    for name, request in asked.items():
-        app.answered(*request, status=due.get(name, 0))
-        found[name] = 1e6 * median(app.answered(*request, status=due.get(name, 0)) for _ in range(_TIMES))
+    expected_statuses = {"refused create": 422, "no such path": 404}
+    costs = {}
+    for name, request in requests.items():
+        app.measure_request(*request, status=expected_statuses.get(name, 0))
+        costs[name] = 1e6 * median(
+            app.measure_request(*request, status=expected_statuses.get(name, 0)) for _ in range(_REPETITIONS)
+        )
     app.world.store.close()
-    return found
+    return costs
 
 
-def _microseconds(act: Callable[[], object]) -> float:
+def _measure_microseconds(function: Callable[[], object]) -> float:
     """What doing something takes, the median of many rounds of a hundred."""
-    took = []
-    for _ in range(_TIMES):
-        began = time.process_time()
+    durations = []
+    for _ in range(_REPETITIONS):
+        started_at = time.process_time()
         for _ in range(100):
-            act()
-        took.append((time.process_time() - began) * 1e4)
-    return median(took)
+            function()
+        durations.append((time.process_time() - started_at) * 1e4)
+    return median(durations)
 
 
 def main(arguments: list[str]) -> int:
@@ -190,24 +204,26 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.contract_size")
     parser.add_argument("--operations", type=int, default=1_000, help="of the largest contract (default 1000)")
     parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results", help="folder for what is found")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / "plain.yaml", Path(folder) / "repeated.yaml"]
-        for file, root in zip(files, (read_document(CONTRACT).root, enough(given.operations)), strict=True):
+        for file, root in zip(
+            files, (read_document(CONTRACT).root, multiply_contract(options.operations)), strict=True
+        ):
             file.write_text(yaml.dump(root, Dumper=yaml.CSafeDumper, sort_keys=False))
         dataset = Path(folder) / "demo_alone.yaml"
         dataset.write_text(yaml.dump({"extends": "demo", "only": list(load_contract(CONTRACT).resources)}))
-        plain, large = (measured(file, dataset) for file in files)
+        plain, large = (measure(file, dataset) for file in files)
     lines = ["| | plain | repeated | times |", "|---|--:|--:|--:|"]
     for name, cost in plain.items():
         unit = "" if name == "operations" else _UNITS.get(name, "µs")
-        shown = f"{cost:,.2f} | {large[name]:,.2f}" if unit == "s" or cost < 10 else f"{cost:,.0f} | {large[name]:,.0f}"
-        lines.append(f"| {name}{f', {unit}' if unit else ''} | {shown} | {large[name] / cost:.1f} |")
-    said = "\n".join(lines) + "\n"
-    given.to.mkdir(parents=True, exist_ok=True)
-    (given.to / "contract_size.md").write_text(said)
-    (given.to / "contract_size.json").write_text(json.dumps({"plain": plain, "repeated": large}, indent=1))
-    print(said)
+        cells = f"{cost:,.2f} | {large[name]:,.2f}" if unit == "s" or cost < 10 else f"{cost:,.0f} | {large[name]:,.0f}"
+        lines.append(f"| {name}{f', {unit}' if unit else ''} | {cells} | {large[name] / cost:.1f} |")
+    markdown = "\n".join(lines) + "\n"
+    options.to.mkdir(parents=True, exist_ok=True)
+    (options.to / "contract_size.md").write_text(markdown)
+    (options.to / "contract_size.json").write_text(json.dumps({"plain": plain, "repeated": large}, indent=1))
+    print(markdown)
     return 0
 
 

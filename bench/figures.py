@@ -4,66 +4,81 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.load import Load
+from bench.load import LoadResult
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LoadMeasurement:
     """One server under one load in one round. `cpu`: microseconds of the server's processor time for a request."""
 
-    ask: str
+    request_name: str
     connections: int
-    round: int
+    round_index: int
     server: str
-    load: Load
+    load: LoadResult
     cpu: float
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class ServerStart:
     """One start of a server: seconds from its command to its first good answer, and of processor time by then."""
 
-    wall: float
-    cpu: float
+    wall_seconds: float
+    cpu_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryUsage:
     """MiB that a server held at first, after all rounds that read, and after all that write as well.
 
-    `stored`: records that the rounds that write left in it; None where that is not known, or it stores none.
+    `records_added`: records that the rounds that write left in it; None where that is not known, or it stores none.
     """
 
-    first: float
-    read: float
-    written: float
-    stored: int | None
+    at_start: float
+    after_reads: float
+    after_writes: float
+    records_added: int | None
 
     @property
-    def per_record(self) -> float | None:
+    def bytes_per_record(self) -> float | None:
         """Bytes for each record that was stored, with all that is kept of it and of whatever else was answered."""
-        return (self.written - self.read) * 2**20 / self.stored if self.stored else None
+        return (self.after_writes - self.after_reads) * 2**20 / self.records_added if self.records_added else None
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class BenchmarkResults:
     """All of it; `starts` and `memory` by the server's name."""
 
-    rows: Sequence[Row]
-    starts: Mapping[str, Sequence[Started]]
-    memory: Mapping[str, Memory]
+    measurements: Sequence[LoadMeasurement]
+    starts: Mapping[str, Sequence[ServerStart]]
+    memory: Mapping[str, MemoryUsage]
 
-    def select(self, ask: str, connections: int, server: str) -> list[Row]:
+    def select(self, request_name: str, connections: int, server: str) -> list[LoadMeasurement]:
         """The rounds of a server under one load."""
-        return [r for r in self.rows if (r.ask, r.connections, r.server) == (ask, connections, server)]
+        return [
+            r
+            for r in self.measurements
+            if (r.request_name, r.connections, r.server) == (request_name, connections, server)
+        ]
 
-    def ratio(self, ask: str, connections: int, server: str, beside: tuple[str, str]) -> float | None:
-        """How many times the rate of `beside` (ask, server) in the same round: the median of the rounds."""
-        rates = {row.round: row.load.rate for row in self.select(beside[0], connections, beside[1])}
-        found = [r.load.rate / rates[r.round] for r in self.select(ask, connections, server) if rates.get(r.round)]
-        return median(found) if found else None
+    def ratio(self, request_name: str, connections: int, server: str, baseline: tuple[str, str]) -> float | None:
+        """How many times the rate of `baseline` (ask, server) in the same round: the median of the rounds."""
+        rates = {
+            measurement.round_index: measurement.load.requests_per_second
+            for measurement in self.select(baseline[0], connections, baseline[1])
+        }
+        ratios = [
+            r.load.requests_per_second / rates[r.round_index]
+            for r in self.select(request_name, connections, server)
+            if rates.get(r.round_index)
+        ]
+        return median(ratios) if ratios else None
 
-    def start(self, server: str) -> Started | None:
+    def median_start(self, server: str) -> ServerStart | None:
         """The medians of a server's starts; None where it was not started."""
-        found = self.starts.get(server)
-        return Started(median(s.wall for s in found), median(s.cpu for s in found)) if found else None
+        starts = self.starts.get(server)
+        return (
+            ServerStart(median(s.wall_seconds for s in starts), median(s.cpu_seconds for s in starts))
+            if starts
+            else None
+        )

@@ -15,77 +15,105 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from bench.growth import CONTRACT, Served, demo_image, served
-from bench.load import ALL, Ask
+from bench.growth import CONTRACT, InProcessApp, build_demo_image, create_app_with_messages
+from bench.load import ALL_REQUESTS, RequestKind
 from mock_server.app import Edge
 from mock_server.endpoint import Endpoint
-from mock_server.routing import Routing
-from mock_server.security import Gate, Security
-from mock_server.validation import Check, Validation
+from mock_server.routing import RoutingMiddleware
+from mock_server.security import FastPathSecurityMiddleware, OperationSecurity
+from mock_server.validation import RequestValidator, ValidationMiddleware
 from spec.contract import load_contract
 
 # From the outermost to the innermost; a layer's own time is its whole less the next one's.
-LAYERS = (Edge, Routing, Security, Gate, Validation, Check, Endpoint)
+LAYERS = (
+    Edge,
+    RoutingMiddleware,
+    FastPathSecurityMiddleware,
+    OperationSecurity,
+    ValidationMiddleware,
+    RequestValidator,
+    Endpoint,
+)
 COLUMNS = {
     "edge": (Edge,),
-    "Connexion": (Security, Validation),
-    "routing": (Routing,),
-    "security": (Gate,),
-    "validation": (Check,),
+    "Connexion": (FastPathSecurityMiddleware, ValidationMiddleware),
+    "routing": (RoutingMiddleware,),
+    "security": (OperationSecurity,),
+    "validation": (RequestValidator,),
     "endpoint and action": (Endpoint,),
 }
-_CALL = "__call__"
+_CALL_METHOD = "__call__"
 
 
-def watched(marks: dict[type, float]) -> None:
+def instrument_layers(durations: dict[type, float]) -> None:
     """Let each layer write down how long it took."""
 
-    def timed(layer: type, call: Any) -> Any:
+    def measure_calls(layer: type, call: Any) -> Any:
         async def run(self: Any, *arguments: Any) -> None:
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             try:
                 await call(self, *arguments)
             finally:
-                marks[layer] = time.perf_counter() - began
+                durations[layer] = time.perf_counter() - started_at
 
         return run
 
     for layer in LAYERS:
-        setattr(layer, _CALL, timed(layer, getattr(layer, _CALL)))
+        setattr(layer, _CALL_METHOD, measure_calls(layer, getattr(layer, _CALL_METHOD)))
 
 
-def rows(found: Served, marks: dict[type, float], times: int) -> Iterator[str]:
+def iter_rows(in_process_app: InProcessApp, durations: dict[type, float], repetitions: int) -> Iterator[str]:
     """The table's rows."""
-    for ask in ALL:
-        yield _row(found, marks, times, ask, ask.name, anew=True)
-        if ask.method == "GET":
-            yield _row(found, marks, times, ask, f"{ask.name}, again", anew=False)
+    for request_kind in ALL_REQUESTS:
+        yield _measure_row(in_process_app, durations, repetitions, request_kind, request_kind.name, clear_cache=True)
+        if request_kind.method == "GET":
+            yield _measure_row(
+                in_process_app, durations, repetitions, request_kind, f"{request_kind.name}, again", clear_cache=False
+            )
 
 
-def _row(found: Served, marks: dict[type, float], times: int, ask: Ask, name: str, *, anew: bool) -> str:
-    taken: dict[str, list[float]] = {column: [] for column in (*COLUMNS, "all")}
-    for _ in range(times):
-        marks.clear()
-        found.answered(ask.method, ask.target, ask.body, anew=anew, status=ask.status)
-        reached = [layer for layer in LAYERS if layer in marks]
-        inner = {a: marks[b] for a, b in pairwise(reached)}
+def _measure_row(
+    in_process_app: InProcessApp,
+    durations: dict[type, float],
+    repetitions: int,
+    request_kind: RequestKind,
+    name: str,
+    *,
+    clear_cache: bool,
+) -> str:
+    samples: dict[str, list[float]] = {column: [] for column in (*COLUMNS, "all")}
+    for _ in range(repetitions):
+        durations.clear()
+        in_process_app.measure_request(
+            request_kind.method,
+            request_kind.target,
+            request_kind.body,
+            clear_cache=clear_cache,
+            status=request_kind.status,
+        )
+        reached_layers = [layer for layer in LAYERS if layer in durations]
+        inner_durations = {a: durations[b] for a, b in pairwise(reached_layers)}
         for column, layers in COLUMNS.items():
-            taken[column].append(sum(marks[layer] - inner.get(layer, 0) for layer in layers if layer in marks))
-        taken["all"].append(marks[Edge])
-    return f"| {name} | " + " | ".join(f"{median(each) * 1e6:.1f}" for each in taken.values()) + " |"
+            samples[column].append(
+                sum(durations[layer] - inner_durations.get(layer, 0) for layer in layers if layer in durations)
+            )
+        samples["all"].append(durations[Edge])
+    return (
+        f"| {name} | " + " | ".join(f"{median(column_samples) * 1e6:.1f}" for column_samples in samples.values()) + " |"
+    )
 
 
 def main(arguments: list[str]) -> int:
     """Measure and print; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.layers")
     parser.add_argument("--times", type=int, default=2_000, help="how often each request is sent (default 2000)")
-    given = parser.parse_args(arguments)
-    marks: dict[type, float] = {}
-    watched(marks)
+    options = parser.parse_args(arguments)
+    durations: dict[type, float] = {}
+    instrument_layers(durations)
     print("| µs | " + " | ".join((*COLUMNS, "all")) + " |")
     print("|---|" + "--:|" * (len(COLUMNS) + 1))
     contract = load_contract(CONTRACT)
-    for row in rows(served(demo_image(contract), 0, contract), marks, given.times):
+    for row in iter_rows(create_app_with_messages(build_demo_image(contract), 0, contract), durations, options.times):
         print(row)
     return 0
 

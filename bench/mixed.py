@@ -8,14 +8,14 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.load import CREATE, HEADERS, LIST, Load, header_lines, wrk
-from bench.servers import MESSAGE, Server
+from bench.load import CREATE, HEADERS, LIST, LoadResult, header_lines, run_wrk
+from bench.servers import MESSAGE, BenchmarkServer
 
 NAME = "mixed 80/15/5"
-READS = "reads of the mixed load"
+READS_NAME = "reads of the mixed load"
 OURS, JSON_SERVER = "athena-mock", "json-server"
 # Records that may be deleted in a second: 5 % of as many requests as it can answer.
-SPARE = {OURS: 600, JSON_SERVER: 40}
+DELETES_PER_SECOND = {OURS: 600, JSON_SERVER: 40}
 
 # Of twenty requests; a delete when nothing is left to delete is a retrieve.
 _SCRIPT = """
@@ -40,7 +40,7 @@ request = function()
 end
 """
 
-_READS = """
+_READS_SCRIPT = """
 {headers}
 local n = 0
 request = function()
@@ -53,41 +53,49 @@ end
 """
 
 
-def spare_of(server: Server, turn: int, seconds: int) -> list[str]:
+def create_deletable_keys(server: BenchmarkServer, turn: int, seconds: int) -> list[str]:
     """Keys of records that may be deleted in so many seconds: made here, or in the peer's file, others each turn."""
-    number = SPARE[server.name] * seconds
+    key_count = DELETES_PER_SECOND[server.name] * seconds
     if server.name == JSON_SERVER:
-        return [f"spare-{index}" for index in range(turn * number, (turn + 1) * number)]
-    found = []
-    for _ in range(number):
+        return [f"spare-{index}" for index in range(turn * key_count, (turn + 1) * key_count)]
+    keys = []
+    for _ in range(key_count):
         data = json.dumps(CREATE.body).encode()
-        request = urllib.request.Request(server.base + "/messages", data, dict(HEADERS), method="POST")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            found.append(json.load(answer)["data"]["uuid"])
-    return found
+        request = urllib.request.Request(server.base_url + "/messages", data, dict(HEADERS), method="POST")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            keys.append(json.load(response)["data"]["uuid"])
+    return keys
 
 
-def run(server: Server, spare: Sequence[str], seconds: int, folder: Path, connections: int) -> Load:
+def run(
+    server: BenchmarkServer, deletable_keys: Sequence[str], seconds: int, folder: Path, connections: int
+) -> LoadResult:
     """Put a server under the mixed load. Raises SystemExit when an answer was no success."""
-    said = {
-        "spare": "{" + ",".join(f"'{key}'" for key in spare) + "}",
+    substitutions = {
+        "spare": "{" + ",".join(f"'{key}'" for key in deletable_keys) + "}",
         "body": json.dumps(CREATE.body),
         "update": "PATCH" if server.name == JSON_SERVER else "PUT",
     }
-    return _run(NAME, _SCRIPT, said, server, seconds, folder, connections)
+    return _run_script(NAME, _SCRIPT, substitutions, server, seconds, folder, connections)
 
 
-def run_reads(server: Server, seconds: int, folder: Path, connections: int) -> Load:
+def run_reads(server: BenchmarkServer, seconds: int, folder: Path, connections: int) -> LoadResult:
     """Put a server under the reads alone. Raises SystemExit when an answer was no success."""
-    return _run(READS, _READS, {}, server, seconds, folder, connections)
+    return _run_script(READS_NAME, _READS_SCRIPT, {}, server, seconds, folder, connections)
 
 
-def _run(
-    name: str, script: str, said: Mapping[str, str], server: Server, seconds: int, folder: Path, connections: int
-) -> Load:
-    root = "/" + server.base.partition("://")[2].partition("/")[2]
+def _run_script(
+    name: str,
+    script: str,
+    substitutions: Mapping[str, str],
+    server: BenchmarkServer,
+    seconds: int,
+    folder: Path,
+    connections: int,
+) -> LoadResult:
+    root = "/" + server.base_url.partition("://")[2].partition("/")[2]
     root = "" if root == "/" else root
-    listing = root + (LIST.at(server) or "").removeprefix(server.base)
+    listing = root + (LIST.url_for(server) or "").removeprefix(server.base_url)
     file = folder / "mixed.lua"
-    file.write_text(script.format(headers=header_lines(), root=root, listing=listing, message=MESSAGE, **said))
-    return wrk(name, server, server.base, file, seconds, connections, refused=False)
+    file.write_text(script.format(headers=header_lines(), root=root, listing=listing, message=MESSAGE, **substitutions))
+    return run_wrk(name, server, server.base_url, file, seconds, connections, is_rejected=False)

@@ -16,15 +16,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.servers import FACTS, MESSAGE, THREAD, Server, document, free_port, served
+from bench.servers import (
+    FACTS_FOLDER,
+    MESSAGE,
+    THREAD,
+    BenchmarkServer,
+    build_prism_document,
+    find_free_port,
+    run_server,
+)
 
 PACKAGES = ("@stoplight/prism-cli@5", "json-server@0.17", "wiremock@3.13")
-ROWS = 20
+ROWS_PER_PAGE = 20
 # Records that the mixed load may delete.
-SPARE = 1_000
+DELETABLE_RECORDS = 1_000
 
 
-def installed() -> Path | None:
+def install_programs() -> Path | None:
     """The folder with npm's programs, filled when it is empty; None where npm cannot fill it."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "athena-contract" / "peers"
     programs = cache / "node_modules" / ".bin"
@@ -39,51 +47,59 @@ def installed() -> Path | None:
     return programs
 
 
-def example(file: str) -> Any:
+def load_example(file: str) -> Any:
     """A documented body."""
-    return json.loads((FACTS / file).read_text())
+    return json.loads((FACTS_FOLDER / file).read_text())
 
 
-def page() -> Any:
+def build_page() -> Any:
     """The documented list with as many rows as a page has."""
-    one = example("get_messages_200.json")
-    return {**one, "data": one["data"][:1] * ROWS}
+    single_row_page = load_example("get_messages_200.json")
+    return {**single_row_page, "data": single_row_page["data"][:1] * ROWS_PER_PAGE}
 
 
-def _node(program: Path) -> list[str]:
+def _node_command(program: Path) -> list[str]:
     """The command of one of npm's programs without a wrapper around it."""
     return [shutil.which("node") or "node", str(program.resolve())]
 
 
 @contextmanager
-def prism(programs: Path, folder: Path) -> Iterator[Server | None]:
+def run_prism(programs: Path, folder: Path) -> Iterator[BenchmarkServer | None]:
     """Prism, static, with a schema for requests and none for answers."""
     file = folder / "prism.json"
-    file.write_text(json.dumps(document(page())))
-    port = free_port()
-    command = [*_node(programs / "prism"), "mock", "-v", "error", "-p", str(port), str(file)]
-    with served("prism static", command, f"http://127.0.0.1:{port}", "/messages") as found:
-        yield found
+    file.write_text(json.dumps(build_prism_document(build_page())))
+    port = find_free_port()
+    command = [*_node_command(programs / "prism"), "mock", "-v", "error", "-p", str(port), str(file)]
+    with run_server("prism static", command, f"http://127.0.0.1:{port}", "/messages") as server:
+        yield server
 
 
 @contextmanager
-def json_server(programs: Path, folder: Path) -> Iterator[Server | None]:
+def run_json_server(programs: Path, folder: Path) -> Iterator[BenchmarkServer | None]:
     """json-server: real state, no validation, no auth; quiet."""
-    message = example("create_message_201.json")["data"]
+    message = load_example("create_message_201.json")["data"]
     rows = [{**message, "id": MESSAGE, "thread_uuid": THREAD}]
-    rows += [{**message, "id": f"row-{number}", "thread_uuid": "other"} for number in range(ROWS)]
+    rows += [{**message, "id": f"row-{number}", "thread_uuid": "other"} for number in range(ROWS_PER_PAGE)]
     # json-server writes its whole file anew with each change: the spare records are small, to be fair.
-    rows += [{"id": f"spare-{number}", "thread_uuid": "other"} for number in range(SPARE)]
+    rows += [{"id": f"spare-{number}", "thread_uuid": "other"} for number in range(DELETABLE_RECORDS)]
     file = folder / "db.json"
     file.write_text(json.dumps({"messages": rows}))
-    port = free_port()
-    command = [*_node(programs / "json-server"), "--quiet", "--port", str(port), "--host", "127.0.0.1", str(file)]
-    with served("json-server", command, f"http://127.0.0.1:{port}", f"/messages/{MESSAGE}") as found:
-        yield found
+    port = find_free_port()
+    command = [
+        *_node_command(programs / "json-server"),
+        "--quiet",
+        "--port",
+        str(port),
+        "--host",
+        "127.0.0.1",
+        str(file),
+    ]
+    with run_server("json-server", command, f"http://127.0.0.1:{port}", f"/messages/{MESSAGE}") as server:
+        yield server
 
 
 @contextmanager
-def wiremock(programs: Path, folder: Path) -> Iterator[Server | None]:
+def run_wiremock(programs: Path, folder: Path) -> Iterator[BenchmarkServer | None]:
     """WireMock with stubs written by hand, no journal of requests; needs java."""
     jar = next((programs.parent / "wiremock" / "build").glob("wiremock-standalone-*.jar"), None)
     if shutil.which("java") is None or jar is None:
@@ -91,47 +107,51 @@ def wiremock(programs: Path, folder: Path) -> Iterator[Server | None]:
         return
     stubs = folder / "wiremock" / "mappings"
     stubs.mkdir(parents=True)
-    (stubs / "stubs.json").write_text(json.dumps({"mappings": _stubs()}))
-    port = free_port()
+    (stubs / "stubs.json").write_text(json.dumps({"mappings": _build_stubs()}))
+    port = find_free_port()
     command = ["java", "-jar", str(jar), "--port", str(port), "--root-dir", str(stubs.parent)]
     command += ["--no-request-journal", "--disable-banner", "--bind-address", "127.0.0.1"]
-    with served("wiremock", command, f"http://127.0.0.1:{port}", f"/messages/{MESSAGE}") as found:
-        yield found
+    with run_server("wiremock", command, f"http://127.0.0.1:{port}", f"/messages/{MESSAGE}") as server:
+        yield server
 
 
-def _stubs() -> list[Mapping[str, Any]]:
-    one, rows = example("create_message_201.json"), example("get_messages_200.json")
+def _build_stubs() -> list[Mapping[str, Any]]:
+    message, message_list = load_example("create_message_201.json"), load_example("get_messages_200.json")
     bearer = {"Authorization": {"matches": "Bearer .+"}}
 
-    def stub(method: str, path: str, status: int, body: Any, priority: int = 5, **more: Any) -> Mapping[str, Any]:
-        asked = {"method": method, "urlPath": path, "headers": bearer, **more}
+    def build_stub(
+        method: str, path: str, status: int, body: Any, priority: int = 5, **matchers: Any
+    ) -> Mapping[str, Any]:
+        request = {"method": method, "urlPath": path, "headers": bearer, **matchers}
         headers = {"Content-Type": "application/json"}
         response = {"status": status, "body": json.dumps(body), "headers": headers}
-        return {"priority": priority, "request": asked, "response": response}
+        return {"priority": priority, "request": request, "response": response}
 
-    whole = [{"matchesJsonPath": "$.content"}, {"matchesJsonPath": "$.thread_uuid"}]
+    required_fields = [{"matchesJsonPath": "$.content"}, {"matchesJsonPath": "$.thread_uuid"}]
     return [
-        stub("GET", f"/messages/{MESSAGE}", 200, one),
-        stub("GET", "/messages", 200, rows),
-        stub("GET", "/pages", 200, page()),
-        stub("POST", "/messages", 201, one, 1, bodyPatterns=whole),
-        stub("POST", "/messages", 422, {"message": "The content field is required.", "errors": {"content": ["x"]}}),
+        build_stub("GET", f"/messages/{MESSAGE}", 200, message),
+        build_stub("GET", "/messages", 200, message_list),
+        build_stub("GET", "/pages", 200, build_page()),
+        build_stub("POST", "/messages", 201, message, 1, bodyPatterns=required_fields),
+        build_stub(
+            "POST", "/messages", 422, {"message": "The content field is required.", "errors": {"content": ["x"]}}
+        ),
     ]
 
 
 @contextmanager
-def nginx(folder: Path) -> Iterator[Server | None]:
+def run_nginx(folder: Path) -> Iterator[BenchmarkServer | None]:
     """One worker of nginx that serves files: what the machine can do at most."""
-    found = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
-    if found is None:
+    program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+    if program is None:
         yield None
         return
-    port = free_port()
+    port = find_free_port()
     root = folder / "nginx"
     (root / "messages").mkdir(parents=True)
-    (root / "messages" / MESSAGE).write_text(json.dumps(example("create_message_201.json")))
-    (root / "list").write_text(json.dumps(example("get_messages_200.json")))
-    (root / "pages").write_text(json.dumps(page()))
+    (root / "messages" / MESSAGE).write_text(json.dumps(load_example("create_message_201.json")))
+    (root / "list").write_text(json.dumps(load_example("get_messages_200.json")))
+    (root / "pages").write_text(json.dumps(build_page()))
     configuration = f"""
         user {getpass.getuser()}; worker_processes 1; daemon off; pid {root}/pid; error_log {root}/error;
         events {{ worker_connections 256; }}
@@ -142,6 +162,6 @@ def nginx(folder: Path) -> Iterator[Server | None]:
             server {{ listen 127.0.0.1:{port}; root {root}; location = /messages {{ try_files /list =404; }} }}
         }}"""
     (root / "conf").write_text(re.sub(r"\n +", "\n", configuration))
-    command = [found, "-c", str(root / "conf"), "-e", str(root / "error")]
-    with served("nginx static", command, f"http://127.0.0.1:{port}", f"/messages/{MESSAGE}") as server:
+    command = [program, "-c", str(root / "conf"), "-e", str(root / "error")]
+    with run_server("nginx static", command, f"http://127.0.0.1:{port}", f"/messages/{MESSAGE}") as server:
         yield server

@@ -11,18 +11,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.load import ASKS, CONNECTIONS, Ask
-from bench.servers import Server, ours, prism
+from bench.load import CONNECTIONS, SMOKE_REQUESTS, RequestKind
+from bench.servers import BenchmarkServer, run_mock, run_prism
 
 ROUNDS = 2
 
 
-def measure(servers: list[Server], ask: Ask, seconds: int, folder: Path) -> dict[str, float]:
+def measure(servers: list[BenchmarkServer], request_kind: RequestKind, seconds: int, folder: Path) -> dict[str, float]:
     """Requests a second by server, the better of the rounds, which take turns."""
     best = dict.fromkeys((server.name for server in servers), 0.0)
     for _ in range(ROUNDS):
         for server in servers:
-            best[server.name] = max(best[server.name], ask.run(server, seconds, folder).rate)
+            best[server.name] = max(best[server.name], request_kind.run(server, seconds, folder).requests_per_second)
     return best
 
 
@@ -32,16 +32,16 @@ def main(arguments: list[str]) -> int:
         print("wrk is not installed (Debian: apt install wrk); nothing was measured")
         return 0
     seconds = int(arguments[0]) if arguments else 3
-    with tempfile.TemporaryDirectory() as name, ours() as mine, prism(Path(name)) as peer:
-        servers = [mine, *([peer] if peer else [])]
+    with tempfile.TemporaryDirectory() as name, run_mock() as mock, run_prism(Path(name)) as peer:
+        servers = [mock, *([peer] if peer else [])]
         print(f"requests/s at {CONNECTIONS} connections, best of {ROUNDS} interleaved rounds of {seconds} s")
-        for ask in ASKS:
-            sizes = {server.name: ask.check(server) for server in servers}
-            best = measure(servers, ask, seconds, Path(name))
-            ratio = f", {best[mine.name] / best[peer.name]:.1f} times {peer.name}" if peer else ""
-            shown = ", ".join(f"{name} {rate:,.0f} ({sizes[name]:,} bytes)" for name, rate in best.items())
-            print(f"{ask.name}: {shown}{ratio}")
-        print("memory after it: " + ", ".join(f"{server.name} {server.rss():.0f} MiB" for server in servers))
+        for request_kind in SMOKE_REQUESTS:
+            sizes = {server.name: request_kind.check_response(server) for server in servers}
+            best = measure(servers, request_kind, seconds, Path(name))
+            ratio = f", {best[mock.name] / best[peer.name]:.1f} times {peer.name}" if peer else ""
+            text = ", ".join(f"{name} {rate:,.0f} ({sizes[name]:,} bytes)" for name, rate in best.items())
+            print(f"{request_kind.name}: {text}{ratio}")
+        print("memory after it: " + ", ".join(f"{server.name} {server.rss_mib():.0f} MiB" for server in servers))
         if peer is None:
             print("Prism could not be run here (npx)")
     return 0

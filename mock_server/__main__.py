@@ -57,7 +57,7 @@ def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int
     with uncollected():
         import_connexion()
         from fixtures.errors import FixtureError
-        from mock_server.greeting import greeting
+        from mock_server.greeting import build_banner
         from mock_server.server import serve
         from mock_server.store import StoreError
         from spec.errors import ContractError
@@ -68,7 +68,7 @@ def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int
             return _told(error, 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        _greet(greeting(app, world, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        _greet(build_banner(app, world, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     serve(app, settings.log_level, sockets)
     world.store.close()
     return 0
@@ -89,8 +89,8 @@ def _opened(settings: Settings) -> "tuple[application.Edge, World]":
     """The application and its world."""
     from mock_server import image
     from mock_server.app import create_app
-    from mock_server.clock import system, written
-    from mock_server.console import Console
+    from mock_server.clock import format_timestamp, get_system_time
+    from mock_server.console import RequestLog
     from spec.contract import load_contract
     from spec.schemas import SchemaValidators
 
@@ -99,18 +99,18 @@ def _opened(settings: Settings) -> "tuple[application.Edge, World]":
     made = partial(_image, loaded, recipe, settings)
     store = image.open_store(loaded, recipe, settings.store, made, settings.given)
     if settings.epoch is not None and image.epoch_of(store) != recipe.epoch:
-        own, now = written(image.epoch_of(store)), written(recipe.epoch)
+        own, now = format_timestamp(image.epoch_of(store)), format_timestamp(recipe.epoch)
         sys.stderr.write(f"athena-mock: --store {settings.store}: its data lead up to {own}, not to --epoch {now}\n")
     beyond = image.beyond(store)
     if beyond is not None:
-        own, last = written(image.epoch_of(store)), written(beyond)
+        own, last = format_timestamp(image.epoch_of(store)), format_timestamp(beyond)
         sys.stderr.write(
             f"athena-mock: the epoch {own} lies before documented records, which keep their dates (up to {last}): what "
             "belongs to them is as old as the epoch; choose a later one\n"
         )
     schemas = SchemaValidators.from_document(loaded.document)
-    world = image.world(loaded, schemas, store, system, from_epoch=settings.epoch is not None)
-    console = Console(loaded.document, sys.stderr, quiet=settings.quiet)
+    world = image.world(loaded, schemas, store, get_system_time, from_epoch=settings.epoch is not None)
+    console = RequestLog(loaded.document, sys.stderr, quiet=settings.quiet)
     manners = replace(settings, allowed_hosts=(*settings.allowed_hosts, settings.host))
     return create_app(loaded, world, manners, console=console), world
 
@@ -120,10 +120,10 @@ def _contract(settings: Settings) -> Path:
 
 
 def _recipe(settings: Settings) -> "Recipe":
-    from mock_server.clock import system
+    from mock_server.clock import get_system_time
     from mock_server.image import Recipe
 
-    return Recipe(settings.dataset, settings.seed, settings.epoch_at(system()), settings.size)
+    return Recipe(settings.dataset, settings.seed, settings.epoch_at(get_system_time()), settings.size)
 
 
 def _image(loaded: "Contract", recipe: "Recipe", settings: Settings) -> Path:

@@ -14,40 +14,40 @@ from typing import Any, NamedTuple
 import orjson
 from starlette.types import Receive
 
-from mock_server.exchange import Exchange, remember
-from mock_server.problems import Problem, Refusal, overloaded
+from mock_server.exchange import RequestContext, memoize
+from mock_server.problems import ApiError, ErrorKind, overloaded_error
 
-HEADERS = (b"content-length", b"content-encoding", b"content-type")  # those that are read
-LIMIT = 10 * 1024 * 1024
-DEPTH = 128
-MOST_ARRIVING = 128 * 1024 * 1024  # bytes of bodies that are not whole yet, of all requests together
+READ_HEADERS = (b"content-length", b"content-encoding", b"content-type")  # those that are read
+MAX_BODY_BYTES = 10 * 1024 * 1024
+MAX_NESTING_DEPTH = 128
+MAX_BUFFERED_BYTES = 128 * 1024 * 1024  # bytes of bodies that are not whole yet, of all requests together
 
-_MEDIA_TYPE = re.compile(r"(application/json|[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.-]+\+json)", re.ASCII)
-_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
-_COLON = re.compile(rb'"[ \t\r\n]*:')
-_LONG = re.compile(rb"[0-9]{19}")
-_BITS = 2**63
+_JSON_MEDIA_TYPE = re.compile(r"(application/json|[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.-]+\+json)", re.ASCII)
+_CHARSET_PARAMETER = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
+_KEY_SEPARATOR = re.compile(rb'"[ \t\r\n]*:')
+_LONG_INTEGER = re.compile(rb"[0-9]{19}")
+_INT64_LIMIT = 2**63
 
 
-class Disconnected(Exception):
+class ClientDisconnect(Exception):
     """The client went away before it had sent its body."""
 
 
 @dataclass(slots=True)
-class Arriving:
+class BodyMemoryLimit:
     """How many bytes of bodies are held that are not whole yet."""
 
-    held: int = 0
+    buffered_bytes: int = 0
 
 
-async def read(exchange: Exchange, receive: Receive, arriving: Arriving) -> bytes:
+async def read_body(context: RequestContext, receive: Receive, memory_limit: BodyMemoryLimit) -> bytes:
     """All bytes of the body. Raises Refusal (413, 503) as soon as there are too many, of it or of all, Disconnected."""
-    announced = exchange.headers.get(b"content-length", b"")
-    if announced.isdigit() and int(announced[:20]) > LIMIT:
-        raise _too_large(f"Content-Length says {int(announced[:20])} bytes")
+    content_length = context.headers.get(b"content-length", b"")
+    if content_length.isdigit() and int(content_length[:20]) > MAX_BODY_BYTES:
+        raise _too_large_error(f"Content-Length says {int(content_length[:20])} bytes")
     message = await receive()
     chunk: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body") and len(chunk) <= LIMIT:
+    if message["type"] == "http.request" and not message.get("more_body") and len(chunk) <= MAX_BODY_BYTES:
         return chunk
     chunks: list[bytes] = []
     size = 0
@@ -55,155 +55,161 @@ async def read(exchange: Exchange, receive: Receive, arriving: Arriving) -> byte
         while message["type"] == "http.request":
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
-            arriving.held += len(chunks[-1])
-            if size > LIMIT:
-                raise _too_large(f"{size} bytes and more came")
-            if arriving.held > MOST_ARRIVING:
-                raise overloaded(f"bodies of {arriving.held} bytes are arriving at once", closing=True)
+            memory_limit.buffered_bytes += len(chunks[-1])
+            if size > MAX_BODY_BYTES:
+                raise _too_large_error(f"{size} bytes and more came")
+            if memory_limit.buffered_bytes > MAX_BUFFERED_BYTES:
+                raise overloaded_error(
+                    f"bodies of {memory_limit.buffered_bytes} bytes are arriving at once", close_connection=True
+                )
             if not message.get("more_body"):
                 return b"".join(chunks)
             message = await receive()
     finally:
-        arriving.held -= size
-    raise Disconnected
+        memory_limit.buffered_bytes -= size
+    raise ClientDisconnect
 
 
-def _too_large(found: str) -> Refusal:
-    why = f"{found}; at most {LIMIT} are read"
+def _too_large_error(reason: str) -> ApiError:
+    detail = f"{reason}; at most {MAX_BODY_BYTES} are read"
     # The rest of the body is not read, so the connection cannot carry another request.
-    return Refusal(Problem.TOO_LARGE, why, message="The request body is too large.", headers={"Connection": "close"})
+    return ApiError(
+        ErrorKind.BODY_TOO_LARGE, detail, message="The request body is too large.", headers={"Connection": "close"}
+    )
 
 
-def check_media_type(headers: Mapping[bytes, bytes], known: dict[bytes, str]) -> None:
-    """Refuse (415) what does not call itself JSON in UTF-8. `known`: verdicts on content types seen before."""
+def check_media_type(headers: Mapping[bytes, bytes], verdict_cache: dict[bytes, str]) -> None:
+    """Refuse (415) what does not call itself JSON in UTF-8. `verdict_cache`: verdicts on content types seen before."""
     encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
-        shown = encoding.strip().lower().decode("latin-1")
-        raise _media_type(f"Content-Encoding {shown!r}; allowed: identity", "The content encoding is not supported.")
-    sent = headers.get(b"content-type", b"")
-    verdict = known.get(sent)
+        content_encoding = encoding.strip().lower().decode("latin-1")
+        raise _media_type_error(
+            f"Content-Encoding {content_encoding!r}; allowed: identity", "The content encoding is not supported."
+        )
+    content_type = headers.get(b"content-type", b"")
+    verdict = verdict_cache.get(content_type)
     if verdict is None:
-        verdict = remember(known, sent, _verdict(sent.decode("latin-1")), 256)
+        verdict = memoize(verdict_cache, content_type, _find_media_type_problem(content_type.decode("latin-1")), 256)
     if verdict:
-        raise _media_type(verdict, "The content type must be application/json.")
+        raise _media_type_error(verdict, "The content type must be application/json.")
 
 
-def _media_type(why: str, message: str) -> Refusal:
-    return Refusal(Problem.MEDIA_TYPE, why, message=message, headers={"Accept": "application/json"})
+def _media_type_error(detail: str, message: str) -> ApiError:
+    return ApiError(ErrorKind.UNSUPPORTED_MEDIA_TYPE, detail, message=message, headers={"Accept": "application/json"})
 
 
-def _verdict(content_type: str) -> str:
+def _find_media_type_problem(content_type: str) -> str:
     """What is wrong with a content type; empty when nothing is."""
     media = content_type.partition(";")[0].strip().lower()
     if not media:
         return "no Content-Type; allowed: application/json"
-    if not _MEDIA_TYPE.fullmatch(media):
+    if not _JSON_MEDIA_TYPE.fullmatch(media):
         return f"Content-Type {media!r}; allowed: application/json"
-    charset = _CHARSET.search(content_type)
+    charset = _CHARSET_PARAMETER.search(content_type)
     if charset and charset[1].lower() not in ("utf-8", "utf8"):
         return f"charset {charset[1]!r}; allowed: utf-8"
     return ""
 
 
-class Parsed(NamedTuple):
-    """A JSON value. `floats`: whether numbers in it came as floats, by a fraction, an exponent or too many digits."""
+class ParsedJson(NamedTuple):
+    """A JSON value. `has_floats`: whether numbers in it came as floats, by a fraction, an exponent or too many digits."""
 
     value: Any
-    floats: bool
+    has_floats: bool
 
 
-def parse(raw: bytes) -> Parsed:
+def parse_json(raw: bytes) -> ParsedJson:
     """The JSON value that `raw` says. Raises Refusal (400) that tells where it is wrong and how."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise _malformed(_told(error, raw)) from None
-    if raw.count(b"{") + raw.count(b"[") > DEPTH and _depth(value) > DEPTH:
-        raise _malformed(f"it is nested deeper than {DEPTH} levels")
-    keys, floats = _surveyed(value)
+        raise _malformed_error(_describe_json_error(error, raw)) from None
+    if raw.count(b"{") + raw.count(b"[") > MAX_NESTING_DEPTH and _measure_depth(value) > MAX_NESTING_DEPTH:
+        raise _malformed_error(f"it is nested deeper than {MAX_NESTING_DEPTH} levels")
+    key_count, has_floats = _count_keys(value)
     # A colon for each key, and others only within texts.
-    if raw.count(b":") != keys and len(_COLON.findall(raw)) != keys:
-        _check_keys(raw)
-    return Parsed(_integral(value) if floats else value, floats)
+    if raw.count(b":") != key_count and len(_KEY_SEPARATOR.findall(raw)) != key_count:
+        _reject_duplicate_keys(raw)
+    return ParsedJson(_normalize_integers(value) if has_floats else value, has_floats)
 
 
-def rounded(raw: bytes) -> list[str]:
+def find_rounded_integers(raw: bytes) -> list[str]:
     """Dotted paths of the integers in accepted JSON that lost digits: beyond 64 bits they are kept as floats.
 
     They are not refused, for where the contract sets no bounds it admits them.
     """
-    if not _LONG.search(raw):
+    if not _LONG_INTEGER.search(raw):
         return []
-    found: list[str] = []
-    waiting: deque[tuple[str, Any]] = deque([("body", json.loads(raw, parse_float=str))])
-    while waiting:
-        path, node = waiting.popleft()
+    paths: list[str] = []
+    pending: deque[tuple[str, Any]] = deque([("body", json.loads(raw, parse_float=str))])
+    while pending:
+        path, node = pending.popleft()
         if isinstance(node, dict):
-            waiting += ((f"{path}.{key}", value) for key, value in node.items())
+            pending += ((f"{path}.{key}", value) for key, value in node.items())
         elif isinstance(node, list):
-            waiting += ((f"{path}.{index}", value) for index, value in enumerate(node))
-        elif isinstance(node, int) and not -_BITS <= node < 2 * _BITS and int(float(node)) != node:
-            found.append(path)
-    return found
+            pending += ((f"{path}.{index}", value) for index, value in enumerate(node))
+        elif isinstance(node, int) and not -_INT64_LIMIT <= node < 2 * _INT64_LIMIT and int(float(node)) != node:
+            paths.append(path)
+    return paths
 
 
-def _malformed(what: str) -> Refusal:
-    return Refusal(Problem.MALFORMED, what, message=f"The request body is not valid JSON: {what}.")
+def _malformed_error(detail: str) -> ApiError:
+    return ApiError(ErrorKind.BAD_REQUEST, detail, message=f"The request body is not valid JSON: {detail}.")
 
 
-def _told(error: orjson.JSONDecodeError, raw: bytes) -> str:
+def _describe_json_error(error: orjson.JSONDecodeError, raw: bytes) -> str:
     if "UTF-8" in error.msg:
         try:
             raw.decode()
-        except UnicodeDecodeError as wrong:
-            return f"byte {wrong.start + 1} is not UTF-8"
+        except UnicodeDecodeError as unicode_error:
+            return f"byte {unicode_error.start + 1} is not UTF-8"
     return f"{error.msg} (line {error.lineno}, column {error.colno})"
 
 
-def _depth(value: Any) -> int:
+def _measure_depth(value: Any) -> int:
     """How many levels of objects and arrays there are."""
     depth, level = 0, [value]
     while level := [v for v in level if isinstance(v, (dict, list))]:
         depth += 1
-        level = [below for v in level for below in (v.values() if isinstance(v, dict) else v)]
+        level = [child for v in level for child in (v.values() if isinstance(v, dict) else v)]
     return depth
 
 
-def _surveyed(value: Any) -> tuple[int, bool]:
+def _count_keys(value: Any) -> tuple[int, bool]:
     """(how many keys all objects have together, whether there is a float)."""
-    keys, floats, waiting = 0, isinstance(value, float), [value]
-    while waiting:
-        node = waiting.pop()
+    key_count, has_floats, pending = 0, isinstance(value, float), [value]
+    while pending:
+        node = pending.pop()
         if isinstance(node, dict):
-            keys += len(node)
+            key_count += len(node)
             node = node.values()
         elif not isinstance(node, list):
             continue
-        for below in node:
-            if isinstance(below, (dict, list)):
-                waiting.append(below)
-            elif isinstance(below, float):
-                floats = True
-    return keys, floats
+        for child in node:
+            if isinstance(child, (dict, list)):
+                pending.append(child)
+            elif isinstance(child, float):
+                has_floats = True
+    return key_count, has_floats
 
 
-def _check_keys(raw: bytes) -> None:
-    def once(pairs: list[tuple[str, Any]]) -> None:
+def _reject_duplicate_keys(raw: bytes) -> None:
+    def check_pairs(pairs: list[tuple[str, Any]]) -> None:
         seen = set()
         for key, _ in pairs:
             if key in seen:
-                raise _malformed(f"the key {json.dumps(key)} is given twice")
+                raise _malformed_error(f"the key {json.dumps(key)} is given twice")
             seen.add(key)
 
-    json.loads(raw, object_pairs_hook=once, parse_int=str, parse_float=str)
+    json.loads(raw, object_pairs_hook=check_pairs, parse_int=str, parse_float=str)
 
 
-def _integral(value: Any) -> Any:
+def _normalize_integers(value: Any) -> Any:
     """`value` with 5.0 as 5: to JSON they are one number, and an integer of the contract is kept as an integer."""
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     if isinstance(value, dict):
-        return {key: _integral(v) for key, v in value.items()}
+        return {key: _normalize_integers(v) for key, v in value.items()}
     if isinstance(value, list):
-        return [_integral(v) for v in value]
+        return [_normalize_integers(v) for v in value]
     return value

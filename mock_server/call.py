@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from mock_server.clock import written
+from mock_server.clock import format_timestamp
 from mock_server.pages import Rests
 from mock_server.viewer import Viewer
 from mock_server.world import World
@@ -13,40 +13,40 @@ from spec.contract import Operation
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ActionRequest:
     """One validated request.
 
-    `path`: path parameters. `query`: coerced query parameters by name, blank and absent ones left out, unknown ones
-    dropped. `raw_query`: as it came. `body`: the parsed JSON body, None where the operation has none. `base`: scheme,
+    `path_parameters`: path parameters. `query`: coerced query parameters by name, blank and absent ones left out, unknown ones
+    dropped. `raw_query`: as it came. `body`: the parsed JSON body, None where the operation has none. `base_url`: scheme,
     host and forwarded prefix (``http://127.0.0.1:8000``), with no slash at the end. `token`: as sent, or None.
     """
 
     operation: Operation
     world: World
     viewer: Viewer | None
-    path: Mapping[str, str]
+    path_parameters: Mapping[str, str]
     query: Mapping[str, Any]
     raw_query: str
     body: Any
-    base: str
+    base_url: str
     now: datetime
     token: str | None = None
 
     @property
-    def stamp(self) -> str:
+    def timestamp(self) -> str:
         """The request's instant as a record's timestamps are written."""
-        return written(self.now)
+        return format_timestamp(self.now)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ActionResult:
     """What an action answers: JSON bytes (None: no body); the status is the operation's own success.
 
     `ignored`: what of the request had no effect, beside what is unknown.
-    `rests`: what it was made of, for a read that is answered the same until some of that is written.
+    `depends_on`: what it was made of, for a read that is answered the same until some of that is written.
     """
 
     body: bytes | None
     headers: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
-    rests: Rests | None = None
+    depends_on: Rests | None = None

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The system's clock (`source`, UTC), set `ahead` by so much, or behind where that is negative."""
+    """The system's clock (`source`, UTC), set `offset` by so much, or behind where that is negative."""
 
     source: Callable[[], datetime]
-    ahead: timedelta = timedelta(0)
+    offset: timedelta = timedelta(0)
 
     @classmethod
     def starting_at(cls, instant: datetime, source: Callable[[], datetime]) -> "Clock":
@@ -19,14 +19,14 @@ class Clock:
 
     def now(self) -> datetime:
         """The present instant, UTC."""
-        return self.source() + self.ahead
+        return self.source() + self.offset
 
 
-def system() -> datetime:
+def get_system_time() -> datetime:
     """The system's time, UTC."""
     return datetime.now(UTC)
 
 
-def written(at: datetime) -> str:
+def format_timestamp(instant: datetime) -> str:
     """An instant as Athena writes it: ``2024-01-15T10:30:00.000000Z``."""
-    return at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

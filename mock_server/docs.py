@@ -19,9 +19,9 @@ ASSETS = {
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
     "favicon-32x32.png": "image/png",
 }
-_SERVERS = re.compile(rb"^servers:.*\n(?:(?:[ \t-].*|#.*|\r?)\n)*", re.MULTILINE)
+_SERVERS_BLOCK = re.compile(rb"^servers:.*\n(?:(?:[ \t-].*|#.*|\r?)\n)*", re.MULTILINE)
 
-_PAGE = """<!doctype html>
+_PAGE_TEMPLATE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -54,89 +54,89 @@ window.ui = SwaggerUIBundle({{
 
 @dataclass(frozen=True, slots=True)
 class Docs:
-    """The pages, made once. `yaml` and `json`: the contract's text before and after the URL of its server."""
+    """The pages, made once. `yaml_parts` and `json_parts`: the contract's text before and after the URL of its server."""
 
     contract: Contract
-    page: bytes
-    yaml: tuple[bytes, bytes]
-    json: tuple[bytes, bytes]
-    assets: Path | None
+    html: bytes
+    yaml_parts: tuple[bytes, bytes]
+    json_parts: tuple[bytes, bytes]
+    assets_folder: Path | None
 
     @classmethod
-    def of(cls, contract: Contract, token: str) -> "Docs":
+    def from_contract(cls, contract: Contract, token: str) -> "Docs":
         """The pages of `contract`; `token` is one that its reader may try."""
-        page = _PAGE.format(title=escape(contract.title or "API"), token=escape(token))
-        return cls(contract, page.encode(), _yaml(contract), _json(contract), _assets())
+        page = _PAGE_TEMPLATE.format(title=escape(contract.title or "API"), token=escape(token))
+        return cls(contract, page.encode(), _split_yaml(contract), _split_json(contract), _find_assets_folder())
 
-    def yaml_at(self, base: str) -> bytes:
-        """The contract's own text, its comments and order kept, for the mock at `base`."""
-        return self.yaml[0] + base.encode() + self.yaml[1]
+    def render_yaml(self, base_url: str) -> bytes:
+        """The contract's own text, its comments and order kept, for the mock at `base_url`."""
+        return self.yaml_parts[0] + base_url.encode() + self.yaml_parts[1]
 
-    def json_at(self, base: str) -> bytes:
-        """The contract as JSON for the mock at `base`."""
-        return self.json[0] + base.encode() + self.json[1]
+    def render_json(self, base_url: str) -> bytes:
+        """The contract as JSON for the mock at `base_url`."""
+        return self.json_parts[0] + base_url.encode() + self.json_parts[1]
 
-    def tried_at(self, base: str, keys: Mapping[str, Any]) -> bytes:
-        """The contract as the page shows it: each operation's path names the record that `keys` (by operationId) has
+    def render_json_with_examples(self, base_url: str, example_keys: Mapping[str, Any]) -> bytes:
+        """The contract as the page shows it: each operation's path names the record that `example_keys` (by operationId) has
         for it, so that what the page fills in can be sent. Anything else is as the contract says it.
         """
         document = self.contract.document
-        paths = {path: _without_parameters(item) for path, item in document.root["paths"].items()}
+        paths = {path: _omit_parameters(item) for path, item in document.root["paths"].items()}
         for operation in self.contract.operations.values():
             item, path = document.root["paths"][operation.path], paths[operation.path]
-            said = _parameters(document, item, operation, keys.get(operation.id))
-            path[operation.method] = {**item[operation.method], **({"parameters": said} if said else {})}
-        servers = [{"url": base + self.contract.base_path}]
+            merged = _merge_parameters(document, item, operation, example_keys.get(operation.id))
+            path[operation.method] = {**item[operation.method], **({"parameters": merged} if merged else {})}
+        servers = [{"url": base_url + self.contract.base_path}]
         return orjson.dumps({**document.root, "servers": servers, "paths": paths})
 
-    def asset(self, name: str) -> bytes | None:
+    def read_asset(self, name: str) -> bytes | None:
         """One file of Swagger UI, if it is one that is served."""
-        if self.assets is None or name not in ASSETS:
+        if self.assets_folder is None or name not in ASSETS:
             return None
-        return (self.assets / name).read_bytes()
+        return (self.assets_folder / name).read_bytes()
 
 
-def _without_parameters(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {word: value for word, value in item.items() if word != "parameters"}
+def _omit_parameters(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {keyword: value for keyword, value in item.items() if keyword != "parameters"}
 
 
-def _parameters(document: Document, item: Mapping[str, Any], operation: Operation, key: Any) -> list[Any]:
+def _merge_parameters(document: Document, item: Mapping[str, Any], operation: Operation, key: Any) -> list[Any]:
     """An operation's parameters together with its path's, which Swagger UI would show twice where both say one.
 
     `key`: what is filled in for the one in the path; None: what the contract says.
     """
-    found: dict[tuple[str, str], Any] = {}
-    for said in (*item.get("parameters", ()), *item[operation.method].get("parameters", ())):
-        parameter, _ = document.dereference(said, "")
+    merged: dict[tuple[str, str], Any] = {}
+    for parameter_node in (*item.get("parameters", ()), *item[operation.method].get("parameters", ())):
+        parameter, _ = document.dereference(parameter_node, "")
         in_path = parameter["in"] == "path" and key is not None
-        found[parameter["name"], parameter["in"]] = _exemplified(parameter, key) if in_path else said
-    return list(found.values())
+        merged[parameter["name"], parameter["in"]] = _add_example(parameter, key) if in_path else parameter_node
+    return list(merged.values())
 
 
-def _exemplified(parameter: Mapping[str, Any], example: Any) -> dict[str, Any]:
-    return {**{word: value for word, value in parameter.items() if word != "examples"}, "example": example}
+def _add_example(parameter: Mapping[str, Any], example: Any) -> dict[str, Any]:
+    return {**{keyword: value for keyword, value in parameter.items() if keyword != "examples"}, "example": example}
 
 
-def _json(contract: Contract, option: int = 0) -> tuple[bytes, bytes]:
+def _split_json(contract: Contract, option: int = 0) -> tuple[bytes, bytes]:
     """The contract as JSON with our server in it, split where its URL goes."""
-    place = contract.document.digest  # no text holds its own digest
-    shown = orjson.dumps({**contract.document.root, "servers": [{"url": place}]}, option=option)
-    before, _, after = shown.partition(place.encode())
+    placeholder = contract.document.digest  # no text holds its own digest
+    encoded = orjson.dumps({**contract.document.root, "servers": [{"url": placeholder}]}, option=option)
+    before, _, after = encoded.partition(placeholder.encode())
     return before, contract.base_path.encode() + after
 
 
-def _yaml(contract: Contract) -> tuple[bytes, bytes]:
+def _split_yaml(contract: Contract) -> tuple[bytes, bytes]:
     """The text with its servers taken out, split where ours goes."""
     text = contract.document.content
     if text.lstrip()[:1] == b"{":  # JSON is YAML too
-        return _json(contract, orjson.OPT_INDENT_2)
-    found = _SERVERS.search(text)
-    start, end = found.span() if found else (0, 0)
+        return _split_json(contract, orjson.OPT_INDENT_2)
+    match = _SERVERS_BLOCK.search(text)
+    start, end = match.span() if match else (0, 0)
     path = contract.base_path.encode()
     return text[:start] + b'servers: [{url: "', path + b'"}]\n' + text[end:]
 
 
-def _assets() -> Path | None:
+def _find_assets_folder() -> Path | None:
     """The folder of the installed Swagger UI; found without importing the package."""
     package = find_spec("swagger_ui_bundle")
     folders = package.submodule_search_locations if package else None

@@ -5,76 +5,76 @@ from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
-from mock_server.actions import NEVER_GRANTED
-from mock_server.actions.lookup import named_in_path
-from mock_server.call import Answer, Call
-from mock_server.exchange import Exchange, answer, exchange_of
+from mock_server.actions import OWN_TENANT_ACTIONS
+from mock_server.actions.lookup import find_in_path
+from mock_server.call import ActionRequest, ActionResult
+from mock_server.exchange import RequestContext, get_context, send_response
 from mock_server.pages import Kept, Rests
 from mock_server.representation import with_base
 from mock_server.world import World
 from spec.contract import Operation
 
-Run = Callable[[Call], Answer]
+RunAction = Callable[[ActionRequest], ActionResult]
 
 
 class Endpoint:
     """Runs the action of a validated request in one world."""
 
-    def __init__(self, world: World, run: Run) -> None:
+    def __init__(self, world: World, run_action: RunAction) -> None:
         self.world = world
-        self.run = run
+        self.run_action = run_action
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await _handle_lifespan(receive, send)
             return
-        exchange = exchange_of(scope)
-        operation = exchange.operation
+        context = get_context(scope)
+        operation = context.operation
         assert operation is not None
-        self.world.due(exchange.now)
-        found = self.run(self.call(exchange, operation))
-        exchange.notes += found.ignored
-        body = None if found.body is None else with_base(found.body, exchange.base)
-        if exchange.asked is not None and found.rests is not None and body is not None:
-            self.keep(exchange, operation, found.rests, body)
-        await answer(send, exchange, operation.envelope.status, body, headers=found.headers)
+        self.world.due(context.now)
+        result = self.run_action(self.create_request(context, operation))
+        context.notes += result.ignored
+        body = None if result.body is None else with_base(result.body, context.base_url)
+        if context.cache_key is not None and result.depends_on is not None and body is not None:
+            self.cache_response(context, operation, result.depends_on, body)
+        await send_response(send, context, operation.envelope.status, body, headers=result.headers)
 
-    def keep(self, exchange: Exchange, operation: Operation, rests: Rests, body: bytes) -> None:
+    def cache_response(self, context: RequestContext, operation: Operation, dependencies: Rests, body: bytes) -> None:
         """Let a read be answered as it was while that holds, if nothing but its body was told."""
-        known = exchange.token is not None or not operation.security
-        if exchange.asked is not None and known and not exchange.notes:
-            kept = Kept(body, operation.envelope.status, exchange.viewer, exchange.token, rests)
-            self.world.pages.keep(exchange.asked, kept)
+        is_identified = context.token is not None or not operation.security
+        if context.cache_key is not None and is_identified and not context.notes:
+            response = Kept(body, operation.envelope.status, context.viewer, context.token, dependencies)
+            self.world.pages.keep(context.cache_key, response)
 
-    def call(self, exchange: Exchange, operation: Operation) -> Call:
+    def create_request(self, context: RequestContext, operation: Operation) -> ActionRequest:
         """The call that an exchange has become."""
-        return Call(
+        return ActionRequest(
             operation,
             self.world,
-            exchange.viewer,
-            exchange.path_values,
-            exchange.query,
-            exchange.raw_query.decode("latin-1"),
-            exchange.body,
-            exchange.base,
-            exchange.now,
-            exchange.token,
+            context.viewer,
+            context.path_parameters,
+            context.query,
+            context.raw_query.decode("latin-1"),
+            context.body,
+            context.base_url,
+            context.now,
+            context.token,
         )
 
-    def look_up(self, exchange: Exchange, operation: Operation) -> None:
+    def check_path_record(self, context: RequestContext, operation: Operation) -> None:
         """Raise Refusal (404, 403) where the path names no record that the viewer may do this to.
 
         For a request that is to be refused anyway: Laravel finds the record before it looks at what was sent. Who may
         write is asked where the contract says that an operation may be forbidden.
         """
-        names_a_record = exchange.path_values and operation.resource and HTTPStatus.NOT_FOUND in operation.responses
-        if names_a_record and operation.action not in ("list", "create"):
-            self.world.due(exchange.now)
-            call, to_write = self.call(exchange, operation), HTTPStatus.FORBIDDEN in operation.responses
-            named_in_path(call, to_write=to_write, granted=operation.action not in NEVER_GRANTED)
+        names_record = context.path_parameters and operation.resource and HTTPStatus.NOT_FOUND in operation.responses
+        if names_record and operation.action not in ("list", "create"):
+            self.world.due(context.now)
+            request, for_write = self.create_request(context, operation), HTTPStatus.FORBIDDEN in operation.responses
+            find_in_path(request, for_write=for_write, allow_shared=operation.action not in OWN_TENANT_ACTIONS)
 
 
-async def _live(receive: Receive, send: Send) -> None:
+async def _handle_lifespan(receive: Receive, send: Send) -> None:
     """Agree to start and to stop. Connexion has built its stack by the time that this is reached."""
     while True:
         message = await receive()

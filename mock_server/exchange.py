@@ -14,88 +14,90 @@ from mock_server.pages import Asked
 from mock_server.viewer import Viewer
 from spec.contract import Operation
 
-KEY = "mock.exchange"
-OWN = "mock.own"  # a key of the scope of a request that the mock sends itself: neither counted nor logged
-NOTE = b"x-mock-note"
-_NOTES = 20
-JSON = (b"content-type", b"application/json")
+CONTEXT_KEY = "mock.exchange"
+INTERNAL_REQUEST_KEY = (
+    "mock.own"  # a key of the scope of a request that the mock sends itself: neither counted nor logged
+)
+NOTE_HEADER = b"x-mock-note"
+_MAX_NOTES = 20
+JSON_CONTENT_TYPE = (b"content-type", b"application/json")
 
 Header = tuple[bytes, bytes]
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestContext:
     """What is known of one request.
 
-    `path`: as sent, still encoded. `headers`: those that the mock reads, lower-case names; of a repeated one the last.
-    `answer_headers`: what every answer to it carries (request id, CORS). `head`: the answer goes without its body.
-    `notes`: what was ignored. `status`: of its answer, 0 before there is one. `asked`: all that is read of it, if its
+    `raw_path`: as sent, still encoded. `headers`: those that the mock reads, lower-case names; of a repeated one the last.
+    `response_headers`: what every answer to it carries (request id, CORS). `is_head`: the answer goes without its body.
+    `notes`: what was ignored. `status`: of its answer, 0 before there is one. `cache_key`: all that is read of it, if its
     answer may be kept.
     """
 
     id: str
     method: str
-    path: bytes
+    raw_path: bytes
     raw_query: bytes
     headers: Mapping[bytes, bytes]
-    answer_headers: list[Header]
-    base: str
+    response_headers: list[Header]
+    base_url: str
     now: datetime
-    head: bool = False
+    is_head: bool = False
     operation: Operation | None = None
-    path_values: Mapping[str, str] = field(default_factory=dict)
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
     viewer: Viewer | None = None
     token: str | None = None
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
     notes: tuple[str, ...] = ()
     status: int = 0
-    asked: Asked | None = None
+    cache_key: Asked | None = None
 
-    def header(self, name: bytes) -> str:
+    def get_header(self, name: bytes) -> str:
         """A header's value, outer blanks taken off; empty when it was not sent."""
         return self.headers.get(name, b"").decode("latin-1").strip()
 
     @property
-    def shown_path(self) -> str:
+    def display_path(self) -> str:
         """The path as people read it."""
-        return self.path.decode("latin-1")
+        return self.raw_path.decode("latin-1")
 
 
-def exchange_of(scope: Scope) -> Exchange:
+def get_context(scope: Scope) -> RequestContext:
     """The exchange that the outermost layer opened."""
-    found: Exchange = scope[KEY]
-    return found
+    context: RequestContext = scope[CONTEXT_KEY]
+    return context
 
 
-async def answer(
+async def send_response(
     send: Send,
-    exchange: Exchange,
+    context: RequestContext,
     status: int,
     body: bytes | None = None,
     *,
-    content_type: Header = JSON,
+    content_type: Header = JSON_CONTENT_TYPE,
     headers: Mapping[str, str] | None = None,
 ) -> None:
     """Send one whole answer. `body` None: no body, and no content type."""
-    exchange.status = status
-    lines = exchange.answer_headers
-    if exchange.notes:
-        lines.append((NOTE, _ascii("ignored: " + ", ".join(exchange.notes[:_NOTES]))))
+    context.status = status
+    lines = context.response_headers
+    if context.notes:
+        lines.append((NOTE_HEADER, _to_ascii("ignored: " + ", ".join(context.notes[:_MAX_NOTES]))))
     if body is not None:
         lines += (content_type, (b"content-length", b"%d" % len(body)))
     if headers:
         lines += ((name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in headers.items())
     await send({"type": "http.response.start", "status": status, "headers": lines})
-    await send({"type": "http.response.body", "body": b"" if body is None or exchange.head else body})
+    await send({"type": "http.response.body", "body": b"" if body is None or context.is_head else body})
 
 
-def _ascii(text: str) -> bytes:
+def _to_ascii(text: str) -> bytes:
     """`text` as a header's value: one line of printable ASCII."""
     return text[:1000].encode("unicode_escape")
 
 
-def remember(cache: MutableMapping[Any, Any], key: Any, value: Any, limit: int = 1024) -> Any:
+def memoize(cache: MutableMapping[Any, Any], key: Any, value: Any, limit: int = 1024) -> Any:
     """Put `value` into a cache that is emptied when it is full, and answer it."""
     if len(cache) >= limit:
         cache.clear()

@@ -8,63 +8,71 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from mock_server.exchange import OWN
+from mock_server.exchange import INTERNAL_REQUEST_KEY
 from mock_server.world import STANDING_TOKENS, World
 from spec.contract import Contract, Operation
 
 
-def greeting(app: ASGIApp, world: World, url: str, *, colour: bool) -> str:
+def build_banner(app: ASGIApp, world: World, url: str, *, colour: bool) -> str:
     """The lines of the greeting; `url` is the mock's, without a path."""
     contract = world.contract
     counts = {name: number for name, number in world.store.counts().items() if number}
-    base = url + contract.base_path
-    bold, dim, plain = ("\033[1m", "\033[2m", "\033[0m") if colour else ("", "", "")
-    held = ", ".join(f"{number} {name}" for name, number in counts.items())
+    base_url = url + contract.base_path
+    bold, dim, reset = ("\033[1m", "\033[2m", "\033[0m") if colour else ("", "", "")
+    summary = ", ".join(f"{number} {name}" for name, number in counts.items())
     lines = [
-        f"{bold}{base}{plain}  {contract.title} {contract.version}",
-        f"{len(contract.operations)} operations, {sum(counts.values())} records {dim}({held}){plain}",
+        f"{bold}{base_url}{reset}  {contract.title} {contract.version}",
+        f"{len(contract.operations)} operations, {sum(counts.values())} records {dim}({summary}){reset}",
         "",
-        *_tokens(world),
+        *_build_token_lines(world),
         "Open",
         *(f"  {url}{path}" for path in ("/docs", "/openapi.yaml", "/__mock/health")),
         "",
         "Try",
-        *(f"  {line}" for line in _requests(app, contract, base)),
+        *(f"  {line}" for line in _build_example_requests(app, contract, base_url)),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _tokens(world: World) -> list[str]:
+def _build_token_lines(world: World) -> list[str]:
     """The standing tokens of this world's users, and the one that is nobody's; nothing where there are no users."""
     now = world.clock.now()
-    known = {token for token in STANDING_TOKENS if world.viewer(token, now) is not None}
-    shown = [(token, said.who) for token, said in STANDING_TOKENS.items() if said.user is None or token in known]
-    return ["Tokens", *(f"  {token:<14} {who}" for token, who in shown), ""] if known else []
+    valid_tokens = {token for token in STANDING_TOKENS if world.viewer(token, now) is not None}
+    descriptions = [
+        (token, builtin_token.who)
+        for token, builtin_token in STANDING_TOKENS.items()
+        if builtin_token.user is None or token in valid_tokens
+    ]
+    return (
+        ["Tokens", *(f"  {token:<14} {description}" for token, description in descriptions), ""] if valid_tokens else []
+    )
 
 
-def _requests(app: ASGIApp, contract: Contract, base: str) -> list[str]:
+def _build_example_requests(app: ASGIApp, contract: Contract, base_url: str) -> list[str]:
     """A request that works and one that is refused (422), as curl commands."""
     token = next(iter(STANDING_TOKENS))
     bearer = f"-H 'Authorization: Bearer {token}'"
-    said = []
+    commands = []
     operations = contract.operations.values()
-    first = next(filter(None, (_retrieved(app, contract, operation, token) for operation in operations)), None)
-    if first is not None:
-        said.append(f"curl {bearer} {shlex.quote(base + first)}")
-    create = next((o for o in operations if o.action == "create" and _asks(o)), None)
+    record_path = next(
+        filter(None, (_find_record_path(app, contract, operation, token) for operation in operations)), None
+    )
+    if record_path is not None:
+        commands.append(f"curl {bearer} {shlex.quote(base_url + record_path)}")
+    create = next((o for o in operations if o.action == "create" and _has_required_fields(o)), None)
     if create is not None:
         body = "-H 'Content-Type: application/json' -d '{}'"
-        said.append(f"curl {bearer} {body} {shlex.quote(base + create.path)}   # 422")
-    return said
+        commands.append(f"curl {bearer} {body} {shlex.quote(base_url + create.path)}   # 422")
+    return commands
 
 
-def _asks(operation: Operation) -> bool:
+def _has_required_fields(operation: Operation) -> bool:
     return operation.request_body is not None and any(
         field.required for field in operation.request_body.fields.values()
     )
 
 
-def _retrieved(app: ASGIApp, contract: Contract, listing: Operation, token: str) -> str | None:
+def _find_record_path(app: ASGIApp, contract: Contract, listing: Operation, token: str) -> str | None:
     """The path of the first record that an operation lists, if there is an operation that retrieves it."""
     if listing.action != "list" or any(parameter.required for parameter in listing.query_parameters):
         return None
@@ -72,20 +80,20 @@ def _retrieved(app: ASGIApp, contract: Contract, listing: Operation, token: str)
     resource = contract.resources.get(listing.resource or "")
     if retrieve is None or resource is None or listing.envelope.data_property is None:
         return None
-    rows = _get(app, contract.base_path + listing.path, token).get(listing.envelope.data_property) or [{}]
+    rows = _get_json(app, contract.base_path + listing.path, token).get(listing.envelope.data_property) or [{}]
     key = rows[0].get(resource.key_attribute)
     return None if key is None else retrieve.path.replace(f"{{{retrieve.path_parameter_names[0]}}}", str(key))
 
 
-def _get(app: ASGIApp, path: str, token: str) -> Mapping[str, Any]:
+def _get_json(app: ASGIApp, path: str, token: str) -> Mapping[str, Any]:
     """The JSON object that the application answers to a GET in process; an empty one for anything but 200."""
-    sent: list[Any] = []
+    messages: list[Any] = []
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Any) -> None:
-        sent.append(message)
+        messages.append(message)
 
     scope = {
         "type": "http",
@@ -99,10 +107,10 @@ def _get(app: ASGIApp, path: str, token: str) -> Mapping[str, Any]:
         "headers": [(b"host", b"localhost"), (b"authorization", b"Bearer " + token.encode())],
         "client": None,
         "server": None,
-        OWN: True,
+        INTERNAL_REQUEST_KEY: True,
     }
     asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
-    if sent[0]["status"] != 200:
+    if messages[0]["status"] != 200:
         return {}
-    found = json.loads(sent[1]["body"])
-    return found if isinstance(found, dict) else {}
+    payload = json.loads(messages[1]["body"])
+    return payload if isinstance(payload, dict) else {}

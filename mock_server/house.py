@@ -6,29 +6,29 @@ from urllib.parse import unquote
 
 from starlette.types import Send
 
-from mock_server.console import printable
+from mock_server.console import escape_unprintable
 from mock_server.control import health
 from mock_server.docs import ASSETS, Docs
-from mock_server.examples import keys
-from mock_server.exchange import Exchange, answer
-from mock_server.media import File, file_at
-from mock_server.problems import Problem, Refusal
+from mock_server.examples import find_example_keys
+from mock_server.exchange import RequestContext, send_response
+from mock_server.media import GeneratedFile, generate_file
+from mock_server.problems import ApiError, ErrorKind
 from mock_server.representation import is_file
 from mock_server.store import Stored
 from mock_server.store.plan import key_from
 from mock_server.world import World
 from spec.contract import Resource
 
-ALLOW = "GET, HEAD, OPTIONS"
-_FOREVER = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-_FRESH = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-_STORAGE = "/storage/"
-_SHOWN = 300
-_ASSETS = "/docs/"
+ALLOWED_METHODS = "GET, HEAD, OPTIONS"
+_IMMUTABLE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+_NO_CACHE_HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+_STORAGE_PREFIX = "/storage/"
+_MAX_PATH_CHARS = 300
+_ASSETS_PREFIX = "/docs/"
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class SystemPage:
     """An answer of the house."""
 
     content: bytes
@@ -36,74 +36,94 @@ class Page:
     headers: Mapping[str, str]
 
 
-class House:
+class SystemRoutes:
     """Finds the page for a path. `collections`: the resources, by the folder that their files lie in."""
 
     def __init__(self, docs: Docs, world: World) -> None:
         self.docs = docs
         self.world = world
         self.collections = {resource.collection: resource for resource in world.contract.resources.values()}
-        self.pages: Mapping[str, Callable[[str], Page]] = {
-            "/docs": lambda base: Page(docs.page, "text/html; charset=utf-8", _FRESH),
-            "/docs/openapi.json": lambda base: Page(docs.tried_at(base, keys(world)), "application/json", _FRESH),
-            "/openapi.yaml": lambda base: Page(docs.yaml_at(base), "application/yaml", _FRESH),
-            "/openapi.json": lambda base: Page(docs.json_at(base), "application/json", _FRESH),
-            "/__mock/health": lambda base: Page(health(world), "application/json", {"Cache-Control": "no-store"}),
+        self.handlers: Mapping[str, Callable[[str], SystemPage]] = {
+            "/docs": lambda base_url: SystemPage(docs.html, "text/html; charset=utf-8", _NO_CACHE_HEADERS),
+            "/docs/openapi.json": lambda base_url: SystemPage(
+                docs.render_json_with_examples(base_url, find_example_keys(world)),
+                "application/json",
+                _NO_CACHE_HEADERS,
+            ),
+            "/openapi.yaml": lambda base_url: SystemPage(
+                docs.render_yaml(base_url), "application/yaml", _NO_CACHE_HEADERS
+            ),
+            "/openapi.json": lambda base_url: SystemPage(
+                docs.render_json(base_url), "application/json", _NO_CACHE_HEADERS
+            ),
+            "/__mock/health": lambda base_url: SystemPage(
+                health(world), "application/json", {"Cache-Control": "no-store"}
+            ),
         }
 
-    def page(self, exchange: Exchange) -> Page | None:
+    def find_page(self, context: RequestContext) -> SystemPage | None:
         """What stands at a path, if anything."""
-        path = exchange.path.decode("latin-1")
-        made = self.pages.get(path.rstrip("/"))
-        if made is not None:
-            return made(exchange.base)
-        if path.startswith(_STORAGE):
-            file = self.file(unquote(path))
-            return Page(file.content, file.media_type, _FOREVER)
-        if path.startswith(_ASSETS):
-            name = path[len(_ASSETS) :]
-            content = self.docs.asset(name)
-            return Page(content, ASSETS[name], _FRESH | {"Cache-Control": "max-age=86400"}) if content else None
+        path = context.raw_path.decode("latin-1")
+        handler = self.handlers.get(path.rstrip("/"))
+        if handler is not None:
+            return handler(context.base_url)
+        if path.startswith(_STORAGE_PREFIX):
+            file = self.find_file(unquote(path))
+            return SystemPage(file.content, file.media_type, _IMMUTABLE_HEADERS)
+        if path.startswith(_ASSETS_PREFIX):
+            name = path[len(_ASSETS_PREFIX) :]
+            content = self.docs.read_asset(name)
+            return (
+                SystemPage(content, ASSETS[name], _NO_CACHE_HEADERS | {"Cache-Control": "max-age=86400"})
+                if content
+                else None
+            )
         return None
 
-    def file(self, path: str) -> File:
+    def find_file(self, path: str) -> GeneratedFile:
         """The file at a path like ``/storage/users/7.svg``. Raises Refusal (404) where no record refers to it.
 
         The path names the record that it was made for, which must still say so: with it goes its file.
         """
-        folder, _, name = path.removeprefix(_STORAGE).rpartition("/")
+        folder, _, name = path.removeprefix(_STORAGE_PREFIX).rpartition("/")
         resource = self.collections.get(folder)
         if resource is not None:
             key = key_from(resource, name.rpartition(".")[0] or name)
             record = None if key is None else self.world.store.get(resource.name, key)
-            if record is not None and _refers(resource, record, path):
-                file = file_at(path.removeprefix(_STORAGE))
+            if record is not None and _has_file_url(resource, record, path):
+                file = generate_file(path.removeprefix(_STORAGE_PREFIX))
                 if file is not None:
                     return file
-        shown = printable(path[:_SHOWN])
-        why = f"no record refers to {shown}; the URLs that answers show are served"
-        raise Refusal(Problem.NO_RECORD, why, resource="file", key=shown)
+        display_path = escape_unprintable(path[:_MAX_PATH_CHARS])
+        detail = f"no record refers to {display_path}; the URLs that answers show are served"
+        raise ApiError(ErrorKind.RECORD_NOT_FOUND, detail, resource="file", key=display_path)
 
-    async def serve(self, exchange: Exchange, send: Send) -> bool:
+    async def serve(self, context: RequestContext, send: Send) -> bool:
         """Answer if the path is the house's; whether it was."""
-        home = exchange.path == b"/"
-        page = None if home else self.page(exchange)
-        if page is None and not home:
+        is_root = context.raw_path == b"/"
+        page = None if is_root else self.find_page(context)
+        if page is None and not is_root:
             return False
-        if exchange.method == "OPTIONS":
-            await answer(send, exchange, 204, headers={"Allow": ALLOW})
-        elif exchange.method not in ("GET", "HEAD"):
-            shown = exchange.shown_path
-            raise Refusal(Problem.METHOD, headers={"Allow": ALLOW}, method=exchange.method, path=shown, allowed=ALLOW)
+        if context.method == "OPTIONS":
+            await send_response(send, context, 204, headers={"Allow": ALLOWED_METHODS})
+        elif context.method not in ("GET", "HEAD"):
+            display_path = context.display_path
+            raise ApiError(
+                ErrorKind.METHOD_NOT_ALLOWED,
+                headers={"Allow": ALLOWED_METHODS},
+                method=context.method,
+                path=display_path,
+                allowed=ALLOWED_METHODS,
+            )
         elif page is None:
-            await answer(send, exchange, 302, b"", headers={"Location": f"{exchange.base}/docs"})
+            await send_response(send, context, 302, b"", headers={"Location": f"{context.base_url}/docs"})
         else:
-            kind = (b"content-type", page.media_type.encode())
-            await answer(send, exchange, 200, page.content, content_type=kind, headers=page.headers)
+            content_type = (b"content-type", page.media_type.encode())
+            await send_response(send, context, 200, page.content, content_type=content_type, headers=page.headers)
         return True
 
 
-def _refers(resource: Resource, record: Stored, path: str) -> bool:
+def _has_file_url(resource: Resource, record: Stored, path: str) -> bool:
     """Whether a file of a record has this path; one that a client sent back has our address before it."""
-    said = (record.own.get(prop.name) for prop in resource.attributes.values() if is_file(prop))
-    return any(isinstance(text, str) and text.endswith(path) for text in said)
+    urls = (record.own.get(prop.name) for prop in resource.attributes.values() if is_file(prop))
+    return any(isinstance(url, str) and url.endswith(path) for url in urls)

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from mock_server.clock import Clock, written
+from mock_server.clock import Clock, format_timestamp
 from mock_server.store import Store, StoreError
 from mock_server.store.filling import fill
 from mock_server.store.store import connect, copy_image
@@ -97,7 +97,7 @@ def _meta(contract: Contract, recipe: Recipe) -> dict[str, str]:
         "dataset": recipe.dataset,
         "seed": str(recipe.seed),
         "size": repr(recipe.size).removesuffix(".0"),
-        "epoch": written(recipe.epoch),
+        "epoch": format_timestamp(recipe.epoch),
     }
 
 
@@ -276,7 +276,7 @@ def clock(store: Store, source: Callable[[], datetime], *, from_epoch: bool) -> 
     if said is not None:
         return Clock(source, int(said) * MICROSECOND)
     made = Clock.starting_at(epoch_of(store), source) if from_epoch else Clock(source)
-    store.set_meta({AHEAD: str(made.ahead // MICROSECOND)})
+    store.set_meta({AHEAD: str(made.offset // MICROSECOND)})
     return made
 
 

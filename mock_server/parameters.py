@@ -10,141 +10,145 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from mock_server.sentences import Complaint, complaints, not_of_type, required
+from mock_server.sentences import FieldError, field_errors, required_error, type_error
 from spec.contract import BodyField, Contract, Operation, Parameter
 from spec.document import Document
 from spec.errors import ContractError
 from spec.schemas import SchemaValidators, Validator
 
-_INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
-_NUMBER = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
+_INTEGER_PATTERN = re.compile(r"-?[0-9]{1,19}", re.ASCII)
+_NUMBER_PATTERN = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,4})?", re.ASCII)
 _BOOLEANS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
-_BRACKETS = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
-_BITS = 2**63
-_NOTES = 20
+_BRACKETED_NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
+_INT64_LIMIT = 2**63
+_MAX_IGNORED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ParsedParameters:
     """What was read: values by name, complaints, and the names that mean nothing to the operation."""
 
     values: Mapping[str, Any]
-    complaints: tuple[Complaint, ...] = ()
+    errors: tuple[FieldError, ...] = ()
     ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ParameterParser:
     """One parameter, ready to read: what its schema is behind references, and its compiled validator.
 
-    `scalar`: its type, where it is one that has no parts, else empty.
+    `scalar_type`: its type, where it is one that has no parts, else empty.
     """
 
     parameter: Parameter
-    kind: str
-    scalar: str
-    items: Mapping[str, Any]
-    properties: Mapping[str, Mapping[str, Any]]
-    closed: bool
+    type: str
+    scalar_type: str
+    item_schema: Mapping[str, Any]
+    property_schemas: Mapping[str, Mapping[str, Any]]
+    is_closed: bool
     validator: Validator
     document: Document = field(repr=False)
 
     @classmethod
-    def of(cls, document: Document, schemas: SchemaValidators, parameter: Parameter) -> "Reader":
+    def from_parameter(cls, document: Document, schemas: SchemaValidators, parameter: Parameter) -> "ParameterParser":
         """The reader of `parameter`."""
-        place = f"{parameter.pointer}/schema"
+        pointer = f"{parameter.pointer}/schema"
         schema = parameter.schema
         return cls(
             parameter,
             str(schema.get("type", "")),
-            _scalar(_resolved(document, schema)),
-            _resolved(document, schema.get("items", {})),
-            {name: _resolved(document, node) for name, node in schema.get("properties", {}).items()},
+            _get_scalar_type(_dereference(document, schema)),
+            _dereference(document, schema.get("items", {})),
+            {name: _dereference(document, node) for name, node in schema.get("properties", {}).items()},
             schema.get("additionalProperties") is False,
-            schemas.get(place, "write"),
+            schemas.get(pointer, "write"),
             document,
         )
 
-    def takes(self, part: str) -> bool:
+    def accepts_part(self, part: str) -> bool:
         """Whether a part of an object means anything, if only that it may not be there."""
-        return "[" not in part and (part in self.properties or self.closed or not self.properties)
+        return "[" not in part and (part in self.property_schemas or self.is_closed or not self.property_schemas)
 
-    def read(self, texts: Sequence[str], parts: Mapping[str, str]) -> tuple[Any, bool]:
+    def parse(self, texts: Sequence[str], parts: Mapping[str, str]) -> tuple[Any, bool]:
         """(the value, whether there is one) of all texts sent for it and, for an object, its parts by name."""
-        if self.kind == "object":
+        if self.type == "object":
             if not parts and texts and texts[-1]:
                 return texts[-1], True
-            sent = {name: self.coerced(self.properties.get(name, {}), text) for name, text in parts.items() if text}
-            return sent, bool(sent)
-        if self.kind == "array":
+            value = {
+                name: self.coerce(self.property_schemas.get(name, {}), text) for name, text in parts.items() if text
+            }
+            return value, bool(value)
+        if self.type == "array":
             if not self.parameter.explode:
                 texts = [part for text in texts if text for part in text.split(",")]
             if not texts or (len(texts) == 1 and not texts[0]):
                 return [], False
-            return [self.coerced(self.items, text) for text in texts], True
+            return [self.coerce(self.item_schema, text) for text in texts], True
         text = texts[-1] if texts else ""
-        return (self.coerced(self.parameter.schema, text), True) if text else (None, False)
+        return (self.coerce(self.parameter.schema, text), True) if text else (None, False)
 
-    def coerced(self, schema: Mapping[str, Any], text: str) -> Any:
+    def coerce(self, schema: Mapping[str, Any], text: str) -> Any:
         """`text` as the first of the schema's types that it can be; itself when it can be none."""
         options = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf") or ()
-        for option in (schema, *(_resolved(self.document, node) for node in options)):
-            value = _coerced(str(option.get("type", "")), text)
+        for option in (schema, *(_dereference(self.document, node) for node in options)):
+            value = _coerce_to_type(str(option.get("type", "")), text)
             if value is not None:
                 return value
         return text
 
-    def complaints(self, value: Any) -> Iterator[Complaint]:
+    def validate(self, value: Any) -> Iterator[FieldError]:
         """What is wrong with a value."""
         if not self.validator.is_valid(value):
-            breaches = self.validator.iter_errors(value)
+            violations = self.validator.iter_errors(value)
             name = self.parameter.name
-            joined = self.kind == "array" and self.parameter.explode and any("," in str(part) for part in value)
-            for complaint in complaints(breaches, f"{self.parameter.pointer}/schema", within=(name,)):
-                yield replace(complaint, allowed=f"{name}=1&{name}=2 or {name}[]=1") if joined else complaint
+            is_comma_separated = (
+                self.type == "array" and self.parameter.explode and any("," in str(part) for part in value)
+            )
+            for error in field_errors(violations, f"{self.parameter.pointer}/schema", path_prefix=(name,)):
+                yield replace(error, expected=f"{name}=1&{name}=2 or {name}[]=1") if is_comma_separated else error
 
 
-def defaults_of(document: Document, fields: Mapping[str, BodyField]) -> dict[str, Any]:
+def collect_defaults(document: Document, fields: Mapping[str, BodyField]) -> dict[str, Any]:
     """What a body says that leaves fields out, as their schemas' defaults have it."""
-    found = {name: {**_resolved(document, field.schema), **field.schema} for name, field in fields.items()}
-    return {name: schema["default"] for name, schema in found.items() if "default" in schema}
+    schemas = {name: {**_dereference(document, field.schema), **field.schema} for name, field in fields.items()}
+    return {name: schema["default"] for name, schema in schemas.items() if "default" in schema}
 
 
-def _resolved(document: Document, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _dereference(document: Document, schema: Mapping[str, Any]) -> Mapping[str, Any]:
     schema, _ = document.dereference(schema, "")
     while len(schema.get("allOf", ())) == 1:
         schema, _ = document.dereference(schema["allOf"][0], "")
     return schema
 
 
-def _scalar(schema: Mapping[str, Any]) -> str:
+def _get_scalar_type(schema: Mapping[str, Any]) -> str:
     """The type of a schema that no array and no object fits; empty for any other, and where it is not said."""
-    kind = str(schema.get("type", ""))
-    return kind if kind in ("string", "integer", "number", "boolean") else ""
+    type_name = str(schema.get("type", ""))
+    return type_name if type_name in ("string", "integer", "number", "boolean") else ""
 
 
-def _coerced(kind: str, text: str) -> Any:
+def _coerce_to_type(type_name: str, text: str) -> Any:
     """`text` as a value of a type, or None."""
-    if kind == "integer" and _INTEGER.fullmatch(text):
+    if type_name == "integer" and _INTEGER_PATTERN.fullmatch(text):
         number = int(text)
-        return number if -_BITS <= number < _BITS else None
-    if kind == "number" and _NUMBER.fullmatch(text):
+        return number if -_INT64_LIMIT <= number < _INT64_LIMIT else None
+    if type_name == "number" and _NUMBER_PATTERN.fullmatch(text):
         real = float(text)
         if real in (float("inf"), float("-inf")):
             return None
         return int(real) if real.is_integer() and abs(real) < 2**53 else real
-    if kind == "boolean":
+    if type_name == "boolean":
         return _BOOLEANS.get(text)
     return None
 
 
-def headers(contract: Contract) -> Iterator[bytes]:
+def list_header_names(contract: Contract) -> Iterator[bytes]:
     """The headers that the operations of a contract read."""
     for operation in contract.operations.values():
-        yield from (header_name(p.name) for p in operation.parameters if p.location == "header")
+        yield from (encode_header_name(p.name) for p in operation.parameters if p.location == "header")
 
 
-def header_name(name: str) -> bytes:
+def encode_header_name(name: str) -> bytes:
     """A header as requests have it, lower case."""
     return name.lower().encode("latin-1")
 
@@ -155,101 +159,107 @@ def check_styles(contract: Contract) -> None:
         for parameter in operation.parameters:
             style = (parameter.location, parameter.style)
             if parameter.schema.get("type") == "object" and style != ("query", "deepObject"):
-                found = f"an object in style {parameter.style}"
-                raise ContractError(parameter.pointer, found, "style: deepObject in the query")
+                actual = f"an object in style {parameter.style}"
+                raise ContractError(parameter.pointer, actual, "style: deepObject in the query")
             if style not in (("query", "form"), ("query", "deepObject"), ("header", "simple"), ("path", "simple")):
-                allowed = "form or deepObject in the query, simple in path and header"
-                raise ContractError(parameter.pointer, f"style {parameter.style} in {parameter.location}", allowed)
+                expected = "form or deepObject in the query, simple in path and header"
+                raise ContractError(parameter.pointer, f"style {parameter.style} in {parameter.location}", expected)
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
+class OperationParameters:
     """The query and header parameters of one operation."""
 
-    query: Mapping[str, Reader]
-    headers: tuple[Reader, ...]
+    query: Mapping[str, ParameterParser]
+    headers: tuple[ParameterParser, ...]
 
     @classmethod
-    def of(cls, document: Document, schemas: SchemaValidators, operation: Operation) -> "Parameters":
+    def from_operation(
+        cls, document: Document, schemas: SchemaValidators, operation: Operation
+    ) -> "OperationParameters":
         """The parameters of `operation`."""
-        readers = [Reader.of(document, schemas, p) for p in operation.parameters if p.location in ("query", "header")]
+        parsers = [
+            ParameterParser.from_parameter(document, schemas, p)
+            for p in operation.parameters
+            if p.location in ("query", "header")
+        ]
         return cls(
-            {r.parameter.name: r for r in readers if r.parameter.location == "query"},
-            tuple(r for r in readers if r.parameter.location == "header"),
+            {r.parameter.name: r for r in parsers if r.parameter.location == "query"},
+            tuple(r for r in parsers if r.parameter.location == "header"),
         )
 
-    def from_query(self, raw: bytes) -> Found:
+    def parse_query(self, raw: bytes) -> ParsedParameters:
         """Read a query string as it was sent."""
         texts: dict[str, list[str]] = {}
         parts: dict[str, dict[str, str]] = {}
-        wrong: list[Complaint] = []
+        errors: list[FieldError] = []
         ignored: dict[str, None] = {}
         for pair in raw.split(b"&") if raw else ():
-            left, _, right = pair.partition(b"=")
-            name, text = _text(left), _text(right)
-            known, part = self.addressed(name)
-            if known is None:
-                if left:
-                    ignored[name if name is not None else left.decode("latin-1")] = None
+            encoded_name, _, encoded_value = pair.partition(b"=")
+            name, text = _decode(encoded_name), _decode(encoded_value)
+            parameter_name, part = self.match_name(name)
+            if parameter_name is None:
+                if encoded_name:
+                    ignored[name if name is not None else encoded_name.decode("latin-1")] = None
             elif text is None:
-                said = f"The {known.replace('_', ' ')} field must be valid UTF-8."
-                wrong.append(Complaint(known, said, self.query[known].parameter.pointer))
+                message = f"The {parameter_name.replace('_', ' ')} field must be valid UTF-8."
+                errors.append(FieldError(parameter_name, message, self.query[parameter_name].parameter.pointer))
             elif part is None:
-                texts.setdefault(known, []).append(text)
+                texts.setdefault(parameter_name, []).append(text)
             else:
-                parts.setdefault(known, {})[part] = text
+                parts.setdefault(parameter_name, {})[part] = text
         values: dict[str, Any] = {}
-        for name, reader in self.query.items():
-            wrong += _read(reader, name, texts.get(name, ()), parts.get(name, {}), values)
-        return Found(values, tuple(wrong), tuple(ignored)[:_NOTES])
+        for name, parser in self.query.items():
+            errors += _parse_parameter(parser, name, texts.get(name, ()), parts.get(name, {}), values)
+        return ParsedParameters(values, tuple(errors), tuple(ignored)[:_MAX_IGNORED])
 
-    def addressed(self, name: str | None) -> tuple[str | None, str | None]:
+    def match_name(self, name: str | None) -> tuple[str | None, str | None]:
         """(the parameter that a name in the query means, the part of an object); None for one that is not known."""
         if name is None or name in self.query:
             return name, None
-        brackets = _BRACKETS.fullmatch(name)
-        reader = self.query.get(brackets[1]) if brackets else None
-        if brackets is None or reader is None:
+        brackets = _BRACKETED_NAME.fullmatch(name)
+        parser = self.query.get(brackets[1]) if brackets else None
+        if brackets is None or parser is None:
             return None, None
-        inner = brackets[2][1:-1]
-        if reader.kind == "array" and (not inner or inner.isdecimal()):
+        part = brackets[2][1:-1]
+        if parser.type == "array" and (not part or part.isdecimal()):
             return brackets[1], None
-        if reader.scalar or (reader.kind == "object" and inner and reader.takes(inner)):
-            return brackets[1], inner
+        if parser.scalar_type or (parser.type == "object" and part and parser.accepts_part(part)):
+            return brackets[1], part
         return None, None
 
-    def from_headers(self, headers: Mapping[bytes, bytes]) -> Found:
+    def parse_headers(self, headers: Mapping[bytes, bytes]) -> ParsedParameters:
         """Read the header parameters."""
         values: dict[str, Any] = {}
-        wrong: list[Complaint] = []
-        for reader in self.headers:
-            name = reader.parameter.name
-            text = headers.get(header_name(name), b"").decode("latin-1").strip()
-            wrong += _read(reader, name, (text,) if text else (), {}, values)
-        return Found(values, tuple(wrong))
+        errors: list[FieldError] = []
+        for parser in self.headers:
+            name = parser.parameter.name
+            text = headers.get(encode_header_name(name), b"").decode("latin-1").strip()
+            errors += _parse_parameter(parser, name, (text,) if text else (), {}, values)
+        return ParsedParameters(values, tuple(errors))
 
 
-def _read(
-    reader: Reader, name: str, texts: Sequence[str], parts: Mapping[str, str], values: dict[str, Any]
-) -> Iterator[Complaint]:
+def _parse_parameter(
+    parser: ParameterParser, name: str, texts: Sequence[str], parts: Mapping[str, str], values: dict[str, Any]
+) -> Iterator[FieldError]:
     """Put the parameter's value among `values`, its default where there is none; yields what is wrong with it."""
-    if parts and reader.scalar:
-        yield not_of_type(name, reader.scalar, f"{reader.parameter.pointer}/schema")
+    if parts and parser.scalar_type:
+        yield type_error(name, parser.scalar_type, f"{parser.parameter.pointer}/schema")
         return
-    value, there = reader.read(texts, parts)
-    if not there:
-        if reader.parameter.required:
-            yield required(name, reader.parameter.pointer)
-        elif "default" in reader.parameter.schema:
-            values[name] = reader.parameter.schema["default"]
+    value, is_present = parser.parse(texts, parts)
+    if not is_present:
+        if parser.parameter.required:
+            yield required_error(name, parser.parameter.pointer)
+        elif "default" in parser.parameter.schema:
+            values[name] = parser.parameter.schema["default"]
         return
-    broken = list(reader.complaints(value))
-    yield from broken
-    if not broken:
+    errors = list(parser.validate(value))
+    yield from errors
+    if not errors:
         values[name] = value
 
 
-def _text(encoded: bytes) -> str | None:
+def _decode(encoded: bytes) -> str | None:
     """A name or value of a query, decoded; None when it is not UTF-8."""
     try:
         return unquote_to_bytes(encoded.replace(b"+", b" ")).decode()

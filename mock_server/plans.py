@@ -9,44 +9,50 @@ from spec.document import snake_case
 
 
 @dataclass(frozen=True, slots=True)
-class Blank:
+class RecordDefaults:
     """A new record of a resource as it stands when nothing is sent.
 
-    `own`: the properties in the order of the schema. `stamps`: those that the server sets, and to which stamp.
-    `optional`: those that a record lacks unless they are sent. `parted`: those whose defaults hold for each key of an
-    object. `owners`, `tenants`: the relations that lead to who makes the record, and to the home of who does.
+    `attributes`: the properties in the order of the schema. `managed_attributes`: those that the server sets, and to which stamp.
+    `optional_attributes`: those that a record lacks unless they are sent. `object_defaults`: those whose defaults hold for each key of an
+    object. `owner_relations`, `tenant_relations`: the relations that lead to who makes the record, and to the home of who does.
     """
 
-    own: Mapping[str, Any]
-    stamps: tuple[tuple[str, str], ...]
-    optional: tuple[str, ...]
-    parted: Mapping[str, Any]
-    owners: tuple[str, ...]
-    tenants: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    managed_attributes: tuple[tuple[str, str], ...]
+    optional_attributes: tuple[str, ...]
+    object_defaults: Mapping[str, Any]
+    owner_relations: tuple[str, ...]
+    tenant_relations: tuple[str, ...]
 
     @classmethod
-    def of(cls, contract: Contract, resource: Resource) -> "Blank":
+    def from_resource(cls, contract: Contract, resource: Resource) -> "RecordDefaults":
         """What the contract says of a resource."""
-        listed = list(resource.attributes.values())
-        said = [p for p in listed if p.name != resource.key_attribute and p.stamp is None]
-        homes = [r for r in resource.relations.values() if r.is_stored and not r.to_many]
+        all_attributes = list(resource.attributes.values())
+        client_attributes = [p for p in all_attributes if p.name != resource.key_attribute and p.stamp is None]
+        to_one_relations = [r for r in resource.relations.values() if r.is_stored and not r.to_many]
         return cls(
-            {p.name: p.default for p in listed},
-            tuple((p.name, p.stamp) for p in listed if p.stamp is not None and p.name != resource.key_attribute),
-            tuple(p.name for p in said if p.write_only and not (p.nullable or p.has_default)),
-            {p.name: p.default for p in said if isinstance(p.default, dict) and p.default},
+            {p.name: p.default for p in all_attributes},
             tuple(
-                r.name for r in homes if contract.account_resource and _is_owner(contract.account_resource, resource, r)
+                (p.name, p.stamp) for p in all_attributes if p.stamp is not None and p.name != resource.key_attribute
+            ),
+            tuple(p.name for p in client_attributes if p.write_only and not (p.nullable or p.has_default)),
+            {p.name: p.default for p in client_attributes if isinstance(p.default, dict) and p.default},
+            tuple(
+                r.name
+                for r in to_one_relations
+                if contract.account_resource and _is_owner(contract.account_resource, resource, r)
             ),
             tuple(
-                r.name for r in homes if contract.tenant_resource and _is_tenant(contract.tenant_resource, resource, r)
+                r.name
+                for r in to_one_relations
+                if contract.tenant_resource and _is_tenant(contract.tenant_resource, resource, r)
             ),
         )
 
 
 def _is_owner(account: Resource, resource: Resource, relation: Relation) -> bool:
-    owns = (relation.name,) == resource.owner_path or (not resource.owner_path and not relation.nullable)
-    return owns and relation.targets == (account.name,)
+    is_owner_relation = (relation.name,) == resource.owner_path or (not resource.owner_path and not relation.nullable)
+    return is_owner_relation and relation.targets == (account.name,)
 
 
 def _is_tenant(tenant: Resource, resource: Resource, relation: Relation) -> bool:
@@ -54,77 +60,91 @@ def _is_tenant(tenant: Resource, resource: Resource, relation: Relation) -> bool
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
+class ReferenceInput:
     """A parameter or a field, `name`, by which a request says where a relation leads.
 
-    To `first`, unless the field `by` says one of `kinds`.
+    To `default_target`, unless the field `discriminator` says one of `targets_by_type`.
     """
 
     name: str
     relation: Relation
-    first: Resource
-    by: str | None
-    kinds: Mapping[str, Resource]
+    default_target: Resource
+    discriminator: str | None
+    targets_by_type: Mapping[str, Resource]
 
-    def target(self, body: Any) -> Resource:
+    def resolve_target(self, body: Any) -> Resource:
         """Of which resource the named record is, by a request's body."""
-        said = body.get(self.by) if self.by is not None and body is not None else None
-        return self.kinds.get(said, self.first) if isinstance(said, str) else self.first
-
-
-@dataclass(frozen=True, slots=True)
-class Saying:
-    """What of a request is about the record.
-
-    `own`: the fields of the body that are properties of it. `query`, `body`: what names other records, of the
-    parameters and of the fields.
-    """
-
-    own: tuple[str, ...]
-    query: tuple[Naming, ...]
-    body: tuple[Naming, ...]
-
-    @classmethod
-    def of(cls, contract: Contract, operation: Operation, resource: Resource) -> "Saying":
-        """What an operation's request says of a record of a resource."""
-        fields: Mapping[str, BodyField] = operation.request_body.fields if operation.request_body else {}
-        own = (name for name, said in fields.items() if said.relation_setter is None and name in resource.attributes)
-        return cls(
-            tuple(name for name in own if name != resource.key_attribute and resource.attributes[name].stamp is None),
-            tuple(_namings(contract, resource, ((p.name, p) for p in operation.query_parameters))),
-            tuple(_namings(contract, resource, fields.items())),
+        type_name = body.get(self.discriminator) if self.discriminator is not None and body is not None else None
+        return (
+            self.targets_by_type.get(type_name, self.default_target)
+            if isinstance(type_name, str)
+            else self.default_target
         )
 
 
-def _namings(
+@dataclass(frozen=True, slots=True)
+class RequestMapping:
+    """What of a request is about the record.
+
+    `attributes`: the fields of the body that are properties of it. `query_references`, `body_references`: what names other records, of the
+    parameters and of the fields.
+    """
+
+    attributes: tuple[str, ...]
+    query_references: tuple[ReferenceInput, ...]
+    body_references: tuple[ReferenceInput, ...]
+
+    @classmethod
+    def from_operation(cls, contract: Contract, operation: Operation, resource: Resource) -> "RequestMapping":
+        """What an operation's request says of a record of a resource."""
+        fields: Mapping[str, BodyField] = operation.request_body.fields if operation.request_body else {}
+        attributes = (
+            name
+            for name, body_field in fields.items()
+            if body_field.relation_setter is None and name in resource.attributes
+        )
+        return cls(
+            tuple(
+                name
+                for name in attributes
+                if name != resource.key_attribute and resource.attributes[name].stamp is None
+            ),
+            tuple(_iter_reference_inputs(contract, resource, ((p.name, p) for p in operation.query_parameters))),
+            tuple(_iter_reference_inputs(contract, resource, fields.items())),
+        )
+
+
+def _iter_reference_inputs(
     contract: Contract, resource: Resource, items: Iterable[tuple[str, Parameter | BodyField]]
-) -> Iterator[Naming]:
+) -> Iterator[ReferenceInput]:
     for name, item in items:
         relation = resource.relations.get(item.relation_setter.relation) if item.relation_setter else None
         if item.relation_setter is not None and relation is not None:
             targets = [contract.resources[target] for target in relation.targets]
-            kinds = {snake_case(target.name): target for target in targets}
-            yield Naming(name, relation, targets[0], item.relation_setter.discriminator, kinds)
+            targets_by_type = {snake_case(target.name): target for target in targets}
+            yield ReferenceInput(name, relation, targets[0], item.relation_setter.discriminator, targets_by_type)
 
 
 @dataclass(frozen=True, slots=True)
-class Plans:
+class WritePlans:
     """The plans of one contract, each made when it is first asked for."""
 
     contract: Contract
-    blanks: dict[str, Blank] = field(default_factory=dict)
-    sayings: dict[tuple[str, str], Saying] = field(default_factory=dict)
+    record_defaults: dict[str, RecordDefaults] = field(default_factory=dict)
+    request_mappings: dict[tuple[str, str], RequestMapping] = field(default_factory=dict)
 
-    def blank(self, resource: Resource) -> Blank:
+    def get_record_defaults(self, resource: Resource) -> RecordDefaults:
         """How a new record of a resource stands."""
-        found = self.blanks.get(resource.name)
-        if found is None:
-            found = self.blanks[resource.name] = Blank.of(self.contract, resource)
-        return found
+        defaults = self.record_defaults.get(resource.name)
+        if defaults is None:
+            defaults = self.record_defaults[resource.name] = RecordDefaults.from_resource(self.contract, resource)
+        return defaults
 
-    def saying(self, operation: Operation, resource: Resource) -> Saying:
+    def get_request_mapping(self, operation: Operation, resource: Resource) -> RequestMapping:
         """What an operation's request says of a record of a resource."""
-        found = self.sayings.get((operation.id, resource.name))
-        if found is None:
-            found = self.sayings[operation.id, resource.name] = Saying.of(self.contract, operation, resource)
-        return found
+        mapping = self.request_mappings.get((operation.id, resource.name))
+        if mapping is None:
+            mapping = self.request_mappings[operation.id, resource.name] = RequestMapping.from_operation(
+                self.contract, operation, resource
+            )
+        return mapping

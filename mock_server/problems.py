@@ -1,6 +1,6 @@
 """What can go wrong with a request: one table from the kind of problem to status, reason and Laravel's body.
 
-A `Refusal` is raised where the problem is known, with words for people; which status it becomes stands here only.
+A `ApiError` is raised where the problem is known, with words for people; which status it becomes stands here only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import orjson
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ErrorSpec:
     """One line of the table: status, the reason that clients may read, and the message of the body."""
 
     status: HTTPStatus
@@ -20,35 +20,35 @@ class Row:
     message: str
 
 
-class Problem(Enum):
+class ErrorKind(Enum):
     """Every kind of refusal."""
 
-    NO_OPERATION = Row(HTTPStatus.NOT_FOUND, "no-operation", "The route {path} could not be found.")
-    NO_RECORD = Row(HTTPStatus.NOT_FOUND, "no-record", "No query results for {resource} {key}.")
-    OTHER_TENANT = Row(HTTPStatus.NOT_FOUND, "other-tenant", "No query results for {resource} {key}.")
-    FORBIDDEN = Row(HTTPStatus.FORBIDDEN, "auth", "This action is unauthorized.")
-    STATE = Row(HTTPStatus.CONFLICT, "state", "{message}")
-    UNAUTHENTICATED = Row(HTTPStatus.UNAUTHORIZED, "auth", "Unauthenticated.")
-    CREDENTIALS = Row(HTTPStatus.UNAUTHORIZED, "auth", "These credentials do not match our records.")
-    INVALID = Row(HTTPStatus.UNPROCESSABLE_ENTITY, "validation", "{message}")
-    MALFORMED = Row(HTTPStatus.BAD_REQUEST, "validation", "{message}")
-    METHOD = Row(
+    ROUTE_NOT_FOUND = ErrorSpec(HTTPStatus.NOT_FOUND, "no-operation", "The route {path} could not be found.")
+    RECORD_NOT_FOUND = ErrorSpec(HTTPStatus.NOT_FOUND, "no-record", "No query results for {resource} {key}.")
+    OTHER_TENANT = ErrorSpec(HTTPStatus.NOT_FOUND, "other-tenant", "No query results for {resource} {key}.")
+    FORBIDDEN = ErrorSpec(HTTPStatus.FORBIDDEN, "auth", "This action is unauthorized.")
+    CONFLICT = ErrorSpec(HTTPStatus.CONFLICT, "state", "{message}")
+    UNAUTHENTICATED = ErrorSpec(HTTPStatus.UNAUTHORIZED, "auth", "Unauthenticated.")
+    INVALID_CREDENTIALS = ErrorSpec(HTTPStatus.UNAUTHORIZED, "auth", "These credentials do not match our records.")
+    VALIDATION_FAILED = ErrorSpec(HTTPStatus.UNPROCESSABLE_ENTITY, "validation", "{message}")
+    BAD_REQUEST = ErrorSpec(HTTPStatus.BAD_REQUEST, "validation", "{message}")
+    METHOD_NOT_ALLOWED = ErrorSpec(
         HTTPStatus.METHOD_NOT_ALLOWED,
         "no-operation",
         "The {method} method is not supported for route {path}. Supported methods: {allowed}.",
     )
-    NOT_ACCEPTABLE = Row(HTTPStatus.NOT_ACCEPTABLE, "validation", "{message}")
-    TOO_LARGE = Row(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "validation", "{message}")
-    TARGET_TOO_LONG = Row(HTTPStatus.REQUEST_URI_TOO_LONG, "validation", "{message}")
-    HEAD_TOO_LARGE = Row(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "validation", "{message}")
-    MEDIA_TYPE = Row(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "validation", "{message}")
-    MISDIRECTED = Row(HTTPStatus.MISDIRECTED_REQUEST, "validation", "{message}")
-    LATE = Row(HTTPStatus.REQUEST_TIMEOUT, "late", "The request did not arrive in time.")
-    OVERLOADED = Row(HTTPStatus.SERVICE_UNAVAILABLE, "overload", "Service Unavailable")
-    FAILURE = Row(HTTPStatus.INTERNAL_SERVER_ERROR, "failure", "Server Error")
+    NOT_ACCEPTABLE = ErrorSpec(HTTPStatus.NOT_ACCEPTABLE, "validation", "{message}")
+    BODY_TOO_LARGE = ErrorSpec(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "validation", "{message}")
+    URI_TOO_LONG = ErrorSpec(HTTPStatus.REQUEST_URI_TOO_LONG, "validation", "{message}")
+    HEADERS_TOO_LARGE = ErrorSpec(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "validation", "{message}")
+    UNSUPPORTED_MEDIA_TYPE = ErrorSpec(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "validation", "{message}")
+    MISDIRECTED_REQUEST = ErrorSpec(HTTPStatus.MISDIRECTED_REQUEST, "validation", "{message}")
+    REQUEST_TIMEOUT = ErrorSpec(HTTPStatus.REQUEST_TIMEOUT, "late", "The request did not arrive in time.")
+    OVERLOADED = ErrorSpec(HTTPStatus.SERVICE_UNAVAILABLE, "overload", "Service Unavailable")
+    INTERNAL_ERROR = ErrorSpec(HTTPStatus.INTERNAL_SERVER_ERROR, "failure", "Server Error")
 
 
-class Refusal(Exception):
+class ApiError(Exception):
     """A request that is refused.
 
     Args:
@@ -62,51 +62,51 @@ class Refusal(Exception):
 
     def __init__(
         self,
-        problem: Problem,
-        why: str = "",
+        kind: ErrorKind,
+        detail: str = "",
         *,
         errors: Mapping[str, Sequence[str]] | None = None,
         headers: Mapping[str, str] | None = None,
-        place: str | None = None,
-        **words: object,
+        location: str | None = None,
+        **message_values: object,
     ) -> None:
-        self.problem = problem
-        self.errors = {field: list(said) for field, said in (errors or {}).items()}
+        self.kind = kind
+        self.errors = {field: list(messages) for field, messages in (errors or {}).items()}
         self.headers = dict(headers or {})
-        self.place = place
-        if problem is Problem.INVALID and "message" not in words:
-            words["message"] = _summary(self.errors)
-        self.message = problem.value.message.format(**words)
-        self.why = why or self.message
-        super().__init__(self.why)
+        self.location = location
+        if kind is ErrorKind.VALIDATION_FAILED and "message" not in message_values:
+            message_values["message"] = _summarize(self.errors)
+        self.message = kind.value.message.format(**message_values)
+        self.detail = detail or self.message
+        super().__init__(self.detail)
 
     @property
     def status(self) -> int:
         """The HTTP status."""
-        return int(self.problem.value.status)
+        return int(self.kind.value.status)
 
     @property
     def reason(self) -> str:
         """What `X-Mock-Reason` says."""
-        return self.problem.value.reason
+        return self.kind.value.reason
 
-    def body(self) -> bytes:
+    def encode_body(self) -> bytes:
         """Laravel's body: ``{"message"}`` or ``{"message", "errors"}``."""
-        if self.problem is Problem.INVALID:
+        if self.kind is ErrorKind.VALIDATION_FAILED:
             return orjson.dumps({"message": self.message, "errors": self.errors})
         return orjson.dumps({"message": self.message})
 
 
-def overloaded(why: str, *, closing: bool = False) -> Refusal:
-    """The refusal of what may well be served a moment later. `closing`: the connection ends with it."""
-    headers = {"Retry-After": "1"} | ({"Connection": "close"} if closing else {})
-    return Refusal(Problem.OVERLOADED, why, headers=headers)
+def overloaded_error(detail: str, *, close_connection: bool = False) -> ApiError:
+    """The refusal of what may well be served a moment later. `close_connection`: the connection ends with it."""
+    headers = {"Retry-After": "1"} | ({"Connection": "close"} if close_connection else {})
+    return ApiError(ErrorKind.OVERLOADED, detail, headers=headers)
 
 
-def _summary(errors: Mapping[str, Sequence[str]]) -> str:
+def _summarize(errors: Mapping[str, Sequence[str]]) -> str:
     """Laravel's own: the first sentence, and how many more there are."""
-    sentences = [sentence for said in errors.values() for sentence in said]
-    if len(sentences) < 2:
-        return sentences[0] if sentences else "The given data was invalid."
-    more = len(sentences) - 1
-    return f"{sentences[0]} (and {more} more error{'s' if more > 1 else ''})"
+    all_messages = [message for messages in errors.values() for message in messages]
+    if len(all_messages) < 2:
+        return all_messages[0] if all_messages else "The given data was invalid."
+    remaining = len(all_messages) - 1
+    return f"{all_messages[0]} (and {remaining} more error{'s' if remaining > 1 else ''})"

@@ -14,7 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mock_server.app import GIVEN_UP, Edge
-from mock_server.problems import Problem, Refusal, overloaded
+from mock_server.problems import ApiError, ErrorKind, overloaded_error
 from mock_server.response_coalescing import Coalescer
 
 MAX_HEAD = 128 * 1024
@@ -72,7 +72,7 @@ class Connection(HttpToolsProtocol):
         edge = self.config.app
         if len(self.connections) > self.most and isinstance(edge, Edge):
             why = f"there are {len(self.connections)} connections; at most {self.most} are served at once"
-            refused: Any = edge.refusing(overloaded(why, closing=True))
+            refused: Any = edge.refusing(overloaded_error(why, close_connection=True))
             self.app = refused
         if len(self.connections) > 2 * self.most:
             transport.abort()
@@ -116,7 +116,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
             return
         why = f"the request was not whole after {WHOLE:g} seconds"
-        self.refuse(Refusal(Problem.LATE, why, headers={"Connection": "close"}), b"")
+        self.refuse(ApiError(ErrorKind.REQUEST_TIMEOUT, why, headers={"Connection": "close"}), b"")
 
     def data_received(self, data: bytes) -> None:
         """Read what came; uvicorn's, but for what is no request."""
@@ -149,15 +149,15 @@ class Connection(HttpToolsProtocol):
         else:
             self.refuse(_malformed(data, error), data)
 
-    def too_large(self) -> Refusal:
+    def too_large(self) -> ApiError:
         """The refusal of a request line, or of headers, without end."""
         if self.headers and len(self.url) <= MAX_TARGET:
             why = f"the request's head has more than {MAX_HEAD} bytes; at most so many are read"
-            return Refusal(Problem.HEAD_TOO_LARGE, why, message="The request headers are too large.")
+            return ApiError(ErrorKind.HEADERS_TOO_LARGE, why, message="The request headers are too large.")
         why = f"path and query have {len(self.url)} bytes or more; at most {MAX_TARGET} are read"
-        return Refusal(Problem.TARGET_TOO_LONG, why, message="The request's path and query are too long.")
+        return ApiError(ErrorKind.URI_TOO_LONG, why, message="The request's path and query are too long.")
 
-    def refuse(self, refusal: Refusal, data: bytes) -> None:
+    def refuse(self, refusal: ApiError, data: bytes) -> None:
         """Let the application refuse, after the answers that are due before, and end the connection with that."""
         self.over = True
         edge = self.config.app
@@ -206,10 +206,12 @@ class Connection(HttpToolsProtocol):
         return {**self.scope, **shown}
 
 
-def _malformed(data: bytes, error: httptools.HttpParserError) -> Refusal:
+def _malformed(data: bytes, error: httptools.HttpParserError) -> ApiError:
     if data.startswith(_TLS):
         why = "this is the beginning of TLS; allowed: http:// without s"
-        return Refusal(Problem.MALFORMED, why, message="This port speaks HTTP, not HTTPS.")
+        return ApiError(ErrorKind.BAD_REQUEST, why, message="This port speaks HTTP, not HTTPS.")
     said = "the path cannot be read" if isinstance(error, httptools.HttpParserCallbackError) else str(error)
     said = said[:1].lower() + said[1:]
-    return Refusal(Problem.MALFORMED, f"{said}; allowed: {_FORM}", message=f"The request is not valid HTTP: {said}.")
+    return ApiError(
+        ErrorKind.BAD_REQUEST, f"{said}; allowed: {_FORM}", message=f"The request is not valid HTTP: {said}."
+    )

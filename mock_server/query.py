@@ -117,7 +117,7 @@ class Query:
     def _visible(self, resource: Resource) -> Condition:
         if self.viewer is None or not (resource.tenant_path or resource.members_relation):
             return EVERYTHING
-        ways = [_in("tenant", self.viewer.tenants)]
+        ways = [_in("tenant", self.viewer.tenant_keys)]
         if resource.public_when:
             marks = [_in(property_column((k,)), (plan.comparable(v, None),)) for k, v in resource.public_when.items()]
             ways.append(all_of(marks))
@@ -165,9 +165,9 @@ class Query:
     def _entities(self, relation: Relation, viewer: Viewer) -> Iterator[Reference]:
         account, tenant = self.contract.account_resource, self.contract.tenant_resource
         if account and account.name in relation.targets:
-            yield Reference(account.name, viewer.user)
+            yield Reference(account.name, viewer.user_key)
         if tenant and tenant.name in relation.targets:
-            yield from (Reference(tenant.name, key) for key in viewer.tenants)
+            yield from (Reference(tenant.name, key) for key in viewer.tenant_keys)
 
     # Filters and search -----------------------------------------------------------------------------------------
 

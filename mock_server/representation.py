@@ -235,7 +235,7 @@ class Representation:
 
         `known`: the record, where the caller has it already.
         """
-        identity = (view.name, reference.key, shape.identity, viewer.user if viewer else None)
+        identity = (view.name, reference.key, shape.identity, viewer.user_key if viewer else None)
         found = self.kept.get(identity)
         if found is None:
             record = known or self.store.at(reference)
@@ -340,7 +340,7 @@ class Representation:
         if derived.kind == "viewer":
             path = self.contract.resources[record.resource].owner_path if derived.path == ("owner",) else derived.path
             end = self._follow(record, path, tags)
-            return bool(viewer and end and end.key == viewer.user)
+            return bool(viewer and end and end.key == viewer.user_key)
         if derived.kind == "number":
             end = self._follow(record, derived.path, tags)
             found = self.store.at(end)

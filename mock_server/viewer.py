@@ -8,8 +8,8 @@ from typing import Any
 class Viewer:
     """Who asks.
 
-    `user`: key of the account's record. `tenants`: keys of the tenants that the user may enter, the home first.
+    `user_key`: key of the account's record. `tenant_keys`: keys of the tenants that the user may enter, the home first.
     """
 
-    user: Any
-    tenants: tuple[str, ...]
+    user_key: Any
+    tenant_keys: tuple[str, ...]

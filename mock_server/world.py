@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from mock_server.clock import Clock, written
+from mock_server.clock import Clock, format_timestamp
 from mock_server.pages import Pages
-from mock_server.plans import Plans
+from mock_server.plans import WritePlans
 from mock_server.query import Query
 from mock_server.representation import Representation
 from mock_server.store import Store, Stored, Tag
@@ -63,7 +63,7 @@ class World:
     pages: Pages = field(init=False)
     representation: Representation = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
-    plans: Plans = field(init=False)
+    plans: WritePlans = field(init=False)
     _entering: tuple[str, ...] = field(init=False)  # the resources that say who enters which tenant
     _next_due: datetime | None = None
 
@@ -72,7 +72,7 @@ class World:
         self._entering = tuple(resource.name for resource in said if resource)
         self.pages = Pages.of(self.store)
         self.representation = Representation.of(self.contract, self.store)
-        self.plans = Plans(self.contract)
+        self.plans = WritePlans(self.contract)
         self.phrases = orjson.loads(self.store.meta().get("phrases", "{}"))
         self.store.listeners.append(self._heard)
         self._look_ahead()
@@ -116,7 +116,7 @@ class World:
             return found
         there = f"user IN (SELECT key FROM {quoted(account.name)})"  # an account may be deleted while signed in
         sql = f"SELECT user FROM _tokens WHERE token = ? AND expires > ? AND {there}"
-        user = self.store.scalar(sql, (token, written(now)))
+        user = self.store.scalar(sql, (token, format_timestamp(now)))
         return None if user is None else self.viewer_of(user)
 
     def _standing(self, standing: Standing) -> Viewer | None:
@@ -162,7 +162,7 @@ class World:
             number = 1 + int(self.store.meta().get("tokens", "0"))
             self.store.set_meta({"tokens": str(number)})
             token = f"{number}|{hashlib.sha256(self.identifier('token', number).encode()).hexdigest()[:40]}"
-            row = (token, found[0].key, written(expires))
+            row = (token, found[0].key, format_timestamp(expires))
             self.store.connection.execute("INSERT INTO _tokens VALUES (?, ?, ?)", row)
         return Token(token, expires), found[0]
 
@@ -174,7 +174,7 @@ class World:
 
     def schedule(self, at: datetime, record: Stored, own: Mapping[str, Any]) -> None:
         """Let own properties of a record change at an instant."""
-        row = (written(at), record.resource, record.key, orjson.dumps(dict(own)).decode())
+        row = (format_timestamp(at), record.resource, record.key, orjson.dumps(dict(own)).decode())
         self.store.connection.execute("INSERT INTO _due (at, resource, key, changes) VALUES (?, ?, ?, ?)", row)
         self._next_due = min(self._next_due or at, at)
 
@@ -189,7 +189,9 @@ class World:
             return
         with self.store.transaction():
             sql = "SELECT id, resource, key, changes, at FROM _due WHERE at <= ? ORDER BY at, id"
-            for identity, resource, key, changes, at in self.store.connection.execute(sql, (written(now),)).fetchall():
+            for identity, resource, key, changes, at in self.store.connection.execute(
+                sql, (format_timestamp(now),)
+            ).fetchall():
                 record = self.store.get(resource, key)
                 if record is not None:
                     stamps = dict.fromkeys(self.contract.resources[resource].attributes_with_stamp("updated"), at)

@@ -12,7 +12,7 @@ import pytest
 
 from fixtures import dataset
 from mock_server import image
-from mock_server.problems import Problem
+from mock_server.problems import ErrorKind
 from mock_server.settings import OPTIONS
 from mock_server.world import STANDING_TOKENS
 from spec import words
@@ -120,7 +120,7 @@ def test_every_dataset_is_told() -> None:
 
 def test_every_reason_of_a_refusal_is_told() -> None:
     section = README.split("\n## Why 404?\n", 1)[1].split("\n## ", 1)[0]
-    assert {problem.value.reason for problem in Problem} <= set(quoted(section))
+    assert {problem.value.reason for problem in ErrorKind} <= set(quoted(section))
 
 
 def test_where_images_are_kept_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from fixtures.errors import FixtureError
 from fixtures.texts import PersonaLibrary
 from mock_server import image
 from mock_server.app import Open, create_app
-from mock_server.console import Console
+from mock_server.console import RequestLog
 from mock_server.store import Store
 from mock_server.world import World
 from spec.contract import Contract
@@ -84,7 +84,7 @@ class InProcessMock:
         """One on the image of a dataset."""
         clock, schemas = ManualClock(), SchemaValidators.from_document(contract.document)
         world = image.world(contract, schemas, Store.from_image(contract, image_bytes), clock)
-        console = Console(contract.document, io.StringIO(), quiet=True)
+        console = RequestLog(contract.document, io.StringIO(), quiet=True)
         return cls(contract, schemas, create_app(contract, world, Open(), console=console), world, clock, image_bytes)
 
     def reset(self) -> None:

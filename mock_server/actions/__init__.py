@@ -1,4 +1,4 @@
-"""What each action does: `run` finds it by the name that the contract gives an operation.
+"""What each action does: `run_action` finds it by the name that the contract gives an operation.
 
 The five generic ones are derived from method and path; each family of named ones has a module here, and may name the
 fields of its own request and record. An action is a function of one validated call.
@@ -22,23 +22,23 @@ from mock_server.actions import (
     update,
     workspace_metrics,
 )
-from mock_server.call import Answer, Call
+from mock_server.call import ActionRequest, ActionResult
 from mock_server.store import Stored
 from mock_server.world import World
 
-Action = Callable[[Call], Answer]
+Action = Callable[[ActionRequest], ActionResult]
 
 ACTIONS: Mapping[str, Action] = {
-    "list": list.run,
-    "retrieve": retrieve.run,
-    "create": create.run,
-    "update": update.run,
-    "delete": delete.run,
+    "list": list.list_records,
+    "retrieve": retrieve.retrieve_record,
+    "create": create.create_record,
+    "update": update.update_record,
+    "delete": delete.delete_record,
     "sign-in": authentication.sign_in,
     "logout": authentication.sign_out,
-    "authenticated-user": authentication.authenticated_user,
-    "share": sharing.share,
-    "create-message": messages.create,
+    "authenticated-user": authentication.get_authenticated_user,
+    "share": sharing.share_record,
+    "create-message": messages.create_message,
     "run-agent": runs.run_agent,
     "run-thread": runs.run_thread,
     "run-prompt": runs.run_prompt,
@@ -46,26 +46,26 @@ ACTIONS: Mapping[str, Action] = {
     "generate-agent": generation.generate_agent,
     "generate-workflow": generation.generate_workflow,
     "generate-thread-name": generation.generate_thread_name,
-    "trigger-workflow": executions.trigger,
-    "create-execution": executions.create,
-    "stop-execution": executions.stop,
-    "count-executions": executions.count,
-    "metrics": metrics.run,
-    "workspace-metrics": workspace_metrics.run,
-    "agent-leaderboard": leaderboard.run,
+    "trigger-workflow": executions.trigger_workflow,
+    "create-execution": executions.create_execution,
+    "stop-execution": executions.stop_execution,
+    "count-executions": executions.count_executions,
+    "metrics": metrics.compute_metrics,
+    "workspace-metrics": workspace_metrics.compute_workspace_metrics,
+    "agent-leaderboard": leaderboard.rank_agents,
 }
 
 # What no grant opens, whatever it permits.
-NEVER_GRANTED = ("delete", "share")
+OWN_TENANT_ACTIONS = ("delete", "share")
 
 # What an action asks of the state of the record in its path, where it asks anything.
-FITS: Mapping[str, Callable[[World, Stored], bool]] = {
-    "delete": delete.may_be_deleted,
-    "trigger-workflow": executions.may_be_started,
-    "stop-execution": executions.may_be_stopped,
+STATE_CHECKS: Mapping[str, Callable[[World, Stored], bool]] = {
+    "delete": delete.can_delete,
+    "trigger-workflow": executions.can_start,
+    "stop-execution": executions.can_stop,
 }
 
 
-def run(call: Call) -> Answer:
+def run_action(request: ActionRequest) -> ActionResult:
     """Do what a call asks. Raises Refusal."""
-    return ACTIONS[call.operation.action](call)
+    return ACTIONS[request.operation.action](request)

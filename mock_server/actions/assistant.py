@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MAX_TITLE_CHARS = 60
-_PLACEHOLDER = re.compile(r"\{\{([^{}]+)\}\}")  # linear: a prompt may be 100,000 braces and blanks
+_PLACEHOLDER_PATTERN = re.compile(r"\{\{([^{}]+)\}\}")  # linear: a prompt may be 100,000 braces and blanks
 
 
 def pick(options: Sequence[Any], *key: object) -> Any:
@@ -15,7 +15,9 @@ def pick(options: Sequence[Any], *key: object) -> Any:
     return options[int.from_bytes(digest[:8], "big") % len(options)]
 
 
-def answer(answers: Sequence[Mapping[str, str]], question: str, agent: Mapping[str, Any] | None, turn: int) -> str:
+def compose_answer(
+    answers: Sequence[Mapping[str, str]], question: str, agent: Mapping[str, Any] | None, turn: int
+) -> str:
     """Compose an assistant's answer to a question, which is not parsed.
 
     Args:
@@ -27,18 +29,20 @@ def answer(answers: Sequence[Mapping[str, str]], question: str, agent: Mapping[s
     agent = agent or {}
     key = (question, agent.get("name"), turn)
     opening, middle, closing = (pick(answers, part, *key)[part] for part in ("opening", "middle", "closing"))
-    parts = (opening, middle, _character(agent.get("metadata") or {}, *key), closing)
+    parts = (opening, middle, _compose_character(agent.get("metadata") or {}, *key), closing)
     return " ".join(part for part in parts if part)
 
 
-def _character(metadata: Mapping[str, Any], *key: object) -> str:
+def _compose_character(metadata: Mapping[str, Any], *key: object) -> str:
     """One sentence on the agent's goal in its role, or on one of its guardrails; empty without these."""
     role, goal, rule = (_first_sentence(metadata.get(name)) for name in ("role", "goal_statement", "guardrails"))
     sentences = []
     if role and goal:
-        sentences.append(f"My aim as {'an' if role[0] in 'aeiouAEIOU' else 'a'} {_lower(role)}: {_lower(goal)}.")
+        sentences.append(
+            f"My aim as {'an' if role[0] in 'aeiouAEIOU' else 'a'} {_lower_capitalized(role)}: {_lower_capitalized(goal)}."
+        )
     if rule:
-        sentences.append(f"One rule I follow: {_lower(rule)}.")
+        sentences.append(f"One rule I follow: {_lower_capitalized(rule)}.")
     return str(pick(sentences, *key)) if sentences else ""
 
 
@@ -47,30 +51,30 @@ def _first_sentence(text: Any) -> str:
     return text[:500].split(". ")[0].strip().rstrip(".") if isinstance(text, str) else ""
 
 
-def _lower(text: str) -> str:
+def _lower_capitalized(text: str) -> str:
     """Lower the capitalized words of a text, but not its abbreviations."""
     return " ".join(word.lower() if word.istitle() else word for word in text.split(" "))
 
 
-def title(text: str) -> str:
+def shorten_title(text: str) -> str:
     """Shorten a message to the title of a thread: one line, cut at a word; empty for a blank message."""
     line = " ".join(text.split())
     if len(line) <= MAX_TITLE_CHARS:
         return line
-    start = line[:MAX_TITLE_CHARS]
-    return (start.rpartition(" ")[0] or start[:-1]) + "…"
+    prefix = line[:MAX_TITLE_CHARS]
+    return (prefix.rpartition(" ")[0] or prefix[:-1]) + "…"
 
 
-def tokens(*texts: str) -> int:
+def estimate_tokens(*texts: str) -> int:
     """Estimate the number of tokens in texts: one for four characters."""
     return sum(-(-len(text) // 4) for text in texts)
 
 
-def filled(template: str, variables: Mapping[str, Any]) -> str:
+def fill_placeholders(template: str, variables: Mapping[str, Any]) -> str:
     """Replace a prompt's ``{{placeholders}}``; one without a value becomes its own name."""
 
-    def value(match: re.Match[str]) -> str:
+    def get_value(match: re.Match[str]) -> str:
         name = match[1].strip()
         return str(variables.get(name, name))
 
-    return _PLACEHOLDER.sub(value, template)
+    return _PLACEHOLDER_PATTERN.sub(get_value, template)

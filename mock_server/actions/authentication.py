@@ -4,33 +4,40 @@ from dataclasses import replace
 
 import orjson
 
-from mock_server.actions.showing import part, shown
-from mock_server.call import Answer, Call
-from mock_server.clock import written
-from mock_server.problems import Problem, Refusal
+from mock_server.actions.showing import render_fragment, render_record
+from mock_server.call import ActionRequest, ActionResult
+from mock_server.clock import format_timestamp
+from mock_server.problems import ApiError, ErrorKind
 
 
-def sign_in(call: Call) -> Answer:
+def sign_in(request: ActionRequest) -> ActionResult:
     """A fresh token for the right e-mail and password. Raises Refusal (401) for any other."""
-    found = call.world.sign_in(call.body["email"], call.body["password"], call.now)
-    if found is None:
-        raise Refusal(Problem.CREDENTIALS, "no user has this e-mail and password; seeded users' password is 'password'")
-    token, user = found
-    seen = part(replace(call, viewer=call.world.viewer_of(user.key)), user)
-    data = {"token": token.token, "token_type": "Bearer", "expires_at": written(token.expires), "user": seen}
-    return Answer(orjson.dumps({"data": data}))
+    session = request.world.sign_in(request.body["email"], request.body["password"], request.now)
+    if session is None:
+        raise ApiError(
+            ErrorKind.INVALID_CREDENTIALS, "no user has this e-mail and password; seeded users' password is 'password'"
+        )
+    token, user = session
+    user_fragment = render_fragment(replace(request, viewer=request.world.viewer_of(user.key)), user)
+    data = {
+        "token": token.token,
+        "token_type": "Bearer",
+        "expires_at": format_timestamp(token.expires),
+        "user": user_fragment,
+    }
+    return ActionResult(orjson.dumps({"data": data}))
 
 
-def sign_out(call: Call) -> Answer:
+def sign_out(request: ActionRequest) -> ActionResult:
     """End the token of this request."""
-    call.world.sign_out(call.token or "")
-    return Answer(None)
+    request.world.sign_out(request.token or "")
+    return ActionResult(None)
 
 
-def authenticated_user(call: Call) -> Answer:
+def get_authenticated_user(request: ActionRequest) -> ActionResult:
     """The user whose token it is."""
-    account = call.world.contract.account_resource
-    user = call.world.store.get(account.name, call.viewer.user) if account and call.viewer else None
+    account = request.world.contract.account_resource
+    user = request.world.store.get(account.name, request.viewer.user_key) if account and request.viewer else None
     if user is None:
-        raise Refusal(Problem.UNAUTHENTICATED)
-    return shown(call, user)
+        raise ApiError(ErrorKind.UNAUTHENTICATED)
+    return render_record(request, user)

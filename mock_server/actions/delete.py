@@ -1,25 +1,25 @@
 """Delete a record, and what the contract deletes or clears with it."""
 
-from mock_server.actions.lookup import named_in_path
-from mock_server.call import Answer, Call
-from mock_server.problems import Problem, Refusal
+from mock_server.actions.lookup import find_in_path
+from mock_server.call import ActionRequest, ActionResult
+from mock_server.problems import ApiError, ErrorKind
 from mock_server.store import Refused, Stored
 from mock_server.world import World
 
 
-def may_be_deleted(world: World, record: Stored) -> bool:
+def can_delete(world: World, record: Stored) -> bool:
     """Whether nobody needs the record itself; what would go with it is not asked."""
     return not world.store.is_held(record.reference)
 
 
-def run(call: Call) -> Answer:
+def delete_record(request: ActionRequest) -> ActionResult:
     """Remove the record. Raises Refusal (409) while the contract refuses it."""
-    record = named_in_path(call, to_write=True, granted=False)
+    record = find_in_path(request, for_write=True, allow_shared=False)
     try:
-        with call.world.store.transaction():
-            call.world.store.remove(record.resource, record.key)
-    except Refused as refused:
-        relation = refused.relation.replace("_", " ")
-        message = f"This {refused.resource} cannot be deleted while it is any {refused.by}'s {relation}."
-        raise Refusal(Problem.STATE, message=message) from None
-    return Answer(None)
+        with request.world.store.transaction():
+            request.world.store.remove(record.resource, record.key)
+    except Refused as error:
+        relation = error.relation.replace("_", " ")
+        message = f"This {error.resource} cannot be deleted while it is any {error.by}'s {relation}."
+        raise ApiError(ErrorKind.CONFLICT, message=message) from None
+    return ActionResult(None)

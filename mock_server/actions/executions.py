@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 
 from mock_server.actions.assistant import pick
-from mock_server.actions.create import stored
-from mock_server.actions.lookup import named_in_path, require_writable, visible
-from mock_server.actions.sent import own_of
-from mock_server.actions.showing import shown
-from mock_server.call import Answer, Call
-from mock_server.clock import written
-from mock_server.problems import Problem, Refusal
+from mock_server.actions.create import insert_record
+from mock_server.actions.lookup import find_in_path, find_visible, require_writable
+from mock_server.actions.sent import extract_attributes
+from mock_server.actions.showing import render_record
+from mock_server.call import ActionRequest, ActionResult
+from mock_server.clock import format_timestamp
+from mock_server.problems import ApiError, ErrorKind
 from mock_server.query import all_of, asked
 from mock_server.store import Stored
 from mock_server.store.plan import property_column, quoted
@@ -21,127 +21,140 @@ from mock_server.world import World
 from spec.document import snake_case
 from spec.record import Reference
 
-STARTS_AFTER = timedelta(seconds=1)
+START_DELAY = timedelta(seconds=1)
 # Seconds that a started execution runs before it ends, and how it ends: picked by its key.
-RUNS_FOR = (2, 3, 4, 5)
-ENDINGS = ("completed",) * 7 + ("error",)
+RUN_SECONDS = (2, 3, 4, 5)
+OUTCOMES = ("completed",) * 7 + ("error",)
 MILLISECOND = timedelta(milliseconds=1)
-FINAL = ("completed", "error", "stopped")
+FINAL_STATUSES = ("completed", "error", "stopped")
 
 
-def may_be_started(world: World, workflow: Stored) -> bool:
+def can_start(world: World, workflow: Stored) -> bool:
     """Whether the state of a workflow admits an execution."""
     return bool(workflow.own["is_active"])
 
 
-def may_be_stopped(world: World, execution: Stored) -> bool:
+def can_stop(world: World, execution: Stored) -> bool:
     """Whether an execution has not ended yet."""
-    return execution.own["status"] not in FINAL
+    return execution.own["status"] not in FINAL_STATUSES
 
 
-def trigger(call: Call) -> Answer:
+def trigger_workflow(request: ActionRequest) -> ActionResult:
     """Start the workflow that the path names; the body is the execution's input."""
-    workflow = named_in_path(call, to_write=True)
-    return shown(call, _started(call, workflow, {"mode": "webhook", "input": call.body or {}}))
+    workflow = find_in_path(request, for_write=True)
+    return render_record(request, _start_execution(request, workflow, {"mode": "webhook", "input": request.body or {}}))
 
 
-def create(call: Call) -> Answer:
+def create_execution(request: ActionRequest) -> ActionResult:
     """Start the workflow that the body names."""
-    contract = call.world.contract
-    workflow = visible(call, contract.resources["Workflow"], call.body["workflow_uuid"])
-    require_writable(call, contract.resources["Workflow"], workflow)
-    return shown(call, _started(call, workflow, own_of(call, contract.resources["WorkflowExecution"])))
+    contract = request.world.contract
+    workflow = find_visible(request, contract.resources["Workflow"], request.body["workflow_uuid"])
+    require_writable(request, contract.resources["Workflow"], workflow)
+    return render_record(
+        request,
+        _start_execution(request, workflow, extract_attributes(request, contract.resources["WorkflowExecution"])),
+    )
 
 
-def _started(call: Call, workflow: Stored, own: Mapping[str, Any]) -> Stored:
+def _start_execution(request: ActionRequest, workflow: Stored, attributes: Mapping[str, Any]) -> Stored:
     """A pending execution that the clock will move: running, then ended.
 
     Raises Refusal (409) for a workflow that is not active.
     """
-    world = call.world
-    if not may_be_started(world, workflow):
-        raise Refusal(Problem.STATE, message="This workflow is not active.")
+    world = request.world
+    if not can_start(world, workflow):
+        raise ApiError(ErrorKind.CONFLICT, message="This workflow is not active.")
     resources = world.contract.resources
     with world.store.transaction():
-        execution = stored(call, resources["WorkflowExecution"], own, {"workflow": workflow.reference})
+        execution = insert_record(request, resources["WorkflowExecution"], attributes, {"workflow": workflow.reference})
         references = {"workflow_execution": execution.reference}
-        data = stored(call, resources["WorkflowExecutionData"], {}, references)
-        _plan(call, execution, data)
+        data = insert_record(request, resources["WorkflowExecutionData"], {}, references)
+        _schedule_transitions(request, execution, data)
     return execution
 
 
-def _plan(call: Call, execution: Stored, data: Stored) -> None:
+def _schedule_transitions(request: ActionRequest, execution: Stored, data: Stored) -> None:
     """Running after a second, ended some seconds later."""
-    world = call.world
-    seconds = pick(RUNS_FOR, "duration", execution.key)
-    started = call.now + STARTS_AFTER
-    stopped = started + timedelta(seconds=seconds)
-    begun = {"status": "running", "started_at": written(started)}
-    status = pick(ENDINGS, "ending", execution.key)
-    ended = {"status": status, "is_finished": True, "stopped_at": written(stopped), "duration_ms": 1000 * seconds}
-    world.schedule(started, execution, begun)
-    world.schedule(stopped, execution, ended)
+    world = request.world
+    seconds = pick(RUN_SECONDS, "duration", execution.key)
+    starts_at = request.now + START_DELAY
+    stops_at = starts_at + timedelta(seconds=seconds)
+    start_changes = {"status": "running", "started_at": format_timestamp(starts_at)}
+    status = pick(OUTCOMES, "ending", execution.key)
+    end_changes = {
+        "status": status,
+        "is_finished": True,
+        "stopped_at": format_timestamp(stops_at),
+        "duration_ms": 1000 * seconds,
+    }
+    world.schedule(starts_at, execution, start_changes)
+    world.schedule(stops_at, execution, end_changes)
     step = {
         "status": status,
         "output": {"received": execution.own["input"]},
-        "started_at": written(started),
-        "stopped_at": written(stopped),
+        "started_at": format_timestamp(starts_at),
+        "stopped_at": format_timestamp(stops_at),
     }
     figures = {"execution_time": seconds, "processed_count": 1, "error_count": int(status == "error")}
     metadata = {**data.own["metadata"], "workflow_execution_data_id": execution.number, **figures}
-    world.schedule(stopped, data, {"workflow_data": [step], "metadata": metadata})
+    world.schedule(stops_at, data, {"workflow_data": [step], "metadata": metadata})
 
 
-def stop(call: Call) -> Answer:
+def stop_execution(request: ActionRequest) -> ActionResult:
     """End what the path names, now: an execution, or another record with such a `status`, whichever of the fields of an
     ending it has. Raises Refusal (409) when it has ended already.
     """
-    world = call.world
-    execution = named_in_path(call, to_write=True)
-    if not may_be_stopped(world, execution):
-        raise Refusal(Problem.STATE, message=f"This {_noun(execution)} has already ended ({execution.own['status']}).")
+    world = request.world
+    execution = find_in_path(request, for_write=True)
+    if not can_stop(world, execution):
+        raise ApiError(
+            ErrorKind.CONFLICT,
+            message=f"This {_resource_label(execution)} has already ended ({execution.own['status']}).",
+        )
     with world.store.transaction():
-        for reference in (execution.reference, *_parts(world, execution)):
+        for reference in (execution.reference, *_iter_dependents(world, execution)):
             world.forget_schedule(world.store.existing(reference))
-        world.store.change(execution.resource, execution.key, {**execution.own, **_stopped(call, execution)})
-    return shown(call, world.store.existing(execution.reference))
+        world.store.change(
+            execution.resource, execution.key, {**execution.own, **_get_stop_changes(request, execution)}
+        )
+    return render_record(request, world.store.existing(execution.reference))
 
 
-def _noun(record: Stored) -> str:
+def _resource_label(record: Stored) -> str:
     return snake_case(record.resource).rpartition("_")[2]
 
 
-def _parts(world: World, execution: Stored) -> Iterator[Reference]:
+def _iter_dependents(world: World, execution: Stored) -> Iterator[Reference]:
     """The records that lead to one: what is written while it runs is among them."""
     for relation in world.contract.resources[execution.resource].relations.values():
         if relation.inverse is not None:
             yield from world.store.inverse(relation, execution.reference)
 
 
-def _stopped(call: Call, execution: Stored) -> dict[str, Any]:
+def _get_stop_changes(request: ActionRequest, execution: Stored) -> dict[str, Any]:
     """What stopping changes of the fields that a record has."""
-    started = execution.own.get("started_at") or call.stamp
-    stamps = call.world.contract.resources[execution.resource].attributes_with_stamp("updated")
-    ended = {
+    started_at = execution.own.get("started_at") or request.timestamp
+    updated_attributes = request.world.contract.resources[execution.resource].attributes_with_stamp("updated")
+    changes = {
         "status": "stopped",
         "is_finished": True,
-        "started_at": started,
-        "stopped_at": call.stamp,
-        "duration_ms": max(0, (call.now - datetime.fromisoformat(started)) // MILLISECOND),
-        **dict.fromkeys(stamps, call.stamp),
+        "started_at": started_at,
+        "stopped_at": request.timestamp,
+        "duration_ms": max(0, (request.now - datetime.fromisoformat(started_at)) // MILLISECOND),
+        **dict.fromkeys(updated_attributes, request.timestamp),
     }
-    return {name: value for name, value in ended.items() if name in execution.own}
+    return {name: value for name, value in changes.items() if name in execution.own}
 
 
-def count(call: Call) -> Answer:
+def count_executions(request: ActionRequest) -> ActionResult:
     """How many executions the query's filters leave, in all and by status."""
-    world = call.world
+    world = request.world
     resource = world.contract.resources["WorkflowExecution"]
-    query = world.query(call.viewer)
-    words = asked(call.operation.parameters, call.query)
-    condition = all_of((query.conditions(resource, words), query.visible(resource)))
+    query = world.query(request.viewer)
+    extensions = asked(request.operation.parameters, request.query)
+    condition = all_of((query.conditions(resource, extensions), query.visible(resource)))
     status = property_column(("status",))
     sql = f"SELECT {status}, COUNT(*) FROM {quoted(resource.name)} WHERE {condition.sql} GROUP BY 1"
-    found = dict(world.store.connection.execute(sql, condition.parameters).fetchall())
-    by_status = {name: found.get(name, 0) for name in resource.attributes["status"].enum_values}
-    return Answer(orjson.dumps({"data": {"total": sum(found.values()), **by_status}}))
+    counts = dict(world.store.connection.execute(sql, condition.parameters).fetchall())
+    by_status = {name: counts.get(name, 0) for name in resource.attributes["status"].enum_values}
+    return ActionResult(orjson.dumps({"data": {"total": sum(counts.values()), **by_status}}))

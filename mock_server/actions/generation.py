@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from mock_server.actions.assistant import pick, title
-from mock_server.actions.create import stored
-from mock_server.actions.lookup import named_in_path
-from mock_server.actions.sent import references_of
-from mock_server.actions.showing import shown
-from mock_server.call import Answer, Call
+from mock_server.actions.assistant import pick, shorten_title
+from mock_server.actions.create import insert_record
+from mock_server.actions.lookup import find_in_path
+from mock_server.actions.sent import resolve_references
+from mock_server.actions.showing import render_record
+from mock_server.call import ActionRequest, ActionResult
 
-AGENT_TEXTS = ("name", "description", "instruction")
-AGENT_METADATA = (
+AGENT_ATTRIBUTES = ("name", "description", "instruction")
+AGENT_METADATA_FIELDS = (
     "role",
     "goal_statement",
     "backstory",
@@ -25,25 +25,25 @@ AGENT_METADATA = (
 STEP_WIDTH = 240  # between the positions of a workflow's nodes
 
 
-def generate_agent(call: Call) -> Answer:
+def generate_agent(request: ActionRequest) -> ActionResult:
     """Create an agent from a persona."""
-    persona = _persona(call, "agent")
-    own = {
-        **{name: persona[name] for name in AGENT_TEXTS},
-        "profile_photo_config": _photo(persona),
-        "metadata": {name: persona[name] for name in AGENT_METADATA},
+    persona = _pick_persona(request, "agent")
+    attributes = {
+        **{name: persona[name] for name in AGENT_ATTRIBUTES},
+        "profile_photo_config": _build_photo_config(persona),
+        "metadata": {name: persona[name] for name in AGENT_METADATA_FIELDS},
     }
-    return _stored(call, "Agent", own)
+    return _create_record(request, "Agent", attributes)
 
 
-def generate_workflow(call: Call) -> Answer:
+def generate_workflow(request: ActionRequest) -> ActionResult:
     """Create a workflow from a persona: its trigger, then one node for each further step."""
-    persona = _persona(call, "workflow")
+    persona = _pick_persona(request, "workflow")
     ids = [f"step-{number}" for number in range(1, len(persona["steps"]) + 1)]
-    own = {
+    attributes = {
         "name": persona["name"],
         "description": persona["description"],
-        "profile_photo_config": _photo(persona),
+        "profile_photo_config": _build_photo_config(persona),
         "nodes": [
             {
                 "id": key,
@@ -59,33 +59,37 @@ def generate_workflow(call: Call) -> Answer:
             for number, (source, target) in enumerate(pairwise(ids), 1)
         ],
     }
-    return _stored(call, "Workflow", own)
+    return _create_record(request, "Workflow", attributes)
 
 
-def generate_thread_name(call: Call) -> Answer:
+def generate_thread_name(request: ActionRequest) -> ActionResult:
     """Name a thread after its first message."""
-    world = call.world
-    thread = named_in_path(call, to_write=True)
+    world = request.world
+    thread = find_in_path(request, for_write=True)
     messages = world.store.inverse(world.contract.resources["Thread"].relations["messages"], thread.reference)
-    first = world.store.existing(messages[0]).own["content"] if messages else ""
-    own = {**thread.own, "name": title(first) or thread.own["name"], "updated_at": call.stamp}
+    first_message = world.store.existing(messages[0]).own["content"] if messages else ""
+    attributes = {
+        **thread.own,
+        "name": shorten_title(first_message) or thread.own["name"],
+        "updated_at": request.timestamp,
+    }
     with world.store.transaction():
-        world.store.change("Thread", thread.key, own)
-    return shown(call, world.store.existing(thread.reference))
+        world.store.change("Thread", thread.key, attributes)
+    return render_record(request, world.store.existing(thread.reference))
 
 
-def _persona(call: Call, name: str) -> Mapping[str, Any]:
-    persona: Mapping[str, Any] = pick(call.world.phrases[name], call.body["prompt"])
+def _pick_persona(request: ActionRequest, name: str) -> Mapping[str, Any]:
+    persona: Mapping[str, Any] = pick(request.world.phrases[name], request.body["prompt"])
     return persona
 
 
-def _photo(persona: Mapping[str, Any]) -> dict[str, Any]:
+def _build_photo_config(persona: Mapping[str, Any]) -> dict[str, Any]:
     return {"emoji": persona["emoji"], "background_color": persona["background_color"], "preference": "emoji"}
 
 
-def _stored(call: Call, name: str, own: Mapping[str, Any]) -> Answer:
-    resource = call.world.contract.resources[name]
-    references = references_of(call, resource)
-    with call.world.store.transaction():
-        record = stored(call, resource, own, references)
-    return shown(call, record)
+def _create_record(request: ActionRequest, name: str, attributes: Mapping[str, Any]) -> ActionResult:
+    resource = request.world.contract.resources[name]
+    references = resolve_references(request, resource)
+    with request.world.store.transaction():
+        record = insert_record(request, resource, attributes, references)
+    return render_record(request, record)

@@ -2,13 +2,13 @@
 
 import orjson
 
-from mock_server.actions.periods import since
-from mock_server.actions.showing import part
-from mock_server.call import Answer, Call
+from mock_server.actions.periods import get_period_start
+from mock_server.actions.showing import render_fragment
+from mock_server.call import ActionRequest, ActionResult
 from mock_server.query import all_of, asked
 from spec.record import Reference
 
-LEADERS = """
+LEADERBOARD_SQL = """
     WITH period(since) AS (VALUES (?)),
     used AS (
         SELECT key,
@@ -27,24 +27,26 @@ LEADERS = """
 """
 
 
-def run(call: Call) -> Answer:
+def rank_agents(request: ActionRequest) -> ActionResult:
     """Agents by their score, the highest first."""
-    world = call.world
-    query = world.query(call.viewer)
+    world = request.world
+    query = world.query(request.viewer)
     agent = world.contract.resources["Agent"]
-    condition = all_of((query.visible(agent), query.conditions(agent, asked(call.operation.parameters, call.query))))
-    parameters = (since(call, call.query["period"]), *condition.parameters, call.query["limit"])
-    found = world.store.connection.execute(LEADERS.format(where=condition.sql), parameters).fetchall()
+    condition = all_of(
+        (query.visible(agent), query.conditions(agent, asked(request.operation.parameters, request.query)))
+    )
+    parameters = (get_period_start(request, request.query["period"]), *condition.parameters, request.query["limit"])
+    results = world.store.connection.execute(LEADERBOARD_SQL.format(where=condition.sql), parameters).fetchall()
     rows = [
         {
-            "rank": place,
-            "agent": part(call, world.store.existing(Reference(agent.name, key))),
+            "rank": rank,
+            "agent": render_fragment(request, world.store.existing(Reference(agent.name, key))),
             "executions_count": executions,
             "threads_count": threads,
             "messages_count": messages,
             "users_count": users,
             "score": score,
         }
-        for place, (key, executions, threads, messages, users, score) in enumerate(found, 1)
+        for rank, (key, executions, threads, messages, users, score) in enumerate(results, 1)
     ]
-    return Answer(orjson.dumps({"data": rows}))
+    return ActionResult(orjson.dumps({"data": rows}))

@@ -5,79 +5,81 @@ from typing import Any
 
 import orjson
 
-from mock_server.actions.showing import shape_of
-from mock_server.call import Answer, Call
+from mock_server.actions.showing import select_projection
+from mock_server.call import ActionRequest, ActionResult
 from mock_server.pages import Rests
 from mock_server.query import Listing, Page, asked
 from mock_server.representation import Shape, link_before, page_words
 from mock_server.store import Tag
 
-LONGEST_KEPT_QUERY = 500
+MAX_CACHED_QUERY_CHARS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a query comes to. `resources`: those that say which records are listed.
+class ListPlan:
+    """What a query comes to. `dependencies`: those that say which records are listed.
 
-    `url`: the list's path; `before`: what links to pages say before the page's number.
+    `url`: the list's path; `page_url_prefix`: what links to pages say before the page's number.
     """
 
     listing: Listing
-    resources: tuple[str, ...]
-    shape: Shape
+    dependencies: tuple[str, ...]
+    projection: Shape
     url: str
-    before: str
+    page_url_prefix: str
 
 
-def run(call: Call) -> Answer:
+def list_records(request: ActionRequest) -> ActionResult:
     """One page, filtered, sorted and shaped as the query says."""
-    view, representation = call.operation.envelope.view_name, call.world.representation
+    view, representation = request.operation.envelope.view_name, request.world.representation
     assert view is not None
-    plan = _plan(call)
-    page = call.world.query(call.viewer).page(plan.listing)
+    plan = _get_plan(request)
+    page = request.world.query(request.viewer).page(plan.listing)
     tags: set[Tag] = set()
-    rows = [representation.record(view, row, plan.shape, call.viewer, tags) for row in page.rows]
-    return Answer(_body(call, plan, rows, page), rests=Rests(tags, plan.resources))
+    rows = [representation.record(view, row, plan.projection, request.viewer, tags) for row in page.rows]
+    return ActionResult(_encode_page(request, plan, rows, page), depends_on=Rests(tags, plan.dependencies))
 
 
-def _plan(call: Call) -> Plan:
+def _get_plan(request: ActionRequest) -> ListPlan:
     """The query's plan, kept: clients ask the same lists again and again."""
-    if len(call.raw_query) > LONGEST_KEPT_QUERY:
-        return _planned(call)
-    named = ("list", call.operation.id, call.raw_query, call.viewer)
-    found: Plan = call.world.store.remembered(named, call.world.contract.access_grant_resources, lambda: _planned(call))
-    return found
+    if len(request.raw_query) > MAX_CACHED_QUERY_CHARS:
+        return _create_plan(request)
+    cache_key = ("list", request.operation.id, request.raw_query, request.viewer)
+    plan: ListPlan = request.world.store.remembered(
+        cache_key, request.world.contract.access_grant_resources, lambda: _create_plan(request)
+    )
+    return plan
 
 
-def _planned(call: Call) -> Plan:
-    contract, operation = call.world.contract, call.operation
-    words = asked(operation.parameters, call.query)
+def _create_plan(request: ActionRequest) -> ListPlan:
+    contract, operation = request.world.contract, request.operation
+    extensions = asked(operation.parameters, request.query)
     resource = contract.resources[operation.resource or ""]
-    listing = call.world.query(call.viewer).listing(resource, words)
-    read = call.world.store.mentioned(f"{listing.condition.sql} {listing.order}")
-    resources = (resource.name, *read, *contract.access_grant_resources)
+    listing = request.world.query(request.viewer).listing(resource, extensions)
+    read_resources = request.world.store.mentioned(f"{listing.condition.sql} {listing.order}")
+    resources = (resource.name, *read_resources, *contract.access_grant_resources)
     url = contract.base_path + operation.path
     page_name = next((p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "page"), "page")
-    return Plan(listing, resources, shape_of(call), url, link_before(url, call.raw_query, page_name))
+    return ListPlan(listing, resources, select_projection(request), url, link_before(url, request.raw_query, page_name))
 
 
-def _body(call: Call, plan: Plan, rows: list[bytes], page: Page) -> bytes:
+def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page: Page) -> bytes:
     """Rows in the contract's envelope, with every page word that it has."""
-    envelope = call.operation.envelope
-    listed = b"[" + b",".join(rows) + b"]"
+    envelope = request.operation.envelope
+    encoded_rows = b"[" + b",".join(rows) + b"]"
     if envelope.data_property is None:
-        return listed
+        return encoded_rows
     if not envelope.pagination:
-        return b"{%s:%s}" % (orjson.dumps(envelope.data_property), listed)
-    words = page_words(
+        return b"{%s:%s}" % (orjson.dumps(envelope.data_property), encoded_rows)
+    pagination = page_words(
         page=page.page,
         size=page.size,
         total=page.total,
         on_page=len(rows),
-        url=call.base + plan.url,
-        before=call.base + plan.before,
+        url=request.base_url + plan.url,
+        before=request.base_url + plan.page_url_prefix,
     )
-    said: dict[str, Any] = {
-        name: {prop: words[word] for prop, word in props.items()} for name, props in envelope.pagination.items()
+    meta: dict[str, Any] = {
+        name: {prop: pagination[role] for prop, role in props.items()} for name, props in envelope.pagination.items()
     }
-    return b"{%s:%s,%s" % (orjson.dumps(envelope.data_property), listed, orjson.dumps(said)[1:])
+    return b"{%s:%s,%s" % (orjson.dumps(envelope.data_property), encoded_rows, orjson.dumps(meta)[1:])

@@ -2,69 +2,73 @@
 
 from typing import Any
 
-from mock_server.call import Call
-from mock_server.problems import Problem, Refusal
+from mock_server.call import ActionRequest
+from mock_server.problems import ApiError, ErrorKind
 from mock_server.query import Condition, all_of, any_of
 from mock_server.store import Stored
 from mock_server.store.plan import key_from
 from spec.contract import Resource
 
 
-def named_in_path(call: Call, *, to_write: bool = False, granted: bool = True) -> Stored:
+def find_in_path(request: ActionRequest, *, for_write: bool = False, allow_shared: bool = True) -> Stored:
     """The record that the path names. Raises Refusal: not there, not the viewer's to see, or not to write.
 
-    `granted`: whether a grant may open it.
+    `allow_shared`: whether a grant may open it.
     """
-    resource = call.world.contract.resources[call.operation.resource or ""]
-    text = next(iter(call.path.values()))
-    record = visible(call, resource, key_from(resource, text), said=text)
-    if to_write:
-        require_writable(call, resource, record, granted=granted)
+    resource = request.world.contract.resources[request.operation.resource or ""]
+    text = next(iter(request.path_parameters.values()))
+    record = find_visible(request, resource, key_from(resource, text), display_key=text)
+    if for_write:
+        require_writable(request, resource, record, allow_shared=allow_shared)
     return record
 
 
-def visible(call: Call, resource: Resource, key: Any, *, said: Any = None) -> Stored:
+def find_visible(request: ActionRequest, resource: Resource, key: Any, *, display_key: Any = None) -> Stored:
     """The record with that key, if the viewer may see it. Raises Refusal (404) otherwise."""
-    record = call.world.store.get(resource.name, key)
-    if record is not None and call.viewer is not None and record.tenant in call.viewer.tenants:
+    record = request.world.store.get(resource.name, key)
+    if record is not None and request.viewer is not None and record.tenant in request.viewer.tenant_keys:
         return record
-    condition = all_of((Condition("key = ?", (key,)), call.world.query(call.viewer).visible(resource)))
-    found = call.world.store.rows(resource.name, condition.sql, condition.parameters)
-    if found:
-        return found[0]
-    shown = key if said is None else said
+    condition = all_of((Condition("key = ?", (key,)), request.world.query(request.viewer).visible(resource)))
+    records = request.world.store.rows(resource.name, condition.sql, condition.parameters)
+    if records:
+        return records[0]
+    displayed = key if display_key is None else display_key
     if record is None:
-        why = f"there is no {resource.name} {shown}"
-        raise Refusal(Problem.NO_RECORD, why, resource=resource.name, key=shown)
-    why = f"{resource.name} {shown} lies in a workspace that this token may not enter, and was not shared with it"
-    raise Refusal(Problem.OTHER_TENANT, why, resource=resource.name, key=shown)
+        detail = f"there is no {resource.name} {displayed}"
+        raise ApiError(ErrorKind.RECORD_NOT_FOUND, detail, resource=resource.name, key=displayed)
+    detail = (
+        f"{resource.name} {displayed} lies in a workspace that this token may not enter, and was not shared with it"
+    )
+    raise ApiError(ErrorKind.OTHER_TENANT, detail, resource=resource.name, key=displayed)
 
 
-def require_writable(call: Call, resource: Resource, record: Stored, *, granted: bool = True) -> None:
-    """Raise Refusal (403) unless the viewer may change the record; not `granted`: unless it lies in their tenant."""
-    viewer = call.viewer
+def require_writable(request: ActionRequest, resource: Resource, record: Stored, *, allow_shared: bool = True) -> None:
+    """Raise Refusal (403) unless the viewer may change the record; not `allow_shared`: unless it lies in their tenant."""
+    viewer = request.viewer
     if viewer is None:
         return
     if resource.writers == "owner":
-        if owner_of(call, resource, record) != viewer.user:
-            raise Refusal(Problem.FORBIDDEN, f"only its owner may change this {resource.name}")
+        if find_owner_key(request, resource, record) != viewer.user_key:
+            raise ApiError(ErrorKind.FORBIDDEN, f"only its owner may change this {resource.name}")
         return
-    if record.tenant is None or record.tenant in viewer.tenants:
+    if record.tenant is None or record.tenant in viewer.tenant_keys:
         return
-    if not granted:
-        why = f"this {resource.name} was shared with this token, which at most lets it be changed and run"
-        raise Refusal(Problem.FORBIDDEN, f"{why}; only in its own workspace may it be deleted or shared on")
-    ways = (condition for condition, permission in call.world.query(viewer).shared(resource) if permission == "write")
-    condition = all_of((Condition("key = ?", (record.key,)), any_of(ways)))
-    if not call.world.store.rows(resource.name, condition.sql, condition.parameters):
-        raise Refusal(Problem.FORBIDDEN, f"this {resource.name} was shared with this token to read, not to write")
+    if not allow_shared:
+        detail = f"this {resource.name} was shared with this token, which at most lets it be changed and run"
+        raise ApiError(ErrorKind.FORBIDDEN, f"{detail}; only in its own workspace may it be deleted or shared on")
+    conditions = (
+        condition for condition, permission in request.world.query(viewer).shared(resource) if permission == "write"
+    )
+    condition = all_of((Condition("key = ?", (record.key,)), any_of(conditions)))
+    if not request.world.store.rows(resource.name, condition.sql, condition.parameters):
+        raise ApiError(ErrorKind.FORBIDDEN, f"this {resource.name} was shared with this token to read, not to write")
 
 
-def owner_of(call: Call, resource: Resource, record: Stored) -> Any:
+def find_owner_key(request: ActionRequest, resource: Resource, record: Stored) -> Any:
     """Key of the user that a record belongs to, None where there is none."""
-    at: Stored | None = record
+    current: Stored | None = record
     reference = None
-    for step in resource.owner_path:
-        reference = at.references.get(step) if at else None
-        at = call.world.store.at(reference)
+    for relation_name in resource.owner_path:
+        reference = current.references.get(relation_name) if current else None
+        current = request.world.store.at(reference)
     return reference.key if reference else None

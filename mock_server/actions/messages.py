@@ -4,47 +4,56 @@ import mimetypes
 from collections.abc import Mapping
 from typing import Any
 
-from mock_server.actions.create import stored
-from mock_server.actions.sent import own_of, references_of
-from mock_server.actions.showing import shown
-from mock_server.call import Answer, Call
+from mock_server.actions.create import insert_record
+from mock_server.actions.sent import extract_attributes, resolve_references
+from mock_server.actions.showing import render_record
+from mock_server.call import ActionRequest, ActionResult
 from mock_server.store import Stored
 
 
-def create(call: Call) -> Answer:
+def create_message(request: ActionRequest) -> ActionResult:
     """Store the message in the thread that the body names."""
-    world = call.world
+    world = request.world
     resource = world.contract.resources["Message"]
-    references = references_of(call, resource)
+    references = resolve_references(request, resource)
     with world.store.transaction():
-        message = stored(call, resource, own_of(call, resource), references)
-        if files := call.body.get("files"):
-            attach(call, message, files)
-    return shown(call, message)
+        message = insert_record(request, resource, extract_attributes(request, resource), references)
+        if files := request.body.get("files"):
+            attach_files(request, message, files)
+    return render_record(request, message)
 
 
-def attach(call: Call, message: Stored, files: list[Mapping[str, Any]]) -> None:
+def attach_files(request: ActionRequest, message: Stored, files: list[Mapping[str, Any]]) -> None:
     """Make a Media and an Attachment of each file (`key` in the client's upload store, `name` for people)."""
-    world = call.world
+    world = request.world
     thread = world.store.at(message.references["thread"])
     assert thread is not None
     for file in files:
         name = str(file.get("name") or file.get("key") or "file")
-        mime = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        media = world.contract.resources["Media"]
-        key = world.new_key(media)
-        own = {"name": name, "file_name": name, "mime_type": mime, "url": f"/storage/media/{key}{_suffix(name)}"}
-        made = stored(call, media, own, {"workspace": thread.references["workspace"]})
-        attachment = world.contract.resources["Attachment"]
-        stored(
-            call,
-            attachment,
+        mime_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        media_resource = world.contract.resources["Media"]
+        key = world.new_key(media_resource)
+        attributes = {
+            "name": name,
+            "file_name": name,
+            "mime_type": mime_type,
+            "url": f"/storage/media/{key}{_get_file_extension(name)}",
+        }
+        media_record = insert_record(request, media_resource, attributes, {"workspace": thread.references["workspace"]})
+        attachment_resource = world.contract.resources["Attachment"]
+        insert_record(
+            request,
+            attachment_resource,
             {"type": "media"},
-            {"message": message.reference, "thread": thread.reference, "attachable": made.reference},
+            {"message": message.reference, "thread": thread.reference, "attachable": media_record.reference},
         )
 
 
-def _suffix(name: str) -> str:
+def _get_file_extension(name: str) -> str:
     """The extension of a file's name where it is a plain one."""
-    stem, dot, suffix = name.rpartition(".")
-    return f".{suffix.lower()}" if dot and stem and suffix.isascii() and suffix.isalnum() and len(suffix) <= 5 else ""
+    stem, dot, extension = name.rpartition(".")
+    return (
+        f".{extension.lower()}"
+        if dot and stem and extension.isascii() and extension.isalnum() and len(extension) <= 5
+        else ""
+    )

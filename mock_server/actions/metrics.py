@@ -4,55 +4,65 @@ from typing import Any
 
 import orjson
 
-from mock_server.actions.periods import FIRST_DAY, Span, series
-from mock_server.call import Answer, Call
+from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series
+from mock_server.call import ActionRequest, ActionResult
 from mock_server.query import Condition, all_of, asked
 from mock_server.store.plan import property_column, quoted
 from spec.contract import Resource
 
-MOST = 10_000  # entries of a series, as the contract bounds it
+MAX_SERIES_ENTRIES = 10_000  # entries of a series, as the contract bounds it
 
 
-def run(call: Call) -> Answer:
+def compute_metrics(request: ActionRequest) -> ActionResult:
     """Count or sum the records that the body's filters leave."""
-    world, body = call.world, call.body
-    resource = world.contract.resources[call.operation.resource or ""]
-    query = world.query(call.viewer)
-    fields = call.operation.request_body.fields.values() if call.operation.request_body else ()
+    world, body = request.world, request.body
+    resource = world.contract.resources[request.operation.resource or ""]
+    query = world.query(request.viewer)
+    fields = request.operation.request_body.fields.values() if request.operation.request_body else ()
     condition = all_of((query.conditions(resource, asked(fields, body)), query.visible(resource)))
-    summed = body["calculation"].endswith("_sum")
-    value = _sum(call, resource, body["property"]) if summed else Condition("COUNT(*)")
-    rows = f"FROM {quoted(resource.name)} WHERE {condition.sql}"
+    is_sum = body["calculation"].endswith("_sum")
+    value = _build_sum(request, resource, body["property"]) if is_sum else Condition("COUNT(*)")
+    from_where = f"FROM {quoted(resource.name)} WHERE {condition.sql}"
     parameters = (*value.parameters, *condition.parameters)
-    if summed:
-        total = world.store.scalar(f"SELECT {value.sql} {rows}", parameters)
+    if is_sum:
+        total = world.store.scalar(f"SELECT {value.sql} {from_where}", parameters)
     else:
         total = world.store.count(resource.name, condition.sql, condition.parameters)
     data: list[dict[str, Any]] = [{"value": total}]
     if body["calculation"].startswith("time_series"):
-        period = FIRST_DAY[body["granularity"]].format(property_column(resource.attributes_with_stamp("created")[:1]))
-        sql = f"SELECT {period}, {value.sql} {rows} GROUP BY 1"
-        found = dict(world.store.connection.execute(sql, parameters).fetchall())
-        points = series(found, _span(call, resource), body["granularity"], MOST)
-        data = [{"date": date, "value": said} for date, said in points.items()]
-    return Answer(orjson.dumps({"data": data, "total": total}))
+        period = PERIOD_START_SQL[body["granularity"]].format(
+            property_column(resource.attributes_with_stamp("created")[:1])
+        )
+        sql = f"SELECT {period}, {value.sql} {from_where} GROUP BY 1"
+        values_by_period = dict(world.store.connection.execute(sql, parameters).fetchall())
+        points = fill_series(
+            values_by_period, _get_date_range(request, resource), body["granularity"], MAX_SERIES_ENTRIES
+        )
+        data = [{"date": date, "value": entry} for date, entry in points.items()]
+    return ActionResult(orjson.dumps({"data": data, "total": total}))
 
 
-def _span(call: Call, resource: Resource) -> Span:
+def _get_date_range(request: ActionRequest, resource: Resource) -> DateRange:
     """The days from which and up to which the body asks for records; up to today where it does not say."""
-    fields = call.operation.request_body.fields.values() if call.operation.request_body else ()
-    created = (resource.attributes_with_stamp("created")[:1],)
-    ends = {one.word.operator: str(one.value)[:10] for one in asked(fields, call.body) if one.word.paths == created}
-    return Span(ends.get("from"), ends.get("to", call.stamp[:10]))
+    fields = request.operation.request_body.fields.values() if request.operation.request_body else ()
+    created_path = (resource.attributes_with_stamp("created")[:1],)
+    bounds = {
+        extension.word.operator: str(extension.value)[:10]
+        for extension in asked(fields, request.body)
+        if extension.word.paths == created_path
+    }
+    return DateRange(bounds.get("from"), bounds.get("to", request.timestamp[:10]))
 
 
-def _sum(call: Call, resource: Resource, name: str) -> Condition:
+def _build_sum(request: ActionRequest, resource: Resource, name: str) -> Condition:
     """SQL that sums a property: a computed one, or an own one (nested: dots)."""
     derived = resource.derived_properties.get(name)
     if derived is not None:
-        return Condition(f"COALESCE(SUM({call.world.store.derived_sql(resource.name, derived, _key(resource))}), 0)")
+        return Condition(
+            f"COALESCE(SUM({request.world.store.derived_sql(resource.name, derived, _key_column(resource))}), 0)"
+        )
     return Condition("COALESCE(SUM(json_extract(CAST(own AS TEXT), '$.' || ?)), 0)", (name,))
 
 
-def _key(resource: Resource) -> str:
+def _key_column(resource: Resource) -> str:
     return f"{quoted(resource.name)}.key"

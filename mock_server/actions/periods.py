@@ -6,62 +6,66 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Any
 
-from mock_server.call import Call
-from mock_server.clock import written
+from mock_server.call import ActionRequest
+from mock_server.clock import format_timestamp
 
 # SQL that turns an instant's column into the first day of its period.
-FIRST_DAY = {
+PERIOD_START_SQL = {
     "daily": "substr({0}, 1, 10)",
     "weekly": "date(substr({0}, 1, 10), '-6 days', 'weekday 1')",
     "monthly": "substr({0}, 1, 7) || '-01'",
 }
-DAYS = {"7d": 7, "30d": 30, "90d": 90, "365d": 365}
+PERIOD_DAYS = {"7d": 7, "30d": 30, "90d": 90, "365d": 365}
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """The days that a series is about, as ``2026-03-01``. `first` None: from the first that has a value."""
+class DateRange:
+    """The days that a series is about, as ``2026-03-01``. `first_day` None: from the first that has a value."""
 
-    first: str | None
-    last: str
+    first_day: str | None
+    last_day: str
 
 
-def since(call: Call, period: str | None) -> str:
+def get_period_start(request: ActionRequest, period: str | None) -> str:
     """The instant at which a period up to now began; before all others for no period, or for `all`."""
-    days = DAYS.get(period or "")
-    return written(call.now - timedelta(days=days)) if days else ""
+    days = PERIOD_DAYS.get(period or "")
+    return format_timestamp(request.now - timedelta(days=days)) if days else ""
 
 
-def series(found: Mapping[str, Any], span: Span, granularity: str, most: int) -> dict[str, Any]:
-    """Period's first day -> value, in order, with a zero for each period of `span` in which nothing was `found`.
+def fill_series(
+    values_by_day: Mapping[str, Any], date_range: DateRange, granularity: str, max_entries: int
+) -> dict[str, Any]:
+    """Period's first day -> value, in order, with a zero for each period of `date_range` in which nothing was `values_by_day`.
 
-    One that would have more than `most` entries has none for the others.
+    One that would have more than `max_entries` entries has none for the others.
     """
-    first = span.first or min(found, default=None)
-    if first is None:
+    first_day = date_range.first_day or min(values_by_day, default=None)
+    if first_day is None:
         return {}
-    last = max(span.last, max(found, default=""))
-    days = list(islice(_periods(date.fromisoformat(first), date.fromisoformat(last), granularity), most + 1))
-    zeros = dict.fromkeys((day.isoformat() for day in days), 0) if len(days) <= most else {}
-    return dict(sorted({**zeros, **found}.items()))
+    last_day = max(date_range.last_day, max(values_by_day, default=""))
+    days = list(
+        islice(_iter_periods(date.fromisoformat(first_day), date.fromisoformat(last_day), granularity), max_entries + 1)
+    )
+    zeros = dict.fromkeys((day.isoformat() for day in days), 0) if len(days) <= max_entries else {}
+    return dict(sorted({**zeros, **values_by_day}.items()))
 
 
-def _periods(day: date, last: date, granularity: str) -> Iterator[date]:
+def _iter_periods(day: date, last: date, granularity: str) -> Iterator[date]:
     """The first day of each period from that of `day` to that of `last`; weeks begin on Monday."""
-    day = _first_of(day, granularity)
+    day = _get_first_day(day, granularity)
     while day <= last:
         yield day
         try:
-            day = _first_of(day + _STEP[granularity], granularity)
+            day = _get_first_day(day + _PERIOD_STEP[granularity], granularity)
         except OverflowError:  # the calendar ends
             return
 
 
 # From a period's first day so far into the next one.
-_STEP = {"daily": timedelta(days=1), "weekly": timedelta(days=7), "monthly": timedelta(days=31)}
+_PERIOD_STEP = {"daily": timedelta(days=1), "weekly": timedelta(days=7), "monthly": timedelta(days=31)}
 
 
-def _first_of(day: date, granularity: str) -> date:
+def _get_first_day(day: date, granularity: str) -> date:
     if granularity == "monthly":
         return day.replace(day=1)
     return date.fromordinal(day.toordinal() - day.weekday()) if granularity == "weekly" else day

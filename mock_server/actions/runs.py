@@ -6,111 +6,126 @@ from datetime import timedelta
 import orjson
 
 from mock_server.actions import assistant
-from mock_server.actions.create import stored
-from mock_server.actions.lookup import named_in_path, visible
-from mock_server.actions.messages import attach
-from mock_server.actions.showing import part
-from mock_server.call import Answer, Call
+from mock_server.actions.create import insert_record
+from mock_server.actions.lookup import find_in_path, find_visible
+from mock_server.actions.messages import attach_files
+from mock_server.actions.showing import render_fragment
+from mock_server.call import ActionRequest, ActionResult
 from mock_server.store import Stored
 
 # By so much an answer is younger than its question, so that a list by time never turns the two round.
-_LATER = timedelta(microseconds=1)
+_ANSWER_DELAY = timedelta(microseconds=1)
 
 
-def run_agent(call: Call) -> Answer:
+def run_agent(request: ActionRequest) -> ActionResult:
     """Ask an agent: in the thread that the body names, or in a new one."""
-    world = call.world
-    agent = named_in_path(call)
-    threads = world.contract.resources["Thread"]
-    named = visible(call, threads, call.body["thread_uuid"]) if "thread_uuid" in call.body else None
+    world = request.world
+    agent = find_in_path(request)
+    thread_resource = world.contract.resources["Thread"]
+    existing_thread = (
+        find_visible(request, thread_resource, request.body["thread_uuid"]) if "thread_uuid" in request.body else None
+    )
     with world.store.transaction():
-        if named is not None:
-            thread = named
+        if existing_thread is not None:
+            thread = existing_thread
         else:
-            workspace = agent.references["workspace"] if _enters(call, agent) else None
-            own = {"name": assistant.title(call.body["content"]) or "New conversation"}
-            thread = stored(call, threads, own, {"agent": agent.reference, "workspace": workspace})
-        question = _say(call, thread, call.body["content"])
-        attach(call, question, call.body.get("files") or [])
-        answer = _reply(call, thread, agent, call.body["content"])
-    return _result(call, thread, question, answer)
+            workspace = agent.references["workspace"] if _is_tenant_member(request, agent) else None
+            attributes = {"name": assistant.shorten_title(request.body["content"]) or "New conversation"}
+            thread = insert_record(
+                request, thread_resource, attributes, {"agent": agent.reference, "workspace": workspace}
+            )
+        question = _add_user_message(request, thread, request.body["content"])
+        attach_files(request, question, request.body.get("files") or [])
+        answer = _add_answer(request, thread, agent, request.body["content"])
+    return _build_result(request, thread, question, answer)
 
 
-def _enters(call: Call, agent: Stored) -> bool:
-    return call.viewer is not None and agent.tenant in call.viewer.tenants
+def _is_tenant_member(request: ActionRequest, agent: Stored) -> bool:
+    return request.viewer is not None and agent.tenant in request.viewer.tenant_keys
 
 
-def run_thread(call: Call) -> Answer:
+def run_thread(request: ActionRequest) -> ActionResult:
     """Say something in a thread; its agent answers."""
-    world = call.world
-    thread = named_in_path(call)
+    world = request.world
+    thread = find_in_path(request)
     with world.store.transaction():
-        question = _say(call, thread, call.body["content"])
-        attach(call, question, call.body.get("files") or [])
-        answer = _reply(call, thread, world.store.at(thread.references["agent"]), call.body["content"])
-    return _result(call, thread, question, answer)
+        question = _add_user_message(request, thread, request.body["content"])
+        attach_files(request, question, request.body.get("files") or [])
+        answer = _add_answer(request, thread, world.store.at(thread.references["agent"]), request.body["content"])
+    return _build_result(request, thread, question, answer)
 
 
-def run_prompt(call: Call) -> Answer:
+def run_prompt(request: ActionRequest) -> ActionResult:
     """Fill a prompt's variables and answer it."""
-    world = call.world
-    prompt = named_in_path(call)
-    filled = assistant.filled(prompt.own["content"], (call.body or {}).get("variables") or {})
-    output = assistant.answer(world.phrases["answer"], filled, None, 0)
+    world = request.world
+    prompt = find_in_path(request)
+    content = assistant.fill_placeholders(prompt.own["content"], (request.body or {}).get("variables") or {})
+    output = assistant.compose_answer(world.phrases["answer"], content, None, 0)
     with world.store.transaction():
-        own = {"usage_count": prompt.own["usage_count"] + 1, "last_used_at": call.stamp}
-        world.store.change("Prompt", prompt.key, {**prompt.own, **own})
+        attributes = {"usage_count": prompt.own["usage_count"] + 1, "last_used_at": request.timestamp}
+        world.store.change("Prompt", prompt.key, {**prompt.own, **attributes})
     data = {
-        "prompt": filled,
+        "prompt": content,
         "output": output,
         "model": prompt.own["metadata"]["large_language_model"],
-        "tokens": _usage(filled, output),
+        "tokens": _count_tokens(content, output),
     }
-    return Answer(orjson.dumps({"data": data}))
+    return ActionResult(orjson.dumps({"data": data}))
 
 
-def train_agent(call: Call) -> Answer:
+def train_agent(request: ActionRequest) -> ActionResult:
     """Let an agent remember texts and pages: each becomes a Memory."""
-    world, body = call.world, call.body or {}
-    agent = named_in_path(call, to_write=True)
-    learned = [{"content": text, "type": "text", "source": None} for text in body.get("texts") or []]
-    learned += [{"content": f"What {url} says.", "type": "url", "source": url} for url in body.get("urls") or []]
+    world, body = request.world, request.body or {}
+    agent = find_in_path(request, for_write=True)
+    memories = [{"content": text, "type": "text", "source": None} for text in body.get("texts") or []]
+    memories += [{"content": f"What {url} says.", "type": "url", "source": url} for url in body.get("urls") or []]
     references = {"agent": agent.reference, "workspace": agent.references["workspace"]}
     with world.store.transaction():
-        made = [stored(call, world.contract.resources["Memory"], own, references) for own in learned]
-    return Answer(orjson.dumps({"data": [part(call, memory) for memory in made]}))
+        records = [
+            insert_record(request, world.contract.resources["Memory"], attributes, references)
+            for attributes in memories
+        ]
+    return ActionResult(orjson.dumps({"data": [render_fragment(request, memory) for memory in records]}))
 
 
-def _say(call: Call, thread: Stored, content: str) -> Stored:
+def _add_user_message(request: ActionRequest, thread: Stored, content: str) -> Stored:
     """The user's message."""
-    own = {"content": content, "role": "user"}
-    return stored(call, call.world.contract.resources["Message"], own, {"thread": thread.reference})
+    attributes = {"content": content, "role": "user"}
+    return insert_record(request, request.world.contract.resources["Message"], attributes, {"thread": thread.reference})
 
 
-def _reply(call: Call, thread: Stored, agent: Stored | None, content: str) -> Stored:
+def _add_answer(request: ActionRequest, thread: Stored, agent: Stored | None, content: str) -> Stored:
     """The assistant's message, and that the agent ran."""
-    world = call.world
-    before = len(world.store.inverse(world.contract.resources["Thread"].relations["messages"], thread.reference))
-    said = assistant.answer(world.phrases["answer"], content, agent.own if agent else None, before)
+    world = request.world
+    message_count = len(world.store.inverse(world.contract.resources["Thread"].relations["messages"], thread.reference))
+    answer = assistant.compose_answer(world.phrases["answer"], content, agent.own if agent else None, message_count)
     model = agent.own["metadata"]["large_language_model"] if agent else thread.own["metadata"]["model"]
-    metadata = {"model": model, "temperature": thread.own["metadata"]["temperature"], "tokens": _usage(content, said)}
-    own = {"content": said, "role": "assistant", "metadata": metadata}
-    later = replace(call, now=call.now + _LATER)
-    reply = stored(later, world.contract.resources["Message"], own, {"thread": thread.reference})
+    metadata = {
+        "model": model,
+        "temperature": thread.own["metadata"]["temperature"],
+        "tokens": _count_tokens(content, answer),
+    }
+    attributes = {"content": answer, "role": "assistant", "metadata": metadata}
+    answer_request = replace(request, now=request.now + _ANSWER_DELAY)
+    reply = insert_record(answer_request, world.contract.resources["Message"], attributes, {"thread": thread.reference})
     if agent is not None:
-        run = {"duration_ms": 400 + 15 * metadata["tokens"]["output"]}
-        viewer = call.viewer
-        by = world.store.get("User", viewer.user) if viewer else None
-        references = {"agent": agent.reference, "user": by.reference if by else None}
-        stored(call, world.contract.resources["AgentRun"], run, references)
+        run_attributes = {"duration_ms": 400 + 15 * metadata["tokens"]["output"]}
+        viewer = request.viewer
+        user = world.store.get("User", viewer.user_key) if viewer else None
+        references = {"agent": agent.reference, "user": user.reference if user else None}
+        insert_record(request, world.contract.resources["AgentRun"], run_attributes, references)
     return reply
 
 
-def _usage(asked: str, answered: str) -> dict[str, int]:
-    read, wrote = assistant.tokens(asked), assistant.tokens(answered)
-    return {"input": read, "output": wrote, "total": read + wrote}
+def _count_tokens(question: str, answer: str) -> dict[str, int]:
+    input_tokens, output_tokens = assistant.estimate_tokens(question), assistant.estimate_tokens(answer)
+    return {"input": input_tokens, "output": output_tokens, "total": input_tokens + output_tokens}
 
 
-def _result(call: Call, thread: Stored, question: Stored, answer: Stored) -> Answer:
-    data = {"thread": part(call, thread), "message": part(call, question), "answer": part(call, answer)}
-    return Answer(orjson.dumps({"data": data}))
+def _build_result(request: ActionRequest, thread: Stored, question: Stored, answer: Stored) -> ActionResult:
+    data = {
+        "thread": render_fragment(request, thread),
+        "message": render_fragment(request, question),
+        "answer": render_fragment(request, answer),
+    }
+    return ActionResult(orjson.dumps({"data": data}))

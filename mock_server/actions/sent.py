@@ -2,49 +2,61 @@
 
 from typing import Any
 
-from mock_server.actions.lookup import visible
-from mock_server.call import Call
-from mock_server.plans import Naming
+from mock_server.actions.lookup import find_visible
+from mock_server.call import ActionRequest
+from mock_server.plans import ReferenceInput
 from mock_server.store.plan import key_from
 from spec.contract import Resource
 from spec.record import Reference
 
 
-def own_of(call: Call, resource: Resource) -> dict[str, Any]:
+def extract_attributes(request: ActionRequest, resource: Resource) -> dict[str, Any]:
     """Those of the body's properties that the record stores and that clients may set."""
-    body = call.body
+    body = request.body
     if body is None:
         return {}
-    return {name: body[name] for name in call.world.plans.saying(call.operation, resource).own if name in body}
+    return {
+        name: body[name]
+        for name in request.world.plans.get_request_mapping(request.operation, resource).attributes
+        if name in body
+    }
 
 
-def references_of(call: Call, resource: Resource) -> dict[str, Reference | tuple[Reference, ...] | None]:
+def resolve_references(
+    request: ActionRequest, resource: Resource
+) -> dict[str, Reference | tuple[Reference, ...] | None]:
     """The relations that the request sets; the body wins over the query.
 
     Every record named must be there and be the viewer's to see: raises Refusal (404).
     """
-    said = call.world.plans.saying(call.operation, resource)
-    found: dict[str, Reference | tuple[Reference, ...] | None] = {}
-    for naming in said.query:
-        if call.query.get(naming.name) is not None:
-            found[naming.relation.name] = _reference(call, naming, call.query[naming.name])
-    for naming in said.body:
-        if call.body is not None and naming.name in call.body:
-            found[naming.relation.name] = _reference(call, naming, call.body[naming.name])
-    return found
+    mapping = request.world.plans.get_request_mapping(request.operation, resource)
+    references: dict[str, Reference | tuple[Reference, ...] | None] = {}
+    for reference_input in mapping.query_references:
+        if request.query.get(reference_input.name) is not None:
+            references[reference_input.relation.name] = _resolve_reference(
+                request, reference_input, request.query[reference_input.name]
+            )
+    for reference_input in mapping.body_references:
+        if request.body is not None and reference_input.name in request.body:
+            references[reference_input.relation.name] = _resolve_reference(
+                request, reference_input, request.body[reference_input.name]
+            )
+    return references
 
 
-def _reference(call: Call, naming: Naming, sent: Any) -> Reference | tuple[Reference, ...] | None:
-    many = naming.relation.to_many
-    if sent is None:
-        return () if many else None
-    resource = naming.target(call.body)
-    if not isinstance(sent, list):
-        found = _named(call, resource, sent)
-        return (found,) if many else found
-    references = [_named(call, resource, key) for key in sent]
-    return tuple(dict.fromkeys(references)) if many else references[0]
+def _resolve_reference(
+    request: ActionRequest, reference_input: ReferenceInput, value: Any
+) -> Reference | tuple[Reference, ...] | None:
+    is_to_many = reference_input.relation.to_many
+    if value is None:
+        return () if is_to_many else None
+    resource = reference_input.resolve_target(request.body)
+    if not isinstance(value, list):
+        reference = _find_record(request, resource, value)
+        return (reference,) if is_to_many else reference
+    references = [_find_record(request, resource, key) for key in value]
+    return tuple(dict.fromkeys(references)) if is_to_many else references[0]
 
 
-def _named(call: Call, resource: Resource, key: Any) -> Reference:
-    return visible(call, resource, key_from(resource, key), said=key).reference
+def _find_record(request: ActionRequest, resource: Resource, key: Any) -> Reference:
+    return find_visible(request, resource, key_from(resource, key), display_key=key).reference

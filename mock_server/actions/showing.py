@@ -4,31 +4,35 @@ from typing import Any
 
 import orjson
 
-from mock_server.call import Answer, Call
+from mock_server.call import ActionRequest, ActionResult
 from mock_server.query import asked
 from mock_server.representation import Shape
 from mock_server.store import Stored
 
 
-def shape_of(call: Call) -> Shape:
+def select_projection(request: ActionRequest) -> Shape:
     """What the query's include and count words make of the answer's records."""
-    shapes, view = call.world.representation.shapes, call.operation.envelope.view_name or ""
-    if not call.query:
-        return shapes.default(view)
-    contract = call.world.contract
+    projections, view = request.world.representation.shapes, request.operation.envelope.view_name or ""
+    if not request.query:
+        return projections.default(view)
+    contract = request.world.contract
     resource = contract.resources[contract.views[view].resource]
-    words = asked(call.operation.parameters, call.query)
-    paths, shown = call.world.query(call.viewer).included(resource, words)
-    return shapes.default(view, shown) if paths is None else shapes.named(view, paths, shown)
+    extensions = asked(request.operation.parameters, request.query)
+    include_paths, counted = request.world.query(request.viewer).included(resource, extensions)
+    return (
+        projections.default(view, counted) if include_paths is None else projections.named(view, include_paths, counted)
+    )
 
 
-def shown(call: Call, record: Stored) -> Answer:
+def render_record(request: ActionRequest, record: Stored) -> ActionResult:
     """The answer that is one record."""
-    return Answer(call.world.representation.one(call.operation.envelope, record, call.viewer, shape_of(call)))
+    return ActionResult(
+        request.world.representation.one(request.operation.envelope, record, request.viewer, select_projection(request))
+    )
 
 
-def part(call: Call, record: Stored) -> Any:
+def render_fragment(request: ActionRequest, record: Stored) -> Any:
     """A record in its default shape, to stand inside an answer that an action puts together."""
-    representation = call.world.representation
-    shape = representation.shapes.default(record.resource)
-    return orjson.Fragment(representation.record(record.resource, record, shape, call.viewer))
+    representation = request.world.representation
+    projection = representation.shapes.default(record.resource)
+    return orjson.Fragment(representation.record(record.resource, record, projection, request.viewer))

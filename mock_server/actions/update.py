@@ -1,23 +1,27 @@
 """Update a record in part: keys that were sent change, the others stay."""
 
-from mock_server.actions.create import completed
-from mock_server.actions.lookup import named_in_path
-from mock_server.actions.sent import own_of, references_of
-from mock_server.actions.showing import shown
-from mock_server.call import Answer, Call
+from mock_server.actions.create import merge_defaults
+from mock_server.actions.lookup import find_in_path
+from mock_server.actions.sent import extract_attributes, resolve_references
+from mock_server.actions.showing import render_record
+from mock_server.call import ActionRequest, ActionResult
 
 
-def run(call: Call) -> Answer:
+def update_record(request: ActionRequest) -> ActionResult:
     """Store what was sent and answer the record."""
-    world = call.world
-    resource = world.contract.resources[call.operation.resource or ""]
-    record = named_in_path(call, to_write=True)
-    sent = {
-        name: completed(resource.attributes[name].default, record.own.get(name), value)
-        for name, value in own_of(call, resource).items()
+    world = request.world
+    resource = world.contract.resources[request.operation.resource or ""]
+    record = find_in_path(request, for_write=True)
+    changes = {
+        name: merge_defaults(resource.attributes[name].default, record.own.get(name), value)
+        for name, value in extract_attributes(request, resource).items()
     }
-    own = {**record.own, **sent, **dict.fromkeys(resource.attributes_with_stamp("updated"), call.stamp)}
-    references = references_of(call, resource)
+    attributes = {
+        **record.own,
+        **changes,
+        **dict.fromkeys(resource.attributes_with_stamp("updated"), request.timestamp),
+    }
+    references = resolve_references(request, resource)
     with world.store.transaction():
-        world.store.change(resource.name, record.key, own, references)
-    return shown(call, world.store.existing(record.reference))
+        world.store.change(resource.name, record.key, attributes, references)
+    return render_record(request, world.store.existing(record.reference))

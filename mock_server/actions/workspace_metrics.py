@@ -8,12 +8,12 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from mock_server.actions.periods import FIRST_DAY, Span, series, since
-from mock_server.call import Answer, Call
+from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series, get_period_start
+from mock_server.call import ActionRequest, ActionResult
 from mock_server.query import NOTHING, Condition, all_of
 
 # Rows of a metric: at, user, workspace, and for durations started and stopped.
-ROWS = {
+METRIC_ROWS_SQL = {
     "created": 'SELECT p_created_at AS at, r_user AS user, tenant AS workspace FROM "{0}"',
     "copies": (
         'SELECT p_created_at AS at, r_user AS user, tenant AS workspace FROM "{0}" '
@@ -31,46 +31,46 @@ ROWS = {
         'FROM "WorkflowExecution" x JOIN "Workflow" w ON w.key = x.r_workflow'
     ),
 }
-MILLISECONDS = "COALESCE(CAST(ROUND(AVG((julianday(stopped) - julianday(started)) * 86400000)) AS INTEGER), 0)"
+AVG_DURATION_SQL = "COALESCE(CAST(ROUND(AVG((julianday(stopped) - julianday(started)) * 86400000)) AS INTEGER), 0)"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class MetricSource:
     """Where a metric's values come from: SQL of its rows, SQL that makes one value of rows, which rows count."""
 
-    rows: str
-    value: str
-    where: Condition
+    rows_sql: str
+    value_sql: str
+    condition: Condition
 
-    def select(self, what: str, joined: str = "") -> str:
+    def build_select(self, columns: str, joins: str = "") -> str:
         """SELECT, FROM and WHERE."""
-        return f"SELECT {what} FROM ({self.rows}) {joined} WHERE {self.where.sql}"
+        return f"SELECT {columns} FROM ({self.rows_sql}) {joins} WHERE {self.condition.sql}"
 
 
-def run(call: Call) -> Answer:
+def compute_workspace_metrics(request: ActionRequest) -> ActionResult:
     """One metric: its total, or values by user or by period. Durations are not grouped."""
-    said = call.query
-    source = _source(call, said["entity"], said["metric"])
-    group = None if said["metric"] == "avg_duration" else said.get("group_by")
+    query = request.query
+    source = _create_source(request, query["entity"], query["metric"])
+    group = None if query["metric"] == "avg_duration" else query.get("group_by")
     data: dict[str, Any] = {
-        "entity": said["entity"],
-        "metric": said["metric"],
-        "aggregation": said["aggregation"],
+        "entity": query["entity"],
+        "metric": query["metric"],
+        "aggregation": query["aggregation"],
         "group_by": group,
-        "granularity": said["granularity"] if group == "date" else None,
-        "total": call.world.store.scalar(source.select(source.value), source.where.parameters),
+        "granularity": query["granularity"] if group == "date" else None,
+        "total": request.world.store.scalar(source.build_select(source.value_sql), source.condition.parameters),
         "results": [],
     }
     if group == "user":
         del data["granularity"]  # as the published example has it
-        data["results"] = _by_user(call, source)
+        data["results"] = _get_values_by_user(request, source)
     elif group == "date":
-        data["results"] = _by_date(call, source)
-    return Answer(orjson.dumps({"data": data}), ignored=tuple(_idle(call, group)))
+        data["results"] = _get_values_by_date(request, source)
+    return ActionResult(orjson.dumps({"data": data}), ignored=tuple(_iter_ignored_parameters(request, group)))
 
 
 # By what values are grouped where a parameter has an effect, and what that is told with.
-_EFFECTIVE = {
+_EFFECTIVE_GROUPS = {
     "granularity": (("date",), "without group_by=date"),
     "order_by": (("user", "date"), "without a group"),
     "order_dir": (("user", "date"), "without a group"),
@@ -78,68 +78,83 @@ _EFFECTIVE = {
 }
 
 
-def _idle(call: Call, group: str | None) -> Iterator[str]:
+def _iter_ignored_parameters(request: ActionRequest, group: str | None) -> Iterator[str]:
     """The parameters that were sent, and without which the answer would be the same."""
-    sent = {name for name, text in parse_qsl(call.raw_query) if text}
-    if group is None and "group_by" in sent:
-        yield f"query.group_by ({call.query['metric']} is not grouped)"
-    for name, (groups, why) in _EFFECTIVE.items():
-        if name in sent and group not in groups:
-            yield f"query.{name} ({why})"
+    names = {name for name, text in parse_qsl(request.raw_query) if text}
+    if group is None and "group_by" in names:
+        yield f"query.group_by ({request.query['metric']} is not grouped)"
+    for name, (groups, reason) in _EFFECTIVE_GROUPS.items():
+        if name in names and group not in groups:
+            yield f"query.{name} ({reason})"
 
 
-def _by_user(call: Call, source: Source) -> list[dict[str, Any]]:
+def _get_values_by_user(request: ActionRequest, source: MetricSource) -> list[dict[str, Any]]:
     """The figure of each user; what nobody did, as a run by a schedule, stands under the user null."""
-    first = {"name": "user_name", "date": "MAX(at)"}.get(call.query.get("order_by", "value"), "value")
+    order_column = {"name": "user_name", "date": "MAX(at)"}.get(request.query.get("order_by", "value"), "value")
     name = "json_extract(CAST(u.own AS TEXT), '$.name')"
-    select = source.select(f"u.key, {name} AS user_name, {source.value} AS value", 'LEFT JOIN "User" u ON u.key = user')
-    sql = f"{select} GROUP BY u.key ORDER BY {first} {_way(call, 'desc')}, u.key LIMIT ?"
-    rows = call.world.store.connection.execute(sql, (*source.where.parameters, call.query["limit"]))
+    select = source.build_select(
+        f"u.key, {name} AS user_name, {source.value_sql} AS value", 'LEFT JOIN "User" u ON u.key = user'
+    )
+    sql = f"{select} GROUP BY u.key ORDER BY {order_column} {_get_sort_direction(request, 'desc')}, u.key LIMIT ?"
+    rows = request.world.store.connection.execute(sql, (*source.condition.parameters, request.query["limit"]))
     return [
         {"user_id": None if key is None else str(key), "user_name": name, "value": value} for key, name, value in rows
     ]
 
 
-def _by_date(call: Call, source: Source) -> list[dict[str, Any]]:
+def _get_values_by_date(request: ActionRequest, source: MetricSource) -> list[dict[str, Any]]:
     """The figure of each period, those in which nothing happened among them."""
-    granularity = call.query["granularity"]
-    select = source.select(f"{FIRST_DAY[granularity].format('at')} AS date, {source.value} AS value")
-    found = dict(call.world.store.connection.execute(f"{select} GROUP BY 1", source.where.parameters).fetchall())
-    span = Span(since(call, _period(call))[:10] or None, call.stamp[:10])
-    rows = list(series(found, span, granularity, _most(call)).items())
-    by_value = call.query.get("order_by") == "value"  # those alike stay in the order of time
-    rows.sort(key=itemgetter(1 if by_value else 0), reverse=_way(call, "asc") == "DESC")
-    return [{"date": date, "value": value} for date, value in rows[: call.query["limit"]]]
+    granularity = request.query["granularity"]
+    select = source.build_select(f"{PERIOD_START_SQL[granularity].format('at')} AS date, {source.value_sql} AS value")
+    values_by_day = dict(
+        request.world.store.connection.execute(f"{select} GROUP BY 1", source.condition.parameters).fetchall()
+    )
+    date_range = DateRange(get_period_start(request, _get_period(request))[:10] or None, request.timestamp[:10])
+    rows = list(fill_series(values_by_day, date_range, granularity, _get_max_groups(request)).items())
+    sorts_by_value = request.query.get("order_by") == "value"  # those alike stay in the order of time
+    rows.sort(key=itemgetter(1 if sorts_by_value else 0), reverse=_get_sort_direction(request, "asc") == "DESC")
+    return [{"date": date, "value": value} for date, value in rows[: request.query["limit"]]]
 
 
-def _most(call: Call) -> int:
+def _get_max_groups(request: ActionRequest) -> int:
     """How many groups an answer may have."""
-    return int(next(p.schema["maximum"] for p in call.operation.query_parameters if p.name == "limit"))
+    return int(next(p.schema["maximum"] for p in request.operation.query_parameters if p.name == "limit"))
 
 
-def _period(call: Call) -> str | None:
-    found: str | None = (call.query.get("filters") or {}).get("period")
-    return found
+def _get_period(request: ActionRequest) -> str | None:
+    period: str | None = (request.query.get("filters") or {}).get("period")
+    return period
 
 
-def _way(call: Call, default: str) -> str:
-    return "DESC" if call.query.get("order_dir", default) == "desc" else "ASC"
+def _get_sort_direction(request: ActionRequest, default: str) -> str:
+    return "DESC" if request.query.get("order_dir", default) == "desc" else "ASC"
 
 
-def _source(call: Call, entity: str, metric: str) -> Source:
-    value = "COUNT(*)"
-    rows = ROWS.get(metric, "").format("Agent" if entity == "agents" else "Workflow")
+def _create_source(request: ActionRequest, entity: str, metric: str) -> MetricSource:
+    value_sql = "COUNT(*)"
+    rows_sql = METRIC_ROWS_SQL.get(metric, "").format("Agent" if entity == "agents" else "Workflow")
     if metric == "executions":
-        rows = ROWS[f"{entity} executions"]
+        rows_sql = METRIC_ROWS_SQL[f"{entity} executions"]
     elif metric == "avg_duration":
-        rows = ROWS["workflows executions"]
-        value = MILLISECONDS if entity == "workflows" else "0 * COUNT(*)"  # agents have no durations
-    return Source(rows, value, all_of((_workspace(call), Condition("at >= ?", (since(call, _period(call)),)))))
+        rows_sql = METRIC_ROWS_SQL["workflows executions"]
+        value_sql = AVG_DURATION_SQL if entity == "workflows" else "0 * COUNT(*)"  # agents have no durations
+    return MetricSource(
+        rows_sql,
+        value_sql,
+        all_of(
+            (
+                _build_workspace_condition(request),
+                Condition("at >= ?", (get_period_start(request, _get_period(request)),)),
+            )
+        ),
+    )
 
 
-def _workspace(call: Call) -> Condition:
+def _build_workspace_condition(request: ActionRequest) -> Condition:
     """Rows of the workspace that was asked for, if the viewer may enter it, or of all that the viewer may enter."""
-    tenants = call.viewer.tenants if call.viewer else ()
-    said = call.query.get("workspace_uuid")
-    chosen = tenants if said is None else tuple(tenant for tenant in tenants if tenant == said.lower())
-    return Condition(f"workspace IN ({', '.join('?' * len(chosen))})", chosen) if chosen else NOTHING
+    tenants = request.viewer.tenant_keys if request.viewer else ()
+    workspace_key = request.query.get("workspace_uuid")
+    tenant_keys = (
+        tenants if workspace_key is None else tuple(tenant for tenant in tenants if tenant == workspace_key.lower())
+    )
+    return Condition(f"workspace IN ({', '.join('?' * len(tenant_keys))})", tenant_keys) if tenant_keys else NOTHING

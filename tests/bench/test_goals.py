@@ -3,20 +3,22 @@
 import pytest
 
 from bench import goals, mixed
-from bench.figures import Figures, Memory, Row, Started
+from bench.figures import BenchmarkResults, LoadMeasurement, MemoryUsage, ServerStart
 from bench.goals import BASELINE, OURS, WIREMOCK
-from bench.load import CREATE, LIST, RETRIEVE, Load
+from bench.load import CREATE, LIST, RETRIEVE, LoadResult
 
 
-def row(ask: str, server: str, rate: float, *, number: int = 0, connections: int = 16) -> Row:
-    return Row(ask, connections, number, server, Load(rate, 1, 1, 100), 1)
+def row(ask: str, server: str, rate: float, *, number: int = 0, connections: int = 16) -> LoadMeasurement:
+    return LoadMeasurement(ask, connections, number, server, LoadResult(rate, 1, 1, 100), 1)
 
 
-def verdicts(*rows: Row, starts: dict[str, list[float]] | None = None, read: float = 0) -> dict[str, object]:
-    memory = {OURS: Memory(50, read, 200, 10)} if read else {}
-    started = {server: [Started(wall, 99) for wall in walls] for server, walls in (starts or {}).items()}
-    figures = Figures(rows, started, memory)
-    return {str(said["goal"]): said["reached"] for said in goals.told(figures, 16)}
+def verdicts(
+    *rows: LoadMeasurement, starts: dict[str, list[float]] | None = None, read: float = 0
+) -> dict[str, object]:
+    memory = {OURS: MemoryUsage(50, read, 200, 10)} if read else {}
+    started = {server: [ServerStart(wall, 99) for wall in walls] for server, walls in (starts or {}).items()}
+    figures = BenchmarkResults(rows, started, memory)
+    return {str(said["goal"]): said["reached"] for said in goals.evaluate_goals(figures, 16)}
 
 
 def test_what_was_not_measured_is_neither_reached_nor_missed() -> None:
@@ -44,7 +46,7 @@ def test_other_numbers_of_connections_do_not_count() -> None:
 
 @pytest.mark.parametrize(("rate", "reached"), [(49, False), (50, True)])
 def test_the_mixed_load_is_held_against_its_own_reads(rate: float, reached: bool) -> None:
-    found = verdicts(row(mixed.NAME, OURS, rate), row(mixed.READS, OURS, 100))
+    found = verdicts(row(mixed.NAME, OURS, rate), row(mixed.READS_NAME, OURS, 100))
     assert found["mixed, beside its own reads alone"] is reached
 
 
@@ -60,12 +62,12 @@ def test_memory_counts_after_the_reads(read: float, reached: bool) -> None:
 
 
 def test_the_table_says_each_goal_on_a_line() -> None:
-    figures = Figures([row(RETRIEVE.name, OURS, 1000), row(RETRIEVE.name, BASELINE, 100)], {}, {})
-    _, _, first, *others = goals.table(figures, 16)
+    figures = BenchmarkResults([row(RETRIEVE.name, OURS, 1000), row(RETRIEVE.name, BASELINE, 100)], {}, {})
+    _, _, first, *others = goals.build_table(figures, 16)
     assert first == "| retrieve a message, beside Prism | ≥ 10 times | 10.00 | reached |"
     assert len(others) + 1 == len(goals.GOALS)
 
 
 @pytest.mark.parametrize(("stored", "bytes_each"), [(1024, 1024), (0, None), (None, None)])
 def test_a_record_costs_what_the_writes_added(stored: int | None, bytes_each: float | None) -> None:
-    assert Memory(10, 20, 21, stored).per_record == bytes_each
+    assert MemoryUsage(10, 20, 21, stored).bytes_per_record == bytes_each

@@ -20,7 +20,7 @@ from fixtures import dataset, graph
 from fixtures.texts import PersonaLibrary
 from mock_server import image
 from mock_server.app import Open, create_app
-from mock_server.console import Console
+from mock_server.console import RequestLog
 from mock_server.store import Store
 from mock_server.world import World
 from spec.contract import Contract, Operation, load_contract
@@ -91,7 +91,7 @@ class Api:
         content, _ = image_of(contract, name, epoch=epoch, size=size)
         watch = Watch()
         world = image.world(contract, schemas, Store.from_image(contract, content), watch)
-        console = Console(contract.document, io.StringIO(), quiet=True)
+        console = RequestLog(contract.document, io.StringIO(), quiet=True)
         app = create_app(contract, world, Open(), console=console)
         return cls(contract, schemas, SecondOpinion(contract), app, world, watch, content)
 
@@ -207,7 +207,7 @@ class Api:
         viewer = self.world.viewer("demo-token", self.watch())
         assert viewer is not None
         for record in self.world.store.rows(resource, "1"):
-            near = record.tenant is None or record.tenant in viewer.tenants
+            near = record.tenant is None or record.tenant in viewer.tenant_keys
             if near and all(record.own[name] == value for name, value in own.items()):
                 return record.key
         raise AssertionError(f"no {resource} with {own} is seeded")

@@ -11,9 +11,9 @@ from starlette.types import ASGIApp
 
 from mock_server import actions
 from mock_server.app import Manners, Open, create_app
-from mock_server.call import Answer, Call
+from mock_server.call import ActionRequest, ActionResult
 from mock_server.clock import Clock
-from mock_server.console import Console
+from mock_server.console import RequestLog
 from mock_server.store import Store
 from mock_server.world import World
 from spec.contract import Contract, load_contract, parse_contract
@@ -100,18 +100,20 @@ class Calls:
     """An action that keeps the calls it gets and answers what reached it."""
 
     def __init__(self) -> None:
-        self.all: list[Call] = []
+        self.all: list[ActionRequest] = []
 
     @property
-    def last(self) -> Call:
+    def last(self) -> ActionRequest:
         """The call that came last."""
         return self.all[-1]
 
-    def __call__(self, call: Call) -> Answer:
+    def __call__(self, call: ActionRequest) -> ActionResult:
         self.all.append(call)
         if call.operation.envelope.schema_pointer is None:
-            return Answer(None)
-        return Answer(orjson.dumps({"query": dict(call.query), "path": dict(call.path), "base": call.base}))
+            return ActionResult(None)
+        return ActionResult(
+            orjson.dumps({"query": dict(call.query), "path": dict(call.path_parameters), "base": call.base_url})
+        )
 
 
 @cache
@@ -130,7 +132,7 @@ class Terminal(io.StringIO):
 
 
 def app(
-    run: Callable[[Call], Answer] = actions.run,
+    run: Callable[[ActionRequest], ActionResult] = actions.run_action,
     *,
     manners: Manners | None = None,
     terminal: io.StringIO | None = None,
@@ -138,7 +140,7 @@ def app(
 ) -> ASGIApp:
     """The application on a fresh world."""
     served = of or world()
-    console = Console(served.contract.document, terminal or Terminal(), quiet=terminal is None)
+    console = RequestLog(served.contract.document, terminal or Terminal(), quiet=terminal is None)
     return create_app(served.contract, served, manners or Open(), console=console, run=run)
 
 

@@ -269,7 +269,7 @@ class Model:
         if derived.kind == "group":
             return {name: self.computed(reference, part, viewer) for name, part in derived.parts.items()}
         if derived.kind == "viewer":
-            return bool(viewer and self.owner(reference) == viewer.user)
+            return bool(viewer and self.owner(reference) == viewer.user_key)
         if derived.kind == "number":
             ends = self.values(reference, derived.path)
             return self.entries[ends[0]].number if ends else None
@@ -304,12 +304,12 @@ class Model:
         said = museum().resources[reference.resource]
         if viewer is None or not (said.tenant_path or said.members_relation):
             return True
-        if self.tenant(reference) in viewer.tenants:
+        if self.tenant(reference) in viewer.tenant_keys:
             return True
         own = self.entries[reference].own
         if said.public_when and all(own.get(k) == v for k, v in said.public_when.items()):
             return True
-        entities = {Reference("Person", viewer.user), *(Reference("Museum", t) for t in viewer.tenants)}
+        entities = {Reference("Person", viewer.user_key), *(Reference("Museum", t) for t in viewer.tenant_keys)}
         way = {
             reference,
             *(at for n in range(len(said.tenant_path)) for at in self.values(reference, said.tenant_path[: n + 1])),

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server.app import Open
-from mock_server.call import Answer, Call
-from mock_server.origin import host_name, is_loopback
-from mock_server.problems import Problem, Refusal
+from mock_server.call import ActionRequest, ActionResult
+from mock_server.origin import is_loopback, parse_host
+from mock_server.problems import ApiError, ErrorKind
 from tests.asgi import Client
 from tests.mock_server.library import API, POE, Calls, Terminal, app, client, stub
 
@@ -101,7 +101,7 @@ def test_a_host_header_is_not_needed_before_http_1_1(calls: Calls, caller: Clien
         await caller.app({**scope, "http_version": "1.0"}, receive, send)
 
     assert Client(old, caller.headers).get(AUTHORS, host="").status == 200
-    assert calls.last.base == "http://127.0.0.1:8000"
+    assert calls.last.base_url == "http://127.0.0.1:8000"
     refused = caller.get(AUTHORS, host="")  # what was found of the one is not taken for the other
     assert (refused.status, refused.headers["x-mock-reason"]) == (400, "validation")
     assert refused.json == {"message": "The request has no Host header."}
@@ -109,7 +109,7 @@ def test_a_host_header_is_not_needed_before_http_1_1(calls: Calls, caller: Clien
 
 @given(st.text(max_size=60))
 def test_a_host_is_loopback_only_by_name_or_address(text: str) -> None:
-    host = host_name(text)
+    host = parse_host(text)
     if host is not None and is_loopback(host):
         assert host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or ":" in host
 
@@ -146,14 +146,14 @@ def test_the_base_url_is_the_one_the_client_uses(
     calls: Calls, caller: Client, headers: dict[str, str], base: str
 ) -> None:
     assert caller.get(AUTHORS, **headers).status == 200
-    assert calls.last.base == base
+    assert calls.last.base_url == base
 
 
 @pytest.mark.parametrize(("peer", "believed"), [("127.0.0.1", True), ("::1", True), ("10.0.0.7", False)])
 def test_a_proxy_is_believed_only_on_this_machine(calls: Calls, peer: str, believed: bool) -> None:
     caller = Client(stub()[0].app, stub()[0].headers, (peer, 1))
     assert caller.get(AUTHORS, **PROXY).status == 200
-    assert (calls.last.base == "https://api.example.test/mock") is believed
+    assert (calls.last.base_url == "https://api.example.test/mock") is believed
 
 
 def test_what_a_proxy_says_wrongly_is_noted() -> None:
@@ -311,7 +311,7 @@ def test_a_plain_request_id_is_kept(caller: Client, sent: str, kept: bool) -> No
 
 
 def test_a_fault_of_the_mock_is_laravels_500_and_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    def fall(call: Call) -> Answer:
+    def fall(call: ActionRequest) -> ActionResult:
         raise RuntimeError("a secret")
 
     terminal = Terminal()
@@ -327,15 +327,15 @@ def test_a_fault_of_the_mock_is_laravels_500_and_no_traceback(caplog: pytest.Log
 @pytest.mark.parametrize(
     ("problem", "status", "reason"),
     [
-        (Problem.FORBIDDEN, 403, "auth"),
-        (Problem.STATE, 409, "state"),
-        (Problem.NO_RECORD, 404, "no-record"),
-        (Problem.OTHER_TENANT, 404, "other-tenant"),
+        (ErrorKind.FORBIDDEN, 403, "auth"),
+        (ErrorKind.CONFLICT, 409, "state"),
+        (ErrorKind.RECORD_NOT_FOUND, 404, "no-record"),
+        (ErrorKind.OTHER_TENANT, 404, "other-tenant"),
     ],
 )
-def test_a_refusal_of_an_action_becomes_its_status(problem: Problem, status: int, reason: str) -> None:
-    def refuse(call: Call) -> Answer:
-        raise Refusal(
+def test_a_refusal_of_an_action_becomes_its_status(problem: ErrorKind, status: int, reason: str) -> None:
+    def refuse(call: ActionRequest) -> ActionResult:
+        raise ApiError(
             problem, "because", resource="Author", key="{0}", message="{nothing}", headers={"Retry-After": "1"}
         )
 

@@ -172,7 +172,7 @@ def writable(api: Api, operation: Operation) -> Any:
     viewer = api.world.viewer("demo-token", api.watch())
     assert viewer is not None
     for record in api.world.store.rows(resource.name, "1"):
-        if record.tenant in viewer.tenants and not refused(api, Reference(resource.name, record.key)):
+        if record.tenant in viewer.tenant_keys and not refused(api, Reference(resource.name, record.key)):
             return record.key
     raise AssertionError(f"no {resource.name} that can be removed")
 
@@ -226,7 +226,7 @@ def test_the_standing_tokens_are_users_of_different_houses(contract: str) -> Non
     first, second = (api.world.viewer(token, api.watch()) for token in ("demo-token", "other-token"))
     assert first is not None
     assert second is not None
-    assert not set(first.tenants) & set(second.tenants)
+    assert not set(first.tenant_keys) & set(second.tenant_keys)
 
 
 @by_action("list")

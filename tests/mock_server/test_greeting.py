@@ -2,7 +2,7 @@
 
 import re
 
-from mock_server.greeting import greeting
+from mock_server.greeting import build_banner
 from mock_server.store import Store
 from mock_server.world import World
 from tests.mock_server.library import app, library, schemas, world
@@ -10,7 +10,7 @@ from tests.mock_server.library import app, library, schemas, world
 
 def tokens(of: World) -> list[str]:
     """The tokens that the greeting of a world names."""
-    return re.findall(r"^  (\S+-token) ", greeting(app(of=of), of, "http://h", colour=False), re.MULTILINE)
+    return re.findall(r"^  (\S+-token) ", build_banner(app(of=of), of, "http://h", colour=False), re.MULTILINE)
 
 
 def test_a_token_is_named_when_it_has_a_user() -> None:
@@ -19,6 +19,6 @@ def test_a_token_is_named_when_it_has_a_user() -> None:
 
 def test_where_there_are_no_users_there_are_no_tokens() -> None:
     nobody = World(library(), schemas(), Store.empty(library()), world().clock, 0)
-    said = greeting(app(of=nobody), nobody, "http://h", colour=False)
+    said = build_banner(app(of=nobody), nobody, "http://h", colour=False)
     assert "Tokens" not in said
     assert tokens(nobody) == []

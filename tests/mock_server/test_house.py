@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server.docs import Docs
-from mock_server.media import file_at
+from mock_server.media import generate_file
 from mock_server.world import World
 from spec.document import parse_document
 from spec.record import Reference
@@ -101,15 +101,15 @@ def test_the_yaml_is_the_file_itself_but_for_its_servers() -> None:
 def test_a_servers_block_of_any_form_is_replaced(servers: str) -> None:
     text = LIBRARY.read_text().replace("servers: [{url: https://localhost/api/v2}]\n", servers)
     document = parse_document(text.encode(), "x.yaml")
-    docs = Docs.of(replace(library(), document=document), "t")
-    said = yaml.safe_load(docs.yaml_at("http://h"))
+    docs = Docs.from_contract(replace(library(), document=document), "t")
+    said = yaml.safe_load(docs.render_yaml("http://h"))
     assert said.pop("servers") == [{"url": f"http://h{API}"}]
     assert {k: v for k, v in yaml.safe_load(text).items() if k != "servers"} == said
 
 
 def test_a_contract_in_json_is_served_as_yaml_too() -> None:
     document = parse_document(json.dumps(library().document.root).encode(), "x.json")
-    said = yaml.safe_load(Docs.of(replace(library(), document=document), "t").yaml_at("http://h"))
+    said = yaml.safe_load(Docs.from_contract(replace(library(), document=document), "t").render_yaml("http://h"))
     assert said["servers"] == [{"url": f"http://h{API}"}]
 
 
@@ -117,8 +117,8 @@ def test_no_text_of_the_contract_is_taken_for_the_place_of_its_server() -> None:
     contract = changed(("description: A small API that", "description: Of https://here.example and //here it"))
     written = parse_document(json.dumps(contract.document.root).encode(), "x.json")
     for served in (contract, replace(contract, document=written)):
-        docs = Docs.of(served, "t")
-        for said in (json.loads(docs.json_at("http://h")), yaml.safe_load(docs.yaml_at("http://h"))):
+        docs = Docs.from_contract(served, "t")
+        for said in (json.loads(docs.render_json("http://h")), yaml.safe_load(docs.render_yaml("http://h"))):
             assert said["info"] == contract.document.root["info"]
             assert said["servers"] == [{"url": f"http://h{API}"}]
 
@@ -243,13 +243,13 @@ def test_a_file_goes_with_its_record_and_with_what_the_record_says() -> None:
 
 @pytest.mark.parametrize("suffix", TYPES)
 def test_the_same_path_is_the_same_file_and_another_another(suffix: str) -> None:
-    first = file_at(f"media/one-name.{suffix}")
-    assert first == file_at(f"media/one-name.{suffix}")
-    assert first != file_at(f"media/other-name.{suffix}")
+    first = generate_file(f"media/one-name.{suffix}")
+    assert first == generate_file(f"media/one-name.{suffix}")
+    assert first != generate_file(f"media/other-name.{suffix}")
 
 
 def svg(path: str) -> str:
-    made = file_at(path)
+    made = generate_file(path)
     assert made is not None
     ElementTree.fromstring(made.content)
     return made.content.decode()
@@ -261,7 +261,7 @@ def test_a_picture_of_a_name_shows_its_initials() -> None:
 
 
 def test_a_png_is_one() -> None:
-    made = file_at("media/x.png")
+    made = generate_file("media/x.png")
     assert made is not None
     assert made.content.startswith(b"\x89PNG\r\n\x1a\n")
     rest, chunks = made.content[8:], {}
@@ -275,7 +275,7 @@ def test_a_png_is_one() -> None:
 
 
 def test_a_pdf_knows_where_its_objects_are() -> None:
-    made = file_at("media/a-long-report.pdf")
+    made = generate_file("media/a-long-report.pdf")
     assert made is not None
     content = made.content
     start = int(content.rsplit(b"startxref\n", 1)[1].split()[0])
@@ -285,7 +285,7 @@ def test_a_pdf_knows_where_its_objects_are() -> None:
 
 
 def test_data_files_are_what_they_say() -> None:
-    table, tree = file_at("media/x.csv"), file_at("media/x.json")
+    table, tree = generate_file("media/x.csv"), generate_file("media/x.json")
     assert table is not None
     assert tree is not None
     rows = list(csv.reader(io.StringIO(table.content.decode())))
@@ -316,7 +316,7 @@ def test_a_path_that_is_none_is_not_found(caller: Client, path: str) -> None:
 @given(st.text())
 def test_any_path_is_a_file_or_none(path: str) -> None:
     for name in (path, path + ".svg"):
-        made = file_at(name)
+        made = generate_file(name)
         assert made is None or (made.content and "/" in made.media_type)
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from mock_server import body
-from mock_server.body import Arriving
-from mock_server.exchange import Exchange
-from mock_server.problems import Refusal
+from mock_server.body import BodyMemoryLimit
+from mock_server.exchange import RequestContext
+from mock_server.problems import ApiError
 from mock_server.protocol import MOST_UNREAD, WHOLE
 from tests.mock_server.athena import EPOCH
 from tests.running import ROOT, environment
@@ -158,8 +158,8 @@ def test_answers_that_nobody_reads_are_held_within_bounds(around: dict[str, str]
 
 def test_bodies_that_arrive_at_once_are_held_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body, "MOST_ARRIVING", 100)
-    arriving = Arriving(held=50)
-    exchange = Exchange("1", "POST", b"/", b"", {}, [], "", EPOCH)
+    arriving = BodyMemoryLimit(buffered_bytes=50)
+    exchange = RequestContext("1", "POST", b"/", b"", {}, [], "", EPOCH)
 
     def received(*sizes: int) -> bytes:
         parts = [{"type": "http.request", "body": b"x" * size, "more_body": True} for size in sizes]
@@ -168,11 +168,11 @@ def test_bodies_that_arrive_at_once_are_held_within_bounds(monkeypatch: pytest.M
         async def receive() -> dict[str, object]:
             return parts.pop(0)
 
-        return asyncio.run(body.read(exchange, receive, arriving))
+        return asyncio.run(body.read_body(exchange, receive, arriving))
 
     assert len(received(20, 20)) == 40
-    assert arriving.held == 50
-    with pytest.raises(Refusal, match="arriving at once") as refused:
+    assert arriving.buffered_bytes == 50
+    with pytest.raises(ApiError, match="arriving at once") as refused:
         received(30, 30)
     assert (refused.value.status, refused.value.headers["Connection"]) == (503, "close")
-    assert arriving.held == 50
+    assert arriving.buffered_bytes == 50

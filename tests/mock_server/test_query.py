@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import actions
-from mock_server.call import Call
-from mock_server.clock import Clock, system
+from mock_server.call import ActionRequest
+from mock_server.clock import Clock, get_system_time
 from mock_server.query import Query, asked
 from mock_server.representation import link_before, page_words, with_base
 from mock_server.store import Store
@@ -254,17 +254,21 @@ def test_what_a_viewer_sees_is_in_the_viewers_tenants_or_public_or_shared(record
 @given(houses())
 def test_a_person_enters_the_home_and_every_museum_that_names_the_person(records: list[Record]) -> None:
     house = housed(records)
-    served = world(house.store, Clock(system))
+    served = world(house.store, Clock(get_system_time))
     for person in house.model.all("Person"):
         viewer, due = served.viewer_of(person.key), house.model.viewer(person)
-        assert (viewer.user, viewer.tenants[:1], set(viewer.tenants)) == (due.user, due.tenants[:1], set(due.tenants))
+        assert (viewer.user_key, viewer.tenant_keys[:1], set(viewer.tenant_keys)) == (
+            due.user_key,
+            due.tenant_keys[:1],
+            set(due.tenant_keys),
+        )
     house.store.close()
 
 
 def test_a_token_ends_with_its_account() -> None:
     store = Store.empty(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "P", "email": "p@example.org", "password": "word"}, {}))
-    served = world(store, Clock(system))
+    served = world(store, Clock(get_system_time))
     signed_in = served.sign_in("P@example.org", "word", NOW)
     assert signed_in is not None
     store.remove("Person", 1)
@@ -275,7 +279,7 @@ def test_a_token_ends_with_its_account() -> None:
 def test_a_token_stands_for_its_account_until_it_expires() -> None:
     store = Store.empty(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "P", "email": "p@example.org", "password": "word"}, {}))
-    served = world(store, Clock(system))
+    served = world(store, Clock(get_system_time))
     signed_in = served.sign_in("p@example.org", "word", NOW)
     assert signed_in is not None
     token = signed_in[0]
@@ -356,9 +360,9 @@ def test_an_empty_list_of_values_finds_nothing(house: House) -> None:
 def listed(house: House, raw_query: str, **query: Any) -> Any:
     """The parsed body of the list of rooms."""
     operation = museum().operations["listRooms"]
-    served = world(house.store, Clock(system))
-    call = Call(operation, served, None, {}, query, raw_query, None, BASE, NOW)
-    return orjson.loads(with_base(actions.run(call).body or b"", BASE))
+    served = world(house.store, Clock(get_system_time))
+    call = ActionRequest(operation, served, None, {}, query, raw_query, None, BASE, NOW)
+    return orjson.loads(with_base(actions.run_action(call).body or b"", BASE))
 
 
 @given(st.integers(0, 60), st.integers(1, 12), st.integers(1, 12))

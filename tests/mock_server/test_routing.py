@@ -14,7 +14,7 @@ from tests.mock_server.library import API, POE, Calls, Terminal, app, changed, c
 
 @pytest.fixture(scope="module")
 def routes() -> Routes:
-    return Routes.of(library())
+    return Routes.from_contract(library())
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +47,9 @@ def test_a_literal_path_is_found_however_it_is_written(routes: Routes, path: str
 
 @given(st.text(min_size=1))
 def test_a_template_part_is_given_decoded(value: str) -> None:
-    match = Routes.of(library()).find(f"{API}/authors/{quote(value, safe='')}".encode())
+    match = Routes.from_contract(library()).find(f"{API}/authors/{quote(value, safe='')}".encode())
     assert match is not None
-    assert dict(match.values) == {"uuid": value}
+    assert dict(match.path_parameters) == {"uuid": value}
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_is_malformed_is_no_path(routes: Routes, path: bytes) -> None:
 
 @given(st.binary())
 def test_no_bytes_break_the_lookup(path: bytes) -> None:
-    Routes.of(library()).find(API.encode() + b"/" + path)
+    Routes.from_contract(library()).find(API.encode() + b"/" + path)
 
 
 @pytest.mark.parametrize(
@@ -76,28 +76,28 @@ def test_no_bytes_break_the_lookup(path: bytes) -> None:
     ],
 )
 def test_the_fewest_template_parts_win_then_early_literals(crossing: Contract, path: str, found: str) -> None:
-    match = Routes.of(crossing).find((API + path).encode())
+    match = Routes.from_contract(crossing).find((API + path).encode())
     assert match is not None
     assert match.route.path == found
 
 
 def test_the_path_is_chosen_before_the_method_is_looked_at(crossing: Contract) -> None:
-    match = Routes.of(crossing).find(f"{API}/authors/famous".encode())
+    match = Routes.from_contract(crossing).find(f"{API}/authors/famous".encode())
     assert match is not None
-    assert match.route.operation("GET") is None
-    assert match.route.allow == "POST, OPTIONS"
+    assert match.route.find_operation("GET") is None
+    assert match.route.allowed_methods == "POST, OPTIONS"
 
 
 def test_a_template_within_a_segment_is_refused() -> None:
     contract = changed(("/books/{uuid}:", "/books/{uuid}.json:"))
     with pytest.raises(ContractError, match="whole segment"):
-        Routes.of(contract)
+        Routes.from_contract(contract)
 
 
 def test_two_paths_of_one_form_are_refused() -> None:
     contract = changed(("  /books/{uuid}:", "  /authors/{key}:"), ("{name: uuid, in: path", "{name: key, in: path"))
     with pytest.raises(ContractError, match="one path for one form"):
-        Routes.of(contract)
+        Routes.from_contract(contract)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_two_paths_of_one_form_are_refused() -> None:
     ],
 )
 def test_the_nearest_documented_paths_are_named(routes: Routes, path: str, near: list[str]) -> None:
-    assert [route.path for route in routes.nearest(path)][: len(near) or 1] == near
+    assert [route.path for route in routes.find_similar(path)][: len(near) or 1] == near
 
 
 @pytest.mark.parametrize(
@@ -170,4 +170,4 @@ def test_a_path_is_known_by_its_own_words(path: str, near: str) -> None:
 def test_path_values_reach_the_action_as_they_are_meant() -> None:
     calls = Calls()
     client(app(calls)).get(f"{API}/authors/a%2Fb%20%C3%A9%00")
-    assert dict(calls.last.path) == {"uuid": "a/b é\x00"}
+    assert dict(calls.last.path_parameters) == {"uuid": "a/b é\x00"}

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from mock_server.app import Open, create_app
 from mock_server.clock import Clock
-from mock_server.console import Console
+from mock_server.console import RequestLog
 from mock_server.security import security_map
 from mock_server.store import Store
 from mock_server.world import World
@@ -39,7 +39,7 @@ def test_a_standing_token_passes_and_says_who_asks() -> None:
     assert client(app(calls)).get(AUTHORS).status == 200
     viewer = calls.last.viewer
     assert viewer is not None
-    assert (viewer.user, calls.last.token) == (1, "demo-token")
+    assert (viewer.user_key, calls.last.token) == (1, "demo-token")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def _app(contract: Contract, calls: Calls) -> ASGIApp:
         contract, SchemaValidators.from_document(contract.document), Store.empty(contract), Clock(lambda: NOW), 0
     )
     made.add_all(RECORDS)
-    return create_app(contract, made, Open(), console=Console(contract.document, Terminal(), quiet=True), run=calls)
+    return create_app(contract, made, Open(), console=RequestLog(contract.document, Terminal(), quiet=True), run=calls)
 
 
 @pytest.mark.parametrize("scheme", ["{type: http, scheme: basic}", "{type: apiKey, in: query, name: key}"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.origin import host_name
+from mock_server.origin import parse_host
 from mock_server.settings import OPTIONS, Settings, SettingsError, from_arguments
 from tests.mock_server.library import LIBRARY
 
@@ -61,7 +61,7 @@ def test_lists_are_given_with_commas_or_again() -> None:
 )
 def test_a_host_is_read_as_a_request_names_it(text: str, host: str) -> None:
     assert read("--allowed-hosts", text).allowed_hosts == (host,)
-    assert text == "*" or host_name(f"{text}:8000") == host
+    assert text == "*" or parse_host(f"{text}:8000") == host
 
 
 @pytest.mark.parametrize("text", ["2026-03-01T00:00:00Z", "2026-03-01", "2026-03-01T02:00:00+02:00"])

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mock_server import body
 from mock_server.parameters import check_styles
-from mock_server.problems import Problem, Refusal
-from mock_server.sentences import complaints
+from mock_server.problems import ApiError, ErrorKind
+from mock_server.sentences import field_errors
 from spec.document import parse_document
 from spec.errors import ContractError
 from spec.schemas import SchemaValidators
@@ -203,8 +203,8 @@ def test_an_integer_that_loses_digits_is_noted(calls: Calls, number: str, noted:
 @given(st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_what_is_not_noted_is_kept_exactly(value: Any) -> None:
     raw = json.dumps(value).encode()
-    if not body.rounded(raw):
-        assert body.parse(raw).value == value
+    if not body.find_rounded_integers(raw):
+        assert body.parse_json(raw).value == value
 
 
 def test_a_number_beyond_all_floats_is_refused(caller: Client) -> None:
@@ -403,7 +403,7 @@ def test_other_media_types_are_415(caller: Client, headers: Mapping[str, Any]) -
 
 
 def test_a_body_that_announces_too_much_is_not_read(caller: Client) -> None:
-    headers = {"content-type": "application/json", "content-length": str(body.LIMIT + 1)}
+    headers = {"content-type": "application/json", "content-length": str(body.MAX_BODY_BYTES + 1)}
     reply = caller.request("POST", BOOKS, body=[b"{}"] * 3, headers=headers)
     assert (reply.status, reply.headers["connection"]) == (413, "close")
 
@@ -415,7 +415,7 @@ def test_a_body_that_grows_too_large_is_not_read_to_its_end(caller: Client) -> N
 
 
 def test_a_body_of_exactly_the_limit_is_read(caller: Client) -> None:
-    raw = json.dumps(NEW).encode().ljust(body.LIMIT)
+    raw = json.dumps(NEW).encode().ljust(body.MAX_BODY_BYTES)
     parts = [raw[: 2**20], b"", raw[2**20 :]]
     assert caller.request("POST", BOOKS, body=parts, headers={"content-type": "application/json"}).status == 201
 
@@ -438,16 +438,16 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_whatever_json_says_is_parsed_to_the_same(value: Any) -> None:
-    assert body.parse(orjson.dumps(value)).value == value
-    assert body.parse(json.dumps(value).encode()).value == value
+    assert body.parse_json(orjson.dumps(value)).value == value
+    assert body.parse_json(json.dumps(value).encode()).value == value
 
 
 @given(JSON, st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_doubled_key_is_found_wherever_it_stands(value: Any, key: str) -> None:
     pair = json.dumps(key) + ":" + json.dumps(value)
-    with pytest.raises(Refusal) as refused:
-        body.parse(f'[{{"a": 1}}, {{{pair}, {pair}}}]'.encode())
-    assert refused.value.problem is Problem.MALFORMED
+    with pytest.raises(ApiError) as refused:
+        body.parse_json(f'[{{"a": 1}}, {{{pair}, {pair}}}]'.encode())
+    assert refused.value.kind is ErrorKind.BAD_REQUEST
 
 
 @given(st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
@@ -489,8 +489,8 @@ def test_a_refusal_names_all_that_the_schema_says_is_broken(sent: Any) -> None:
     )
     due = {name for name, field in operation.request_body.fields.items() if field.required}
     told: dict[str, list[str]] = {}
-    for complaint in complaints(breaches, operation.request_body.pointer, due=due):
-        told.setdefault(complaint.field, []).append(complaint.sentence)
+    for complaint in field_errors(breaches, operation.request_body.pointer, required_fields=due):
+        told.setdefault(complaint.field, []).append(complaint.message)
     reply = stub()[0].post(BOOKS, sent)
     assert (reply.status, reply.json.get("errors", {})) == (422 if told else 201, told)
 
@@ -553,8 +553,8 @@ def test_each_keyword_has_its_sentence(schema: Any, value: Any, sentence: str) -
     operation = contract.operations["createAuthor"]
     assert operation.request_body is not None
     validator = SchemaValidators.from_document(contract.document).get(operation.request_body.pointer, "write")
-    found = list(complaints(validator.iter_errors({"name": "x", "living": value}), operation.request_body.pointer))
-    assert [(c.field, c.sentence) for c in found] == [("living", f"The living field {sentence}")]
+    found = list(field_errors(validator.iter_errors({"name": "x", "living": value}), operation.request_body.pointer))
+    assert [(c.field, c.message) for c in found] == [("living", f"The living field {sentence}")]
 
 
 def test_what_may_not_be_sent_is_prohibited() -> None:
@@ -564,8 +564,8 @@ def test_what_may_not_be_sent_is_prohibited() -> None:
     assert operation.request_body is not None
     validator = SchemaValidators.from_document(contract.document).get(operation.request_body.pointer, "write")
     sent = NEW | {"chapters": [{"name": "x", "no_such": 1}]}
-    found = list(complaints(validator.iter_errors(sent), operation.request_body.pointer))
-    assert [(c.field, c.sentence) for c in found] == [
+    found = list(field_errors(validator.iter_errors(sent), operation.request_body.pointer))
+    assert [(c.field, c.message) for c in found] == [
         ("chapters.0.no_such", "The chapters.0.no such field is prohibited.")
     ]
 
@@ -628,4 +628,4 @@ def test_what_is_allowed_is_told_in_bounds(schema: Any, value: Any, allowed: str
     document = parse_document(text, "x.json")
     pointer = "#/components/schemas/X"
     breaches = SchemaValidators.from_document(document).get(pointer, "write").iter_errors(value)
-    assert [complaint.allowed for complaint in complaints(breaches, pointer)] == [allowed]
+    assert [complaint.expected for complaint in field_errors(breaches, pointer)] == [allowed]
