@@ -29,11 +29,11 @@ from bench.servers import THREAD
 from fixtures import dataset, graph
 from fixtures.texts import PersonaLibrary
 from mock_server import image
-from mock_server.app import Open, create_app
+from mock_server.app import PermissiveAppConfig, create_app
 from mock_server.clock import format_timestamp, get_system_time
 from mock_server.console import RequestLog
 from mock_server.store import Store
-from mock_server.world import World
+from mock_server.world import Sandbox
 from spec.contract import Contract, load_contract
 from spec.record import Record, Reference
 from spec.schemas import SchemaValidators
@@ -53,7 +53,7 @@ class InProcessApp:
     """An application over so many Messages."""
 
     app: ASGIApp
-    world: World
+    world: Sandbox
     base: str
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
 
@@ -65,7 +65,7 @@ class InProcessApp:
         Raises SystemExit when it is no success, or has another status than the one that is due.
         """
         if clear_cache:
-            self.world.pages.answers.clear()
+            self.world.response_cache.entries.clear()
         content = b"" if body is None else json.dumps(body).encode()
         return self.loop.run_until_complete(self._send_request(method, target, content, status))
 
@@ -93,11 +93,11 @@ class InProcessApp:
 
 def build_demo_image(contract: Contract, name: str = "demo") -> bytes:
     """The image of the demo dataset, or of one made after it. Takes a second or two."""
-    parameters, persona_library = image.Recipe(name, 0, EPOCH, 1), PersonaLibrary()
+    parameters, persona_library = image.DatasetParameters(name, 0, EPOCH, 1), PersonaLibrary()
     records = graph.generate_records(
         contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, persona_library=persona_library
     )
-    return image.build(contract, parameters, records, persona_library.phrases())
+    return image.build_image(contract, parameters, records, persona_library.phrases())
 
 
 def create_app_with_messages(demo_image_bytes: bytes, message_count: int, contract: Contract) -> InProcessApp:
@@ -108,29 +108,37 @@ def create_app_with_messages(demo_image_bytes: bytes, message_count: int, contra
         with store.transaction():
             for record in batch:
                 store.add(record)
-    for trigrams in store.trigrams.values():  # as a dataset's image has them
-        trigrams.fill()
-    world = image.world(contract, SchemaValidators.from_document(contract.document), store, get_system_time)
+    for trigrams in store.search_indexes.values():  # as a dataset's image has them
+        trigrams.index_all()
+    world = image.create_sandbox(contract, SchemaValidators.from_document(contract.document), store, get_system_time)
     console = RequestLog(contract.document, io.StringIO(), quiet=True)
-    return InProcessApp(create_app(contract, world, Open(), console=console), world, contract.base_path)
+    return InProcessApp(
+        create_app(contract, world, PermissiveAppConfig(), request_log=console), world, contract.base_path
+    )
 
 
 def generate_messages(store: Store, message_count: int) -> Iterator[Record]:
     """Threads and Messages like those of the store, a minute apart; a few hold the rare word."""
     rng = Random(0)
-    message = store.rows("Message", "1")[0]
-    thread = store.existing(Reference("Thread", THREAD))
+    message = store.select("Message", "1")[0]
+    thread = store.get_existing(Reference("Thread", THREAD))
     for index in range(message_count):
         if index % MESSAGES_PER_THREAD == 0:
             key = str(UUID(int=rng.getrandbits(128), version=4))
-            yield Record("Thread", key, {**thread.own, "uuid": key}, dict(thread.references))
+            yield Record("Thread", key, {**thread.attributes, "uuid": key}, dict(thread.references))
             thread_reference = Reference("Thread", key)
         timestamp = format_timestamp(EPOCH - timedelta(minutes=message_count - index))
         text = f"The message {index}" + (
             f" of {RARE_WORD}" if index % max(1, message_count // RARE_WORD_COUNT) == 0 else ""
         )
         key = str(UUID(int=rng.getrandbits(128), version=4))
-        attributes = {**message.own, "uuid": key, "content": text, "created_at": timestamp, "updated_at": timestamp}
+        attributes = {
+            **message.attributes,
+            "uuid": key,
+            "content": text,
+            "created_at": timestamp,
+            "updated_at": timestamp,
+        }
         yield Record("Message", key, attributes, {"thread": thread_reference})
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.growth import CONTRACT, InProcessApp, build_demo_image, create_app_with_messages
 from bench.load import ALL_REQUESTS, RequestKind
-from mock_server.app import Edge
+from mock_server.app import MockApp
 from mock_server.endpoint import Endpoint
 from mock_server.routing import RoutingMiddleware
 from mock_server.security import FastPathSecurityMiddleware, OperationSecurity
@@ -26,7 +26,7 @@ from spec.contract import load_contract
 
 # From the outermost to the innermost; a layer's own time is its whole less the next one's.
 LAYERS = (
-    Edge,
+    MockApp,
     RoutingMiddleware,
     FastPathSecurityMiddleware,
     OperationSecurity,
@@ -35,7 +35,7 @@ LAYERS = (
     Endpoint,
 )
 COLUMNS = {
-    "edge": (Edge,),
+    "edge": (MockApp,),
     "Connexion": (FastPathSecurityMiddleware, ValidationMiddleware),
     "routing": (RoutingMiddleware,),
     "security": (OperationSecurity,),
@@ -97,7 +97,7 @@ def _measure_row(
             samples[column].append(
                 sum(durations[layer] - inner_durations.get(layer, 0) for layer in layers if layer in durations)
             )
-        samples["all"].append(durations[Edge])
+        samples["all"].append(durations[MockApp])
     return (
         f"| {name} | " + " | ".join(f"{median(column_samples) * 1e6:.1f}" for column_samples in samples.values()) + " |"
     )

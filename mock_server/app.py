@@ -1,6 +1,6 @@
 """The whole application: Connexion's stack with our routing, security and validation, and one layer around it.
 
-That layer, `Edge`, opens the exchange, says who may speak to the mock, serves what is not the API, and is the one place
+That layer, `MockApp`, opens the exchange, says who may speak to the mock, serves what is not the API, and is the one place
 where a refusal becomes an answer.
 """
 
@@ -22,22 +22,22 @@ from mock_server.endpoint import Endpoint, RunAction
 from mock_server.exchange import CONTEXT_KEY, INTERNAL_REQUEST_KEY, RequestContext, send_response
 from mock_server.house import ALLOWED_METHODS, SystemRoutes
 from mock_server.origin import CorsPolicy, HostPolicy
-from mock_server.pages import asked
+from mock_server.pages import build_cache_key
 from mock_server.problems import ApiError, ErrorKind
 from mock_server.routing import Routes, RoutingMiddleware
 from mock_server.security import FastPathSecurityMiddleware, security_map
 from mock_server.validation import ValidationMiddleware
-from mock_server.world import STANDING_TOKENS, World
+from mock_server.world import BUILTIN_TOKENS, Sandbox
 from spec.contract import Contract
 
-_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
-_ID_HEADER = b"x-request-id"
+_REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_REQUEST_ID_HEADER = b"x-request-id"
 # The type of a scope whose request broke before it was begun.
-GIVEN_UP = "given-up"
+ABORTED_SCOPE_TYPE = "given-up"
 _log = logging.getLogger("mock_server")
 
 
-class Manners(Protocol):
+class AppConfig(Protocol):
     """What of the settings the application asks for."""
 
     @property
@@ -47,14 +47,14 @@ class Manners(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class PermissiveAppConfig:
     """Manners for tests and for programs that embed the mock."""
 
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
 
 
-class _Lookup(Resolver):  # type: ignore[misc]
+class _EndpointResolver(Resolver):  # type: ignore[misc]
     """Resolves nothing: every operation ends in the same endpoint, which finds its action by name."""
 
     def __init__(self, endpoint: ASGIApp) -> None:
@@ -65,188 +65,211 @@ class _Lookup(Resolver):  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
-    """The outermost layer. `reads`: names of the headers that the mock reads, and all that layers get to see.
+class MockApp:
+    """The outermost layer. `allowed_headers`: names of the headers that the mock reads, and all that layers get to see.
 
-    `numbers`: the ids of requests that bring none.
+    `request_ids`: the ids of requests that bring none.
     """
 
     api: ASGIApp
     routes: Routes
-    house: SystemRoutes
-    hosts: HostPolicy
-    cors: CorsPolicy
-    console: RequestLog
-    world: World
-    reads: frozenset[bytes]
-    numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    system_routes: SystemRoutes
+    host_policy: HostPolicy
+    cors_policy: CorsPolicy
+    request_log: RequestLog
+    sandbox: Sandbox
+    allowed_headers: frozenset[bytes]
+    request_ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.live(scope, receive, send)
+            await self.handle_lifespan(scope, receive, send)
             return
-        exchange = self.open(scope)
+        context = self.start_request(scope)
         try:
-            await self.serve(exchange, scope, receive, send)
-            if exchange.notes:
-                self.console.log_notes(exchange)
-        except ApiError as refusal:
-            self.tell(exchange, refusal)
-            await self.refuse(exchange, refusal, send)
+            await self.serve(context, scope, receive, send)
+            if context.notes:
+                self.request_log.log_notes(context)
+        except ApiError as error:
+            self.log_error(context, error)
+            await self.send_error(context, error, send)
         except Exception:
-            _log.exception("request %s failed", exchange.id)
-            self.console.log_failure(exchange)
-            await self.refuse(exchange, ApiError(ErrorKind.INTERNAL_ERROR), send)
-        if b"origin" in exchange.headers or (_log.isEnabledFor(logging.INFO) and INTERNAL_REQUEST_KEY not in scope):
-            self.answered(exchange)
+            _log.exception("request %s failed", context.id)
+            self.request_log.log_failure(context)
+            await self.send_error(context, ApiError(ErrorKind.INTERNAL_ERROR), send)
+        if b"origin" in context.headers or (_log.isEnabledFor(logging.INFO) and INTERNAL_REQUEST_KEY not in scope):
+            self.log_response(context)
 
-    async def serve(self, exchange: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the API, or as the house. Raises Refusal."""
-        exchange.base_url, exchange.notes = self.hosts.get_base_url(scope, exchange.headers)
-        if exchange.method == "OPTIONS" and b"access-control-request-method" in exchange.headers:
-            await self.preflight(exchange, send)
-        elif self.is_api(exchange.raw_path):
-            if not await self.again(exchange, send):
+        context.base_url, context.notes = self.host_policy.get_base_url(scope, context.headers)
+        if context.method == "OPTIONS" and b"access-control-request-method" in context.headers:
+            await self.respond_to_preflight(context, send)
+        elif self.is_api_path(context.raw_path):
+            if not await self.respond_from_cache(context, send):
                 await self.api(scope, receive, send)
-        elif not await self.house.serve(exchange, send):
+        elif not await self.system_routes.serve(context, send):
             await self.api(scope, receive, send)
 
-    async def again(self, exchange: RequestContext, send: Send) -> bool:
+    async def respond_from_cache(self, context: RequestContext, send: Send) -> bool:
         """Answer what was asked before as it was answered then, if that still holds; whether it does."""
-        if exchange.method not in ("GET", "HEAD") or exchange.notes:
+        if context.method not in ("GET", "HEAD") or context.notes:
             return False
-        world = self.world
-        world.due(exchange.now)
-        said = exchange.cache_key = asked(
-            exchange.method, exchange.raw_path, exchange.raw_query, exchange.base_url, exchange.headers
+        sandbox = self.sandbox
+        sandbox.apply_scheduled_changes(context.now)
+        key = context.cache_key = build_cache_key(
+            context.method, context.raw_path, context.raw_query, context.base_url, context.headers
         )
-        kept = world.pages.get(said)
-        if kept is None or (kept.token is not None and world.viewer(kept.token, exchange.now) != kept.viewer):
+        cached = sandbox.response_cache.get(key)
+        if cached is None or (
+            cached.token is not None and sandbox.resolve_token(cached.token, context.now) != cached.viewer
+        ):
             return False
-        await send_response(send, exchange, kept.status, kept.body)
+        await send_response(send, context, cached.status, cached.body)
         return True
 
-    def refusing(self, refusal: ApiError) -> ASGIApp:
+    def error_app(self, error: ApiError) -> ASGIApp:
         """The application for what is refused before it is a request."""
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            exchange = self.open(scope)
-            self.tell(exchange, refusal)
-            await self.refuse(exchange, refusal, send)
+            context = self.start_request(scope)
+            self.log_error(context, error)
+            await self.send_error(context, error, send)
 
         return app
 
-    def is_api(self, path: bytes) -> bool:
+    def is_api_path(self, path: bytes) -> bool:
         """Whether a path is the API's. Of a contract without a base path only its own paths are, else the house's."""
-        base = self.routes.base_path
-        return path.startswith(base + b"/") if base else self.routes.find(path) is not None
+        base_path = self.routes.base_path
+        return path.startswith(base_path + b"/") if base_path else self.routes.find(path) is not None
 
-    async def live(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start and stop with the server; no web sockets, and nothing of what was given up before it was begun."""
         if scope["type"] == "lifespan":
             await self.api(scope, receive, send)
-        elif scope["type"] != GIVEN_UP:
+        elif scope["type"] != ABORTED_SCOPE_TYPE:
             await send({"type": "websocket.close", "code": 1000})
 
-    def open(self, scope: Scope) -> RequestContext:
+    def start_request(self, scope: Scope) -> RequestContext:
         """The exchange of a new request."""
-        every: dict[bytes, bytes] = dict(scope["headers"])
-        sent = every.get(_ID_HEADER)
-        reads = self.reads
-        headers = {name: value for name, value in every.items() if name in reads}
+        all_headers: dict[bytes, bytes] = dict(scope["headers"])
+        client_id = all_headers.get(_REQUEST_ID_HEADER)
+        allowed_headers = self.allowed_headers
+        headers = {name: value for name, value in all_headers.items() if name in allowed_headers}
         if INTERNAL_REQUEST_KEY in scope:
-            sent = b"own"
-        identity = sent if sent is not None and _ID.fullmatch(sent) else b"%d" % next(self.numbers)
-        path = scope.get("raw_path")
-        exchange = scope[CONTEXT_KEY] = RequestContext(
-            identity.decode(),
+            client_id = b"own"
+        request_id = (
+            client_id
+            if client_id is not None and _REQUEST_ID_PATTERN.fullmatch(client_id)
+            else b"%d" % next(self.request_ids)
+        )
+        raw_path = scope.get("raw_path")
+        context = scope[CONTEXT_KEY] = RequestContext(
+            request_id.decode(),
             scope["method"],
-            scope["path"].encode() if path is None else path,
+            scope["path"].encode() if raw_path is None else raw_path,
             scope["query_string"],
             headers,
-            [(_ID_HEADER, identity), *self.cors.get_response_headers(headers)],
+            [(_REQUEST_ID_HEADER, request_id), *self.cors_policy.get_response_headers(headers)],
             "",
-            self.world.clock.now(),
+            self.sandbox.clock.now(),
         )
-        exchange.is_head = exchange.method == "HEAD"
-        return exchange
+        context.is_head = context.method == "HEAD"
+        return context
 
-    async def preflight(self, exchange: RequestContext, send: Send) -> None:
+    async def respond_to_preflight(self, context: RequestContext, send: Send) -> None:
         """Answer a browser's question. To an unknown path the answer is yes, so that the 404 itself can be read."""
-        match = self.routes.find(exchange.raw_path)
-        inside = exchange.raw_path.startswith(self.routes.base_path + b"/")
-        methods = (
+        match = self.routes.find(context.raw_path)
+        is_below_base = context.raw_path.startswith(self.routes.base_path + b"/")
+        allowed_methods = (
             match.route.allowed_methods
             if match
             else "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-            if inside
+            if is_below_base
             else ALLOWED_METHODS
         )
         await send_response(
             send,
-            exchange,
+            context,
             204,
-            headers={"Allow": methods} | self.cors.build_preflight_headers(exchange.headers, methods),
+            headers={"Allow": allowed_methods}
+            | self.cors_policy.build_preflight_headers(context.headers, allowed_methods),
         )
 
-    def tell(self, exchange: RequestContext, refusal: ApiError) -> None:
+    def log_error(self, context: RequestContext, error: ApiError) -> None:
         """One line on the console."""
-        if not self.console.quiet:
-            unknown = refusal.kind is ErrorKind.ROUTE_NOT_FOUND
-            self.console.log_error(exchange, self.routes.not_found_error(exchange.display_path) if unknown else refusal)
+        if not self.request_log.quiet:
+            is_unknown_route = error.kind is ErrorKind.ROUTE_NOT_FOUND
+            self.request_log.log_error(
+                context, self.routes.not_found_error(context.display_path) if is_unknown_route else error
+            )
 
-    def answered(self, exchange: RequestContext) -> None:
+    def log_response(self, context: RequestContext) -> None:
         """What is told of any answer: one line on the console for each origin whose pages may not read, and the log."""
-        news = (
-            self.cors.explain_denial(exchange.get_header(b"origin"), f"{exchange.base_url}/")
-            if b"origin" in exchange.headers
+        cors_denial = (
+            self.cors_policy.explain_denial(context.get_header(b"origin"), f"{context.base_url}/")
+            if b"origin" in context.headers
             else None
         )
-        if news is not None:
-            self.console.write(exchange, exchange.status, f"cross-origin: {news}")
-        said = f"{exchange.status} {exchange.method} {exchange.display_path[:600]} [req {exchange.id}]"
-        _log.info("%s", escape_unprintable(said))
+        if cors_denial is not None:
+            self.request_log.write(context, context.status, f"cross-origin: {cors_denial}")
+        line = f"{context.status} {context.method} {context.display_path[:600]} [req {context.id}]"
+        _log.info("%s", escape_unprintable(line))
 
-    async def refuse(self, exchange: RequestContext, refusal: ApiError, send: Send) -> None:
+    async def send_error(self, context: RequestContext, error: ApiError, send: Send) -> None:
         """Send a refusal."""
-        headers = {"X-Mock-Reason": refusal.reason, **refusal.headers}
-        await send_response(send, exchange, refusal.status, refusal.encode_body(), headers=headers)
+        headers = {"X-Mock-Reason": error.reason, **error.headers}
+        await send_response(send, context, error.status, error.encode_body(), headers=headers)
 
 
 def create_app(
-    contract: Contract, world: World, manners: Manners, *, console: RequestLog, run: RunAction = actions.run_action
-) -> Edge:
-    """The application that serves `contract` in `world`. Raises ContractError for what it cannot serve."""
+    contract: Contract,
+    sandbox: Sandbox,
+    config: AppConfig,
+    *,
+    request_log: RequestLog,
+    run_action: RunAction = actions.run_action,
+) -> MockApp:
+    """The application that serves `contract` in `sandbox`. Raises ContractError for what it cannot serve."""
     routes = Routes.from_contract(contract)
-    endpoint = Endpoint(world, run)
+    endpoint = Endpoint(sandbox, run_action)
     api = ConnexionMiddleware(
         endpoint,
         middlewares=[RoutingMiddleware, FastPathSecurityMiddleware, ValidationMiddleware],
-        security_map=security_map(contract, world),
-        resolver=_Lookup(endpoint),
+        security_map=security_map(contract, sandbox),
+        resolver=_EndpointResolver(endpoint),
     )
     api.add_api(
-        _skeleton(contract),
+        _build_minimal_spec(contract),
         routes=routes,
-        world=world,
+        world=sandbox,
         contract=contract,
-        schemas=world.schemas,
+        schemas=sandbox.validators,
         look_up=endpoint.check_path_record,
     )
-    house = SystemRoutes(Docs.from_contract(contract, next(iter(STANDING_TOKENS))), world)
-    hosts = HostPolicy(frozenset(host.lower() for host in manners.allowed_hosts))
-    cors = CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in manners.cors_origins))
-    said = (
+    system_routes = SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), sandbox)
+    host_policy = HostPolicy(frozenset(host.lower() for host in config.allowed_hosts))
+    cors_policy = CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in config.cors_origins))
+    header_groups = (
         origin.READ_HEADERS,
         body.READ_HEADERS,
         validation.READ_HEADERS,
         security.list_credential_headers(contract),
         parameters.list_header_names(contract),
     )
-    return Edge(api, routes, house, hosts, cors, console, world, frozenset(chain.from_iterable(said)))
+    return MockApp(
+        api,
+        routes,
+        system_routes,
+        host_policy,
+        cors_policy,
+        request_log,
+        sandbox,
+        frozenset(chain.from_iterable(header_groups)),
+    )
 
 
-def _skeleton(contract: Contract) -> dict[str, Any]:
+def _build_minimal_spec(contract: Contract) -> dict[str, Any]:
     """What Connexion needs of the contract: operations and their security.
 
     The rest is ours to hold requests against; Connexion's check of the whole document took a fifth of a second.
@@ -263,5 +286,5 @@ def _skeleton(contract: Contract) -> dict[str, Any]:
         "info": {"title": contract.title, "version": contract.version},
         "servers": [{"url": contract.base_path or "/"}],
         "paths": paths,
-        "components": {"securitySchemes": {name: dict(said) for name, said in contract.security_schemes.items()}},
+        "components": {"securitySchemes": {name: dict(scheme) for name, scheme in contract.security_schemes.items()}},
     }

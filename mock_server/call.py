@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from mock_server.clock import format_timestamp
-from mock_server.pages import Rests
+from mock_server.pages import CacheDependencies
 from mock_server.viewer import Viewer
-from mock_server.world import World
+from mock_server.world import Sandbox
 from spec.contract import Operation
 
 
@@ -22,7 +22,7 @@ class ActionRequest:
     """
 
     operation: Operation
-    world: World
+    world: Sandbox
     viewer: Viewer | None
     path_parameters: Mapping[str, str]
     query: Mapping[str, Any]
@@ -49,4 +49,4 @@ class ActionResult:
     body: bytes | None
     headers: Mapping[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
-    depends_on: Rests | None = None
+    depends_on: CacheDependencies | None = None

@@ -9,9 +9,9 @@ from mock_server.actions import OWN_TENANT_ACTIONS
 from mock_server.actions.lookup import find_in_path
 from mock_server.call import ActionRequest, ActionResult
 from mock_server.exchange import RequestContext, get_context, send_response
-from mock_server.pages import Kept, Rests
-from mock_server.representation import with_base
-from mock_server.world import World
+from mock_server.pages import CacheDependencies, CachedResponse
+from mock_server.representation import insert_base_url
+from mock_server.world import Sandbox
 from spec.contract import Operation
 
 RunAction = Callable[[ActionRequest], ActionResult]
@@ -20,8 +20,8 @@ RunAction = Callable[[ActionRequest], ActionResult]
 class Endpoint:
     """Runs the action of a validated request in one world."""
 
-    def __init__(self, world: World, run_action: RunAction) -> None:
-        self.world = world
+    def __init__(self, sandbox: Sandbox, run_action: RunAction) -> None:
+        self.sandbox = sandbox
         self.run_action = run_action
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,26 +31,28 @@ class Endpoint:
         context = get_context(scope)
         operation = context.operation
         assert operation is not None
-        self.world.due(context.now)
+        self.sandbox.apply_scheduled_changes(context.now)
         result = self.run_action(self.create_request(context, operation))
         context.notes += result.ignored
-        body = None if result.body is None else with_base(result.body, context.base_url)
+        body = None if result.body is None else insert_base_url(result.body, context.base_url)
         if context.cache_key is not None and result.depends_on is not None and body is not None:
             self.cache_response(context, operation, result.depends_on, body)
         await send_response(send, context, operation.envelope.status, body, headers=result.headers)
 
-    def cache_response(self, context: RequestContext, operation: Operation, dependencies: Rests, body: bytes) -> None:
+    def cache_response(
+        self, context: RequestContext, operation: Operation, dependencies: CacheDependencies, body: bytes
+    ) -> None:
         """Let a read be answered as it was while that holds, if nothing but its body was told."""
         is_identified = context.token is not None or not operation.security
         if context.cache_key is not None and is_identified and not context.notes:
-            response = Kept(body, operation.envelope.status, context.viewer, context.token, dependencies)
-            self.world.pages.keep(context.cache_key, response)
+            response = CachedResponse(body, operation.envelope.status, context.viewer, context.token, dependencies)
+            self.sandbox.response_cache.put(context.cache_key, response)
 
     def create_request(self, context: RequestContext, operation: Operation) -> ActionRequest:
         """The call that an exchange has become."""
         return ActionRequest(
             operation,
-            self.world,
+            self.sandbox,
             context.viewer,
             context.path_parameters,
             context.query,
@@ -69,7 +71,7 @@ class Endpoint:
         """
         names_record = context.path_parameters and operation.resource and HTTPStatus.NOT_FOUND in operation.responses
         if names_record and operation.action not in ("list", "create"):
-            self.world.due(context.now)
+            self.sandbox.apply_scheduled_changes(context.now)
             request, for_write = self.create_request(context, operation), HTTPStatus.FORBIDDEN in operation.responses
             find_in_path(request, for_write=for_write, allow_shared=operation.action not in OWN_TENANT_ACTIONS)
 

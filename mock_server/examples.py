@@ -12,18 +12,18 @@ from mock_server.actions import OWN_TENANT_ACTIONS, STATE_CHECKS
 from mock_server.actions.lookup import find_in_path
 from mock_server.call import ActionRequest
 from mock_server.problems import ApiError
-from mock_server.store import Stored
-from mock_server.world import STANDING_TOKENS, World
+from mock_server.store import StoredRecord
+from mock_server.world import BUILTIN_TOKENS, Sandbox
 from spec.contract import Operation, Resource
 
 MAX_CANDIDATES = 200  # records an operation, the oldest first: looking must stay cheap in a world of millions
 
 
-def find_example_keys(world: World) -> Mapping[str, Any]:
+def find_example_keys(world: Sandbox) -> Mapping[str, Any]:
     """operationId -> key, for each operation with one parameter in its path for which a record was found."""
     now = world.clock.now()
-    world.due(now)
-    viewer = world.viewer(next(iter(STANDING_TOKENS)), now)
+    world.apply_scheduled_changes(now)
+    viewer = world.resolve_token(next(iter(BUILTIN_TOKENS)), now)
     keys_by_operation: dict[str, Any] = {}
     for operation in world.contract.operations.values():
         resource = world.contract.resources.get(operation.resource or "")
@@ -42,16 +42,16 @@ def find_example_keys(world: World) -> Mapping[str, Any]:
     return keys_by_operation
 
 
-def _iter_visible(request: ActionRequest, resource: Resource) -> Iterator[Stored]:
+def _iter_visible(request: ActionRequest, resource: Resource) -> Iterator[StoredRecord]:
     store = request.world.store
-    condition = request.world.query(request.viewer).visible(resource)
+    condition = request.world.create_query(request.viewer).build_visibility_condition(resource)
     sql = f"SELECT key FROM {store.tables[resource.name].name} WHERE {condition.sql} ORDER BY n LIMIT {MAX_CANDIDATES}"
     rows = store.connection.execute(sql, condition.parameters).fetchall()
     records = (store.get(resource.name, key) for (key,) in rows)
     return (record for record in records if record is not None)
 
 
-def _accepts(request: ActionRequest, operation: Operation, record: Stored) -> bool:
+def _accepts(request: ActionRequest, operation: Operation, record: StoredRecord) -> bool:
     """Whether the operation is neither forbidden (403) nor out of place (409) on a record."""
     state_check = STATE_CHECKS.get(operation.action)
     if state_check is not None and not state_check(request.world, record):

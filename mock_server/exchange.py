@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.types import Scope, Send
 
-from mock_server.pages import Asked
+from mock_server.pages import CacheKey
 from mock_server.viewer import Viewer
 from spec.contract import Operation
 
@@ -52,7 +52,7 @@ class RequestContext:
     body: Any = None
     notes: tuple[str, ...] = ()
     status: int = 0
-    cache_key: Asked | None = None
+    cache_key: CacheKey | None = None
 
     def get_header(self, name: bytes) -> str:
         """A header's value, outer blanks taken off; empty when it was not sent."""

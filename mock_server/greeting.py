@@ -9,14 +9,14 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from mock_server.exchange import INTERNAL_REQUEST_KEY
-from mock_server.world import STANDING_TOKENS, World
+from mock_server.world import BUILTIN_TOKENS, Sandbox
 from spec.contract import Contract, Operation
 
 
-def build_banner(app: ASGIApp, world: World, url: str, *, colour: bool) -> str:
+def build_banner(app: ASGIApp, world: Sandbox, url: str, *, colour: bool) -> str:
     """The lines of the greeting; `url` is the mock's, without a path."""
     contract = world.contract
-    counts = {name: number for name, number in world.store.counts().items() if number}
+    counts = {name: number for name, number in world.store.count_by_resource().items() if number}
     base_url = url + contract.base_path
     bold, dim, reset = ("\033[1m", "\033[2m", "\033[0m") if colour else ("", "", "")
     summary = ", ".join(f"{number} {name}" for name, number in counts.items())
@@ -34,14 +34,14 @@ def build_banner(app: ASGIApp, world: World, url: str, *, colour: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _build_token_lines(world: World) -> list[str]:
+def _build_token_lines(world: Sandbox) -> list[str]:
     """The standing tokens of this world's users, and the one that is nobody's; nothing where there are no users."""
     now = world.clock.now()
-    valid_tokens = {token for token in STANDING_TOKENS if world.viewer(token, now) is not None}
+    valid_tokens = {token for token in BUILTIN_TOKENS if world.resolve_token(token, now) is not None}
     descriptions = [
-        (token, builtin_token.who)
-        for token, builtin_token in STANDING_TOKENS.items()
-        if builtin_token.user is None or token in valid_tokens
+        (token, builtin_token.description)
+        for token, builtin_token in BUILTIN_TOKENS.items()
+        if builtin_token.account_index is None or token in valid_tokens
     ]
     return (
         ["Tokens", *(f"  {token:<14} {description}" for token, description in descriptions), ""] if valid_tokens else []
@@ -50,7 +50,7 @@ def _build_token_lines(world: World) -> list[str]:
 
 def _build_example_requests(app: ASGIApp, contract: Contract, base_url: str) -> list[str]:
     """A request that works and one that is refused (422), as curl commands."""
-    token = next(iter(STANDING_TOKENS))
+    token = next(iter(BUILTIN_TOKENS))
     bearer = f"-H 'Authorization: Bearer {token}'"
     commands = []
     operations = contract.operations.values()

@@ -14,9 +14,9 @@ from mock_server.exchange import RequestContext, send_response
 from mock_server.media import GeneratedFile, generate_file
 from mock_server.problems import ApiError, ErrorKind
 from mock_server.representation import is_file
-from mock_server.store import Stored
-from mock_server.store.plan import key_from
-from mock_server.world import World
+from mock_server.store import StoredRecord
+from mock_server.store.plan import parse_key
+from mock_server.world import Sandbox
 from spec.contract import Resource
 
 ALLOWED_METHODS = "GET, HEAD, OPTIONS"
@@ -39,7 +39,7 @@ class SystemPage:
 class SystemRoutes:
     """Finds the page for a path. `collections`: the resources, by the folder that their files lie in."""
 
-    def __init__(self, docs: Docs, world: World) -> None:
+    def __init__(self, docs: Docs, world: Sandbox) -> None:
         self.docs = docs
         self.world = world
         self.collections = {resource.collection: resource for resource in world.contract.resources.values()}
@@ -88,7 +88,7 @@ class SystemRoutes:
         folder, _, name = path.removeprefix(_STORAGE_PREFIX).rpartition("/")
         resource = self.collections.get(folder)
         if resource is not None:
-            key = key_from(resource, name.rpartition(".")[0] or name)
+            key = parse_key(resource, name.rpartition(".")[0] or name)
             record = None if key is None else self.world.store.get(resource.name, key)
             if record is not None and _has_file_url(resource, record, path):
                 file = generate_file(path.removeprefix(_STORAGE_PREFIX))
@@ -123,7 +123,7 @@ class SystemRoutes:
         return True
 
 
-def _has_file_url(resource: Resource, record: Stored, path: str) -> bool:
+def _has_file_url(resource: Resource, record: StoredRecord, path: str) -> bool:
     """Whether a file of a record has this path; one that a client sent back has our address before it."""
-    urls = (record.own.get(prop.name) for prop in resource.attributes.values() if is_file(prop))
+    urls = (record.attributes.get(prop.name) for prop in resource.attributes.values() if is_file(prop))
     return any(isinstance(url, str) and url.endswith(path) for url in urls)

@@ -22,22 +22,22 @@ import orjson
 
 from mock_server.clock import Clock, format_timestamp
 from mock_server.store import Store, StoreError
-from mock_server.store.filling import fill
+from mock_server.store.filling import bulk_load
 from mock_server.store.store import connect, copy_image
-from mock_server.world import World
+from mock_server.world import Sandbox
 from spec.contract import Contract
 from spec.record import Record
 from spec.schemas import SchemaValidators
 
-KEPT_IMAGES = 8
-SCHEME = "sqlite:///"
-AHEAD = "clock_ahead"  # by how many microseconds a store's clock is ahead of the system's
+MAX_CACHED_IMAGES = 8
+SQLITE_URL_PREFIX = "sqlite:///"
+CLOCK_OFFSET_KEY = "clock_ahead"  # by how many microseconds a store's clock is ahead of the system's
 # What of a recipe a store is known again by: with another epoch it is another present, not another world.
-RECIPE = ("dataset", "seed", "size")
-NEWEST = "newest"  # when the last of the dataset's records was created
+IDENTITY_FIELDS = ("dataset", "seed", "size")
+NEWEST_RECORD_KEY = "newest"  # when the last of the dataset's records was created
 # A file that is built is whole or thrown away, so nothing needs to be undone or safe; and its indexes are written here
 # and there, so that SQLite's 2 MiB of them in memory are too few.
-BUILDING = ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536")
+BUILD_PRAGMAS = ("journal_mode = OFF", "synchronous = OFF", "cache_size = -65536")
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -46,7 +46,7 @@ class ImageError(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class DatasetParameters:
     """What a world's data are a function of. `epoch`: UTC."""
 
     dataset: str
@@ -55,63 +55,71 @@ class Recipe:
     size: float
 
 
-def build(contract: Contract, recipe: Recipe, records: Iterable[Record], phrases: Mapping[str, Any]) -> bytes:
+def build_image(
+    contract: Contract, parameters: DatasetParameters, records: Iterable[Record], phrases: Mapping[str, Any]
+) -> bytes:
     """The image of a store that holds `records`, and the `phrases` that named actions answer with."""
-    with closing(Store.empty(contract)) as store:
-        _fill(store, recipe, records, phrases)
-        return store.image()
+    with closing(Store.create(contract)) as store:
+        _populate(store, parameters, records, phrases)
+        return store.serialize()
 
 
-def build_file(
-    path: Path, contract: Contract, recipe: Recipe, records: Iterable[Record], phrases: Mapping[str, Any]
+def build_image_file(
+    path: Path, contract: Contract, parameters: DatasetParameters, records: Iterable[Record], phrases: Mapping[str, Any]
 ) -> None:
     """The same as a file, which may be larger than what fits into memory. Half a file is left where that fails."""
-    with closing(Store.empty(contract, str(path))) as store:
-        for pragma in BUILDING:
+    with closing(Store.create(contract, str(path))) as store:
+        for pragma in BUILD_PRAGMAS:
             store.connection.execute(f"PRAGMA {pragma}")
-        _fill(store, recipe, records, phrases)
+        _populate(store, parameters, records, phrases)
 
 
-def _fill(store: Store, recipe: Recipe, records: Iterable[Record], phrases: Mapping[str, Any]) -> None:
-    made = {name: resource.attributes_with_stamp("created") for name, resource in store.contract.resources.items()}
+def _populate(
+    store: Store, parameters: DatasetParameters, records: Iterable[Record], phrases: Mapping[str, Any]
+) -> None:
+    created_attributes = {
+        name: resource.attributes_with_stamp("created") for name, resource in store.contract.resources.items()
+    }
     newest = ""
 
-    def noted() -> Iterator[Record]:
+    def track_newest() -> Iterator[Record]:
         nonlocal newest
         for record in records:
-            newest = max((newest, *(record.attributes.get(stamp) or "" for stamp in made[record.resource])))
+            newest = max(
+                (newest, *(record.attributes.get(attribute) or "" for attribute in created_attributes[record.resource]))
+            )
             yield record
 
     with store.transaction():
-        fill(store, noted())
-        meta = _meta(store.contract, recipe)
-        store.set_meta({**meta, "phrases": orjson.dumps(dict(phrases)).decode(), NEWEST: newest})
+        bulk_load(store, track_newest())
+        meta = _build_metadata(store.contract, parameters)
+        store.write_metadata({**meta, "phrases": orjson.dumps(dict(phrases)).decode(), NEWEST_RECORD_KEY: newest})
     store.connection.execute("ANALYZE")
-    for trigrams in store.trigrams.values():
-        trigrams.fill()
+    for index in store.search_indexes.values():
+        index.index_all()
 
 
-def _meta(contract: Contract, recipe: Recipe) -> dict[str, str]:
+def _build_metadata(contract: Contract, parameters: DatasetParameters) -> dict[str, str]:
     return {
         "contract": contract.document.digest,
-        "dataset": recipe.dataset,
-        "seed": str(recipe.seed),
-        "size": repr(recipe.size).removesuffix(".0"),
-        "epoch": format_timestamp(recipe.epoch),
+        "dataset": parameters.dataset,
+        "seed": str(parameters.seed),
+        "size": repr(parameters.size).removesuffix(".0"),
+        "epoch": format_timestamp(parameters.epoch),
     }
 
 
-def image_key(contract: Contract, recipe: Recipe, ingredients: Iterable[Path]) -> str:
-    """The name of an image: a digest of all that it is made from. `ingredients`: files whose content decides too."""
-    digest = hashlib.sha256(repr(sorted(_meta(contract, recipe).items())).encode())
-    for path in sorted(ingredients):
+def compute_image_key(contract: Contract, parameters: DatasetParameters, source_files: Iterable[Path]) -> str:
+    """The name of an image: a digest of all that it is made from. `source_files`: files whose content decides too."""
+    digest = hashlib.sha256(repr(sorted(_build_metadata(contract, parameters).items())).encode())
+    for path in sorted(source_files):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     digest.update(f"{sqlite3.sqlite_version} {metadata.version('faker')}".encode())
     return digest.hexdigest()[:32]
 
 
-def cache_folder() -> Path:
+def find_cache_folder() -> Path:
     """Where images are kept: the user's cache folder, else the system's folder for temporary files."""
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
     folder = Path(base) if base else Path.home() / ".cache"
@@ -121,37 +129,37 @@ def cache_folder() -> Path:
     ):
         try:
             candidate.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if os.access(candidate, os.W_OK) and _is_own(candidate):
+            if os.access(candidate, os.W_OK) and _is_private(candidate):
                 return candidate
         except OSError:
             continue
     return Path(tempfile.mkdtemp(prefix="athena-mock-"))
 
 
-def _is_own(folder: Path) -> bool:
+def _is_private(folder: Path) -> bool:
     """Whether nobody else can put an image there: where all may write, another user may have made it before us."""
     if not hasattr(os, "getuid"):
         return True
-    said = folder.lstat()
-    return stat.S_ISDIR(said.st_mode) and said.st_uid == os.getuid() and not said.st_mode & 0o022
+    status = folder.lstat()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
-def kept(folder: Path, key: str, make: Callable[[Path], None]) -> Path:
-    """The file of the image `key` in `folder`; where it is missing `make` is told the path to write it to."""
+def get_or_build_image(folder: Path, key: str, build: Callable[[Path], None]) -> Path:
+    """The file of the image `key` in `folder`; where it is missing `build` is told the path to write it to."""
     path = folder / f"{key}.image"
     if not path.exists():
-        fresh = folder / f"{key}.{os.getpid()}.new"
+        temporary_path = folder / f"{key}.{os.getpid()}.new"
         try:
-            make(fresh)
-            fresh.replace(path)  # whole or not at all, also beside another process that does the same
+            build(temporary_path)
+            temporary_path.replace(path)  # whole or not at all, also beside another process that does the same
         finally:
-            fresh.unlink(missing_ok=True)
-        for old in sorted(folder.glob("*.image"), key=_made_at, reverse=True)[KEPT_IMAGES:]:
-            old.unlink(missing_ok=True)
+            temporary_path.unlink(missing_ok=True)
+        for outdated in sorted(folder.glob("*.image"), key=_get_mtime, reverse=True)[MAX_CACHED_IMAGES:]:
+            outdated.unlink(missing_ok=True)
     return path
 
 
-def _made_at(path: Path) -> float:
+def _get_mtime(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:  # another process has just removed it
@@ -160,54 +168,56 @@ def _made_at(path: Path) -> float:
 
 def open_store(
     contract: Contract,
-    recipe: Recipe,
+    parameters: DatasetParameters,
     target: str,
-    image: Callable[[], bytes | Path],
-    due: Collection[str] = RECIPE,
+    get_image: Callable[[], bytes | Path],
+    required_fields: Collection[str] = IDENTITY_FIELDS,
 ) -> Store:
     """The store at `target` (``memory`` or ``sqlite:///file.db``), filled from `image()` when it is new.
 
-    `due`: what of the recipe a file must have been made under; the rest is the file's own. Raises
+    `required_fields`: what of the recipe a file must have been made under; the rest is the file's own. Raises
     StoreError for one made under another contract, or another of these.
     """
     if target == "memory":
-        return _in_memory(contract, image)
-    path = file_of(target)
+        return _open_in_memory(contract, get_image)
+    path = parse_store_url(target)
     if path.exists() and path.stat().st_size:
-        return _reopened(contract, recipe, path, due)
+        return _reopen(contract, parameters, path, required_fields)
     if not path.parent.is_dir():
         raise StoreError(f"--store {target}: there is no folder {path.parent}")
     try:
-        made = image()
+        image = get_image()
         connection = connect(str(path))
-        copy_image(made, connection)
+        copy_image(image, connection)
         connection.close()  # what was copied brought its own journal mode
-        return Store.opened(contract, _held(connect(str(path))))
+        return Store.from_connection(contract, _lock_exclusively(connect(str(path))))
     except sqlite3.Error as error:
         raise StoreError(f"--store {target}: {error}") from None
 
 
-def _in_memory(contract: Contract, image: Callable[[], bytes | Path]) -> Store:
+def _open_in_memory(contract: Contract, get_image: Callable[[], bytes | Path]) -> Store:
     """A store in memory; an image that is broken is made anew, once."""
-    made = image()
+    image = get_image()
     try:
-        return Store.from_image(contract, made)
+        return Store.from_image(contract, image)
     except sqlite3.Error:
-        if isinstance(made, Path):
+        if isinstance(image, Path):
             with suppress(OSError):
-                made.unlink()
-    made = image()
+                image.unlink()
+    image = get_image()
     try:
-        return Store.from_image(contract, made)
+        return Store.from_image(contract, image)
     except sqlite3.Error as error:
-        raise ImageError(f"the dataset's image {_named(made)}cannot be read ({error}): remove it") from None
+        raise ImageError(
+            f"the dataset's image {_format_image_path(image)}cannot be read ({error}): remove it"
+        ) from None
 
 
-def _named(image: bytes | Path) -> str:
+def _format_image_path(image: bytes | Path) -> str:
     return f"{image} " if isinstance(image, Path) else ""
 
 
-def _held(connection: sqlite3.Connection) -> sqlite3.Connection:
+def _lock_exclusively(connection: sqlite3.Connection) -> sqlite3.Connection:
     """A file's connection that lets no other one in while it is open: what is cached in memory would be stale."""
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("BEGIN IMMEDIATE")
@@ -215,72 +225,74 @@ def _held(connection: sqlite3.Connection) -> sqlite3.Connection:
     return connection
 
 
-def file_of(target: str) -> Path:
+def parse_store_url(target: str) -> Path:
     """The file that a store's address names. Raises StoreError when it names none."""
-    if not target.startswith(SCHEME) or len(target) == len(SCHEME):
-        raise StoreError(f"--store {target!r}: allowed are 'memory' and '{SCHEME}FILE'")
-    return Path(unquote(target[len(SCHEME) :]))
+    if not target.startswith(SQLITE_URL_PREFIX) or len(target) == len(SQLITE_URL_PREFIX):
+        raise StoreError(f"--store {target!r}: allowed are 'memory' and '{SQLITE_URL_PREFIX}FILE'")
+    return Path(unquote(target[len(SQLITE_URL_PREFIX) :]))
 
 
-def _reopened(contract: Contract, recipe: Recipe, path: Path, due: Collection[str]) -> Store:
+def _reopen(contract: Contract, parameters: DatasetParameters, path: Path, required_fields: Collection[str]) -> Store:
     try:
-        said, now = _said_of(path), _meta(contract, recipe)
-        for name in ("contract", *(name for name in RECIPE if name in due)):
-            if said.get(name) != now[name]:
+        stored, expected = _read_metadata(path), _build_metadata(contract, parameters)
+        for name in ("contract", *(name for name in IDENTITY_FIELDS if name in required_fields)):
+            if stored.get(name) != expected[name]:
                 raise StoreError(
-                    f"{path} was made under another {name} ({said.get(name, 'none')[:16]}, now {now[name][:16]}): "
+                    f"{path} was made under another {name} ({stored.get(name, 'none')[:16]}, now {expected[name][:16]}): "
                     f"start with that {name}, name another file, or delete this one to begin anew"
                 )
-        return Store.opened(contract, _held(connect(str(path))))
+        return Store.from_connection(contract, _lock_exclusively(connect(str(path))))
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
             raise StoreError(f"{path} is in use by another mock: end that one, or name another file") from None
         raise StoreError(f"{path} is no store of this mock ({error}): name another file") from None
 
 
-def _said_of(path: Path) -> dict[str, str]:
+def _read_metadata(path: Path) -> dict[str, str]:
     """What a store's file says of itself. Only read: `connect` changes a file, and this one may be anybody's."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.5)) as connection:
         return {str(name): str(text) for name, text in connection.execute("SELECT name, value FROM _meta")}
 
 
-def epoch_of(store: Store) -> datetime:
+def get_epoch(store: Store) -> datetime:
     """The epoch that a store's data were made for."""
-    return datetime.fromisoformat(store.meta()["epoch"].replace("Z", "+00:00"))
+    return datetime.fromisoformat(store.read_metadata()["epoch"].replace("Z", "+00:00"))
 
 
-def beyond(store: Store) -> datetime | None:
+def find_newest_after_epoch(store: Store) -> datetime | None:
     """When the last of a store's seeded records was created, if that is after its epoch, as documented ones may be."""
-    newest = store.meta().get(NEWEST)
-    at = datetime.fromisoformat(newest) if newest else None
-    return at if at is not None and at > epoch_of(store) else None
+    newest = store.read_metadata().get(NEWEST_RECORD_KEY)
+    newest_at = datetime.fromisoformat(newest) if newest else None
+    return newest_at if newest_at is not None and newest_at > get_epoch(store) else None
 
 
-def world(
+def create_sandbox(
     contract: Contract,
     schemas: SchemaValidators,
     store: Store,
     source: Callable[[], datetime],
     *,
     from_epoch: bool = True,
-) -> World:
+) -> Sandbox:
     """A world on a store. `from_epoch`: its clock starts at the store's epoch; else it is the system's (`source`)."""
-    return World(contract, schemas, store, clock(store, source, from_epoch=from_epoch), int(store.meta()["seed"]))
+    return Sandbox(
+        contract, schemas, store, open_clock(store, source, from_epoch=from_epoch), int(store.read_metadata()["seed"])
+    )
 
 
-def clock(store: Store, source: Callable[[], datetime], *, from_epoch: bool) -> Clock:
+def open_clock(store: Store, source: Callable[[], datetime], *, from_epoch: bool) -> Clock:
     """A store's clock, decided when the store is first opened. It runs on while no mock is up, as the system's does:
     so after a restart no record lies ahead of it that did not before.
     """
-    said = store.meta().get(AHEAD)
-    if said is not None:
-        return Clock(source, int(said) * MICROSECOND)
-    made = Clock.starting_at(epoch_of(store), source) if from_epoch else Clock(source)
-    store.set_meta({AHEAD: str(made.offset // MICROSECOND)})
-    return made
+    offset = store.read_metadata().get(CLOCK_OFFSET_KEY)
+    if offset is not None:
+        return Clock(source, int(offset) * MICROSECOND)
+    created = Clock.starting_at(get_epoch(store), source) if from_epoch else Clock(source)
+    store.write_metadata({CLOCK_OFFSET_KEY: str(created.offset // MICROSECOND)})
+    return created
 
 
-def ingredients(*folders: Path) -> Iterator[Path]:
+def list_source_files(*folders: Path) -> Iterator[Path]:
     """The code and data files of `folders`."""
     for folder in folders:
-        yield from (p for p in folder.rglob("*") if p.suffix in (".py", ".yaml") and p.is_file())
+        yield from (path for path in folder.rglob("*") if path.suffix in (".py", ".yaml") and path.is_file())

@@ -13,25 +13,25 @@ from mock_server.store import Store, Tag
 from mock_server.viewer import Viewer
 
 # Bytes of all answers together, and of one; a page of 20 Messages has 200,000.
-ROOM = 8 * 1024 * 1024
-LONGEST = ROOM // 8
-LONGEST_REQUEST = 4096
-MOST_TOUCHED = 20_000
+MAX_TOTAL_BYTES = 8 * 1024 * 1024
+MAX_RESPONSE_BYTES = MAX_TOTAL_BYTES // 8
+MAX_KEY_BYTES = 4096
+MAX_TRACKED_TAGS = 20_000
 # What an answer takes beside its bytes and its request's: its place in the dictionary, and each of its tags.
-_BESIDE = 500
-_TAG = 150
+_ENTRY_OVERHEAD = 500
+_TAG_OVERHEAD = 150
 
 # A request as bytes: method, path, query, the mock's address, and the names and values of the headers that are read.
-Asked = tuple[str | bytes, ...]
+CacheKey = tuple[str | bytes, ...]
 
 
-def asked(method: str, path: bytes, query: bytes, base: str, headers: Mapping[bytes, bytes]) -> Asked:
+def build_cache_key(method: str, path: bytes, query: bytes, base_url: str, headers: Mapping[bytes, bytes]) -> CacheKey:
     """The key of a request."""
-    return (method, path, query, base, *headers, *headers.values())
+    return (method, path, query, base_url, *headers, *headers.values())
 
 
 @dataclass(frozen=True, slots=True)
-class Rests:
+class CacheDependencies:
     """What an answer was made of: what these tags mean, and whatever `resources` hold."""
 
     tags: Set[Tag]
@@ -39,79 +39,79 @@ class Rests:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedResponse:
     """An answer: for whom it was made, by what token, and its status."""
 
     body: bytes
     status: int
     viewer: Viewer | None
     token: str | None
-    rests: Rests
+    depends_on: CacheDependencies
 
 
 @dataclass(slots=True)
-class Pages:
+class ResponseCache:
     """The answers of one world, each with the store's generation at which it was last known to hold.
 
-    `touched`: tag -> the generation of the last write that touched it. `held`: bytes of all answers together.
+    `write_generations`: tag -> the generation of the last write that touched it. `total_bytes`: bytes of all answers together.
     """
 
     store: Store
-    held: int = 0
-    touched: dict[Tag, int] = field(default_factory=dict)
-    answers: dict[Asked, tuple[int, Kept]] = field(default_factory=dict)
+    total_bytes: int = 0
+    write_generations: dict[Tag, int] = field(default_factory=dict)
+    entries: dict[CacheKey, tuple[int, CachedResponse]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, store: Store) -> "Pages":
+    def from_store(cls, store: Store) -> "ResponseCache":
         """The answers made of a store; they listen to its writes."""
-        made = cls(store)
-        store.listeners.append(made.heard)
-        return made
+        cache = cls(store)
+        store.listeners.append(cache.on_write)
+        return cache
 
-    def heard(self, touched: Iterable[Tag] | None) -> None:
+    def on_write(self, changed_tags: Iterable[Tag] | None) -> None:
         """Note what a write touched; None: all."""
-        if touched is None or len(self.touched) > MOST_TOUCHED:
-            self.touched.clear()
-            self.answers.clear()
-            self.held = 0
+        if changed_tags is None or len(self.write_generations) > MAX_TRACKED_TAGS:
+            self.write_generations.clear()
+            self.entries.clear()
+            self.total_bytes = 0
             return
-        for tag in touched:
-            self.touched[tag] = self.store.generation
+        for tag in changed_tags:
+            self.write_generations[tag] = self.store.generation
 
-    def get(self, asked: Asked) -> Kept | None:
+    def get(self, key: CacheKey) -> CachedResponse | None:
         """The answer to what was asked, if it still holds."""
-        found = self.answers.get(asked)
-        if found is None:
+        entry = self.entries.get(key)
+        if entry is None:
             return None
-        at, kept = found
-        now = self.store.generation
-        if at != now:
-            if not self.holds(kept.rests, at):
+        generation, response = entry
+        current = self.store.generation
+        if generation != current:
+            if not self.is_valid(response.depends_on, generation):
                 return None
-            self.answers[asked] = (now, kept)
-        return kept
+            self.entries[key] = (current, response)
+        return response
 
-    def holds(self, rests: Rests, at: int) -> bool:
-        """Whether nothing that an answer of generation `at` rests on was touched since."""
-        generations, touched = self.store.generations, self.touched
-        for name in rests.resources:
-            if generations[name] > at:
+    def is_valid(self, depends_on: CacheDependencies, generation: int) -> bool:
+        """Whether nothing that an answer of generation `generation` rests on was touched since."""
+        generations, write_generations = self.store.generation_by_resource, self.write_generations
+        for name in depends_on.resources:
+            if generations[name] > generation:
                 return False
-        return all(touched.get(tag, 0) <= at for tag in rests.tags)
+        return all(write_generations.get(tag, 0) <= generation for tag in depends_on.tags)
 
-    def keep(self, asked: Asked, answer: Kept) -> None:
+    def put(self, key: CacheKey, response: CachedResponse) -> None:
         """Keep an answer of now; when there is no room, all others go."""
-        request = sum(map(len, asked))
-        if request > LONGEST_REQUEST or len(answer.body) > LONGEST:
+        key_bytes = sum(map(len, key))
+        if key_bytes > MAX_KEY_BYTES or len(response.body) > MAX_RESPONSE_BYTES:
             return
-        before = self.answers.get(asked)
-        size = _size(answer) + request - (_size(before[1]) + request if before else 0)
-        if self.held + size > ROOM:
-            self.answers.clear()
-            self.held, size = 0, _size(answer) + request
-        self.held += size
-        self.answers[asked] = (self.store.generation, answer)
+        previous = self.entries.get(key)
+        size = _get_size(response) + key_bytes - (_get_size(previous[1]) + key_bytes if previous else 0)
+        if self.total_bytes + size > MAX_TOTAL_BYTES:
+            self.entries.clear()
+            self.total_bytes, size = 0, _get_size(response) + key_bytes
+        self.total_bytes += size
+        self.entries[key] = (self.store.generation, response)
 
 
-def _size(answer: Kept) -> int:
-    return len(answer.body) + _TAG * len(answer.rests.tags) + _BESIDE
+def _get_size(response: CachedResponse) -> int:
+    return len(response.body) + _TAG_OVERHEAD * len(response.depends_on.tags) + _ENTRY_OVERHEAD

@@ -10,86 +10,87 @@ from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Any
 
-from mock_server.store import Store, Stored, plan
-from mock_server.store.plan import property_column, quoted, reference_column, search_column
+from mock_server.store import Store, StoredRecord, plan
+from mock_server.store.plan import attribute_column, quote_identifier, reference_column, search_column
 from mock_server.viewer import Viewer
 from spec.contract import Contract, Relation, Resource, resolve_count, resolve_include, resolve_property_path
 from spec.record import Reference
 from spec.words import QueryExtension
 
-UNPAGED = 100  # rows of a list whose size the contract leaves open
+DEFAULT_PAGE_SIZE = 100  # rows of a list whose size the contract leaves open
 # Records that may hold a term are looked at one by one where they are no more than FEW, and so few that going through
 # the table in the list's order would not sooner have found a page of WANTED of them.
-FEW = 2_000
-WANTED = 20
+CANDIDATE_LIMIT = 2_000
+TYPICAL_PAGE_SIZE = 20
 # To count them is sooner than to count in the whole table while they are no more than this part of it.
-PART = 16
+COUNT_CANDIDATE_DIVISOR = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class SqlCondition:
     """An SQL condition on a resource's table and its parameters."""
 
     sql: str
     parameters: tuple[Any, ...] = ()
 
 
-EVERYTHING = Condition("1")
-NOTHING = Condition("0")
+MATCH_ALL = SqlCondition("1")
+MATCH_NONE = SqlCondition("0")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QueryArgument:
     """One word of a query with its value: `name` is the parameter's."""
 
     name: str
-    word: QueryExtension
+    x_query: QueryExtension
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ListQuery:
     """What a query asks of a resource, as SQL: true while nothing is shared that was not, or no longer.
 
-    `searched`: the words that an index may help with. `order` and `backwards`: from the beginning, and from the end.
+    `search_arguments`: the words that an index may help with. `order` and `reverse_order`: from the beginning, and from the end.
     """
 
     resource: Resource
-    condition: Condition
-    searched: tuple[Asked, ...]
+    condition: SqlCondition
+    search_arguments: tuple[QueryArgument, ...]
     order: str
-    backwards: str
+    reverse_order: str
+    page_number: int
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPage:
+    """Rows of a list, and the total they are taken from."""
+
+    rows: list[StoredRecord]
+    total: int
     number: int
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Rows of a list, and the total they are taken from."""
-
-    rows: list[Stored]
-    total: int
-    page: int
-    size: int
-
-
-def any_of(conditions: Iterable[Condition]) -> Condition:
+def any_of(conditions: Iterable[SqlCondition]) -> SqlCondition:
     """Holds where one of them does."""
-    return _joined(list(conditions), " OR ", NOTHING)
+    return _join_conditions(list(conditions), " OR ", MATCH_NONE)
 
 
-def all_of(conditions: Iterable[Condition]) -> Condition:
+def all_of(conditions: Iterable[SqlCondition]) -> SqlCondition:
     """Holds where each of them does."""
-    return _joined([c for c in conditions if c is not EVERYTHING], " AND ", EVERYTHING)
+    return _join_conditions([condition for condition in conditions if condition is not MATCH_ALL], " AND ", MATCH_ALL)
 
 
-def _joined(conditions: list[Condition], word: str, empty: Condition) -> Condition:
+def _join_conditions(conditions: list[SqlCondition], operator: str, empty: SqlCondition) -> SqlCondition:
     if not conditions:
         return empty
     if len(conditions) == 1:
         return conditions[0]
-    return Condition(
-        "(" + word.join(c.sql for c in conditions) + ")", tuple(p for c in conditions for p in c.parameters)
+    return SqlCondition(
+        "(" + operator.join(condition.sql for condition in conditions) + ")",
+        tuple(parameter for condition in conditions for parameter in condition.parameters),
     )
 
 
@@ -97,72 +98,85 @@ def _joined(conditions: list[Condition], word: str, empty: Condition) -> Conditi
 class Query:
     """Asks one store on behalf of one viewer.
 
-    `narrowing`: how many records that may hold a term are worth naming in a search's condition. Such a condition is
+    `max_candidates`: how many records that may hold a term are worth naming in a search's condition. Such a condition is
     true of the store as it stands; that of 0 names none, and means the same after any write.
     """
 
     contract: Contract
     store: Store
     viewer: Viewer | None
-    narrowing: int = 0
+    max_candidates: int = 0
 
     # Who sees what ----------------------------------------------------------------------------------------------
 
-    def visible(self, resource: Resource) -> Condition:
+    def build_visibility_condition(self, resource: Resource) -> SqlCondition:
         """What of a resource the viewer may see: what lies in the viewer's tenants, is public, or was shared."""
-        asked, of = ("visible", resource.name, self.viewer), self.contract.access_grant_resources
-        found: Condition = self.store.remembered(asked, of, lambda: self._visible(resource))
-        return found
+        memo_key, grant_resources = ("visible", resource.name, self.viewer), self.contract.access_grant_resources
+        condition: SqlCondition = self.store.memoize(
+            memo_key, grant_resources, lambda: self._build_visibility_condition(resource)
+        )
+        return condition
 
-    def _visible(self, resource: Resource) -> Condition:
+    def _build_visibility_condition(self, resource: Resource) -> SqlCondition:
         if self.viewer is None or not (resource.tenant_path or resource.members_relation):
-            return EVERYTHING
-        ways = [_in("tenant", self.viewer.tenant_keys)]
+            return MATCH_ALL
+        conditions = [_build_in_condition("tenant", self.viewer.tenant_keys)]
         if resource.public_when:
-            marks = [_in(property_column((k,)), (plan.comparable(v, None),)) for k, v in resource.public_when.items()]
-            ways.append(all_of(marks))
-        return any_of([*ways, *(condition for condition, _ in self.shared(resource))])
+            public_conditions = [
+                _build_in_condition(attribute_column((name,)), (plan.to_comparable(value, None),))
+                for name, value in resource.public_when.items()
+            ]
+            conditions.append(all_of(public_conditions))
+        return any_of([*conditions, *(condition for condition, _ in self.iter_shared_conditions(resource))])
 
-    def shared(self, resource: Resource) -> Iterator[tuple[Condition, str]]:
+    def iter_shared_conditions(self, resource: Resource) -> Iterator[tuple[SqlCondition, str]]:
         """(condition, permission) of what was shared with the viewer, by itself or with what it belongs to: a record
         whose path to its tenant leads through one that was shared is seen, and written, as that one is.
         """
-        steps: tuple[Relation, ...] = ()
-        at = resource
+        relations: tuple[Relation, ...] = ()
+        current = resource
         for name in (None, *resource.tenant_path):
             if name is not None:
-                step = at.relations[name]
-                if len(step.targets) != 1:
+                relation = current.relations[name]
+                if len(relation.targets) != 1:
                     return
-                steps, at = (*steps, step), self.contract.resources[step.targets[0]]
-            by_permission: dict[str, list[Any]] = {}
-            for key, permission in self.granted(at):
-                by_permission.setdefault(permission, []).append(key)
-            for permission, keys in by_permission.items():
-                yield self._through(resource, steps, at, (at.key_attribute,), _in("key", keys)), permission
+                relations, current = (*relations, relation), self.contract.resources[relation.targets[0]]
+            keys_by_permission: dict[str, list[Any]] = {}
+            for key, permission in self.find_granted_keys(current):
+                keys_by_permission.setdefault(permission, []).append(key)
+            for permission, keys in keys_by_permission.items():
+                yield (
+                    self._build_path_condition(
+                        resource, relations, current, (current.key_attribute,), _build_in_condition("key", keys)
+                    ),
+                    permission,
+                )
 
-    def granted(self, resource: Resource) -> list[tuple[Any, str]]:
+    def find_granted_keys(self, resource: Resource) -> list[tuple[Any, str]]:
         """(key, permission) of the records of a resource that were themselves shared with the viewer."""
         viewer = self.viewer
-        found: list[tuple[Any, str]] = []
-        for other in self.contract.resources.values():
-            if viewer is None or other.access_grant is None:
+        granted: list[tuple[Any, str]] = []
+        for grant_resource in self.contract.resources.values():
+            if viewer is None or grant_resource.access_grant is None:
                 continue
-            subject, entity = other.relations[other.access_grant.subject], other.relations[other.access_grant.entity]
+            subject, entity = (
+                grant_resource.relations[grant_resource.access_grant.subject],
+                grant_resource.relations[grant_resource.access_grant.entity],
+            )
             if resource.name not in subject.targets:
                 continue
-            to = [plan.reference_value(entity, r) for r in self._entities(entity, viewer)]
-            condition = _in(reference_column(entity.name), to)
-            permission = property_column((other.access_grant.permission,))
+            grantees = [plan.encode_reference(entity, grantee) for grantee in self._iter_grantees(entity, viewer)]
+            condition = _build_in_condition(reference_column(entity.name), grantees)
+            permission = attribute_column((grant_resource.access_grant.permission,))
             column = reference_column(subject.name)
-            sql = f"SELECT {column}, {permission} FROM {quoted(other.name)} WHERE {condition.sql}"
-            for value, said in self.store.connection.execute(sql, condition.parameters):
-                reference = plan.reference_of(self.contract, subject, value)
+            sql = f"SELECT {column}, {permission} FROM {quote_identifier(grant_resource.name)} WHERE {condition.sql}"
+            for value, permission_value in self.store.connection.execute(sql, condition.parameters):
+                reference = plan.decode_reference(self.contract, subject, value)
                 if reference is not None and reference.resource == resource.name:
-                    found.append((reference.key, said))
-        return found
+                    granted.append((reference.key, permission_value))
+        return granted
 
-    def _entities(self, relation: Relation, viewer: Viewer) -> Iterator[Reference]:
+    def _iter_grantees(self, relation: Relation, viewer: Viewer) -> Iterator[Reference]:
         account, tenant = self.contract.account_resource, self.contract.tenant_resource
         if account and account.name in relation.targets:
             yield Reference(account.name, viewer.user_key)
@@ -171,196 +185,245 @@ class Query:
 
     # Filters and search -----------------------------------------------------------------------------------------
 
-    def conditions(self, resource: Resource, asked: Iterable[Asked]) -> Condition:
+    def build_condition(self, resource: Resource, arguments: Iterable[QueryArgument]) -> SqlCondition:
         """All filters and searches of a query together."""
-        listed = list(asked)
-        given = {a.name for a in listed}
-        found = []
-        for one in listed:
-            if one.word.role == "filter" and one.word.unless_parameter not in given:
-                found.append(self.filter(resource, one.word, one.value))
-            elif one.word.role == "search":
-                found.append(any_of(self.search(resource, path, str(one.value)) for path in one.word.paths))
-        return all_of(found)
+        all_arguments = list(arguments)
+        argument_names = {item.name for item in all_arguments}
+        conditions = []
+        for argument in all_arguments:
+            if argument.x_query.role == "filter" and argument.x_query.unless_parameter not in argument_names:
+                conditions.append(self.build_filter(resource, argument.x_query, argument.value))
+            elif argument.x_query.role == "search":
+                conditions.append(
+                    any_of(self.build_search(resource, path, str(argument.value)) for path in argument.x_query.paths)
+                )
+        return all_of(conditions)
 
-    def filter(self, resource: Resource, word: QueryExtension, value: Any) -> Condition:
+    def build_filter(self, resource: Resource, x_query: QueryExtension, value: Any) -> SqlCondition:
         """One filter."""
-        steps, end, own = resolve_property_path(self.contract, resource, word.paths[0], "")
-        if word.operator == "exists":
-            condition = self._exists(resource, steps[0])
-            return condition if value else Condition(f"NOT {condition.sql}", condition.parameters)
-        inner = self._compare(end, own, word.operator, value if isinstance(value, list) else [value])
-        return self._through(resource, steps, end, own, inner)
+        relations, target, attribute_path = resolve_property_path(self.contract, resource, x_query.paths[0], "")
+        if x_query.operator == "exists":
+            condition = self._build_exists_condition(resource, relations[0])
+            return condition if value else SqlCondition(f"NOT {condition.sql}", condition.parameters)
+        inner = self._build_comparison(
+            target, attribute_path, x_query.operator, value if isinstance(value, list) else [value]
+        )
+        return self._build_path_condition(resource, relations, target, attribute_path, inner)
 
-    def search(self, resource: Resource, path: tuple[str, ...], term: str) -> Condition:
+    def build_search(self, resource: Resource, path: tuple[str, ...], term: str) -> SqlCondition:
         """Records whose property holds the term, whatever its case."""
-        steps, end, own = resolve_property_path(self.contract, resource, path, "")
-        text = plan.folded(term) or ""
-        inner = all_of((self._may_hold(end, text), Condition(f"instr({search_column(own)}, ?) > 0", (text,))))
-        return self._through(resource, steps, end, own, inner)
+        relations, target, attribute_path = resolve_property_path(self.contract, resource, path, "")
+        text = plan.fold_case(term) or ""
+        inner = all_of(
+            (
+                self._build_candidate_condition(target, text),
+                SqlCondition(f"instr({search_column(attribute_path)}, ?) > 0", (text,)),
+            )
+        )
+        return self._build_path_condition(resource, relations, target, attribute_path, inner)
 
-    def _may_hold(self, resource: Resource, text: str) -> Condition:
+    def _build_candidate_condition(self, resource: Resource, text: str) -> SqlCondition:
         """True of all records with a folded text in them, and of few others."""
-        found = self.store.holding(resource.name, text, self.narrowing) if self.narrowing else None
-        if found is None:
-            return EVERYTHING
-        numbers, last = found
-        newer = f"SELECT n FROM {quoted(resource.name)} WHERE n > ?"
-        return Condition(f"n IN (SELECT value FROM json_each(?) UNION ALL {newer})", (json.dumps(numbers), last))
+        candidates = (
+            self.store.find_search_candidates(resource.name, text, self.max_candidates) if self.max_candidates else None
+        )
+        if candidates is None:
+            return MATCH_ALL
+        numbers, last_indexed = candidates
+        newer_sql = f"SELECT n FROM {quote_identifier(resource.name)} WHERE n > ?"
+        return SqlCondition(
+            f"n IN (SELECT value FROM json_each(?) UNION ALL {newer_sql})", (json.dumps(numbers), last_indexed)
+        )
 
-    def _compare(self, resource: Resource, own: tuple[str, ...], op: str, values: list[Any]) -> Condition:
-        said = resource.attributes[own[0]]
-        column = "key" if own == (resource.key_attribute,) else property_column(own)
-        if op == "from":
-            return Condition(f"{column} >= ?", (_edge(values[0], said.format, "T00:00:00.000000Z"),))
-        if op == "to":
-            return Condition(f"{column} <= ?", (_edge(values[0], said.format, "T23:59:59.999999Z"),))
-        if said.type == "array":
-            inner = _in("value", [plan.listed(value) for value in values])
-            return Condition(f"EXISTS (SELECT 1 FROM json_each({column}) WHERE {inner.sql})", inner.parameters)
+    def _build_comparison(
+        self, resource: Resource, attribute_path: tuple[str, ...], operator: str, values: list[Any]
+    ) -> SqlCondition:
+        attribute = resource.attributes[attribute_path[0]]
+        column = "key" if attribute_path == (resource.key_attribute,) else attribute_column(attribute_path)
+        if operator == "from":
+            return SqlCondition(f"{column} >= ?", (_build_bound(values[0], attribute.format, "T00:00:00.000000Z"),))
+        if operator == "to":
+            return SqlCondition(f"{column} <= ?", (_build_bound(values[0], attribute.format, "T23:59:59.999999Z"),))
+        if attribute.type == "array":
+            inner = _build_in_condition("value", [plan.escape_list_item(value) for value in values])
+            return SqlCondition(f"EXISTS (SELECT 1 FROM json_each({column}) WHERE {inner.sql})", inner.parameters)
         if column == "key":
-            return _in(column, [plan.key_from(resource, value) for value in values])
-        return _in(column, [plan.comparable(v, said.format) for v in values])
+            return _build_in_condition(column, [plan.parse_key(resource, value) for value in values])
+        return _build_in_condition(column, [plan.to_comparable(item, attribute.format) for item in values])
 
-    def _through(
-        self, resource: Resource, steps: tuple[Relation, ...], end: Resource, own: tuple[str, ...], inner: Condition
-    ) -> Condition:
-        """`inner`, a condition on `end`, as one on `resource` that leads to it by `steps`."""
-        if not steps:
+    def _build_path_condition(
+        self,
+        resource: Resource,
+        relations: tuple[Relation, ...],
+        final_resource: Resource,
+        attribute_path: tuple[str, ...],
+        inner: SqlCondition,
+    ) -> SqlCondition:
+        """`inner`, a condition on `final_resource`, as one on `resource` that leads to it by `relations`."""
+        if not relations:
             return inner
-        step, rest = steps[0], steps[1:]
-        direct = step.is_stored and not step.to_many and len(step.targets) == 1 and not rest
-        if direct and inner.sql.startswith("key "):
-            return Condition(reference_column(step.name) + inner.sql.removeprefix("key"), inner.parameters)
-        ways = []
-        for name in step.targets:
+        relation, remaining = relations[0], relations[1:]
+        is_direct = relation.is_stored and not relation.to_many and len(relation.targets) == 1 and not remaining
+        if is_direct and inner.sql.startswith("key "):
+            return SqlCondition(reference_column(relation.name) + inner.sql.removeprefix("key"), inner.parameters)
+        conditions = []
+        for name in relation.targets:
             target = self.contract.resources[name]
-            if (rest and rest[0].name not in target.relations) or (not rest and own[0] not in target.attributes):
+            if (remaining and remaining[0].name not in target.relations) or (
+                not remaining and attribute_path[0] not in target.attributes
+            ):
                 continue
-            below = self._through(target, rest, end, own, inner)
-            ways.append(self._step(resource, step, name, below))
-        return any_of(ways)
+            target_condition = self._build_path_condition(target, remaining, final_resource, attribute_path, inner)
+            conditions.append(self._build_relation_condition(resource, relation, name, target_condition))
+        return any_of(conditions)
 
-    def _step(self, resource: Resource, step: Relation, target: str, below: Condition) -> Condition:
-        table = quoted(target)
-        if step.inverse is not None:
-            back = self.contract.resources[target].relations[step.inverse]
-            column = reference_column(back.name)
-            found = f"SELECT {column} FROM {table} WHERE {below.sql} AND {column} IS NOT NULL"
-            if back.to_many:
-                link = self.store.tables[target].links[back.name]
-                found = f"SELECT target FROM {link.name} WHERE owner IN (SELECT key FROM {table} WHERE {below.sql})"
-            mine = f"{plan.literal(resource.name + '/')} || key" if len(back.targets) > 1 else "key"
-            return Condition(f"{mine} IN ({found})", below.parameters)
-        mark = f"{plan.literal(target + '/')} || key" if len(step.targets) > 1 else "key"
-        keys = f"SELECT {mark} FROM {table} WHERE {below.sql}"
-        if step.to_many:
-            link = self.store.tables[resource.name].links[step.name]
-            return Condition(f"key IN (SELECT owner FROM {link.name} WHERE target IN ({keys}))", below.parameters)
-        return Condition(f"{reference_column(step.name)} IN ({keys})", below.parameters)
+    def _build_relation_condition(
+        self, resource: Resource, relation: Relation, target: str, target_condition: SqlCondition
+    ) -> SqlCondition:
+        table = quote_identifier(target)
+        if relation.inverse is not None:
+            inverse = self.contract.resources[target].relations[relation.inverse]
+            column = reference_column(inverse.name)
+            owners_sql = f"SELECT {column} FROM {table} WHERE {target_condition.sql} AND {column} IS NOT NULL"
+            if inverse.to_many:
+                link = self.store.tables[target].links[inverse.name]
+                owners_sql = f"SELECT target FROM {link.name} WHERE owner IN (SELECT key FROM {table} WHERE {target_condition.sql})"
+            key_sql = f"{plan.to_sql_literal(resource.name + '/')} || key" if len(inverse.targets) > 1 else "key"
+            return SqlCondition(f"{key_sql} IN ({owners_sql})", target_condition.parameters)
+        target_key_sql = f"{plan.to_sql_literal(target + '/')} || key" if len(relation.targets) > 1 else "key"
+        target_keys_sql = f"SELECT {target_key_sql} FROM {table} WHERE {target_condition.sql}"
+        if relation.to_many:
+            link = self.store.tables[resource.name].links[relation.name]
+            return SqlCondition(
+                f"key IN (SELECT owner FROM {link.name} WHERE target IN ({target_keys_sql}))",
+                target_condition.parameters,
+            )
+        return SqlCondition(f"{reference_column(relation.name)} IN ({target_keys_sql})", target_condition.parameters)
 
-    def _exists(self, resource: Resource, step: Relation) -> Condition:
-        if step.is_stored and not step.to_many:
-            return Condition(f"({reference_column(step.name)} IS NOT NULL)")
-        return any_of(self._step(resource, step, target, EVERYTHING) for target in step.targets)
+    def _build_exists_condition(self, resource: Resource, relation: Relation) -> SqlCondition:
+        if relation.is_stored and not relation.to_many:
+            return SqlCondition(f"({reference_column(relation.name)} IS NOT NULL)")
+        return any_of(
+            self._build_relation_condition(resource, relation, target, MATCH_ALL) for target in relation.targets
+        )
 
     # Rows -------------------------------------------------------------------------------------------------------
 
-    def order(self, resource: Resource, sort: str | None, direction: str | None, *, backwards: bool = False) -> str:
+    def build_order(
+        self, resource: Resource, sort: str | None, direction: str | None, *, is_reversed: bool = False
+    ) -> str:
         """SQL's order: by the asked property and the key, or newest first; or that read from its end."""
-        descending = direction != "asc" if sort is None else direction == "desc"
-        way, key = ("DESC" if descending != backwards else "ASC"), ("key DESC" if backwards else "key")
+        is_descending = direction != "asc" if sort is None else direction == "desc"
+        sql_direction, key_order = (
+            ("DESC" if is_descending != is_reversed else "ASC"),
+            ("key DESC" if is_reversed else "key"),
+        )
         if sort is None:
-            created = resource.attributes_with_stamp("created")
-            return f"{property_column((created[0],)) if created else 'n'} {way}, {key}"
+            created_attributes = resource.attributes_with_stamp("created")
+            return f"{attribute_column((created_attributes[0],)) if created_attributes else 'n'} {sql_direction}, {key_order}"
         if sort in resource.attributes:
-            return f"{property_column((sort,))} {way}, {key}"
+            return f"{attribute_column((sort,))} {sql_direction}, {key_order}"
         table = self.store.tables[resource.name]
-        return f"{self.store.derived_sql(resource.name, resource.derived_properties[sort], f'{table.name}.key')} {way}, {key}"
+        return f"{self.store.build_derived_sql(resource.name, resource.derived_properties[sort], f'{table.name}.key')} {sql_direction}, {key_order}"
 
-    def listing(self, resource: Resource, asked: Iterable[Asked]) -> Listing:
+    def create_list_query(self, resource: Resource, arguments: Iterable[QueryArgument]) -> ListQuery:
         """The query's words together, for this viewer."""
-        listed = tuple(asked)
-        one: dict[str, Any] = {a.word.role: a.value for a in listed if a.word.role != "filter"}
-        sort, direction = one.get("sort"), one.get("direction")
-        return Listing(
+        all_arguments = tuple(arguments)
+        values: dict[str, Any] = {
+            argument.x_query.role: argument.value for argument in all_arguments if argument.x_query.role != "filter"
+        }
+        sort, direction = values.get("sort"), values.get("direction")
+        return ListQuery(
             resource,
-            all_of((self.conditions(resource, listed), self.visible(resource))),
-            listed if "search" in one else (),
-            self.order(resource, sort, direction),
-            self.order(resource, sort, direction, backwards=True),
-            int(one.get("page", 1)),
-            int(one.get("size", UNPAGED)),
+            all_of((self.build_condition(resource, all_arguments), self.build_visibility_condition(resource))),
+            all_arguments if "search" in values else (),
+            self.build_order(resource, sort, direction),
+            self.build_order(resource, sort, direction, is_reversed=True),
+            int(values.get("page", 1)),
+            int(values.get("size", DEFAULT_PAGE_SIZE)),
         )
 
-    def page(self, listing: Listing) -> Page:
+    def fetch_page(self, list_query: ListQuery) -> ResultPage:
         """One page of the records that a query asks for and the viewer may see."""
-        name, size = listing.resource.name, listing.size
-        total = self.total(listing)
-        before = (listing.number - 1) * size
-        on_page = max(0, min(size, total - before))
-        after = total - before - on_page
+        name, size = list_query.resource.name, list_query.page_size
+        total = self.count_total(list_query)
+        rows_before = (list_query.page_number - 1) * size
+        row_count = max(0, min(size, total - rows_before))
+        rows_after = total - rows_before - row_count
         # SQLite goes through all rows before a page: those of the second half are nearer to the end.
-        backwards = after < before
-        rows: list[Stored] = []
-        if on_page:
-            condition = self._narrowed(listing, min(FEW, isqrt(WANTED * self.store.numbers.get(name, 0))))
-            order, offset = (listing.backwards, after) if backwards else (listing.order, before)
-            limit = f"LIMIT {on_page} OFFSET {offset}"
-            rows = self.store.rows(name, condition.sql, condition.parameters, order, limit)
-        return Page(rows[::-1] if backwards else rows, total, listing.number, size)
+        is_reversed = rows_after < rows_before
+        rows: list[StoredRecord] = []
+        if row_count:
+            condition = self._narrow_condition(
+                list_query, min(CANDIDATE_LIMIT, isqrt(TYPICAL_PAGE_SIZE * self.store.last_numbers.get(name, 0)))
+            )
+            order, offset = (list_query.reverse_order, rows_after) if is_reversed else (list_query.order, rows_before)
+            limit = f"LIMIT {row_count} OFFSET {offset}"
+            rows = self.store.select(name, condition.sql, condition.parameters, order, limit)
+        return ResultPage(rows[::-1] if is_reversed else rows, total, list_query.page_number, size)
 
-    def total(self, listing: Listing) -> int:
+    def count_total(self, list_query: ListQuery) -> int:
         """How many records a query asks for and the viewer may see."""
-        name = listing.resource.name
+        name = list_query.resource.name
 
-        def sooner() -> tuple[str, tuple[Any, ...]]:
-            found = self._narrowed(listing, max(FEW, self.store.numbers.get(name, 0) // PART))
-            return found.sql, found.parameters
+        def build_count_condition() -> tuple[str, tuple[Any, ...]]:
+            condition = self._narrow_condition(
+                list_query, max(CANDIDATE_LIMIT, self.store.last_numbers.get(name, 0) // COUNT_CANDIDATE_DIVISOR)
+            )
+            return condition.sql, condition.parameters
 
-        return self.store.count(name, listing.condition.sql, listing.condition.parameters, sooner)
+        return self.store.count(name, list_query.condition.sql, list_query.condition.parameters, build_count_condition)
 
-    def _narrowed(self, listing: Listing, most: int) -> Condition:
+    def _narrow_condition(self, list_query: ListQuery, max_candidates: int) -> SqlCondition:
         """The condition, with those named who may hold a searched term, if they are so few: true just now."""
-        if not listing.searched:
-            return listing.condition
-        query = replace(self, narrowing=most)
-        return all_of((query.conditions(listing.resource, listing.searched), self.visible(listing.resource)))
+        if not list_query.search_arguments:
+            return list_query.condition
+        query = replace(self, max_candidates=max_candidates)
+        return all_of(
+            (
+                query.build_condition(list_query.resource, list_query.search_arguments),
+                self.build_visibility_condition(list_query.resource),
+            )
+        )
 
-    def included(
-        self, resource: Resource, asked: Iterable[Asked]
+    def parse_includes(
+        self, resource: Resource, arguments: Iterable[QueryArgument]
     ) -> tuple[list[tuple[str, ...]] | None, frozenset[str]]:
         """(relation paths that the query embeds, None for the default; optional properties that it shows)."""
-        paths: list[tuple[str, ...]] | None = None
-        shown: set[str] = set()
-        for one in asked:
-            if one.word.role == "include" and one.value:
-                values = one.value if isinstance(one.value, list) else str(one.value).split(",")
-                paths = [resolve_include(self.contract, resource, name, "") for name in values]
-            elif one.word.role == "count":
-                values = one.value if isinstance(one.value, list) else str(one.value).split(",")
-                shown |= {resolve_count(resource, name, "") for name in values}
-            elif one.word.role == "show" and one.value:
-                shown.add(one.word.paths[0][0])
-        return paths, frozenset(shown)
+        include_paths: list[tuple[str, ...]] | None = None
+        shown_properties: set[str] = set()
+        for argument in arguments:
+            if argument.x_query.role == "include" and argument.value:
+                values = argument.value if isinstance(argument.value, list) else str(argument.value).split(",")
+                include_paths = [resolve_include(self.contract, resource, name, "") for name in values]
+            elif argument.x_query.role == "count":
+                values = argument.value if isinstance(argument.value, list) else str(argument.value).split(",")
+                shown_properties |= {resolve_count(resource, name, "") for name in values}
+            elif argument.x_query.role == "show" and argument.value:
+                shown_properties.add(argument.x_query.paths[0][0])
+        return include_paths, frozenset(shown_properties)
 
 
-def asked(parameters: Iterable[Any], values: Mapping[str, Any]) -> list[Asked]:
+def collect_query_arguments(parameters: Iterable[Any], values: Mapping[str, Any]) -> list[QueryArgument]:
     """The query words of an operation's parameters (or a body's fields) that were given a value."""
-    return [Asked(p.name, p.word, values[p.name]) for p in parameters if p.word and values.get(p.name) is not None]
+    return [
+        QueryArgument(parameter.name, parameter.word, values[parameter.name])
+        for parameter in parameters
+        if parameter.word and values.get(parameter.name) is not None
+    ]
 
 
-def _in(column: str, values: Iterable[Any]) -> Condition:
-    listed = tuple(values)
-    if not listed:
-        return NOTHING
-    if len(listed) == 1:
-        return Condition(f"{column} = ?", listed)
-    return Condition(f"{column} IN ({', '.join('?' * len(listed))})", listed)
+def _build_in_condition(column: str, values: Iterable[Any]) -> SqlCondition:
+    parameters = tuple(values)
+    if not parameters:
+        return MATCH_NONE
+    if len(parameters) == 1:
+        return SqlCondition(f"{column} = ?", parameters)
+    return SqlCondition(f"{column} IN ({', '.join('?' * len(parameters))})", parameters)
 
 
-def _edge(value: Any, format_: str | None, time: str) -> Any:
+def _build_bound(value: Any, format_: str | None, time: str) -> Any:
     """A bound of a period: a date means its whole day."""
     if format_ != "date-time":
-        return plan.comparable(value, format_)
-    return value + time if len(value) == 10 else plan.instant(value)
+        return plan.to_comparable(value, format_)
+    return value + time if len(value) == 10 else plan.normalize_datetime(value)

@@ -12,295 +12,341 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
 
-from mock_server.store import Store, Stored, Tag
-from mock_server.store.plan import reference_value
+from mock_server.store import Store, StoredRecord, Tag
+from mock_server.store.plan import encode_reference
 from mock_server.viewer import Viewer
 from spec.contract import Attribute, Contract, DerivedProperty, Envelope, Relation, Resource, View
 from spec.record import Reference
 
 # Stands for scheme, host and prefix in kept bytes. JSON text never holds it unescaped.
-BASE = b"\x01"
-MAX_KEPT = 20_000
+BASE_URL_MARKER = b"\x01"
+MAX_CACHED_ENCODINGS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class Projection:
     """Which relations an answer embeds, and which optional properties it shows.
 
-    `embedded`: relation name -> for each resource it may lead to, the shape there; None: an empty object (a circle's
-    end). `shown`: names of optional computed properties. Equal shapes have equal `identity`.
+    `embedded_relations`: relation name -> for each resource it may lead to, the shape there; None: an empty object (a circle's
+    end). `property_names`: names of optional computed properties. Equal shapes have equal `identity`.
     """
 
-    embedded: Mapping[str, Mapping[str, "Shape"] | None]
-    shown: frozenset[str]
+    embedded_relations: Mapping[str, Mapping[str, "Projection"] | None]
+    property_names: frozenset[str]
     identity: int
 
 
 @dataclass(slots=True)
-class Shapes:
+class ProjectionFactory:
     """Makes shapes and gives equal ones one identity."""
 
     contract: Contract
-    known: dict[Any, Shape] = field(default_factory=dict)
-    asked: dict[Any, Shape] = field(default_factory=dict)
+    interned: dict[Any, Projection] = field(default_factory=dict)
+    cache: dict[Any, Projection] = field(default_factory=dict)
 
-    def default(self, view: str, shown: frozenset[str] = frozenset()) -> Shape:
+    def get_default(self, view_name: str, property_names: frozenset[str] = frozenset()) -> Projection:
         """Every relation that the contract embeds, until a circle closes."""
-        found = self.asked.get((view, shown))
-        if found is None:
-            found = self.asked[view, shown] = self._default(self.contract.views[view], (), shown)
-        return found
+        projection = self.cache.get((view_name, property_names))
+        if projection is None:
+            projection = self.cache[view_name, property_names] = self._build_default(
+                self.contract.views[view_name], (), property_names
+            )
+        return projection
 
-    def named(self, view: str, paths: Iterable[tuple[str, ...]], shown: frozenset[str] = frozenset()) -> Shape:
-        """Only the relations that `paths` name, and those that the schema requires."""
-        asked = (view, frozenset(paths), shown)
-        found = self.asked.get(asked)
-        if found is None:
-            found = self.asked[asked] = self._of_paths(view, asked[1], shown)
-        return found
+    def get_for_paths(
+        self, view_name: str, include_paths: Iterable[tuple[str, ...]], property_names: frozenset[str] = frozenset()
+    ) -> Projection:
+        """Only the relations that `include_paths` name, and those that the schema requires."""
+        cache_key = (view_name, frozenset(include_paths), property_names)
+        projection = self.cache.get(cache_key)
+        if projection is None:
+            projection = self.cache[cache_key] = self._build_for_paths(view_name, cache_key[1], property_names)
+        return projection
 
-    def _of_paths(self, view: str, paths: Iterable[tuple[str, ...]], shown: frozenset[str]) -> Shape:
+    def _build_for_paths(
+        self, view_name: str, include_paths: Iterable[tuple[str, ...]], property_names: frozenset[str]
+    ) -> Projection:
         tree: dict[str, Any] = {}
-        for path in paths:
-            at = tree
+        for path in include_paths:
+            node = tree
             for part in path:
-                at = at.setdefault(part, {})
-        return self._named(self.contract.views[view], tree, (), shown)
+                node = node.setdefault(part, {})
+        return self._build_for_tree(self.contract.views[view_name], tree, (), property_names)
 
-    def _default(self, view: View, above: tuple[str, ...], shown: frozenset[str]) -> Shape:
-        above = (*above, view.resource)
-        embedded: dict[str, Mapping[str, Shape] | None] = {}
-        required = self._required(view)
-        for relation in self._relations(view):
-            if not relation.is_embedded and relation.name not in required and relation.name not in shown:
+    def _build_default(self, view: View, ancestors: tuple[str, ...], property_names: frozenset[str]) -> Projection:
+        ancestors = (*ancestors, view.resource)
+        embedded_relations: dict[str, Mapping[str, Projection] | None] = {}
+        required = self._get_required_names(view)
+        for relation in self._list_relations(view):
+            if not relation.is_embedded and relation.name not in required and relation.name not in property_names:
                 continue
-            if any(name in above for name in relation.targets):
+            if any(name in ancestors for name in relation.targets):
                 if relation.allows_empty_object:
-                    embedded[relation.name] = None
+                    embedded_relations[relation.name] = None
                 continue
             views = {name: self.contract.views[relation.target_views[name]] for name in relation.targets}
-            embedded[relation.name] = {name: self._default(v, above, frozenset()) for name, v in views.items()}
-        return self._shape(embedded, shown)
+            embedded_relations[relation.name] = {
+                name: self._build_default(target_view, ancestors, frozenset()) for name, target_view in views.items()
+            }
+        return self._intern(embedded_relations, property_names)
 
-    def _named(
-        self, view: View, tree: Mapping[str, Any], above: tuple[str, ...], shown: frozenset[str] = frozenset()
-    ) -> Shape:
-        above = (*above, view.resource)
-        embedded: dict[str, Mapping[str, Shape] | None] = {}
-        required = self._required(view)
-        for relation in self._relations(view):
-            if relation.name not in tree and relation.name not in required and relation.name not in shown:
+    def _build_for_tree(
+        self,
+        view: View,
+        tree: Mapping[str, Any],
+        ancestors: tuple[str, ...],
+        property_names: frozenset[str] = frozenset(),
+    ) -> Projection:
+        ancestors = (*ancestors, view.resource)
+        embedded_relations: dict[str, Mapping[str, Projection] | None] = {}
+        required = self._get_required_names(view)
+        for relation in self._list_relations(view):
+            if relation.name not in tree and relation.name not in required and relation.name not in property_names:
                 continue
-            if relation.name not in tree and any(name in above for name in relation.targets):
+            if relation.name not in tree and any(name in ancestors for name in relation.targets):
                 if relation.allows_empty_object:
-                    embedded[relation.name] = None
+                    embedded_relations[relation.name] = None
                 continue
-            below = tree.get(relation.name, {})
+            subtree = tree.get(relation.name, {})
             views = {name: self.contract.views[relation.target_views[name]] for name in relation.targets}
-            embedded[relation.name] = {name: self._named(v, below, above) for name, v in views.items()}
-        return self._shape(embedded, shown)
+            embedded_relations[relation.name] = {
+                name: self._build_for_tree(target_view, subtree, ancestors) for name, target_view in views.items()
+            }
+        return self._intern(embedded_relations, property_names)
 
-    def _required(self, view: View) -> frozenset[str]:
+    def _get_required_names(self, view: View) -> frozenset[str]:
         return frozenset(self.contract.document.resolve(view.pointer).get("required", ()))
 
-    def _relations(self, view: View) -> list[Relation]:
+    def _list_relations(self, view: View) -> list[Relation]:
         relations = self.contract.resources[view.resource].relations
         return [relations[name] for name in view.property_names if name in relations]
 
-    def _shape(self, embedded: Mapping[str, Mapping[str, Shape] | None], shown: frozenset[str]) -> Shape:
+    def _intern(
+        self, embedded_relations: Mapping[str, Mapping[str, Projection] | None], property_names: frozenset[str]
+    ) -> Projection:
         identity: Any = (
             tuple(
-                (n, None if b is None else tuple((r, s.identity) for r, s in b.items())) for n, b in embedded.items()
+                (
+                    relation_name,
+                    None
+                    if targets is None
+                    else tuple(
+                        (resource_name, target_projection.identity)
+                        for resource_name, target_projection in targets.items()
+                    ),
+                )
+                for relation_name, targets in embedded_relations.items()
             ),
-            shown,
+            property_names,
         )
-        found = self.known.get(identity)
-        if found is None:
-            found = self.known[identity] = Shape(embedded, shown, len(self.known))
-        return found
+        projection = self.interned.get(identity)
+        if projection is None:
+            projection = self.interned[identity] = Projection(embedded_relations, property_names, len(self.interned))
+        return projection
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Own properties that stand together in a view; of these, `files` are addresses of files that the mock serves."""
+class FieldSegment:
+    """Own properties that stand together in a view; of these, `file_names` are addresses of files that the mock serves."""
 
     names: tuple[str, ...]
-    files: tuple[str, ...]
+    file_names: tuple[str, ...]
 
     @classmethod
-    def of(cls, resource: Resource, names: Iterable[str]) -> "Run":
+    def from_resource(cls, resource: Resource, names: Iterable[str]) -> "FieldSegment":
         """Some own properties of a resource."""
-        listed = tuple(names)
-        return cls(listed, tuple(name for name in listed if is_file(resource.attributes[name])))
+        all_names = tuple(names)
+        return cls(all_names, tuple(name for name in all_names if is_file(resource.attributes[name])))
 
-    def encoded(self, own: Mapping[str, Any]) -> bytes:
+    def encode(self, attributes: Mapping[str, Any]) -> bytes:
         """The run as JSON without the braces; a file that the mock serves has the base's mark before its path."""
-        value = {name: own[name] for name in self.names if name in own}
-        for name in self.files:
-            said = value.get(name)
-            if isinstance(said, str) and said[:1] == "/":
-                value[name] = orjson.Fragment(b'"' + BASE + orjson.dumps(said)[1:])
-        return orjson.dumps(value)[1:-1]
+        fields = {name: attributes[name] for name in self.names if name in attributes}
+        for name in self.file_names:
+            url_path = fields.get(name)
+            if isinstance(url_path, str) and url_path[:1] == "/":
+                fields[name] = orjson.Fragment(b'"' + BASE_URL_MARKER + orjson.dumps(url_path)[1:])
+        return orjson.dumps(fields)[1:-1]
 
 
 @dataclass(frozen=True, slots=True)
-class Embedding:
-    """A relation where a shape embeds it. `opening`: its name as JSON; `shapes`: see `Shape.embedded`."""
+class EmbeddedRelation:
+    """A relation where a shape embeds it. `key_prefix`: its name as JSON; `projections`: see `Projection.embedded`."""
 
-    opening: bytes
+    key_prefix: bytes
     relation: Relation
-    shapes: Mapping[str, Shape] | None
+    projections: Mapping[str, Projection] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
-    """A computed property where a shape shows it. `opening`: its name as JSON."""
+class ComputedField:
+    """A computed property where a shape shows it. `key_prefix`: its name as JSON."""
 
-    opening: bytes
-    derived: DerivedProperty
+    key_prefix: bytes
+    derived_property: DerivedProperty
 
 
-Step = Run | Embedding | Computed
+LayoutItem = FieldSegment | EmbeddedRelation | ComputedField
 
 
 @dataclass(slots=True)
-class Representation:
-    """Encodes the records of one store. `shared`: resources that others embed, whose encodings are worth keeping."""
+class RecordEncoder:
+    """Encodes the records of one store. `shared_resources`: resources that others embed, whose encodings are worth keeping."""
 
     contract: Contract
     store: Store
-    shapes: Shapes
-    shared: frozenset[str]
-    steps: dict[tuple[str, int], tuple[Step, ...]] = field(default_factory=dict)
-    runs: dict[tuple[str, Any], tuple[bytes, ...]] = field(default_factory=dict)
-    kept: dict[tuple[Any, ...], tuple[bytes, frozenset[Tag]]] = field(default_factory=dict)
-    used_by: dict[Tag, set[tuple[Any, ...]]] = field(default_factory=dict)
+    projections: ProjectionFactory
+    shared_resources: frozenset[str]
+    layouts: dict[tuple[str, int], tuple[LayoutItem, ...]] = field(default_factory=dict)
+    segment_cache: dict[tuple[str, Any], tuple[bytes, ...]] = field(default_factory=dict)
+    embedded_cache: dict[tuple[Any, ...], tuple[bytes, frozenset[Tag]]] = field(default_factory=dict)
+    dependents: dict[Tag, set[tuple[Any, ...]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, contract: Contract, store: Store) -> "Representation":
+    def from_store(cls, contract: Contract, store: Store) -> "RecordEncoder":
         """The representation of a store; it listens to the store's writes."""
         relations = [
-            r for resource in contract.resources.values() for r in resource.relations.values() if r.is_embedded
+            relation
+            for resource in contract.resources.values()
+            for relation in resource.relations.values()
+            if relation.is_embedded
         ]
-        made = cls(contract, store, Shapes(contract), frozenset(name for r in relations for name in r.targets))
-        store.listeners.append(made.forget)
-        return made
+        encoder = cls(
+            contract,
+            store,
+            ProjectionFactory(contract),
+            frozenset(name for relation in relations for name in relation.targets),
+        )
+        store.listeners.append(encoder.on_write)
+        return encoder
 
-    def forget(self, touched: Iterable[Tag] | None) -> None:
+    def on_write(self, changed_tags: Iterable[Tag] | None) -> None:
         """Drop every encoding made of what was touched; None: all."""
-        if touched is None:
-            self.runs.clear()
-            self.kept.clear()
-            self.used_by.clear()
+        if changed_tags is None:
+            self.segment_cache.clear()
+            self.embedded_cache.clear()
+            self.dependents.clear()
             return
-        for tag in touched:
+        for tag in changed_tags:
             if len(tag) == 2:
                 for view in self.contract.views_by_resource[tag[0]]:
-                    self.runs.pop((view.name, tag[1]), None)
-            for identity in self.used_by.pop(tag, ()):
-                _, made_of = self.kept.pop(identity)
-                for other in made_of - {tag}:
-                    self._unlearn(other, identity)
+                    self.segment_cache.pop((view.name, tag[1]), None)
+            for cache_key in self.dependents.pop(tag, ()):
+                _, dependencies = self.embedded_cache.pop(cache_key)
+                for other_tag in dependencies - {tag}:
+                    self._remove_dependent(other_tag, cache_key)
 
-    def _unlearn(self, tag: Tag, identity: tuple[Any, ...]) -> None:
-        users = self.used_by[tag]
-        users.discard(identity)
-        if not users:
-            del self.used_by[tag]
+    def _remove_dependent(self, tag: Tag, cache_key: tuple[Any, ...]) -> None:
+        cache_keys = self.dependents[tag]
+        cache_keys.discard(cache_key)
+        if not cache_keys:
+            del self.dependents[tag]
 
     # Records ----------------------------------------------------------------------------------------------------
 
-    def record(
-        self, view: str, record: Stored, shape: Shape, viewer: Viewer | None, tags: set[Tag] | None = None
+    def encode_record(
+        self,
+        view_name: str,
+        record: StoredRecord,
+        projection: Projection,
+        viewer: Viewer | None,
+        dependencies: set[Tag] | None = None,
     ) -> bytes:
-        """One record as the object that `view` describes. `tags` learns what it was made of."""
-        said = self.contract.views[view]
-        made_of = set() if tags is None else tags
-        if said.resource in self.shared:
-            body = self._embedded(said, record.reference, shape, viewer, made_of, record)
+        """One record as the object that `view_name` describes. `dependencies` learns what it was made of."""
+        view = self.contract.views[view_name]
+        collected = set() if dependencies is None else dependencies
+        if view.resource in self.shared_resources:
+            body = self._encode_embedded(view, record.reference, projection, viewer, collected, record)
             assert body is not None
             return body
-        return self._assemble(said, record, shape, viewer, made_of)
+        return self._encode_object(view, record, projection, viewer, collected)
 
-    def _embedded(
+    def _encode_embedded(
         self,
         view: View,
         reference: Reference,
-        shape: Shape,
+        projection: Projection,
         viewer: Viewer | None,
-        tags: set[Tag],
-        known: Stored | None = None,
+        dependencies: set[Tag],
+        loaded_record: StoredRecord | None = None,
     ) -> bytes | None:
         """A record as many bodies contain it: kept; None when it is not there.
 
-        `known`: the record, where the caller has it already.
+        `loaded_record`: the record, where the caller has it already.
         """
-        identity = (view.name, reference.key, shape.identity, viewer.user_key if viewer else None)
-        found = self.kept.get(identity)
-        if found is None:
-            record = known or self.store.at(reference)
+        cache_key = (view.name, reference.key, projection.identity, viewer.user_key if viewer else None)
+        entry = self.embedded_cache.get(cache_key)
+        if entry is None:
+            record = loaded_record or self.store.resolve(reference)
             if record is None:
-                tags.add((reference.resource, reference.key))  # it may come later
+                dependencies.add((reference.resource, reference.key))  # it may come later
                 return None
-            own: set[Tag] = set()
-            body = self._assemble(view, record, shape, viewer, own)
-            if len(self.kept) >= MAX_KEPT:
-                self.kept.clear()
-                self.used_by.clear()
-            found = self.kept[identity] = (body, frozenset(own))
-            for tag in own:
-                self.used_by.setdefault(tag, set()).add(identity)
-        tags.update(found[1])
-        return found[0]
+            own_dependencies: set[Tag] = set()
+            body = self._encode_object(view, record, projection, viewer, own_dependencies)
+            if len(self.embedded_cache) >= MAX_CACHED_ENCODINGS:
+                self.embedded_cache.clear()
+                self.dependents.clear()
+            entry = self.embedded_cache[cache_key] = (body, frozenset(own_dependencies))
+            for tag in own_dependencies:
+                self.dependents.setdefault(tag, set()).add(cache_key)
+        dependencies.update(entry[1])
+        return entry[0]
 
-    def _assemble(self, view: View, record: Stored, shape: Shape, viewer: Viewer | None, tags: set[Tag]) -> bytes:
-        tags.add((record.resource, record.key))
-        steps = self._steps(view, shape)
-        runs = iter(self._runs(view, record, steps))
+    def _encode_object(
+        self, view: View, record: StoredRecord, projection: Projection, viewer: Viewer | None, dependencies: set[Tag]
+    ) -> bytes:
+        dependencies.add((record.resource, record.key))
+        layout = self._get_layout(view, projection)
+        segments = iter(self._get_segments(view, record, layout))
         parts: list[bytes] = []
-        for step in steps:
-            if isinstance(step, Run):
-                if run := next(runs):  # none where the record lacks all of them
-                    parts.append(run)
-            elif isinstance(step, Embedding):
-                body = self._relation(step.relation, record, step.shapes, viewer, tags)
+        for item in layout:
+            if isinstance(item, FieldSegment):
+                if segment := next(segments):  # none where the record lacks all of them
+                    parts.append(segment)
+            elif isinstance(item, EmbeddedRelation):
+                body = self._encode_relation(item.relation, record, item.projections, viewer, dependencies)
                 if body is not None:
-                    parts.append(step.opening + body)
+                    parts.append(item.key_prefix + body)
             else:
-                value = self._derived(record, step.derived, viewer, tags)
-                parts.append(step.opening + orjson.dumps(value))
+                value = self._compute_derived(record, item.derived_property, viewer, dependencies)
+                parts.append(item.key_prefix + orjson.dumps(value))
         return b"{%s}" % b",".join(parts)
 
-    def _steps(self, view: View, shape: Shape) -> tuple[Step, ...]:
-        found = self.steps.get((view.name, shape.identity))
-        if found is None:
-            found = tuple(_steps(self.contract.resources[view.resource], view, shape))
-            self.steps[view.name, shape.identity] = found
-        return found
+    def _get_layout(self, view: View, projection: Projection) -> tuple[LayoutItem, ...]:
+        layout = self.layouts.get((view.name, projection.identity))
+        if layout is None:
+            layout = tuple(_build_layout(self.contract.resources[view.resource], view, projection))
+            self.layouts[view.name, projection.identity] = layout
+        return layout
 
-    def _runs(self, view: View, record: Stored, steps: tuple[Step, ...]) -> tuple[bytes, ...]:
-        found = self.runs.get((view.name, record.key))
-        if found is None:
-            found = tuple([step.encoded(record.own) for step in steps if isinstance(step, Run)])
-            if len(self.runs) >= MAX_KEPT:
-                self.runs.clear()
-            self.runs[view.name, record.key] = found
-        return found
+    def _get_segments(self, view: View, record: StoredRecord, layout: tuple[LayoutItem, ...]) -> tuple[bytes, ...]:
+        segments = self.segment_cache.get((view.name, record.key))
+        if segments is None:
+            segments = tuple([item.encode(record.attributes) for item in layout if isinstance(item, FieldSegment)])
+            if len(self.segment_cache) >= MAX_CACHED_ENCODINGS:
+                self.segment_cache.clear()
+            self.segment_cache[view.name, record.key] = segments
+        return segments
 
-    def _relation(
+    def _encode_relation(
         self,
         relation: Relation,
-        record: Stored,
-        shapes: Mapping[str, Shape] | None,
+        record: StoredRecord,
+        projections: Mapping[str, Projection] | None,
         viewer: Viewer | None,
-        tags: set[Tag],
+        dependencies: set[Tag],
     ) -> bytes | None:
-        if shapes is None:
+        if projections is None:
             return b"{}"
         views = self.contract.views
         bodies: list[bytes] = []
-        for to in self.targets(relation, record, tags):
-            body = self._embedded(views[relation.target_views[to.resource]], to, shapes[to.resource], viewer, tags)
+        for target in self.find_targets(relation, record, dependencies):
+            body = self._encode_embedded(
+                views[relation.target_views[target.resource]],
+                target,
+                projections[target.resource],
+                viewer,
+                dependencies,
+            )
             if body is not None:
                 bodies.append(body)
         if relation.to_many:
@@ -311,83 +357,103 @@ class Representation:
             return b"null"
         return b"{}" if relation.allows_empty_object else None
 
-    def targets(self, relation: Relation, record: Stored, tags: set[Tag]) -> Sequence[Reference]:
-        """The records that a relation of `record` leads to; `tags` learns what the answer rests on."""
+    def find_targets(self, relation: Relation, record: StoredRecord, dependencies: set[Tag]) -> Sequence[Reference]:
+        """The records that a relation of `encode_record` leads to; `dependencies` learns what the answer rests on."""
         if relation.inverse is not None:
-            tags.update(self._inverse_tags(relation, record))
-            return self.store.inverse(relation, record.reference)
+            dependencies.update(self._iter_inverse_tags(relation, record))
+            return self.store.find_inverse(relation, record.reference)
         if relation.to_many:
-            return self.store.linked(record.resource, relation, record.key)
+            return self.store.get_linked_references(record.resource, relation, record.key)
         reference = record.references[relation.name]
         return () if reference is None else (reference,)
 
-    def _inverse_tags(self, relation: Relation, record: Stored) -> Iterable[Tag]:
+    def _iter_inverse_tags(self, relation: Relation, record: StoredRecord) -> Iterable[Tag]:
         """What changes when a record joins or leaves a relation, or changes while it is in."""
         for name in relation.targets:
-            back = self.contract.resources[name].relations[relation.inverse or ""]
-            yield name, back.name, reference_value(back, record.reference)
+            inverse = self.contract.resources[name].relations[relation.inverse or ""]
+            yield name, inverse.name, encode_reference(inverse, record.reference)
 
-    def _derived(self, record: Stored, derived: DerivedProperty, viewer: Viewer | None, tags: set[Tag]) -> Any:
-        if derived.kind == "group":
-            return {name: self._derived(record, part, viewer, tags) for name, part in derived.parts.items()}
-        if derived.kind in ("count", "sum", "max"):
-            relation = self.contract.resources[record.resource].relations[derived.path[0]]
+    def _compute_derived(
+        self, record: StoredRecord, derived_property: DerivedProperty, viewer: Viewer | None, dependencies: set[Tag]
+    ) -> Any:
+        if derived_property.kind == "group":
+            return {
+                name: self._compute_derived(record, part, viewer, dependencies)
+                for name, part in derived_property.parts.items()
+            }
+        if derived_property.kind in ("count", "sum", "max"):
+            relation = self.contract.resources[record.resource].relations[derived_property.path[0]]
             if relation.inverse is not None:
-                tags.update(self._inverse_tags(relation, record))
+                dependencies.update(self._iter_inverse_tags(relation, record))
             else:
-                tags.update((t.resource, t.key) for t in self.targets(relation, record, tags))
-            return self.store.derived(record.resource, derived, record.key)
-        if derived.kind == "viewer":
-            path = self.contract.resources[record.resource].owner_path if derived.path == ("owner",) else derived.path
-            end = self._follow(record, path, tags)
-            return bool(viewer and end and end.key == viewer.user_key)
-        if derived.kind == "number":
-            end = self._follow(record, derived.path, tags)
-            found = self.store.at(end)
-            return found.number if found else None
-        found = self.store.at(self._follow(record, derived.path[:-1], tags))
-        return found.own.get(derived.path[-1]) if found else None
+                dependencies.update(
+                    (reference.resource, reference.key)
+                    for reference in self.find_targets(relation, record, dependencies)
+                )
+            return self.store.compute_derived(record.resource, derived_property, record.key)
+        if derived_property.kind == "viewer":
+            path = (
+                self.contract.resources[record.resource].owner_path
+                if derived_property.path == ("owner",)
+                else derived_property.path
+            )
+            target_reference = self._follow_path(record, path, dependencies)
+            return bool(viewer and target_reference and target_reference.key == viewer.user_key)
+        if derived_property.kind == "number":
+            target_reference = self._follow_path(record, derived_property.path, dependencies)
+            target = self.store.resolve(target_reference)
+            return target.number if target else None
+        target = self.store.resolve(self._follow_path(record, derived_property.path[:-1], dependencies))
+        return target.attributes.get(derived_property.path[-1]) if target else None
 
-    def _follow(self, record: Stored, path: tuple[str, ...], tags: set[Tag]) -> Reference | None:
-        at: Stored | None = record
+    def _follow_path(self, record: StoredRecord, path: tuple[str, ...], dependencies: set[Tag]) -> Reference | None:
+        current: StoredRecord | None = record
         reference: Reference | None = record.reference
-        for step in path:
-            if at is None:
+        for relation_name in path:
+            if current is None:
                 return None
-            reference = at.references.get(step)
+            reference = current.references.get(relation_name)
             if reference is None:
                 return None
-            tags.add((reference.resource, reference.key))
-            at = self.store.at(reference)
+            dependencies.add((reference.resource, reference.key))
+            current = self.store.resolve(reference)
         return reference
 
     # Bodies -----------------------------------------------------------------------------------------------------
 
-    def one(
+    def encode_body(
         self,
         envelope: Envelope,
-        record: Stored,
+        record: StoredRecord,
         viewer: Viewer | None,
-        shape: Shape | None = None,
-        tags: set[Tag] | None = None,
+        projection: Projection | None = None,
+        dependencies: set[Tag] | None = None,
     ) -> bytes:
-        """A whole body with one record. `tags` learns what it was made of."""
+        """A whole body with one record. `dependencies` learns what it was made of."""
         assert envelope.view_name is not None
-        body = self.record(envelope.view_name, record, shape or self.shapes.default(envelope.view_name), viewer, tags)
-        return body if envelope.data_property is None else b"{%s:%s}" % (orjson.dumps(envelope.data_property), body)
+        encoded = self.encode_record(
+            envelope.view_name,
+            record,
+            projection or self.projections.get_default(envelope.view_name),
+            viewer,
+            dependencies,
+        )
+        return (
+            encoded if envelope.data_property is None else b"{%s:%s}" % (orjson.dumps(envelope.data_property), encoded)
+        )
 
 
-def is_file(said: Attribute) -> bool:
+def is_file(attribute: Attribute) -> bool:
     """Whether a property's value is the address of a file."""
-    return isinstance(said.faker, dict) and "file" in said.faker
+    return isinstance(attribute.faker, dict) and "file" in attribute.faker
 
 
-def with_base(body: bytes, base: str) -> bytes:
+def insert_base_url(body: bytes, base_url: str) -> bytes:
     """A body with the mock's own address where it belongs."""
-    return body.replace(BASE, orjson.dumps(base)[1:-1]) if BASE in body else body
+    return body.replace(BASE_URL_MARKER, orjson.dumps(base_url)[1:-1]) if BASE_URL_MARKER in body else body
 
 
-def _steps(resource: Resource, view: View, shape: Shape) -> Iterator[Step]:
+def _build_layout(resource: Resource, view: View, projection: Projection) -> Iterator[LayoutItem]:
     """What an object of a view is put together from, in its order. Its runs are the same in every shape."""
     names: list[str] = []
     for name in view.property_names:
@@ -395,46 +461,50 @@ def _steps(resource: Resource, view: View, shape: Shape) -> Iterator[Step]:
             names.append(name)
             continue
         if names:
-            yield Run.of(resource, names)
+            yield FieldSegment.from_resource(resource, names)
             names = []
-        opening = orjson.dumps(name) + b":"
-        derived = view.derived_properties.get(name)
-        if derived is None:
-            if name in shape.embedded:
-                yield Embedding(opening, resource.relations[name], shape.embedded[name])
-        elif derived.required or name in shape.shown:
-            yield Computed(opening, derived)
+        key_prefix = orjson.dumps(name) + b":"
+        derived_property = view.derived_properties.get(name)
+        if derived_property is None:
+            if name in projection.embedded_relations:
+                yield EmbeddedRelation(key_prefix, resource.relations[name], projection.embedded_relations[name])
+        elif derived_property.required or name in projection.property_names:
+            yield ComputedField(key_prefix, derived_property)
     if names:
-        yield Run.of(resource, names)
+        yield FieldSegment.from_resource(resource, names)
 
 
-def link_before(url: str, raw_query: str, page_name: str) -> str:
+def build_page_url_prefix(url: str, raw_query: str, page_parameter: str) -> str:
     """A list's address with the query as asked, all but the page's number, which the caller puts behind it."""
-    kept = [(k, v) for k, v in parse_qsl(raw_query, keep_blank_values=True) if k != page_name]
-    return f"{url}?{urlencode([*kept, (page_name, '')], quote_via=quote, safe=',:')}"
+    other_pairs = [
+        (name, value) for name, value in parse_qsl(raw_query, keep_blank_values=True) if name != page_parameter
+    ]
+    return f"{url}?{urlencode([*other_pairs, (page_parameter, '')], quote_via=quote, safe=',:')}"
 
 
-def page_words(*, page: int, size: int, total: int, on_page: int, url: str, before: str) -> dict[str, Any]:
+def build_pagination_values(
+    *, page_number: int, page_size: int, total: int, row_count: int, url: str, url_prefix: str
+) -> dict[str, Any]:
     """What each page word of the contract says on a page.
 
-    `url`: the list's address without query. `before`: what links say before the page's number (`link_before`).
+    `url`: the list's address without query. `url_prefix`: what links say before the page's number (`build_page_url_prefix`).
     """
-    last = max(1, -(-total // size))
-    first_item = (page - 1) * size + 1 if on_page else None
+    last_page = max(1, -(-total // page_size))
+    first_item = (page_number - 1) * page_size + 1 if row_count else None
 
-    def link(number: int) -> str:
-        return f"{before}{number}"
+    def build_link(number: int) -> str:
+        return f"{url_prefix}{number}"
 
     return {
-        "current-page": page,
+        "current-page": page_number,
         "first-item": first_item,
-        "last-page": last,
-        "size": size,
-        "last-item": first_item + on_page - 1 if first_item else None,
+        "last-page": last_page,
+        "size": page_size,
+        "last-item": first_item + row_count - 1 if first_item else None,
         "total": total,
         "path": url,
-        "first": link(1),
-        "last": link(last),
-        "previous": link(page - 1) if page > 1 else None,
-        "next": link(page + 1) if page < last else None,
+        "first": build_link(1),
+        "last": build_link(last_page),
+        "previous": build_link(page_number - 1) if page_number > 1 else None,
+        "next": build_link(page_number + 1) if page_number < last_page else None,
     }

@@ -18,7 +18,7 @@ from mock_server.exchange import RequestContext, get_context
 from mock_server.parameters import encode_header_name
 from mock_server.problems import ApiError, ErrorKind
 from mock_server.viewer import Viewer
-from mock_server.world import World
+from mock_server.world import Sandbox
 from spec.contract import Contract
 from spec.errors import ContractError
 
@@ -28,14 +28,14 @@ _INVALID_TOKEN = "the token that was sent is unknown, expired or ended"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
-def security_map(contract: Contract, world: World) -> dict[str, Any]:
+def security_map(contract: Contract, sandbox: Sandbox) -> dict[str, Any]:
     """Connexion's map from the type of a scheme to what checks it. Raises ContractError for schemes it cannot check."""
     for name, scheme in contract.security_schemes.items():
         scheme_kind = (scheme.get("type"), str(scheme.get("scheme", scheme.get("in"))).lower())
         if scheme_kind not in (("http", "bearer"), ("apiKey", "header")):
             location = f"#/components/securitySchemes/{name}"
             raise ContractError(location, " ".join(map(str, scheme_kind)), "http bearer, or an apiKey in a header")
-    return {"bearer": partial(BearerHandler, world), "apiKey": partial(ApiKeyHandler, world)}
+    return {"bearer": partial(BearerHandler, sandbox), "apiKey": partial(ApiKeyHandler, sandbox)}
 
 
 def list_credential_headers(contract: Contract) -> Iterator[bytes]:
@@ -46,15 +46,15 @@ def list_credential_headers(contract: Contract) -> Iterator[bytes]:
             yield encode_header_name(scheme["name"])
 
 
-def _token_info(world: World, token: str, context: RequestContext) -> dict[str, Any] | None:
-    viewer = world.viewer(token, context.now)
+def _token_info(sandbox: Sandbox, token: str, context: RequestContext) -> dict[str, Any] | None:
+    viewer = sandbox.resolve_token(token, context.now)
     return None if viewer is None else {"sub": viewer.user_key, "viewer": viewer, "token": token}
 
 
 class BearerHandler(BearerSecurityHandler):  # type: ignore[misc]
     """A bearer token that the world knows."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Sandbox) -> None:
         self.world = world
 
     def _resolve_func(self, security_scheme: Mapping[str, Any]) -> Any:
@@ -70,7 +70,7 @@ class ApiKeyHandler(ApiKeySecurityHandler):  # type: ignore[misc]
     One that is sent counts, blank or not: a wrong one is refused even beside another credential that is good.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Sandbox) -> None:
         self.world = world
 
     def _resolve_func(self, security_scheme: Mapping[str, Any]) -> Any:
@@ -84,7 +84,7 @@ class ApiKeyHandler(ApiKeySecurityHandler):  # type: ignore[misc]
 class OperationSecurity(SecurityOperation):  # type: ignore[misc]
     """The security of one operation."""
 
-    def __init__(self, *args: Any, world: World, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, world: Sandbox, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.world = world
         first_requirement = self.security[0] if self.security else {}
@@ -104,7 +104,7 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
         if authorization is None or authorization[:7] != _BEARER_PREFIX:
             return False
         token = authorization[7:].decode("latin-1").strip()
-        viewer = self.world.viewer(token, context.now) if token else None
+        viewer = self.world.resolve_token(token, context.now) if token else None
         if viewer is None:
             return False
         context.viewer, context.token = viewer, token
@@ -144,7 +144,7 @@ def _describe_auth_failure(context: RequestContext) -> str:
 class OperationSecurityAPI(SecurityAPI):  # type: ignore[misc]
     """Makes a Gate of each operation."""
 
-    def __init__(self, *args: Any, world: World, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, world: Sandbox, **kwargs: Any) -> None:
         self.world = world
         super().__init__(*args, **kwargs)
 

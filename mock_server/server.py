@@ -8,13 +8,13 @@ from contextlib import suppress
 import uvicorn
 from starlette.types import ASGIApp
 
-from mock_server.protocol import MOST_CONNECTIONS, Connection
+from mock_server.protocol import MAX_CONNECTIONS, HttpConnection
 from mock_server.response_coalescing import Coalescer
 
 # Seconds for which answers that are under way are waited for at the end.
-GRACE = 3
-_FILES = 64  # that are open beside connections
-_TICKS = 10  # of uvicorn's, in a second
+SHUTDOWN_GRACE_SECONDS = 3
+_RESERVED_FILES = 64  # that are open beside connections
+_TICKS_PER_SECOND = 10  # of uvicorn's, in a second
 
 
 class Server(uvicorn.Server):
@@ -25,41 +25,41 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % _TICKS == 0:
+        if counter % _TICKS_PER_SECOND == 0:
             now = time.monotonic()
             for connection in list(self.server_state.connections):
-                if isinstance(connection, Connection):
-                    connection.look_after(now)
+                if isinstance(connection, HttpConnection):
+                    connection.check_timeouts(now)
         return await super().on_tick(counter)
 
 
-def most_connections() -> int:
+def compute_max_connections() -> int:
     """How many connections a process may serve: so many as its limit of open files has room for twice, at most 2000."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return MOST_CONNECTIONS
+        return MAX_CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    due = 2 * MOST_CONNECTIONS + _FILES
-    if soft != resource.RLIM_INFINITY and soft < due:
-        soft = due if hard == resource.RLIM_INFINITY else min(due, hard)
+    required = 2 * MAX_CONNECTIONS + _RESERVED_FILES
+    if soft != resource.RLIM_INFINITY and soft < required:
+        soft = required if hard == resource.RLIM_INFINITY else min(required, hard)
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return max(1, min(MOST_CONNECTIONS, (soft - _FILES) // 2))
-    return MOST_CONNECTIONS
+        return max(1, min(MAX_CONNECTIONS, (soft - _RESERVED_FILES) // 2))
+    return MAX_CONNECTIONS
 
 
 def serve(app: ASGIApp, log_level: str, sockets: list[socket.socket]) -> None:
     """Serve an application on listening sockets."""
 
-    class Bounded(Connection):
-        most = most_connections()
+    class LimitedConnection(HttpConnection):
+        max_connections = compute_max_connections()
         coalescer = Coalescer()
 
     config = uvicorn.Config(
         app,
-        http=Bounded,
+        http=LimitedConnection,
         log_config=None,
         log_level=log_level,
         access_log=False,
@@ -67,7 +67,7 @@ def serve(app: ASGIApp, log_level: str, sockets: list[socket.socket]) -> None:
         proxy_headers=False,  # X-Forwarded-* is the application's to believe or not
         ws="none",
         lifespan="on",
-        timeout_graceful_shutdown=GRACE,
+        timeout_graceful_shutdown=SHUTDOWN_GRACE_SECONDS,
     )
     gc.freeze()  # the application lasts as long as the process: looking through it again is what a slow request was
     Server(config).run(sockets=sockets)

@@ -4,9 +4,9 @@ import errno
 import socket
 import sys
 
-_ATTEMPTS = 20
-_PAIRS = {"127.0.0.1": "::1", "localhost": "::1", "0.0.0.0": "::"}
-_ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+_MAX_ATTEMPTS = 20
+_IPV6_COUNTERPARTS = {"127.0.0.1": "::1", "localhost": "::1", "0.0.0.0": "::"}
+_IPV6_UNAVAILABLE_ERRNOS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
 
 class ListenError(Exception):
@@ -15,38 +15,38 @@ class ListenError(Exception):
 
 def listen(host: str, port: int) -> tuple[list[socket.socket], int]:
     """(open sockets that listen, their port). Port 0 takes one that is free on all of them. Raises ListenError."""
-    for _ in range(_ATTEMPTS if port == 0 else 1):
-        opened: list[socket.socket] = []
+    for _ in range(_MAX_ATTEMPTS if port == 0 else 1):
+        sockets: list[socket.socket] = []
         try:
-            opened.append(_bound("127.0.0.1" if host == "localhost" else host, port))
-            found: int = opened[0].getsockname()[1]
-            twin = _PAIRS.get(host)
-            if twin is not None:
-                opened += _twin(twin, found)
-            return opened, found
+            sockets.append(_bind("127.0.0.1" if host == "localhost" else host, port))
+            bound_port: int = sockets[0].getsockname()[1]
+            ipv6_address = _IPV6_COUNTERPARTS.get(host)
+            if ipv6_address is not None:
+                sockets += _bind_ipv6(ipv6_address, bound_port)
+            return sockets, bound_port
         except OSError as error:
-            for sock in opened:
+            for sock in sockets:
                 sock.close()
             if error.errno != errno.EADDRINUSE or port != 0:
-                raise ListenError(_told(error, host, port)) from None
-    raise ListenError(f"No free port was found on {host} in {_ATTEMPTS} attempts.")
+                raise ListenError(_describe_error(error, host, port)) from None
+    raise ListenError(f"No free port was found on {host} in {_MAX_ATTEMPTS} attempts.")
 
 
-def _twin(address: str, port: int) -> list[socket.socket]:
+def _bind_ipv6(address: str, port: int) -> list[socket.socket]:
     """The IPv6 socket beside an IPv4 one; none where this machine has no IPv6."""
     try:
-        return [_bound(address, port)] if socket.has_ipv6 else []
+        return [_bind(address, port)] if socket.has_ipv6 else []
     except OSError as error:
-        if isinstance(error, socket.gaierror) or error.errno in _ABSENT:
+        if isinstance(error, socket.gaierror) or error.errno in _IPV6_UNAVAILABLE_ERRNOS:
             return []
         raise
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
+def _bind(host: str, port: int) -> socket.socket:
+    family, socket_type, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    sock = socket.socket(family, kind, protocol)
+    sock = socket.socket(family, socket_type, protocol)
     try:
         if sys.platform == "win32":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
@@ -64,7 +64,7 @@ def _bound(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _told(error: OSError, host: str, port: int) -> str:
+def _describe_error(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} on {host} is in use: stop what listens there, or choose another by --port (0: a free one)."
     if isinstance(error, socket.gaierror):

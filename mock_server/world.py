@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 from mock_server.clock import Clock, format_timestamp
-from mock_server.pages import Pages
+from mock_server.pages import ResponseCache
 from mock_server.plans import WritePlans
 from mock_server.query import Query
-from mock_server.representation import Representation
-from mock_server.store import Store, Stored, Tag
-from mock_server.store.plan import property_column, quoted
+from mock_server.representation import RecordEncoder
+from mock_server.store import Store, StoredRecord, Tag
+from mock_server.store.plan import attribute_column, quote_identifier
 from mock_server.viewer import Viewer
 from spec.contract import Contract, Resource
 from spec.schemas import SchemaValidators
@@ -23,148 +23,159 @@ TOKEN_LIFETIME = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Whom a token is for. `user`: which of the account resource, in the order of their numbers; None: nobody."""
+class BuiltinToken:
+    """Whom a token is for. `account_index`: which of the account resource, in the order of their numbers; None: nobody."""
 
-    user: int | None
-    who: str
+    account_index: int | None
+    description: str
 
 
 # The tokens that nobody has to ask for.
-STANDING_TOKENS = {
-    "demo-token": Standing(0, "the first user"),
-    "other-token": Standing(1, "the second, in another tenant"),
-    "viewer-token": Standing(2, "the third, who owns nothing"),
-    "expired-token": Standing(None, "always 401"),
+BUILTIN_TOKENS = {
+    "demo-token": BuiltinToken(0, "the first user"),
+    "other-token": BuiltinToken(1, "the second, in another tenant"),
+    "viewer-token": BuiltinToken(2, "the third, who owns nothing"),
+    "expired-token": BuiltinToken(None, "always 401"),
 }
 
 # The last two bits of a digit, as RFC 4122 has them behind the first two of that place.
-_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+_UUID_VARIANT_DIGITS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class AccessToken:
     """What sign in gives."""
 
     token: str
-    expires: datetime
+    expires_at: datetime
 
 
 @dataclass(slots=True)
-class World:
+class Sandbox:
     """Everything that one world holds; nothing of it is shared with another."""
 
     contract: Contract
-    schemas: SchemaValidators
+    validators: SchemaValidators
     store: Store
     clock: Clock
     seed: int
     name: str = "default"
-    pages: Pages = field(init=False)
-    representation: Representation = field(init=False)
+    response_cache: ResponseCache = field(init=False)
+    encoder: RecordEncoder = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
-    plans: WritePlans = field(init=False)
-    _entering: tuple[str, ...] = field(init=False)  # the resources that say who enters which tenant
-    _next_due: datetime | None = None
+    write_plans: WritePlans = field(init=False)
+    _membership_resources: tuple[str, ...] = field(init=False)  # the resources that say who enters which tenant
+    _next_change_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        said = (self.contract.account_resource, self.contract.tenant_resource)
-        self._entering = tuple(resource.name for resource in said if resource)
-        self.pages = Pages.of(self.store)
-        self.representation = Representation.of(self.contract, self.store)
-        self.plans = WritePlans(self.contract)
-        self.phrases = orjson.loads(self.store.meta().get("phrases", "{}"))
-        self.store.listeners.append(self._heard)
-        self._look_ahead()
+        resources = (self.contract.account_resource, self.contract.tenant_resource)
+        self._membership_resources = tuple(resource.name for resource in resources if resource)
+        self.response_cache = ResponseCache.from_store(self.store)
+        self.encoder = RecordEncoder.from_store(self.contract, self.store)
+        self.write_plans = WritePlans(self.contract)
+        self.phrases = orjson.loads(self.store.read_metadata().get("phrases", "{}"))
+        self.store.listeners.append(self._on_write)
+        self._load_next_change()
 
-    def _heard(self, touched: Iterable[Tag] | None) -> None:
-        if touched is None:  # what was to be due may have been undone
-            self._look_ahead()
+    def _on_write(self, changed_tags: Iterable[Tag] | None) -> None:
+        if changed_tags is None:  # what was to be due may have been undone
+            self._load_next_change()
 
-    def _look_ahead(self) -> None:
-        at = self.store.scalar("SELECT MIN(at) FROM _due")
-        self._next_due = None if at is None else datetime.fromisoformat(at)
+    def _load_next_change(self) -> None:
+        timestamp = self.store.scalar("SELECT MIN(at) FROM _due")
+        self._next_change_at = None if timestamp is None else datetime.fromisoformat(timestamp)
 
-    def query(self, viewer: Viewer | None) -> Query:
-        """Questions to this world's store on behalf of `viewer`."""
+    def create_query(self, viewer: Viewer | None) -> Query:
+        """Questions to this world's store on behalf of `resolve_token`."""
         return Query(self.contract, self.store, viewer)
 
     # Identity ---------------------------------------------------------------------------------------------------
 
-    def new_key(self, resource: Resource) -> Any:
+    def create_key(self, resource: Resource) -> Any:
         """The key of the next record of a resource: a function of seed, world, resource and number."""
         number = self.store.next_number(resource.name)
-        return number if resource.has_integer_key else self.identifier(resource.name, number)
+        return number if resource.has_integer_key else self.derive_uuid(resource.name, number)
 
-    def identifier(self, *of: object) -> str:
-        """A UUID that is a function of seed, world and `of`."""
-        said = f"{self.seed}/{self.name}/{'/'.join(map(str, of))}"
-        found = hashlib.sha256(said.encode()).hexdigest()
-        return f"{found[:8]}-{found[8:12]}-4{found[13:16]}-{_VARIANT[found[16]]}{found[17:20]}-{found[20:32]}"
+    def derive_uuid(self, *parts: object) -> str:
+        """A UUID that is a function of seed, world and `parts`."""
+        seed_text = f"{self.seed}/{self.name}/{'/'.join(map(str, parts))}"
+        digest = hashlib.sha256(seed_text.encode()).hexdigest()
+        return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-{_UUID_VARIANT_DIGITS[digest[16]]}{digest[17:20]}-{digest[20:32]}"
 
     # Who asks ---------------------------------------------------------------------------------------------------
 
-    def viewer(self, token: str, now: datetime) -> Viewer | None:
+    def resolve_token(self, token: str, now: datetime) -> Viewer | None:
         """Who a token stands for; None when it is unknown, expired or ended."""
         account = self.contract.account_resource
         if account is None:
             return None
-        standing = STANDING_TOKENS.get(token)
-        if standing is not None:
-            of = self._entering
-            found: Viewer | None = self.store.remembered(("standing", token), of, lambda: self._standing(standing))
-            return found
-        there = f"user IN (SELECT key FROM {quoted(account.name)})"  # an account may be deleted while signed in
-        sql = f"SELECT user FROM _tokens WHERE token = ? AND expires > ? AND {there}"
-        user = self.store.scalar(sql, (token, format_timestamp(now)))
-        return None if user is None else self.viewer_of(user)
+        builtin_token = BUILTIN_TOKENS.get(token)
+        if builtin_token is not None:
+            resource_names = self._membership_resources
+            viewer: Viewer | None = self.store.memoize(
+                ("standing", token), resource_names, lambda: self._create_builtin_viewer(builtin_token)
+            )
+            return viewer
+        account_exists = (
+            f"user IN (SELECT key FROM {quote_identifier(account.name)})"  # an account may be deleted while signed in
+        )
+        sql = f"SELECT user FROM _tokens WHERE token = ? AND expires > ? AND {account_exists}"
+        user_key = self.store.scalar(sql, (token, format_timestamp(now)))
+        return None if user_key is None else self.get_viewer(user_key)
 
-    def _standing(self, standing: Standing) -> Viewer | None:
+    def _create_builtin_viewer(self, builtin_token: BuiltinToken) -> Viewer | None:
         account = self.contract.account_resource
-        if account is None or standing.user is None:
+        if account is None or builtin_token.account_index is None:
             return None
-        sql = f"SELECT key FROM {quoted(account.name)} ORDER BY n LIMIT 1 OFFSET {standing.user}"
-        user = self.store.scalar(sql)
-        return None if user is None else self.viewer_of(user)
+        sql = (
+            f"SELECT key FROM {quote_identifier(account.name)} ORDER BY n LIMIT 1 OFFSET {builtin_token.account_index}"
+        )
+        user_key = self.store.scalar(sql)
+        return None if user_key is None else self.get_viewer(user_key)
 
-    def viewer_of(self, user: Any) -> Viewer:
+    def get_viewer(self, user_key: Any) -> Viewer:
         """A user of the account resource as viewer, with the tenants that it may enter, its home first."""
-        found: Viewer = self.store.remembered(("viewer", user), self._entering, lambda: self._viewer(user))
-        return found
+        viewer: Viewer = self.store.memoize(
+            ("viewer", user_key), self._membership_resources, lambda: self._create_viewer(user_key)
+        )
+        return viewer
 
-    def _viewer(self, user: Any) -> Viewer:
+    def _create_viewer(self, user_key: Any) -> Viewer:
         account, tenant = self.contract.account_resource, self.contract.tenant_resource
         if account is None or tenant is None:
-            return Viewer(user, ())
+            return Viewer(user_key, ())
         link = self.store.tables[tenant.name].links[tenant.members_relation or ""]
-        found = [
-            row[0] for row in self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user,))
+        tenant_keys = [
+            row[0]
+            for row in self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user_key,))
         ]
         if len(tenant.owner_path) == 1:
-            condition = f"{quoted('r_' + tenant.owner_path[0])} = ?"
-            found += [record.key for record in self.store.rows(tenant.name, condition, (user,))]
-        record = self.store.get(account.name, user)
+            condition = f"{quote_identifier('r_' + tenant.owner_path[0])} = ?"
+            tenant_keys += [record.key for record in self.store.select(tenant.name, condition, (user_key,))]
+        record = self.store.get(account.name, user_key)
         references = record.references.values() if record else ()
-        home = [r.key for r in references if r is not None and r.resource == tenant.name]
-        return Viewer(user, tuple(dict.fromkeys([*home, *found])))
+        home_tenant_keys = [
+            reference.key for reference in references if reference is not None and reference.resource == tenant.name
+        ]
+        return Viewer(user_key, tuple(dict.fromkeys([*home_tenant_keys, *tenant_keys])))
 
-    def sign_in(self, login: str, secret: str, now: datetime) -> tuple[Token, Stored] | None:
+    def sign_in(self, login: str, secret: str, now: datetime) -> tuple[AccessToken, StoredRecord] | None:
         """A fresh token for the account with this login and secret, and the account; None when they do not fit."""
         resource = self.contract.account_resource
         if resource is None or resource.credentials is None:
             return None
-        where = f"{property_column((resource.credentials.login,))} = ? COLLATE NOCASE"
-        found = self.store.rows(resource.name, where, (login,))
-        if not found or found[0].own.get(resource.credentials.secret) != secret:
+        where = f"{attribute_column((resource.credentials.login,))} = ? COLLATE NOCASE"
+        accounts = self.store.select(resource.name, where, (login,))
+        if not accounts or accounts[0].attributes.get(resource.credentials.secret) != secret:
             return None
-        expires = now + TOKEN_LIFETIME
+        expires_at = now + TOKEN_LIFETIME
         with self.store.transaction():
-            number = 1 + int(self.store.meta().get("tokens", "0"))
-            self.store.set_meta({"tokens": str(number)})
-            token = f"{number}|{hashlib.sha256(self.identifier('token', number).encode()).hexdigest()[:40]}"
-            row = (token, found[0].key, format_timestamp(expires))
+            number = 1 + int(self.store.read_metadata().get("tokens", "0"))
+            self.store.write_metadata({"tokens": str(number)})
+            token = f"{number}|{hashlib.sha256(self.derive_uuid('token', number).encode()).hexdigest()[:40]}"
+            row = (token, accounts[0].key, format_timestamp(expires_at))
             self.store.connection.execute("INSERT INTO _tokens VALUES (?, ?, ?)", row)
-        return Token(token, expires), found[0]
+        return AccessToken(token, expires_at), accounts[0]
 
     def sign_out(self, token: str) -> None:
         """End a token that sign in gave. The standing ones never end."""
@@ -172,36 +183,38 @@ class World:
 
     # Time -------------------------------------------------------------------------------------------------------
 
-    def schedule(self, at: datetime, record: Stored, own: Mapping[str, Any]) -> None:
+    def schedule_change(self, instant: datetime, record: StoredRecord, attributes: Mapping[str, Any]) -> None:
         """Let own properties of a record change at an instant."""
-        row = (format_timestamp(at), record.resource, record.key, orjson.dumps(dict(own)).decode())
+        row = (format_timestamp(instant), record.resource, record.key, orjson.dumps(dict(attributes)).decode())
         self.store.connection.execute("INSERT INTO _due (at, resource, key, changes) VALUES (?, ?, ?, ?)", row)
-        self._next_due = min(self._next_due or at, at)
+        self._next_change_at = min(self._next_change_at or instant, instant)
 
-    def forget_schedule(self, record: Stored) -> None:
+    def cancel_scheduled_changes(self, record: StoredRecord) -> None:
         """Nothing more is due for a record."""
         sql = "DELETE FROM _due WHERE resource = ? AND key = ?"
         self.store.connection.execute(sql, (record.resource, record.key))
 
-    def due(self, now: datetime) -> None:
+    def apply_scheduled_changes(self, now: datetime) -> None:
         """Apply every change that is due by now, in the order of their instants."""
-        if self._next_due is None or self._next_due > now:
+        if self._next_change_at is None or self._next_change_at > now:
             return
         with self.store.transaction():
             sql = "SELECT id, resource, key, changes, at FROM _due WHERE at <= ? ORDER BY at, id"
-            for identity, resource, key, changes, at in self.store.connection.execute(
+            for change_id, resource, key, changes, changed_at in self.store.connection.execute(
                 sql, (format_timestamp(now),)
             ).fetchall():
                 record = self.store.get(resource, key)
                 if record is not None:
-                    stamps = dict.fromkeys(self.contract.resources[resource].attributes_with_stamp("updated"), at)
-                    self.store.change(resource, key, record.own | orjson.loads(changes) | stamps)
-                self.store.connection.execute("DELETE FROM _due WHERE id = ?", (identity,))
-        self._look_ahead()
+                    updated_attributes = dict.fromkeys(
+                        self.contract.resources[resource].attributes_with_stamp("updated"), changed_at
+                    )
+                    self.store.update(resource, key, record.attributes | orjson.loads(changes) | updated_attributes)
+                self.store.connection.execute("DELETE FROM _due WHERE id = ?", (change_id,))
+        self._load_next_change()
 
     # Loading ----------------------------------------------------------------------------------------------------
 
-    def add_all(self, records: Iterable[Any]) -> None:
+    def add_records(self, records: Iterable[Any]) -> None:
         """Store records that were made elsewhere."""
         with self.store.transaction():
             for record in records:

@@ -14,7 +14,7 @@ from fixtures import dataset
 from mock_server import image
 from mock_server.problems import ErrorKind
 from mock_server.settings import OPTIONS
-from mock_server.world import STANDING_TOKENS
+from mock_server.world import BUILTIN_TOKENS
 from spec import words
 from tests.running import INSTALLED, ROOT, environment, running
 
@@ -125,10 +125,10 @@ def test_every_reason_of_a_refusal_is_told() -> None:
 
 def test_where_images_are_kept_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert image.cache_folder() == tmp_path / "athena-mock"
+    assert image.find_cache_folder() == tmp_path / "athena-mock"
     assert {"athena-mock", "$XDG_CACHE_HOME", "XDG_CACHE_HOME", "%LOCALAPPDATA%", "~/.cache"} <= set(quoted(SETTINGS))
     assert "the eight last built" in SETTINGS
-    assert image.KEPT_IMAGES == 8
+    assert image.MAX_CACHED_IMAGES == 8
 
 
 def test_the_side_door_is_told() -> None:
@@ -145,7 +145,7 @@ def test_every_folder_is_told() -> None:
 
 
 def test_every_token_is_told() -> None:
-    assert [quoted(row[0])[0] for row in table("Who you are")] == [*STANDING_TOKENS]
+    assert [quoted(row[0])[0] for row in table("Who you are")] == [*BUILTIN_TOKENS]
 
 
 def test_every_word_of_the_contract_is_told() -> None:

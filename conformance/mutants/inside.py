@@ -25,10 +25,10 @@ from fixtures import dataset, graph
 from fixtures.errors import FixtureError
 from fixtures.texts import PersonaLibrary
 from mock_server import image
-from mock_server.app import Open, create_app
+from mock_server.app import PermissiveAppConfig, create_app
 from mock_server.console import RequestLog
 from mock_server.store import Store
-from mock_server.world import World
+from mock_server.world import Sandbox
 from spec.contract import Contract
 from spec.schemas import SchemaValidators
 
@@ -63,9 +63,9 @@ def build_demo_image(contract: Contract) -> bytes:
 
 
 def _build_image(contract: Contract, name: str) -> bytes:
-    dataset_parameters, texts = image.Recipe(name, 0, EPOCH, 1), PersonaLibrary()
+    dataset_parameters, texts = image.DatasetParameters(name, 0, EPOCH, 1), PersonaLibrary()
     records = graph.generate_records(contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, persona_library=texts)
-    return image.build(contract, dataset_parameters, records, texts.phrases())
+    return image.build_image(contract, dataset_parameters, records, texts.phrases())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class InProcessMock:
     contract: Contract
     schemas: SchemaValidators
     app: ASGIApp
-    world: World
+    world: Sandbox
     clock: ManualClock
     image_bytes: bytes
 
@@ -83,18 +83,27 @@ class InProcessMock:
     def from_image(cls, contract: Contract, image_bytes: bytes) -> "InProcessMock":
         """One on the image of a dataset."""
         clock, schemas = ManualClock(), SchemaValidators.from_document(contract.document)
-        world = image.world(contract, schemas, Store.from_image(contract, image_bytes), clock)
+        world = image.create_sandbox(contract, schemas, Store.from_image(contract, image_bytes), clock)
         console = RequestLog(contract.document, io.StringIO(), quiet=True)
-        return cls(contract, schemas, create_app(contract, world, Open(), console=console), world, clock, image_bytes)
+        return cls(
+            contract,
+            schemas,
+            create_app(contract, world, PermissiveAppConfig(), request_log=console),
+            world,
+            clock,
+            image_bytes,
+        )
 
     def reset(self) -> None:
         """The world as the dataset has it, at its epoch."""
         self.world.store.close()
         self.clock.current_time = EPOCH
-        initial_world = image.world(
+        initial_world = image.create_sandbox(
             self.contract, self.schemas, Store.from_image(self.contract, self.image_bytes), self.clock
         )
-        for world_field in fields(World):  # the application holds this world: it stays, with all that is in it replaced
+        for world_field in fields(
+            Sandbox
+        ):  # the application holds this world: it stays, with all that is in it replaced
             setattr(self.world, world_field.name, getattr(initial_world, world_field.name))
 
 

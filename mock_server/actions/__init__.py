@@ -23,8 +23,8 @@ from mock_server.actions import (
     workspace_metrics,
 )
 from mock_server.call import ActionRequest, ActionResult
-from mock_server.store import Stored
-from mock_server.world import World
+from mock_server.store import StoredRecord
+from mock_server.world import Sandbox
 
 Action = Callable[[ActionRequest], ActionResult]
 
@@ -59,7 +59,7 @@ ACTIONS: Mapping[str, Action] = {
 OWN_TENANT_ACTIONS = ("delete", "share")
 
 # What an action asks of the state of the record in its path, where it asks anything.
-STATE_CHECKS: Mapping[str, Callable[[World, Stored], bool]] = {
+STATE_CHECKS: Mapping[str, Callable[[Sandbox, StoredRecord], bool]] = {
     "delete": delete.can_delete,
     "trigger-workflow": executions.can_start,
     "stop-execution": executions.can_stop,

@@ -18,11 +18,11 @@ def sign_in(request: ActionRequest) -> ActionResult:
             ErrorKind.INVALID_CREDENTIALS, "no user has this e-mail and password; seeded users' password is 'password'"
         )
     token, user = session
-    user_fragment = render_fragment(replace(request, viewer=request.world.viewer_of(user.key)), user)
+    user_fragment = render_fragment(replace(request, viewer=request.world.get_viewer(user.key)), user)
     data = {
         "token": token.token,
         "token_type": "Bearer",
-        "expires_at": format_timestamp(token.expires),
+        "expires_at": format_timestamp(token.expires_at),
         "user": user_fragment,
     }
     return ActionResult(orjson.dumps({"data": data}))

@@ -7,7 +7,7 @@ from mock_server.actions.sent import extract_attributes, resolve_references
 from mock_server.actions.showing import render_record
 from mock_server.call import ActionRequest, ActionResult
 from mock_server.plans import RecordDefaults
-from mock_server.store import Stored
+from mock_server.store import StoredRecord
 from spec.contract import Resource
 from spec.record import Record, Reference
 
@@ -25,17 +25,17 @@ def create_record(request: ActionRequest) -> ActionResult:
 
 def insert_record(
     request: ActionRequest, resource: Resource, attributes: Mapping[str, Any], references: RelationValues
-) -> Stored:
+) -> StoredRecord:
     """A new record of `resource`, with everything that the server adds, as it now stands in the store."""
     world = request.world
-    defaults = world.plans.get_record_defaults(resource)
-    key = world.new_key(resource)
+    defaults = world.write_plans.get_record_defaults(resource)
+    key = world.create_key(resource)
     relation_values = {
         **_default_references(defaults, request),
         **{name: target for name, target in references.items() if target is not None},
     }
     record = Record(resource.name, key, build_attributes(request, resource, defaults, key, attributes), relation_values)
-    return world.store.add(record, fresh=not resource.has_integer_key)  # a number may be some other record's key
+    return world.store.add(record, has_new_key=not resource.has_integer_key)  # a number may be some other record's key
 
 
 def build_attributes(

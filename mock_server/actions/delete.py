@@ -3,13 +3,13 @@
 from mock_server.actions.lookup import find_in_path
 from mock_server.call import ActionRequest, ActionResult
 from mock_server.problems import ApiError, ErrorKind
-from mock_server.store import Refused, Stored
-from mock_server.world import World
+from mock_server.store import DeleteRestricted, StoredRecord
+from mock_server.world import Sandbox
 
 
-def can_delete(world: World, record: Stored) -> bool:
+def can_delete(world: Sandbox, record: StoredRecord) -> bool:
     """Whether nobody needs the record itself; what would go with it is not asked."""
-    return not world.store.is_held(record.reference)
+    return not world.store.is_restricted(record.reference)
 
 
 def delete_record(request: ActionRequest) -> ActionResult:
@@ -17,9 +17,9 @@ def delete_record(request: ActionRequest) -> ActionResult:
     record = find_in_path(request, for_write=True, allow_shared=False)
     try:
         with request.world.store.transaction():
-            request.world.store.remove(record.resource, record.key)
-    except Refused as error:
+            request.world.store.delete(record.resource, record.key)
+    except DeleteRestricted as error:
         relation = error.relation.replace("_", " ")
-        message = f"This {error.resource} cannot be deleted while it is any {error.by}'s {relation}."
+        message = f"This {error.resource} cannot be deleted while it is any {error.referring_resource}'s {relation}."
         raise ApiError(ErrorKind.CONFLICT, message=message) from None
     return ActionResult(None)

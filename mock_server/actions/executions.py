@@ -14,10 +14,10 @@ from mock_server.actions.showing import render_record
 from mock_server.call import ActionRequest, ActionResult
 from mock_server.clock import format_timestamp
 from mock_server.problems import ApiError, ErrorKind
-from mock_server.query import all_of, asked
-from mock_server.store import Stored
-from mock_server.store.plan import property_column, quoted
-from mock_server.world import World
+from mock_server.query import all_of, collect_query_arguments
+from mock_server.store import StoredRecord
+from mock_server.store.plan import attribute_column, quote_identifier
+from mock_server.world import Sandbox
 from spec.document import snake_case
 from spec.record import Reference
 
@@ -29,14 +29,14 @@ MILLISECOND = timedelta(milliseconds=1)
 FINAL_STATUSES = ("completed", "error", "stopped")
 
 
-def can_start(world: World, workflow: Stored) -> bool:
+def can_start(world: Sandbox, workflow: StoredRecord) -> bool:
     """Whether the state of a workflow admits an execution."""
-    return bool(workflow.own["is_active"])
+    return bool(workflow.attributes["is_active"])
 
 
-def can_stop(world: World, execution: Stored) -> bool:
+def can_stop(world: Sandbox, execution: StoredRecord) -> bool:
     """Whether an execution has not ended yet."""
-    return execution.own["status"] not in FINAL_STATUSES
+    return execution.attributes["status"] not in FINAL_STATUSES
 
 
 def trigger_workflow(request: ActionRequest) -> ActionResult:
@@ -56,7 +56,7 @@ def create_execution(request: ActionRequest) -> ActionResult:
     )
 
 
-def _start_execution(request: ActionRequest, workflow: Stored, attributes: Mapping[str, Any]) -> Stored:
+def _start_execution(request: ActionRequest, workflow: StoredRecord, attributes: Mapping[str, Any]) -> StoredRecord:
     """A pending execution that the clock will move: running, then ended.
 
     Raises Refusal (409) for a workflow that is not active.
@@ -73,7 +73,7 @@ def _start_execution(request: ActionRequest, workflow: Stored, attributes: Mappi
     return execution
 
 
-def _schedule_transitions(request: ActionRequest, execution: Stored, data: Stored) -> None:
+def _schedule_transitions(request: ActionRequest, execution: StoredRecord, data: StoredRecord) -> None:
     """Running after a second, ended some seconds later."""
     world = request.world
     seconds = pick(RUN_SECONDS, "duration", execution.key)
@@ -87,17 +87,17 @@ def _schedule_transitions(request: ActionRequest, execution: Stored, data: Store
         "stopped_at": format_timestamp(stops_at),
         "duration_ms": 1000 * seconds,
     }
-    world.schedule(starts_at, execution, start_changes)
-    world.schedule(stops_at, execution, end_changes)
+    world.schedule_change(starts_at, execution, start_changes)
+    world.schedule_change(stops_at, execution, end_changes)
     step = {
         "status": status,
-        "output": {"received": execution.own["input"]},
+        "output": {"received": execution.attributes["input"]},
         "started_at": format_timestamp(starts_at),
         "stopped_at": format_timestamp(stops_at),
     }
     figures = {"execution_time": seconds, "processed_count": 1, "error_count": int(status == "error")}
-    metadata = {**data.own["metadata"], "workflow_execution_data_id": execution.number, **figures}
-    world.schedule(stops_at, data, {"workflow_data": [step], "metadata": metadata})
+    metadata = {**data.attributes["metadata"], "workflow_execution_data_id": execution.number, **figures}
+    world.schedule_change(stops_at, data, {"workflow_data": [step], "metadata": metadata})
 
 
 def stop_execution(request: ActionRequest) -> ActionResult:
@@ -109,31 +109,31 @@ def stop_execution(request: ActionRequest) -> ActionResult:
     if not can_stop(world, execution):
         raise ApiError(
             ErrorKind.CONFLICT,
-            message=f"This {_resource_label(execution)} has already ended ({execution.own['status']}).",
+            message=f"This {_resource_label(execution)} has already ended ({execution.attributes['status']}).",
         )
     with world.store.transaction():
         for reference in (execution.reference, *_iter_dependents(world, execution)):
-            world.forget_schedule(world.store.existing(reference))
-        world.store.change(
-            execution.resource, execution.key, {**execution.own, **_get_stop_changes(request, execution)}
+            world.cancel_scheduled_changes(world.store.get_existing(reference))
+        world.store.update(
+            execution.resource, execution.key, {**execution.attributes, **_get_stop_changes(request, execution)}
         )
-    return render_record(request, world.store.existing(execution.reference))
+    return render_record(request, world.store.get_existing(execution.reference))
 
 
-def _resource_label(record: Stored) -> str:
+def _resource_label(record: StoredRecord) -> str:
     return snake_case(record.resource).rpartition("_")[2]
 
 
-def _iter_dependents(world: World, execution: Stored) -> Iterator[Reference]:
+def _iter_dependents(world: Sandbox, execution: StoredRecord) -> Iterator[Reference]:
     """The records that lead to one: what is written while it runs is among them."""
     for relation in world.contract.resources[execution.resource].relations.values():
         if relation.inverse is not None:
-            yield from world.store.inverse(relation, execution.reference)
+            yield from world.store.find_inverse(relation, execution.reference)
 
 
-def _get_stop_changes(request: ActionRequest, execution: Stored) -> dict[str, Any]:
+def _get_stop_changes(request: ActionRequest, execution: StoredRecord) -> dict[str, Any]:
     """What stopping changes of the fields that a record has."""
-    started_at = execution.own.get("started_at") or request.timestamp
+    started_at = execution.attributes.get("started_at") or request.timestamp
     updated_attributes = request.world.contract.resources[execution.resource].attributes_with_stamp("updated")
     changes = {
         "status": "stopped",
@@ -143,18 +143,18 @@ def _get_stop_changes(request: ActionRequest, execution: Stored) -> dict[str, An
         "duration_ms": max(0, (request.now - datetime.fromisoformat(started_at)) // MILLISECOND),
         **dict.fromkeys(updated_attributes, request.timestamp),
     }
-    return {name: value for name, value in changes.items() if name in execution.own}
+    return {name: value for name, value in changes.items() if name in execution.attributes}
 
 
 def count_executions(request: ActionRequest) -> ActionResult:
     """How many executions the query's filters leave, in all and by status."""
     world = request.world
     resource = world.contract.resources["WorkflowExecution"]
-    query = world.query(request.viewer)
-    extensions = asked(request.operation.parameters, request.query)
-    condition = all_of((query.conditions(resource, extensions), query.visible(resource)))
-    status = property_column(("status",))
-    sql = f"SELECT {status}, COUNT(*) FROM {quoted(resource.name)} WHERE {condition.sql} GROUP BY 1"
+    query = world.create_query(request.viewer)
+    extensions = collect_query_arguments(request.operation.parameters, request.query)
+    condition = all_of((query.build_condition(resource, extensions), query.build_visibility_condition(resource)))
+    status = attribute_column(("status",))
+    sql = f"SELECT {status}, COUNT(*) FROM {quote_identifier(resource.name)} WHERE {condition.sql} GROUP BY 1"
     counts = dict(world.store.connection.execute(sql, condition.parameters).fetchall())
     by_status = {name: counts.get(name, 0) for name in resource.attributes["status"].enum_values}
     return ActionResult(orjson.dumps({"data": {"total": sum(counts.values()), **by_status}}))

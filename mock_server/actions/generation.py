@@ -64,18 +64,18 @@ def generate_workflow(request: ActionRequest) -> ActionResult:
 
 def generate_thread_name(request: ActionRequest) -> ActionResult:
     """Name a thread after its first message."""
-    world = request.world
+    sandbox = request.world
     thread = find_in_path(request, for_write=True)
-    messages = world.store.inverse(world.contract.resources["Thread"].relations["messages"], thread.reference)
-    first_message = world.store.existing(messages[0]).own["content"] if messages else ""
+    messages = sandbox.store.find_inverse(sandbox.contract.resources["Thread"].relations["messages"], thread.reference)
+    first_message = sandbox.store.get_existing(messages[0]).attributes["content"] if messages else ""
     attributes = {
-        **thread.own,
-        "name": shorten_title(first_message) or thread.own["name"],
+        **thread.attributes,
+        "name": shorten_title(first_message) or thread.attributes["name"],
         "updated_at": request.timestamp,
     }
-    with world.store.transaction():
-        world.store.change("Thread", thread.key, attributes)
-    return render_record(request, world.store.existing(thread.reference))
+    with sandbox.store.transaction():
+        sandbox.store.update("Thread", thread.key, attributes)
+    return render_record(request, sandbox.store.get_existing(thread.reference))
 
 
 def _pick_persona(request: ActionRequest, name: str) -> Mapping[str, Any]:

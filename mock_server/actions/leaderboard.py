@@ -5,7 +5,7 @@ import orjson
 from mock_server.actions.periods import get_period_start
 from mock_server.actions.showing import render_fragment
 from mock_server.call import ActionRequest, ActionResult
-from mock_server.query import all_of, asked
+from mock_server.query import all_of, collect_query_arguments
 from spec.record import Reference
 
 LEADERBOARD_SQL = """
@@ -30,17 +30,20 @@ LEADERBOARD_SQL = """
 def rank_agents(request: ActionRequest) -> ActionResult:
     """Agents by their score, the highest first."""
     world = request.world
-    query = world.query(request.viewer)
+    query = world.create_query(request.viewer)
     agent = world.contract.resources["Agent"]
     condition = all_of(
-        (query.visible(agent), query.conditions(agent, asked(request.operation.parameters, request.query)))
+        (
+            query.build_visibility_condition(agent),
+            query.build_condition(agent, collect_query_arguments(request.operation.parameters, request.query)),
+        )
     )
     parameters = (get_period_start(request, request.query["period"]), *condition.parameters, request.query["limit"])
     results = world.store.connection.execute(LEADERBOARD_SQL.format(where=condition.sql), parameters).fetchall()
     rows = [
         {
             "rank": rank,
-            "agent": render_fragment(request, world.store.existing(Reference(agent.name, key))),
+            "agent": render_fragment(request, world.store.get_existing(Reference(agent.name, key))),
             "executions_count": executions,
             "threads_count": threads,
             "messages_count": messages,

@@ -7,9 +7,9 @@ import orjson
 
 from mock_server.actions.showing import select_projection
 from mock_server.call import ActionRequest, ActionResult
-from mock_server.pages import Rests
-from mock_server.query import Listing, Page, asked
-from mock_server.representation import Shape, link_before, page_words
+from mock_server.pages import CacheDependencies
+from mock_server.query import ListQuery, ResultPage, collect_query_arguments
+from mock_server.representation import Projection, build_page_url_prefix, build_pagination_values
 from mock_server.store import Tag
 
 MAX_CACHED_QUERY_CHARS = 500
@@ -22,22 +22,22 @@ class ListPlan:
     `url`: the list's path; `page_url_prefix`: what links to pages say before the page's number.
     """
 
-    listing: Listing
+    listing: ListQuery
     dependencies: tuple[str, ...]
-    projection: Shape
+    projection: Projection
     url: str
     page_url_prefix: str
 
 
 def list_records(request: ActionRequest) -> ActionResult:
     """One page, filtered, sorted and shaped as the query says."""
-    view, representation = request.operation.envelope.view_name, request.world.representation
+    view, representation = request.operation.envelope.view_name, request.world.encoder
     assert view is not None
     plan = _get_plan(request)
-    page = request.world.query(request.viewer).page(plan.listing)
+    page = request.world.create_query(request.viewer).fetch_page(plan.listing)
     tags: set[Tag] = set()
-    rows = [representation.record(view, row, plan.projection, request.viewer, tags) for row in page.rows]
-    return ActionResult(_encode_page(request, plan, rows, page), depends_on=Rests(tags, plan.dependencies))
+    rows = [representation.encode_record(view, row, plan.projection, request.viewer, tags) for row in page.rows]
+    return ActionResult(_encode_page(request, plan, rows, page), depends_on=CacheDependencies(tags, plan.dependencies))
 
 
 def _get_plan(request: ActionRequest) -> ListPlan:
@@ -45,7 +45,7 @@ def _get_plan(request: ActionRequest) -> ListPlan:
     if len(request.raw_query) > MAX_CACHED_QUERY_CHARS:
         return _create_plan(request)
     cache_key = ("list", request.operation.id, request.raw_query, request.viewer)
-    plan: ListPlan = request.world.store.remembered(
+    plan: ListPlan = request.world.store.memoize(
         cache_key, request.world.contract.access_grant_resources, lambda: _create_plan(request)
     )
     return plan
@@ -53,17 +53,19 @@ def _get_plan(request: ActionRequest) -> ListPlan:
 
 def _create_plan(request: ActionRequest) -> ListPlan:
     contract, operation = request.world.contract, request.operation
-    extensions = asked(operation.parameters, request.query)
+    extensions = collect_query_arguments(operation.parameters, request.query)
     resource = contract.resources[operation.resource or ""]
-    listing = request.world.query(request.viewer).listing(resource, extensions)
-    read_resources = request.world.store.mentioned(f"{listing.condition.sql} {listing.order}")
+    listing = request.world.create_query(request.viewer).create_list_query(resource, extensions)
+    read_resources = request.world.store.find_mentioned_resources(f"{listing.condition.sql} {listing.order}")
     resources = (resource.name, *read_resources, *contract.access_grant_resources)
     url = contract.base_path + operation.path
     page_name = next((p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "page"), "page")
-    return ListPlan(listing, resources, select_projection(request), url, link_before(url, request.raw_query, page_name))
+    return ListPlan(
+        listing, resources, select_projection(request), url, build_page_url_prefix(url, request.raw_query, page_name)
+    )
 
 
-def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page: Page) -> bytes:
+def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page: ResultPage) -> bytes:
     """Rows in the contract's envelope, with every page word that it has."""
     envelope = request.operation.envelope
     encoded_rows = b"[" + b",".join(rows) + b"]"
@@ -71,13 +73,13 @@ def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page
         return encoded_rows
     if not envelope.pagination:
         return b"{%s:%s}" % (orjson.dumps(envelope.data_property), encoded_rows)
-    pagination = page_words(
-        page=page.page,
-        size=page.size,
+    pagination = build_pagination_values(
+        page_number=page.number,
+        page_size=page.size,
         total=page.total,
-        on_page=len(rows),
+        row_count=len(rows),
         url=request.base_url + plan.url,
-        before=request.base_url + plan.page_url_prefix,
+        url_prefix=request.base_url + plan.page_url_prefix,
     )
     meta: dict[str, Any] = {
         name: {prop: pagination[role] for prop, role in props.items()} for name, props in envelope.pagination.items()

@@ -8,7 +8,7 @@ from mock_server.actions.create import insert_record
 from mock_server.actions.sent import extract_attributes, resolve_references
 from mock_server.actions.showing import render_record
 from mock_server.call import ActionRequest, ActionResult
-from mock_server.store import Stored
+from mock_server.store import StoredRecord
 
 
 def create_message(request: ActionRequest) -> ActionResult:
@@ -23,16 +23,16 @@ def create_message(request: ActionRequest) -> ActionResult:
     return render_record(request, message)
 
 
-def attach_files(request: ActionRequest, message: Stored, files: list[Mapping[str, Any]]) -> None:
+def attach_files(request: ActionRequest, message: StoredRecord, files: list[Mapping[str, Any]]) -> None:
     """Make a Media and an Attachment of each file (`key` in the client's upload store, `name` for people)."""
     world = request.world
-    thread = world.store.at(message.references["thread"])
+    thread = world.store.resolve(message.references["thread"])
     assert thread is not None
     for file in files:
         name = str(file.get("name") or file.get("key") or "file")
         mime_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
         media_resource = world.contract.resources["Media"]
-        key = world.new_key(media_resource)
+        key = world.create_key(media_resource)
         attributes = {
             "name": name,
             "file_name": name,

@@ -6,8 +6,8 @@ import orjson
 
 from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series
 from mock_server.call import ActionRequest, ActionResult
-from mock_server.query import Condition, all_of, asked
-from mock_server.store.plan import property_column, quoted
+from mock_server.query import SqlCondition, all_of, collect_query_arguments
+from mock_server.store.plan import attribute_column, quote_identifier
 from spec.contract import Resource
 
 MAX_SERIES_ENTRIES = 10_000  # entries of a series, as the contract bounds it
@@ -17,12 +17,17 @@ def compute_metrics(request: ActionRequest) -> ActionResult:
     """Count or sum the records that the body's filters leave."""
     world, body = request.world, request.body
     resource = world.contract.resources[request.operation.resource or ""]
-    query = world.query(request.viewer)
+    query = world.create_query(request.viewer)
     fields = request.operation.request_body.fields.values() if request.operation.request_body else ()
-    condition = all_of((query.conditions(resource, asked(fields, body)), query.visible(resource)))
+    condition = all_of(
+        (
+            query.build_condition(resource, collect_query_arguments(fields, body)),
+            query.build_visibility_condition(resource),
+        )
+    )
     is_sum = body["calculation"].endswith("_sum")
-    value = _build_sum(request, resource, body["property"]) if is_sum else Condition("COUNT(*)")
-    from_where = f"FROM {quoted(resource.name)} WHERE {condition.sql}"
+    value = _build_sum(request, resource, body["property"]) if is_sum else SqlCondition("COUNT(*)")
+    from_where = f"FROM {quote_identifier(resource.name)} WHERE {condition.sql}"
     parameters = (*value.parameters, *condition.parameters)
     if is_sum:
         total = world.store.scalar(f"SELECT {value.sql} {from_where}", parameters)
@@ -31,7 +36,7 @@ def compute_metrics(request: ActionRequest) -> ActionResult:
     data: list[dict[str, Any]] = [{"value": total}]
     if body["calculation"].startswith("time_series"):
         period = PERIOD_START_SQL[body["granularity"]].format(
-            property_column(resource.attributes_with_stamp("created")[:1])
+            attribute_column(resource.attributes_with_stamp("created")[:1])
         )
         sql = f"SELECT {period}, {value.sql} {from_where} GROUP BY 1"
         values_by_period = dict(world.store.connection.execute(sql, parameters).fetchall())
@@ -47,22 +52,22 @@ def _get_date_range(request: ActionRequest, resource: Resource) -> DateRange:
     fields = request.operation.request_body.fields.values() if request.operation.request_body else ()
     created_path = (resource.attributes_with_stamp("created")[:1],)
     bounds = {
-        extension.word.operator: str(extension.value)[:10]
-        for extension in asked(fields, request.body)
-        if extension.word.paths == created_path
+        extension.x_query.operator: str(extension.value)[:10]
+        for extension in collect_query_arguments(fields, request.body)
+        if extension.x_query.paths == created_path
     }
     return DateRange(bounds.get("from"), bounds.get("to", request.timestamp[:10]))
 
 
-def _build_sum(request: ActionRequest, resource: Resource, name: str) -> Condition:
+def _build_sum(request: ActionRequest, resource: Resource, name: str) -> SqlCondition:
     """SQL that sums a property: a computed one, or an own one (nested: dots)."""
     derived = resource.derived_properties.get(name)
     if derived is not None:
-        return Condition(
-            f"COALESCE(SUM({request.world.store.derived_sql(resource.name, derived, _key_column(resource))}), 0)"
+        return SqlCondition(
+            f"COALESCE(SUM({request.world.store.build_derived_sql(resource.name, derived, _key_column(resource))}), 0)"
         )
-    return Condition("COALESCE(SUM(json_extract(CAST(own AS TEXT), '$.' || ?)), 0)", (name,))
+    return SqlCondition("COALESCE(SUM(json_extract(CAST(own AS TEXT), '$.' || ?)), 0)", (name,))
 
 
 def _key_column(resource: Resource) -> str:
-    return f"{quoted(resource.name)}.key"
+    return f"{quote_identifier(resource.name)}.key"

@@ -3,7 +3,7 @@
 from mock_server.actions.lookup import find_in_path
 from mock_server.actions.showing import select_projection
 from mock_server.call import ActionRequest, ActionResult
-from mock_server.pages import Rests
+from mock_server.pages import CacheDependencies
 from mock_server.store import Tag
 
 
@@ -11,7 +11,7 @@ def retrieve_record(request: ActionRequest) -> ActionResult:
     """The record with its relations."""
     world, tags = request.world, set[Tag]()
     record = find_in_path(request)
-    body = world.representation.one(
+    body = world.encoder.encode_body(
         request.operation.envelope, record, request.viewer, select_projection(request), tags
     )
-    return ActionResult(body, depends_on=Rests(tags, world.contract.access_grant_resources))
+    return ActionResult(body, depends_on=CacheDependencies(tags, world.contract.access_grant_resources))

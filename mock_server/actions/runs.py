@@ -11,7 +11,7 @@ from mock_server.actions.lookup import find_in_path, find_visible
 from mock_server.actions.messages import attach_files
 from mock_server.actions.showing import render_fragment
 from mock_server.call import ActionRequest, ActionResult
-from mock_server.store import Stored
+from mock_server.store import StoredRecord
 
 # By so much an answer is younger than its question, so that a list by time never turns the two round.
 _ANSWER_DELAY = timedelta(microseconds=1)
@@ -19,13 +19,13 @@ _ANSWER_DELAY = timedelta(microseconds=1)
 
 def run_agent(request: ActionRequest) -> ActionResult:
     """Ask an agent: in the thread that the body names, or in a new one."""
-    world = request.world
+    sandbox = request.world
     agent = find_in_path(request)
-    thread_resource = world.contract.resources["Thread"]
+    thread_resource = sandbox.contract.resources["Thread"]
     existing_thread = (
         find_visible(request, thread_resource, request.body["thread_uuid"]) if "thread_uuid" in request.body else None
     )
-    with world.store.transaction():
+    with sandbox.store.transaction():
         if existing_thread is not None:
             thread = existing_thread
         else:
@@ -40,34 +40,36 @@ def run_agent(request: ActionRequest) -> ActionResult:
     return _build_result(request, thread, question, answer)
 
 
-def _is_tenant_member(request: ActionRequest, agent: Stored) -> bool:
-    return request.viewer is not None and agent.tenant in request.viewer.tenant_keys
+def _is_tenant_member(request: ActionRequest, agent: StoredRecord) -> bool:
+    return request.viewer is not None and agent.tenant_key in request.viewer.tenant_keys
 
 
 def run_thread(request: ActionRequest) -> ActionResult:
     """Say something in a thread; its agent answers."""
-    world = request.world
+    sandbox = request.world
     thread = find_in_path(request)
-    with world.store.transaction():
+    with sandbox.store.transaction():
         question = _add_user_message(request, thread, request.body["content"])
         attach_files(request, question, request.body.get("files") or [])
-        answer = _add_answer(request, thread, world.store.at(thread.references["agent"]), request.body["content"])
+        answer = _add_answer(
+            request, thread, sandbox.store.resolve(thread.references["agent"]), request.body["content"]
+        )
     return _build_result(request, thread, question, answer)
 
 
 def run_prompt(request: ActionRequest) -> ActionResult:
     """Fill a prompt's variables and answer it."""
-    world = request.world
+    sandbox = request.world
     prompt = find_in_path(request)
-    content = assistant.fill_placeholders(prompt.own["content"], (request.body or {}).get("variables") or {})
-    output = assistant.compose_answer(world.phrases["answer"], content, None, 0)
-    with world.store.transaction():
-        attributes = {"usage_count": prompt.own["usage_count"] + 1, "last_used_at": request.timestamp}
-        world.store.change("Prompt", prompt.key, {**prompt.own, **attributes})
+    content = assistant.fill_placeholders(prompt.attributes["content"], (request.body or {}).get("variables") or {})
+    output = assistant.compose_answer(sandbox.phrases["answer"], content, None, 0)
+    with sandbox.store.transaction():
+        attributes = {"usage_count": prompt.attributes["usage_count"] + 1, "last_used_at": request.timestamp}
+        sandbox.store.update("Prompt", prompt.key, {**prompt.attributes, **attributes})
     data = {
         "prompt": content,
         "output": output,
-        "model": prompt.own["metadata"]["large_language_model"],
+        "model": prompt.attributes["metadata"]["large_language_model"],
         "tokens": _count_tokens(content, output),
     }
     return ActionResult(orjson.dumps({"data": data}))
@@ -75,34 +77,38 @@ def run_prompt(request: ActionRequest) -> ActionResult:
 
 def train_agent(request: ActionRequest) -> ActionResult:
     """Let an agent remember texts and pages: each becomes a Memory."""
-    world, body = request.world, request.body or {}
+    sandbox, body = request.world, request.body or {}
     agent = find_in_path(request, for_write=True)
     memories = [{"content": text, "type": "text", "source": None} for text in body.get("texts") or []]
     memories += [{"content": f"What {url} says.", "type": "url", "source": url} for url in body.get("urls") or []]
     references = {"agent": agent.reference, "workspace": agent.references["workspace"]}
-    with world.store.transaction():
+    with sandbox.store.transaction():
         records = [
-            insert_record(request, world.contract.resources["Memory"], attributes, references)
+            insert_record(request, sandbox.contract.resources["Memory"], attributes, references)
             for attributes in memories
         ]
     return ActionResult(orjson.dumps({"data": [render_fragment(request, memory) for memory in records]}))
 
 
-def _add_user_message(request: ActionRequest, thread: Stored, content: str) -> Stored:
+def _add_user_message(request: ActionRequest, thread: StoredRecord, content: str) -> StoredRecord:
     """The user's message."""
     attributes = {"content": content, "role": "user"}
     return insert_record(request, request.world.contract.resources["Message"], attributes, {"thread": thread.reference})
 
 
-def _add_answer(request: ActionRequest, thread: Stored, agent: Stored | None, content: str) -> Stored:
+def _add_answer(request: ActionRequest, thread: StoredRecord, agent: StoredRecord | None, content: str) -> StoredRecord:
     """The assistant's message, and that the agent ran."""
     world = request.world
-    message_count = len(world.store.inverse(world.contract.resources["Thread"].relations["messages"], thread.reference))
-    answer = assistant.compose_answer(world.phrases["answer"], content, agent.own if agent else None, message_count)
-    model = agent.own["metadata"]["large_language_model"] if agent else thread.own["metadata"]["model"]
+    message_count = len(
+        world.store.find_inverse(world.contract.resources["Thread"].relations["messages"], thread.reference)
+    )
+    answer = assistant.compose_answer(
+        world.phrases["answer"], content, agent.attributes if agent else None, message_count
+    )
+    model = agent.attributes["metadata"]["large_language_model"] if agent else thread.attributes["metadata"]["model"]
     metadata = {
         "model": model,
-        "temperature": thread.own["metadata"]["temperature"],
+        "temperature": thread.attributes["metadata"]["temperature"],
         "tokens": _count_tokens(content, answer),
     }
     attributes = {"content": answer, "role": "assistant", "metadata": metadata}
@@ -122,7 +128,9 @@ def _count_tokens(question: str, answer: str) -> dict[str, int]:
     return {"input": input_tokens, "output": output_tokens, "total": input_tokens + output_tokens}
 
 
-def _build_result(request: ActionRequest, thread: Stored, question: Stored, answer: Stored) -> ActionResult:
+def _build_result(
+    request: ActionRequest, thread: StoredRecord, question: StoredRecord, answer: StoredRecord
+) -> ActionResult:
     data = {
         "thread": render_fragment(request, thread),
         "message": render_fragment(request, question),

@@ -5,7 +5,7 @@ from typing import Any
 from mock_server.actions.lookup import find_visible
 from mock_server.call import ActionRequest
 from mock_server.plans import ReferenceInput
-from mock_server.store.plan import key_from
+from mock_server.store.plan import parse_key
 from spec.contract import Resource
 from spec.record import Reference
 
@@ -17,7 +17,7 @@ def extract_attributes(request: ActionRequest, resource: Resource) -> dict[str, 
         return {}
     return {
         name: body[name]
-        for name in request.world.plans.get_request_mapping(request.operation, resource).attributes
+        for name in request.world.write_plans.get_request_mapping(request.operation, resource).attributes
         if name in body
     }
 
@@ -29,7 +29,7 @@ def resolve_references(
 
     Every record named must be there and be the viewer's to see: raises Refusal (404).
     """
-    mapping = request.world.plans.get_request_mapping(request.operation, resource)
+    mapping = request.world.write_plans.get_request_mapping(request.operation, resource)
     references: dict[str, Reference | tuple[Reference, ...] | None] = {}
     for reference_input in mapping.query_references:
         if request.query.get(reference_input.name) is not None:
@@ -59,4 +59,4 @@ def _resolve_reference(
 
 
 def _find_record(request: ActionRequest, resource: Resource, key: Any) -> Reference:
-    return find_visible(request, resource, key_from(resource, key), display_key=key).reference
+    return find_visible(request, resource, parse_key(resource, key), display_key=key).reference

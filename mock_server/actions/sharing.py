@@ -5,7 +5,7 @@ from mock_server.actions.lookup import find_in_path
 from mock_server.actions.showing import render_record
 from mock_server.call import ActionRequest, ActionResult
 from mock_server.problems import ApiError, ErrorKind
-from mock_server.store.plan import key_from, reference_column, reference_value
+from mock_server.store.plan import encode_reference, parse_key, reference_column
 from spec.document import snake_case
 from spec.record import Reference
 
@@ -25,15 +25,15 @@ def share_record(request: ActionRequest) -> ActionResult:
     subject = resource.relations[grants.subject]
     where = f"{reference_column(subject.name)} = ?"
     with world.store.transaction():
-        shares = world.store.rows(resource.name, where, (reference_value(subject, record.reference),))
+        shares = world.store.select(resource.name, where, (encode_reference(subject, record.reference),))
         existing = next((s for s in shares if s.references[grants.entity] == entity), None)
         if existing is None:
             grant = insert_record(
                 request, resource, attributes, {grants.subject: record.reference, grants.entity: entity}
             )
         else:
-            world.store.change(resource.name, existing.key, {**existing.own, **attributes})
-            grant = world.store.existing(existing.reference)
+            world.store.update(resource.name, existing.key, {**existing.attributes, **attributes})
+            grant = world.store.get_existing(existing.reference)
     return render_record(request, grant)
 
 
@@ -41,7 +41,7 @@ def _find_entity(request: ActionRequest, allowed: tuple[str, ...]) -> Reference:
     """Whom the body names. Not only whom the viewer may see: sharing is how others come to see something."""
     resource_name = next(name for name in allowed if snake_case(name) == request.body["entity_type"])
     key = request.body["entity_id"]
-    record = request.world.store.get(resource_name, key_from(request.world.contract.resources[resource_name], key))
+    record = request.world.store.get(resource_name, parse_key(request.world.contract.resources[resource_name], key))
     if record is None:
         detail = f"the body's entity_id names no {resource_name}: {key}"
         raise ApiError(ErrorKind.RECORD_NOT_FOUND, detail, resource=resource_name, key=key)

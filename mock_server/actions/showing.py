@@ -5,34 +5,38 @@ from typing import Any
 import orjson
 
 from mock_server.call import ActionRequest, ActionResult
-from mock_server.query import asked
-from mock_server.representation import Shape
-from mock_server.store import Stored
+from mock_server.query import collect_query_arguments
+from mock_server.representation import Projection
+from mock_server.store import StoredRecord
 
 
-def select_projection(request: ActionRequest) -> Shape:
+def select_projection(request: ActionRequest) -> Projection:
     """What the query's include and count words make of the answer's records."""
-    projections, view = request.world.representation.shapes, request.operation.envelope.view_name or ""
+    projections, view = request.world.encoder.projections, request.operation.envelope.view_name or ""
     if not request.query:
-        return projections.default(view)
+        return projections.get_default(view)
     contract = request.world.contract
     resource = contract.resources[contract.views[view].resource]
-    extensions = asked(request.operation.parameters, request.query)
-    include_paths, counted = request.world.query(request.viewer).included(resource, extensions)
+    extensions = collect_query_arguments(request.operation.parameters, request.query)
+    include_paths, counted = request.world.create_query(request.viewer).parse_includes(resource, extensions)
     return (
-        projections.default(view, counted) if include_paths is None else projections.named(view, include_paths, counted)
+        projections.get_default(view, counted)
+        if include_paths is None
+        else projections.get_for_paths(view, include_paths, counted)
     )
 
 
-def render_record(request: ActionRequest, record: Stored) -> ActionResult:
+def render_record(request: ActionRequest, record: StoredRecord) -> ActionResult:
     """The answer that is one record."""
     return ActionResult(
-        request.world.representation.one(request.operation.envelope, record, request.viewer, select_projection(request))
+        request.world.encoder.encode_body(
+            request.operation.envelope, record, request.viewer, select_projection(request)
+        )
     )
 
 
-def render_fragment(request: ActionRequest, record: Stored) -> Any:
+def render_fragment(request: ActionRequest, record: StoredRecord) -> Any:
     """A record in its default shape, to stand inside an answer that an action puts together."""
-    representation = request.world.representation
-    projection = representation.shapes.default(record.resource)
-    return orjson.Fragment(representation.record(record.resource, record, projection, request.viewer))
+    representation = request.world.encoder
+    projection = representation.projections.get_default(record.resource)
+    return orjson.Fragment(representation.encode_record(record.resource, record, projection, request.viewer))

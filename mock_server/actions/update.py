@@ -13,15 +13,15 @@ def update_record(request: ActionRequest) -> ActionResult:
     resource = world.contract.resources[request.operation.resource or ""]
     record = find_in_path(request, for_write=True)
     changes = {
-        name: merge_defaults(resource.attributes[name].default, record.own.get(name), value)
+        name: merge_defaults(resource.attributes[name].default, record.attributes.get(name), value)
         for name, value in extract_attributes(request, resource).items()
     }
     attributes = {
-        **record.own,
+        **record.attributes,
         **changes,
         **dict.fromkeys(resource.attributes_with_stamp("updated"), request.timestamp),
     }
     references = resolve_references(request, resource)
     with world.store.transaction():
-        world.store.change(resource.name, record.key, attributes, references)
-    return render_record(request, world.store.existing(record.reference))
+        world.store.update(resource.name, record.key, attributes, references)
+    return render_record(request, world.store.get_existing(record.reference))

@@ -10,7 +10,7 @@ import orjson
 
 from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series, get_period_start
 from mock_server.call import ActionRequest, ActionResult
-from mock_server.query import NOTHING, Condition, all_of
+from mock_server.query import MATCH_NONE, SqlCondition, all_of
 
 # Rows of a metric: at, user, workspace, and for durations started and stopped.
 METRIC_ROWS_SQL = {
@@ -40,7 +40,7 @@ class MetricSource:
 
     rows_sql: str
     value_sql: str
-    condition: Condition
+    condition: SqlCondition
 
     def build_select(self, columns: str, joins: str = "") -> str:
         """SELECT, FROM and WHERE."""
@@ -144,17 +144,19 @@ def _create_source(request: ActionRequest, entity: str, metric: str) -> MetricSo
         all_of(
             (
                 _build_workspace_condition(request),
-                Condition("at >= ?", (get_period_start(request, _get_period(request)),)),
+                SqlCondition("at >= ?", (get_period_start(request, _get_period(request)),)),
             )
         ),
     )
 
 
-def _build_workspace_condition(request: ActionRequest) -> Condition:
+def _build_workspace_condition(request: ActionRequest) -> SqlCondition:
     """Rows of the workspace that was asked for, if the viewer may enter it, or of all that the viewer may enter."""
     tenants = request.viewer.tenant_keys if request.viewer else ()
     workspace_key = request.query.get("workspace_uuid")
     tenant_keys = (
         tenants if workspace_key is None else tuple(tenant for tenant in tenants if tenant == workspace_key.lower())
     )
-    return Condition(f"workspace IN ({', '.join('?' * len(tenant_keys))})", tenant_keys) if tenant_keys else NOTHING
+    return (
+        SqlCondition(f"workspace IN ({', '.join('?' * len(tenant_keys))})", tenant_keys) if tenant_keys else MATCH_NONE
+    )

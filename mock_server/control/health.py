@@ -2,10 +2,10 @@
 
 import orjson
 
-from mock_server.world import World
+from mock_server.world import Sandbox
 
 
-def health(world: World) -> bytes:
+def health(sandbox: Sandbox) -> bytes:
     """``{"status": "ok", "operations": 75, "records": {"Message": 240, ...}}``"""
-    operations = len(world.contract.operations)
-    return orjson.dumps({"status": "ok", "operations": operations, "records": dict(world.store.counts())})
+    operations = len(sandbox.contract.operations)
+    return orjson.dumps({"status": "ok", "operations": operations, "records": dict(sandbox.store.count_by_resource())})

@@ -1,6 +1,6 @@
 """Records by world, resource and key: SQLite inside, no HTTP."""
 
-from mock_server.store.errors import Refused, StoreError
-from mock_server.store.store import Store, Stored, Tag
+from mock_server.store.errors import DeleteRestricted, StoreError
+from mock_server.store.store import Store, StoredRecord, Tag
 
-__all__ = ["Refused", "Store", "StoreError", "Stored", "Tag"]
+__all__ = ["DeleteRestricted", "Store", "StoreError", "StoredRecord", "Tag"]

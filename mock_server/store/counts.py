@@ -13,86 +13,86 @@ from typing import Any
 import orjson
 
 # A write pays for each condition that is kept.
-MOST = 32
-MOST_PARAMETERS = 100
+MAX_CONDITIONS = 32
+MAX_PARAMETERS = 100
 # New records that are asked of together; some milliseconds.
-MOST_JOINING = 500
+MAX_PENDING_RECORDS = 500
 
 _Condition = tuple[str, tuple[Any, ...]]
 
 
 @dataclass(slots=True)
-class Counts:
-    """The counts of one table. `joining`: keys of new records that are not counted yet."""
+class CountCache:
+    """The counts of one table. `pending_keys`: keys of new records that are not counted yet."""
 
     connection: sqlite3.Connection
     table: str
-    kept: dict[_Condition, int] = field(default_factory=dict)
+    counts: dict[_Condition, int] = field(default_factory=dict)
     sql: str = ""
     parameters: tuple[Any, ...] = ()
-    joining: list[Any] = field(default_factory=list)
+    pending_keys: list[Any] = field(default_factory=list)
 
     @staticmethod
-    def takes(where: str, parameters: Sequence[Any]) -> bool:
+    def is_cacheable(where: str, parameters: Sequence[Any]) -> bool:
         """Whether a condition reads nothing but its own row, and is no burden to a write."""
-        return "SELECT" not in where and len(parameters) <= MOST_PARAMETERS
+        return "SELECT" not in where and len(parameters) <= MAX_PARAMETERS
 
-    def get(self, where: str, parameters: tuple[Any, ...], anew: Callable[[], int]) -> int:
-        """How many records fulfil a condition that is taken. `anew` counts them where that is not kept."""
-        self.settle()
-        found = self.kept.get((where, parameters))
-        if found is None:
-            found = anew()
-            if len(self.kept) >= MOST:
-                self.kept.clear()
-            self.kept[where, parameters] = found
+    def get(self, where: str, parameters: tuple[Any, ...], compute: Callable[[], int]) -> int:
+        """How many records fulfil a condition that is taken. `compute` counts them where that is not kept."""
+        self.count_pending()
+        count = self.counts.get((where, parameters))
+        if count is None:
+            count = compute()
+            if len(self.counts) >= MAX_CONDITIONS:
+                self.counts.clear()
+            self.counts[where, parameters] = count
             self.sql = ""
-        return found
+        return count
 
     def clear(self) -> None:
         """Count anew when asked next."""
-        self.kept.clear()
-        self.joining.clear()
+        self.counts.clear()
+        self.pending_keys.clear()
         self.sql = ""
 
-    def of(self, key: Any, columns: Iterable[str] | None = None) -> Sequence[Any]:
+    def matches_for_row(self, key: Any, columns: Iterable[str] | None = None) -> Sequence[Any]:
         """Which of the conditions a record fulfils now: a truth for each, in their order; () when there are none.
 
         `columns`: those that are to change; () as well when no condition reads any of them.
         """
-        if not self.kept:
+        if not self.counts:
             return ()
         if not self.sql:
-            self.sql = f"SELECT {', '.join(where for where, _ in self.kept)} FROM {self.table} WHERE key = ?"
-            self.parameters = tuple(value for _, values in self.kept for value in values)
+            self.sql = f"SELECT {', '.join(where for where, _ in self.counts)} FROM {self.table} WHERE key = ?"
+            self.parameters = tuple(value for _, values in self.counts for value in values)
         if columns is not None and not any(column in self.sql for column in columns):
             return ()
-        self.settle()
-        found: Sequence[Any] | None = self.connection.execute(self.sql, (*self.parameters, key)).fetchone()
-        return found or ()
+        self.count_pending()
+        matches: Sequence[Any] | None = self.connection.execute(self.sql, (*self.parameters, key)).fetchone()
+        return matches or ()
 
-    def joined(self, key: Any) -> None:
+    def on_insert(self, key: Any) -> None:
         """A record was added."""
-        if self.kept:
-            self.joining.append(key)
-            if len(self.joining) >= MOST_JOINING:
-                self.settle()
+        if self.counts:
+            self.pending_keys.append(key)
+            if len(self.pending_keys) >= MAX_PENDING_RECORDS:
+                self.count_pending()
 
-    def settle(self) -> None:
+    def count_pending(self) -> None:
         """Count the new records, as they stand now."""
-        if not self.joining:
+        if not self.pending_keys:
             return
-        keys, self.joining = orjson.dumps(self.joining).decode(), []
-        counts = ", ".join(f"COUNT(*) FILTER (WHERE {where})" for where, _ in self.kept)
-        sql = f"SELECT {counts} FROM {self.table} WHERE key IN (SELECT value FROM json_each(?))"
-        values = [value for _, parameters in self.kept for value in parameters]
-        found = self.connection.execute(sql, (*values, keys)).fetchone()
-        for condition, number in zip(self.kept, found, strict=True):
-            self.kept[condition] += number
+        keys, self.pending_keys = orjson.dumps(self.pending_keys).decode(), []
+        columns = ", ".join(f"COUNT(*) FILTER (WHERE {where})" for where, _ in self.counts)
+        sql = f"SELECT {columns} FROM {self.table} WHERE key IN (SELECT value FROM json_each(?))"
+        values = [value for _, parameters in self.counts for value in parameters]
+        increments = self.connection.execute(sql, (*values, keys)).fetchone()
+        for condition, increment in zip(self.counts, increments, strict=True):
+            self.counts[condition] += increment
 
-    def moved(self, before: Sequence[Any], after: Sequence[Any]) -> None:
-        """A record that was counted by `before` is now by `after`; () where it was not, or is no longer, there."""
-        for sign, truths in ((-1, before), (1, after)):
-            for condition, truth in zip(self.kept, truths, strict=False):
-                if truth:
-                    self.kept[condition] += sign
+    def on_update(self, matches_before: Sequence[Any], matches_after: Sequence[Any]) -> None:
+        """A record that was counted by `matches_before` is now by `matches_after`; () where it was not, or is no longer, there."""
+        for sign, matches in ((-1, matches_before), (1, matches_after)):
+            for condition, is_match in zip(self.counts, matches, strict=False):
+                if is_match:
+                    self.counts[condition] += sign

@@ -16,126 +16,134 @@ from mock_server.store.plan import Table
 from mock_server.store.store import Store
 from spec.record import Record, Reference
 
-BATCH = 500
-MAX_PARENTS = 10_000
+BATCH_SIZE = 500
+MAX_CACHED_PARENTS = 10_000
 
-_References = Mapping[str, Reference | None]
+_ReferenceMap = Mapping[str, Reference | None]
 
 
-def fill(store: Store, records: Iterable[Record]) -> None:
+def bulk_load(store: Store, records: Iterable[Record]) -> None:
     """Store records, in their order. Raises StoreError for one that the contract has no place for."""
     try:
-        _fill(store, records)
+        _bulk_load(store, records)
     finally:
-        store.forget()
+        store.invalidate_caches()
 
 
-def _fill(store: Store, records: Iterable[Record]) -> None:
+def _bulk_load(store: Store, records: Iterable[Record]) -> None:
     with store.transaction():
-        listed = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-        indexes = store.connection.execute(listed).fetchall()
+        index_query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        indexes = store.connection.execute(index_query).fetchall()
         for name, _ in indexes:
-            store.connection.execute(f"DROP INDEX {plan.quoted(name)}")
-        filling = _Filling(store, _parents(store))
+            store.connection.execute(f"DROP INDEX {plan.quote_identifier(name)}")
+        loader = _BulkLoader(store, _find_parent_resources(store))
         for record in records:
-            filling.add(record)
-        filling.write()
+            loader.add(record)
+        loader.flush()
         for _, sql in indexes:
             store.connection.execute(sql)
 
 
-def _parents(store: Store) -> frozenset[str]:
+def _find_parent_resources(store: Store) -> frozenset[str]:
     """The resources on whose references it depends in which tenant others lie."""
-    found = set()
+    parents = set()
     for table in store.tables.values():
-        at = {table.resource.name}
-        for step in table.resource.tenant_path[:-1]:
-            at = {to for name in at for to in store.contract.resources[name].relations[step].targets}
-            found |= at
-    return frozenset(found)
+        resource_names = {table.resource.name}
+        for relation_name in table.resource.tenant_path[:-1]:
+            resource_names = {
+                target
+                for name in resource_names
+                for target in store.contract.resources[name].relations[relation_name].targets
+            }
+            parents |= resource_names
+    return frozenset(parents)
 
 
 @dataclass(slots=True)
-class _Filling:
-    """What waits to be written: rows by resource, and rows of lists by table. `seen`: the references of parents."""
+class _BulkLoader:
+    """What waits to be written: rows by resource, and rows of lists by table. `parent_references`: the references of parents."""
 
     store: Store
     parents: frozenset[str]
-    rows: dict[str, list[list[Any]]] = field(default_factory=dict)
-    links: dict[str, list[tuple[Any, int, Any]]] = field(default_factory=dict)
-    seen: dict[Reference, _References] = field(default_factory=dict)
-    waiting: int = 0
+    pending_rows: dict[str, list[list[Any]]] = field(default_factory=dict)
+    pending_links: dict[str, list[tuple[Any, int, Any]]] = field(default_factory=dict)
+    parent_references: dict[Reference, _ReferenceMap] = field(default_factory=dict)
+    pending_count: int = 0
 
     def add(self, record: Record) -> None:
         """The rows of a record."""
         table = self.store.tables[record.resource]
-        given = record.attributes.get(table.stamped) if table.stamped else None
-        number = given if isinstance(given, int) else self.store.next_number(record.resource)
-        self.store.numbers[record.resource] = max(number, self.store.numbers.get(record.resource, 0))
-        references = {r.name: _one(record, r.name) for r in table.references.values()}
-        tenant = self.tenant_of(table, record.key, references)
+        explicit_number = record.attributes.get(table.number_attribute) if table.number_attribute else None
+        number = explicit_number if isinstance(explicit_number, int) else self.store.next_number(record.resource)
+        self.store.last_numbers[record.resource] = max(number, self.store.last_numbers.get(record.resource, 0))
+        references = {
+            relation.name: _get_reference(record, relation.name) for relation in table.reference_columns.values()
+        }
+        tenant_key = self.find_tenant_key(table, record.key, references)
         row = [
             number,
             record.key,
             orjson.dumps(dict(record.attributes)),
-            *table.values(tenant, references, record.attributes),
+            *table.column_values(tenant_key, references, record.attributes),
         ]
-        self.rows.setdefault(record.resource, []).append(row)
+        self.pending_rows.setdefault(record.resource, []).append(row)
         for name, link in table.links.items():
-            targets = [plan.reference_value(link.relation, target) for target in _many(record, name)]
-            self.links.setdefault(link.name, []).extend((record.key, n, target) for n, target in enumerate(targets))
+            targets = [plan.encode_reference(link.relation, target) for target in _get_references(record, name)]
+            self.pending_links.setdefault(link.name, []).extend(
+                (record.key, position, target) for position, target in enumerate(targets)
+            )
         if record.resource in self.parents:
-            self.see(Reference(record.resource, record.key), references)
-        self.waiting += 1
-        if self.waiting >= BATCH:
-            self.write()
+            self.cache_parent(Reference(record.resource, record.key), references)
+        self.pending_count += 1
+        if self.pending_count >= BATCH_SIZE:
+            self.flush()
 
-    def see(self, reference: Reference, references: _References) -> None:
-        if len(self.seen) >= MAX_PARENTS:
-            self.write()  # from now on they are found in the store
-            self.seen.clear()
-        self.seen[reference] = references
+    def cache_parent(self, reference: Reference, references: _ReferenceMap) -> None:
+        if len(self.parent_references) >= MAX_CACHED_PARENTS:
+            self.flush()  # from now on they are found in the store
+            self.parent_references.clear()
+        self.parent_references[reference] = references
 
-    def tenant_of(self, table: Table, key: Any, references: _References) -> Any:
+    def find_tenant_key(self, table: Table, key: Any, references: _ReferenceMap) -> Any:
         """Key of the tenant that a record lies in, as `Store.tenant_of` finds it."""
         if table.resource.members_relation:
             return key
-        *steps, last = table.resource.tenant_path or (None,)
-        for step in steps:
-            above = self.references_of(references.get(str(step)))
-            if above is None:
+        *relation_names, last_name = table.resource.tenant_path or (None,)
+        for relation_name in relation_names:
+            parent_references = self.get_references(references.get(str(relation_name)))
+            if parent_references is None:
                 return None
-            references = above
-        reference = references.get(last) if last else None
+            references = parent_references
+        reference = references.get(last_name) if last_name else None
         return reference.key if reference else None
 
-    def references_of(self, reference: Reference | None) -> _References | None:
+    def get_references(self, reference: Reference | None) -> _ReferenceMap | None:
         """The references of a record; None where it is not there yet."""
-        if reference is None or reference in self.seen:
-            return None if reference is None else self.seen[reference]
-        self.write()
-        found = self.store.get(reference.resource, reference.key)
-        return None if found is None else found.references
+        if reference is None or reference in self.parent_references:
+            return None if reference is None else self.parent_references[reference]
+        self.flush()
+        parent = self.store.get(reference.resource, reference.key)
+        return None if parent is None else parent.references
 
-    def write(self) -> None:
+    def flush(self) -> None:
         """Write what waits."""
         connection = self.store.connection
-        for resource, rows in self.rows.items():
-            connection.executemany(self.store.tables[resource].insert, rows)
-        for name, listed in self.links.items():
-            connection.executemany(f"INSERT INTO {name} VALUES (?, ?, ?)", listed)
-        self.rows.clear()
-        self.links.clear()
-        self.waiting = 0
+        for resource, rows in self.pending_rows.items():
+            connection.executemany(self.store.tables[resource].insert_sql, rows)
+        for name, link_rows in self.pending_links.items():
+            connection.executemany(f"INSERT INTO {name} VALUES (?, ?, ?)", link_rows)
+        self.pending_rows.clear()
+        self.pending_links.clear()
+        self.pending_count = 0
 
 
-def _one(record: Record, name: str) -> Reference | None:
+def _get_reference(record: Record, name: str) -> Reference | None:
     value = record.references.get(name)
     if value is None or isinstance(value, Reference):
         return value
     raise StoreError(f"{record.resource} {record.key}: {name}: found a list of references; allowed: one, or none")
 
 
-def _many(record: Record, name: str) -> tuple[Reference, ...]:
+def _get_references(record: Record, name: str) -> tuple[Reference, ...]:
     value = record.references.get(name) or ()
     return (value,) if isinstance(value, Reference) else tuple(value)

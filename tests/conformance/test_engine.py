@@ -29,7 +29,7 @@ from conformance.exchange import Request, Response
 from conformance.outcome import CheckResult, Status
 from conformance.session import Session
 from conformance.target import Budget
-from mock_server.store import Stored
+from mock_server.store import StoredRecord
 from tests.conformance.judging import mock
 from tests.conformance.served import session
 from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
@@ -87,10 +87,10 @@ def told(those: list[EngineResult]) -> list[str]:
     return [f"{one.result.requirement.fingerprint}: {one.result.message}" for one in broken(those)]
 
 
-def everything() -> dict[tuple[str, str], Stored]:
+def everything() -> dict[tuple[str, str], StoredRecord]:
     """Every record that the mock stores, whoever may see it."""
     api = mock()
-    rows = ((name, api.world.store.rows(name, "1")) for name in api.contract.resources)
+    rows = ((name, api.world.store.select(name, "1")) for name in api.contract.resources)
     return {(name, str(record.key)): record for name, records in rows for record in records}
 
 
@@ -120,7 +120,7 @@ def test_the_sound_mock_breaks_nothing(seed: int) -> None:
     assert {key: record for key, record in everything().items() if key in before} == before
 
 
-def begun_with_all() -> tuple[dict[tuple[str, str], Stored], Session]:
+def begun_with_all() -> tuple[dict[tuple[str, str], StoredRecord], Session]:
     run = begun()
     return everything(), run
 

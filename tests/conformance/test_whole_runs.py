@@ -18,7 +18,7 @@ from conformance.ledger import WriteLog
 from conformance.run import run
 from conformance.session import Session
 from conformance.target import Budget, HttpTarget
-from mock_server.store import Stored
+from mock_server.store import StoredRecord
 from tests.conformance.clinic import mock, planted
 from tests.conformance.clinic_faults import Dress, keeps_it_open, stops_again
 from tests.conformance.judging import CREDENTIALS
@@ -31,9 +31,9 @@ from tests.running import MODULE, ROOT, environment, running
 LONGEST = 120.0  # seconds of a deep run here; by itself it may take half an hour
 
 
-def stored(api: Api) -> dict[tuple[str, str], Stored]:
+def stored(api: Api) -> dict[tuple[str, str], StoredRecord]:
     """Every record, whoever may see it."""
-    rows = ((name, api.world.store.rows(name, "1")) for name in api.contract.resources)
+    rows = ((name, api.world.store.select(name, "1")) for name in api.contract.resources)
     return {(name, str(record.key)): record for name, records in rows for record in records}
 
 

@@ -19,10 +19,10 @@ from starlette.types import ASGIApp
 from fixtures import dataset, graph
 from fixtures.texts import PersonaLibrary
 from mock_server import image
-from mock_server.app import Open, create_app
+from mock_server.app import PermissiveAppConfig, create_app
 from mock_server.console import RequestLog
 from mock_server.store import Store
-from mock_server.world import World
+from mock_server.world import Sandbox
 from spec.contract import Contract, Operation, load_contract
 from spec.schemas import SchemaValidators
 from tests.asgi import Client, Reply
@@ -47,14 +47,16 @@ def athena_schemas() -> SchemaValidators:
     return SchemaValidators.from_document(athena_contract().document)
 
 
-def image_of(contract: Contract, name: str, *, epoch: datetime = EPOCH, size: float = 1) -> tuple[bytes, image.Recipe]:
+def image_of(
+    contract: Contract, name: str, *, epoch: datetime = EPOCH, size: float = 1
+) -> tuple[bytes, image.DatasetParameters]:
     """The image of a dataset of a contract, and what it is a function of."""
-    recipe, texts = image.Recipe(name, 0, epoch, size), PersonaLibrary()
+    recipe, texts = image.DatasetParameters(name, 0, epoch, size), PersonaLibrary()
     said = dataset.load(name)
     records = graph.generate_records(
         contract, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, persona_library=texts
     )
-    return image.build(contract, recipe, records, texts.phrases()), recipe
+    return image.build_image(contract, recipe, records, texts.phrases()), recipe
 
 
 @dataclass(slots=True)
@@ -79,7 +81,7 @@ class Api:
     schemas: SchemaValidators = field(repr=False)
     opinion: SecondOpinion = field(repr=False)
     app: ASGIApp = field(repr=False)
-    world: World = field(repr=False)
+    world: Sandbox = field(repr=False)
     watch: Watch
     image: bytes = field(repr=False)
 
@@ -90,17 +92,19 @@ class Api:
         """A contract served with a dataset, on a system whose clock stands at EPOCH. Takes about a second."""
         content, _ = image_of(contract, name, epoch=epoch, size=size)
         watch = Watch()
-        world = image.world(contract, schemas, Store.from_image(contract, content), watch)
+        world = image.create_sandbox(contract, schemas, Store.from_image(contract, content), watch)
         console = RequestLog(contract.document, io.StringIO(), quiet=True)
-        app = create_app(contract, world, Open(), console=console)
+        app = create_app(contract, world, PermissiveAppConfig(), request_log=console)
         return cls(contract, schemas, SecondOpinion(contract), app, world, watch, content)
 
     def begin_anew(self) -> None:
         """The world as the dataset has it, at its epoch."""
         self.world.store.close()
         self.watch.at = EPOCH
-        fresh = image.world(self.contract, self.schemas, Store.from_image(self.contract, self.image), self.watch)
-        for part in fields(World):  # the application holds this world: it stays, with all that is in it replaced
+        fresh = image.create_sandbox(
+            self.contract, self.schemas, Store.from_image(self.contract, self.image), self.watch
+        )
+        for part in fields(Sandbox):  # the application holds this world: it stays, with all that is in it replaced
             setattr(self.world, part.name, getattr(fresh, part.name))
 
     # Asking -----------------------------------------------------------------------------------------------------
@@ -204,11 +208,11 @@ class Api:
 
     def seeded(self, resource: str, **own: Any) -> Any:
         """Key of the first seeded record of a resource in the first user's workspaces with these own properties."""
-        viewer = self.world.viewer("demo-token", self.watch())
+        viewer = self.world.resolve_token("demo-token", self.watch())
         assert viewer is not None
-        for record in self.world.store.rows(resource, "1"):
-            near = record.tenant is None or record.tenant in viewer.tenant_keys
-            if near and all(record.own[name] == value for name, value in own.items()):
+        for record in self.world.store.select(resource, "1"):
+            near = record.tenant_key is None or record.tenant_key in viewer.tenant_keys
+            if near and all(record.attributes[name] == value for name, value in own.items()):
                 return record.key
         raise AssertionError(f"no {resource} with {own} is seeded")
 

@@ -10,12 +10,12 @@ import orjson
 from starlette.types import ASGIApp
 
 from mock_server import actions
-from mock_server.app import Manners, Open, create_app
+from mock_server.app import AppConfig, PermissiveAppConfig, create_app
 from mock_server.call import ActionRequest, ActionResult
 from mock_server.clock import Clock
 from mock_server.console import RequestLog
 from mock_server.store import Store
-from mock_server.world import World
+from mock_server.world import Sandbox
 from spec.contract import Contract, load_contract, parse_contract
 from spec.document import parse_document
 from spec.record import Record, Reference
@@ -88,11 +88,11 @@ def changed(*changes: tuple[str, str]) -> Contract:
     return parse_contract(parse_document(text.encode(), "changed.yaml"))
 
 
-def world(contract: Contract | None = None) -> World:
+def world(contract: Contract | None = None) -> Sandbox:
     """A fresh world with one record of each resource, whose clock stands still. `contract`: a changed library's."""
     of, checked = (contract, SchemaValidators.from_document(contract.document)) if contract else (library(), schemas())
-    made = World(of, checked, Store.empty(of), Clock(lambda: NOW), 0)
-    made.add_all(RECORDS)
+    made = Sandbox(of, checked, Store.create(of), Clock(lambda: NOW), 0)
+    made.add_records(RECORDS)
     return made
 
 
@@ -134,14 +134,14 @@ class Terminal(io.StringIO):
 def app(
     run: Callable[[ActionRequest], ActionResult] = actions.run_action,
     *,
-    manners: Manners | None = None,
+    manners: AppConfig | None = None,
     terminal: io.StringIO | None = None,
-    of: World | None = None,
+    of: Sandbox | None = None,
 ) -> ASGIApp:
     """The application on a fresh world."""
     served = of or world()
     console = RequestLog(served.contract.document, terminal or Terminal(), quiet=terminal is None)
-    return create_app(served.contract, served, manners or Open(), console=console, run=run)
+    return create_app(served.contract, served, manners or PermissiveAppConfig(), request_log=console, run_action=run)
 
 
 def client(served: ASGIApp, token: str | None = "demo-token") -> Client:

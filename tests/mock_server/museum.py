@@ -14,9 +14,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mock_server.clock import Clock
-from mock_server.query import Asked, Page, Query
+from mock_server.query import Query, QueryArgument, ResultPage
 from mock_server.viewer import Viewer
-from mock_server.world import World
+from mock_server.world import Sandbox
 from spec.contract import Contract, DerivedProperty, Relation, Resource, load_contract
 from spec.record import Record, Reference
 from spec.schemas import SchemaValidators
@@ -33,14 +33,14 @@ def museum() -> Contract:
     return load_contract(MUSEUM)
 
 
-def paged(query: Query, resource: Resource, words: Iterable[Asked]) -> Page:
+def paged(query: Query, resource: Resource, words: Iterable[QueryArgument]) -> ResultPage:
     """One page of what a query's words ask for."""
-    return query.page(query.listing(resource, words))
+    return query.fetch_page(query.create_list_query(resource, words))
 
 
-def world(store: Any, clock: Clock) -> World:
+def world(store: Any, clock: Clock) -> Sandbox:
     """A world of the museum on a store."""
-    return World(museum(), SchemaValidators.from_document(museum().document), store, clock, 7)
+    return Sandbox(museum(), SchemaValidators.from_document(museum().document), store, clock, 7)
 
 
 # Values -------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import mock_server.__main__
-from mock_server.settings import from_arguments
+from mock_server.settings import parse_settings
 from tests.mock_server.library import API, LIBRARY
 
 ROOT = Path(__file__).parents[2]
@@ -263,9 +263,9 @@ def test_a_dataset_that_takes_its_time_is_told_of(
 ) -> None:
     monkeypatch.setattr(mock_server.__main__, "_PATIENCE", 0.05)
     monkeypatch.setattr("mock_server.image.cache_folder", lambda: tmp_path)
-    settings = from_arguments(SERVE[:-2], {}, "")
+    settings = parse_settings(SERVE[:-2], {}, "")
     for _ in range(2):
-        _, world = mock_server.__main__._opened(settings)
+        _, world = mock_server.__main__._create_app_and_sandbox(settings)
         world.store.close()
     assert capsys.readouterr().err == "athena-mock: building plain, size 1 (once; it is kept) ...\n"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server.store import Store
-from mock_server.store.counts import MOST, MOST_JOINING
+from mock_server.store.counts import MAX_CONDITIONS, MAX_PENDING_RECORDS
 from spec.record import Record, Reference
 from tests.mock_server.athena import Api
 from tests.mock_server.library import world
@@ -26,11 +26,11 @@ def anew(store: Store, where: str, *parameters: object) -> int:
 
 def test_a_record_that_moves_with_another_is_counted_where_it_lies(api: Api) -> None:
     store = api.world.store
-    other = next(r.key for r in store.rows("Workspace", "1") if r.key != HOME)
+    other = next(r.key for r in store.select("Workspace", "1") if r.key != HOME)
     for tenant in (HOME, other):
         store.count("Message", IN_A_TENANT, (tenant,))
-    thread = store.existing(Reference("Thread", THREAD))
-    store.change("Thread", THREAD, thread.own, {"workspace": Reference("Workspace", other)})
+    thread = store.get_existing(Reference("Thread", THREAD))
+    store.update("Thread", THREAD, thread.attributes, {"workspace": Reference("Workspace", other)})
     for tenant in (HOME, other):
         assert store.count("Message", IN_A_TENANT, (tenant,)) == anew(store, IN_A_TENANT, tenant)
 
@@ -38,7 +38,7 @@ def test_a_record_that_moves_with_another_is_counted_where_it_lies(api: Api) -> 
 def test_what_is_undone_is_not_counted(api: Api) -> None:
     store = api.world.store
     before = store.count("Message", IN_A_TENANT, (HOME,))
-    own = {**store.existing(Reference("Message", MESSAGE)).own, "uuid": "new"}
+    own = {**store.get_existing(Reference("Message", MESSAGE)).attributes, "uuid": "new"}
     with suppress(ZeroDivisionError), store.transaction():
         store.add(Record("Message", "new", own, {"thread": Reference("Thread", THREAD)}))
         assert store.count("Message", IN_A_TENANT, (HOME,)) == before + 1
@@ -49,9 +49,9 @@ def test_what_is_undone_is_not_counted(api: Api) -> None:
 def test_an_update_moves_a_record_from_one_count_to_another(api: Api) -> None:
     store, by_role = api.world.store, '"p_role" = ?'
     before = [store.count("Message", by_role, (role,)) for role in ("user", "assistant")]
-    message = store.existing(Reference("Message", MESSAGE))
-    role = "user" if message.own["role"] == "assistant" else "assistant"
-    store.change("Message", MESSAGE, {**message.own, "role": role})
+    message = store.get_existing(Reference("Message", MESSAGE))
+    role = "user" if message.attributes["role"] == "assistant" else "assistant"
+    store.update("Message", MESSAGE, {**message.attributes, "role": role})
     after = [store.count("Message", by_role, (role,)) for role in ("user", "assistant")]
     assert after == [anew(store, by_role, "user"), anew(store, by_role, "assistant")] != before
 
@@ -59,27 +59,27 @@ def test_an_update_moves_a_record_from_one_count_to_another(api: Api) -> None:
 def test_new_records_are_counted_when_a_count_is_wanted_next(api: Api) -> None:
     store, by_role = api.world.store, '"p_role" = ?'
     before = store.count("Message", by_role, ("system",))
-    own = {**store.existing(Reference("Message", MESSAGE)).own, "role": "system"}
+    own = {**store.get_existing(Reference("Message", MESSAGE)).attributes, "role": "system"}
     in_thread = {"thread": Reference("Thread", THREAD)}
-    for number in range(MOST_JOINING + 3):
+    for number in range(MAX_PENDING_RECORDS + 3):
         key = f"new-{number}"
-        store.add(Record("Message", key, {**own, "uuid": key}, in_thread), fresh=True)
-    store.remove("Message", "new-0")
-    store.change("Message", f"new-{MOST_JOINING}", {**own, "role": "user"})
-    store.remove("Message", f"new-{MOST_JOINING + 1}")
-    expected = before + MOST_JOINING
+        store.add(Record("Message", key, {**own, "uuid": key}, in_thread), has_new_key=True)
+    store.delete("Message", "new-0")
+    store.update("Message", f"new-{MAX_PENDING_RECORDS}", {**own, "role": "user"})
+    store.delete("Message", f"new-{MAX_PENDING_RECORDS + 1}")
+    expected = before + MAX_PENDING_RECORDS
     assert store.count("Message", by_role, ("system",)) == expected == anew(store, by_role, "system")
 
 
 def test_only_a_change_that_a_count_reads_is_asked_for_it(api: Api) -> None:
     store, holding = api.world.store, 'instr("s_content", ?) > 0'
-    message = store.existing(Reference("Message", MESSAGE))
+    message = store.get_existing(Reference("Message", MESSAGE))
     store.count("Message", holding, ("quetzal",))
     told: list[str] = []
     store.connection.set_trace_callback(told.append)
-    store.change("Message", MESSAGE, {**message.own, "role": "system"})
+    store.update("Message", MESSAGE, {**message.attributes, "role": "system"})
     assert not [statement for statement in told if "instr" in statement]
-    store.change("Message", MESSAGE, {**message.own, "content": "a quetzal"})
+    store.update("Message", MESSAGE, {**message.attributes, "content": "a quetzal"})
     assert len([statement for statement in told if "instr" in statement]) == 2
     assert store.count("Message", holding, ("quetzal",)) == anew(store, holding, "quetzal") == 1
 
@@ -88,17 +88,17 @@ def test_a_condition_on_other_tables_is_counted_after_their_writes(api: Api) -> 
     store = api.world.store
     named, name = '"r_thread" IN (SELECT key FROM "Thread" WHERE json_extract(own, \'$.name\') = ?)', "Counted"
     assert store.count("Message", named, (name,)) == 0
-    thread = store.existing(Reference("Thread", THREAD))
-    store.change("Thread", THREAD, {**thread.own, "name": name})
+    thread = store.get_existing(Reference("Thread", THREAD))
+    store.update("Thread", THREAD, {**thread.attributes, "name": name})
     assert store.count("Message", named, (name,)) == anew(store, named, name) > 0
 
 
 def test_so_many_conditions_are_kept_and_no_more(api: Api) -> None:
     store = api.world.store
-    for number in range(3 * MOST):
+    for number in range(3 * MAX_CONDITIONS):
         store.count("Message", "n > ?", (number,))
-        assert len(store.counted["Message"].kept) <= MOST
-    store.remove("Message", MESSAGE)
+        assert len(store.count_caches["Message"].counts) <= MAX_CONDITIONS
+    store.delete("Message", MESSAGE)
     assert store.count("Message", "n > ?", (0,)) == anew(store, "n > ?", 0)
 
 
@@ -106,5 +106,5 @@ def test_so_many_conditions_are_kept_and_no_more(api: Api) -> None:
 def test_an_identifier_is_a_uuid_of_its_digest(number: int) -> None:
     digest = hashlib.sha256(f"0/default/Book/{number}".encode()).digest()
     made = world()
-    assert made.identifier("Book", number) == str(UUID(bytes=digest[:16], version=4))
+    assert made.derive_uuid("Book", number) == str(UUID(bytes=digest[:16], version=4))
     made.store.close()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.app import Open
+from mock_server.app import PermissiveAppConfig
 from mock_server.call import ActionRequest, ActionResult
 from mock_server.origin import is_loopback, parse_host
 from mock_server.problems import ApiError, ErrorKind
@@ -84,14 +84,14 @@ def test_other_hosts_are_misdirected(caller: Client, host: str, path: str) -> No
 
 
 def test_allowed_hosts_are_served_and_others_still_not() -> None:
-    caller = client(app(Calls(), manners=Open(allowed_hosts=("mock.example.test",))))
+    caller = client(app(Calls(), manners=PermissiveAppConfig(allowed_hosts=("mock.example.test",))))
     assert caller.get(AUTHORS, host="Mock.example.test:8000").status == 200
     assert caller.get(AUTHORS, host="localhost").status == 200
     assert caller.get(AUTHORS, host="x.mock.example.test").status == 421
 
 
 def test_a_star_allows_any_host_that_is_one() -> None:
-    caller = client(app(Calls(), manners=Open(allowed_hosts=("*",))))
+    caller = client(app(Calls(), manners=PermissiveAppConfig(allowed_hosts=("*",))))
     assert caller.get(AUTHORS, host="anything.example").status == 200
     assert caller.get(AUTHORS, host="any thing").status == 421
 
@@ -207,7 +207,7 @@ def test_other_pages_may_not(caller: Client, origin: str) -> None:
 
 @pytest.mark.parametrize("allowed", ["https://app.example.test", "*"])
 def test_allowed_origins_may_read(allowed: str) -> None:
-    caller = client(app(Calls(), manners=Open(cors_origins=(allowed,))))
+    caller = client(app(Calls(), manners=PermissiveAppConfig(cors_origins=(allowed,))))
     reply = caller.get(AUTHORS, origin="https://app.example.test")
     assert reply.headers["access-control-allow-origin"] == "https://app.example.test"
     other = caller.get(AUTHORS, origin="https://other.example.test").headers
@@ -236,7 +236,7 @@ def test_an_origin_that_may_not_read_is_told_once() -> None:
 
 def test_an_origin_that_may_read_is_not_told_of() -> None:
     terminal = Terminal()
-    manners = Open(allowed_hosts=("mock.example.test",), cors_origins=("https://app.example.test",))
+    manners = PermissiveAppConfig(allowed_hosts=("mock.example.test",), cors_origins=("https://app.example.test",))
     caller = client(app(manners=manners, terminal=terminal))
     caller.get(AUTHORS, origin="https://app.example.test")
     caller.get(AUTHORS, origin="http://localhost:5173")
@@ -290,7 +290,7 @@ def test_headers_that_are_none_are_not_echoed(caller: Client) -> None:
 
 
 def test_a_private_network_is_allowed_to_whom_may_read() -> None:
-    caller = client(app(Calls(), manners=Open(cors_origins=("https://app.example.test",))))
+    caller = client(app(Calls(), manners=PermissiveAppConfig(cors_origins=("https://app.example.test",))))
     asked = {"access_control_request_private_network": "true"}
     assert preflight(caller, AUTHORS, "https://app.example.test", **asked)["allow-private-network"] == "true"
     assert "allow-private-network" not in preflight(caller, AUTHORS, "https://example.com", **asked)

@@ -173,10 +173,10 @@ def test_what_lies_in_another_workspace_is_404(api: Api, name: str) -> None:
 def sealed(api: Api, operation: Operation) -> Any:
     """Key of a record in the first workspace that the second user has no share of and that is not public."""
     resource = api.contract.resources[operation.resource or ""]
-    viewer = api.world.viewer("other-token", api.watch())
-    seen = api.world.query(viewer).visible(resource)
+    viewer = api.world.resolve_token("other-token", api.watch())
+    seen = api.world.create_query(viewer).build_visibility_condition(resource)
     store = api.world.store
-    found = store.rows(resource.name, f"tenant IS NOT NULL AND NOT {seen.sql}", seen.parameters)
+    found = store.select(resource.name, f"tenant IS NOT NULL AND NOT {seen.sql}", seen.parameters)
     return found[0].key
 
 
@@ -198,10 +198,10 @@ def test_a_body_that_names_a_record_that_is_not_there_is_404(api: Api, name: str
     many = operation.request_body.fields[field].schema.get("type") == "array"
     said: Any = [NOBODY] if many else NOBODY
     key, body = key_for(api, operation), {**example_of(operation), field: said}
-    before = api.world.store.counts()
+    before = api.world.store.count_by_resource()
     reply = api.send(name, key, body)
     assert reply.status == 404, reply.body
-    assert api.world.store.counts() == before
+    assert api.world.store.count_by_resource() == before
     api.judge(name, reply, key=key, body=body)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fixtures import dataset, graph
 from mock_server.store import Store, StoreError, filling
-from mock_server.store.filling import fill
+from mock_server.store.filling import bulk_load
 from spec.contract import Contract, load_contract
 from spec.record import Record, Reference
 from tests.mock_server.athena import EPOCH, athena_contract
@@ -20,7 +20,7 @@ FOREIGN = {path.stem: path for path in sorted((Path(__file__).parents[1] / "fore
 
 
 def one_by_one(contract: Contract, records: Iterable[Record]) -> Store:
-    store = Store.empty(contract)
+    store = Store.create(contract)
     with store.transaction():
         for record in records:
             store.add(record)
@@ -28,8 +28,8 @@ def one_by_one(contract: Contract, records: Iterable[Record]) -> Store:
 
 
 def at_once(contract: Contract, records: Iterable[Record]) -> Store:
-    store = Store.empty(contract)
-    fill(store, records)
+    store = Store.create(contract)
+    bulk_load(store, records)
     return store
 
 
@@ -81,7 +81,7 @@ def test_so_does_any_world_in_whatever_order(records: list[Record], batch: int, 
 def test_numbers_go_on_from_those_that_were_filled_in() -> None:
     records = world(athena_contract(), "demo")
     with closing(at_once(athena_contract(), records)) as filled, closing(one_by_one(athena_contract(), records)) as one:
-        assert filled.numbers == one.numbers
+        assert filled.last_numbers == one.last_numbers
         assert {name: filled.next_number(name) for name in filled.tables} == {
             name: one.next_number(name) for name in one.tables
         }
@@ -89,10 +89,10 @@ def test_numbers_go_on_from_those_that_were_filled_in() -> None:
 
 def test_what_was_read_of_the_empty_store_is_forgotten() -> None:
     [room, *_] = records = world(museum(), "plain")
-    with closing(Store.empty(museum())) as store:
+    with closing(Store.create(museum())) as store:
         assert store.get(room.resource, room.key) is None
         assert store.count(room.resource, "1") == 0
-        fill(store, records)
+        bulk_load(store, records)
         assert store.get(room.resource, room.key) is not None
         assert store.count(room.resource, "1") == sum(r.resource == room.resource for r in records)
 
@@ -106,8 +106,8 @@ def test_a_list_of_references_where_one_is_due_is_refused_by_its_place() -> None
     wrong = Record(
         record.resource, record.key, record.attributes, {relation.name: (Reference(relation.targets[0], "x"),)}
     )
-    with closing(Store.empty(contract)) as store, pytest.raises(StoreError, match=f"{record.key}: {relation.name}"):
-        fill(store, [wrong])
+    with closing(Store.create(contract)) as store, pytest.raises(StoreError, match=f"{record.key}: {relation.name}"):
+        bulk_load(store, [wrong])
 
 
 def test_what_broke_on_the_way_leaves_an_empty_store_with_its_indexes() -> None:
@@ -117,9 +117,9 @@ def test_what_broke_on_the_way_leaves_an_empty_store_with_its_indexes() -> None:
         yield from records
         raise KeyError
 
-    with closing(Store.empty(museum())) as store:
+    with closing(Store.create(museum())) as store:
         before = sorted(store.connection.iterdump())
         with pytest.raises(KeyError):
-            fill(store, breaking())
+            bulk_load(store, breaking())
         assert sorted(store.connection.iterdump()) == before
-        assert not any(store.numbers.values())
+        assert not any(store.last_numbers.values())

@@ -88,7 +88,7 @@ def test_there_are_three_contracts_that_have_nothing_to_do_with_athena() -> None
 
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_every_resource_is_seeded(contract: str) -> None:
-    counts = begun(contract).world.store.counts()
+    counts = begun(contract).world.store.count_by_resource()
     assert set(counts) == set(CONTRACTS[contract].resources)
     assert min(counts.values()) > 0
 
@@ -169,10 +169,10 @@ def test_what_was_deleted_is_gone(contract: str, name: str) -> None:
 def writable(api: Api, operation: Operation) -> Any:
     """Key of a seeded record that nothing forbids to change or remove."""
     resource = api.contract.resources[operation.resource or ""]
-    viewer = api.world.viewer("demo-token", api.watch())
+    viewer = api.world.resolve_token("demo-token", api.watch())
     assert viewer is not None
-    for record in api.world.store.rows(resource.name, "1"):
-        if record.tenant in viewer.tenant_keys and not refused(api, Reference(resource.name, record.key)):
+    for record in api.world.store.select(resource.name, "1"):
+        if record.tenant_key in viewer.tenant_keys and not refused(api, Reference(resource.name, record.key)):
             return record.key
     raise AssertionError(f"no {resource.name} that can be removed")
 
@@ -183,7 +183,7 @@ def refused(api: Api, reference: Reference) -> bool:
     return any(
         reference in (record.references.get(relation.name),)
         for other, relation in relations
-        for record in api.world.store.rows(other.name, "1")
+        for record in api.world.store.select(other.name, "1")
     )
 
 
@@ -203,7 +203,7 @@ def account(api: Api) -> Mapping[str, Any]:
     """Own properties of the first one who may sign in."""
     resource = api.contract.account_resource
     assert resource is not None
-    return api.world.store.rows(resource.name, "1")[0].own
+    return api.world.store.select(resource.name, "1")[0].attributes
 
 
 @by_action("sign-in")
@@ -223,7 +223,7 @@ def test_one_can_sign_in_be_known_and_log_out(contract: str, name: str) -> None:
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_the_standing_tokens_are_users_of_different_houses(contract: str) -> None:
     api = begun(contract)
-    first, second = (api.world.viewer(token, api.watch()) for token in ("demo-token", "other-token"))
+    first, second = (api.world.resolve_token(token, api.watch()) for token in ("demo-token", "other-token"))
     assert first is not None
     assert second is not None
     assert not set(first.tenant_keys) & set(second.tenant_keys)

@@ -4,11 +4,11 @@ import re
 
 from mock_server.greeting import build_banner
 from mock_server.store import Store
-from mock_server.world import World
+from mock_server.world import Sandbox
 from tests.mock_server.library import app, library, schemas, world
 
 
-def tokens(of: World) -> list[str]:
+def tokens(of: Sandbox) -> list[str]:
     """The tokens that the greeting of a world names."""
     return re.findall(r"^  (\S+-token) ", build_banner(app(of=of), of, "http://h", colour=False), re.MULTILINE)
 
@@ -18,7 +18,7 @@ def test_a_token_is_named_when_it_has_a_user() -> None:
 
 
 def test_where_there_are_no_users_there_are_no_tokens() -> None:
-    nobody = World(library(), schemas(), Store.empty(library()), world().clock, 0)
+    nobody = Sandbox(library(), schemas(), Store.create(library()), world().clock, 0)
     said = build_banner(app(of=nobody), nobody, "http://h", colour=False)
     assert "Tokens" not in said
     assert tokens(nobody) == []

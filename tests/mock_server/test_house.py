@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mock_server.docs import Docs
 from mock_server.media import generate_file
-from mock_server.world import World
+from mock_server.world import Sandbox
 from spec.document import parse_document
 from spec.record import Reference
 from tests.asgi import Client
@@ -27,10 +27,10 @@ COVER = (PITCH, PITCH + "\n        cover: {type: string, nullable: true, x-faker
 FILE = f"/storage/books/{RAVEN}.svg"
 
 
-def shelf(cover: str | None = FILE) -> World:
+def shelf(cover: str | None = FILE) -> Sandbox:
     """A library whose book has a cover."""
     made = world(changed(COVER))
-    made.store.change("Book", RAVEN, {**made.store.existing(Reference("Book", RAVEN)).own, "cover": cover})
+    made.store.update("Book", RAVEN, {**made.store.get_existing(Reference("Book", RAVEN)).attributes, "cover": cover})
     return made
 
 
@@ -148,7 +148,7 @@ def test_the_house_is_only_read(caller: Client, path: str) -> None:
 def bare() -> Client:
     """A client of the library when its contract has no base path."""
     made = world(changed(("https://localhost/api/v2", "/"), COVER))
-    made.store.change("Book", RAVEN, {**made.store.existing(Reference("Book", RAVEN)).own, "cover": FILE})
+    made.store.update("Book", RAVEN, {**made.store.get_existing(Reference("Book", RAVEN)).attributes, "cover": FILE})
     return client(app(of=made))
 
 
@@ -232,11 +232,11 @@ def test_a_file_goes_with_its_record_and_with_what_the_record_says() -> None:
     made = shelf()
     caller = client(app(of=made))
     assert caller.get(FILE).status == 200
-    own = made.store.existing(Reference("Book", RAVEN)).own
+    own = made.store.get_existing(Reference("Book", RAVEN)).attributes
     for cover, status in (("http://localhost:8000" + FILE, 200), ("https://example.com/a.svg", 404), (None, 404)):
-        made.store.change("Book", RAVEN, {**own, "cover": cover})
+        made.store.update("Book", RAVEN, {**own, "cover": cover})
         assert caller.get(FILE).status == status
-    made.store.change("Book", RAVEN, {**own, "cover": FILE})
+    made.store.update("Book", RAVEN, {**own, "cover": FILE})
     assert caller.request("DELETE", f"{API}/books/{RAVEN}").status == 204
     assert caller.get(FILE).status == 404
 

@@ -17,26 +17,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.__main__ import sources
+from mock_server.__main__ import list_image_sources
 from mock_server.image import (
-    KEPT_IMAGES,
+    MAX_CACHED_IMAGES,
+    DatasetParameters,
     ImageError,
-    Recipe,
-    beyond,
-    build,
-    build_file,
-    cache_folder,
-    clock,
-    epoch_of,
-    file_of,
-    image_key,
-    ingredients,
-    kept,
+    build_image,
+    build_image_file,
+    compute_image_key,
+    create_sandbox,
+    find_cache_folder,
+    find_newest_after_epoch,
+    get_epoch,
+    get_or_build_image,
+    list_source_files,
+    open_clock,
     open_store,
-    world,
+    parse_store_url,
 )
 from mock_server.store import Store, StoreError
-from mock_server.store.trigrams import UNINDEXED
+from mock_server.store.trigrams import MAX_UNINDEXED_RECORDS
 from spec.record import Record
 from spec.schemas import SchemaValidators
 from tests.mock_server.athena import Watch
@@ -44,7 +44,7 @@ from tests.mock_server.museum import houses, museum
 from tests.spec.edited import contract
 
 EPOCH = datetime(2024, 5, 1, 12, tzinfo=UTC)
-RECIPE = Recipe("demo", 7, EPOCH, 1.0)
+RECIPE = DatasetParameters("demo", 7, EPOCH, 1.0)
 ROOT = Path(__file__).parents[2]
 
 
@@ -52,8 +52,8 @@ def room(key: str = "r1") -> Record:
     return Record("Room", key, {"uuid": key, "name": "a", "floor": 0, "open": True}, {})
 
 
-def made(*records: Record, recipe: Recipe = RECIPE) -> bytes:
-    return build(museum(), recipe, records, {"greeting": "hello"})
+def made(*records: Record, recipe: DatasetParameters = RECIPE) -> bytes:
+    return build_image(museum(), recipe, records, {"greeting": "hello"})
 
 
 # Keys ----------------------------------------------------------------------------------------------------------------
@@ -63,11 +63,11 @@ def made(*records: Record, recipe: Recipe = RECIPE) -> bytes:
 def files(tmp_path: Path) -> list[Path]:
     for name, text in (("a.py", "x = 1"), ("b.yaml", "a: 1"), ("c.txt", "words")):
         (tmp_path / name).write_text(text)
-    return sorted(ingredients(tmp_path))
+    return sorted(list_source_files(tmp_path))
 
 
 def test_the_same_ingredients_make_the_same_key(files: list[Path]) -> None:
-    assert image_key(museum(), RECIPE, files) == image_key(museum(), RECIPE, reversed(files))
+    assert compute_image_key(museum(), RECIPE, files) == compute_image_key(museum(), RECIPE, reversed(files))
 
 
 def test_code_and_data_are_ingredients_and_other_files_are_not(files: list[Path]) -> None:
@@ -84,14 +84,14 @@ def test_code_and_data_are_ingredients_and_other_files_are_not(files: list[Path]
         replace(RECIPE, size=1.0000001),
     ],
 )
-def test_a_key_changes_with_each_part_of_the_recipe(files: list[Path], other: Recipe) -> None:
-    assert image_key(museum(), RECIPE, files) != image_key(museum(), other, files)
+def test_a_key_changes_with_each_part_of_the_recipe(files: list[Path], other: DatasetParameters) -> None:
+    assert compute_image_key(museum(), RECIPE, files) != compute_image_key(museum(), other, files)
 
 
 @given(
     st.lists(
         st.builds(
-            Recipe,
+            DatasetParameters,
             st.sampled_from(("demo", "heavy")),
             st.integers(0, 99),
             st.datetimes(timezones=st.just(UTC)),
@@ -102,32 +102,32 @@ def test_a_key_changes_with_each_part_of_the_recipe(files: list[Path], other: Re
         unique=True,
     )
 )
-def test_no_two_recipes_share_a_key(recipes: list[Recipe]) -> None:
-    assert len({image_key(museum(), recipe, ()) for recipe in recipes}) == len(recipes)
+def test_no_two_recipes_share_a_key(recipes: list[DatasetParameters]) -> None:
+    assert len({compute_image_key(museum(), recipe, ()) for recipe in recipes}) == len(recipes)
 
 
 def test_a_key_changes_with_the_contract() -> None:
     other = contract("museum", ("#/info/title", "Another"))
-    assert image_key(museum(), RECIPE, ()) != image_key(other, RECIPE, ())
+    assert compute_image_key(museum(), RECIPE, ()) != compute_image_key(other, RECIPE, ())
 
 
 @pytest.mark.parametrize("name", ["a.py", "b.yaml"])
 def test_a_key_changes_with_the_content_of_each_file(files: list[Path], name: str) -> None:
-    before = image_key(museum(), RECIPE, files)
+    before = compute_image_key(museum(), RECIPE, files)
     next(path for path in files if path.name == name).write_text("changed")
-    assert image_key(museum(), RECIPE, files) != before
+    assert compute_image_key(museum(), RECIPE, files) != before
 
 
 def test_a_key_changes_when_a_file_is_added(files: list[Path]) -> None:
-    before = image_key(museum(), RECIPE, files)
+    before = compute_image_key(museum(), RECIPE, files)
     (files[0].parent / "d.py").write_text("")
-    assert image_key(museum(), RECIPE, ingredients(files[0].parent)) != before
+    assert compute_image_key(museum(), RECIPE, list_source_files(files[0].parent)) != before
 
 
 def test_a_key_changes_with_the_version_of_faker(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = image_key(museum(), RECIPE, ())
+    before = compute_image_key(museum(), RECIPE, ())
     monkeypatch.setattr("mock_server.image.metadata.version", lambda name: f"another {name}")
-    assert image_key(museum(), RECIPE, ()) != before
+    assert compute_image_key(museum(), RECIPE, ()) != before
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_key_changes_with_the_version_of_faker(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_what_makes_an_image_is_among_its_ingredients(name: str) -> None:
-    assert ROOT / name in sources(RECIPE)
+    assert ROOT / name in list_image_sources(RECIPE)
 
 
 def test_another_process_names_the_image_alike(files: list[Path]) -> None:
@@ -155,7 +155,7 @@ from tests.mock_server.museum import museum
 recipe = Recipe("demo", 7, datetime(2024, 5, 1, 12, tzinfo=UTC), 1.0)
 print(image_key(museum(), recipe, ingredients(Path({str(files[0].parent)!r}))))
 """
-    assert printed(code) == image_key(museum(), RECIPE, files)
+    assert printed(code) == compute_image_key(museum(), RECIPE, files)
 
 
 def printed(code: str) -> str:
@@ -180,7 +180,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_a_cache_folder_images_are_kept_where_all_may_write(shared: Path) -> None:
-    assert [cache_folder(), cache_folder()] == [shared, shared]
+    assert [find_cache_folder(), find_cache_folder()] == [shared, shared]
     assert stat.S_IMODE(shared.stat().st_mode) == 0o700
 
 
@@ -197,7 +197,7 @@ def test_a_folder_that_others_may_write_to_is_not_taken(
     if form == "another's":
         shared.rename(shared.with_name("athena-mock-4711"))
         monkeypatch.setattr(os, "getuid", lambda: 4711)
-    found = cache_folder()
+    found = find_cache_folder()
     assert found.name.startswith("athena-mock-")
     assert found not in (shared, shared.with_name("athena-mock-4711"))
     assert stat.S_IMODE(found.stat().st_mode) == 0o700
@@ -213,7 +213,7 @@ def test_an_image_is_made_once(tmp_path: Path) -> None:
         asked.append(path)
         path.write_bytes(b"image")
 
-    assert [kept(tmp_path, "k", make).read_bytes() for _ in range(2)] == [b"image", b"image"]
+    assert [get_or_build_image(tmp_path, "k", make).read_bytes() for _ in range(2)] == [b"image", b"image"]
     assert len(asked) == 1
 
 
@@ -223,14 +223,14 @@ def test_an_image_that_could_not_be_made_leaves_nothing_behind(tmp_path: Path) -
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        kept(tmp_path, "k", make)
+        get_or_build_image(tmp_path, "k", make)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_old_images_make_room_for_new_ones(tmp_path: Path) -> None:
-    for number in range(KEPT_IMAGES + 3):
-        kept(tmp_path, f"k{number}", Path.touch)
-    assert len(list(tmp_path.glob("*.image"))) == KEPT_IMAGES
+    for number in range(MAX_CACHED_IMAGES + 3):
+        get_or_build_image(tmp_path, f"k{number}", Path.touch)
+    assert len(list(tmp_path.glob("*.image"))) == MAX_CACHED_IMAGES
 
 
 def test_processes_that_make_the_same_image_at_once_all_get_it_whole(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def rows_of(store: Store) -> list[str]:
 def test_an_image_in_a_file_holds_what_one_in_memory_does(records: list[Record]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a #?%20.image"
-        build_file(path, museum(), RECIPE, records, {"greeting": "hello"})
+        build_image_file(path, museum(), RECIPE, records, {"greeting": "hello"})
         assert [found.name for found in Path(folder).iterdir()] == [path.name]
         stores = [Store.from_image(museum(), image) for image in (made(*records), path)]
     assert rows_of(stores[0]) == rows_of(stores[1])
@@ -279,9 +279,9 @@ def test_an_image_in_a_file_holds_what_one_in_memory_does(records: list[Record])
 
 
 def test_the_texts_of_a_large_dataset_are_indexed_in_its_image() -> None:
-    rooms = [room(f"r{number}") for number in range(UNINDEXED + 1)]
+    rooms = [room(f"r{number}") for number in range(MAX_UNINDEXED_RECORDS + 1)]
     store = Store.from_image(museum(), made(*rooms))
-    assert store.holding("Room", "r77", 100) is not None
+    assert store.find_search_candidates("Room", "r77", 100) is not None
     store.close()
 
 
@@ -290,9 +290,9 @@ def test_an_image_that_is_broken_is_made_anew(tmp_path: Path, content: bytes) ->
     (tmp_path / "k.image").write_bytes(content)
 
     def make(path: Path) -> None:
-        build_file(path, museum(), RECIPE, [Record("Room", "r1", {"uuid": "r1"}, {})], {})
+        build_image_file(path, museum(), RECIPE, [Record("Room", "r1", {"uuid": "r1"}, {})], {})
 
-    store = open_store(museum(), RECIPE, "memory", lambda: kept(tmp_path, "k", make))
+    store = open_store(museum(), RECIPE, "memory", lambda: get_or_build_image(tmp_path, "k", make))
     assert store.get("Room", "r1") is not None
     store.close()
 
@@ -310,17 +310,17 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | 
 def test_a_store_from_an_image_may_grow_beyond_a_gibibyte() -> None:
     store, mebibytes = Store.from_image(museum(), made(room())), 16
     for number in range(2**30 // (mebibytes * 2**20) + 2):
-        store.set_meta({f"text {number}": "x" * mebibytes * 2**20})
+        store.write_metadata({f"text {number}": "x" * mebibytes * 2**20})
     assert store.scalar("PRAGMA page_count") * store.scalar("PRAGMA page_size") > 2**30
     store.add(room("r2"))
-    assert store.counts()["Room"] == 2
+    assert store.count_by_resource()["Room"] == 2
     store.close()
 
 
 def test_an_image_keeps_the_epoch_and_the_phrases() -> None:
     store = Store.from_image(museum(), made())
-    served = world(museum(), SchemaValidators.from_document(museum().document), store, lambda: EPOCH)
-    assert (epoch_of(store), served.seed, dict(served.phrases)) == (EPOCH, 7, {"greeting": "hello"})
+    served = create_sandbox(museum(), SchemaValidators.from_document(museum().document), store, lambda: EPOCH)
+    assert (get_epoch(store), served.seed, dict(served.phrases)) == (EPOCH, 7, {"greeting": "hello"})
     store.close()
 
 
@@ -330,7 +330,7 @@ def test_an_image_keeps_the_epoch_and_the_phrases() -> None:
 @pytest.mark.parametrize("days", [-400, 0, 400])
 def test_a_clock_starts_at_the_epoch_wherever_it_lies_and_runs_on(days: int) -> None:
     store, watch = Store.from_image(museum(), made()), Watch(EPOCH - timedelta(days=days))
-    found = clock(store, watch, from_epoch=True)
+    found = open_clock(store, watch, from_epoch=True)
     assert found.now() == EPOCH
     watch.wait(days=3)
     assert found.now() == EPOCH + timedelta(days=3)
@@ -339,7 +339,7 @@ def test_a_clock_starts_at_the_epoch_wherever_it_lies_and_runs_on(days: int) -> 
 
 def test_without_an_epoch_of_its_own_the_clock_is_the_systems() -> None:
     store, watch = Store.from_image(museum(), made()), Watch(EPOCH + timedelta(hours=9))
-    assert clock(store, watch, from_epoch=False).now() == watch()
+    assert open_clock(store, watch, from_epoch=False).now() == watch()
     store.close()
 
 
@@ -347,13 +347,13 @@ def test_without_an_epoch_of_its_own_the_clock_is_the_systems() -> None:
 @pytest.mark.parametrize("days", [-400, 400])
 def test_a_clock_never_goes_back_when_a_store_is_opened_again(target: str, days: int, again: bool) -> None:
     store, watch = opened(target), Watch(EPOCH - timedelta(days=days))
-    before = clock(store, watch, from_epoch=True)
+    before = open_clock(store, watch, from_epoch=True)
     watch.wait(days=3)
     written = before.now()
     store.close()
     watch.wait(hours=1)
     store = opened(target)
-    assert clock(store, watch, from_epoch=again).now() == written + timedelta(hours=1)
+    assert open_clock(store, watch, from_epoch=again).now() == written + timedelta(hours=1)
     store.close()
 
 
@@ -365,7 +365,7 @@ def target(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'store.db'}"
 
 
-def opened(target: str, *, recipe: Recipe = RECIPE, said: Any = None) -> Store:
+def opened(target: str, *, recipe: DatasetParameters = RECIPE, said: Any = None) -> Store:
     return open_store(said or museum(), recipe, target, lambda: made(room(), recipe=recipe))
 
 
@@ -399,7 +399,7 @@ os._exit(0)
 """
     printed(code)
     again = opened(target)
-    assert again.counts()["Room"] == 2
+    assert again.count_by_resource()["Room"] == 2
     again.close()
 
 
@@ -415,7 +415,7 @@ with store.transaction():
 """
     printed(code)
     again = opened(target)
-    assert again.counts()["Room"] == 1
+    assert again.count_by_resource()["Room"] == 1
     again.close()
 
 
@@ -426,9 +426,9 @@ def test_a_file_store_is_not_built_again(target: str) -> None:
 
 
 def test_an_empty_file_is_a_new_store(target: str) -> None:
-    file_of(target).touch()
+    parse_store_url(target).touch()
     store = opened(target)
-    assert store.counts()["Room"] == 1
+    assert store.count_by_resource()["Room"] == 1
     store.close()
 
 
@@ -440,7 +440,7 @@ def test_an_empty_file_is_a_new_store(target: str) -> None:
         (replace(RECIPE, size=2.0), "size"),
     ],
 )
-def test_a_file_of_another_recipe_is_refused_with_a_way_out(target: str, other: Recipe, name: str) -> None:
+def test_a_file_of_another_recipe_is_refused_with_a_way_out(target: str, other: DatasetParameters, name: str) -> None:
     opened(target).close()
     with pytest.raises(StoreError) as error:
         opened(target, recipe=other)
@@ -457,17 +457,17 @@ def test_a_file_of_another_contract_is_refused(target: str) -> None:
 def test_a_file_of_another_epoch_is_opened(target: str) -> None:
     opened(target).close()
     again = opened(target, recipe=replace(RECIPE, epoch=EPOCH.replace(year=2025)))
-    assert epoch_of(again) == EPOCH
+    assert get_epoch(again) == EPOCH
     again.close()
 
 
 def test_a_file_of_another_recipe_is_opened_where_that_was_not_asked_for(target: str) -> None:
     opened(target).close()
-    other = Recipe("empty", 8, EPOCH, 2.0)
+    other = DatasetParameters("empty", 8, EPOCH, 2.0)
     with pytest.raises(StoreError, match="was made under another size"):
         open_store(museum(), other, target, lambda: pytest.fail("built again"), {"size"})
     again = open_store(museum(), other, target, lambda: pytest.fail("built again"), {"epoch", "store"})
-    assert again.meta()["seed"] == "7"
+    assert again.read_metadata()["seed"] == "7"
     again.close()
 
 
@@ -486,16 +486,16 @@ def test_records_that_are_younger_than_the_epoch_are_known(instants: tuple[str, 
         for n, at in enumerate(instants)
     ]
     store = Store.from_image(museum(), made(*rooms, room("r9")))
-    assert beyond(store) == after
+    assert find_newest_after_epoch(store) == after
     store.close()
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to look at" * 40, "another mock's"])
 def test_a_file_that_is_no_store_is_refused(target: str, content: bytes | str) -> None:
     if isinstance(content, bytes):
-        file_of(target).write_bytes(content)
+        parse_store_url(target).write_bytes(content)
     else:
-        other = sqlite3.connect(file_of(target))
+        other = sqlite3.connect(parse_store_url(target))
         other.execute("CREATE TABLE people (name)")
         other.close()
     with pytest.raises(StoreError, match=r"is no store of this mock .*: name another file"):
@@ -503,21 +503,21 @@ def test_a_file_that_is_no_store_is_refused(target: str, content: bytes | str) -
 
 
 def test_a_file_that_is_no_store_is_left_as_it_is(target: str) -> None:
-    file_of(target).write_bytes(b"precious" * 100)
+    parse_store_url(target).write_bytes(b"precious" * 100)
     with pytest.raises(StoreError):
         opened(target)
-    assert file_of(target).read_bytes() == b"precious" * 100
+    assert parse_store_url(target).read_bytes() == b"precious" * 100
 
 
 @pytest.mark.parametrize("table", ["people (name)", "_meta (name, value)"])
 def test_another_programs_database_is_left_as_it_is(target: str, table: str) -> None:
-    with closing(sqlite3.connect(file_of(target))) as other:
+    with closing(sqlite3.connect(parse_store_url(target))) as other:
         other.execute(f"CREATE TABLE {table}")
-    before = file_of(target).read_bytes()
+    before = parse_store_url(target).read_bytes()
     with pytest.raises(StoreError):
         opened(target)
-    assert file_of(target).read_bytes() == before
-    assert list(file_of(target).parent.iterdir()) == [file_of(target)]
+    assert parse_store_url(target).read_bytes() == before
+    assert list(parse_store_url(target).parent.iterdir()) == [parse_store_url(target)]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -528,8 +528,8 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["sqlite:///", "postgres://x", "/tmp/x.db", ""])
 def test_an_address_that_names_no_file_is_refused(target: str) -> None:
     with pytest.raises(StoreError, match="allowed are 'memory' and 'sqlite:///FILE'"):
-        file_of(target)
+        parse_store_url(target)
 
 
 def test_a_file_with_spaces_may_be_named_as_in_an_address() -> None:
-    assert file_of("sqlite:///a%20b.db") == Path("a b.db")
+    assert parse_store_url("sqlite:///a%20b.db") == Path("a b.db")

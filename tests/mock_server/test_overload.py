@@ -17,7 +17,7 @@ from mock_server import body
 from mock_server.body import BodyMemoryLimit
 from mock_server.exchange import RequestContext
 from mock_server.problems import ApiError
-from mock_server.protocol import MOST_UNREAD, WHOLE
+from mock_server.protocol import MAX_UNSENT_BYTES, REQUEST_TIMEOUT
 from tests.mock_server.athena import EPOCH
 from tests.running import ROOT, environment
 
@@ -127,16 +127,16 @@ def test_a_request_that_never_becomes_whole_is_408_and_silence_is_ended(around: 
     post += b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     with limited(around, 464) as (_, port), connected(port) as head, connected(port) as rest, connected(port) as mute:
         for sock, sent in ((head, HEAD), (rest, post)):
-            sock.settimeout(WHOLE + 10)
+            sock.settimeout(REQUEST_TIMEOUT + 10)
             sock.sendall(sent)
-        mute.settimeout(WHOLE + 10)
+        mute.settimeout(REQUEST_TIMEOUT + 10)
         began = time.monotonic()
         for sock in (head, rest):
             answer = said(sock)
             assert answer.startswith(b"HTTP/1.1 408 ")
             assert b"x-mock-reason: late" in answer
         assert said(mute) == b""
-        assert WHOLE - 1 < time.monotonic() - began < WHOLE + 5
+        assert REQUEST_TIMEOUT - 1 < time.monotonic() - began < REQUEST_TIMEOUT + 5
 
 
 def test_answers_that_nobody_reads_are_held_within_bounds(around: dict[str, str]) -> None:
@@ -153,7 +153,7 @@ def test_answers_that_nobody_reads_are_held_within_bounds(around: dict[str, str]
         time.sleep(0.5)
         process.terminate()
         assert "Traceback" not in process.communicate(timeout=20)[1]
-    assert grown < 1.5 * MOST_UNREAD / MIB + 40, f"{grown:.0f} MiB"
+    assert grown < 1.5 * MAX_UNSENT_BYTES / MIB + 40, f"{grown:.0f} MiB"
 
 
 def test_bodies_that_arrive_at_once_are_held_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from mock_server.pages import LONGEST, LONGEST_REQUEST, MOST_TOUCHED, ROOM, Kept, Pages, Rests
+from mock_server.pages import (
+    MAX_KEY_BYTES,
+    MAX_RESPONSE_BYTES,
+    MAX_TOTAL_BYTES,
+    MAX_TRACKED_TAGS,
+    CacheDependencies,
+    CachedResponse,
+    ResponseCache,
+)
 from mock_server.store import Store, Tag
 from spec.contract import Operation
 from spec.record import Record
@@ -91,14 +99,14 @@ class Twins(RuleBasedStateMachine):
         self.keeping, self.forgetting = mocks()
         self.keeping.begin_anew()
         self.forgetting.begin_anew()
-        for trigrams in self.keeping.world.store.trigrams.values():
-            trigrams.unindexed = 0
-        self.forgetting.world.store.trigrams.clear()
+        for trigrams in self.keeping.world.store.search_indexes.values():
+            trigrams.max_unindexed = 0
+        self.forgetting.world.store.search_indexes.clear()
         self.asked: list[dict[str, Any]] = []
 
     def both(self, times: int = 1, **request: Any) -> None:
         """Ask both, what keeps so many times, and compare."""
-        self.forgetting.world.store.forget()
+        self.forgetting.world.store.invalidate_caches()
         fresh = self.forgetting.send(**request)
         for _ in range(times):
             kept = self.keeping.send(**request)
@@ -155,16 +163,16 @@ def test_every_read_of_the_contract_is_among_those_asked() -> None:
 
 def test_a_read_is_answered_from_what_is_kept(api: Api) -> None:
     api.data("listMessages")
-    asked, (at, kept) = next(iter(api.world.pages.answers.items()))
-    api.world.pages.answers[asked] = (at, replace(kept, body=b'{"data":"kept"}'))
+    asked, (at, kept) = next(iter(api.world.response_cache.entries.items()))
+    api.world.response_cache.entries[asked] = (at, replace(kept, body=b'{"data":"kept"}'))
     assert api.send("listMessages").body == b'{"data":"kept"}'
 
 
 def test_a_record_is_told_again_after_a_write_that_does_not_touch_it(api: Api) -> None:
     first, second = (row["uuid"] for row in api.data("listMessages")[:2])
     api.data("retrieveMessage", first)
-    asked, (at, kept) = list(api.world.pages.answers.items())[-1]
-    api.world.pages.answers[asked] = (at, replace(kept, body=b'{"data":"kept"}'))
+    asked, (at, kept) = list(api.world.response_cache.entries.items())[-1]
+    api.world.response_cache.entries[asked] = (at, replace(kept, body=b'{"data":"kept"}'))
     api.data("updateMessage", second, {"content": "changed"})
     assert api.send("retrieveMessage", first).body == b'{"data":"kept"}'
     api.data("updateMessage", first, {"content": "changed"})
@@ -178,60 +186,60 @@ def test_a_write_drops_what_is_kept(api: Api) -> None:
     assert api.send("listMessages").body != before
 
 
-def pages() -> Pages:
+def pages() -> ResponseCache:
     """Of a museum with nothing in it."""
-    return Pages.of(Store.empty(museum()))
+    return ResponseCache.from_store(Store.create(museum()))
 
 
-def of(length: int, *tags: Tag, resources: tuple[str, ...] = ()) -> Kept:
-    return Kept(b"x" * length, 200, None, None, Rests(set(tags), resources))
+def of(length: int, *tags: Tag, resources: tuple[str, ...] = ()) -> CachedResponse:
+    return CachedResponse(b"x" * length, 200, None, None, CacheDependencies(set(tags), resources))
 
 
 def test_what_is_kept_has_a_bound() -> None:
     kept = pages()
     for number in range(100):
-        kept.keep((str(number),), of(LONGEST))
-        assert sum(len(answer.body) for _, answer in kept.answers.values()) <= kept.held <= ROOM
+        kept.put((str(number),), of(MAX_RESPONSE_BYTES))
+        assert sum(len(answer.body) for _, answer in kept.entries.values()) <= kept.total_bytes <= MAX_TOTAL_BYTES
         assert kept.get((str(number),)) is not None
 
 
 def test_an_answer_that_takes_another_s_place_takes_its_room() -> None:
     kept = pages()
     for length in (10, 30, 20):
-        kept.keep(("page",), of(length))
-    held = kept.held
-    kept.store.forget()
-    kept.keep(("page",), of(20))
-    assert kept.held == held
+        kept.put(("page",), of(length))
+    held = kept.total_bytes
+    kept.store.invalidate_caches()
+    kept.put(("page",), of(20))
+    assert kept.total_bytes == held
 
 
-@pytest.mark.parametrize(("request_length", "length"), [(1, LONGEST + 1), (LONGEST_REQUEST + 1, 1)])
+@pytest.mark.parametrize(("request_length", "length"), [(1, MAX_RESPONSE_BYTES + 1), (MAX_KEY_BYTES + 1, 1)])
 def test_what_is_too_long_is_not_kept(request_length: int, length: int) -> None:
     kept = pages()
-    kept.keep(("x" * request_length,), of(length))
-    assert not kept.answers
+    kept.put(("x" * request_length,), of(length))
+    assert not kept.entries
 
 
 def test_a_write_ends_what_rests_on_what_it_touched_and_nothing_else() -> None:
     kept, room, other = pages(), Record("Room", "r", {"uuid": "r"}, {}), Record("Room", "o", {"uuid": "o"}, {})
     kept.store.add(room)
-    kept.keep(("room",), of(1, ("Room", "r")))
-    kept.keep(("rooms",), of(1, resources=("Room",)))
-    kept.keep(("people",), of(1, ("Person", "p"), resources=("Person",)))
+    kept.put(("room",), of(1, ("Room", "r")))
+    kept.put(("rooms",), of(1, resources=("Room",)))
+    kept.put(("people",), of(1, ("Person", "p"), resources=("Person",)))
     kept.store.add(other)
     assert [kept.get((name,)) is not None for name in ("room", "rooms", "people")] == [True, False, True]
-    kept.store.remove("Room", "r")
+    kept.store.delete("Room", "r")
     assert [kept.get((name,)) is not None for name in ("room", "people")] == [False, True]
-    kept.store.forget()
+    kept.store.invalidate_caches()
     assert kept.get(("people",)) is None
 
 
 def test_what_is_noted_of_writes_has_a_bound() -> None:
     kept = pages()
-    kept.keep(("first",), of(1, ("Room", 0)))
-    for number in range(MOST_TOUCHED + 2):
-        kept.heard({("Room", number)})
-    assert len(kept.touched) <= MOST_TOUCHED + 1
+    kept.put(("first",), of(1, ("Room", 0)))
+    for number in range(MAX_TRACKED_TAGS + 2):
+        kept.on_write({("Room", number)})
+    assert len(kept.write_generations) <= MAX_TRACKED_TAGS + 1
     assert kept.get(("first",)) is None
 
 
@@ -266,9 +274,9 @@ def assert_rests_on_all_that_is_read(api: Api, **request: Any) -> None:
     api.send(**request)
     known = {asked: found for asked, found in api.world.store.memo.items() if asked[0] in ("standing", "viewer")}
     api.world.store.memo = known  # for whom an answer was made is asked anew each time
-    for kept in (api.world.pages.heard, api.world.representation.forget):
+    for kept in (api.world.response_cache.on_write, api.world.encoder.on_write):
         kept(None)
-    api.world.store.records.clear()
+    api.world.store.record_cache.clear()
     read: set[str] = set()
 
     def authorized(action: int, table: str | None, *_: str | None) -> int:
@@ -279,12 +287,15 @@ def assert_rests_on_all_that_is_read(api: Api, **request: Any) -> None:
     fresh = Store.from_image(api.contract, api.image).connection  # which has prepared no statement yet
     fresh.set_authorizer(authorized)
     api.world.store.connection = fresh
-    for counts in api.world.store.counted.values():
+    for counts in api.world.store.count_caches.values():
         counts.connection = fresh
         counts.clear()
     assert api.send(**request).status == 200
-    ((_, answer),) = api.world.pages.answers.values()
-    assert read & api.contract.resources.keys() <= {*answer.rests.resources, *(tag[0] for tag in answer.rests.tags)}
+    ((_, answer),) = api.world.response_cache.entries.values()
+    assert read & api.contract.resources.keys() <= {
+        *answer.depends_on.resources,
+        *(tag[0] for tag in answer.depends_on.tags),
+    }
     assert OPERATIONS[request["name"]].resource in read
 
 
@@ -324,7 +335,7 @@ def test_a_kept_answer_is_one_to_all_that_is_read_of_a_request(api: Api) -> None
     assert page.headers["access-control-allow-origin"] == "http://localhost:3000"
     forwarded = api.send("listMessages", headers={"x-forwarded-host": "example.com"})
     assert b"http://example.com/" in forwarded.body
-    assert len(api.world.pages.answers) == 3
+    assert len(api.world.response_cache.entries) == 3
 
 
 @pytest.mark.parametrize("last", ["Bearer junk", "Bearer expired-token", "", "Basic x"])
@@ -340,4 +351,4 @@ def test_a_header_that_is_not_read_changes_nothing(api: Api) -> None:
     for number in range(3):
         reply = api.send("listMessages", headers={"traceparent": f"{number}", "x-request-id": f"r{number}"})
         assert reply.headers["x-request-id"] == f"r{number}"
-    assert len(api.world.pages.answers) == 1
+    assert len(api.world.response_cache.entries) == 1

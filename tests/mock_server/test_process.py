@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mock_server.settings import OPTIONS
-from mock_server.world import STANDING_TOKENS
+from mock_server.world import BUILTIN_TOKENS
 from tests.mock_server.athena import athena_contract
 from tests.running import MODULE, ROOT, environment, running
 
@@ -82,7 +82,7 @@ def test_the_greeting_says_how_much_there_is(greeting: str) -> None:
 
 
 def test_the_greeting_names_every_token(greeting: str) -> None:
-    assert re.findall(r"^  (\S+-token) ", greeting, re.MULTILINE) == [*STANDING_TOKENS]
+    assert re.findall(r"^  (\S+-token) ", greeting, re.MULTILINE) == [*BUILTIN_TOKENS]
 
 
 def test_the_curl_of_the_greeting_works_when_pasted(greeting: str) -> None:

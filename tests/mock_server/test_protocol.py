@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from mock_server.protocol import MAX_HEAD, MAX_TARGET, Connection
+from mock_server.protocol import MAX_HEAD_BYTES, MAX_TARGET_BYTES, HttpConnection
 from tests.mock_server.library import API, POE, Terminal, app, stub, world
 
 AUTHORS = f"{API}/authors".encode()
@@ -35,7 +35,9 @@ async def _talk(served: Any, packets: tuple[bytes, ...]) -> bytes:
     config.load()
     state = ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(config=config, server_state=state, app_state={}), "127.0.0.1")
+    server = await loop.create_server(
+        lambda: HttpConnection(config=config, server_state=state, app_state={}), "127.0.0.1"
+    )
     async with server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         for packet in packets:
@@ -171,7 +173,7 @@ def test_a_query_without_end_is_a_414(pieces: int) -> None:
 
 def test_a_long_query_is_served_up_to_the_limit() -> None:
     query = b"?nothing="
-    fill = b"a" * (MAX_TARGET - len(AUTHORS + query))
+    fill = b"a" * (MAX_TARGET_BYTES - len(AUTHORS + query))
     said, _ = talk(stub()[0].app, request(b"GET " + AUTHORS + query + fill + b" HTTP/1.1") + LAST)
     assert said.status == 200
     (said,) = talk(stub()[0].app, request(b"GET " + AUTHORS + query + fill + b"a HTTP/1.1"))
@@ -179,7 +181,7 @@ def test_a_long_query_is_served_up_to_the_limit() -> None:
 
 
 def test_headers_without_end_are_a_431() -> None:
-    lines = [b"X-%d: %s\r\n" % (n, b"a" * 1000) for n in range(MAX_HEAD // 1000 + 20)]
+    lines = [b"X-%d: %s\r\n" % (n, b"a" * 1000) for n in range(MAX_HEAD_BYTES // 1000 + 20)]
     begun = b"GET " + AUTHORS + b" HTTP/1.1\r\n" + HOST
     packets = (begun, *(b"".join(lines[at : at + 20]) for at in range(0, len(lines), 20)))
     (said,) = talk(stub()[0].app, *packets)
@@ -253,7 +255,7 @@ def test_who_waits_to_be_told_to_go_on_is_told_before_the_body_comes() -> None:
         config.load()
         loop, state = asyncio.get_running_loop(), ServerState()
         made = await loop.create_server(
-            lambda: Connection(config=config, server_state=state, app_state={}), "127.0.0.1"
+            lambda: HttpConnection(config=config, server_state=state, app_state={}), "127.0.0.1"
         )
         async with made:
             reader, writer = await asyncio.open_connection(*made.sockets[0].getsockname())

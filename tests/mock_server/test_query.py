@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mock_server import actions
 from mock_server.call import ActionRequest
 from mock_server.clock import Clock, get_system_time
-from mock_server.query import Query, asked
-from mock_server.representation import link_before, page_words, with_base
+from mock_server.query import Query, collect_query_arguments
+from mock_server.representation import build_page_url_prefix, build_pagination_values, insert_base_url
 from mock_server.store import Store
 from mock_server.viewer import Viewer
 from spec.contract import Operation, Parameter, resolve_property_path
@@ -56,7 +56,7 @@ class House:
 
 def housed(records: list[Record]) -> House:
     """A house of these records."""
-    house = House(Store.empty(museum()), Model())
+    house = House(Store.create(museum()), Model())
     for record in records:
         house.store.add(record)
         house.model.add(record)
@@ -205,7 +205,9 @@ def test_a_page_holds_what_the_words_ask_for(records: list[Record], operation: O
         viewer = data.draw(st.sampled_from(house.viewers()), label="viewer")
         values = data.draw(queries(operation), label="query")
         resource = museum().resources[operation.resource or ""]
-        page = paged(Query(museum(), house.store, viewer), resource, asked(operation.parameters, values))
+        page = paged(
+            Query(museum(), house.store, viewer), resource, collect_query_arguments(operation.parameters, values)
+        )
         due = expected(house.model, operation, values, viewer)
         number, size = values.get("page", 1), values.get("size", 20)
         assert page.total == len(due)
@@ -233,7 +235,11 @@ def test_each_word_alone(operation: str, name: str, records: list[Record], data:
         values = {name: data.draw(values_of(parameter))}
         if parameter.x_query and parameter.x_query.role == "sort":
             values["direction"] = data.draw(st.sampled_from(("asc", "desc")))
-        page = paged(Query(museum(), house.store, None), resource, asked(said.parameters, {**values, "size": 100}))
+        page = paged(
+            Query(museum(), house.store, None),
+            resource,
+            collect_query_arguments(said.parameters, {**values, "size": 100}),
+        )
         assert [row.key for row in page.rows] == expected(house.model, said, values, None)
     house.store.close()
 
@@ -243,8 +249,8 @@ def test_what_a_viewer_sees_is_in_the_viewers_tenants_or_public_or_shared(record
     house = housed(records)
     for viewer in house.viewers():
         for resource in museum().resources.values():
-            condition = Query(museum(), house.store, viewer).visible(resource)
-            found = house.store.rows(resource.name, condition.sql, condition.parameters)
+            condition = Query(museum(), house.store, viewer).build_visibility_condition(resource)
+            found = house.store.select(resource.name, condition.sql, condition.parameters)
             assert [r.key for r in found] == [
                 r.key for r in house.model.all(resource.name) if house.model.sees(viewer, r)
             ]
@@ -256,7 +262,7 @@ def test_a_person_enters_the_home_and_every_museum_that_names_the_person(records
     house = housed(records)
     served = world(house.store, Clock(get_system_time))
     for person in house.model.all("Person"):
-        viewer, due = served.viewer_of(person.key), house.model.viewer(person)
+        viewer, due = served.get_viewer(person.key), house.model.viewer(person)
         assert (viewer.user_key, viewer.tenant_keys[:1], set(viewer.tenant_keys)) == (
             due.user_key,
             due.tenant_keys[:1],
@@ -266,37 +272,37 @@ def test_a_person_enters_the_home_and_every_museum_that_names_the_person(records
 
 
 def test_a_token_ends_with_its_account() -> None:
-    store = Store.empty(museum())
+    store = Store.create(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "P", "email": "p@example.org", "password": "word"}, {}))
     served = world(store, Clock(get_system_time))
     signed_in = served.sign_in("P@example.org", "word", NOW)
     assert signed_in is not None
-    store.remove("Person", 1)
-    assert served.viewer(signed_in[0].token, NOW) is None
+    store.delete("Person", 1)
+    assert served.resolve_token(signed_in[0].token, NOW) is None
     store.close()
 
 
 def test_a_token_stands_for_its_account_until_it_expires() -> None:
-    store = Store.empty(museum())
+    store = Store.create(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "P", "email": "p@example.org", "password": "word"}, {}))
     served = world(store, Clock(get_system_time))
     signed_in = served.sign_in("p@example.org", "word", NOW)
     assert signed_in is not None
     token = signed_in[0]
-    viewers = [served.viewer(token.token, NOW), served.viewer(token.token, token.expires)]
+    viewers = [served.resolve_token(token.token, NOW), served.resolve_token(token.token, token.expires_at)]
     assert viewers == [Viewer(1, ()), None]
     store.close()
 
 
 @given(texts, texts)
 def test_search_knows_no_case_in_any_script(name: str, term: str) -> None:
-    store = Store.empty(museum())
+    store = Store.create(museum())
     store.add(Record("Room", "r1", {"uuid": "r1", "name": name, "open": False}, {}))
     word = next(p.x_query for p in museum().operations["listRooms"].query_parameters if p.name == "search")
     assert word is not None
     query = Query(museum(), store, None)
-    condition = query.search(museum().resources["Room"], ("name",), term)
-    assert bool(store.rows("Room", condition.sql, condition.parameters)) == (term.casefold() in name.casefold())
+    condition = query.build_search(museum().resources["Room"], ("name",), term)
+    assert bool(store.select("Room", condition.sql, condition.parameters)) == (term.casefold() in name.casefold())
     store.close()
 
 
@@ -329,19 +335,23 @@ def house() -> Iterator[House]:
 def test_a_number_beyond_64_bits_is_answered_like_any_other(house: House, name: str, value: int) -> None:
     operation = museum().operations["listRooms"]
     sent = {name: [value] if name == "floor" else value}
-    page = paged(Query(museum(), house.store, None), museum().resources["Room"], asked(operation.parameters, sent))
+    page = paged(
+        Query(museum(), house.store, None),
+        museum().resources["Room"],
+        collect_query_arguments(operation.parameters, sent),
+    )
     assert page.total == len(expected(house.model, operation, sent, None))
 
 
 def test_a_key_beyond_64_bits_is_nobodys(house: House) -> None:
     operation = museum().operations["listExhibits"]
-    words = asked(operation.parameters, {"curator": [2**64]})
+    words = collect_query_arguments(operation.parameters, {"curator": [2**64]})
     assert paged(Query(museum(), house.store, None), museum().resources["Exhibit"], words).total == 0
 
 
 def test_a_page_past_the_last_is_empty_and_keeps_the_total(house: House) -> None:
     operation = museum().operations["listRooms"]
-    words = asked(operation.parameters, {"page": 2147483647, "size": 100})
+    words = collect_query_arguments(operation.parameters, {"page": 2147483647, "size": 100})
     page = paged(Query(museum(), house.store, None), museum().resources["Room"], words)
     assert (page.rows, page.total) == ([], 7)
 
@@ -349,7 +359,9 @@ def test_a_page_past_the_last_is_empty_and_keeps_the_total(house: House) -> None
 def test_an_empty_list_of_values_finds_nothing(house: House) -> None:
     operation = museum().operations["listRooms"]
     page = paged(
-        Query(museum(), house.store, None), museum().resources["Room"], asked(operation.parameters, {"floor": []})
+        Query(museum(), house.store, None),
+        museum().resources["Room"],
+        collect_query_arguments(operation.parameters, {"floor": []}),
     )
     assert page.total == 0
 
@@ -362,13 +374,15 @@ def listed(house: House, raw_query: str, **query: Any) -> Any:
     operation = museum().operations["listRooms"]
     served = world(house.store, Clock(get_system_time))
     call = ActionRequest(operation, served, None, {}, query, raw_query, None, BASE, NOW)
-    return orjson.loads(with_base(actions.run_action(call).body or b"", BASE))
+    return orjson.loads(insert_base_url(actions.run_action(call).body or b"", BASE))
 
 
 @given(st.integers(0, 60), st.integers(1, 12), st.integers(1, 12))
 def test_page_words_agree_with_each_other(total: int, size: int, page: int) -> None:
     on_page = max(0, min(size, total - (page - 1) * size))
-    words = page_words(page=page, size=size, total=total, on_page=on_page, url="/x", before="/x?page=")
+    words = build_pagination_values(
+        page_number=page, page_size=size, total=total, row_count=on_page, url="/x", url_prefix="/x?page="
+    )
     rows = list(range(1, total + 1))[(page - 1) * size : page * size]
     assert (words["first-item"], words["last-item"]) == ((rows[0], rows[-1]) if rows else (None, None))
     assert words["last-page"] == max(1, -(-total // size))
@@ -379,7 +393,9 @@ def test_page_words_agree_with_each_other(total: int, size: int, page: int) -> N
 @given(st.lists(st.tuples(st.text(max_size=4), st.text(max_size=4)), max_size=4))
 def test_links_keep_the_rest_of_the_query(pairs: list[tuple[str, str]]) -> None:
     raw = urlencode([*pairs, ("page", "3")])
-    words = page_words(page=3, size=1, total=9, on_page=1, url="/x", before=link_before("/x", raw, "page"))
+    words = build_pagination_values(
+        page_number=3, page_size=1, total=9, row_count=1, url="/x", url_prefix=build_page_url_prefix("/x", raw, "page")
+    )
     sent = parse_qsl(urlsplit(words["next"]).query, keep_blank_values=True)
     assert sent == [*(p for p in parse_qsl(raw, keep_blank_values=True) if p[0] != "page"), ("page", "4")]
 

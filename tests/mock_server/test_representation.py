@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from mock_server import representation
-from mock_server.representation import Representation, Run, Shape, Shapes, with_base
-from mock_server.store import Refused, Store
+from mock_server.representation import FieldSegment, Projection, ProjectionFactory, RecordEncoder, insert_base_url
+from mock_server.store import DeleteRestricted, Store
 from mock_server.viewer import Viewer
 from spec.contract import Relation, View
 from spec.record import Record, Reference
@@ -43,24 +43,24 @@ SHOWN: Mapping[str, frozenset[str]] = {
 }
 
 
-def asked_of(shapes: Shapes, view: str) -> list[Shape]:
+def asked_of(shapes: ProjectionFactory, view: str) -> list[Projection]:
     """Every shape of a view that the tests read."""
     shown = SHOWN.get(view, frozenset())
-    named = [shapes.named(view, paths, shown) for paths in NAMED.get(view, ())]
-    return [shapes.default(view), shapes.default(view, shown), *named]
+    named = [shapes.get_for_paths(view, paths, shown) for paths in NAMED.get(view, ())]
+    return [shapes.get_default(view), shapes.get_default(view, shown), *named]
 
 
-def body(model: Model, view: View, reference: Reference, shape: Shape, viewer: Viewer | None) -> dict[str, Any]:
+def body(model: Model, view: View, reference: Reference, shape: Projection, viewer: Viewer | None) -> dict[str, Any]:
     """The object that a view shows of a record, from the model."""
     resource = museum().resources[view.resource]
     own, made = model.entries[reference].own, {}
     for name in view.property_names:
         if name in view.derived_properties:
             derived = view.derived_properties[name]
-            if derived.required or name in shape.shown:
+            if derived.required or name in shape.property_names:
                 made[name] = model.computed(reference, derived, viewer)
-        elif name in shape.embedded:
-            embedded(model, made, reference, resource.relations[name], shape.embedded[name], viewer)
+        elif name in shape.embedded_relations:
+            embedded(model, made, reference, resource.relations[name], shape.embedded_relations[name], viewer)
         elif name in own:
             made[name] = own[name]
     return made
@@ -71,7 +71,7 @@ def embedded(
     made: dict[str, Any],
     reference: Reference,
     relation: Relation,
-    shapes: Mapping[str, Shape] | None,
+    shapes: Mapping[str, Projection] | None,
     viewer: Viewer | None,
 ) -> None:
     """Add to a body what a relation shows: records, null, the empty object of a stub, or nothing at all."""
@@ -97,10 +97,10 @@ def as_instants(value: Any) -> Any:
     return moment(value)
 
 
-def without_caches(store: Store) -> Representation:
+def without_caches(store: Store) -> RecordEncoder:
     """A representation that has kept nothing and is told nothing."""
-    made = Representation.of(museum(), store)
-    store.listeners.remove(made.forget)
+    made = RecordEncoder.from_store(museum(), store)
+    store.listeners.remove(made.on_write)
     return made
 
 
@@ -109,9 +109,9 @@ class Reading(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = Store.empty(museum())
+        self.store = Store.create(museum())
         self.model = Model()
-        self.kept = Representation.of(museum(), self.store)
+        self.kept = RecordEncoder.from_store(museum(), self.store)
 
     @initialize(house=houses(2))
     def begin(self, house: list[Record]) -> None:
@@ -139,14 +139,16 @@ class Reading(RuleBasedStateMachine):
         known = list(self.model.entries)
         references = {r.name: data.draw(references_to(r, known)) for r in stored if r.name in named}
         if not undone:
-            self.store.change(reference.resource, reference.key, own, references)
+            self.store.update(reference.resource, reference.key, own, references)
             self.model.change(reference, own, references)
             return
         with suppress(ZeroDivisionError), self.store.transaction():
-            self.store.change(reference.resource, reference.key, own, references)
-            stood = self.store.at(reference)
+            self.store.update(reference.resource, reference.key, own, references)
+            stood = self.store.resolve(reference)
             assert stood is not None
-            self.kept.record(reference.resource, stood, self.kept.shapes.default(reference.resource), None)
+            self.kept.encode_record(
+                reference.resource, stood, self.kept.projections.get_default(reference.resource), None
+            )
             raise ZeroDivisionError
 
     @precondition(lambda self: self.model.entries)
@@ -154,10 +156,10 @@ class Reading(RuleBasedStateMachine):
     def remove(self, data: st.DataObject) -> None:
         reference = data.draw(st.sampled_from(list(self.model.entries)), label="removed")
         if self.model.remove(reference):
-            self.store.remove(*reference)
+            self.store.delete(*reference)
         else:
-            with pytest.raises(Refused):
-                self.store.remove(*reference)
+            with pytest.raises(DeleteRestricted):
+                self.store.delete(*reference)
 
     @precondition(lambda self: self.model.entries)
     @rule(data=st.data())
@@ -167,13 +169,13 @@ class Reading(RuleBasedStateMachine):
         view = museum().views[data.draw(st.sampled_from(VIEWS), label="view")]
         fresh = without_caches(self.store)
         for reference in self.model.all(view.resource):
-            record = self.store.at(reference)
+            record = self.store.resolve(reference)
             assert record is not None
             for shape, same in zip(
-                asked_of(self.kept.shapes, view.name), asked_of(fresh.shapes, view.name), strict=True
+                asked_of(self.kept.projections, view.name), asked_of(fresh.projections, view.name), strict=True
             ):
-                found = self.kept.record(view.name, record, shape, viewer)
-                assert found == fresh.record(view.name, record, same, viewer)
+                found = self.kept.encode_record(view.name, record, shape, viewer)
+                assert found == fresh.encode_record(view.name, record, same, viewer)
                 assert as_instants(orjson.loads(found)) == as_instants(body(self.model, view, reference, shape, viewer))
 
     def teardown(self) -> None:
@@ -188,7 +190,7 @@ class Crowded(Reading):
 
     def __init__(self) -> None:
         super().__init__()
-        self.before = representation.MAX_KEPT
+        self.before = representation.MAX_CACHED_ENCODINGS
         setattr(representation, "MAX_KEPT", 3)  # noqa: B010 - a Final for all but this test
 
     def teardown(self) -> None:
@@ -202,53 +204,53 @@ TestCrowded = Crowded.TestCase
 # Shapes --------------------------------------------------------------------------------------------------------------
 
 
-def names(shape: Shape) -> Any:
+def names(shape: Projection) -> Any:
     """A shape as the names that it embeds, one below another; None where a circle ends."""
     return {
         name: None if below is None else {resource: names(s) for resource, s in below.items()}
-        for name, below in shape.embedded.items()
+        for name, below in shape.embedded_relations.items()
     }
 
 
 def test_the_default_embeds_what_the_contract_embeds_until_a_circle_closes() -> None:
-    assert names(Shapes(museum()).default("Label")) == {}
+    assert names(ProjectionFactory(museum()).get_default("Label")) == {}
     person = {"home": {"Museum": {"director": None}}}
-    assert names(Shapes(museum()).default("Person")) == person
+    assert names(ProjectionFactory(museum()).get_default("Person")) == person
 
 
 def test_a_circle_ends_in_an_empty_object_where_the_contract_has_a_stub() -> None:
-    shape = Shapes(museum()).default("Museum")
+    shape = ProjectionFactory(museum()).get_default("Museum")
     assert names(shape) == {"director": {"Person": {"home": None}}}
 
 
 def test_a_circle_without_a_stub_ends_before_it_closes() -> None:
-    exhibits = Shapes(museum()).default("Room").embedded["exhibits"]
+    exhibits = ProjectionFactory(museum()).get_default("Room").embedded_relations["exhibits"]
     assert exhibits is not None
-    assert "room" not in exhibits["Exhibit"].embedded
+    assert "room" not in exhibits["Exhibit"].embedded_relations
 
 
 def test_named_relations_come_alone() -> None:
-    assert names(Shapes(museum()).named("Room", [("museum",)])) == {"museum": {"Museum": {}}}
+    assert names(ProjectionFactory(museum()).get_for_paths("Room", [("museum",)])) == {"museum": {"Museum": {}}}
 
 
 def test_named_relations_may_go_round_a_circle() -> None:
-    shape = Shapes(museum()).named("Room", [("parent", "parent")])
+    shape = ProjectionFactory(museum()).get_for_paths("Room", [("parent", "parent")])
     assert names(shape) == {"parent": {"Room": {"parent": {"Room": {}}}}}
 
 
 def test_a_relation_to_several_resources_is_shaped_for_each() -> None:
-    shape = Shapes(museum()).named("Note", [("subject",)])
+    shape = ProjectionFactory(museum()).get_for_paths("Note", [("subject",)])
     assert names(shape) == {"subject": {"Artist": {}, "Room": {}, "Exhibit": {"artists": {"Artist": {}}}}}
 
 
 def test_what_the_schema_requires_is_named_always_and_ends_its_circles() -> None:
-    assert names(Shapes(museum()).named("Person", [])) == {"home": {"Museum": {}}}
+    assert names(ProjectionFactory(museum()).get_for_paths("Person", [])) == {"home": {"Museum": {}}}
 
 
 @given(st.permutations([("museum",), ("keeper",), ("parent", "keeper"), ("exhibits", "artists")]))
 def test_equal_shapes_are_one(paths: list[tuple[str, ...]]) -> None:
-    shapes = Shapes(museum())
-    assert shapes.named("Room", paths) is shapes.named("Room", sorted(paths))
+    shapes = ProjectionFactory(museum())
+    assert shapes.get_for_paths("Room", paths) is shapes.get_for_paths("Room", sorted(paths))
 
 
 # Records that lack something -----------------------------------------------------------------------------------------
@@ -259,26 +261,26 @@ def shown(store: Store, resource: str, key: Any, *paths: tuple[str, ...]) -> Any
     made = without_caches(store)
     record = store.get(resource, key)
     assert record is not None
-    shape = made.shapes.named(resource, paths) if paths else made.shapes.default(resource)
-    return orjson.loads(made.record(resource, record, shape, None))
+    shape = made.projections.get_for_paths(resource, paths) if paths else made.projections.get_default(resource)
+    return orjson.loads(made.encode_record(resource, record, shape, None))
 
 
 def test_a_record_without_any_property_of_a_run_is_still_json() -> None:
-    store = Store.empty(museum())
+    store = Store.create(museum())
     store.add(Record("Room", "r1", {"uuid": "r1", "name": "a", "floor": 0, "open": False}, {}))
     assert "motto" not in shown(store, "Room", "r1", ("exhibits",), ("notes",))
     store.close()
 
 
 def test_a_required_relation_that_is_empty_is_shown_as_its_stub() -> None:
-    store = Store.empty(museum())
+    store = Store.create(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "a"}, {}))
     assert shown(store, "Person", 1)["home"] == {}
     store.close()
 
 
 def test_a_missing_target_is_like_none() -> None:
-    store = Store.empty(museum())
+    store = Store.create(museum())
     gone = (Reference("Artist", "x"), Reference("Artist", "y"))
     store.add(Record("Artist", "y", {"slug": "y", "name": "a"}, {}))
     store.add(Record("Exhibit", "e1", {"uuid": "e1", "number": 1, "title": "a"}, {"artists": gone}))
@@ -287,31 +289,31 @@ def test_a_missing_target_is_like_none() -> None:
 
 
 def test_a_target_that_comes_later_is_seen() -> None:
-    store = Store.empty(museum())
-    kept = Representation.of(museum(), store)
+    store = Store.create(museum())
+    kept = RecordEncoder.from_store(museum(), store)
     store.add(Record("Museum", "m1", {"uuid": "m1", "name": "a"}, {"director": Reference("Person", 1)}))
     store.add(Record("Room", "r1", {"uuid": "r1", "name": "a"}, {"museum": Reference("Museum", "m1")}))
     room = store.get("Room", "r1")
     assert room is not None
-    shape = kept.shapes.default("Room")
-    kept.record("Room", room, shape, None)
+    shape = kept.projections.get_default("Room")
+    kept.encode_record("Room", room, shape, None)
     store.add(Record("Person", 1, {"id": 1, "name": "b"}, {"home": Reference("Museum", "m1")}))
-    assert orjson.loads(kept.record("Room", room, shape, None))["museum"]["director"]["name"] == "b"
+    assert orjson.loads(kept.encode_record("Room", room, shape, None))["museum"]["director"]["name"] == "b"
     store.close()
 
 
 def test_what_is_dropped_leaves_no_trace() -> None:
-    store = Store.empty(museum())
-    kept = Representation.of(museum(), store)
+    store = Store.create(museum())
+    kept = RecordEncoder.from_store(museum(), store)
     store.add(Record("Room", "r1", {"uuid": "r1", "name": "a"}, {}))
     for number in range(20):
         key = f"e{number}"
         store.add(Record("Exhibit", key, {"uuid": key, "number": number + 1}, {"room": Reference("Room", "r1")}))
         room = store.get("Room", "r1")
         assert room is not None
-        kept.record("Room", room, kept.shapes.default("Room"), None)
-        store.remove("Exhibit", key)
-    assert sum(map(len, kept.used_by.values())) <= len(kept.kept) * 5
+        kept.encode_record("Room", room, kept.projections.get_default("Room"), None)
+        store.delete("Exhibit", key)
+    assert sum(map(len, kept.dependents.values())) <= len(kept.embedded_cache) * 5
     store.close()
 
 
@@ -321,7 +323,9 @@ def test_what_is_dropped_leaves_no_trace() -> None:
 @given(st.text(max_size=8), st.sampled_from(("http://127.0.0.1:8000", "https://x/p", 'http://"')))
 def test_no_text_of_a_record_is_taken_for_the_base(text: str, base: str) -> None:
     resource = museum().resources["Room"]
-    encoded = with_base(b"{" + Run.of(resource, ["name"]).encoded({"name": text + "\x01"}) + b"}", base)
+    encoded = insert_base_url(
+        b"{" + FieldSegment.from_resource(resource, ["name"]).encode({"name": text + "\x01"}) + b"}", base
+    )
     assert orjson.loads(encoded) == {"name": text + "\x01"}
 
 
@@ -330,14 +334,14 @@ def test_no_text_of_a_record_is_taken_for_the_base(text: str, base: str) -> None
 
 def test_a_required_relation_is_shown_though_nobody_names_it() -> None:
     said = contract("museum", ("#/components/schemas/Exhibit/required", ["uuid", "curator"]))
-    assert "curator" in Shapes(said).default("Exhibit").embedded
+    assert "curator" in ProjectionFactory(said).get_default("Exhibit").embedded_relations
 
 
 def test_a_required_circle_with_a_stub_ends_in_it() -> None:
     said = contract("museum", ("#/components/schemas/Museum/required", ["uuid", "director"]))
-    assert names(Shapes(said).named("Museum", [])) == {"director": {"Person": {"home": None}}}
+    assert names(ProjectionFactory(said).get_for_paths("Museum", [])) == {"director": {"Person": {"home": None}}}
 
 
 def test_a_required_circle_without_a_stub_ends_before_it_closes() -> None:
     said = contract("museum", ("#/components/schemas/Room/required", ["uuid", "parent"]))
-    assert names(Shapes(said).named("Room", [("parent",)])) == {"parent": {"Room": {}}}
+    assert names(ProjectionFactory(said).get_for_paths("Room", [("parent",)])) == {"parent": {"Room": {}}}

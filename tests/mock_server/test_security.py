@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
-from mock_server.app import Open, create_app
+from mock_server.app import PermissiveAppConfig, create_app
 from mock_server.clock import Clock
 from mock_server.console import RequestLog
 from mock_server.security import security_map
 from mock_server.store import Store
-from mock_server.world import World
+from mock_server.world import Sandbox
 from spec.contract import Contract
 from spec.errors import ContractError
 from spec.schemas import SchemaValidators
@@ -151,11 +151,17 @@ def test_all_schemes_of_one_alternative_are_due(security: str, header: bool) -> 
 
 
 def _app(contract: Contract, calls: Calls) -> ASGIApp:
-    made = World(
-        contract, SchemaValidators.from_document(contract.document), Store.empty(contract), Clock(lambda: NOW), 0
+    made = Sandbox(
+        contract, SchemaValidators.from_document(contract.document), Store.create(contract), Clock(lambda: NOW), 0
     )
-    made.add_all(RECORDS)
-    return create_app(contract, made, Open(), console=RequestLog(contract.document, Terminal(), quiet=True), run=calls)
+    made.add_records(RECORDS)
+    return create_app(
+        contract,
+        made,
+        PermissiveAppConfig(),
+        request_log=RequestLog(contract.document, Terminal(), quiet=True),
+        run_action=calls,
+    )
 
 
 @pytest.mark.parametrize("scheme", ["{type: http, scheme: basic}", "{type: apiKey, in: query, name: key}"])

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from mock_server.origin import parse_host
-from mock_server.settings import OPTIONS, Settings, SettingsError, from_arguments
+from mock_server.settings import OPTIONS, Settings, SettingsError, parse_settings
 from tests.mock_server.library import LIBRARY
 
 TODAY = datetime(2026, 5, 4, tzinfo=UTC)
 
 
 def read(*arguments: str, **environment: str) -> Settings:
-    return from_arguments(arguments, environment, "1.2.3")
+    return parse_settings(arguments, environment, "1.2.3")
 
 
 def test_nothing_said_is_the_defaults() -> None:
@@ -22,7 +22,7 @@ def test_nothing_said_is_the_defaults() -> None:
     assert (settings.host, settings.port, settings.seed, settings.dataset) == ("127.0.0.1", 8000, 0, "demo")
     assert (settings.size, settings.store, settings.contract, settings.quiet) == (1.0, "memory", None, False)
     assert (settings.allowed_hosts, settings.cors_origins, settings.log_level) == ((), (), "warning")
-    assert settings.epoch_at(datetime(2026, 5, 4, 13, 14, 15, 16, tzinfo=UTC)) == TODAY
+    assert settings.resolve_epoch(datetime(2026, 5, 4, 13, 14, 15, 16, tzinfo=UTC)) == TODAY
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.field)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mock_server.imports import EXTRA, UNUSED, uncollected
+from mock_server.imports import OPTIONAL_PACKAGE, UNUSED_PACKAGES, gc_disabled
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,10 +32,10 @@ import mock_server.app
 def test_the_serving_process_imports_no_other_framework_and_no_client() -> None:
     found = told(f"{LEAN}print(json.dumps(sorted(sys.modules)))")
     assert "connexion.middleware.main" in found
-    assert not {*UNUSED, EXTRA, "faker", "rich", "starlette.testclient"} & set(found)
+    assert not {*UNUSED_PACKAGES, OPTIONAL_PACKAGE, "faker", "rich", "starlette.testclient"} & set(found)
 
 
-@pytest.mark.parametrize("name", [*UNUSED, EXTRA])
+@pytest.mark.parametrize("name", [*UNUSED_PACKAGES, OPTIONAL_PACKAGE])
 def test_what_was_left_out_can_be_imported_afterwards(name: str) -> None:
     file = told(f"{LEAN}import {name}; print(json.dumps({name}.__file__))")
     assert Path(file).parent.name == name
@@ -85,10 +85,10 @@ def test_garbage_is_looked_for_again_after_a_start(on: bool) -> None:
     was_on = gc.isenabled()
     try:
         (gc.enable if on else gc.disable)()
-        with uncollected():
+        with gc_disabled():
             assert not gc.isenabled()
         assert gc.isenabled() is on
-        with pytest.raises(KeyError), uncollected():
+        with pytest.raises(KeyError), gc_disabled():
             raise KeyError
         assert gc.isenabled() is on
     finally:

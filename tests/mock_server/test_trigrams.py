@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mock_server.query import Query, asked
+from mock_server.query import Query, collect_query_arguments
 from mock_server.store import Store
-from mock_server.store.trigrams import UNINDEXED, Trigrams
+from mock_server.store.trigrams import MAX_UNINDEXED_RECORDS, TrigramIndex
 from spec.record import Record, Reference
 from tests.mock_server.museum import museum, paged
 
@@ -30,7 +30,9 @@ def own_of(number: int, name: str) -> dict[str, Any]:
 
 def found(store: Store, term: str, **values: Any) -> tuple[int, list[Any]]:
     """(total, keys of the first page) of the rooms that a search finds."""
-    page = paged(Query(museum(), store, None), ROOM, asked(SEARCHED, {"search": term, "size": PAGE, **values}))
+    page = paged(
+        Query(museum(), store, None), ROOM, collect_query_arguments(SEARCHED, {"search": term, "size": PAGE, **values})
+    )
     return page.total, [row.key for row in page.rows]
 
 
@@ -43,23 +45,23 @@ class Library(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = Store.empty(museum())
+        self.store = Store.create(museum())
         self.names: dict[int, str] = {}
         self.eager()
 
     def eager(self) -> None:
-        for trigrams in self.store.trigrams.values():
-            trigrams.unindexed = 0
+        for trigrams in self.store.search_indexes.values():
+            trigrams.max_unindexed = 0
 
     def write(self, names: dict[int, str], number: int, name: str) -> None:
         if number in names:
-            self.store.change("Room", f"r{number}", own_of(number, name))
+            self.store.update("Room", f"r{number}", own_of(number, name))
         else:
             self.store.add(Record("Room", f"r{number}", own_of(number, name), {}))
         names[number] = name
 
     def remove(self, names: dict[int, str], number: int) -> None:
-        self.store.remove("Room", f"r{number}")
+        self.store.delete("Room", f"r{number}")
         names.pop(number, None)
 
     @rule(number=st.integers(1, 12), name=texts)
@@ -81,7 +83,7 @@ class Library(RuleBasedStateMachine):
 
     @rule()
     def reopened(self) -> None:
-        image = self.store.image()
+        image = self.store.serialize()
         self.store.close()
         self.store = Store.from_image(museum(), image)
         self.eager()
@@ -105,7 +107,7 @@ class Library(RuleBasedStateMachine):
     def every_record_is_among_those_that_may_hold_its_parts(self) -> None:
         for number, *own in self.store.connection.execute('SELECT n, "s_name", "s_uuid" FROM "Room"').fetchall():
             for part in {text[at : at + length] for text in own for at in range(len(text)) for length in (1, 2, 3, 4)}:
-                said = self.store.holding("Room", part, 100)
+                said = self.store.find_search_candidates("Room", part, 100)
                 assert said is not None
                 assert number in said[0]
 
@@ -118,37 +120,37 @@ TestLibrary = Library.TestCase
 
 @pytest.fixture
 def many() -> Iterator[Store]:
-    store = Store.empty(museum())
+    store = Store.create(museum())
     with store.transaction():
-        for number in range(1, UNINDEXED + 2):
+        for number in range(1, MAX_UNINDEXED_RECORDS + 2):
             store.add(Record("Room", f"r{number}", own_of(number, f"Hall {number}"), {}))
     yield store
     store.close()
 
 
-def index(store: Store) -> Trigrams:
+def index(store: Store) -> TrigramIndex:
     """The index of the rooms."""
-    return store.trigrams["Room"]
+    return store.search_indexes["Room"]
 
 
 def test_few_records_are_not_indexed(many: Store) -> None:
-    many.remove("Room", "r1")
-    assert found(many, "hall")[0] == UNINDEXED
-    assert many.holding("Room", "hall", 2 * UNINDEXED) is None
+    many.delete("Room", "r1")
+    assert found(many, "hall")[0] == MAX_UNINDEXED_RECORDS
+    assert many.find_search_candidates("Room", "hall", 2 * MAX_UNINDEXED_RECORDS) is None
 
 
 def test_many_are(many: Store) -> None:
     assert found(many, "hall 77")[0] == 11
-    said = many.holding("Room", "hall 77", 100)
+    said = many.find_search_candidates("Room", "hall 77", 100)
     assert said is not None
-    assert (len(said[0]), said[1]) == (11, UNINDEXED + 1)
+    assert (len(said[0]), said[1]) == (11, MAX_UNINDEXED_RECORDS + 1)
 
 
 def test_what_many_hold_is_looked_for_once(many: Store) -> None:
-    assert many.holding("Room", "hall", 100) is None
+    assert many.find_search_candidates("Room", "hall", 100) is None
     before: list[str] = []
     many.connection.set_trace_callback(before.append)
-    assert many.holding("Room", "hall", 100) is None
+    assert many.find_search_candidates("Room", "hall", 100) is None
     assert not [sql for sql in before if "MATCH" in sql]
 
 
@@ -161,31 +163,31 @@ def test_a_text_longer_than_any_is_found_by_a_part_of_its_runs(many: Store) -> N
 
 def test_a_letter_before_any_other_is_found(many: Store) -> None:
     with many.transaction():
-        for number in range(UNINDEXED):
+        for number in range(MAX_UNINDEXED_RECORDS):
             key = f"k{number}"
             name = f"Z{chr(0x4E00 + number)}"
             many.add(Record("Room", key, own_of(0, name) | {"uuid": key}, {}))
-    assert found(many, "z", sort="name") == (UNINDEXED, ["k0", "k1", "k2"])
-    said = many.holding("Room", "z", 2 * UNINDEXED)
+    assert found(many, "z", sort="name") == (MAX_UNINDEXED_RECORDS, ["k0", "k1", "k2"])
+    said = many.find_search_candidates("Room", "z", 2 * MAX_UNINDEXED_RECORDS)
     assert said is not None
-    assert len(said[0]) + (many.next_number("Room") - 1 - said[1]) >= UNINDEXED
+    assert len(said[0]) + (many.next_number("Room") - 1 - said[1]) >= MAX_UNINDEXED_RECORDS
 
 
 def test_an_index_is_made_in_steps_and_used_when_it_is_whole(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mock_server.store.trigrams.AT_ONCE", 500)
-    index(many).unindexed = 10
+    index(many).max_unindexed = 10
     answers, steps = set(), 0
-    while many.holding("Room", "hall 77", 100) is None:
+    while many.find_search_candidates("Room", "hall 77", 100) is None:
         answers.add(found(many, "hall 77")[0])
         steps += 1
-        assert steps < UNINDEXED
+        assert steps < MAX_UNINDEXED_RECORDS
     assert steps > 3
     assert answers == {11} == {found(many, "hall 77")[0]}
 
 
 def test_a_store_without_fts5_is_searched_all_the_same(many: Store) -> None:
     with_index = found(many, "hall 77")
-    many.trigrams.clear()
+    many.search_indexes.clear()
     many.memo.clear()
     assert found(many, "hall 77") == with_index
 
@@ -194,9 +196,9 @@ def test_what_was_written_without_fts5_is_found_with_it_again(many: Store, monke
     assert found(many, "hall 77")[0] == 11
     with monkeypatch.context() as patched:
         patched.setattr("mock_server.store.trigrams._is_there", lambda connection: False)
-        without = Store.from_image(museum(), many.image())
-    without.change("Room", "r1", own_of(1, "Quire"))
-    again = Store.from_image(museum(), without.image())
+        without = Store.from_image(museum(), many.serialize())
+    without.update("Room", "r1", own_of(1, "Quire"))
+    again = Store.from_image(museum(), without.serialize())
     assert found(again, "quire") == (1, ["r1"])
     for store in (without, again):
         store.close()
@@ -206,15 +208,15 @@ def test_what_was_written_without_fts5_is_found_with_it_again(many: Store, monke
 def test_no_record_is_missed_through_a_relation(names: list[str], term: str) -> None:
     pairs = []
     for eager in (True, False):
-        store = Store.empty(museum())
-        for trigrams in store.trigrams.values():
-            trigrams.unindexed = 0 if eager else UNINDEXED
+        store = Store.create(museum())
+        for trigrams in store.search_indexes.values():
+            trigrams.max_unindexed = 0 if eager else MAX_UNINDEXED_RECORDS
         for number, name in enumerate(names, 1):
             store.add(Record("Room", f"r{number}", own_of(number, name), {}))
             own = {"id": number, "title": "t", "kind": "statue", "lit": True, "tags": []}
             store.add(Record("Exhibit", number, own, {"room": Reference("Room", f"r{number}")}))
         operation = museum().operations["listExhibits"]
-        words = asked(operation.parameters, {"search": term})
+        words = collect_query_arguments(operation.parameters, {"search": term})
         page = paged(Query(museum(), store, None), museum().resources["Exhibit"], words)
         pairs.append((page.total, [row.key for row in page.rows]))
         store.close()

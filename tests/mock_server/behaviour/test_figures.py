@@ -140,9 +140,9 @@ def events(api: Api, entity: str, metric: str, workspace: str) -> Iterator[tuple
         for row in api.every("listWorkflowExecutions", query):
             yield row["created_at"], row["workflow"]["user_id"]
     else:
-        for record in api.world.store.rows("AgentRun", "tenant = ?", (workspace,)):
+        for record in api.world.store.select("AgentRun", "tenant = ?", (workspace,)):
             user = record.references["user"]
-            yield record.own["created_at"], user.key if user else 0
+            yield record.attributes["created_at"], user.key if user else 0
 
 
 def mean_duration(api: Api, workspace: str) -> int:
@@ -301,7 +301,7 @@ def figure(api: Api, operation: Operation, row: Any, path: str) -> Any:
         if part not in value:
             record = api.world.store.get(operation.resource or "", row["uuid"])
             assert record is not None
-            return record.own[path]
+            return record.attributes[path]
         value = value[part]
     return value
 

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from mock_server.world import STANDING_TOKENS
+from mock_server.world import BUILTIN_TOKENS
 from tests.asgi import Client
 from tests.mock_server.athena import PASSWORD, Api, athena_contract
 
 OPERATIONS = athena_contract().operations
 LISTS = [operation.id for operation in OPERATIONS.values() if operation.action == "list"]
 AGENT = WORKSPACE = "550e8400-e29b-41d4-a716-446655440000"
-TOKENS = [token for token, said in STANDING_TOKENS.items() if said.user is not None]
+TOKENS = [token for token, said in BUILTIN_TOKENS.items() if said.account_index is not None]
 PEOPLE = {"john.doe@example.com": 123, "jane.smith@example.com": 124, "noor.haddad@example.com": 125}
 
 
@@ -83,9 +83,9 @@ def test_the_app_token_tells_who_one_is(api: Api) -> None:
 def shared_or_public(api: Api) -> set[str]:
     """Keys of what more than one workspace sees."""
     store = api.world.store
-    found = {record.references["subject"].key for record in store.rows("Share", "1") if record.references["subject"]}
-    found |= {record.key for record in store.rows("Provider", "1") if record.own["visibility"] == "public"}
-    executions = [(record.key, record.references["workflow"]) for record in store.rows("WorkflowExecution", "1")]
+    found = {record.references["subject"].key for record in store.select("Share", "1") if record.references["subject"]}
+    found |= {record.key for record in store.select("Provider", "1") if record.attributes["visibility"] == "public"}
+    executions = [(record.key, record.references["workflow"]) for record in store.select("WorkflowExecution", "1")]
     return found | {key for key, workflow in executions if workflow and workflow.key in found}
 
 

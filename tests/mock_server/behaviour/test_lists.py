@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from mock_server.store import Stored
+from mock_server.store import StoredRecord
 from spec.contract import Operation, Parameter
 from spec.record import Reference
 from tests.mock_server.athena import Api, athena_contract
@@ -159,33 +159,33 @@ def test_without_an_order_the_newest_is_first(api: Api, listing: str) -> None:
 # Filters and search --------------------------------------------------------------------------------------------------
 
 
-def ends(api: Api, record: Stored, path: tuple[str, ...]) -> list[Any]:
+def ends(api: Api, record: StoredRecord, path: tuple[str, ...]) -> list[Any]:
     """The values at the end of a property path of a record, through its references; a list's are its elements."""
     if not path:
         return [record]
     contract, store = api.contract, api.world.store
     relation = contract.resources[record.resource].relations.get(path[0])
     if relation is None:
-        value: Any = record.own
+        value: Any = record.attributes
         for part in path:
             value = (value or {}).get(part)
         return value if isinstance(value, list) else [value]
     references: list[Reference | None]
     if relation.inverse is not None:
-        references = [*store.inverse(relation, record.reference)]
+        references = [*store.find_inverse(relation, record.reference)]
     elif relation.to_many:
-        references = [*store.linked(record.resource, relation, record.key)]
+        references = [*store.get_linked_references(record.resource, relation, record.key)]
     else:
         references = [record.references[path[0]]]
-    reached = [store.existing(reference) for reference in references if reference is not None]
+    reached = [store.get_existing(reference) for reference in references if reference is not None]
     return [value for one in reached for value in ends(api, one, path[1:])]
 
 
-def visible(api: Api, listing: str) -> list[Stored]:
+def visible(api: Api, listing: str) -> list[StoredRecord]:
     """The records that a list holds without any filter."""
     resource = OPERATIONS[listing].resource or ""
     keys = [row["uuid"] for row in api.every(listing)]
-    return [api.world.store.existing(Reference(resource, key)) for key in keys]
+    return [api.world.store.get_existing(Reference(resource, key)) for key in keys]
 
 
 def filters(op: str) -> pytest.MarkDecorator:
@@ -360,10 +360,10 @@ def test_counts_are_shown_when_asked_for(api: Api) -> None:
     assert all(not names & row.keys() for row in plain)
     store = api.world.store
     approvals: dict[Any, list[str]] = {row["uuid"]: [] for row in counted}
-    for record in store.rows("WorkflowApproval", "1"):
+    for record in store.select("WorkflowApproval", "1"):
         reference = record.references["workflow_execution"]
         if reference is not None and reference.key in approvals:
-            approvals[reference.key].append(record.own["status"])
+            approvals[reference.key].append(record.attributes["status"])
     assert any(approvals.values())
     for row in counted:
         statuses = approvals[row["uuid"]]

@@ -297,7 +297,7 @@ def test_what_goes_on_can_be_stopped_once(api: Api, status: str) -> None:
     record = api.world.store.get("WorkflowExecution", key)
     assert record is not None
     lasted = datetime.fromisoformat(stopped["stopped_at"]) - datetime.fromisoformat(stopped["started_at"])
-    assert record.own["duration_ms"] == lasted / timedelta(milliseconds=1)
+    assert record.attributes["duration_ms"] == lasted / timedelta(milliseconds=1)
     assert api.status("stopWorkflowExecution", key) == 409
 
 
@@ -317,7 +317,7 @@ def test_a_stopped_execution_does_not_move_any_more(api: Api) -> None:
 @pytest.mark.parametrize("name", ["triggerWebhook", "createWorkflowExecution"])
 def test_a_workflow_that_is_not_active_is_not_started(api: Api, name: str) -> None:
     api.data("updateWorkflow", WORKFLOW, {"is_active": False})
-    before = api.world.store.counts()
+    before = api.world.store.count_by_resource()
     call = (WORKFLOW, {}) if name == "triggerWebhook" else (None, {"workflow_uuid": WORKFLOW})
     assert api.status(name, *call) == 409
-    assert api.world.store.counts() == before
+    assert api.world.store.count_by_resource() == before

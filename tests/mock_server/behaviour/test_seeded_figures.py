@@ -42,9 +42,9 @@ def test_a_workflow_was_triggered_as_often_as_it_has_executions_and_last_by_the_
 
 def test_an_agent_was_used_as_often_as_it_ran_and_last_by_its_latest_run(world: Api) -> None:
     runs = defaultdict(list)
-    for run in world.world.store.rows("AgentRun", "1"):
+    for run in world.world.store.select("AgentRun", "1"):
         assert run.references["agent"] is not None
-        runs[run.references["agent"].key].append(run.own["created_at"])
+        runs[run.references["agent"].key].append(run.attributes["created_at"])
     for agent in world.every("listAgents"):
         assert agent["usage_count"] == len(runs[agent["uuid"]])
         assert agent["last_used_at"] == max(runs[agent["uuid"]], default=None)

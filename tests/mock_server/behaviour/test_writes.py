@@ -279,12 +279,12 @@ def test_with_a_workspace_goes_all_that_is_in_it(api: Api) -> None:
 
 
 def test_a_primary_workspace_cannot_be_deleted(api: Api) -> None:
-    before = api.world.store.counts()
+    before = api.world.store.count_by_resource()
     reply = api.ask("deleteWorkspace", HOME)
     assert (reply.status, reply.headers["x-mock-reason"]) == (409, "state")
     said = "This Workspace cannot be deleted while it is any User's primary workspace."
     assert reply.json == {"message": said}
-    assert api.world.store.counts() == before
+    assert api.world.store.count_by_resource() == before
 
 
 def test_a_provider_is_deleted_only_when_no_account_uses_it(api: Api) -> None:
