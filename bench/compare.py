@@ -139,7 +139,9 @@ def build_load_table(figures: BenchmarkResults) -> Iterator[str]:
         baseline = mixed.JSON_SERVER if request_kind in (mixed.NAME, mixed.READS_NAME) else BASELINE
         ratio = figures.ratio(request_kind, connections, server, (request_kind, baseline))
         ratio_text = "" if ratio is None else f"{ratio:.1f}"
-        rate, p50, p99 = (median(getattr(r.load, field) for r in selected) for field in ("rate", "p50", "p99"))
+        rate, p50, p99 = (
+            median(getattr(r.load, field) for r in selected) for field in ("requests_per_second", "p50_ms", "p99_ms")
+        )
         cpu = median(r.cpu for r in selected)
         yield f"| {request_kind} | {connections} | {server} | {rate:,.0f} | {p50:.2f} | {p99:.1f} | {cpu:.0f} | {ratio_text} |"
 

@@ -84,4 +84,4 @@ class CheckResult:
     def skip(cls, requirement: Requirement, reason: SkipReason | str) -> "CheckResult":
         """That a promise was not judged, and why."""
         skip_reason = SkipReason.coerce(reason)
-        return cls(requirement, Status.SKIPPED, skip_reason.message, cause=skip_reason.category)
+        return cls(requirement, Status.SKIPPED, skip_reason.message, skip_category=skip_reason.category)

@@ -242,7 +242,7 @@ def create_app(
     api.add_api(
         _build_minimal_spec(contract),
         routes=routes,
-        world=sandbox,
+        sandbox=sandbox,
         contract=contract,
         schemas=sandbox.validators,
         look_up=endpoint.check_path_record,

@@ -22,7 +22,7 @@ class ActionRequest:
     """
 
     operation: Operation
-    world: Sandbox
+    sandbox: Sandbox
     viewer: Viewer | None
     path_parameters: Mapping[str, str]
     query: Mapping[str, Any]

@@ -19,16 +19,16 @@ from spec.contract import Operation, Resource
 MAX_CANDIDATES = 200  # records an operation, the oldest first: looking must stay cheap in a world of millions
 
 
-def find_example_keys(world: Sandbox) -> Mapping[str, Any]:
+def find_example_keys(sandbox: Sandbox) -> Mapping[str, Any]:
     """operationId -> key, for each operation with one parameter in its path for which a record was found."""
-    now = world.clock.now()
-    world.apply_scheduled_changes(now)
-    viewer = world.resolve_token(next(iter(BUILTIN_TOKENS)), now)
+    now = sandbox.clock.now()
+    sandbox.apply_scheduled_changes(now)
+    viewer = sandbox.resolve_token(next(iter(BUILTIN_TOKENS)), now)
     keys_by_operation: dict[str, Any] = {}
-    for operation in world.contract.operations.values():
-        resource = world.contract.resources.get(operation.resource or "")
+    for operation in sandbox.contract.operations.values():
+        resource = sandbox.contract.resources.get(operation.resource or "")
         if resource is not None and len(operation.path_parameter_names) == 1:
-            request = ActionRequest(operation, world, viewer, {}, {}, "", None, "", now)
+            request = ActionRequest(operation, sandbox, viewer, {}, {}, "", None, "", now)
             record = next(
                 (
                     candidate
@@ -43,8 +43,8 @@ def find_example_keys(world: Sandbox) -> Mapping[str, Any]:
 
 
 def _iter_visible(request: ActionRequest, resource: Resource) -> Iterator[StoredRecord]:
-    store = request.world.store
-    condition = request.world.create_query(request.viewer).build_visibility_condition(resource)
+    store = request.sandbox.store
+    condition = request.sandbox.create_query(request.viewer).build_visibility_condition(resource)
     sql = f"SELECT key FROM {store.tables[resource.name].name} WHERE {condition.sql} ORDER BY n LIMIT {MAX_CANDIDATES}"
     rows = store.connection.execute(sql, condition.parameters).fetchall()
     records = (store.get(resource.name, key) for (key,) in rows)
@@ -54,7 +54,7 @@ def _iter_visible(request: ActionRequest, resource: Resource) -> Iterator[Stored
 def _accepts(request: ActionRequest, operation: Operation, record: StoredRecord) -> bool:
     """Whether the operation is neither forbidden (403) nor out of place (409) on a record."""
     state_check = STATE_CHECKS.get(operation.action)
-    if state_check is not None and not state_check(request.world, record):
+    if state_check is not None and not state_check(request.sandbox, record):
         return False
     path_request = replace(request, path_parameters={operation.path_parameter_names[0]: str(record.key)})
     try:

@@ -13,10 +13,10 @@ from mock_server.world import BUILTIN_TOKENS, Sandbox
 from spec.contract import Contract, Operation
 
 
-def build_banner(app: ASGIApp, world: Sandbox, url: str, *, colour: bool) -> str:
+def build_banner(app: ASGIApp, sandbox: Sandbox, url: str, *, colour: bool) -> str:
     """The lines of the greeting; `url` is the mock's, without a path."""
-    contract = world.contract
-    counts = {name: number for name, number in world.store.count_by_resource().items() if number}
+    contract = sandbox.contract
+    counts = {name: number for name, number in sandbox.store.count_by_resource().items() if number}
     base_url = url + contract.base_path
     bold, dim, reset = ("\033[1m", "\033[2m", "\033[0m") if colour else ("", "", "")
     summary = ", ".join(f"{number} {name}" for name, number in counts.items())
@@ -24,7 +24,7 @@ def build_banner(app: ASGIApp, world: Sandbox, url: str, *, colour: bool) -> str
         f"{bold}{base_url}{reset}  {contract.title} {contract.version}",
         f"{len(contract.operations)} operations, {sum(counts.values())} records {dim}({summary}){reset}",
         "",
-        *_build_token_lines(world),
+        *_build_token_lines(sandbox),
         "Open",
         *(f"  {url}{path}" for path in ("/docs", "/openapi.yaml", "/__mock/health")),
         "",
@@ -34,10 +34,10 @@ def build_banner(app: ASGIApp, world: Sandbox, url: str, *, colour: bool) -> str
     return "\n".join(lines) + "\n"
 
 
-def _build_token_lines(world: Sandbox) -> list[str]:
+def _build_token_lines(sandbox: Sandbox) -> list[str]:
     """The standing tokens of this world's users, and the one that is nobody's; nothing where there are no users."""
-    now = world.clock.now()
-    valid_tokens = {token for token in BUILTIN_TOKENS if world.resolve_token(token, now) is not None}
+    now = sandbox.clock.now()
+    valid_tokens = {token for token in BUILTIN_TOKENS if sandbox.resolve_token(token, now) is not None}
     descriptions = [
         (token, builtin_token.description)
         for token, builtin_token in BUILTIN_TOKENS.items()

@@ -39,14 +39,14 @@ class SystemPage:
 class SystemRoutes:
     """Finds the page for a path. `collections`: the resources, by the folder that their files lie in."""
 
-    def __init__(self, docs: Docs, world: Sandbox) -> None:
+    def __init__(self, docs: Docs, sandbox: Sandbox) -> None:
         self.docs = docs
-        self.world = world
-        self.collections = {resource.collection: resource for resource in world.contract.resources.values()}
+        self.sandbox = sandbox
+        self.collections = {resource.collection: resource for resource in sandbox.contract.resources.values()}
         self.handlers: Mapping[str, Callable[[str], SystemPage]] = {
             "/docs": lambda base_url: SystemPage(docs.html, "text/html; charset=utf-8", _NO_CACHE_HEADERS),
             "/docs/openapi.json": lambda base_url: SystemPage(
-                docs.render_json_with_examples(base_url, find_example_keys(world)),
+                docs.render_json_with_examples(base_url, find_example_keys(sandbox)),
                 "application/json",
                 _NO_CACHE_HEADERS,
             ),
@@ -57,7 +57,7 @@ class SystemRoutes:
                 docs.render_json(base_url), "application/json", _NO_CACHE_HEADERS
             ),
             "/__mock/health": lambda base_url: SystemPage(
-                health(world), "application/json", {"Cache-Control": "no-store"}
+                health(sandbox), "application/json", {"Cache-Control": "no-store"}
             ),
         }
 
@@ -89,7 +89,7 @@ class SystemRoutes:
         resource = self.collections.get(folder)
         if resource is not None:
             key = parse_key(resource, name.rpartition(".")[0] or name)
-            record = None if key is None else self.world.store.get(resource.name, key)
+            record = None if key is None else self.sandbox.store.get(resource.name, key)
             if record is not None and _has_file_url(resource, record, path):
                 file = generate_file(path.removeprefix(_STORAGE_PREFIX))
                 if file is not None:

@@ -54,12 +54,12 @@ def _token_info(sandbox: Sandbox, token: str, context: RequestContext) -> dict[s
 class BearerHandler(BearerSecurityHandler):  # type: ignore[misc]
     """A bearer token that the world knows."""
 
-    def __init__(self, world: Sandbox) -> None:
-        self.world = world
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
 
     def _resolve_func(self, security_scheme: Mapping[str, Any]) -> Any:
         def verify(token: str, request: ConnexionRequest) -> dict[str, Any] | None:
-            return _token_info(self.world, token.strip(), get_context(request.scope))
+            return _token_info(self.sandbox, token.strip(), get_context(request.scope))
 
         return verify
 
@@ -70,13 +70,13 @@ class ApiKeyHandler(ApiKeySecurityHandler):  # type: ignore[misc]
     One that is sent counts, blank or not: a wrong one is refused even beside another credential that is good.
     """
 
-    def __init__(self, world: Sandbox) -> None:
-        self.world = world
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
 
     def _resolve_func(self, security_scheme: Mapping[str, Any]) -> Any:
         def verify(token: str, request: ConnexionRequest) -> dict[str, Any]:
             # Connexion goes on to the next alternative after an error, but not after an answer; Gate misses the viewer.
-            return _token_info(self.world, token.strip(), get_context(request.scope)) or {"token": token}
+            return _token_info(self.sandbox, token.strip(), get_context(request.scope)) or {"token": token}
 
         return verify
 
@@ -84,9 +84,9 @@ class ApiKeyHandler(ApiKeySecurityHandler):  # type: ignore[misc]
 class OperationSecurity(SecurityOperation):  # type: ignore[misc]
     """The security of one operation."""
 
-    def __init__(self, *args: Any, world: Sandbox, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, sandbox: Sandbox, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.world = world
+        self.sandbox = sandbox
         first_requirement = self.security[0] if self.security else {}
         schemes = [self.security_schemes[name] for name in first_requirement]
         self.has_fast_path = len(schemes) == 1 and schemes[0]["type"] == "http"
@@ -104,7 +104,7 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
         if authorization is None or authorization[:7] != _BEARER_PREFIX:
             return False
         token = authorization[7:].decode("latin-1").strip()
-        viewer = self.world.resolve_token(token, context.now) if token else None
+        viewer = self.sandbox.resolve_token(token, context.now) if token else None
         if viewer is None:
             return False
         context.viewer, context.token = viewer, token
@@ -144,8 +144,8 @@ def _describe_auth_failure(context: RequestContext) -> str:
 class OperationSecurityAPI(SecurityAPI):  # type: ignore[misc]
     """Makes a Gate of each operation."""
 
-    def __init__(self, *args: Any, world: Sandbox, **kwargs: Any) -> None:
-        self.world = world
+    def __init__(self, *args: Any, sandbox: Sandbox, **kwargs: Any) -> None:
+        self.sandbox = sandbox
         super().__init__(*args, **kwargs)
 
     def make_operation(self, operation: Any) -> OperationSecurity:
@@ -154,7 +154,7 @@ class OperationSecurityAPI(SecurityAPI):  # type: ignore[misc]
             security_handler_factory=self.security_handler_factory,
             security=operation.security,
             security_schemes=operation.security_schemes,
-            world=self.world,
+            sandbox=self.sandbox,
         )
 
 

@@ -11,7 +11,7 @@ from textwrap import wrap
 
 from conformance import engine
 from conformance.connection import display_path, resolve_contract, select_operations
-from conformance.engine.guard import exclusion
+from conformance.engine.guard import get_exclusion_reason
 from conformance.history import History
 from conformance.laws import CHECKS
 from conformance.laws.law import Check
@@ -145,7 +145,7 @@ def _fuzzing_exclusion(settings: Settings, contract: Contract, operation: Operat
         return _no_writes(settings)
     if operation.effects and not settings.allow_effects:
         return NO_EFFECTS
-    return str(exclusion(contract, operation, read_only=False, effects=True) or "")
+    return str(get_exclusion_reason(contract, operation, read_only=False, effects=True) or "")
 
 
 def _lines(dry_run: DryRun, contract: Contract) -> Iterator[str]:

@@ -34,15 +34,17 @@ class BlockedRequest(Exception):
         self.reason = SkipReason.coerce(reason)
 
 
-def exclusion(contract: Contract, operation: Operation, *, read_only: bool, effects: bool) -> SkipReason | None:
+def get_exclusion_reason(
+    contract: Contract, operation: Operation, *, read_only: bool, effects: bool
+) -> SkipReason | None:
     """Why the engine may not send an operation at all, or None. `effects`: operations with effects are allowed."""
     if read_only and operation.is_write:
         return READ_ONLY
     if operation.effects and not effects:
         return cause.effects_not_allowed(operation)
     view = contract.views.get(operation.envelope.view_name or "")
-    creates = operation.method == "post" and operation.envelope.status == 201
-    if creates and view is not None and contract.find_operation(view.resource, "delete") is None:
+    is_create = operation.method == "post" and operation.envelope.status == 201
+    if is_create and view is not None and contract.find_operation(view.resource, "delete") is None:
         return not_testable(f"the contract has no operation to delete a {view.resource}")
     return None
 
@@ -160,7 +162,7 @@ class WriteGuard:
 
     def _count_effect_call(self, operation: Operation) -> None:
         """Count a use of an operation with effects, with the session's count where it keeps one. Raises HeldBack."""
-        charge_call = getattr(self.session, "spend", None)
+        charge_call = getattr(self.session, "charge_call", None)
         if charge_call is None:
             self._count_call(operation, self.max_effect_calls)
             return

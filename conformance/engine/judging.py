@@ -12,7 +12,7 @@ from conformance.cause import SkipReason
 from conformance.engine.adapter import INVALID_REQUEST_STATUSES, build_schema, redirect_hypothesis_files, run_scenarios
 from conformance.engine.checks import CHECKS_BY_RESPONSE_CHECK, ENGINE_CHECKS, EngineCheck, SentCase
 from conformance.engine.depth import Depth
-from conformance.engine.guard import BlockedRequest, WriteGuard, exclusion
+from conformance.engine.guard import BlockedRequest, WriteGuard, get_exclusion_reason
 from conformance.engine.judged import EngineResult
 from conformance.engine.places import ViolationLocation, find_violation, is_ordinary
 from conformance.engine.replay import RequestChain, build_chain, reproduce_failure
@@ -209,7 +209,9 @@ def split_runnable(
     runnable: list[Operation] = []
     skipped: list[tuple[Operation, SkipReason]] = []
     for operation in operations:
-        reason = exclusion(session.contract, operation, read_only=session.read_only, effects=session.allow_effects)
+        reason = get_exclusion_reason(
+            session.contract, operation, read_only=session.read_only, effects=session.allow_effects
+        )
         if reason:
             skipped.append((operation, reason))
         else:

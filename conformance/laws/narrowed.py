@@ -104,7 +104,7 @@ def check_links_keep_query(case: Case) -> Iterator[CheckResult]:
     for role in (role for role in PAGINATION_LINKS if role in roles):
         pointer, name = listing.find_pagination_property(role)
         # Laravel's links keep no query unless they are told to, and documented examples print none: never known.
-        requirement = replace(case.build_requirement(pointer, parameter=name), grade=INFERRED)
+        requirement = replace(case.build_requirement(pointer, parameter=name), provenance=INFERRED)
         yield evaluate_requirement(
             case, requirement, _build_link_evaluator(listing, role, name, page_parameter.name, query)
         )

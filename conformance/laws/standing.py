@@ -41,7 +41,7 @@ def _check_last_updated_order(case: Case) -> Iterator[CheckResult]:
     records = []
     for _ in range(2):
         records.append(new_record(case))
-        stamps = [records[-1].shown.get(name) for name in listing.resource.attributes_with_stamp("updated")]
+        stamps = [records[-1].body.get(name) for name in listing.resource.attributes_with_stamp("updated")]
         session.sleep(STAMP_RESOLUTION if has_second_precision(stamps) else FRACTION_PAUSE)
     body = {field[0].name: session.payloads.generate_value(field[0].schema, field[0].name)}
     exchange = session.send(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from conformance.mutants.mutant import Mutant
@@ -53,9 +54,7 @@ def _derive_status_mutants(operation: Operation) -> Iterator[Mutant]:
             f"{wrong_status} for {status}",
             f"It answers {status}, as the contract says.",
             f"{operation.pointer}/responses",
-            change_on_status(
-                status, lambda response, wrong_status=wrong_status: replace(response, status=wrong_status)
-            ),  # type: ignore[misc]
+            change_on_status(status, partial(_with_status, wrong_status)),
             _TRIGGERS.get(status, trigger_success),
             "*",
         )
@@ -69,6 +68,10 @@ def _derive_status_mutants(operation: Operation) -> Iterator[Mutant]:
         trigger_success,
         provenance_independent=True,
     )
+
+
+def _with_status(status: int, response: InterceptedResponse) -> InterceptedResponse:
+    return replace(response, status=status)
 
 
 def _fail_with_500(response: InterceptedResponse) -> InterceptedResponse:

@@ -114,7 +114,7 @@ def _build_mutant(
     operation = crud.by_action[action]
     defaults = {
         "pointer": operation.pointer,
-        "probe": partial(_run_crud_cycle, create_operation=crud.by_action["create"]),
+        "trigger": partial(_run_crud_cycle, create_operation=crud.by_action["create"]),
     }
     return Mutant(family, operation.id, detail, requirement, make_fault=make_fault, **{**defaults, **overrides})
 
@@ -323,10 +323,10 @@ def _derive_update_mutants(crud: CrudOperations) -> Iterator[Mutant]:
         "update changes another too",
         requirement,
         _make_stateless(faults.update_other_too),
-        always=True,
+        provenance_independent=True,
     )
     requirement = "A refused write changes nothing."
-    overrides = {"probe": trigger_partial_update, "always": True, "source": EVOMASTER}
+    overrides = {"trigger": trigger_partial_update, "provenance_independent": True, "source": EVOMASTER}
     detail = "applied but for the wrong field"
     yield _build_mutant(
         crud, "update", "refused-write", detail, requirement, _make_stateless(faults.store_valid_part), **overrides
@@ -491,7 +491,7 @@ def _derive_delete_mutants(crud: CrudOperations) -> Iterator[Mutant]:
         "deletes another too",
         requirement,
         _make_stateless(faults.delete_other_too),
-        always=True,
+        provenance_independent=True,
     )
     requirement = "To delete what is not there answers 404."
     yield _build_mutant(
@@ -551,7 +551,7 @@ def _derive_read_mutants(crud: CrudOperations) -> Iterator[Mutant]:
             f"changes {body_field.name}",
             requirement,
             _make_stateless(faults.change_on_retrieve),
-            always=True,
+            provenance_independent=True,
         )
         requirement = "The record that was asked for is answered."
         yield _build_mutant(
@@ -578,7 +578,10 @@ def _derive_text_mutants(crud: CrudOperations) -> Iterator[Mutant]:
     ]
     for detail, change in TEXT_CHANGES.items():
         for body_field in sample(fields, 1, "text", crud.resource.name):
-            overrides = {"pointer": body_field.pointer, "probe": partial(trigger_text_roundtrip, name=body_field.name)}
+            overrides = {
+                "pointer": body_field.pointer,
+                "trigger": partial(trigger_text_roundtrip, name=body_field.name),
+            }
             fault, requirement = _change_text(body_field.name, change), "A text comes back as it was sent."
             yield _build_mutant(
                 crud, "create", "text", f"{body_field.name} {detail}", requirement, _make_stateless(fault), **overrides

@@ -180,7 +180,7 @@ def render_json(report: MutationReport) -> str:
     """For programs: `version` 1, the tally, every mutant and every variant."""
 
     def build_mutant_document(entry: MutantSummary) -> dict[str, Any]:
-        return {**asdict(entry), "fate": entry.status.value}
+        return {**asdict(entry), "status": entry.status.value}
 
     totals = report.totals
     document = {

@@ -12,13 +12,13 @@ from mock_server.problems import ApiError, ErrorKind
 
 def sign_in(request: ActionRequest) -> ActionResult:
     """A fresh token for the right e-mail and password. Raises Refusal (401) for any other."""
-    session = request.world.sign_in(request.body["email"], request.body["password"], request.now)
+    session = request.sandbox.sign_in(request.body["email"], request.body["password"], request.now)
     if session is None:
         raise ApiError(
             ErrorKind.INVALID_CREDENTIALS, "no user has this e-mail and password; seeded users' password is 'password'"
         )
     token, user = session
-    user_fragment = render_fragment(replace(request, viewer=request.world.get_viewer(user.key)), user)
+    user_fragment = render_fragment(replace(request, viewer=request.sandbox.get_viewer(user.key)), user)
     data = {
         "token": token.token,
         "token_type": "Bearer",
@@ -30,14 +30,14 @@ def sign_in(request: ActionRequest) -> ActionResult:
 
 def sign_out(request: ActionRequest) -> ActionResult:
     """End the token of this request."""
-    request.world.sign_out(request.token or "")
+    request.sandbox.sign_out(request.token or "")
     return ActionResult(None)
 
 
 def get_authenticated_user(request: ActionRequest) -> ActionResult:
     """The user whose token it is."""
-    account = request.world.contract.account_resource
-    user = request.world.store.get(account.name, request.viewer.user_key) if account and request.viewer else None
+    account = request.sandbox.contract.account_resource
+    user = request.sandbox.store.get(account.name, request.viewer.user_key) if account and request.viewer else None
     if user is None:
         raise ApiError(ErrorKind.UNAUTHENTICATED)
     return render_record(request, user)

@@ -16,9 +16,9 @@ RelationValues = Mapping[str, Reference | tuple[Reference, ...] | None]
 
 def create_record(request: ActionRequest) -> ActionResult:
     """Store the record and answer it."""
-    resource = request.world.contract.resources[request.operation.resource or ""]
+    resource = request.sandbox.contract.resources[request.operation.resource or ""]
     attributes, references = extract_attributes(request, resource), resolve_references(request, resource)
-    with request.world.store.transaction():
+    with request.sandbox.store.transaction():
         record = insert_record(request, resource, attributes, references)
     return render_record(request, record)
 
@@ -27,15 +27,17 @@ def insert_record(
     request: ActionRequest, resource: Resource, attributes: Mapping[str, Any], references: RelationValues
 ) -> StoredRecord:
     """A new record of `resource`, with everything that the server adds, as it now stands in the store."""
-    world = request.world
-    defaults = world.write_plans.get_record_defaults(resource)
-    key = world.create_key(resource)
+    sandbox = request.sandbox
+    defaults = sandbox.write_plans.get_record_defaults(resource)
+    key = sandbox.create_key(resource)
     relation_values = {
         **_default_references(defaults, request),
         **{name: target for name, target in references.items() if target is not None},
     }
     record = Record(resource.name, key, build_attributes(request, resource, defaults, key, attributes), relation_values)
-    return world.store.add(record, has_new_key=not resource.has_integer_key)  # a number may be some other record's key
+    return sandbox.store.add(
+        record, has_new_key=not resource.has_integer_key
+    )  # a number may be some other record's key
 
 
 def build_attributes(
@@ -49,7 +51,7 @@ def build_attributes(
             values[name] = value if default is None else merge_defaults(default, default, value)
     timestamp = request.timestamp
     for name, stamp in defaults.managed_attributes:
-        values[name] = request.world.store.next_number(resource.name) if stamp == "number" else timestamp
+        values[name] = request.sandbox.store.next_number(resource.name) if stamp == "number" else timestamp
     values[resource.key_attribute] = key
     for name in defaults.optional_attributes:
         if name not in attributes:
@@ -70,7 +72,7 @@ def merge_defaults(default: Any, current: Any, new_value: Any) -> Any:
 
 def _default_references(defaults: RecordDefaults, request: ActionRequest) -> dict[str, Reference]:
     """The viewer as owner and the viewer's home as tenant, where a record holds them itself."""
-    contract, viewer = request.world.contract, request.viewer
+    contract, viewer = request.sandbox.contract, request.viewer
     references: dict[str, Reference] = {}
     if not (defaults.tenant_relations or defaults.owner_relations):
         return references

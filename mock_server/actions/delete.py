@@ -7,17 +7,17 @@ from mock_server.store import DeleteRestricted, StoredRecord
 from mock_server.world import Sandbox
 
 
-def can_delete(world: Sandbox, record: StoredRecord) -> bool:
+def can_delete(sandbox: Sandbox, record: StoredRecord) -> bool:
     """Whether nobody needs the record itself; what would go with it is not asked."""
-    return not world.store.is_restricted(record.reference)
+    return not sandbox.store.is_restricted(record.reference)
 
 
 def delete_record(request: ActionRequest) -> ActionResult:
     """Remove the record. Raises Refusal (409) while the contract refuses it."""
     record = find_in_path(request, for_write=True, allow_shared=False)
     try:
-        with request.world.store.transaction():
-            request.world.store.delete(record.resource, record.key)
+        with request.sandbox.store.transaction():
+            request.sandbox.store.delete(record.resource, record.key)
     except DeleteRestricted as error:
         relation = error.relation.replace("_", " ")
         message = f"This {error.resource} cannot be deleted while it is any {error.referring_resource}'s {relation}."

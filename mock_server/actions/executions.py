@@ -29,12 +29,12 @@ MILLISECOND = timedelta(milliseconds=1)
 FINAL_STATUSES = ("completed", "error", "stopped")
 
 
-def can_start(world: Sandbox, workflow: StoredRecord) -> bool:
+def can_start(sandbox: Sandbox, workflow: StoredRecord) -> bool:
     """Whether the state of a workflow admits an execution."""
     return bool(workflow.attributes["is_active"])
 
 
-def can_stop(world: Sandbox, execution: StoredRecord) -> bool:
+def can_stop(sandbox: Sandbox, execution: StoredRecord) -> bool:
     """Whether an execution has not ended yet."""
     return execution.attributes["status"] not in FINAL_STATUSES
 
@@ -47,7 +47,7 @@ def trigger_workflow(request: ActionRequest) -> ActionResult:
 
 def create_execution(request: ActionRequest) -> ActionResult:
     """Start the workflow that the body names."""
-    contract = request.world.contract
+    contract = request.sandbox.contract
     workflow = find_visible(request, contract.resources["Workflow"], request.body["workflow_uuid"])
     require_writable(request, contract.resources["Workflow"], workflow)
     return render_record(
@@ -61,11 +61,11 @@ def _start_execution(request: ActionRequest, workflow: StoredRecord, attributes:
 
     Raises Refusal (409) for a workflow that is not active.
     """
-    world = request.world
-    if not can_start(world, workflow):
+    sandbox = request.sandbox
+    if not can_start(sandbox, workflow):
         raise ApiError(ErrorKind.CONFLICT, message="This workflow is not active.")
-    resources = world.contract.resources
-    with world.store.transaction():
+    resources = sandbox.contract.resources
+    with sandbox.store.transaction():
         execution = insert_record(request, resources["WorkflowExecution"], attributes, {"workflow": workflow.reference})
         references = {"workflow_execution": execution.reference}
         data = insert_record(request, resources["WorkflowExecutionData"], {}, references)
@@ -75,7 +75,7 @@ def _start_execution(request: ActionRequest, workflow: StoredRecord, attributes:
 
 def _schedule_transitions(request: ActionRequest, execution: StoredRecord, data: StoredRecord) -> None:
     """Running after a second, ended some seconds later."""
-    world = request.world
+    sandbox = request.sandbox
     seconds = pick(RUN_SECONDS, "duration", execution.key)
     starts_at = request.now + START_DELAY
     stops_at = starts_at + timedelta(seconds=seconds)
@@ -87,8 +87,8 @@ def _schedule_transitions(request: ActionRequest, execution: StoredRecord, data:
         "stopped_at": format_timestamp(stops_at),
         "duration_ms": 1000 * seconds,
     }
-    world.schedule_change(starts_at, execution, start_changes)
-    world.schedule_change(stops_at, execution, end_changes)
+    sandbox.schedule_change(starts_at, execution, start_changes)
+    sandbox.schedule_change(stops_at, execution, end_changes)
     step = {
         "status": status,
         "output": {"received": execution.attributes["input"]},
@@ -97,44 +97,44 @@ def _schedule_transitions(request: ActionRequest, execution: StoredRecord, data:
     }
     figures = {"execution_time": seconds, "processed_count": 1, "error_count": int(status == "error")}
     metadata = {**data.attributes["metadata"], "workflow_execution_data_id": execution.number, **figures}
-    world.schedule_change(stops_at, data, {"workflow_data": [step], "metadata": metadata})
+    sandbox.schedule_change(stops_at, data, {"workflow_data": [step], "metadata": metadata})
 
 
 def stop_execution(request: ActionRequest) -> ActionResult:
     """End what the path names, now: an execution, or another record with such a `status`, whichever of the fields of an
     ending it has. Raises Refusal (409) when it has ended already.
     """
-    world = request.world
+    sandbox = request.sandbox
     execution = find_in_path(request, for_write=True)
-    if not can_stop(world, execution):
+    if not can_stop(sandbox, execution):
         raise ApiError(
             ErrorKind.CONFLICT,
             message=f"This {_resource_label(execution)} has already ended ({execution.attributes['status']}).",
         )
-    with world.store.transaction():
-        for reference in (execution.reference, *_iter_dependents(world, execution)):
-            world.cancel_scheduled_changes(world.store.get_existing(reference))
-        world.store.update(
+    with sandbox.store.transaction():
+        for reference in (execution.reference, *_iter_dependents(sandbox, execution)):
+            sandbox.cancel_scheduled_changes(sandbox.store.get_existing(reference))
+        sandbox.store.update(
             execution.resource, execution.key, {**execution.attributes, **_get_stop_changes(request, execution)}
         )
-    return render_record(request, world.store.get_existing(execution.reference))
+    return render_record(request, sandbox.store.get_existing(execution.reference))
 
 
 def _resource_label(record: StoredRecord) -> str:
     return snake_case(record.resource).rpartition("_")[2]
 
 
-def _iter_dependents(world: Sandbox, execution: StoredRecord) -> Iterator[Reference]:
+def _iter_dependents(sandbox: Sandbox, execution: StoredRecord) -> Iterator[Reference]:
     """The records that lead to one: what is written while it runs is among them."""
-    for relation in world.contract.resources[execution.resource].relations.values():
+    for relation in sandbox.contract.resources[execution.resource].relations.values():
         if relation.inverse is not None:
-            yield from world.store.find_inverse(relation, execution.reference)
+            yield from sandbox.store.find_inverse(relation, execution.reference)
 
 
 def _get_stop_changes(request: ActionRequest, execution: StoredRecord) -> dict[str, Any]:
     """What stopping changes of the fields that a record has."""
     started_at = execution.attributes.get("started_at") or request.timestamp
-    updated_attributes = request.world.contract.resources[execution.resource].attributes_with_stamp("updated")
+    updated_attributes = request.sandbox.contract.resources[execution.resource].attributes_with_stamp("updated")
     changes = {
         "status": "stopped",
         "is_finished": True,
@@ -148,13 +148,13 @@ def _get_stop_changes(request: ActionRequest, execution: StoredRecord) -> dict[s
 
 def count_executions(request: ActionRequest) -> ActionResult:
     """How many executions the query's filters leave, in all and by status."""
-    world = request.world
-    resource = world.contract.resources["WorkflowExecution"]
-    query = world.create_query(request.viewer)
+    sandbox = request.sandbox
+    resource = sandbox.contract.resources["WorkflowExecution"]
+    query = sandbox.create_query(request.viewer)
     extensions = collect_query_arguments(request.operation.parameters, request.query)
     condition = all_of((query.build_condition(resource, extensions), query.build_visibility_condition(resource)))
     status = attribute_column(("status",))
     sql = f"SELECT {status}, COUNT(*) FROM {quote_identifier(resource.name)} WHERE {condition.sql} GROUP BY 1"
-    counts = dict(world.store.connection.execute(sql, condition.parameters).fetchall())
+    counts = dict(sandbox.store.connection.execute(sql, condition.parameters).fetchall())
     by_status = {name: counts.get(name, 0) for name in resource.attributes["status"].enum_values}
     return ActionResult(orjson.dumps({"data": {"total": sum(counts.values()), **by_status}}))

@@ -64,7 +64,7 @@ def generate_workflow(request: ActionRequest) -> ActionResult:
 
 def generate_thread_name(request: ActionRequest) -> ActionResult:
     """Name a thread after its first message."""
-    sandbox = request.world
+    sandbox = request.sandbox
     thread = find_in_path(request, for_write=True)
     messages = sandbox.store.find_inverse(sandbox.contract.resources["Thread"].relations["messages"], thread.reference)
     first_message = sandbox.store.get_existing(messages[0]).attributes["content"] if messages else ""
@@ -79,7 +79,7 @@ def generate_thread_name(request: ActionRequest) -> ActionResult:
 
 
 def _pick_persona(request: ActionRequest, name: str) -> Mapping[str, Any]:
-    persona: Mapping[str, Any] = pick(request.world.phrases[name], request.body["prompt"])
+    persona: Mapping[str, Any] = pick(request.sandbox.phrases[name], request.body["prompt"])
     return persona
 
 
@@ -88,8 +88,8 @@ def _build_photo_config(persona: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _create_record(request: ActionRequest, name: str, attributes: Mapping[str, Any]) -> ActionResult:
-    resource = request.world.contract.resources[name]
+    resource = request.sandbox.contract.resources[name]
     references = resolve_references(request, resource)
-    with request.world.store.transaction():
+    with request.sandbox.store.transaction():
         record = insert_record(request, resource, attributes, references)
     return render_record(request, record)

@@ -29,9 +29,9 @@ LEADERBOARD_SQL = """
 
 def rank_agents(request: ActionRequest) -> ActionResult:
     """Agents by their score, the highest first."""
-    world = request.world
-    query = world.create_query(request.viewer)
-    agent = world.contract.resources["Agent"]
+    sandbox = request.sandbox
+    query = sandbox.create_query(request.viewer)
+    agent = sandbox.contract.resources["Agent"]
     condition = all_of(
         (
             query.build_visibility_condition(agent),
@@ -39,11 +39,11 @@ def rank_agents(request: ActionRequest) -> ActionResult:
         )
     )
     parameters = (get_period_start(request, request.query["period"]), *condition.parameters, request.query["limit"])
-    results = world.store.connection.execute(LEADERBOARD_SQL.format(where=condition.sql), parameters).fetchall()
+    results = sandbox.store.connection.execute(LEADERBOARD_SQL.format(where=condition.sql), parameters).fetchall()
     rows = [
         {
             "rank": rank,
-            "agent": render_fragment(request, world.store.get_existing(Reference(agent.name, key))),
+            "agent": render_fragment(request, sandbox.store.get_existing(Reference(agent.name, key))),
             "executions_count": executions,
             "threads_count": threads,
             "messages_count": messages,

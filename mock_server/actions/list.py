@@ -31,10 +31,10 @@ class ListPlan:
 
 def list_records(request: ActionRequest) -> ActionResult:
     """One page, filtered, sorted and shaped as the query says."""
-    view, representation = request.operation.envelope.view_name, request.world.encoder
+    view, representation = request.operation.envelope.view_name, request.sandbox.encoder
     assert view is not None
     plan = _get_plan(request)
-    page = request.world.create_query(request.viewer).fetch_page(plan.listing)
+    page = request.sandbox.create_query(request.viewer).fetch_page(plan.listing)
     tags: set[Tag] = set()
     rows = [representation.encode_record(view, row, plan.projection, request.viewer, tags) for row in page.rows]
     return ActionResult(_encode_page(request, plan, rows, page), depends_on=CacheDependencies(tags, plan.dependencies))
@@ -45,18 +45,18 @@ def _get_plan(request: ActionRequest) -> ListPlan:
     if len(request.raw_query) > MAX_CACHED_QUERY_CHARS:
         return _create_plan(request)
     cache_key = ("list", request.operation.id, request.raw_query, request.viewer)
-    plan: ListPlan = request.world.store.memoize(
-        cache_key, request.world.contract.access_grant_resources, lambda: _create_plan(request)
+    plan: ListPlan = request.sandbox.store.memoize(
+        cache_key, request.sandbox.contract.access_grant_resources, lambda: _create_plan(request)
     )
     return plan
 
 
 def _create_plan(request: ActionRequest) -> ListPlan:
-    contract, operation = request.world.contract, request.operation
+    contract, operation = request.sandbox.contract, request.operation
     extensions = collect_query_arguments(operation.parameters, request.query)
     resource = contract.resources[operation.resource or ""]
-    listing = request.world.create_query(request.viewer).create_list_query(resource, extensions)
-    read_resources = request.world.store.find_mentioned_resources(f"{listing.condition.sql} {listing.order}")
+    listing = request.sandbox.create_query(request.viewer).create_list_query(resource, extensions)
+    read_resources = request.sandbox.store.find_mentioned_resources(f"{listing.condition.sql} {listing.order}")
     resources = (resource.name, *read_resources, *contract.access_grant_resources)
     url = contract.base_path + operation.path
     page_name = next((p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "page"), "page")

@@ -15,7 +15,7 @@ def find_in_path(request: ActionRequest, *, for_write: bool = False, allow_share
 
     `allow_shared`: whether a grant may open it.
     """
-    resource = request.world.contract.resources[request.operation.resource or ""]
+    resource = request.sandbox.contract.resources[request.operation.resource or ""]
     text = next(iter(request.path_parameters.values()))
     record = find_visible(request, resource, parse_key(resource, text), display_key=text)
     if for_write:
@@ -25,16 +25,16 @@ def find_in_path(request: ActionRequest, *, for_write: bool = False, allow_share
 
 def find_visible(request: ActionRequest, resource: Resource, key: Any, *, display_key: Any = None) -> StoredRecord:
     """The record with that key, if the viewer may see it. Raises Refusal (404) otherwise."""
-    record = request.world.store.get(resource.name, key)
+    record = request.sandbox.store.get(resource.name, key)
     if record is not None and request.viewer is not None and record.tenant_key in request.viewer.tenant_keys:
         return record
     condition = all_of(
         (
             SqlCondition("key = ?", (key,)),
-            request.world.create_query(request.viewer).build_visibility_condition(resource),
+            request.sandbox.create_query(request.viewer).build_visibility_condition(resource),
         )
     )
-    records = request.world.store.select(resource.name, condition.sql, condition.parameters)
+    records = request.sandbox.store.select(resource.name, condition.sql, condition.parameters)
     if records:
         return records[0]
     displayed = key if display_key is None else display_key
@@ -65,11 +65,11 @@ def require_writable(
         raise ApiError(ErrorKind.FORBIDDEN, f"{detail}; only in its own workspace may it be deleted or shared on")
     conditions = (
         condition
-        for condition, permission in request.world.create_query(viewer).iter_shared_conditions(resource)
+        for condition, permission in request.sandbox.create_query(viewer).iter_shared_conditions(resource)
         if permission == "write"
     )
     condition = all_of((SqlCondition("key = ?", (record.key,)), any_of(conditions)))
-    if not request.world.store.select(resource.name, condition.sql, condition.parameters):
+    if not request.sandbox.store.select(resource.name, condition.sql, condition.parameters):
         raise ApiError(ErrorKind.FORBIDDEN, f"this {resource.name} was shared with this token to read, not to write")
 
 
@@ -79,5 +79,5 @@ def find_owner_key(request: ActionRequest, resource: Resource, record: StoredRec
     reference = None
     for relation_name in resource.owner_path:
         reference = current.references.get(relation_name) if current else None
-        current = request.world.store.resolve(reference)
+        current = request.sandbox.store.resolve(reference)
     return reference.key if reference else None

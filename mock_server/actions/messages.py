@@ -13,10 +13,10 @@ from mock_server.store import StoredRecord
 
 def create_message(request: ActionRequest) -> ActionResult:
     """Store the message in the thread that the body names."""
-    world = request.world
-    resource = world.contract.resources["Message"]
+    sandbox = request.sandbox
+    resource = sandbox.contract.resources["Message"]
     references = resolve_references(request, resource)
-    with world.store.transaction():
+    with sandbox.store.transaction():
         message = insert_record(request, resource, extract_attributes(request, resource), references)
         if files := request.body.get("files"):
             attach_files(request, message, files)
@@ -25,14 +25,14 @@ def create_message(request: ActionRequest) -> ActionResult:
 
 def attach_files(request: ActionRequest, message: StoredRecord, files: list[Mapping[str, Any]]) -> None:
     """Make a Media and an Attachment of each file (`key` in the client's upload store, `name` for people)."""
-    world = request.world
-    thread = world.store.resolve(message.references["thread"])
+    sandbox = request.sandbox
+    thread = sandbox.store.resolve(message.references["thread"])
     assert thread is not None
     for file in files:
         name = str(file.get("name") or file.get("key") or "file")
         mime_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        media_resource = world.contract.resources["Media"]
-        key = world.create_key(media_resource)
+        media_resource = sandbox.contract.resources["Media"]
+        key = sandbox.create_key(media_resource)
         attributes = {
             "name": name,
             "file_name": name,
@@ -40,7 +40,7 @@ def attach_files(request: ActionRequest, message: StoredRecord, files: list[Mapp
             "url": f"/storage/media/{key}{_get_file_extension(name)}",
         }
         media_record = insert_record(request, media_resource, attributes, {"workspace": thread.references["workspace"]})
-        attachment_resource = world.contract.resources["Attachment"]
+        attachment_resource = sandbox.contract.resources["Attachment"]
         insert_record(
             request,
             attachment_resource,

@@ -15,9 +15,9 @@ MAX_SERIES_ENTRIES = 10_000  # entries of a series, as the contract bounds it
 
 def compute_metrics(request: ActionRequest) -> ActionResult:
     """Count or sum the records that the body's filters leave."""
-    world, body = request.world, request.body
-    resource = world.contract.resources[request.operation.resource or ""]
-    query = world.create_query(request.viewer)
+    sandbox, body = request.sandbox, request.body
+    resource = sandbox.contract.resources[request.operation.resource or ""]
+    query = sandbox.create_query(request.viewer)
     fields = request.operation.request_body.fields.values() if request.operation.request_body else ()
     condition = all_of(
         (
@@ -30,16 +30,16 @@ def compute_metrics(request: ActionRequest) -> ActionResult:
     from_where = f"FROM {quote_identifier(resource.name)} WHERE {condition.sql}"
     parameters = (*value.parameters, *condition.parameters)
     if is_sum:
-        total = world.store.scalar(f"SELECT {value.sql} {from_where}", parameters)
+        total = sandbox.store.scalar(f"SELECT {value.sql} {from_where}", parameters)
     else:
-        total = world.store.count(resource.name, condition.sql, condition.parameters)
+        total = sandbox.store.count(resource.name, condition.sql, condition.parameters)
     data: list[dict[str, Any]] = [{"value": total}]
     if body["calculation"].startswith("time_series"):
         period = PERIOD_START_SQL[body["granularity"]].format(
             attribute_column(resource.attributes_with_stamp("created")[:1])
         )
         sql = f"SELECT {period}, {value.sql} {from_where} GROUP BY 1"
-        values_by_period = dict(world.store.connection.execute(sql, parameters).fetchall())
+        values_by_period = dict(sandbox.store.connection.execute(sql, parameters).fetchall())
         points = fill_series(
             values_by_period, _get_date_range(request, resource), body["granularity"], MAX_SERIES_ENTRIES
         )
@@ -64,7 +64,7 @@ def _build_sum(request: ActionRequest, resource: Resource, name: str) -> SqlCond
     derived = resource.derived_properties.get(name)
     if derived is not None:
         return SqlCondition(
-            f"COALESCE(SUM({request.world.store.build_derived_sql(resource.name, derived, _key_column(resource))}), 0)"
+            f"COALESCE(SUM({request.sandbox.store.build_derived_sql(resource.name, derived, _key_column(resource))}), 0)"
         )
     return SqlCondition("COALESCE(SUM(json_extract(CAST(own AS TEXT), '$.' || ?)), 0)", (name,))
 

@@ -9,9 +9,9 @@ from mock_server.store import Tag
 
 def retrieve_record(request: ActionRequest) -> ActionResult:
     """The record with its relations."""
-    world, tags = request.world, set[Tag]()
+    sandbox, tags = request.sandbox, set[Tag]()
     record = find_in_path(request)
-    body = world.encoder.encode_body(
+    body = sandbox.encoder.encode_body(
         request.operation.envelope, record, request.viewer, select_projection(request), tags
     )
-    return ActionResult(body, depends_on=CacheDependencies(tags, world.contract.access_grant_resources))
+    return ActionResult(body, depends_on=CacheDependencies(tags, sandbox.contract.access_grant_resources))

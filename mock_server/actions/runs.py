@@ -19,7 +19,7 @@ _ANSWER_DELAY = timedelta(microseconds=1)
 
 def run_agent(request: ActionRequest) -> ActionResult:
     """Ask an agent: in the thread that the body names, or in a new one."""
-    sandbox = request.world
+    sandbox = request.sandbox
     agent = find_in_path(request)
     thread_resource = sandbox.contract.resources["Thread"]
     existing_thread = (
@@ -46,7 +46,7 @@ def _is_tenant_member(request: ActionRequest, agent: StoredRecord) -> bool:
 
 def run_thread(request: ActionRequest) -> ActionResult:
     """Say something in a thread; its agent answers."""
-    sandbox = request.world
+    sandbox = request.sandbox
     thread = find_in_path(request)
     with sandbox.store.transaction():
         question = _add_user_message(request, thread, request.body["content"])
@@ -59,7 +59,7 @@ def run_thread(request: ActionRequest) -> ActionResult:
 
 def run_prompt(request: ActionRequest) -> ActionResult:
     """Fill a prompt's variables and answer it."""
-    sandbox = request.world
+    sandbox = request.sandbox
     prompt = find_in_path(request)
     content = assistant.fill_placeholders(prompt.attributes["content"], (request.body or {}).get("variables") or {})
     output = assistant.compose_answer(sandbox.phrases["answer"], content, None, 0)
@@ -77,7 +77,7 @@ def run_prompt(request: ActionRequest) -> ActionResult:
 
 def train_agent(request: ActionRequest) -> ActionResult:
     """Let an agent remember texts and pages: each becomes a Memory."""
-    sandbox, body = request.world, request.body or {}
+    sandbox, body = request.sandbox, request.body or {}
     agent = find_in_path(request, for_write=True)
     memories = [{"content": text, "type": "text", "source": None} for text in body.get("texts") or []]
     memories += [{"content": f"What {url} says.", "type": "url", "source": url} for url in body.get("urls") or []]
@@ -93,17 +93,19 @@ def train_agent(request: ActionRequest) -> ActionResult:
 def _add_user_message(request: ActionRequest, thread: StoredRecord, content: str) -> StoredRecord:
     """The user's message."""
     attributes = {"content": content, "role": "user"}
-    return insert_record(request, request.world.contract.resources["Message"], attributes, {"thread": thread.reference})
+    return insert_record(
+        request, request.sandbox.contract.resources["Message"], attributes, {"thread": thread.reference}
+    )
 
 
 def _add_answer(request: ActionRequest, thread: StoredRecord, agent: StoredRecord | None, content: str) -> StoredRecord:
     """The assistant's message, and that the agent ran."""
-    world = request.world
+    sandbox = request.sandbox
     message_count = len(
-        world.store.find_inverse(world.contract.resources["Thread"].relations["messages"], thread.reference)
+        sandbox.store.find_inverse(sandbox.contract.resources["Thread"].relations["messages"], thread.reference)
     )
     answer = assistant.compose_answer(
-        world.phrases["answer"], content, agent.attributes if agent else None, message_count
+        sandbox.phrases["answer"], content, agent.attributes if agent else None, message_count
     )
     model = agent.attributes["metadata"]["large_language_model"] if agent else thread.attributes["metadata"]["model"]
     metadata = {
@@ -113,13 +115,15 @@ def _add_answer(request: ActionRequest, thread: StoredRecord, agent: StoredRecor
     }
     attributes = {"content": answer, "role": "assistant", "metadata": metadata}
     answer_request = replace(request, now=request.now + _ANSWER_DELAY)
-    reply = insert_record(answer_request, world.contract.resources["Message"], attributes, {"thread": thread.reference})
+    reply = insert_record(
+        answer_request, sandbox.contract.resources["Message"], attributes, {"thread": thread.reference}
+    )
     if agent is not None:
         run_attributes = {"duration_ms": 400 + 15 * metadata["tokens"]["output"]}
         viewer = request.viewer
-        user = world.store.get("User", viewer.user_key) if viewer else None
+        user = sandbox.store.get("User", viewer.user_key) if viewer else None
         references = {"agent": agent.reference, "user": user.reference if user else None}
-        insert_record(request, world.contract.resources["AgentRun"], run_attributes, references)
+        insert_record(request, sandbox.contract.resources["AgentRun"], run_attributes, references)
     return reply
 
 

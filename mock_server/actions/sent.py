@@ -17,7 +17,7 @@ def extract_attributes(request: ActionRequest, resource: Resource) -> dict[str, 
         return {}
     return {
         name: body[name]
-        for name in request.world.write_plans.get_request_mapping(request.operation, resource).attributes
+        for name in request.sandbox.write_plans.get_request_mapping(request.operation, resource).attributes
         if name in body
     }
 
@@ -29,7 +29,7 @@ def resolve_references(
 
     Every record named must be there and be the viewer's to see: raises Refusal (404).
     """
-    mapping = request.world.write_plans.get_request_mapping(request.operation, resource)
+    mapping = request.sandbox.write_plans.get_request_mapping(request.operation, resource)
     references: dict[str, Reference | tuple[Reference, ...] | None] = {}
     for reference_input in mapping.query_references:
         if request.query.get(reference_input.name) is not None:

@@ -15,25 +15,25 @@ def share_record(request: ActionRequest) -> ActionResult:
 
     Raises Refusal: 403 for what was only shared with the viewer, 404 for an unknown entity.
     """
-    world = request.world
+    sandbox = request.sandbox
     record = find_in_path(request, for_write=True, allow_shared=False)
-    resource = next(r for r in world.contract.resources.values() if r.access_grant)
+    resource = next(r for r in sandbox.contract.resources.values() if r.access_grant)
     grants = resource.access_grant
     assert grants is not None
     entity = _find_entity(request, resource.relations[grants.entity].targets)
     attributes = {name: request.body[name] for name in ("entity_type", grants.permission) if name in request.body}
     subject = resource.relations[grants.subject]
     where = f"{reference_column(subject.name)} = ?"
-    with world.store.transaction():
-        shares = world.store.select(resource.name, where, (encode_reference(subject, record.reference),))
+    with sandbox.store.transaction():
+        shares = sandbox.store.select(resource.name, where, (encode_reference(subject, record.reference),))
         existing = next((s for s in shares if s.references[grants.entity] == entity), None)
         if existing is None:
             grant = insert_record(
                 request, resource, attributes, {grants.subject: record.reference, grants.entity: entity}
             )
         else:
-            world.store.update(resource.name, existing.key, {**existing.attributes, **attributes})
-            grant = world.store.get_existing(existing.reference)
+            sandbox.store.update(resource.name, existing.key, {**existing.attributes, **attributes})
+            grant = sandbox.store.get_existing(existing.reference)
     return render_record(request, grant)
 
 
@@ -41,7 +41,7 @@ def _find_entity(request: ActionRequest, allowed: tuple[str, ...]) -> Reference:
     """Whom the body names. Not only whom the viewer may see: sharing is how others come to see something."""
     resource_name = next(name for name in allowed if snake_case(name) == request.body["entity_type"])
     key = request.body["entity_id"]
-    record = request.world.store.get(resource_name, parse_key(request.world.contract.resources[resource_name], key))
+    record = request.sandbox.store.get(resource_name, parse_key(request.sandbox.contract.resources[resource_name], key))
     if record is None:
         detail = f"the body's entity_id names no {resource_name}: {key}"
         raise ApiError(ErrorKind.RECORD_NOT_FOUND, detail, resource=resource_name, key=key)

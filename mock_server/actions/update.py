@@ -9,8 +9,8 @@ from mock_server.call import ActionRequest, ActionResult
 
 def update_record(request: ActionRequest) -> ActionResult:
     """Store what was sent and answer the record."""
-    world = request.world
-    resource = world.contract.resources[request.operation.resource or ""]
+    sandbox = request.sandbox
+    resource = sandbox.contract.resources[request.operation.resource or ""]
     record = find_in_path(request, for_write=True)
     changes = {
         name: merge_defaults(resource.attributes[name].default, record.attributes.get(name), value)
@@ -22,6 +22,6 @@ def update_record(request: ActionRequest) -> ActionResult:
         **dict.fromkeys(resource.attributes_with_stamp("updated"), request.timestamp),
     }
     references = resolve_references(request, resource)
-    with world.store.transaction():
-        world.store.update(resource.name, record.key, attributes, references)
-    return render_record(request, world.store.get_existing(record.reference))
+    with sandbox.store.transaction():
+        sandbox.store.update(resource.name, record.key, attributes, references)
+    return render_record(request, sandbox.store.get_existing(record.reference))

@@ -58,7 +58,7 @@ def compute_workspace_metrics(request: ActionRequest) -> ActionResult:
         "aggregation": query["aggregation"],
         "group_by": group,
         "granularity": query["granularity"] if group == "date" else None,
-        "total": request.world.store.scalar(source.build_select(source.value_sql), source.condition.parameters),
+        "total": request.sandbox.store.scalar(source.build_select(source.value_sql), source.condition.parameters),
         "results": [],
     }
     if group == "user":
@@ -96,7 +96,7 @@ def _get_values_by_user(request: ActionRequest, source: MetricSource) -> list[di
         f"u.key, {name} AS user_name, {source.value_sql} AS value", 'LEFT JOIN "User" u ON u.key = user'
     )
     sql = f"{select} GROUP BY u.key ORDER BY {order_column} {_get_sort_direction(request, 'desc')}, u.key LIMIT ?"
-    rows = request.world.store.connection.execute(sql, (*source.condition.parameters, request.query["limit"]))
+    rows = request.sandbox.store.connection.execute(sql, (*source.condition.parameters, request.query["limit"]))
     return [
         {"user_id": None if key is None else str(key), "user_name": name, "value": value} for key, name, value in rows
     ]
@@ -107,7 +107,7 @@ def _get_values_by_date(request: ActionRequest, source: MetricSource) -> list[di
     granularity = request.query["granularity"]
     select = source.build_select(f"{PERIOD_START_SQL[granularity].format('at')} AS date, {source.value_sql} AS value")
     values_by_day = dict(
-        request.world.store.connection.execute(f"{select} GROUP BY 1", source.condition.parameters).fetchall()
+        request.sandbox.store.connection.execute(f"{select} GROUP BY 1", source.condition.parameters).fetchall()
     )
     date_range = DateRange(get_period_start(request, _get_period(request))[:10] or None, request.timestamp[:10])
     rows = list(fill_series(values_by_day, date_range, granularity, _get_max_groups(request)).items())

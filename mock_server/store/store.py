@@ -97,7 +97,7 @@ class Store:
     def from_connection(cls, contract: Contract, connection: sqlite3.Connection) -> "Store":
         """The store that a connection leads to."""
         tables = plan.build_tables(contract)
-        store = cls(contract, connection, tables, generations=dict.fromkeys(tables, 0))
+        store = cls(contract, connection, tables, generation_by_resource=dict.fromkeys(tables, 0))
         store.count_caches = {name: CountCache(connection, table.name) for name, table in tables.items()}
         store.search_indexes = TrigramIndex.create_all(connection, tables)
         store._load_last_numbers()

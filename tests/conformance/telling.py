@@ -104,14 +104,14 @@ def hostile_report() -> Report:
     pointer = contract.operations["createMessage"].pointer
     promise = Requirement("stored", "createMessage", "What was sent is stored.", pointer, "documented")
     shown = (hostile_exchange(contract),)
-    gap = replace(promise, law="guessed", grade="inferred", parameter="content")
-    flaky = replace(promise, law="now-and-then")
+    gap = replace(promise, check="guessed", provenance="inferred", parameter="content")
+    flaky = replace(promise, check="now-and-then")
     found = RunResult(
         [
-            CheckResult(replace(promise, law="fine"), Status.PASSED),
+            CheckResult(replace(promise, check="fine"), Status.PASSED),
             CheckResult(promise, Status.FAILED, HOSTILE, shown),
             CheckResult(gap, Status.FAILED, HOSTILE, shown),
-            CheckResult(replace(promise, law="unknown"), Status.SKIPPED, HOSTILE.replace(PASSWORD, "")),
+            CheckResult(replace(promise, check="unknown"), Status.SKIPPED, HOSTILE.replace(PASSWORD, "")),
         ],
         records_not_deleted=[("Message", TOKEN)],
         flaky=[CheckResult(flaky, Status.FAILED, HOSTILE, shown)],
@@ -122,7 +122,7 @@ def hostile_report() -> Report:
     covered = Coverage(contract).build_report(
         contract.operations.values(), {"createMessage": HOSTILE.replace(PASSWORD, "")}
     )
-    return report_of(contract, found, proposals={(gap.fingerprint, HOSTILE): proposal}, covered=covered)
+    return report_of(contract, found, proposals={(gap.fingerprint, HOSTILE): proposal}, coverage=covered)
 
 
 def broken_many(number: int) -> Report:

@@ -159,8 +159,8 @@ def test_what_no_answer_shows_is_for_people() -> None:
 
 def test_only_what_rests_on_inferred_places_gets_a_proposal() -> None:
     (gap,) = told("listAgents", 418, {"message": "x"})
-    stated = replace(gap, requirement=replace(gap.requirement, grade="documented"))
-    always = replace(gap, requirement=replace(gap.requirement, always=True))
+    stated = replace(gap, requirement=replace(gap.requirement, provenance="documented"))
+    always = replace(gap, requirement=replace(gap.requirement, provenance_independent=True))
     kept = replace(gap, status=Status.PASSED)
     found = proposals_of(athena_contract(), athena_schemas(), NAME, [stated, always, kept, gap])
     assert list(found) == [(gap.requirement.fingerprint, gap.message)]

@@ -131,7 +131,7 @@ def test_json_says_what_kind_of_cause_kept_a_promise_from_being_judged(contract:
     )
     missed = CheckResult.skip(promise, not_testable("nobody can"))
     document = json.build_document(
-        report_of(contract, RunResult([missed, CheckResult(replace(promise, law="fine"), Status.PASSED)]))
+        report_of(contract, RunResult([missed, CheckResult(replace(promise, check="fine"), Status.PASSED)]))
     )
     assert document["not_judged"] == [{"cause": "nobody can", "kind": "no way", "count": 1}]
     assert [one["cause"] for one in document["promises"]] == ["no way", ""]

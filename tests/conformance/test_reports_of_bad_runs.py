@@ -88,7 +88,7 @@ def test_each_failure_stands_beside_the_command_that_judges_it_again(name: str) 
 def test_the_terminal_gives_the_command_when_there_is_a_file_to_replay() -> None:
     outcome = broken("stored")
     assert " replay " not in terminal.render(told(outcome))
-    said = terminal.render(told(outcome, folder="out put/"))
+    said = terminal.render(told(outcome, report_dir="out put/"))
     assert f"athena-conformance replay 'out put/conformance.json' {outcome.requirement.id}" in said
 
 

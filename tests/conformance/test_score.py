@@ -203,7 +203,7 @@ def test_survivors_and_false_alarms_are_told_and_make_it_too_low() -> None:
     assert "\x1b" not in told
     assert "TOO LOW" in told
     assert "page/a/b" in render_markdown(report)
-    assert '"fate": "survived"' in render_json(report)
+    assert '"status": "survived"' in render_json(report)
 
 
 def test_enough_found_and_nothing_called_broken_is_high_enough() -> None:

@@ -261,7 +261,7 @@ def test_an_epoch_before_the_documented_records_is_told_of(environment: dict[str
 def test_a_dataset_that_takes_its_time_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(mock_server.__main__, "_PATIENCE", 0.05)
+    monkeypatch.setattr(mock_server.__main__, "_PROGRESS_DELAY", 0.05)
     monkeypatch.setattr("mock_server.image.cache_folder", lambda: tmp_path)
     settings = parse_settings(SERVE[:-2], {}, "")
     for _ in range(2):

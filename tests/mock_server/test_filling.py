@@ -46,8 +46,8 @@ def world(contract: Contract, name: str, size: float = 1) -> list[Record]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits is written, and what was seen is let go, every few records."""
-    monkeypatch.setattr(filling, "BATCH", 7)
-    monkeypatch.setattr(filling, "MAX_PARENTS", 2)
+    monkeypatch.setattr(filling, "BATCH_SIZE", 7)
+    monkeypatch.setattr(filling, "MAX_CACHED_PARENTS", 2)
 
 
 @pytest.mark.parametrize("name", ["demo", "plain", "empty"])
@@ -72,8 +72,8 @@ def test_so_do_other_contracts(name: str) -> None:
 @given(houses(3), st.integers(1, 9), st.integers(1, 3))
 def test_so_does_any_world_in_whatever_order(records: list[Record], batch: int, parents: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(filling, "BATCH", batch)
-        patch.setattr(filling, "MAX_PARENTS", parents)
+        patch.setattr(filling, "BATCH_SIZE", batch)
+        patch.setattr(filling, "MAX_CACHED_PARENTS", parents)
         for listed in (records, records[::-1]):  # backwards: what is referred to is not there yet
             assert content(at_once(museum(), listed)) == content(one_by_one(museum(), listed))
 

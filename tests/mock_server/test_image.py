@@ -150,10 +150,10 @@ def test_another_process_names_the_image_alike(files: list[Path]) -> None:
     code = f"""
 from datetime import UTC, datetime
 from pathlib import Path
-from mock_server.image import Recipe, image_key, ingredients
+from mock_server.image import DatasetParameters, compute_image_key, list_source_files
 from tests.mock_server.museum import museum
-recipe = Recipe("demo", 7, datetime(2024, 5, 1, 12, tzinfo=UTC), 1.0)
-print(image_key(museum(), recipe, ingredients(Path({str(files[0].parent)!r}))))
+recipe = DatasetParameters("demo", 7, datetime(2024, 5, 1, 12, tzinfo=UTC), 1.0)
+print(compute_image_key(museum(), recipe, list_source_files(Path({str(files[0].parent)!r}))))
 """
     assert printed(code) == compute_image_key(museum(), RECIPE, files)
 
@@ -237,7 +237,7 @@ def test_processes_that_make_the_same_image_at_once_all_get_it_whole(tmp_path: P
     code = f"""
 import time
 from pathlib import Path
-from mock_server.image import kept
+from mock_server.image import get_or_build_image
 def make(path):
     with path.open("wb") as file:
         for _ in range(20):
@@ -245,7 +245,7 @@ def make(path):
             file.flush()
             time.sleep(0.005)
 for number in range(12):
-    found = kept(Path({str(tmp_path)!r}), f"k{{number}}", make).read_bytes()
+    found = get_or_build_image(Path({str(tmp_path)!r}), f"k{{number}}", make).read_bytes()
     assert found == b"x" * 20_000, len(found)
 """
     started = [

@@ -157,7 +157,7 @@ def test_answers_that_nobody_reads_are_held_within_bounds(around: dict[str, str]
 
 
 def test_bodies_that_arrive_at_once_are_held_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "MOST_ARRIVING", 100)
+    monkeypatch.setattr(body, "MAX_BUFFERED_BYTES", 100)
     arriving = BodyMemoryLimit(buffered_bytes=50)
     exchange = RequestContext("1", "POST", b"/", b"", {}, [], "", EPOCH)
 

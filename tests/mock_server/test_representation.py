@@ -191,10 +191,10 @@ class Crowded(Reading):
     def __init__(self) -> None:
         super().__init__()
         self.before = representation.MAX_CACHED_ENCODINGS
-        setattr(representation, "MAX_KEPT", 3)  # noqa: B010 - a Final for all but this test
+        setattr(representation, "MAX_CACHED_ENCODINGS", 3)  # noqa: B010 - a Final for all but this test
 
     def teardown(self) -> None:
-        setattr(representation, "MAX_KEPT", self.before)  # noqa: B010
+        setattr(representation, "MAX_CACHED_ENCODINGS", self.before)  # noqa: B010
         super().teardown()
 
 
