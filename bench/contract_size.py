@@ -22,9 +22,9 @@ import yaml
 
 from bench.growth import CONTRACT, InProcessApp, build_demo_image, create_app_with_messages
 from bench.servers import MESSAGE, THREAD, measure_cold_start
-from mock_server.routing import Routes
-from spec.contract import Contract, load_contract
+from mock_server.web.routing import Routes
 from spec.document import METHODS, read_document
+from spec.loader import Contract, load_contract
 
 _REPETITIONS = 200
 _COLD_STARTS = 3

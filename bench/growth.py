@@ -26,17 +26,17 @@ from uuid import UUID
 from starlette.types import ASGIApp
 
 from bench.servers import THREAD
-from fixtures import dataset, graph
-from fixtures.texts import PersonaLibrary
-from mock_server import image
+from fixtures import dataset, generator
+from fixtures.personas import PersonaLibrary
 from mock_server.app import PermissiveAppConfig, create_app
-from mock_server.clock import format_timestamp, get_system_time
-from mock_server.console import RequestLog
+from mock_server.images import images
+from mock_server.sandbox.clock import format_timestamp, get_system_time
+from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
-from mock_server.world import Sandbox
-from spec.contract import Contract, load_contract
+from mock_server.web.request_log import RequestLog
+from spec.loader import Contract, load_contract
 from spec.record import Record, Reference
-from spec.schemas import SchemaValidators
+from spec.validators import SchemaValidators
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 CONTRACT = Path(__file__).parents[1] / "spec" / "openapi.yaml"
@@ -93,11 +93,11 @@ class InProcessApp:
 
 def build_demo_image(contract: Contract, name: str = "demo") -> bytes:
     """The image of the demo dataset, or of one made after it. Takes a second or two."""
-    parameters, persona_library = image.DatasetParameters(name, 0, EPOCH, 1), PersonaLibrary()
-    records = graph.generate_records(
+    parameters, persona_library = images.DatasetParameters(name, 0, EPOCH, 1), PersonaLibrary()
+    records = generator.generate_records(
         contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, persona_library=persona_library
     )
-    return image.build_image(contract, parameters, records, persona_library.phrases())
+    return images.build_image(contract, parameters, records, persona_library.phrases())
 
 
 def create_app_with_messages(demo_image_bytes: bytes, message_count: int, contract: Contract) -> InProcessApp:
@@ -110,7 +110,7 @@ def create_app_with_messages(demo_image_bytes: bytes, message_count: int, contra
                 store.add(record)
     for trigrams in store.search_indexes.values():  # as a dataset's image has them
         trigrams.index_all()
-    world = image.create_sandbox(contract, SchemaValidators.from_document(contract.document), store, get_system_time)
+    world = images.create_sandbox(contract, SchemaValidators.from_document(contract.document), store, get_system_time)
     console = RequestLog(contract.document, io.StringIO(), quiet=True)
     return InProcessApp(
         create_app(contract, world, PermissiveAppConfig(), request_log=console), world, contract.base_path

@@ -18,11 +18,11 @@ from typing import Any
 from bench.growth import CONTRACT, InProcessApp, build_demo_image, create_app_with_messages
 from bench.load import ALL_REQUESTS, RequestKind
 from mock_server.app import MockApp
-from mock_server.endpoint import Endpoint
-from mock_server.routing import RoutingMiddleware
-from mock_server.security import FastPathSecurityMiddleware, OperationSecurity
-from mock_server.validation import RequestValidator, ValidationMiddleware
-from spec.contract import load_contract
+from mock_server.web.endpoint import Endpoint
+from mock_server.web.routing import RoutingMiddleware
+from mock_server.web.security import FastPathSecurityMiddleware, OperationSecurity
+from mock_server.web.validation import RequestValidator, ValidationMiddleware
+from spec.loader import load_contract
 
 # From the outermost to the innermost; a layer's own time is its whole less the next one's.
 LAYERS = (

@@ -1,6 +1,6 @@
 """Two families that never mix: what keeps the suite from working, and (in `outcome`) what a target broke."""
 
-from conformance.cause import SkipReason
+from conformance.skip_reasons import SkipReason
 
 
 class SuiteError(Exception):

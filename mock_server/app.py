@@ -15,20 +15,21 @@ from connexion.middleware import ConnexionMiddleware
 from connexion.resolver import Resolution, Resolver
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mock_server import actions, body, origin, parameters, security, validation
-from mock_server.console import RequestLog, escape_unprintable
-from mock_server.docs import Docs
-from mock_server.endpoint import Endpoint, RunAction
-from mock_server.exchange import CONTEXT_KEY, INTERNAL_REQUEST_KEY, RequestContext, send_response
-from mock_server.house import ALLOWED_METHODS, SystemRoutes
-from mock_server.origin import CorsPolicy, HostPolicy
-from mock_server.pages import build_cache_key
-from mock_server.problems import ApiError, ErrorKind
-from mock_server.routing import Routes, RoutingMiddleware
-from mock_server.security import FastPathSecurityMiddleware, security_map
-from mock_server.validation import ValidationMiddleware
-from mock_server.world import BUILTIN_TOKENS, Sandbox
-from spec.contract import Contract
+from mock_server import actions
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.sandbox.response_cache import build_cache_key
+from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
+from mock_server.system_routes.docs import Docs
+from mock_server.system_routes.router import ALLOWED_METHODS, SystemRoutes
+from mock_server.web import body, hosts_and_cors, parameters, security, validation
+from mock_server.web.context import CONTEXT_KEY, INTERNAL_REQUEST_KEY, RequestContext, send_response
+from mock_server.web.endpoint import Endpoint, RunAction
+from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
+from mock_server.web.request_log import RequestLog, escape_unprintable
+from mock_server.web.routing import Routes, RoutingMiddleware
+from mock_server.web.security import FastPathSecurityMiddleware, security_map
+from mock_server.web.validation import ValidationMiddleware
+from spec.loader import Contract
 
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
@@ -251,7 +252,7 @@ def create_app(
     host_policy = HostPolicy(frozenset(host.lower() for host in config.allowed_hosts))
     cors_policy = CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in config.cors_origins))
     header_groups = (
-        origin.READ_HEADERS,
+        hosts_and_cors.READ_HEADERS,
         body.READ_HEADERS,
         validation.READ_HEADERS,
         security.list_credential_headers(contract),

@@ -22,7 +22,7 @@ PROSE_KEYS = frozenset({"title", "summary", "description"})  # keys of the contr
 # File, or folder with a slash at its end -> why its text is not scanned.
 EXCLUDED: Mapping[str, str] = {
     "tests/spec/facts/": "copies that are byte-equal to their source",
-    "fixtures/texts/": "texts of personas: data",
+    "fixtures/personas/": "texts of personas: data",
 }
 
 

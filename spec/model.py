@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spec.document import UNSAFE_METHODS, Document
-from spec.words import QueryExtension, RelationSetter
+from spec.extensions import QueryExtension, RelationSetter
 
 # What GET, PUT ... on the path of one record, or on a collection, do.
 ITEM_ACTIONS = {"get": "retrieve", "put": "update", "patch": "update", "delete": "delete"}

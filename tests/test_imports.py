@@ -24,26 +24,41 @@ KNOWS: Mapping[str, frozenset[str]] = {
     "spec": frozenset(),
     "fixtures": frozenset({"spec"}),
     "mock_server": frozenset({"spec"}),
-    "mock_server.__main__": frozenset({"spec", "fixtures"}),
+    "mock_server.cli": frozenset({"spec", "fixtures"}),
     "conformance": frozenset({"spec"}),
-    "conformance.mutants": frozenset({"spec", "mock_server", "fixtures"}),
+    "conformance.mutation": frozenset({"spec", "mock_server", "fixtures"}),
 }
 
 # Package from outside -> the only modules, with all below them, that may import it. A room's tests may too.
 OWNERS: Mapping[str, tuple[str, ...]] = {
     "faker": ("fixtures", "tests.fixtures"),  # its values change by version, and it costs half a second and 60 MiB
     "connexion": ("mock_server", "tests.mock_server"),  # has no types; all subclassing of it in one place
-    "schemathesis": ("conformance.engine", "tests.fuzz", "tests.conformance"),  # its engine is no documented API
-    "openapi_core": ("conformance.second_validator", "tests.mock_server"),  # shares nothing with ours
-    "pytest": ("conformance.pytest_items", "conformance.commands.items", "tests"),  # one way to run, not the suite's
-    "jsonschema_rs": ("spec.schemas", "tests"),  # one translation of OpenAPI 3.0's schemas, for both sides
+    "schemathesis": (
+        "conformance.schemathesis_engine",
+        "tests.fuzz",
+        "tests.conformance",
+    ),  # its engine is no documented API
+    "openapi_core": ("conformance.har.openapi_core_adapter", "tests.mock_server"),  # shares nothing with ours
+    "pytest": ("conformance.cli.pytest_plugin", "conformance.cli.pytest", "tests"),  # one way to run, not the suite's
+    "jsonschema_rs": ("spec.validators", "tests"),  # one translation of OpenAPI 3.0's schemas, for both sides
     "httpx": ("conformance", "tests"),  # the mock asks nobody
-    "requests": ("conformance.engine",),  # what Schemathesis sends by; all else goes by httpx
+    "requests": ("conformance.schemathesis_engine",),  # what Schemathesis sends by; all else goes by httpx
 }
 
 # Modules in mock_server/actions that serve any resource: the five, and what they share. Each of the others is a family
 # of named actions, and may name the fields of its own request and record.
-GENERIC_ACTIONS = ("__init__", "lookup", "sent", "showing", "list", "create", "retrieve", "update", "delete")
+GENERIC_ACTIONS = (
+    "__init__",
+    "access",
+    "request_mapping",
+    "responses",
+    "call",
+    "list",
+    "create",
+    "retrieve",
+    "update",
+    "delete",
+)
 
 
 def words(text: str) -> frozenset[str]:
@@ -69,7 +84,7 @@ GENERIC_WORDS: Mapping[str, frozenset[str]] = {
         token"""
     ),
     "Laravel's envelope and its errors": words("data errors links message meta"),
-    "parts of our x- words, beside those in spec/words.py": words("entity members permission public subject sum"),
+    "parts of our x- words, beside those in spec/extensions.py": words("entity members permission public subject sum"),
     "the directions of a sort, and of a schema": words("asc desc read write"),
     "what every record has": words("id key"),
 }
@@ -78,11 +93,11 @@ GENERIC_WORDS: Mapping[str, frozenset[str]] = {
 WORDS_OF: Mapping[str, frozenset[str]] = {
     "fixtures/dataset.py": words("accounts /accounts"),  # a part of a dataset's file
     "fixtures/expressions.py": words("position"),  # what a text in braces may ask for
-    "fixtures/texts.py": words("agent answer texts workflow"),  # sets of texts, and their folder
+    "fixtures/personas.py": words("agent answer texts workflow"),  # sets of texts, and their folder
     "mock_server/actions/__init__.py": words("logout metrics share sign-in"),  # values of x-action
-    "mock_server/image.py": words("memory"),  # a store without a file
-    "mock_server/settings.py": words("error memory"),  # a level of the log; a store without a file
-    "mock_server/world.py": words("tokens"),  # a counter of the mock's own
+    "mock_server/images/images.py": words("memory"),  # a store without a file
+    "mock_server/cli/settings.py": words("error memory"),  # a level of the log; a store without a file
+    "mock_server/sandbox/sandbox.py": words("tokens"),  # a counter of the mock's own
 }
 
 
@@ -90,7 +105,7 @@ WORDS_OF: Mapping[str, frozenset[str]] = {
 
 
 def module_name(root: Path, file: Path) -> str:
-    """`spec/contract.py` -> "spec.contract"; a package's `__init__` keeps its last part."""
+    """`spec/loader.py` -> "spec.loader"; a package's `__init__` keeps its last part."""
     return ".".join(file.relative_to(root).with_suffix("").parts)
 
 
@@ -315,22 +330,26 @@ def plant(root: Path, files: Mapping[str, str]) -> None:
 @pytest.mark.parametrize(
     ("file", "source", "reason"),
     [
-        ("spec/a.py", "import fixtures.graph", "spec.a may not import fixtures; it may know: nobody"),
+        ("spec/a.py", "import fixtures.generator", "spec.a may not import fixtures; it may know: nobody"),
         ("spec/a.py", "def f():\n    from mock_server import app", "spec.a may not import mock_server"),
         ("fixtures/a.py", "from mock_server.store import Store", "fixtures.a may not import mock_server"),
         ("mock_server/a.py", "import fixtures", "mock_server.a may not import fixtures; it may know: spec"),
         ("mock_server/store/__init__.py", "import fixtures", "mock_server.store.__init__ may not import fixtures"),
-        ("mock_server/a.py", "import importlib\nimportlib.import_module('fixtures.graph')", "may not import fixtures"),
+        (
+            "mock_server/a.py",
+            "import importlib\nimportlib.import_module('fixtures.generator')",
+            "may not import fixtures",
+        ),
         ("mock_server/a.py", "import tests.worlds", "mock_server.a may not import tests"),
-        ("conformance/laws/a.py", "import mock_server", "conformance.laws.a may not import mock_server"),
+        ("conformance/laws/a.py", "import mock_server", "conformance.checks.a may not import mock_server"),
         ("conformance/targets.py", "import mock_server", "conformance.targets may not import mock_server"),
         ("mock_server/a.py", "import faker", "only these may: fixtures, tests.fixtures"),
         ("fixtures/a.py", "from connexion import AsyncApp", "fixtures.a may not import connexion"),
         ("conformance/a.py", "import schemathesis.engine", "conformance.a may not import schemathesis"),
         ("tests/spec/test_a.py", "import schemathesis", "tests.spec.test_a may not import schemathesis"),
-        ("conformance/traffic.py", "import openapi_core", "conformance.traffic may not import openapi_core"),
-        ("conformance/laws/a.py", "import pytest", "conformance.laws.a may not import pytest"),
-        ("mock_server/a.py", "import jsonschema_rs", "only these may: spec.schemas, tests"),
+        ("conformance/har/audit.py", "import openapi_core", "conformance.har.audit may not import openapi_core"),
+        ("conformance/laws/a.py", "import pytest", "conformance.checks.a may not import pytest"),
+        ("mock_server/a.py", "import jsonschema_rs", "only these may: spec.validators, tests"),
         ("mock_server/a.py", "import httpx", "mock_server.a may not import httpx"),
     ],
 )
@@ -344,10 +363,10 @@ def test_a_forbidden_import_is_named(tmp_path: Path, file: str, source: str, rea
 @pytest.mark.parametrize(
     ("file", "source"),
     [
-        ("fixtures/a.py", "import faker, spec.contract"),
+        ("fixtures/a.py", "import faker, spec.loader"),
         ("mock_server/app.py", "import connexion\nfrom spec import words\nfrom . import query\nfrom .store import a"),
-        ("mock_server/__main__.py", "from fixtures import graph"),
-        ("conformance/mutants/inside.py", "import mock_server, fixtures"),
+        ("mock_server/cli/main.py", "from fixtures import graph"),
+        ("conformance/mutation/in_process_mock.py", "import mock_server, fixtures"),
         ("conformance/mutants/broken.py", "import mock_server"),
         ("conformance/engine.py", "import schemathesis"),
         ("tests/mock_server/test_a.py", "import fixtures, spec, mock_server, connexion"),
@@ -442,7 +461,7 @@ def test_a_name_of_the_contract_in_generic_code_is_found(tmp_path: Path, file: s
         ("mock_server/a.py", '__all__ = ["TallShip"]'),
         ("mock_server/a.py", 'x = f"{1:schooner}"'),
         ("mock_server/actions/sail.py", 'x = "figurehead"  # a named action may name its own fields'),
-        ("fixtures/texts/ships.py", 'x = "figurehead"  # texts are of one API'),
+        ("fixtures/personas/ships.py", 'x = "figurehead"  # texts are of one API'),
         ("tests/mock_server/test_a.py", 'x = "figurehead"'),
     ],
 )
@@ -452,5 +471,5 @@ def test_a_name_is_allowed_where_it_belongs(tmp_path: Path, file: str, source: s
 
 
 def test_the_words_of_our_own_vocabulary_are_allowed(tmp_path: Path) -> None:
-    plant(tmp_path, {"spec/words.py": 'STAMPS = ("figurehead",)', "mock_server/a.py": 'x = "figurehead"'})
+    plant(tmp_path, {"spec/extensions.py": 'STAMPS = ("figurehead",)', "mock_server/a.py": 'x = "figurehead"'})
     assert named_words(tmp_path, SMALL_CONTRACT) == []

@@ -121,7 +121,7 @@ def test_word_in_text_is_found(tmp_path: Path, path: str, text: str, expected: t
         ("spec/a.py", 'crimson = "crimson sail"'),
         ("spec/a.py", "# crimsons, encrimson"),
         ("spec/openapi.yaml", "a: {name: crimson, description: {type: sail}}"),
-        ("fixtures/texts/a.yaml", "a: 1  # crimson"),
+        ("fixtures/personas/a.yaml", "a: 1  # crimson"),
         ("tests/spec/facts/FACTS.md", "crimson"),
         (".venv/a.py", "# crimson"),
         ("build/a.py", "# crimson"),

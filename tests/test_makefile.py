@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from mock_server.settings import OPTIONS
+from mock_server.cli.settings import OPTIONS
 from tests.running import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")

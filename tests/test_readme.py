@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from fixtures import dataset
-from mock_server import image
-from mock_server.problems import ErrorKind
-from mock_server.settings import OPTIONS
-from mock_server.world import BUILTIN_TOKENS
-from spec import words
+from mock_server.cli.settings import OPTIONS
+from mock_server.errors import ErrorKind
+from mock_server.images import images
+from mock_server.sandbox.sandbox import BUILTIN_TOKENS
+from spec import extensions
 from tests.running import INSTALLED, ROOT, environment, running
 
 README = (ROOT / "README.md").read_text()
@@ -125,10 +125,10 @@ def test_every_reason_of_a_refusal_is_told() -> None:
 
 def test_where_images_are_kept_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert image.find_cache_folder() == tmp_path / "athena-mock"
+    assert images.find_cache_folder() == tmp_path / "athena-mock"
     assert {"athena-mock", "$XDG_CACHE_HOME", "XDG_CACHE_HOME", "%LOCALAPPDATA%", "~/.cache"} <= set(quoted(SETTINGS))
     assert "the eight last built" in SETTINGS
-    assert image.MAX_CACHED_IMAGES == 8
+    assert images.MAX_CACHED_IMAGES == 8
 
 
 def test_the_side_door_is_told() -> None:
@@ -149,18 +149,18 @@ def test_every_token_is_told() -> None:
 
 
 def test_every_word_of_the_contract_is_told() -> None:
-    assert {quoted(row[0])[0] for row in table("The words of the contract")} == set(words.KNOWN_EXTENSIONS)
+    assert {quoted(row[0])[0] for row in table("The words of the contract")} == set(extensions.KNOWN_EXTENSIONS)
 
 
 @pytest.mark.parametrize(
     ("word", "values"),
     [
-        ("x-source", words.PROVENANCE_LEVELS),
-        ("x-relation", words.ON_DELETE),
-        ("x-stamp", words.STAMPS),
-        ("x-query", words.QUERY_ROLES),
-        ("x-page", words.PAGINATION_ROLES),
-        ("x-effects", words.EFFECTS),
+        ("x-source", extensions.PROVENANCE_LEVELS),
+        ("x-relation", extensions.ON_DELETE),
+        ("x-stamp", extensions.STAMPS),
+        ("x-query", extensions.QUERY_ROLES),
+        ("x-page", extensions.PAGINATION_ROLES),
+        ("x-effects", extensions.EFFECTS),
     ],
 )
 def test_what_a_word_may_say_is_told(word: str, values: tuple[str, ...]) -> None:

@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import wrap
 
-from conformance import engine
-from conformance.connection import display_path, resolve_contract, select_operations
-from conformance.engine.guard import get_exclusion_reason
-from conformance.history import History
-from conformance.laws import CHECKS
-from conformance.laws.law import Check
-from conformance.output import write_stdout
-from conformance.profile import get_profile
-from conformance.settings import Settings
-from conformance.verdict import pluralize
-from spec.contract import Contract, Operation
+from conformance import schemathesis_engine
+from conformance.checks import CHECKS
+from conformance.checks.support.check import Check
+from conformance.cli.stdout import write_stdout
+from conformance.cli.wiring import display_path, resolve_contract, select_operations
+from conformance.config.profiles import get_profile
+from conformance.config.settings import Settings
+from conformance.gate.history import History
+from conformance.gate.verdict import pluralize
+from conformance.schemathesis_engine.write_guard import get_exclusion_reason
+from spec.loader import Contract, Operation
 
 LINE_WIDTH = 120
 NO_EFFECTS = "--allow-effects is not set"
@@ -198,7 +198,7 @@ def _totals(dry_run: DryRun) -> Iterator[str]:
     check_count = len({check.id for check in check_runs})
     yield f"{pluralize(check_count, 'check')} in {pluralize(len(check_runs), 'run')}, {sum(case_check.writes for case_check in check_runs)} of them writing"
     fuzzed_count = sum(row.is_fuzzed for row in dry_run.rows)
-    depth: engine.Depth = getattr(engine, get_profile(settings.profile).engine_depth)
+    depth: schemathesis_engine.Depth = getattr(schemathesis_engine, get_profile(settings.profile).engine_depth)
     phases = "--no-engine" if settings.no_engine else f"phases: {', '.join(depth.phases)}"
     yield f"Schemathesis on {pluralize(fuzzed_count, 'operation')} ({phases})"
     yield f"calls with external effects: at most {dry_run.effect_calls}"

@@ -16,15 +16,15 @@ from mock_server.actions import (
     list,
     messages,
     metrics,
+    model_runs,
     retrieve,
-    runs,
     sharing,
     update,
     workspace_metrics,
 )
-from mock_server.call import ActionRequest, ActionResult
+from mock_server.actions.call import ActionRequest, ActionResult
+from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import StoredRecord
-from mock_server.world import Sandbox
 
 Action = Callable[[ActionRequest], ActionResult]
 
@@ -39,10 +39,10 @@ ACTIONS: Mapping[str, Action] = {
     "authenticated-user": authentication.get_authenticated_user,
     "share": sharing.share_record,
     "create-message": messages.create_message,
-    "run-agent": runs.run_agent,
-    "run-thread": runs.run_thread,
-    "run-prompt": runs.run_prompt,
-    "train-agent": runs.train_agent,
+    "run-agent": model_runs.run_agent,
+    "run-thread": model_runs.run_thread,
+    "run-prompt": model_runs.run_prompt,
+    "train-agent": model_runs.train_agent,
     "generate-agent": generation.generate_agent,
     "generate-workflow": generation.generate_workflow,
     "generate-thread-name": generation.generate_thread_name,

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import orjson
 
-from mock_server.actions.showing import render_fragment, render_record
-from mock_server.call import ActionRequest, ActionResult
-from mock_server.clock import format_timestamp
-from mock_server.problems import ApiError, ErrorKind
+from mock_server.actions.call import ActionRequest, ActionResult
+from mock_server.actions.responses import render_fragment, render_record
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.sandbox.clock import format_timestamp
 
 
 def sign_in(request: ActionRequest) -> ActionResult:

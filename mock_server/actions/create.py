@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mock_server.actions.sent import extract_attributes, resolve_references
-from mock_server.actions.showing import render_record
-from mock_server.call import ActionRequest, ActionResult
-from mock_server.plans import RecordDefaults
+from mock_server.actions.call import ActionRequest, ActionResult
+from mock_server.actions.request_mapping import extract_attributes, resolve_references
+from mock_server.actions.responses import render_record
+from mock_server.sandbox.write_plans import RecordDefaults
 from mock_server.store import StoredRecord
-from spec.contract import Resource
+from spec.loader import Resource
 from spec.record import Record, Reference
 
 RelationValues = Mapping[str, Reference | tuple[Reference, ...] | None]

@@ -1,10 +1,10 @@
 """Delete a record, and what the contract deletes or clears with it."""
 
-from mock_server.actions.lookup import find_in_path
-from mock_server.call import ActionRequest, ActionResult
-from mock_server.problems import ApiError, ErrorKind
+from mock_server.actions.access import find_in_path
+from mock_server.actions.call import ActionRequest, ActionResult
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import DeleteRestricted, StoredRecord
-from mock_server.world import Sandbox
 
 
 def can_delete(sandbox: Sandbox, record: StoredRecord) -> bool:

@@ -6,18 +6,18 @@ from typing import Any
 
 import orjson
 
+from mock_server.actions.access import find_in_path, find_visible, require_writable
 from mock_server.actions.assistant import pick
+from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.create import insert_record
-from mock_server.actions.lookup import find_in_path, find_visible, require_writable
-from mock_server.actions.sent import extract_attributes
-from mock_server.actions.showing import render_record
-from mock_server.call import ActionRequest, ActionResult
-from mock_server.clock import format_timestamp
-from mock_server.problems import ApiError, ErrorKind
-from mock_server.query import all_of, collect_query_arguments
+from mock_server.actions.request_mapping import extract_attributes
+from mock_server.actions.responses import render_record
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.query.query import all_of, collect_query_arguments
+from mock_server.sandbox.clock import format_timestamp
+from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import StoredRecord
-from mock_server.store.plan import attribute_column, quote_identifier
-from mock_server.world import Sandbox
+from mock_server.store.schema import attribute_column, quote_identifier
 from spec.document import snake_case
 from spec.record import Reference
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from mock_server.actions.access import find_in_path
 from mock_server.actions.assistant import pick, shorten_title
+from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.create import insert_record
-from mock_server.actions.lookup import find_in_path
-from mock_server.actions.sent import resolve_references
-from mock_server.actions.showing import render_record
-from mock_server.call import ActionRequest, ActionResult
+from mock_server.actions.request_mapping import resolve_references
+from mock_server.actions.responses import render_record
 
 AGENT_ATTRIBUTES = ("name", "description", "instruction")
 AGENT_METADATA_FIELDS = (

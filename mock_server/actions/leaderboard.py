@@ -2,10 +2,10 @@
 
 import orjson
 
+from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.periods import get_period_start
-from mock_server.actions.showing import render_fragment
-from mock_server.call import ActionRequest, ActionResult
-from mock_server.query import all_of, collect_query_arguments
+from mock_server.actions.responses import render_fragment
+from mock_server.query.query import all_of, collect_query_arguments
 from spec.record import Reference
 
 LEADERBOARD_SQL = """

@@ -5,11 +5,11 @@ from typing import Any
 
 import orjson
 
-from mock_server.actions.showing import select_projection
-from mock_server.call import ActionRequest, ActionResult
-from mock_server.pages import CacheDependencies
-from mock_server.query import ListQuery, ResultPage, collect_query_arguments
-from mock_server.representation import Projection, build_page_url_prefix, build_pagination_values
+from mock_server.actions.call import ActionRequest, ActionResult
+from mock_server.actions.responses import select_projection
+from mock_server.query.query import ListQuery, ResultPage, collect_query_arguments
+from mock_server.sandbox.response_cache import CacheDependencies
+from mock_server.serialization.encoder import Projection, build_page_url_prefix, build_pagination_values
 from mock_server.store import Tag
 
 MAX_CACHED_QUERY_CHARS = 500

@@ -4,10 +4,10 @@ import mimetypes
 from collections.abc import Mapping
 from typing import Any
 
+from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.create import insert_record
-from mock_server.actions.sent import extract_attributes, resolve_references
-from mock_server.actions.showing import render_record
-from mock_server.call import ActionRequest, ActionResult
+from mock_server.actions.request_mapping import extract_attributes, resolve_references
+from mock_server.actions.responses import render_record
 from mock_server.store import StoredRecord
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import orjson
 
+from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series
-from mock_server.call import ActionRequest, ActionResult
-from mock_server.query import SqlCondition, all_of, collect_query_arguments
-from mock_server.store.plan import attribute_column, quote_identifier
-from spec.contract import Resource
+from mock_server.query.query import SqlCondition, all_of, collect_query_arguments
+from mock_server.store.schema import attribute_column, quote_identifier
+from spec.loader import Resource
 
 MAX_SERIES_ENTRIES = 10_000  # entries of a series, as the contract bounds it
 

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Any
 
-from mock_server.call import ActionRequest
-from mock_server.clock import format_timestamp
+from mock_server.actions.call import ActionRequest
+from mock_server.sandbox.clock import format_timestamp
 
 # SQL that turns an instant's column into the first day of its period.
 PERIOD_START_SQL = {

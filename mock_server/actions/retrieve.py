@@ -1,9 +1,9 @@
 """Retrieve one record by the key in the path."""
 
-from mock_server.actions.lookup import find_in_path
-from mock_server.actions.showing import select_projection
-from mock_server.call import ActionRequest, ActionResult
-from mock_server.pages import CacheDependencies
+from mock_server.actions.access import find_in_path
+from mock_server.actions.call import ActionRequest, ActionResult
+from mock_server.actions.responses import select_projection
+from mock_server.sandbox.response_cache import CacheDependencies
 from mock_server.store import Tag
 
 

@@ -1,11 +1,11 @@
 """Share a record with a user or a workspace: a Share appears, and the other side sees the record."""
 
+from mock_server.actions.access import find_in_path
+from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.create import insert_record
-from mock_server.actions.lookup import find_in_path
-from mock_server.actions.showing import render_record
-from mock_server.call import ActionRequest, ActionResult
-from mock_server.problems import ApiError, ErrorKind
-from mock_server.store.plan import encode_reference, parse_key, reference_column
+from mock_server.actions.responses import render_record
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.store.schema import encode_reference, parse_key, reference_column
 from spec.document import snake_case
 from spec.record import Reference
 

@@ -1,10 +1,10 @@
 """Update a record in part: keys that were sent change, the others stay."""
 
+from mock_server.actions.access import find_in_path
+from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.create import merge_defaults
-from mock_server.actions.lookup import find_in_path
-from mock_server.actions.sent import extract_attributes, resolve_references
-from mock_server.actions.showing import render_record
-from mock_server.call import ActionRequest, ActionResult
+from mock_server.actions.request_mapping import extract_attributes, resolve_references
+from mock_server.actions.responses import render_record
 
 
 def update_record(request: ActionRequest) -> ActionResult:

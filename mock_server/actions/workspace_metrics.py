@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series, get_period_start
-from mock_server.call import ActionRequest, ActionResult
-from mock_server.query import MATCH_NONE, SqlCondition, all_of
+from mock_server.query.query import MATCH_NONE, SqlCondition, all_of
 
 # Rows of a metric: at, user, workspace, and for durations started and stopped.
 METRIC_ROWS_SQL = {

@@ -9,13 +9,13 @@ from typing import Any
 
 import orjson
 
-from mock_server.store import plan
+from mock_server.store import schema
 from mock_server.store.counts import CountCache
 from mock_server.store.errors import DeleteRestricted, StoreError
-from mock_server.store.late import BEGIN, COMMIT, ROLLBACK, open_connection, write_later
-from mock_server.store.plan import Table
-from mock_server.store.trigrams import TrigramIndex
-from spec.contract import Contract, DerivedProperty, Relation
+from mock_server.store.schema import Table
+from mock_server.store.search_index import TrigramIndex
+from mock_server.store.write_behind import BEGIN, COMMIT, ROLLBACK, open_connection, write_later
+from spec.loader import Contract, DerivedProperty, Relation
 from spec.record import Record, Reference
 
 # (resource, key): the record itself. (resource, relation, value): the set of records whose relation holds that value.
@@ -82,7 +82,7 @@ class Store:
         """A store with tables and no records, in memory or in the file `target`."""
         connection = connect(target)
         with connection:
-            for statement in plan.build_ddl(contract):
+            for statement in schema.build_ddl(contract):
                 connection.execute(statement)
         return cls.from_connection(contract, connection)
 
@@ -96,7 +96,7 @@ class Store:
     @classmethod
     def from_connection(cls, contract: Contract, connection: sqlite3.Connection) -> "Store":
         """The store that a connection leads to."""
-        tables = plan.build_tables(contract)
+        tables = schema.build_tables(contract)
         store = cls(contract, connection, tables, generation_by_resource=dict.fromkeys(tables, 0))
         store.count_caches = {name: CountCache(connection, table.name) for name, table in tables.items()}
         store.search_indexes = TrigramIndex.create_all(connection, tables)
@@ -176,7 +176,7 @@ class Store:
         """A row of (n, key, tenant, own, references ...) as the record it holds."""
         number, key, tenant_key, attributes, *values = row
         references = {
-            relation.name: plan.decode_reference(self.contract, relation, value)
+            relation.name: schema.decode_reference(self.contract, relation, value)
             for relation, value in zip(table.reference_columns.values(), values, strict=True)
         }
         return self._cache_record(
@@ -246,14 +246,14 @@ class Store:
         return [
             name
             for name in self.tables
-            if plan.quote_identifier(name) in where or plan.quote_identifier(name)[:-1] + "." in where
+            if schema.quote_identifier(name) in where or schema.quote_identifier(name)[:-1] + "." in where
         ]
 
     def get_linked_references(self, resource: str, relation: Relation, key: Any) -> list[Reference]:
         """A stored list of references, in its order."""
         link = self.tables[resource].links[relation.name]
         rows = self.connection.execute(f"SELECT target FROM {link.name} WHERE owner = ? ORDER BY position", (key,))
-        references = [plan.decode_reference(self.contract, relation, row[0]) for row in rows]
+        references = [schema.decode_reference(self.contract, relation, row[0]) for row in rows]
         return [reference for reference in references if reference is not None]
 
     def find_inverse(self, relation: Relation, reference: Reference) -> list[Reference]:
@@ -273,10 +273,10 @@ class Store:
             return []  # nothing was written there since
         table = self.tables[resource]
         relation = table.resource.relations[relation_name]
-        tag = (resource, relation_name, plan.encode_reference(relation, reference))
+        tag = (resource, relation_name, schema.encode_reference(relation, reference))
         referrers = self.referrer_cache.get(tag)
         if referrers is None:
-            where = f"{plan.reference_column(relation_name)} = ?"
+            where = f"{schema.reference_column(relation_name)} = ?"
             if relation.to_many:
                 where = f"key IN (SELECT owner FROM {table.links[relation_name].name} WHERE target = ?)"
             rows = self.connection.execute(f"SELECT key FROM {table.name} WHERE {where} ORDER BY n", tag[2:])
@@ -309,27 +309,27 @@ class Store:
     ) -> str:
         table = self.tables[target]
         conditions = []
-        prefix = f"{plan.to_sql_literal(target + '/')} || " if len(relation.targets) > 1 else ""
+        prefix = f"{schema.to_sql_literal(target + '/')} || " if len(relation.targets) > 1 else ""
         if relation.inverse is None and relation.to_many:
             link = self.tables[resource].links[relation.name]
             conditions.append(f"{prefix}key IN (SELECT target FROM {link.name} WHERE owner = {key_sql})")
         elif relation.inverse is None:
-            column = plan.reference_column(relation.name)
+            column = schema.reference_column(relation.name)
             reference_sql = f"SELECT {column} FROM {self.tables[resource].name} AS _me WHERE _me.key = {key_sql}"
             conditions.append(f"{prefix}key = ({reference_sql})")
         else:
             inverse = table.resource.relations[relation.inverse]
-            value = f"{plan.to_sql_literal(resource + '/')} || {key_sql}" if len(inverse.targets) > 1 else key_sql
+            value = f"{schema.to_sql_literal(resource + '/')} || {key_sql}" if len(inverse.targets) > 1 else key_sql
             if inverse.to_many:
                 conditions.append(f"key IN (SELECT owner FROM {table.links[inverse.name].name} WHERE target = {value})")
             else:
-                conditions.append(f"{plan.reference_column(inverse.name)} = {value}")
+                conditions.append(f"{schema.reference_column(inverse.name)} = {value}")
         for name, values in derived_property.where.items():
             format_ = table.resource.attributes[name].format
-            conditions.append(plan.build_in_sql((name,), [plan.to_comparable(value, format_) for value in values]))
+            conditions.append(schema.build_in_sql((name,), [schema.to_comparable(value, format_) for value in values]))
         aggregate = "COUNT(*)"
         if derived_property.kind != "count":
-            column = plan.attribute_column(derived_property.path[1:])
+            column = schema.attribute_column(derived_property.path[1:])
             aggregate = f"COALESCE(SUM({column}), 0)" if derived_property.kind == "sum" else f"MAX({column})"
         # Under another name, so that `key` may be a column of the same table outside.
         return f"(SELECT {aggregate} FROM {table.name} AS _of WHERE {' AND '.join(conditions)})"
@@ -529,24 +529,24 @@ class Store:
             index.on_update(number, old_attributes, new_attributes)
 
     def _replace_links(
-        self, table: Table, link: plan.LinkTable, owner_key: Any, targets: tuple[Reference, ...]
+        self, table: Table, link: schema.LinkTable, owner_key: Any, targets: tuple[Reference, ...]
     ) -> set[Tag]:
         resource, relation = table.resource.name, link.relation
         previous = self.get_linked_references(resource, relation, owner_key)
         self.connection.execute(f"DELETE FROM {link.name} WHERE owner = ?", (owner_key,))
         rows = [
-            (owner_key, position, plan.encode_reference(relation, target)) for position, target in enumerate(targets)
+            (owner_key, position, schema.encode_reference(relation, target)) for position, target in enumerate(targets)
         ]
         self.connection.executemany(f"INSERT INTO {link.name} VALUES (?, ?, ?)", rows)
         return self._get_link_tags(table, link, (*previous, *targets))
 
-    def _get_link_tags(self, table: Table, link: plan.LinkTable, targets: Iterable[Reference]) -> set[Tag]:
+    def _get_link_tags(self, table: Table, link: schema.LinkTable, targets: Iterable[Reference]) -> set[Tag]:
         relation = link.relation
-        return {(table.resource.name, relation.name, plan.encode_reference(relation, target)) for target in targets}
+        return {(table.resource.name, relation.name, schema.encode_reference(relation, target)) for target in targets}
 
     def _get_reference_tags(self, table: Table, references: Mapping[str, Reference | None]) -> set[Tag]:
         return {
-            (table.resource.name, relation.name, plan.encode_reference(relation, references[relation.name]))
+            (table.resource.name, relation.name, schema.encode_reference(relation, references[relation.name]))
             for relation in table.reference_columns.values()
             if references.get(relation.name) is not None
         }

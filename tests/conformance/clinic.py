@@ -8,11 +8,17 @@ from functools import cache
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from conformance.laws.law import Check
-from conformance.mutants import Mutant, derive_mutants
-from conformance.mutants.inside import TOKENS, InProcessMock, InProcessTarget, build_demo_image, create_session
-from conformance.mutants.planted import FaultInjector, OperationRouter
-from conformance.run import RunResult, run
+from conformance.checks.support.check import Check
+from conformance.mutation import Mutant, derive_mutants
+from conformance.mutation.fault_injection import FaultInjector, OperationRouter
+from conformance.mutation.in_process_mock import (
+    TOKENS,
+    InProcessMock,
+    InProcessTarget,
+    build_demo_image,
+    create_session,
+)
+from conformance.runner.runner import RunResult, run
 from tests.conformance.clinic_faults import CLINIC, Dress, Plant
 
 SEED = 1

@@ -13,8 +13,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from conformance.mutants.planted import CallNext, Fault, InterceptedRequest, InterceptedResponse
-from spec.contract import load_contract
+from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from spec.loader import load_contract
 
 Plant = Callable[[], Fault]
 Dress = Callable[[ASGIApp], ASGIApp]

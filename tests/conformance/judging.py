@@ -6,29 +6,22 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from conformance.laws import (
-    accepted,
-    accounts,
-    actions,
-    answers,
-    hidden,
-    refusals,
-    relations,
-    searching,
-    standing,
-    writes,
-)
-from conformance.laws.law import Check
-from conformance.outcome import CheckResult, Status
-from conformance.run import RunResult, run
-from conformance.session import Session
+from conformance.checks.access import leaks, sessions
+from conformance.checks.actions import actions, relations
+from conformance.checks.lists import default_order, search
+from conformance.checks.support.check import Check
+from conformance.checks.validation import accepted_input, rejected_input, responses
+from conformance.checks.writes import crud
+from conformance.results import CheckResult, Status
+from conformance.runner.runner import RunResult, run
+from conformance.session.session import Session
 from tests.conformance.served import session
 from tests.conformance.writing_faults import Faulty
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
-MEANING = (*accounts.CHECKS, *accepted.CHECKS, *relations.CHECKS, *actions.CHECKS)
-LISTED = (*standing.CHECKS, *searching.CHECKS, *hidden.CHECKS)
-LAWS = {law.id: law for law in (*refusals.CHECKS, *writes.CHECKS, *MEANING, *LISTED, *answers.CHECKS)}
+MEANING = (*sessions.CHECKS, *accepted_input.CHECKS, *relations.CHECKS, *actions.CHECKS)
+LISTED = (*default_order.CHECKS, *search.CHECKS, *leaks.CHECKS)
+LAWS = {law.id: law for law in (*rejected_input.CHECKS, *crud.CHECKS, *MEANING, *LISTED, *responses.CHECKS)}
 CREDENTIALS = {"email": "john.doe@example.com", "password": PASSWORD}
 
 

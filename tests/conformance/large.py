@@ -2,11 +2,11 @@
 
 import json
 
-from conformance.exchange import Exchange, Request, Response
-from conformance.outcome import CheckResult, FailureKind, Requirement, Status
-from conformance.proposal import build_proposals
-from conformance.report import Report
-from conformance.run import RunResult
+from conformance.contract_edits.proposals import build_proposals
+from conformance.reporting import Report
+from conformance.results import CheckResult, FailureKind, Requirement, Status
+from conformance.runner.runner import RunResult
+from conformance.transport.messages import Exchange, Request, Response
 from tests.conformance.telling import report_of
 from tests.mock_server.athena import athena_contract, athena_schemas
 

@@ -12,18 +12,18 @@ from random import Random
 
 import httpx
 
-from conformance import engine
-from conformance.bodies import PayloadFactory
-from conformance.connection import run_marker
-from conformance.engine import Depth
-from conformance.engine.depth import PHASES
-from conformance.laws import CHECKS
-from conformance.ledger import WriteLog
-from conformance.outcome import CheckResult
-from conformance.run import ResultSource, run
-from conformance.session import Session
-from conformance.target import Budget, HttpTarget
-from spec.contract import Operation
+from conformance import schemathesis_engine
+from conformance.checks import CHECKS
+from conformance.cli.wiring import run_marker
+from conformance.results import CheckResult
+from conformance.runner.runner import ResultSource, run
+from conformance.schemathesis_engine import Depth
+from conformance.schemathesis_engine.depth import PHASES
+from conformance.session.payloads import PayloadFactory
+from conformance.session.session import Session
+from conformance.session.write_log import WriteLog
+from conformance.transport.client import Budget, HttpTarget
+from spec.loader import Operation
 from tests.conformance.served import HOST, TOKENS, AsgiTransport
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
@@ -51,7 +51,9 @@ def source(operations: Sequence[Operation], seed: int, depth: Depth) -> ResultSo
     """The engine, as a run asks it when the laws are done."""
 
     def judge(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
-        for one in engine.run_engine(session, operations, seed=seed, depth=depth, on_result=lambda outcome: None):
+        for one in schemathesis_engine.run_engine(
+            session, operations, seed=seed, depth=depth, on_result=lambda outcome: None
+        ):
             yield one.result, (one.failed_runs, one.total_runs)
 
     return judge

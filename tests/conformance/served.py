@@ -5,12 +5,12 @@ from random import Random
 import httpx
 from starlette.types import ASGIApp
 
-from conformance.bodies import PayloadFactory
-from conformance.ledger import WriteLog
-from conformance.session import Session
-from conformance.target import Budget, HttpTarget
-from spec.contract import Contract
-from spec.schemas import SchemaValidators
+from conformance.session.payloads import PayloadFactory
+from conformance.session.session import Session
+from conformance.session.write_log import WriteLog
+from conformance.transport.client import Budget, HttpTarget
+from spec.loader import Contract
+from spec.validators import SchemaValidators
 from tests.asgi import call, completed
 
 HOST = "http://localhost:8000"

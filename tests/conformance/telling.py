@@ -8,18 +8,18 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from conformance.coverage import Coverage
-from conformance.edits import Edit
-from conformance.exchange import Exchange, Request, Response
-from conformance.outcome import CheckResult, Requirement, Status
-from conformance.proposal import Proposal
-from conformance.redaction import Redactor
-from conformance.report import Report, github, terminal
-from conformance.report.files import REPORT_WRITERS
-from conformance.run import RunResult
-from conformance.verdict import GatePolicy, evaluate
-from spec.contract import Contract
+from conformance.contract_edits.proposals import Proposal
+from conformance.contract_edits.yaml_patch import Edit
+from conformance.gate.verdict import GatePolicy, evaluate
+from conformance.reporting import Report, github, terminal
+from conformance.reporting.files import REPORT_WRITERS
+from conformance.results import CheckResult, Requirement, Status
+from conformance.runner.runner import RunResult
+from conformance.session.coverage import Coverage
+from conformance.transport.messages import Exchange, Request, Response
+from conformance.transport.redaction import Redactor
 from spec.document import find_line_numbers
+from spec.loader import Contract
 from tests.mock_server.athena import athena_contract
 
 WRITERS: Mapping[str, Callable[[Report], str]] = {

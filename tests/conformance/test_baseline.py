@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 import yaml
 
-from conformance.__main__ import main
-from conformance.baseline import AcceptedFailure, Baseline
+from conformance.cli.main import main
 from conformance.errors import UsageError
-from conformance.outcome import CheckResult, Requirement, Status
-from conformance.run import RunResult
-from conformance.verdict import ExitCode, GatePolicy, GateResult, evaluate
+from conformance.gate.baseline import AcceptedFailure, Baseline
+from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
+from conformance.results import CheckResult, Requirement, Status
+from conformance.runner.runner import RunResult
 from tests.conformance.judging import LAWS, mock
 from tests.conformance.judging import judge as judged
 from tests.conformance.writing_faults import Answered, Asked, Next
 
 TODAY = date(2026, 3, 1)
 OPERATION = "retrievePrompt"
-ASKED = ("no-server-error", "no-traceback", "status-is-documented", "content-type-is-json", "answers-fit-the-schema")
-FIRST = ("unknown-record-is-404", "strangers-get-nothing")  # they ask what the others judge
+ASKED = ("no-server-error", "no-traceback", "status-is-documented", "content-type-is-json", "response-matches-schema")
+FIRST = ("unknown-record-is-404", "unauthenticated-access-denied")  # they ask what the others judge
 Fault = Callable[[Asked, Answered], Answered]
 
 

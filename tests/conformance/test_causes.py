@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from conformance.cause import SkipCategory, SkipReason, effects_not_allowed, not_testable
 from conformance.errors import SkipCheck
-from conformance.exchange import Response
+from conformance.skip_reasons import SkipCategory, SkipReason, effects_not_allowed, not_testable
+from conformance.transport.messages import Response
 from tests.mock_server.athena import athena_contract
 
 ROOM = Path(__file__).parents[2] / "conformance"

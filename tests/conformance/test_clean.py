@@ -12,14 +12,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conformance.__main__ import main
+from conformance.cli.main import main
 from conformance.errors import UsageError
-from conformance.ledger import RecordKey, WriteLog, read_write_log
-from conformance.leftovers import RunCleanup
-from conformance.sacrifice import MutableRecords
-from conformance.session import Session
-from conformance.verdict import ExitCode
-from spec.contract import Contract
+from conformance.gate.verdict import ExitCode
+from conformance.session.cleanup import RunCleanup
+from conformance.session.mutable_records import MutableRecords
+from conformance.session.session import Session
+from conformance.session.write_log import RecordKey, WriteLog, read_write_log
+from spec.loader import Contract
 from tests.conformance.served import session
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 from tests.running import MODULE, ROOT, environment, running

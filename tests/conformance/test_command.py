@@ -15,26 +15,26 @@ from pathlib import Path
 
 import pytest
 
-from conformance.__main__ import main
-from conformance.connection import build_redactor, open_session
-from conformance.options import OPTIONS
-from conformance.settings import CODES, from_arguments
-from conformance.verdict import ExitCode
-from conformance.words import WORDS
+from conformance.cli.main import main
+from conformance.cli.wiring import build_redactor, open_session
+from conformance.config.commands import WORDS
+from conformance.config.options import OPTIONS
+from conformance.config.settings import CODES, from_arguments
+from conformance.gate.verdict import ExitCode
 from tests.mock_server.athena import athena_contract
 
 ROOT = Path(__file__).parents[2]
 # The command with one law in place of all: each list answers.
 STUBBED = """
 import sys
-from conformance.__main__ import main
-from conformance.laws.law import Law
+from conformance.cli.main import main
+from conformance.checks.support.check import Check
 
 def judging(case):
     asked = case.session.send(case.operation)
     yield case.judged(case.promise(), "" if asked.response.ok else f"found {asked.response.status}", asked)
 
-law = Law("answers", "It answers.", lambda contract, operation: operation.action == "list", judging)
+law = Check("answers", "It answers.", lambda contract, operation: operation.action == "list", judging)
 sys.exit(main(sys.argv[1:], laws=[law]))
 """
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from conformance.__main__ import main
+from conformance.cli.main import main
+from conformance.config.commands import LINE_ONLY, WORDS
+from conformance.config.options import OPTIONS
+from conformance.config.settings import Settings, from_arguments
 from conformance.errors import UsageError
-from conformance.options import OPTIONS
-from conformance.settings import Settings, from_arguments
-from conformance.verdict import ExitCode
-from conformance.words import LINE_ONLY, WORDS
+from conformance.gate.verdict import ExitCode
 
 ENVIRONMENT = {"ATHENA_TOKEN": "a-token"}
 FILE = """

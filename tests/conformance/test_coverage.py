@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conformance.coverage import (
+from conformance.session.coverage import (
     BODY_FIELDS,
     ENUM_VALUES,
     ITEM_KINDS,
@@ -18,8 +18,8 @@ from conformance.coverage import (
     Coverage,
     CoverageReport,
 )
-from conformance.exchange import Exchange, Request, Response
-from spec.contract import Contract, load_contract
+from conformance.transport.messages import Exchange, Request, Response
+from spec.loader import Contract, load_contract
 
 CONTRACT = """\
 openapi: 3.0.3

@@ -6,14 +6,14 @@ from typing import Any
 import httpx
 import pytest
 
-from conformance.disturbance import InterferenceMonitor
-from conformance.laws import CHECKS
-from conformance.laws.law import Case
+from conformance.checks import CHECKS
+from conformance.checks.support.check import Case
+from conformance.runner.interference import InterferenceMonitor
 from tests.conformance.served import HOST
 from tests.conformance.unsteady import Mock, sent, session_on
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
-LAW = next(law for law in CHECKS if law.id == "pages-do-not-overlap-and-are-whole")
+LAW = next(law for law in CHECKS if law.id == "pages-are-complete")
 BODY = {"name": "theirs", "content": "theirs"}
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from conformance.__main__ import main
-from conformance.laws import CHECKS
-from conformance.outcome import Status
-from conformance.run import build_cases, run_check
-from conformance.verdict import ExitCode
+from conformance.checks import CHECKS
+from conformance.cli.main import main
+from conformance.gate.verdict import ExitCode
+from conformance.results import Status
+from conformance.runner.runner import build_cases, run_check
 from tests.conformance.served import session
 from tests.conformance.test_command import ran, serving
 from tests.mock_server.athena import Api, athena_contract, athena_schemas

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from conformance.edits import Edit, EditError, YamlSource, apply_edits, build_diff
+from conformance.contract_edits.yaml_patch import Edit, EditError, YamlSource, apply_edits, build_diff
 from spec.document import escape, parse_document, split_pointer
 
 ROOT = Path(__file__).parents[2]

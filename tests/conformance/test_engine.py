@@ -19,16 +19,16 @@ from schemathesis.checks import CHECKS as FUNCTIONS
 from schemathesis.checks import load_all_checks
 from starlette.types import ASGIApp
 
-from conformance.engine import DEEP, GATE, SMOKE, Depth, EngineResult, run_engine
-from conformance.engine.adapter import DISABLED_CHECKS
-from conformance.engine.checks import ENGINE_CHECKS
-from conformance.engine.guard import BlockedRequest, CaseRequest, WriteGuard
-from conformance.engine.places import find_violations
 from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
-from conformance.exchange import Request, Response
-from conformance.outcome import CheckResult, Status
-from conformance.session import Session
-from conformance.target import Budget
+from conformance.results import CheckResult, Status
+from conformance.schemathesis_engine import DEEP, GATE, SMOKE, Depth, EngineResult, run_engine
+from conformance.schemathesis_engine.adapter import DISABLED_CHECKS
+from conformance.schemathesis_engine.checks import ENGINE_CHECKS
+from conformance.schemathesis_engine.violation_location import find_violations
+from conformance.schemathesis_engine.write_guard import BlockedRequest, CaseRequest, WriteGuard
+from conformance.session.session import Session
+from conformance.transport.client import Budget
+from conformance.transport.messages import Request, Response
 from mock_server.store import StoredRecord
 from tests.conformance.judging import mock
 from tests.conformance.served import session
@@ -474,13 +474,13 @@ def test_nothing_is_written_and_no_setting_stays(tmp_path: Path, monkeypatch: py
 
 
 def test_schemathesis_is_imported_only_when_a_run_uses_it() -> None:
-    code = "import sys, conformance.engine, conformance.__main__; print('schemathesis' in sys.modules)"
+    code = "import sys, conformance.schemathesis_engine, conformance.cli.main; print('schemathesis' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
     assert ran.stdout.strip() == "False"
 
 
 def test_a_missing_schemathesis_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("conformance.engine.judging")]:
+    for name in [name for name in sys.modules if name.startswith("conformance.schemathesis_engine.results")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "schemathesis.core.failures", None)
     with pytest.raises(UsageError, match=r"found no package 'schemathesis.*allowed: .*athena-contract\[engine"):

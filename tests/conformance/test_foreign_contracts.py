@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from conformance.laws import CHECKS
-from conformance.outcome import Status
-from conformance.run import run
-from spec.contract import parse_contract
+from conformance.checks import CHECKS
+from conformance.results import Status
+from conformance.runner.runner import run
 from spec.document import parse_document
-from spec.schemas import SchemaValidators
+from spec.loader import parse_contract
+from spec.validators import SchemaValidators
 from tests.conformance.served import session
 from tests.mock_server.athena import Api
 

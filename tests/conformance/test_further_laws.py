@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
-from conformance.laws.law import Check
-from conformance.outcome import Status
+from conformance.checks.support.check import Check
+from conformance.results import Status
 from tests.conformance.judging import LAWS, LISTED, amiss, broken, judge
 from tests.conformance.test_writing_laws import item
 from tests.conformance.writing_faults import Answered, Asked, Next, is_written_in_php
@@ -205,28 +205,28 @@ async def lets_strangers_count(asked: Asked, ask: Next, memory: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("law", "operation", "fault", "about"),
     [
-        ("another-tenant-finds-nothing", "listAgents", searches_everywhere, "search:name"),
-        ("another-tenant-finds-nothing", "listAgents", searches_everywhere, "search:description"),
-        ("another-tenant-finds-nothing", "listMessages", filters_everywhere, "thread_uuid:thread.uuid"),
-        ("any-text-may-be-searched", "listAgents", fails_on_an_apostrophe, "an apostrophe"),
-        ("searched-signs-stand-for-themselves", "listPrompts", takes_signs_for_patterns, "%"),
-        ("searched-signs-stand-for-themselves", "listPrompts", takes_signs_for_patterns, "_"),
-        ("changed-last-stands-last", "listPrompts", sorts_by_when_it_was_made, "sort_by=updated_at"),
-        ("counts-begin-at-nothing", "createThread", counts_one_too_few, "Agent.threads_count"),
-        ("counts-begin-at-nothing", "createThread", lists_a_count_of_none, "Agent.threads_count"),
-        ("delete-does-to-others-what-is-due", "deleteAgent", forgets_nothing, "Thread.agent cascade"),
-        ("delete-does-to-others-what-is-due", "deleteAgent", refuses_to_delete_parents, "Thread.agent cascade"),
-        ("delete-does-to-others-what-is-due", "deleteProvider", deletes_what_is_needed, "Account.provider refuse"),
-        ("created-stamp-never-moves", "updateThread", moves_created_within_the_second, "created_at"),
-        ("created-stamp-is-now", "createThread", dated(-2), "created_at"),
-        ("created-stamp-is-now", "createThread", dated(5.5), "created_at"),
-        ("a-write-changes-no-other-record", "updateMessage", updates_one_more, "one of another parent"),
-        ("a-write-changes-no-other-record", "deleteMessage", deletes_one_more, "one of another parent"),
-        ("broken-field-is-named", "updatePrompt", takes_null, "name nullable"),
-        ("an-admitted-body-is-taken", "updatePrompt", is_ascii_only, "name type beyond ASCII"),
-        ("an-admitted-parameter-is-taken", "getWorkspacesMetrics", knows_no_months, "granularity monthly"),
-        ("strangers-get-nothing", "runAgent", lets_strangers_run, "a token that nobody has"),
-        ("strangers-get-nothing", "getWorkspacesMetrics", lets_strangers_count, "another scheme"),
+        ("search-hides-other-tenants", "listAgents", searches_everywhere, "search:name"),
+        ("search-hides-other-tenants", "listAgents", searches_everywhere, "search:description"),
+        ("search-hides-other-tenants", "listMessages", filters_everywhere, "thread_uuid:thread.uuid"),
+        ("any-search-text-accepted", "listAgents", fails_on_an_apostrophe, "an apostrophe"),
+        ("search-wildcards-are-literal", "listPrompts", takes_signs_for_patterns, "%"),
+        ("search-wildcards-are-literal", "listPrompts", takes_signs_for_patterns, "_"),
+        ("sort-by-update-time-correct", "listPrompts", sorts_by_when_it_was_made, "sort_by=updated_at"),
+        ("relation-count-starts-at-zero", "createThread", counts_one_too_few, "Agent.threads_count"),
+        ("relation-count-starts-at-zero", "createThread", lists_a_count_of_none, "Agent.threads_count"),
+        ("on-delete-rule-applied", "deleteAgent", forgets_nothing, "Thread.agent cascade"),
+        ("on-delete-rule-applied", "deleteAgent", refuses_to_delete_parents, "Thread.agent cascade"),
+        ("on-delete-rule-applied", "deleteProvider", deletes_what_is_needed, "Account.provider refuse"),
+        ("created-timestamp-constant", "updateThread", moves_created_within_the_second, "created_at"),
+        ("created-timestamp-correct", "createThread", dated(-2), "created_at"),
+        ("created-timestamp-correct", "createThread", dated(5.5), "created_at"),
+        ("writes-leave-others-unchanged", "updateMessage", updates_one_more, "one of another parent"),
+        ("writes-leave-others-unchanged", "deleteMessage", deletes_one_more, "one of another parent"),
+        ("invalid-field-is-422", "updatePrompt", takes_null, "name nullable"),
+        ("valid-body-accepted", "updatePrompt", is_ascii_only, "name type beyond ASCII"),
+        ("valid-parameter-accepted", "getWorkspacesMetrics", knows_no_months, "granularity monthly"),
+        ("unauthenticated-access-denied", "runAgent", lets_strangers_run, "a token that nobody has"),
+        ("unauthenticated-access-denied", "getWorkspacesMetrics", lets_strangers_count, "another scheme"),
     ],
 )
 def test_a_law_finds_its_fault(law: str, operation: str, fault: Any, about: str) -> None:
@@ -235,7 +235,7 @@ def test_a_law_finds_its_fault(law: str, operation: str, fault: Any, about: str)
 
 @pytest.mark.parametrize(("hours", "kept"), [(0.0, True), (0.1, False), (500, False)])
 def test_a_clock_that_is_off_by_no_zone_is_not_judged(hours: float, kept: bool) -> None:
-    found = judge([LAWS["created-stamp-is-now"]], "createThread", dated(hours))
+    found = judge([LAWS["created-timestamp-correct"]], "createThread", dated(hours))
     assert [o.status for o in found.results] == [Status.PASSED if kept else Status.SKIPPED]
 
 
@@ -248,5 +248,5 @@ def test_what_is_dear_is_given_away_once_to_strangers_in_each_judging() -> None:
             asked.append(request.headers.get("authorization", ""))
         return answered
 
-    assert broken("strangers-get-nothing", "runAgent", counts)
+    assert broken("unauthenticated-access-denied", "runAgent", counts)
     assert set(asked) == {""}

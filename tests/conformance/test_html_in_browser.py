@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conformance.report import html
+from conformance.reporting import html
 from tests.conformance.telling import hostile_report
 
 pytestmark = pytest.mark.browser

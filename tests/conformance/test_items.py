@@ -3,7 +3,7 @@
 from pathlib import Path
 from xml.etree import ElementTree as etree
 
-from conformance.verdict import ExitCode
+from conformance.gate.verdict import ExitCode
 from tests.conformance.test_command import GOOD, answering, ran, serving
 
 BAD = answering(500, "application/json", b'{"message": "\\u001b[31mno"}')

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from conformance.checks import CHECKS as ALL
+from conformance.checks.support.check import Check
+from conformance.checks.validation import rejected_input, responses
+from conformance.checks.writes import crud
 from conformance.errors import SkipCheck
-from conformance.laws import CHECKS as ALL
-from conformance.laws import answers, refusals, writes
-from conformance.laws.law import Check
-from conformance.outcome import Status
+from conformance.results import Status
 from tests.conformance.judging import LAWS, MEANING, amiss, judge, judged, mock
 from tests.conformance.writing_faults import Answered, Asked, Next, is_written_in_php
 
@@ -203,35 +204,35 @@ async def has_short_names(asked: Asked, ask: Next, memory: Memory) -> Answered:
     ("law", "operation", "fault", "about"),
     [
         ("references-resolve", "retrieveThread", leads_nowhere, "data.agent"),
-        ("counts-follow-writes", "createThread", never_counts, "Agent.threads_count"),
-        ("embedded-is-up-to-date", "updateAgent", keeps_old_names, "retrieveThread data.agent"),
-        ("an-action-shows-what-is-stored", "runAgent", answers_something_else, "data.answer"),
-        ("an-action-shows-what-is-stored", "generateAgent", stores_no_generated, "data"),
-        ("an-action-is-about-its-record", "triggerWebhook", starts_another, "data"),
-        ("an-end-is-final", "stopWorkflowExecution", stops_twice, "again"),
-        ("an-end-is-final", "stopWorkflowExecution", goes_on_after_its_stop, "stays"),
-        ("sharing-opens-what-is-granted", "shareAgent", shares_with_nobody, "seen"),
-        ("sharing-opens-what-is-granted", "shareWorkflow", lets_readers_write, "only read"),
-        ("sharing-opens-what-is-granted", "shareAgent", shows_agents_to_all, "before"),
-        ("sharing-ends", "shareAgent", remembers_what_was_shared, ""),
-        ("figures-follow-writes", "getAgentsMetrics", counts_once, "calculation=accumulated_count"),
-        ("figures-follow-writes", "getWorkspacesMetrics", counts_once, "entity=agents metric=created"),
+        ("relation-count-follows-writes", "createThread", never_counts, "Agent.threads_count"),
+        ("embedded-follows-updates", "updateAgent", keeps_old_names, "retrieveThread data.agent"),
+        ("action-result-is-stored", "runAgent", answers_something_else, "data.answer"),
+        ("action-result-is-stored", "generateAgent", stores_no_generated, "data"),
+        ("action-result-concerns-record", "triggerWebhook", starts_another, "data"),
+        ("terminal-state-is-final", "stopWorkflowExecution", stops_twice, "again"),
+        ("terminal-state-is-final", "stopWorkflowExecution", goes_on_after_its_stop, "stays"),
+        ("sharing-grants-access", "shareAgent", shares_with_nobody, "seen"),
+        ("sharing-grants-access", "shareWorkflow", lets_readers_write, "only read"),
+        ("sharing-grants-access", "shareAgent", shows_agents_to_all, "before"),
+        ("unsharing-revokes-access", "shareAgent", remembers_what_was_shared, ""),
+        ("metric-follows-writes", "getAgentsMetrics", counts_once, "calculation=accumulated_count"),
+        ("metric-follows-writes", "getWorkspacesMetrics", counts_once, "entity=agents metric=created"),
         (
-            "figures-agree-with-lists",
+            "metric-matches-list",
             "getMessagesMetrics",
             narrows_nothing,
             "calculation=accumulated_count thread_uuid",
         ),
-        ("figures-add-up", "countWorkflowExecutions", adds_one, ""),
-        ("a-token-is-one-accounts", "getAuthenticatedUser", is_somebody_else, "self"),
-        ("a-token-is-one-accounts", "getAuthenticatedUser", is_always_the_first, "other"),
-        ("a-record-is-its-makers", "createPrompt", gives_it_away, "user"),
-        ("wrong-credentials-are-refused", "signIn", calls_it_invalid, "nobody's"),
-        ("wrong-credentials-are-refused", "signIn", calls_it_invalid, "wrong"),
-        ("a-fresh-token-works", "signIn", signs_in_as_another, "works"),
-        ("a-token-ends-with-its-logout", "logout", logs_nobody_out, "ended"),
-        ("an-admitted-parameter-is-taken", "listThreads", knows_one_order_less, "sort_by updated_at"),
-        ("an-admitted-body-is-taken", "storeCommandRoomTask", has_short_names, "title maxLength"),
+        ("metric-parts-add-up", "countWorkflowExecutions", adds_one, ""),
+        ("token-identifies-account", "getAuthenticatedUser", is_somebody_else, "self"),
+        ("token-identifies-account", "getAuthenticatedUser", is_always_the_first, "other"),
+        ("creator-owns-record", "createPrompt", gives_it_away, "user"),
+        ("wrong-credentials-are-401", "signIn", calls_it_invalid, "nobody's"),
+        ("wrong-credentials-are-401", "signIn", calls_it_invalid, "wrong"),
+        ("login-token-works", "signIn", signs_in_as_another, "works"),
+        ("logout-revokes-token", "logout", logs_nobody_out, "ended"),
+        ("valid-parameter-accepted", "listThreads", knows_one_order_less, "sort_by updated_at"),
+        ("valid-body-accepted", "storeCommandRoomTask", has_short_names, "title maxLength"),
     ],
 )
 def test_a_law_finds_its_fault(law: str, operation: str, fault: Any, about: str) -> None:
@@ -277,7 +278,7 @@ def test_another_way_to_write_the_same_is_not_called_broken(law: Check) -> None:
 
 # Reach and harm -------------------------------------------------------------------------------------------------
 
-WRITING = [*refusals.CHECKS, *writes.CHECKS, *MEANING, *answers.CHECKS]
+WRITING = [*rejected_input.CHECKS, *crud.CHECKS, *MEANING, *responses.CHECKS]
 # Their resource can be neither made nor, being somebody's, written to.
 OUT_OF_REACH = {"updateWorkspace", "deleteWorkspace"}
 
@@ -312,7 +313,7 @@ def test_all_laws_together_reach_every_operation_use_what_is_dear_once_and_leave
 
 
 def test_what_has_effects_outside_is_not_used_unless_it_is_allowed() -> None:
-    found, session = judged([*MEANING, *answers.CHECKS], effects=False)
+    found, session = judged([*MEANING, *responses.CHECKS], effects=False)
     dear = {name for name, o in session.contract.operations.items() if o.effects}
     assert not [name for name, _ in session.call_counts if name in dear]
     assert {o.requirement.operation for o in found.with_status(Status.SKIPPED)} >= dear
@@ -336,7 +337,7 @@ async def begins_with_workflows_off(asked: Asked, ask: Next, memory: Memory) -> 
 
 
 def test_an_action_that_a_fresh_record_forbids_is_tried_on_one_with_every_flag_set() -> None:
-    found, session = judged([LAWS["an-action-is-about-its-record"]], "triggerWebhook", begins_with_workflows_off)
+    found, session = judged([LAWS["action-result-concerns-record"]], "triggerWebhook", begins_with_workflows_off)
     assert [o.status for o in found.results] == [Status.PASSED]
     assert session.call_counts["triggerWebhook", 409] == session.call_counts["triggerWebhook", 201] == 1
 

@@ -2,8 +2,8 @@
 
 from io import StringIO
 
-from conformance.outcome import CheckResult, Requirement, Status
-from conformance.progress import CLEAR_LINE, LOG_INTERVAL, Progress
+from conformance.results import CheckResult, Requirement, Status
+from conformance.runner.progress import CLEAR_LINE, LOG_INTERVAL, Progress
 
 
 class Clock:

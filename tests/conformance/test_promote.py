@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conformance.__main__ import main
-from conformance.edits import apply_edits
-from conformance.promotion import build_confirmation
-from conformance.reported import PastReport, ReportedFailure
-from conformance.verdict import ExitCode
-from spec.contract import Contract, load_contract, parse_contract
+from conformance.cli.main import main
+from conformance.contract_edits.yaml_patch import apply_edits
+from conformance.gate.verdict import ExitCode
+from conformance.past_runs.promotion import build_confirmation
+from conformance.past_runs.report_reader import PastReport, ReportedFailure
 from spec.document import Document, iter_keyword_objects, parse_document
+from spec.loader import Contract, load_contract, parse_contract
 from spec.provenance import EXAMPLE_KEYWORDS, get_provenance
 
 ROOT = Path(__file__).parents[2]

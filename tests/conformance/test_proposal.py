@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from conformance.edits import apply_edits
-from conformance.exchange import Exchange, Request, Response
-from conformance.notice import inspect_response
-from conformance.outcome import CheckResult, Requirement, Status
-from conformance.proposal import Proposal, Proposer, infer_schema
-from conformance.proposal import build_proposals as proposals_of
-from spec.contract import Contract, load_contract
+from conformance.contract_edits.proposals import Proposal, Proposer, infer_schema
+from conformance.contract_edits.proposals import build_proposals as proposals_of
+from conformance.contract_edits.yaml_patch import apply_edits
+from conformance.responses.findings import inspect_response
+from conformance.results import CheckResult, Requirement, Status
+from conformance.transport.messages import Exchange, Request, Response
 from spec.document import find_line_numbers
-from spec.schemas import SchemaValidators
+from spec.loader import Contract, load_contract
+from spec.validators import SchemaValidators
 from tests.conformance.served import session
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from conformance.__main__ import main
+from conformance.cli.main import main
 from conformance.errors import BudgetExhausted, UsageError
-from conformance.exchange import Request
-from conformance.target import Budget, HttpTarget
-from conformance.token import TokenCommand, TokenRefreshingTarget
-from conformance.verdict import ExitCode
+from conformance.gate.verdict import ExitCode
+from conformance.transport.client import Budget, HttpTarget
+from conformance.transport.messages import Request
+from conformance.transport.token_refresh import TokenCommand, TokenRefreshingTarget
 from tests.conformance.test_command import GOOD, Answer, answering, ran, serving
 
 WELL = Request("listThings", "get", "/things")

@@ -13,11 +13,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 from starlette.types import ASGIApp
 
-from conformance.laws import CHECKS as ALL
-from conformance.laws.law import Check
-from conformance.laws.order import build_collation_keys, sorts_before
-from conformance.outcome import CheckResult, Status
-from conformance.run import run
+from conformance.checks import CHECKS as ALL
+from conformance.checks.lists.sorting import build_collation_keys, sorts_before
+from conformance.checks.support.check import Check
+from conformance.results import CheckResult, Status
+from conformance.runner.runner import run
 from tests.conformance.faults import Pairs, answer, question, without
 from tests.conformance.served import session
 from tests.mock_server.athena import Api, served
@@ -251,123 +251,127 @@ class Fault:
 
 
 FAULTS = {
-    "one row too many": Fault("size-is-respected", at("/agents", one_row_more), "listAgents", "per_page"),
-    "the size is not known": Fault("size-is-respected", deaf("/messages", "per_page"), "listMessages", "per_page"),
-    "a row lost on each page": Fault(
-        "pages-do-not-overlap-and-are-whole", at("/prompts", last_row_less), "listPrompts", "page"
-    ),
-    "pages overlap": Fault("pages-do-not-overlap-and-are-whole", asked("/threads", shifted), "listThreads", "page"),
+    "one row too many": Fault("page-size-respected", at("/agents", one_row_more), "listAgents", "per_page"),
+    "the size is not known": Fault("page-size-respected", deaf("/messages", "per_page"), "listMessages", "per_page"),
+    "a row lost on each page": Fault("pages-are-complete", at("/prompts", last_row_less), "listPrompts", "page"),
+    "pages overlap": Fault("pages-are-complete", asked("/threads", shifted), "listThreads", "page"),
     "the total is the page's": Fault(
-        "total-does-not-depend-on-size", at("/agents", total_by_page), "listAgents", "meta.total"
+        "total-independent-of-page-size", at("/agents", total_by_page), "listAgents", "meta.total"
     ),
     "current page is always 1": Fault(
-        "page-words-are-right", at("/agents", word("meta", "current_page", 1)), "listAgents", "meta.current_page"
+        "pagination-metadata-correct", at("/agents", word("meta", "current_page", 1)), "listAgents", "meta.current_page"
     ),
     "first item is always 1": Fault(
-        "page-words-are-right", at("/agents", word("meta", "from", 1)), "listAgents", "meta.from"
+        "pagination-metadata-correct", at("/agents", word("meta", "from", 1)), "listAgents", "meta.from"
     ),
     "last item is null": Fault(
-        "page-words-are-right", at("/agents", word("meta", "to", None)), "listAgents", "meta.to"
+        "pagination-metadata-correct", at("/agents", word("meta", "to", None)), "listAgents", "meta.to"
     ),
     "last page is 1": Fault(
-        "page-words-are-right", at("/agents", word("meta", "last_page", 1)), "listAgents", "meta.last_page"
+        "pagination-metadata-correct", at("/agents", word("meta", "last_page", 1)), "listAgents", "meta.last_page"
     ),
     "the last page is rounded down": Fault(
-        "page-words-are-right", at("/agents", rounded_down), "listAgents", "meta.last_page"
+        "pagination-metadata-correct", at("/agents", rounded_down), "listAgents", "meta.last_page"
     ),
     "the total is without the filter": Fault(
-        "total-is-of-the-filtered-rows", at("/messages", whole_total), "listMessages", "role"
+        "filtered-total-correct", at("/messages", whole_total), "listMessages", "role"
     ),
     "links lose the size": Fault(
-        "links-keep-the-query", at("/agents", losing("per_page")), "listAgents", "links.first"
+        "page-links-keep-query", at("/agents", losing("per_page")), "listAgents", "links.first"
     ),
     "links lose the order": Fault(
-        "links-keep-the-query", at("/prompts", losing("sort_by")), "listPrompts", "links.first"
+        "page-links-keep-query", at("/prompts", losing("sort_by")), "listPrompts", "links.first"
     ),
     "links lose a filter": Fault(
-        "links-keep-the-query", at("/messages", losing("thread_uuid")), "listMessages", "links.first"
+        "page-links-keep-query", at("/messages", losing("thread_uuid")), "listMessages", "links.first"
     ),
     "size is always 20": Fault(
-        "page-words-are-right", at("/agents", word("meta", "per_page", 20)), "listAgents", "meta.per_page"
+        "pagination-metadata-correct", at("/agents", word("meta", "per_page", 20)), "listAgents", "meta.per_page"
     ),
     "path of another list": Fault(
-        "page-words-are-right", at("/agents", word("meta", "path", "https://x/agent")), "listAgents", "meta.path"
+        "pagination-metadata-correct", at("/agents", word("meta", "path", "https://x/agent")), "listAgents", "meta.path"
     ),
     "no next page": Fault(
-        "page-words-are-right", at("/agents", word("links", "next", None)), "listAgents", "links.next"
+        "pagination-metadata-correct", at("/agents", word("links", "next", None)), "listAgents", "links.next"
     ),
     "a page before the first": Fault(
-        "page-words-are-right", at("/agents", word("links", "prev", "/agents?page=1")), "listAgents", "links.prev"
+        "pagination-metadata-correct",
+        at("/agents", word("links", "prev", "/agents?page=1")),
+        "listAgents",
+        "links.prev",
     ),
     "a last page that is not": Fault(
-        "page-words-are-right", at("/agents", word("links", "last", "/agents?page=1")), "listAgents", "links.last"
+        "pagination-metadata-correct",
+        at("/agents", word("links", "last", "/agents?page=1")),
+        "listAgents",
+        "links.last",
     ),
-    "behind the end it begins again": Fault("past-the-end-is-empty", asked("/agents", clamped), "listAgents", "page"),
-    "the sort is not known": Fault(
-        "sorted-by-the-asked-property", deaf("/agents", "sort_by"), "listAgents", "sort_by=name"
-    ),
+    "behind the end it begins again": Fault("page-past-end-is-empty", asked("/agents", clamped), "listAgents", "page"),
+    "the sort is not known": Fault("sort-order-respected", deaf("/agents", "sort_by"), "listAgents", "sort_by=name"),
     "always the other way": Fault(
-        "sorted-by-the-asked-property", at("/messages", reversed_rows), "listMessages", "sort_by=created_at"
+        "sort-order-respected", at("/messages", reversed_rows), "listMessages", "sort_by=created_at"
     ),
     "the direction is not known": Fault(
-        "descending-is-ascending-reversed", deaf("/messages", "sort_direction"), "listMessages", "sort_by=role"
+        "descending-reverses-ascending", deaf("/messages", "sort_direction"), "listMessages", "sort_by=role"
     ),
-    "the order flaps": Fault("same-request-same-answer", at("/agents", flapping()), "listAgents", ""),
-    "a filter is not known": Fault("every-row-satisfies", deaf("/messages", "role"), "listMessages", "role"),
+    "the order flaps": Fault("list-is-repeatable", at("/agents", flapping()), "listAgents", ""),
+    "a filter is not known": Fault("filter-excludes-non-matches", deaf("/messages", "role"), "listMessages", "role"),
     "a filter through a relation is not known": Fault(
-        "every-row-satisfies", deaf("/messages", "thread_uuid"), "listMessages", "thread_uuid"
+        "filter-excludes-non-matches", deaf("/messages", "thread_uuid"), "listMessages", "thread_uuid"
     ),
     "an array is not known": Fault(
-        "every-row-satisfies",
+        "filter-excludes-non-matches",
         deaf("/workflow-executions", "workflow_uuids"),
         "listWorkflowExecutions",
         "workflow_uuids",
     ),
     "a first day is not known": Fault(
-        "every-row-satisfies", deaf("/workflow-executions", "date_from"), "listWorkflowExecutions", "date_from"
+        "filter-excludes-non-matches", deaf("/workflow-executions", "date_from"), "listWorkflowExecutions", "date_from"
     ),
     "whether there are any is not known": Fault(
-        "every-row-satisfies", deaf("/agents", "is_shared"), "listAgents", "is_shared"
+        "filter-excludes-non-matches", deaf("/agents", "is_shared"), "listAgents", "is_shared"
     ),
     "a filter loses a row": Fault(
-        "complete-against-unfiltered", at("/messages", first_is_lost("role")), "listMessages", "role"
+        "filter-includes-all-matches", at("/messages", first_is_lost("role")), "listMessages", "role"
     ),
     "a filter by what no answer shows is not known": Fault(
-        "complete-against-unfiltered", deaf("/agents", "favorite"), "listAgents", "favorite"
+        "filter-includes-all-matches", deaf("/agents", "favorite"), "listAgents", "favorite"
     ),
     "the last day does not count": Fault(
-        "complete-against-unfiltered", asked("/workflow-executions", exclusive), "listWorkflowExecutions", "date_to"
+        "filter-includes-all-matches", asked("/workflow-executions", exclusive), "listWorkflowExecutions", "date_to"
     ),
     "only one filter counts": Fault(
-        "combined-is-intersection",
+        "combined-filters-intersect",
         asked("/messages", first_of("thread_uuid", "role", "workspace_uuid")),
         "listMessages",
         "thread_uuid&role",
     ),
     "brackets are not known": Fault(
-        "bracketed-and-repeated-arrays-agree",
+        "array-encodings-equivalent",
         asked("/workflow-executions", no_brackets),
         "listWorkflowExecutions",
         "workflow_uuids",
     ),
     "capitals count": Fault(
-        "search-finds-a-known-record", asked("/messages", no_capitals), "listMessages", "search:content"
+        "search-includes-all-matches", asked("/messages", no_capitals), "listMessages", "search:content"
     ),
     "the search is not known": Fault(
-        "search-rows-contain-the-term", deaf("/messages", "search"), "listMessages", "search"
+        "search-excludes-non-matches", deaf("/messages", "search"), "listMessages", "search"
     ),
-    "a blank is a value": Fault("blank-means-absent", at("/messages", blank_counts("role")), "listMessages", "role"),
+    "a blank is a value": Fault(
+        "blank-parameter-ignored", at("/messages", blank_counts("role")), "listMessages", "role"
+    ),
     "a relation is not embedded": Fault(
-        "with-embeds-what-is-asked", at("/memories", not_embedded("agent")), "listMemories", "with=agent"
+        "include-embeds-requested", at("/memories", not_embedded("agent")), "listMemories", "with=agent"
     ),
     "a relation is always embedded": Fault(
-        "with-embeds-nothing-else", at("/workflows", always_embedded("shares")), "listWorkflows", "with=user"
+        "include-embeds-only-requested", at("/workflows", always_embedded("shares")), "listWorkflows", "with=user"
     ),
     "an embedded record is stale": Fault(
-        "embedded-equals-retrieved", at("/messages", stale("thread", "name")), "listMessages", "thread"
+        "embedded-matches-retrieved", at("/messages", stale("thread", "name")), "listMessages", "thread"
     ),
     "a count is always 0": Fault(
-        "with-count-counts", at("/agents", every_row("threads_count", 0)), "listAgents", "threads_count"
+        "relation-count-correct", at("/agents", every_row("threads_count", 0)), "listAgents", "threads_count"
     ),
 }
 
@@ -404,8 +408,8 @@ def whole_seconds(asked: str, pairs: Pairs, body: Any) -> Any:
 
 # What each dress changes is what these laws look at; how it goes with the others, the slow tests say.
 TELLING = {
-    by_page_only: ("page-words-are-right", "pages-do-not-overlap-and-are-whole"),
-    whole_seconds: ("sorted-by-the-asked-property", "embedded-equals-retrieved", "complete-against-unfiltered"),
+    by_page_only: ("pagination-metadata-correct", "pages-are-complete"),
+    whole_seconds: ("sort-order-respected", "embedded-matches-retrieved", "filter-includes-all-matches"),
 }
 DRESSED = [
     pytest.param(law, dress, id=f"{dress.__name__}-{name}", marks=() if name in telling else pytest.mark.slow)
@@ -416,7 +420,7 @@ DRESSED = [
 
 @pytest.mark.parametrize(("law", "dress"), DRESSED)
 def test_an_ordinary_backend_keeps_it(api: Api, law: Check, dress: Callable[[str, Pairs, Any], Any]) -> None:
-    if dress is by_page_only and law.id == "links-keep-the-query":
+    if dress is by_page_only and law.id == "page-links-keep-query":
         pytest.skip("it is the one law about that: such links lead a client out of its own list")
     assert not broken(judged(api, answer(api.app, dress), law, "listMessages", "listAgents"))
 

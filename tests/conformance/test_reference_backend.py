@@ -9,15 +9,15 @@ from random import Random
 import httpx
 import pytest
 
-from conformance.bodies import PayloadFactory
-from conformance.laws.texts import CHECKS
-from conformance.ledger import WriteLog
-from conformance.outcome import CheckResult, Status
-from conformance.run import run as run_laws
-from conformance.session import Session
-from conformance.target import Budget, HttpTarget
-from spec.contract import Contract
-from spec.schemas import SchemaValidators
+from conformance.checks.writes.text_roundtrip import CHECKS
+from conformance.results import CheckResult, Status
+from conformance.runner.runner import run as run_laws
+from conformance.session.payloads import PayloadFactory
+from conformance.session.session import Session
+from conformance.session.write_log import WriteLog
+from conformance.transport.client import Budget, HttpTarget
+from spec.loader import Contract
+from spec.validators import SchemaValidators
 from tests.mock_server.athena import athena_contract, athena_schemas
 from tests.reference_backend import judge
 from tests.reference_backend.bugs import BUGS

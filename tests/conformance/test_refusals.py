@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from conformance.laws import answers, refusals
-from conformance.laws.law import Check
-from conformance.outcome import Status
+from conformance.checks.support.check import Check
+from conformance.checks.validation import rejected_input, responses
+from conformance.results import Status
 from tests.conformance.judging import LAWS, amiss, broken, judge, judged
 from tests.conformance.writing_faults import Answered, Asked, Next
 
 DEMO = "demo-token"
 
 
-@pytest.mark.parametrize("law", [*refusals.CHECKS, *answers.CHECKS], ids=lambda law: law.id)
+@pytest.mark.parametrize("law", [*rejected_input.CHECKS, *responses.CHECKS], ids=lambda law: law.id)
 def test_a_law_is_kept_by_the_sound_mock(law: Check) -> None:
     found = judge([law])
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in found.with_status(Status.FAILED)]
@@ -138,27 +138,27 @@ async def looks_not_into_files(asked: Asked, ask: Next, memory: dict[str, Any]) 
         ("no-traceback", "retrievePrompt", shows_its_inside, "500"),
         ("status-is-documented", "retrieveAgent", answers_another_status, "202"),
         ("content-type-is-json", "listThreads", answers_as_html, "200"),
-        ("answers-fit-the-schema", "listMessages", leaves_a_property_out, "data.[] content"),
-        ("strangers-get-nothing", "listAgents", takes_anybody, "no token"),
-        ("strangers-are-told-so", "deleteAgent", forbids_strangers, "no token"),
-        ("another-tenant-sees-nothing", "retrievePrompt", knows_no_tenants, ""),
-        ("another-tenant-sees-nothing", "updatePrompt", knows_no_tenants, ""),
-        ("another-tenant-sees-nothing", "deletePrompt", knows_no_tenants, ""),
-        ("another-tenant-sees-nothing", "listMessages", knows_no_tenants, ""),
-        ("another-tenant-sees-nothing", "triggerWebhook", knows_no_tenants, ""),
-        ("another-tenant-sees-nothing", "createMessage", knows_no_tenants, ""),
-        ("strangers-get-nothing", "listPrompts", logs_nobody_out, "a logged-out token"),
-        ("strangers-get-nothing", "retrieveAgent", takes_another_scheme, "another scheme"),
-        ("strangers-get-nothing", "deletePrompt", takes_another_scheme, "another scheme"),
+        ("response-matches-schema", "listMessages", leaves_a_property_out, "data.[] content"),
+        ("unauthenticated-access-denied", "listAgents", takes_anybody, "no token"),
+        ("unauthenticated-is-401", "deleteAgent", forbids_strangers, "no token"),
+        ("tenant-isolation", "retrievePrompt", knows_no_tenants, ""),
+        ("tenant-isolation", "updatePrompt", knows_no_tenants, ""),
+        ("tenant-isolation", "deletePrompt", knows_no_tenants, ""),
+        ("tenant-isolation", "listMessages", knows_no_tenants, ""),
+        ("tenant-isolation", "triggerWebhook", knows_no_tenants, ""),
+        ("tenant-isolation", "createMessage", knows_no_tenants, ""),
+        ("unauthenticated-access-denied", "listPrompts", logs_nobody_out, "a logged-out token"),
+        ("unauthenticated-access-denied", "retrieveAgent", takes_another_scheme, "another scheme"),
+        ("unauthenticated-access-denied", "deletePrompt", takes_another_scheme, "another scheme"),
         ("unknown-path-is-404", "retrieveWorkspace", has_a_page_for_everything, ""),
-        ("broken-field-is-named", "createMessage", looks_not_into_files, "files.0.key type"),
+        ("invalid-field-is-422", "createMessage", looks_not_into_files, "files.0.key type"),
         ("unknown-record-is-404", "retrieveThread", finds_everything, ""),
-        ("wrong-method-is-405", "listAgents", allows_silently, "put"),
+        ("unsupported-method-is-405", "listAgents", allows_silently, "put"),
         ("malformed-json-is-400", "createPrompt", calls_it_unprocessable, ""),
-        ("wrong-media-type-is-415", "updatePrompt", calls_it_unprocessable, ""),
-        ("broken-parameter-is-named", "listAgents", ignores_the_page_size, "per_page minimum"),
-        ("broken-field-is-named", "createMessage", names_another_field, "content required"),
-        ("broken-field-is-named", "updateAgent", cuts_long_names, "name maxLength"),
+        ("unsupported-media-type-is-415", "updatePrompt", calls_it_unprocessable, ""),
+        ("invalid-parameter-is-422", "listAgents", ignores_the_page_size, "per_page minimum"),
+        ("invalid-field-is-422", "createMessage", names_another_field, "content required"),
+        ("invalid-field-is-422", "updateAgent", cuts_long_names, "name maxLength"),
     ],
 )
 def test_a_law_finds_its_fault(law: str, operation: str, fault: Any, about: str) -> None:
@@ -166,13 +166,13 @@ def test_a_law_finds_its_fault(law: str, operation: str, fault: Any, about: str)
 
 
 def test_a_cut_name_is_the_only_thing_that_is_found() -> None:
-    found = broken("broken-field-is-named", "updateAgent", cuts_long_names)
+    found = broken("invalid-field-is-422", "updateAgent", cuts_long_names)
     assert [o.requirement.parameter for o in found] == ["name maxLength"]
     assert "answered 200, due: 422" in found[0].message
 
 
 def test_a_property_that_an_example_shows_is_told_with_its_place() -> None:
-    (found,) = broken("answers-fit-the-schema", "listMessages", leaves_a_property_out)
+    (found,) = broken("response-matches-schema", "listMessages", leaves_a_property_out)
     assert found.requirement.pointer == "#/components/schemas/Message"
     assert found.requirement.provenance == "documented"
     assert found.requirement.is_blocking(strict=False)
@@ -180,7 +180,7 @@ def test_a_property_that_an_example_shows_is_told_with_its_place() -> None:
 
 def test_a_token_of_the_same_tenant_judges_no_tenant_and_says_so() -> None:
     tokens = {"self": DEMO, "other": "viewer-token"}
-    found, _ = judged([LAWS["another-tenant-sees-nothing"]], "retrievePrompt", tokens=tokens)
+    found, _ = judged([LAWS["tenant-isolation"]], "retrievePrompt", tokens=tokens)
     (outcome,) = found.results
     assert outcome.status is Status.SKIPPED
     assert outcome.message == "the other token enters the same Workspace: --other-token-env"

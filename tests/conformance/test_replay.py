@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from conformance.__main__ import main
-from conformance.laws import CHECKS
-from conformance.laws.law import Check
-from conformance.reproduction import RESPONSE_CHECK_IDS
-from conformance.verdict import ExitCode
+from conformance.checks import CHECKS
+from conformance.checks.support.check import Check
+from conformance.cli.main import main
+from conformance.gate.verdict import ExitCode
+from conformance.past_runs.replay import RESPONSE_CHECK_IDS
 from tests.conformance.judging import mock
 from tests.conformance.serving import serving
 from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
@@ -93,11 +93,11 @@ async def refuses_tags(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answe
 
 # Fault -> the operation that shows it, the law that tells of it, and whether statuses alone tell the fault.
 FAULTS: dict[Fault, tuple[str, str, bool]] = {
-    breaks_the_schema: ("retrieveAgent", "answers-fit-the-schema", False),
+    breaks_the_schema: ("retrieveAgent", "response-matches-schema", False),
     answers_another_status: ("createAgent", "status-is-documented", True),
-    loses_writes: ("updateAgent", "update-changes-what-was-sent", False),
-    overlaps_pages: ("listAgents", "pages-do-not-overlap-and-are-whole", False),
-    ignores_the_token: ("listAgents", "strangers-get-nothing", True),
+    loses_writes: ("updateAgent", "update-changes-only-sent-fields", False),
+    overlaps_pages: ("listAgents", "pages-are-complete", False),
+    ignores_the_token: ("listAgents", "unauthenticated-access-denied", True),
     fails_at_a_long_page: ("listAgents", "no-server-error", True),
 }
 
@@ -107,7 +107,7 @@ def laws_of(law: str) -> list[Check]:
     asking = (
         []
         if law not in RESPONSE_CHECK_IDS
-        else [one for one in CHECKS if one.id in ("past-the-end-is-empty", "create-is-stored")]
+        else [one for one in CHECKS if one.id in ("page-past-end-is-empty", "create-is-stored")]
     )
     return [*asking, *(one for one in CHECKS if one.id == law)]
 
@@ -301,6 +301,6 @@ def test_a_sequence_that_no_run_wrote_is_refused(said: Any, tmp_path: Path, caps
 
 
 def test_a_target_that_is_gone_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = report_of(tmp_path, promise("aaaa1111", law="past-the-end-is-empty"))
+    file = report_of(tmp_path, promise("aaaa1111", law="page-past-end-is-empty"))
     assert main(["replay", file, "aaaa1111"], TOKENS) == ExitCode.TARGET_UNREACHABLE
     assert capsys.readouterr().out.startswith("TARGET LOST (exit 3): http://127.0.0.1:9/api/v1 did not answer")

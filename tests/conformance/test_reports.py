@@ -10,13 +10,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from conformance.cause import not_testable
-from conformance.exchange import Exchange, Request, Response
-from conformance.outcome import CheckResult, Requirement, Status
-from conformance.redaction import REDACTED, Redactor, plain
-from conformance.report import Report, github, html, json, junit, markdown, sarif, terminal
-from conformance.run import RunResult
-from spec.contract import Contract
+from conformance.reporting import Report, github, html, json_report, junit, markdown, sarif, terminal
+from conformance.results import CheckResult, Requirement, Status
+from conformance.runner.runner import RunResult
+from conformance.skip_reasons import not_testable
+from conformance.transport.messages import Exchange, Request, Response
+from conformance.transport.redaction import REDACTED, Redactor, plain
+from spec.loader import Contract
 from tests.conformance.telling import PASSWORD, SPELLED, TOKEN, WRITERS, broken_many, hostile_report, report_of
 from tests.mock_server.athena import athena_contract
 
@@ -61,7 +61,7 @@ def test_a_secret_that_is_split_by_control_characters_is_found() -> None:
 
 
 def test_texts_are_bounded(report: Report) -> None:
-    document = json.build_document(report)
+    document = json_report.build_document(report)
     bodies = [e["response"]["body"] for p in document["promises"] for e in p["exchanges"]]
     assert bodies
     assert max(map(len, bodies)) < 4_100
@@ -109,8 +109,8 @@ def test_a_curl_names_the_token_and_does_not_show_it(contract: Contract, report:
 
 
 def test_the_json_report_is_versioned_and_counts_what_it_lists(report: Report) -> None:
-    document: dict[str, Any] = json_of.loads(json.render(report))
-    assert document["version"] == json.VERSION == 1
+    document: dict[str, Any] = json_of.loads(json_report.render(report))
+    assert document["version"] == json_report.VERSION == 1
     assert document["verdict"]["code"] == 1
     verdicts = Counter(promise["verdict"] for promise in document["promises"])
     assert verdicts == {"kept": 1, "broken": 2, "flaky": 1, "not judged": 1}
@@ -119,8 +119,8 @@ def test_the_json_report_is_versioned_and_counts_what_it_lists(report: Report) -
 
 
 def test_every_key_of_the_json_report_is_told_in_its_docstring(report: Report) -> None:
-    document = json.build_document(report)
-    told = json.__doc__ or ""
+    document = json_report.build_document(report)
+    told = json_report.__doc__ or ""
     keys = {*document, *document["run"], *document["verdict"], *document["counts"], *document["promises"][1]}
     assert {key for key in keys if f'"{key}"' not in told} == set()
 
@@ -130,7 +130,7 @@ def test_json_says_what_kind_of_cause_kept_a_promise_from_being_judged(contract:
         "stored", "createMessage", "It is stored.", contract.operations["createMessage"].pointer, "inferred"
     )
     missed = CheckResult.skip(promise, not_testable("nobody can"))
-    document = json.build_document(
+    document = json_report.build_document(
         report_of(contract, RunResult([missed, CheckResult(replace(promise, check="fine"), Status.PASSED)]))
     )
     assert document["not_judged"] == [{"cause": "nobody can", "kind": "no way", "count": 1}]
@@ -138,7 +138,7 @@ def test_json_says_what_kind_of_cause_kept_a_promise_from_being_judged(contract:
 
 
 def test_json_says_coverage_and_proposals(report: Report) -> None:
-    document = json.build_document(report)
+    document = json_report.build_document(report)
     kinds = document["coverage"]["kinds"]
     assert kinds["operations"] == {"all": 75, "exercised": 0, "reached": 0, "never": 75}
     assert len(document["coverage"]["missed"]) == sum(kind["all"] for kind in kinds.values())

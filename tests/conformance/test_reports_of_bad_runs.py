@@ -12,13 +12,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from conformance.baseline import AcceptedFailure, Baseline
-from conformance.outcome import CheckResult, FailureKind, Requirement, Status
-from conformance.report import ADVICE, Report, github, html, json, junit, markdown, sarif, terminal
-from conformance.report.groups import group_results
-from conformance.report.names import ENGINE_CATEGORY, OTHER_CATEGORY, check_category, format_headline
-from conformance.run import RunResult
-from conformance.verdict import ExitCode, GatePolicy, evaluate
+from conformance.gate.baseline import AcceptedFailure, Baseline
+from conformance.gate.verdict import ExitCode, GatePolicy, evaluate
+from conformance.reporting import ADVICE, Report, github, html, json_report, junit, markdown, sarif, terminal
+from conformance.reporting.groups import group_results
+from conformance.reporting.names import ENGINE_CATEGORY, OTHER_CATEGORY, check_category, format_headline
+from conformance.results import CheckResult, FailureKind, Requirement, Status
+from conformance.runner.runner import RunResult
 from tests.conformance.large import large_report
 from tests.conformance.telling import WRITERS, hostile_exchange, report_of
 from tests.mock_server.athena import athena_contract
@@ -142,7 +142,7 @@ def test_an_unstable_target_is_called_so(name: str) -> None:
 
 
 def test_a_parameter_named_for_a_missing_token_hides_nothing() -> None:
-    said = replace(broken("strangers-get-nothing", parameter="no token"), message="answered 200")
+    said = replace(broken("unauthenticated-access-denied", parameter="no token"), message="answered 200")
     assert told(said).message(said) == "answered 200"
 
 
@@ -158,7 +158,7 @@ def test_what_was_found_at_a_hidden_property_is_not_shown(parameter: str) -> Non
 def test_the_stock_engine_has_a_column_of_its_own() -> None:
     assert check_category("engine-use-after-free") == ENGINE_CATEGORY
     assert check_category("nobody-knows-it") == OTHER_CATEGORY
-    text = html.render(told(broken("engine-use-after-free"), broken("size-is-respected")))
+    text = html.render(told(broken("engine-use-after-free"), broken("page-size-respected")))
     assert [f"<th>{head}</th>" in text for head in (ENGINE_CATEGORY, "paging")] == [True, True]
 
 
@@ -195,7 +195,7 @@ def test_no_hidden_value_of_a_long_list_is_shown(render: Callable[[Report], str]
 
 
 def test_a_long_body_is_cut_and_says_how_long_it_was() -> None:
-    (first, *_) = [p for p in json.build_document(large())["promises"] if p["exchanges"]]
+    (first, *_) = [p for p in json_report.build_document(large())["promises"] if p["exchanges"]]
     body = first["exchanges"][0]["response"]["body"]
     assert re.search(r"\.\.\. \(\d{5,} bytes\)$", body)
     assert len(body) < 4_100

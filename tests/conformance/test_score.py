@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from conformance.laws import CHECKS
-from conformance.mutants import derive_mutants
-from conformance.mutants.inside import TOKENS, InProcessMock, build_demo_image
-from conformance.mutants.mutant import Mutant
-from conformance.mutants.variants import build_variants
-from conformance.mutants.witness import find_witness
-from conformance.report.scored import MutationReport, render_json, render_markdown, render_terminal
-from conformance.score import Detectors, MutantStatus, evaluate_mutant
-from conformance.scores import MutantSelection, MutantSummary, MutationTotals, VariantResult, Worker
-from spec.contract import load_contract
+from conformance.checks import CHECKS
+from conformance.mutation import derive_mutants
+from conformance.mutation.conforming_variants import build_variants
+from conformance.mutation.equivalence import find_witness
+from conformance.mutation.evaluate import Detectors, MutantStatus, evaluate_mutant
+from conformance.mutation.in_process_mock import TOKENS, InProcessMock, build_demo_image
+from conformance.mutation.mutant import Mutant
+from conformance.mutation.parallel import MutantSelection, MutantSummary, MutationTotals, VariantResult, Worker
+from conformance.mutation.report import MutationReport, render_json, render_markdown, render_terminal
+from spec.loader import load_contract
 from tests.mock_server.athena import athena_contract
 
 LIBRARY = Path(__file__).parents[1] / "foreign" / "library.yaml"
@@ -81,23 +81,23 @@ def test_a_witness_is_the_same_request_answered_otherwise() -> None:
 
 # Mutants that once survived -> the law that finds each: what a law says of an answer is not all in its name.
 ONCE_MISSED = {
-    "allow/getThreadsMetrics/no Allow": "wrong-method-is-405",
-    "count/listAgents/usage_count one too many": "with-count-counts",
-    "count/listWorkflowExecutions/with_count left out": "with-count-counts",
-    "created-stamp/updateAccount/created_at is updated_at": "created-stamp-never-moves",
-    "error-shape/deleteWorkspace/401 of another shape": "strangers-are-told-so",
-    "filter/listWorkflows/organization_multiplai_id inverted": "every-row-satisfies",
-    "metric/getAgentsMetrics/one too many": "figures-agree-with-lists",
-    "page/listWorkspaces/misses its last row": "pages-do-not-overlap-and-are-whole",
+    "allow/getThreadsMetrics/no Allow": "unsupported-method-is-405",
+    "count/listAgents/usage_count one too many": "relation-count-correct",
+    "count/listWorkflowExecutions/with_count left out": "relation-count-correct",
+    "created-stamp/updateAccount/created_at is updated_at": "created-timestamp-constant",
+    "error-shape/deleteWorkspace/401 of another shape": "unauthenticated-is-401",
+    "filter/listWorkflows/organization_multiplai_id inverted": "filter-excludes-non-matches",
+    "metric/getAgentsMetrics/one too many": "metric-matches-list",
+    "page/listWorkspaces/misses its last row": "pages-are-complete",
     "reference/getAuthenticatedUser/primary_workspace leads nowhere": "references-resolve",
-    "reference/listWorkspaces/user leads nowhere": "embedded-equals-retrieved",
-    "reference/retrieveAgent/user leads nowhere": "a-record-is-its-makers",
-    "search/listWorkflowExecutions/misses the first": "search-finds-a-known-record",
-    "text/createWorkflowExecution/mode without line ends": "sent-text-comes-back",
-    "valid-refused/shareAgent/permission of write": "right-is-not-called-wrong",
-    "valid-refused/storeCommandRoomTask/taskable_type of workflow": "an-admitted-body-is-taken",
-    "validation/runThread/content without minLength": "broken-field-is-named",
-    "validation-query/listProviders/with without enum": "broken-parameter-is-named",
+    "reference/listWorkspaces/user leads nowhere": "embedded-matches-retrieved",
+    "reference/retrieveAgent/user leads nowhere": "creator-owns-record",
+    "search/listWorkflowExecutions/misses the first": "search-includes-all-matches",
+    "text/createWorkflowExecution/mode without line ends": "text-round-trip",
+    "valid-refused/shareAgent/permission of write": "valid-field-not-reported",
+    "valid-refused/storeCommandRoomTask/taskable_type of workflow": "valid-body-accepted",
+    "validation/runThread/content without minLength": "invalid-field-is-422",
+    "validation-query/listProviders/with without enum": "invalid-parameter-is-422",
 }
 
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 
-from conformance import reproduction, script, sequence
-from conformance.exchange import Exchange, Request, Response
-from conformance.laws.law import Case, Check
-from conformance.outcome import CheckResult, Requirement, Status
-from conformance.recording import MAX_RECORDED, IdentifierSource, Recorder
-from conformance.redaction import REDACTED, Redactor
-from conformance.reported import ReportedFailure
-from conformance.rewriting import find_identifiers, replace_identifiers
-from conformance.settings import from_arguments
-from spec.contract import Contract
+from conformance.checks.support.check import Case, Check
+from conformance.config.settings import from_arguments
+from conformance.past_runs import replay, shell_script
+from conformance.past_runs.report_reader import ReportedFailure
+from conformance.results import CheckResult, Requirement, Status
+from conformance.trace import sequence
+from conformance.trace.identifiers import find_identifiers, replace_identifiers
+from conformance.trace.recorder import MAX_RECORDED, IdentifierSource, Recorder
+from conformance.transport.messages import Exchange, Request, Response
+from conformance.transport.redaction import REDACTED, Redactor
+from spec.loader import Contract
 from tests.conformance.judging import mock
 from tests.conformance.served import session
 from tests.mock_server.athena import athena_contract
@@ -57,11 +58,11 @@ def thread_and_message(contract: Contract) -> tuple[Recorder, Exchange]:
     noted(recorder, asked(contract, "listAgents"), 200, {"data": [{"uuid": OLD}]})
     noted(recorder, asked(contract, "createThread", body={"agent_uuid": OLD}), 201, {"data": {"uuid": ONE}})
     noted(recorder, asked(contract, "createThread", body={"agent_uuid": OLD}), 201, {"data": {"uuid": TWO}})
-    noted(recorder, asked(contract, "updateThread", path={"uuid": ONE}, body={"title": "a"}), 200, {"data": {}})
-    noted(recorder, asked(contract, "updateThread", path={"uuid": ONE}, body={"title": "b"}), 422, {})
-    noted(recorder, asked(contract, "updateThread", path={"uuid": TWO}, body={"title": "c"}), 200, {"data": {}})
-    shown = noted(recorder, asked(contract, "retrieveThread", path={"uuid": ONE}), 200, {"data": {"uuid": ONE}})
-    noted(recorder, asked(contract, "deleteThread", path={"uuid": ONE}), 204, None)
+    noted(recorder, asked(contract, "updateThread", path_values={"uuid": ONE}, body={"title": "a"}), 200, {"data": {}})
+    noted(recorder, asked(contract, "updateThread", path_values={"uuid": ONE}, body={"title": "b"}), 422, {})
+    noted(recorder, asked(contract, "updateThread", path_values={"uuid": TWO}, body={"title": "c"}), 200, {"data": {}})
+    shown = noted(recorder, asked(contract, "retrieveThread", path_values={"uuid": ONE}), 200, {"data": {"uuid": ONE}})
+    noted(recorder, asked(contract, "deleteThread", path_values={"uuid": ONE}), 204, None)
     return recorder, shown
 
 
@@ -135,10 +136,10 @@ def test_json_and_back_is_the_same(contract: Contract) -> None:
     request = asked(
         contract,
         "updateThread",
-        path={"uuid": ONE},
+        path_values={"uuid": ONE},
         query=(("a", "1"), ("a", "\u202e")),
-        raw=bytes(range(256)),
-        as_="nobody",
+        raw_body=bytes(range(256)),
+        actor="nobody",
         headers={"X-A": "b"},
     )
     shown = noted(recorder, request, 500, {})
@@ -174,10 +175,10 @@ def test_identifiers_are_swapped_wherever_they_stand(contract: Contract) -> None
     request = asked(
         contract,
         "updateThread",
-        path={"uuid": ONE},
+        path_values={"uuid": ONE},
         query=(("x", f"{ONE},{OLD}"), ("page", "7")),
         body={"title": f"about {ONE}", "n": 7, "deep": [{"k": ONE}]},
-        raw=ONE.encode(),
+        raw_body=ONE.encode(),
     )
     assert list(find_identifiers(contract, request)) == [ONE, OLD]
     swapped = replace_identifiers(contract, request, {ONE: TWO, "7": "8"})
@@ -219,17 +220,17 @@ def test_what_the_engine_found_is_told_by_its_status(contract: Contract) -> None
         "m",
         (
             sequence.TraceStep(asked(contract, "listAgents"), 200, False),
-            sequence.TraceStep(asked(contract, "retrieveAgent", path={"uuid": OLD}), 200, True),
+            sequence.TraceStep(asked(contract, "retrieveAgent", path_values={"uuid": OLD}), 200, True),
         ),
         {OLD: IdentifierSource(0, ("data", 0, "uuid"))},
     )
-    assert reproduction.replay(made, failure(contract, "retrieveAgent"), steps, {}).reproduced is True
+    assert replay.replay(made, failure(contract, "retrieveAgent"), steps, {}).reproduced is True
     other = sequence.RequestSequence(
         "m", (steps.steps[0], sequence.TraceStep(steps.steps[1].request, 500, True)), steps.sources
     )
-    assert reproduction.replay(made, failure(contract, "retrieveAgent"), other, {}).reproduced is False
+    assert replay.replay(made, failure(contract, "retrieveAgent"), other, {}).reproduced is False
     deeper = failure(contract, "retrieveAgent", pointer="#/components/schemas/Agent/properties/name")
-    assert reproduction.replay(made, deeper, steps, {}).reproduced is False
+    assert replay.replay(made, deeper, steps, {}).reproduced is False
 
 
 def test_nothing_is_written_to_what_the_replay_did_not_make(contract: Contract) -> None:
@@ -240,11 +241,11 @@ def test_nothing_is_written_to_what_the_replay_did_not_make(contract: Contract) 
         "m",
         (
             sequence.TraceStep(asked(contract, "listAgents"), 200, False),
-            sequence.TraceStep(asked(contract, "deleteAgent", path={"uuid": OLD}), 500, True),
+            sequence.TraceStep(asked(contract, "deleteAgent", path_values={"uuid": OLD}), 500, True),
         ),
         {OLD: IdentifierSource(0, ("data", 0, "uuid"))},
     )
-    found = reproduction.replay(made, failure(contract, "deleteAgent"), steps, {})
+    found = replay.replay(made, failure(contract, "deleteAgent"), steps, {})
     assert found.reproduced is None
     assert "which the replay did not make" in found.message
     assert made.call_counts["deleteAgent", 204] == 0
@@ -257,11 +258,11 @@ def test_an_answer_without_the_identifier_is_said(contract: Contract) -> None:
         "m",
         (
             sequence.TraceStep(asked(contract, "listAgents"), 200, False),
-            sequence.TraceStep(asked(contract, "retrieveAgent", path={"uuid": OLD}), 500, True),
+            sequence.TraceStep(asked(contract, "retrieveAgent", path_values={"uuid": OLD}), 500, True),
         ),
         {OLD: IdentifierSource(0, ("data", 999, "uuid"))},
     )
-    found = reproduction.replay(made, failure(contract, "retrieveAgent"), steps, {})
+    found = replay.replay(made, failure(contract, "retrieveAgent"), steps, {})
     assert (found.reproduced, found.message) == (None, "the answer of listAgents shows no identifier at data.999.uuid")
 
 
@@ -272,7 +273,7 @@ def written(contract: Contract, *steps: sequence.TraceStep, said: str = "found",
     """The script of some steps."""
     settings = from_arguments(["replay", "r.json", "0badcafe", "--base-url", "http://127.0.0.1:9/api/v1"], {}, "")
     known = sequence.RequestSequence("conformance-0badcafe", steps, sources)
-    return script.build_script(known, contract, failure(contract, "listAgents", said=said), settings)
+    return shell_script.build_script(known, contract, failure(contract, "listAgents", said=said), settings)
 
 
 def test_nothing_in_a_script_is_run_that_is_a_text(contract: Contract, tmp_path: Path) -> None:
@@ -281,13 +282,13 @@ def test_nothing_in_a_script_is_run_that_is_a_text(contract: Contract, tmp_path:
     request = asked(
         contract,
         "updateThread",
-        path={"uuid": hostile},
+        path_values={"uuid": hostile},
         query=((hostile, hostile),),
         body={hostile: hostile},
         headers={"X-A": hostile.replace("\n", " ")},
-        as_="nobody",
+        actor="nobody",
     )
-    raw = asked(contract, "createThread", raw=hostile.encode() + bytes(range(256)), as_="nobody")
+    raw = asked(contract, "createThread", raw_body=hostile.encode() + bytes(range(256)), actor="nobody")
     steps = (sequence.TraceStep(request, 200, True), sequence.TraceStep(raw, 200, False))
     text = written(contract, *steps, said=f"x\ntouch {mark}\x1b[0m")
     fake = tmp_path / "curl"
@@ -316,7 +317,7 @@ ANSWER = {"a": [{"uuid": 'no\\"ne'}, {"x": {"y": [1.5, None, True, "", {"uuid": 
 def test_the_script_reads_what_stands_at_a_path(
     contract: Contract, tmp_path: Path, path: str, found: str, indent: int | None
 ) -> None:
-    text = written(contract, sequence.TraceStep(asked(contract, "listAgents", as_="nobody"), 200, True))
+    text = written(contract, sequence.TraceStep(asked(contract, "listAgents", actor="nobody"), 200, True))
     reader = text[text.index("at() {") : text.index("send() {")]
     (tmp_path / "answer").write_text(json.dumps(ANSWER, indent=indent))
     run = f"answer={tmp_path}/answer\n{reader}\nat '{path}'"

@@ -4,9 +4,9 @@ import httpx
 import pytest
 
 from conformance.errors import NoResponse, TargetUnreachable
-from conformance.exchange import Request
-from conformance.steady import MAX_CONSECUTIVE_FAILURES, Retrier
-from conformance.target import MAX_UNANSWERED, Budget, HttpTarget
+from conformance.transport.client import MAX_UNANSWERED, Budget, HttpTarget
+from conformance.transport.messages import Request
+from conformance.transport.retry import MAX_CONSECUTIVE_FAILURES, Retrier
 
 GET = Request("listThings", "get", "/things")
 POST = Request("createThing", "post", "/things", body={})

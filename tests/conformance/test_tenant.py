@@ -3,7 +3,7 @@
 import pytest
 
 from conformance.errors import UsageError
-from conformance.tenant import TenantScope, parse_key
+from conformance.session.tenant import TenantScope, parse_key
 from tests.conformance.served import session
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from conformance.__main__ import main
-from conformance.har import read_har, url_origin
-from conformance.routes import find_base_url, find_route
-from conformance.verdict import ExitCode
+from conformance.cli.main import main
+from conformance.gate.verdict import ExitCode
+from conformance.har.format import read_har, url_origin
+from conformance.har.routes import find_base_url, find_route
 from tests.mock_server.athena import Api, athena_contract, served
 
 BASE = "https://app.example.com/api/v1"
@@ -171,20 +171,20 @@ def sent(text: str, kind: str = "application/json") -> Callable[[Entry], None]:
             "createAgent",
             {"name": "a"},
             with_content(renamed),
-            "answers-fit-the-schema",
+            "response-matches-schema",
             "data.name integer",
             '7 is not of type "string"',
         ),
         ("createAgent", {"name": "a"}, answered(202), "status-is-documented", "202", "answered 202, due: 201"),
         ("createAgent", {"name": "a"}, answered(500), "no-server-error", "", "answered 500"),
-        ("listAgents", None, answered(200, "{"), "answers-fit-the-schema", "", "the body of 200 is no JSON"),
+        ("listAgents", None, answered(200, "{"), "response-matches-schema", "", "the body of 200 is no JSON"),
         ("listAgents", None, typed, "content-type-is-json", "", "200 came as text/html"),
-        ("listAgents", None, asked("?colour=red"), "parameters-are-in-the-contract", "colour", "'colour' is sent"),
-        ("listAgents", None, asked("?per_page=1000"), "requests-fit-the-contract", "per_page", "1000"),
-        ("listAgents", None, asked("?per_page=many"), "requests-fit-the-contract", "per_page", "many"),
-        ("createAgent", {"name": "a"}, sent('{"name": 7}'), "requests-fit-the-contract", "name", "7 is not of type"),
-        ("createAgent", {"name": "a"}, sent("{}"), "requests-fit-the-contract", "", "name"),
-        ("createAgent", {"name": "a"}, sent("a=b", "text/plain"), "requests-fit-the-contract", "", "text/plain"),
+        ("listAgents", None, asked("?colour=red"), "parameter-is-documented", "colour", "'colour' is sent"),
+        ("listAgents", None, asked("?per_page=1000"), "request-matches-contract", "per_page", "1000"),
+        ("listAgents", None, asked("?per_page=many"), "request-matches-contract", "per_page", "many"),
+        ("createAgent", {"name": "a"}, sent('{"name": 7}'), "request-matches-contract", "name", "7 is not of type"),
+        ("createAgent", {"name": "a"}, sent("{}"), "request-matches-contract", "", "name"),
+        ("createAgent", {"name": "a"}, sent("a=b", "text/plain"), "request-matches-contract", "", "text/plain"),
     ],
 )
 def test_a_wrong_is_told_of_its_operation_and_parameter(
@@ -224,7 +224,7 @@ def test_unknown_paths_and_methods_are_listed_once(
     gone = entry("GET", "/api/v1/shapes", 404, b"{}", headers)
     code, broken, said = judged(tmp_path, capsys, recorded(api, "listAgents"), *unknown, method, gone)
     assert code == ExitCode.PASSED, said
-    told = {p["operation"]: p["said"] for p in broken if p["law"] == "paths-are-in-the-contract"}
+    told = {p["operation"]: p["said"] for p in broken if p["law"] == "path-is-documented"}
     assert told.keys() == {"GET /colours/*", "PATCH /agents"}
     assert told["GET /colours/*"].endswith("(3 times)")
     assert judged(tmp_path, capsys, *unknown, recorded(api, "listAgents"), options=("--strict",))[0] == ExitCode.FAILED

@@ -6,13 +6,13 @@ from random import Random
 
 import pytest
 
-from conformance.bodies import PayloadFactory
-from conformance.laws import CHECKS
-from conformance.ledger import WriteLog
-from conformance.outcome import Status
-from conformance.run import RunResult, run
-from conformance.session import Session
-from conformance.target import Budget, HttpTarget
+from conformance.checks import CHECKS
+from conformance.results import Status
+from conformance.runner.runner import RunResult, run
+from conformance.session.payloads import PayloadFactory
+from conformance.session.session import Session
+from conformance.session.write_log import WriteLog
+from conformance.transport.client import Budget, HttpTarget
 from tests.conformance.served import TOKENS
 from tests.mock_server.athena import athena_contract, athena_schemas
 from tests.running import MODULE, environment, running

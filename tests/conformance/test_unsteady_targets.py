@@ -7,12 +7,12 @@ from random import Random
 import httpx
 import pytest
 
-from conformance.engine import Depth
-from conformance.laws import CHECKS
-from conformance.outcome import CheckResult, FailureKind, Status
-from conformance.run import RunResult, run
-from conformance.session import Session
-from conformance.verdict import ExitCode
+from conformance.checks import CHECKS
+from conformance.gate.verdict import ExitCode
+from conformance.results import CheckResult, FailureKind, Status
+from conformance.runner.runner import RunResult, run
+from conformance.schemathesis_engine import Depth
+from conformance.session.session import Session
 from tests.conformance.recorded import source
 from tests.conformance.unsteady import Busy, Dying, Late, Mock, Stumbling, judged, sent, session_on
 from tests.mock_server.athena import Api, athena_contract, athena_schemas

@@ -7,18 +7,18 @@ from random import Random
 
 import pytest
 
-from conformance.bodies import PayloadFactory
-from conformance.cause import SkipCategory, SkipReason, not_testable
+from conformance.checks.support.check import Case, Check
 from conformance.errors import BudgetExhausted, SkipCheck, TargetUnreachable
-from conformance.exchange import Exchange, Request, Response
-from conformance.laws.law import Case, Check
-from conformance.ledger import WriteLog
-from conformance.outcome import CheckResult, FailureKind, Status
-from conformance.run import RunResult, run
-from conformance.session import CreatedRecord, Session
-from conformance.verdict import ExitCode, GatePolicy, GateResult, evaluate
-from spec.contract import Contract, Operation, load_contract
-from spec.schemas import SchemaValidators
+from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
+from conformance.results import CheckResult, FailureKind, Status
+from conformance.runner.runner import RunResult, run
+from conformance.session.payloads import PayloadFactory
+from conformance.session.session import CreatedRecord, Session
+from conformance.session.write_log import WriteLog
+from conformance.skip_reasons import SkipCategory, SkipReason, not_testable
+from conformance.transport.messages import Exchange, Request, Response
+from spec.loader import Contract, Operation, load_contract
+from spec.validators import SchemaValidators
 
 LIBRARY = Path(__file__).parents[1] / "foreign" / "library.yaml"
 Judge = Callable[[Case], Iterator[CheckResult]]

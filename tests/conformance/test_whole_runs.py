@@ -11,13 +11,13 @@ from random import Random
 import httpx
 import pytest
 
-from conformance.bodies import PayloadFactory
-from conformance.engine import DEEP
-from conformance.laws import CHECKS
-from conformance.ledger import WriteLog
-from conformance.run import run
-from conformance.session import Session
-from conformance.target import Budget, HttpTarget
+from conformance.checks import CHECKS
+from conformance.runner.runner import run
+from conformance.schemathesis_engine import DEEP
+from conformance.session.payloads import PayloadFactory
+from conformance.session.session import Session
+from conformance.session.write_log import WriteLog
+from conformance.transport.client import Budget, HttpTarget
 from mock_server.store import StoredRecord
 from tests.conformance.clinic import mock, planted
 from tests.conformance.clinic_faults import Dress, keeps_it_open, stops_again
@@ -121,8 +121,8 @@ def test_a_foreign_contract_is_kept_by_its_mock_and_judged_by_every_law(tmp_path
 @pytest.mark.parametrize(
     ("operation", "law", "fault"),
     [
-        ("stopTreatment", "an-end-is-final", planted(stops_again, "stopTreatment")),
-        ("referPatient", "sharing-ends", planted(keeps_it_open, "retrievePatient")),
+        ("stopTreatment", "terminal-state-is-final", planted(stops_again, "stopTreatment")),
+        ("referPatient", "unsharing-revokes-access", planted(keeps_it_open, "retrievePatient")),
     ],
 )
 def test_the_command_tells_of_a_fault_of_a_foreign_contract(

@@ -2,7 +2,7 @@
 
     python -m tests.conformance.twenty_faults [--seconds N] [NAME ...]
 
-Each fault is one small function around the sound mock, made by hand (none comes from `conformance.mutants`). The suite,
+Each fault is one small function around the sound mock, made by hand (none comes from `conformance.mutation`). The suite,
 and stock Schemathesis with stock settings, are both given the operations of the fault's tag and the same bound of time.
 Prints the table as Markdown. The sound mock itself stands in the first line: whoever reports something there is wrong.
 """

@@ -12,15 +12,15 @@ from typing import Any
 
 import httpx
 
-from conformance.bodies import PayloadFactory
-from conformance.laws import CHECKS
-from conformance.laws.law import Check
-from conformance.ledger import WriteLog
-from conformance.run import RunResult, run
-from conformance.session import Session
-from conformance.steady import Retrier
-from conformance.target import Budget, HttpTarget
-from conformance.verdict import GatePolicy, GateResult, evaluate
+from conformance.checks import CHECKS
+from conformance.checks.support.check import Check
+from conformance.gate.verdict import GatePolicy, GateResult, evaluate
+from conformance.runner.runner import RunResult, run
+from conformance.session.payloads import PayloadFactory
+from conformance.session.session import Session
+from conformance.session.write_log import WriteLog
+from conformance.transport.client import Budget, HttpTarget
+from conformance.transport.retry import Retrier
 from tests.asgi import call, completed
 from tests.conformance.served import HOST, TOKENS
 from tests.mock_server.athena import EPOCH, Api

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spec.contract import load_contract
+from spec.loader import load_contract
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT / "spec" / "openapi.yaml"

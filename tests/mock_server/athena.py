@@ -16,15 +16,15 @@ from urllib.parse import urlencode
 
 from starlette.types import ASGIApp
 
-from fixtures import dataset, graph
-from fixtures.texts import PersonaLibrary
-from mock_server import image
+from fixtures import dataset, generator
+from fixtures.personas import PersonaLibrary
 from mock_server.app import PermissiveAppConfig, create_app
-from mock_server.console import RequestLog
+from mock_server.images import images
+from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
-from mock_server.world import Sandbox
-from spec.contract import Contract, Operation, load_contract
-from spec.schemas import SchemaValidators
+from mock_server.web.request_log import RequestLog
+from spec.loader import Contract, Operation, load_contract
+from spec.validators import SchemaValidators
 from tests.asgi import Client, Reply
 from tests.mock_server.second_opinion import SecondOpinion
 
@@ -49,14 +49,14 @@ def athena_schemas() -> SchemaValidators:
 
 def image_of(
     contract: Contract, name: str, *, epoch: datetime = EPOCH, size: float = 1
-) -> tuple[bytes, image.DatasetParameters]:
+) -> tuple[bytes, images.DatasetParameters]:
     """The image of a dataset of a contract, and what it is a function of."""
-    recipe, texts = image.DatasetParameters(name, 0, epoch, size), PersonaLibrary()
+    recipe, texts = images.DatasetParameters(name, 0, epoch, size), PersonaLibrary()
     said = dataset.load(name)
-    records = graph.generate_records(
+    records = generator.generate_records(
         contract, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, persona_library=texts
     )
-    return image.build_image(contract, recipe, records, texts.phrases()), recipe
+    return images.build_image(contract, recipe, records, texts.phrases()), recipe
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ class Api:
         """A contract served with a dataset, on a system whose clock stands at EPOCH. Takes about a second."""
         content, _ = image_of(contract, name, epoch=epoch, size=size)
         watch = Watch()
-        world = image.create_sandbox(contract, schemas, Store.from_image(contract, content), watch)
+        world = images.create_sandbox(contract, schemas, Store.from_image(contract, content), watch)
         console = RequestLog(contract.document, io.StringIO(), quiet=True)
         app = create_app(contract, world, PermissiveAppConfig(), request_log=console)
         return cls(contract, schemas, SecondOpinion(contract), app, world, watch, content)
@@ -101,7 +101,7 @@ class Api:
         """The world as the dataset has it, at its epoch."""
         self.world.store.close()
         self.watch.at = EPOCH
-        fresh = image.create_sandbox(
+        fresh = images.create_sandbox(
             self.contract, self.schemas, Store.from_image(self.contract, self.image), self.watch
         )
         for part in fields(Sandbox):  # the application holds this world: it stays, with all that is in it replaced

@@ -10,16 +10,16 @@ import orjson
 from starlette.types import ASGIApp
 
 from mock_server import actions
+from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.app import AppConfig, PermissiveAppConfig, create_app
-from mock_server.call import ActionRequest, ActionResult
-from mock_server.clock import Clock
-from mock_server.console import RequestLog
+from mock_server.sandbox.clock import Clock
+from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
-from mock_server.world import Sandbox
-from spec.contract import Contract, load_contract, parse_contract
+from mock_server.web.request_log import RequestLog
 from spec.document import parse_document
+from spec.loader import Contract, load_contract, parse_contract
 from spec.record import Record, Reference
-from spec.schemas import SchemaValidators
+from spec.validators import SchemaValidators
 from tests.asgi import Client
 
 LIBRARY = Path(__file__).parents[1] / "foreign" / "library.yaml"

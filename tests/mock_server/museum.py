@@ -13,13 +13,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mock_server.clock import Clock
-from mock_server.query import Query, QueryArgument, ResultPage
-from mock_server.viewer import Viewer
-from mock_server.world import Sandbox
-from spec.contract import Contract, DerivedProperty, Relation, Resource, load_contract
+from mock_server.query.query import Query, QueryArgument, ResultPage
+from mock_server.query.viewer import Viewer
+from mock_server.sandbox.clock import Clock
+from mock_server.sandbox.sandbox import Sandbox
+from spec.loader import Contract, DerivedProperty, Relation, Resource, load_contract
 from spec.record import Record, Reference
-from spec.schemas import SchemaValidators
+from spec.validators import SchemaValidators
 
 MUSEUM = Path(__file__).parents[1] / "foreign" / "museum.yaml"
 NOON = "2024-05-01T12:00:00.000000Z"

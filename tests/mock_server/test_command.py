@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import mock_server.cli.main
 import pytest
 
-import mock_server.__main__
-from mock_server.settings import parse_settings
+from mock_server.cli.settings import parse_settings
 from tests.mock_server.library import API, LIBRARY
 
 ROOT = Path(__file__).parents[2]
@@ -261,11 +261,11 @@ def test_an_epoch_before_the_documented_records_is_told_of(environment: dict[str
 def test_a_dataset_that_takes_its_time_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(mock_server.__main__, "_PROGRESS_DELAY", 0.05)
-    monkeypatch.setattr("mock_server.image.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(mock_server.cli.main, "_PROGRESS_DELAY", 0.05)
+    monkeypatch.setattr("mock_server.images.images.find_cache_folder", lambda: tmp_path)
     settings = parse_settings(SERVE[:-2], {}, "")
     for _ in range(2):
-        _, world = mock_server.__main__._create_app_and_sandbox(settings)
+        _, world = mock_server.cli.main._create_app_and_sandbox(settings)
         world.store.close()
     assert capsys.readouterr().err == "athena-mock: building plain, size 1 (once; it is kept) ...\n"
 
@@ -296,7 +296,7 @@ def test_the_mock_is_imported_without_a_warning(environment: dict[str, str]) -> 
 
 def test_nothing_costly_is_imported_before_it_is_needed(environment: dict[str, str]) -> None:
     """A wrong option is told at once; and Faker never comes into the serving process."""
-    code = "import sys, mock_server.__main__; print(*sorted(m for m in sys.modules if '.' not in m))"
+    code = "import sys, mock_server.cli.main; print(*sorted(m for m in sys.modules if '.' not in m))"
     done = subprocess.run(
         (sys.executable, "-c", code), capture_output=True, text=True, cwd=ROOT, env=environment, check=True
     )

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.app import PermissiveAppConfig
-from mock_server.call import ActionRequest, ActionResult
-from mock_server.origin import is_loopback, parse_host
-from mock_server.problems import ApiError, ErrorKind
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.web.hosts_and_cors import is_loopback, parse_host
 from tests.asgi import Client
 from tests.mock_server.library import API, POE, Calls, Terminal, app, client, stub
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures import dataset, graph
-from mock_server.store import Store, StoreError, filling
-from mock_server.store.filling import bulk_load
-from spec.contract import Contract, load_contract
+from fixtures import dataset, generator
+from mock_server.store import Store, StoreError
+from mock_server.store import bulk_load as filling
+from mock_server.store.bulk_load import bulk_load
+from spec.loader import Contract, load_contract
 from spec.record import Record, Reference
 from tests.mock_server.athena import EPOCH, athena_contract
 from tests.mock_server.museum import houses, museum
@@ -40,7 +41,7 @@ def content(store: Store) -> list[str]:
 
 
 def world(contract: Contract, name: str, size: float = 1) -> list[Record]:
-    return list(graph.generate_records(contract, dataset.load(name), seed=3, epoch=EPOCH, size=size))
+    return list(generator.generate_records(contract, dataset.load(name), seed=3, epoch=EPOCH, size=size))
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from spec.contract import BodyField, Operation, load_contract
+from spec.loader import BodyField, Operation, load_contract
 from spec.record import Reference
-from spec.schemas import SchemaValidators
+from spec.validators import SchemaValidators
 from tests.mock_server.athena import Api
 
 FOREIGN = Path(__file__).parents[1] / "foreign"

@@ -2,9 +2,9 @@
 
 import re
 
-from mock_server.greeting import build_banner
+from mock_server.cli.startup_banner import build_banner
+from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
-from mock_server.world import Sandbox
 from tests.mock_server.library import app, library, schemas, world
 
 

@@ -14,9 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.docs import Docs
-from mock_server.media import generate_file
-from mock_server.world import Sandbox
+from mock_server.sandbox.sandbox import Sandbox
+from mock_server.system_routes.docs import Docs
+from mock_server.system_routes.media import generate_file
 from spec.document import parse_document
 from spec.record import Reference
 from tests.asgi import Client

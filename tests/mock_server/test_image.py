@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.__main__ import list_image_sources
-from mock_server.image import (
+from mock_server.cli.main import list_image_sources
+from mock_server.images.images import (
     MAX_CACHED_IMAGES,
     DatasetParameters,
     ImageError,
@@ -36,9 +36,9 @@ from mock_server.image import (
     parse_store_url,
 )
 from mock_server.store import Store, StoreError
-from mock_server.store.trigrams import MAX_UNINDEXED_RECORDS
+from mock_server.store.search_index import MAX_UNINDEXED_RECORDS
 from spec.record import Record
-from spec.schemas import SchemaValidators
+from spec.validators import SchemaValidators
 from tests.mock_server.athena import Watch
 from tests.mock_server.museum import houses, museum
 from tests.spec.edited import contract
@@ -126,20 +126,20 @@ def test_a_key_changes_when_a_file_is_added(files: list[Path]) -> None:
 
 def test_a_key_changes_with_the_version_of_faker(monkeypatch: pytest.MonkeyPatch) -> None:
     before = compute_image_key(museum(), RECIPE, ())
-    monkeypatch.setattr("mock_server.image.metadata.version", lambda name: f"another {name}")
+    monkeypatch.setattr("mock_server.images.images.metadata.version", lambda name: f"another {name}")
     assert compute_image_key(museum(), RECIPE, ()) != before
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "spec/contract.py",
-        "fixtures/graph.py",
-        "fixtures/texts/agent.yaml",
+        "spec/loader.py",
+        "fixtures/generator.py",
+        "fixtures/personas/agent.yaml",
         "fixtures/datasets/demo.yaml",
-        "mock_server/store/plan.py",
-        "mock_server/image.py",
-        "mock_server/__main__.py",
+        "mock_server/store/schema.py",
+        "mock_server/images/images.py",
+        "mock_server/cli/main.py",
     ],
 )
 def test_what_makes_an_image_is_among_its_ingredients(name: str) -> None:
@@ -150,7 +150,7 @@ def test_another_process_names_the_image_alike(files: list[Path]) -> None:
     code = f"""
 from datetime import UTC, datetime
 from pathlib import Path
-from mock_server.image import DatasetParameters, compute_image_key, list_source_files
+from mock_server.images.images import DatasetParameters, compute_image_key, list_source_files
 from tests.mock_server.museum import museum
 recipe = DatasetParameters("demo", 7, datetime(2024, 5, 1, 12, tzinfo=UTC), 1.0)
 print(compute_image_key(museum(), recipe, list_source_files(Path({str(files[0].parent)!r}))))
@@ -237,7 +237,7 @@ def test_processes_that_make_the_same_image_at_once_all_get_it_whole(tmp_path: P
     code = f"""
 import time
 from pathlib import Path
-from mock_server.image import get_or_build_image
+from mock_server.images.images import get_or_build_image
 def make(path):
     with path.open("wb") as file:
         for _ in range(20):

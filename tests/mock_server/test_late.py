@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.store.late import BEGIN, COMMIT, MOST, ROLLBACK, Late
 from mock_server.store.store import connect
+from mock_server.store.write_behind import BEGIN, COMMIT, MOST, ROLLBACK, Late
 
 INSERT = "INSERT INTO rows VALUES (?)"
 

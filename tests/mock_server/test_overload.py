@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from mock_server import body
-from mock_server.body import BodyMemoryLimit
-from mock_server.exchange import RequestContext
-from mock_server.problems import ApiError
-from mock_server.protocol import MAX_UNSENT_BYTES, REQUEST_TIMEOUT
+from mock_server.errors import ApiError
+from mock_server.server.http_connection import MAX_UNSENT_BYTES, REQUEST_TIMEOUT
+from mock_server.web import body
+from mock_server.web.body import BodyMemoryLimit
+from mock_server.web.context import RequestContext
 from tests.mock_server.athena import EPOCH
 from tests.running import ROOT, environment
 
@@ -32,7 +32,7 @@ HEAD = b"GET /api/v1/messages?per_page=100 HTTP/1.1\r\nHost: localhost\r\nAuthor
 LIMITED = (
     "import resource, sys\n"
     "resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))\n"
-    "from mock_server.__main__ import main\n"
+    "from mock_server.cli.main import main\n"
     "sys.exit(main(['--port', '0', '--quiet']))\n"
 )
 

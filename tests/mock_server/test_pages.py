@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from mock_server.pages import (
+from mock_server.sandbox.response_cache import (
     MAX_KEY_BYTES,
     MAX_RESPONSE_BYTES,
     MAX_TOTAL_BYTES,
@@ -26,7 +26,7 @@ from mock_server.pages import (
     ResponseCache,
 )
 from mock_server.store import Store, Tag
-from spec.contract import Operation
+from spec.loader import Operation
 from spec.record import Record
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 from tests.mock_server.museum import museum

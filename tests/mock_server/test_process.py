@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from mock_server.settings import OPTIONS
-from mock_server.world import BUILTIN_TOKENS
+from mock_server.cli.settings import OPTIONS
+from mock_server.sandbox.sandbox import BUILTIN_TOKENS
 from tests.mock_server.athena import athena_contract
 from tests.running import MODULE, ROOT, environment, running
 

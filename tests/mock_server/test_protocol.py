@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
-from mock_server.protocol import MAX_HEAD_BYTES, MAX_TARGET_BYTES, HttpConnection
+from mock_server.server.http_connection import MAX_HEAD_BYTES, MAX_TARGET_BYTES, HttpConnection
 from tests.mock_server.library import API, POE, Terminal, app, stub, world
 
 AUTHORS = f"{API}/authors".encode()

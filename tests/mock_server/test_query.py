@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_server import actions
-from mock_server.call import ActionRequest
-from mock_server.clock import Clock, get_system_time
-from mock_server.query import Query, collect_query_arguments
-from mock_server.representation import build_page_url_prefix, build_pagination_values, insert_base_url
+from mock_server.actions.call import ActionRequest
+from mock_server.query.query import Query, collect_query_arguments
+from mock_server.query.viewer import Viewer
+from mock_server.sandbox.clock import Clock, get_system_time
+from mock_server.serialization.encoder import build_page_url_prefix, build_pagination_values, insert_base_url
 from mock_server.store import Store
-from mock_server.viewer import Viewer
-from spec.contract import Operation, Parameter, resolve_property_path
+from spec.extensions import QueryExtension
+from spec.loader import Operation, Parameter, resolve_property_path
 from spec.record import Record, Reference
-from spec.words import QueryExtension
 from tests.mock_server.museum import (
     DATES,
     INSTANTS,

@@ -10,11 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from mock_server import representation
-from mock_server.representation import FieldSegment, Projection, ProjectionFactory, RecordEncoder, insert_base_url
+from mock_server.query.viewer import Viewer
+from mock_server.serialization import encoder
+from mock_server.serialization.encoder import (
+    FieldSegment,
+    Projection,
+    ProjectionFactory,
+    RecordEncoder,
+    insert_base_url,
+)
 from mock_server.store import DeleteRestricted, Store
-from mock_server.viewer import Viewer
-from spec.contract import Relation, View
+from spec.loader import Relation, View
 from spec.record import Record, Reference
 from tests.mock_server.museum import Model, houses, moment, museum, own_properties, records, references_to
 from tests.spec.edited import contract
@@ -190,11 +196,11 @@ class Crowded(Reading):
 
     def __init__(self) -> None:
         super().__init__()
-        self.before = representation.MAX_CACHED_ENCODINGS
-        setattr(representation, "MAX_CACHED_ENCODINGS", 3)  # noqa: B010 - a Final for all but this test
+        self.before = encoder.MAX_CACHED_ENCODINGS
+        setattr(encoder, "MAX_CACHED_ENCODINGS", 3)  # noqa: B010 - a Final for all but this test
 
     def teardown(self) -> None:
-        setattr(representation, "MAX_CACHED_ENCODINGS", self.before)  # noqa: B010
+        setattr(encoder, "MAX_CACHED_ENCODINGS", self.before)  # noqa: B010
         super().teardown()
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.routing import Routes
-from spec.contract import Contract
+from mock_server.web.routing import Routes
 from spec.errors import ContractError
+from spec.loader import Contract
 from tests.mock_server.library import API, POE, Calls, Terminal, app, changed, client, library
 
 

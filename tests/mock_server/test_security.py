@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
 from mock_server.app import PermissiveAppConfig, create_app
-from mock_server.clock import Clock
-from mock_server.console import RequestLog
-from mock_server.security import security_map
+from mock_server.sandbox.clock import Clock
+from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
-from mock_server.world import Sandbox
-from spec.contract import Contract
+from mock_server.web.request_log import RequestLog
+from mock_server.web.security import security_map
 from spec.errors import ContractError
-from spec.schemas import SchemaValidators
+from spec.loader import Contract
+from spec.validators import SchemaValidators
 from tests.asgi import Client, Reply
 from tests.mock_server.library import API, NOW, RECORDS, Calls, Terminal, app, changed, client, stub, world
 

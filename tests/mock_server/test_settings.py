@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mock_server.origin import parse_host
-from mock_server.settings import OPTIONS, Settings, SettingsError, parse_settings
+from mock_server.cli.settings import OPTIONS, Settings, SettingsError, parse_settings
+from mock_server.web.hosts_and_cors import parse_host
 from tests.mock_server.library import LIBRARY
 
 TODAY = datetime(2026, 5, 4, tzinfo=UTC)

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from mock_server.sockets import ListenError, listen
+from mock_server.server.sockets import ListenError, listen
 
 
 @pytest.fixture

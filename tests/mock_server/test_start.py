@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mock_server.imports import OPTIONAL_PACKAGE, UNUSED_PACKAGES, gc_disabled
+from mock_server.server.lazy_imports import OPTIONAL_PACKAGE, UNUSED_PACKAGES, gc_disabled
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ def told(script: str) -> Any:
 
 LEAN = """
 import json, sys
-from mock_server.imports import import_connexion
+from mock_server.server.lazy_imports import import_connexion
 import_connexion()
 import mock_server.app
 """
@@ -73,7 +73,7 @@ except AttributeError as error:
 def test_who_has_connexion_already_keeps_it() -> None:
     script = """
 import json, sys, connexion, httpx
-from mock_server.imports import import_connexion
+from mock_server.server.lazy_imports import import_connexion
 import_connexion()
 print(json.dumps([sys.modules["connexion"] is connexion, sys.modules["httpx"] is httpx, "flask" in sys.modules]))
 """

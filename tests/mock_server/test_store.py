@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mock_server.store import DeleteRestricted, Store, StoreError, Tag
-from mock_server.store.plan import normalize_datetime, to_comparable
+from mock_server.store.schema import normalize_datetime, to_comparable
 from spec.record import Record, Reference
 from tests.mock_server.museum import (
     INSTANTS,

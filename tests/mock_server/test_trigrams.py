@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mock_server.query import Query, collect_query_arguments
+from mock_server.query.query import Query, collect_query_arguments
 from mock_server.store import Store
-from mock_server.store.trigrams import MAX_UNINDEXED_RECORDS, TrigramIndex
+from mock_server.store.search_index import MAX_UNINDEXED_RECORDS, TrigramIndex
 from spec.record import Record, Reference
 from tests.mock_server.museum import museum, paged
 
@@ -174,7 +174,7 @@ def test_a_letter_before_any_other_is_found(many: Store) -> None:
 
 
 def test_an_index_is_made_in_steps_and_used_when_it_is_whole(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mock_server.store.trigrams.MAX_BATCH_CHARS", 500)
+    monkeypatch.setattr("mock_server.store.search_index.MAX_BATCH_CHARS", 500)
     index(many).max_unindexed = 10
     answers, steps = set(), 0
     while many.find_search_candidates("Room", "hall 77", 100) is None:
@@ -195,7 +195,7 @@ def test_a_store_without_fts5_is_searched_all_the_same(many: Store) -> None:
 def test_what_was_written_without_fts5_is_found_with_it_again(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(many, "hall 77")[0] == 11
     with monkeypatch.context() as patched:
-        patched.setattr("mock_server.store.trigrams._has_trigram_support", lambda connection: False)
+        patched.setattr("mock_server.store.search_index._has_trigram_support", lambda connection: False)
         without = Store.from_image(museum(), many.serialize())
     without.update("Room", "r1", own_of(1, "Quire"))
     again = Store.from_image(museum(), without.serialize())

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server import body
-from mock_server.parameters import check_styles
-from mock_server.problems import ApiError, ErrorKind
-from mock_server.sentences import field_errors
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.web import body
+from mock_server.web.parameters import check_styles
+from mock_server.web.validation_messages import field_errors
 from spec.document import parse_document
 from spec.errors import ContractError
-from spec.schemas import SchemaValidators
+from spec.validators import SchemaValidators
 from tests.asgi import Client, Reply
 from tests.mock_server.library import API, HOUSE, POE, Calls, Terminal, app, changed, client, library, stub
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from spec.contract import Contract, parse_contract
 from spec.document import Document, parse_document, read_document, split_pointer
+from spec.loader import Contract, parse_contract
 
 FOREIGN = Path(__file__).parents[1] / "foreign"
 GONE = object()

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec.contract import Contract, load_contract, parse_contract, resolve_count, resolve_include, resolve_property_path
 from spec.document import escape, parse_document
 from spec.errors import ContractError
+from spec.loader import Contract, load_contract, parse_contract, resolve_count, resolve_include, resolve_property_path
 from tests.spec.edited import FOREIGN, GONE, contract, original
 
 SCHEMAS = "#/components/schemas"

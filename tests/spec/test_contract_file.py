@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from spec.contract import Contract, Operation, load_contract
 from spec.document import escape, iter_keyword_objects
+from spec.loader import Contract, Operation, load_contract
 from spec.provenance import get_provenance
-from spec.schemas import Direction, SchemaValidators
+from spec.validators import Direction, SchemaValidators
 from tests.spec.facts import check_facts
 
 ROOT = Path(__file__).parents[2]

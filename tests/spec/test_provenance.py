@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec.document import Document, parse_document
+from spec.extensions import PROVENANCE_LEVELS
 from spec.provenance import DOCUMENTED_KEYWORDS, EXAMPLE_KEYWORDS, get_provenance
-from spec.words import PROVENANCE_LEVELS
 from tests.spec.edited import original
 
 TEXT = b"""

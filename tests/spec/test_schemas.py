@@ -11,7 +11,7 @@ from openapi_schema_validator import OAS30ReadValidator, OAS30WriteValidator
 
 from spec.document import parse_document
 from spec.model import Contract
-from spec.schemas import Direction, SchemaValidators, build_standalone_schema, translate_schema
+from spec.validators import Direction, SchemaValidators, build_standalone_schema, translate_schema
 from tests.spec.edited import contract, original
 
 NAMES = ("a", "b", "c")

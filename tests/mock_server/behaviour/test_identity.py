@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mock_server.world import BUILTIN_TOKENS
+from mock_server.sandbox.sandbox import BUILTIN_TOKENS
 from tests.asgi import Client
 from tests.mock_server.athena import PASSWORD, Api, athena_contract
 

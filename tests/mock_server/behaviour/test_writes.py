@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from spec.contract import Operation
+from spec.loader import Operation
 from tests.mock_server.athena import Api, athena_contract
 
 OPERATIONS = athena_contract().operations

@@ -1,0 +1,1 @@
+"""Checks of authentication, tenancy and sharing."""

@@ -1,0 +1,1 @@
+"""Checks of named actions, metrics and relations."""

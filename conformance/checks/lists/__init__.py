@@ -1,0 +1,1 @@
+"""Checks of pagination, sorting, filters, search and includes."""

@@ -1,0 +1,1 @@
+"""What checks share: the `Check` class, lists, values, tenancy and invalid input."""

@@ -1,0 +1,118 @@
+"""How a run uses an action that the contract names: on a record of its own, as rarely as it may; what came of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.checks.support.check import Case
+from conformance.checks.support.values import retrieve_record
+from conformance.errors import SkipCheck
+from conformance.session.payloads import attribute_fields
+from conformance.session.session import CreatedRecord, Session
+from conformance.skip_reasons import READ_ONLY, effects_not_allowed, not_testable
+from conformance.transport.messages import Exchange
+from spec.loader import AccessGrant, BodyField, Contract, Operation, Relation
+
+
+@dataclass(frozen=True, slots=True)
+class PerformedAction:
+    """A use of an action that succeeded: the run's record in its path, how that was retrieved before, the answer."""
+
+    record: CreatedRecord | None
+    body_before: Mapping[str, Any]
+    exchange: Exchange
+
+
+def is_action(contract: Contract, operation: Operation) -> bool:
+    """Whether an operation is an action on or for a resource that changes something: none of the generic ones."""
+    is_candidate = operation.method == "post" and not operation.is_generic and operation.resource in contract.resources
+    return is_candidate and contract.find_created_resource(operation) is None and not operation.has_query_body
+
+
+def find_access_grant(contract: Contract, operation: Operation) -> AccessGrant | None:
+    """What an action gives sight by: it answers a record that grants."""
+    view = contract.views.get(operation.envelope.view_name or "")
+    resource = contract.resources[view.resource] if view and operation.method == "post" else None
+    return resource.access_grant if resource else None
+
+
+def perform_action(case: Case) -> PerformedAction:
+    """A success of the action; one with effects outside is used once in a run. Raises CannotMake."""
+    if case.operation.effects:
+        result: PerformedAction | SkipCheck = case.session.run_once(case.operation.id, lambda: _perform_or_skip(case))
+        if isinstance(result, SkipCheck):
+            raise SkipCheck(result.reason)
+        return result
+    return _perform(case.session, case.operation)
+
+
+def _perform_or_skip(case: Case) -> PerformedAction | SkipCheck:
+    try:
+        return _perform(case.session, case.operation)
+    except SkipCheck as skip:
+        return skip
+
+
+def _perform(session: Session, operation: Operation) -> PerformedAction:
+    if session.read_only:
+        raise SkipCheck(READ_ONLY)
+    if operation.effects and not session.allow_effects:
+        raise SkipCheck(effects_not_allowed(operation))
+    if operation.path_parameter_names:
+        # A fresh record may be in a state that refuses the action: then one with every flag set.
+        for flags in ({}, _build_flags(session, operation.resource or "")):
+            record = session.create(operation.resource or "", flags)
+            body_before = dict(retrieve_record(session, record.resource, record.key)[0])
+            exchange = _send_action(session, operation, {operation.path_parameter_names[0]: record.key})
+            if exchange.response.status != 409:
+                break
+        action = PerformedAction(record, body_before, exchange)
+    else:
+        action = PerformedAction(None, {}, _send_action(session, operation, {}))
+    response = action.exchange.response
+    if not response.ok:
+        raise SkipCheck(f"{operation.id} answered {response.status}: {response.excerpt}")
+    return action
+
+
+def _send_action(session: Session, operation: Operation, path_values: Mapping[str, Any]) -> Exchange:
+    body = build_action_body(session, operation)
+    session.charge_call(operation)
+    exchange = session.send(operation, path=path_values, body=body)
+    if exchange.response.status == 409:
+        session.refund_call(operation)
+    return exchange
+
+
+def _build_flags(session: Session, resource: str) -> dict[str, Any]:
+    create_operation = session.operation(resource, "create")
+    fields = attribute_fields(create_operation) if create_operation else ()
+    return {f.name: True for f in fields if session.payloads.resolve_schema(f.schema).get("type") == "boolean"}
+
+
+def build_action_body(session: Session, operation: Operation) -> dict[str, Any] | None:
+    """A body that the action should take: what it requires, and a value in each list that it works on."""
+    if operation.request_body is None:
+        return None
+    access_grant = find_access_grant(session.contract, operation)
+    body: dict[str, Any] = session.payloads.optional_lists(operation)
+    for field in operation.request_body.fields.values():
+        if field.required and field.name not in body:
+            body |= session.payloads.build_field(operation, field, _select_parent(session, access_grant, field))
+        elif access_grant is not None and field.name == access_grant.permission:
+            body[field.name] = session.payloads.resolve_schema(field.schema).get("enum", ["read"])[0]
+    return body
+
+
+def _select_parent(session: Session, access_grant: AccessGrant | None, field: BodyField) -> Any:
+    """Who is named as a record's parent; whoever is given sight is the other token's account."""
+    if access_grant is None or field.relation_setter is None or field.relation_setter.relation != access_grant.entity:
+        return session.parent
+
+    def other_account(relation: Relation) -> tuple[str, Any]:
+        account = session.contract.account_resource
+        if account is None or account.name not in relation.targets:
+            raise SkipCheck(not_testable("the contract has no account to share with"))
+        return account.name, session.key_of(account.name, session.identity("other"))
+
+    return other_account

@@ -1,0 +1,1 @@
+"""Checks of accepted and rejected input, and of HTTP errors."""

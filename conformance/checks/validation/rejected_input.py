@@ -1,0 +1,131 @@
+"""Laws on what is refused: fields that break the contract, one at a time, each named in the answer."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from conformance.checks.access import auth
+from conformance.checks.support.action_calls import is_action, perform_action
+from conformance.checks.support.bad_requests import (
+    SAFE_METHODS,
+    build_own_path,
+    build_readable_path,
+    concerns_field,
+    extract_field_errors,
+    find_blocking_reason,
+    find_schema_violation,
+    skip_if_blocked,
+)
+from conformance.checks.support.check import Case, Check
+from conformance.checks.support.invalid_values import iter_invalid_nested_values, iter_invalid_values
+from conformance.checks.support.values import select_least_certain, truncate
+from conformance.checks.validation import http_errors
+from conformance.errors import SkipCheck
+from conformance.results import CheckResult
+from conformance.transport.messages import Exchange
+from spec.loader import Contract, Operation
+
+INVALID_QUERY_VALUES: Mapping[str, str] = {"integer": "not-a-number", "number": "not-a-number", "boolean": "maybe"}
+
+
+def _validates_body(contract: Contract, operation: Operation) -> bool:
+    return operation.request_body is not None and 422 in operation.responses
+
+
+def _check_invalid_fields(case: Case) -> Iterator[CheckResult]:
+    """Each required field left out, then each field broken in each way that its schema refuses."""
+    yield from skip_if_blocked(case)
+    session, operation = case.session, case.operation
+    if find_blocking_reason(case) or operation.request_body is None:
+        return
+    if operation.effects and is_action(session.contract, operation):
+        with suppress(SkipCheck):  # a target may take from a use before what is left out; it is used once in a run
+            perform_action(case)
+    full_body = session.payloads.build(operation, session.parent)
+    path_values = build_own_path(case)
+    for field in operation.request_body.fields.values():
+        if field.required:
+            body = {name: value for name, value in full_body.items() if name != field.name}
+            exchange = session.send(operation, path=path_values, body=body)
+            location = select_least_certain(
+                case, (operation.request_body.pointer, "required"), _get_rejection_location(operation)
+            )
+            yield _evaluate_rejection(case, location, field.name, "without it", exchange)
+        invalid_inputs = [
+            (field.name, field.pointer, keyword, value) for keyword, value in iter_invalid_values(case, field)
+        ]
+        for name, pointer, keyword, value in (*invalid_inputs, *iter_invalid_nested_values(case, field)):
+            exchange = session.send(operation, path=path_values, body={**full_body, field.name: value})
+            location = select_least_certain(case, (pointer, keyword), _get_rejection_location(operation))
+            yield _evaluate_rejection(case, location, name, f"as {truncate(value)} ({keyword})", exchange)
+
+
+def _get_rejection_location(operation: Operation) -> tuple[str, str | None]:
+    return operation.responses[422] or operation.pointer, None
+
+
+def _evaluate_rejection(
+    case: Case, location: tuple[str, str | None], name: str, description: str, exchange: Exchange
+) -> CheckResult:
+    """Whether a refusal is 422, shaped as documented, and names the field."""
+    keyword = description.rpartition("(")[2].rstrip(")") if description.endswith(")") else "required"
+    requirement = case.build_requirement(*location, parameter=f"{name} {keyword}")
+    status = exchange.response.status
+    if status != 422:
+        return case.build_result(requirement, f"{name} {description} was answered {status}, due: 422", exchange)
+    message = find_schema_violation(case, 422, exchange)
+    errors = extract_field_errors(case, exchange)
+    if not message and errors is not None and not any(concerns_field(name, error) for error in errors):
+        message = f"{name} {description}: the answer names {', '.join(sorted(errors)) or 'nothing'}, due: {name}"
+    return case.build_result(requirement, message, exchange)
+
+
+def _validates_query(contract: Contract, operation: Operation) -> bool:
+    return operation.method in SAFE_METHODS and 422 in operation.responses and bool(operation.query_parameters)
+
+
+def _check_invalid_parameters(case: Case) -> Iterator[CheckResult]:
+    """Each typed parameter, and each list of them, with what is not of its type, choices or bounds."""
+    session, operation = case.session, case.operation
+    path_values, required_query = build_readable_path(case), session.required_query(operation)
+    for parameter in operation.query_parameters:
+        schema, pointer = parameter.schema, f"{parameter.pointer}/schema"
+        if schema.get("type") == "array":
+            schema, pointer = session.payloads.resolve_schema(schema.get("items", {})), f"{pointer}/items"
+        for keyword, value in _iter_invalid_query_values(schema):
+            exchange = session.send(operation, path=path_values, query={**required_query, parameter.name: value})
+            location = select_least_certain(case, (pointer, keyword), _get_rejection_location(operation))
+            yield _evaluate_rejection(case, location, parameter.name, f"as {truncate(value)} ({keyword})", exchange)
+
+
+def _iter_invalid_query_values(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    json_type = str(schema.get("type"))
+    if "enum" in schema and json_type == "string":
+        yield "enum", "no-such-choice"
+    elif json_type in INVALID_QUERY_VALUES:
+        yield "type", INVALID_QUERY_VALUES[json_type]
+    elif schema.get("format") in ("date", "date-time"):
+        yield "format", "not-a-date"
+    if json_type == "integer" and "minimum" in schema:
+        yield "minimum", int(schema["minimum"]) - 1
+    if json_type == "integer" and schema.get("maximum", 2**53) < 2**53:
+        yield "maximum", int(schema["maximum"]) + 1
+
+
+CHECKS: tuple[Check, ...] = (
+    *auth.CHECKS,
+    *http_errors.CHECKS,
+    Check(
+        "invalid-parameter-is-422",
+        "A query parameter that breaks its schema is refused with 422, and named.",
+        _validates_query,
+        _check_invalid_parameters,
+    ),
+    Check(
+        "invalid-field-is-422",
+        "A field of a body that breaks its schema is refused with 422, and named.",
+        _validates_body,
+        _check_invalid_fields,
+        writes=True,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Checks of create, update, delete and their side effects."""

@@ -1,0 +1,1 @@
+"""Settings of a run: options, profiles and the settings file."""

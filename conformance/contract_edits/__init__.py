@@ -1,0 +1,1 @@
+"""Edits of the contract file that preserve all other bytes."""

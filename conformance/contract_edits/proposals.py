@@ -1,0 +1,378 @@
+"""What a contract gap asks for: the edit of the contract that would admit what was seen, or what is to be confirmed.
+
+A gap is a broken promise that rests on inferred places: as likely as not it is the contract that is wrong. Where an
+answer breaks its schema, or has a status that the contract lacks, the edit follows from the answer itself; it is read
+anew from the exchange that shows it, so that a law has to hand over nothing but its outcome.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from conformance.contract_edits.yaml_patch import Edit, EditError, YamlSource, build_diff
+from conformance.responses.findings import locate_violation
+from conformance.results import CheckResult, Status
+from conformance.transport.messages import Exchange
+from spec.document import Document, escape, iter_keyword_objects, split_pointer
+from spec.errors import ContractError
+from spec.loader import Contract
+from spec.validators import SchemaValidators, SchemaViolation
+
+MAX_NAME_CHARS = 64
+MAX_TEXT_CHARS = 10_000  # the bound of a text that was seen for the first time
+MAX_SAFE_INTEGER = 2**53 - 1
+MAX_ARRAY_ITEMS = 1_000
+NULL_SCHEMA: Mapping[str, Any] = {"type": "object", "nullable": True, "enum": [None]}
+_PROPERTY_NAME = re.compile(r"[A-Za-z0-9_$][A-Za-z0-9_.$ -]*")
+# What only one type of value can break, and makes no sense beside another.
+_TYPE_KEYWORDS: Mapping[str, tuple[str, ...]] = {
+    "string": ("format", "minLength", "maxLength", "pattern", "enum"),
+    "integer": ("format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "enum"),
+    "number": ("format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "enum"),
+    "array": ("items", "minItems", "maxItems", "uniqueItems"),
+    "object": ("properties", "required", "additionalProperties"),
+    "boolean": ("enum",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What to do about a gap.
+
+    `message`: for people. `edits`: none when it is for people to decide. `diff`: the edits as a unified diff, or "".
+    """
+
+    pointer: str
+    keyword: str
+    message: str
+    edits: tuple[Edit, ...] = ()
+    diff: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposer:
+    """Proposes edits of one contract. `file_name`: of its file, as diffs say it."""
+
+    contract: Contract
+    schemas: SchemaValidators
+    file_name: str
+    _source_cache: list[YamlSource] = field(default_factory=list)
+    _diff_cache: dict[str, str] = field(default_factory=dict)
+
+    def propose(self, result: CheckResult) -> Proposal:
+        """What to do about a broken promise."""
+        for exchange in reversed(result.evidence):
+            proposal = self._propose_status(result, exchange) or self._propose_body_change(result, exchange)
+            if proposal is not None:
+                return self._with_diff(proposal)
+        requirement = result.requirement
+        message = (
+            f'Confirm with who runs the backend whether this is due: "{requirement.summary}" If not, correct the place.'
+        )
+        return Proposal(requirement.pointer, "", message)
+
+    def _with_diff(self, proposal: Proposal) -> Proposal:
+        """With its diff; without the edits when the text cannot be edited so."""
+        if not proposal.edits:
+            return proposal
+        try:
+            if not self._source_cache:
+                self._source_cache.append(YamlSource.from_text(self.contract.document.content.decode("utf-8")))
+            cache_key = repr(proposal.edits)  # one schema is shown by many operations; a diff takes a tenth of a second
+            if cache_key not in self._diff_cache:
+                self._diff_cache[cache_key] = build_diff(self._source_cache[0], proposal.edits, self.file_name)
+            diff_text = self._diff_cache[cache_key]
+        except (EditError, UnicodeDecodeError):
+            return Proposal(proposal.pointer, proposal.keyword, f"{proposal.message} (By hand: its layout is unusual.)")
+        return Proposal(proposal.pointer, proposal.keyword, proposal.message, proposal.edits, diff_text)
+
+    # A status -------------------------------------------------------------------------------------------------------
+
+    def _propose_status(self, result: CheckResult, exchange: Exchange) -> Proposal | None:
+        operation = self.contract.operations.get(exchange.request.operation)
+        status = exchange.response.status
+        pointer = result.requirement.pointer
+        if operation is None or pointer != f"{operation.pointer}/responses" or status in operation.responses:
+            return None
+        message = f"Confirm that {operation.id} answers {status}; then the contract says so:"
+        return Proposal(pointer, str(status), message, (Edit(pointer, str(status), self._response_definition(status)),))
+
+    def _response_definition(self, status: int) -> dict[str, Any]:
+        """What most operations say of a status; else its name."""
+        reference_counts: dict[str, int] = {}
+        for node, pointer in iter_keyword_objects(self.contract.document.root):
+            if pointer.startswith("#/paths/") and pointer.endswith(f"/responses/{status}") and "$ref" in node:
+                reference_counts[node["$ref"]] = reference_counts.get(node["$ref"], 0) + 1
+        if reference_counts:
+            return {"$ref": max(reference_counts, key=lambda name: reference_counts[name])}
+        is_standard = status in {http_status.value for http_status in HTTPStatus}
+        return {"description": f"{HTTPStatus(status).phrase}." if is_standard else f"Status {status}."}
+
+    # A body ---------------------------------------------------------------------------------------------------------
+
+    def _propose_body_change(self, result: CheckResult, exchange: Exchange) -> Proposal | None:
+        operation = self.contract.operations.get(exchange.request.operation)
+        body_pointer = operation.responses.get(exchange.response.status) if operation else None
+        if body_pointer is None:
+            return None
+        violations_by_keyword: dict[str, list[SchemaViolation]] = {}
+        reported_keywords: list[str] = []
+        for violation in self.schemas.get(body_pointer, "read").iter_errors(exchange.response.json):
+            pointer, keyword = locate_violation(body_pointer, violation.schema_path)
+            if pointer == result.requirement.pointer:
+                violations_by_keyword.setdefault(keyword, []).append(violation)
+                reported_keywords += [keyword] if violation.message[:300] in result.message else []
+        if not violations_by_keyword:
+            return None
+        keyword = reported_keywords[0] if reported_keywords else next(iter(violations_by_keyword))
+        return self._propose_schema_change(
+            body_pointer, result.requirement.pointer, keyword, violations_by_keyword[keyword]
+        )
+
+    def _propose_schema_change(
+        self, body_pointer: str, pointer: str, keyword: str, violations: list[SchemaViolation]
+    ) -> Proposal:
+        group = _ViolationGroup(self.contract.document, body_pointer, pointer, keyword, violations)
+        edits = tuple(group.build_edits())
+        if edits:
+            return Proposal(
+                pointer, keyword, f"Confirm that the backend is right: {group.describe()}; then edit:", edits
+            )
+        message = f"Confirm which is right, the backend or `{keyword}` at this place: {group.describe()}."
+        return Proposal(pointer, keyword, message)
+
+
+@dataclass(frozen=True, slots=True)
+class _ViolationGroup:
+    """Breaches of one keyword at one place; `body_pointer`: the schema of the whole answer."""
+
+    document: Document
+    body_pointer: str
+    pointer: str
+    keyword: str
+    violations: list[SchemaViolation]
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        schema_object: Mapping[str, Any] = self.document.resolve(self.pointer)
+        return schema_object
+
+    def describe(self) -> str:
+        """What is asked of the contract, in words without any value."""
+        violation_kind = self.violations[0].kind.name
+        is_null = self.violations[0].instance is None and violation_kind in ("type", "enum", "anyOf", "oneOf")
+        return "the value may be null" if is_null else _DESCRIPTIONS.get(violation_kind, "what it answers is meant")
+
+    def build_edits(self) -> Iterator[Edit]:
+        """What would admit what was seen; nothing where that is for people to decide."""
+        violation_kind = self.violations[0].kind.name
+        if self.violations[0].instance is None and violation_kind in ("type", "enum"):
+            yield from self._allow_null()
+        elif violation_kind in _EDIT_BUILDERS:
+            yield from _EDIT_BUILDERS[violation_kind](self)
+
+    def _add_properties(self) -> Iterator[Edit]:
+        names: dict[str, Any] = {}
+        for violation in self.violations:
+            for name in violation.kind.unexpected:
+                value = violation.instance[name]
+                names[name] = value if names.get(name) is None else names[name]
+        if any(len(name) > MAX_NAME_CHARS or not _PROPERTY_NAME.fullmatch(name) for name in names):
+            return  # data, not names: a map, or nonsense
+        if "properties" not in self.schema:
+            yield Edit(self.pointer, "properties", {name: infer_schema(value) for name, value in names.items()})
+            return
+        for name, value in names.items():
+            yield Edit(f"{self.pointer}/properties", name, infer_schema(value))
+
+    def _relax_required(self) -> Iterator[Edit]:
+        missing = {violation.kind.property for violation in self.violations}
+        remaining = [name for name in self.schema.get("required", ()) if name not in missing]
+        yield Edit(self.pointer, "required", remaining) if remaining else Edit(self.pointer, "required", remove=True)
+
+    def _extend_enum(self) -> Iterator[Edit]:
+        choices = list(self.schema.get("enum", ()))
+        for violation in self.violations:
+            if not isinstance(violation.instance, (str, int, float)) or len(str(violation.instance)) > MAX_NAME_CHARS:
+                return
+            choices += [] if violation.instance in choices else [violation.instance]
+        yield Edit(self.pointer, "enum", choices)
+
+    def _change_type(self) -> Iterator[Edit]:
+        actual_types = {json_type(violation.instance) for violation in self.violations} - {"null"}
+        old_type = self.schema.get("type")
+        if actual_types <= {"integer", "number"}:
+            actual_types = {"number"} if old_type == "integer" else actual_types
+        if len(actual_types) != 1:
+            return
+        (new_type,) = actual_types
+        yield Edit(self.pointer, "type", new_type)
+        for keyword in _TYPE_KEYWORDS.get(str(old_type), ()):
+            if keyword in self.schema and keyword not in _TYPE_KEYWORDS.get(new_type, ()):
+                yield Edit(self.pointer, keyword, remove=True)
+        if new_type == "array" and "items" not in self.schema:
+            yield Edit(self.pointer, "items", {})
+
+    def _relax_bound(self) -> Iterator[Edit]:
+        measure = len if "Length" in self.keyword or "Items" in self.keyword else (lambda value: value)
+        select_extreme: Callable[[list[Any]], Any] = min if "min" in self.keyword.lower() else max
+        new_bound = select_extreme([measure(violation.instance) for violation in self.violations])
+        if self.keyword.startswith("exclusive"):
+            yield Edit(self.pointer, self.keyword, remove=True)
+            yield Edit(self.pointer, self.keyword.removeprefix("exclusive").lower(), new_bound)
+        else:
+            yield Edit(self.pointer, self.keyword, new_bound)
+
+    def _remove_keyword(self) -> Iterator[Edit]:
+        yield Edit(self.pointer, self.keyword, remove=True)
+
+    def _extend_alternatives(self) -> Iterator[Edit]:
+        """Null as one more, or what the alternative needs that comes nearest."""
+        violation = self.violations[0]
+        if violation.instance is None:
+            yield Edit(self.pointer, self.keyword, [*self.schema[self.keyword], dict(NULL_SCHEMA)])
+            return
+        value_path = list(violation.instance_path)
+        alternatives = [list(alternative) for alternative in violation.kind.context]
+        alternatives = [
+            alternative
+            for alternative in alternatives
+            if not any(
+                candidate.kind.name == "type" and list(candidate.instance_path) == value_path
+                for candidate in alternative
+            )
+        ]
+        nearest = min(alternatives, key=len, default=[])
+        groups: dict[tuple[str, str], list[SchemaViolation]] = {}
+        for inner in nearest:
+            groups.setdefault(locate_violation(self.body_pointer, inner.schema_path), []).append(inner)
+        for (pointer, keyword), group_violations in groups.items():
+            yield from _ViolationGroup(
+                self.document, self.body_pointer, pointer, keyword, group_violations
+            ).build_edits()
+
+    def _allow_null(self) -> Iterator[Edit]:
+        """Null at the property itself, not in all that shares its schema."""
+        site = find_schema_site(self.document, self.body_pointer, self.violations[0].instance_path) or self.pointer
+        node = self.document.resolve(site)
+        reference = node if "$ref" in node else next(iter(node.get("allOf", ())), {})
+        if "type" in node:
+            yield Edit(site, "nullable", True)
+            if "enum" in node and None not in node["enum"]:
+                yield Edit(site, "enum", [*node["enum"], None])
+        elif "$ref" in reference:
+            yield Edit(site, "anyOf", [{"$ref": reference["$ref"]}, dict(NULL_SCHEMA)])
+            yield Edit(site, "$ref" if "$ref" in node else "allOf", remove=True)
+
+
+_DESCRIPTIONS: Mapping[str, str] = {
+    "additionalProperties": "answers have keys that the contract does not know",
+    "required": "a key may be missing",
+    "enum": "there are more values",
+    "type": "values are of another type",
+    "format": "values have another format",
+    "pattern": "values have another form",
+    "uniqueItems": "an entry may come twice",
+    "falseSchema": "a property is shown that is said to be hidden (writeOnly)",
+    "anyOf": "it fits none of the alternatives",
+    "oneOf": "it fits none of the alternatives, or several",
+} | dict.fromkeys(
+    ("minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"),
+    "values go beyond the bound",
+)
+_EDIT_BUILDERS: Mapping[str, Callable[[_ViolationGroup], Iterator[Edit]]] = {
+    "additionalProperties": _ViolationGroup._add_properties,
+    "required": _ViolationGroup._relax_required,
+    "enum": _ViolationGroup._extend_enum,
+    "type": _ViolationGroup._change_type,
+    "anyOf": _ViolationGroup._extend_alternatives,
+    **dict.fromkeys(("format", "pattern", "uniqueItems", "multipleOf"), _ViolationGroup._remove_keyword),
+    **dict.fromkeys(
+        ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"), _ViolationGroup._relax_bound
+    ),
+    **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum"), _ViolationGroup._relax_bound),
+}
+
+
+def build_proposals(
+    contract: Contract, schemas: SchemaValidators, file_name: str, results: Iterable[CheckResult]
+) -> dict[tuple[str, str], Proposal]:
+    """(fingerprint, what was said) of each broken promise that rests on inferred places -> what to do about it.
+
+    Also of those that are red under ``--strict``. `file_name`: the contract's file, for diffs.
+    """
+    proposer = Proposer(contract, schemas, file_name)
+    failures = (
+        candidate
+        for candidate in results
+        if candidate.status is Status.FAILED and not candidate.requirement.is_blocking(strict=False)
+    )
+    return {(result.requirement.fingerprint, result.message): proposer.propose(result) for result in failures}
+
+
+def json_type(value: Any) -> str:
+    """The JSON type of a value, in OpenAPI's words; ``null`` for null."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "boolean"
+    type_names = ((int, "integer"), (float, "number"), (str, "string"), (list, "array"))
+    return next((name for python_type, name in type_names if isinstance(value, python_type)), "object")
+
+
+def infer_schema(value: Any) -> dict[str, Any]:
+    """A schema for a value that was seen for the first time: its type and generous bounds, nothing of the value.
+
+    Nullable, because nothing fills it in records that were made without it.
+    """
+    type_name = json_type(value)
+    bounds: dict[str, Any] = {}
+    if type_name == "null":
+        type_name = "string"
+    if type_name == "string":
+        bounds = {"maxLength": MAX_TEXT_CHARS}
+    elif type_name == "integer":
+        bounds = {"minimum": -MAX_SAFE_INTEGER, "maximum": MAX_SAFE_INTEGER}
+    elif type_name == "array":
+        bounds = {"items": infer_schema(value[0]) if value else {}, "maxItems": MAX_ARRAY_ITEMS}
+    return {"type": type_name, **bounds, "nullable": True}
+
+
+def find_schema_site(document: Document, body_pointer: str, path: Iterable[Any]) -> str | None:
+    """Where the schema of a part of an answer begins, before its references are followed; None where that is open."""
+    site = body_pointer
+    for step in path:
+        keyword = "items" if isinstance(step, int) else f"properties/{escape(str(step))}"
+        child = next(
+            (
+                f"{candidate}/{keyword}"
+                for candidate in _alternatives(document, site)
+                if _is_object(document, f"{candidate}/{keyword}")
+            ),
+            None,
+        )
+        if child is None:
+            return None
+        site = child
+    return site
+
+
+def _alternatives(document: Document, pointer: str, depth: int = 0) -> Iterator[str]:
+    """The schemas that may say what a place holds: itself through references, `allOf`, `anyOf` and `oneOf`."""
+    if depth > 10:
+        return
+    node, pointer = document.dereference(document.resolve(pointer), pointer)
+    yield pointer
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for index in range(len(node.get(keyword, ()))):
+            yield from _alternatives(document, f"{pointer}/{keyword}/{index}", depth + 1)
+
+
+def _is_object(document: Document, pointer: str) -> bool:
+    try:
+        node: Any = document.root
+        for part in split_pointer(pointer):
+            node = node[int(part)] if isinstance(node, list) else node[part]
+    except (LookupError, ValueError, TypeError, ContractError):
+        return False
+    return isinstance(node, dict)

@@ -1,0 +1,1 @@
+"""From results to an exit code: verdict, baseline and ratchet."""

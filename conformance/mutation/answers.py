@@ -1,0 +1,206 @@
+"""Mutants whose answers break their schema: a key dropped, null, another type, an unknown value, a key too many."""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.mutant import Mutant, sample
+from conformance.mutation.triggers import trigger_success
+from spec.document import Document, escape
+from spec.loader import Contract, Operation
+
+ANY_ITEM = "*"
+MAX_DEPTH = 4
+MAX_TESTED_LENGTH = 5_000
+REMOVED = object()
+Change = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseProperty:
+    """A property of an answer. `path`: names, and EACH for every item. `pointer`: of the property's schema.
+
+    `schema`: unwrapped; `object_pointer`: pointer of the object's schema that says whether it is required.
+    """
+
+    path: tuple[str, ...]
+    pointer: str
+    schema: Mapping[str, Any]
+    object_pointer: str
+    is_required: bool
+    is_nullable: bool
+
+    @property
+    def id(self) -> str:
+        """Its path, for people."""
+        return ".".join(self.path)
+
+
+def find_response_properties(document: Document, pointer: str) -> Iterator[ResponseProperty]:
+    """Every property that an answer may have, down to where relations begin."""
+    yield from _walk_properties(document, document.resolve(pointer), pointer, ())
+
+
+def unwrap_schema(document: Document, schema: Mapping[str, Any], pointer: str) -> tuple[Mapping[str, Any], str, bool]:
+    """Through `$ref`, a lone `allOf` and the first alternative: the schema, its pointer, whether it may be null."""
+    is_nullable = False
+    for _ in range(20):
+        is_nullable = is_nullable or schema.get("nullable") is True
+        if "$ref" in schema:
+            schema, pointer = document.dereference(schema, pointer)
+        elif len(schema.get("allOf", ())) == 1:
+            schema, pointer = schema["allOf"][0], f"{pointer}/allOf/0"
+        elif keyword := next((name for name in ("anyOf", "oneOf") if schema.get(name)), None):
+            is_nullable = is_nullable or any(alternative.get("nullable") is True for alternative in schema[keyword])
+            schema, pointer = schema[keyword][0], f"{pointer}/{keyword}/0"
+        else:
+            break
+    return schema, pointer, is_nullable
+
+
+def _walk_properties(
+    document: Document, node: Mapping[str, Any], node_pointer: str, path: tuple[str, ...]
+) -> Iterator[ResponseProperty]:
+    schema, pointer, _ = unwrap_schema(document, node, node_pointer)
+    if schema.get("type") == "array" and len(path) < MAX_DEPTH:
+        yield from _walk_properties(document, schema.get("items", {}), f"{pointer}/items", (*path, ANY_ITEM))
+    for name, property_schema in schema.get("properties", {}).items():
+        property_pointer = f"{pointer}/properties/{escape(name)}"
+        resolved_schema, _, is_nullable = unwrap_schema(document, property_schema, property_pointer)
+        if property_schema.get("writeOnly"):
+            continue
+        yield ResponseProperty(
+            (*path, name), property_pointer, resolved_schema, pointer, name in schema.get("required", ()), is_nullable
+        )
+        if "x-relation" not in property_schema and len(path) < MAX_DEPTH:
+            yield from _walk_properties(document, property_schema, property_pointer, (*path, name))
+
+
+def change_at_path(value: Any, path: tuple[str, ...], change: Change) -> Any:
+    """The value with what stands at a path changed, where it stands there; NOTHING takes it away."""
+    if not path:
+        return change(value)
+    name, *rest = path
+    if name == ANY_ITEM:
+        return [change_at_path(item, tuple(rest), change) for item in value] if isinstance(value, list) else value
+    if not isinstance(value, dict) or name not in value:
+        return value
+    new_value = change_at_path(value[name], tuple(rest), change)
+    return {k: new_value if k == name else v for k, v in value.items() if k != name or new_value is not REMOVED}
+
+
+def change_response_json(change: Change, path: tuple[str, ...] = ()) -> Callable[[], Fault]:
+    """What plants a fault that changes the JSON of successes at a path."""
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if not response.is_success or response.json is None:
+            return response
+        return response.with_json(change_at_path(copy.deepcopy(response.json), path, change))
+
+    return lambda: fault
+
+
+# Operators: what of a place can be broken, and how ---------------------------------------------------------------
+
+_WRONG_TYPE_VALUES: Mapping[str, Any] = {
+    "string": 12345,
+    "integer": "twelve",
+    "number": "twelve",
+    "boolean": "perhaps",
+    "object": ["a", "list"],
+    "array": {"an": "object"},
+}
+
+
+def _drop_required(prop: ResponseProperty) -> Change | None:
+    return (lambda value: REMOVED) if prop.is_required else None
+
+
+def _set_null(prop: ResponseProperty) -> Change | None:
+    is_nullable = prop.is_nullable or "type" not in prop.schema
+    return None if is_nullable else lambda value: None
+
+
+def _change_type(prop: ResponseProperty) -> Change | None:
+    wrong_value = _WRONG_TYPE_VALUES.get(str(prop.schema.get("type")))
+    return None if wrong_value is None else lambda value: wrong_value if value is not None else value
+
+
+def _set_unknown_enum_value(prop: ResponseProperty) -> Change | None:
+    allowed_values = prop.schema.get("enum")
+    if not allowed_values or prop.schema.get("type") != "string":
+        return None
+    return lambda value: "conformance-unknown" if value is not None else value
+
+
+def _break_format(prop: ResponseProperty) -> Change | None:
+    has_checked_format = prop.schema.get("format") in ("uuid", "date-time", "date", "uri", "email")
+    return (lambda value: "of no such format" if value is not None else value) if has_checked_format else None
+
+
+def _exceed_bounds(prop: ResponseProperty) -> Change | None:
+    schema = prop.schema
+    if (
+        schema.get("type") == "string"
+        and schema.get("maxLength", MAX_TESTED_LENGTH) < MAX_TESTED_LENGTH
+        and not _break_format(prop)
+    ):
+        return lambda value: "x" * (schema["maxLength"] + 1) if value is not None else value
+    if schema.get("type") in ("integer", "number") and "minimum" in schema:
+        return lambda value: schema["minimum"] - 1 if value is not None else value
+    return None
+
+
+def _add_unknown_key(prop: ResponseProperty) -> Change | None:
+    if prop.schema.get("type") != "object" or prop.schema.get("additionalProperties") is not False:
+        return None
+    return lambda value: {**value, "conformance_unknown": 1} if isinstance(value, dict) else value
+
+
+# family -> (operator, how many of an operation, the keyword of the schema, the sentence).
+MUTATION_OPERATORS: Mapping[str, tuple[Callable[[ResponseProperty], Change | None], int, str, str]] = {
+    "schema-drop": (_drop_required, 2, "required", "A required key is there."),
+    "schema-null": (_set_null, 2, "nullable", "What is not nullable is not null."),
+    "schema-type": (_change_type, 2, "type", "A value has the type that its schema says."),
+    "schema-enum": (_set_unknown_enum_value, 1, "enum", "A value is one of those that its schema lists."),
+    "schema-format": (_break_format, 1, "format", "A text has the format that its schema says."),
+    "schema-bounds": (_exceed_bounds, 1, "maxLength", "A value is within the bounds of its schema."),
+    "schema-extra": (
+        _add_unknown_key,
+        1,
+        "additionalProperties",
+        "A closed object has no key that its schema does not name.",
+    ),
+}
+
+
+def derive_mutants(contract: Contract) -> Iterator[Mutant]:
+    """Of every operation that answers JSON."""
+    for operation in contract.operations.values():
+        if operation.envelope.schema_pointer is not None:
+            properties = list(find_response_properties(contract.document, operation.envelope.schema_pointer))
+            for family, (operator, max_mutants, keyword, requirement) in MUTATION_OPERATORS.items():
+                applicable = [(prop, change) for prop in properties if (change := operator(prop)) is not None]
+                changes_by_id = {prop.id: change for prop, change in applicable}
+                for prop in sample((prop for prop, _ in applicable), max_mutants, family, operation.id):
+                    yield _build_mutant(operation, family, prop, keyword, requirement, changes_by_id[prop.id])
+
+
+def _build_mutant(
+    operation: Operation, family: str, prop: ResponseProperty, keyword: str, requirement: str, change: Change
+) -> Mutant:
+    pointer = prop.object_pointer if keyword == "required" else prop.pointer
+    return Mutant(
+        family,
+        operation.id,
+        prop.id,
+        requirement,
+        pointer,
+        change_response_json(change, prop.path),
+        trigger_success,
+        keyword,
+        violates_schema=True,
+    )

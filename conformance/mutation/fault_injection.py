@@ -1,0 +1,235 @@
+"""A fault planted into an application: an ASGI wrapper that knows HTTP and the contract, not what it stands around.
+
+A fault is a coroutine function `fault(asked, ask) -> Answered`: it gets each request to its operation, may ask the
+application whatever it likes (this request, another, several or none), and says what is answered.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from spec.loader import Contract, Operation
+
+QueryParameters = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InterceptedRequest:
+    """A request. `path`: below the base path, as sent. `path_values`: of the path's parameters, decoded. `headers`:
+    lower-case names. `operation`: what it asks for. `method`: upper case, where it is another than the operation's
+    (its path has none for it), else ""."""
+
+    operation: Operation
+    path: str
+    path_values: Mapping[str, str]
+    query: QueryParameters
+    headers: Mapping[str, str]
+    body: bytes
+    method: str = ""
+
+    @property
+    def json(self) -> Any:
+        """The body's JSON; None when it is none."""
+        return _parse_json(self.body)
+
+    def with_json(self, body: Any) -> "InterceptedRequest":
+        """The same with another JSON body."""
+        return replace(
+            self, body=json.dumps(body).encode(), headers={**self.headers, "content-type": "application/json"}
+        )
+
+    def with_query(self, pairs: QueryParameters) -> "InterceptedRequest":
+        """The same with another query."""
+        return replace(self, query=pairs)
+
+    def with_headers(self, **headers: str | None) -> "InterceptedRequest":
+        """The same with other headers (underscores stand for hyphens); None takes one away."""
+        changes = {name.replace("_", "-"): value for name, value in headers.items()}
+        return replace(self, headers={n: v for n, v in {**self.headers, **changes}.items() if v is not None})
+
+    def follow_up(self, operation: Operation, *values: object, query: QueryParameters = ()) -> "InterceptedRequest":
+        """A request of the same client to another operation, without a body."""
+        path_values = dict(zip(operation.path_parameter_names, map(str, values), strict=True))
+        path = operation.path
+        for name, value in path_values.items():
+            path = path.replace(f"{{{name}}}", quote(value, safe=""))
+        headers = {n: v for n, v in self.headers.items() if n not in ("content-type", "content-length")}
+        return InterceptedRequest(operation, path, path_values, query, headers, b"")
+
+
+@dataclass(frozen=True, slots=True)
+class InterceptedResponse:
+    """An answer. `headers`: lower-case names, without content-length."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body's JSON; None when it is none."""
+        return _parse_json(self.body)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it is a success."""
+        return 200 <= self.status < 300
+
+    def with_json(self, body: Any) -> "InterceptedResponse":
+        """The same with another JSON body."""
+        return replace(self, body=_encode_json(body))
+
+
+CallNext = Callable[[InterceptedRequest], Awaitable[InterceptedResponse]]
+Fault = Callable[[InterceptedRequest, CallNext], Awaitable[InterceptedResponse]]
+
+
+def _parse_json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)  # a variant reads every answer, several times
+    except ValueError:
+        return None
+
+
+def _encode_json(body: Any) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # beyond 64 bits
+        return json.dumps(body, ensure_ascii=False).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRouter:
+    """Which operations a path has. The one with the fewest template parts wins, before the method is looked at."""
+
+    base_path: str
+    routes: tuple[tuple[re.Pattern[str], Mapping[str, Operation]], ...]
+
+    @classmethod
+    def from_contract(cls, contract: Contract) -> "OperationRouter":
+        """Those of a contract."""
+        by_path: dict[str, dict[str, Operation]] = {}
+        for operation in contract.operations.values():
+            by_path.setdefault(operation.path, {})[operation.method] = operation
+        sorted_paths = sorted(by_path.items(), key=lambda item: item[0].count("{"))
+        return cls(
+            contract.base_path,
+            tuple((_compile_path(path), operations_by_method) for path, operations_by_method in sorted_paths),
+        )
+
+    def match(self, path: str) -> tuple[Mapping[str, Operation], tuple[str, ...]] | None:
+        """The operations of a path as sent, by method, and the values in it."""
+        if not path.startswith(self.base_path):
+            return None
+        for pattern, operations_by_method in self.routes:
+            path_match = pattern.fullmatch(path.removeprefix(self.base_path))
+            if path_match:
+                return operations_by_method, tuple(map(unquote, path_match.groups()))
+        return None
+
+
+def _compile_path(path: str) -> re.Pattern[str]:
+    return re.compile("".join("([^/]+)" if part[:1] == "{" else re.escape(part) for part in re.split(r"({\w+})", path)))
+
+
+@dataclass(frozen=True, slots=True)
+class FaultInjector:
+    """The application with a fault in some of its operations. `operations`: their operationIds; empty: in all."""
+
+    app: ASGIApp
+    router: OperationRouter
+    operations: frozenset[str]
+    fault: Fault
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = await self._intercept(scope, receive) if scope["type"] == "http" else None
+        if request is None:
+            await self.app(scope, receive, send)
+            return
+        response = await self.fault(request, lambda inner_request: self._call_app(scope, inner_request))
+        headers = {**response.headers, "content-length": str(len(response.body))}
+        raw_headers = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": response.status, "headers": raw_headers})
+        await send({"type": "http.response.body", "body": response.body, "more_body": False})
+
+    async def _intercept(self, scope: Scope, receive: Receive) -> InterceptedRequest | None:
+        path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
+        route_match = self.router.match(path)
+        if route_match is None:
+            return None
+        operations_by_method, path_parts = route_match
+        candidates = [
+            candidate
+            for candidate in operations_by_method.values()
+            if not self.operations or candidate.id in self.operations
+        ]
+        operation = operations_by_method.get(scope["method"].lower()) or next(iter(candidates), None)
+        if operation is None or operation not in candidates:
+            return None
+        path_values = dict(zip(operation.path_parameter_names, path_parts, strict=True))
+        query = tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        body = await _read_body(receive)
+        method = "" if scope["method"].lower() == operation.method else scope["method"]
+        return InterceptedRequest(
+            operation, path.removeprefix(self.router.base_path), path_values, query, headers, body, method
+        )
+
+    async def _call_app(self, scope: Scope, request: InterceptedRequest) -> InterceptedResponse:
+        """What the application answers."""
+        path = self.router.base_path + request.path
+        headers = {n: v for n, v in request.headers.items() if n != "content-length"}
+        if request.body:
+            headers["content-length"] = str(len(request.body))
+        inner_scope = {
+            **scope,
+            "method": request.method or request.operation.method.upper(),
+            "path": unquote(path),
+            "raw_path": path.encode("latin-1"),
+            "query_string": urlencode(request.query).encode(),
+            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+        }
+        capture = ResponseCapture()
+        await self.app(inner_scope, _replay_body(request.body), capture)
+        response = capture.to_response()
+        return replace(response, headers={n: v for n, v in response.headers.items() if n != "content-length"})
+
+
+@dataclass(slots=True)
+class ResponseCapture:
+    """Gathers what an application sends."""
+
+    messages: list[Message] = field(default_factory=list)
+
+    async def __call__(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def to_response(self) -> InterceptedResponse:
+        """All of it as one answer."""
+        start, *rest = self.messages
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in start["headers"]}
+        return InterceptedResponse(start["status"], headers, b"".join(message.get("body", b"") for message in rest))
+
+
+def _replay_body(body: bytes) -> Receive:
+    pending_messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return pending_messages.pop() if pending_messages else {"type": "http.disconnect"}
+
+    return receive
+
+
+async def _read_body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)

@@ -1,0 +1,281 @@
+"""Requests that show a mutant: each probe sends the same each time, and writes to records of its own only."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from conformance.errors import SkipCheck
+from conformance.session.session import CreatedRecord, Session
+from conformance.transport.messages import AUTHORIZATION, Exchange
+from spec.loader import Operation, Parameter
+
+OMITTED = object()  # in place of a value: the field is left out
+
+
+def resolve_path(session: Session, operation: Operation) -> dict[str, Any]:
+    """The path of a record of its own, or else of one that is listed. Raises CannotMake."""
+    if not operation.path_parameter_names:
+        return {}
+    resource = operation.resource or ""
+    if len(operation.path_parameter_names) > 1 or resource not in session.contract.resources:
+        raise SkipCheck("its path names what the contract does not store")
+    try:
+        return {operation.path_parameter_names[0]: session.create(resource).key}
+    except SkipCheck:
+        row = next(session.rows(session.require_operation(resource, "list"), {}, pages=1), None)
+        if row is None:
+            raise
+        return {operation.path_parameter_names[0]: session.key_of(resource, row)}
+
+
+def required_query(session: Session, operation: Operation) -> dict[str, Any]:
+    """The query parameters that have to be there."""
+    return {p.name: session.payloads.generate_value(p.schema, p.name) for p in operation.query_parameters if p.required}
+
+
+def send_success(session: Session, operation: Operation, **changes: Any) -> Exchange:
+    """One request that the contract lets succeed; `changes` to its body. Raises CannotMake."""
+    body = {**session.payloads.build(operation, session.parent), **changes} if operation.request_body else None
+    query = required_query(session, operation)
+    return session.send(operation, path=resolve_path(session, operation), query=query, body=body)
+
+
+def trigger_success(session: Session, operation: Operation) -> None:
+    """One success."""
+    send_success(session, operation)
+
+
+def create_records(session: Session, resource: str, count: int = 3) -> list[CreatedRecord]:
+    """Records of its own."""
+    return [session.create(resource) for _ in range(count)]
+
+
+def trigger_rejections(session: Session, operation: Operation) -> None:
+    """What is to be refused: of nobody, of a stranger, for a record that is not there, with a wrong body or query."""
+    missing_path = dict.fromkeys(operation.path_parameter_names, "00000000-0000-4000-8000-00000000dead")
+    empty_body: Any = {} if operation.request_body else None
+    session.send(operation, path=missing_path, body=empty_body, actor="nobody")
+    session.send(
+        operation, path=missing_path, body=empty_body, actor="nobody", headers={AUTHORIZATION: "Bearer nobody-has-this"}
+    )
+    session.send(operation, path=missing_path, body=session.payloads.build(operation, session.parent) or None)
+    path_values = resolve_path(session, operation)
+    for parameter in operation.query_parameters:
+        session.send(operation, path=path_values, query={parameter.name: "\x01 \x02"})
+    if operation.request_body:
+        for body in ({}, {key: {"no": ["such", "value"]} for key in operation.request_body.fields}):
+            session.send(operation, path=path_values, body=body)
+        session.send(operation, path=path_values, raw=b"{", headers={"Content-Type": "application/json"})
+
+
+def trigger_list_queries(session: Session, operation: Operation, *queries: Mapping[str, Any]) -> None:
+    """A list, as it comes and with these queries."""
+    for query in ({}, *queries):
+        session.send(operation, query=query)
+
+
+def trigger_crud_cycle(session: Session, operation: Operation) -> None:
+    """A record's life: made, seen, changed, seen, listed, deleted, looked for."""
+    resource = operation.resource or ""
+    record, other_record = session.create(resource), session.create(resource)
+    records = (record, other_record)
+    _read_back(session, records)
+    update = session.operation(resource, "update")
+    if update is not None:
+        for body in _update_bodies(session, update):
+            session.send(update, path={update.path_parameter_names[0]: record.key}, body=body)
+            _read_back(session, records)
+    session.delete(resource, record.key)
+    _read_back(session, records)
+    session.delete(resource, record.key)
+
+
+def _update_bodies(session: Session, update: Operation) -> Iterator[dict[str, Any]]:
+    """One field, then all of them, then the same again."""
+    plain_fields = [
+        body_field
+        for body_field in (update.request_body.fields.values() if update.request_body else ())
+        if body_field.relation_setter is None and body_field.x_query is None
+    ]
+    body = {
+        plain_field.name: session.payloads.generate_value(plain_field.schema, plain_field.name)
+        for plain_field in plain_fields
+    }
+    yield dict(list(body.items())[:1])
+    yield body
+    yield body
+
+
+def _read_back(session: Session, records: tuple[CreatedRecord, ...]) -> None:
+    for record in records:
+        if session.operation(record.resource, "retrieve") is not None:
+            session.retrieve(record.resource, record.key)
+    list_operation = session.operation(records[0].resource, "list")
+    if list_operation is not None:
+        session.send(list_operation)
+
+
+def trigger_list(session: Session, operation: Operation, parameter: Parameter | None = None) -> None:
+    """A list with records of its own, by pages and with values of a parameter that fit some of its rows."""
+    names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
+    with suppress(SkipCheck):  # then with what is there
+        create_records(session, operation.resource or "", 3)
+    rows = list(session.rows(operation, {}, pages=1))
+    session.send(operation)
+    if {"page", "size"} <= names.keys():
+        for page in (1, 2, 3, 1 + len(rows), 10_000):
+            session.send(operation, query={names["size"]: 2, names["page"]: page})
+    for value in _candidate_values(session, operation, parameter, rows):
+        assert parameter is not None
+        for query in ({}, {names["size"]: 3} if "size" in names else {}):
+            session.send(operation, query={parameter.name: value, **query})
+
+
+def _candidate_values(
+    session: Session, operation: Operation, parameter: Parameter | None, rows: list[Any]
+) -> Iterator[Any]:
+    """What a parameter may be asked for: what it lists, or what stands in rows at its path."""
+    if parameter is None or parameter.x_query is None:
+        return
+    schema = session.payloads.resolve_schema(parameter.schema)
+    items = session.payloads.resolve_schema(schema.get("items", schema))
+    if "enum" in items:
+        yield from items["enum"]
+    elif items.get("type") == "boolean":
+        yield from (True, False)
+    max_chars = 10 if items.get("format") == "date" else None
+    candidates = {
+        str(value)[:max_chars]
+        for row in rows
+        for path in parameter.x_query.paths
+        for value in _values_at_path(row, path)
+    }
+    for path in parameter.x_query.paths if not candidates else ():
+        candidates |= {str(key) for key in _related_keys(session, operation.resource or "", path)}
+    yield from sorted(candidates)[:6]
+
+
+def _related_keys(session: Session, resource: str, path: tuple[str, ...]) -> Iterator[Any]:
+    """The keys of what a path through relations leads to."""
+    for name in path[:-1]:
+        relation = session.contract.resources[resource].relations.get(name)
+        if relation is None:
+            return
+        resource = relation.targets[0]
+    last_relation = session.contract.resources[resource].relations.get(path[-1])
+    resource = last_relation.targets[0] if last_relation is not None else resource
+    with suppress(SkipCheck):
+        for row in session.rows(session.require_operation(resource, "list"), {}, pages=1):
+            yield session.key_of(resource, row)
+
+
+def _values_at_path(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
+    """The values at a property path: through lists, and from a record to its key where the path ends at one."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _values_at_path(item, path)
+    elif path and isinstance(value, dict):
+        yield from _values_at_path(value.get(path[0]), path[1:])
+    elif isinstance(value, dict):
+        yield from (v for k, v in value.items() if k in ("uuid", "id", "key"))
+    elif value is not None:
+        yield value
+
+
+def trigger_text_roundtrip(session: Session, operation: Operation, name: str) -> None:
+    """A record with a text of many kinds, made and seen."""
+    for text in ("Grüße, 世界 👋 <b>&amp;</b>\nsecond Line", "A rather long text, said at some length. " * 3):
+        record = session.create(operation.resource or "", {name: text})
+        if session.operation(record.resource, "retrieve") is not None:
+            session.retrieve(record.resource, record.key)
+
+
+def trigger_partial_update(session: Session, operation: Operation) -> None:
+    """An update with something right and one field wrong, and the record after it."""
+    record = session.create(operation.resource or "")
+    fields = [
+        f
+        for f in (operation.request_body.fields.values() if operation.request_body else ())
+        if f.relation_setter is None
+    ]
+    for invalid_field in fields:
+        body = {
+            f.name: session.payloads.generate_value(f.schema, f.name) for f in fields if f.name != invalid_field.name
+        }
+        body[invalid_field.name] = {"no": ["such", "value"]}
+        session.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
+        session.retrieve(record.resource, record.key)
+
+
+def trigger_field_values(session: Session, operation: Operation, name: str, values: tuple[Any, ...]) -> None:
+    """A body as it should be, then with these values for one of its fields; MISSING leaves it out."""
+    send_success(session, operation)
+    for value in values:
+        body = {**session.payloads.build(operation, session.parent), name: value}
+        if value is OMITTED:
+            del body[name]
+        session.send(operation, path=resolve_path(session, operation), body=body)
+
+
+def trigger_parameter_values(session: Session, operation: Operation, name: str, values: tuple[str, ...]) -> None:
+    """A success with these values of a parameter."""
+    for value in values:
+        query = {**required_query(session, operation), name: value}
+        session.send(operation, path=resolve_path(session, operation), query=query)
+
+
+def trigger_wrong_methods(session: Session, operation: Operation) -> None:
+    """With a method that the path may not have."""
+    path_values = dict.fromkeys(operation.path_parameter_names, "00000000-0000-4000-8000-00000000dead")
+    for method in ("patch", "delete", "put", "post", "get"):
+        session.send(operation, path=path_values, method=method)
+
+
+def trigger_after_logout(session: Session, operation: Operation) -> None:
+    """A token that is asked for, used, ended, and used again. Raises CannotMake."""
+    list_operation = next(o for o in session.contract.operations.values() if o.action == "list" and o.method == "get")
+    token = sign_in(session)
+    headers = {AUTHORIZATION: f"Bearer {token}"}
+    for next_operation in (list_operation, operation, list_operation):
+        session.send(next_operation, actor="nobody", headers=headers)
+
+
+def sign_in(session: Session) -> str:
+    """A token of its own, by signing in. Raises CannotMake."""
+    for operation in session.contract.operations.values():
+        fields = operation.request_body.fields if operation.request_body else {}
+        if operation.method == "post" and session.credentials and session.credentials.keys() <= fields.keys():
+            data = session.data(operation, session.send(operation, body=dict(session.credentials), actor="nobody"))
+            for value in data.values() if isinstance(data, dict) else ():
+                if isinstance(value, str) and len(value) > 20:
+                    return value
+    raise SkipCheck("there is no way to sign in")
+
+
+def trigger_retrieve(session: Session, operation: Operation, parameter: Parameter | None = None) -> None:
+    """One record, as it comes and with each value of a parameter."""
+    path_values = resolve_path(session, operation)
+    session.send(operation, path=path_values)
+    schema = session.payloads.resolve_schema(parameter.schema) if parameter is not None else {}
+    for choice in session.payloads.resolve_schema(schema.get("items", schema)).get("enum", ()):
+        session.send(operation, path=path_values, query={parameter.name: choice} if parameter is not None else {})
+
+
+def trigger_unusual_input(session: Session, operation: Operation) -> None:
+    """What is unusual and no fault of the client: and what is one, and no fault of the server."""
+    json_headers = {"Content-Type": "application/json"}
+    if operation.request_body is not None:
+        session.send(operation, path=resolve_path(session, operation), raw=b'{"cut": ', headers=json_headers)
+        for body_field in operation.request_body.fields.values():
+            schema = session.payloads.resolve_schema(body_field.schema)
+            if (
+                body_field.relation_setter is None
+                and schema.get("type") == "string"
+                and "enum" not in schema
+                and "format" not in schema
+            ):
+                send_success(session, operation, **{body_field.name: "Grüße 世界"[: schema.get("maxLength", 9)]})
+                break
+    session.send(
+        operation, path=resolve_path(session, operation), query={**required_query(session, operation), "x_unknown": "1"}
+    )

@@ -1,0 +1,1 @@
+"""Reports of earlier runs: reading, replay, confirmation and shell scripts."""

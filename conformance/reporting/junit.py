@@ -1,0 +1,124 @@
+"""The report as JUnit XML: a testsuite for each operation, a testcase for each law on it (and parameter).
+
+A blocking broken promise is a failure; a contract gap, a flaky one, an accepted one and one that was not judged are
+skipped, with the reason, and of a gap the proposed edit. Coverage of the contract stands in the properties of a
+testsuite of its own, remarks on the run in the output of another. A run that ended before its time, or that is
+incomplete, says so as an error of another.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from xml.etree import ElementTree as etree
+
+from conformance.gate.verdict import ExitCode
+from conformance.reporting import Report
+from conformance.results import CheckResult, Status
+from conformance.session.coverage import COVERED, ITEM_KINDS
+
+_INVALID_XML_CHARS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+SUITE_NAME = "athena-conformance"
+
+
+def render(report: Report) -> str:
+    """The whole document."""
+    root = etree.Element("testsuites", name=SUITE_NAME, time=f"{report.seconds:.3f}")
+    suites: dict[str, list[tuple[CheckResult, bool]]] = {}
+    for result, is_flaky in _all_results(report):
+        suites.setdefault(result.requirement.operation, []).append((result, is_flaky))
+    for operation, results in suites.items():
+        suite = _add_element(root, "testsuite", name=operation, timestamp=report.started_at[:19])
+        name_counts: Counter[str] = Counter()
+        for result, is_flaky in results:
+            _add_test_case(report, suite, result, is_flaky, name_counts)
+        _set_counts(suite)
+    if report.gate_result.exit_code not in (ExitCode.PASSED, ExitCode.FAILED):
+        _add_run_suite(report, root)
+    if report.coverage is not None:
+        properties = _add_element(_add_element(root, "testsuite", name=f"{SUITE_NAME}: coverage"), "properties")
+        for kind in ITEM_KINDS:
+            count_text = f"{report.coverage.count(kind, COVERED)} of {report.coverage.total(kind)}"
+            _add_element(properties, "property", name=kind, value=count_text)
+    if report.gate_result.warnings:
+        warnings_text = "\n".join(map(report.redaction.line, report.gate_result.warnings))
+        _add_element(
+            _add_element(root, "testsuite", name=f"{SUITE_NAME}: remarks"), "system-out"
+        ).text = _remove_invalid_chars(warnings_text)
+    _set_counts(root)
+    etree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + etree.tostring(root, encoding="unicode") + "\n"
+
+
+def _all_results(report: Report) -> Iterator[tuple[CheckResult, bool]]:
+    yield from ((result, False) for result in report.run.results)
+    yield from ((result, True) for result in report.run.flaky)
+
+
+def _add_test_case(
+    report: Report, suite: etree.Element, result: CheckResult, is_flaky: bool, name_counts: Counter[str]
+) -> None:
+    requirement = result.requirement
+    name = f"{requirement.check}[{requirement.parameter}]" if requirement.parameter else requirement.check
+    name_counts[name] += 1
+    unique_name = name if name_counts[name] == 1 else f"{name} #{name_counts[name]}"
+    case = _add_element(suite, "testcase", classname=requirement.operation, name=unique_name, file=report.contract)
+    case.set("line", str(report.line_number(requirement)))
+    message = report.message(result)
+    if result.status is Status.FAILED and not is_flaky and result in report.gate_result.blocking:
+        failure = _add_element(case, "failure", type=requirement.check, message=message)
+        lines = (
+            requirement.summary,
+            f"found: {message}",
+            f"place: {report.location(requirement)}",
+            f"grade: {requirement.provenance}",
+        )
+        detail_lines = (
+            *lines,
+            report.rerun_summary(result),
+            report.curl_command(result),
+            report.replay_command(requirement),
+            _format_proposal(report, result),
+        )
+        failure.text = _remove_invalid_chars("\n".join(detail_lines))
+    elif result.status is not Status.PASSED:
+        skipped = _add_element(case, "skipped", message=f"{_skip_message(report, result, is_flaky)}: {message}")
+        if result.status is Status.FAILED:
+            skipped.text = _remove_invalid_chars(
+                "\n".join(filter(None, (report.replay_command(requirement), _format_proposal(report, result))))
+            )
+
+
+def _skip_message(report: Report, result: CheckResult, is_flaky: bool) -> str:
+    """Why it is no failure."""
+    if result.status is Status.SKIPPED:
+        return "not judged"
+    if is_flaky:
+        return f"flaky, {report.rerun_summary(result).removesuffix(', flaky')}"
+    is_accepted = result in report.gate_result.accepted
+    return f"{'accepted by --baseline' if is_accepted else 'contract gap'}, {report.rerun_summary(result)}"
+
+
+def _format_proposal(report: Report, result: CheckResult) -> str:
+    proposal = report.proposal_for(result)
+    return f"{proposal.message}\n{proposal.diff}" if proposal is not None else ""
+
+
+def _add_run_suite(report: Report, root: etree.Element) -> None:
+    suite = _add_element(root, "testsuite", name=SUITE_NAME)
+    case = _add_element(suite, "testcase", classname=SUITE_NAME, name="the run is complete")
+    reasons = "; ".join(report.redaction.line(reason) for reason in report.gate_result.reasons)
+    _add_element(case, "error", type=report.gate_result.exit_code.name.lower(), message=reasons)
+    _set_counts(suite)
+
+
+def _add_element(parent: etree.Element, tag: str, **attributes: str) -> etree.Element:
+    return etree.SubElement(parent, tag, {name: _remove_invalid_chars(value) for name, value in attributes.items()})
+
+
+def _set_counts(element: etree.Element) -> None:
+    for plural, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        element.set(plural, str(sum(1 for _ in element.iter(tag))))
+
+
+def _remove_invalid_chars(text: str) -> str:
+    return _INVALID_XML_CHARS.sub("", text)

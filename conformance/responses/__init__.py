@@ -1,0 +1,1 @@
+"""What any response may show: records and findings."""

@@ -1,0 +1,74 @@
+"""What makes a breach the same one in another run: which key, type or value it is about, beside its place."""
+
+import re
+from hashlib import sha256
+from typing import Any
+
+from conformance.transport.messages import Request
+from spec.loader import Operation
+from spec.validators import SchemaValidators, SchemaViolation
+
+PLAIN_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,40}")
+_JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
+
+
+def format_path(path: Any) -> str:
+    """Where in a body: names joined by dots; positions in lists do not tell one breach from another."""
+    return ".".join("[]" if isinstance(part, int) else str(part) for part in path)
+
+
+def violation_details(keyword: str, violation: SchemaViolation) -> list[str]:
+    """What a breach of a keyword is about: each key that is too many or lacks, the type or the choice that was found.
+
+    [""] where the keyword says it all. What the target says stands there as it is only where it is a plain word.
+    """
+    kind = violation.kind
+    match keyword:
+        case "required":
+            return [_safe_word(kind.property)]
+        case "additionalProperties":
+            return [_safe_word(name) for name in sorted(kind.unexpected)]
+        case "enum":
+            return [_safe_word(str(violation.instance))]
+        case "type":
+            return [_JSON_TYPES.get(type(violation.instance), "null")]
+        case "anyOf" | "oneOf":
+            return [_nested_detail(nested, len(violation.instance_path)) for nested in _first_alternative(kind)] or [""]
+    return [""]
+
+
+def _first_alternative(kind: Any) -> list[SchemaViolation]:
+    """How a value breaks the first alternative."""
+    context = getattr(kind, "context", None)
+    return list(context[0]) if context else []
+
+
+def _nested_detail(violation: SchemaViolation, depth: int) -> str:
+    """A breach of an alternative, from the value on that the alternatives are for, which stands `depth` deep."""
+    keyword = str(violation.schema_path[-1]) if violation.schema_path else ""
+    path_text = format_path(violation.instance_path[depth:])
+    return " ".join([part for part in (path_text, keyword, *violation_details(keyword, violation)) if part])
+
+
+def _safe_word(text: str) -> str:
+    """A text of the target as a part of a name."""
+    return text if PLAIN_WORD.fullmatch(text) else "#" + sha256(text.encode(errors="replace")).hexdigest()[:8]
+
+
+def distinguishing_input(schemas: SchemaValidators, operation: Operation, request: Request) -> str:
+    """What sets a request apart from others of its operation: parameters, and what of its body breaks the contract."""
+    features = sorted({name for name, value in request.query if value})
+    if request.actor != "self":
+        features.append(f"as {request.actor}")
+    if request.method != operation.method:
+        features.append(request.method.upper())
+    if request.raw_body is not None:
+        return " ".join([*features, "raw body"])
+    fields = operation.request_body.fields if operation.request_body else {}
+    body = request.body if isinstance(request.body, dict) else {}
+    for name, field in fields.items():
+        if name in body and not schemas.get(field.pointer, "write").is_valid(body[name]):
+            features.append(f"broken {name}")
+        elif name not in body and field.required:
+            features.append(f"without {name}")
+    return " ".join(features)

@@ -1,0 +1,1 @@
+"""Runs checks, reruns failures and reports progress."""

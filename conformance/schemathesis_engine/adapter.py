@@ -1,0 +1,149 @@
+"""The one place that drives Schemathesis: schema, settings, and the events that its engine tells."""
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import hypothesis.configuration
+from schemathesis.checks import load_all_checks
+from schemathesis.config import SchemathesisConfig
+from schemathesis.core.failures import Failure
+from schemathesis.core.transport import Response
+from schemathesis.engine import events, from_schema
+from schemathesis.engine.recorder import ScenarioRecorder
+from schemathesis.filters import FilterSet
+from schemathesis.generation.case import Case
+from schemathesis.hooks import HookContext
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+from schemathesis.transport import BaseTransport
+from typing_extensions import override
+
+from conformance.responses.findings import SERVER_STATUSES
+from conformance.schemathesis_engine.depth import PHASES, Depth
+from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
+from conformance.transport.messages import AUTHORIZATION
+from spec.loader import Operation
+
+# Laws judge the other methods; these two harm nobody when a target takes them after all.
+UNDOCUMENTED_METHODS = ["GET", "OPTIONS"]
+# What says of a request that it is not as the contract wants it.
+INVALID_REQUEST_STATUSES = frozenset({400, 405, 406, 415, 422})
+# There is one identity that the engine may speak as, and how fast is right the contract does not say.
+DISABLED_CHECKS = ("object_level_authorization",)
+
+
+@dataclass(eq=False, repr=False)
+class TransportSchema(OpenApiSchema):
+    """A schema whose requests go over the wire."""
+
+    case_transport: CaseTransport = field(kw_only=True)
+
+    @property
+    @override
+    def transport(self) -> BaseTransport[Any]:
+        """The wire."""
+        return self.case_transport
+
+
+def build_schema(transport: CaseTransport, operations: Sequence[Operation], seed: int, depth: Depth) -> TransportSchema:
+    """The contract as Schemathesis sees it, with the operations that it is to judge."""
+    load_all_checks()
+    raw = copy.deepcopy(dict(transport.session.contract.document.root))
+    raw_settings = build_settings(transport.session.contract.operations.values(), operations, seed, depth)
+    config = SchemathesisConfig.from_dict(raw_settings).projects.get(raw)
+    schema = TransportSchema(
+        raw_schema=raw,
+        config=config,
+        filter_set=config.operations.filter_set_with(include=FilterSet()),
+        case_transport=transport,
+    )
+
+    @schema.hook
+    def filter_failure(context: HookContext, failure: Failure, case: Case[Any], response: Response) -> bool:
+        return case.id not in transport.block_reasons
+
+    return schema
+
+
+def build_settings(
+    all_operations: Iterable[Operation], operations: Sequence[Operation], seed: int, depth: Depth
+) -> dict[str, Any]:
+    """Schemathesis's settings: seeded, no files, no network of its own, statuses from the contract."""
+    return {
+        "seed": seed,
+        "workers": 1,
+        "continue-on-failure": True,
+        "cache": {"enabled": False},
+        "headers": {AUTHORIZATION: PLACEHOLDER_TOKEN},
+        "max-redirects": 0,
+        "warnings": False,
+        "analysis": {"constants": {"enabled": False}},
+        "suppress-health-check": ["all"],
+        "generation": {
+            "max-examples": depth.max_examples,
+            "database": "none",
+            "no-shrink": True,
+            "allow-x00": False,
+        },
+        "phases": {
+            **{name: {"enabled": name in depth.phases} for name in PHASES},
+            "coverage": {"enabled": "coverage" in depth.phases, "unexpected-methods": UNDOCUMENTED_METHODS},
+            "stateful": {"enabled": "stateful" in depth.phases, "max-steps": depth.max_steps},
+        },
+        "checks": {name: {"enabled": False} for name in DISABLED_CHECKS},
+        "operations": [
+            {
+                "include-operation-id": operation.id,
+                "enabled": operation in operations,
+                "checks": build_check_settings(operation),
+            }
+            for operation in all_operations
+        ],
+    }
+
+
+def build_check_settings(operation: Operation) -> dict[str, Any]:
+    """The statuses that checks take, from what the contract documents; its own are wider than any contract."""
+    rejection_statuses = (
+        {status for status in operation.responses if 400 <= status < 500} | {400, 404, 422} | SERVER_STATUSES
+    )
+    accepted_texts = [str(status) for status in range(100, 600) if status not in INVALID_REQUEST_STATUSES]
+    rejection_texts = sorted(str(status) for status in rejection_statuses)
+    return {
+        "not_a_server_error": {"expected-statuses": ["1XX", "2XX", "3XX", "4XX", "502", "503", "504"]},
+        "positive_data_acceptance": {"expected-statuses": accepted_texts},
+        # a fault of the server is told as such
+        "negative_data_rejection": {"expected-statuses": [*rejection_texts, "5XX"]},
+        "missing_required_header": {"expected-statuses": rejection_texts},
+    }
+
+
+@contextmanager
+def redirect_hypothesis_files() -> Iterator[None]:
+    """Lets Hypothesis write what it cannot leave out to a folder that is gone afterwards."""
+    previous_dir = hypothesis.configuration.__hypothesis_home_directory
+    with TemporaryDirectory() as temporary_dir:
+        hypothesis.configuration.set_hypothesis_home_dir(temporary_dir)
+        try:
+            yield
+        finally:
+            hypothesis.configuration.set_hypothesis_home_dir(previous_dir)
+
+
+def run_scenarios(schema: TransportSchema) -> Iterator[ScenarioRecorder]:
+    """What the engine did, piece by piece. Raises what ended the run: of the suite's own, or KeyboardInterrupt."""
+    transport = schema.case_transport
+    for event in from_schema(schema).execute():
+        if isinstance(event, events.ScenarioFinished):
+            yield event.recorder
+        if transport.abort_error is not None:
+            raise transport.abort_error
+        if isinstance(event, events.Interrupted):
+            raise KeyboardInterrupt
+        if isinstance(event, events.FatalError):
+            raise event.exception
+        if isinstance(event, events.NonFatalError):
+            transport.engine_errors.append((event.label, event.value))

@@ -1,0 +1,169 @@
+"""Making a failure anew: the same requests, on records that live."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schemathesis.checks import CHECKS as FUNCTIONS
+from schemathesis.core import NotSet
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.engine.recorder import ScenarioRecorder
+from schemathesis.generation.case import Case
+
+from conformance.responses.findings import inspect_response
+from conformance.schemathesis_engine.checks import EngineCheck, SentCase
+from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
+from conformance.schemathesis_engine.write_guard import BlockedRequest
+from conformance.transport.messages import AUTHORIZATION, Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class ChainStep:
+    """One request of a chain: the case, the one that it followed from, and what was asked and answered."""
+
+    case: Case[Any]
+    parent_id: str | None
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class RequestChain:
+    """What leads to a failure, the failing request last. `finding_key`: (law, place, keyword) of what our notices told."""
+
+    steps: tuple[ChainStep, ...]
+    finding_key: tuple[str, str, str | None] | None
+    failure_type: type[Failure] | None
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """What was asked and answered."""
+        return tuple(step.exchange for step in self.steps)
+
+
+def build_chain(
+    transport: CaseTransport,
+    sent_case: SentCase,
+    failure: Failure | None,
+    finding_key: tuple[str, str, str | None] | None,
+) -> RequestChain:
+    """What led to a failure that was just seen."""
+    related_ids = failure.related_case_ids() if failure is not None else ()
+    cases = sent_case.recorder.iter_chain_cases(case_id=sent_case.case.id, related_case_ids=related_ids)
+    case_ids = {case.id for case in cases if case.id in transport.exchanges} | {sent_case.case.id}
+    nodes = [
+        (case_id, node)
+        for case_id, node in sent_case.recorder.cases.items()
+        if case_id in case_ids and case_id != sent_case.case.id
+    ]
+    nodes.append((sent_case.case.id, sent_case.recorder.cases[sent_case.case.id]))
+    steps = tuple(
+        ChainStep(node.value, node.parent_id if node.parent_id in case_ids else None, transport.exchanges[case_id])
+        for case_id, node in nodes
+    )
+    return RequestChain(steps, finding_key, type(failure) if failure is not None else None)
+
+
+def reproduce_failure(transport: CaseTransport, chain: RequestChain, check: EngineCheck) -> bool:
+    """Whether the failure shows again. What the chain made the first time is made anew, and named instead.
+
+    Raises HeldBack when it may not be made anew.
+    """
+    recorder = ScenarioRecorder(label="replay")
+    id_changes: dict[str, str] = {}
+    new_cases: dict[str, Case[Any]] = {}
+    is_reproduced = False
+    try:
+        for step in chain.steps:
+            case = _rebuild_case(transport, step, id_changes)
+            parent = new_cases.get(step.parent_id or "")
+            recorder.record_case(case=case, parent_id=parent.id if parent else None)
+            new_cases[step.case.id] = case
+            response = transport.send(case, headers=_run_token_header(step))
+            recorder.record_response(case_id=case.id, response=response)
+            if case.id in transport.block_reasons:
+                raise BlockedRequest(transport.block_reasons[case.id])
+            exchange = transport.exchanges[case.id]
+            id_changes |= dict(_find_id_changes(transport, step, exchange))
+            if step is chain.steps[-1]:
+                is_reproduced = _is_reproduced(transport, chain, check, case, response, recorder, exchange)
+    finally:
+        transport.forget(recorder.cases)
+    return is_reproduced
+
+
+def _is_reproduced(
+    transport: CaseTransport,
+    chain: RequestChain,
+    check: EngineCheck,
+    case: Case[Any],
+    response: Any,
+    recorder: ScenarioRecorder,
+    exchange: Exchange,
+) -> bool:
+    if chain.finding_key is not None:
+        response_findings = inspect_response(transport.session.schemas, transport.operation(case), exchange)
+        return chain.finding_key in {(item.check, item.pointer, item.keyword) for item in response_findings}
+    try:
+        case.validate_response(
+            response,
+            checks=[FUNCTIONS.get_one(check.name)],  # type: ignore[list-item]  # this one is a function
+            headers=_run_token_header(chain.steps[-1]),
+            transport_kwargs={"headers": _run_token_header(chain.steps[-1])},
+            recorder=recorder,
+        )
+    except FailureGroup as error:
+        return any(type(item) is chain.failure_type for item in error.exceptions)
+    return False
+
+
+def _run_token_header(step: ChainStep) -> dict[str, str]:
+    """The run's own, where it went along the first time."""
+    return {AUTHORIZATION: PLACEHOLDER_TOKEN} if step.exchange.request.actor == "self" else {}
+
+
+def _rebuild_case(transport: CaseTransport, step: ChainStep, id_changes: Mapping[str, str]) -> Case[Any]:
+    """The case with the names of what was made anew; a read of what is gone is turned to a record that lives."""
+    case, original_request = step.case, step.exchange.request
+    new_case = case.derive(keep_auth=True)
+    new_case.freeze_metadata()  # what it was meant to be, it is still
+    new_case.headers.pop(AUTHORIZATION, None)  # a check takes a token out of a case, and puts it back
+    if AUTHORIZATION in original_request.headers:
+        new_case.headers[AUTHORIZATION] = original_request.headers[AUTHORIZATION]
+    new_case.path_parameters = {name: _replace_ids(value, id_changes) for name, value in case.path_parameters.items()}
+    new_case.query = _replace_ids(case.query, id_changes)
+    if not isinstance(case.body, NotSet):
+        new_case.body = _replace_ids(case.body, id_changes)
+    operation = transport.operation(case)
+    resource = transport.session.contract.resources.get(operation.resource or "")
+    for name, value in new_case.path_parameters.items() if not operation.is_write else ():
+        is_deleted = (
+            resource is not None
+            and transport.guard.was_created(value)
+            and not transport.guard.is_existing_record(resource.name, value)
+        )
+        if resource is not None and is_deleted and str(value) not in id_changes.values():
+            new_case.path_parameters = {**new_case.path_parameters, name: transport.guard.get_record_key(resource.name)}
+    return new_case
+
+
+def _replace_ids(value: Any, id_changes: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _replace_ids(item, id_changes) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_replace_ids(item, id_changes) for item in value]
+    return id_changes.get(value, value) if isinstance(value, str) else value
+
+
+def _find_id_changes(transport: CaseTransport, step: ChainStep, exchange: Exchange) -> Iterator[tuple[str, str]]:
+    """(key, key): what the chain made, or spoke of, the first time, and what it is this time."""
+    operation = transport.operation(step.case)
+    view = transport.session.contract.views.get(operation.envelope.view_name or "")
+    original_data, new_data = (transport.session.data(operation, current) for current in (step.exchange, exchange))
+    if view is not None and isinstance(original_data, dict) and isinstance(new_data, dict):
+        key = transport.session.contract.resources[view.resource].key_attribute
+        if isinstance(original_data.get(key), str) and isinstance(new_data.get(key), str):
+            yield original_data[key], new_data[key]
+    for name, value in step.exchange.request.path_values.items():
+        new_value = exchange.request.path_values.get(name)
+        if new_value is not None:
+            yield str(value), str(new_value)

@@ -1,0 +1,201 @@
+"""Where Schemathesis's cases go: through the guard, then through the run's session, never to a socket of its own."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+import httpx
+import requests
+from schemathesis.core import NotSet
+from schemathesis.core.transport import Response
+from schemathesis.generation.case import Case
+from schemathesis.transport.requests import REQUESTS_TRANSPORT, RequestsTransport
+
+from conformance.errors import SkipCheck, SuiteError
+from conformance.schemathesis_engine.write_guard import BlockedRequest, CaseRequest, WriteGuard
+from conformance.session.session import Session
+from conformance.skip_reasons import SkipReason
+from conformance.transport.messages import AUTHORIZATION, Exchange, Request
+from spec.document import UNSAFE_METHODS
+from spec.loader import Operation
+
+PLACEHOLDER_BASE_URL = "http://target.invalid"
+PLACEHOLDER_TOKEN = "Bearer the-token-of-the-run"  # Schemathesis never learns the token itself
+JSON_MEDIA_TYPE = "application/json"
+# Headers that Schemathesis or requests add by themselves.
+LIBRARY_HEADERS = frozenset(
+    {"user-agent", "accept-encoding", "connection", "content-length", "x-schemathesis-testcaseid"}
+)
+HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?|")
+
+
+class RunAborted(KeyboardInterrupt):
+    """The run cannot go on. Schemathesis takes it for Ctrl-C, ends at once, and swallows nothing."""
+
+
+class CaseTransport(RequestsTransport):
+    """Sends cases, and remembers what went over it until it is forgotten.
+
+    `exchanges`: id of a case -> what was asked and answered. `block_reasons`: id of a case that was not sent -> why. `abort_error`:
+    what ended the run.
+    """
+
+    def __init__(self, session: Session, guard: WriteGuard) -> None:
+        super().__init__()
+        self._copy_serializers_from(REQUESTS_TRANSPORT)
+        self.session = session
+        self.guard = guard
+        self.exchanges: dict[str, Exchange] = {}
+        self.block_reasons: dict[str, SkipReason] = {}
+        self.abort_error: SuiteError | None = None
+        self.engine_errors: list[tuple[str, Exception]] = []
+
+    def operation(self, case: Case[Any]) -> Operation:
+        """The contract's operation of a case."""
+        return self.session.contract.operations[case.operation.definition.raw["operationId"]]
+
+    def send(self, case: Case[Any], *, session: requests.Session | None = None, **kwargs: Any) -> Response:
+        """The answer to a case; one that says nothing when the case is held back. Raises Ended."""
+        operation = self.operation(case)
+        prepared_request: requests.PreparedRequest | None = None
+        try:
+            uses_run_token = _get_authorization(case, kwargs.get("headers")) == PLACEHOLDER_TOKEN
+            self._authorize(operation, case, uses_run_token=uses_run_token)
+            prepared_request = self._prepare_request(case, kwargs)
+            exchange = self._send_case(operation, case, prepared_request)
+        except (BlockedRequest, SkipCheck, httpx.InvalidURL) as error:
+            self.block_reasons[case.id] = (
+                SkipReason(str(error)) if isinstance(error, httpx.InvalidURL) else error.reason
+            )
+            return _empty_response(operation, prepared_request or self._prepare_request(case, kwargs))
+        except SuiteError as error:
+            self.abort_error = error
+            raise RunAborted from None
+        self.exchanges[case.id] = exchange
+        self.guard.observe(operation, exchange)
+        response = exchange.response
+        headers = {name: [value] for name, value in response.headers.items()}
+        return Response(response.status, headers, response.content, prepared_request, response.elapsed, verify=False)
+
+    def forget(self, case_ids: Mapping[str, Any]) -> None:
+        """Let go of what is not needed any more."""
+        for case_id in case_ids:
+            self.exchanges.pop(case_id, None)
+            self.block_reasons.pop(case_id, None)
+
+    def _authorize(self, operation: Operation, case: Case[Any], *, uses_run_token: bool) -> None:
+        """Turn a case into what may be sent. Raises HeldBack."""
+        if case.method.lower() != operation.method:
+            if case.method.lower() in UNSAFE_METHODS:
+                raise BlockedRequest(f"{case.method} {operation.path} is no operation of the contract")
+            return
+        body = None if isinstance(case.body, NotSet) else case.body
+        is_valid = case.meta is None or case.meta.generation.mode.is_positive
+        case_request = CaseRequest(case.path_parameters or {}, case.query, body, is_valid)
+        authorized_request = self.guard.authorize(operation, case_request, uses_run_token=uses_run_token)
+        if authorized_request is not case_request:
+            case.path_parameters = dict(authorized_request.path)
+            if not isinstance(case.body, NotSet):
+                case.body = authorized_request.body
+
+    def _prepare_request(self, case: Case[Any], kwargs: Mapping[str, Any]) -> requests.PreparedRequest:
+        options = {name: kwargs[name] for name in ("headers", "params", "cookies") if kwargs.get(name)}
+        data = self.serialize_case(case, **options)
+        parts = {name: data[name] for name in ("params", "data", "json", "files", "cookies") if name in data}
+        return requests.Request(
+            data["method"], PLACEHOLDER_BASE_URL + data["url"], dict(data["headers"]), **parts
+        ).prepare()
+
+    def _send_case(self, operation: Operation, case: Case[Any], prepared_request: requests.PreparedRequest) -> Exchange:
+        headers = {
+            name: _decode_header(value)
+            for name, value in prepared_request.headers.items()
+            if name.lower() not in LIBRARY_HEADERS
+        }
+        if headers.get("Accept") == "*/*":
+            del headers["Accept"]
+        authorization = headers.pop(AUTHORIZATION, None)
+        actor = "self" if authorization == PLACEHOLDER_TOKEN else "nobody"
+        if authorization is not None and actor == "nobody":
+            headers[AUTHORIZATION] = authorization
+        if not all(HEADER_VALUE.fullmatch(value) for value in headers.values()):
+            raise BlockedRequest("a header that cannot be sent")
+        if case.method.lower() != operation.method:
+            return self._send_other_method(operation, case.method.lower(), prepared_request, headers, actor)
+        body, raw = _decode_body(prepared_request, headers)
+        sent_operation, path, query = self._split_url(operation, prepared_request)
+        return self.session.send(
+            sent_operation, path=path, query=query, body=body, raw=raw, actor=actor, headers=headers
+        )
+
+    def _send_other_method(
+        self,
+        operation: Operation,
+        method: str,
+        prepared_request: requests.PreparedRequest,
+        headers: dict[str, str],
+        actor: str,
+    ) -> Exchange:
+        """A method that the contract does not know there; what it answers is no success of the operation."""
+        sent_operation, path, query = self._split_url(operation, prepared_request)
+        request = Request(operation.id, method, sent_operation.path, path, query, actor=actor, headers=headers)
+        return Exchange(request, self.session.retrier.send(self.session.target, request, may_retry=True))
+
+    def _split_url(
+        self, operation: Operation, prepared_request: requests.PreparedRequest
+    ) -> tuple[Operation, dict[str, str], tuple[tuple[str, str], ...]]:
+        """(operation, path, query) whose target is the URL; what cannot be said so stands in the operation's path."""
+        parts = urlsplit(str(prepared_request.url))
+        target = parts.path.removeprefix(self.session.contract.base_path)
+        try:
+            query = tuple(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=False, errors="strict"))
+            match = re.fullmatch(re.sub(r"\\\{([^{}]+)\\\}", "([^/]*)", re.escape(operation.path)), target)
+            if match is not None:
+                values = [unquote(value, errors="strict") for value in match.groups()]
+                return operation, dict(zip(operation.path_parameter_names, values, strict=True)), query
+        except ValueError:
+            target = f"{target}?{parts.query}" if parts.query else target
+            query = ()
+        return replace(operation, path=quote(target, safe="/%?&=+:;,@!$'()*~-._[]")), {}, query
+
+
+def _get_authorization(case: Case[Any], headers: Mapping[str, Any] | None) -> str | None:
+    for header_set in (headers or {}, case.headers or {}):
+        for name, value in header_set.items():
+            if name.lower() == AUTHORIZATION.lower():
+                return str(value)
+    return None
+
+
+def _decode_header(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _decode_body(prepared_request: requests.PreparedRequest, headers: dict[str, str]) -> tuple[Any, bytes | None]:
+    """(JSON, None) where that says the same, else (None, the bytes)."""
+    content = prepared_request.body
+    if content is None:
+        return None, None
+    raw = content.encode() if isinstance(content, str) else content
+    if not isinstance(raw, bytes):
+        raise BlockedRequest("a body that is no bytes")
+    if headers.get("Content-Type") == JSON_MEDIA_TYPE:
+        try:
+            value = json.loads(raw)
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError):
+            return None, raw
+        if value is not None and json.dumps(value).encode() == raw:
+            del headers["Content-Type"]
+            return value, None
+    return None, raw
+
+
+def _empty_response(operation: Operation, prepared_request: requests.PreparedRequest) -> Response:
+    """An answer from which Schemathesis learns nothing."""
+    error_statuses = [status for status in operation.responses if status >= 400]
+    status = 404 if 404 in error_statuses else min(error_statuses, default=404)
+    return Response(status, {}, b"", prepared_request, 0.0, verify=False)

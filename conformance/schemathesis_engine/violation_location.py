@@ -1,0 +1,189 @@
+"""Where in the contract a case of the engine is broken on purpose, by our own reading of the contract."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.responses.findings import locate_violation
+from conformance.session.session import Session
+from conformance.transport.messages import Request
+from spec.loader import Operation, Parameter
+from spec.validators import SchemaViolation
+
+MAX_COLUMN_CHARS = 191  # characters of a text that no usual column is too narrow for
+MAX_INT32 = 2**31 - 1  # what any column of numbers takes
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+BOOLEAN_LIKE_VALUES = (0, 1, "0", "1", "true", "false", "")
+
+
+@dataclass(frozen=True, slots=True)
+class ViolationLocation:
+    """A place of the contract, the keyword that is broken there, the parameter or property, and how."""
+
+    pointer: str
+    keyword: str | None
+    parameter: str
+    message: str
+
+
+def find_violation(session: Session, operation: Operation, request: Request) -> ViolationLocation | None:
+    """The first place at which a request breaks the contract in a way that no usual server overlooks; None: at none."""
+    return next(find_violations(session, operation, request), None)
+
+
+def find_violations(session: Session, operation: Operation, request: Request) -> Iterator[ViolationLocation]:
+    """Every such place."""
+    yield from _body_violations(session, operation, request)
+    query: dict[str, list[str]] = {}
+    for name, value in request.query:
+        query.setdefault(name, []).append(value)
+    for parameter in operation.parameters:
+        if parameter.location == "query":
+            yield from _parameter_violations(session, parameter, _query_texts(session, parameter, query))
+        elif parameter.location == "path" and parameter.name in request.path_values:
+            yield from _parameter_violations(session, parameter, [str(request.path_values[parameter.name])])
+
+
+def _query_texts(session: Session, parameter: Parameter, query: Mapping[str, list[str]]) -> list[str] | None:
+    """What a query says of a parameter. Only an array has a bracketed spelling: elsewhere that is another name."""
+    bracketed = (
+        query.get(f"{parameter.name}[]")
+        if session.payloads.resolve_schema(parameter.schema).get("type") == "array"
+        else None
+    )
+    unbracketed = query.get(parameter.name)
+    return None if unbracketed is None and bracketed is None else [*(unbracketed or ()), *(bracketed or ())]
+
+
+def _body_violations(session: Session, operation: Operation, request: Request) -> Iterator[ViolationLocation]:
+    body = operation.request_body
+    if body is None:
+        return
+    value = request.body
+    if request.raw_body is not None:
+        try:
+            value = json.loads(request.raw_body)
+        except (ValueError, RecursionError):
+            yield ViolationLocation(body.pointer, "type", "body", "the body is no JSON")
+            return
+    elif value is None:
+        if body.required:
+            yield ViolationLocation(f"{operation.pointer}/requestBody", "required", "body", "there is no body")
+        return
+    for error in session.schemas.get(body.pointer, "write").iter_errors(value):
+        pointer, keyword = locate_violation(body.pointer, error.schema_path)
+        if not is_commonly_accepted(keyword, _type_at(session, pointer), error):
+            name = ".".join("[]" if isinstance(part, int) else part for part in error.instance_path) or "body"
+            yield ViolationLocation(pointer, keyword, name, f"{name} breaks {keyword}: {error.message[:200]}")
+
+
+def _type_at(session: Session, pointer: str) -> str:
+    try:
+        schema = session.contract.document.resolve(pointer)
+    except (KeyError, IndexError, TypeError, ValueError):
+        return ""
+    return str(schema.get("type", "")) if isinstance(schema, dict) else ""
+
+
+def is_commonly_accepted(keyword: str, expected_type: str, error: SchemaViolation) -> bool:
+    """Whether servers that are no worse for it take such a value: as PHP reads numbers, booleans, lists and texts."""
+    value = error.instance
+    if keyword == "additionalProperties":
+        return True  # a server may ignore what it does not know
+    if isinstance(value, str) and value != value.strip():
+        return True  # trimmed before it is looked at
+    if keyword == "type" and expected_type in ("integer", "number"):
+        return isinstance(value, float) or (isinstance(value, str) and bool(NUMBER.fullmatch(value)))
+    if keyword == "type" and expected_type == "boolean":
+        return any(
+            value == boolean_value and type(value) is type(boolean_value) for boolean_value in BOOLEAN_LIKE_VALUES
+        )
+    if keyword == "type" and expected_type in ("array", "object"):
+        return isinstance(value, (list, dict))
+    return False
+
+
+def _parameter_violations(
+    session: Session, parameter: Parameter, texts: list[str] | None
+) -> Iterator[ViolationLocation]:
+    schema_pointer = f"{parameter.pointer}/schema"
+    if texts is None:
+        if parameter.required:
+            yield ViolationLocation(parameter.pointer, "required", parameter.name, f"{parameter.name} is missing")
+        return
+    if texts == [""] and (parameter.allow_empty_value or not parameter.required):
+        return
+    schema = session.payloads.resolve_schema(parameter.schema)
+    value: Any = texts[-1]
+    if schema.get("type") == "array":
+        items = texts if parameter.explode else [item for text in texts for item in text.split(",")]
+        value = [
+            _parse_text(item, str(session.payloads.resolve_schema(schema.get("items", {})).get("type")))
+            for item in items
+        ]
+    else:
+        value = _parse_text(value, str(schema.get("type")))
+    for error in session.schemas.get(schema_pointer, "write").iter_errors(value):
+        pointer, keyword = locate_violation(schema_pointer, error.schema_path)
+        if not is_commonly_accepted(keyword, _type_at(session, pointer), error):
+            yield ViolationLocation(
+                pointer, keyword, parameter.name, f"{parameter.name} breaks {keyword}: {error.message[:200]}"
+            )
+
+
+def _parse_text(text: str, expected_type: str) -> Any:
+    """The value that a text stands for where a kind of value is due."""
+    if expected_type == "integer" and re.fullmatch(r"-?[0-9]{1,4000}", text):
+        return int(text)
+    if expected_type == "number" and NUMBER.fullmatch(text):
+        return float(text)
+    if expected_type == "boolean" and text.lower() in ("1", "true", "0", "false"):
+        return text.lower() in ("1", "true")
+    return text
+
+
+def is_ordinary(request: Request) -> bool:
+    """Whether a request holds nothing that a sound server may refuse for itself.
+
+    Such are texts that are blank or longer than a column, control characters, characters beyond the first plane,
+    numbers beyond 32 bits, and times that are none in its calendar.
+    """
+    values: list[Any] = [value for _, value in request.query]
+    values += [request.body, *request.path_values.values()]
+    return request.raw_body is None and all(
+        _is_ordinary_value(leaf) for value in values for leaf in _iter_leaves(value)
+    )
+
+
+def _is_ordinary_value(value: Any) -> bool:
+    if isinstance(value, str):
+        is_printable = all(
+            (character.isprintable() or character == "\n") and ord(character) < 0x10000 for character in value
+        )
+        is_plausible_time = (
+            not re.match(r"\d{4}-\d\d-\d\d", value) or re.match(r"(19[7-9]|20[0-3])\d", value) is not None
+        )
+        return (
+            is_printable
+            and is_plausible_time
+            and value == value.strip()
+            and value != ""
+            and len(value) <= MAX_COLUMN_CHARS
+        )
+    if isinstance(value, (int, float)):
+        return abs(value) <= MAX_INT32
+    return True
+
+
+def _iter_leaves(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield name
+            yield from _iter_leaves(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _iter_leaves(item)
+    else:
+        yield value

@@ -1,0 +1,312 @@
+"""What the engine may send: nothing that would change what the run did not make.
+
+A write that names a record is turned to one of the run's own; where there is none, it is held back. Reads go anywhere.
+"""
+
+import re
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from conformance import skip_reasons
+from conformance.errors import SkipCheck
+from conformance.session.session import Session
+from conformance.skip_reasons import READ_ONLY, SkipReason, not_testable
+from conformance.transport.messages import Exchange
+from spec.document import snake_case
+from spec.loader import BodyField, Contract, Operation, Relation
+
+HEX = "[0-9a-fA-F]"
+UUID = re.compile(f"(?<!{HEX}){HEX}{{8}}(?:-?{HEX}{{4}}){{3}}-?{HEX}{{12}}(?!{HEX})")
+ADDRESS = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//\S+|[^\s@]+@[^\s@]+")
+RESERVED_HOSTS = ("example.com", "invalid")
+MAX_PUBLIC_CALLS = 5  # of an operation that everybody may use; as many again for replays
+MAX_CREATE_FAILURES = 3  # in making a record, until it is not tried any more
+
+
+class BlockedRequest(Exception):
+    """A case that is not sent: `reason` says why, in words and as data."""
+
+    def __init__(self, reason: SkipReason | str) -> None:
+        super().__init__(str(reason))
+        self.reason = SkipReason.coerce(reason)
+
+
+def get_exclusion_reason(
+    contract: Contract, operation: Operation, *, read_only: bool, effects: bool
+) -> SkipReason | None:
+    """Why the engine may not send an operation at all, or None. `effects`: operations with effects are allowed."""
+    if read_only and operation.is_write:
+        return READ_ONLY
+    if operation.effects and not effects:
+        return skip_reasons.effects_not_allowed(operation)
+    view = contract.views.get(operation.envelope.view_name or "")
+    is_create = operation.method == "post" and operation.envelope.status == 201
+    if is_create and view is not None and contract.find_operation(view.resource, "delete") is None:
+        return not_testable(f"the contract has no operation to delete a {view.resource}")
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRequest:
+    """What a case would send. `is_valid`: it is meant to fit the contract."""
+
+    path: Mapping[str, Any]
+    query: Any
+    body: Any
+    is_valid: bool
+
+
+@dataclass(slots=True)
+class WriteGuard:
+    """Decides for one run of the engine.
+
+    `max_effect_calls`: how often an operation with effects may be asked. `max_public_calls`: how often one that everybody may use, and
+    that creates nothing: signing in may lock an account.
+    """
+
+    session: Session
+    max_effect_calls: int
+    max_public_calls: int = MAX_PUBLIC_CALLS
+    _initial_record_count: int = field(init=False)
+    _response_ids: set[str] = field(default_factory=set)
+    _created_ids: set[str] = field(default_factory=set)
+    _reference_ids: set[str] = field(default_factory=set)
+    _generated_ids: set[str] = field(default_factory=set)
+    _call_counts: dict[str, int] = field(default_factory=dict)
+    _create_errors: dict[str, SkipReason] = field(default_factory=dict)
+    _create_failures: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._initial_record_count = len(self.session.write_log.created_records)
+        self._created_ids = {str(record.key).lower() for record in self.session.write_log.created_records}
+
+    # Before and after a request ---------------------------------------------------------------------------------
+
+    def authorize(self, operation: Operation, case_request: CaseRequest, *, uses_run_token: bool) -> CaseRequest:
+        """What is sent instead. `uses_run_token`: it goes with the token of the run. Raises HeldBack."""
+        self._generated_ids |= (
+            set(_find_uuids(case_request.path, case_request.query, case_request.body)) - self._response_ids
+        )
+        if not operation.is_write or operation.has_query_body:
+            return case_request
+        if not operation.path_parameter_names and not self.is_create(operation):
+            self._check_implicit_target(operation, uses_run_token=uses_run_token)
+        path = {name: self._resolve_path_value(operation, value) for name, value in case_request.path.items()}
+        body = self._prepare_body(operation, case_request) if isinstance(case_request.body, dict) else case_request.body
+        self._reject_foreign_keys((case_request.query, body))
+        if operation.effects:
+            self._count_effect_call(operation)
+        return replace(case_request, path=path, body=body)
+
+    def observe(self, operation: Operation, exchange: Exchange) -> None:
+        """Note what an answer shows, and what it took away."""
+        self._created_ids |= {
+            str(record.key).lower() for record in self.session.write_log.created_records[self._initial_record_count :]
+        }
+        self._response_ids |= {
+            match.lower() for match in UUID.findall(exchange.response.content.decode("utf-8", "replace"))
+        }
+        if operation.method == "delete" and exchange.response.ok and operation.resource:
+            for key in exchange.request.path_values.values():
+                self._forget_deleted(operation.resource, key)
+
+    def is_create(self, operation: Operation) -> bool:
+        """Whether it makes a record that the answer shows, so that it can be taken away again."""
+        result = operation.envelope
+        return (
+            operation.method == "post" and result.status == 201 and result.view_name is not None and not result.is_list
+        )
+
+    def is_existing_record(self, resource: str, key: Any) -> bool:
+        """Whether the run made that record and has not taken it away."""
+        return any(
+            record.resource == resource and str(record.key) == str(key)
+            for record in self.session.write_log.created_records
+        )
+
+    def was_created(self, key: Any) -> bool:
+        """Whether the run ever made a record with that key."""
+        return str(key).lower() in self._created_ids
+
+    def get_record_key(self, resource: str) -> Any:
+        """The key of a record that the run made and may change. Raises HeldBack."""
+        shared = self.session.shared_records.get(resource)
+        for record in reversed(self.session.write_log.created_records[self._initial_record_count :]):
+            if record.resource == resource and (shared is None or record.key != shared.key):
+                return record.key
+        if self._create_failures.get(resource, 0) >= MAX_CREATE_FAILURES:
+            raise BlockedRequest(self._create_errors[resource])
+        try:
+            return self.session.create(resource).key
+        except SkipCheck as error:
+            self._create_errors[resource] = error.reason
+            self._create_failures[resource] = self._create_failures.get(resource, 0) + 1
+            raise BlockedRequest(error.reason) from None
+
+    # The parts of a request -------------------------------------------------------------------------------------
+
+    def _check_implicit_target(self, operation: Operation, *, uses_run_token: bool) -> None:
+        """A write that names no record acts on what its token, or the whole target, stands for. Raises HeldBack."""
+        if not operation.requires_auth:
+            self._count_call(operation, self.max_public_calls)
+        elif uses_run_token:
+            raise BlockedRequest(not_testable(f"the contract has no operation to make what {operation.id} acts on"))
+
+    def _count_call(self, operation: Operation, max_calls: int) -> None:
+        if self._call_counts.get(operation.id, 0) >= max_calls:
+            raise BlockedRequest(f"{operation.id} was asked {max_calls} times, which is all that it may be")
+        self._call_counts[operation.id] = self._call_counts.get(operation.id, 0) + 1
+
+    def _count_effect_call(self, operation: Operation) -> None:
+        """Count a use of an operation with effects, with the session's count where it keeps one. Raises HeldBack."""
+        charge_call = getattr(self.session, "charge_call", None)
+        if charge_call is None:
+            self._count_call(operation, self.max_effect_calls)
+            return
+        try:
+            charge_call(operation)
+        except SkipCheck as error:
+            raise BlockedRequest(error.reason) from None
+
+    def _resolve_path_value(self, operation: Operation, value: Any) -> Any:
+        """The value of a path parameter: the run's own record, or what can name none. Raises HeldBack."""
+        resource = self.session.contract.resources.get(operation.resource or "")
+        text = str(value)
+        if resource is None or len(operation.path_parameter_names) != 1:
+            raise BlockedRequest(f"the path of {operation.id} names what the contract does not store")
+        shared_record = self.session.shared_records.get(resource.name)
+        if shared_record is not None and str(shared_record.key) == text:
+            return self.get_record_key(resource.name)
+        if self.is_existing_record(resource.name, value) or (not resource.has_integer_key and self.was_created(value)):
+            return value
+        if self.is_key_text(text, is_integer=resource.has_integer_key):
+            return self.get_record_key(resource.name)
+        # what is no key names no record, unless a server reads a number out of it, or another path
+        if resource.has_integer_key or UUID.search(text) or not re.fullmatch(r"[^/\\.%?#\x00-\x20]+", text):
+            raise BlockedRequest(f"{operation.id} could reach a record that the run did not make")
+        if resource.attributes[resource.key_attribute].format != "uuid":
+            return self.get_record_key(resource.name)
+        return value
+
+    @staticmethod
+    def is_key_text(text: str, *, is_integer: bool) -> bool:
+        """Whether a text is written as a key is."""
+        return bool(re.fullmatch(r"[0-9]+", text) if is_integer else UUID.fullmatch(text))
+
+    def _prepare_body(self, operation: Operation, case_request: CaseRequest) -> dict[str, Any]:
+        body = {name: self._neutralize_addresses(value) for name, value in case_request.body.items()}
+        for body_field in operation.request_body.fields.values() if operation.request_body else ():
+            if body_field.relation_setter is not None and body_field.name in body:
+                self._set_reference(operation, body_field, body)
+        return self._add_marker(operation, body) if case_request.is_valid else body
+
+    def _set_reference(self, operation: Operation, body_field: BodyField, body: dict[str, Any]) -> None:
+        """Put a reference that the run may make into a body, or take it out. What can name no record stays."""
+        try:
+            relation = self.session.payloads.find_relation(
+                operation, body_field.relation_setter.relation if body_field.relation_setter else ""
+            )
+            resource = self.session.contract.resources[relation.targets[0]]
+            if not self._references_record(body[body_field.name], is_integer=resource.has_integer_key):
+                return
+            name, key = self._get_parent(operation, relation)
+            self._reference_ids.add(str(key).lower())
+        except SkipCheck as error:
+            if body_field.required:
+                raise BlockedRequest(error.reason) from None
+            del body[body_field.name]
+            return
+        body[body_field.name] = [key] if isinstance(body[body_field.name], list) else key
+        if (
+            body_field.relation_setter is not None
+            and body_field.relation_setter.discriminator in body
+            and isinstance(body[body_field.relation_setter.discriminator], str)
+        ):
+            body[body_field.relation_setter.discriminator] = snake_case(name)
+
+    def _references_record(self, value: Any, *, is_integer: bool) -> bool:
+        """Whether a value names a record, or some. Raises HeldBack where a server may read it so, or may not."""
+        values = value if isinstance(value, list) else [value]
+        if values and all(self.is_key_text(str(item), is_integer=is_integer) for item in values):
+            return True
+        if any(re.search("[0-9]", item) if is_integer else UUID.search(item) for item in map(str, values)):
+            raise BlockedRequest("it could name a record that the run did not make")
+        return False
+
+    def _get_parent(self, operation: Operation, relation: Relation) -> tuple[str, Any]:
+        """Of the run; for what is being created also another, where the run can make none."""
+        if self.is_create(operation):
+            return self.session.parent(relation)
+        return relation.targets[0], self.session.shared_record(relation.targets[0]).key
+
+    def _reject_foreign_keys(self, value: Any) -> None:
+        """Raises HeldBack where something is named that an answer showed and that the run did not make."""
+        if any(
+            name in self._response_ids
+            for name in set(_find_uuids(value)) - self._created_ids - self._reference_ids - self._generated_ids
+        ):
+            raise BlockedRequest("it names a record that the run did not make")
+
+    def _add_marker(self, operation: Operation, body: dict[str, Any]) -> dict[str, Any]:
+        """The body with the run's mark in its first free text."""
+        for body_field in operation.request_body.fields.values() if operation.request_body else ():
+            schema = self.session.payloads.resolve_schema(body_field.schema)
+            value = body.get(body_field.name)
+            is_free_text = schema.get("type") == "string" and not {"format", "enum", "pattern"} & schema.keys()
+            if (
+                is_free_text
+                and body_field.x_query is None
+                and body_field.relation_setter is None
+                and isinstance(value, str)
+            ):
+                if self.session.payloads.marker in value:
+                    return body
+                marked_text = f"{self.session.payloads.marker} {value}".rstrip()
+                if len(marked_text) <= schema.get("maxLength", len(marked_text)):
+                    return {**body, body_field.name: marked_text}
+        return body
+
+    def _neutralize_addresses(self, value: Any) -> Any:
+        """JSON whose addresses lead nowhere."""
+        if isinstance(value, dict):
+            return {name: self._neutralize_addresses(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self._neutralize_addresses(item) for item in value]
+        if isinstance(value, str) and ADDRESS.fullmatch(value) and not _is_reserved_address(value):
+            checksum = zlib.crc32(value.encode("utf-8", "replace"))
+            return f"{checksum}@example.com" if "//" not in value else f"https://example.com/{checksum}"
+        return value
+
+    def _forget_deleted(self, resource: str, key: Any) -> None:
+        for record in list(self.session.write_log.created_records):
+            if record.resource == resource and str(record.key).lower() == str(key).lower():
+                self.session.write_log.log_deleted(resource, record.key)
+
+
+def iter_texts(value: Any) -> Iterator[str]:
+    """Every text in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from iter_texts(name)
+            yield from iter_texts(item)
+    elif isinstance(value, Sequence) and not isinstance(value, bytes):
+        for item in value:
+            yield from iter_texts(item)
+
+
+def _find_uuids(*values: Any) -> Iterator[str]:
+    for text in iter_texts(values):
+        yield from (match.lower() for match in UUID.findall(text))
+
+
+def _is_reserved_address(address: str) -> bool:
+    try:
+        host = urlsplit(address).hostname if "//" in address else address.rpartition("@")[2]
+    except ValueError:
+        return False
+    return host is not None and any(host == reserved or host.endswith(f".{reserved}") for reserved in RESERVED_HOSTS)

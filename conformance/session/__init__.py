@@ -1,0 +1,1 @@
+"""The state of one run: client, records, write log and cleanup."""

@@ -1,0 +1,82 @@
+"""How a record of `--sacrifice` is borrowed by a run, and gets its values back.
+
+What a record was is in the ledger before the first write to it, so that `clean` can restore it after a killed run.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from conformance.errors import SkipCheck
+from conformance.session.operations import OperationClient
+from conformance.transport.messages import Exchange
+
+
+def borrow(session: OperationClient, resource: str) -> tuple[Any, Mapping[str, Any], Exchange]:
+    """(key, what it shows, the exchange that showed it) of the record to be used. Raises CannotMake."""
+    mutable = session.mutable_records
+    key = mutable.keys[resource]
+    record, exchange = _retrieve(session, resource, key)
+    if resource not in mutable.original_values:
+        mutable.original_values[resource] = _restorable_values(session, resource, record)
+        session.write_log.log_original(resource, key, mutable.original_values[resource])
+    return key, record, exchange
+
+
+def restore(session: OperationClient) -> Iterator[tuple[str, Any]]:
+    """Give each that was used its values back; those that could not be. Raises TargetLost."""
+    mutable = session.mutable_records
+    for resource, before in list(mutable.original_values.items()):
+        if _restore(session, resource, mutable.keys[resource], before):
+            session.write_log.log_deleted(resource, mutable.keys[resource])
+            del mutable.original_values[resource]
+        else:
+            yield resource, mutable.keys[resource]
+
+
+def _restore(session: OperationClient, resource: str, key: Any, before: Mapping[str, Any]) -> bool:
+    """Give a record its values back, as far as they differ; whether it then has them. Raises TargetLost."""
+    try:
+        changed = _difference(before, _retrieve(session, resource, key)[0])
+        update = session.operation(resource, "update")
+        if changed and update is not None:
+            session.send(update, path={update.path_parameter_names[0]: key}, body=changed)
+            changed = _difference(before, _retrieve(session, resource, key)[0])
+    except SkipCheck:
+        return False
+    return not changed
+
+
+def _difference(before: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
+    """What has to be sent for a record to be what it was. Where objects are merged, null takes away what was added."""
+    return {
+        name: _overwrite(current.get(name), value)
+        for name, value in before.items()
+        if _without_nulls(current.get(name)) != _without_nulls(value)
+    }
+
+
+def _overwrite(current: Any, value: Any) -> Any:
+    both = isinstance(value, dict) and isinstance(current, dict)
+    return {**dict.fromkeys(current), **value} if both else value
+
+
+def _without_nulls(value: Any) -> Any:
+    """A value without the properties of an object that say nothing."""
+    return {name: item for name, item in value.items() if item is not None} if isinstance(value, dict) else value
+
+
+def _retrieve(session: OperationClient, resource: str, key: Any) -> tuple[Mapping[str, Any], Exchange]:
+    operation = session.require_operation(resource, "retrieve")
+    exchange = session.retrieve(resource, key)
+    record = session.data(operation, exchange)
+    if not exchange.response.ok or not isinstance(record, dict):
+        raise SkipCheck(f"{operation.id} answered {exchange.response.status} for the {resource} of --sacrifice")
+    return record, exchange
+
+
+def _restorable_values(session: OperationClient, resource: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that an update takes back."""
+    update = session.operation(resource, "update")
+    fields = update.request_body.fields.values() if update is not None and update.request_body is not None else ()
+    own = session.contract.resources[resource].attributes
+    return {f.name: record[f.name] for f in fields if f.relation_setter is None and f.name in own and f.name in record}

@@ -1,0 +1,329 @@
+"""How much of the contract a run has touched: computed from its traffic, kept as names of places, without any body.
+
+Of each place one of three is said. *exercised*: a success used or showed it. *reached*: it was sent but only refused,
+or shown but only as null. *never*: neither. Counted are operations, their parameters and statuses, the fields of
+bodies, the properties of answers, and the values of enums in all of these. Properties and enum values are places of
+the contract: one of a shared schema counts once, whichever operation shows it.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from conformance.transport.messages import Exchange
+from spec.document import Document, escape
+from spec.loader import Contract, Operation, Parameter
+
+OPERATIONS, PARAMETERS, STATUSES = "operations", "parameters", "statuses"
+BODY_FIELDS, RESPONSE_PROPERTIES, ENUM_VALUES = "body fields", "answer properties", "enum values"
+ITEM_KINDS = (OPERATIONS, PARAMETERS, STATUSES, BODY_FIELDS, RESPONSE_PROPERTIES, ENUM_VALUES)
+MAX_BODY_HASHES = 50_000  # whose hashes are kept
+MAX_IDLE_RESPONSES, IDLE_SAMPLE_INTERVAL = (
+    8,
+    5,
+)  # after so many answers in a row without news, only every fifth is looked at
+COVERED, PARTIAL, UNCOVERED = "exercised", "reached", "never"
+MAX_LIST_ROWS = 10  # of one list in one answer that are looked at: the rest is of the same kind
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageItem:
+    """A place of the contract. `name`: as people say it. `operation`: its operationId, "" for what is shared."""
+
+    kind: str
+    name: str
+    pointer: str
+    operation: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageReport:
+    """The end of it: every place with its state, and why an operation never succeeded."""
+
+    items: tuple[CoverageItem, ...]
+    operations_never_successful: Mapping[str, str]
+
+    def count(self, kind: str, state: str) -> int:
+        """How many places of a kind are in a state."""
+        return sum(1 for item in self.items if (item.kind, item.state) == (kind, state))
+
+    def total(self, kind: str) -> int:
+        """How many places of a kind there are."""
+        return sum(1 for item in self.items if item.kind == kind)
+
+    def uncovered(self, kind: str) -> tuple[CoverageItem, ...]:
+        """What of a kind was not exercised."""
+        return tuple(item for item in self.items if item.kind == kind and item.state != COVERED)
+
+    def summary_line(self) -> str:
+        """All kinds on one line."""
+        counts = (
+            f"{self.count(kind, COVERED)} of {self.total(kind)} {kind}" for kind in ITEM_KINDS if self.total(kind)
+        )
+        return "coverage: " + ", ".join(counts)
+
+
+@dataclass(slots=True)
+class _SchemaNode:
+    """A schema as far as coverage goes.
+
+    `enum_pointers`: values of its enum, as texts. `all_of`: what it is besides (a reference, `allOf`); `alternatives`: what it may be
+    (`anyOf`, `oneOf`). `pending`: by kind, the properties that are worth another look: not the exercised and plain.
+    """
+
+    pointer: str
+    properties: dict[str, "_SchemaNode"] = field(default_factory=dict)
+    items: "_SchemaNode | None" = None
+    enum_pointers: dict[str, str] = field(default_factory=dict)
+    all_of: list["_SchemaNode"] = field(default_factory=list)
+    alternatives: list["_SchemaNode"] = field(default_factory=list)
+    pending: dict[str, dict[str, "_SchemaNode"]] = field(default_factory=dict)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether nothing stands below it."""
+        return not (self.properties or self.items or self.enum_pointers or self.all_of or self.alternatives)
+
+
+@dataclass(slots=True)
+class Coverage:
+    """Notes what exchanges touch. Memory is bounded by the contract: places, and nothing that was sent or answered."""
+
+    contract: Contract
+    _nodes: dict[str, _SchemaNode] = field(default_factory=dict)
+    _covered: dict[tuple[str, str], bool] = field(default_factory=dict)
+    _body_hashes: set[int] = field(default_factory=set)
+    _idle_counts: dict[str, int] = field(default_factory=dict)
+    _change_count: int = 0
+    _response_counts: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def record(self, operation: Operation, exchange: Exchange) -> None:
+        """Note one exchange; requests that were broken on purpose (another method) count for their operation's not."""
+        request, response = exchange.request, exchange.response
+        if request.method != operation.method:
+            return
+        self._mark(OPERATIONS, operation.pointer, response.ok)
+        self._mark(STATUSES, f"{operation.pointer}/responses/{response.status}", True)
+        self._response_counts[operation.id, response.status] = (
+            self._response_counts.get((operation.id, response.status), 0) + 1
+        )
+        self._record_request(operation, exchange)
+        schema_pointer = operation.responses.get(response.status)
+        if schema_pointer is not None and response.content and self._should_inspect(schema_pointer, response.content):
+            try:
+                body = json.loads(response.content)
+            except (ValueError, RecursionError):
+                return
+            previous_changes = self._change_count
+            self._walk(RESPONSE_PROPERTIES, self._node(schema_pointer), body, True)
+            self._idle_counts[schema_pointer] = (
+                0 if self._change_count > previous_changes else self._idle_counts.get(schema_pointer, 0) + 1
+            )
+
+    def build_report(self, operations: Iterable[Operation], reasons: Mapping[str, str]) -> CoverageReport:
+        """What became of every place that these operations have. `reasons`: known causes, by operationId."""
+        scope = list(operations)
+        visited: set[tuple[str, int]] = set()
+        items = [item for operation in scope for item in self._items(operation, visited)]
+        never_successful = {
+            candidate.id: self._failure_reason(candidate, reasons)
+            for candidate in scope
+            if self._covered.get((OPERATIONS, candidate.pointer)) is not True
+        }
+        return CoverageReport(tuple(sorted(items, key=lambda item: ITEM_KINDS.index(item.kind))), never_successful)
+
+    # Noting ---------------------------------------------------------------------------------------------------------
+
+    def _should_inspect(self, pointer: str, content: bytes) -> bool:
+        """Whether to look at an answer: equal bytes once, and one of a few where many have shown nothing new."""
+        body_hash = zlib.crc32(content, zlib.crc32(pointer.encode()))
+        idle_count = self._idle_counts.get(pointer, 0)
+        if body_hash in self._body_hashes or (idle_count >= MAX_IDLE_RESPONSES and body_hash % IDLE_SAMPLE_INTERVAL):
+            return False
+        if len(self._body_hashes) < MAX_BODY_HASHES:
+            self._body_hashes.add(body_hash)
+        return True
+
+    def _mark(self, kind: str, key: str, is_covered: bool) -> None:
+        current = self._covered.get((kind, key))
+        if current is not True and current is not is_covered:
+            self._covered[kind, key] = is_covered
+            self._change_count += 1
+
+    def _record_request(self, operation: Operation, exchange: Exchange) -> None:
+        request, is_success = exchange.request, exchange.response.ok
+        query_values: dict[str, list[Any]] = {}
+        for name, value in request.query:
+            query_values.setdefault(name.split("[")[0], []).append(value)
+        values_by_location = {"query": query_values, "path": request.path_values, "header": request.headers}
+        for parameter in operation.parameters:
+            values = values_by_location.get(parameter.location, {}).get(parameter.name)
+            if values in (None, [""]):
+                continue
+            self._mark(PARAMETERS, _parameter_key(operation, parameter), is_success)
+            node = self._node(f"{parameter.pointer}/schema")
+            for value in values if isinstance(values, list) else [values]:
+                for item in [value] if parameter.explode else str(value).split(","):
+                    self._walk(PARAMETERS, node, item, is_success)
+        if operation.request_body is not None and request.raw_body is None and request.body is not None:
+            self._walk(BODY_FIELDS, self._node(operation.request_body.pointer), request.body, is_success)
+
+    def _walk(self, kind: str, node: _SchemaNode, value: Any, is_success: bool) -> None:
+        """Note what a value touches of its schema."""
+        if isinstance(value, dict):
+            self._walk_object(kind, node, value, is_success)
+        elif isinstance(value, list):
+            self._walk_list(kind, node, value, is_success)
+        else:
+            self._record_scalar(kind, node, value, is_success)
+        for component in node.all_of:
+            self._walk(kind, component, value, is_success)
+        if node.alternatives:
+            self._walk(kind, _select_alternative(node, value), value, is_success)
+
+    def _walk_object(self, kind: str, node: _SchemaNode, value: Mapping[str, Any], is_success: bool) -> None:
+        pending = node.pending.get(kind)
+        if pending is None:
+            pending = node.pending[kind] = dict(node.properties)
+        for name in [name for name in pending if name in value]:
+            property_node, property_value = pending[name], value[name]
+            is_covered = is_success and property_value is not None
+            self._mark(kind, property_node.pointer, is_covered)
+            if is_covered and property_node.is_leaf:
+                del pending[name]
+            elif property_value is not None:
+                self._walk(kind, property_node, property_value, is_success)
+
+    def _walk_list(self, kind: str, node: _SchemaNode, value: list[Any], is_success: bool) -> None:
+        if node.items is not None:
+            for item in value[:MAX_LIST_ROWS]:
+                self._walk(kind, node.items, item, is_success)
+
+    def _record_scalar(self, kind: str, node: _SchemaNode, value: Any, is_success: bool) -> None:
+        """Note a single value; one in a query may be the only one of a list."""
+        enum_pointer = node.enum_pointers.get(_format_value(value)) if node.enum_pointers else None
+        if enum_pointer is not None:
+            self._mark(ENUM_VALUES, enum_pointer, is_success)
+        if kind == PARAMETERS and node.items is not None:
+            self._walk(kind, node.items, value, is_success)
+
+    # The contract ---------------------------------------------------------------------------------------------------
+
+    def _node(self, pointer: str) -> _SchemaNode:
+        """The shape at a place; each is made once, and circles end at the one that is there."""
+        cached = self._nodes.get(pointer)
+        if cached is not None:
+            return cached
+        node = self._nodes[pointer] = _SchemaNode(pointer)
+        schema = self.contract.document.resolve(pointer)
+        if "$ref" in schema:
+            node.all_of.append(self._node(schema["$ref"]))
+        for name in schema.get("properties", {}):
+            node.properties[name] = self._node(f"{pointer}/properties/{escape(name)}")
+        if isinstance(schema.get("items"), dict):
+            node.items = self._node(f"{pointer}/items")
+        for value in schema.get("enum", ()):
+            if value is not None:
+                node.enum_pointers[_format_value(value)] = f"{pointer}/enum/{escape(_format_value(value))}"
+        for keyword, subnodes in (("allOf", node.all_of), ("anyOf", node.alternatives), ("oneOf", node.alternatives)):
+            subnodes += [self._node(f"{pointer}/{keyword}/{index}") for index in range(len(schema.get(keyword, ())))]
+        return node
+
+    # Counting -------------------------------------------------------------------------------------------------------
+
+    def _items(self, operation: Operation, visited: set[tuple[str, int]]) -> Iterator[CoverageItem]:
+        """What an operation has; `visited`: shapes that were told already, by kind."""
+        yield self._build_item(OPERATIONS, operation.id, operation.pointer, operation.pointer, operation.id)
+        for parameter in operation.parameters:
+            name, key = f"{operation.id} {parameter.name}", _parameter_key(operation, parameter)
+            yield self._build_item(PARAMETERS, name, key, parameter.pointer, operation.id)
+            yield from self._schema_items(
+                PARAMETERS, self._node(f"{parameter.pointer}/schema"), parameter.name, visited
+            )
+        for status in operation.responses:
+            status_pointer = f"{operation.pointer}/responses/{status}"
+            yield self._build_item(STATUSES, f"{operation.id} {status}", status_pointer, status_pointer, operation.id)
+        if operation.request_body is not None:
+            yield from self._schema_items(BODY_FIELDS, self._node(operation.request_body.pointer), "", visited)
+        for pointer in operation.responses.values():
+            if pointer is not None:
+                yield from self._schema_items(RESPONSE_PROPERTIES, self._node(pointer), "", visited)
+
+    def _schema_items(
+        self, kind: str, node: _SchemaNode, name: str, visited: set[tuple[str, int]]
+    ) -> Iterator[CoverageItem]:
+        """The properties and enum values at and below a shape."""
+        if (kind, id(node)) in visited:
+            return
+        visited.add((kind, id(node)))
+        if (ENUM_VALUES, id(node)) not in visited:
+            visited.add((ENUM_VALUES, id(node)))
+            for value_text, enum_pointer in node.enum_pointers.items():
+                yield self._build_item(ENUM_VALUES, f"{name or 'value'} = {value_text}", enum_pointer, node.pointer, "")
+        for property_name, child in node.properties.items():
+            if _can_occur(self.contract.document, child.pointer, kind):
+                if kind != PARAMETERS:
+                    yield self._build_item(kind, _display_name(child.pointer), child.pointer, child.pointer, "")
+                yield from self._schema_items(kind, child, property_name, visited)
+        for child in [*([node.items] if node.items else []), *node.all_of, *node.alternatives]:
+            yield from self._schema_items(kind, child, name, visited)
+
+    def _build_item(self, kind: str, name: str, key: str, pointer: str, operation: str) -> CoverageItem:
+        state = {True: COVERED, False: PARTIAL, None: UNCOVERED}[self._covered.get((kind, key))]
+        return CoverageItem(kind, name, pointer, operation, state)
+
+    def _failure_reason(self, operation: Operation, reasons: Mapping[str, str]) -> str:
+        counts = sorted(
+            (response_status, count)
+            for (name, response_status), count in self._response_counts.items()
+            if name == operation.id
+        )
+        statuses = ", ".join(f"{status} ({count} times)" for status, count in counts)
+        reason = reasons.get(operation.id)
+        return reason or (f"it answered {statuses}" if statuses else "it was never asked")
+
+
+def _parameter_key(operation: Operation, parameter: Parameter) -> str:
+    """A parameter of an operation, also where several share it."""
+    return f"{operation.id} {parameter.pointer}"
+
+
+def _select_alternative(node: _SchemaNode, value: Any) -> _SchemaNode:
+    """Which alternative a value is: the first that knows the most of its names, or that has it as a choice."""
+    if isinstance(value, dict):
+        return max(node.alternatives, key=lambda alternative: len(value.keys() & _property_names(alternative)))
+    return next(
+        (alternative for alternative in node.alternatives if _format_value(value) in alternative.enum_pointers),
+        node.alternatives[0],
+    )
+
+
+def _property_names(node: _SchemaNode) -> set[str]:
+    """The names of its properties, its parts' too."""
+    names = set(node.properties)
+    for component in node.all_of:
+        names |= component.properties.keys()
+    return names
+
+
+def _format_value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _display_name(pointer: str) -> str:
+    """``#/components/schemas/Pet/properties/name`` -> ``Pet.name``: a place as people say it."""
+    parts = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+    if parts[:2] == ["components", "schemas"]:
+        parts = parts[2:]
+    return ".".join(
+        segment for segment in parts if segment not in ("properties", "paths", "components", "schema", "content")
+    )
+
+
+def _can_occur(document: Document, pointer: str, kind: str) -> bool:
+    """Whether a property can occur there: hidden ones are in no answer, server-set ones in no request."""
+    node = document.resolve(pointer)
+    return node.get("writeOnly" if kind == RESPONSE_PROPERTIES else "readOnly") is not True

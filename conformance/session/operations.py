@@ -1,0 +1,86 @@
+"""What a run reads: which operation does what, what its answer shows out of the envelope, and whose token it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from conformance.errors import SkipCheck
+from conformance.session.client import NO_CREATE_OPERATION, TrackedClient
+from conformance.skip_reasons import NO_SECOND_TOKEN, SkipReason, not_testable
+from conformance.transport.messages import Exchange
+from spec.loader import Operation, Resource
+
+
+@dataclass(slots=True)
+class OperationClient(TrackedClient):
+    """A sender that knows the operations by what they do."""
+
+    _identities: dict[str, Mapping[str, Any] | SkipReason] = field(default_factory=dict)
+
+    def operation(self, resource: str, action: str) -> Operation | None:
+        """The operation that does a generic action on a resource."""
+        return self.contract.find_operation(resource, action)
+
+    def require_operation(self, resource: str, action: str) -> Operation:
+        """The same. Raises CannotMake when the contract has none."""
+        operation = self.operation(resource, action)
+        if operation is None:
+            raise SkipCheck(not_testable(f"the contract has no operation to {action} a {resource}"))
+        return operation
+
+    def creator(self, resource: str) -> Operation:
+        """What creates a resource (`Contract.creator`). Raises CannotMake."""
+        operation = self.contract.find_create_operation(resource)
+        if operation is None:
+            raise SkipCheck(not_testable(f"{NO_CREATE_OPERATION} {resource}"))
+        return operation
+
+    def resource(self, operation: Operation) -> Resource:
+        """The resource that an operation is about."""
+        return self.contract.resources[operation.resource or ""]
+
+    def key_of(self, resource: str, record: Mapping[str, Any]) -> Any:
+        """The key of a shown record. Raises CannotMake when it shows none."""
+        name = self.contract.resources[resource].key_attribute
+        if name not in record:
+            raise SkipCheck(f"the answer shows no {name} of the {resource}")
+        return record[name]
+
+    def data(self, operation: Operation, exchange: Exchange) -> Any:
+        """The record or rows of a success, out of the contract's envelope; None where they are not."""
+        body = exchange.response.json
+        name = operation.envelope.data_property
+        if name is None:
+            return body
+        return body.get(name) if isinstance(body, dict) else None
+
+    def retrieve(self, resource: str, key: Any, *, actor: str = "self") -> Exchange:
+        """Retrieve one record."""
+        operation = self.require_operation(resource, "retrieve")
+        return self.send(operation, path={operation.path_parameter_names[0]: key}, actor=actor)
+
+    def identity(self, actor: str = "self") -> Mapping[str, Any]:
+        """The account whose token it is, as the target shows it. Raises CannotMake."""
+        if actor not in self._identities:
+            self._identities[actor] = self._request_identity(actor)
+        identity = self._identities[actor]
+        if isinstance(identity, SkipReason):
+            raise SkipCheck(identity)
+        return identity
+
+    def has_token(self, actor: str) -> bool:
+        """Whether the run can ask as somebody; a target that tells no tokens takes anybody."""
+        return actor in getattr(self.target, "tokens", {actor: ""})
+
+    def _request_identity(self, actor: str) -> Mapping[str, Any] | SkipReason:
+        if not self.has_token(actor):
+            return NO_SECOND_TOKEN
+        for operation in self.contract.operations.values():
+            if not self.contract.is_whoami(operation):
+                continue
+            exchange = self.send(operation, actor=actor)
+            account = self.data(operation, exchange)
+            if exchange.response.ok and isinstance(account, dict):
+                return account
+            return SkipReason(f"{operation.id} answered {exchange.response.status}")
+        return not_testable("the contract has no operation that says whose token it is")

@@ -1,0 +1,179 @@
+"""Bodies that the contract admits: one field at a time from its schema, each text marked with the run it comes from."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from conformance.errors import SkipCheck
+from spec.document import snake_case
+from spec.loader import BodyField, Contract, Operation, Relation
+
+ParentProvider = Callable[[Relation], tuple[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadFactory:
+    """Makes bodies for one run. `marker` stands in every free text; `random` decides what the contract leaves open."""
+
+    contract: Contract
+    marker: str
+    random: Random
+
+    @contextmanager
+    def isolated_random(self, seed_name: str) -> Iterator[None]:
+        """While it lasts, what is made does not shift what is drawn afterwards: equal names draw the same."""
+        state = self.random.getstate()
+        self.random.seed(f"aside {seed_name}")
+        try:
+            yield
+        finally:
+            self.random.setstate(state)
+
+    def build(self, operation: Operation, provide_parent: ParentProvider) -> dict[str, Any]:
+        """A body with every required field; records that it names come from `provide_parent`."""
+        if operation.request_body is None:
+            return {}
+        body: dict[str, Any] = {}
+        for field in operation.request_body.fields.values():
+            if field.required and field.name not in body:
+                body |= self.build_field(operation, field, provide_parent)
+        return body if self.marker in json.dumps(body) else {**self.marker_field(operation), **body}
+
+    def marker_field(self, operation: Operation) -> dict[str, Any]:
+        """An optional free text with the marker in it, where a body has one: by it a record is found again."""
+        for field in attribute_fields(operation):
+            schema = self.resolve_schema(field.schema)
+            is_free_text = schema.get("type") == "string" and not {"enum", "format", "pattern"} & schema.keys()
+            if is_free_text and int(schema.get("maxLength", 10_000)) > len(self.marker):
+                return {field.name: self.generate_value(field.schema, field.name)}
+        return {}
+
+    def build_field(self, operation: Operation, field: BodyField, provide_parent: ParentProvider) -> dict[str, Any]:
+        """One field, and the one that says of which kind the record is that it names. Raises CannotMake."""
+        if field.relation_setter is None:
+            return {field.name: self.generate_value(field.schema, field.name)}
+        relation = self.find_relation(operation, field.relation_setter.relation)
+        resource, key = provide_parent(relation)
+        values: dict[str, Any] = {
+            field.name: [key] if self.resolve_schema(field.schema).get("type") == "array" else key
+        }
+        if field.relation_setter.discriminator is not None:
+            values[field.relation_setter.discriminator] = snake_case(resource)
+        return values
+
+    def optional_lists(self, operation: Operation) -> dict[str, Any]:
+        """A value in each optional list of plain texts: what an action works on where it requires nothing."""
+        values: dict[str, Any] = {}
+        for field in attribute_fields(operation):
+            schema = self.resolve_schema(field.schema)
+            items = self.resolve_schema(schema.get("items", {}))
+            if schema.get("type") == "array" and items.get("type") == "string" and not field.required:
+                values[field.name] = [self.generate_value(items, field.name)]
+        return values
+
+    def build_variation(self, operation: Operation, number: int, provide_parent: ParentProvider) -> dict[str, Any]:
+        """Values for what a create leaves open that differ from one `number` to the next, references too."""
+        values: dict[str, Any] = {}
+        for field in attribute_fields(operation):
+            values |= self._vary_field(field, number)
+        for index, field in enumerate(operation.request_body.fields.values() if operation.request_body else ()):
+            if field.relation_setter is not None and not field.required and (number + index) % 2:
+                try:
+                    values |= self.build_field(operation, field, provide_parent)
+                except SkipCheck:
+                    continue
+        return values
+
+    def _vary_field(self, field: BodyField, number: int) -> dict[str, Any]:
+        schema = self.resolve_schema(field.schema)
+        json_type = schema.get("type", "object")
+        choices = [v for v in schema.get("enum", ()) if v is not None]
+        if choices:
+            return {field.name: choices[number % len(choices)]}
+        if json_type == "boolean":
+            return {field.name: bool(number % 2)}
+        if json_type in ("integer", "number") and not field.required:
+            minimum = int(schema.get("minimum", 0))
+            return {field.name: min(minimum + 3 * number + 1, int(schema.get("maximum", minimum + 100)))}
+        if schema.get("format") in ("date", "date-time") and not field.required:
+            return {
+                field.name: self.generate_value(field.schema, field.name).replace(
+                    "2026-01-15", f"2026-01-{15 - number % 9:02}"
+                )
+            }
+        is_free_text = json_type == "string" and "format" not in schema and "pattern" not in schema
+        return (
+            {field.name: self.generate_value(field.schema, field.name)} if is_free_text and not field.required else {}
+        )
+
+    def find_relation(self, operation: Operation, name: str) -> Relation:
+        """The relation that a body's field sets: of the operation's resource, or of the one that it answers."""
+        view = self.contract.views.get(operation.envelope.view_name or "")
+        for resource in (operation.resource, view.resource if view else None):
+            if resource and name in self.contract.resources[resource].relations:
+                return self.contract.resources[resource].relations[name]
+        raise SkipCheck(f"{operation.id}: no resource has the relation {name!r}")
+
+    def resolve_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A schema through `$ref`, a lone `allOf`, and the first alternative of anyOf and oneOf."""
+        for _ in range(20):
+            if "$ref" in schema:
+                schema = self.contract.document.resolve(schema["$ref"])
+            elif len(schema.get("allOf", ())) == 1:
+                schema = schema["allOf"][0]
+            elif schema.get("anyOf") or schema.get("oneOf"):
+                schema = (schema.get("anyOf") or schema["oneOf"])[0]
+            else:
+                break
+        return schema
+
+    def generate_value(self, schema: Mapping[str, Any], name: str, depth: int = 0) -> Any:
+        """A value that the schema admits. Equal calls in equal runs give equal values."""
+        resolved = self.resolve_schema(schema)
+        if "enum" in resolved:
+            return self.random.choice([v for v in resolved["enum"] if v is not None])
+        json_type = resolved.get("type", "object")
+        if json_type == "object":
+            required = resolved.get("required", ())
+            return {
+                property_name: self.generate_value(property_schema, property_name, depth + 1)
+                for property_name, property_schema in resolved.get("properties", {}).items()
+                if property_name in required
+            }
+        if json_type == "array":
+            items = resolved.get("items", {})
+            return [self.generate_value(items, name, depth + 1) for _ in range(int(resolved.get("minItems", 0)))]
+        if json_type == "boolean":
+            return self.random.random() < 0.5
+        if json_type in ("integer", "number"):
+            minimum = int(resolved.get("minimum", 0))
+            return minimum + self.random.randrange(
+                0, max(1, min(100, int(resolved.get("maximum", minimum + 100)) - minimum))
+            )
+        return self.generate_text(resolved, name)
+
+    def generate_text(self, schema: Mapping[str, Any], name: str) -> str:
+        """A text of the asked format; a free one carries the marker."""
+        number = self.random.randrange(10**9)
+        formats = {
+            "uuid": f"00000000-0000-4000-8000-{number:012d}",
+            "date": "2026-01-15",
+            "date-time": "2026-01-15T10:30:00Z",
+            "uri": f"https://example.com/{self.marker}/{number}",
+            "email": f"{self.marker}-{number}@example.com",
+        }
+        formatted = formats.get(schema.get("format", ""))
+        if formatted is not None:
+            return formatted
+        text = f"{self.marker} {name} {number}"
+        return text[: int(schema.get("maxLength", 10_000))].ljust(int(schema.get("minLength", 0)), "x")
+
+
+def attribute_fields(operation: Operation) -> Iterator[BodyField]:
+    """The fields of a body that are values of the record itself: no references nor their kinds, no query words."""
+    fields = list(operation.request_body.fields.values()) if operation.request_body else []
+    discriminators = {field.relation_setter.discriminator for field in fields if field.relation_setter}
+    yield from (f for f in fields if f.relation_setter is None and f.x_query is None and f.name not in discriminators)

@@ -1,0 +1,239 @@
+"""One run against one target: what laws work with. Makes the records that they need, and keeps what they share."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from conformance.errors import SkipCheck
+from conformance.session.borrowed import borrow, restore
+from conformance.session.operations import OperationClient
+from conformance.skip_reasons import READ_ONLY
+from conformance.transport.messages import Exchange
+from spec.loader import Operation, Relation
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedRecord:
+    """A record that the run made: the resource, its key, the body that was sent, and what create answered."""
+
+    resource: str
+    key: Any
+    request_body: Mapping[str, Any]
+    body: Mapping[str, Any]
+    exchange: Exchange
+
+
+@dataclass(slots=True)
+class Session(OperationClient):
+    """What laws work with: a reader (`conformance.session.operations`) that also makes records, of its own alone."""
+
+    _shared_records: dict[str, CreatedRecord] = field(default_factory=dict)
+    _distinct_records: dict[str, list[CreatedRecord]] = field(default_factory=dict)
+    _results: dict[Any, Any] = field(default_factory=dict)
+    _measured_resources: set[str] = field(default_factory=set)
+
+    # Making records ---------------------------------------------------------------------------------------------------
+
+    def create(self, resource: str, changes: Mapping[str, Any] | None = None) -> CreatedRecord:
+        """Create a record with all that it needs; where none can be, one of `sacrifices`. Raises CannotMake."""
+        if self.read_only:
+            raise SkipCheck(READ_ONLY)
+        if resource in self.mutable_records.keys and not self._is_creatable(resource):
+            key, borrowed_record, exchange = borrow(self, resource)
+            return CreatedRecord(resource, key, {}, borrowed_record, exchange)
+        operation, path_values = self.creator(resource), {}
+        if operation.path_parameter_names:
+            path_values = {operation.path_parameter_names[0]: self.shared_record(operation.resource or "").key}
+        if operation.effects:
+            self.charge_call(operation)
+        body = {**self.payloads.build(operation, self.parent), **self._tenant_fields(operation), **(changes or {})}
+        if path_values:
+            body = {**self.payloads.optional_lists(operation), **body}
+        previous_total = None if resource in self._measured_resources else self._list_total(resource)
+        exchange = self.send(operation, path=path_values, body=body)
+        record = self.data(operation, exchange)
+        if path_values and isinstance(record, list) and record:
+            record = record[0]
+        if not exchange.response.ok or not isinstance(record, dict):
+            raise SkipCheck(f"{operation.id} answered {exchange.response.status}: {exchange.response.excerpt}")
+        key = self.key_of(resource, record)
+        self._measure_delay(resource, key, previous_total)
+        return CreatedRecord(resource, key, body, record, exchange)
+
+    def _is_creatable(self, resource: str) -> bool:
+        try:
+            creator = self.creator(resource)
+        except SkipCheck:
+            return False
+        return self.allow_effects or not creator.effects
+
+    def _tenant_fields(self, operation: Operation) -> Mapping[str, Any]:
+        return {} if self.tenant is None else self.tenant.create_fields(operation)
+
+    def _measure_delay(self, resource: str, key: Any, previous_total: Any) -> None:
+        """Look once for each resource how long a new record takes to be seen and counted (`previous_total`: the total of the
+        list before): what is late is no fault by itself."""
+        if resource in self._measured_resources:
+            return
+        self._measured_resources.add(resource)
+
+        def find_problem() -> str:
+            if self.operation(resource, "retrieve") is not None and not self.retrieve(resource, key).response.ok:
+                return "it is not there"
+            return "" if previous_total is None or self._list_total(resource) != previous_total else "it is not counted"
+
+        self.wait_until(find_problem)
+
+    def _list_total(self, resource: str) -> Any:
+        """What the list of a resource names as its total; None where it names none."""
+        listing = self.operation(resource, "list")
+        if listing is None:
+            return None
+        body = self.send(listing, query=self.required_query(listing)).response.json
+        for name, roles in listing.envelope.pagination.items():
+            page_object = body.get(name) if isinstance(body, dict) else None
+            for property_name, role in roles.items():
+                if role == "total" and isinstance(page_object, dict):
+                    return page_object.get(property_name)
+        return None
+
+    def shared_record(self, resource: str) -> CreatedRecord:
+        """A record of the run that laws share and do not change. Raises CannotMake."""
+        if resource not in self._shared_records:
+            with self.payloads.isolated_random(resource):
+                self._shared_records[resource] = self.create(resource)
+        return self._shared_records[resource]
+
+    def distinct_records(self, resource: str, number: int) -> list[CreatedRecord]:
+        """Records of the run that differ in all that the contract leaves open: at least so many. Raises CannotMake."""
+        records = self._distinct_records.setdefault(resource, [])
+        operation = self.creator(resource)
+        while len(records) < number and not operation.path_parameter_names:
+            changes = self.payloads.build_variation(operation, len(records), self.parent)
+            try:
+                records.append(self.create(resource, changes))
+            except SkipCheck:
+                if not changes or self.read_only:
+                    raise
+                records.append(self.create(resource))
+        return records
+
+    @property
+    def shared_records(self) -> Mapping[str, CreatedRecord]:
+        """The records of the run that laws share, by resource, as far as there are any."""
+        return self._shared_records
+
+    def parent(self, relation: Relation) -> tuple[str, Any]:
+        """(resource, key) of a record that a relation may lead to: the run's own, or else one that is there."""
+        resource = relation.targets[0]
+        if self.tenant is not None and self.tenant.is_target_of(relation):
+            return resource, self.tenant.key
+        if self.contract.account_resource is not None and resource == self.contract.account_resource.name:
+            return resource, self.key_of(resource, self.identity())
+        try:
+            return resource, self.shared_record(resource).key
+        except SkipCheck:
+            listing = self.require_operation(resource, "list")
+            for row in self.rows(listing, {}, pages=1):
+                return resource, self.key_of(resource, row)
+            raise SkipCheck(f"there is no {resource}, and none can be made") from None
+
+    def delete(self, resource: str, key: Any) -> Exchange | None:
+        """Delete a record of the run; None when the contract has no operation for it."""
+        operation = self.operation(resource, "delete")
+        if operation is None:
+            return None
+        exchange = self.send(operation, path={operation.path_parameter_names[0]: key})
+        if exchange.response.ok or exchange.response.status == 404:
+            self.write_log.log_deleted(resource, key)
+            self._shared_records = {
+                name: record for name, record in self._shared_records.items() if (name, record.key) != (resource, key)
+            }
+            self._distinct_records[resource] = [
+                record for record in self._distinct_records.get(resource, ()) if record.key != key
+            ]
+        return exchange
+
+    def clean_up(self) -> list[tuple[str, Any]]:
+        """Delete everything that the run made, the last first, and restore what it was lent; what is left over."""
+        for created in [*self.write_log.remaining(), *self.write_log.remaining()]:  # once more what was not answered
+            if created in self.write_log.remaining():
+                with suppress(SkipCheck):
+                    self.delete(created.resource, created.key)
+        unrestored = list(restore(self))
+        return [*((created.resource, created.key) for created in self.write_log.remaining()), *unrestored]
+
+    # Lists ------------------------------------------------------------------------------------------------------------
+
+    def required_query(self, operation: Operation) -> dict[str, Any]:
+        """A value for each query parameter that must be sent: a record of the run's where it names one."""
+        query: dict[str, Any] = {}
+        for parameter in operation.query_parameters if operation.resource in self.contract.resources else ():
+            if not parameter.required:
+                continue
+            path = parameter.x_query.paths[0] if parameter.x_query and parameter.x_query.role == "filter" else ()
+            relation = self.resource(operation).relations.get(path[0]) if len(path) == 2 else None
+            if relation is not None and path[1] == self.contract.resources[relation.targets[0]].key_attribute:
+                query[parameter.name] = self.parent(relation)[1]
+            else:
+                query[parameter.name] = self.payloads.generate_value(parameter.schema, parameter.name)
+        return query
+
+    def rows(
+        self, operation: Operation, query: Mapping[str, Any], *, pages: int = 50, actor: str = "self"
+    ) -> Iterator[Mapping[str, Any]]:
+        """The rows of a list over its pages. Raises CannotMake when it does not answer."""
+        names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
+        required = self.required_query(operation)
+        number = 1
+        while number <= pages:
+            page_query = {**required, **query}
+            if "page" in names:
+                page_query[names["page"]] = number
+            if "size" in names:
+                page_query.setdefault(names["size"], 100)
+            exchange = self.send(operation, query=page_query, actor=actor)
+            rows = self.data(operation, exchange) if exchange.response.ok else None
+            if not isinstance(rows, list):
+                raise SkipCheck(f"{operation.id} answered {exchange.response.status} and no rows")
+            yield from rows
+            if not rows or "page" not in names or len(rows) < int(page_query.get(names.get("size", ""), 1)):
+                return
+            number += 1
+
+    # What laws keep for one another -----------------------------------------------------------------------------------
+
+    def run_once(self, name: Any, compute: Callable[[], Any]) -> Any:
+        """What `compute` gives, done once in a run: for what may not be done again only to be judged again."""
+        if name not in self._results:
+            self._results[name] = compute()
+        return self._results[name]
+
+    def store_result(self, name: Any, value: Any) -> None:
+        """Keep something for the law that comes next."""
+        self._results[name] = value
+
+    def pop_result(self, name: Any) -> Any:
+        """What was kept, once; None when there is nothing."""
+        return self._results.pop(name, None)
+
+    # The same run once more -------------------------------------------------------------------------------------------
+
+    def merge(self, other: "Session") -> None:
+        """Take over what another session of the run has seen."""
+        self.call_counts.update(other.call_counts)
+        self.observed_delay = max(self.observed_delay, other.observed_delay)
+
+    def new_state(self, number: int) -> "Session":
+        """The same run without its shared records and without what it noticed, to judge again: the `number`th time."""
+        return replace(self.same_state(number), _shared_records={}, _distinct_records={})
+
+    def same_state(self, number: int) -> "Session":
+        """The same run with its shared records, to judge again: texts differ, as some may stand only once.
+
+        What it sees and notices is its own until it is told (`merge`).
+        """
+        payloads = replace(self.payloads, marker=f"{self.payloads.marker}-{number}")
+        return replace(self, payloads=payloads, findings={}, call_counts=Counter())

@@ -1,0 +1,1 @@
+"""Recording of requests and the sequences that reproduce a failure."""

@@ -1,0 +1,1 @@
+"""HTTP messages, the client, retries, token refresh and redaction."""

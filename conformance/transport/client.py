@@ -1,0 +1,168 @@
+"""Where the requests go: a deployed backend, over HTTP."""
+
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import httpx
+
+from conformance.errors import BudgetExhausted, NoResponse, SkipCheck, TargetUnreachable
+from conformance.skip_reasons import READ_ONLY
+from conformance.transport.messages import AUTHORIZATION, Request, Response
+from spec.document import UNSAFE_METHODS
+
+MAX_THROTTLED_RETRIES = 3  # how often a 429 is waited out before it counts as the answer
+MAX_RETRY_AFTER = 60.0
+MAX_UNANSWERED = 3  # requests without an answer, one behind the other, after which the target is lost
+IDEMPOTENT_METHODS = frozenset({"get", "head", "options", "put", "delete"})
+KEEPALIVE_SECONDS = 2.0  # seconds after which a connection is not used again: servers end theirs after five
+
+
+class Target(Protocol):
+    """Something that answers requests."""
+
+    @property
+    def base(self) -> str:
+        """The address that paths are put behind."""
+
+    def send(self, request: Request) -> Response:
+        """The answer. Raises NoAnswer, TargetLost, OutOfBudget."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """How many requests, and until when (`clock` seconds), a run may send."""
+
+    requests: int | None
+    deadline: float | None
+    clock: Callable[[], float] = time.monotonic
+    sent: int = 0
+
+    def count_request(self) -> None:
+        """Count one request. Raises OutOfBudget."""
+        if self.requests is not None and self.sent >= self.requests:
+            raise BudgetExhausted(f"the {self.requests} requests of --max-requests are used up")
+        if self.deadline is not None and self.clock() >= self.deadline:
+            raise BudgetExhausted("the time of --max-time is used up")
+        self.sent += 1
+
+    def lift(self) -> None:
+        """Let what is left to do, taking away what the run made, be done."""
+        self.requests = self.deadline = None
+
+
+@dataclass(slots=True)
+class HttpTarget:
+    """A backend at `base`. `tokens`: by whom a request speaks as (``self``, ``other``). `interval`: seconds from one
+    request to the next, at least. `read_only`: writes are not sent, whoever asks for them. `verify`: the certificates
+    that are trusted; True: the system's. `trust_env`: proxies and certificates that the environment names are used.
+    `observe`: is told every request and its answer."""
+
+    base: str
+    tokens: Mapping[str, str]
+    budget: Budget
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 10.0
+    sleep: Callable[[float], None] = time.sleep
+    transport: httpx.BaseTransport | None = None
+    interval: float = 0.0
+    read_only: bool = False
+    verify: ssl.SSLContext | bool = True
+    trust_env: bool = True
+    observe: Callable[[Request, Response], None] = lambda request, response: None
+    _next_send: float = field(default=0.0, init=False, repr=False)
+    _unanswered: int = field(default=0, init=False, repr=False)
+    _client: httpx.Client = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._client = httpx.Client(
+            timeout=self.timeout,
+            follow_redirects=False,
+            transport=self.transport,
+            headers=dict(self.headers),
+            verify=self.verify,
+            trust_env=self.trust_env,
+            limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS),
+        )
+
+    def close(self) -> None:
+        """End its connections."""
+        self._client.close()
+
+    def send(self, request: Request) -> Response:
+        """The answer; a 429 is waited out first. Raises NoAnswer, TargetLost, OutOfBudget; CannotMake: no writes."""
+        if self.read_only and request.method.lower() in UNSAFE_METHODS:
+            raise SkipCheck(READ_ONLY)
+        for _ in range(MAX_THROTTLED_RETRIES):
+            response = self._send_with_retry(request)
+            if response.status != 429:
+                break
+            retry_after = response.headers.get("retry-after", "1")
+            self.sleep(min(float(retry_after) if retry_after.isdigit() else 1.0, MAX_RETRY_AFTER))
+        self.observe(request, response)
+        return response
+
+    def _send_with_retry(self, request: Request, *, may_retry: bool = True) -> Response:
+        """The answer; what was not answered is sent once more where that can do no harm: a connection may be stale."""
+        try:
+            response = self._send(request)
+        except httpx.HTTPError as error:
+            self._unanswered += 1
+            message = (
+                f"{self.base} did not answer {request.method.upper()} {request.path_template}: {self._describe(error)}"
+            )
+            if self._unanswered >= MAX_UNANSWERED:
+                raise TargetUnreachable(message) from None
+            if not (may_retry and _is_safe_to_retry(request, error)):
+                raise NoResponse(message) from None
+        else:
+            self._unanswered = 0
+            return response
+        return self._send_with_retry(request, may_retry=False)
+
+    def _send(self, request: Request) -> Response:
+        self.budget.count_request()
+        self._limit_rate()
+        headers = {"Accept": "application/json", **request.headers}
+        token = self.tokens.get(request.actor)
+        if token is not None:
+            headers.setdefault(AUTHORIZATION, f"Bearer {token}")
+        content: dict[str, object] = {}
+        if request.raw_body is not None:
+            content["content"] = request.raw_body
+        elif request.body is not None:
+            content["json"] = request.body
+        started = time.monotonic()
+        response = self._client.request(
+            request.method.upper(),
+            self.base + request.target,
+            headers=headers,
+            **content,  # type: ignore[arg-type]
+        )
+        return Response(
+            response.status_code,
+            {name.lower(): value for name, value in response.headers.items()},
+            response.content,
+            time.monotonic() - started,
+        )
+
+    def _describe(self, error: httpx.HTTPError) -> str:
+        if isinstance(error, httpx.TimeoutException):
+            return f"no answer within {self.timeout:g} s (--timeout)"
+        if isinstance(error, httpx.RemoteProtocolError):
+            return f"it does not speak HTTP as it should ({error})"
+        return f"{error} ({type(error).__name__})"
+
+    def _limit_rate(self) -> None:
+        if self.interval:
+            now = self.budget.clock()
+            if now < self._next_send:
+                self.sleep(self._next_send - now)
+            self._next_send = max(now, self._next_send) + self.interval
+
+
+def _is_safe_to_retry(request: Request, error: httpx.HTTPError) -> bool:
+    """Whether to send it again cannot do twice what it does."""
+    return request.method in IDEMPOTENT_METHODS or isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))

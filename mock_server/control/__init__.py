@@ -1,5 +1,0 @@
-"""The side door for people and tests, under /__mock: nothing of the API, everything about the mock itself."""
-
-from mock_server.control.health import health
-
-__all__ = ["health"]

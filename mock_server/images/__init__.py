@@ -1,0 +1,1 @@
+"""Built datasets in the cache folder."""

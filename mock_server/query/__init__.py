@@ -1,0 +1,1 @@
+"""Visibility, filters, search and paging."""

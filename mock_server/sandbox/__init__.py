@@ -1,0 +1,1 @@
+"""One isolated state: store, clock, tokens, schedule and response cache."""

@@ -1,0 +1,221 @@
+"""One world: a store with its clock, its encodings, its tokens and what is due in it."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from mock_server.query.query import Query
+from mock_server.query.viewer import Viewer
+from mock_server.sandbox.clock import Clock, format_timestamp
+from mock_server.sandbox.response_cache import ResponseCache
+from mock_server.sandbox.write_plans import WritePlans
+from mock_server.serialization.encoder import RecordEncoder
+from mock_server.store import Store, StoredRecord, Tag
+from mock_server.store.schema import attribute_column, quote_identifier
+from spec.loader import Contract, Resource
+from spec.validators import SchemaValidators
+
+TOKEN_LIFETIME = timedelta(hours=12)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinToken:
+    """Whom a token is for. `account_index`: which of the account resource, in the order of their numbers; None: nobody."""
+
+    account_index: int | None
+    description: str
+
+
+# The tokens that nobody has to ask for.
+BUILTIN_TOKENS = {
+    "demo-token": BuiltinToken(0, "the first user"),
+    "other-token": BuiltinToken(1, "the second, in another tenant"),
+    "viewer-token": BuiltinToken(2, "the third, who owns nothing"),
+    "expired-token": BuiltinToken(None, "always 401"),
+}
+
+# The last two bits of a digit, as RFC 4122 has them behind the first two of that place.
+_UUID_VARIANT_DIGITS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """What sign in gives."""
+
+    token: str
+    expires_at: datetime
+
+
+@dataclass(slots=True)
+class Sandbox:
+    """Everything that one world holds; nothing of it is shared with another."""
+
+    contract: Contract
+    validators: SchemaValidators
+    store: Store
+    clock: Clock
+    seed: int
+    name: str = "default"
+    response_cache: ResponseCache = field(init=False)
+    encoder: RecordEncoder = field(init=False)
+    phrases: Mapping[str, Any] = field(init=False)
+    write_plans: WritePlans = field(init=False)
+    _membership_resources: tuple[str, ...] = field(init=False)  # the resources that say who enters which tenant
+    _next_change_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        resources = (self.contract.account_resource, self.contract.tenant_resource)
+        self._membership_resources = tuple(resource.name for resource in resources if resource)
+        self.response_cache = ResponseCache.from_store(self.store)
+        self.encoder = RecordEncoder.from_store(self.contract, self.store)
+        self.write_plans = WritePlans(self.contract)
+        self.phrases = orjson.loads(self.store.read_metadata().get("phrases", "{}"))
+        self.store.listeners.append(self._on_write)
+        self._load_next_change()
+
+    def _on_write(self, changed_tags: Iterable[Tag] | None) -> None:
+        if changed_tags is None:  # what was to be due may have been undone
+            self._load_next_change()
+
+    def _load_next_change(self) -> None:
+        timestamp = self.store.scalar("SELECT MIN(at) FROM _due")
+        self._next_change_at = None if timestamp is None else datetime.fromisoformat(timestamp)
+
+    def create_query(self, viewer: Viewer | None) -> Query:
+        """Questions to this world's store on behalf of `resolve_token`."""
+        return Query(self.contract, self.store, viewer)
+
+    # Identity ---------------------------------------------------------------------------------------------------
+
+    def create_key(self, resource: Resource) -> Any:
+        """The key of the next record of a resource: a function of seed, world, resource and number."""
+        number = self.store.next_number(resource.name)
+        return number if resource.has_integer_key else self.derive_uuid(resource.name, number)
+
+    def derive_uuid(self, *parts: object) -> str:
+        """A UUID that is a function of seed, world and `parts`."""
+        seed_text = f"{self.seed}/{self.name}/{'/'.join(map(str, parts))}"
+        digest = hashlib.sha256(seed_text.encode()).hexdigest()
+        return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-{_UUID_VARIANT_DIGITS[digest[16]]}{digest[17:20]}-{digest[20:32]}"
+
+    # Who asks ---------------------------------------------------------------------------------------------------
+
+    def resolve_token(self, token: str, now: datetime) -> Viewer | None:
+        """Who a token stands for; None when it is unknown, expired or ended."""
+        account = self.contract.account_resource
+        if account is None:
+            return None
+        builtin_token = BUILTIN_TOKENS.get(token)
+        if builtin_token is not None:
+            resource_names = self._membership_resources
+            viewer: Viewer | None = self.store.memoize(
+                ("standing", token), resource_names, lambda: self._create_builtin_viewer(builtin_token)
+            )
+            return viewer
+        account_exists = (
+            f"user IN (SELECT key FROM {quote_identifier(account.name)})"  # an account may be deleted while signed in
+        )
+        sql = f"SELECT user FROM _tokens WHERE token = ? AND expires > ? AND {account_exists}"
+        user_key = self.store.scalar(sql, (token, format_timestamp(now)))
+        return None if user_key is None else self.get_viewer(user_key)
+
+    def _create_builtin_viewer(self, builtin_token: BuiltinToken) -> Viewer | None:
+        account = self.contract.account_resource
+        if account is None or builtin_token.account_index is None:
+            return None
+        sql = (
+            f"SELECT key FROM {quote_identifier(account.name)} ORDER BY n LIMIT 1 OFFSET {builtin_token.account_index}"
+        )
+        user_key = self.store.scalar(sql)
+        return None if user_key is None else self.get_viewer(user_key)
+
+    def get_viewer(self, user_key: Any) -> Viewer:
+        """A user of the account resource as viewer, with the tenants that it may enter, its home first."""
+        viewer: Viewer = self.store.memoize(
+            ("viewer", user_key), self._membership_resources, lambda: self._create_viewer(user_key)
+        )
+        return viewer
+
+    def _create_viewer(self, user_key: Any) -> Viewer:
+        account, tenant = self.contract.account_resource, self.contract.tenant_resource
+        if account is None or tenant is None:
+            return Viewer(user_key, ())
+        link = self.store.tables[tenant.name].links[tenant.members_relation or ""]
+        tenant_keys = [
+            row[0]
+            for row in self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user_key,))
+        ]
+        if len(tenant.owner_path) == 1:
+            condition = f"{quote_identifier('r_' + tenant.owner_path[0])} = ?"
+            tenant_keys += [record.key for record in self.store.select(tenant.name, condition, (user_key,))]
+        record = self.store.get(account.name, user_key)
+        references = record.references.values() if record else ()
+        home_tenant_keys = [
+            reference.key for reference in references if reference is not None and reference.resource == tenant.name
+        ]
+        return Viewer(user_key, tuple(dict.fromkeys([*home_tenant_keys, *tenant_keys])))
+
+    def sign_in(self, login: str, secret: str, now: datetime) -> tuple[AccessToken, StoredRecord] | None:
+        """A fresh token for the account with this login and secret, and the account; None when they do not fit."""
+        resource = self.contract.account_resource
+        if resource is None or resource.credentials is None:
+            return None
+        where = f"{attribute_column((resource.credentials.login,))} = ? COLLATE NOCASE"
+        accounts = self.store.select(resource.name, where, (login,))
+        if not accounts or accounts[0].attributes.get(resource.credentials.secret) != secret:
+            return None
+        expires_at = now + TOKEN_LIFETIME
+        with self.store.transaction():
+            number = 1 + int(self.store.read_metadata().get("tokens", "0"))
+            self.store.write_metadata({"tokens": str(number)})
+            token = f"{number}|{hashlib.sha256(self.derive_uuid('token', number).encode()).hexdigest()[:40]}"
+            row = (token, accounts[0].key, format_timestamp(expires_at))
+            self.store.connection.execute("INSERT INTO _tokens VALUES (?, ?, ?)", row)
+        return AccessToken(token, expires_at), accounts[0]
+
+    def sign_out(self, token: str) -> None:
+        """End a token that sign in gave. The standing ones never end."""
+        self.store.connection.execute("DELETE FROM _tokens WHERE token = ?", (token,))
+
+    # Time -------------------------------------------------------------------------------------------------------
+
+    def schedule_change(self, instant: datetime, record: StoredRecord, attributes: Mapping[str, Any]) -> None:
+        """Let own properties of a record change at an instant."""
+        row = (format_timestamp(instant), record.resource, record.key, orjson.dumps(dict(attributes)).decode())
+        self.store.connection.execute("INSERT INTO _due (at, resource, key, changes) VALUES (?, ?, ?, ?)", row)
+        self._next_change_at = min(self._next_change_at or instant, instant)
+
+    def cancel_scheduled_changes(self, record: StoredRecord) -> None:
+        """Nothing more is due for a record."""
+        sql = "DELETE FROM _due WHERE resource = ? AND key = ?"
+        self.store.connection.execute(sql, (record.resource, record.key))
+
+    def apply_scheduled_changes(self, now: datetime) -> None:
+        """Apply every change that is due by now, in the order of their instants."""
+        if self._next_change_at is None or self._next_change_at > now:
+            return
+        with self.store.transaction():
+            sql = "SELECT id, resource, key, changes, at FROM _due WHERE at <= ? ORDER BY at, id"
+            for change_id, resource, key, changes, changed_at in self.store.connection.execute(
+                sql, (format_timestamp(now),)
+            ).fetchall():
+                record = self.store.get(resource, key)
+                if record is not None:
+                    updated_attributes = dict.fromkeys(
+                        self.contract.resources[resource].attributes_with_stamp("updated"), changed_at
+                    )
+                    self.store.update(resource, key, record.attributes | orjson.loads(changes) | updated_attributes)
+                self.store.connection.execute("DELETE FROM _due WHERE id = ?", (change_id,))
+        self._load_next_change()
+
+    # Loading ----------------------------------------------------------------------------------------------------
+
+    def add_records(self, records: Iterable[Any]) -> None:
+        """Store records that were made elsewhere."""
+        with self.store.transaction():
+            for record in records:
+                self.store.add(record)

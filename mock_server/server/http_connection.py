@@ -1,0 +1,227 @@
+"""HTTP on one connection: uvicorn's own protocol, but bytes that are no request are refused in the house's form.
+
+uvicorn answers them itself, in plain text, and the application never hears of them. Here the outermost layer answers
+as it does whatever it refuses: with a request id, a reason and a line on the console. Then the connection ends.
+"""
+
+import asyncio
+import re
+import time
+from http import HTTPMethod
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from mock_server.app import ABORTED_SCOPE_TYPE, MockApp
+from mock_server.errors import ApiError, ErrorKind, overloaded_error
+from mock_server.response_coalescing import Coalescer
+
+MAX_HEAD_BYTES = 128 * 1024
+MAX_TARGET_BYTES = 65535  # of httptools' own reader of URLs
+REQUEST_TIMEOUT = 15.0  # seconds in which a request must have come, head and body
+WRITE_TIMEOUT = 30.0  # seconds for which a client may read nothing of its answer
+MAX_UNSENT_BYTES = 64 * 1024 * 1024  # bytes of answers that wait for their readers, of all connections together
+MAX_CONNECTIONS = 2000  # that are served at once
+
+_METHOD_PATTERN = rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40})"
+_REQUEST_LINE = re.compile(_METHOD_PATTERN + rb" [!-~]+ HTTP/1\.[01]\r\n")
+_REQUEST_START = re.compile(_METHOD_PATTERN + rb" +([^ \r\n?]{1,600})")
+_STANDARD_METHODS = frozenset(method.encode() for method in HTTPMethod)
+_PLACEHOLDER_METHOD = b"TRACE"
+_TLS_PREFIX = b"\x16\x03"
+_EXPECTED_FORMAT = "METHOD /path HTTP/1.1, then header lines and an empty one"
+
+
+class CustomMethodRequest:
+    """A connection whose next request has a method that the parser has no word for."""
+
+    def __init__(self, connection: "HttpConnection", method: str) -> None:
+        self.connection = connection
+        self.method: str | None = method
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    def on_headers_complete(self) -> None:
+        """Put the method that was sent in the place of the one that the parser was given."""
+        self.connection.on_headers_complete()
+        if self.method is not None:
+            self.connection.scope["method"] = self.method
+            self.method = None
+
+
+class HttpConnection(HttpToolsProtocol):
+    """One connection. `is_closing`: what came was no HTTP, and nothing more is read.
+
+    `incomplete_request`: (the request that is not whole yet, since when); `unsent`: (bytes that wait for their reader, since when).
+    `max_connections`: connections that are served at once. The next ones are refused, and closed at once from twice as many on.
+    `coalescer`: of all connections of a server; without one each connection has its own.
+    """
+
+    is_closing = False
+    head_bytes = 0
+    incomplete_request: tuple[Any, float] | None = None
+    unsent: tuple[int, float] | None = None
+    max_connections = MAX_CONNECTIONS
+    coalescer: Coalescer | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Serve it, refuse what it will ask, or end it, by how many there are."""
+        super().connection_made((self.coalescer or Coalescer()).wrap(transport))
+        mock_app = self.config.app
+        if len(self.connections) > self.max_connections and isinstance(mock_app, MockApp):
+            detail = f"there are {len(self.connections)} connections; at most {self.max_connections} are served at once"
+            error_app: Any = mock_app.error_app(overloaded_error(detail, close_connection=True))
+            self.app = error_app
+        if len(self.connections) > 2 * self.max_connections:
+            transport.abort()
+
+    def pause_writing(self) -> None:
+        """Keep what waits for its readers within bounds: the answer that was waited for longest is given up."""
+        super().pause_writing()
+        self.unsent = (self.transport.get_write_buffer_size(), time.monotonic())
+        paused = [
+            connection
+            for connection in self.connections
+            if isinstance(connection, HttpConnection) and connection.flow.write_paused
+        ]
+        if sum(connection.transport.get_write_buffer_size() for connection in paused) > MAX_UNSENT_BYTES:
+            min(paused, key=lambda connection: connection.unsent[1] if connection.unsent else 0.0).transport.abort()
+
+    def check_timeouts(self, now: float) -> None:
+        """End it when its request does not become whole, or its answer is not read."""
+        if self.flow.write_paused:
+            unsent_bytes = self.transport.get_write_buffer_size()
+            if self.unsent is None or self.unsent[0] != unsent_bytes:
+                self.unsent = (unsent_bytes, now)
+            elif now - self.unsent[1] > WRITE_TIMEOUT:
+                self.transport.abort()
+        is_incomplete, incomplete_request = self.is_incomplete(), self.incomplete_request
+        if not is_incomplete:
+            self.incomplete_request = None
+        elif incomplete_request is None or incomplete_request[0] is not self.scope:
+            self.incomplete_request = (self.scope, now)
+        elif now - incomplete_request[1] > REQUEST_TIMEOUT:
+            self.timeout_request()
+
+    def is_incomplete(self) -> bool:
+        """Whether a request is waited for: nothing has come yet, or not all of it."""
+        cycle = self.cycle
+        if self.is_closing or self.flow.write_paused:
+            return False
+        if cycle is None or cycle.scope is not self.scope:
+            return True
+        return cycle.more_body and not cycle.response_complete
+
+    def timeout_request(self) -> None:
+        """Refuse a request that came too slowly; who has not said a word gets none."""
+        if self.scope is None:
+            self.transport.close()
+            return
+        detail = f"the request was not whole after {REQUEST_TIMEOUT:g} seconds"
+        self.send_error(ApiError(ErrorKind.REQUEST_TIMEOUT, detail, headers={"Connection": "close"}), b"")
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came; uvicorn's, but for what is no request."""
+        if self.is_closing:
+            return
+        self._unset_keepalive_if_required()
+        previous_cycle = self.cycle
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # nothing else is spoken here, so the request is answered as if it had not asked
+        except httptools.HttpParserError as error:
+            self.handle_parse_error(data if self.cycle is previous_cycle else b"", error)
+        else:
+            if self.scope is not None:
+                self.head_bytes = 0 if "method" in self.scope else self.head_bytes + len(data)
+                if self.head_bytes > MAX_HEAD_BYTES:
+                    self.send_error(self.too_large_error(), data)
+
+    def handle_parse_error(self, data: bytes, error: httptools.HttpParserError) -> None:
+        """Make what can be made of bytes that the parser does not take. `data`: where a request begins, if known."""
+        request_line = _REQUEST_LINE.match(data)
+        if (
+            isinstance(error, httptools.HttpParserInvalidMethodError)
+            and request_line
+            and request_line[1] not in _STANDARD_METHODS
+        ):
+            # A method is any token, and which ones a path has is for the application to say.
+            self.parser = httptools.HttpRequestParser(CustomMethodRequest(self, request_line[1].decode()))
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.data_received(_PLACEHOLDER_METHOD + data[request_line.end(1) :])
+        elif isinstance(error, httptools.HttpParserCallbackError) and len(self.url) > MAX_TARGET_BYTES:
+            self.send_error(self.too_large_error(), data)
+        else:
+            self.send_error(_malformed_error(data, error), data)
+
+    def too_large_error(self) -> ApiError:
+        """The refusal of a request line, or of headers, without end."""
+        if self.headers and len(self.url) <= MAX_TARGET_BYTES:
+            detail = f"the request's head has more than {MAX_HEAD_BYTES} bytes; at most so many are read"
+            return ApiError(ErrorKind.HEADERS_TOO_LARGE, detail, message="The request headers are too large.")
+        detail = f"path and query have {len(self.url)} bytes or more; at most {MAX_TARGET_BYTES} are read"
+        return ApiError(ErrorKind.URI_TOO_LONG, detail, message="The request's path and query are too long.")
+
+    def send_error(self, error: ApiError, data: bytes) -> None:
+        """Let the application refuse, after the answers that are due before, and end the connection with that."""
+        self.is_closing = True
+        mock_app = self.config.app
+        incomplete_cycle = self.cycle if self.cycle is not None and self.cycle.scope is self.scope else None
+        if not isinstance(mock_app, MockApp) or (incomplete_cycle and incomplete_cycle.response_started):
+            self.transport.close()
+            return
+        is_queued = bool(self.pipeline) or not (incomplete_cycle or self.cycle is None or self.cycle.response_complete)
+        if incomplete_cycle:
+            self.abort_request(incomplete_cycle)
+        self.cycle = RequestResponseCycle(
+            scope=self.build_scope(data),
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
+        error_app: Any = mock_app.error_app(error)  # Starlette's and uvicorn's words for an application differ
+        if is_queued:
+            self.pipeline.appendleft((self.cycle, error_app))
+        else:
+            self._start_asgi_task(self.cycle, error_app)
+
+    def abort_request(self, cycle: RequestResponseCycle) -> None:
+        """End a request whose body is broken: one that was not begun is never, of another the client has gone away."""
+        if self.pipeline and self.pipeline[0][0] is cycle:
+            self.pipeline.popleft()
+        scope: Any = cycle.scope
+        scope["type"] = ABORTED_SCOPE_TYPE
+        cycle.disconnected = True
+        cycle.message_event.set()
+
+    def build_scope(self, data: bytes) -> Any:
+        """The scope of what was no request, as far as it was one."""
+        request_start = _REQUEST_START.match(data)
+        path = self.url.partition(b"?")[0] or (request_start[2] if request_start else b"-")
+        parsed_method = request_start[1].decode() if request_start else "-"
+        method = self.scope.get("method", parsed_method)
+        scope_values = {"method": method, "path": path.decode("latin-1"), "raw_path": path, "query_string": b""}
+        return {**self.scope, **scope_values}
+
+
+def _malformed_error(data: bytes, error: httptools.HttpParserError) -> ApiError:
+    if data.startswith(_TLS_PREFIX):
+        detail = "this is the beginning of TLS; allowed: http:// without s"
+        return ApiError(ErrorKind.BAD_REQUEST, detail, message="This port speaks HTTP, not HTTPS.")
+    message = "the path cannot be read" if isinstance(error, httptools.HttpParserCallbackError) else str(error)
+    message = message[:1].lower() + message[1:]
+    return ApiError(
+        ErrorKind.BAD_REQUEST,
+        f"{message}; allowed: {_EXPECTED_FORMAT}",
+        message=f"The request is not valid HTTP: {message}.",
+    )

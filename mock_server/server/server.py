@@ -1,0 +1,73 @@
+"""The server of one process: uvicorn's, with an end to waiting for requests that never become whole."""
+
+import gc
+import socket
+import time
+from contextlib import suppress
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from mock_server.response_coalescing import Coalescer
+from mock_server.server.http_connection import MAX_CONNECTIONS, HttpConnection
+
+# Seconds for which answers that are under way are waited for at the end.
+SHUTDOWN_GRACE_SECONDS = 3
+_RESERVED_FILES = 64  # that are open beside connections
+_TICKS_PER_SECOND = 10  # of uvicorn's, in a second
+
+
+class Server(uvicorn.Server):
+    """Serves until SIGINT or SIGTERM; a second signal does not wait for connections."""
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_PER_SECOND == 0:
+            now = time.monotonic()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HttpConnection):
+                    connection.check_timeouts(now)
+        return await super().on_tick(counter)
+
+
+def compute_max_connections() -> int:
+    """How many connections a process may serve: so many as its limit of open files has room for twice, at most 2000."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MAX_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    required = 2 * MAX_CONNECTIONS + _RESERVED_FILES
+    if soft != resource.RLIM_INFINITY and soft < required:
+        soft = required if hard == resource.RLIM_INFINITY else min(required, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return max(1, min(MAX_CONNECTIONS, (soft - _RESERVED_FILES) // 2))
+    return MAX_CONNECTIONS
+
+
+def serve(app: ASGIApp, log_level: str, sockets: list[socket.socket]) -> None:
+    """Serve an application on listening sockets."""
+
+    class LimitedConnection(HttpConnection):
+        max_connections = compute_max_connections()
+        coalescer = Coalescer()
+
+    config = uvicorn.Config(
+        app,
+        http=LimitedConnection,
+        log_config=None,
+        log_level=log_level,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # X-Forwarded-* is the application's to believe or not
+        ws="none",
+        lifespan="on",
+        timeout_graceful_shutdown=SHUTDOWN_GRACE_SECONDS,
+    )
+    gc.freeze()  # the application lasts as long as the process: looking through it again is what a slow request was
+    Server(config).run(sockets=sockets)

@@ -1,0 +1,65 @@
+"""Keys to try operations with: of seeded records that the first user sees, and to which each operation may be done.
+
+Only looked for, never tried out: what an operation asks of a record's state is asked here too (`actions.FITS`).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+
+from mock_server.actions import OWN_TENANT_ACTIONS, STATE_CHECKS
+from mock_server.actions.access import find_in_path
+from mock_server.actions.call import ActionRequest
+from mock_server.errors import ApiError
+from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
+from mock_server.store import StoredRecord
+from spec.loader import Operation, Resource
+
+MAX_CANDIDATES = 200  # records an operation, the oldest first: looking must stay cheap in a world of millions
+
+
+def find_example_keys(sandbox: Sandbox) -> Mapping[str, Any]:
+    """operationId -> key, for each operation with one parameter in its path for which a record was found."""
+    now = sandbox.clock.now()
+    sandbox.apply_scheduled_changes(now)
+    viewer = sandbox.resolve_token(next(iter(BUILTIN_TOKENS)), now)
+    keys_by_operation: dict[str, Any] = {}
+    for operation in sandbox.contract.operations.values():
+        resource = sandbox.contract.resources.get(operation.resource or "")
+        if resource is not None and len(operation.path_parameter_names) == 1:
+            request = ActionRequest(operation, sandbox, viewer, {}, {}, "", None, "", now)
+            record = next(
+                (
+                    candidate
+                    for candidate in _iter_visible(request, resource)
+                    if _accepts(request, operation, candidate)
+                ),
+                None,
+            )
+            if record is not None:
+                keys_by_operation[operation.id] = record.key
+    return keys_by_operation
+
+
+def _iter_visible(request: ActionRequest, resource: Resource) -> Iterator[StoredRecord]:
+    store = request.sandbox.store
+    condition = request.sandbox.create_query(request.viewer).build_visibility_condition(resource)
+    sql = f"SELECT key FROM {store.tables[resource.name].name} WHERE {condition.sql} ORDER BY n LIMIT {MAX_CANDIDATES}"
+    rows = store.connection.execute(sql, condition.parameters).fetchall()
+    records = (store.get(resource.name, key) for (key,) in rows)
+    return (record for record in records if record is not None)
+
+
+def _accepts(request: ActionRequest, operation: Operation, record: StoredRecord) -> bool:
+    """Whether the operation is neither forbidden (403) nor out of place (409) on a record."""
+    state_check = STATE_CHECKS.get(operation.action)
+    if state_check is not None and not state_check(request.sandbox, record):
+        return False
+    path_request = replace(request, path_parameters={operation.path_parameter_names[0]: str(record.key)})
+    try:
+        for_write = HTTPStatus.FORBIDDEN in operation.responses
+        find_in_path(path_request, for_write=for_write, allow_shared=operation.action not in OWN_TENANT_ACTIONS)
+    except ApiError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Routing, security, validation, request context and errors."""

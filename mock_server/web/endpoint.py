@@ -1,0 +1,85 @@
+"""The innermost application: one typed call to an action, and its answer."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from starlette.types import Receive, Scope, Send
+
+from mock_server.actions import OWN_TENANT_ACTIONS
+from mock_server.actions.access import find_in_path
+from mock_server.actions.call import ActionRequest, ActionResult
+from mock_server.sandbox.response_cache import CacheDependencies, CachedResponse
+from mock_server.sandbox.sandbox import Sandbox
+from mock_server.serialization.encoder import insert_base_url
+from mock_server.web.context import RequestContext, get_context, send_response
+from spec.loader import Operation
+
+RunAction = Callable[[ActionRequest], ActionResult]
+
+
+class Endpoint:
+    """Runs the action of a validated request in one world."""
+
+    def __init__(self, sandbox: Sandbox, run_action: RunAction) -> None:
+        self.sandbox = sandbox
+        self.run_action = run_action
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _handle_lifespan(receive, send)
+            return
+        context = get_context(scope)
+        operation = context.operation
+        assert operation is not None
+        self.sandbox.apply_scheduled_changes(context.now)
+        result = self.run_action(self.create_request(context, operation))
+        context.notes += result.ignored
+        body = None if result.body is None else insert_base_url(result.body, context.base_url)
+        if context.cache_key is not None and result.depends_on is not None and body is not None:
+            self.cache_response(context, operation, result.depends_on, body)
+        await send_response(send, context, operation.envelope.status, body, headers=result.headers)
+
+    def cache_response(
+        self, context: RequestContext, operation: Operation, dependencies: CacheDependencies, body: bytes
+    ) -> None:
+        """Let a read be answered as it was while that holds, if nothing but its body was told."""
+        is_identified = context.token is not None or not operation.security
+        if context.cache_key is not None and is_identified and not context.notes:
+            response = CachedResponse(body, operation.envelope.status, context.viewer, context.token, dependencies)
+            self.sandbox.response_cache.put(context.cache_key, response)
+
+    def create_request(self, context: RequestContext, operation: Operation) -> ActionRequest:
+        """The call that an exchange has become."""
+        return ActionRequest(
+            operation,
+            self.sandbox,
+            context.viewer,
+            context.path_parameters,
+            context.query,
+            context.raw_query.decode("latin-1"),
+            context.body,
+            context.base_url,
+            context.now,
+            context.token,
+        )
+
+    def check_path_record(self, context: RequestContext, operation: Operation) -> None:
+        """Raise Refusal (404, 403) where the path names no record that the viewer may do this to.
+
+        For a request that is to be refused anyway: Laravel finds the record before it looks at what was sent. Who may
+        write is asked where the contract says that an operation may be forbidden.
+        """
+        names_record = context.path_parameters and operation.resource and HTTPStatus.NOT_FOUND in operation.responses
+        if names_record and operation.action not in ("list", "create"):
+            self.sandbox.apply_scheduled_changes(context.now)
+            request, for_write = self.create_request(context, operation), HTTPStatus.FORBIDDEN in operation.responses
+            find_in_path(request, for_write=for_write, allow_shared=operation.action not in OWN_TENANT_ACTIONS)
+
+
+async def _handle_lifespan(receive: Receive, send: Send) -> None:
+    """Agree to start and to stop. Connexion has built its stack by the time that this is reached."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,194 @@
+"""Whom the mock speaks to: which Host a request may name (DNS rebinding), which pages may read (CORS), and the URL that
+the mock is reached under.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from starlette.types import Scope
+
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.web.context import Header, memoize
+
+_MAX_REPORTED_ORIGINS = 256
+EXPOSED_HEADERS = "X-Request-Id, X-Mock-Reason, X-Mock-Note, Retry-After, Location"
+PREFLIGHT_MAX_AGE = 600
+
+_HOST_PATTERN = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253})(?::([0-9]{1,5}))?", re.ASCII)
+_MAX_PORT = 65535
+_ORIGIN_PATTERN = re.compile(r"https?://([^/?#@\s]+)", re.ASCII)
+_PREFIX_PATTERN = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){0,8}/?", re.ASCII)
+_HEADER_LIST_PATTERN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2000}", re.ASCII)
+
+
+def parse_host(authority: str) -> str | None:
+    """The host of ``host[:port]``, lower case, without brackets; None when it is malformed, or its port is none."""
+    match = _HOST_PATTERN.fullmatch(authority)
+    if match is None or int(match[2] or 0) > _MAX_PORT:
+        return None
+    return match[1].strip("[]").lower().removesuffix(".")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name can only mean this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class HostPolicy:
+    """Which hosts a request may name, and the URL that follows from it. `allowed_hosts`: lower case; ``*`` is any."""
+
+    allowed_hosts: Collection[str]
+    base_url_cache: dict[tuple[bytes, str], str] = field(default_factory=dict, repr=False)
+
+    def get_base_url(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[str, tuple[str, ...]]:
+        """(scheme, host and prefix that the client knows the mock by, headers that were to say so and are ignored).
+
+        Raises Refusal: 421, and 400 where no host is named.
+        """
+        host_header = headers.get(b"host", b"")
+        if not host_header and scope["http_version"] != "1.0":
+            detail = "no Host header; allowed: HTTP/1.1 with one, or HTTP/1.0"
+            raise ApiError(ErrorKind.BAD_REQUEST, detail, message="The request has no Host header.")
+        scheme: str = scope.get("scheme", "http")
+        base_url = self.base_url_cache.get((host_header, scheme))
+        if base_url is None:
+            base_url = memoize(
+                self.base_url_cache,
+                (host_header, scheme),
+                self.build_base_url(scope, host_header.decode("latin-1"), scheme),
+                256,
+            )
+        if b"x-forwarded-host" in headers or b"x-forwarded-proto" in headers or b"x-forwarded-prefix" in headers:
+            return _apply_forwarded(scope, headers, base_url)
+        return base_url, ()
+
+    def build_base_url(self, scope: Scope, host_header: str, scheme: str) -> str:
+        """The base URL of a Host header. Without one (HTTP/1.0) the server's own address stands in."""
+        if not host_header:
+            host, port = scope.get("server") or ("127.0.0.1", None)
+            host_header = f"[{host}]" if ":" in host else host
+            return f"{scheme}://{host_header}:{port}" if port else f"{scheme}://{host_header}"
+        host = parse_host(host_header)
+        if host is None or not (is_loopback(host) or host in self.allowed_hosts or "*" in self.allowed_hosts):
+            allowed = ", ".join(("localhost", "127.0.0.0/8", "[::1]", "*.localhost", *sorted(self.allowed_hosts)))
+            detail = f"Host {host_header!r}; allowed: {allowed} (more by --allowed-hosts)"
+            raise ApiError(ErrorKind.MISDIRECTED_REQUEST, detail, message="This host is not served here.")
+        return f"{scheme}://{host_header}"
+
+
+def _apply_forwarded(scope: Scope, headers: Mapping[bytes, bytes], base_url: str) -> tuple[str, tuple[str, ...]]:
+    """(`base_url` as a proxy on this machine tells it, the headers of it that are malformed): of a list the first counts.
+
+    Which host it names is not held against the allowed ones: it shapes links, and nobody is let in by it.
+    """
+    client = scope.get("client")
+    if client and not is_loopback(client[0].removeprefix("::ffff:")):
+        return base_url, ()
+    values = {
+        name: headers[name].decode("latin-1").partition(",")[0].strip()
+        for name in _FORWARDED_VALIDATORS
+        if name in headers
+    }
+    valid_values = {name: text for name, text in values.items() if _FORWARDED_VALIDATORS[name](text)}
+    scheme, _, host = base_url.partition("://")
+    scheme = valid_values.get(b"x-forwarded-proto", scheme).lower()
+    host = valid_values.get(b"x-forwarded-host", host)
+    prefix = valid_values.get(b"x-forwarded-prefix", "").rstrip("/")
+    return f"{scheme}://{host}{prefix}", tuple(name.decode() for name in values if name not in valid_values)
+
+
+# What a proxy may say of how it was asked -> whether that can be.
+_FORWARDED_VALIDATORS: Mapping[bytes, Callable[[str], bool]] = {
+    b"x-forwarded-host": lambda text: parse_host(text) is not None,
+    b"x-forwarded-proto": lambda text: text.lower() in ("http", "https"),
+    b"x-forwarded-prefix": lambda text: _PREFIX_PATTERN.fullmatch(text) is not None,
+}
+
+
+def _get_origin_host(origin: str) -> str | None:
+    """The host of an origin; None for what is none."""
+    match = _ORIGIN_PATTERN.fullmatch(origin)
+    return parse_host(match[1]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class CorsPolicy:
+    """Which pages may read the answers. `allowed_origins`: beside those of this machine; ``*``: any, without cookies."""
+
+    allowed_origins: Collection[str]
+    header_cache: dict[bytes, tuple[Header, ...]] = field(default_factory=dict, repr=False)
+    reported: set[str] = field(default_factory=set, repr=False)
+
+    def get_response_headers(self, headers: Mapping[bytes, bytes]) -> tuple[Header, ...]:
+        """What an answer says to the page that asked."""
+        origin = headers.get(b"origin")
+        if origin is None:
+            return _VARY_HEADER
+        cached = self.header_cache.get(origin)
+        return (
+            memoize(self.header_cache, origin, self.build_response_headers(origin), 256) if cached is None else cached
+        )
+
+    def build_response_headers(self, origin: bytes) -> tuple[Header, ...]:
+        """The headers for one origin."""
+        origin_text = origin.decode("latin-1")
+        if not self.is_allowed(origin_text):
+            return _VARY_HEADER
+        credentials: tuple[Header, ...] = (
+            ((b"access-control-allow-credentials", b"true"),) if self.is_trusted(origin_text) else ()
+        )
+        exposed = (b"access-control-expose-headers", EXPOSED_HEADERS.encode())
+        return (*_VARY_HEADER, (b"access-control-allow-origin", origin), *credentials, exposed)
+
+    def is_allowed(self, origin: str) -> bool:
+        """Whether an origin may read. ``null`` (a file, a sandbox) may be anybody and may not."""
+        return self.is_trusted(origin) or ("*" in self.allowed_origins and _get_origin_host(origin) is not None)
+
+    def is_trusted(self, origin: str) -> bool:
+        """Whether it is of this machine, or named among the allowed ones."""
+        host = _get_origin_host(origin)
+        return host is not None and (is_loopback(host) or origin.lower() in self.allowed_origins)
+
+    def explain_denial(self, origin: str, base_url: str) -> str | None:
+        """What to tell people of an origin that may not read: once for each, and of so many only.
+
+        `base_url`: our own URL. A page of our own may send its origin, and reads whatever the others may not.
+        """
+        if (
+            origin in self.reported
+            or len(self.reported) >= _MAX_REPORTED_ORIGINS
+            or self.is_allowed(origin)
+            or base_url.startswith(f"{origin}/")
+        ):
+            return None
+        self.reported.add(origin)
+        if origin == "*" or _get_origin_host(origin) is None:
+            return (
+                f"a page whose origin is {origin!r} may not read this: it has no address that --cors-origin could name"
+            )
+        return f"a page of {origin} may not read this: --cors-origin {origin} admits it"
+
+    def build_preflight_headers(self, headers: Mapping[bytes, bytes], methods: str) -> dict[str, str]:
+        """What the answer to a preflight says beyond `get_response_headers`; nothing to an origin that may not read."""
+        if not self.is_allowed(headers.get(b"origin", b"").decode("latin-1")):
+            return {}
+        response_headers = {"Access-Control-Allow-Methods": methods, "Access-Control-Max-Age": str(PREFLIGHT_MAX_AGE)}
+        requested_headers = headers.get(b"access-control-request-headers", b"").decode("latin-1").strip()
+        if _HEADER_LIST_PATTERN.fullmatch(requested_headers):
+            response_headers["Access-Control-Allow-Headers"] = requested_headers
+        if headers.get(b"access-control-request-private-network") == b"true":
+            response_headers["Access-Control-Allow-Private-Network"] = "true"
+        return response_headers
+
+
+_VARY_HEADER: tuple[Header, ...] = ((b"vary", b"Origin"),)
+_PREFLIGHT_HEADERS = tuple(b"access-control-request-" + what for what in (b"method", b"headers", b"private-network"))
+READ_HEADERS = (b"host", b"origin", *_FORWARDED_VALIDATORS, *_PREFLIGHT_HEADERS)  # those that are read

@@ -1,0 +1,164 @@
+"""Who may pass: Connexion's own flow of security schemes, and a short way for the one case that is nearly all.
+
+The short way is taken for operations whose first alternative is a lone bearer scheme, when the token is good. Anything
+else goes through Connexion, whose verdict becomes a refusal.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from connexion.exceptions import ProblemException
+from connexion.lifecycle import ConnexionRequest
+from connexion.middleware.security import SecurityAPI, SecurityMiddleware, SecurityOperation
+from connexion.security import ApiKeySecurityHandler, BearerSecurityHandler
+from starlette.types import Receive, Scope, Send
+
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.query.viewer import Viewer
+from mock_server.sandbox.sandbox import Sandbox
+from mock_server.web.context import RequestContext, get_context
+from mock_server.web.parameters import encode_header_name
+from spec.errors import ContractError
+from spec.loader import Contract
+
+_AUTHORIZATION = b"authorization"
+_BEARER_PREFIX = b"Bearer "
+_INVALID_TOKEN = "the token that was sent is unknown, expired or ended"
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+def security_map(contract: Contract, sandbox: Sandbox) -> dict[str, Any]:
+    """Connexion's map from the type of a scheme to what checks it. Raises ContractError for schemes it cannot check."""
+    for name, scheme in contract.security_schemes.items():
+        scheme_kind = (scheme.get("type"), str(scheme.get("scheme", scheme.get("in"))).lower())
+        if scheme_kind not in (("http", "bearer"), ("apiKey", "header")):
+            location = f"#/components/securitySchemes/{name}"
+            raise ContractError(location, " ".join(map(str, scheme_kind)), "http bearer, or an apiKey in a header")
+    return {"bearer": partial(BearerHandler, sandbox), "apiKey": partial(ApiKeyHandler, sandbox)}
+
+
+def list_credential_headers(contract: Contract) -> Iterator[bytes]:
+    """The headers that the schemes of a contract read."""
+    yield _AUTHORIZATION
+    for scheme in contract.security_schemes.values():
+        if scheme["type"] == "apiKey":
+            yield encode_header_name(scheme["name"])
+
+
+def _token_info(sandbox: Sandbox, token: str, context: RequestContext) -> dict[str, Any] | None:
+    viewer = sandbox.resolve_token(token, context.now)
+    return None if viewer is None else {"sub": viewer.user_key, "viewer": viewer, "token": token}
+
+
+class BearerHandler(BearerSecurityHandler):  # type: ignore[misc]
+    """A bearer token that the world knows."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    def _resolve_func(self, security_scheme: Mapping[str, Any]) -> Any:
+        def verify(token: str, request: ConnexionRequest) -> dict[str, Any] | None:
+            return _token_info(self.sandbox, token.strip(), get_context(request.scope))
+
+        return verify
+
+
+class ApiKeyHandler(ApiKeySecurityHandler):  # type: ignore[misc]
+    """The same tokens in a header of the contract's choosing.
+
+    One that is sent counts, blank or not: a wrong one is refused even beside another credential that is good.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    def _resolve_func(self, security_scheme: Mapping[str, Any]) -> Any:
+        def verify(token: str, request: ConnexionRequest) -> dict[str, Any]:
+            # Connexion goes on to the next alternative after an error, but not after an answer; Gate misses the viewer.
+            return _token_info(self.sandbox, token.strip(), get_context(request.scope)) or {"token": token}
+
+        return verify
+
+
+class OperationSecurity(SecurityOperation):  # type: ignore[misc]
+    """The security of one operation."""
+
+    def __init__(self, *args: Any, sandbox: Sandbox, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sandbox = sandbox
+        first_requirement = self.security[0] if self.security else {}
+        schemes = [self.security_schemes[name] for name in first_requirement]
+        self.has_fast_path = len(schemes) == 1 and schemes[0]["type"] == "http"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.security:
+            context = get_context(scope)
+            if not (self.has_fast_path and self.try_bearer(context)):
+                await self.verify_with_connexion(scope, context)
+        await self.next_app(scope, receive, send)
+
+    def try_bearer(self, context: RequestContext) -> bool:
+        """The short way: a bearer token that the world knows."""
+        authorization = context.headers.get(_AUTHORIZATION)
+        if authorization is None or authorization[:7] != _BEARER_PREFIX:
+            return False
+        token = authorization[7:].decode("latin-1").strip()
+        viewer = self.sandbox.resolve_token(token, context.now) if token else None
+        if viewer is None:
+            return False
+        context.viewer, context.token = viewer, token
+        return True
+
+    async def verify_with_connexion(self, scope: Scope, context: RequestContext) -> None:
+        """Connexion's way. Raises Refusal."""
+        # Of a repeated header Connexion reads the first, and the mock the last: it gets only those that the mock reads.
+        request = ConnexionRequest({**scope, "headers": [*context.headers.items()]})
+        try:
+            await self.verification_fn(request)
+        except ProblemException:
+            raise ApiError(ErrorKind.UNAUTHENTICATED, _describe_auth_failure(context), headers=CHALLENGE) from None
+        token_info = request.context.get("token_info") or {}
+        # Schemes that are all due at once each leave an entry of their own.
+        for candidate in (token_info, *(value for value in token_info.values() if isinstance(value, dict))):
+            viewer = candidate.get("viewer")
+            if isinstance(viewer, Viewer):
+                context.viewer, context.token = viewer, candidate["token"]
+                return
+        if not token_info and {} in self.security:  # the contract lets anybody in
+            return
+        raise ApiError(ErrorKind.UNAUTHENTICATED, _INVALID_TOKEN, headers=CHALLENGE)
+
+
+def _describe_auth_failure(context: RequestContext) -> str:
+    """What is wrong with a request's credentials, for the console: the one sentence that says it."""
+    authorization = context.get_header(_AUTHORIZATION)
+    scheme, _, token = authorization.partition(" ")
+    if not authorization:
+        return "no token was sent (Authorization: Bearer TOKEN)"
+    if scheme.lower() != "bearer" or not token.strip():
+        return "the Authorization header has another form; allowed: Bearer TOKEN"
+    return _INVALID_TOKEN
+
+
+class OperationSecurityAPI(SecurityAPI):  # type: ignore[misc]
+    """Makes a Gate of each operation."""
+
+    def __init__(self, *args: Any, sandbox: Sandbox, **kwargs: Any) -> None:
+        self.sandbox = sandbox
+        super().__init__(*args, **kwargs)
+
+    def make_operation(self, operation: Any) -> OperationSecurity:
+        return OperationSecurity(
+            self.next_app,
+            security_handler_factory=self.security_handler_factory,
+            security=operation.security,
+            security_schemes=operation.security_schemes,
+            sandbox=self.sandbox,
+        )
+
+
+class FastPathSecurityMiddleware(SecurityMiddleware):  # type: ignore[misc]
+    """Connexion's security middleware with the short way."""
+
+    api_cls = OperationSecurityAPI

@@ -1,0 +1,210 @@
+"""What a client is told of a breach: Laravel's sentences, one for each keyword of a schema.
+
+A field is named by its dotted path (``files.0.name``); in a sentence its underscores are spaces, as Laravel has it.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from spec.document import escape
+from spec.validators import SchemaViolation
+
+_TYPE_NAMES: Mapping[str, str] = {
+    "string": "a string",
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+_FORMAT_RULES: Mapping[str, str] = {
+    "uuid": "must be a valid UUID.",
+    "email": "must be a valid email address.",
+    "date": "must be a valid date.",
+    "date-time": "must be a valid date.",
+    "uri": "must be a valid URL.",
+    "ipv4": "must be a valid IPv4 address.",
+    "ipv6": "must be a valid IPv6 address.",
+}
+_FORMAT_EXAMPLES: Mapping[str, str] = {
+    "date": "a date like 2026-03-01",
+    "date-time": "an instant like 2026-03-01T10:30:00Z",
+}
+_MAX_LISTED_VALUES, _MAX_TEXT_CHARS = 20, 300
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """A broken field: its dotted path, and the sentence.
+
+    `location`: where the contract says what was broken. `expected`: what the contract allows where the sentence does not
+    say it, for people at the console.
+    """
+
+    field: str
+    message: str
+    location: str
+    expected: str = ""
+
+
+def required_error(field: str, location: str) -> FieldError:
+    """The complaint about a field that was not sent."""
+    return FieldError(field, f"The {_display_name(field)} field is required.", location)
+
+
+def type_error(field: str, type_name: str, pointer: str) -> FieldError:
+    """The complaint about a field that is of another type than its schema's, at `pointer`."""
+    return FieldError(
+        field, f"The {_display_name(field)} field must be {_TYPE_NAMES.get(type_name, type_name)}.", f"{pointer}/type"
+    )
+
+
+def _resolve_location(pointer: str, steps: Sequence[str | int]) -> str:
+    """Where a keyword stands. `steps`: to it from the schema at `pointer`, as the validator tells them.
+
+    Schemas behind a reference stand at their own place.
+    """
+    escaped = [escape(str(step)) for step in steps]
+    if escaped[:2] == ["allOf", "0"]:
+        return "/".join((pointer, *escaped[2:]))
+    return "/".join(("#", *escaped))
+
+
+def field_errors(
+    violations: Iterable[SchemaViolation],
+    pointer: str,
+    *,
+    path_prefix: tuple[str, ...] = (),
+    required_fields: Collection[str] = (),
+) -> Iterator[FieldError]:
+    """Every complaint that the breaches of the schema at `pointer` come to.
+
+    `path_prefix`: where the value stands (a query parameter's name). `required_fields`: names that are required at the top, so that
+    null is no value for them.
+    """
+    for violation in violations:
+        yield from _iter_violation_errors(violation, pointer, path_prefix, required_fields)
+
+
+def _iter_violation_errors(
+    violation: SchemaViolation, pointer: str, path_prefix: tuple[str, ...], required_fields: Collection[str]
+) -> Iterator[FieldError]:
+    kind = violation.kind
+    keyword: str = kind.name
+    path = (*path_prefix, *map(str, violation.instance_path))
+    location = _resolve_location(pointer, violation.schema_path)
+    if keyword == "required":
+        yield required_error(".".join((*path, kind.property)), location)
+    elif keyword == "additionalProperties":
+        for name in kind.unexpected:
+            field = ".".join((*path, name))
+            yield FieldError(field, f"The {_display_name(field)} field is prohibited.", location)
+    elif keyword in ("anyOf", "oneOf") and (branch := _find_best_branch(kind, len(violation.instance_path))):
+        for branch_violation in branch:
+            yield from _iter_violation_errors(branch_violation, pointer, path_prefix, required_fields)
+    else:
+        field = ".".join(path) or "body"
+        if violation.instance is None and len(path) == 1 and field in required_fields:
+            yield required_error(field, location)
+        else:
+            message = _build_message(keyword, kind, violation.instance).format(_display_name(field))
+            yield FieldError(field, message, location, _describe_expected(keyword, kind))
+
+
+def _find_best_branch(kind: Any, depth: int) -> list[SchemaViolation]:
+    """The breaches of the branch that fits best: of the same kind, with nothing missing, then the fewest."""
+    branches: list[list[SchemaViolation]] = [branch for branch in getattr(kind, "context", ()) if branch]
+
+    def rank_mismatch(branch: list[SchemaViolation]) -> tuple[bool, bool, int, int]:
+        keywords = [b.kind.name for b in branch if len(b.instance_path) == depth]
+        is_only_null = any(b.kind.name == "enum" and b.kind.options == [None] for b in branch)
+        is_other_type = any(name in ("type", "enum", "const") for name in keywords)
+        return is_only_null, is_other_type, keywords.count("required"), len(branch)
+
+    best = min(branches, key=rank_mismatch, default=[])
+    if (
+        len(branches) > 1
+        and sum(rank_mismatch(b) == rank_mismatch(best) for b in branches) > 1
+        and rank_mismatch(best)[1]
+    ):
+        return []  # several kinds are allowed and it is none of them
+    return best
+
+
+def _build_message(keyword: str, kind: Any, value: Any) -> str:
+    """A sentence with ``{}`` for the attribute's name."""
+    builder = _MESSAGES.get(keyword)
+    return "The {} field is invalid." if builder is None else builder(kind, value)
+
+
+def _describe_expected(keyword: str, kind: Any) -> str:
+    """What is allowed, where Laravel's sentence says only that it is not this."""
+    describe = _EXPECTED_DESCRIPTIONS.get(keyword)
+    return "" if describe is None else describe(kind)
+
+
+def _format_values(values: Iterable[Any]) -> str:
+    """Values as JSON has them, texts without quotation marks; of a long list the beginning."""
+    texts = [value if isinstance(value, str) and value else orjson.dumps(value).decode() for value in values]
+    text = ", ".join(texts[:_MAX_LISTED_VALUES])
+    return f"{text[:_MAX_TEXT_CHARS]}..." if len(texts) > _MAX_LISTED_VALUES or len(text) > _MAX_TEXT_CHARS else text
+
+
+def _list_branch_types(kind: Any) -> str:
+    """The kinds of value that alternatives allow, where none of them fits better than another."""
+    type_lists = [b.kind.types for branch in kind.context for b in branch if b.kind.name == "type"]
+    return " or ".join(dict.fromkeys(_TYPE_NAMES.get(name, name) for types in type_lists for name in types))
+
+
+_EXPECTED_DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
+    "enum": lambda kind: _format_values(kind.options),
+    "const": lambda kind: _format_values([kind.expected_value]),
+    "format": lambda kind: _FORMAT_EXAMPLES.get(kind.format, ""),
+    "pattern": lambda kind: f"what matches {kind.pattern[:_MAX_TEXT_CHARS]}",
+    "anyOf": _list_branch_types,
+    "oneOf": _list_branch_types,
+}
+
+
+def _build_type_message(kind: Any, value: Any) -> str:
+    type_names = [_TYPE_NAMES.get(name, name) for name in kind.types if name != "null"] or ["null"]
+    return "The {} field must be " + " or ".join(type_names) + "."
+
+
+def _build_format_message(kind: Any, value: Any) -> str:
+    return "The {} field " + _FORMAT_RULES.get(kind.format, f"must match the format {kind.format}.")
+
+
+def _build_min_length_message(kind: Any, value: Any) -> str:
+    if value == "":
+        return "The {} field is required."
+    return f"The {{}} field must be at least {kind.limit} characters."
+
+
+_MESSAGES: Mapping[str, Callable[[Any, Any], str]] = {
+    "type": _build_type_message,
+    "format": _build_format_message,
+    "minLength": _build_min_length_message,
+    "enum": lambda kind, value: "The selected {} is invalid.",
+    "const": lambda kind, value: "The selected {} is invalid.",
+    "maxLength": lambda kind, value: f"The {{}} field must not be greater than {kind.limit} characters.",
+    "minimum": lambda kind, value: f"The {{}} field must be at least {kind.limit}.",
+    "maximum": lambda kind, value: f"The {{}} field must not be greater than {kind.limit}.",
+    "exclusiveMinimum": lambda kind, value: f"The {{}} field must be greater than {kind.limit}.",
+    "exclusiveMaximum": lambda kind, value: f"The {{}} field must be less than {kind.limit}.",
+    "multipleOf": lambda kind, value: f"The {{}} field must be a multiple of {kind.multiple_of}.",
+    "minItems": lambda kind, value: f"The {{}} field must have at least {kind.limit} items.",
+    "maxItems": lambda kind, value: f"The {{}} field must not have more than {kind.limit} items.",
+    "minProperties": lambda kind, value: f"The {{}} field must have at least {kind.limit} items.",
+    "maxProperties": lambda kind, value: f"The {{}} field must not have more than {kind.limit} items.",
+    "uniqueItems": lambda kind, value: "The {} field has a duplicate value.",
+    "pattern": lambda kind, value: "The {} field format is invalid.",
+}
+
+
+def _display_name(field: str) -> str:
+    return field.replace("_", " ")
