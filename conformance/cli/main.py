@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NAME = "athena-conformance"
 USAGE, INCOMPLETE = 2, 5
+_MODULES = {"items": "pytest", "promote": "confirm", "clean": "cleanup", "score": "mutation_test"}
 
 
 def main(
@@ -48,9 +49,9 @@ def main(
 
 def _do(settings: Settings, laws: "Sequence[Check] | None") -> int:
     """What the word says; each is a module of `conformance.cli`."""
-    name = settings.word
+    name = _MODULES.get(settings.word, settings.word)
     if settings.show_config:
-        name = "configuration"
+        name = "show_config"
     elif name == "run" and settings.dry_run:
         name = "dry_run"
     module = import_module(f"conformance.cli.{name}")

@@ -227,7 +227,7 @@ def edits(pointer: str, holder: dict[str, Any]) -> st.SearchStrategy[Edit]:
     own = [key for key in holder if key != "$ref"]
     if own:
         made.append(st.builds(Edit, st.just(pointer), st.sampled_from(own), VALUES))
-        made.append(st.builds(Edit, st.just(pointer), st.sampled_from(own), gone=st.just(True)))
+        made.append(st.builds(Edit, st.just(pointer), st.sampled_from(own), remove=st.just(True)))
     lists = [key for key, value in holder.items() if isinstance(value, list) and value]
     if lists:
         made.append(

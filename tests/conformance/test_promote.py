@@ -35,15 +35,15 @@ def contract(name: str) -> Contract:
 
 def told(contract: Contract, pointer: str, operation: str | None = None, **parts: Any) -> ReportedFailure:
     """A promise at a place, kept by the first operation."""
-    texts = dict.fromkeys(("fingerprint", "short", "parameter", "sentence", "said", "place"), "x")
+    texts = dict.fromkeys(("fingerprint", "id", "parameter", "requirement", "message", "location"), "x")
     said: dict[str, Any] = {
         **texts,
-        "law": "stub",
+        "check": "stub",
         "operation": operation or next(iter(contract.operations)),
-        "verdict": "kept",
+        "status": "kept",
         "pointer": pointer,
         "keyword": "",
-        "grade": get_provenance(contract.document, pointer, parts.get("keyword")),
+        "provenance": get_provenance(contract.document, pointer, parts.get("keyword")),
         "proposal": None,
         "sequence": None,
     }
@@ -170,14 +170,14 @@ def test_what_confirms_nothing_is_left_and_counted() -> None:
     said = reported(
         now,
         told(now, one),
-        told(now, one, verdict="broken"),
+        told(now, one, status="broken"),
         told(now, two, operation="nobody"),
         told(now, "#/info"),
-        told(now, "#/paths/~1agents/get", keyword="security", grade="inferred"),
-        told(now, "#/paths/~1agents/get/parameters/18", grade="inferred"),
-        told(now, graded, grade="inferred"),
-        told(now, graded, grade="documented"),
-        told(now, two, verdict="not judged"),
+        told(now, "#/paths/~1agents/get", keyword="security", provenance="inferred"),
+        told(now, "#/paths/~1agents/get/parameters/18", provenance="inferred"),
+        told(now, graded, provenance="inferred"),
+        told(now, graded, provenance="documented"),
+        told(now, two, status="not judged"),
     )
     found = build_confirmation(now, said)
     assert (found.edits, found.confirmed_count) == ((), 0)
@@ -279,7 +279,7 @@ def gap(edits: Any, **parts: Any) -> ReportedFailure:
 def test_gaps_are_admitted_when_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = copied(tmp_path, "library")
     edit = {"pointer": "#/info", "keyword": "title", "value": "Another"}
-    report = report_of(tmp_path, "library", gap([edit]), gap([edit]), gap([{**edit, "value": "No"}], verdict="flaky"))
+    report = report_of(tmp_path, "library", gap([edit]), gap([edit]), gap([{**edit, "value": "No"}], status="flaky"))
     assert main(["promote", report, "--contract", str(file), "--dry-run"], {}) == ExitCode.PASSED
     assert capsys.readouterr().out == ""
     assert main(["promote", report, "--contract", str(file), "--gaps"], {}) == ExitCode.PASSED

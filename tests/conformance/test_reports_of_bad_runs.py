@@ -69,7 +69,9 @@ def test_another_keyword_is_another_group() -> None:
 
 def test_what_always_blocks_comes_first_and_then_what_many_operations_break() -> None:
     many = [broken("many", "listAgents"), broken("many", "listPrompts")]
-    found = group_results([broken("guessed", grade="inferred"), broken("one"), *many, broken("crash", always=True)])
+    found = group_results(
+        [broken("guessed", provenance="inferred"), broken("one"), *many, broken("crash", provenance_independent=True)]
+    )
     assert [group.first.requirement.check for group in found] == ["crash", "many", "one", "guessed"]
 
 

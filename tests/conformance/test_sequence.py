@@ -195,17 +195,17 @@ def failure(contract: Contract, operation: str, **parts: Any) -> ReportedFailure
     """A failure that the engine found on an operation."""
     said: Mapping[str, Any] = {
         "fingerprint": "f",
-        "short": "0badcafe",
-        "law": "engine-not-a-server-error",
+        "id": "0badcafe",
+        "check": "engine-not-a-server-error",
         "operation": operation,
         "parameter": "",
-        "sentence": "It holds.",
-        "verdict": "broken",
-        "said": "found",
-        "place": "spec/openapi.yaml:1 #",
+        "requirement": "It holds.",
+        "status": "broken",
+        "message": "found",
+        "location": "spec/openapi.yaml:1 #",
         "pointer": contract.operations[operation].pointer,
         "keyword": "",
-        "grade": "inferred",
+        "provenance": "inferred",
         "proposal": None,
         "sequence": None,
     }
@@ -273,7 +273,7 @@ def written(contract: Contract, *steps: sequence.TraceStep, said: str = "found",
     """The script of some steps."""
     settings = from_arguments(["replay", "r.json", "0badcafe", "--base-url", "http://127.0.0.1:9/api/v1"], {}, "")
     known = sequence.RequestSequence("conformance-0badcafe", steps, sources)
-    return shell_script.build_script(known, contract, failure(contract, "listAgents", said=said), settings)
+    return shell_script.build_script(known, contract, failure(contract, "listAgents", message=said), settings)
 
 
 def test_nothing_in_a_script_is_run_that_is_a_text(contract: Contract, tmp_path: Path) -> None:

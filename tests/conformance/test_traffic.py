@@ -270,7 +270,7 @@ def test_bodies_are_read_as_they_are_kept(api: Api, tmp_path: Path, capsys: pyte
     form["request"]["postData"] = {"mimeType": "x", "params": [{"name": "a", "value": "b c"}]}
     code, broken, said = judged(tmp_path, capsys, coded, absent, unkept)
     assert (code, broken) == (ExitCode.PASSED, []), said
-    assert read_one(tmp_path, form).body == b"a=b+c"
+    assert read_one(tmp_path, form).request_body == b"a=b+c"
     assert read_one(tmp_path, unkept).body is None
     assert read_one(tmp_path, absent).content is None
     content["text"] = content["text"][:-5] + "!"

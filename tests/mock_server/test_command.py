@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import mock_server.cli.main
 import pytest
 
+import mock_server.cli.main
 from mock_server.cli.settings import parse_settings
 from tests.mock_server.library import API, LIBRARY
 
