@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,9 +16,7 @@ import pytest
 
 from conformance.cli.main import main
 from conformance.cli.wiring import build_redactor, open_session
-from conformance.config.commands import WORDS
-from conformance.config.options import OPTIONS
-from conformance.config.settings import CODES, from_arguments
+from conformance.config.settings import from_arguments
 from conformance.gate.verdict import ExitCode
 from tests.mock_server.athena import athena_contract
 
@@ -408,20 +405,3 @@ def test_help_says_what_the_exit_codes_mean_of_each_word(
     said = capsys.readouterr().out
     assert means in said
     assert said.count("\n  0  ") == 1
-
-
-def test_readme_tells_every_exit_code_and_option() -> None:
-    section = (ROOT / "README.md").read_text().split("\n## Judge a backend\n", 1)[1].split("\n## ", 1)[0]
-    assert re.findall(r"^\| `(\d)` ", section, re.MULTILINE) == re.findall(r"^  (\d)  ", CODES, re.MULTILINE)
-    assert {option.name for option in OPTIONS if f"`{option.name}" not in section} == set()
-    assert all(f"  {int(code)}  " in CODES for code in ExitCode)
-    assert {word.name for word in WORDS if f"| `{word.name}" not in section} == set()
-
-
-def test_readmes_file_of_settings_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (ROOT / "README.md").read_text().split("```toml\n", 1)[1].split("```", 1)[0]
-    (tmp_path / "athena-conformance.toml").write_text(text)
-    monkeypatch.chdir(tmp_path)
-    found = from_arguments(["run", "--env", "production"], {}, "0")
-    assert (found.base_url, found.rate_limit, found.read_only) == ("https://example.com/api/v1", 20.0, True)
-    assert found.skip == {"generateAgent": "no model in staging"}

@@ -1,0 +1,366 @@
+"""Tests the documents: sends their curl requests to an installed mock, and compares their tables with the code."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures import dataset
+from mock_server.cli.settings import OPTIONS
+from mock_server.errors import ErrorKind
+from mock_server.images import images
+from mock_server.sandbox.sandbox import BUILTIN_TOKENS
+from spec import extensions
+from tests.running import INSTALLED, ROOT, environment, running
+
+README = "README.md"
+CONTRIBUTING = "CONTRIBUTING.md"
+MOCK_SERVER = "docs/mock-server.md"
+CONFORMANCE = "docs/conformance.md"
+EXTENSIONS = "docs/specification-extensions.md"
+ARCHITECTURE = "docs/architecture.md"
+DOCUMENTS = (
+    *(README, CONTRIBUTING, "SECURITY.md", "CHANGELOG.md", "bench/README.md", "conformance/README.md"),
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
+)
+MAX_README_LINES = 150
+MAX_README_COLUMNS = 140
+MOCK_URL = "http://127.0.0.1:8000"
+CONFORMANCE_COMMAND = INSTALLED.with_name("athena-conformance")
+
+
+@cache
+def read(document: str) -> str:
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def section(document: str, heading: str) -> str:
+    """The text below a heading, up to the next heading of any level."""
+    found = re.search(rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", read(document), re.MULTILINE | re.DOTALL)
+    assert found is not None, f"{document} has no heading {heading!r}"
+    return found[1]
+
+
+def tables(text: str) -> list[list[str]]:
+    """The rows of all tables in a text, without their headers, each a list of cells."""
+    rows = []
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        rows += [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()[2:]]
+    return rows
+
+
+def code_spans(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def code_blocks(document: str) -> list[tuple[str, str]]:
+    """(language, content) of each code block."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", read(document), re.MULTILINE | re.DOTALL)
+
+
+# Requests
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentedRequest:
+    """A curl command, and the JSON of the response that follows it (None: the document shows no response)."""
+
+    document: str
+    command: str
+    response: Any
+
+
+def documented_requests() -> list[DocumentedRequest]:
+    """The curl commands of all documents, README first, in their order."""
+    requests = []
+    for document in DOCUMENTS:
+        blocks = code_blocks(document)
+        for (language, content), (next_language, response) in zip(blocks, [*blocks[1:], ("", "")], strict=False):
+            if language == "sh" and content.startswith("curl"):
+                value = json.loads(response) if next_language == "json" else None
+                requests.append(DocumentedRequest(document, content, value))
+    return requests
+
+
+REQUESTS = documented_requests()
+
+
+@pytest.fixture(scope="module")
+def responses(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, Any]]:
+    """Status and JSON of each response; the requests are sent one after the other, as a reader does."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    if not INSTALLED.exists():
+        pytest.skip("athena-mock is not installed next to this Python")
+    env = environment(tmp_path_factory.mktemp("cache"))
+    with running((str(INSTALLED), "--port", "0", "--epoch", "2026-03-01T00:00:00Z"), env) as (_, greeting):
+        base = re.findall(r"http://127\.0\.0\.1:\d+", greeting)[0]
+        return [send(request.command.replace(MOCK_URL, base)) for request in REQUESTS]
+
+
+def send(command: str) -> tuple[int, Any]:
+    """Run a curl command; status and JSON of the response."""
+    curl = command.rstrip() + " -w '\\n%{http_code}'"
+    result = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=20, check=True)
+    body, _, status = result.stdout.rpartition("\n")
+    return int(status), json.loads(body)
+
+
+def differences(documented: Any, actual: Any, path: str = "") -> list[str]:
+    """Where a response differs from the documented one, which may omit keys of objects and the end of lists."""
+    if isinstance(documented, dict) and isinstance(actual, dict):
+        found = []
+        for key, value in documented.items():
+            place = f"{path}.{key}"
+            found += differences(value, actual[key], place) if key in actual else [f"{place} is missing"]
+        return found
+    if isinstance(documented, list) and documented and isinstance(actual, list) and len(actual) >= len(documented):
+        return [line for n, value in enumerate(documented) for line in differences(value, actual[n], f"{path}.{n}")]
+    return [] if documented == actual else [f"{path}: got {actual!r}, expected {documented!r}"]
+
+
+def test_readme_shows_three_requests_and_requests_md_shows_each_step() -> None:
+    documents = [request.document for request in REQUESTS]
+    assert documents.count(README) == 3
+    assert documents.count("docs/requests.md") >= 7
+    assert [request for request in REQUESTS if MOCK_URL not in request.command] == []
+
+
+def test_every_code_block_that_calls_the_mock_with_curl_is_executed() -> None:
+    executed = {request.command for request in REQUESTS}
+    calls = {content for document in DOCUMENTS for _, content in code_blocks(document) if "curl -s" in content}
+    assert calls == executed
+
+
+@pytest.mark.parametrize("number", range(len(REQUESTS)))
+def test_request_returns_the_documented_response(responses: list[tuple[int, Any]], number: int) -> None:
+    documented, (status, actual) = REQUESTS[number].response, responses[number]
+    is_error = isinstance(documented, dict) and "errors" in documented
+    assert status == 422 if is_error else status in (200, 201), actual
+    assert documented is None or differences(documented, actual) == []
+
+
+def test_differences_finds_other_values_missing_keys_and_shorter_lists() -> None:
+    assert differences({"a": [1], "b": {}}, {"a": [1, 2], "b": {}, "c": 3}) == []
+    assert differences({"a": 1, "b": 2}, {"a": 2}) == [".a: got 2, expected 1", ".b is missing"]
+    assert differences([1, 2], [1]) == [": got [1], expected [1, 2]"]
+    assert differences([], [1]) == [": got [1], expected []"]
+
+
+# README
+
+
+def test_readme_is_short() -> None:
+    lines = read(README).splitlines()
+    assert len(lines) <= MAX_README_LINES
+    assert [line for line in lines if len(line) > MAX_README_COLUMNS] == []
+
+
+@pytest.mark.parametrize(
+    ("document", "heading"), [(README, "Test tokens"), (MOCK_SERVER, "Identity and tenants")], ids=[README, MOCK_SERVER]
+)
+def test_every_built_in_token_is_documented(document: str, heading: str) -> None:
+    tokens = [code_spans(row[0])[0] for row in tables(section(document, heading)) if row[0].endswith("-token`")]
+    assert tokens == [*BUILTIN_TOKENS]
+
+
+# Mock server
+
+
+def test_every_option_of_the_mock_is_documented_with_default_and_environment_variable() -> None:
+    documented = [
+        [(code_spans(cell) or [""])[0] for cell in row[:3]] for row in tables(section(MOCK_SERVER, "Settings"))
+    ]
+    defaults = {"--contract": "spec/openapi.yaml", "--quiet": ""}  # the packaged contract; a flag has no value
+    expected = [[o.flag, defaults.get(o.flag, o.default), o.variable] for o in OPTIONS]
+    assert sorted(documented) == sorted(expected)
+
+
+def test_every_dataset_is_documented() -> None:
+    documented = {code_spans(row[0])[0] for row in tables(section(MOCK_SERVER, "Datasets"))}
+    assert documented == set(dataset.list_names())
+
+
+def test_every_x_mock_reason_is_documented_with_its_statuses() -> None:
+    documented = {code_spans(row[0])[0]: row[1] for row in tables(section(MOCK_SERVER, "Error responses"))}
+    statuses: dict[str, set[int]] = {}
+    for problem in ErrorKind:
+        statuses.setdefault(problem.value.reason, set()).add(int(problem.value.status))
+    assert documented == {reason: ", ".join(map(str, sorted(codes))) for reason, codes in statuses.items()}
+
+
+def test_cache_folder_is_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert images.find_cache_folder() == tmp_path / "athena-mock"
+    text = section(MOCK_SERVER, "Cache folder")
+    assert {"athena-mock", "$XDG_CACHE_HOME", "XDG_CACHE_HOME", "%LOCALAPPDATA%", "~/.cache"} <= set(code_spans(text))
+    assert "eight most recent images" in " ".join(text.split())
+    assert images.MAX_CACHED_IMAGES == 8
+
+
+def test_proxy_headers_are_documented() -> None:
+    documented = set(code_spans(section(MOCK_SERVER, "Proxies")))
+    assert {"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Prefix"} <= documented
+
+
+# Conformance suite
+
+
+@cache
+def help_text(*command: str) -> str:
+    """What `athena-conformance COMMAND --help` prints."""
+    if not CONFORMANCE_COMMAND.exists():
+        pytest.skip("athena-conformance is not installed next to this Python")
+    env = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}
+    arguments = [str(CONFORMANCE_COMMAND), *command, "--help"]
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True, env=env).stdout
+
+
+def documented_commands() -> list[str]:
+    return [code_spans(row[0])[0].split()[0] for row in tables(section(CONFORMANCE, "Commands"))]
+
+
+def test_every_command_of_the_suite_is_documented() -> None:
+    listed = re.search(r"^Commands:\n((?: +.*\n)+)", help_text(), re.MULTILINE)
+    assert listed is not None
+    commands = re.findall(r"^ {1,4}([a-z][a-z-]*) ", listed[1], re.MULTILINE)
+    assert sorted(documented_commands()) == sorted(commands)
+
+
+def test_every_option_of_the_suite_is_documented() -> None:
+    offered: set[str] = set()
+    for command in documented_commands():
+        offered |= set(re.findall(r"^ +(--[a-z][a-z-]*)", help_text(command), re.MULTILINE))
+    documented = [code_spans(row[0])[0] for row in tables(section(CONFORMANCE, "Options"))]
+    assert sorted(documented) == sorted(offered - {"--help", "--version"})
+
+
+def shown_defaults(command: str) -> dict[str, str]:
+    """Option -> the default that the help of a command shows, without options for which it shows none."""
+    defaults = {}
+    for entry in re.split(r"\n +(?=--[a-z])", help_text(command))[1:]:
+        default = re.search(r"default: ([^\s,;)\]]+)", entry)
+        if default is not None and default[1] != "False":
+            defaults[entry.split()[0]] = default[1]
+    return defaults
+
+
+def as_number(text: str) -> float | str:
+    return float(text) if re.fullmatch(r"[0-9.]+", text) else text
+
+
+def test_defaults_of_the_suite_are_documented() -> None:
+    documented = {code_spans(row[0])[0]: code_spans(row[1]) for row in tables(section(CONFORMANCE, "Options"))}
+    shown: dict[str, str] = {}
+    for command in documented_commands():
+        shown |= shown_defaults(command)
+    assert shown
+    wrong = [flag for flag, value in shown.items() if [as_number(value)] != [as_number(d) for d in documented[flag]]]
+    assert wrong == []
+
+
+def exit_codes(document: str, heading: str) -> dict[str, str]:
+    """Exit code -> its name, from the table below a heading."""
+    rows = tables(section(document, heading))
+    return {code_spans(row[0])[0]: row[1].partition(":")[0] for row in rows if re.fullmatch(r"`\d`", row[0])}
+
+
+def test_every_exit_code_is_documented() -> None:
+    documented = exit_codes(CONFORMANCE, "Exit codes")
+    assert [*documented] == re.findall(r"^ +(\d) {2,}", help_text("run"), re.MULTILINE)
+    assert exit_codes(README, "Test a backend") == documented
+
+
+def test_documented_settings_file_is_valid(tmp_path: Path) -> None:
+    (content,) = [content for language, content in code_blocks(CONFORMANCE) if language == "toml"]
+    (tmp_path / "athena-conformance.toml").write_text(content)
+    help_text()
+    command = [str(CONFORMANCE_COMMAND), "run", "--env", "production", "--show-config"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=True)
+    settings = {line.split()[0]: line.split(maxsplit=1)[1] for line in result.stdout.splitlines() if " " in line}
+    assert settings["base-url"].startswith("https://example.com/api/v1 ")
+    assert settings["rate-limit"].startswith("20 ")
+    assert settings["read-only"].startswith("true ")
+    assert settings["skip.generateAgent"].startswith("no model in staging ")
+
+
+# Specification extensions
+
+
+def extension_table() -> dict[str, str]:
+    """Extension -> its meaning, from the first table."""
+    return {code_spans(row[0])[0]: row[2] for row in tables(section(EXTENSIONS, "Specification extensions"))}
+
+
+def test_every_extension_is_documented() -> None:
+    assert set(extension_table()) == set(extensions.KNOWN_EXTENSIONS)
+
+
+@pytest.mark.parametrize("extension", extensions.KNOWN_EXTENSIONS)
+def test_every_extension_is_described_in_a_section(extension: str) -> None:
+    assert section(EXTENSIONS, "Provenance" if extension == "x-source" else extension).strip()
+
+
+@pytest.mark.parametrize(
+    ("extension", "values"),
+    [
+        ("x-source", extensions.PROVENANCE_LEVELS),
+        ("x-evidence", extensions.EVIDENCE_KEYS),
+        ("x-relation", extensions.ON_DELETE),
+        ("x-stamp", extensions.STAMPS),
+        ("x-query", extensions.QUERY_ROLES),
+        ("x-page", extensions.PAGINATION_ROLES),
+        ("x-effects", extensions.EFFECTS),
+    ],
+)
+def test_every_value_of_an_extension_is_documented(extension: str, values: tuple[str, ...]) -> None:
+    documented = code_spans(extension_table()[extension])
+    assert [value for value in values if value not in documented] == []
+
+
+# Layout
+
+
+def test_every_folder_is_documented() -> None:
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("*.[ps][yh]"))}
+    documented = {code_spans(row[0])[0].rstrip("/") for row in tables(section(ARCHITECTURE, "Folders"))}
+    assert documented == folders | {"docs"}
+
+
+@pytest.mark.parametrize("package", ["mock_server", "conformance"])
+def test_every_package_is_documented(package: str) -> None:
+    text = section(CONTRIBUTING, "Packages and layers")
+    (block,) = re.findall(rf"^`{package}/`, top layer first:\n\n((?:^\|.*\n)+)", text, re.MULTILINE)
+    documented = {code_spans(row[0])[0] for row in tables(block)}
+    folders = {f"{path.name}/" for path in (ROOT / package).iterdir() if path.is_dir() and any(path.rglob("*.py"))}
+    assert {name for name in documented if name.endswith("/")} == folders
+    modules = {name for name in documented if not name.endswith("/")}
+    assert [name for name in sorted(modules) if not (ROOT / package / f"{name}.py").is_file()] == []
+
+
+# Links
+
+
+def anchors(document: str) -> set[str]:
+    """The anchors of a document's headings, as GitHub derives them."""
+    text = re.sub(r"^```.*?^```", "", read(document), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+LINKS = [(document, link) for document in DOCUMENTS for link in re.findall(r"\]\((?!http)([^)\s]+)\)", read(document))]
+
+
+@pytest.mark.parametrize(("document", "link"), LINKS)
+def test_link_leads_to_an_existing_file_and_heading(document: str, link: str) -> None:
+    path, _, anchor = link.partition("#")
+    target = (ROOT / document).parent / path if path else ROOT / document
+    assert target.exists()
+    assert not anchor or anchor in anchors(target.resolve().relative_to(ROOT).as_posix())
