@@ -74,7 +74,7 @@ check: $(READY)  ## lint, layout, types, import rules, the contract against the 
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest -q tests/test_imports.py
+	$(PY) -m pytest -q tests/test_imports.py tests/test_contract_names.py tests/test_layout.py tests/test_language.py
 	$(PY) tests/spec/facts/check_facts.py spec/openapi.yaml
 
 facts: $(READY)  ## hold the contract against what is known of the API
