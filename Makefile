@@ -1,5 +1,5 @@
-# The words of this project; .ci/run says the same ones. Works with GNU make 3.81 and newer.
-# A Python is looked for (3.11 to 3.13); PYTHON=python3.12 names one. ARGS= is handed on to the command behind a word.
+# Targets of this project; .ci/run calls the same ones. Works with GNU make 3.81 and newer.
+# Python 3.11 to 3.13 is searched for; PYTHON=python3.12 selects one. ARGS= is passed to the command of a target.
 
 export PYTHON
 VENV := .venv
@@ -8,17 +8,17 @@ READY := $(VENV)/.installed
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
-# A .venv that was moved here from another folder, or whose Python is gone, is made anew.
+# Rebuild a .venv that was moved here from another folder or whose Python is missing,
 ifneq ($(shell [ -x $(PY) ] && [ "$$(cat $(READY) 2>/dev/null)" = "$$(pwd -P)" ] && echo whole),whole)
 .PHONY: $(READY)
 endif
-# So is one of another Python than the one that was asked for.
+# or that has another Python than PYTHON.
 ifneq ($(PYTHON),)
 .PHONY: $(READY)
 endif
 
-# Settings of `make mock` come from its command line only: a shell may well have a HOST or a PORT of its own.
-# In the environment their names are ATHENA_MOCK_PORT and so on, which athena-mock reads itself. Empty is not said.
+# Settings of `make mock` come from its command line only, since a shell may define HOST or PORT for other purposes.
+# athena-mock itself reads ATHENA_MOCK_PORT and so on from the environment. An empty setting counts as absent.
 setting = $(if $(filter command,$(firstword $(origin $(1)))),$(if $(strip $($(1))),--$(2) '$(subst ','\'',$($(1)))'))
 SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SEED,seed) \
 	$(call setting,DATASET,dataset) $(call setting,SIZE,size) $(call setting,STORE,store) \
@@ -26,32 +26,32 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 	$(call setting,ALLOWED_HOSTS,allowed-hosts) $(call setting,CORS_ORIGIN,cors-origin) \
 	$(if $(filter-out 0 false no,$(if $(call setting,QUIET,quiet),$(QUIET))),--quiet)
 
-# TARGET too is the command line's only.
+# TARGET also comes from the command line only.
 quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'
 
 .DEFAULT_GOAL := help
 .PHONY: help install mock test test-slow test-browser conform conform-items score score-full judge-bugs check facts fuzz bench \
 	bench-growth bench-smoke code-figures format lock clean
 
-help:  ## this list
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-install: $(READY)  ## .venv from requirements.lock, with athena-mock in it (the other words do this themselves)
+install: $(READY)  ## create .venv from requirements.lock (every other target does this first)
 	@echo "$$($(PY) -V) in $(VENV), with $(VENV)/bin/athena-mock"
 
 $(READY): requirements.lock pyproject.toml scripts/install.sh
 	@scripts/install.sh
 
-mock: $(READY)  ## serve the API on real data; PORT= HOST= SEED= DATASET= SIZE= EPOCH= STORE= ... ARGS=
+mock: $(READY)  ## serve the API with a dataset; PORT= HOST= SEED= DATASET= SIZE= EPOCH= STORE= ... ARGS=
 	@exec $(VENV)/bin/athena-mock $(strip $(SETTINGS)) $(ARGS)
 
-test: $(READY)  ## the quick tests
+test: $(READY)  ## run the fast tests
 	@$(PY) -m pytest -q -n auto --maxprocesses 8 -m "not slow and not browser" $(ARGS)
 
-test-slow: $(READY)  ## the tests that take their time
+test-slow: $(READY)  ## run the slow tests
 	@$(PY) -m pytest -q -n auto --maxprocesses 2 -m slow $(ARGS)
 
-test-browser: $(READY)  ## the tests that need Chromium
+test-browser: $(READY)  ## run the tests that need Chromium
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/browser.lock
 	@$(PY) -m pytest -q -m browser $(ARGS)
 
@@ -70,38 +70,38 @@ score-full: $(READY)  ## the same by all of them, and servers that keep every pr
 judge-bugs: $(READY)  ## which bugs of the Flask backend (tests/reference_backend) the suite finds; ARGS="BUG ... --workers 2"
 	@$(PY) -m tests.reference_backend.judge $(ARGS)
 
-check: $(READY)  ## lint, layout, types, import rules, the contract against the facts
+check: $(READY)  ## lint, format, types, architecture, language, and the contract against the facts
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m pytest -q tests/test_imports.py tests/test_contract_names.py tests/test_layout.py tests/test_language.py
 	$(PY) tests/spec/facts/check_facts.py spec/openapi.yaml
 
-facts: $(READY)  ## hold the contract against what is known of the API
+facts: $(READY)  ## check the contract against the known facts of the API
 	@$(PY) tests/spec/facts/check_facts.py spec/openapi.yaml
 
-fuzz: $(READY)  ## stock Schemathesis against the running mock
+fuzz: $(READY)  ## run Schemathesis with default settings against the mock
 	@$(PY) tests/fuzz/run.py $(ARGS)
 
-bench: $(READY)  ## the mock beside its peers, about ten minutes; ARGS="--seconds 2 --rounds 2"
+bench: $(READY)  ## compare the mock with its peers, about ten minutes; ARGS="--seconds 2 --rounds 2"
 	@$(PY) -m bench.compare $(ARGS)
 
-bench-growth: $(READY)  ## what requests cost by the store's size; ARGS="--most 100000"
+bench-growth: $(READY)  ## cost of requests by size of the store; ARGS="--most 100000"
 	@$(PY) -m bench.growth $(ARGS)
 
-bench-smoke: $(READY)  ## a short measurement, to see that it still runs
+bench-smoke: $(READY)  ## a short comparison, to verify that the benchmark runs
 	@$(PY) -m bench.smoke $(ARGS)
 
 code-figures: $(READY)  ## lines, layout and language of the source; ARGS="--compare OLD NEW"
 	@$(PY) scripts/code_figures.py $(ARGS)
 
-format: $(READY)  ## lay out and sort the Python files
+format: $(READY)  ## format the Python files
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-lock:  ## write the lock files anew from pyproject.toml; ARGS=--upgrade moves to newer versions
+lock:  ## write the lock files from pyproject.toml; ARGS=--upgrade updates the versions
 	@scripts/lock.sh $(ARGS)
 
-clean:  ## remove .venv and what the tools left behind
+clean:  ## remove .venv and the files created by tools
 	rm -rf $(VENV) .venv-bootstrap .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,1 +1,1 @@
-"""Side-by-side measurements of the mock against its peers. Ratios within one round count, never a lone figure."""
+"""Benchmarks of the mock against its peers. Only ratios within one round are meaningful."""

@@ -1,9 +1,9 @@
-"""The mock beside its peers: the same requests to all, in rounds that take turns. Writes Markdown and JSON.
+"""Compare the mock with its peers: the same requests to every server, in interleaved rounds. Writes Markdown and JSON.
 
     python -m bench.compare [--seconds 3] [--rounds 2] [--connections 1,16,64] [--starts 5] [--to bench/results]
 
-Needs `wrk`; a peer that cannot be had is left out and said to be. A wrong answer ends it; a figure never does. Ratios
-are to Prism in the same round, the median of the rounds. The machine's other work makes single figures worthless.
+Needs `wrk`. A peer that is not available is left out and listed. A wrong response aborts the comparison, a figure never
+does. Ratios are relative to Prism in the same round, as the median over the rounds.
 """
 
 import argparse
@@ -20,20 +20,20 @@ from itertools import product
 from pathlib import Path
 from statistics import median
 
-from bench import goals, mixed, peers
+from bench import floors, mixed, peers
 from bench.figures import BenchmarkResults, LoadMeasurement, MemoryUsage, ServerStart
-from bench.goals import BASELINE, WIREMOCK
+from bench.floors import BASELINE
 from bench.load import CONNECTIONS, HEADERS, READ_REQUESTS, WRITE_REQUESTS, LoadResult, RequestKind
 from bench.servers import BenchmarkServer, run_mock
 
 NGINX = "nginx static"
-BUSY_THRESHOLD = 0.15  # share of the machine's time that others took before the rounds began
+BUSY_THRESHOLD = 0.15  # share of processor time used by other processes before the first round
 
 StartServer = Callable[[], AbstractContextManager[BenchmarkServer | None]]
 
 
 def measure_busy_share(seconds: float = 1.0) -> float:
-    """The share of the processors' time that was taken while this program waited."""
+    """Share of processor time used by other processes while this program sleeps."""
 
     def read_cpu_times() -> tuple[int, int]:
         fields = [int(text) for text in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
@@ -46,7 +46,7 @@ def measure_busy_share(seconds: float = 1.0) -> float:
 
 
 def measure_cold_starts(start_functions: Sequence[StartServer], times: int) -> dict[str, list[ServerStart]]:
-    """The starts of each server, alone, in turns; the first one of each is not counted."""
+    """Cold starts of each server, one at a time and interleaved; the first start of each is not counted."""
     starts: dict[str, list[ServerStart]] = {}
     for number in range(times + 1):
         for start in start_functions:
@@ -59,7 +59,7 @@ def measure_cold_starts(start_functions: Sequence[StartServer], times: int) -> d
 def measure_rounds(
     request_kinds: Sequence[RequestKind], servers: list[BenchmarkServer], folder: Path, options: argparse.Namespace
 ) -> Iterator[LoadMeasurement]:
-    """Every measurement of plain requests; the servers take turns within a round."""
+    """Measure the plain requests; the servers are interleaved within a round."""
     for request_kind in request_kinds:
         supported = [server for server in servers if request_kind.url_for(server) is not None]
         for server in supported:
@@ -75,7 +75,7 @@ def measure_rounds(
 def measure_mixed_rounds(
     servers: list[BenchmarkServer], folder: Path, options: argparse.Namespace
 ) -> Iterator[LoadMeasurement]:
-    """Every measurement of the mixed load, and of its reads alone, by those who have real state."""
+    """Measure the mixed load, and its reads alone, on the stateful servers."""
     supported = [server for server in servers if server.name in (mixed.OURS, mixed.JSON_SERVER)]
     for turn, (connections, round_index) in enumerate(product(options.connections, range(options.rounds))):
         for server in supported:
@@ -97,7 +97,7 @@ def _cpu_per_request(server: BenchmarkServer, before: float, load: LoadResult) -
 
 
 def count_records(server: BenchmarkServer) -> int | None:
-    """How many records a server holds, as it says itself; None for one that stores nothing."""
+    """Number of records that a server reports; None for a server without state."""
     if server.name == mixed.OURS:
         with urllib.request.urlopen(server.base_url.partition("/api/")[0] + "/__mock/health", timeout=30) as response:
             records: dict[str, int] = json.load(response)["records"]
@@ -112,7 +112,7 @@ def count_records(server: BenchmarkServer) -> int | None:
 def measure(
     servers: list[BenchmarkServer], starts: dict[str, list[ServerStart]], folder: Path, options: argparse.Namespace
 ) -> BenchmarkResults:
-    """All rounds, those that read before those that write, with the memory between them."""
+    """Run all rounds: first the reads, then the writes, and measure memory in between."""
     rss_at_start = [server.rss_mib() for server in servers]
     rows = [*measure_rounds(READ_REQUESTS, servers, folder, options)]
     rss_after_reads = [server.rss_mib() for server in servers]
@@ -129,7 +129,7 @@ def measure(
 
 
 def build_load_table(figures: BenchmarkResults) -> Iterator[str]:
-    """The measurements as Markdown: medians of the rounds."""
+    """The medians over the rounds as the lines of a Markdown table."""
     yield "| request | connections | server | requests/s | p50 ms | p99 ms | CPU µs | ratio |"
     yield "|---|--:|---|--:|--:|--:|--:|--:|"
     for request_kind, connections, server in dict.fromkeys(
@@ -139,15 +139,24 @@ def build_load_table(figures: BenchmarkResults) -> Iterator[str]:
         baseline = mixed.JSON_SERVER if request_kind in (mixed.NAME, mixed.READS_NAME) else BASELINE
         ratio = figures.ratio(request_kind, connections, server, (request_kind, baseline))
         ratio_text = "" if ratio is None else f"{ratio:.1f}"
-        rate, p50, p99 = (
-            median(getattr(r.load, field) for r in selected) for field in ("requests_per_second", "p50_ms", "p99_ms")
+        rate = median(row.load.requests_per_second for row in selected)
+        p50, p99 = median(row.load.p50_ms for row in selected), median(row.load.p99_ms for row in selected)
+        cpu = median(row.cpu for row in selected)
+        cells = (
+            request_kind,
+            connections,
+            server,
+            f"{rate:,.0f}",
+            f"{p50:.2f}",
+            f"{p99:.1f}",
+            f"{cpu:.0f}",
+            ratio_text,
         )
-        cpu = median(r.cpu for r in selected)
-        yield f"| {request_kind} | {connections} | {server} | {rate:,.0f} | {p50:.2f} | {p99:.1f} | {cpu:.0f} | {ratio_text} |"
+        yield f"| {' | '.join(map(str, cells))} |"
 
 
 def build_memory_table(figures: BenchmarkResults) -> Iterator[str]:
-    """Starts and memory as Markdown."""
+    """Cold starts and memory as the lines of a Markdown table."""
     yield "| server | cold start s | CPU s | MiB at first | after reads | after writes | stored by these | bytes each |"
     yield "|---|--:|--:|--:|--:|--:|--:|--:|"
     for server, memory in figures.memory.items():
@@ -164,7 +173,7 @@ def build_memory_table(figures: BenchmarkResults) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, print and write; the exit code."""
+    """Measure, print and write the results; returns the exit status."""
     options = _parse_arguments(arguments)
     if shutil.which("wrk") is None:
         print("wrk is not installed (Debian: apt install wrk); nothing was measured")
@@ -181,14 +190,14 @@ def main(arguments: list[str]) -> int:
     markdown = _build_report(options, busy_share, figures, connections)
     options.to.mkdir(parents=True, exist_ok=True)
     (options.to / "compare.md").write_text(markdown)
-    results = {"busy": busy_share, "goals": goals.evaluate_goals(figures, connections), **asdict(figures)}
+    results = {"busy": busy_share, "floors": floors.evaluate_floors(figures, connections), **asdict(figures)}
     (options.to / "compare.json").write_text(json.dumps(results, indent=1))
     print(markdown)
     return 0
 
 
 def _start_functions(folder: Path) -> list[StartServer]:
-    """How each server is started, each time on files of its own; the peers of npm where there is npm."""
+    """How to start each server, with its own files at each start; npm peers only where npm is available."""
 
     def create_folder() -> Path:
         return Path(tempfile.mkdtemp(dir=folder))
@@ -205,13 +214,13 @@ def _start_functions(folder: Path) -> list[StartServer]:
 
 
 def _build_report(options: argparse.Namespace, busy_share: float, figures: BenchmarkResults, connections: int) -> str:
-    """All of it as one page of Markdown."""
+    """The complete report as Markdown."""
     lines = [
         f"{options.rounds} rounds of {options.seconds} s; the ratio is to {BASELINE} (mixed: {mixed.JSON_SERVER})."
     ]
     if busy_share > BUSY_THRESHOLD:
         lines.append(f"The machine was busy: others took {busy_share:.0%} of it before the first start.")
-    missing = {mixed.OURS, BASELINE, mixed.JSON_SERVER, WIREMOCK, NGINX} - set(figures.memory)
+    missing = {mixed.OURS, BASELINE, mixed.JSON_SERVER, "wiremock", NGINX} - set(figures.memory)
     if missing:
         lines.append(f"Not there: {', '.join(sorted(missing))}.")
     lines += [
@@ -220,18 +229,20 @@ def _build_report(options: argparse.Namespace, busy_share: float, figures: Bench
         "",
         *build_memory_table(figures),
         "",
-        *goals.build_table(figures, connections),
+        *floors.build_table(figures, connections),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--seconds", type=int, default=3, help="of each run (default 3)")
-    parser.add_argument("--rounds", type=int, default=2, help="in which the servers take turns (default 2)")
-    parser.add_argument("--starts", type=int, default=5, help="of each server, whose median counts (default 5)")
-    parser.add_argument("--connections", type=_parse_integers, default=[1, 16, 64], help="default 1,16,64")
-    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results", help="folder for what is found")
+    parser.add_argument("--seconds", type=int, default=3, help="seconds per run (default 3)")
+    parser.add_argument("--rounds", type=int, default=2, help="interleaved rounds (default 2)")
+    parser.add_argument("--starts", type=int, default=5, help="cold starts per server (default 5)")
+    parser.add_argument(
+        "--connections", type=_parse_integers, default=[1, 16, 64], help="numbers of connections (default 1,16,64)"
+    )
+    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results", help="output folder")
     return parser.parse_args(arguments)
 
 

@@ -1,9 +1,9 @@
-"""What a contract's size costs: its resources repeated until it has a thousand operations, beside the contract itself.
+"""Measure the cost of a larger contract: resources are repeated until it has 1,000 operations, next to the original.
 
     python -m bench.contract_size [--operations 1000] [--to bench/results]
 
-A copy has every resource but the tenant's and the account's, with all its operations that are no named action, under
-names with a number behind them; the copies' relations lead to each other, and to the one tenant and account. Both are
+A copy contains every resource except tenant and account, with all operations except named actions, under names with a
+number appended. Relations of a copy lead to the same copy, and to the shared tenant and account. Both contracts are
 served with the demo dataset, which has no records of the copies.
 """
 
@@ -33,9 +33,9 @@ _UNITS = {"cold start": "s", "cold start, processor time": "s", "memory at first
 
 @dataclass(frozen=True, slots=True)
 class ContractMultiplier:
-    """Copies parts of a contract under other names.
+    """Copies parts of a contract under new names.
 
-    `renamed_pointers`: pointers of the components, and `operation_ids` names of the operations, that each copy has its own of.
+    `renamed_pointers`: components that are renamed in each copy; `operation_ids`: the operations.
     """
 
     root: Mapping[str, Any]
@@ -44,7 +44,7 @@ class ContractMultiplier:
 
     @classmethod
     def from_contract(cls, contract: Contract) -> "ContractMultiplier":
-        """What is to be copied of a contract: its resources, and whatever leads to one of them."""
+        """Select what to copy of a contract: its resources and everything that refers to one of them."""
         root = contract.document.root
         shared_pointers = {
             f"#/components/schemas/{r.name}" for r in (contract.tenant_resource, contract.account_resource) if r
@@ -64,7 +64,7 @@ class ContractMultiplier:
         return cls(root, frozenset(renamed_pointers), frozenset(operation_ids))
 
     def multiply(self, copies: int) -> dict[str, Any]:
-        """The contract with so many copies."""
+        """The contract with that number of copies."""
         root: dict[str, Any] = json.loads(json.dumps(self.root))
         for number in range(2, copies + 2):
             for pointer, node in _iter_components(self.root):
@@ -83,7 +83,7 @@ class ContractMultiplier:
         return root
 
     def copy_node(self, node: Any, number: int) -> Any:
-        """A part of the contract as it stands in a copy."""
+        """A part of the contract with the names of a copy."""
         if isinstance(node, list):
             return [self.copy_node(item, number) for item in node]
         if not isinstance(node, dict):
@@ -91,7 +91,7 @@ class ContractMultiplier:
         return {name: self.rename_value(name, value, number) for name, value in node.items()}
 
     def rename_value(self, name: str, value: Any, number: int) -> Any:
-        """The value of a keyword, with the number behind each name that a copy has its own of."""
+        """The value of a keyword, with the number appended to each renamed name."""
         if name == "$ref":
             return f"{value}{number}" if value in self.renamed_pointers else value
         if name == "operationId":
@@ -107,12 +107,12 @@ class ContractMultiplier:
         return self.copy_node(value, number)
 
     def rename_resource(self, resource: str, number: int) -> str:
-        """A resource's name in a copy."""
+        """Name of a resource in a copy."""
         return f"{resource}{number}" if f"#/components/schemas/{resource}" in self.renamed_pointers else resource
 
 
 def _is_copied(root: Mapping[str, Any], pointer: str, shared_pointers: set[str], contract: Contract) -> bool:
-    """Whether an operation is no named action, and of a resource that is copied."""
+    """Whether an operation is generic (no named action) and belongs to a copied resource."""
     operation = next(o for o in contract.operations.values() if o.pointer == pointer)
     node = root["paths"][operation.path][operation.method]
     return "x-action" not in node and f"#/components/schemas/{operation.resource}" not in shared_pointers
@@ -138,18 +138,18 @@ def _iter_references(node: Any) -> Iterator[str]:
 
 
 def multiply_contract(operations: int) -> dict[str, Any]:
-    """The contract with so many copies that it has about as many operations."""
+    """The contract with as many copies as it takes to reach about that number of operations."""
     contract = load_contract(CONTRACT)
     multiplier = ContractMultiplier.from_contract(contract)
     return multiplier.multiply(max(0, round((operations - len(contract.operations)) / len(multiplier.operation_ids))))
 
 
 def measure(path: Path, dataset: Path) -> dict[str, float]:
-    """What the contract in a file costs: seconds and MiB for a start, microseconds for requests."""
+    """Costs of serving a contract file: seconds and MiB of a start, microseconds of requests."""
     contract = load_contract(path)
     starts = [measure_cold_start("--contract", str(path), "--dataset", str(dataset)) for _ in range(_COLD_STARTS + 1)][
         1:
-    ]  # the first builds the image
+    ]  # the first start builds the dataset image
     costs: dict[str, float] = {"operations": len(contract.operations)}
     costs |= {name: median(start[name] for start in starts) for name in _UNITS}
     routes, base = Routes.from_contract(contract), contract.base_path.encode()
@@ -168,7 +168,7 @@ def measure(path: Path, dataset: Path) -> dict[str, float]:
 
 
 def _measure_requests(app: InProcessApp) -> dict[str, float]:
-    """Microseconds of requests, none of them answered from what is kept of whole answers."""
+    """Microseconds per request, without the response cache."""
     body = {"thread_uuid": THREAD, "content": "Said", "role": "user"}
     requests: dict[str, tuple[Any, ...]] = {
         "retrieve": ("GET", f"/messages/{MESSAGE}"),
@@ -189,7 +189,7 @@ def _measure_requests(app: InProcessApp) -> dict[str, float]:
 
 
 def _measure_microseconds(function: Callable[[], object]) -> float:
-    """What doing something takes, the median of many rounds of a hundred."""
+    """Microseconds of one call: the median over rounds of 100 calls."""
     durations = []
     for _ in range(_REPETITIONS):
         started_at = time.process_time()
@@ -200,10 +200,12 @@ def _measure_microseconds(function: Callable[[], object]) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, print and write; the exit code."""
+    """Measure, print and write the results; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.contract_size")
-    parser.add_argument("--operations", type=int, default=1_000, help="of the largest contract (default 1000)")
-    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results", help="folder for what is found")
+    parser.add_argument(
+        "--operations", type=int, default=1_000, help="operations of the larger contract (default 1000)"
+    )
+    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results", help="output folder")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / "plain.yaml", Path(folder) / "repeated.yaml"]

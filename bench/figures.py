@@ -1,4 +1,4 @@
-"""What a comparison found: loads in rounds, starts and memory; and ratios within a round, which alone say something."""
+"""Results of a comparison: loads per round, cold starts and memory, and ratios within a round."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from bench.load import LoadResult
 
 @dataclass(frozen=True, slots=True)
 class LoadMeasurement:
-    """One server under one load in one round. `cpu`: microseconds of the server's processor time for a request."""
+    """One server under one load in one round, with the server's processor time per request in microseconds."""
 
     request_name: str
     connections: int
@@ -21,7 +21,7 @@ class LoadMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class ServerStart:
-    """One start of a server: seconds from its command to its first good answer, and of processor time by then."""
+    """One cold start: wall and processor seconds from the command to the first successful response."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -29,9 +29,9 @@ class ServerStart:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUsage:
-    """MiB that a server held at first, after all rounds that read, and after all that write as well.
+    """Memory of a server in MiB: at start, after the read rounds and after the write rounds.
 
-    `records_added`: records that the rounds that write left in it; None where that is not known, or it stores none.
+    `records_added`: records added by the write rounds; None if unknown or if the server has no state.
     """
 
     at_start: float
@@ -41,20 +41,20 @@ class MemoryUsage:
 
     @property
     def bytes_per_record(self) -> float | None:
-        """Bytes for each record that was stored, with all that is kept of it and of whatever else was answered."""
+        """Bytes per added record, including indexes and caches."""
         return (self.after_writes - self.after_reads) * 2**20 / self.records_added if self.records_added else None
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkResults:
-    """All of it; `starts` and `memory` by the server's name."""
+    """All results; `starts` and `memory` by server name."""
 
     measurements: Sequence[LoadMeasurement]
     starts: Mapping[str, Sequence[ServerStart]]
     memory: Mapping[str, MemoryUsage]
 
     def select(self, request_name: str, connections: int, server: str) -> list[LoadMeasurement]:
-        """The rounds of a server under one load."""
+        """The measurements of a server under one load."""
         return [
             r
             for r in self.measurements
@@ -62,7 +62,7 @@ class BenchmarkResults:
         ]
 
     def ratio(self, request_name: str, connections: int, server: str, baseline: tuple[str, str]) -> float | None:
-        """How many times the rate of `baseline` (ask, server) in the same round: the median of the rounds."""
+        """Rate relative to `baseline` (request, server) in the same round, as the median over the rounds."""
         rates = {
             measurement.round_index: measurement.load.requests_per_second
             for measurement in self.select(baseline[0], connections, baseline[1])
@@ -75,7 +75,7 @@ class BenchmarkResults:
         return median(ratios) if ratios else None
 
     def median_start(self, server: str) -> ServerStart | None:
-        """The medians of a server's starts; None where it was not started."""
+        """The median cold start of a server; None if it was not started."""
         starts = self.starts.get(server)
         return (
             ServerStart(median(s.wall_seconds for s in starts), median(s.cpu_seconds for s in starts))

@@ -1,8 +1,8 @@
-"""What a request costs by the number of records: in process, one request at a time, with nothing kept of whole answers.
+"""Cost of a request by number of records: in process, one request at a time, without the response cache.
 
     python -m bench.growth [--most 100000] [--to bench/results]
 
-The demo's Messages are repeated, with Threads in proportion, straight into the store: never all in memory at once.
+The Messages of the demo dataset are repeated directly in the store, with Threads in proportion, in batches.
 """
 
 import argparse
@@ -42,15 +42,15 @@ EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 CONTRACT = Path(__file__).parents[1] / "spec" / "openapi.yaml"
 MESSAGES_PER_THREAD = 50
 BATCH_SIZE = 10_000
-RARE_WORD, RARE_WORD_COUNT = "quetzalcoatl", 5  # a word, and how many records have it
-COMMON_TEXT = "the message"  # which all these Messages hold
+RARE_WORD, RARE_WORD_COUNT = "quetzalcoatl", 5  # a word and the number of records that contain it
+COMMON_TEXT = "the message"  # in every added Message
 _REPETITIONS = 15
-_MAX_SECONDS_PER_REQUEST_KIND = 0.5  # seconds; what takes longer is measured less often
+_MAX_SECONDS_PER_REQUEST_KIND = 0.5  # a slower request is measured fewer times
 
 
 @dataclass(frozen=True, slots=True)
 class InProcessApp:
-    """An application over so many Messages."""
+    """The application with a store of a given size, called in process."""
 
     app: ASGIApp
     world: Sandbox
@@ -60,9 +60,9 @@ class InProcessApp:
     def measure_request(
         self, method: str, target: str, body: Any = None, *, clear_cache: bool = True, status: int = 0
     ) -> float:
-        """Seconds of processor time that one request takes. `clear_cache`: no whole answer is kept for it.
+        """Processor seconds of one request. `clear_cache`: clear the response cache first.
 
-        Raises SystemExit when it is no success, or has another status than the one that is due.
+        Raises SystemExit if the status is not `status` (0: any success).
         """
         if clear_cache:
             self.world.response_cache.entries.clear()
@@ -92,7 +92,7 @@ class InProcessApp:
 
 
 def build_demo_image(contract: Contract, name: str = "demo") -> bytes:
-    """The image of the demo dataset, or of one made after it. Takes a second or two."""
+    """Image of the demo dataset or of a variant. Takes one to two seconds."""
     parameters, persona_library = images.DatasetParameters(name, 0, EPOCH, 1), PersonaLibrary()
     records = generator.generate_records(
         contract, dataset.load(name), seed=0, epoch=EPOCH, size=1, persona_library=persona_library
@@ -101,14 +101,14 @@ def build_demo_image(contract: Contract, name: str = "demo") -> bytes:
 
 
 def create_app_with_messages(demo_image_bytes: bytes, message_count: int, contract: Contract) -> InProcessApp:
-    """The demo with so many Messages more."""
+    """The demo dataset with that number of Messages added."""
     store = Store.from_image(contract, demo_image_bytes)
     records = generate_messages(store, message_count)
     while batch := list(islice(records, BATCH_SIZE)):
         with store.transaction():
             for record in batch:
                 store.add(record)
-    for trigrams in store.search_indexes.values():  # as a dataset's image has them
+    for trigrams in store.search_indexes.values():  # as in the image of a dataset
         trigrams.index_all()
     world = images.create_sandbox(contract, SchemaValidators.from_document(contract.document), store, get_system_time)
     console = RequestLog(contract.document, io.StringIO(), quiet=True)
@@ -118,7 +118,7 @@ def create_app_with_messages(demo_image_bytes: bytes, message_count: int, contra
 
 
 def generate_messages(store: Store, message_count: int) -> Iterator[Record]:
-    """Threads and Messages like those of the store, a minute apart; a few hold the rare word."""
+    """Threads and Messages like those of the store, one minute apart; a few contain the rare word."""
     rng = Random(0)
     message = store.select("Message", "1")[0]
     thread = store.get_existing(Reference("Thread", THREAD))
@@ -146,7 +146,7 @@ RequestFactory = Callable[[InProcessApp, int], tuple[str, str, Any]]
 
 
 def create_request_factories(in_process_app: InProcessApp, message_count: int) -> dict[str, RequestFactory]:
-    """By name, what makes the request of its turn."""
+    """Request name -> function that builds the request of a given iteration."""
     rows = in_process_app.world.store.connection.execute('SELECT key FROM "Message" ORDER BY n DESC LIMIT 200')
     keys = [row[0] for row in rows]
     last_page = message_count // 20
@@ -189,7 +189,7 @@ def create_request_factories(in_process_app: InProcessApp, message_count: int) -
 
 
 def measure(in_process_app: InProcessApp, message_count: int) -> dict[str, float]:
-    """Microseconds of each request: the median of many, each after a write, so that no count is fresh."""
+    """Median microseconds of each request. A write precedes each one, so that no cached count is current."""
     costs = {}
     request_factories = create_request_factories(in_process_app, message_count)
     create_factory = request_factories["create"]
@@ -206,10 +206,10 @@ def measure(in_process_app: InProcessApp, message_count: int) -> dict[str, float
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, print and write; the exit code."""
+    """Measure, print and write the results; returns the exit status."""
     parser = argparse.ArgumentParser(prog="make bench-growth")
-    parser.add_argument("--most", type=int, default=100_000, help="Messages of the largest store (default 100000)")
-    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results", help="folder for what is found")
+    parser.add_argument("--most", type=int, default=100_000, help="Messages in the largest store (default 100000)")
+    parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results", help="output folder")
     options = parser.parse_args(arguments)
     contract = load_contract(CONTRACT)
     demo = build_demo_image(contract)

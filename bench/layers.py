@@ -1,10 +1,9 @@
-"""Where the time of a request goes: what each layer takes for itself, in process, with the demo dataset.
+"""Time per layer of a request: each layer's own share, in process, with the demo dataset.
 
     python -m bench.layers [--times 2000]
 
-Medians of wall time, so that what else the machine does falls out. Reads are told twice: as they are made, and as they
-are answered again before the next write. The server (uvicorn: parsing, writing, the loop) comes on top; `make bench`
-has the whole as CPU µs.
+Medians of wall time, which ignore interruptions by other processes. Reads have two rows: uncached, and served from the
+response cache. The HTTP server (uvicorn: parsing, writing, event loop) is not included; `make bench` has the total.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from mock_server.web.security import FastPathSecurityMiddleware, OperationSecuri
 from mock_server.web.validation import RequestValidator, ValidationMiddleware
 from spec.loader import load_contract
 
-# From the outermost to the innermost; a layer's own time is its whole less the next one's.
+# From outermost to innermost. A layer's own time is its total minus the total of the next layer.
 LAYERS = (
     MockApp,
     RoutingMiddleware,
@@ -46,7 +45,7 @@ _CALL_METHOD = "__call__"
 
 
 def instrument_layers(durations: dict[type, float]) -> None:
-    """Let each layer write down how long it took."""
+    """Wrap each layer so that it records its duration."""
 
     def measure_calls(layer: type, call: Any) -> Any:
         async def run(self: Any, *arguments: Any) -> None:
@@ -63,7 +62,7 @@ def instrument_layers(durations: dict[type, float]) -> None:
 
 
 def iter_rows(in_process_app: InProcessApp, durations: dict[type, float], repetitions: int) -> Iterator[str]:
-    """The table's rows."""
+    """The rows of the table."""
     for request_kind in ALL_REQUESTS:
         yield _measure_row(in_process_app, durations, repetitions, request_kind, request_kind.name, clear_cache=True)
         if request_kind.method == "GET":
@@ -104,9 +103,9 @@ def _measure_row(
 
 
 def main(arguments: list[str]) -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bench.layers")
-    parser.add_argument("--times", type=int, default=2_000, help="how often each request is sent (default 2000)")
+    parser.add_argument("--times", type=int, default=2_000, help="repetitions of each request (default 2000)")
     options = parser.parse_args(arguments)
     durations: dict[type, float] = {}
     instrument_layers(durations)

@@ -1,4 +1,4 @@
-"""Requests, the load that `run_wrk` makes of them, and whether their answers are right."""
+"""Requests, the load that `run_wrk` generates from them, and validation of the responses."""
 
 import dataclasses
 import json
@@ -14,14 +14,14 @@ from typing import Any
 from bench.servers import MESSAGE, THREAD, BenchmarkServer
 
 CONNECTIONS = 16
-TIMEOUT = "10s"  # wrk's: to be slow is no wrong answer
+TIMEOUT = "10s"  # of wrk: a slow response is not a wrong one
 HEADERS: Mapping[str, str] = {"Authorization": "Bearer demo-token", "Content-Type": "application/json"}
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What one run of `run_wrk` found: requests a second, milliseconds that half and 99 % of them took, how many."""
+    """Result of one run of wrk: requests per second, median and 99th percentile in milliseconds, number of requests."""
 
     requests_per_second: float
     p50_ms: float
@@ -33,8 +33,8 @@ class LoadResult:
 class RequestKind:
     """One kind of request.
 
-    `status`: of a right answer; `expected_field`: a property that its record or first row has, or its errors. `min_bytes`: bytes that
-    it has at least. `peer_targets`: the target at a peer that says it otherwise; None: the peer has no such thing.
+    `status`, `expected_field`, `min_bytes`: of a correct response; the field is in its record, first row or errors.
+    `peer_targets`: peer -> its own request target; None: the peer does not support the request.
     """
 
     name: str
@@ -47,12 +47,12 @@ class RequestKind:
     peer_targets: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
     def url_for(self, server: BenchmarkServer) -> str | None:
-        """The URL of it at a server; None where the server has no such thing."""
+        """URL of the request on a server; None if the server does not support it."""
         target = self.peer_targets.get(server.name, self.target)
         return None if target is None else server.base_url + target
 
     def check_response(self, server: BenchmarkServer) -> int:
-        """Bytes of a right answer. Raises SystemExit for a wrong one."""
+        """Body of a correct response. Raises SystemExit for a wrong one."""
         data = None if self.body is None else json.dumps(self.body).encode()
         request = urllib.request.Request(self.url_for(server) or "", data, dict(HEADERS), method=self.method)
         try:
@@ -65,7 +65,7 @@ class RequestKind:
         return len(content)
 
     def has_field(self, server: BenchmarkServer, content: bytes) -> bool:
-        """Whether an answer shows the field; a refusal names it in whatever form the peer has."""
+        """Whether a response contains the field; an error response may name it in the format of the peer."""
         if self.status >= 300:
             return self.expected_field.encode() in content
         document = json.loads(content)
@@ -73,7 +73,7 @@ class RequestKind:
         return self.expected_field in (rows[0] if isinstance(rows, list) else rows)
 
     def run(self, server: BenchmarkServer, seconds: int, folder: Path, connections: int = CONNECTIONS) -> LoadResult:
-        """Put a server under load. Raises SystemExit when an answer had another kind of status."""
+        """Put a server under load. Raises SystemExit if a response had another status class."""
         script = folder / "ask.lua"
         body = "" if self.body is None else f"wrk.body = {json.dumps(json.dumps(self.body))}\n"
         script.write_text(f'wrk.method = "{self.method}"\n{header_lines()}{body}')
@@ -81,14 +81,14 @@ class RequestKind:
 
 
 def header_lines() -> str:
-    """The headers, as a script of wrk sets them."""
+    """The headers as lines of a wrk script."""
     return "".join(f"wrk.headers[{name!r}] = {value!r}\n" for name, value in HEADERS.items())
 
 
 def run_wrk(
     name: str, server: BenchmarkServer, url: str, script: Path, seconds: int, connections: int, is_rejected: bool
 ) -> LoadResult:
-    """One run. `is_rejected`: every answer is due to be a refusal. Raises SystemExit when that is not so."""
+    """Run wrk once. `is_rejected`: every response must be an error. Raises SystemExit otherwise."""
     command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--timeout", TIMEOUT, "--latency"]
     command += ["-s", str(script), url]
     process = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,6 +1,6 @@
-"""The mixed load: 80 % list and retrieve, 15 % create and update, 5 % delete, in an order that is the same for all.
+"""The mixed load: 80 % list and retrieve, 15 % create and update, 5 % delete, in the same order for every server.
 
-And its reads alone, half of them lists: what it is measured by.
+The reads alone, half of them lists, are measured separately for comparison.
 """
 
 import json
@@ -14,10 +14,10 @@ from bench.servers import MESSAGE, BenchmarkServer
 NAME = "mixed 80/15/5"
 READS_NAME = "reads of the mixed load"
 OURS, JSON_SERVER = "athena-mock", "json-server"
-# Records that may be deleted in a second: 5 % of as many requests as it can answer.
+# Deletable records per second: 5 % of the highest request rate.
 DELETES_PER_SECOND = {OURS: 600, JSON_SERVER: 40}
 
-# Of twenty requests; a delete when nothing is left to delete is a retrieve.
+# A cycle of twenty requests. Without a deletable record, a delete becomes a retrieve.
 _SCRIPT = """
 {headers}
 local spare = {spare}
@@ -54,7 +54,7 @@ end
 
 
 def create_deletable_keys(server: BenchmarkServer, turn: int, seconds: int) -> list[str]:
-    """Keys of records that may be deleted in so many seconds: made here, or in the peer's file, others each turn."""
+    """Keys of records to delete in one turn: created here, or taken from the peer's file."""
     key_count = DELETES_PER_SECOND[server.name] * seconds
     if server.name == JSON_SERVER:
         return [f"spare-{index}" for index in range(turn * key_count, (turn + 1) * key_count)]
@@ -70,7 +70,7 @@ def create_deletable_keys(server: BenchmarkServer, turn: int, seconds: int) -> l
 def run(
     server: BenchmarkServer, deletable_keys: Sequence[str], seconds: int, folder: Path, connections: int
 ) -> LoadResult:
-    """Put a server under the mixed load. Raises SystemExit when an answer was no success."""
+    """Put a server under the mixed load. Raises SystemExit if a request did not succeed."""
     substitutions = {
         "spare": "{" + ",".join(f"'{key}'" for key in deletable_keys) + "}",
         "body": json.dumps(CREATE.body),
@@ -80,7 +80,7 @@ def run(
 
 
 def run_reads(server: BenchmarkServer, seconds: int, folder: Path, connections: int) -> LoadResult:
-    """Put a server under the reads alone. Raises SystemExit when an answer was no success."""
+    """Put a server under the reads alone. Raises SystemExit if a request did not succeed."""
     return _run_script(READS_NAME, _READS_SCRIPT, {}, server, seconds, folder, connections)
 
 

@@ -1,8 +1,7 @@
-"""The peers that the mock is measured beside, each in its fairest configuration; one that is not there is left out.
+"""The peers of the mock, each in its fairest configuration. A peer that is not available is left out.
 
-Each is started by its own runtime, with no wrapper of npm's around it.
-
-Prism, json-server and WireMock come from npm into a folder of the user's cache, once. nginx is the machine's own.
+Prism, json-server and WireMock are installed once from npm into the user's cache folder and started by their own
+runtime, without an npm wrapper. nginx is the system's.
 """
 
 import getpass
@@ -28,12 +27,12 @@ from bench.servers import (
 
 PACKAGES = ("@stoplight/prism-cli@5", "json-server@0.17", "wiremock@3.13")
 ROWS_PER_PAGE = 20
-# Records that the mixed load may delete.
+# Records that the mixed load deletes.
 DELETABLE_RECORDS = 1_000
 
 
 def install_programs() -> Path | None:
-    """The folder with npm's programs, filled when it is empty; None where npm cannot fill it."""
+    """The folder with the npm programs, installed on first use; None if npm cannot install them."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "athena-contract" / "peers"
     programs = cache / "node_modules" / ".bin"
     if not (programs / "json-server").exists():
@@ -48,24 +47,24 @@ def install_programs() -> Path | None:
 
 
 def load_example(file: str) -> Any:
-    """A documented body."""
+    """A documented response body."""
     return json.loads((FACTS_FOLDER / file).read_text())
 
 
 def build_page() -> Any:
-    """The documented list with as many rows as a page has."""
+    """The documented list, extended to a full page."""
     single_row_page = load_example("get_messages_200.json")
     return {**single_row_page, "data": single_row_page["data"][:1] * ROWS_PER_PAGE}
 
 
 def _node_command(program: Path) -> list[str]:
-    """The command of one of npm's programs without a wrapper around it."""
+    """Command of an npm program without the npm wrapper."""
     return [shutil.which("node") or "node", str(program.resolve())]
 
 
 @contextmanager
 def run_prism(programs: Path, folder: Path) -> Iterator[BenchmarkServer | None]:
-    """Prism, static, with a schema for requests and none for answers."""
+    """Prism in static mode, with a schema for requests and none for responses."""
     file = folder / "prism.json"
     file.write_text(json.dumps(build_prism_document(build_page())))
     port = find_free_port()
@@ -76,11 +75,11 @@ def run_prism(programs: Path, folder: Path) -> Iterator[BenchmarkServer | None]:
 
 @contextmanager
 def run_json_server(programs: Path, folder: Path) -> Iterator[BenchmarkServer | None]:
-    """json-server: real state, no validation, no auth; quiet."""
+    """json-server: stateful, without validation, authentication and logging."""
     message = load_example("create_message_201.json")["data"]
     rows = [{**message, "id": MESSAGE, "thread_uuid": THREAD}]
     rows += [{**message, "id": f"row-{number}", "thread_uuid": "other"} for number in range(ROWS_PER_PAGE)]
-    # json-server writes its whole file anew with each change: the spare records are small, to be fair.
+    # json-server rewrites its complete file on each change: small spare records keep the comparison fair.
     rows += [{"id": f"spare-{number}", "thread_uuid": "other"} for number in range(DELETABLE_RECORDS)]
     file = folder / "db.json"
     file.write_text(json.dumps({"messages": rows}))
@@ -100,7 +99,7 @@ def run_json_server(programs: Path, folder: Path) -> Iterator[BenchmarkServer | 
 
 @contextmanager
 def run_wiremock(programs: Path, folder: Path) -> Iterator[BenchmarkServer | None]:
-    """WireMock with stubs written by hand, no journal of requests; needs java."""
+    """WireMock with handwritten stubs and without a request journal; needs java."""
     jar = next((programs.parent / "wiremock" / "build").glob("wiremock-standalone-*.jar"), None)
     if shutil.which("java") is None or jar is None:
         yield None
@@ -141,7 +140,7 @@ def _build_stubs() -> list[Mapping[str, Any]]:
 
 @contextmanager
 def run_nginx(folder: Path) -> Iterator[BenchmarkServer | None]:
-    """One worker of nginx that serves files: what the machine can do at most."""
+    """nginx with one worker serving static files: the limit of the machine."""
     program = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
     if program is None:
         yield None

@@ -1,4 +1,4 @@
-"""The servers that are measured: each started on a free port of loopback, and stopped."""
+"""Start and stop the measured servers, each on a free loopback port."""
 
 import json
 import os
@@ -26,9 +26,9 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkServer:
-    """A running server: its name, the address that paths are put behind, and its process.
+    """A running server: name, base URL and process.
 
-    `measure_cold_start`: seconds from its command to its first good answer.
+    `cold_start`: seconds from the command to the first successful response.
     """
 
     name: str
@@ -37,7 +37,7 @@ class BenchmarkServer:
     cold_start: float = 0.0
 
     def cpu_seconds(self) -> float:
-        """Seconds of processor time that the server and its children took so far."""
+        """Processor seconds used by the server and its children."""
         ticks = 0
         for pid in (self.process.pid, *_find_descendants(self.process.pid)):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -45,7 +45,7 @@ class BenchmarkServer:
         return ticks / _TICKS_PER_SECOND
 
     def rss_mib(self) -> float:
-        """MiB of memory that the server and its children hold now."""
+        """Resident memory of the server and its children in MiB."""
         total = 0
         for pid in (self.process.pid, *_find_descendants(self.process.pid)):
             for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -55,7 +55,7 @@ class BenchmarkServer:
 
 
 def _find_descendants(pid: int) -> list[int]:
-    """Every process below `pid`."""
+    """All descendants of process `pid`."""
     descendants = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -70,9 +70,9 @@ def _find_descendants(pid: int) -> list[int]:
 
 @contextmanager
 def run_mock(*options: str) -> Iterator[BenchmarkServer]:
-    """The mock, as a user has it by default, with the demo dataset. `options`: of its command, beside that."""
+    """The mock with default settings and the demo dataset. `options`: additional command line options."""
     command = [sys.executable, "-m", "mock_server", "--port", "0", "--quiet", "--epoch", EPOCH, *options]
-    # A user's Python keeps what it compiled.
+    # Bytecode is cached, as on a user's machine.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started_at = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment) as process:
@@ -89,7 +89,7 @@ def run_mock(*options: str) -> Iterator[BenchmarkServer]:
 
 
 def measure_cold_start(*options: str) -> dict[str, float]:
-    """Seconds from the mock's command to its first good answer, of wall and of processor time, and its MiB then."""
+    """Wall and processor seconds from the mock's command to its first successful response, and its memory in MiB."""
     with run_mock(*options) as server:
         return {
             "cold start": server.cold_start,
@@ -100,7 +100,7 @@ def measure_cold_start(*options: str) -> dict[str, float]:
 
 @contextmanager
 def run_prism(folder: Path) -> Iterator[BenchmarkServer | None]:
-    """Prism, static, with the documented body and no schema to check answers by; None where npx cannot run it."""
+    """Prism in static mode with the documented body and no response schema; None if npx cannot run it."""
     if shutil.which("npx") is None:
         yield None
         return
@@ -114,7 +114,7 @@ def run_prism(folder: Path) -> Iterator[BenchmarkServer | None]:
 
 @contextmanager
 def run_server(name: str, command: list[str], base_url: str, ready_path: str) -> Iterator[BenchmarkServer | None]:
-    """A server of its own command, once it answers `ready_path`; None when it does not."""
+    """Start a server by command and wait until `ready_path` responds; None if it does not."""
     started_at = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
@@ -126,7 +126,7 @@ def run_server(name: str, command: list[str], base_url: str, ready_path: str) ->
 
 
 def build_prism_document(large_page: Any = None) -> Mapping[str, Any]:
-    """The operations with the documented bodies as examples: what Prism serves fastest."""
+    """A contract with the documented bodies as examples, which Prism serves fastest."""
 
     def build_response(file: str, example: Any = None) -> dict[str, Any]:
         example = example or json.loads((FACTS_FOLDER / file).read_text())
@@ -159,7 +159,7 @@ def build_prism_document(large_page: Any = None) -> Mapping[str, Any]:
 
 
 def find_free_port() -> int:
-    """A port of loopback that nothing listens on now."""
+    """A free loopback port."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -167,7 +167,7 @@ def find_free_port() -> int:
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> bool:
-    """Whether a server comes up within two minutes (npx may have to fetch it first)."""
+    """Whether a server responds within two minutes (npx may have to install it first)."""
     request = urllib.request.Request(url, headers={"Authorization": "Bearer demo-token"})
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:

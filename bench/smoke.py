@@ -1,9 +1,9 @@
-"""A short round of the mock beside Prism: right answers are demanded, figures are only told.
+"""A short comparison of the mock with Prism: wrong responses fail, figures are only printed.
 
     python -m bench.smoke [SECONDS]
 
-Needs `wrk`; Prism is measured where npx can run it. Two interleaved rounds at 16 connections. Exits 1 on a wrong
-answer, never on a figure.
+Needs `wrk`; Prism is measured if npx can run it. Two interleaved rounds at 16 connections. Exits 1 on a wrong response,
+never because of a figure.
 """
 
 import shutil
@@ -18,7 +18,7 @@ ROUNDS = 2
 
 
 def measure(servers: list[BenchmarkServer], request_kind: RequestKind, seconds: int, folder: Path) -> dict[str, float]:
-    """Requests a second by server, the better of the rounds, which take turns."""
+    """Requests per second by server: the better of the interleaved rounds."""
     best = dict.fromkeys((server.name for server in servers), 0.0)
     for _ in range(ROUNDS):
         for server in servers:
@@ -27,7 +27,7 @@ def measure(servers: list[BenchmarkServer], request_kind: RequestKind, seconds: 
 
 
 def main(arguments: list[str]) -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; returns the exit status."""
     if shutil.which("wrk") is None:
         print("wrk is not installed (Debian: apt install wrk); nothing was measured")
         return 0
@@ -41,9 +41,9 @@ def main(arguments: list[str]) -> int:
             ratio = f", {best[mock.name] / best[peer.name]:.1f} times {peer.name}" if peer else ""
             text = ", ".join(f"{name} {rate:,.0f} ({sizes[name]:,} bytes)" for name, rate in best.items())
             print(f"{request_kind.name}: {text}{ratio}")
-        print("memory after it: " + ", ".join(f"{server.name} {server.rss_mib():.0f} MiB" for server in servers))
+        print("memory after the load: " + ", ".join(f"{server.name} {server.rss_mib():.0f} MiB" for server in servers))
         if peer is None:
-            print("Prism could not be run here (npx)")
+            print("Prism was not measured: npx cannot run it")
     return 0
 
 

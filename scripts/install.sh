@@ -1,23 +1,23 @@
 #!/bin/sh
-# Makes .venv from requirements.lock and puts this project into it; the Makefile calls it when something changed.
+# Creates .venv from requirements.lock and installs this project into it. The Makefile calls it after a change.
 #
-#   scripts/install.sh            make or mend .venv
-#   scripts/install.sh python     print the Python that would be used, or say why there is none
+#   scripts/install.sh            create or repair .venv
+#   scripts/install.sh python     print the Python that would be used, or why there is none
 #
-# PYTHON=python3.12 names the Python to use. pip's own settings (index, proxy, certificates) are left as they are.
-# Plain sh: it has to run before anything of ours is installed, and on a Mac's old tools.
+# PYTHON=python3.12 selects the Python. Settings of pip (index, proxy, certificates) stay in effect.
+# POSIX sh: it runs before anything is installed, and with the old tools of macOS.
 set -eu
 cd "$(dirname "$0")/.."
 
 VENV=.venv
-LOCKED=$VENV/.locked     # written when all of requirements.lock is in; says for which folder and which lock
-READY=$VENV/.installed   # written last of all: a .venv without it is half made
+LOCKED=$VENV/.locked     # written when requirements.lock is installed: folder and checksum of the lock
+READY=$VENV/.installed   # written last: a .venv without it is incomplete
 NEEDED='Python 3.11, 3.12 or 3.13'
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-# "3.12.1", or nothing where the command is missing or, as a version manager's stand-in may, does not run.
+# "3.12.1", or nothing if the command is missing or does not run.
 version_of() { "$1" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' </dev/null 2>/dev/null || :; }
 
 fits() { case $1 in 3.11.* | 3.12.* | 3.13.*) return 0 ;; *) return 1 ;; esac; }
@@ -25,8 +25,8 @@ fits() { case $1 in 3.11.* | 3.12.* | 3.13.*) return 0 ;; *) return 1 ;; esac; }
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
         found=$(version_of "$PYTHON")
-        [ -n "$found" ] || die "PYTHON=$PYTHON does not run; $NEEDED is needed."
-        fits "$found" || die "PYTHON=$PYTHON is Python $found; $NEEDED is needed."
+        [ -n "$found" ] || die "PYTHON=$PYTHON does not run ($NEEDED is required)."
+        fits "$found" || die "PYTHON=$PYTHON is Python $found ($NEEDED is required)."
         printf '%s\n' "$PYTHON"
         return
     fi
@@ -39,7 +39,7 @@ find_python() {
         fi
         [ -z "$found" ] || seen="$seen${seen:+, }$candidate is $found"
     done
-    die "$NEEDED is needed, and none was found (${seen:-no python3 at all}); install one, or name it: make install PYTHON=/path/to/python3.12"
+    die "$NEEDED is required, but not found (${seen:-no python3}). Install one, or select it: make install PYTHON=/path/to/python3.12"
 }
 
 make_venv() { # with the interpreter in $1
@@ -47,10 +47,10 @@ make_venv() { # with the interpreter in $1
         "$1" -m venv "$VENV"
         return
     fi
-    # Debian keeps ensurepip in a package of its own (python3-venv); virtualenv, brought by pip, does without.
+    # On Debian, ensurepip is in a separate package (python3-venv); virtualenv does not need it.
     "$1" -m pip --version >/dev/null 2>&1 ||
-        die "$("$1" -V) has neither the modules venv and ensurepip nor pip, so no .venv can be made; install them (Debian, Ubuntu: apt install python3-venv)."
-    say 'This Python has no ensurepip: fetching virtualenv ...'
+        die "$("$1" -V) has neither the modules venv and ensurepip nor pip, so .venv cannot be created. Install them (Debian, Ubuntu: apt install python3-venv)."
+    say 'This Python has no ensurepip: installing virtualenv ...'
     rm -rf .venv-bootstrap
     PIP_REQUIRE_VIRTUALENV=0 "$1" -m pip install --quiet --disable-pip-version-check --target .venv-bootstrap \
         --require-hashes -r locks/bootstrap.lock
@@ -60,25 +60,25 @@ make_venv() { # with the interpreter in $1
 
 pip_install() { "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "$@"; }
 
-# A .venv is tied to its folder and its packages to the lock they came from.
+# A .venv belongs to one folder, its packages to one lock file.
 mark() { pwd -P; cksum <requirements.lock; }
 
-whole() { # whether the .venv that is there can be kept
+whole() { # whether the existing .venv can be reused
     [ -x "$VENV/bin/python" ] && [ -f "$LOCKED" ] && [ "$(cat "$LOCKED")" = "$(mark)" ] || return 1
     [ -z "${PYTHON:-}" ] || [ "$(version_of "$PYTHON")" = "$(version_of "$VENV/bin/python")" ]
 }
 
-fresh() { # whether the project was put into it after its last change
+fresh() { # whether the project was installed after its last change
     [ -f "$READY" ] && [ "$READY" -nt requirements.lock ] && [ "$READY" -nt pyproject.toml ] && [ "$READY" -nt scripts/install.sh ]
 }
 
 install() {
     python=$(find_python)
     if whole && fresh; then return; fi
-    unset PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME 2>/dev/null || :   # they would send packages past .venv
+    unset PIP_USER PIP_TARGET PIP_PREFIX PYTHONHOME 2>/dev/null || :   # they would install packages outside .venv
     if ! whole; then
         rm -rf "$VENV"
-        say "Making .venv with Python $(version_of "$python"): $(grep -c '^[a-z].*==' requirements.lock) packages, once, some 20 to 60 seconds ..."
+        say "Creating .venv with Python $(version_of "$python"): $(grep -c '^[a-z].*==' requirements.lock) packages, about 20 to 60 seconds ..."
         make_venv "$python"
         pip_install --require-hashes -r requirements.lock
         mark >"$LOCKED"
@@ -91,5 +91,5 @@ install() {
 case ${1:-install} in
     python) find_python ;;
     install) install ;;
-    *) die "usage: scripts/install.sh [install|python]; found: $1" ;;
+    *) die "usage: scripts/install.sh [install|python] (got: $1)" ;;
 esac

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Writes the lock files from pyproject.toml, each for Python 3.11 to 3.13 on Linux, macOS and Windows at once.
-# Versions that are locked stay; --upgrade moves them.
+# Writes the lock files from pyproject.toml, each for Python 3.11 to 3.13 on Linux, macOS and Windows.
+# Locked versions stay; --upgrade updates them.
 #
-#   requirements.lock      everything to work here: the commands, the tests, the checkers
-#   locks/run.lock         only what the commands need, at the same versions (Dockerfile)
-#   locks/browser.lock     what the tests with a browser need beyond the first
-#   locks/bootstrap.lock   virtualenv, for a Python that cannot make a .venv itself
+#   requirements.lock      everything for development: commands, tests, linters
+#   locks/run.lock         only the commands, at the same versions (Dockerfile)
+#   locks/browser.lock     additional packages of the browser tests
+#   locks/bootstrap.lock   virtualenv, for a Python without venv
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -1,4 +1,4 @@
-"""Calls an ASGI application in process: no sockets, no threads, no client library."""
+"""A minimal client that calls an ASGI application in process, without sockets or threads."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. `headers`: lower-case names; `body`: as it was sent."""
+    """A response. `headers`: lower-case names; `body`: the raw bytes."""
 
     status: int
     headers: Mapping[str, str]
@@ -19,13 +19,13 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """The body's JSON."""
+        """The body parsed as JSON."""
         return json.loads(self.body)
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Sends requests to `app`; `headers` go with each of them."""
+    """Sends requests to `app`, each with `headers`."""
 
     app: ASGIApp
     headers: Mapping[str, str]
@@ -40,25 +40,25 @@ class Client:
         data: Any = None,
         headers: Mapping[str, str | bytes] | None = None,
     ) -> Reply:
-        """Send one request. `target`: path and query as they go over the wire. `data` is sent as JSON."""
-        sent: dict[str, str | bytes] = {"host": "localhost:8000", **self.headers}
+        """Send one request. `target`: raw path and query. `data` is sent as JSON."""
+        all_headers: dict[str, str | bytes] = {"host": "localhost:8000", **self.headers}
         if data is not None:
             body = json.dumps(data).encode()
-            sent["content-type"] = "application/json"
-        sent |= headers or {}
-        return completed(call(self.app, method, target, sent, body, self.client))
+            all_headers["content-type"] = "application/json"
+        all_headers |= headers or {}
+        return completed(call(self.app, method, target, all_headers, body, self.client))
 
     def get(self, target: str | bytes, **headers: str) -> Reply:
-        """A GET; keyword arguments are headers with underscores for hyphens."""
+        """Send a GET request. Keyword arguments are headers, with underscores for hyphens."""
         return self.request("GET", target, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
     def post(self, target: str, data: Any) -> Reply:
-        """A POST of JSON."""
+        """Send a POST request with a JSON body."""
         return self.request("POST", target, data=data)
 
 
 def completed(reply: Coroutine[Any, Any, Reply]) -> Reply:
-    """What `call` comes to, on a loop of its own. `asyncio.run` would write out the task for each signal handler."""
+    """Run `call` on a new event loop. `asyncio.run` would install a signal handler for each request."""
     loop = asyncio.new_event_loop()
     try:
         return loop.run_until_complete(reply)
@@ -74,7 +74,7 @@ async def call(
     body: bytes | Sequence[bytes],
     client: tuple[str, int] | None,
 ) -> Reply:
-    """One exchange of ASGI messages."""
+    """Exchange the ASGI messages of one request."""
     raw = target.encode() if isinstance(target, str) else target
     path, _, query = raw.partition(b"?")
     chunks = [body] if isinstance(body, bytes) else list(body)
@@ -92,7 +92,7 @@ async def call(
         "client": client,
         "server": ("127.0.0.1", 8000),
     }
-    sent: list[Any] = []
+    messages: list[Any] = []
 
     async def receive() -> dict[str, Any]:
         if not chunks:
@@ -100,11 +100,13 @@ async def call(
         return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
 
     async def send(message: Any) -> None:
-        sent.append(message)
+        messages.append(message)
 
     await app(scope, receive, send)
-    if not sent:
+    if not messages:
         return Reply(0, {}, b"")
-    lines = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
-    assert all(name == name.lower() for name in lines)
-    return Reply(sent[0]["status"], lines, b"".join(message.get("body", b"") for message in sent[1:]))
+    response_headers = {name.decode(): value.decode("latin-1") for name, value in messages[0]["headers"]}
+    assert all(name == name.lower() for name in response_headers)
+    return Reply(
+        messages[0]["status"], response_headers, b"".join(message.get("body", b"") for message in messages[1:])
+    )

@@ -1,4 +1,4 @@
-"""How hard the property tests look: `default` is quick and the same on each run, `ci` looks deeper, anew each time."""
+"""Hypothesis profiles: `default` is fast and deterministic, `ci` searches deeper with new random examples."""
 
 import os
 

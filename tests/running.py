@@ -1,4 +1,4 @@
-"""The command `athena-mock` as a user starts it: a process with an address and a greeting."""
+"""Starts the `athena-mock` command as a subprocess, as a user does."""
 
 import os
 import subprocess
@@ -13,25 +13,25 @@ MODULE = (sys.executable, "-m", "mock_server")
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """This process's environment, with no settings of the mock in it and an own folder for what it keeps."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("ATHENA_MOCK_")}
-    return kept | {"XDG_CACHE_HOME": str(cache), "LOCALAPPDATA": str(cache)}
+    """The environment of this process without settings of the mock, and with `cache` as its cache folder."""
+    variables = {name: text for name, text in os.environ.items() if not name.startswith("ATHENA_MOCK_")}
+    return variables | {"XDG_CACHE_HOME": str(cache), "LOCALAPPDATA": str(cache)}
 
 
 @contextmanager
-def running(command: tuple[str, ...], around: Mapping[str, str]) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A mock that has greeted, and its greeting; it is ended afterwards."""
+def running(command: tuple[str, ...], env: Mapping[str, str]) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Run a mock until the block ends; yields the process and its startup banner."""
     pipe = subprocess.PIPE
-    mock = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=dict(around))
+    mock = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=dict(env))
     try:
         assert mock.stdout is not None
-        greeting = ""
-        while "# 422" not in greeting:
+        banner = ""
+        while "# 422" not in banner:
             line = mock.stdout.readline()
             if not line:
-                raise AssertionError(greeting + mock.communicate()[1])
-            greeting += line
-        yield mock, greeting
+                raise AssertionError(banner + mock.communicate()[1])
+            banner += line
+        yield mock, banner
     finally:
         mock.kill()
         mock.communicate()

@@ -21,8 +21,8 @@ SOURCE_PACKAGES = (
     "conformance",
 )  # no import cycles, and layers where LAYERS has them
 
-# Module prefix -> the packages of this project that it may import besides its own. The longest matching prefix counts; a
-# module that matches none (tests, bench, scripts) may import any package.
+# Module prefix -> the packages of this project that it may import besides its own. The longest matching prefix counts.
+# A module that matches none (tests, bench, scripts) may import any package.
 ALLOWED_PACKAGES: Mapping[str, frozenset[str]] = {
     "spec": frozenset(),
     "fixtures": frozenset({"spec"}),
