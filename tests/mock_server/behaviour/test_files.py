@@ -1,4 +1,4 @@
-"""Files: every media URL in an answer is served, and a message's files become attachments with such URLs."""
+"""Files: every media URL in a response is served, and files of a message become attachments."""
 
 import json
 import mimetypes
@@ -18,13 +18,13 @@ DRAWN = {"image/jpeg": "image/svg+xml", "image/gif": "image/svg+xml", "image/web
 
 
 def fetch(api: Api, url: str) -> Reply:
-    """What a URL of an answer gives, without a token."""
+    """Fetch a URL of a response without a token."""
     assert url.startswith(HERE + "/storage/")
     return Client(api.app, {}).get(url.removeprefix(HERE))
 
 
-def answers(api: Api) -> Iterator[bytes]:
-    """All that the demo data have to show to anybody."""
+def response_bodies(api: Api) -> Iterator[bytes]:
+    """Response bodies with all records of the demo dataset."""
     for token in ("demo-token", "other-token"):
         for operation in athena_contract().operations.values():
             if operation.action == "list":
@@ -32,8 +32,8 @@ def answers(api: Api) -> Iterator[bytes]:
                     yield json.dumps(page).encode()
 
 
-def test_every_media_url_of_the_demo_data_is_served_as_what_it_is(api: Api) -> None:
-    urls = {url for body in answers(api) for url in re.findall(HERE + r"/storage/[^\"\\]+", body.decode())}
+def test_every_media_url_of_the_demo_dataset_is_served_with_its_type(api: Api) -> None:
+    urls = {url for body in response_bodies(api) for url in re.findall(HERE + r"/storage/[^\"\\]+", body.decode())}
     assert len(urls) > 50
     kinds = {url.rpartition(".")[2] for url in urls}
     assert {"svg", "png", "pdf", "csv"} <= kinds
@@ -44,18 +44,18 @@ def test_every_media_url_of_the_demo_data_is_served_as_what_it_is(api: Api) -> N
         assert len(reply.body) > 20
 
 
-def test_no_url_in_an_answer_is_without_a_host(api: Api) -> None:
-    for body in answers(api):
+def test_every_url_in_a_response_has_a_host(api: Api) -> None:
+    for body in response_bodies(api):
         assert b'"/storage' not in body
 
 
 def attachments(api: Api) -> Iterator[Any]:
-    """Every attached file."""
+    """Every attachment."""
     for row in api.every("listMessages", {"with": "attachments"}):
         yield from (a["attachable"] for a in row["attachments"] if "mime_type" in a["attachable"])
 
 
-def test_a_seeded_file_is_of_the_type_that_it_says(api: Api) -> None:
+def test_seeded_file_has_the_declared_type(api: Api) -> None:
     files = list(attachments(api))
     assert files
     for file in files:
@@ -72,7 +72,7 @@ def test_a_seeded_file_is_of_the_type_that_it_says(api: Api) -> None:
         ("odd.n\u00e4me?", "application/octet-stream"),
     ],
 )
-def test_a_messages_file_becomes_an_attachment_that_can_be_fetched(api: Api, name: str, mime_type: str) -> None:
+def test_file_of_a_message_becomes_a_downloadable_attachment(api: Api, name: str, mime_type: str) -> None:
     body = {"thread_uuid": THREAD, "content": "See there", "files": [{"key": "uploads/1", "name": name}]}
     (attachment,) = api.data("createMessage", body=body)["attachments"]
     file = attachment["attachable"]
@@ -86,7 +86,7 @@ def test_files_keep_their_order(api: Api) -> None:
     assert [a["attachable"]["name"] for a in message["attachments"]] == ["3.txt", "1.txt", "2.txt"]
 
 
-def test_a_file_is_in_its_thread_too_until_its_message_goes(api: Api) -> None:
+def test_file_is_listed_in_its_thread_until_its_message_is_deleted(api: Api) -> None:
     def in_thread() -> int:
         return len(api.data("retrieveThread", THREAD)["attachments"])
 
@@ -99,30 +99,30 @@ def test_a_file_is_in_its_thread_too_until_its_message_goes(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("name", "key"), [("runAgent", "550e8400-e29b-41d4-a716-446655440000"), ("runThread", THREAD)])
-def test_files_that_go_with_a_question_are_attached_to_it(api: Api, name: str, key: str) -> None:
+def test_files_sent_with_a_question_are_attached_to_it(api: Api, name: str, key: str) -> None:
     found = api.data(name, key, {"content": "What is this?", "files": [{"key": "uploads/1", "name": "this.png"}]})
     (attachment,) = found["message"]["attachments"]
     assert fetch(api, attachment["attachable"]["url"]).headers["content-type"] == "image/png"
     assert found["answer"]["attachments"] == []
 
 
-def test_a_picture_that_is_no_longer_referred_to_is_not_served(api: Api) -> None:
+def test_unreferenced_image_is_not_served(api: Api) -> None:
     agent = next(a for a in api.every("listAgents") if a["profile_photo_url"].startswith(HERE) and a["is_owner"])
     picture = agent["profile_photo_url"]
-    api.data("updateAgent", agent["uuid"], {"profile_photo_url": picture})  # as a form sends back what it was given
+    api.data("updateAgent", agent["uuid"], {"profile_photo_url": picture})  # as a form resubmits the URL
     assert fetch(api, picture).status == 200
     api.data("updateAgent", agent["uuid"], {"profile_photo_url": "https://example.com/new.png"})
     assert fetch(api, picture).status == 404
 
 
-def test_a_typo_in_a_media_url_is_404(api: Api) -> None:
+def test_unknown_media_url_returns_404(api: Api) -> None:
     url = next(file["url"] for file in attachments(api))
     assert fetch(api, url).status == 200
     assert fetch(api, url.replace("/storage/", "/storage/x")).status == 404
     assert fetch(api, url + "x").status == 404
 
 
-def test_a_proxy_shapes_every_url_of_the_mock(api: Api) -> None:
+def test_forwarded_headers_change_every_url_of_the_mock(api: Api) -> None:
     proxy = {"x_forwarded_host": "a.example, b", "x_forwarded_proto": "https", "x_forwarded_prefix": "/mock"}
     here = "https://a.example/mock"
     caller = Client(api.app, {"authorization": "Bearer demo-token"})

@@ -1,6 +1,6 @@
-"""Lists: pages and their links, sorting, searching, filtering, and what is embedded.
+"""Lists: pagination, sorting, search, filters and embedded relations.
 
-What a list should hold is worked out again in plain Python, from the records as they stand in the store.
+Expected results are computed in plain Python from the records in the store.
 """
 
 import re
@@ -23,8 +23,8 @@ AGENT = "550e8400-e29b-41d4-a716-446655440000"
 lists = pytest.mark.parametrize("listing", [operation.id for operation in LISTS])
 
 
-def by_role(operation: Operation, role: str) -> list[Parameter]:
-    """The parameters of an operation that do `role`."""
+def parameters_by_role(operation: Operation, role: str) -> list[Parameter]:
+    """The parameters of an operation with an `x-query` role."""
     return [p for p in operation.query_parameters if p.x_query is not None and p.x_query.role == role]
 
 
@@ -32,7 +32,7 @@ def by_role(operation: Operation, role: str) -> list[Parameter]:
 
 
 @lists
-def test_following_next_comes_by_each_record_once(api: Api, listing: str) -> None:
+def test_following_next_links_visits_each_record_once(api: Api, listing: str) -> None:
     expected = [row["uuid"] for row in api.every(listing)]
     found: list[Any] = []
     query: Mapping[str, Any] | None = {"per_page": 5}
@@ -50,7 +50,7 @@ def test_following_next_comes_by_each_record_once(api: Api, listing: str) -> Non
     ("number", "first", "last", "previous", "following"),
     [(1, 1, 5, None, 2), (2, 6, 10, 1, 3), (3, 11, 11, 2, None), (4, None, None, 3, None), (99, None, None, 98, None)],
 )
-def test_a_page_tells_where_it_stands(
+def test_page_has_correct_meta_and_links(
     api: Api, number: int, first: int | None, last: int | None, previous: int | None, following: int | None
 ) -> None:
     thread = api.data("createThread", body={})["uuid"]
@@ -75,16 +75,16 @@ def test_a_page_tells_where_it_stands(
     assert len(page["data"]) == (0 if first is None or last is None else last - first + 1)
 
 
-def test_an_empty_list_is_one_empty_page(api: Api) -> None:
+def test_empty_list_has_one_empty_page(api: Api) -> None:
     page = api.whole("listThreads", query={"search": "no such thread"})
     assert page["data"] == []
-    said = page["meta"]
-    assert (said["current_page"], said["last_page"], said["total"], said["from"], said["to"]) == (1, 1, 0, None, None)
+    meta = page["meta"]
+    assert (meta["current_page"], meta["last_page"], meta["total"], meta["from"], meta["to"]) == (1, 1, 0, None, None)
 
 
 @lists
 @pytest.mark.parametrize("size", [1, 7, 100])
-def test_a_page_is_as_large_as_was_asked(api: Api, listing: str, size: int) -> None:
+def test_page_has_the_requested_size(api: Api, listing: str, size: int) -> None:
     page = api.whole(listing, query={"per_page": size})
     assert page["meta"]["per_page"] == size
     assert len(page["data"]) == min(size, page["meta"]["total"])
@@ -92,15 +92,15 @@ def test_a_page_is_as_large_as_was_asked(api: Api, listing: str, size: int) -> N
 
 @lists
 @pytest.mark.parametrize("query", [{"per_page": 0}, {"per_page": 101}, {"page": 0}, {"page": -1}, {"page": 2**31}])
-def test_a_page_out_of_bounds_is_422(api: Api, listing: str, query: Mapping[str, int]) -> None:
+def test_invalid_page_or_size_returns_422(api: Api, listing: str, query: Mapping[str, int]) -> None:
     assert api.status(listing, query=query) == 422
 
 
-def test_links_keep_the_query(api: Api) -> None:
+def test_links_preserve_the_query(api: Api) -> None:
     query = {"search": "a b&c", "role": "user", "with": "thread,attachments", "per_page": "1"}
     page = api.whole("listMessages", query=query)
-    said = dict(parse_qsl(urlsplit(page["links"]["first"]).query))
-    assert said == {**query, "page": "1"}
+    parameters = dict(parse_qsl(urlsplit(page["links"]["first"]).query))
+    assert parameters == {**query, "page": "1"}
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_links_keep_the_query(api: Api) -> None:
         ({"x-forwarded-prefix": "/athena"}, "http://localhost:8000/athena"),
     ],
 )
-def test_every_address_is_as_the_client_knows_the_mock(api: Api, headers: Mapping[str, str], base: str) -> None:
+def test_every_url_uses_the_address_of_the_client(api: Api, headers: Mapping[str, str], base: str) -> None:
     reply = api.send("listAgents", query={"per_page": 3}, headers=headers)
     api.check("listAgents", reply)
     page = reply.json
@@ -122,7 +122,7 @@ def test_every_address_is_as_the_client_knows_the_mock(api: Api, headers: Mappin
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Every text in a JSON value."""
+    """Every string in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list)):
@@ -133,34 +133,35 @@ def texts(value: Any) -> Iterator[str]:
 # Order ---------------------------------------------------------------------------------------------------------------
 
 
-def comparable(name: str, value: Any) -> Any:
-    """A value to sort by; instants may be written in several ways."""
+def sort_key(name: str, value: Any) -> Any:
+    """A comparable value; date-times may have several formats."""
     return datetime.fromisoformat(value) if name.endswith("_at") else value
 
 
 @pytest.mark.parametrize(
-    ("listing", "sort"), [(o.id, value) for o in LISTS for p in by_role(o, "sort") for value in p.schema["enum"]]
+    ("listing", "sort"),
+    [(o.id, value) for o in LISTS for p in parameters_by_role(o, "sort") for value in p.schema["enum"]],
 )
 @pytest.mark.parametrize("direction", ["asc", "desc", None])
-def test_a_list_is_in_the_order_that_was_asked_for(api: Api, listing: str, sort: str, direction: str | None) -> None:
+def test_list_is_sorted_as_requested(api: Api, listing: str, sort: str, direction: str | None) -> None:
     rows = api.every(listing, {"sort_by": sort} | ({"sort_direction": direction} if direction else {}))
-    found = [(comparable(sort, row[sort]), row["uuid"]) for row in rows]
-    expected = sorted(found, key=lambda pair: pair[1])  # the key breaks ties, always upwards
+    found = [(sort_key(sort, row[sort]), row["uuid"]) for row in rows]
+    expected = sorted(found, key=lambda pair: pair[1])  # ties are sorted by key, always ascending
     expected.sort(key=lambda pair: pair[0], reverse=direction == "desc")
     assert found == expected
 
 
 @lists
-def test_without_an_order_the_newest_is_first(api: Api, listing: str) -> None:
-    found = [comparable("created_at", row["created_at"]) for row in api.every(listing)]
+def test_default_order_is_newest_first(api: Api, listing: str) -> None:
+    found = [sort_key("created_at", row["created_at"]) for row in api.every(listing)]
     assert found == sorted(found, reverse=True)
 
 
 # Filters and search --------------------------------------------------------------------------------------------------
 
 
-def ends(api: Api, record: StoredRecord, path: tuple[str, ...]) -> list[Any]:
-    """The values at the end of a property path of a record, through its references; a list's are its elements."""
+def resolve_path(api: Api, record: StoredRecord, path: tuple[str, ...]) -> list[Any]:
+    """The values at the end of a property path, following references; a list yields its elements."""
     if not path:
         return [record]
     contract, store = api.contract, api.world.store
@@ -178,58 +179,58 @@ def ends(api: Api, record: StoredRecord, path: tuple[str, ...]) -> list[Any]:
     else:
         references = [record.references[path[0]]]
     reached = [store.get_existing(reference) for reference in references if reference is not None]
-    return [value for one in reached for value in ends(api, one, path[1:])]
+    return [value for one in reached for value in resolve_path(api, one, path[1:])]
 
 
 def visible(api: Api, listing: str) -> list[StoredRecord]:
-    """The records that a list holds without any filter."""
+    """The records of a list without filters."""
     resource = OPERATIONS[listing].resource or ""
     keys = [row["uuid"] for row in api.every(listing)]
     return [api.world.store.get_existing(Reference(resource, key)) for key in keys]
 
 
 def filters(op: str) -> pytest.MarkDecorator:
-    """Parametrizes by the lists and their filters that do `op`."""
+    """Parametrize with the lists and their filters with operator `op`."""
     found = [
         (operation.id, p.name)
         for operation in LISTS
-        for p in by_role(operation, "filter")
+        for p in parameters_by_role(operation, "filter")
         if p.x_query is not None and p.x_query.operator == op
     ]
     return pytest.mark.parametrize(("listing", "name"), found)
 
 
-def path_of(listing: str, name: str) -> tuple[str, ...]:
-    """The path that a filter is about."""
+def filter_path(listing: str, name: str) -> tuple[str, ...]:
+    """The property path of a filter."""
     word = next(p.x_query for p in OPERATIONS[listing].query_parameters if p.name == name)
     assert word is not None
     return word.paths[0]
 
 
-def written(value: Any) -> str:
-    """A value as it stands in a query."""
+def format_query_value(value: Any) -> str:
+    """A value formatted for a query string."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @filters("eq")
-def test_a_filter_leaves_what_has_that_value_and_nothing_else(api: Api, listing: str, name: str) -> None:
-    path = path_of(listing, name)
-    rows = [(record.key, ends(api, record, path)) for record in visible(api, listing)]
-    values = list(dict.fromkeys(value for _, said in rows for value in said if value is not None))[:4]
+def test_filter_returns_exactly_the_matching_records(api: Api, listing: str, name: str) -> None:
+    path = filter_path(listing, name)
+    rows = [(record.key, resolve_path(api, record, path)) for record in visible(api, listing)]
+    values = list(dict.fromkeys(value for _, record_values in rows for value in record_values if value is not None))[:4]
     assert values, "the demo data show nothing of this filter"
     for value in values:
-        found = [row["uuid"] for row in api.every(listing, {name: written(value)})]
-        assert found == [key for key, said in rows if value in said]
+        found = [row["uuid"] for row in api.every(listing, {name: format_query_value(value)})]
+        assert found == [key for key, record_values in rows if value in record_values]
 
 
 @filters("exists")
-def test_a_filter_by_presence_parts_the_list_in_two(api: Api, listing: str, name: str) -> None:
-    path = path_of(listing, name)
-    rows = {record.key: bool(ends(api, record, path)) for record in visible(api, listing)}
+def test_filter_by_presence_partitions_the_list(api: Api, listing: str, name: str) -> None:
+    path = filter_path(listing, name)
+    rows = {record.key: bool(resolve_path(api, record, path)) for record in visible(api, listing)}
     assert set(rows.values()) == {True, False}
-    for asked in (True, False):
-        found = {row["uuid"] for row in api.every(listing, {name: written(asked)})}
-        assert found == {key for key, there in rows.items() if there is asked}
+    for is_present in (True, False):
+        found = {row["uuid"] for row in api.every(listing, {name: format_query_value(is_present)})}
+        assert found == {key for key, has_value in rows.items() if has_value is is_present}
 
 
 @pytest.mark.parametrize(
@@ -237,20 +238,20 @@ def test_a_filter_by_presence_parts_the_list_in_two(api: Api, listing: str, name
     [
         (o.id, p.name)
         for o in LISTS
-        for p in by_role(o, "filter")
+        for p in parameters_by_role(o, "filter")
         if p.schema["type"] == "array" and p.x_query and p.x_query.operator == "eq"
     ],
 )
-def test_a_list_of_values_means_any_of_them(api: Api, listing: str, name: str) -> None:
-    path = path_of(listing, name)
-    rows = [(record.key, ends(api, record, path)) for record in visible(api, listing)]
-    values = list(dict.fromkeys(value for _, said in rows for value in said))[:2]
-    expected = [key for key, said in rows if set(said) & set(values)]
+def test_filter_with_several_values_matches_any_of_them(api: Api, listing: str, name: str) -> None:
+    path = filter_path(listing, name)
+    rows = [(record.key, resolve_path(api, record, path)) for record in visible(api, listing)]
+    values = list(dict.fromkeys(value for _, record_values in rows for value in record_values))[:2]
+    expected = [key for key, record_values in rows if set(record_values) & set(values)]
     for spelled in (name, f"{name}[]"):
         assert [row["uuid"] for row in api.every(listing, {spelled: values})] == expected
 
 
-def test_days_are_whole_days(api: Api) -> None:
+def test_date_filters_include_complete_days(api: Api) -> None:
     rows = {row["uuid"]: row["created_at"][:10] for row in api.every("listWorkflowExecutions")}
     days = sorted(rows.values())
     first, last = days[len(days) // 3], days[2 * len(days) // 3]
@@ -258,33 +259,35 @@ def test_days_are_whole_days(api: Api) -> None:
     assert found == {key for key, day in rows.items() if first <= day <= last}
 
 
-def test_the_workspace_wins_over_the_organization(api: Api) -> None:
+def test_workspace_filter_takes_precedence_over_organization(api: Api) -> None:
     query = {"workspace_uuid": AGENT, "organization_multiplai_id": "org-456"}
     found = api.every("listAgents", query)
     assert found == api.every("listAgents", {"workspace_uuid": AGENT})
     assert found
 
 
-def test_filters_together_mean_all_of_them(api: Api) -> None:
+def test_several_filters_are_combined_with_and(api: Api) -> None:
     rows = api.every("listMessages", {"role": "user"})
     thread = rows[0]["thread"]["uuid"]
     found = api.every("listMessages", {"role": "user", "thread_uuid": thread})
     assert [row["uuid"] for row in found] == [row["uuid"] for row in rows if row["thread"]["uuid"] == thread]
 
 
-SEARCHES = [operation.id for operation in LISTS if by_role(operation, "search")]
+SEARCHES = [operation.id for operation in LISTS if parameters_by_role(operation, "search")]
 
 
 @pytest.mark.parametrize("listing", SEARCHES)
-def test_a_search_finds_every_record_that_says_it_whatever_its_case(api: Api, listing: str) -> None:
-    (parameter,) = by_role(OPERATIONS[listing], "search")
+def test_search_is_complete_and_case_insensitive(api: Api, listing: str) -> None:
+    (parameter,) = parameters_by_role(OPERATIONS[listing], "search")
     assert parameter.x_query is not None
     rows = {
-        record.key: " \n ".join(str(text) for path in parameter.x_query.paths for text in ends(api, record, path))
+        record.key: " \n ".join(
+            str(value) for path in parameter.x_query.paths for value in resolve_path(api, record, path)
+        )
         for record in visible(api, listing)
     }
-    for said in list(rows.values())[:3]:
-        term = max(said.split(), key=len)
+    for text in list(rows.values())[:3]:
+        term = max(text.split(), key=len)
         for spelled in (term.upper(), term.lower(), term[1:-1]):
             found = {row["uuid"] for row in api.every(listing, {"search": spelled})}
             assert found == {key for key, text in rows.items() if spelled.casefold() in text.casefold()}
@@ -293,59 +296,59 @@ def test_a_search_finds_every_record_that_says_it_whatever_its_case(api: Api, li
 # What is embedded ----------------------------------------------------------------------------------------------------
 
 
-def relations_in(row: Mapping[str, Any], resource: str) -> set[str]:
-    """The relations that a record shows."""
+def embedded_relation_names(row: Mapping[str, Any], resource: str) -> set[str]:
+    """Names of the relations that a record embeds."""
     return row.keys() & athena_contract().resources[resource].relations.keys()
 
 
 INCLUDES = [
     (o.id, value)
     for o in LISTS
-    for p in by_role(o, "include")
+    for p in parameters_by_role(o, "include")
     for value in p.schema["items"]["enum"]
     if value == value.lower() and "." not in value
 ]
 
 
 @pytest.mark.parametrize(("listing", "relation"), INCLUDES)
-def test_with_shows_what_it_names_and_nothing_else(api: Api, listing: str, relation: str) -> None:
+def test_with_embeds_only_the_named_relations(api: Api, listing: str, relation: str) -> None:
     resource = OPERATIONS[listing].resource or ""
     rows = api.data(listing, query={"with": relation})
     assert rows
     for row in rows:
-        assert relations_in(row, resource) == {relation}
+        assert embedded_relation_names(row, resource) == {relation}
 
 
 @pytest.mark.parametrize("listing", sorted({listing for listing, _ in INCLUDES}))
-def test_without_with_it_is_what_the_documentation_embeds(api: Api, listing: str) -> None:
+def test_default_relations_are_those_of_the_documentation(api: Api, listing: str) -> None:
     resource = athena_contract().resources[OPERATIONS[listing].resource or ""]
     always = {relation.name for relation in resource.relations.values() if relation.is_embedded}
     rows = api.data(listing)
     assert rows
     for row in rows:
-        assert relations_in(row, resource.name) == always
+        assert embedded_relation_names(row, resource.name) == always
 
 
-def test_what_with_embeds_has_no_relations_of_its_own_unless_named(api: Api) -> None:
+def test_embedded_records_have_no_relations_unless_named(api: Api) -> None:
     (row,) = api.data("listMessages", query={"with": "thread", "per_page": 1})
-    assert relations_in(row["thread"], "Thread") == set()
+    assert embedded_relation_names(row["thread"], "Thread") == set()
     (row,) = api.data("listMessages", query={"with": "thread.creator,thread.agent.tools", "per_page": 1})
-    assert relations_in(row["thread"], "Thread") == {"creator", "agent"}
-    assert relations_in(row["thread"]["creator"], "User") == set()
+    assert embedded_relation_names(row["thread"], "Thread") == {"creator", "agent"}
+    assert embedded_relation_names(row["thread"]["creator"], "User") == set()
 
 
 CAMEL = [
     (o.id, p.name, value)
     for o in OPERATIONS.values()
     for role in ("include", "count")
-    for p in by_role(o, role)
+    for p in parameters_by_role(o, role)
     for value in p.schema["items"]["enum"]
     if value != value.lower()
 ]
 
 
 @pytest.mark.parametrize(("name", "parameter", "value"), CAMEL)
-def test_camel_case_means_the_same(api: Api, name: str, parameter: str, value: str) -> None:
+def test_camel_case_names_are_equivalent(api: Api, name: str, parameter: str, value: str) -> None:
     operation = OPERATIONS[name]
     key = api.seeded(operation.resource or "") if operation.path_parameter_names else None
     snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in value)
@@ -353,7 +356,7 @@ def test_camel_case_means_the_same(api: Api, name: str, parameter: str, value: s
     assert camel == plain
 
 
-def test_counts_are_shown_when_asked_for(api: Api) -> None:
+def test_with_count_adds_counts(api: Api) -> None:
     plain = api.every("listWorkflowExecutions")
     counted = api.every("listWorkflowExecutions", {"with_count": "workflow_approvals,pending_workflow_approvals"})
     names = {"workflow_approvals_count", "pending_workflow_approvals_count"}
@@ -371,7 +374,7 @@ def test_counts_are_shown_when_asked_for(api: Api) -> None:
         assert row["pending_workflow_approvals_count"] == statuses.count("pending")
 
 
-def test_metrics_are_shown_when_asked_for_and_agree_with_the_rest(api: Api) -> None:
+def test_requested_metrics_agree_with_other_values(api: Api) -> None:
     assert all("metrics" not in row for row in api.every("listAgents"))
     memories = [row["agent"]["uuid"] for row in api.every("listMemories", {"with": "agent"}) if row["agent"]]
     for row in api.every("listAgents", {"with_metrics": "true"}):
@@ -383,7 +386,7 @@ def test_metrics_are_shown_when_asked_for_and_agree_with_the_rest(api: Api) -> N
             assert metrics["memories_count"] == memories.count(row["uuid"])
 
 
-def test_an_agents_counts_are_those_of_its_lists(api: Api) -> None:
+def test_counts_of_an_agent_equal_its_lists(api: Api) -> None:
     for row in api.every("listAgents", {"workspace_uuid": AGENT}):
         assert (row["tools_count"], row["workflows_count"]) == (len(row["tools"]), len(row["workflows"]))
         assert row["threads_count"] == api.whole("listThreads", query={"agent_uuid": row["uuid"]})["meta"]["total"]

@@ -1,4 +1,4 @@
-"""Running agents, threads and prompts; training and generating; executions that move by the mock's clock."""
+"""Runs of agents, threads and prompts; training and generation; executions that follow the clock of the mock."""
 
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -13,8 +13,8 @@ THREAD = "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"
 FINAL = {"completed", "error", "stopped"}
 
 
-def said(api: Api, thread: str) -> list[tuple[str, str]]:
-    """What was said in a thread, in order."""
+def list_messages(api: Api, thread: str) -> list[tuple[str, str]]:
+    """(role, content) of the messages of a thread, in order."""
     rows = api.every("listMessages", {"thread_uuid": thread, "sort_by": "created_at", "with": "attachments"})
     return [(row["role"], row["content"]) for row in rows]
 
@@ -22,7 +22,7 @@ def said(api: Api, thread: str) -> list[tuple[str, str]]:
 # Agents and threads --------------------------------------------------------------------------------------------------
 
 
-def test_running_an_agent_stores_the_question_and_the_answer_in_a_new_thread(api: Api) -> None:
+def test_run_stores_question_and_answer_in_a_new_thread(api: Api) -> None:
     found = api.data("runAgent", AGENT, {"content": "Where is my order?"})
     thread, question, answer = found["thread"], found["message"], found["answer"]
     assert thread["agent"]["uuid"] == AGENT
@@ -32,7 +32,7 @@ def test_running_an_agent_stores_the_question_and_the_answer_in_a_new_thread(api
     assert api.data("retrieveMessage", answer["uuid"])["content"] == answer["content"] != ""
 
 
-def test_running_an_agent_counts_as_a_use_of_it(api: Api) -> None:
+def test_run_counts_as_usage_of_the_agent(api: Api) -> None:
     before = api.data("retrieveAgent", AGENT)
     api.watch.wait(seconds=30)
     api.data("runAgent", AGENT, {"content": "Hello"})
@@ -42,29 +42,29 @@ def test_running_an_agent_counts_as_a_use_of_it(api: Api) -> None:
     assert after["last_used_at"] == "2026-03-01T00:00:30.000000Z"
 
 
-def test_running_an_agent_in_a_thread_goes_on_there(api: Api) -> None:
-    before = said(api, THREAD)
+def test_run_in_a_thread_continues_that_thread(api: Api) -> None:
+    before = list_messages(api, THREAD)
     api.watch.wait(seconds=1)
     found = api.data("runAgent", AGENT, {"content": "And now?", "thread_uuid": THREAD})
     assert found["thread"]["uuid"] == THREAD
-    assert said(api, THREAD) == [*before, ("user", "And now?"), ("assistant", found["answer"]["content"])]
+    assert list_messages(api, THREAD) == [*before, ("user", "And now?"), ("assistant", found["answer"]["content"])]
 
 
-def test_an_answer_stands_after_its_question(api: Api) -> None:
+def test_answer_is_listed_after_its_question(api: Api) -> None:
     thread = api.data("createThread", body={})["uuid"]
     for content in ("One", "Two", "Three", "Four", "Five"):
         api.watch.wait(seconds=5)
         api.data("runThread", thread, {"content": content})
-    assert [role for role, _ in said(api, thread)] == ["user", "assistant"] * 5
+    assert [role for role, _ in list_messages(api, thread)] == ["user", "assistant"] * 5
     newest = [row["role"] for row in api.every("listMessages", {"thread_uuid": thread})]
     assert newest == ["assistant", "user"] * 5
 
 
-def test_a_question_is_answered_the_same_in_the_same_world(api: Api) -> None:
-    asked = ("runAgent", AGENT, {"content": "How do I change my address?"})
-    first = api.ask(*asked).body
+def test_answer_is_deterministic_for_a_dataset(api: Api) -> None:
+    call = ("runAgent", AGENT, {"content": "How do I change my address?"})
+    first = api.ask(*call).body
     api.begin_anew()
-    assert api.ask(*asked).body == first
+    assert api.ask(*call).body == first
 
 
 def test_different_questions_get_different_answers(api: Api) -> None:
@@ -84,37 +84,37 @@ def test_different_agents_answer_the_same_question_differently(api: Api) -> None
     assert len({api.data("runAgent", agent, {"content": "Refunds?"})["answer"]["content"] for agent in agents}) > 2
 
 
-def test_an_answer_is_in_its_agents_character(api: Api) -> None:
+def test_answer_reflects_the_agents_persona(api: Api) -> None:
     metadata = {"role": "Tax Advisor", "goal_statement": "Save people from forms.", "guardrails": "Never guess. Ask."}
     agent = api.data("createAgent", body={"name": "T", "metadata": metadata})["uuid"]
     answers = [
         api.data("runAgent", agent, {"content": f"How do I file form {n}?"})["answer"]["content"] for n in range(8)
     ]
     aim, rule = "My aim as a tax advisor: save people from forms.", "One rule I follow: never guess."
-    assert all((aim in said) != (rule in said) for said in answers)
-    assert {aim in said for said in answers} == {True, False}
+    assert all((aim in answer) != (rule in answer) for answer in answers)
+    assert {aim in answer for answer in answers} == {True, False}
 
 
 def test_a_repeated_question_gets_different_answers(api: Api) -> None:
     thread = api.data("createThread", body={})["uuid"]
-    asked = {"content": "Where is my parcel?"}
-    assert len({api.data("runThread", thread, asked)["answer"]["content"] for _ in range(6)}) > 2
+    body = {"content": "Where is my parcel?"}
+    assert len({api.data("runThread", thread, body)["answer"]["content"] for _ in range(6)}) > 2
 
 
 @pytest.mark.parametrize("content", ["?", "🎉", "\u0000", " ", "{question}", "a" * 5000, "- " * 2500, "word " * 1000])
-def test_any_content_is_answered(api: Api, content: str) -> None:
+def test_any_content_gets_an_answer(api: Api, content: str) -> None:
     found = api.data("runAgent", AGENT, {"content": content})
     assert found["answer"]["content"]
     assert 0 < len(found["thread"]["name"]) <= 255
 
 
-def test_a_thread_answers_with_its_agent_and_without_one(api: Api) -> None:
+def test_thread_run_works_with_and_without_an_agent(api: Api) -> None:
     found = api.data("runThread", THREAD, {"content": "Hello"})
     assert found["answer"]["metadata"]["model"] == found["thread"]["agent"]["metadata"]["large_language_model"]
     alone = api.data("createThread", body={"metadata": {"model": "my-model"}})["uuid"]
     found = api.data("runThread", alone, {"content": "Hello"})
     assert found["answer"]["metadata"]["model"] == "my-model"
-    assert len(said(api, alone)) == 2
+    assert len(list_messages(api, alone)) == 2
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_thread_is_named_after_its_first_message(api: Api, content: str, name:
 # Prompts, training, generating ---------------------------------------------------------------------------------------
 
 
-def test_a_prompt_is_filled_in_and_counted(api: Api) -> None:
+def test_prompt_run_fills_placeholders_and_counts_usage(api: Api) -> None:
     prompt = api.data("createPrompt", body={"name": "Mail", "content": "To {{ who }} about {{topic}}, {{topic}}!"})[
         "uuid"
     ]
@@ -151,7 +151,7 @@ def test_a_prompt_is_filled_in_and_counted(api: Api) -> None:
     assert (after["usage_count"], after["last_used_at"]) == (1, "2026-03-01T00:00:00.000000Z")
 
 
-def test_each_text_and_each_page_becomes_a_memory(api: Api) -> None:
+def test_training_creates_a_memory_per_text_and_url(api: Api) -> None:
     before = api.every("listMemories", {"agent_uuid": AGENT})
     body = {"texts": ["First.", "Second."], "urls": ["https://example.com/help"]}
     made = api.data("trainAgent", AGENT, body)
@@ -161,7 +161,7 @@ def test_each_text_and_each_page_becomes_a_memory(api: Api) -> None:
     assert after == {memory["uuid"] for memory in (*before, *made)}
 
 
-def test_what_an_agent_was_taught_shows_in_its_metrics(api: Api) -> None:
+def test_training_is_included_in_the_agents_metrics(api: Api) -> None:
     def memories() -> int:
         rows = api.every("listAgents", {"with_metrics": "true"})
         found: int = next(row["metrics"]["memories_count"] for row in rows if row["uuid"] == AGENT)
@@ -180,7 +180,7 @@ def test_a_generated_record_is_stored_and_belongs_to_the_caller(api: Api, name: 
 
 
 @pytest.mark.parametrize("name", ["generateAgent", "generateWorkflow"])
-def test_a_prompt_decides_what_is_generated(api: Api, name: str) -> None:
+def test_generated_record_depends_on_the_prompt(api: Api, name: str) -> None:
     prompts = ["Sort invoices", "Greet new customers", "Plan the week", "Sort invoices", "Translate mails"]
     names = [api.data(name, body={"prompt": prompt})["name"] for prompt in prompts]
     assert names[0] == names[3]
@@ -196,7 +196,7 @@ def test_a_generated_agent_is_complete(api: Api) -> None:
     assert len(made["metadata"]["conversation_starters"]) == 3
 
 
-def test_the_nodes_of_a_generated_workflow_follow_one_another(api: Api) -> None:
+def test_nodes_of_a_generated_workflow_form_a_chain(api: Api) -> None:
     made = api.data("generateWorkflow", body={"prompt": "Notify the sales team about new leads"})
     ids = [node["id"] for node in made["nodes"]]
     assert len(set(ids)) == len(ids) > 1
@@ -216,7 +216,7 @@ def test_any_prompt_generates_a_record(api: Api, name: str, prompt: str) -> None
 # Executions ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_webhook_starts_an_execution_that_runs_and_ends_by_the_clock(api: Api) -> None:
+def test_webhook_starts_an_execution_that_follows_the_clock(api: Api) -> None:
     made = api.data("triggerWebhook", WORKFLOW, {"order": 4711})
     assert (made["status"], made["is_finished"], made["mode"], made["started_at"]) == (
         "pending",
@@ -243,14 +243,14 @@ def test_a_webhook_starts_an_execution_that_runs_and_ends_by_the_clock(api: Api)
     assert now() == ended
 
 
-def test_an_ended_execution_shows_what_it_did(api: Api) -> None:
+def test_finished_execution_contains_its_results(api: Api) -> None:
     made = api.data("createWorkflowExecution", body={"workflow_uuid": WORKFLOW, "mode": "manual", "input": {"a": [1]}})
     assert made["mode"] == "manual"
     api.watch.wait(seconds=6)
     (data,) = api.data("retrieveWorkflowExecution", made["uuid"])["workflow_execution_data"]
     (step,) = data["workflow_data"]
     assert step["output"] == {"received": {"a": [1]}}
-    assert data["metadata"]["workflow_execution_data_id"] == made["id"]  # as in the seeded ones
+    assert data["metadata"]["workflow_execution_data_id"] == made["id"]  # as in seeded executions
     assert step["status"] in {"completed", "error"}
 
 
@@ -262,7 +262,7 @@ def test_most_executions_succeed_and_some_fail(api: Api) -> None:
     assert ends.count("completed") > ends.count("error")
 
 
-def test_lists_filters_and_counts_move_with_the_clock(api: Api) -> None:
+def test_lists_filters_and_counts_follow_the_clock(api: Api) -> None:
     key = api.data("triggerWebhook", WORKFLOW)["uuid"]
 
     def found(status: str) -> bool:
@@ -279,7 +279,7 @@ def test_lists_filters_and_counts_move_with_the_clock(api: Api) -> None:
     assert (found("pending"), found("running")) == (False, True)
 
 
-def test_seeded_executions_rest(api: Api) -> None:
+def test_seeded_executions_do_not_change(api: Api) -> None:
     before = api.every("listWorkflowExecutions")
     assert {"pending", "running", "waiting"} <= {row["status"] for row in before}
     api.watch.wait(days=40)
@@ -287,7 +287,7 @@ def test_seeded_executions_rest(api: Api) -> None:
 
 
 @pytest.mark.parametrize("status", ["pending", "running", "waiting"])
-def test_what_goes_on_can_be_stopped_once(api: Api, status: str) -> None:
+def test_running_execution_can_be_stopped_once(api: Api, status: str) -> None:
     key = api.seeded("WorkflowExecution", status=status)
     api.watch.wait(seconds=10)
     stopped = api.data("stopWorkflowExecution", key)
@@ -302,12 +302,12 @@ def test_what_goes_on_can_be_stopped_once(api: Api, status: str) -> None:
 
 
 @pytest.mark.parametrize("status", sorted(FINAL))
-def test_what_has_ended_cannot_be_stopped(api: Api, status: str) -> None:
+def test_finished_execution_cannot_be_stopped(api: Api, status: str) -> None:
     reply = api.ask("stopWorkflowExecution", api.seeded("WorkflowExecution", status=status))
     assert (reply.status, reply.headers["x-mock-reason"]) == (409, "state")
 
 
-def test_a_stopped_execution_does_not_move_any_more(api: Api) -> None:
+def test_stopped_execution_does_not_change_afterwards(api: Api) -> None:
     key = api.data("triggerWebhook", WORKFLOW)["uuid"]
     stopped = api.data("stopWorkflowExecution", key)
     api.watch.wait(seconds=30)
@@ -315,7 +315,7 @@ def test_a_stopped_execution_does_not_move_any_more(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["triggerWebhook", "createWorkflowExecution"])
-def test_a_workflow_that_is_not_active_is_not_started(api: Api, name: str) -> None:
+def test_inactive_workflow_cannot_be_started(api: Api, name: str) -> None:
     api.data("updateWorkflow", WORKFLOW, {"is_active": False})
     before = api.world.store.count_by_resource()
     call = (WORKFLOW, {}) if name == "triggerWebhook" else (None, {"workflow_uuid": WORKFLOW})

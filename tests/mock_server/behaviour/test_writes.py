@@ -1,4 +1,4 @@
-"""What was written is there on the next request: in lists, in every embedding, in counts."""
+"""Writes are visible on the next request: in lists, embedded records and counts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,26 +15,26 @@ DOCUMENTED = HOME  # the documented agent and workflow have the same uuid
 THREAD = "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"
 
 
-def sibling(resource: str | None, action: str) -> Operation | None:
-    """The operation that does `action` with a resource."""
+def find_operation(resource: str | None, action: str) -> Operation | None:
+    """The operation for an action on a resource."""
     return next((o for o in OPERATIONS.values() if (o.resource, o.action) == (resource, action)), None)
 
 
-def pairs(actions: tuple[str, ...], other: str) -> list[tuple[str, str]]:
-    """Operations with one of these actions, each with the operation of the same resource that does another."""
-    found = ((o, sibling(o.resource, other)) for o in OPERATIONS.values() if o.action in actions)
+def operation_pairs(actions: tuple[str, ...], other: str) -> list[tuple[str, str]]:
+    """(operation with one of `actions`, operation `other` of the same resource)."""
+    found = ((o, find_operation(o.resource, other)) for o in OPERATIONS.values() if o.action in actions)
     return [(one.id, two.id) for one, two in found if two is not None]
 
 
-def example(name: str) -> Any:
-    """The body that the contract shows as an example."""
+def example_body(name: str) -> Any:
+    """The example body of the contract."""
     body = OPERATIONS[name].request_body
     assert body is not None
     return athena_contract().document.resolve(body.pointer.removesuffix("/schema"))["example"]
 
 
-def total(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int:
-    """How many records a list has."""
+def count_records(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int:
+    """Number of records in a list."""
     found: int = api.whole(listing, query=query)["meta"]["total"]
     return found
 
@@ -42,25 +42,25 @@ def total(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int
 # Create --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("create", "listing"), pairs(CREATES, "list"))
-def test_what_was_created_heads_the_list(api: Api, create: str, listing: str) -> None:
-    before = total(api, listing)
+@pytest.mark.parametrize(("create", "listing"), operation_pairs(CREATES, "list"))
+def test_created_record_is_listed_first(api: Api, create: str, listing: str) -> None:
+    before = count_records(api, listing)
     api.watch.wait(seconds=1)
-    made = api.data(create, body=example(create))
+    made = api.data(create, body=example_body(create))
     page = api.whole(listing)
     assert page["data"][0]["uuid"] == made["uuid"]
     assert page["meta"]["total"] == before + 1
 
 
-@pytest.mark.parametrize(("create", "retrieve"), pairs(CREATES, "retrieve"))
-def test_what_was_created_is_retrieved_as_it_was_answered(api: Api, create: str, retrieve: str) -> None:
-    made = api.data(create, body=example(create))
+@pytest.mark.parametrize(("create", "retrieve"), operation_pairs(CREATES, "retrieve"))
+def test_created_record_is_retrieved_as_returned(api: Api, create: str, retrieve: str) -> None:
+    made = api.data(create, body=example_body(create))
     assert api.data(retrieve, made["uuid"]) == made
 
 
-@pytest.mark.parametrize("create", [one for one, _ in pairs(CREATES, "retrieve")])
-def test_what_was_sent_is_what_is_stored(api: Api, create: str) -> None:
-    sent = example(create)
+@pytest.mark.parametrize("create", [one for one, _ in operation_pairs(CREATES, "retrieve")])
+def test_created_record_has_the_values_of_the_request(api: Api, create: str) -> None:
+    sent = example_body(create)
     made = api.data(create, body=sent)
     for name in sent.keys() & made.keys():
         if isinstance(sent[name], dict):
@@ -69,40 +69,40 @@ def test_what_was_sent_is_what_is_stored(api: Api, create: str) -> None:
             assert made[name] == sent[name]
 
 
-def test_two_of_the_same_are_two(api: Api) -> None:
+def test_repeated_create_creates_two_records(api: Api) -> None:
     first, second = (api.data("createAgent", body={"name": "Twin"}) for _ in range(2))
     assert first["uuid"] != second["uuid"]
 
 
-def test_what_is_created_is_the_bearers_and_in_his_home(api: Api) -> None:
+def test_created_record_belongs_to_the_caller_and_primary_workspace(api: Api) -> None:
     made = api.data("createAgent", body={"name": "Mine"}, token="viewer-token")
     assert made["is_owner"] is True
     assert (made["user"]["id"], made["workspace"]["uuid"]) == (125, HOME)
     assert api.data("retrieveAgent", made["uuid"])["is_owner"] is False  # of the first user
 
 
-def test_what_is_left_out_gets_the_contracts_defaults(api: Api) -> None:
+def test_omitted_fields_get_the_defaults_of_the_contract(api: Api) -> None:
     made = api.data("createAgent", body={"name": "Bare", "metadata": {"role": "Tester"}})
     properties = athena_contract().resources["Agent"].attributes
     assert made["metadata"] == properties["metadata"].default | {"role": "Tester"}
     assert (made["visibility"], made["description"]) == ("workspace", "")
 
 
-def test_it_is_stamped_with_the_mocks_own_time(api: Api) -> None:
+def test_timestamps_come_from_the_clock_of_the_mock(api: Api) -> None:
     api.watch.wait(days=2, seconds=3)
     made = api.data("createAgent", body={"name": "Now"})
     assert made["created_at"] == made["updated_at"] == "2026-03-03T00:00:03.000000Z"
 
 
 @pytest.mark.parametrize("field", ["uuid", "created_at", "usage_count", "is_owner"])
-def test_what_the_server_decides_is_ignored_when_sent(api: Api, field: str) -> None:
+def test_server_set_fields_are_ignored_in_requests(api: Api, field: str) -> None:
     plain = api.data("createAgent", body={"name": "X"})
     api.begin_anew()
-    said = {"uuid": THREAD, "created_at": "2020-01-01T00:00:00Z", "usage_count": 99, "is_owner": False}[field]
-    assert api.data("createAgent", body={"name": "X", field: said}) == plain
+    value = {"uuid": THREAD, "created_at": "2020-01-01T00:00:00Z", "usage_count": 99, "is_owner": False}[field]
+    assert api.data("createAgent", body={"name": "X", field: value}) == plain
 
 
-def test_unknown_fields_are_ignored_and_noted(api: Api) -> None:
+def test_unknown_fields_are_ignored_and_reported(api: Api) -> None:
     reply = api.ask("createThread", body={"name": "X", "colour": "red"})
     assert reply.status == 201
     assert "colour" in reply.headers["x-mock-note"]
@@ -112,7 +112,7 @@ def test_unknown_fields_are_ignored_and_noted(api: Api) -> None:
 # Embeddings and counts: read before the write too, so that what was kept is seen to be dropped ------------------------
 
 
-def test_an_agents_new_name_shows_wherever_it_is_embedded(api: Api) -> None:
+def test_new_agent_name_appears_wherever_it_is_embedded(api: Api) -> None:
     def shown() -> set[str]:
         message = api.every("listMessages", {"thread_uuid": THREAD})[0]
         run = api.data("retrieveThread", THREAD)
@@ -125,7 +125,7 @@ def test_an_agents_new_name_shows_wherever_it_is_embedded(api: Api) -> None:
     assert shown() == {"Renamed"}
 
 
-def test_a_workspaces_new_name_shows_wherever_it_is_embedded(api: Api) -> None:
+def test_new_workspace_name_appears_wherever_it_is_embedded(api: Api) -> None:
     def shown() -> set[str]:
         agent = api.data("retrieveAgent", DOCUMENTED)
         user = api.data("getAuthenticatedUser")
@@ -173,12 +173,12 @@ def test_a_started_execution_counts_for_its_workflow(api: Api) -> None:
 
 # Update --------------------------------------------------------------------------------------------------------------
 
-UPDATES = pairs(("update",), "retrieve")
+UPDATES = operation_pairs(("update",), "retrieve")
 
 
 @pytest.mark.parametrize(("update", "retrieve"), UPDATES)
-def test_an_update_changes_what_was_sent_and_leaves_the_rest(api: Api, update: str, retrieve: str) -> None:
-    operation, sent = OPERATIONS[update], example(update)
+def test_update_changes_only_the_sent_fields(api: Api, update: str, retrieve: str) -> None:
+    operation, sent = OPERATIONS[update], example_body(update)
     key = api.seeded(operation.resource or "")
     before = api.data(retrieve, key)
     after = api.data(update, key, sent)
@@ -189,7 +189,7 @@ def test_an_update_changes_what_was_sent_and_leaves_the_rest(api: Api, update: s
 
 
 @pytest.mark.parametrize(("update", "retrieve"), UPDATES)
-def test_updated_at_moves_and_created_at_does_not(api: Api, update: str, retrieve: str) -> None:
+def test_update_changes_updated_at_but_not_created_at(api: Api, update: str, retrieve: str) -> None:
     key = api.seeded(OPERATIONS[update].resource or "")
     created = api.data(retrieve, key)["created_at"]
     api.watch.wait(seconds=90)
@@ -203,7 +203,7 @@ def test_metadata_is_merged_key_by_key(api: Api) -> None:
     assert after["metadata"] == before | {"tone_of_voice": "Calm", "own_key": [1, {"a": None}]}
 
 
-def test_one_strategy_of_a_provider_changes_and_the_others_stay(api: Api) -> None:
+def test_update_of_one_strategy_preserves_the_others(api: Api) -> None:
     key = api.seeded("Provider")
     before = api.data("retrieveProvider", key)["authentication_config"]
     after = api.data("updateProvider", key, {"authentication_config": {"token": {**before["token"], "key": "new"}}})
@@ -215,51 +215,53 @@ def test_a_list_is_replaced(api: Api) -> None:
     assert after["metadata"]["conversation_starters"] == ["Hi"]
 
 
-def test_null_clears_what_may_be_null(api: Api) -> None:
+def test_null_clears_nullable_fields(api: Api) -> None:
     assert api.data("retrieveThread", THREAD)["agent"] is not None
     assert api.data("updateThread", THREAD, {"agent_uuid": None})["agent"] is None
 
 
 # Delete --------------------------------------------------------------------------------------------------------------
 
-DELETABLE = [pair for pair in pairs(("delete",), "retrieve") if pair[0] not in ("deleteWorkspace", "deleteProvider")]
+DELETABLE = [
+    pair for pair in operation_pairs(("delete",), "retrieve") if pair[0] not in ("deleteWorkspace", "deleteProvider")
+]
 
 
 @pytest.mark.parametrize(("delete", "retrieve"), DELETABLE)
-def test_what_was_deleted_is_gone(api: Api, delete: str, retrieve: str) -> None:
+def test_deleted_record_cannot_be_retrieved_or_listed(api: Api, delete: str, retrieve: str) -> None:
     resource = OPERATIONS[delete].resource
-    listing = sibling(resource, "list")
+    listing = find_operation(resource, "list")
     assert listing is not None
     key = api.seeded(resource or "")
-    before = total(api, listing.id)
+    before = count_records(api, listing.id)
     assert api.data(delete, key) is None
     assert api.status(retrieve, key) == 404
     assert api.status(delete, key) == 404
-    assert total(api, listing.id) == before - 1
+    assert count_records(api, listing.id) == before - 1
     assert key not in {row["uuid"] for row in api.every(listing.id)}
 
 
-def test_with_a_thread_go_its_messages(api: Api) -> None:
+def test_delete_of_a_thread_deletes_its_messages(api: Api) -> None:
     messages = api.every("listMessages", {"thread_uuid": THREAD})
-    before = total(api, "listMessages")
+    before = count_records(api, "listMessages")
     api.data("deleteThread", THREAD)
     assert [api.status("retrieveMessage", message["uuid"]) for message in messages] == [404] * 3
-    assert total(api, "listMessages") == before - 3
-    assert total(api, "listMessages", {"thread_uuid": THREAD}) == 0
+    assert count_records(api, "listMessages") == before - 3
+    assert count_records(api, "listMessages", {"thread_uuid": THREAD}) == 0
 
 
-def test_with_an_agent_go_its_threads_and_memories_and_tasks(api: Api) -> None:
-    task = api.data("storeCommandRoomTask", body=example("storeCommandRoomTask"))
+def test_delete_of_an_agent_deletes_its_threads_memories_and_tasks(api: Api) -> None:
+    task = api.data("storeCommandRoomTask", body=example_body("storeCommandRoomTask"))
     api.data("trainAgent", DOCUMENTED, {"texts": ["Remember me."]})
-    assert total(api, "listThreads", {"agent_uuid": DOCUMENTED}) > 0
+    assert count_records(api, "listThreads", {"agent_uuid": DOCUMENTED}) > 0
     api.data("deleteAgent", DOCUMENTED)
-    assert total(api, "listThreads", {"agent_uuid": DOCUMENTED}) == 0
-    assert total(api, "listMemories", {"agent_uuid": DOCUMENTED}) == 0
-    assert total(api, "listMemories", {"search": "Remember me."}) == 0
+    assert count_records(api, "listThreads", {"agent_uuid": DOCUMENTED}) == 0
+    assert count_records(api, "listMemories", {"agent_uuid": DOCUMENTED}) == 0
+    assert count_records(api, "listMemories", {"search": "Remember me."}) == 0
     assert api.status("removeCommandRoomTask", task["uuid"]) == 404
 
 
-def test_with_a_workflow_go_its_executions_but_not_the_agents_that_use_it(api: Api) -> None:
+def test_delete_of_a_workflow_deletes_executions_but_not_agents(api: Api) -> None:
     agent = api.data("createAgent", body={"name": "User of it", "workflow_uuids": [DOCUMENTED]})
     execution = api.data("triggerWebhook", DOCUMENTED)
     api.data("deleteWorkflow", DOCUMENTED)
@@ -268,7 +270,7 @@ def test_with_a_workflow_go_its_executions_but_not_the_agents_that_use_it(api: A
     assert (after["workflows"], after["workflows_count"]) == ([], 0)
 
 
-def test_with_a_workspace_goes_all_that_is_in_it(api: Api) -> None:
+def test_delete_of_a_workspace_deletes_its_records(api: Api) -> None:
     sandbox = api.seeded("Workspace", slug="sandbox")
     agent = api.data("createAgent", body={"name": "Castle", "workspace_uuid": sandbox})
     thread = api.data("createThread", body={"workspace_uuid": sandbox})
@@ -282,12 +284,12 @@ def test_a_primary_workspace_cannot_be_deleted(api: Api) -> None:
     before = api.world.store.count_by_resource()
     reply = api.ask("deleteWorkspace", HOME)
     assert (reply.status, reply.headers["x-mock-reason"]) == (409, "state")
-    said = "This Workspace cannot be deleted while it is any User's primary workspace."
-    assert reply.json == {"message": said}
+    message = "This Workspace cannot be deleted while it is any User's primary workspace."
+    assert reply.json == {"message": message}
     assert api.world.store.count_by_resource() == before
 
 
-def test_a_provider_is_deleted_only_when_no_account_uses_it(api: Api) -> None:
+def test_provider_in_use_cannot_be_deleted(api: Api) -> None:
     provider = api.data("createProvider", body={"name": "Mine", "slug": "mine"})["uuid"]
     account = api.data("createAccount", body={"provider_uuid": provider, "provider_display_name": "Key"})["uuid"]
     assert api.status("deleteProvider", provider) == 409
@@ -296,19 +298,19 @@ def test_a_provider_is_deleted_only_when_no_account_uses_it(api: Api) -> None:
 
 
 def test_an_account_never_shows_its_credentials(api: Api) -> None:
-    body = {**example("createAccount"), "credentials": {"key": "sk-secret-4711"}}
+    body = {**example_body("createAccount"), "credentials": {"key": "sk-secret-4711"}}
     made = api.ask("createAccount", body=body)
     listed = api.ask("listAccounts")
     assert b"4711" not in made.body + listed.body
 
 
-def test_a_task_is_on_the_board_until_it_is_removed(api: Api) -> None:
+def test_task_is_listed_until_it_is_deleted(api: Api) -> None:
     def board() -> Any:
         agents = api.every("listAgents", {"with_command_room_task": "true"})
         return {agent["uuid"]: agent["command_room_task"] for agent in agents}[DOCUMENTED]
 
     assert board() is None
-    task = api.data("storeCommandRoomTask", body=example("storeCommandRoomTask"))
+    task = api.data("storeCommandRoomTask", body=example_body("storeCommandRoomTask"))
     assert board() == task
     api.data("removeCommandRoomTask", task["uuid"])
     assert board() is None

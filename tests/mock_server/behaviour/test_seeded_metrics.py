@@ -1,4 +1,4 @@
-"""What the seeded records say of each other holds as it does for what was made by requests: uses, times, and now."""
+"""Counts, usage and timestamps of seeded records are consistent, as for records created by requests."""
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -22,11 +22,11 @@ def world(request: pytest.FixtureRequest) -> Api:
 
 @pytest.fixture(scope="module")
 def past() -> Api:
-    """The demo data of a year before the system's time."""
+    """The demo dataset with an epoch one year in the past."""
     return Api.of(athena_contract(), athena_schemas(), "demo", epoch=PAST)
 
 
-def test_a_workflow_was_triggered_as_often_as_it_has_executions_and_last_by_the_latest(world: Api) -> None:
+def test_workflow_triggers_match_its_executions(world: Api) -> None:
     executions = defaultdict(list)
     for row in world.every("listWorkflowExecutions"):
         executions[row["workflow"]["uuid"]].append(row["created_at"])
@@ -40,7 +40,7 @@ def test_a_workflow_was_triggered_as_often_as_it_has_executions_and_last_by_the_
         assert workflow["trigger_count"] == len(executions[workflow["uuid"]])
 
 
-def test_an_agent_was_used_as_often_as_it_ran_and_last_by_its_latest_run(world: Api) -> None:
+def test_agent_usage_matches_its_runs(world: Api) -> None:
     runs = defaultdict(list)
     for run in world.world.store.select("AgentRun", "1"):
         assert run.references["agent"] is not None
@@ -50,7 +50,7 @@ def test_an_agent_was_used_as_often_as_it_ran_and_last_by_its_latest_run(world: 
         assert agent["last_used_at"] == max(runs[agent["uuid"]], default=None)
 
 
-def test_a_prompt_was_last_used_when_it_was_used_at_all(world: Api) -> None:
+def test_last_use_of_a_prompt_is_set_if_it_was_used(world: Api) -> None:
     for prompt in world.every("listPrompts"):
         assert (prompt["usage_count"] == 0) == (prompt["last_used_at"] is None)
         if prompt["last_used_at"] is not None:
@@ -61,14 +61,14 @@ def test_a_prompt_was_last_used_when_it_was_used_at_all(world: Api) -> None:
 
 
 @pytest.mark.parametrize("period", ["7d", "30d", "90d"])
-def test_figures_of_the_last_days_are_those_of_the_days_before_the_epoch(past: Api, period: str) -> None:
+def test_metrics_of_the_last_days_end_at_the_epoch(past: Api, period: str) -> None:
     query = {"entity": "workflows", "metric": "executions", "filters[period]": period}
     assert past.data("getWorkspacesMetrics", query=query)["total"] > 0
     board = past.data("getAgentLeaderboard", query={"period": period})
     assert sum(row["score"] for row in board) > 0
 
 
-def test_what_is_made_is_made_just_after_the_epoch_and_stands_first(past: Api) -> None:
+def test_new_record_is_dated_after_the_epoch_and_listed_first(past: Api) -> None:
     past.begin_anew()
     past.watch.wait(minutes=5)
     made = past.data("triggerWebhook", WORKFLOW, {})
@@ -78,7 +78,7 @@ def test_what_is_made_is_made_just_after_the_epoch_and_stands_first(past: Api) -
     assert past.data("retrieveWorkflowExecution", made["uuid"])["is_finished"] is True
 
 
-def test_a_token_runs_out_by_the_same_clock(past: Api) -> None:
+def test_tokens_expire_by_the_same_clock(past: Api) -> None:
     past.begin_anew()
     body = {"email": "john.doe@example.com", "password": "password"}
     made = past.data("signIn", body=body)

@@ -1,4 +1,4 @@
-"""Counts, the leaderboard and metrics: each is what one gets by counting lists."""
+"""Counts, the leaderboard and metrics: each equals a count over lists."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,31 +18,33 @@ PERIODS = {"7d": 7, "30d": 30, "90d": 90, "365d": 365}
 STATUSES = ("pending", "running", "waiting", "completed", "error", "stopped")
 
 
-def total(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int:
-    """How many records a list has."""
+def count_records(api: Api, listing: str, query: Mapping[str, Any] | None = None) -> int:
+    """Number of records in a list."""
     found: int = api.whole(listing, query=query)["meta"]["total"]
     return found
 
 
-def moment(text: str) -> datetime:
-    """An instant, however it is written."""
+def parse_datetime(text: str) -> datetime:
+    """Parse a date-time in any format."""
     return datetime.fromisoformat(text)
 
 
-def first_day(text: str, granularity: str) -> str:
-    """The first day of the period in which an instant lies; weeks begin on Monday."""
+def first_day_of_period(text: str, granularity: str) -> str:
+    """First day of the period that contains a date-time; weeks start on Monday."""
     day = date.fromisoformat(text[:10])
     if granularity == "weekly":
         day -= timedelta(days=day.weekday())
     return (day.replace(day=1) if granularity == "monthly" else day).isoformat()
 
 
-def with_zeros(counted: Mapping[str, Any], granularity: str, most: int, first: str = "", last: str = "") -> Any:
-    """(first day of a period, its value), with the periods of which nothing was counted, as long as they are few."""
+def fill_empty_periods(counted: Mapping[str, Any], granularity: str, most: int, first: str = "", last: str = "") -> Any:
+    """(first day of a period, its value), including empty periods if there are not too many."""
     if not first and not counted:
         return []
     day, end = date.fromisoformat(first or min(counted)), date.fromisoformat(max([last or TODAY, *counted]))
-    periods = {first_day((day + timedelta(days=n)).isoformat(), granularity) for n in range((end - day).days + 1)}
+    periods = {
+        first_day_of_period((day + timedelta(days=n)).isoformat(), granularity) for n in range((end - day).days + 1)
+    }
     zeros = dict.fromkeys(periods, 0) if len(periods) <= most else {}
     return sorted({**zeros, **counted}.items())
 
@@ -51,27 +53,27 @@ def with_zeros(counted: Mapping[str, Any], granularity: str, most: int, first: s
 
 
 @pytest.mark.parametrize("query", [{}, {"workspace_uuid": HOME}, {"workspace_uuid": SANDBOX}])
-def test_execution_counts_are_those_of_the_lists(api: Api, query: Mapping[str, str]) -> None:
+def test_execution_counts_equal_list_totals(api: Api, query: Mapping[str, str]) -> None:
     counts = api.data("countWorkflowExecutions", query=query)
-    lists = {status: total(api, "listWorkflowExecutions", {**query, "status": status}) for status in STATUSES}
-    assert counts == {"total": total(api, "listWorkflowExecutions", query), **lists}
+    lists = {status: count_records(api, "listWorkflowExecutions", {**query, "status": status}) for status in STATUSES}
+    assert counts == {"total": count_records(api, "listWorkflowExecutions", query), **lists}
 
 
-def test_execution_counts_of_days_are_those_of_the_lists(api: Api) -> None:
+def test_execution_counts_per_day_equal_list_totals(api: Api) -> None:
     days = {"start_date": "2026-01-15", "end_date": "2026-02-14"}
-    listed = total(api, "listWorkflowExecutions", {"date_from": "2026-01-15", "date_to": "2026-02-14"})
+    listed = count_records(api, "listWorkflowExecutions", {"date_from": "2026-01-15", "date_to": "2026-02-14"})
     assert 0 < api.data("countWorkflowExecutions", query=days)["total"] == listed
 
 
 @pytest.mark.parametrize("filter_", ["requires_human_review", "has_command_room_task"])
-def test_execution_counts_with_and_without_make_the_whole(api: Api, filter_: str) -> None:
-    with_, without = (api.data("countWorkflowExecutions", query={filter_: said}) for said in ("true", "false"))
+def test_execution_counts_with_and_without_a_filter_add_up(api: Api, filter_: str) -> None:
+    with_, without = (api.data("countWorkflowExecutions", query={filter_: flag}) for flag in ("true", "false"))
     whole = api.data("countWorkflowExecutions")
     assert {name: with_[name] + without[name] for name in whole} == whole
     assert 0 < with_["total"] < whole["total"]
 
 
-def test_execution_counts_of_one_status_count_only_that(api: Api) -> None:
+def test_execution_counts_of_one_status(api: Api) -> None:
     counts = api.data("countWorkflowExecutions", query={"status": "error"})
     assert counts["total"] == counts["error"] > 0
     assert sum(counts[status] for status in STATUSES) == counts["total"]
@@ -80,7 +82,7 @@ def test_execution_counts_of_one_status_count_only_that(api: Api) -> None:
 # Leaderboard ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_leaderboard_says_what_the_lists_say(api: Api) -> None:
+def test_leaderboard_equals_the_lists(api: Api) -> None:
     messages = Counter(
         row["thread"]["agent"]["uuid"]
         for row in api.every("listMessages", {"with": "thread.agent"})
@@ -96,7 +98,7 @@ def test_the_leaderboard_says_what_the_lists_say(api: Api) -> None:
         assert row["messages_count"] == messages[agent["uuid"]]
 
 
-def test_the_leaderboard_has_every_agent_once_the_busiest_first(api: Api) -> None:
+def test_leaderboard_lists_every_agent_once_by_usage(api: Api) -> None:
     rows = api.data("getAgentLeaderboard", query={"limit": 100})
     agents = {agent["uuid"] for agent in api.every("listAgents")}
     assert {row["agent"]["uuid"] for row in rows} == agents
@@ -107,7 +109,7 @@ def test_the_leaderboard_has_every_agent_once_the_busiest_first(api: Api) -> Non
     assert scores[0] > scores[-1]
 
 
-def test_the_leaderboard_moves_with_use(api: Api) -> None:
+def test_leaderboard_follows_usage(api: Api) -> None:
     last = api.data("getAgentLeaderboard", query={"limit": 100})[-1]["agent"]["uuid"]
     for _ in range(30):
         api.data("runAgent", last, {"content": "Hello"})
@@ -116,7 +118,7 @@ def test_the_leaderboard_moves_with_use(api: Api) -> None:
     assert leader["users_count"] >= 1
 
 
-def test_the_leaderboard_of_a_period_leaves_out_what_was_before(api: Api) -> None:
+def test_leaderboard_of_a_period_excludes_earlier_runs(api: Api) -> None:
     api.watch.wait(days=91)
     assert sum(row["score"] for row in api.data("getAgentLeaderboard", query={"period": "90d", "limit": 100})) == 0
     assert sum(row["score"] for row in api.data("getAgentLeaderboard", query={"period": "all", "limit": 100})) > 0
@@ -129,7 +131,7 @@ METRICS = ("executions", "created", "copies", "shares", "avg_duration")
 
 
 def events(api: Api, entity: str, metric: str, workspace: str) -> Iterator[tuple[str, int]]:
-    """(instant, user) of each thing that a metric is about, counted from lists; runs of agents are in no list."""
+    """(date-time, user) of each event of a metric, read from lists; agent runs are not in any list."""
     query = {"workspace_uuid": workspace}
     if metric in ("created", "copies", "shares"):
         shown = {} if entity == "agents" else {"with": "user,shares"}
@@ -146,16 +148,20 @@ def events(api: Api, entity: str, metric: str, workspace: str) -> Iterator[tuple
 
 
 def mean_duration(api: Api, workspace: str) -> int:
-    """Milliseconds from start to stop, of the executions that have both."""
+    """Mean milliseconds from start to stop of the executions that have both."""
     rows = api.every("listWorkflowExecutions", {"workspace_uuid": workspace})
-    spans = [moment(r["stopped_at"]) - moment(r["started_at"]) for r in rows if r["started_at"] and r["stopped_at"]]
+    spans = [
+        parse_datetime(r["stopped_at"]) - parse_datetime(r["started_at"])
+        for r in rows
+        if r["started_at"] and r["stopped_at"]
+    ]
     return round(sum(span.total_seconds() for span in spans) * 1000 / len(spans)) if spans else 0
 
 
 @pytest.mark.parametrize("workspace", [HOME, SANDBOX])
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("entity", ENTITIES)
-def test_a_workspaces_total_is_what_the_lists_count(api: Api, entity: str, metric: str, workspace: str) -> None:
+def test_workspace_total_equals_list_counts(api: Api, entity: str, metric: str, workspace: str) -> None:
     found = api.data("getWorkspacesMetrics", query={"entity": entity, "metric": metric, "workspace_uuid": workspace})
     if metric == "avg_duration":
         assert found["total"] == (mean_duration(api, workspace) if entity == "workflows" else 0)
@@ -166,7 +172,7 @@ def test_a_workspaces_total_is_what_the_lists_count(api: Api, entity: str, metri
 
 @pytest.mark.parametrize("metric", METRICS[:-1])
 @pytest.mark.parametrize("entity", ENTITIES)
-def test_a_workspaces_figures_by_user_are_what_the_lists_count(api: Api, entity: str, metric: str) -> None:
+def test_workspace_metrics_by_user_equal_list_counts(api: Api, entity: str, metric: str) -> None:
     query = {"entity": entity, "metric": metric, "workspace_uuid": HOME, "group_by": "user"}
     found = api.data("getWorkspacesMetrics", query=query)
     counted = Counter(str(user) if user else None for _, user in events(api, entity, metric, HOME))
@@ -178,13 +184,11 @@ def test_a_workspaces_figures_by_user_are_what_the_lists_count(api: Api, entity:
 @pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
 @pytest.mark.parametrize("metric", METRICS[:-1])
 @pytest.mark.parametrize("entity", ENTITIES)
-def test_a_workspaces_figures_by_date_are_what_the_lists_count(
-    api: Api, entity: str, metric: str, granularity: str
-) -> None:
+def test_workspace_metrics_by_date_equal_list_counts(api: Api, entity: str, metric: str, granularity: str) -> None:
     query = {"entity": entity, "metric": metric, "workspace_uuid": HOME, "group_by": "date", "granularity": granularity}
     found = api.data("getWorkspacesMetrics", query=query)
-    counted = Counter(first_day(at, granularity) for at, _ in events(api, entity, metric, HOME))
-    expected = [{"date": day, "value": value} for day, value in with_zeros(counted, granularity, 400)]
+    counted = Counter(first_day_of_period(at, granularity) for at, _ in events(api, entity, metric, HOME))
+    expected = [{"date": day, "value": value} for day, value in fill_empty_periods(counted, granularity, 400)]
     assert (found["granularity"], found["results"]) == (granularity, expected)
     assert sum(row["value"] for row in found["results"]) == found["total"]
 
@@ -193,7 +197,7 @@ def test_a_workspaces_figures_by_date_are_what_the_lists_count(
 @pytest.mark.parametrize("group", [{"group_by": "user"}, *({"granularity": g} for g in ("daily", "weekly", "monthly"))])
 @pytest.mark.parametrize("metric", METRICS[:-1])
 @pytest.mark.parametrize("entity", ENTITIES)
-def test_the_groups_of_a_workspaces_figure_add_up_to_its_total(
+def test_groups_of_a_workspace_metric_add_up_to_its_total(
     api: Api, entity: str, metric: str, group: Mapping[str, str], period: str
 ) -> None:
     query = {"entity": entity, "metric": metric, "group_by": "date", **group, "filters[period]": period}
@@ -205,29 +209,29 @@ def test_the_groups_of_a_workspaces_figure_add_up_to_its_total(
 
 @pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
 @pytest.mark.parametrize("period", PERIODS)
-def test_a_series_of_a_period_has_an_entry_for_each_of_its_days(api: Api, period: str, granularity: str) -> None:
+def test_series_of_a_period_has_one_entry_per_period(api: Api, period: str, granularity: str) -> None:
     query = {"entity": "workflows", "metric": "executions", "group_by": "date", "filters[period]": period}
     rows = api.data("getWorkspacesMetrics", query=query | {"granularity": granularity})["results"]
     first = (EPOCH - timedelta(days=PERIODS[period])).date().isoformat()
-    assert [row["date"] for row in rows] == [day for day, _ in with_zeros({}, granularity, 400, first)]
+    assert [row["date"] for row in rows] == [day for day, _ in fill_empty_periods({}, granularity, 400, first)]
     assert any(row["value"] for row in rows)
 
 
-def test_runs_of_nobody_stand_under_the_user_null(api: Api) -> None:
+def test_runs_without_a_user_are_grouped_under_null(api: Api) -> None:
     query = {"entity": "agents", "metric": "executions", "group_by": "user"}
-    (nobody,) = (r for r in api.data("getWorkspacesMetrics", query=query)["results"] if r["user_id"] is None)
-    assert nobody["user_name"] is None
-    assert nobody["value"] > 0
+    (group,) = (r for r in api.data("getWorkspacesMetrics", query=query)["results"] if r["user_id"] is None)
+    assert group["user_name"] is None
+    assert group["value"] > 0
 
 
-def test_average_durations_are_not_grouped(api: Api) -> None:
+def test_average_durations_are_not_grouped_by_user(api: Api) -> None:
     query = {"entity": "workflows", "metric": "avg_duration", "group_by": "user"}
     found = api.data("getWorkspacesMetrics", query=query)
     assert (found["group_by"], found["results"]) == (None, [])
     assert found["total"] > 0
 
 
-def test_without_a_workspace_it_is_all_of_ones_own(api: Api) -> None:
+def test_metrics_without_a_workspace_cover_all_own_workspaces(api: Api) -> None:
     api.data("createAgent", body={"name": "Castle", "workspace_uuid": SANDBOX})
     query = {"entity": "agents", "metric": "created"}
     whole = api.data("getWorkspacesMetrics", query=query)["total"]
@@ -236,20 +240,20 @@ def test_without_a_workspace_it_is_all_of_ones_own(api: Api) -> None:
     assert whole == sum(parts)
 
 
-def test_another_ones_workspace_has_no_figures(api: Api) -> None:
+def test_metrics_of_a_foreign_workspace_are_empty(api: Api) -> None:
     query = {"entity": "agents", "metric": "created", "workspace_uuid": HOME}
     assert api.data("getWorkspacesMetrics", query=query, token="other-token")["total"] == 0
 
 
-def test_a_copy_is_what_was_cloned_from_a_template(api: Api) -> None:
+def test_copies_are_records_cloned_from_a_template(api: Api) -> None:
     query = {"entity": "agents", "metric": "copies"}
     before = api.data("getWorkspacesMetrics", query=query)["total"]
     api.data("createAgent", body={"name": "Clone", "template_id": 7})
     assert api.data("getWorkspacesMetrics", query=query)["total"] == before + 1
 
 
-def test_a_period_leaves_out_what_was_before(api: Api) -> None:
-    at = {row["uuid"]: moment(row["created_at"]) for row in api.every("listWorkflowExecutions")}
+def test_period_excludes_earlier_events(api: Api) -> None:
+    at = {row["uuid"]: parse_datetime(row["created_at"]) for row in api.every("listWorkflowExecutions")}
     query = {"entity": "workflows", "metric": "executions", "filters[period]": "30d"}
     recent = [key for key, created in at.items() if created >= api.watch() - timedelta(days=30)]
     assert 0 < api.data("getWorkspacesMetrics", query=query)["total"] == len(recent) < len(at)
@@ -258,7 +262,7 @@ def test_a_period_leaves_out_what_was_before(api: Api) -> None:
 @pytest.mark.parametrize("group", ["user", "date"])
 @pytest.mark.parametrize("direction", ["asc", "desc"])
 @pytest.mark.parametrize("order", ["value", "name", "date"])
-def test_groups_are_in_the_order_that_was_asked_for(api: Api, group: str, order: str, direction: str) -> None:
+def test_groups_are_sorted_as_requested(api: Api, group: str, order: str, direction: str) -> None:
     api.data("createAgent", body={"name": "Mine"}, token="viewer-token")
     query = {"entity": "agents", "metric": "executions", "workspace_uuid": HOME, "group_by": group}
     rows = api.data("getWorkspacesMetrics", query=query | {"order_by": order, "order_dir": direction})["results"]
@@ -269,7 +273,7 @@ def test_groups_are_in_the_order_that_was_asked_for(api: Api, group: str, order:
     assert len(rows) > 1
 
 
-def test_at_most_so_many_groups_as_were_asked_for(api: Api) -> None:
+def test_number_of_groups_is_limited_as_requested(api: Api) -> None:
     query = {"entity": "workflows", "metric": "executions", "group_by": "date"}
     whole = api.data("getWorkspacesMetrics", query=query)["results"]
     assert len(whole) > 3
@@ -289,13 +293,13 @@ SUMS = [
 metrics = pytest.mark.parametrize("name", [operation.id for operation in RESOURCES])
 
 
-def rows_of(api: Api, operation: Operation) -> list[Any]:
-    """The records that a resource's metrics are about."""
+def metric_records(api: Api, operation: Operation) -> list[Any]:
+    """The records that the metrics of a resource cover."""
     return api.every(LISTING[operation.resource])
 
 
-def figure(api: Api, operation: Operation, row: Any, path: str) -> Any:
-    """A number of a record; one that no list shows is read from the store."""
+def read_number(api: Api, operation: Operation, row: Any, path: str) -> Any:
+    """A numeric value of a record; read from the store if no list contains it."""
     value: Any = row
     for part in path.split("."):
         if part not in value:
@@ -307,18 +311,18 @@ def figure(api: Api, operation: Operation, row: Any, path: str) -> Any:
 
 
 @metrics
-def test_an_accumulated_count_is_the_lists_total(api: Api, name: str) -> None:
+def test_accumulated_count_equals_list_total(api: Api, name: str) -> None:
     found = api.whole(name, body={"calculation": "accumulated_count"})
-    expected = total(api, LISTING[OPERATIONS[name].resource])
+    expected = count_records(api, LISTING[OPERATIONS[name].resource])
     assert found == {"data": [{"value": expected}], "total": expected}
     assert expected > 0
 
 
 @pytest.mark.parametrize(("name", "prop"), SUMS)
-def test_an_accumulated_sum_is_the_lists_sum(api: Api, name: str, prop: str) -> None:
+def test_accumulated_sum_equals_sum_over_list(api: Api, name: str, prop: str) -> None:
     found = api.whole(name, body={"calculation": "accumulated_sum", "property": prop})
     operation = OPERATIONS[name]
-    expected = sum(figure(api, operation, row, prop) for row in rows_of(api, operation))
+    expected = sum(read_number(api, operation, row, prop) for row in metric_records(api, operation))
     assert found["total"] == pytest.approx(expected)
     assert found["data"] == [{"value": found["total"]}]
     assert expected > 0
@@ -326,16 +330,18 @@ def test_an_accumulated_sum_is_the_lists_sum(api: Api, name: str, prop: str) -> 
 
 @metrics
 @pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
-def test_a_time_series_counts_the_list_period_by_period(api: Api, name: str, granularity: str) -> None:
+def test_time_series_counts_records_per_period(api: Api, name: str, granularity: str) -> None:
     found = api.whole(name, body={"calculation": "time_series_count", "granularity": granularity})
-    counted = Counter(first_day(row["created_at"], granularity) for row in rows_of(api, OPERATIONS[name]))
-    expected = [{"date": day, "value": value} for day, value in with_zeros(counted, granularity, 10_000)]
+    counted = Counter(
+        first_day_of_period(row["created_at"], granularity) for row in metric_records(api, OPERATIONS[name])
+    )
+    expected = [{"date": day, "value": value} for day, value in fill_empty_periods(counted, granularity, 10_000)]
     assert found["data"] == expected
     assert found["total"] == sum(counted.values())
 
 
 @pytest.mark.parametrize(("name", "prop"), SUMS)
-def test_a_time_series_of_sums_makes_the_accumulated_sum(api: Api, name: str, prop: str) -> None:
+def test_time_series_of_sums_adds_up_to_the_accumulated_sum(api: Api, name: str, prop: str) -> None:
     series = api.whole(name, body={"calculation": "time_series_sum", "property": prop, "granularity": "weekly"})
     accumulated = api.whole(name, body={"calculation": "accumulated_sum", "property": prop})
     assert series["total"] == pytest.approx(accumulated["total"])
@@ -348,7 +354,7 @@ def test_a_time_series_of_sums_makes_the_accumulated_sum(api: Api, name: str, pr
     "days",
     [{"date_from": "2026-01-20", "date_to": "2026-02-20"}, {"date_from": "2025-11-30"}, {"date_to": "2026-02-20"}],
 )
-def test_a_series_between_days_has_an_entry_for_each_period_and_adds_up(
+def test_series_between_dates_has_one_entry_per_period_and_adds_up(
     api: Api, name: str, days: Mapping[str, str], granularity: str
 ) -> None:
     body = {"calculation": "time_series_count", "granularity": granularity, **days}
@@ -357,7 +363,7 @@ def test_a_series_between_days_has_an_entry_for_each_period_and_adds_up(
     assert sum(points.values()) == found["total"]
     counted = {day: value for day, value in points.items() if value}
     first, last = days.get("date_from", ""), days.get("date_to", TODAY)
-    assert list(points.items()) == with_zeros(counted, granularity, 10_000, first, last)
+    assert list(points.items()) == fill_empty_periods(counted, granularity, 10_000, first, last)
 
 
 @metrics
@@ -372,13 +378,13 @@ def test_a_series_between_days_has_an_entry_for_each_period_and_adds_up(
     ],
 )
 @pytest.mark.parametrize("granularity", ["daily", "weekly", "monthly"])
-def test_a_series_of_any_days_is_answered(api: Api, name: str, days: Mapping[str, str], granularity: str) -> None:
+def test_series_between_any_dates_succeeds(api: Api, name: str, days: Mapping[str, str], granularity: str) -> None:
     found = api.whole(name, body={"calculation": "time_series_count", "granularity": granularity, **days})
     assert sum(point["value"] for point in found["data"]) == found["total"]
 
 
 @metrics
-def test_without_a_granularity_a_series_is_daily(api: Api, name: str) -> None:
+def test_series_is_daily_by_default(api: Api, name: str) -> None:
     daily = api.whole(name, body={"calculation": "time_series_count", "granularity": "daily"})
     assert api.whole(name, body={"calculation": "time_series_count"}) == daily
 
@@ -393,20 +399,20 @@ SAME_FILTERS = [
 
 
 @pytest.mark.parametrize(("name", "filter_"), SAME_FILTERS)
-def test_a_filter_means_the_same_as_in_the_list(api: Api, name: str, filter_: str) -> None:
+def test_filter_has_the_same_meaning_as_in_the_list(api: Api, name: str, filter_: str) -> None:
     listing = LISTING[OPERATIONS[name].resource]
     parameter = next(p for p in OPERATIONS[listing].query_parameters if p.name == filter_)
     by_type = {"workspace_uuid": HOME, "agent_uuid": HOME, "date_from": "2026-01-20", "date_to": "2026-02-20"}
     by_type |= {"thread_uuid": "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"}
     many = {"user_ids": [123], "workflow_uuids": [HOME]}
     value: Any = many.get(filter_) or by_type.get(filter_) or (parameter.schema.get("enum") or [True])[0]
-    expected = total(api, listing, {filter_: str(value).lower() if value is True else value})
+    expected = count_records(api, listing, {filter_: str(value).lower() if value is True else value})
     found = api.whole(name, body={"calculation": "accumulated_count", filter_: value})["total"]
     assert 0 < found == expected
 
 
 @metrics
-def test_a_new_record_is_in_the_next_figure(api: Api, name: str) -> None:
+def test_new_record_is_included_in_the_next_metric(api: Api, name: str) -> None:
     bodies: Mapping[str, Any] = {
         "Agent": ("createAgent", {"name": "New"}),
         "Workflow": ("createWorkflow", {"name": "New"}),
@@ -414,11 +420,11 @@ def test_a_new_record_is_in_the_next_figure(api: Api, name: str) -> None:
         "Message": ("createMessage", {"thread_uuid": "c2c8bf89-c607-4c7c-82f9-c6415a0447e9", "content": "New"}),
         "WorkflowExecution": ("createWorkflowExecution", {"workflow_uuid": HOME}),
     }
-    asked = {"calculation": "accumulated_count"}
-    before = api.whole(name, body=asked)["total"]
+    query = {"calculation": "accumulated_count"}
+    before = api.whole(name, body=query)["total"]
     create, body = bodies[OPERATIONS[name].resource or ""]
     api.data(create, body=body)
-    assert api.whole(name, body=asked)["total"] == before + 1
+    assert api.whole(name, body=query)["total"] == before + 1
 
 
 @pytest.mark.parametrize(
@@ -434,7 +440,9 @@ def test_a_new_record_is_in_the_next_figure(api: Api, name: str) -> None:
         ({}, None),
     ],
 )
-def test_a_parameter_without_an_effect_is_noted(api: Api, query: Mapping[str, Any], note: str | None) -> None:
+def test_parameter_without_effect_is_reported_in_the_note_header(
+    api: Api, query: Mapping[str, Any], note: str | None
+) -> None:
     reply = api.ask("getWorkspacesMetrics", query={"entity": "workflows", "metric": "created", **query})
     assert reply.status == 200
     assert reply.headers.get("x-mock-note") == (None if note is None else f"ignored: {note}")
