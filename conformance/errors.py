@@ -1,26 +1,26 @@
-"""Two families that never mix: what keeps the suite from working, and (in `outcome`) what a target broke."""
+"""Exceptions of the suite. They never describe failures of a target (`conformance.results`)."""
 
 from conformance.skip_reasons import SkipReason
 
 
 class SuiteError(Exception):
-    """The root of what keeps the suite from working; its message is for people."""
+    """Root of all exceptions of the suite; the message is for users."""
 
 
 class UsageError(SuiteError):
-    """A command line or a setting that cannot be used: what was found, what is allowed."""
+    """An invalid command line or setting: what it got and what it expected."""
 
 
 class TargetUnreachable(SuiteError):
-    """The target cannot be reached, does not speak HTTP, or went away in mid-run."""
+    """The target cannot be reached, does not speak HTTP, or disappeared during the run."""
 
 
 class BudgetExhausted(SuiteError):
-    """The time or the number of requests that the run may take is used up."""
+    """The time or number of requests of the run is exhausted."""
 
 
 class SkipCheck(SuiteError):
-    """A record that a law needs cannot be had: `reason` says why, in words and as data."""
+    """A check cannot run: `reason` says why."""
 
     def __init__(self, reason: SkipReason | str) -> None:
         super().__init__(str(reason))
@@ -28,4 +28,4 @@ class SkipCheck(SuiteError):
 
 
 class NoResponse(SkipCheck):
-    """One request was not answered, while the target may well be there."""
+    """A request received no response, although the target may be reachable."""

@@ -1,4 +1,4 @@
-"""What became of a promise: kept, broken, or not judged and why."""
+"""Requirements and the results of checks."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from conformance.transport.messages import Exchange
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Something that the contract says and a target can break.
+    """A statement of the contract that a target can violate.
 
-    `check`: identifier of the law that judges it. `operation`: operationId. `summary`: what must hold. `pointer`: the
-    place in the contract that says it, `keyword` the one that does there, or "". `provenance`: how far that place is known.
-    `provenance_independent`: rests on no fact of the API, so that it blocks whatever its grade. `parameter`: the parameter or property
-    that it is about, or "", and what sets the promise apart from others of its law there.
+    `check`: id of the check. `operation`: operationId. `summary`: what must hold. `pointer`: location in the contract;
+    `keyword`: the keyword there, or "". `provenance`: level of that location. `provenance_independent`: depends on no
+    fact of the API, so that a failure always blocks. `parameter`: the parameter or property concerned, or "", which
+    distinguishes requirements of the same check.
     """
 
     check: str
@@ -29,26 +29,26 @@ class Requirement:
 
     @property
     def location(self) -> str:
-        """The place in the contract, with the keyword that promises it there."""
+        """The location in the contract, with the keyword."""
         return f"{self.pointer}:{self.keyword}" if self.keyword else self.pointer
 
     @property
     def fingerprint(self) -> str:
-        """What makes it the same promise in another run."""
+        """Identifies the requirement across runs."""
         return f"{self.location} {self.check} {self.operation} {self.parameter}".rstrip()
 
     @property
     def id(self) -> str:
-        """A short name for the fingerprint, the same in every run: what `replay` is given."""
+        """A short hash of the fingerprint, for `replay`."""
         return hashlib.sha256(self.fingerprint.encode()).hexdigest()[:8]
 
     def is_blocking(self, *, strict: bool) -> bool:
-        """Whether breaking it is red."""
+        """Whether a failure fails the gate."""
         return strict or self.provenance_independent or self.provenance != "inferred"
 
 
 class Status(Enum):
-    """What became of a promise."""
+    """Status of a requirement."""
 
     PASSED = "kept"
     FAILED = "broken"
@@ -56,21 +56,20 @@ class Status(Enum):
 
 
 class FailureKind(Enum):
-    """What a failure turned out to be when it was judged again. Only the first two are red."""
+    """Classification of a failure after reruns. Only the first two fail the gate."""
 
-    DETERMINISTIC = "deterministic"  # broken each time, from a fresh state too
-    STATE_DEPENDENT = "state-dependent"  # broken each time after what the run did before, not from a fresh state
-    FLAKY = "flaky"  # broken sometimes
-    INFRASTRUCTURE = "infrastructure"  # a gateway answered in the target's place
-    INTERFERENCE = "disturbed"  # somebody else wrote to what it is about, each time
+    DETERMINISTIC = "deterministic"  # fails each time, also with new state
+    STATE_DEPENDENT = "state-dependent"  # fails each time in the session of the run, but not with new state
+    FLAKY = "flaky"  # fails sometimes
+    INFRASTRUCTURE = "infrastructure"  # response of a gateway instead of the target
+    INTERFERENCE = "disturbed"  # modified by another client in each run
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A judged promise. `message`: what was found and is due (broken), or why it was not judged. `evidence`: exchanges.
+    """Result of a requirement. `message`: what it got and expected, or why it was skipped. `evidence`: exchanges.
 
-    `failure_kind`: what a failure turned out to be; None for what never failed, or was never judged again. `skip_category`: what
-    kept it from being judged; it says nothing of what was judged.
+    `failure_kind`: None without a failure or before the rerun. `skip_category`: meaningful only for skipped results.
     """
 
     requirement: Requirement
@@ -82,6 +81,6 @@ class CheckResult:
 
     @classmethod
     def skip(cls, requirement: Requirement, reason: SkipReason | str) -> "CheckResult":
-        """That a promise was not judged, and why."""
+        """A skipped requirement and the reason."""
         skip_reason = SkipReason.coerce(reason)
         return cls(requirement, Status.SKIPPED, skip_reason.message, skip_category=skip_reason.category)

@@ -1,4 +1,4 @@
-"""What any answer shows by itself: its status, its media type, its schema, a fault of the server."""
+"""Findings in any response, whatever its request: status, media type, schema, server errors."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from spec.document import escape
 from spec.loader import Operation
 from spec.validators import SchemaValidators
 
-# These belong to the server and stand on no operation.
+# Statuses of the server itself, which no operation documents.
 SERVER_STATUSES = frozenset({405, 406, 408, 413, 414, 429, 431, 502, 503, 504})
 STACK_TRACE_MARKERS = (
     b"Traceback (most recent call last)",
@@ -21,12 +21,12 @@ STACK_TRACE_MARKERS = (
     b'"exception":',
     b'"trace":',
 )
-MAX_VIOLATIONS = 5  # breaches told of one answer
+MAX_VIOLATIONS = 5  # reported per response
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A broken promise that an answer shows. `check`: the law that tells of it. `keyword`: decides the grade."""
+    """A requirement that a response violates. `check`: id of the check. `keyword`: selects the provenance."""
 
     check: str
     pointer: str
@@ -36,24 +36,23 @@ class Finding:
 
 
 def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: Exchange) -> Iterator[Finding]:
-    """What is wrong with an answer, whatever the request was."""
+    """The findings in a response."""
     response = exchange.response
     if response.status >= 500 and response.status not in SERVER_STATUSES:
         input_text = distinguishing_input(schemas, operation, exchange.request)
-        message = f"answered {response.status}, a fault of the server" + (f" ({input_text})" if input_text else "")
+        message = f"got {response.status}, a server error" + (f" ({input_text})" if input_text else "")
         yield Finding("no-server-error", operation.pointer, None, message, input_text)
-    markers = (
-        STACK_TRACE_MARKERS if response.status >= 400 else STACK_TRACE_MARKERS[:1]
-    )  # a success may speak of the others
+    # A successful response may contain the other markers as data.
+    markers = STACK_TRACE_MARKERS if response.status >= 400 else STACK_TRACE_MARKERS[:1]
     marker = next((candidate for candidate in markers if candidate in response.content), None)
     if marker is not None:
-        message = f"an answer of {response.status} shows what is inside of the server: {marker.decode()!r}"
+        message = f"a response with {response.status} exposes internal details: {marker.decode()!r}"
         input_text = distinguishing_input(schemas, operation, exchange.request)
         yield Finding("no-traceback", operation.pointer, None, message, f"{response.status} {input_text}".rstrip())
     if exchange.request.method != operation.method or response.status in SERVER_STATUSES or response.status >= 500:
         return
     if response.status == 401 and 401 not in operation.responses and _is_anonymous(exchange) and operation.security:
-        return  # what is secured says so by itself
+        return  # implied by the security requirement
     if response.status not in operation.responses:
         expected = ", ".join(map(str, operation.responses))
         responses_pointer = f"{operation.pointer}/responses"
@@ -61,7 +60,7 @@ def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: 
             "status-is-documented",
             responses_pointer,
             "*",
-            f"answered {response.status}, due: {expected}",
+            f"got {response.status}, expected {expected}",
             str(response.status),
         )
         return
@@ -79,11 +78,11 @@ def _inspect_body(schemas: SchemaValidators, operation: Operation, exchange: Exc
         return
     media_type = response.headers.get("content-type", "").split(";")[0].strip().lower()
     if not (media_type == "application/json" or media_type.endswith("+json")):
-        message = f"{response.status} came as {media_type or 'no media type'}, due: application/json"
+        message = f"got {media_type or 'no media type'} for {response.status}, expected application/json"
         yield Finding("content-type-is-json", pointer, None, message, str(response.status))
     body = response.json
     if body is None and response.content.strip() != b"null":
-        yield Finding("response-matches-schema", pointer, None, f"the body of {response.status} is no JSON")
+        yield Finding("response-matches-schema", pointer, None, f"the body of {response.status} is not JSON")
         return
     reported: set[tuple[str, str, str]] = set()
     for violation in schemas.get(pointer, "read").iter_errors(body):
@@ -98,9 +97,9 @@ def _inspect_body(schemas: SchemaValidators, operation: Operation, exchange: Exc
 
 
 def locate_violation(pointer: str, path: list[Any]) -> tuple[str, str]:
-    """Where in the contract a breach's keyword stands: pointer of the schema, and the keyword.
+    """(pointer of the schema, keyword) of a violation in the contract.
 
-    A validator's root is ``allOf: [the schema]``; what it refers to stands at its own place in the document.
+    The root of a validator is ``allOf: [schema]``; a referenced schema has its own location in the document.
     """
     *parent_parts, keyword = [str(part) for part in path] or ["type"]
     if parent_parts[:2] == ["allOf", "0"]:

@@ -1,4 +1,4 @@
-"""Records that an answer shows, wherever they stand in it: found by the schemas that the contract gives resources."""
+"""Finds the records in a response at any depth, by the schemas of the contract's resources."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ MAX_DEPTH = 12
 
 @dataclass(frozen=True, slots=True)
 class NestedRecord:
-    """A record in an answer. `path`: property names and positions that lead to it from where the looking began.
+    """A record in a response. `path`: property names and indexes from the root.
 
-    `nesting`: how many other records it stands in; `holder`: the view of the nearest of them.
+    `nesting`: number of records that contain it; `holder`: view of the innermost of them.
     """
 
     view: View
@@ -26,12 +26,12 @@ class NestedRecord:
 
     @property
     def location(self) -> str:
-        """The names of the path, as people write it."""
-        return ".".join(part for part in self.path if isinstance(part, str)) or "the answer"
+        """The names of the path, for display."""
+        return ".".join(part for part in self.path if isinstance(part, str)) or "the response"
 
     @property
     def name(self) -> str:
-        """The last name of the path: the relation or property that shows it; "" for the answer itself."""
+        """The last name of the path: a relation or property; "" at the root."""
         return next((part for part in reversed(self.path) if isinstance(part, str)), "")
 
 
@@ -43,7 +43,7 @@ class RecordFinder:
     schemas: SchemaValidators
 
     def records(self, pointer: str, value: Any) -> Iterator[NestedRecord]:
-        """The records in a value of the schema at `pointer`, the outer before the inner; empty stubs are none."""
+        """The records in a value of the schema at `pointer`, outer before inner; empty objects are none."""
         yield from self._walk(pointer, value, (), (), 0)
 
     def _walk(
@@ -63,7 +63,7 @@ class RecordFinder:
     def _children(
         self, schema: Mapping[str, Any], pointer: str, value: Any
     ) -> Iterator[tuple[str, Any, tuple[str | int, ...]]]:
-        """(schema, value, step) of what stands directly in a value, or is the value by another schema."""
+        """(pointer, value, path step) of the parts of a value, including its other schemas."""
         for number in range(len(schema.get("allOf", ()))):
             yield f"{pointer}/allOf/{number}", value, ()
         for keyword in ("anyOf", "oneOf"):

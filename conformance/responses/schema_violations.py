@@ -1,4 +1,4 @@
-"""What makes a breach the same one in another run: which key, type or value it is about, beside its place."""
+"""Identifies a schema violation across runs: the key, type or value that it is about, in addition to its location."""
 
 import re
 from hashlib import sha256
@@ -13,14 +13,14 @@ _JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", in
 
 
 def format_path(path: Any) -> str:
-    """Where in a body: names joined by dots; positions in lists do not tell one breach from another."""
+    """A path in a body: names joined by dots, without list indexes."""
     return ".".join("[]" if isinstance(part, int) else str(part) for part in path)
 
 
 def violation_details(keyword: str, violation: SchemaViolation) -> list[str]:
-    """What a breach of a keyword is about: each key that is too many or lacks, the type or the choice that was found.
+    """What a violation of a keyword is about: each unexpected or missing key, the actual type or enum value.
 
-    [""] where the keyword says it all. What the target says stands there as it is only where it is a plain word.
+    [""] if the keyword says it all. Text of the target is included only if it is a plain word.
     """
     kind = violation.kind
     match keyword:
@@ -38,25 +38,25 @@ def violation_details(keyword: str, violation: SchemaViolation) -> list[str]:
 
 
 def _first_alternative(kind: Any) -> list[SchemaViolation]:
-    """How a value breaks the first alternative."""
+    """The violations of the first alternative."""
     context = getattr(kind, "context", None)
     return list(context[0]) if context else []
 
 
 def _nested_detail(violation: SchemaViolation, depth: int) -> str:
-    """A breach of an alternative, from the value on that the alternatives are for, which stands `depth` deep."""
+    """A violation inside an alternative, relative to the value at `depth`."""
     keyword = str(violation.schema_path[-1]) if violation.schema_path else ""
     path_text = format_path(violation.instance_path[depth:])
     return " ".join([part for part in (path_text, keyword, *violation_details(keyword, violation)) if part])
 
 
 def _safe_word(text: str) -> str:
-    """A text of the target as a part of a name."""
+    """A text of the target as part of an identifier."""
     return text if PLAIN_WORD.fullmatch(text) else "#" + sha256(text.encode(errors="replace")).hexdigest()[:8]
 
 
 def distinguishing_input(schemas: SchemaValidators, operation: Operation, request: Request) -> str:
-    """What sets a request apart from others of its operation: parameters, and what of its body breaks the contract."""
+    """What distinguishes a request from others of its operation: parameters, and invalid or missing body fields."""
     features = sorted({name for name, value in request.query if value})
     if request.actor != "self":
         features.append(f"as {request.actor}")
@@ -68,7 +68,7 @@ def distinguishing_input(schemas: SchemaValidators, operation: Operation, reques
     body = request.body if isinstance(request.body, dict) else {}
     for name, field in fields.items():
         if name in body and not schemas.get(field.pointer, "write").is_valid(body[name]):
-            features.append(f"broken {name}")
+            features.append(f"invalid {name}")
         elif name not in body and field.required:
             features.append(f"without {name}")
     return " ".join(features)

@@ -1,7 +1,7 @@
-"""Whether somebody else writes to what a law looks at: seen by two looks at the lists, one before and one after.
+"""Detects writes by other clients to the lists that a check depends on, by comparing snapshots before and after it.
 
-What a list shows otherwise is no proof: a faulty list may flap. A record of others that is gone must be answered 404,
-one that is new must be newer than all that were there, one that changed must have moved its stamp.
+A difference between two responses is not enough, since a faulty list may vary. A missing record must return 404, a new
+record must be newer than all others, and a changed record must have a new update timestamp.
 """
 
 import json
@@ -15,7 +15,7 @@ from conformance.errors import SkipCheck
 from conformance.session.session import Session
 from spec.loader import Operation, Resource
 
-MAX_DELETION_PROBES = 3  # records that a proof is looked for with
+MAX_DELETION_PROBES = 3  # missing records that are retrieved
 
 RowsByKey = Mapping[Any, Mapping[str, Any]]
 ListSnapshot = Mapping[str, RowsByKey]
@@ -23,20 +23,20 @@ ListSnapshot = Mapping[str, RowsByKey]
 
 @dataclass(slots=True)
 class InterferenceMonitor:
-    """Looks at the lists that a case depends on, as the run's own session sees them."""
+    """Takes snapshots of the lists that a case depends on, with the session of the run."""
 
     session: Session
 
     def snapshot(self, case: Case) -> ListSnapshot:
-        """The records of others on the first page of each list; nothing where a law looks at own records alone."""
+        """The records of others on the first page of each list; empty if the check uses only own records."""
         return {listing.id: self._rows(listing) for listing in self._lists(case)}
 
     def unchanged(self, case: Case, before: ListSnapshot) -> bool:
-        """Whether nobody else is known to have written since."""
+        """Whether no write by another client is known since a snapshot."""
         return not any(self._was_modified(listing, before[listing.id]) for listing in self._lists(case))
 
     def _lists(self, case: Case) -> Iterator[Operation]:
-        """The list of the resource that a case is about, and of those that it leads to."""
+        """The list operations of the resource of a case and of its related resources."""
         resource = self.session.contract.resources.get(case.operation.resource or "")
         if not case.check.affected_by_other_clients or resource is None:
             return
@@ -49,14 +49,7 @@ class InterferenceMonitor:
                 yield listing
 
     def _rows(self, listing: Operation) -> RowsByKey:
-        size_parameter = next(
-            (
-                parameter
-                for parameter in listing.query_parameters
-                if parameter.x_query and parameter.x_query.role == "size"
-            ),
-            None,
-        )
+        size_parameter = next((p for p in listing.query_parameters if p.x_query and p.x_query.role == "size"), None)
         query = {size_parameter.name: int(size_parameter.schema.get("maximum", 100))} if size_parameter else {}
         exchange = self.session.send(listing, query=query)
         rows = self.session.data(listing, exchange) if exchange.response.ok else None
@@ -67,7 +60,7 @@ class InterferenceMonitor:
         }
 
     def _is_own_row(self, row: Mapping[str, Any]) -> bool:
-        """Whether a record is the run's own, or leads to one: a target may make more than was asked for."""
+        """Whether a record belongs to the run or refers to a record of the run."""
         text = json.dumps(row, ensure_ascii=False)
         return self.session.payloads.marker in text or any(
             str(record.key) in text for record in self.session.write_log.created_records
@@ -86,11 +79,10 @@ class InterferenceMonitor:
         self, listing: Operation, resource: Resource, before: Mapping[str, Any], after: Mapping[str, Any]
     ) -> bool:
         stamps = resource.attributes_with_stamp("updated")
-        has_moved_timestamp = any(before.get(name) != after.get(name) for name in stamps) if stamps else True
-        contract = self.session.contract
-        return has_moved_timestamp and get_stored_attributes(contract, listing, before) != get_stored_attributes(
-            contract, listing, after
-        )
+        if stamps and all(before.get(name) == after.get(name) for name in stamps):
+            return False
+        old, new = (get_stored_attributes(self.session.contract, listing, row) for row in (before, after))
+        return old != new
 
     def _is_deleted(self, resource: Resource, key: Any) -> bool:
         try:
@@ -100,7 +92,7 @@ class InterferenceMonitor:
 
 
 def _is_new_row(resource: Resource, row: Mapping[str, Any], before: RowsByKey) -> bool:
-    """Whether a record was created after all that were there; where no stamp tells, it is new by being there."""
+    """Whether a record was created after all previous ones; without a timestamp, every unknown record is new."""
     for name in resource.attributes_with_stamp("created"):
         if isinstance(row.get(name), str):
             return all(str(row[name]) >= str(other.get(name, "")) for other in before.values())

@@ -1,7 +1,7 @@
-"""No red without replay: what was broken is judged again, from a fresh state and in the run's own, until it is clear.
+"""Reruns failures until they are classified: no failure fails the gate without a rerun.
 
-Each judging of a case draws what it draws from the case's own seed, whatever was judged before it, so that to judge it
-again asks the same. Texts alone differ: some may stand only once.
+Each run of a case uses the random seed of the case, so that a rerun sends the same requests. Only the marker in texts
+differs, since some values must be unique.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,35 +16,33 @@ from conformance.session.client import FindingKey
 from conformance.session.session import Session
 from conformance.transport.retry import GATEWAY_STATUSES
 
-MAX_RERUNS = 4  # times that something is judged again
-MAX_LIST_CHANGE_RERUNS = 2  # times that a law is asked again because a list changed while it was looked at
-MIN_FAILURES_ON_UNSTABLE_TARGET = (
-    3  # times that a failure must show again on a target that has stumbled; once on others
-)
+MAX_RERUNS = 4
+MAX_LIST_CHANGE_RERUNS = 2  # reruns because a list changed during the check
+MIN_FAILURES_ON_UNSTABLE_TARGET = 3  # failures required on rerun if the target had transient failures; else 1
 
 RunCheck = Callable[[Case], Iterator[CheckResult]]
 
 
 @dataclass(slots=True)
 class Reruns:
-    """What became of one promise when it was judged again: broken or not, in fresh sessions and in the run's own."""
+    """Results of the reruns of one failure, in new sessions and in the session of the run. True: failed again."""
 
     fresh_state: list[bool] = field(default_factory=list)
     same_state: list[bool] = field(default_factory=list)
-    reason: str = "the run ended before it was judged again"
+    reason: str = "the run was aborted before the rerun"
 
     @property
     def failed(self) -> int:
-        """How often it was broken, the first time included."""
+        """Number of failures, including the first."""
         return 1 + sum(self.fresh_state) + sum(self.same_state)
 
     @property
     def total(self) -> int:
-        """How often it was judged, the first time included."""
+        """Number of runs, including the first."""
         return 1 + len(self.fresh_state) + len(self.same_state)
 
     def kind(self, min_failures: int) -> FailureKind | None:
-        """What it is, as far as it is clear; `min_failures`: how often a failure has to show again."""
+        """The failure kind if it is certain; `min_failures`: failures required on rerun."""
         fails_fresh, passes_fresh = any(self.fresh_state), not all(self.fresh_state)
         if not all(self.same_state) or (fails_fresh and passes_fresh):
             return FailureKind.FLAKY
@@ -55,18 +53,22 @@ class Reruns:
         return None
 
     def final_kind(self) -> FailureKind | None:
-        """What it is when it is not judged again any more; None: nobody knows."""
+        """The failure kind after the last rerun; None: undecided."""
         kind = self.kind(1)
         if kind is None and not self.fresh_state and len(self.same_state) > 1:
             return FailureKind.STATE_DEPENDENT
         return FailureKind.FLAKY if kind is None and self.fresh_state else kind
 
 
+def _skip(result: CheckResult, message: str, kind: FailureKind | None) -> CheckResult:
+    return replace(result, status=Status.SKIPPED, message=message, failure_kind=kind)
+
+
 @dataclass(slots=True)
 class Rerunner:
-    """Judges cases of a run again. `watch`: sees whether somebody else writes. `seed_case`: gives a case its own seed.
+    """Reruns cases of a run. `watch`: detects other writers. `seed_case`: sets the random seed of a case.
 
-    `causes`: the case during which something was first noticed, which is judged before the one that tells of it.
+    `causes`: the case during which a finding first occurred; it is rerun before the case that reports the finding.
     """
 
     session: Session
@@ -77,20 +79,20 @@ class Rerunner:
     number: int = 0
 
     def collect_findings(self, case: Case, session: Session) -> None:
-        """Keep in mind what was noticed during a case; from a session of a retrial, tell the run's own too."""
+        """Add the findings of a session to those of the run, with the case that caused them."""
         for key, finding in session.findings.items():
             self.session.findings.setdefault(key, finding)
             self.causes.setdefault(key, case)
 
     def rerun_changed_lists(self, case: Case, results: Sequence[CheckResult]) -> list[CheckResult]:
-        """The outcomes, judged again where a list changed meanwhile; what changes each time is told as disturbed."""
+        """Rerun results whose list changed during the check; if it always changes, classify them as interference."""
         current = list(results)
         for _ in range(MAX_LIST_CHANGE_RERUNS):
             if all(result.message != LIST_CHANGED_MESSAGE for result in current):
                 return current
             try:
                 _, rerun = self._rerun(case, (), fresh=False)
-            except SkipCheck:  # the lists that it depends on are not to be looked at
+            except SkipCheck:  # its lists are not accessible
                 break
             current = [
                 rerun.get(result.requirement.fingerprint, result) if result.message == LIST_CHANGED_MESSAGE else result
@@ -102,23 +104,19 @@ class Rerunner:
         ]
 
     def confirm(self, case: Case, failed: Sequence[CheckResult]) -> Mapping[str, tuple[CheckResult, Reruns]]:
-        """Judge again what was broken; fingerprint -> (the outcome as it stands now, how often it was broken)."""
+        """Rerun failures. Returns fingerprint -> (final result, reruns)."""
         reruns_by_fingerprint = {result.requirement.fingerprint: Reruns() for result in failed}
         disturbed = 0
         min_failures = MIN_FAILURES_ON_UNSTABLE_TARGET if self.session.retrier.recovered else 1
         for attempt in range(MAX_RERUNS):
-            undecided = [
-                fingerprint
-                for fingerprint, reruns in reruns_by_fingerprint.items()
-                if reruns.kind(min_failures) is None
-            ]
+            undecided = [mark for mark, reruns in reruns_by_fingerprint.items() if reruns.kind(min_failures) is None]
             if not undecided:
                 break
             try:
                 is_undisturbed, results = self._rerun(case, failed, fresh=attempt % 2 == 0)
             except SkipCheck as error:
                 for fingerprint in undecided:
-                    reruns_by_fingerprint[fingerprint].reason = f"it could not be judged again: {error}"
+                    reruns_by_fingerprint[fingerprint].reason = f"the rerun was skipped: {error}"
                 continue
             disturbed += not is_undisturbed
             for fingerprint in undecided if is_undisturbed else ():
@@ -132,42 +130,33 @@ class Rerunner:
 
     def _count(self, reruns: Reruns, result: CheckResult | None, *, fresh: bool) -> None:
         if result is not None and result.status is Status.SKIPPED:
-            reruns.reason = f"it could not be judged again: {result.message}"
+            reruns.reason = f"the rerun was skipped: {result.message}"
         else:
-            (reruns.fresh_state if fresh else reruns.same_state).append(
-                result is not None and result.status is Status.FAILED
-            )
+            has_failed = result is not None and result.status is Status.FAILED
+            (reruns.fresh_state if fresh else reruns.same_state).append(has_failed)
 
     def _final_result(
         self, result: CheckResult, reruns: Reruns, min_failures: int, disturbed: int
     ) -> tuple[CheckResult, Reruns]:
         kind = reruns.kind(min_failures) or reruns.final_kind()
         if any(exchange.response.status in GATEWAY_STATUSES for exchange in result.evidence):
-            message = f"a gateway answered in the target's place: {result.message}"
-            return replace(
-                result, status=Status.SKIPPED, message=message, failure_kind=FailureKind.INFRASTRUCTURE
-            ), reruns
+            return _skip(result, f"response of a gateway: {result.message}", FailureKind.INFRASTRUCTURE), reruns
         if disturbed and kind not in (FailureKind.DETERMINISTIC, FailureKind.STATE_DEPENDENT):
-            message = "somebody else wrote meanwhile, each time that it was judged"
-            return replace(
-                result, status=Status.SKIPPED, message=message, failure_kind=FailureKind.INTERFERENCE
-            ), reruns
+            message = "modified by another client during each run of the check"
+            return _skip(result, message, FailureKind.INTERFERENCE), reruns
         if kind is None:
-            message = f"broken once; {reruns.reason}: {result.message}"
-            return replace(result, status=Status.SKIPPED, message=message), reruns
+            return _skip(result, f"failed once; {reruns.reason}: {result.message}", result.failure_kind), reruns
         return replace(result, failure_kind=kind), reruns
 
     def _rerun(
         self, case: Case, failed: Sequence[CheckResult], *, fresh: bool
     ) -> tuple[bool, Mapping[str, CheckResult]]:
-        """Judge once more: whether nobody disturbed it, and what became of each promise.
+        """Run a case again. Returns whether no other client interfered, and the results by fingerprint.
 
-        A law that judges a case as a whole tells by one outcome that it could not: that stands for each promise.
+        A check that is skipped as a whole has one result, which applies to all its requirements.
         """
         self.number += 1
-        needs_new_state = (
-            fresh and not case.check.affected_by_other_clients
-        )  # what a list shows is not the run's to begin anew
+        needs_new_state = fresh and not case.check.affected_by_other_clients  # lists contain records of others
         session = self.session.new_state(self.number) if needs_new_state else self.session.same_state(self.number)
         snapshot = self.watch.snapshot(case)
         results: dict[str, CheckResult] = {}
@@ -184,7 +173,7 @@ class Rerunner:
     def _not_evaluated(
         self, case: Case, failure: CheckResult, results: Mapping[str, CheckResult], session: Session
     ) -> Mapping[str, CheckResult]:
-        """That a promise was not judged, where the law as a whole could not be, or nobody asked the operation."""
+        """A skip result for a failure whose check was skipped or whose operation was not called, if so."""
         case_result, fingerprint = results.get(case.build_requirement().fingerprint), failure.requirement.fingerprint
         if case_result is not None and case_result.status is Status.SKIPPED and len(results) == 1:
             return {fingerprint: case_result}
@@ -192,7 +181,7 @@ class Rerunner:
         if rerun is not None and rerun.status is Status.FAILED:
             return {}
         if all(name != failure.requirement.operation for name, _ in session.call_counts):
-            return {fingerprint: case.skip(failure.requirement, "it was not asked again")}
+            return {fingerprint: case.skip(failure.requirement, "the operation was not called in the rerun")}
         return {}
 
     def _causes(self, case: Case, failed: Sequence[CheckResult]) -> list[Case]:

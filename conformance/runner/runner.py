@@ -1,7 +1,4 @@
-"""Runs laws on operations and says what became of each promise, as it becomes known.
-
-Nothing is red without replay (`conformance.runner.rerun`).
-"""
+"""Runs checks on operations and reports each result. Failures are rerun (`conformance.runner.rerun`)."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -19,22 +16,22 @@ from conformance.skip_reasons import NO_SECOND_TOKEN
 from spec.loader import Operation
 
 ReportResult = Callable[[CheckResult], None]
-# Judges by other means than laws: outcomes, each with how often it was broken and how often it was judged.
+# Results from other sources than checks, each with (failures, runs).
 ResultSource = Callable[[Session], Iterator[tuple[CheckResult, tuple[int, int]]]]
 
 
 class ResultSourceError(Exception):
-    """What judges beside the laws failed by itself: how."""
+    """A result source other than the checks failed; the message says how."""
 
 
 @dataclass(slots=True)
 class RunResult:
-    """What became of a run.
+    """Result of a run.
 
-    `results`: each judged promise, the flaky ones apart (`flaky`). `reruns`: fingerprint -> (how often it was broken,
-    how often it was judged). `records_not_deleted`: what could not be taken away. `abort_reason`: why it ended before its time, or "".
-    `target_unreachable`: whether the target was lost. `transient_failures`: how much failed and did not when it was asked for again: promises,
-    answers of 5xx, requests without an answer. `observed_delay`: seconds after which a write was seen, where that took time.
+    `results`: of each requirement, except flaky failures (`flaky`). `reruns`: fingerprint -> (failures, runs).
+    `records_not_deleted`: (resource, key). `abort_reason`: why the run was aborted, or "". `transient_failures`: number
+    of failures that disappeared on retry or rerun: checks, 5xx responses, requests without a response.
+    `observed_delay`: seconds until writes were visible, if measurable.
     """
 
     results: list[CheckResult] = field(default_factory=list)
@@ -47,11 +44,11 @@ class RunResult:
     observed_delay: float = 0.0
 
     def with_status(self, status: Status) -> Iterator[CheckResult]:
-        """The outcomes with that verdict."""
+        """The results with a status."""
         return (result for result in self.results if result.status is status)
 
     def record(self, result: CheckResult, counts: tuple[int, int] | None) -> CheckResult:
-        """Keep an outcome as it stands after it was judged again; `counts`: how often broken, how often judged."""
+        """Record a final result; `counts`: (failures, runs)."""
         if result.status is Status.FAILED and counts is not None:
             self.reruns[result.requirement.fingerprint] = counts
         if result.status is Status.FAILED and result.failure_kind is FailureKind.FLAKY:
@@ -71,11 +68,11 @@ def run(
     clean_up: bool = True,
     sources: Iterable[ResultSource] = (),
 ) -> RunResult:
-    """Judge every law on every operation that it applies to, law by law, and take away what was made.
+    """Run every check on every operation that it applies to, check by check, and delete the created records.
 
-    What the run did not come to is not judged, with the reason. `sources`: asked for outcomes when the laws are done.
-    `before_cleanup`: lifts a budget that is used up. Without `clean_up`, what was made stays: another case of the same
-    session may use it.
+    Cases that an aborted run did not reach are skipped with the reason. `sources`: further results, collected after the
+    checks. `before_cleanup`: lifts an exhausted budget. `clean_up`: False if another case of the session uses the
+    records.
     """
     run_result = RunResult()
     cases = list(build_cases(session, checks, operations))
@@ -106,22 +103,22 @@ def run(
 
 
 def _results_from(source: ResultSource, session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
-    """What a source says. Raises SourceFailed: what the laws judged until then is worth a report."""
+    """The results of a source. Raises ResultSourceError, so that the results of the checks are still reported."""
     try:
         yield from source(session)
     except SuiteError:
         raise
     except Exception as error:
-        raise ResultSourceError(f"what judges beside the laws failed, a fault of the suite: {error!r}") from error
+        raise ResultSourceError(f"internal error in a result source: {error!r}") from error
 
 
 def seed_case(session: Session, case: Case, seed: int) -> None:
-    """Let a case draw from its own seed: the same values, whatever was judged before it."""
+    """Set the random seed of a case, so that it generates the same values in any order of cases."""
     session.payloads.random.seed(f"{seed} {case.check.id} {case.operation.id}")
 
 
 def _failure_kind(result: CheckResult, counts: tuple[int, int]) -> FailureKind | None:
-    """What a failure is that its source has judged again by itself."""
+    """The kind of a failure that its source has rerun itself."""
     if result.status is not Status.FAILED:
         return result.failure_kind
     failed, total = counts
@@ -129,7 +126,7 @@ def _failure_kind(result: CheckResult, counts: tuple[int, int]) -> FailureKind |
 
 
 def _record_transient_failures(run_result: RunResult, session: Session, checks: dict[str, Check]) -> None:
-    """Tell as flaky what went away when it was asked for again, in place of the promise that is kept otherwise."""
+    """Report failures that disappeared on retry as flaky, in place of the passed result."""
     retrier = session.retrier
     run_result.transient_failures = len(run_result.flaky) + len(retrier.recovered) + len(retrier.unanswered)
     run_result.observed_delay = session.observed_delay
@@ -150,12 +147,12 @@ def _record_transient_failures(run_result: RunResult, session: Session, checks: 
     for fingerprint, (result, times) in flaky.items():
         total = responses[result.requirement.operation] + times
         run_result.results = [o for o in run_result.results if o.requirement.fingerprint != fingerprint]
-        message = f"{result.message}; the same request was answered otherwise at once after"
+        message = f"{result.message}; a retry of the same request succeeded"
         run_result.record(replace(result, message=message, failure_kind=FailureKind.FLAKY), (times, total))
 
 
 def build_cases(session: Session, checks: Iterable[Check], operations: Iterable[Operation]) -> Iterator[Case]:
-    """Each law on each operation that it applies to, law by law; writing laws only where writes are allowed."""
+    """Each check on each operation that it applies to, check by check; writing checks only if writes are allowed."""
     selected = list(operations)
     for check in checks:
         for operation in selected if not (check.writes and session.read_only) else ():
@@ -164,7 +161,7 @@ def build_cases(session: Session, checks: Iterable[Check], operations: Iterable[
 
 
 def run_check(case: Case) -> Iterator[CheckResult]:
-    """The outcomes of one law on one operation; what cannot be had makes it not judged."""
+    """The results of one check on one operation; a SkipCheck exception becomes a skipped result."""
     if case.check.needs_second_token and not case.session.has_token("other"):
         yield case.skip(case.build_requirement(), NO_SECOND_TOKEN)
         return
@@ -175,7 +172,7 @@ def run_check(case: Case) -> Iterator[CheckResult]:
 
 
 def _run_case(run_result: RunResult, case: Case, report_result: ReportResult, reruns: Rerunner) -> None:
-    """Judge a case, again when something is broken, and keep the outcomes, also when the run ends meanwhile."""
+    """Run a case, rerun its failures and record the results, also if the run is aborted."""
     results: list[CheckResult] = []
     confirmed: dict[str, tuple[CheckResult, Reruns]] = {}
     is_complete = False
@@ -189,7 +186,7 @@ def _run_case(run_result: RunResult, case: Case, report_result: ReportResult, re
         is_complete = True
     finally:
         if not is_complete and not results:
-            results.append(case.skip(case.build_requirement(), "the run ended while it was judged"))
+            results.append(case.skip(case.build_requirement(), "run aborted during the check"))
         for result in results:
             report_result(_record(run_result, result, confirmed))
 
@@ -200,34 +197,31 @@ def _record(
     if result.status is not Status.FAILED:
         return run_result.record(result, None)
     if result.requirement.fingerprint not in confirmed:
-        message = f"broken once, and the run ended before it was judged again: {result.message}"
+        message = f"failed once; run aborted before the rerun: {result.message}"
         return run_result.record(replace(result, status=Status.SKIPPED, message=message), None)
     final, reruns = confirmed[result.requirement.fingerprint]
     return run_result.record(final, (reruns.failed, reruns.total))
 
 
 def run_check_safely(case: Case) -> Iterator[CheckResult]:
-    """The same as `run_check`; a law that fails by itself, on an answer that nobody thought of, ends nothing else."""
+    """The same as `run_check`; an internal error of the check becomes a skipped result."""
     try:
         yield from run_check(case)
     except SuiteError:
         raise
     except Exception as error:
-        yield case.skip(case.build_requirement(), f"the law itself failed, a fault of the suite: {error!r}")
+        yield case.skip(case.build_requirement(), f"internal error in the check: {error!r}")
 
 
 def _clean_up(session: Session, run_result: RunResult) -> list[tuple[str, object]]:
-    """Take away what was made, where the target is still there; what is left over."""
+    """Delete the created records if the target is reachable; returns those that remain."""
     try:
-        return (
-            list(session.clean_up())
-            if not run_result.target_unreachable
-            else [(created.resource, created.key) for created in session.write_log.remaining()]
-        )
+        if not run_result.target_unreachable:
+            return list(session.clean_up())
     except (SuiteError, KeyboardInterrupt) as error:
         run_result.abort_reason = run_result.abort_reason or str(error) or "interrupted"
         run_result.target_unreachable = run_result.target_unreachable or isinstance(error, TargetUnreachable)
-        return [(made.resource, made.key) for made in session.write_log.remaining()]
+    return [(record.resource, record.key) for record in session.write_log.remaining()]
 
 
 def aborted_run(
@@ -238,7 +232,7 @@ def aborted_run(
     *,
     target_unreachable: bool = False,
 ) -> RunResult:
-    """A run that ended before anything was judged."""
+    """The result of a run that was aborted before the first check."""
     skipped = [
         case.skip(case.build_requirement(), f"not reached: {reason}")
         for case in build_cases(session, checks, operations)

@@ -1,6 +1,6 @@
-"""How a record of `--sacrifice` is borrowed by a run, and gets its values back.
+"""Borrows records of `--mutable-record` and restores their values.
 
-What a record was is in the ledger before the first write to it, so that `clean` can restore it after a killed run.
+The original values are in the write log before the first write, so that `cleanup` can restore them after a killed run.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from conformance.transport.messages import Exchange
 
 
 def borrow(session: OperationClient, resource: str) -> tuple[Any, Mapping[str, Any], Exchange]:
-    """(key, what it shows, the exchange that showed it) of the record to be used. Raises CannotMake."""
+    """(key, record, exchange that returned it) of the record to use. Raises SkipCheck."""
     mutable = session.mutable_records
     key = mutable.keys[resource]
     record, exchange = _retrieve(session, resource, key)
@@ -23,7 +23,7 @@ def borrow(session: OperationClient, resource: str) -> tuple[Any, Mapping[str, A
 
 
 def restore(session: OperationClient) -> Iterator[tuple[str, Any]]:
-    """Give each that was used its values back; those that could not be. Raises TargetLost."""
+    """Restore every borrowed record; yields those that could not be restored. Raises TargetUnreachable."""
     mutable = session.mutable_records
     for resource, before in list(mutable.original_values.items()):
         if _restore(session, resource, mutable.keys[resource], before):
@@ -34,7 +34,7 @@ def restore(session: OperationClient) -> Iterator[tuple[str, Any]]:
 
 
 def _restore(session: OperationClient, resource: str, key: Any, before: Mapping[str, Any]) -> bool:
-    """Give a record its values back, as far as they differ; whether it then has them. Raises TargetLost."""
+    """Restore the changed values of a record; returns whether it then has them. Raises TargetUnreachable."""
     try:
         changed = _difference(before, _retrieve(session, resource, key)[0])
         update = session.operation(resource, "update")
@@ -47,7 +47,7 @@ def _restore(session: OperationClient, resource: str, key: Any, before: Mapping[
 
 
 def _difference(before: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
-    """What has to be sent for a record to be what it was. Where objects are merged, null takes away what was added."""
+    """The update that restores a record. Where objects are merged, null removes added properties."""
     return {
         name: _overwrite(current.get(name), value)
         for name, value in before.items()
@@ -61,7 +61,7 @@ def _overwrite(current: Any, value: Any) -> Any:
 
 
 def _without_nulls(value: Any) -> Any:
-    """A value without the properties of an object that say nothing."""
+    """A value without the null properties of an object."""
     return {name: item for name, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
@@ -70,12 +70,12 @@ def _retrieve(session: OperationClient, resource: str, key: Any) -> tuple[Mappin
     exchange = session.retrieve(resource, key)
     record = session.data(operation, exchange)
     if not exchange.response.ok or not isinstance(record, dict):
-        raise SkipCheck(f"{operation.id} answered {exchange.response.status} for the {resource} of --sacrifice")
+        raise SkipCheck(f"{operation.id}: got {exchange.response.status} for the {resource} of --mutable-record")
     return record, exchange
 
 
 def _restorable_values(session: OperationClient, resource: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that an update takes back."""
+    """The values that an update accepts."""
     update = session.operation(resource, "update")
     fields = update.request_body.fields.values() if update is not None and update.request_body is not None else ()
     own = session.contract.resources[resource].attributes

@@ -1,7 +1,7 @@
-"""What a killed run left on its target: what its ledger tells, and records whose making it did not live to note.
+"""Deletes what a killed run left on its target: records in its write log, and created records that were not logged.
 
-Those are found by the run's marker, which stands in every text that it wrote: by a list's search, or in the list
-itself. A record counts as the run's when a text of its own carries the marker, or one of the record that it goes with.
+The latter are found by the marker of the run, which every text of the run contains. A record belongs to the run if its
+own text, or the text of the record that it is deleted with, contains the marker.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,13 +14,13 @@ from conformance.session.session import Session
 from conformance.session.write_log import LoggedRun, RecordKey
 from spec.loader import Operation, Resource
 
-MAX_PAGES = 50  # of a list that are looked through
-MAX_PASSES = 5  # a record may have to wait until others that lead to it are gone
+MAX_PAGES = 50  # pages of a list that are searched
+MAX_PASSES = 5  # a record may be deletable only after the records that refer to it
 
 
 @dataclass(slots=True)
 class RunCleanup:
-    """The leftovers of one run. `session`: one that speaks for that run. `unverified`: where could not be looked."""
+    """Cleanup of one run. `session`: a session with the marker of that run. `unverified`: what could not be checked."""
 
     session: Session
     logged_run: LoggedRun
@@ -28,7 +28,7 @@ class RunCleanup:
     unverified: list[str] = field(default_factory=list)
 
     def clean_up(self) -> list[tuple[str, Any]]:
-        """Take everything away; what is left. Raises TargetLost."""
+        """Delete everything; returns what remains. Raises TargetUnreachable."""
         for resource in self.session.contract.resources:
             self._discover(resource)
         keys = dict(self.logged_run.original_values.keys())
@@ -42,19 +42,14 @@ class RunCleanup:
         return remaining
 
     def _discover(self, resource: str) -> None:
-        """Note the records of a resource that carry the marker."""
-        create_operations = [
-            operation_id
-            for operation_id in self.logged_run.write_operations
-            if resource in self._resources_created_by(operation_id)
-        ]
+        """Log the records of a resource that contain the marker."""
+        writes = self.logged_run.write_operations
+        create_operations = [name for name in writes if resource in self._resources_created_by(name)]
         is_uncertain = self.logged_run.pending_write[0] in create_operations
         list_operation = self.session.operation(resource, "list")
         if list_operation is None or self.session.operation(resource, "delete") is None:
             if is_uncertain and not self._is_covered_by_cascade(resource):
-                self.unverified.append(
-                    f"a {resource} may be left: the contract has no operation to list or to delete one"
-                )
+                self.unverified.append(f"a {resource} may remain: the contract defines no list or delete operation")
             return
         if not create_operations:
             return
@@ -65,43 +60,29 @@ class RunCleanup:
                     self.discovered_count += 1
                     self.session.write_log.log_created(resource, key)
         except SkipCheck as error:
-            self.unverified.append(f"a {resource} may be left: {error}")
+            self.unverified.append(f"a {resource} may remain: {error}")
 
     def _is_covered_by_cascade(self, resource: str) -> bool:
-        """Whether the unanswered write can have made nothing, or only what goes with a record that is taken away."""
+        """Whether the unanswered write created nothing, or only what is deleted with another record."""
         operation = self.session.contract.operations[self.logged_run.pending_write[0]]
         url_segments = self.logged_run.pending_write[1].partition("?")[0].split("/")
-        path_keys = [
-            url_segment
-            for url_segment, template_segment in zip(url_segments, operation.path.split("/"), strict=False)
-            if template_segment[:1] == "{"
-        ]
+        segments = zip(url_segments, operation.path.split("/"), strict=False)
+        path_keys = [value for value, template in segments if template[:1] == "{"]
         referenced_resources = [record.resource for record in self.logged_run.created if str(record.key) in path_keys]
         relations = self.session.contract.resources[resource].relations.values()
-        cascades = {
-            resource_name
-            for relation in relations
-            if relation.on_delete == "cascade"
-            for resource_name in relation.targets
-        }
+        cascades = {name for relation in relations if relation.on_delete == "cascade" for name in relation.targets}
         return bool(path_keys) and (not referenced_resources or bool(cascades & set(referenced_resources)))
 
     def _resources_created_by(self, operation_id: str) -> set[str]:
-        """Resources that an operation may make records of."""
+        """The resources that an operation may create."""
         operation = self.session.contract.operations.get(operation_id)
         view = self.session.contract.views.get(operation.envelope.view_name or "") if operation else None
         return {view.resource} if view and operation and operation.method == "post" else set()
 
     def _keys_with_marker(self, list_operation: Operation, *, verify_empty_search: bool) -> Iterator[Any]:
-        """Keys of the rows that carry the marker; `verify_empty_search`: a search that finds none is not believed."""
-        search = next(
-            (
-                parameter.name
-                for parameter in list_operation.query_parameters
-                if parameter.x_query and parameter.x_query.role == "search"
-            ),
-            None,
-        )
+        """Keys of the rows with the marker. `verify_empty_search`: if a search finds none, read the complete list."""
+        parameters = (p.name for p in list_operation.query_parameters if p.x_query and p.x_query.role == "search")
+        search = next(parameters, None)
         keys = [] if search is None else list(self._matching_keys(list_operation, {search: self.logged_run.marker}))
         if not keys and (search is None or verify_empty_search):
             keys = list(self._matching_keys(list_operation, {}))

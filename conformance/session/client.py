@@ -1,4 +1,4 @@
-"""What a run sends, and what it notes of each answer: counts, breaches that it shows, records that were made."""
+"""Sends the requests of a run and records call counts, findings and created records."""
 
 import time
 from collections import Counter
@@ -29,24 +29,21 @@ from spec.document import UNSAFE_METHODS
 from spec.loader import Contract, Operation, Resource
 from spec.validators import SchemaValidators
 
-FindingKey = tuple[
-    str, str, str, str | None, str
-]  # operationId, law, place, keyword, parameter: one breach that was noticed
-NO_CREATE_OPERATION = "the contract has no operation to create a"
-MAX_NESTING = 30  # times that something is looked for again before it counts as not there
+FindingKey = tuple[str, str, str, str | None, str]  # operationId, check, pointer, keyword, parameter
+NO_CREATE_OPERATION = "the contract defines no operation to create a"
+MAX_NESTING = 30
 
 
 @dataclass(slots=True)
 class TrackedClient:
-    """What a run sends by.
+    """Client of one run.
 
-    `call_counts`: (operationId, status) -> how often. `read_only`: nothing may be written. `allow_effects`: whether operations with
-    outside effects may be used, and `max_effect_calls`: how often each of them, replays included. `credentials`: the
-    account's own properties (login, secret) to sign in with. `consistency_timeout`: seconds after which a write must be seen by
-    reads, `observed_delay`: seconds after which it was, as far as this run had to wait. `coverage`: notes what exchanges touch, if
-    asked for. `skipped_operations`: operationId -> why it is never sent. `tenant`: the one that the run works in, where one was
-    said. `mutable_records`: what it may change though it is not its own. `findings`: what answers showed by themselves, each
-    breach with its first exchange. `retrier`: what failed only once.
+    `call_counts`: (operationId, status) -> number of responses. `allow_effects`: whether operations with external
+    effects may be called; `max_effect_calls`: limit per such operation, replays included. `credentials`: attributes of
+    the account (login, secret) to sign in with. `consistency_timeout`: seconds after which reads must reflect a write;
+    `observed_delay`: the longest delay seen. `skipped_operations`: operationId -> reason. `tenant`: restricts the run
+    to one tenant. `mutable_records`: records of others that may be changed. `findings`: contract violations seen in any
+    response, each with its first exchange.
     """
 
     contract: Contract
@@ -83,9 +80,10 @@ class TrackedClient:
         headers: Mapping[str, str] | None = None,
         method: str | None = None,
     ) -> Exchange:
-        """Send one request. A mapping as query: lists are repeated, booleans are 1 and 0. Writes go into the ledger.
+        """Send one request. Writes are logged first, and lists are filtered by the tenant of the run.
 
-        A list is narrowed to the run's tenant. Raises CannotMake for what may not be sent.
+        `query`: in a mapping, lists are repeated and booleans are sent as 1 and 0. Raises SkipCheck if the request is
+        not allowed.
         """
         self._check_is_allowed(operation, method or operation.method, path or {})
         if self.tenant is not None and actor == "self" and isinstance(query, Mapping):
@@ -104,8 +102,8 @@ class TrackedClient:
         self.call_counts[operation.id, exchange.response.status] += 1
         if self.coverage is not None:
             self.coverage.record(operation, exchange)
-        if exchange.response.status == 429:  # it was waited out by the target, in vain
-            raise SkipCheck("the target answers 429, too many requests, however long it is waited: --rate-limit")
+        if exchange.response.status == 429:  # after the target's own retries
+            raise SkipCheck("got 429 (too many requests) after all retries: lower --rate-limit")
         for finding in inspect_response(self.schemas, operation, exchange):
             finding_key = (operation.id, finding.check, finding.pointer, finding.keyword, finding.parameter)
             self.findings.setdefault(finding_key, (finding, exchange))
@@ -117,23 +115,21 @@ class TrackedClient:
         if operation.id in self.skipped_operations:
             raise SkipCheck(user_skipped(self.skipped_operations[operation.id]))
         if method == "delete" and self.mutable_records.protects(operation.resource, path):
-            raise SkipCheck(
-                not_testable(f"{NO_CREATE_OPERATION} {operation.resource}, and one of --sacrifice is not deleted")
-            )
+            reason = f"{NO_CREATE_OPERATION} {operation.resource}, and records of --mutable-record are not deleted"
+            raise SkipCheck(not_testable(reason))
 
     def _record_created(self, operation: Operation, exchange: Exchange) -> None:
-        """Note the records that an answer shows as made, asked for or not, so that they are taken away again."""
+        """Log the records that a response shows as created, so that cleanup deletes them."""
         for nested in self.created_records(operation, exchange) if exchange.request.method == operation.method else ():
-            created = RecordKey(
-                nested.view.resource, nested.record[self.contract.resources[nested.view.resource].key_attribute]
-            )
+            created = self._key_of(nested)
             if created not in self.write_log.created_records:
                 self.write_log.log_created(created.resource, created.key)
         self._pending_delay = self.observed_delay
 
     def created_records(self, operation: Operation, exchange: Exchange) -> list[NestedRecord]:
-        """The records that the answer to a POST shows as made: a 201's own, those that carry the run's marker, and
-        those that lead to a record of the run, which nobody else knows."""
+        """The records that the response to a POST shows as created: the result of a 201, records with the marker of the
+        run, and records that refer to a record of the run.
+        """
         if operation.method != "post":
             return []
         created: list[NestedRecord] = []
@@ -151,33 +147,34 @@ class TrackedClient:
                 created.append(nested)
         return created
 
+    def _key_of(self, nested: NestedRecord) -> RecordKey:
+        resource = self.contract.resources[nested.view.resource]
+        return RecordKey(resource.name, nested.record[resource.key_attribute])
+
     def _has_marker(self, resource: Resource, record: Mapping[str, Any]) -> bool:
         return any(self.payloads.marker in str(record.get(name, "")) for name in resource.attributes)
 
     def _references_own_record(self, resource: Resource, record: Mapping[str, Any], others: list[NestedRecord]) -> bool:
-        own_records = {(m.resource, m.key) for m in self.write_log.created_records}
-        own_records |= {
-            (s.view.resource, s.record[self.contract.resources[s.view.resource].key_attribute]) for s in others
-        }
+        own_records = {*self.write_log.created_records, *map(self._key_of, others)}
         for relation in resource.relations.values():
             related = record.get(relation.name)
             if relation.is_stored and not relation.to_many and isinstance(related, dict) and len(relation.targets) == 1:
                 target = self.contract.resources[relation.targets[0]]
-                if (target.name, related.get(target.key_attribute)) in own_records:
+                if RecordKey(target.name, related.get(target.key_attribute)) in own_records:
                     return True
         return False
 
     def records(
         self, operation: Operation, exchange: Exchange, *, max_nesting: int = MAX_NESTING
     ) -> Iterator[NestedRecord]:
-        """The records that a success shows; those in at most so many others."""
+        """The records in a successful response that are nested in at most `max_nesting` other records."""
         pointer = operation.envelope.schema_pointer if exchange.response.ok else None
         if pointer is not None:
             records = RecordFinder(self.contract, self.schemas).records(pointer, exchange.response.json)
             yield from (record for record in records if record.nesting <= max_nesting)
 
     def charge_call(self, operation: Operation) -> None:
-        """Count a use of an operation with outside effects that is meant to succeed. Raises CannotMake."""
+        """Count one call of an operation with external effects. Raises SkipCheck if it is not allowed."""
         if self.read_only and operation.is_write:
             raise SkipCheck(READ_ONLY)
         if not operation.effects:
@@ -189,18 +186,19 @@ class TrackedClient:
         )
         calls = max(self._effect_calls[operation.id], succeeded)
         if calls >= self.max_effect_calls:
-            message = f"{operation.id} was used {calls} times, as often as it may be: --max-expensive"
+            message = f"{operation.id} was called {calls} times, the limit of --max-effect-calls"
             raise SkipCheck(SkipReason(message, SkipCategory.DISABLED_BY_OPTION))
         self._effect_calls[operation.id] = calls + 1
 
     def refund_call(self, operation: Operation) -> None:
-        """Take back a use that did nothing: the state of the record forbade it."""
+        """Undo `charge_call`: the call had no effect because of the state of the record."""
         self._effect_calls[operation.id] -= bool(self._effect_calls[operation.id])
 
     def wait_until(self, find_problem: Callable[[], str]) -> str:
-        """What `find_problem` finds wrong, or "": looked at again for `consistency_timeout` seconds, as a read may be behind a write.
+        """Call `find_problem` until it returns "" or `consistency_timeout` seconds have passed; returns its last
+        result.
 
-        What was behind is noted, and later writes are given that time.
+        The time needed is stored in `observed_delay`, and reads after later writes wait that long.
         """
         waited, interval = 0.0, 0.25
         problem = find_problem()

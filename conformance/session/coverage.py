@@ -1,13 +1,13 @@
-"""How much of the contract a run has touched: computed from its traffic, kept as names of places, without any body.
+"""How much of the contract a run has covered, computed from its traffic without storing bodies.
 
-Of each place one of three is said. *exercised*: a success used or showed it. *reached*: it was sent but only refused,
-or shown but only as null. *never*: neither. Counted are operations, their parameters and statuses, the fields of
-bodies, the properties of answers, and the values of enums in all of these. Properties and enum values are places of
-the contract: one of a shared schema counts once, whichever operation shows it.
+Each item has one of three states. *covered*: a successful exchange used or contained it. *partially*: it was sent but
+only rejected, or returned only as null. *uncovered*: neither. Items are operations, parameters, statuses, body fields,
+response properties and enum values. A property or enum value of a shared schema counts once.
 """
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,20 +17,18 @@ from spec.document import Document, escape
 from spec.loader import Contract, Operation, Parameter
 
 OPERATIONS, PARAMETERS, STATUSES = "operations", "parameters", "statuses"
-BODY_FIELDS, RESPONSE_PROPERTIES, ENUM_VALUES = "body fields", "answer properties", "enum values"
+BODY_FIELDS, RESPONSE_PROPERTIES, ENUM_VALUES = "body fields", "response properties", "enum values"
 ITEM_KINDS = (OPERATIONS, PARAMETERS, STATUSES, BODY_FIELDS, RESPONSE_PROPERTIES, ENUM_VALUES)
-MAX_BODY_HASHES = 50_000  # whose hashes are kept
-MAX_IDLE_RESPONSES, IDLE_SAMPLE_INTERVAL = (
-    8,
-    5,
-)  # after so many answers in a row without news, only every fifth is looked at
-COVERED, PARTIAL, UNCOVERED = "exercised", "reached", "never"
-MAX_LIST_ROWS = 10  # of one list in one answer that are looked at: the rest is of the same kind
+MAX_BODY_HASHES = 50_000
+MAX_IDLE_RESPONSES = 8  # consecutive responses without new coverage, after which responses are sampled
+IDLE_SAMPLE_INTERVAL = 5  # one of this number of responses is then inspected
+COVERED, PARTIAL, UNCOVERED = "covered", "partially", "uncovered"
+MAX_LIST_ROWS = 10  # inspected rows of a list
 
 
 @dataclass(frozen=True, slots=True)
 class CoverageItem:
-    """A place of the contract. `name`: as people say it. `operation`: its operationId, "" for what is shared."""
+    """An item of the contract. `name`: for display. `operation`: operationId, "" for shared items."""
 
     kind: str
     name: str
@@ -41,21 +39,21 @@ class CoverageItem:
 
 @dataclass(frozen=True, slots=True)
 class CoverageReport:
-    """The end of it: every place with its state, and why an operation never succeeded."""
+    """All items with their states, and why operations never succeeded."""
 
     items: tuple[CoverageItem, ...]
     operations_never_successful: Mapping[str, str]
 
     def count(self, kind: str, state: str) -> int:
-        """How many places of a kind are in a state."""
+        """Number of items of a kind in a state."""
         return sum(1 for item in self.items if (item.kind, item.state) == (kind, state))
 
     def total(self, kind: str) -> int:
-        """How many places of a kind there are."""
+        """Number of items of a kind."""
         return sum(1 for item in self.items if item.kind == kind)
 
     def uncovered(self, kind: str) -> tuple[CoverageItem, ...]:
-        """What of a kind was not exercised."""
+        """The items of a kind that are not covered."""
         return tuple(item for item in self.items if item.kind == kind and item.state != COVERED)
 
     def summary_line(self) -> str:
@@ -68,10 +66,10 @@ class CoverageReport:
 
 @dataclass(slots=True)
 class _SchemaNode:
-    """A schema as far as coverage goes.
+    """A schema, reduced to what coverage needs.
 
-    `enum_pointers`: values of its enum, as texts. `all_of`: what it is besides (a reference, `allOf`); `alternatives`: what it may be
-    (`anyOf`, `oneOf`). `pending`: by kind, the properties that are worth another look: not the exercised and plain.
+    `enum_pointers`: enum value as text -> pointer. `all_of`: parts (`$ref`, `allOf`); `alternatives`: `anyOf`, `oneOf`.
+    `pending`: by kind, the properties that still need inspection (not covered, or not a leaf).
     """
 
     pointer: str
@@ -84,13 +82,13 @@ class _SchemaNode:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether nothing stands below it."""
+        """Whether the schema has no parts."""
         return not (self.properties or self.items or self.enum_pointers or self.all_of or self.alternatives)
 
 
 @dataclass(slots=True)
 class Coverage:
-    """Notes what exchanges touch. Memory is bounded by the contract: places, and nothing that was sent or answered."""
+    """Records which items exchanges cover. Memory is bounded by the size of the contract."""
 
     contract: Contract
     _nodes: dict[str, _SchemaNode] = field(default_factory=dict)
@@ -98,18 +96,16 @@ class Coverage:
     _body_hashes: set[int] = field(default_factory=set)
     _idle_counts: dict[str, int] = field(default_factory=dict)
     _change_count: int = 0
-    _response_counts: dict[tuple[str, int], int] = field(default_factory=dict)
+    _response_counts: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def record(self, operation: Operation, exchange: Exchange) -> None:
-        """Note one exchange; requests that were broken on purpose (another method) count for their operation's not."""
+        """Record one exchange. Requests with another method than the operation's are ignored."""
         request, response = exchange.request, exchange.response
         if request.method != operation.method:
             return
         self._mark(OPERATIONS, operation.pointer, response.ok)
         self._mark(STATUSES, f"{operation.pointer}/responses/{response.status}", True)
-        self._response_counts[operation.id, response.status] = (
-            self._response_counts.get((operation.id, response.status), 0) + 1
-        )
+        self._response_counts[operation.id, response.status] += 1
         self._record_request(operation, exchange)
         schema_pointer = operation.responses.get(response.status)
         if schema_pointer is not None and response.content and self._should_inspect(schema_pointer, response.content):
@@ -124,7 +120,7 @@ class Coverage:
             )
 
     def build_report(self, operations: Iterable[Operation], reasons: Mapping[str, str]) -> CoverageReport:
-        """What became of every place that these operations have. `reasons`: known causes, by operationId."""
+        """The state of every item of these operations. `reasons`: known reasons of failure, by operationId."""
         scope = list(operations)
         visited: set[tuple[str, int]] = set()
         items = [item for operation in scope for item in self._items(operation, visited)]
@@ -135,10 +131,10 @@ class Coverage:
         }
         return CoverageReport(tuple(sorted(items, key=lambda item: ITEM_KINDS.index(item.kind))), never_successful)
 
-    # Noting ---------------------------------------------------------------------------------------------------------
+    # Recording ------------------------------------------------------------------------------------------------------
 
     def _should_inspect(self, pointer: str, content: bytes) -> bool:
-        """Whether to look at an answer: equal bytes once, and one of a few where many have shown nothing new."""
+        """Whether to inspect a response: equal bodies once, and a sample if many contained nothing new."""
         body_hash = zlib.crc32(content, zlib.crc32(pointer.encode()))
         idle_count = self._idle_counts.get(pointer, 0)
         if body_hash in self._body_hashes or (idle_count >= MAX_IDLE_RESPONSES and body_hash % IDLE_SAMPLE_INTERVAL):
@@ -172,7 +168,7 @@ class Coverage:
             self._walk(BODY_FIELDS, self._node(operation.request_body.pointer), request.body, is_success)
 
     def _walk(self, kind: str, node: _SchemaNode, value: Any, is_success: bool) -> None:
-        """Note what a value touches of its schema."""
+        """Record what a value covers of its schema."""
         if isinstance(value, dict):
             self._walk_object(kind, node, value, is_success)
         elif isinstance(value, list):
@@ -203,7 +199,7 @@ class Coverage:
                 self._walk(kind, node.items, item, is_success)
 
     def _record_scalar(self, kind: str, node: _SchemaNode, value: Any, is_success: bool) -> None:
-        """Note a single value; one in a query may be the only one of a list."""
+        """Record a scalar; a query value may be the only item of an array."""
         enum_pointer = node.enum_pointers.get(_format_value(value)) if node.enum_pointers else None
         if enum_pointer is not None:
             self._mark(ENUM_VALUES, enum_pointer, is_success)
@@ -213,7 +209,7 @@ class Coverage:
     # The contract ---------------------------------------------------------------------------------------------------
 
     def _node(self, pointer: str) -> _SchemaNode:
-        """The shape at a place; each is made once, and circles end at the one that is there."""
+        """The node of a schema. Each is built once, so that reference cycles end."""
         cached = self._nodes.get(pointer)
         if cached is not None:
             return cached
@@ -232,10 +228,10 @@ class Coverage:
             subnodes += [self._node(f"{pointer}/{keyword}/{index}") for index in range(len(schema.get(keyword, ())))]
         return node
 
-    # Counting -------------------------------------------------------------------------------------------------------
+    # Reporting ------------------------------------------------------------------------------------------------------
 
     def _items(self, operation: Operation, visited: set[tuple[str, int]]) -> Iterator[CoverageItem]:
-        """What an operation has; `visited`: shapes that were told already, by kind."""
+        """The items of an operation. `visited`: nodes that were already reported, by kind."""
         yield self._build_item(OPERATIONS, operation.id, operation.pointer, operation.pointer, operation.id)
         for parameter in operation.parameters:
             name, key = f"{operation.id} {parameter.name}", _parameter_key(operation, parameter)
@@ -255,7 +251,7 @@ class Coverage:
     def _schema_items(
         self, kind: str, node: _SchemaNode, name: str, visited: set[tuple[str, int]]
     ) -> Iterator[CoverageItem]:
-        """The properties and enum values at and below a shape."""
+        """The properties and enum values at and below a node."""
         if (kind, id(node)) in visited:
             return
         visited.add((kind, id(node)))
@@ -276,23 +272,19 @@ class Coverage:
         return CoverageItem(kind, name, pointer, operation, state)
 
     def _failure_reason(self, operation: Operation, reasons: Mapping[str, str]) -> str:
-        counts = sorted(
-            (response_status, count)
-            for (name, response_status), count in self._response_counts.items()
-            if name == operation.id
-        )
+        counts = sorted((code, count) for (name, code), count in self._response_counts.items() if name == operation.id)
         statuses = ", ".join(f"{status} ({count} times)" for status, count in counts)
         reason = reasons.get(operation.id)
-        return reason or (f"it answered {statuses}" if statuses else "it was never asked")
+        return reason or (f"got {statuses}" if statuses else "never called")
 
 
 def _parameter_key(operation: Operation, parameter: Parameter) -> str:
-    """A parameter of an operation, also where several share it."""
+    """Key of a parameter of one operation, also if several operations share the parameter."""
     return f"{operation.id} {parameter.pointer}"
 
 
 def _select_alternative(node: _SchemaNode, value: Any) -> _SchemaNode:
-    """Which alternative a value is: the first that knows the most of its names, or that has it as a choice."""
+    """The first alternative with the most matching property names, or with the value in its enum."""
     if isinstance(value, dict):
         return max(node.alternatives, key=lambda alternative: len(value.keys() & _property_names(alternative)))
     return next(
@@ -302,7 +294,7 @@ def _select_alternative(node: _SchemaNode, value: Any) -> _SchemaNode:
 
 
 def _property_names(node: _SchemaNode) -> set[str]:
-    """The names of its properties, its parts' too."""
+    """The property names of a node and its parts."""
     names = set(node.properties)
     for component in node.all_of:
         names |= component.properties.keys()
@@ -314,16 +306,15 @@ def _format_value(value: Any) -> str:
 
 
 def _display_name(pointer: str) -> str:
-    """``#/components/schemas/Pet/properties/name`` -> ``Pet.name``: a place as people say it."""
+    """``#/components/schemas/Pet/properties/name`` -> ``Pet.name``."""
     parts = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
     if parts[:2] == ["components", "schemas"]:
         parts = parts[2:]
-    return ".".join(
-        segment for segment in parts if segment not in ("properties", "paths", "components", "schema", "content")
-    )
+    hidden = ("properties", "paths", "components", "schema", "content")
+    return ".".join(part for part in parts if part not in hidden)
 
 
 def _can_occur(document: Document, pointer: str, kind: str) -> bool:
-    """Whether a property can occur there: hidden ones are in no answer, server-set ones in no request."""
+    """Whether a property can occur: no writeOnly property in responses, no readOnly property in requests."""
     node = document.resolve(pointer)
     return node.get("writeOnly" if kind == RESPONSE_PROPERTIES else "readOnly") is not True

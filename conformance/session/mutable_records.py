@@ -1,7 +1,6 @@
-"""Records that are not the run's and may be changed all the same (`--sacrifice`), restored in the end.
+"""Existing records that a run may change (`--mutable-record`), for resources that cannot be created.
 
-They stand in where a contract gives no way to create a record. None of them is deleted: nothing could restore that.
-`conformance.session.borrowed` uses and restores them.
+They are never deleted. `conformance.session.borrowed` uses and restores them.
 """
 
 from collections.abc import Mapping
@@ -11,12 +10,12 @@ from typing import Any
 
 @dataclass(slots=True)
 class MutableRecords:
-    """`keys`: resource -> key. `original_values`: resource -> what its record was before the run."""
+    """`keys`: resource -> key. `original_values`: resource -> values before the run."""
 
     keys: Mapping[str, Any] = field(default_factory=dict)
     original_values: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def protects(self, resource: str | None, path: Mapping[str, Any]) -> bool:
-        """Whether a path names one of them."""
+        """Whether a path refers to one of the records."""
         key = self.keys.get(resource or "")
         return key is not None and any(str(value) == str(key) for value in path.values())

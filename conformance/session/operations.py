@@ -1,4 +1,4 @@
-"""What a run reads: which operation does what, what its answer shows out of the envelope, and whose token it is."""
+"""Finds operations by action, extracts data from response envelopes, and identifies the account of a token."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,41 +13,41 @@ from spec.loader import Operation, Resource
 
 @dataclass(slots=True)
 class OperationClient(TrackedClient):
-    """A sender that knows the operations by what they do."""
+    """A client that finds the operations of the contract by what they do."""
 
     _identities: dict[str, Mapping[str, Any] | SkipReason] = field(default_factory=dict)
 
     def operation(self, resource: str, action: str) -> Operation | None:
-        """The operation that does a generic action on a resource."""
+        """The operation for a generic action on a resource, or None."""
         return self.contract.find_operation(resource, action)
 
     def require_operation(self, resource: str, action: str) -> Operation:
-        """The same. Raises CannotMake when the contract has none."""
+        """The same as `operation`. Raises SkipCheck if the contract defines none."""
         operation = self.operation(resource, action)
         if operation is None:
-            raise SkipCheck(not_testable(f"the contract has no operation to {action} a {resource}"))
+            raise SkipCheck(not_testable(f"the contract defines no operation to {action} a {resource}"))
         return operation
 
     def creator(self, resource: str) -> Operation:
-        """What creates a resource (`Contract.creator`). Raises CannotMake."""
+        """The operation that creates a resource (`Contract.find_create_operation`). Raises SkipCheck."""
         operation = self.contract.find_create_operation(resource)
         if operation is None:
             raise SkipCheck(not_testable(f"{NO_CREATE_OPERATION} {resource}"))
         return operation
 
     def resource(self, operation: Operation) -> Resource:
-        """The resource that an operation is about."""
+        """The resource of an operation."""
         return self.contract.resources[operation.resource or ""]
 
     def key_of(self, resource: str, record: Mapping[str, Any]) -> Any:
-        """The key of a shown record. Raises CannotMake when it shows none."""
+        """The key of a record in a response. Raises SkipCheck if the record has none."""
         name = self.contract.resources[resource].key_attribute
         if name not in record:
-            raise SkipCheck(f"the answer shows no {name} of the {resource}")
+            raise SkipCheck(f"the response contains no {name} of the {resource}")
         return record[name]
 
     def data(self, operation: Operation, exchange: Exchange) -> Any:
-        """The record or rows of a success, out of the contract's envelope; None where they are not."""
+        """The record or rows of a successful response, without the envelope; None if missing."""
         body = exchange.response.json
         name = operation.envelope.data_property
         if name is None:
@@ -60,7 +60,7 @@ class OperationClient(TrackedClient):
         return self.send(operation, path={operation.path_parameter_names[0]: key}, actor=actor)
 
     def identity(self, actor: str = "self") -> Mapping[str, Any]:
-        """The account whose token it is, as the target shows it. Raises CannotMake."""
+        """The account of a token, as the target returns it. Raises SkipCheck."""
         if actor not in self._identities:
             self._identities[actor] = self._request_identity(actor)
         identity = self._identities[actor]
@@ -69,7 +69,7 @@ class OperationClient(TrackedClient):
         return identity
 
     def has_token(self, actor: str) -> bool:
-        """Whether the run can ask as somebody; a target that tells no tokens takes anybody."""
+        """Whether the run has a token for `actor`; a target without a `tokens` attribute accepts every actor."""
         return actor in getattr(self.target, "tokens", {actor: ""})
 
     def _request_identity(self, actor: str) -> Mapping[str, Any] | SkipReason:
@@ -82,5 +82,5 @@ class OperationClient(TrackedClient):
             account = self.data(operation, exchange)
             if exchange.response.ok and isinstance(account, dict):
                 return account
-            return SkipReason(f"{operation.id} answered {exchange.response.status}")
-        return not_testable("the contract has no operation that says whose token it is")
+            return SkipReason(f"{operation.id}: got {exchange.response.status}")
+        return not_testable("the contract defines no operation that identifies the account of a token")

@@ -1,4 +1,6 @@
-"""Bodies that the contract admits: one field at a time from its schema, each text marked with the run it comes from."""
+"""Request bodies that satisfy the contract, generated field by field from the schemas; each text contains the run's
+marker.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +18,7 @@ ParentProvider = Callable[[Relation], tuple[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class PayloadFactory:
-    """Makes bodies for one run. `marker` stands in every free text; `random` decides what the contract leaves open."""
+    """Generates bodies for one run. Free texts contain `marker`; `random` chooses what the contract leaves open."""
 
     contract: Contract
     marker: str
@@ -24,7 +26,7 @@ class PayloadFactory:
 
     @contextmanager
     def isolated_random(self, seed_name: str) -> Iterator[None]:
-        """While it lasts, what is made does not shift what is drawn afterwards: equal names draw the same."""
+        """Within the block, use a random state derived from `seed_name`, without affecting later values."""
         state = self.random.getstate()
         self.random.seed(f"aside {seed_name}")
         try:
@@ -33,7 +35,7 @@ class PayloadFactory:
             self.random.setstate(state)
 
     def build(self, operation: Operation, provide_parent: ParentProvider) -> dict[str, Any]:
-        """A body with every required field; records that it names come from `provide_parent`."""
+        """A body with every required field; `provide_parent` supplies the records that it refers to."""
         if operation.request_body is None:
             return {}
         body: dict[str, Any] = {}
@@ -43,7 +45,7 @@ class PayloadFactory:
         return body if self.marker in json.dumps(body) else {**self.marker_field(operation), **body}
 
     def marker_field(self, operation: Operation) -> dict[str, Any]:
-        """An optional free text with the marker in it, where a body has one: by it a record is found again."""
+        """An optional free text with the marker, if the body has one: it identifies the record later."""
         for field in attribute_fields(operation):
             schema = self.resolve_schema(field.schema)
             is_free_text = schema.get("type") == "string" and not {"enum", "format", "pattern"} & schema.keys()
@@ -52,20 +54,19 @@ class PayloadFactory:
         return {}
 
     def build_field(self, operation: Operation, field: BodyField, provide_parent: ParentProvider) -> dict[str, Any]:
-        """One field, and the one that says of which kind the record is that it names. Raises CannotMake."""
+        """One field, and the discriminator of the record that it refers to, if any. Raises SkipCheck."""
         if field.relation_setter is None:
             return {field.name: self.generate_value(field.schema, field.name)}
         relation = self.find_relation(operation, field.relation_setter.relation)
         resource, key = provide_parent(relation)
-        values: dict[str, Any] = {
-            field.name: [key] if self.resolve_schema(field.schema).get("type") == "array" else key
-        }
+        is_array = self.resolve_schema(field.schema).get("type") == "array"
+        values: dict[str, Any] = {field.name: [key] if is_array else key}
         if field.relation_setter.discriminator is not None:
             values[field.relation_setter.discriminator] = snake_case(resource)
         return values
 
     def optional_lists(self, operation: Operation) -> dict[str, Any]:
-        """A value in each optional list of plain texts: what an action works on where it requires nothing."""
+        """A value in each optional list of plain texts: the input of an action that requires nothing."""
         values: dict[str, Any] = {}
         for field in attribute_fields(operation):
             schema = self.resolve_schema(field.schema)
@@ -75,7 +76,7 @@ class PayloadFactory:
         return values
 
     def build_variation(self, operation: Operation, number: int, provide_parent: ParentProvider) -> dict[str, Any]:
-        """Values for what a create leaves open that differ from one `number` to the next, references too."""
+        """Values for the optional fields of a create, references included, that differ by `number`."""
         values: dict[str, Any] = {}
         for field in attribute_fields(operation):
             values |= self._vary_field(field, number)
@@ -99,18 +100,15 @@ class PayloadFactory:
             minimum = int(schema.get("minimum", 0))
             return {field.name: min(minimum + 3 * number + 1, int(schema.get("maximum", minimum + 100)))}
         if schema.get("format") in ("date", "date-time") and not field.required:
-            return {
-                field.name: self.generate_value(field.schema, field.name).replace(
-                    "2026-01-15", f"2026-01-{15 - number % 9:02}"
-                )
-            }
+            value = self.generate_value(field.schema, field.name)
+            return {field.name: value.replace("2026-01-15", f"2026-01-{15 - number % 9:02}")}
         is_free_text = json_type == "string" and "format" not in schema and "pattern" not in schema
-        return (
-            {field.name: self.generate_value(field.schema, field.name)} if is_free_text and not field.required else {}
-        )
+        if not is_free_text or field.required:
+            return {}
+        return {field.name: self.generate_value(field.schema, field.name)}
 
     def find_relation(self, operation: Operation, name: str) -> Relation:
-        """The relation that a body's field sets: of the operation's resource, or of the one that it answers."""
+        """The relation that a body field sets, of the operation's resource or of the returned one. Raises SkipCheck."""
         view = self.contract.views.get(operation.envelope.view_name or "")
         for resource in (operation.resource, view.resource if view else None):
             if resource and name in self.contract.resources[resource].relations:
@@ -118,7 +116,7 @@ class PayloadFactory:
         raise SkipCheck(f"{operation.id}: no resource has the relation {name!r}")
 
     def resolve_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A schema through `$ref`, a lone `allOf`, and the first alternative of anyOf and oneOf."""
+        """A schema after `$ref`, a single `allOf`, and the first branch of `anyOf` or `oneOf`."""
         for _ in range(20):
             if "$ref" in schema:
                 schema = self.contract.document.resolve(schema["$ref"])
@@ -131,18 +129,15 @@ class PayloadFactory:
         return schema
 
     def generate_value(self, schema: Mapping[str, Any], name: str, depth: int = 0) -> Any:
-        """A value that the schema admits. Equal calls in equal runs give equal values."""
+        """A value that satisfies the schema. Equal calls in equal runs return equal values."""
         resolved = self.resolve_schema(schema)
         if "enum" in resolved:
             return self.random.choice([v for v in resolved["enum"] if v is not None])
         json_type = resolved.get("type", "object")
         if json_type == "object":
             required = resolved.get("required", ())
-            return {
-                property_name: self.generate_value(property_schema, property_name, depth + 1)
-                for property_name, property_schema in resolved.get("properties", {}).items()
-                if property_name in required
-            }
+            properties = resolved.get("properties", {}).items()
+            return {key: self.generate_value(value, key, depth + 1) for key, value in properties if key in required}
         if json_type == "array":
             items = resolved.get("items", {})
             return [self.generate_value(items, name, depth + 1) for _ in range(int(resolved.get("minItems", 0)))]
@@ -150,13 +145,12 @@ class PayloadFactory:
             return self.random.random() < 0.5
         if json_type in ("integer", "number"):
             minimum = int(resolved.get("minimum", 0))
-            return minimum + self.random.randrange(
-                0, max(1, min(100, int(resolved.get("maximum", minimum + 100)) - minimum))
-            )
+            span = min(100, int(resolved.get("maximum", minimum + 100)) - minimum)
+            return minimum + self.random.randrange(0, max(1, span))
         return self.generate_text(resolved, name)
 
     def generate_text(self, schema: Mapping[str, Any], name: str) -> str:
-        """A text of the asked format; a free one carries the marker."""
+        """A text of the required format; a free text contains the marker."""
         number = self.random.randrange(10**9)
         formats = {
             "uuid": f"00000000-0000-4000-8000-{number:012d}",
@@ -173,7 +167,7 @@ class PayloadFactory:
 
 
 def attribute_fields(operation: Operation) -> Iterator[BodyField]:
-    """The fields of a body that are values of the record itself: no references nor their kinds, no query words."""
+    """The body fields that are attributes of the record: no references, discriminators or query extensions."""
     fields = list(operation.request_body.fields.values()) if operation.request_body else []
     discriminators = {field.relation_setter.discriminator for field in fields if field.relation_setter}
     yield from (f for f in fields if f.relation_setter is None and f.x_query is None and f.name not in discriminators)

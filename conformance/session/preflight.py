@@ -1,7 +1,7 @@
-"""Before anything is judged: whether an API answers at the address, and whether it takes the token.
+"""Checks before a run that an API responds at the base URL and accepts the token.
 
-A few harmless GETs of the contract are asked. What they show is no broken promise: it says that the run would judge
-something else than the backend.
+It sends a few harmless GET requests. A problem here is no failed check: the run would test something else than the
+backend.
 """
 
 import time
@@ -23,7 +23,7 @@ def wait_until_ready(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Exchange]:
-    """What harmless GETs were answered; a target that is not there is asked again for so long. Raises TargetLost."""
+    """The responses to harmless GETs, retried for `seconds` if there are none. Raises TargetUnreachable."""
     deadline = clock() + seconds
     while True:
         try:
@@ -39,7 +39,7 @@ def wait_until_ready(
 
 
 def probe_operations(contract: Contract) -> Iterator[Operation]:
-    """GETs that need nothing to be known, lists first."""
+    """GET operations without required parameters, lists first."""
     operations = [
         o
         for o in contract.operations.values()
@@ -52,36 +52,38 @@ def probe_operations(contract: Contract) -> Iterator[Operation]:
 
 
 def check_target(base: str, exchanges: list[Exchange]) -> None:
-    """Raise TargetLost when what answers is not the API: a page for people, a gateway, another address."""
+    """Raise TargetUnreachable if the responses come from something else: a web page, a gateway, another URL."""
     if not exchanges:
         return
     responses = [exchange.response for exchange in exchanges]
     first, path = responses[0], exchanges[0].request.path_template
     if all(300 <= r.status < 400 for r in responses):
-        where = first.headers.get("location", "nowhere")
-        raise TargetUnreachable(
-            f"{base} answers {path} with a redirect to {where}: give the address itself as --base-url"
-        )
+        location = first.headers.get("location", "an unknown location")
+        raise TargetUnreachable(f"{path} redirects to {location}: pass the final URL as --base-url (got {base})")
     if all(r.status in GATEWAY_STATUSES for r in responses):
-        raise TargetUnreachable(f"{base} answers {path} with {first.status}: it is not up; --wait-ready S waits for it")
+        raise TargetUnreachable(
+            f"{base}: {path} returned {first.status}, the target is not up; --wait-ready S waits for it"
+        )
     if all(r.json is None and _is_html(r.headers.get("content-type", ""), r.content) for r in responses):
         raise TargetUnreachable(
-            f"{base} answers {path} with an HTML page ({first.status}), not with an API's JSON: look at --base-url, "
-            "and at what stands before the backend (a sign-in page, a proxy)"
+            f"{base}: {path} returned an HTML page ({first.status}) instead of JSON: check --base-url, and whether a "
+            "sign-in page or a proxy precedes the backend"
         )
     if len(responses) >= MAX_PROBES and all(r.status == 404 for r in responses):
-        raise TargetUnreachable(f"{base} answers 404 to {path} and every other list: is the path of --base-url right?")
+        raise TargetUnreachable(f"{base}: {path} and every other list returned 404: check the path of --base-url")
 
 
 def token_problem(exchanges: list[Exchange], token_env: str) -> str:
-    """A sentence when nothing that needs a token was granted with it; "" otherwise."""
+    """A message if every operation that requires the token rejected it, else ""."""
     statuses = {exchange.response.status for exchange in exchanges}
     if not statuses or not statuses <= {401, 403}:
         return ""
-    where = f"{exchanges[0].request.operation} answered {exchanges[0].response.status}"
+    evidence = f"{exchanges[0].request.operation} returned {exchanges[0].response.status}"
     if 403 in statuses:
-        return f"the token in ${token_env} has no rights ({where}): give one of a user who may read and write"
-    return f"the target refuses the token in ${token_env} ({where}): sign in anew and put a valid token there"
+        return (
+            f"the token in ${token_env} has no permission ({evidence}): use the token of a user who may read and write"
+        )
+    return f"the target rejects the token in ${token_env} ({evidence}): sign in again and set a valid token"
 
 
 def _is_html(kind: str, content: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""One run against one target: what laws work with. Makes the records that they need, and keeps what they share."""
+"""One run against one target: creates the records that checks need and shares them between checks."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ from spec.loader import Operation, Relation
 
 @dataclass(frozen=True, slots=True)
 class CreatedRecord:
-    """A record that the run made: the resource, its key, the body that was sent, and what create answered."""
+    """A record created by the run: its key, the request body, and the record in the response (`body`)."""
 
     resource: str
     key: Any
@@ -27,17 +27,17 @@ class CreatedRecord:
 
 @dataclass(slots=True)
 class Session(OperationClient):
-    """What laws work with: a reader (`conformance.session.operations`) that also makes records, of its own alone."""
+    """What checks work with: a client that also creates and deletes records of the run."""
 
     _shared_records: dict[str, CreatedRecord] = field(default_factory=dict)
     _distinct_records: dict[str, list[CreatedRecord]] = field(default_factory=dict)
     _results: dict[Any, Any] = field(default_factory=dict)
     _measured_resources: set[str] = field(default_factory=set)
 
-    # Making records ---------------------------------------------------------------------------------------------------
+    # Records ---------------------------------------------------------------------------------------------------------
 
     def create(self, resource: str, changes: Mapping[str, Any] | None = None) -> CreatedRecord:
-        """Create a record with all that it needs; where none can be, one of `sacrifices`. Raises CannotMake."""
+        """Create a record with everything it requires, or borrow one of `mutable_records`. Raises SkipCheck."""
         if self.read_only:
             raise SkipCheck(READ_ONLY)
         if resource in self.mutable_records.keys and not self._is_creatable(resource):
@@ -57,7 +57,7 @@ class Session(OperationClient):
         if path_values and isinstance(record, list) and record:
             record = record[0]
         if not exchange.response.ok or not isinstance(record, dict):
-            raise SkipCheck(f"{operation.id} answered {exchange.response.status}: {exchange.response.excerpt}")
+            raise SkipCheck(f"{operation.id}: got {exchange.response.status}: {exchange.response.excerpt}")
         key = self.key_of(resource, record)
         self._measure_delay(resource, key, previous_total)
         return CreatedRecord(resource, key, body, record, exchange)
@@ -73,21 +73,27 @@ class Session(OperationClient):
         return {} if self.tenant is None else self.tenant.create_fields(operation)
 
     def _measure_delay(self, resource: str, key: Any, previous_total: Any) -> None:
-        """Look once for each resource how long a new record takes to be seen and counted (`previous_total`: the total of the
-        list before): what is late is no fault by itself."""
+        """Measure, once per resource, how long a new record takes to appear in reads and in the total of its list.
+
+        A delay is not a failure. `previous_total`: the total before the create.
+        """
         if resource in self._measured_resources:
             return
         self._measured_resources.add(resource)
 
         def find_problem() -> str:
             if self.operation(resource, "retrieve") is not None and not self.retrieve(resource, key).response.ok:
-                return "it is not there"
-            return "" if previous_total is None or self._list_total(resource) != previous_total else "it is not counted"
+                return "the record is missing"
+            return (
+                ""
+                if previous_total is None or self._list_total(resource) != previous_total
+                else "the record is not counted"
+            )
 
         self.wait_until(find_problem)
 
     def _list_total(self, resource: str) -> Any:
-        """What the list of a resource names as its total; None where it names none."""
+        """The total that the list of a resource returns; None if it has none."""
         listing = self.operation(resource, "list")
         if listing is None:
             return None
@@ -100,14 +106,14 @@ class Session(OperationClient):
         return None
 
     def shared_record(self, resource: str) -> CreatedRecord:
-        """A record of the run that laws share and do not change. Raises CannotMake."""
+        """The record that checks share and do not change. Raises SkipCheck."""
         if resource not in self._shared_records:
             with self.payloads.isolated_random(resource):
                 self._shared_records[resource] = self.create(resource)
         return self._shared_records[resource]
 
     def distinct_records(self, resource: str, number: int) -> list[CreatedRecord]:
-        """Records of the run that differ in all that the contract leaves open: at least so many. Raises CannotMake."""
+        """At least `number` records with different values in all optional fields. Raises SkipCheck."""
         records = self._distinct_records.setdefault(resource, [])
         operation = self.creator(resource)
         while len(records) < number and not operation.path_parameter_names:
@@ -122,11 +128,11 @@ class Session(OperationClient):
 
     @property
     def shared_records(self) -> Mapping[str, CreatedRecord]:
-        """The records of the run that laws share, by resource, as far as there are any."""
+        """The existing shared records, by resource."""
         return self._shared_records
 
     def parent(self, relation: Relation) -> tuple[str, Any]:
-        """(resource, key) of a record that a relation may lead to: the run's own, or else one that is there."""
+        """(resource, key) of a record that a relation may refer to: one of the run, or else an existing one."""
         resource = relation.targets[0]
         if self.tenant is not None and self.tenant.is_target_of(relation):
             return resource, self.tenant.key
@@ -138,27 +144,26 @@ class Session(OperationClient):
             listing = self.require_operation(resource, "list")
             for row in self.rows(listing, {}, pages=1):
                 return resource, self.key_of(resource, row)
-            raise SkipCheck(f"there is no {resource}, and none can be made") from None
+            raise SkipCheck(f"no {resource} exists and none can be created") from None
 
     def delete(self, resource: str, key: Any) -> Exchange | None:
-        """Delete a record of the run; None when the contract has no operation for it."""
+        """Delete a record of the run; None if the contract defines no operation for it."""
         operation = self.operation(resource, "delete")
         if operation is None:
             return None
         exchange = self.send(operation, path={operation.path_parameter_names[0]: key})
         if exchange.response.ok or exchange.response.status == 404:
             self.write_log.log_deleted(resource, key)
-            self._shared_records = {
-                name: record for name, record in self._shared_records.items() if (name, record.key) != (resource, key)
-            }
-            self._distinct_records[resource] = [
-                record for record in self._distinct_records.get(resource, ()) if record.key != key
-            ]
+            shared = self._shared_records.get(resource)
+            if shared is not None and shared.key == key:
+                del self._shared_records[resource]
+            distinct = self._distinct_records.get(resource, ())
+            self._distinct_records[resource] = [record for record in distinct if record.key != key]
         return exchange
 
     def clean_up(self) -> list[tuple[str, Any]]:
-        """Delete everything that the run made, the last first, and restore what it was lent; what is left over."""
-        for created in [*self.write_log.remaining(), *self.write_log.remaining()]:  # once more what was not answered
+        """Delete all records of the run, newest first, and restore borrowed records. Returns what remains."""
+        for created in [*self.write_log.remaining(), *self.write_log.remaining()]:  # retries failed deletes once
             if created in self.write_log.remaining():
                 with suppress(SkipCheck):
                     self.delete(created.resource, created.key)
@@ -168,7 +173,7 @@ class Session(OperationClient):
     # Lists ------------------------------------------------------------------------------------------------------------
 
     def required_query(self, operation: Operation) -> dict[str, Any]:
-        """A value for each query parameter that must be sent: a record of the run's where it names one."""
+        """A value for each required query parameter: the key of a record if the parameter refers to one."""
         query: dict[str, Any] = {}
         for parameter in operation.query_parameters if operation.resource in self.contract.resources else ():
             if not parameter.required:
@@ -184,7 +189,7 @@ class Session(OperationClient):
     def rows(
         self, operation: Operation, query: Mapping[str, Any], *, pages: int = 50, actor: str = "self"
     ) -> Iterator[Mapping[str, Any]]:
-        """The rows of a list over its pages. Raises CannotMake when it does not answer."""
+        """The rows of a list, page by page. Raises SkipCheck if the list does not respond with rows."""
         names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
         required = self.required_query(operation)
         number = 1
@@ -197,43 +202,42 @@ class Session(OperationClient):
             exchange = self.send(operation, query=page_query, actor=actor)
             rows = self.data(operation, exchange) if exchange.response.ok else None
             if not isinstance(rows, list):
-                raise SkipCheck(f"{operation.id} answered {exchange.response.status} and no rows")
+                raise SkipCheck(f"{operation.id}: got {exchange.response.status} without rows")
             yield from rows
             if not rows or "page" not in names or len(rows) < int(page_query.get(names.get("size", ""), 1)):
                 return
             number += 1
 
-    # What laws keep for one another -----------------------------------------------------------------------------------
+    # Results shared by checks ----------------------------------------------------------------------------------------
 
     def run_once(self, name: Any, compute: Callable[[], Any]) -> Any:
-        """What `compute` gives, done once in a run: for what may not be done again only to be judged again."""
+        """Compute a result once per run, for calls that must not be repeated by a rerun."""
         if name not in self._results:
             self._results[name] = compute()
         return self._results[name]
 
     def store_result(self, name: Any, value: Any) -> None:
-        """Keep something for the law that comes next."""
+        """Store a result for a later check."""
         self._results[name] = value
 
     def pop_result(self, name: Any) -> Any:
-        """What was kept, once; None when there is nothing."""
+        """Remove and return a stored result, or None."""
         return self._results.pop(name, None)
 
-    # The same run once more -------------------------------------------------------------------------------------------
+    # Reruns ----------------------------------------------------------------------------------------------------------
 
     def merge(self, other: "Session") -> None:
-        """Take over what another session of the run has seen."""
+        """Add the call counts and the observed delay of another session of the run."""
         self.call_counts.update(other.call_counts)
         self.observed_delay = max(self.observed_delay, other.observed_delay)
 
     def new_state(self, number: int) -> "Session":
-        """The same run without its shared records and without what it noticed, to judge again: the `number`th time."""
+        """A session of the same run without shared records and findings, for rerun `number`."""
         return replace(self.same_state(number), _shared_records={}, _distinct_records={})
 
     def same_state(self, number: int) -> "Session":
-        """The same run with its shared records, to judge again: texts differ, as some may stand only once.
-
-        What it sees and notices is its own until it is told (`merge`).
+        """A session of the same run with its shared records, for rerun `number`. Its texts carry another marker, since
+        some values must be unique. Call counts and findings are separate until `merge`.
         """
         payloads = replace(self.payloads, marker=f"{self.payloads.marker}-{number}")
         return replace(self, payloads=payloads, findings={}, call_counts=Counter())

@@ -1,4 +1,4 @@
-"""Where the requests go: a deployed backend, over HTTP."""
+"""The HTTP client: sends requests to the backend under test."""
 
 import ssl
 import time
@@ -13,27 +13,27 @@ from conformance.skip_reasons import READ_ONLY
 from conformance.transport.messages import AUTHORIZATION, Request, Response
 from spec.document import UNSAFE_METHODS
 
-MAX_THROTTLED_RETRIES = 3  # how often a 429 is waited out before it counts as the answer
+MAX_THROTTLED_RETRIES = 3  # retries after a 429 before it counts as the response
 MAX_RETRY_AFTER = 60.0
-MAX_UNANSWERED = 3  # requests without an answer, one behind the other, after which the target is lost
+MAX_UNANSWERED = 3  # consecutive requests without a response after which the target is unreachable
 IDEMPOTENT_METHODS = frozenset({"get", "head", "options", "put", "delete"})
-KEEPALIVE_SECONDS = 2.0  # seconds after which a connection is not used again: servers end theirs after five
+KEEPALIVE_SECONDS = 2.0  # idle connections are dropped; servers close theirs after five
 
 
 class Target(Protocol):
-    """Something that answers requests."""
+    """Responds to requests."""
 
     @property
     def base(self) -> str:
-        """The address that paths are put behind."""
+        """The base URL."""
 
     def send(self, request: Request) -> Response:
-        """The answer. Raises NoAnswer, TargetLost, OutOfBudget."""
+        """Send a request. Raises NoResponse, TargetUnreachable, BudgetExhausted."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """How many requests, and until when (`clock` seconds), a run may send."""
+    """Limits of a run: number of requests, and a deadline in seconds of `clock`."""
 
     requests: int | None
     deadline: float | None
@@ -41,24 +41,26 @@ class Budget:
     sent: int = 0
 
     def count_request(self) -> None:
-        """Count one request. Raises OutOfBudget."""
+        """Count one request. Raises BudgetExhausted."""
         if self.requests is not None and self.sent >= self.requests:
-            raise BudgetExhausted(f"the {self.requests} requests of --max-requests are used up")
+            raise BudgetExhausted(f"the limit of {self.requests} requests is reached (--max-requests)")
         if self.deadline is not None and self.clock() >= self.deadline:
-            raise BudgetExhausted("the time of --max-time is used up")
+            raise BudgetExhausted("the time limit is reached (--max-time)")
         self.sent += 1
 
     def lift(self) -> None:
-        """Let what is left to do, taking away what the run made, be done."""
+        """Remove the limits, for cleanup."""
         self.requests = self.deadline = None
 
 
 @dataclass(slots=True)
 class HttpTarget:
-    """A backend at `base`. `tokens`: by whom a request speaks as (``self``, ``other``). `interval`: seconds from one
-    request to the next, at least. `read_only`: writes are not sent, whoever asks for them. `verify`: the certificates
-    that are trusted; True: the system's. `trust_env`: proxies and certificates that the environment names are used.
-    `observe`: is told every request and its answer."""
+    """A backend at `base`.
+
+    `tokens`: actor -> token. `interval`: minimum seconds between requests. `read_only`: reject every write. `verify`:
+    trusted certificates; True: those of the system. `trust_env`: use proxies and certificates from the environment.
+    `observe`: called with every request and response.
+    """
 
     base: str
     tokens: Mapping[str, str]
@@ -88,11 +90,13 @@ class HttpTarget:
         )
 
     def close(self) -> None:
-        """End its connections."""
+        """Close the connections."""
         self._client.close()
 
     def send(self, request: Request) -> Response:
-        """The answer; a 429 is waited out first. Raises NoAnswer, TargetLost, OutOfBudget; CannotMake: no writes."""
+        """Send a request, retrying after a 429. Raises NoResponse, TargetUnreachable, BudgetExhausted; SkipCheck for
+        writes if read-only.
+        """
         if self.read_only and request.method.lower() in UNSAFE_METHODS:
             raise SkipCheck(READ_ONLY)
         for _ in range(MAX_THROTTLED_RETRIES):
@@ -105,14 +109,13 @@ class HttpTarget:
         return response
 
     def _send_with_retry(self, request: Request, *, may_retry: bool = True) -> Response:
-        """The answer; what was not answered is sent once more where that can do no harm: a connection may be stale."""
+        """Send a request, and retry once without a response if that is safe: a connection may be stale."""
         try:
             response = self._send(request)
         except httpx.HTTPError as error:
             self._unanswered += 1
-            message = (
-                f"{self.base} did not answer {request.method.upper()} {request.path_template}: {self._describe(error)}"
-            )
+            target = f"{request.method.upper()} {request.path_template}"
+            message = f"{self.base}: no response to {target}: {self._describe(error)}"
             if self._unanswered >= MAX_UNANSWERED:
                 raise TargetUnreachable(message) from None
             if not (may_retry and _is_safe_to_retry(request, error)):
@@ -150,9 +153,9 @@ class HttpTarget:
 
     def _describe(self, error: httpx.HTTPError) -> str:
         if isinstance(error, httpx.TimeoutException):
-            return f"no answer within {self.timeout:g} s (--timeout)"
+            return f"timeout after {self.timeout:g} s (--timeout)"
         if isinstance(error, httpx.RemoteProtocolError):
-            return f"it does not speak HTTP as it should ({error})"
+            return f"invalid HTTP ({error})"
         return f"{error} ({type(error).__name__})"
 
     def _limit_rate(self) -> None:
@@ -164,5 +167,5 @@ class HttpTarget:
 
 
 def _is_safe_to_retry(request: Request, error: httpx.HTTPError) -> bool:
-    """Whether to send it again cannot do twice what it does."""
+    """Whether a retry cannot repeat a side effect."""
     return request.method in IDEMPOTENT_METHODS or isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))

@@ -1,4 +1,4 @@
-"""One request and its answer, as laws speak of them and as reports show them."""
+"""Requests and responses, as checks and reports use them."""
 
 import json
 import shlex
@@ -8,16 +8,16 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 AUTHORIZATION = "Authorization"
-MAX_EXCERPT_BYTES = 200  # bytes of a body that a sentence quotes
+MAX_EXCERPT_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request to one operation.
 
-    `path_values`: values of path parameters. `query`: pairs, in order; a value is sent as it is. `body`: JSON, or None for no
-    body. `raw_body`: bytes that are sent instead of a body, for requests that are broken on purpose. `actor`: whose token goes
-    with it: ``self``, ``other``, or ``nobody``. `headers`: besides those that every request has.
+    `path_values`: values of path parameters. `query`: ordered pairs of raw values. `body`: JSON, or None for no body.
+    `raw_body`: bytes sent instead of a body, for deliberately invalid requests. `actor`: whose token is sent: ``self``,
+    ``other`` or ``anonymous``. `headers`: additional headers.
     """
 
     operation: str
@@ -41,7 +41,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. `headers`: lower-case names. `elapsed`: seconds."""
+    """A response. `headers`: lower-case names. `elapsed`: seconds."""
 
     status: int
     headers: Mapping[str, str]
@@ -51,8 +51,8 @@ class Response:
 
     @property
     def json(self) -> Any:
-        """The body's JSON, not to be changed; None when it is none."""
-        if not self._json_cache:  # bodies are large, and every law that looks at one asks again
+        """The body parsed as JSON, which must not be changed; None if it is not JSON."""
+        if not self._json_cache:  # bodies are large and used by many checks
             self._json_cache.append(self._parse_json())
         return self._json_cache[0]
 
@@ -64,24 +64,24 @@ class Response:
 
     @property
     def excerpt(self) -> str:
-        """How its body begins, on one line, for people; control characters that are no space stay."""
+        """The start of the body on one line; control characters other than whitespace are kept."""
         return " ".join(self.content[:MAX_EXCERPT_BYTES].decode("utf-8", "replace").split())
 
     @property
     def ok(self) -> bool:
-        """Whether it is a success."""
+        """Whether the status is a success."""
         return 200 <= self.status < 300
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request and what was answered."""
+    """A request and its response."""
 
     request: Request
     response: Response
 
     def curl(self, base_url: str, token_env: str, other_token_env: str) -> str:
-        """The request as a command that works when pasted: tokens stand as names of environment variables."""
+        """The request as a curl command; tokens are names of environment variables."""
         request = self.request
         parts = ["curl", "-i", "-X", request.method.upper()]
         variable = {"self": token_env, "other": other_token_env}.get(request.actor)

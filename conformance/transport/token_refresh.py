@@ -1,7 +1,7 @@
-"""A token that a command prints: asked for at the start, and again when the target no longer takes it.
+"""Tokens from a command (`--token-command`): requested at the start and again after expiry.
 
-The token and whatever else the command says are never shown. A token counts as expired when an operation that is for
-those alone whom the target knows answers 401 to it, after the target had taken it.
+Neither the token nor other output of the command is ever displayed. A token has expired if an operation that requires
+it returns 401 after the target has accepted it before.
 """
 
 import subprocess
@@ -12,52 +12,49 @@ from conformance.errors import BudgetExhausted, UsageError
 from conformance.transport.client import HttpTarget
 from conformance.transport.messages import AUTHORIZATION, Request, Response
 
-MAX_COMMAND_SECONDS = 60.0  # seconds that a command may take
+MAX_COMMAND_SECONDS = 60.0
 OPTION = "--token-command"
 UNAUTHORIZED = 401
 
 
 @dataclass(slots=True)
 class TokenCommand:
-    """The command. `printed_tokens`: every token that it has printed, so that reports can leave them out."""
+    """The command. `printed_tokens`: every token it printed, for redaction."""
 
     command: str
     timeout: float = MAX_COMMAND_SECONDS
     printed_tokens: list[str] = field(default_factory=list, repr=False)
 
     def token(self) -> str:
-        """A token. Raises UsageError, without a word of what the command said."""
+        """Run the command and return the token. Raises UsageError, without output of the command."""
         try:
-            # Through the shell, as people write such commands with pipes; their text is the user's own.
+            # In a shell, since such commands contain pipes. The command is the user's own.
             process = subprocess.run(
                 self.command, shell=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=self.timeout
             )
         except subprocess.TimeoutExpired:
-            raise UsageError(f"{OPTION}: found one that did not end within {self.timeout:g} s; {EXPECTED}") from None
+            raise UsageError(f"{OPTION}: no exit within {self.timeout:g} s ({EXPECTED})") from None
         except OSError as error:
-            raise UsageError(f"{OPTION}: found one that cannot be run ({error.strerror}); {EXPECTED}") from None
+            raise UsageError(f"{OPTION}: cannot run the command: {error.strerror} ({EXPECTED})") from None
         if process.returncode:
-            raise UsageError(
-                f"{OPTION}: found one that ended with {process.returncode} (run it to see why); {EXPECTED}"
-            )
+            raise UsageError(f"{OPTION}: the command exited with {process.returncode} ({EXPECTED})")
         token = process.stdout.decode("ascii", "replace").strip()
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             output = "nothing" if not token else "more than a token"
-            raise UsageError(f"{OPTION}: found one that prints {output}; {EXPECTED}")
+            raise UsageError(f"{OPTION}: the command printed {output} ({EXPECTED})")
         if token not in self.printed_tokens:
             self.printed_tokens.append(token)
         return token
 
 
-EXPECTED = "allowed: a command that prints a token, and nothing else, and ends with 0"
+EXPECTED = "expected a command that prints only a token and exits with 0"
 
 
 @dataclass(slots=True)
 class TokenRefreshingTarget:
-    """A target whose own token (``self``) is asked for anew when it has expired.
+    """A target that requests a new token of the run (``self``) after expiry.
 
-    `refresh`: gives a token, or raises UsageError. `requires_token`: whether an operation, by its id, is only for those whom the
-    target knows.
+    `refresh`: returns a token or raises UsageError. `requires_token`: whether an operation (by id) requires a token.
     """
 
     inner: HttpTarget
@@ -67,16 +64,16 @@ class TokenRefreshingTarget:
 
     @property
     def base(self) -> str:
-        """The address that paths are put behind."""
+        """The base URL."""
         return self.inner.base
 
     @property
     def tokens(self) -> Mapping[str, str]:
-        """By whom a request speaks as."""
+        """Actor -> token."""
         return self.inner.tokens
 
     def send(self, request: Request) -> Response:
-        """The answer, with a new token where the old one has expired. Raises TargetLost, OutOfBudget, CannotMake."""
+        """Send a request, with a new token if it has expired. Raises TargetUnreachable, BudgetExhausted, SkipCheck."""
         response = self.inner.send(request)
         if not self._uses_own_token(request):
             return response
@@ -99,8 +96,8 @@ class TokenRefreshingTarget:
         try:
             token = self.refresh()
         except UsageError as error:
-            # What was judged until now is worth a report: the run ends as one whose means are used up.
-            raise BudgetExhausted(f"the token expired, and no new one could be had: {error}") from None
+            # The results so far are reported: the run ends as if its budget were exhausted.
+            raise BudgetExhausted(f"the token expired and could not be refreshed: {error}") from None
         if token == self.inner.tokens.get("self"):
             return response
         self.inner.tokens = {**self.inner.tokens, "self": token}
