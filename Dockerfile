@@ -3,12 +3,12 @@
 #   docker build -t athena-mock .
 #   docker run --rm -p 127.0.0.1:8000:8000 athena-mock
 #
-# The server answers to Host names of loopback only (localhost, 127.0.0.1, *.localhost) and 421 to all others, so that no
-# web page can reach it by DNS rebinding. Under another name, as of a service in a compose file, it has to be told:
+# The server accepts requests only for loopback host names (localhost, 127.0.0.1, *.localhost) and returns 421 for all
+# others, so that no web page can reach it by DNS rebinding. Admit other names, such as that of a Compose service:
 #
 #   docker run --rm -p 8000:8000 -e ATHENA_MOCK_ALLOWED_HOSTS=athena,mock.example.test athena-mock
 #
-# Any setting is an environment variable (ATHENA_MOCK_SEED, ATHENA_MOCK_DATASET ...) or an argument after the image's name.
+# Settings are environment variables (ATHENA_MOCK_SEED, ATHENA_MOCK_DATASET ...) or arguments after the image name.
 
 FROM python:3.12-slim AS build
 WORKDIR /src
