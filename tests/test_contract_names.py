@@ -16,7 +16,7 @@ from tests.source_trees import write_tree
 ROOT = Path(__file__).resolve().parents[1]
 
 # Modules of mock_server/actions that serve any resource. Every other module implements named actions of the API and may
-# name the properties separate request and record.
+# name the properties of its request and record.
 GENERIC_ACTIONS = (
     "__init__",
     "access",
