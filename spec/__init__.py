@@ -1,1 +1,1 @@
-"""The contract: what the project knows of an API, and the code that reads it. Knows no other room."""
+"""The OpenAPI contract and the code that loads it. Imports none of the other packages."""

@@ -1,17 +1,23 @@
-"""The one root of everything that can be wrong with a contract."""
+"""The exception that is raised for an invalid contract."""
 
 
 class ContractError(Exception):
     """A contract that cannot be used.
 
     Attributes:
-        place: where it is wrong, a JSON pointer into the contract (``#/components/...``) or a file's name.
-        found: what stands there.
-        allowed: what may stand there.
+        location: JSON pointer into the contract (``#/components/...``), file name or line.
+        problem: what is wrong there, often `invalid_value()`.
+        expected: the valid values.
     """
 
-    def __init__(self, location: str, actual: str, expected: str) -> None:
-        super().__init__(f"{location}: found {actual}; allowed: {expected}")
+    def __init__(self, location: str, problem: str, expected: str) -> None:
+        super().__init__(f"{location}: {problem} (expected {expected})")
         self.location = location
-        self.actual = actual
+        self.problem = problem
         self.expected = expected
+
+
+def invalid_value(value: object) -> str:
+    """Return the `problem` text for a value that is not allowed, with at most 80 characters of the value."""
+    text = repr(value)
+    return f"invalid value {text if len(text) <= 80 else f'{text[:77]}...'}"

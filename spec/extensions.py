@@ -1,4 +1,4 @@
-"""The x- words of a contract: which there are, what each may say. Any other is refused with its place."""
+"""The specification extensions (``x-...``) of a contract and their valid values."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spec.document import Document, escape, iter_keyword_objects
-from spec.errors import ContractError
+from spec.errors import ContractError, invalid_value
 
 PROVENANCE_LEVELS = ("documented", "published", "confirmed", "inferred")
 KNOWN_EXTENSIONS = (
@@ -36,10 +36,11 @@ _DATE_PATTERN = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01
 
 @dataclass(frozen=True, slots=True)
 class QueryExtension:
-    """What a query parameter does.
+    """The effect of a query parameter or body field on a list (`x-query`).
 
-    `role` is one of QUERY_WORDS, ``search``, ``filter`` or ``show``. `paths` are property paths as tuples:
-    one for ``filter`` and ``show``, one or more for ``search``. `operator` is of QUERY_OPS. `unless_parameter` names a parameter.
+    `role`: one of QUERY_ROLES, ``search``, ``filter`` or ``show``. `paths`: property paths as tuples; one for ``filter``
+    and ``show``, one or more for ``search``. `operator`: one of FILTER_OPERATORS. `unless_parameter`: name of the
+    parameter that disables this one.
     """
 
     role: str
@@ -50,21 +51,24 @@ class QueryExtension:
 
 @dataclass(frozen=True, slots=True)
 class RelationSetter:
-    """A body's property (or a create's query parameter) that names the record a relation will lead to."""
+    """A body field, or a query parameter of a create operation, that contains the key for a relation.
+
+    `discriminator`: name of the field that contains the resource, for a relation to several resources.
+    """
 
     relation: str
     discriminator: str | None = None
 
 
 def check_extensions(document: Document) -> None:
-    """Refuse any x- word that is not KNOWN, and grades that do not exist."""
+    """Raise ContractError for unknown extensions, unknown provenance levels and invalid evidence."""
     for node, pointer in iter_keyword_objects(document.root):
         for key, value in node.items():
             if not str(key).startswith("x-"):
                 continue
             location = f"{pointer}/{escape(key)}"
             if key not in KNOWN_EXTENSIONS:
-                raise ContractError(location, f"the unknown word {key!r}", ", ".join(KNOWN_EXTENSIONS))
+                raise ContractError(location, f"unknown extension {key!r}", ", ".join(KNOWN_EXTENSIONS))
             if key == "x-source":
                 for level in list_provenance_levels(value):
                     require_one_of(level, PROVENANCE_LEVELS, location)
@@ -73,48 +77,48 @@ def check_extensions(document: Document) -> None:
 
 
 def list_provenance_levels(source: Any) -> tuple[Any, ...]:
-    """The grades that an `x-source` gives: one, or one for each keyword."""
+    """Return the levels in an `x-source`: one, or one for each keyword."""
     return tuple(source.values()) if isinstance(source, dict) else (source,)
 
 
 def _check_evidence(node: Mapping[str, Any], location: str) -> None:
-    """Refuse evidence that says not when and what was found, or stands where nothing is confirmed."""
+    """Require a date and a text, and an `x-source` with the level ``confirmed`` on the same node."""
     value = require_mapping(node["x-evidence"], EVIDENCE_KEYS, location)
     date, text = (value.get(name) for name in EVIDENCE_KEYS)
     if not (isinstance(date, str) and _DATE_PATTERN.fullmatch(date)):
-        raise ContractError(f"{location}/date", repr(date)[:80], "the day when it was found, like 2026-03-01")
+        raise ContractError(f"{location}/date", invalid_value(date), "the date of the observation, such as 2026-03-01")
     if not (isinstance(text, str) and text.strip()):
-        raise ContractError(f"{location}/found", repr(text)[:80], "a text: what was asked of which backend, and held")
+        raise ContractError(f"{location}/found", invalid_value(text), "the request, the backend and the result")
     if "confirmed" not in list_provenance_levels(node.get("x-source")):
-        raise ContractError(location, "evidence of nothing", "x-evidence beside an x-source that says confirmed")
+        raise ContractError(location, "evidence without a confirmed level", "x-source: confirmed on the same node")
 
 
 def require_one_of(value: Any, allowed: tuple[str, ...], location: str) -> str:
-    """`value`, if it is one of `allowed`."""
+    """Return `value` if it is in `allowed`."""
     if value not in allowed:
-        raise ContractError(location, repr(value), ", ".join(allowed))
+        raise ContractError(location, invalid_value(value), ", ".join(allowed))
     return str(value)
 
 
 def require_mapping(value: Any, allowed_keys: tuple[str, ...], location: str) -> Mapping[str, Any]:
-    """`value`, if it is a mapping with no other keys than `allowed_keys`."""
+    """Return `value` if it is a mapping without other keys than `allowed_keys`."""
     if not isinstance(value, dict):
-        raise ContractError(location, repr(value), "a mapping of " + ", ".join(allowed_keys))
+        raise ContractError(location, invalid_value(value), "a mapping of " + ", ".join(allowed_keys))
     for key in value:
         if key not in allowed_keys:
-            raise ContractError(location, f"the unknown key {key!r}", ", ".join(allowed_keys))
+            raise ContractError(location, f"unknown key {key!r}", ", ".join(allowed_keys))
     return value
 
 
 def parse_path(value: Any, location: str) -> tuple[str, ...]:
-    """``a.b.c`` -> its parts."""
+    """Split a property path: ``a.b.c`` -> ``("a", "b", "c")``."""
     if not isinstance(value, str) or not value or "" in value.split("."):
-        raise ContractError(location, repr(value), "a path of names joined by dots")
+        raise ContractError(location, invalid_value(value), "a path of names separated by dots")
     return tuple(value.split("."))
 
 
 def parse_query_extension(node: Mapping[str, Any], pointer: str) -> QueryExtension | None:
-    """The x-query word of a parameter or a body's property, if it has one."""
+    """Parse the `x-query` of a parameter or body field; None if it has none."""
     value = node.get("x-query")
     location = f"{pointer}/x-query"
     if value is None:
@@ -128,25 +132,21 @@ def parse_query_extension(node: Mapping[str, Any], pointer: str) -> QueryExtensi
     role = roles[0]
     raw_paths = value[role] if role == "search" and isinstance(value[role], list) else [value[role]]
     if not raw_paths:
-        raise ContractError(location, "a search in nothing", "one property path or more")
+        raise ContractError(location, "search without a path", "one or more property paths")
     for key in ("op", "unless") if role != "filter" else ():
         if key in value:
-            raise ContractError(f"{location}/{key}", f"{key!r} beside {role}", f"{key} beside filter only")
+            raise ContractError(f"{location}/{key}", f"{key} with {role}", f"{key} only with filter")
+    paths = tuple(parse_path(v, location) for v in raw_paths)
     operator = require_one_of(value.get("op", "eq"), FILTER_OPERATORS, f"{location}/op")
-    return QueryExtension(
-        "show" if role == "include" else role,
-        tuple(parse_path(v, location) for v in raw_paths),
-        operator,
-        value.get("unless"),
-    )
+    return QueryExtension("show" if role == "include" else role, paths, operator, value.get("unless"))
 
 
 def parse_relation_setter(node: Mapping[str, Any], pointer: str) -> RelationSetter | None:
-    """The x-relation word of a body's property or a create's query parameter, if it has one."""
+    """Parse the `x-relation` of a body field or query parameter; None if it has none."""
     value = node.get("x-relation")
     if value is None:
         return None
     value = require_mapping(value, ("sets", "by"), f"{pointer}/x-relation")
     if not isinstance(value.get("sets"), str):
-        raise ContractError(f"{pointer}/x-relation", "no 'sets'", "sets: the relation whose record this names")
+        raise ContractError(f"{pointer}/x-relation", "missing 'sets'", "sets: the name of the relation")
     return RelationSetter(value["sets"], value.get("by"))

@@ -1,16 +1,16 @@
-"""Paths that the contract's words name: to a property through relations, to a relation, to a count."""
+"""Resolves property paths, include paths and counts that extensions and enums name."""
 
 from spec.document import snake_case
-from spec.errors import ContractError
+from spec.errors import ContractError, invalid_value
 from spec.model import Contract, Relation, Resource
 
 
 def resolve_property_path(
     contract: Contract, resource: Resource, path: tuple[str, ...], location: str
 ) -> tuple[tuple[Relation, ...], Resource, tuple[str, ...]]:
-    """A property path as (relations to follow, the resource they end at, path of the own property there).
+    """Return the relations to follow, the resource at their end and the path of the attribute in it.
 
-    The last part is empty when the path ends at a relation.
+    The attribute path is empty when `path` ends at a relation.
     """
     steps: list[Relation] = []
     for index, part in enumerate(path):
@@ -18,15 +18,15 @@ def resolve_property_path(
             return tuple(steps), resource, path[index:]
         relation = resource.relations.get(part)
         if relation is None:
-            expected = f"of {resource.name}: " + ", ".join((*resource.attributes, *resource.relations))
-            raise ContractError(location, repr(part), expected)
+            expected = f"one of {resource.name}: " + ", ".join((*resource.attributes, *resource.relations))
+            raise ContractError(location, invalid_value(part), expected)
         steps.append(relation)
         resource = contract.resources[relation.targets[0]]
     return tuple(steps), resource, ()
 
 
 def resolve_include(contract: Contract, resource: Resource, name: str, location: str) -> tuple[str, ...]:
-    """A value of an include parameter (``thread.creator``, camelCase too) as a path of relation names."""
+    """Return the relation names for a value of an include parameter (``thread.creator``; camelCase is accepted)."""
     relation_names: list[str] = []
     resources = [resource]
     for part in name.split("."):
@@ -34,16 +34,16 @@ def resolve_include(contract: Contract, resource: Resource, name: str, location:
         matches = [(r, relation) for r, relation in candidates if relation is not None and not relation.write_only]
         if not matches:
             expected = ", ".join(r.name for r in resources[0].relations.values() if not r.write_only)
-            raise ContractError(location, repr(name), f"relations of {resources[0].name}: {expected}")
+            raise ContractError(location, invalid_value(name), f"relations of {resources[0].name}: {expected}")
         relation_names.append(matches[0][1].name)
         resources = [contract.resources[target] for _, relation in matches for target in relation.targets]
     return tuple(relation_names)
 
 
 def resolve_count(resource: Resource, name: str, location: str) -> str:
-    """A value of a count parameter (``workflowApprovals``) as the name of the property that shows it."""
+    """Return the derived property for a value of a count parameter (``workflowApprovals``)."""
     property_name = f"{snake_case(name)}_count"
     if property_name not in resource.derived_properties:
         expected = ", ".join(d.removesuffix("_count") for d in resource.derived_properties if d.endswith("_count"))
-        raise ContractError(location, repr(name), f"of {resource.name}: {expected}")
+        raise ContractError(location, invalid_value(name), f"one of {resource.name}: {expected}")
     return property_name

@@ -1,11 +1,10 @@
-"""How far each place and keyword of a contract is known.
+"""The provenance of each part of a contract: documented, published, confirmed or inferred.
 
-A grade stands beside what it is about (`x-source`) and holds for everything that stands in it, until another is
-given there. It may also be given by keyword: then it holds for that keyword and for what stands under it, and ``*``
-for the rest. A grade above ``inferred`` on a schema says that an example (or a text) shows the key with that JSON
-type; one on an operation, that a page names it with its parameters and bodies. What neither can show is inferred by
-rule, unless it is graded itself: formats, enums and bounds; a status of an answer; the type of a parameter, which is
-text wherever it is sent; and what a request requires.
+`x-source` sets the provenance level of a node and of everything below it, until another `x-source` overrides it. It
+may also map keywords to levels: a level applies to the value of that keyword, ``*`` to the others. A level above
+``inferred`` on a schema means that an example or a text shows the key with that JSON type; on an operation, that a
+page names it with its parameters and bodies. What these cannot show is ``inferred`` unless it has its own level:
+formats, enums and bounds; response statuses; parameter types (parameters are sent as text); required request fields.
 """
 
 from collections.abc import Mapping
@@ -13,9 +12,9 @@ from typing import Any
 
 from spec.document import Document, split_pointer
 
-# What an example shows of a value. Formats, enums, bounds, closedness and nullability only a text can state.
+# Keywords that an example can show. Only a text can state formats, enums, bounds, closed objects and nullability.
 EXAMPLE_KEYWORDS = frozenset({"type", "properties", "required", "items", "allOf", "anyOf", "$ref"})
-# What stands on operations and their parts and is stated by the page that the grade names.
+# Keywords of operations and their parts that the documenting page states.
 DOCUMENTED_KEYWORDS = frozenset(
     {"summary", "tags", "parameters", "requestBody", "responses", "name", "in", "schema", "content"}
 )
@@ -24,7 +23,7 @@ INFERRED = "inferred"
 
 
 def get_provenance(document: Document, pointer: str, keyword: str | None = None) -> str:
-    """The grade of the place at `pointer`, or of one keyword there: documented, published, confirmed or inferred."""
+    """Return the provenance level of the node at `pointer`, or of one of its keywords."""
     parts = split_pointer(pointer)
     node: Any = document.root
     level, keyword_levels = _read_levels(node, INFERRED)
@@ -47,7 +46,7 @@ def get_provenance(document: Document, pointer: str, keyword: str | None = None)
 
 
 def _read_levels(node: Any, inherited: str) -> tuple[str, Mapping[str, str]]:
-    """(the grade of a place, its grades by keyword): what it says itself, else the one from above."""
+    """Return the level of a node and the levels of its keywords."""
     source = node.get("x-source") if isinstance(node, Mapping) else None
     if isinstance(source, str):
         return source, {}
@@ -57,12 +56,11 @@ def _read_levels(node: Any, inherited: str) -> tuple[str, Mapping[str, str]]:
 
 
 def _is_response(parts: list[str]) -> bool:
-    """Whether it is one answer of an operation (its component says what the answer holds, not that it occurs)."""
+    """Whether this is a response of an operation. (A response component shows a body, not that it is returned.)"""
     return len(parts) == 5 and (parts[0], parts[3]) == ("paths", "responses")
 
 
 def _is_parameter_schema(node: Any, part: str) -> bool:
-    """Whether it is the schema of a parameter."""
     return part == "schema" and _is_parameter(node)
 
 
@@ -71,5 +69,5 @@ def _is_parameter(node: Any) -> bool:
 
 
 def _is_request_body(parts: list[str]) -> bool:
-    """Whether it is the body of a request, or stands in one."""
+    """Whether this is a request body or part of one."""
     return parts[:2] == ["components", "requestBodies"] or (parts[:1] == ["paths"] and parts[3:4] == ["requestBody"])

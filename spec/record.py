@@ -1,4 +1,4 @@
-"""A record, as the side that makes it and the side that stores it both speak of it."""
+"""Records as they are passed from dataset generation to the mock server's store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Reference(NamedTuple):
-    """Which record is meant: the resource's name and the record's key."""
+    """Identifies a record by the name of its resource and its key."""
 
     resource: str
     key: Any
@@ -16,8 +16,8 @@ class Reference(NamedTuple):
 class Record:
     """One record.
 
-    `attributes`: its own properties, hidden ones and the key included, as JSON values. `references`: for each stored
-    relation a Reference, None, or (to many) a tuple of them; a relation left out is None or ().
+    `attributes`: JSON values of the stored properties, including the key and write-only properties. `references`: for
+    each stored relation a Reference, None, or (to-many) a tuple of them; a missing relation means None or ().
     """
 
     resource: str

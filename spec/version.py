@@ -1,4 +1,4 @@
-"""The distribution by which contract, mock and suite are installed together, and its version."""
+"""Name and version of the installed distribution."""
 
 from importlib import metadata
 
@@ -6,7 +6,7 @@ DISTRIBUTION_NAME = "athena-contract"
 
 
 def get_version() -> str:
-    """The installed version; from a bare source tree, that it is not installed."""
+    """Return the installed version, or ``(not installed)`` when the code runs from a source tree."""
     try:
         return metadata.version(DISTRIBUTION_NAME)
     except metadata.PackageNotFoundError:
