@@ -38,9 +38,8 @@ _DATE_PATTERN = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01
 class QueryExtension:
     """The effect of a query parameter or body field on a list (`x-query`).
 
-    `role`: one of QUERY_ROLES, ``search``, ``filter`` or ``show``. `paths`: property paths as tuples; one for ``filter``
-    and ``show``, one or more for ``search``. `operator`: one of FILTER_OPERATORS. `unless_parameter`: name of the
-    parameter that disables this one.
+    `role`: one of QUERY_ROLES, ``search``, ``filter`` or ``show``. `paths`: property paths as tuples, several only for
+    ``search``. `operator`: one of FILTER_OPERATORS. `unless_parameter`: name of the parameter that disables this one.
     """
 
     role: str

@@ -1,10 +1,10 @@
-"""Which kind of JSON value each keyword has. Checked once, so that nothing that reads the contract has to ask again."""
+"""Checks the JSON type of each OpenAPI keyword, so that the parsers need not."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from spec.document import METHODS, Document, escape, iter_keyword_objects
-from spec.errors import ContractError
+from spec.errors import ContractError, invalid_value
 
 
 def _is_object(value: Any) -> bool:
@@ -31,7 +31,7 @@ def _is_string_list(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_string, value))
 
 
-# Keyword -> whether a value may stand there, and how to say what may.
+# Keyword -> predicate for valid values and their description.
 KEYWORD_TYPES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(
         (*METHODS, "requestBody", "schema", "items", "not", "components", "x-resource"), (_is_object, "a mapping")
@@ -42,47 +42,42 @@ KEYWORD_TYPES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     **dict.fromkeys(("allOf", "anyOf", "oneOf", "servers", "security"), (_is_object_list, "a list of mappings")),
     **dict.fromkeys(("enum", "tags", "x-effects"), (_is_list, "a list")),
-    **dict.fromkeys(("$ref", "operationId", "type", "format", "x-action"), (_is_string, "a text")),
+    **dict.fromkeys(("$ref", "operationId", "type", "format", "x-action"), (_is_string, "a string")),
     "required": (
         lambda value: isinstance(value, bool) or _is_string_list(value),
-        "a list of names, or of a parameter a boolean",
+        "a list of names, or a boolean for a parameter",
     ),
     "additionalProperties": (lambda value: isinstance(value, (bool, dict)), "a mapping or a boolean"),
 }
 
 
 def check_keyword_types(document: Document) -> None:
-    """Refuse a keyword that holds another kind of value than OpenAPI 3.0 gives it."""
+    """Raise ContractError for a keyword whose value has another type than OpenAPI 3.0 defines."""
     for node, pointer in iter_keyword_objects(document.root):
         if pointer.rpartition("/")[0].endswith("/links"):
             continue
         _check_keyword_values(node, pointer)
         if "properties" in node and not _is_string_list(node.get("required", [])):
-            raise ContractError(f"{pointer}/required", _format_value(node["required"]), "a list of names")
+            raise ContractError(f"{pointer}/required", invalid_value(node["required"]), "a list of names")
         if "parameters" in node:
             _check_parameters(node["parameters"], f"{pointer}/parameters")
     for path in document.root.get("paths", {}):
         if not path.startswith("/"):
-            raise ContractError(f"#/paths/{escape(path)}", repr(path), "a path that begins with /")
+            raise ContractError(f"#/paths/{escape(path)}", invalid_value(path), "a path that starts with /")
 
 
 def _check_keyword_values(node: Mapping[str, Any], pointer: str) -> None:
     for key, value in node.items():
         is_valid, expected = KEYWORD_TYPES.get(key, (None, ""))
         if is_valid is not None and not is_valid(value):
-            raise ContractError(f"{pointer}/{escape(key)}", _format_value(value), expected)
+            raise ContractError(f"{pointer}/{escape(key)}", invalid_value(value), expected)
 
 
 def _check_parameters(value: Any, location: str) -> None:
-    """A list of them, or among the components a mapping."""
+    """Check a list of parameters, or a mapping in the components."""
     if not (_is_object_list(value) or _is_object_map(value)):
-        raise ContractError(location, _format_value(value), "a list of mappings")
+        raise ContractError(location, invalid_value(value), "a list of mappings")
     for key, node in value.items() if isinstance(value, dict) else enumerate(value):
         for field in ("name", "in"):
             if "$ref" not in node and not _is_string(node.get(field)):
-                raise ContractError(f"{location}/{escape(str(key))}", f"no {field}", f"{field}: a text")
-
-
-def _format_value(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+                raise ContractError(f"{location}/{escape(str(key))}", f"missing {field}", f"{field}: a string")

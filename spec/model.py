@@ -1,4 +1,4 @@
-"""What a contract says, as frozen objects: operations, parameters, bodies, resources, relations, views."""
+"""The contract as frozen objects: operations, parameters, bodies, resources, relations, views."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 from spec.document import UNSAFE_METHODS, Document
 from spec.extensions import QueryExtension, RelationSetter
 
-# What GET, PUT ... on the path of one record, or on a collection, do.
+# Actions by method, on the path of one record and on a collection.
 ITEM_ACTIONS = {"get": "retrieve", "put": "update", "patch": "update", "delete": "delete"}
 COLLECTION_ACTIONS = {"get": "list", "post": "create"}
 GENERIC_ACTIONS = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values()))
@@ -15,11 +15,10 @@ GENERIC_ACTIONS = frozenset((*COLLECTION_ACTIONS.values(), *ITEM_ACTIONS.values(
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """An own property of a resource: stored with the record.
+    """A property that is stored with the record.
 
-    `schema` is the property's schema as written (references not followed); `type`, `format` and `enum_values` (the values
-    of an enum, () when there is none) are read through them.
-    `write_only` (writeOnly): stored, never shown. `stamp`: created, updated, number, or None.
+    `schema`: the schema as written, with its references; `type`, `format` and `enum_values` (() without an enum) are
+    taken from the referenced schema. `stamp`: created, updated, number or None.
     """
 
     name: str
@@ -39,11 +38,11 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A property that leads to other records.
+    """A property that refers to other records.
 
-    `targets`: names of the resources it may lead to (several: polymorphic). `inverse`: the stored relation of `targets` that leads
-    back here; None: this side stores the reference. `target_views`: for each of `targets` the schema that shows it.
-    `allows_empty_object`: the contract admits an empty object where a circle ends.
+    `targets`: resources of these records (several: polymorphic). `inverse`: the relation of `targets` that stores the
+    reference; None if this relation stores it. `target_views`: the schema that shows each of `targets`.
+    `allows_empty_object`: an empty object may replace a record in a cycle.
     """
 
     name: str
@@ -60,7 +59,7 @@ class Relation:
 
     @property
     def is_stored(self) -> bool:
-        """Whether the reference is kept on this side."""
+        """Whether the record itself stores the reference."""
         return self.inverse is None
 
 
@@ -68,8 +67,8 @@ class Relation:
 class DerivedProperty:
     """A property that is computed when read: `kind` is count, sum, max, from, viewer, number or group.
 
-    `path`: the relation, then (sum, max, from) the property. `where`: own property -> allowed values of the counted
-    records. `required`: required by the schema; otherwise shown when asked for. `parts`: of a group.
+    `path`: the relation, then (sum, max, from) the attribute. `where`: attribute -> allowed values in the aggregated
+    records. `required`: always shown, not only on request. `parts`: the properties of a group.
     """
 
     name: str
@@ -83,7 +82,7 @@ class DerivedProperty:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One schema by which a resource is shown: its property names in the order of the schema."""
+    """A schema that shows a resource: its property names in schema order."""
 
     name: str
     pointer: str
@@ -94,7 +93,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class AccessGrant:
-    """The relations and the property of a resource whose records give sight of other records."""
+    """The relations and the attribute of a resource whose records grant access to other records."""
 
     subject: str
     entity: str
@@ -103,7 +102,7 @@ class AccessGrant:
 
 @dataclass(frozen=True, slots=True)
 class CredentialAttributes:
-    """The properties by which a record of this resource signs in."""
+    """The attributes that contain the login name and the password of an account."""
 
     login: str
     secret: str
@@ -111,7 +110,7 @@ class CredentialAttributes:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A schema whose records are stored."""
+    """A stored resource, defined by `x-resource`."""
 
     name: str
     pointer: str
@@ -134,13 +133,13 @@ class Resource:
         return self.attributes[self.key_attribute].type == "integer"
 
     def attributes_with_stamp(self, stamp: str) -> tuple[str, ...]:
-        """Names of the own properties with that stamp."""
+        """Return the names of the attributes with this `x-stamp`."""
         return tuple(p.name for p in self.attributes.values() if p.stamp == stamp)
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of an operation; `schema` as written, with references at its top followed."""
+    """A parameter of an operation; a reference at the top of its `schema` is resolved."""
 
     name: str
     location: str
@@ -168,7 +167,7 @@ class BodyField:
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """A request body: its JSON schema's pointer and the properties that it names."""
+    """A request body: `pointer` of its JSON schema and the properties of that schema."""
 
     required: bool
     media_types: tuple[str, ...]
@@ -178,11 +177,11 @@ class RequestBody:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What a success answers: status, and where in the body rows and page words stand.
+    """The success response: its status and the structure of its body.
 
-    `schema_pointer`: pointer of the body's schema, None without a body. `data_property`: name of the property that holds the record
-    or the rows, None when the body itself does. `view_name`: the schema of a row when it is a resource's.
-    `pagination`: property name -> {property of the page object: page word}.
+    `schema_pointer`: None without a body. `data_property`: the property that contains the record or the rows; None if
+    the body itself does. `view_name`: the view of a row, if it is a record. `pagination`: property -> {property of the
+    pagination object: role}.
     """
 
     status: int
@@ -195,7 +194,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method on one path. `security`: alternatives, each the names of schemes all due; () means public."""
+    """One method on one path. `security`: alternatives, each a tuple of schemes that are all required; () is public."""
 
     id: str
     method: str
@@ -214,42 +213,42 @@ class Operation:
 
     @property
     def query_parameters(self) -> tuple[Parameter, ...]:
-        """The parameters that stand in the query."""
+        """The query parameters."""
         return tuple(p for p in self.parameters if p.location == "query")
 
     @property
     def path_parameter_names(self) -> tuple[str, ...]:
-        """Names of the parameters in the path, in its order."""
+        """Names of the path parameters, in path order."""
         return tuple(s[1:-1] for s in self.path.split("/") if s[:1] == "{")
 
     @property
     def is_generic(self) -> bool:
-        """Whether its action is one of those that a path and a method say by themselves, not a named one."""
+        """Whether the action follows from path and method: list, create, retrieve, update, delete."""
         return self.action in GENERIC_ACTIONS
 
     @property
     def is_write(self) -> bool:
-        """Whether its method may change something."""
+        """Whether the method is unsafe."""
         return self.method in UNSAFE_METHODS
 
     @property
     def has_query_body(self) -> bool:
-        """Whether its body asks as a query does, so that it changes nothing."""
+        """Whether the request body contains query fields, so that the operation only reads."""
         return self.request_body is not None and any(field.x_query for field in self.request_body.fields.values())
 
     @property
     def requires_auth(self) -> bool:
-        """Whether it is for those alone whom the target knows."""
+        """Whether a request needs credentials."""
         return bool(self.security) and () not in self.security
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """Everything that a contract says, frozen.
+    """A loaded contract.
 
-    `tenant_resource`: the resource whose members see what lies in it. `account_resource`: the resource whose records sign in.
-    `views_by_resource`: every schema by which a resource is shown, its own first. `access_grant_resources`: the resources by whose records
-    others are shared.
+    `tenant_resource`: the resource that isolates records by membership. `account_resource`: the resource of the users
+    that sign in. `views_by_resource`: the main view of each resource is first. `access_grant_resources`: the resources
+    whose records share other records.
     """
 
     document: Document = field(repr=False)
@@ -266,20 +265,22 @@ class Contract:
     access_grant_resources: tuple[str, ...]
 
     def find_operation(self, resource: str | None, action: str) -> Operation | None:
-        """The operation that does a generic action on a resource."""
+        """Return the operation with this action on a resource."""
         return next((o for o in self.operations.values() if (o.resource, o.action) == (resource, action)), None)
 
     def find_created_resource(self, operation: Operation) -> str | None:
-        """The resource that an operation creates: `create`, or a POST on a collection itself that answers its
-        record."""
+        """Return the resource that a POST on a collection creates and returns."""
         view = self.views.get(operation.envelope.view_name or "")
         if operation.method != "post" or view is None or operation.envelope.is_list or operation.path.count("/") != 1:
             return None
         return view.resource if operation.resource == view.resource else None
 
     def find_create_operation(self, resource: str) -> Operation | None:
-        """What creates a resource: `create`, another operation that does so by itself, or a POST on a record of
-        another resource that answers the new ones."""
+        """Return the operation that creates records of a resource.
+
+        The first of: `create`, another POST on the collection, a POST on a record of another resource that returns a
+        list of the new records.
+        """
         operations = self.operations.values()
         direct = self.find_operation(resource, "create") or next(
             (o for o in operations if self.find_created_resource(o) == resource), None
@@ -288,26 +289,19 @@ class Contract:
 
     def _is_bulk_create(self, operation: Operation, resource: str) -> bool:
         view = self.views.get(operation.envelope.view_name or "")
-        is_bulk_post = operation.method == "post" and operation.envelope.is_list and operation.resource != resource
-        return (
-            is_bulk_post and view is not None and view.resource == resource and len(operation.path_parameter_names) == 1
-        )
+        if view is None or view.resource != resource or operation.resource == resource:
+            return False
+        return operation.method == "post" and operation.envelope.is_list and len(operation.path_parameter_names) == 1
 
     def is_whoami(self, operation: Operation) -> bool:
-        """Whether an operation shows the account that asks: one account, without being told which."""
+        """Whether an operation returns the account of the caller: a GET of one account without a path parameter."""
         view = self.views.get(operation.envelope.view_name or "")
-        has_no_arguments = (
-            operation.method == "get" and not operation.path_parameter_names and not operation.envelope.is_list
-        )
-        return (
-            has_no_arguments
-            and view is not None
-            and self.account_resource is not None
-            and view.resource == self.account_resource.name
-        )
+        if view is None or self.account_resource is None or view.resource != self.account_resource.name:
+            return False
+        return operation.method == "get" and not operation.path_parameter_names and not operation.envelope.is_list
 
     def find_relations_to(self, resource: str) -> Iterator[tuple[Resource, Relation]]:
-        """Every stored relation that may lead to records of `resource`."""
+        """Yield each stored relation to `resource`, with the resource that has it."""
         for source in self.resources.values():
             for relation in source.relations.values():
                 if relation.is_stored and resource in relation.targets:

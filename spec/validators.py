@@ -1,8 +1,8 @@
-"""The one translation from an OpenAPI 3.0 schema to a compiled validator (JSON Schema Draft 2020-12).
+"""Translates OpenAPI 3.0 schemas to JSON Schema Draft 2020-12 and compiles validators.
 
-Draft 4 and 7 of jsonschema-rs accept ``AAA`` as a uuid and call 1.0 no integer, so everything becomes 2020-12. What
-3.0 says in its own way is written out: ``nullable``, boolean ``exclusiveMinimum``, and who may send what: ``read``
-(an answer) has no writeOnly properties, ``write`` (a request) ignores readOnly ones.
+Draft 4 and 7 of jsonschema-rs accept ``AAA`` as a uuid and reject 1.0 as an integer; Draft 2020-12 does not. The
+translation covers ``nullable``, boolean ``exclusiveMinimum`` and the direction: ``read`` (a response) forbids writeOnly
+properties, ``write`` (a request) ignores readOnly properties.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ from spec.document import Document, split_pointer
 
 Direction = Literal["read", "write"]
 
-# Said otherwise in 2020-12, or nothing that a value could break.
+# Keywords that are translated to others, and annotations.
 _TRANSLATED_KEYWORDS = frozenset(
     {"nullable", "readOnly", "writeOnly", "required", "exclusiveMinimum", "exclusiveMaximum", "default", "example"}
     | {"externalDocs", "xml", "discriminator", "deprecated", "description", "title"}
@@ -26,7 +26,7 @@ _SCHEMA_KEYWORDS = frozenset({"items", "not", "additionalProperties"})
 
 
 class SchemaViolation(Protocol):
-    """One way in which a value breaks its schema."""
+    """A validation error of jsonschema-rs."""
 
     @property
     def message(self) -> str: ...
@@ -49,37 +49,35 @@ class Validator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SchemaValidators:
-    """Validators of one document, compiled when first asked for and kept in `cache`."""
+    """Validators of one document, compiled on first use."""
 
     document: Document
     cache: dict[tuple[str, Direction], Validator]
 
     @classmethod
     def from_document(cls, document: Document) -> "SchemaValidators":
-        """The validators of `document`."""
+        """Create the validators of `document` with an empty cache."""
         return cls(document, {})
 
     def get(self, pointer: str, direction: Direction) -> Validator:
-        """The validator of the schema at `pointer`, for answers (``read``) or requests (``write``)."""
+        """Return the validator of the schema at `pointer`, for responses (``read``) or requests (``write``)."""
         validator = self.cache.get((pointer, direction))
         if validator is None:
             schema = build_standalone_schema(self.document, self.document.resolve(pointer), direction)
-            validator = self.cache[pointer, direction] = jsonschema_rs.Draft202012Validator(
-                schema, validate_formats=True
-            )
+            validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+            self.cache[pointer, direction] = validator
         return validator
 
     def build_without_required(self, pointer: str, direction: Direction) -> Validator:
-        """A validator of what the schema at `pointer` says beside which properties are required at its top."""
+        """Build a validator of the schema at `pointer` that ignores the `required` at its top."""
         schema, _ = self.document.dereference(self.document.resolve(pointer), pointer)
         relaxed = {keyword: value for keyword, value in schema.items() if keyword != "required"}
-        return jsonschema_rs.Draft202012Validator(
-            build_standalone_schema(self.document, relaxed, direction), validate_formats=True
-        )
+        relaxed = build_standalone_schema(self.document, relaxed, direction)
+        return jsonschema_rs.Draft202012Validator(relaxed, validate_formats=True)
 
 
 def build_standalone_schema(document: Document, schema: Mapping[str, Any], direction: Direction) -> dict[str, Any]:
-    """`schema` translated, with everything that it refers to at the place it stands in the document."""
+    """Translate `schema` and embed each schema it refers to, at the same pointer as in the document."""
     pending: list[str] = []
     root: dict[str, Any] = {"allOf": [translate_schema(schema, direction, pending.append)]}
     visited: set[str] = set()
@@ -101,7 +99,7 @@ def build_standalone_schema(document: Document, schema: Mapping[str, Any], direc
 def translate_schema(
     schema: Mapping[str, Any], direction: Direction, on_reference: Callable[[str], Any]
 ) -> dict[str, Any]:
-    """One schema as Draft 2020-12; `on_reference` is told each reference."""
+    """Translate one schema to Draft 2020-12 and call `on_reference` with each reference."""
     if "$ref" in schema:
         on_reference(schema["$ref"])
         return {"$ref": schema["$ref"]}
@@ -118,7 +116,7 @@ def translate_schema(
             properties = {
                 k: translate_schema(v, direction, on_reference) for k, v in value.items() if k not in excluded_names
             }
-            # Hidden ones are refused in an answer; server-set ones are ignored when sent.
+            # A response must not contain writeOnly properties; in a request any readOnly value is accepted.
             return properties | dict.fromkeys(excluded_names & value.keys(), direction == "write")
         if key in _SCHEMA_LIST_KEYWORDS:
             return [translate_schema(v, direction, on_reference) for v in value]
@@ -134,7 +132,7 @@ def translate_schema(
 
 
 def _translate_keywords(schema: Mapping[str, Any], result: dict[str, Any], excluded_names: set[str]) -> None:
-    """Write out what 3.0 says in its own way."""
+    """Translate exclusive bounds, `required` and `nullable`."""
     for bound in ("Minimum", "Maximum"):
         if schema.get(f"exclusive{bound}") is True and bound.lower() in result:
             result[f"exclusive{bound}"] = result.pop(bound.lower())

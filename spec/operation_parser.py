@@ -1,0 +1,187 @@
+"""Parses the paths of a contract into operations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spec.component_schemas import ComponentSchemas
+from spec.document import METHODS, escape
+from spec.errors import ContractError
+from spec.extensions import EFFECTS, PAGINATION_ROLES, parse_query_extension, parse_relation_setter, require_one_of
+from spec.model import (
+    COLLECTION_ACTIONS,
+    ITEM_ACTIONS,
+    BodyField,
+    Envelope,
+    Operation,
+    Parameter,
+    RequestBody,
+    Resource,
+    View,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OperationParser:
+    """Parses the operations of a contract whose resources and views are known."""
+
+    components: ComponentSchemas
+    resources: Mapping[str, Resource]
+    views: Mapping[str, View]
+
+    def parse_operations(self) -> dict[str, Operation]:
+        """Return the operations by operationId. Raises ContractError."""
+        operations: dict[str, Operation] = {}
+        for path, path_item in self.components.document.root["paths"].items():
+            for method in METHODS:
+                if method not in path_item:
+                    continue
+                operation = self._parse_operation(path, method, path_item)
+                if operation.id in operations:
+                    raise ContractError(operation.pointer, f"duplicate operationId {operation.id!r}", "a unique name")
+                operations[operation.id] = operation
+        return operations
+
+    def _parse_operation(self, path: str, method: str, path_item: Mapping[str, Any]) -> Operation:
+        node, location = path_item[method], f"#/paths/{escape(path)}"
+        pointer = f"{location}/{method}"
+        if not isinstance(node.get("operationId"), str):
+            raise ContractError(pointer, "missing operationId", "operationId: a unique name")
+        resource = self._find_resource(path)
+        parameters = {}
+        for owner_pointer, owner in ((location, path_item), (pointer, node)):
+            for index, parameter_node in enumerate(owner.get("parameters", ())):
+                parameter = self._parse_parameter(parameter_node, f"{owner_pointer}/parameters/{index}")
+                parameters[parameter.location, parameter.name] = parameter
+        responses, envelope = self._parse_responses(node, pointer)
+        action = node.get("x-action") or _infer_action(path, method, resource)
+        if action is None:
+            expected = "x-action, or a path /collection or /collection/{key} of a resource"
+            raise ContractError(pointer, f"no action for {method.upper()} {path}", expected)
+        security = node.get("security", self.components.document.root.get("security", ()))
+        return Operation(
+            node["operationId"],
+            method,
+            path,
+            pointer,
+            str(node.get("summary", node["operationId"])),
+            str((node.get("tags") or [""])[0]),
+            action,
+            resource.name if resource else None,
+            tuple(parameters.values()),
+            self._parse_request_body(node, pointer),
+            responses,
+            tuple(tuple(s) for s in security),
+            tuple(require_one_of(e, EFFECTS, f"{pointer}/x-effects") for e in node.get("x-effects", ())),
+            envelope,
+        )
+
+    def _find_resource(self, path: str) -> Resource | None:
+        collection = path.split("/")[1]
+        return next((r for r in self.resources.values() if r.collection == collection), None)
+
+    def _parse_parameter(self, parameter_node: Mapping[str, Any], pointer: str) -> Parameter:
+        node, pointer = self.components.document.dereference(parameter_node, pointer)
+        schema, _ = self.components.unwrap(node.get("schema", {}), f"{pointer}/schema")
+        location = node["in"]
+        style = node.get("style", "form" if location in ("query", "cookie") else "simple")
+        return Parameter(
+            node["name"],
+            location,
+            bool(node.get("required", False)),
+            schema,
+            bool(node.get("explode", style == "form")),
+            style,
+            bool(node.get("allowEmptyValue", False)),
+            parse_query_extension(node, pointer),
+            parse_relation_setter(node, pointer),
+            pointer,
+        )
+
+    def _parse_request_body(self, operation: Mapping[str, Any], pointer: str) -> RequestBody | None:
+        if "requestBody" not in operation:
+            return None
+        node, body = self.components.document.dereference(operation["requestBody"], f"{pointer}/requestBody")
+        content = node.get("content", {})
+        media_type = next((m for m in content if m.split(";")[0].strip().endswith("json")), None)
+        if media_type is None:
+            problem = f"invalid media types {', '.join(content) or '(none)'}"
+            raise ContractError(f"{body}/content", problem, "a JSON media type")
+        schema_pointer = f"{body}/content/{escape(media_type)}/schema"
+        fields: dict[str, BodyField] = {}
+        self._collect_fields(content[media_type].get("schema", {}), schema_pointer, fields)
+        return RequestBody(bool(node.get("required", False)), tuple(content), schema_pointer, fields)
+
+    def _collect_fields(self, schema: Mapping[str, Any], pointer: str, fields: dict[str, BodyField]) -> None:
+        schema, pointer = self.components.document.dereference(schema, pointer)
+        for index, part in enumerate(schema.get("allOf", ())):
+            self._collect_fields(part, f"{pointer}/allOf/{index}", fields)
+        for name, node in schema.get("properties", {}).items():
+            child = f"{pointer}/properties/{escape(name)}"
+            query, setter = parse_query_extension(node, child), parse_relation_setter(node, child)
+            fields[name] = BodyField(name, name in schema.get("required", ()), node, query, setter, child)
+
+    def _parse_responses(self, operation: Mapping[str, Any], pointer: str) -> tuple[dict[int, str | None], Envelope]:
+        """Return the schema pointers of the responses by status, and the envelope of the success response."""
+        responses: dict[int, str | None] = {}
+        for status, response_node in operation.get("responses", {}).items():
+            node, location = self.components.document.dereference(response_node, f"{pointer}/responses/{status}")
+            if not str(status).isdigit():
+                raise ContractError(location, f"invalid status {status!r}", "three digits")
+            media_type = next(iter(node.get("content", {})), None)
+            responses[int(status)] = f"{location}/content/{escape(media_type)}/schema" if media_type else None
+        success_status = min((s for s in responses if 200 <= s < 300), default=None)
+        if success_status is None:
+            problem = f"no success status in {', '.join(map(str, responses)) or '(none)'}"
+            raise ContractError(f"{pointer}/responses", problem, "a 2xx status")
+        return responses, self._parse_envelope(success_status, responses[success_status])
+
+    def _parse_envelope(self, status: int, pointer: str | None) -> Envelope:
+        if pointer is None:
+            return Envelope(status, None, None, None, False, {})
+        body = self.components.document.resolve(pointer)
+        view_name, is_list = self._find_row_view(body)
+        if view_name:
+            return Envelope(status, pointer, None, view_name, is_list, {})
+        schema, _ = self.components.unwrap(body, pointer)
+        data_property: str | None = None
+        pagination: dict[str, Mapping[str, str]] = {}
+        for name, node in schema.get("properties", {}).items():
+            row_view, row_is_list = self._find_row_view(node)
+            roles = self._parse_pagination_roles(*self.components.unwrap(node, pointer))
+            if roles:
+                pagination[name] = roles
+            elif data_property is None and (row_view or not view_name):
+                data_property, view_name, is_list = name, row_view, row_is_list
+        return Envelope(status, pointer, data_property, view_name, is_list, pagination)
+
+    @staticmethod
+    def _parse_pagination_roles(schema: Mapping[str, Any], pointer: str) -> dict[str, str]:
+        return {
+            name: require_one_of(node["x-page"], PAGINATION_ROLES, f"{pointer}/properties/{name}/x-page")
+            for name, node in schema.get("properties", {}).items()
+            if "x-page" in node
+        }
+
+    def _find_row_view(self, schema: Mapping[str, Any]) -> tuple[str | None, bool]:
+        """Return the view that a schema shows, if any, and whether the schema is an array of it."""
+        if schema.get("type") == "array":
+            return self._find_row_view(schema.get("items", {}))[0], True
+        names = [n for n in self.components.iter_referenced_names(schema) if "items" not in schema]
+        if len(names) == 1:
+            if names[0] in self.views:
+                return names[0], False
+            inner = self.components.schemas.get(names[0], {})
+            if inner.get("type") == "array":
+                return self._find_row_view(inner)
+        return None, False
+
+
+def _infer_action(path: str, method: str, resource: Resource | None) -> str | None:
+    """Return the generic action of a method on ``/collection`` or ``/collection/{key}`` of a resource."""
+    segments = path.split("/")[2:]
+    if resource is None:
+        return None
+    if not segments:
+        return COLLECTION_ACTIONS.get(method)
+    return ITEM_ACTIONS.get(method) if len(segments) == 1 and segments[0][:1] == "{" else None

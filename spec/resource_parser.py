@@ -1,0 +1,212 @@
+"""Parses the component schemas with `x-resource` into resources and views."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from spec.component_schemas import ComponentSchemas
+from spec.document import escape
+from spec.errors import ContractError, invalid_value
+from spec.extensions import ON_DELETE, STAMPS, parse_path, require_mapping, require_one_of
+from spec.model import AccessGrant, Attribute, CredentialAttributes, DerivedProperty, Relation, Resource, View
+
+_RESOURCE_KEYS = ("collection", "key", "tenant", "owner", "members", "account", "public", "writers", "grants")
+_DERIVED_KINDS = ("count", "sum", "max", "from", "viewer", "number", "group")
+
+
+def parse_resources(components: ComponentSchemas) -> dict[str, Resource]:
+    """Return the resources of a contract by name. Raises ContractError."""
+    return {
+        name: _parse_resource(components, name, schema, f"#/components/schemas/{escape(name)}")
+        for name, schema in components.schemas.items()
+        if "x-resource" in schema and "view-of" not in schema["x-resource"]
+    }
+
+
+def _parse_resource(components: ComponentSchemas, name: str, schema: Mapping[str, Any], pointer: str) -> Resource:
+    location = f"{pointer}/x-resource"
+    extension = require_mapping(schema["x-resource"], _RESOURCE_KEYS, location)
+    for key in ("collection", "key"):
+        if not isinstance(extension.get(key), str):
+            raise ContractError(location, f"missing {key}", f"{key}: a name")
+    attributes: dict[str, Attribute] = {}
+    relations: dict[str, Relation] = {}
+    derived_properties: dict[str, DerivedProperty] = {}
+    required = schema.get("required", ())
+    for property_name, node in schema.get("properties", {}).items():
+        child = f"{pointer}/properties/{escape(property_name)}"
+        if "x-relation" in node:
+            relations[property_name] = _parse_relation(components, property_name, node, child)
+        elif "x-derived" in node:
+            derived_properties[property_name] = _parse_derived_property(
+                components, property_name, node, child, property_name in required
+            )
+        else:
+            attributes[property_name] = _parse_attribute(components, property_name, node, child)
+    if extension["key"] not in attributes:
+        raise ContractError(f"{location}/key", invalid_value(extension["key"]), "one of " + ", ".join(attributes))
+    return Resource(
+        name,
+        pointer,
+        extension["collection"],
+        extension["key"],
+        parse_path(extension["tenant"], f"{location}/tenant") if "tenant" in extension else (),
+        parse_path(extension["owner"], f"{location}/owner") if "owner" in extension else (),
+        extension.get("members"),
+        _parse_credentials(extension, location),
+        extension.get("public", {}),
+        require_one_of(extension.get("writers", "members"), ("members", "owner"), f"{location}/writers"),
+        _parse_access_grant(extension, location),
+        attributes,
+        relations,
+        derived_properties,
+    )
+
+
+def _parse_attribute(components: ComponentSchemas, name: str, node: Mapping[str, Any], pointer: str) -> Attribute:
+    schema, _ = components.unwrap(node, pointer)
+    options = [components.unwrap(o, pointer)[0] for o in schema.get("anyOf", schema.get("oneOf", ()))]
+    main_schema = next((o for o in options if o.get("enum") != [None]), schema)
+    stamp = node.get("x-stamp")
+    if stamp is not None:
+        require_one_of(stamp, STAMPS, f"{pointer}/x-stamp")
+    return Attribute(
+        name,
+        pointer,
+        node,
+        str(main_schema.get("type", "object")),
+        main_schema.get("format"),
+        tuple(main_schema.get("enum", ())),
+        any(s.get("nullable") is True for s in (node, schema, *options)),
+        bool(node.get("writeOnly")),
+        bool(node.get("readOnly")),
+        stamp,
+        node.get("x-faker"),
+        "default" in node or "default" in schema,
+        node.get("default", schema.get("default")),
+    )
+
+
+def _parse_relation(components: ComponentSchemas, name: str, node: Mapping[str, Any], pointer: str) -> Relation:
+    location = f"{pointer}/x-relation"
+    extension = require_mapping(node["x-relation"], ("to", "via", "on-delete", "embed"), location)
+    targets = tuple(extension["to"]) if isinstance(extension.get("to"), list) else (extension.get("to"),)
+    target_views: dict[str, str] = {}
+    allows_empty_object = False
+    for schema_name in components.iter_referenced_names(node):
+        schema = components.schemas.get(schema_name, {})
+        resource = schema.get("x-resource")
+        if resource is not None:
+            target_views[resource.get("view-of", schema_name)] = schema_name
+        elif not schema.get("properties") and schema.get("additionalProperties") is False:
+            allows_empty_object = True
+    for target in targets or (None,):
+        resource = components.schemas.get(target, {}).get("x-resource") if isinstance(target, str) else None
+        if resource is None or "view-of" in resource:
+            expected = "a schema with x-resource and without view-of"
+            raise ContractError(f"{location}/to", invalid_value(target), expected)
+        target_views.setdefault(target, target)
+    on_delete = extension.get("on-delete")
+    if "via" not in extension:
+        require_one_of(on_delete, ON_DELETE, f"{location}/on-delete")
+    elif on_delete is not None:
+        expected = "no on-delete with via: the inverse relation defines it"
+        raise ContractError(f"{location}/on-delete", invalid_value(on_delete), expected)
+    options = node.get("anyOf", node.get("oneOf", ()))
+    return Relation(
+        name,
+        pointer,
+        targets,
+        node.get("type") == "array",
+        extension.get("via"),
+        on_delete,
+        bool(extension.get("embed", False)),
+        bool(node.get("writeOnly")),
+        bool(node.get("nullable")) or any(o.get("nullable") is True for o in options),
+        allows_empty_object,
+        target_views,
+    )
+
+
+def _parse_derived_property(
+    components: ComponentSchemas, name: str, node: Mapping[str, Any], pointer: str, required: bool
+) -> DerivedProperty:
+    location = f"{pointer}/x-derived"
+    extension = require_mapping(node["x-derived"], (*_DERIVED_KINDS, "where"), location)
+    kinds = [k for k in _DERIVED_KINDS if k in extension]
+    if len(kinds) != 1:
+        raise ContractError(location, f"{len(kinds)} of {', '.join(_DERIVED_KINDS)}", "exactly one of them")
+    kind = kinds[0]
+    parts: dict[str, DerivedProperty] = {}
+    if kind == "group":
+        schema, group = components.unwrap(node, pointer)
+        for part, part_node in schema.get("properties", {}).items():
+            child = f"{group}/properties/{escape(part)}"
+            if "x-derived" not in part_node:
+                raise ContractError(child, "missing x-derived", "x-derived on each property of a group")
+            parts[part] = _parse_derived_property(components, part, part_node, child, True)
+    raw_where = extension.get("where", {})
+    if not isinstance(raw_where, dict):
+        raise ContractError(f"{location}/where", invalid_value(raw_where), "attribute: value, or a list of values")
+    where = {k: tuple(v) if isinstance(v, list) else (v,) for k, v in raw_where.items()}
+    path = () if kind == "group" else parse_path(extension[kind], location)
+    return DerivedProperty(name, pointer, kind, path, where, required, parts)
+
+
+def parse_views(components: ComponentSchemas, resources: Mapping[str, Resource]) -> dict[str, View]:
+    """Return the views of `resources` by name. Raises ContractError."""
+    return {
+        name: _parse_view(components, resources, name, schema, f"#/components/schemas/{escape(name)}")
+        for name, schema in components.schemas.items()
+        if "x-resource" in schema
+    }
+
+
+def _parse_view(
+    components: ComponentSchemas, resources: Mapping[str, Resource], name: str, schema: Mapping[str, Any], pointer: str
+) -> View:
+    extension = schema["x-resource"]
+    resource = resources.get(str(extension.get("view-of", name)))
+    if resource is None:
+        location = f"{pointer}/x-resource/view-of"
+        raise ContractError(location, invalid_value(extension.get("view-of")), ", ".join(resources))
+    if "view-of" in extension:
+        require_mapping(extension, ("view-of",), f"{pointer}/x-resource")
+    names = []
+    derived_properties = dict(resource.derived_properties)
+    required = schema.get("required", ())
+    for property_name, node in schema.get("properties", {}).items():
+        if node.get("writeOnly"):
+            continue
+        child = f"{pointer}/properties/{escape(property_name)}"
+        if "x-derived" in node:
+            derived_properties[property_name] = _parse_derived_property(
+                components, property_name, node, child, property_name in required
+            )
+        elif property_name not in resource.attributes and property_name not in resource.relations:
+            expected = ", ".join((*resource.attributes, *resource.relations))
+            raise ContractError(child, f"unknown property of {resource.name}", expected)
+        names.append(property_name)
+    return View(name, pointer, resource.name, tuple(names), derived_properties)
+
+
+def _parse_credentials(extension: Mapping[str, Any], location: str) -> CredentialAttributes | None:
+    names = _parse_names(extension, "account", ("login", "secret"), location)
+    return None if names is None else CredentialAttributes(names["login"], names["secret"])
+
+
+def _parse_access_grant(extension: Mapping[str, Any], location: str) -> AccessGrant | None:
+    names = _parse_names(extension, "grants", ("subject", "entity", "permission"), location)
+    return None if names is None else AccessGrant(names["subject"], names["entity"], names["permission"])
+
+
+def _parse_names(
+    extension: Mapping[str, Any], key: str, name_keys: tuple[str, ...], location: str
+) -> Mapping[str, str] | None:
+    """Return the part of an `x-resource` that names a property for each of `name_keys`; None if it is missing."""
+    if key not in extension:
+        return None
+    names = require_mapping(extension[key], name_keys, f"{location}/{key}")
+    for name_key in name_keys:
+        if not isinstance(names.get(name_key), str):
+            raise ContractError(f"{location}/{key}", f"missing {name_key}", f"{name_key}: the name of a property")
+    return names
