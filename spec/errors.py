@@ -1,8 +1,8 @@
-"""The exception that is raised for an invalid contract."""
+"""The exceptions for invalid input files."""
 
 
-class ContractError(Exception):
-    """A contract that cannot be used.
+class InputError(Exception):
+    """An input file that cannot be used.
 
     Attributes:
         location: JSON pointer into the contract (``#/components/...``), file name or line.
@@ -15,6 +15,10 @@ class ContractError(Exception):
         self.location = location
         self.problem = problem
         self.expected = expected
+
+
+class ContractError(InputError):
+    """The contract is invalid."""
 
 
 def invalid_value(value: object) -> str:
