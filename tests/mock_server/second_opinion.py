@@ -20,7 +20,7 @@ class SecondOpinion:
     def __init__(self, contract: Contract) -> None:
         root = json.loads(json.dumps(contract.document.root))
         self.server = urlsplit(root["servers"][0]["url"])
-        # Whether the document is OpenAPI, tests/spec/test_contract_file.py asks.
+        # Whether the document is OpenAPI, tests/spec/test_openapi_file.py asks.
         self.openapi = OpenAPI.from_dict(root, config=Config(spec_validator_cls=None))
 
     def request(

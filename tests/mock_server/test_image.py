@@ -41,7 +41,7 @@ from spec.record import Record
 from spec.validators import SchemaValidators
 from tests.mock_server.athena import Watch
 from tests.mock_server.museum import houses, museum
-from tests.spec.edited import contract
+from tests.spec.contract_edits import contract
 
 EPOCH = datetime(2024, 5, 1, 12, tzinfo=UTC)
 RECIPE = DatasetParameters("demo", 7, EPOCH, 1.0)

@@ -23,7 +23,7 @@ from mock_server.store import DeleteRestricted, Store
 from spec.loader import Relation, View
 from spec.record import Record, Reference
 from tests.mock_server.museum import Model, houses, moment, museum, own_properties, records, references_to
-from tests.spec.edited import contract
+from tests.spec.contract_edits import contract
 
 VIEWS = tuple(museum().views)
 # What some client asks for beside the default.

@@ -1,4 +1,4 @@
-"""A grade holds for what stands in its place, until another is given there; what no example can show is inferred."""
+"""Provenance levels: inheritance, overrides, and what is always inferred."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from spec.document import Document, parse_document
 from spec.extensions import PROVENANCE_LEVELS
 from spec.provenance import DOCUMENTED_KEYWORDS, EXAMPLE_KEYWORDS, get_provenance
-from tests.spec.edited import original
+from tests.spec.contract_edits import original
 
 TEXT = b"""
 x-source: published
@@ -56,7 +56,7 @@ components:
         mixed: {x-source: {"*": inferred, enum: published}, type: string, enum: [a]}
         list: {type: array, items: [{type: string}, {x-source: confirmed, type: string}]}
         whole: {x-source: {properties: confirmed}, type: object, properties: {type: {type: string}}}
-        # names, which are no keywords
+        # property names, not keywords
         in: {type: string}
         name: {type: string}
         schema: {type: string}
@@ -80,13 +80,13 @@ JSON = "content/application~1json/schema"
 
 
 @pytest.mark.parametrize(
-    ("pointer", "keyword", "due"),
+    ("pointer", "keyword", "expected"),
     [
         ("#", None, "published"),
         ("#/info", None, "published"),
         ("#/paths/~1a/get", None, "documented"),
         ("#/paths/~1a/get", "responses", "documented"),
-        # that an operation is known says of no status that it occurs
+        # a documented operation does not document its statuses
         (f"{GET}/responses", None, "documented"),
         (f"{GET}/responses/200", None, "inferred"),
         (f"{GET}/responses/200", "content", "inferred"),
@@ -97,7 +97,7 @@ JSON = "content/application~1json/schema"
         (f"{GET}/responses/202", "content", "published"),
         (f"{GET}/responses/202/{JSON}", "type", "published"),
         ("#/components/responses/A", None, "documented"),
-        # an example shows what an answer always has, but not what a request must have
+        # an example shows the required properties of a response, but not of a request
         (f"{GET}/responses/201/{JSON}", "required", "documented"),
         (f"#/components/responses/A/{JSON}", "required", "documented"),
         (f"{GET}/requestBody", None, "documented"),
@@ -110,7 +110,7 @@ JSON = "content/application~1json/schema"
         ("#/components/schemas/Sent", "type", "documented"),
         ("#/components/schemas/Sent", "required", "inferred"),
         ("#/components/schemas/Sent/properties/required", "type", "documented"),
-        # a parameter is sent as text: its name is no word about its type
+        # a parameter is sent as text, so its name does not show its type
         (f"{GET}/parameters/0", "name", "documented"),
         (f"{GET}/parameters/0", "in", "documented"),
         (f"{GET}/parameters/0", "required", "inferred"),
@@ -131,11 +131,11 @@ JSON = "content/application~1json/schema"
         (f"{GET}/parameters/3/schema", "required", "inferred"),
         ("#/components/securitySchemes/key", "name", "confirmed"),
         ("#/components/securitySchemes/key", "in", "inferred"),
-        # a keyword's grade holds for what stands under it
+        # the level of a keyword applies to its value
         (f"{A}/properties/whole", "type", "documented"),
         (f"{A}/properties/whole/properties/type", "type", "confirmed"),
         (f"{A}/properties/schema", "type", "documented"),
-        # a component has its own grade: references do not hand theirs on
+        # a component has its own level: references do not pass theirs on
         ("#/components/schemas/B/properties/b", "type", "published"),
         (A, None, "documented"),
         (f"{A}/properties/shown", None, "documented"),
@@ -144,7 +144,7 @@ JSON = "content/application~1json/schema"
         (f"{A}/properties/shown", "format", "inferred"),
         (f"{A}/properties/shown", "enum", "inferred"),
         (f"{A}/properties/guessed", "type", "inferred"),
-        # but a text may state them, keyword by keyword
+        # but a text may state them for single keywords
         (f"{A}/properties/stated", "enum", "published"),
         (f"{A}/properties/stated", "maxLength", "confirmed"),
         (f"{A}/properties/stated", "type", "documented"),
@@ -155,30 +155,30 @@ JSON = "content/application~1json/schema"
         (f"{A}/properties/list/items/1", "type", "confirmed"),
     ],
 )
-def test_the_grade_of_a_place(document: Document, pointer: str, keyword: str | None, due: str) -> None:
-    assert get_provenance(document, pointer, keyword) == due
+def test_provenance_level(document: Document, pointer: str, keyword: str | None, expected: str) -> None:
+    assert get_provenance(document, pointer, keyword) == expected
 
 
-def test_without_any_grade_all_is_inferred() -> None:
+def test_default_level_is_inferred() -> None:
     assert get_provenance(parse_document(b"a: {b: 1}", "x"), "#/a/b") == "inferred"
 
 
 @given(st.lists(st.none() | st.sampled_from(PROVENANCE_LEVELS), min_size=1, max_size=6))
-def test_the_nearest_grade_above_holds(grades: list[str | None]) -> None:
+def test_nearest_ancestor_sets_level(levels: list[str | None]) -> None:
     node: dict[str, object] = {}
-    for said in reversed(grades):
-        node = {"a": node} | ({"x-source": said} if said else {})
-    due = next((said for said in reversed(grades) if said), "inferred")
+    for level in reversed(levels):
+        node = {"a": node} | ({"x-source": level} if level else {})
+    expected = next((level for level in reversed(levels) if level), "inferred")
     document = Document("x", b"", node)
-    assert get_provenance(document, "#" + "/a" * len(grades)) == due
+    assert get_provenance(document, "#" + "/a" * len(levels)) == expected
 
 
 @given(st.sampled_from(PROVENANCE_LEVELS), st.text(max_size=8))
-def test_a_keyword_is_never_graded_above_its_place(said: str, keyword: str) -> None:
-    found = get_provenance(Document("x", b"", {"x-source": said}), "#", keyword)
-    assert found == (said if keyword in EXAMPLE_KEYWORDS | DOCUMENTED_KEYWORDS else "inferred")
+def test_keyword_level_is_inherited_or_inferred(level: str, keyword: str) -> None:
+    keyword_level = get_provenance(Document("x", b"", {"x-source": level}), "#", keyword)
+    assert keyword_level == (level if keyword in EXAMPLE_KEYWORDS | DOCUMENTED_KEYWORDS else "inferred")
 
 
 @pytest.mark.parametrize("name", ["library", "museum"])
-def test_a_foreign_contract_is_inferred_unless_it_says_otherwise(name: str) -> None:
+def test_foreign_contract_without_x_source_is_inferred(name: str) -> None:
     assert get_provenance(original(name), "#/paths") == "inferred"

@@ -1,4 +1,4 @@
-"""The translation to Draft 2020-12 says what OpenAPI 3.0 says; another implementation of 3.0 agrees with it."""
+"""The translation of OpenAPI 3.0 schemas to Draft 2020-12, compared with another implementation of 3.0."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +12,11 @@ from openapi_schema_validator import OAS30ReadValidator, OAS30WriteValidator
 from spec.document import parse_document
 from spec.model import Contract
 from spec.validators import Direction, SchemaValidators, build_standalone_schema, translate_schema
-from tests.spec.edited import contract, original
+from tests.spec.contract_edits import contract, original
 
 NAMES = ("a", "b", "c")
 
-# Floats here are never whole: that 1.0 is an integer is a difference by design (JSON has one kind of number).
+# Floats are never integral: that 1.0 is an integer is an intended difference (JSON has one number type).
 SCALARS = (
     st.none()
     | st.booleans()
@@ -26,7 +26,7 @@ SCALARS = (
 )
 INSTANCES: st.SearchStrategy[Any] = st.recursive(
     SCALARS,
-    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(NAMES), below, max_size=3),
+    lambda schemas: st.lists(schemas, max_size=3) | st.dictionaries(st.sampled_from(NAMES), schemas, max_size=3),
     max_leaves=5,
 )
 COUNTS = st.integers(0, 3)
@@ -56,27 +56,27 @@ TYPED: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
 
 @st.composite
 def leaves(draw: st.DrawFn) -> dict[str, Any]:
-    """A schema of a plain value, or of any at all."""
+    """A schema of a scalar."""
     kind = draw(st.sampled_from(("string", "integer", "number", "boolean")))
     schema: dict[str, Any] = draw(st.fixed_dictionaries({}, optional=dict(TYPED[kind])))
-    for word in ("Minimum", "Maximum"):  # 3.0 takes the boolean beside its bound; without it both read nothing in it
-        if word.lower() not in schema:
-            schema.pop(f"exclusive{word}", None)
+    for keyword in ("Minimum", "Maximum"):  # the boolean is ignored without its bound
+        if keyword.lower() not in schema:
+            schema.pop(f"exclusive{keyword}", None)
     schema["type"] = kind
     if draw(st.integers(0, 3)) == 0:
         schema["enum"] = draw(st.lists(SCALARS, min_size=1, max_size=4, unique_by=repr))
-    return {**schema, **draw(marks())}
+    return {**schema, **draw(annotations())}
 
 
 @st.composite
-def marks(draw: st.DrawFn) -> dict[str, Any]:
-    """What may stand on any schema."""
+def annotations(draw: st.DrawFn) -> dict[str, Any]:
+    """Keywords that any schema may have."""
     return draw(
         st.fixed_dictionaries(
             {},
             optional={
                 "nullable": st.booleans(),
-                "description": st.just("words"),
+                "description": st.just("text"),
                 "example": INSTANCES,
                 "default": SCALARS,
                 "x-faker": st.just("faker:name"),
@@ -87,78 +87,78 @@ def marks(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
-def nested(below: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    """Schemas that hold schemas."""
+def nested(schemas: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Schemas that contain schemas."""
 
     @st.composite
-    def made(draw: st.DrawFn) -> dict[str, Any]:
+    def schemas_with_children(draw: st.DrawFn) -> dict[str, Any]:
         kind = draw(st.sampled_from(("array", "object", "object", "allOf", "anyOf", "oneOf", "not")))
-        schema: dict[str, Any] = draw(marks())
+        schema: dict[str, Any] = draw(annotations())
         if kind == "not":
-            return {**schema, "not": draw(below)}
+            return {**schema, "not": draw(schemas)}
         if kind in ("allOf", "anyOf", "oneOf"):
-            return {**schema, kind: draw(st.lists(below, min_size=1, max_size=2))}
+            return {**schema, kind: draw(st.lists(schemas, min_size=1, max_size=2))}
         schema |= {"type": kind, **draw(st.fixed_dictionaries({}, optional=dict(TYPED[kind])))}
         if kind == "array":
-            return {**schema, "items": draw(below)}
+            return {**schema, "items": draw(schemas)}
         schema["properties"] = {
-            name: draw(below) | draw(st.sampled_from(({}, {}, {"readOnly": True}, {"writeOnly": True})))
+            name: draw(schemas) | draw(st.sampled_from(({}, {}, {"readOnly": True}, {"writeOnly": True})))
             for name in draw(st.sets(st.sampled_from(NAMES)))
         }
         if required := draw(st.lists(st.sampled_from(NAMES), max_size=2, unique=True)):
             schema["required"] = required
-        schema["additionalProperties"] = draw(st.booleans() | below)
+        schema["additionalProperties"] = draw(st.booleans() | schemas)
         return schema
 
-    return made()
+    return schemas_with_children()
 
 
 SCHEMAS: st.SearchStrategy[dict[str, Any]] = st.recursive(leaves(), nested, max_leaves=5)
 EMPTY = parse_document(b"a: 1", "empty")
 
 
-def admitted(schema: dict[str, Any], instance: Any, direction: Direction) -> bool:
-    """What we say."""
+def is_admitted(schema: dict[str, Any], instance: Any, direction: Direction) -> bool:
+    """Whether the translated schema accepts a value."""
     return jsonschema_rs.Draft202012Validator(build_standalone_schema(EMPTY, schema, direction)).is_valid(instance)
 
 
-def without(schema: Any, word: str) -> Any:
-    """The same schema with nothing so marked."""
+def without(schema: Any, keyword: str) -> Any:
+    """Return the schema without a keyword."""
     if isinstance(schema, dict):
-        return {name: without(below, word) for name, below in schema.items() if name != word}
-    return [without(below, word) for below in schema] if isinstance(schema, list) else schema
+        return {name: without(schemas, keyword) for name, schemas in schema.items() if name != keyword}
+    return [without(schemas, keyword) for schemas in schema] if isinstance(schema, list) else schema
 
 
 @given(SCHEMAS, st.lists(INSTANCES, min_size=1, max_size=6))
-def test_what_an_answer_may_hold_is_what_30_says(schema: dict[str, Any], instances: list[Any]) -> None:
+def test_response_validation_agrees_with_openapi_30(schema: dict[str, Any], instances: list[Any]) -> None:
     for instance in instances:
-        assert admitted(schema, instance, "read") == OAS30ReadValidator(schema).is_valid(instance), instance
+        assert is_admitted(schema, instance, "read") == OAS30ReadValidator(schema).is_valid(instance), instance
 
 
 @given(SCHEMAS, st.lists(INSTANCES, min_size=1, max_size=6))
-def test_what_a_request_may_hold_is_what_30_says(schema: dict[str, Any], instances: list[Any]) -> None:
-    schema = without(schema, "readOnly")  # sent ones are ignored here, and refused there
+def test_request_validation_agrees_with_openapi_30(schema: dict[str, Any], instances: list[Any]) -> None:
+    schema = without(schema, "readOnly")  # this validator ignores them in a request, the other one rejects them
     for instance in instances:
-        assert admitted(schema, instance, "write") == OAS30WriteValidator(schema).is_valid(instance), instance
+        assert is_admitted(schema, instance, "write") == OAS30WriteValidator(schema).is_valid(instance), instance
 
 
 @given(SCHEMAS, st.sampled_from(("read", "write")))
-def test_every_schema_can_be_translated(schema: dict[str, Any], direction: Direction) -> None:
+def test_every_translated_schema_compiles(schema: dict[str, Any], direction: Direction) -> None:
     jsonschema_rs.Draft202012Validator(build_standalone_schema(EMPTY, schema, direction))
 
 
 @given(SCHEMAS)
-def test_the_schema_itself_stays_as_it_was(schema: dict[str, Any]) -> None:
+def test_translation_does_not_modify_schema(schema: dict[str, Any]) -> None:
     before = repr(schema)
     translate_schema(schema, "write", lambda _: None)
     assert repr(schema) == before
 
 
-# By design -----------------------------------------------------------------------------------------------------------
+# Intended differences
 
 
-def person(**more: Any) -> dict[str, Any]:
-    """An object with a property that only the server sets, and one that is only ever sent."""
+def person_schema(**more: Any) -> dict[str, Any]:
+    """An object with a readOnly and a writeOnly property."""
     return {
         "type": "object",
         "required": ["id", "name", "secret"],
@@ -172,7 +172,7 @@ def person(**more: Any) -> dict[str, Any]:
 
 
 SENT = {"name": "a", "secret": "b"}
-SHOWN = {"name": "a", "id": 1}
+RECEIVED = {"name": "a", "id": 1}
 
 
 @pytest.mark.parametrize("closed", [{}, {"additionalProperties": False}, {"additionalProperties": {"type": "string"}}])
@@ -182,14 +182,14 @@ SHOWN = {"name": "a", "id": 1}
         ("write", SENT, True),
         ("write", {**SENT, "id": 7}, True),
         ("write", {**SENT, "id": "seven"}, True),
-        ("write", SHOWN, False),
-        ("read", SHOWN, True),
-        ("read", {**SHOWN, "secret": "b"}, False),
+        ("write", RECEIVED, False),
+        ("read", RECEIVED, True),
+        ("read", {**RECEIVED, "secret": "b"}, False),
         ("read", SENT, False),
     ],
 )
-def test_who_may_send_what(closed: dict[str, Any], direction: Direction, instance: Any, valid: bool) -> None:
-    assert admitted(person(**closed), instance, direction) is valid
+def test_read_only_and_write_only(closed: dict[str, Any], direction: Direction, instance: Any, valid: bool) -> None:
+    assert is_admitted(person_schema(**closed), instance, direction) is valid
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ def test_who_may_send_what(closed: dict[str, Any], direction: Direction, instanc
         ({}, None, True),
     ],
 )
-def test_words_of_30(schema: dict[str, Any], instance: Any, valid: bool) -> None:
-    assert admitted(schema, instance, "read") is valid
+def test_openapi_30_keywords(schema: dict[str, Any], instance: Any, valid: bool) -> None:
+    assert is_admitted(schema, instance, "read") is valid
 
 
 @pytest.mark.parametrize(
@@ -224,16 +224,16 @@ def test_words_of_30(schema: dict[str, Any], instance: Any, valid: bool) -> None
         ("password", "anything", True),
     ],
 )
-def test_formats_are_held(format_: str, text: str, valid: bool) -> None:
+def test_formats_are_validated(format_: str, text: str, valid: bool) -> None:
     document = parse_document(b'{"a": {"type": "string", "format": "%s"}}' % format_.encode(), "x")
     assert SchemaValidators.from_document(document).get("#/a", "write").is_valid(text) is valid
 
 
-# References ----------------------------------------------------------------------------------------------------------
+# References
 
 
-def referring(*pointers: str) -> SchemaValidators:
-    """A document with a tree, a list, and a schema that leads to each of `pointers`."""
+def validators_with_references(*pointers: str) -> SchemaValidators:
+    """A document with a tree, a list, and a schema that refers to each of `pointers`."""
     parts = ", ".join(f'{{$ref: "{pointer}"}}' for pointer in pointers)
     text = f"""
 a: {{anyOf: [{parts}]}}
@@ -263,11 +263,11 @@ paths: {{/x: {{get: {{responses: {{200: {{schema: {{type: number}}}}}}}}}}}}
         (["#/paths/~1x/get/responses/200/schema"], 1.5, True),
     ],
 )
-def test_references_lead_where_they_say(pointers: list[str], instance: Any, valid: bool) -> None:
-    assert referring(*pointers).get("#/a", "read").is_valid(instance) is valid
+def test_references_are_resolved(pointers: list[str], instance: Any, valid: bool) -> None:
+    assert validators_with_references(*pointers).get("#/a", "read").is_valid(instance) is valid
 
 
-def test_a_validator_is_compiled_once() -> None:
+def test_validator_is_cached() -> None:
     schemas = SchemaValidators.from_document(original("library"))
     pointer = "#/components/schemas/Book"
     assert schemas.get(pointer, "read") is schemas.get(pointer, "read")
@@ -275,10 +275,10 @@ def test_a_validator_is_compiled_once() -> None:
 
 @pytest.mark.parametrize("name", ["library", "museum"])
 @pytest.mark.parametrize("direction", ["read", "write"])
-def test_every_component_of_a_contract_compiles(name: str, direction: Direction) -> None:
-    said: Contract = contract(name)
-    schemas = SchemaValidators.from_document(said.document)
-    for component in said.document.root["components"]["schemas"]:
+def test_every_component_compiles(name: str, direction: Direction) -> None:
+    loaded: Contract = contract(name)
+    schemas = SchemaValidators.from_document(loaded.document)
+    for component in loaded.document.root["components"]["schemas"]:
         schemas.get(f"#/components/schemas/{component}", direction)
 
 
@@ -286,11 +286,9 @@ def test_every_component_of_a_contract_compiles(name: str, direction: Direction)
     ("value", "valid"),
     [({}, True), ({"title": "x"}, True), ({"title": 1}, False), ({"chapters": [{}]}, False), (1, False)],
 )
-def test_a_lenient_validator_lacks_nothing_but_what_is_required_at_the_top(value: Any, valid: bool) -> None:
-    said = contract("library")
-    body = said.operations["createBook"].request_body
+def test_validator_without_required_checks_everything_else(value: Any, valid: bool) -> None:
+    loaded = contract("library")
+    body = loaded.operations["createBook"].request_body
     assert body is not None
-    assert (
-        SchemaValidators.from_document(said.document).build_without_required(body.pointer, "write").is_valid(value)
-        is valid
-    )
+    validator = SchemaValidators.from_document(loaded.document).build_without_required(body.pointer, "write")
+    assert validator.is_valid(value) is valid

@@ -1,0 +1,376 @@
+# ruff: noqa: E501 - one error on each line
+"""Loading of contracts: the errors of invalid ones and the model of valid ones."""
+
+from contextlib import suppress
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spec.document import escape, parse_document
+from spec.errors import ContractError
+from spec.loader import load_contract, parse_contract
+from spec.property_paths import resolve_count, resolve_include, resolve_property_path
+from tests.spec.contract_edits import FOREIGN, REMOVED, contract, original
+
+SCHEMAS = "#/components/schemas"
+LIST = "#/paths/~1authors/get/parameters"
+AUTHOR = f"{SCHEMAS}/Author"
+ROOM = f"{SCHEMAS}/Room"
+
+
+def load_error(name: str, *changes: tuple[str, Any]) -> ContractError:
+    """Return the error of an edited contract."""
+    with pytest.raises(ContractError) as error:
+        contract(name, *changes)
+    return error.value
+
+
+# Pointer and new value -> location, problem and expected values of the error (prefixes).
+LIBRARY = [
+    # The document
+    ("#/openapi", "3.1.0", "#/openapi", "invalid value '3.1.0'", "3.0.x"),
+    ("#/openapi", REMOVED, "#/openapi", "invalid value None", "3.0.x"),
+    ("#/paths", None, "#/paths", "invalid value None", "a mapping"),
+    ("#/paths/authors", {}, "#/paths/authors", "invalid value 'authors'", "a path that starts with /"),
+    # Types
+    (f"{AUTHOR}/properties", None, f"{AUTHOR}/properties", "invalid value None", "a mapping of names to mappings"),
+    (f"{AUTHOR}/properties/name", 5, f"{AUTHOR}/properties", "", "a mapping of names to mappings"),
+    (f"{AUTHOR}/required", "name", f"{AUTHOR}/required", "invalid value 'name'", "a list of names, or a boolean for a parameter"),
+    (f"{AUTHOR}/required", True, f"{AUTHOR}/required", "invalid value True", "a list of names"),
+    (f"{AUTHOR}/properties/library/allOf", {}, f"{AUTHOR}/properties/library/allOf", "invalid value {}", "a list of mappings"),
+    (f"{LIST}/4/name", REMOVED, f"{LIST}/4", "missing name", "name: a string"),
+    (f"{LIST}/4/in", 5, f"{LIST}/4", "missing in", "in: a string"),
+    (f"{LIST}/0/$ref", 5, f"{LIST}/0/$ref", "invalid value 5", "a string"),
+    # Unknown extensions and provenance levels
+    (f"{AUTHOR}/x-colour", 1, f"{AUTHOR}/x-colour", "unknown extension 'x-colour'", "x-action, x-derived,"),
+    (f"{AUTHOR}/properties/name/x-Source", 1, f"{AUTHOR}/properties/name/x-Source", "unknown extension 'x-Source'", "x-action"),
+    ("#/info/x-source", "known", "#/info/x-source", "invalid value 'known'", "documented, published, confirmed, inferred"),
+    ("#/info/x-source", {"*": "inferred", "title": "sure"}, "#/info/x-source", "invalid value 'sure'", "documented, published, confirmed, inferred"),
+    # Evidence
+    ("#/info/x-evidence", {"date": "2026-03-01", "found": "a"}, "#/info/x-evidence", "evidence without a confirmed level", "x-source: confirmed"),
+    ("#/info/x-evidence", "seen", "#/info/x-evidence", "invalid value 'seen'", "a mapping of date, found"),
+    ("#/info/x-evidence", {"by": "me"}, "#/info/x-evidence", "unknown key 'by'", "date, found"),
+    ("#/info/x-evidence", {"date": "2026-13-01", "found": "a"}, "#/info/x-evidence/date", "invalid value '2026-13-01'", "the date of the observation"),
+    ("#/info/x-evidence", {"date": "2026-03-01"}, "#/info/x-evidence/found", "invalid value None", "the request, the backend"),
+    # Resources
+    (f"{AUTHOR}/x-resource/table", "a", f"{AUTHOR}/x-resource", "unknown key 'table'", "collection, key, tenant"),
+    (f"{AUTHOR}/x-resource", "authors", f"{AUTHOR}/x-resource", "invalid value 'authors'", "a mapping"),
+    (f"{AUTHOR}/x-resource/collection", REMOVED, f"{AUTHOR}/x-resource", "missing collection", "collection: a name"),
+    (f"{AUTHOR}/x-resource/key", "id", f"{AUTHOR}/x-resource/key", "invalid value 'id'", "one of uuid, name"),
+    (f"{AUTHOR}/x-resource/key", "books", f"{AUTHOR}/x-resource/key", "invalid value 'books'", "one of uuid, name"),
+    (f"{AUTHOR}/x-resource/tenant", "books", f"{AUTHOR}/x-resource/tenant", "invalid value 'books'", "one of Author: library, keeper"),
+    (f"{AUTHOR}/x-resource/tenant", "library.", f"{AUTHOR}/x-resource/tenant", "invalid value 'library.'", "a path of names separated by dots"),
+    (f"{AUTHOR}/x-resource/owner", "keeper.name", f"{AUTHOR}/x-resource/owner", "invalid value 'name'", "one of User: home"),
+    (f"{AUTHOR}/x-resource/writers", "all", f"{AUTHOR}/x-resource/writers", "invalid value 'all'", "members, owner"),
+    (f"{AUTHOR}/x-resource/public", {"colour": 1}, f"{AUTHOR}/x-resource/public", "invalid value 'colour'", "uuid, name"),
+    (f"{SCHEMAS}/Library/x-resource/members", "keeper", f"{SCHEMAS}/Library/x-resource/members", "invalid value 'keeper'", "members"),
+    (f"{SCHEMAS}/User/x-resource/account/secret", "pin", f"{SCHEMAS}/User/x-resource/account", "invalid value 'pin'", "id, name, email, password"),
+    (f"{SCHEMAS}/User/x-resource/account/pin", "pin", f"{SCHEMAS}/User/x-resource/account", "unknown key 'pin'", "login, secret"),
+    # Relations
+    (f"{AUTHOR}/properties/books/x-relation/via", "writer", f"{AUTHOR}/properties/books/x-relation/via", "invalid value 'writer'", "one of Book: author"),
+    (f"{AUTHOR}/properties/books/x-relation/via", "title", f"{AUTHOR}/properties/books/x-relation/via", "invalid value 'title'", "one of Book: author"),
+    (f"{AUTHOR}/properties/books/x-relation/on-delete", "clear", f"{AUTHOR}/properties/books/x-relation/on-delete", "invalid value 'clear'", "no on-delete with via"),
+    (f"{AUTHOR}/properties/library/x-relation/to", "Shelf", f"{AUTHOR}/properties/library/x-relation/to", "invalid value 'Shelf'", "a schema with x-resource and without view-of"),
+    (f"{AUTHOR}/properties/library/x-relation/to", "Genre", f"{AUTHOR}/properties/library/x-relation/to", "invalid value 'Genre'", "a schema with x-resource and without view-of"),
+    (f"{AUTHOR}/properties/library/x-relation/to", REMOVED, f"{AUTHOR}/properties/library/x-relation/to", "invalid value None", "a schema with x-resource and without view-of"),
+    (f"{AUTHOR}/properties/library/x-relation/to", [], f"{AUTHOR}/properties/library/x-relation/to", "invalid value None", "a schema with x-resource and without view-of"),
+    (f"{AUTHOR}/properties/library/x-relation/on-delete", "keep", f"{AUTHOR}/properties/library/x-relation/on-delete", "invalid value 'keep'", "cascade, clear, refuse"),
+    (f"{AUTHOR}/properties/library/x-relation/on-delete", REMOVED, f"{AUTHOR}/properties/library/x-relation/on-delete", "invalid value None", "cascade, clear, refuse"),
+    (f"{AUTHOR}/properties/library/x-relation/on-delete", "clear", f"{AUTHOR}/properties/library", "on-delete: clear on a relation that is not nullable", "nullable, or cascade, refuse"),
+    (f"{AUTHOR}/properties/library/x-relation/ondelete", "clear", f"{AUTHOR}/properties/library/x-relation", "unknown key 'ondelete'", "to, via, on-delete, embed"),
+    # Derived properties
+    (f"{AUTHOR}/properties/books_count/x-derived", {"count": "shelves"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'shelves'", "one of Author: library, keeper, books"),
+    (f"{AUTHOR}/properties/books_count/x-derived", {"count": "books.pages"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'books.pages'", "a relation"),
+    (f"{AUTHOR}/properties/books_count/x-derived", {"sum": "books"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'books'", "relation.property"),
+    (f"{AUTHOR}/properties/books_count/x-derived", {"max": "books.colour"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'colour'", "one of Book: uuid, title"),
+    (f"{AUTHOR}/properties/books_count/x-derived", {"count": "books", "where": {"colour": 1}}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'colour'", "one of Book: uuid, title"),
+    (f"{AUTHOR}/properties/books_count/x-derived", {"count": "books", "where": "long"}, f"{AUTHOR}/properties/books_count/x-derived/where", "invalid value 'long'", "attribute: value"),
+    (f"{AUTHOR}/properties/books_count/x-derived", {"count": "books", "sum": "books.pages"}, f"{AUTHOR}/properties/books_count/x-derived", "2 of count, sum", "exactly one of them"),
+    (f"{AUTHOR}/properties/books_count/x-derived", {}, f"{AUTHOR}/properties/books_count/x-derived", "0 of count, sum", "exactly one of them"),
+    (f"{AUTHOR}/properties/books_count/x-derived", {"from": "library.colour"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'colour'", "one of Library: uuid, name"),
+    (f"{AUTHOR}/properties/books_count/x-derived", {"from": "name"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'name'", "attributes of a related record"),
+    (f"{AUTHOR}/properties/books_count/x-derived", {"from": "library.keeper"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'library.keeper'", "attributes of a related record"),
+    (f"{AUTHOR}/properties/books_count/x-derived", {"number": "books"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'books'", "one of Author: library, keeper"),
+    (f"{AUTHOR}/properties/books_count/x-derived", {"viewer": "reader"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'reader'", "one of Author: library, keeper"),
+    (f"{AUTHOR}/properties/created_at/x-stamp", "made", f"{AUTHOR}/properties/created_at/x-stamp", "invalid value 'made'", "created, updated, number"),
+    # Query extensions
+    (f"{LIST}/3/schema/enum/0", "title", f"{LIST}/3/schema", "invalid value 'title'", "attributes and aggregates of Author: uuid, name"),
+    (f"{LIST}/3/schema/enum/0", "library", f"{LIST}/3/schema", "invalid value 'library'", "attributes and aggregates of Author: uuid, name"),
+    (f"{LIST}/3/schema/enum/0", None, f"{LIST}/3/schema/enum", "invalid value None", "strings"),
+    (f"{LIST}/3/schema/enum", REMOVED, f"{LIST}/3/schema", "missing enum for x-query: sort", "an enum of the valid names"),
+    (f"{LIST}/4/x-query/search", ["name", "title"], f"{LIST}/4/x-query", "invalid value 'title'", "one of Author: uuid, name"),
+    (f"{LIST}/4/x-query/search", [], f"{LIST}/4/x-query", "search without a path", "one or more property paths"),
+    (f"{LIST}/4/x-query/search", ["library"], f"{LIST}/4/x-query", "invalid value 'library', a relation", "the path of an attribute"),
+    (f"{LIST}/4/x-query/unless", "genre", f"{LIST}/4/x-query/unless", "unless with search", "unless only with filter"),
+    (f"{LIST}/5/x-query/filter", "library.colour", f"{LIST}/5/x-query", "invalid value 'colour'", "one of Library: uuid, name"),
+    (f"{LIST}/5/x-query/filter", "library", f"{LIST}/5/x-query", "invalid value 'library', a relation", "the path of an attribute"),
+    (f"{LIST}/5/x-query/filter", ["library.uuid"], f"{LIST}/5/x-query", "invalid value ['library.uuid']", "a path of names separated by dots"),
+    (f"{LIST}/5/x-query/op", "near", f"{LIST}/5/x-query/op", "invalid value 'near'", "eq, from, to, exists"),
+    (f"{LIST}/5/x-query/unless", "genres", f"{LIST}/5/x-query/unless", "invalid value 'genres'", "page, per_page"),
+    (f"{LIST}/5/x-query/unless", "library_uuid", f"{LIST}/5/x-query/unless", "invalid value 'library_uuid'", "page, per_page"),
+    (f"{LIST}/10/x-query/filter", "name", f"{LIST}/10/x-query", "invalid value 'name'", "a relation of Author: library, keeper, books"),
+    (f"{LIST}/10/x-query/filter", "books.author", f"{LIST}/10/x-query", "invalid value 'books.author'", "a relation of Author: library, keeper, books"),
+    (f"{LIST}/11/schema/items/enum/0", "shelves", f"{LIST}/11/schema", "invalid value 'shelves'", "relations of Author: library, books"),
+    (f"{LIST}/11/schema/items/enum/0", "keeper", f"{LIST}/11/schema", "invalid value 'keeper'", "relations of Author: library, books"),
+    (f"{LIST}/11/schema/items/enum", REMOVED, f"{LIST}/11/schema", "missing enum for x-query: include", "an enum of the valid names"),
+    (f"{LIST}/12/schema/items/enum/0", "library", f"{LIST}/12/schema", "invalid value 'library'", "one of Author: books"),
+    (f"{LIST}/4/x-query", "find", f"{LIST}/4/x-query", "invalid value 'find'", "page, size, sort, direction, include, count"),
+    (f"{LIST}/4/x-query", {"search": ["name"], "filter": "name"}, f"{LIST}/4/x-query", "2 of search, filter, include", "exactly one of them"),
+    (f"{LIST}/4/x-query", {"look": "name"}, f"{LIST}/4/x-query", "unknown key 'look'", "search, filter, include, op, unless"),
+    # Operations
+    ("#/paths/~1authors/get/operationId", REMOVED, "#/paths/~1authors/get", "missing operationId", "operationId: a unique name"),
+    ("#/paths/~1authors/get/operationId", "listBooks", "#/paths/~1books/get", "duplicate operationId 'listBooks'", "a unique name"),
+    ("#/paths/~1authors/get/responses", {"404": {}}, "#/paths/~1authors/get/responses", "no success status in 404", "a 2xx status"),
+    ("#/paths/~1authors/get/responses/default", {}, "#/paths/~1authors/get/responses/default", "invalid status 'default'", "three digits"),
+    ("#/paths/~1authors/get/x-effects", ["fax"], "#/paths/~1authors/get/x-effects", "invalid value 'fax'", "language-model, mail, webhook"),
+    ("#/paths/~1authors~1{uuid}/post", {"operationId": "x", "responses": {"204": {}}}, "#/paths/~1authors~1{uuid}/post", "no action for POST /authors/{uuid}", "x-action, or a path /collection"),
+    ("#/paths/~1authors/post/requestBody/content", {"text/plain": {}}, "#/paths/~1authors/post/requestBody/content", "invalid media types text/plain", "a JSON media type"),
+    (f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation/sets", "writer", f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation/sets", "invalid value 'writer'", "one of Book: author"),
+    (f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation", {}, f"{SCHEMAS}/CreateBookRequest/properties/author_uuid/x-relation", "missing 'sets'", "sets: the name of the relation"),
+    (f"{SCHEMAS}/PageMeta/properties/page/x-page", "number", f"{SCHEMAS}/PageMeta/properties/page/x-page", "invalid value 'number'", "current-page, first-item"),
+    # Required attributes
+    (f"{SCHEMAS}/Book/properties/pages/default", REMOVED, f"{SCHEMAS}/Book/properties/pages", "no value for a record created by createBook", "a default, nullable, x-stamp, or required in the body"),
+    (f"{SCHEMAS}/CreateBookRequest/required", ["author_uuid"], f"{SCHEMAS}/Book/properties/title", "no value for a record created by createBook", "a default, nullable, x-stamp, or required in the body"),
+    # References
+    (f"{LIST}/0/$ref", "#/components/parameters/Nowhere", "library.json", "unresolved reference #/components/parameters/Nowhere", "a pointer into this file"),
+]  # fmt: skip
+
+MUSEUM = [
+    (f"{SCHEMAS}/Pass/x-resource/collection", "notes", f"{SCHEMAS}/Pass/x-resource/collection", "invalid value 'notes', the collection of Note", "a unique name"),
+    (f"{SCHEMAS}/Pass/x-resource/grants/subject", "thing", f"{SCHEMAS}/Pass/x-resource/grants", "invalid value 'thing'", "subject, entity"),
+    (f"{SCHEMAS}/Pass/x-resource/grants/permission", "subject", f"{SCHEMAS}/Pass/x-resource/grants", "invalid value 'subject'", "uuid, permission"),
+    (f"{SCHEMAS}/RoomCard/x-resource/view-of", "Hall", f"{SCHEMAS}/RoomCard/x-resource/view-of", "invalid value 'Hall'", "Person, Museum, Room"),
+    (f"{SCHEMAS}/RoomCard/x-resource/collection", "cards", f"{SCHEMAS}/RoomCard/x-resource", "unknown key 'collection'", "view-of"),
+    (f"{SCHEMAS}/RoomCard/properties/colour", {"type": "string"}, f"{SCHEMAS}/RoomCard/properties/colour", "unknown property of Room", "uuid, name"),
+    (f"{SCHEMAS}/Exhibit/properties/room/x-relation/to", "RoomCard", f"{SCHEMAS}/Exhibit/properties/room/x-relation/to", "invalid value 'RoomCard'", "a schema with x-resource and without view-of"),
+    (f"{ROOM}/properties/figures/properties/plain", {"type": "integer"}, f"{ROOM}/properties/figures/properties/plain", "missing x-derived", "x-derived on each property of a group"),
+    (f"{SCHEMAS}/Label/x-resource/tenant", "exhibit.artists", f"{SCHEMAS}/Label/x-resource/tenant", "invalid value 'artists'", "one of Exhibit: room, curator"),
+    (f"{SCHEMAS}/Note/properties/last_name/x-derived/max", "about.floor", f"{SCHEMAS}/Note/properties/last_name/x-derived", "invalid value 'floor'", "one of Artist: slug, name"),
+    ("#/paths/~1notes/get/parameters/3/x-query/filter", "subject.colour", "#/paths/~1notes/get/parameters/3/x-query", "invalid value 'colour'", "one of Artist: slug, name"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "pointer", "value", "location", "problem", "expected"),
+    [("library", *case) for case in LIBRARY] + [("museum", *case) for case in MUSEUM],
+)
+def test_invalid_contract_raises_error_with_location(
+    name: str, pointer: str, value: Any, location: str, problem: str, expected: str
+) -> None:
+    error = load_error(name, (pointer, value))
+    assert (error.location, error.problem[: len(problem)], error.expected[: len(expected)]) == (
+        location,
+        problem,
+        expected,
+    )
+
+
+def test_error_message_format() -> None:
+    error = load_error("library", ("#/openapi", "2.0"))
+    assert str(error) == "#/openapi: invalid value '2.0' (expected 3.0.x)"
+
+
+def pointers(node: Any, at: str = "#") -> list[str]:
+    """List the pointers to all values in a document."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    descendants = [child for key, value in items for child in pointers(value, f"{at}/{escape(str(key))}")]
+    return [at, *descendants] if at != "#" else descendants
+
+
+@settings(max_examples=settings().max_examples * 4)
+@given(st.sampled_from(("library", "museum")), st.data())
+def test_any_value_at_any_pointer_loads_or_raises_contract_error(name: str, data: st.DataObject) -> None:
+    pointer = data.draw(st.sampled_from(pointers(original(name).root)), label="pointer")
+    value = data.draw(st.sampled_from((REMOVED, None, True, 5, "x", "a.b", "Room", [], {}, ["x"], [None], {"x": 1})))
+    with suppress(ContractError):
+        assert contract(name, (pointer, value)).document
+
+
+# Model
+
+
+@pytest.mark.parametrize(
+    ("operation", "action", "resource"),
+    [
+        ("listAuthors", "list", "Author"),
+        ("createAuthor", "create", "Author"),
+        ("retrieveAuthor", "retrieve", "Author"),
+        ("updateAuthor", "update", "Author"),
+        ("deleteBook", "delete", "Book"),
+        ("signIn", "sign-in", None),
+    ],
+)
+def test_action_is_inferred_from_method_and_path(operation: str, action: str, resource: str | None) -> None:
+    parsed = contract("library").operations[operation]
+    assert (parsed.action, parsed.resource) == (action, resource)
+
+
+@pytest.mark.parametrize(
+    ("operation", "generic", "writes", "secured"),
+    [
+        ("listAuthors", True, False, True),
+        ("createAuthor", True, True, True),
+        ("updateAuthor", True, True, True),
+        ("deleteAuthor", True, True, True),
+        ("signIn", False, True, False),
+        ("me", False, False, True),  # two schemes, one of which is required
+    ],
+)
+def test_operation_properties(operation: str, generic: bool, writes: bool, secured: bool) -> None:
+    parsed = contract("library").operations[operation]
+    assert (parsed.is_generic, parsed.is_write, parsed.requires_auth) == (generic, writes, secured)
+
+
+def test_empty_security_alternative_requires_no_auth() -> None:
+    loaded = contract("library", ("#/paths/~1me/get/security", [{"desk": []}, {}]))
+    assert not loaded.operations["me"].requires_auth
+
+
+def test_body_with_filter_is_query_body() -> None:
+    assert not contract("library").operations["createAuthor"].has_query_body
+    field = "#/paths/~1authors/post/requestBody/content/application~1json/schema"
+    schema = {"type": "object", "properties": {"genre": {"type": "string", "x-query": {"filter": "genre"}}}}
+    changes = (("#/paths/~1authors/post/x-action", "find"), (field, schema))
+    assert contract("library", *changes).operations["createAuthor"].has_query_body
+
+
+def test_create_operation_is_create_action_or_post_that_returns_the_record() -> None:
+    library = contract("library")
+    named = contract("library", ("#/paths/~1authors/post/x-action", "enrol"))
+    for loaded in (library, named):
+        operation = loaded.operations["createAuthor"]
+        assert (loaded.find_created_resource(operation), loaded.find_create_operation("Author")) == (
+            "Author",
+            operation,
+        )
+    assert (named.find_operation("Author", "create"), library.find_operation("Author", "create")) == (
+        None,
+        library.operations["createAuthor"],
+    )
+    assert library.find_created_resource(library.operations["updateAuthor"]) is None
+    assert library.find_create_operation("Library") is None
+
+
+def test_create_operation_is_post_on_other_record_that_returns_list() -> None:
+    body_schema = {"type": "object", "properties": {"data": {"type": "array", "items": {"$ref": f"{SCHEMAS}/Library"}}}}
+    path = {
+        "parameters": [{"name": "uuid", "in": "path", "required": True, "schema": {"type": "string"}}],
+        "post": {
+            "operationId": "openBranches",
+            "x-action": "open-branches",
+            "responses": {"200": {"description": "Opened.", "content": {"application/json": {"schema": body_schema}}}},
+        },
+    }
+    loaded = contract("library", ("#/paths/~1authors~1{uuid}~1branches", path))
+    assert loaded.find_create_operation("Library") is loaded.operations["openBranches"]
+    assert loaded.find_created_resource(loaded.operations["openBranches"]) is None
+
+
+def test_whoami_is_get_of_one_account_without_path_parameter() -> None:
+    library = contract("library")
+    assert [o.id for o in library.operations.values() if library.is_whoami(o)] == ["me"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "relation", "many", "stored"),
+    [
+        ("Room", "parent", False, True),
+        ("Room", "children", True, False),
+        ("Exhibit", "artists", True, True),
+        ("Exhibit", "label", False, False),
+    ],
+)
+def test_relation_kind(resource: str, relation: str, many: bool, stored: bool) -> None:
+    parsed = contract("museum").resources[resource].relations[relation]
+    assert (parsed.to_many, parsed.is_stored) == (many, stored)
+
+
+def test_relation_with_null_alternative_is_nullable() -> None:
+    assert contract("museum").resources["Room"].relations["parent"].nullable
+
+
+def test_empty_closed_alternative_allows_empty_object() -> None:
+    assert contract("library").resources["User"].relations["home"].allows_empty_object
+
+
+def test_attribute_type_and_enum_are_read_through_allof() -> None:
+    genre = contract("library").resources["Author"].attributes["genre"]
+    assert (genre.type, genre.default, genre.nullable) == ("string", "novel", False)
+    assert genre.enum_values == ("novel", "essay", "poem", "play")
+    assert contract("library").resources["Author"].attributes["living"].enum_values == ()
+
+
+def test_derived_property_is_required_by_schema() -> None:
+    derived = contract("museum").resources["Room"].derived_properties
+    assert (derived["children_count"].required, derived["notes_count"].required) == (True, False)
+
+
+def test_write_only_properties_are_in_no_view() -> None:
+    loaded = contract("library")
+    assert not {"password", "members", "keeper"} & {
+        *loaded.views["User"].property_names,
+        *loaded.views["Author"].property_names,
+    }
+
+
+def test_main_view_of_resource_is_first() -> None:
+    assert [view.name for view in contract("museum").views_by_resource["Room"]] == ["Room", "RoomCard"]
+
+
+def test_envelope_of_list() -> None:
+    result = contract("museum").operations["listRooms"].envelope
+    assert (result.status, result.data_property, result.view_name, result.is_list) == (200, "data", "Room", True)
+
+
+def test_pagination_roles_by_property() -> None:
+    pages = contract("museum").operations["listRooms"].envelope.pagination
+    assert pages["links"] == {"first": "first", "last": "last", "prev": "previous", "next": "next"}
+
+
+def test_status_without_quotes_is_accepted() -> None:
+    text = (FOREIGN / "library.yaml").read_bytes().replace(b'"200":', b"200:").replace(b'"404":', b"404:")
+    operations = parse_contract(parse_document(text, "x")).operations
+    assert operations["retrieveAuthor"].responses.keys() >= {200, 404}
+
+
+def test_operation_security_replaces_document_security() -> None:
+    operations = contract("library").operations
+    assert (operations["signIn"].security, operations["me"].security) == ((), (("desk",), ("bearer",)))
+
+
+def test_path_item_parameters_belong_to_each_operation() -> None:
+    assert contract("library").operations["deleteAuthor"].path_parameter_names == ("uuid",)
+
+
+def test_property_path_follows_relations_to_attribute() -> None:
+    loaded = contract("museum")
+    steps, end, attribute_path = resolve_property_path(
+        loaded, loaded.resources["Label"], ("exhibit", "room", "name"), ""
+    )
+    assert ([s.name for s in steps], end.name, attribute_path) == (["exhibit", "room"], "Room", ("name",))
+
+
+@pytest.mark.parametrize("name", ["books.author", "Books.Author"])
+def test_include_path_is_accepted_in_both_spellings(name: str) -> None:
+    loaded = contract("library")
+    relations = resolve_include(loaded, loaded.resources["Author"], name[0].lower() + name[1:].replace("A", "a"), "")
+    assert relations == ("books", "author")
+
+
+def test_count_resolves_to_derived_property() -> None:
+    assert resolve_count(contract("museum").resources["Room"], "notes", "") == "notes_count"
+
+
+def test_loading_is_deterministic() -> None:
+    path = FOREIGN / "museum.yaml"
+    one, other = load_contract(path), load_contract(path)
+    assert (one.resources, one.views, one.operations) == (other.resources, other.views, other.operations)
+
+
+def test_json_and_yaml_load_equally() -> None:
+    yaml = original("library")
+    json = parse_document(orjson.dumps(yaml.root), "library.json")
+    assert parse_contract(json).operations == parse_contract(yaml).operations

@@ -1,0 +1,551 @@
+"""The packaged contract, `spec/openapi.yaml`: agreement with the facts, provenance, strictness, examples."""
+
+import copy
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from spec.document import escape, iter_keyword_objects
+from spec.loader import Contract, Operation, load_contract
+from spec.provenance import get_provenance
+from spec.validators import Direction, SchemaValidators
+from tests.spec.facts import check_facts
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "spec" / "openapi.yaml"
+FACTS = Path(__file__).parent / "facts"
+FACT_DATA: Mapping[str, Any] = json.loads((FACTS / "facts.json").read_text())
+MAX_LINES = 4500
+
+
+@cache
+def contract() -> Contract:
+    """Load the packaged contract once."""
+    return load_contract(FILE)
+
+
+@cache
+def schemas() -> SchemaValidators:
+    """The validators of the packaged contract."""
+    return SchemaValidators.from_document(contract().document)
+
+
+OPERATIONS = contract().operations
+each_operation = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+operations_with_body = [operation for operation in OPERATIONS.values() if operation.request_body]
+
+
+def violations(pointer: str, direction: Direction, value: Any) -> list[str]:
+    """Return the violations of the schema at `pointer` by a value."""
+    errors = schemas().get(pointer, direction).iter_errors(value)
+    return [f"{error.instance_path}: {error.message[:200]}" for error in errors]
+
+
+# File
+
+
+def test_file_length_is_limited() -> None:
+    assert len(FILE.read_text().splitlines()) < MAX_LINES
+
+
+def test_openapi_spec_validator_accepts_the_file() -> None:
+    validate(json.loads(json.dumps(contract().document.root)))
+
+
+def test_every_known_operation_is_defined() -> None:
+    assert len(OPERATIONS) == len(FACT_DATA["operations"]) + len(FACT_DATA["beyond_the_sidebar"]) == 75
+
+
+def test_all_facts_are_covered() -> None:
+    assert list(check_facts.misses(json.loads(json.dumps(contract().document.root)), dict(FACT_DATA))) == []
+
+
+def test_missing_facts_are_reported() -> None:
+    """Remove facts from the contract; the check must report their names."""
+    root = json.loads(json.dumps(contract().document.root))
+    root["paths"]["/agents"]["get"]["summary"] = "List Agents"
+    root["paths"]["/threads"]["get"]["x-source"] = "documented"
+    root["components"]["schemas"]["Vertex"] = root["components"]["schemas"].pop("Edge")
+    report = "\n".join(check_facts.misses(root, dict(FACT_DATA)))
+    for name in ("Get Agents", "Get Threads", "schema Edge"):
+        assert name in report
+
+
+def test_operations_are_in_tag_order() -> None:
+    tags = [tag["name"] for tag in contract().document.root["tags"]]
+    first = list(dict.fromkeys(operation.tag for operation in OPERATIONS.values()))
+    assert first == tags
+
+
+# Provenance
+
+FACTS_TEXT = (FACTS / "FACTS.md").read_text()
+SEEDS = "".join((FACTS / name).read_text() for name in ("seed_get_messages.txt", "seed_create_message.txt"))
+RANK = {"documented": 2, "published": 1, "confirmed": 0, "inferred": 0}
+
+
+@each_operation
+def test_operation_provenance_matches_facts(operation: Operation) -> None:
+    facts = {fact["summary"]: fact["source"] for fact in (*FACT_DATA["operations"], *FACT_DATA["beyond_the_sidebar"])}
+    assert get_provenance(contract().document, operation.pointer) == facts[operation.summary]
+
+
+def properties() -> Iterator[tuple[str, str, Any]]:
+    """Yield (pointer, name, schema) of each property of each schema."""
+    for node, pointer in iter_keyword_objects(contract().document.root):
+        children = node.get("properties")
+        for name, schema in children.items() if isinstance(children, dict) else ():
+            yield f"{pointer}/properties/{escape(name)}", name, schema
+
+
+def documented_names() -> Iterator[tuple[str, str, str]]:
+    """Yield (pointer, name, level) of each property and parameter that is documented or published."""
+    document = contract().document
+    for pointer, name, _ in properties():
+        if RANK[get_provenance(document, pointer)]:
+            yield pointer, name, get_provenance(document, pointer)
+    for node, pointer in iter_keyword_objects(document.root):
+        if "in" in node and "name" in node and RANK[get_provenance(document, pointer)]:
+            yield pointer, node["name"], get_provenance(document, pointer)
+
+
+@pytest.mark.parametrize(("pointer", "name", "level"), list(documented_names()))
+def test_documented_name_occurs_in_the_documentation(pointer: str, name: str, level: str) -> None:
+    page = SEEDS if level == "documented" else SEEDS + FACTS_TEXT
+    assert re.search(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", page), f"{name} is on no page"
+
+
+@pytest.mark.parametrize("keyword", ["format", "enum", "maxLength", "minimum", "nullable", "additionalProperties"])
+def test_constraints_are_inferred(keyword: str) -> None:
+    content = "#/components/schemas/Message/properties/content"
+    assert get_provenance(contract().document, content, "type") == "documented"
+    assert get_provenance(contract().document, content, keyword) == "inferred"
+
+
+DOCUMENTED_STATUSES = {("createMessage", 201)}
+
+
+@each_operation
+def test_only_documented_statuses_are_documented(operation: Operation) -> None:
+    for status in operation.responses:
+        stated = (operation.id, status) in DOCUMENTED_STATUSES
+        level = get_provenance(contract().document, f"{operation.pointer}/responses/{status}")
+        assert level == ("documented" if stated else "inferred"), status
+
+
+@pytest.mark.parametrize(
+    ("name", "child", "expected"),
+    [
+        ("listMessages", "", "documented"),
+        ("createMessage", "", "documented"),
+        ("getWorkspacesMetrics", "", "published"),
+        ("getAgentsMetrics", "", "published"),
+        ("listAgents", "/properties/data", "published"),
+        ("listAgents", "/properties/meta", "inferred"),
+        ("listWorkflowExecutions", "/properties/data", "published"),
+        ("countWorkflowExecutions", "", "inferred"),
+        ("retrieveMessage", "", "inferred"),
+    ],
+)
+def test_provenance_of_response_schemas(name: str, child: str, expected: str) -> None:
+    assert get_provenance(contract().document, f"{OPERATIONS[name].envelope.schema_pointer}{child}", "type") == expected
+
+
+def referenced_pointers(*pointers: str | None) -> set[str]:
+    """Return the pointers of these schemas, their parts, and all schemas that they refer to."""
+    visited: set[str] = set()
+    pending = [pointer for pointer in pointers if pointer]
+    while pending:
+        start = pending.pop()
+        if start in visited:
+            continue
+        for node, pointer in iter_keyword_objects(contract().document.resolve(start), start):
+            visited.add(pointer)
+            pending += [node["$ref"]] if "$ref" in node else []
+    return visited
+
+
+REQUEST_SCHEMAS = referenced_pointers(
+    *(o.request_body.pointer for o in operations_with_body if o.request_body)
+) - referenced_pointers(*(o.envelope.schema_pointer for o in OPERATIONS.values()))
+PARAMETERS = sorted({p.pointer for o in OPERATIONS.values() for p in o.parameters})
+
+
+def test_required_request_fields_are_inferred() -> None:
+    bodies = [f"{operation.pointer}/requestBody" for operation in operations_with_body]
+    expected = [pointer for pointer in REQUEST_SCHEMAS if "required" in contract().document.resolve(pointer)]
+    assert {"CreateMessageRequest", "MessageFile"} <= {pointer.rpartition("/")[2] for pointer in expected}
+    for pointer in (*expected, *bodies, *PARAMETERS):
+        assert get_provenance(contract().document, pointer, "required") == "inferred", pointer
+
+
+# Documented by a value in a curl command, a repeated name, or a JSON example.
+DOCUMENTED_PARAMETER_TYPES = {
+    "listAgents": {"user_ids", "user_multiplai_ids", "category_uuids"},
+    "listWorkflowExecutions": {
+        *("organization_multiplai_id", "user_multiplai_id", "workflow_uuids", "date_from", "date_to"),
+        *("with", "with_count"),
+    },
+    "getWorkspacesMetrics": {
+        *("workspace_uuid", "entity", "metric", "aggregation", "group_by", "granularity", "order_by", "order_dir"),
+        *("limit", "filters"),
+    },
+}
+
+
+@each_operation
+def test_parameter_types_are_inferred_without_documented_value(operation: Operation) -> None:
+    document = contract().document
+    stated = {p.name for p in operation.parameters if RANK[get_provenance(document, f"{p.pointer}/schema", "type")]}
+    assert stated == DOCUMENTED_PARAMETER_TYPES.get(operation.id, set())
+
+
+def test_provenance_of_second_header() -> None:
+    scheme = "#/components/securitySchemes/multiplai"
+    levels = {k: get_provenance(contract().document, scheme, k) for k in ("name", "in", "type", "description")}
+    assert levels == {"name": "published", "in": "published", "type": "inferred", "description": "inferred"}
+    assert get_provenance(contract().document, scheme) == "inferred"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/messages", "documented"),
+        ("/agents", "published"),
+        ("/workflow-executions", "published"),
+        ("/threads", "inferred"),
+    ],
+)
+def test_provenance_of_paths(path: str, expected: str) -> None:
+    assert get_provenance(contract().document, f"#/paths/{escape(path)}") == expected
+
+
+def test_provenance_of_execution_filters() -> None:
+    query = {
+        p.name: get_provenance(contract().document, p.pointer)
+        for p in OPERATIONS["listWorkflowExecutions"].query_parameters
+    }
+    assert (query["status"], query["search"]) == ("inferred", "published")
+
+
+@pytest.mark.parametrize(
+    "operation", [o for o in operations_with_body if o.action == "metrics"], ids=lambda operation: operation.id
+)
+def test_provenance_of_metrics_fields(operation: Operation) -> None:
+    assert operation.request_body is not None
+    levels = {
+        name: get_provenance(contract().document, field.pointer)
+        for name, field in operation.request_body.fields.items()
+    }
+    assert {name for name, level in levels.items() if level != "inferred"} == {"calculation"}
+    assert levels["calculation"] == "published"
+
+
+# Enums
+
+ENUMS = {name: s["enum"] for name, s in contract().document.root["components"]["schemas"].items() if "enum" in s}
+
+
+@pytest.mark.parametrize("name", ENUMS)
+def test_named_enum_is_defined_once(name: str) -> None:
+    assert {"Visibility", "ExecutionStatus", "SortOrder", "MessageRole"} <= ENUMS.keys()
+    pointers = [
+        pointer for node, pointer in iter_keyword_objects(contract().document.root) if node.get("enum") == ENUMS[name]
+    ]
+    assert pointers == [f"#/components/schemas/{name}"]
+
+
+# Statuses
+
+STATUS_OPERATIONS = {
+    409: {
+        "deleteWorkspace",
+        "deleteProvider",
+        "triggerWebhook",
+        "createWorkflowExecution",
+        "stopWorkflowExecution",
+    },
+    403: {
+        *(f"{verb}{what}" for verb in ("update", "delete") for what in ("Workspace", "Provider", "Account")),
+        *(f"{verb}{what}" for verb in ("update", "delete", "share") for what in ("Agent", "Workflow")),
+        *(f"{verb}WorkflowExecution" for verb in ("create", "update", "delete", "stop")),
+        "trainAgent",
+        "triggerWebhook",
+    },
+}
+
+
+def may_refer_to_missing_record(operation: Operation) -> bool:
+    """Whether the path, the body or the query of a create operation contains the key of a record."""
+    fields = operation.request_body.fields.values() if operation.request_body else ()
+    return bool(operation.path_parameter_names) or any(
+        item.relation_setter for item in (*operation.parameters, *fields)
+    )
+
+
+def can_be_invalid(operation: Operation) -> bool:
+    """Whether a request can violate the schema: it has a body or query parameters."""
+    return operation.request_body is not None or bool(operation.query_parameters)
+
+
+@each_operation
+def test_operation_has_one_success_status(operation: Operation) -> None:
+    assert [s for s in operation.responses if s < 400] == [operation.envelope.status]
+    assert operation.envelope.status in (200, 201, 204)
+    assert (operation.envelope.schema_pointer is None) == (operation.envelope.status == 204)
+
+
+@each_operation
+def test_operation_defines_exactly_the_possible_errors(operation: Operation) -> None:
+    expected = {
+        400: operation.request_body is not None,
+        401: True,  # also sign-in, for invalid credentials
+        403: operation.id in STATUS_OPERATIONS[403],
+        404: may_refer_to_missing_record(operation),
+        409: operation.id in STATUS_OPERATIONS[409],
+        415: operation.request_body is not None,
+        422: can_be_invalid(operation),
+        429: True,
+    }
+    assert {s for s in operation.responses if s >= 400} == {status for status, occurs in expected.items() if occurs}
+
+
+@each_operation
+def test_errors_have_laravel_body(operation: Operation) -> None:
+    for status, pointer in operation.responses.items():
+        if status >= 400:
+            expected = {"message": "No."} | ({"errors": {"files.0.key": ["No."]}} if status == 422 else {})
+            assert pointer is not None
+            assert violations(pointer, "read", expected) == []
+            assert violations(pointer, "read", {}) != []
+
+
+@each_operation
+def test_no_operation_has_default_response(operation: Operation) -> None:
+    assert all(str(status).isdigit() for status in contract().document.resolve(operation.pointer)["responses"])
+
+
+def test_too_many_requests_has_retry_after() -> None:
+    response = contract().document.root["components"]["responses"]["TooManyRequests"]
+    assert set(response["headers"]) == {"Retry-After"}
+
+
+# Examples
+
+
+def body_schemas(operation: Operation) -> Iterator[tuple[str, Direction]]:
+    """Yield the schemas of the request body and the success response, with their directions."""
+    if operation.request_body is not None:
+        yield operation.request_body.pointer, "write"
+    if operation.envelope.schema_pointer is not None:
+        yield operation.envelope.schema_pointer, "read"
+
+
+def examples(schema: str) -> list[Any]:
+    """Return the examples of a schema."""
+    node = contract().document.resolve(schema.removesuffix("/schema"))
+    named = (contract().document.dereference(e, "")[0] for e in node.get("examples", {}).values())
+    return [*([node["example"]] if "example" in node else []), *(e["value"] for e in named)]
+
+
+@each_operation
+def test_each_body_has_an_example(operation: Operation) -> None:
+    assert all(examples(schema) for schema, _ in body_schemas(operation))
+
+
+@each_operation
+def test_each_example_is_valid(operation: Operation) -> None:
+    for schema, direction in body_schemas(operation):
+        for value in examples(schema):
+            assert violations(schema, direction, value) == []
+
+
+@pytest.mark.parametrize("name", contract().document.root["components"]["examples"])
+def test_each_named_example_is_referenced(name: str) -> None:
+    assert f"'#/components/examples/{name}'" in FILE.read_text()
+
+
+DEFAULTS = [pointer for pointer, _, schema in properties() if "default" in schema]
+
+
+@pytest.mark.parametrize("pointer", DEFAULTS)
+def test_each_default_is_valid(pointer: str) -> None:
+    assert violations(pointer, "read", contract().document.resolve(pointer)["default"]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "direction"),
+    [
+        ("listMessages", "get_messages_200.json", "read"),
+        ("createMessage", "create_message_201.json", "read"),
+        ("createMessage", "create_message_request.json", "write"),
+    ],
+)
+def test_documented_bodies_are_valid(name: str, file: str, direction: Direction) -> None:
+    operation = OPERATIONS[name]
+    assert operation.request_body is None or direction in ("read", "write")
+    schema = (
+        operation.request_body.pointer
+        if direction == "write" and operation.request_body
+        else operation.envelope.schema_pointer
+    )
+    assert schema is not None
+    assert violations(schema, direction, json.loads((FACTS / file).read_text())) == []
+
+
+# Strictness: changes of the documented message are detected
+
+MESSAGE: Any = json.loads((FACTS / "create_message_201.json").read_text())
+JsonPath = tuple[str | int, ...]
+# Placeholders in the documentation for additional keys; see FACTS.md.
+PLACEHOLDER_KEYS = {"property1", "property2"}
+
+# Relations that `with` includes, so they may be missing. `attachable`, `entity` and `pivot_account` are required.
+RELATIONS = {
+    *("thread", "creator", "primary_workspace", "user", "agent", "workspace", "tools", "workflows", "shares"),
+    *("attachments", "workflow", "workflow_execution_data"),
+}
+
+# (property, JSON type) that the contract also accepts, with the reason.
+ACCEPTED_TYPES = {
+    ("agent", "null"): "a thread may be without an agent",
+    ("profile_photo_url", "null"): "null in the documented WorkflowSummary; the same for agents and workflows",
+    ("profile_photo_config", "null"): "null in the documented WorkflowSummary",
+    ("profile_photo_config", "object"): "an object in the documented Workflow, null in its WorkflowSummary",
+    ("last_used_at", "null"): "an agent or workflow that was never used",
+    ("deleted_at", "null"): "null in the documented WorkflowSummary: not deleted",
+    ("retry_of", "null"): "an execution that is not a retry",
+    ("retry_success_id", "null"): "an execution without a retry",
+    ("started_at", "null"): "an execution that is pending",
+    ("stopped_at", "null"): "an execution, or a step, that is not finished",
+    ("wait_till", "null"): "an execution that is not waiting",
+    ("wait_until", "null"): "a step that is not waiting",
+    ("wait_started_at", "null"): "a step that is not waiting",
+    ("wait_completed_at", "null"): "a step that is not waiting",
+}
+TYPES: Mapping[str, Any] = {"null": None, "boolean": True, "number": 1.5, "string": "text", "array": [], "object": {}}
+
+
+def iter_values(value: Any, path: JsonPath = ()) -> Iterator[tuple[JsonPath, Any]]:
+    """Yield (path, value) of each descendant of a JSON value."""
+    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in items:
+        if key not in PLACEHOLDER_KEYS:
+            yield (*path, key), child
+            yield from iter_values(child, (*path, key))
+
+
+def json_type(value: Any) -> str:
+    """Return the JSON type of a value."""
+    names = {type(None): "null", bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
+    return names.get(type(value), "object")
+
+
+def get_value(path: JsonPath) -> Any:
+    """Return the value at a path in the documented message."""
+    value = MESSAGE
+    for part in path:
+        value = value[part]
+    return value
+
+
+def is_accepted(body: Any) -> bool:
+    """Whether the contract accepts `body` as the response of Create a Message."""
+    schema = OPERATIONS["createMessage"].envelope.schema_pointer
+    assert schema is not None
+    return schemas().get(schema, "read").is_valid(body)
+
+
+def replace_value(path: JsonPath, *replacement: Any) -> Any:
+    """Return the documented message with another value at a path, or without the value."""
+    body = copy.deepcopy(MESSAGE)
+    parent = body
+    for part in path[:-1]:
+        parent = parent[part]
+    if replacement:
+        parent[path[-1]] = replacement[0]
+    else:
+        del parent[path[-1]]
+    return body
+
+
+def test_removing_a_key_of_the_documented_message_is_detected() -> None:
+    keys = [path for path, _ in iter_values(MESSAGE) if isinstance(path[-1], str)]
+    relations = {path for path in keys if path[-1] in RELATIONS and {"id", "uuid"} & get_value(path[:-1]).keys()}
+    assert len(keys) - len(relations) > 350
+    assert {path[-1] for path in relations} == RELATIONS
+    assert {
+        path for path in keys if is_accepted(replace_value(path))
+    } == relations  # the removal of any other key is detected
+
+
+def test_changing_a_type_in_the_documented_message_is_detected() -> None:
+    mutants = [(path, t) for path, value in iter_values(MESSAGE) for t in TYPES if t != json_type(value)]
+    accepted = [(path, t) for path, t in mutants if is_accepted(replace_value(path, TYPES[t]))]
+    assert len(mutants) > 2000
+    assert {(next(part for part in reversed(path) if isinstance(part, str)), t) for path, t in accepted} == set(
+        ACCEPTED_TYPES
+    )
+    assert 1 - len(accepted) / len(mutants) >= 0.97
+
+
+def test_adding_a_key_to_the_documented_message_is_detected() -> None:
+    objects = [((), MESSAGE), *((path, value) for path, value in iter_values(MESSAGE) if isinstance(value, dict))]
+    admitting = [(path, value) for path, value in objects if is_accepted(add_key(path))]
+    assert all(value.keys() >= PLACEHOLDER_KEYS or not value for _, value in admitting)
+    assert {path for path, value in objects if value.keys() >= PLACEHOLDER_KEYS} <= {path for path, _ in admitting}
+
+
+def add_key(path: JsonPath) -> Any:
+    """Return the documented message with an additional key in the object at a path."""
+    body = copy.deepcopy(MESSAGE)
+    parent = body
+    for part in path:
+        parent = parent[part]
+    parent["surprise"] = "text"
+    return body
+
+
+# Request bodies
+
+
+@pytest.mark.parametrize("operation", operations_with_body, ids=lambda operation: operation.id)
+def test_request_bodies_accept_additional_keys(operation: Operation) -> None:
+    assert operation.request_body is not None
+    (example,) = examples(operation.request_body.pointer)
+    assert violations(operation.request_body.pointer, "write", {**example, "surprise": [1]}) == []
+
+
+@pytest.mark.parametrize(
+    "operation", [o for o in operations_with_body if o.action == "update"], ids=lambda operation: operation.id
+)
+def test_update_has_no_required_fields(operation: Operation) -> None:
+    assert operation.request_body is not None
+    assert not [field.name for field in operation.request_body.fields.values() if field.required]
+
+
+# Links
+
+
+@pytest.mark.parametrize("name", contract().document.root["components"]["links"])
+def test_link_provides_all_required_arguments(name: str) -> None:
+    link = contract().document.root["components"]["links"][name]
+    operation = OPERATIONS[link["operationId"]]
+    given = set(link.get("parameters", {}))
+    assert given <= {parameter.name for parameter in operation.parameters}
+    assert set(operation.path_parameter_names) <= given
+    sent = set(link.get("requestBody", {}))
+    fields = operation.request_body.fields if operation.request_body else {}
+    assert sent <= fields.keys()
+    assert not sent or {field.name for field in fields.values() if field.required} <= sent
+
+
+@pytest.mark.parametrize("name", contract().document.root["components"]["links"])
+def test_each_link_is_referenced(name: str) -> None:
+    assert f"'#/components/links/{name}'" in FILE.read_text()
