@@ -523,7 +523,7 @@ def test_json_that_is_not_accepted_is_406(caller: Client, accept: str) -> None:
     ],
 )
 def test_a_style_that_cannot_be_read_is_refused(old: str, new: str) -> None:
-    with pytest.raises(ContractError, match="allowed"):
+    with pytest.raises(ContractError, match="expected"):
         check_styles(changed((old, new)))
 
 
