@@ -82,7 +82,7 @@ def _check_derived_property(contract: Contract, resource: Resource, derived: Der
         _check_to_one_path(contract, resource, derived.path[:-1], location)
         _, end, attribute_path = resolve_property_path(contract, resource, derived.path, location)
         if len(derived.path) < 2 or not attribute_path:
-            expected = f"attributes of a related record, such as {end.name}"
+            expected = f"attributes of a related record, for example {end.name}"
             raise ContractError(location, invalid_value(".".join(derived.path)), expected)
     elif derived.kind in ("viewer", "number"):
         if (derived.kind, *derived.path) != ("viewer", "owner"):  # `x-resource` defines the path to the owner

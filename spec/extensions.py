@@ -85,7 +85,7 @@ def _check_evidence(node: Mapping[str, Any], location: str) -> None:
     value = require_mapping(node["x-evidence"], EVIDENCE_KEYS, location)
     date, text = (value.get(name) for name in EVIDENCE_KEYS)
     if not (isinstance(date, str) and _DATE_PATTERN.fullmatch(date)):
-        raise ContractError(f"{location}/date", invalid_value(date), "the date of the observation, such as 2026-03-01")
+        raise ContractError(f"{location}/date", invalid_value(date), "the date of the observation, like 2026-03-01")
     if not (isinstance(text, str) and text.strip()):
         raise ContractError(f"{location}/found", invalid_value(text), "the request, the backend and the result")
     if "confirmed" not in list_provenance_levels(node.get("x-source")):
