@@ -49,9 +49,7 @@ def _check_relation(contract: Contract, relation: Relation) -> None:
     if relation.inverse is None:
         can_clear = relation.to_many or relation.nullable or relation.allows_empty_object
         if relation.on_delete == "clear" and not can_clear:
-            raise ContractError(
-                relation.pointer, "on-delete: clear on a relation that is not nullable", "nullable, or cascade, refuse"
-            )
+            raise ContractError(relation.pointer, "on-delete: clear without nullable", "nullable, or cascade, refuse")
         return
     for name in relation.targets:
         relations = contract.resources[name].relations

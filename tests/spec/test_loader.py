@@ -79,7 +79,7 @@ LIBRARY = [
     (f"{AUTHOR}/properties/library/x-relation/to", [], f"{AUTHOR}/properties/library/x-relation/to", "invalid value None", "a schema with x-resource and without view-of"),
     (f"{AUTHOR}/properties/library/x-relation/on-delete", "keep", f"{AUTHOR}/properties/library/x-relation/on-delete", "invalid value 'keep'", "cascade, clear, refuse"),
     (f"{AUTHOR}/properties/library/x-relation/on-delete", REMOVED, f"{AUTHOR}/properties/library/x-relation/on-delete", "invalid value None", "cascade, clear, refuse"),
-    (f"{AUTHOR}/properties/library/x-relation/on-delete", "clear", f"{AUTHOR}/properties/library", "on-delete: clear on a relation that is not nullable", "nullable, or cascade, refuse"),
+    (f"{AUTHOR}/properties/library/x-relation/on-delete", "clear", f"{AUTHOR}/properties/library", "on-delete: clear without nullable", "nullable, or cascade, refuse"),
     (f"{AUTHOR}/properties/library/x-relation/ondelete", "clear", f"{AUTHOR}/properties/library/x-relation", "unknown key 'ondelete'", "to, via, on-delete, embed"),
     # Derived properties
     (f"{AUTHOR}/properties/books_count/x-derived", {"count": "shelves"}, f"{AUTHOR}/properties/books_count/x-derived", "invalid value 'shelves'", "one of Author: library, keeper, books"),
