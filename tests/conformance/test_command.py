@@ -25,13 +25,13 @@ ROOT = Path(__file__).parents[2]
 STUBBED = """
 import sys
 from conformance.cli.main import main
-from conformance.checks.support.check import Check
+from conformance.checks.support.check import Category, Check
 
 def judging(case):
     asked = case.session.send(case.operation)
     yield case.build_result(case.build_requirement(), "" if asked.response.ok else f"found {asked.response.status}", asked)
 
-law = Check("answers", "It answers.", lambda contract, operation: operation.action == "list", judging)
+law = Check("answers", "It answers.", Category.RESPONSES, lambda contract, operation: operation.action == "list", judging)
 sys.exit(main(sys.argv[1:], laws=[law]))
 """
 

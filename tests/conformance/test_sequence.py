@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.config.settings import from_arguments
 from conformance.past_runs import replay, shell_script
 from conformance.past_runs.report_reader import ReportedFailure
@@ -89,7 +89,7 @@ def test_what_the_same_judging_created_belongs_to_a_list(contract: Contract) -> 
         shown = noted(recorder, asked(contract, "listAgents"), 200, {"data": []})
         yield broken(contract, shown)
 
-    law = recorder.track(Check("stub", "It holds.", lambda c, o: True, judge))
+    law = recorder.track(Check("stub", "It holds.", Category.RESPONSES, lambda c, o: True, judge))
     outcomes = list(law.run(Case(law, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
     found = sequence.from_recording(recorder, contract, "m", outcomes[0])
     assert found is not None
@@ -104,7 +104,7 @@ def test_what_was_asked_after_a_shown_write_decides(contract: Contract) -> None:
         noted(recorder, asked(contract, "listAgents"), 200, {"data": []})
         yield broken(contract, shown)
 
-    law = recorder.track(Check("stub", "It holds.", lambda c, o: True, judge))
+    law = recorder.track(Check("stub", "It holds.", Category.RESPONSES, lambda c, o: True, judge))
     outcomes = list(law.run(Case(law, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
     found = sequence.from_recording(recorder, contract, "m", outcomes[0])
     assert found is not None

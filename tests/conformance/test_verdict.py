@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.errors import BudgetExhausted, SkipCheck, TargetUnreachable
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
 from conformance.results import CheckResult, FailureKind, Status
@@ -53,7 +53,13 @@ def session_of(contract: Contract, *, status: int = 200, read_only: bool = False
 def law(judging: Judge, *, always: bool = True, writes: bool = False) -> Check:
     """A law that applies to every operation."""
     return Check(
-        "stub", "It holds.", lambda contract, operation: True, judging, provenance_independent=always, writes=writes
+        "stub",
+        "It holds.",
+        Category.RESPONSES,
+        lambda contract, operation: True,
+        judging,
+        provenance_independent=always,
+        writes=writes,
     )
 
 
@@ -206,7 +212,7 @@ def test_a_case_draws_the_same_whatever_was_judged_before_it(contract: Contract)
     def draws(case: Case) -> Iterator[CheckResult]:
         yield case.skip(case.build_requirement(), str(case.session.payloads.random.random()))
 
-    asking = Check("draws", "It draws.", lambda contract, operation: True, draws)
+    asking = Check("draws", "It draws.", Category.RESPONSES, lambda contract, operation: True, draws)
     assert drawn(asking) == drawn(law(draws), asking)
     assert len(set(drawn(asking))) == len(lists(contract))
 

@@ -13,7 +13,7 @@ from conformance.checks.support.bad_requests import (
     evaluate_status,
     find_blocking_reason,
 )
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.neighbours import find_shared_tenant_reason
 from conformance.checks.support.values import (
     describe_change,
@@ -246,17 +246,23 @@ _EVALUATORS = {
 CHECKS = (
     Check(
         "unauthenticated-access-denied",
-        "Who has no valid token gets nothing.",
+        "A request without a valid token does not succeed.",
+        Category.AUTHENTICATION,
         _requires_auth,
         _check_access_denied,
         provenance_independent=True,
     ),
     Check(
-        "unauthenticated-is-401", "Who has no valid token is answered 401.", _requires_auth, _check_unauthorized_status
+        "unauthenticated-is-401",
+        "A request without a valid token returns 401.",
+        Category.AUTHENTICATION,
+        _requires_auth,
+        _check_unauthorized_status,
     ),
     Check(
         "tenant-isolation",
-        "A record is neither shown to, listed for, nor changed by somebody of another tenant.",
+        "Another tenant cannot retrieve, list, change or reference a record.",
+        Category.TENANCY,
         _is_tenant_scoped,
         _check_tenant_isolation,
         provenance_independent=True,

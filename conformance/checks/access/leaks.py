@@ -5,7 +5,7 @@ from typing import Any
 
 from conformance.checks.access.auth import is_public
 from conformance.checks.support.bad_requests import find_blocking_reason
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import Listing, format_query_value, get_values_at, is_list
 from conformance.checks.support.neighbours import find_shared_tenant_reason
 from conformance.checks.support.values import retrieve_record
@@ -92,7 +92,8 @@ def _iter_narrowing_values(
 CHECKS: tuple[Check, ...] = (
     Check(
         "search-hides-other-tenants",
-        "Somebody of another tenant finds a record by no search and no filter.",
+        "Searches and filters do not return records of another tenant.",
+        Category.TENANCY,
         _is_searchable_tenant_list,
         _check_no_leak,
         provenance_independent=True,

@@ -5,7 +5,7 @@ from typing import Any
 
 from conformance.checks.lists.includes import build_full_include_query, is_whoami
 from conformance.checks.support.bad_requests import evaluate_status
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.neighbours import find_shared_tenant_reason
 from conformance.checks.support.values import is_create, select_least_certain
 from conformance.errors import SkipCheck
@@ -244,34 +244,39 @@ def _check_logout(case: Case) -> Iterator[CheckResult]:
 CHECKS: tuple[Check, ...] = (
     Check(
         "token-identifies-account",
-        "A token is one account's wherever it is asked for.",
+        "A token identifies the same account in every response.",
+        Category.AUTHENTICATION,
         is_whoami,
         _check_token_identity,
     ),
     Check(
         "creator-owns-record",
-        "A new record belongs to the account that made it.",
+        "A new record belongs to the account that created it.",
+        Category.TENANCY,
         _creates_owned_record,
         _check_owner,
         writes=True,
     ),
     Check(
         "wrong-credentials-are-401",
-        "Who signs in with a wrong login or password is answered 401.",
+        "A login with wrong credentials returns 401.",
+        Category.AUTHENTICATION,
         _is_login,
         _check_wrong_credentials,
         writes=True,
     ),
     Check(
         "login-token-works",
-        "Signing in gives a token of the account that signed in.",
+        "A login returns a valid token of the account that logged in.",
+        Category.AUTHENTICATION,
         _is_login,
         _check_login_token,
         writes=True,
     ),
     Check(
         "logout-revokes-token",
-        "A token that was logged out is nobody's, and others of its account go on.",
+        "A logout revokes its token and no other token of the account.",
+        Category.AUTHENTICATION,
         _is_logout,
         _check_logout,
         provenance_independent=True,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from conformance.checks.support.action_calls import find_access_grant, is_action, perform_action
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.neighbours import find_shared_tenant_reason
 from conformance.checks.support.values import (
     equal,
@@ -134,7 +134,8 @@ def _check_share_revocation(case: Case) -> Iterator[CheckResult]:
 CHECKS: tuple[Check, ...] = (
     Check(
         "sharing-grants-access",
-        "Whom a record is shared with sees it, from then on, and may do what was granted and no more.",
+        "A shared record is accessible to the recipient, with the granted permission only.",
+        Category.SHARING,
         _grants_access,
         _check_share_grants_access,
         writes=True,
@@ -142,7 +143,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "unsharing-revokes-access",
-        "Whom a record was shared with sees it no more once the share, or the record, is deleted.",
+        "Deleting a share or the shared record revokes the access of the recipient.",
+        Category.SHARING,
         _grants_access,
         _check_share_revocation,
         writes=True,

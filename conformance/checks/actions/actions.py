@@ -8,7 +8,7 @@ from conformance.checks.actions import metrics
 from conformance.checks.lists.includes import build_full_include_query
 from conformance.checks.support.action_calls import PerformedAction, is_action, perform_action
 from conformance.checks.support.bad_requests import evaluate_status
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.values import (
     describe_change,
     get_stored_attributes,
@@ -187,21 +187,24 @@ def _find_changed_states(case: Case, before: Mapping[str, Any], after: Mapping[s
 CHECKS: tuple[Check, ...] = (
     Check(
         "action-result-is-stored",
-        "A record that an action shows is stored as it is shown.",
+        "A record that an action returns is stored with the returned values.",
+        Category.ACTIONS,
         _returns_records,
         _check_stored,
         writes=True,
     ),
     Check(
         "action-result-concerns-record",
-        "What an action answers is, or belongs to, the record of its path.",
+        "The result of an action is, or references, the record in its path.",
+        Category.ACTIONS,
         _has_path_record,
         _check_subject,
         writes=True,
     ),
     Check(
         "terminal-state-is-final",
-        "A state that an action led to stays, and the action is refused in it.",
+        "A state that an action sets does not change, and repeating the action in that state returns 409.",
+        Category.ACTIONS,
         _is_state_transition,
         _check_final_state,
         writes=True,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import ListChangedDuringCheck, Listing, format_query_value, parse_integer
 from conformance.checks.support.tenancy import UNKNOWN_NUMBER, build_unmatched_value
 from conformance.errors import SkipCheck
@@ -369,17 +369,25 @@ def _extract_parts(metric: Metric, data: Any) -> list[float] | None:
 CHECKS: tuple[Check, ...] = (
     Check(
         "metric-follows-writes",
-        "A figure goes up by one with a record that it counts, and down without it.",
+        "A metric increases by one when a counted record is created and decreases by one when it is deleted.",
+        Category.METRICS,
         _has_metrics,
         _check_metric_follows_writes,
         writes=True,
     ),
     Check(
         "metric-matches-list",
-        "A figure is the total of the list with the same filter.",
+        "A metric equals the total of the list with the same filter.",
+        Category.METRICS,
         _has_metrics,
         _check_metric_equals_list,
         writes=True,
     ),
-    Check("metric-parts-add-up", "A total is the sum of its parts.", _has_metrics, _check_metric_parts),
+    Check(
+        "metric-parts-add-up",
+        "A total equals the sum of its parts.",
+        Category.METRICS,
+        _has_metrics,
+        _check_metric_parts,
+    ),
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.checks.lists.includes import build_full_include_query, is_whoami
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import Listing, format_query_value, is_list, parse_integer
 from conformance.checks.support.values import (
     contains,
@@ -390,21 +390,24 @@ def _evaluate_embedded_updates(
 CHECKS: tuple[Check, ...] = (
     Check(
         "references-resolve",
-        "A record that is embedded in another can be retrieved.",
+        "An embedded record can be retrieved.",
+        Category.RELATIONS,
         _returns_references,
         _check_references,
         writes=True,
     ),
     Check(
         "relation-count-follows-writes",
-        "A count goes up by one with a record that it counts, and down without it.",
+        "A relation count increases by one when a counted record is created and decreases by one when it is deleted.",
+        Category.RELATIONS,
         _affects_count,
         _check_counts_follow_writes,
         writes=True,
     ),
     Check(
         "relation-count-starts-at-zero",
-        "A new record counts nothing, and then one by one what is made for it.",
+        "The relation count of a new record is zero and increases by one with each record created for it.",
+        Category.RELATIONS,
         _affects_count,
         _check_counts_from_zero,
         writes=True,
@@ -412,7 +415,8 @@ CHECKS: tuple[Check, ...] = (
     *on_delete.CHECKS,
     Check(
         "embedded-follows-updates",
-        "After an update a record shows what was sent wherever it is embedded.",
+        "After an update, the record has the new value wherever it is embedded.",
+        Category.RELATIONS,
         has_action("update"),
         _check_embedded_updates,
         writes=True,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import Evaluation, Listing, ListPage, Row, evaluate_requirement, is_list
 from conformance.checks.support.values import iter_round_trip_fields, new_record, parse_instant
 from conformance.checks.writes.timestamps import STAMP_RESOLUTION, has_second_precision
@@ -97,7 +97,8 @@ def _find_order_problem(records: list[CreatedRecord], rows: Mapping[Any, Row], n
 CHECKS: tuple[Check, ...] = (
     Check(
         "sort-by-update-time-correct",
-        "Sorted by when it was last changed, a record moves behind those that were changed before it.",
+        "In a list sorted by update time, an updated record moves behind records that were updated earlier.",
+        Category.LISTS,
         _is_sortable_by_update,
         _check_last_updated_order,
         writes=True,

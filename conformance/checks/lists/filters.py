@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
@@ -611,25 +611,29 @@ def _has_two_equality_filters(contract: Contract, operation: Operation) -> bool:
 CHECKS: tuple[Check, ...] = (
     Check(
         "filter-excludes-non-matches",
-        "Every row of a filtered list satisfies the filter.",
+        "A filtered list contains only records that match the filter.",
+        Category.LISTS,
         _has_parameter("filter"),
         check_filtered_rows,
     ),
     Check(
         "filter-includes-all-matches",
-        "Every record of a list that satisfies a filter is in the list filtered by it.",
+        "A filtered list contains every record that matches the filter.",
+        Category.LISTS,
         _has_parameter("filter"),
         check_filter_completeness,
     ),
     Check(
         "combined-filters-intersect",
-        "A list with two filters holds the records that satisfy both.",
+        "A list with two filters contains exactly the records that match both.",
+        Category.LISTS,
         _has_two_equality_filters,
         check_combined_filters,
     ),
     Check(
         "array-encodings-equivalent",
-        "A list of values may be sent as x=1&x=2 and as x[]=1&x[]=2.",
+        "The array encodings x=1&x=2 and x[]=1&x[]=2 return the same result.",
+        Category.LISTS,
         lambda c, o: (
             _has_parameter("filter")(c, o)
             and any(p.schema.get("type") == "array" and p.explode for p in o.query_parameters)
@@ -638,19 +642,22 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "search-includes-all-matches",
-        "A search finds the records whose searched text contains the term, whatever its case.",
+        "A search returns every record whose searchable text contains the term, ignoring case.",
+        Category.LISTS,
         _has_parameter("search"),
         check_search_finds,
     ),
     Check(
         "search-excludes-non-matches",
-        "Every record that a search finds contains the term, whatever its case.",
+        "A search returns only records that contain the term, ignoring case.",
+        Category.LISTS,
         _has_parameter("search"),
         check_search_results,
     ),
     Check(
         "blank-parameter-ignored",
-        "A parameter that is sent blank is as one that is not sent.",
+        "A blank query parameter has the same effect as an omitted one.",
+        Category.LISTS,
         lambda c, o: is_list(c, o) and any(p.allow_empty_value for p in o.query_parameters),
         check_blank_parameters,
     ),

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
@@ -508,25 +508,29 @@ def _find_counted_list(
 CHECKS: tuple[Check, ...] = (
     Check(
         "include-embeds-requested",
-        "A relation that is asked for is embedded.",
+        "A requested relation is embedded.",
+        Category.RELATIONS,
         _has_parameter("include"),
         check_requested_includes,
     ),
     Check(
         "include-embeds-only-requested",
-        "Where relations are asked for, others are not embedded.",
+        "A relation that is not requested is not embedded.",
+        Category.RELATIONS,
         _has_parameter("include"),
         check_unrequested_includes,
     ),
     Check(
         "embedded-matches-retrieved",
-        "An embedded record shows what it shows by itself.",
+        "An embedded record has the same values as the record when it is retrieved.",
+        Category.RELATIONS,
         _returns_view,
         check_embedded_records,
     ),
     Check(
         "relation-count-correct",
-        "A count of records is no less than the list of them has.",
+        "A relation count is at least the number of records in the matching list.",
+        Category.RELATIONS,
         lambda c, o: (
             is_list(c, o)
             and o.envelope.view_name in c.views

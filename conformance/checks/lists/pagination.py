@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
@@ -258,17 +258,23 @@ def _find_link_problem(listing: Listing, role: str, page_name: str, numbered_pag
 
 CHECKS: tuple[Check, ...] = (
     Check(
-        "page-size-respected", "A page has as many rows as were asked for.", _has_parameters("size"), check_page_size
+        "page-size-respected",
+        "A list page contains the requested number of records.",
+        Category.LISTS,
+        _has_parameters("size"),
+        check_page_size,
     ),
     Check(
         "pages-are-complete",
-        "Every record of a list is on one of its pages, once.",
+        "Every record of a list appears on exactly one page.",
+        Category.LISTS,
         _has_parameters("page", "size"),
         check_pages_complete,
     ),
     Check(
         "total-independent-of-page-size",
-        "The total of a list is the same whatever the size of its pages.",
+        "The total of a list does not depend on the page size.",
+        Category.LISTS,
         lambda c, o: (
             _has_parameters("size")(c, o) and any("total" in p.values() for p in o.envelope.pagination.values())
         ),
@@ -276,7 +282,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "pagination-metadata-correct",
-        "What a page says of itself and of its neighbours is so.",
+        "Pagination metadata and links match the returned page.",
+        Category.LISTS,
         lambda c, o: (
             _has_parameters("page", "size")(c, o) and any("total" in p.values() for p in o.envelope.pagination.values())
         ),
@@ -284,7 +291,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "page-past-end-is-empty",
-        "Behind the last page of a list are no rows.",
+        "A page after the last page is empty.",
+        Category.LISTS,
         _has_parameters("page", "size"),
         check_past_last_page,
     ),

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from conformance.checks.lists.filters import find_filters, load_filtered_rows
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
@@ -173,13 +173,15 @@ def _build_link_evaluator(
 CHECKS: tuple[Check, ...] = (
     Check(
         "filtered-total-correct",
-        "The total of a filtered list is the number of rows on all of its pages.",
+        "The total of a filtered list is the number of records on all of its pages.",
+        Category.LISTS,
         _has_filters_and_total,
         check_filtered_total,
     ),
     Check(
         "page-links-keep-query",
-        "A link to another page leads to that page of the list as it was asked for.",
+        "A pagination link leads to its page of the same query.",
+        Category.LISTS,
         _has_page_links,
         check_links_keep_query,
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import Evaluation, Listing, ListPage, evaluate_requirement, is_list
 from conformance.checks.support.values import iter_round_trip_fields, select_least_certain
 from conformance.checks.writes.text_roundtrip import accepts_any_text
@@ -93,13 +93,15 @@ def _check_wildcards_literal(case: Case) -> Iterator[CheckResult]:
 CHECKS: tuple[Check, ...] = (
     Check(
         "any-search-text-accepted",
-        "A search for any text is answered with a success.",
+        "A search for any valid text succeeds.",
+        Category.LISTS,
         _has_search,
         _check_any_search_text,
     ),
     Check(
         "search-wildcards-are-literal",
-        "A percent sign or an underscore in a search stands for itself alone.",
+        "A search treats percent signs and underscores as literal characters.",
+        Category.LISTS,
         _has_search,
         _check_wildcards_literal,
         writes=True,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import combinations, takewhile
 from typing import Any
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import (
     Evaluation,
     ListChangedDuringCheck,
@@ -205,19 +205,22 @@ def _sorts_by_number(listing: Listing, name: str) -> bool:
 CHECKS: tuple[Check, ...] = (
     Check(
         "sort-order-respected",
-        "A list stands in the order of the property that was asked for.",
+        "A list is sorted by the requested property.",
+        Category.LISTS,
         _is_sortable_list,
         check_sort_order,
     ),
     Check(
         "descending-reverses-ascending",
-        "Descending order is ascending order reversed, but for ties.",
+        "Descending order is the reverse of ascending order, except for ties.",
+        Category.LISTS,
         _is_sortable_list,
         check_descending_order,
     ),
     Check(
         "list-is-repeatable",
-        "The same request is answered by the same records in the same order.",
+        "Repeating a list request returns the same records in the same order.",
+        Category.LISTS,
         is_list,
         check_repeatability,
     ),

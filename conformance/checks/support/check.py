@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from conformance.results import CheckResult, Requirement, Status
 from conformance.session.session import Session
@@ -9,6 +10,24 @@ from conformance.skip_reasons import SkipReason
 from conformance.transport.messages import Exchange
 from spec.loader import Contract, Operation
 from spec.provenance import get_provenance
+
+
+class Category(StrEnum):
+    """Subject of a check; the value is the label that reports display."""
+
+    LISTS = "lists"
+    RELATIONS = "relations"
+    AUTHENTICATION = "authentication"
+    TENANCY = "tenancy"
+    SHARING = "sharing"
+    HTTP = "http"
+    INPUT_VALIDATION = "input validation"
+    WRITES = "writes"
+    SIDE_EFFECTS = "side effects"
+    ACTIONS = "actions"
+    METRICS = "metrics"
+    RESPONSES = "responses"
+    REQUESTS = "requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +43,7 @@ class Check:
 
     id: str
     requirement: str
+    category: Category
     applies_to: Callable[[Contract, Operation], bool]
     run: Callable[["Case"], Iterator[CheckResult]]
     provenance_independent: bool = False

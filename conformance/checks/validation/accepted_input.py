@@ -14,7 +14,7 @@ from conformance.checks.support.bad_requests import (
     skip_if_blocked,
 )
 from conformance.checks.support.bad_requests import build_readable_path as path_to_read
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.invalid_values import iter_invalid_values
 from conformance.checks.support.listing import REJECTION_STATUSES, is_list
 from conformance.checks.support.values import is_create, truncate
@@ -264,20 +264,23 @@ def _iter_parameter_boundaries(parameter: Parameter) -> Iterator[BoundaryValue]:
 CHECKS: tuple[Check, ...] = (
     Check(
         "valid-parameter-accepted",
-        "Each value that a parameter admits is answered with a success.",
+        "Every value that the schema of a query parameter allows is accepted.",
+        Category.INPUT_VALIDATION,
         _is_parameterized_read,
         _check_parameter_values,
     ),
     Check(
         "valid-body-accepted",
-        "Each value that a field of a body admits is taken.",
+        "Every value that the schema of a body field allows is accepted.",
+        Category.INPUT_VALIDATION,
         _is_create_or_update,
         _check_body_values,
         writes=True,
     ),
     Check(
         "valid-field-not-reported",
-        "Of an action's fields only those are named as wrong that are.",
+        "A validation error does not report valid fields.",
+        Category.INPUT_VALIDATION,
         _is_validated_action,
         _check_valid_fields_not_reported,
         writes=True,

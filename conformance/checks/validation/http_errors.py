@@ -12,7 +12,7 @@ from conformance.checks.support.bad_requests import (
     find_schema_violation,
     skip_if_blocked,
 )
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.skip_reasons import READ_ONLY, SkipReason
@@ -137,25 +137,38 @@ def _build_target_path(case: Case) -> dict[str, Any]:
 
 CHECKS = (
     Check(
-        "unknown-record-is-404", "A key that no record has is answered 404.", _addresses_record, _check_unknown_record
+        "unknown-record-is-404",
+        "A request for an unknown key returns 404.",
+        Category.HTTP,
+        _addresses_record,
+        _check_unknown_record,
     ),
-    Check("unknown-path-is-404", "A path that there is not is answered 404.", _is_first_with_404, _check_unknown_path),
+    Check(
+        "unknown-path-is-404",
+        "A request for an undefined path returns 404.",
+        Category.HTTP,
+        _is_first_with_404,
+        _check_unknown_path,
+    ),
     Check(
         "unsupported-method-is-405",
-        "A method that a path does not have is answered 405, with those that it has in Allow.",
+        "An unsupported method returns 405 with an Allow header that lists the supported methods.",
+        Category.HTTP,
         _is_first_of_path,
         _check_method_not_allowed,
     ),
     Check(
         "malformed-json-is-400",
-        "A body that is no JSON is answered 400.",
+        "A body that is not valid JSON returns 400.",
+        Category.HTTP,
         _has_body,
         _check_malformed_json,
         writes=True,
     ),
     Check(
         "unsupported-media-type-is-415",
-        "A body that is not JSON by its media type is answered 415.",
+        "A body whose media type is not JSON returns 415.",
+        Category.HTTP,
         _has_body,
         _check_unsupported_media_type,
         writes=True,

@@ -16,7 +16,7 @@ from conformance.checks.support.bad_requests import (
     find_schema_violation,
     skip_if_blocked,
 )
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.invalid_values import iter_invalid_nested_values, iter_invalid_values
 from conformance.checks.support.values import select_least_certain, truncate
 from conformance.checks.validation import http_errors
@@ -117,13 +117,15 @@ CHECKS: tuple[Check, ...] = (
     *http_errors.CHECKS,
     Check(
         "invalid-parameter-is-422",
-        "A query parameter that breaks its schema is refused with 422, and named.",
+        "A query parameter that violates its schema returns 422 with an error for that parameter.",
+        Category.INPUT_VALIDATION,
         _validates_query,
         _check_invalid_parameters,
     ),
     Check(
         "invalid-field-is-422",
-        "A field of a body that breaks its schema is refused with 422, and named.",
+        "A body field that violates its schema returns 422 with an error for that field.",
+        Category.INPUT_VALIDATION,
         _validates_body,
         _check_invalid_fields,
         writes=True,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from conformance.checks.support.action_calls import is_action, perform_action
 from conformance.checks.support.bad_requests import build_readable_path
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.skip_reasons import insufficient_data
@@ -80,13 +80,17 @@ def _define_check(
     *,
     provenance_independent: bool = False,
 ) -> Check:
-    return Check(name, requirement, _is_any_operation, run, provenance_independent=provenance_independent)
+    return Check(
+        name, requirement, Category.RESPONSES, _is_any_operation, run, provenance_independent=provenance_independent
+    )
 
 
 CHECKS = (
-    _define_check("no-server-error", "No request makes the server fail.", provenance_independent=True),
-    _define_check("no-traceback", "No answer shows what is inside of the server.", provenance_independent=True),
-    _define_check("status-is-documented", "Every status that an operation answers stands in the contract."),
-    _define_check("content-type-is-json", "An answer with a body says that it is JSON."),
-    _define_check("response-matches-schema", "Every body fits the schema of its status."),
+    _define_check("no-server-error", "No request causes a server error.", provenance_independent=True),
+    _define_check(
+        "no-traceback", "No response exposes internal details such as a stack trace.", provenance_independent=True
+    ),
+    _define_check("status-is-documented", "Every response status is documented in the contract."),
+    _define_check("content-type-is-json", "A response with a body has a JSON content type."),
+    _define_check("response-matches-schema", "Every response body matches the schema of its status."),
 )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.invalid_values import iter_invalid_values
 from conformance.checks.support.values import (
     contains,
@@ -446,7 +446,8 @@ _is_update, _is_delete, _is_retrieve = has_action("update"), has_action("delete"
 CHECKS: tuple[Check, ...] = (
     Check(
         "reads-have-no-side-effects",
-        "To read a record and its list changes nothing.",
+        "Retrieving and listing records changes nothing.",
+        Category.SIDE_EFFECTS,
         _is_retrieve,
         _check_read_has_no_effect,
         provenance_independent=True,
@@ -454,7 +455,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "create-is-stored",
-        "What create is sent is answered, retrieved and listed.",
+        "A created record is returned, retrieved and listed with the values of the request.",
+        Category.WRITES,
         is_create,
         _check_create,
         writes=True,
@@ -462,14 +464,16 @@ CHECKS: tuple[Check, ...] = (
     *text_roundtrip.CHECKS,
     Check(
         "child-listed-by-parent",
-        "A list narrowed to a record shows what was created for it.",
+        "A list filtered by a parent contains the child created for it.",
+        Category.WRITES,
         _creates_child,
         _check_parent_list,
         writes=True,
     ),
     Check(
         "identifiers-are-unique",
-        "No two records have the same key.",
+        "No two records of a resource have the same key.",
+        Category.WRITES,
         is_create,
         _check_unique_keys,
         provenance_independent=True,
@@ -477,28 +481,32 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "server-set-fields-protected",
-        "Keys and stamps are the server's to set.",
+        "Values that a client sends for keys and timestamps are rejected or ignored.",
+        Category.WRITES,
         is_create,
         _check_server_set_fields,
         writes=True,
     ),
     Check(
         "update-changes-only-sent-fields",
-        "An update changes what was sent and nothing else.",
+        "An update changes the fields that were sent and no others.",
+        Category.WRITES,
         _is_update,
         _check_update,
         writes=True,
     ),
     Check(
         "update-is-idempotent",
-        "The same update again changes nothing.",
+        "Repeating an update changes nothing.",
+        Category.WRITES,
         _is_update,
         _check_update_idempotent,
         writes=True,
     ),
     Check(
         "rejected-write-has-no-effect",
-        "A write that is refused changes nothing.",
+        "A rejected write changes nothing.",
+        Category.SIDE_EFFECTS,
         _is_update,
         _check_rejected_write,
         provenance_independent=True,
@@ -508,7 +516,8 @@ CHECKS: tuple[Check, ...] = (
     *isolation.CHECKS,
     Check(
         "delete-removes-record",
-        "A deleted record is neither retrieved nor listed, nor deleted again.",
+        "A deleted record cannot be retrieved, listed or deleted again.",
+        Category.WRITES,
         _is_delete,
         _check_delete,
         writes=True,

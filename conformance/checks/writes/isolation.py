@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.values import (
     describe_change,
     find_sendable_names,
@@ -126,7 +126,8 @@ def _create_with_other_parent(session: Session, resource: str) -> CreatedRecord:
 CHECKS: tuple[Check, ...] = (
     Check(
         "writes-leave-others-unchanged",
-        "To create, change and delete a record leaves others as they are.",
+        "Creating, updating or deleting a record does not change unrelated records.",
+        Category.SIDE_EFFECTS,
         _is_record_write,
         _check_isolation,
         provenance_independent=True,

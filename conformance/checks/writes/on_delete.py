@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import Listing
 from conformance.checks.support.values import equal, new_record, retrieve_record, select_least_certain
 from conformance.errors import SkipCheck
@@ -134,7 +134,8 @@ def _find_restrict_problem(
 CHECKS: tuple[Check, ...] = (
     Check(
         "on-delete-rule-applied",
-        "What leads to a deleted record goes with it, is cleared, or has the delete refused: as the contract says.",
+        "Deleting a referenced record cascades, clears the reference or is rejected, as the contract states.",
+        Category.RELATIONS,
         _has_dependents,
         _check_on_delete,
         writes=True,

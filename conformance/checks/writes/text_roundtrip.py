@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import Listing
 from conformance.checks.support.values import equal, is_create, iter_round_trip_fields, select_least_certain, truncate
 from conformance.errors import SkipCheck
@@ -133,6 +133,15 @@ def _check_single_record(case: Case) -> Iterator[CheckResult]:
 
 
 CHECKS = (
-    Check("create-adds-one-record", "A create makes one record.", is_create, _check_single_record, writes=True),
-    Check("text-round-trip", "A text comes back as it was sent.", is_create, _check_texts, writes=True),
+    Check(
+        "create-adds-one-record",
+        "A create request creates exactly one record.",
+        Category.SIDE_EFFECTS,
+        is_create,
+        _check_single_record,
+        writes=True,
+    ),
+    Check(
+        "text-round-trip", "A text is returned as it was sent.", Category.WRITES, is_create, _check_texts, writes=True
+    ),
 )

@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from typing import Any
 
-from conformance.checks.support.check import Case, Check
+from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.values import (
     MAX_ROUNDING,
     is_create,
@@ -204,28 +204,32 @@ def _parse_date_header(exchange: Exchange) -> datetime | None:
 CHECKS = (
     Check(
         "created-timestamp-correct",
-        "A record says that it was created when it was, in the zone that it names.",
+        "The creation timestamp is the time of creation in its stated time zone.",
+        Category.WRITES,
         _creates_stamped_record,
         _check_created_now,
         writes=True,
     ),
     Check(
         "created-timestamp-constant",
-        "When a record was created does not change.",
+        "The creation timestamp does not change.",
+        Category.WRITES,
         _updates_stamped_record("created"),
         _check_created_constant,
         writes=True,
     ),
     Check(
         "updated-timestamp-monotonic",
-        "When a record was last changed does not go back.",
+        "The update timestamp does not decrease.",
+        Category.WRITES,
         _updates_stamped_record("updated"),
         _check_updated_monotonic,
         writes=True,
     ),
     Check(
         "updated-timestamp-advances",
-        "When a record was last changed moves with a change.",
+        "An update advances the update timestamp.",
+        Category.WRITES,
         _updates_stamped_record("updated"),
         _check_updated_advances,
         writes=True,
