@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from conformance.checks.access import leaks, sessions
 from conformance.checks.actions import actions, relations
-from conformance.checks.lists import default_order, search
+from conformance.checks.lists import search, sorting
 from conformance.checks.support.check import Check
 from conformance.checks.validation import accepted_input, rejected_input, responses
 from conformance.checks.writes import crud
@@ -20,7 +20,7 @@ from tests.conformance.writing_faults import Faulty
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
 MEANING = (*sessions.CHECKS, *accepted_input.CHECKS, *relations.CHECKS, *actions.CHECKS)
-LISTED = (*default_order.CHECKS, *search.CHECKS, *leaks.CHECKS)
+LISTED = (*sorting.UPDATE_CHECKS, *search.SPECIAL_TEXT_CHECKS, *leaks.CHECKS)
 LAWS = {law.id: law for law in (*rejected_input.CHECKS, *crud.CHECKS, *MEANING, *LISTED, *responses.CHECKS)}
 CREDENTIALS = {"email": "john.doe@example.com", "password": PASSWORD}
 

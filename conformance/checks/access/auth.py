@@ -14,7 +14,7 @@ from conformance.checks.support.bad_requests import (
     find_blocking_reason,
 )
 from conformance.checks.support.check import Case, Category, Check
-from conformance.checks.support.neighbours import find_shared_tenant_reason
+from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import (
     describe_change,
     get_stored_attributes,

@@ -6,9 +6,9 @@ from typing import Any
 from conformance.checks.access.auth import is_public
 from conformance.checks.support.bad_requests import find_blocking_reason
 from conformance.checks.support.check import Case, Category, Check
-from conformance.checks.support.listing import Listing, format_query_value, get_values_at, is_list
-from conformance.checks.support.neighbours import find_shared_tenant_reason
-from conformance.checks.support.values import retrieve_record
+from conformance.checks.support.listing import Listing, is_list
+from conformance.checks.support.tenancy import find_shared_tenant_reason
+from conformance.checks.support.values import format_query_value, get_values_at, retrieve_record
 from conformance.checks.writes.text_roundtrip import accepts_any_text
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult

@@ -6,7 +6,7 @@ from typing import Any
 from conformance.checks.lists.includes import build_full_include_query, is_whoami
 from conformance.checks.support.bad_requests import evaluate_status
 from conformance.checks.support.check import Case, Category, Check
-from conformance.checks.support.neighbours import find_shared_tenant_reason
+from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import is_create, select_least_certain
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult

@@ -5,7 +5,7 @@ from typing import Any
 
 from conformance.checks.support.action_calls import find_access_grant, is_action, perform_action
 from conformance.checks.support.check import Case, Category, Check
-from conformance.checks.support.neighbours import find_shared_tenant_reason
+from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import (
     equal,
     get_stored_attributes,

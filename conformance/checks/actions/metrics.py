@@ -6,8 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from conformance.checks.support.check import Case, Category, Check
-from conformance.checks.support.listing import ListChangedDuringCheck, Listing, format_query_value, parse_integer
+from conformance.checks.support.listing import ListChangedDuringCheck, Listing
 from conformance.checks.support.tenancy import UNKNOWN_NUMBER, build_unmatched_value
+from conformance.checks.support.values import format_query_value, parse_integer
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session

@@ -6,13 +6,15 @@ from typing import Any
 
 from conformance.checks.lists.includes import build_full_include_query, is_whoami
 from conformance.checks.support.check import Case, Category, Check
-from conformance.checks.support.listing import Listing, format_query_value, is_list, parse_integer
+from conformance.checks.support.listing import Listing, is_list
 from conformance.checks.support.values import (
     contains,
     equal,
+    format_query_value,
     has_action,
     is_create,
     iter_round_trip_fields,
+    parse_integer,
     retrieve_record,
     select_least_certain,
     truncate,

@@ -1,1 +1,1 @@
-"""Checks of pagination, sorting, filters, search and includes."""
+"""Checks of lists: pagination, sorting, filters, search and embedded relations."""

@@ -1,17 +1,27 @@
-"""Laws on what is searched for: any text may be, and no sign in it stands for others."""
+"""Checks of search: all matches and only matches are returned, any text is accepted, wildcards are literal."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 from conformance.checks.support.check import Case, Category, Check
-from conformance.checks.support.listing import Evaluation, Listing, ListPage, evaluate_requirement, is_list
-from conformance.checks.support.values import iter_round_trip_fields, select_least_certain
+from conformance.checks.support.listing import (
+    Evaluation,
+    ListChangedDuringCheck,
+    Listing,
+    Row,
+    evaluate_requirement,
+    is_list_with,
+    poll,
+)
+from conformance.checks.support.values import get_values_at, iter_round_trip_fields, select_least_certain
 from conformance.checks.writes.text_roundtrip import accepts_any_text
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.skip_reasons import not_testable
-from spec.loader import Contract, Operation
+from spec.loader import Parameter
 
-# What has a meaning in SQL, in patterns, in JSON; what has more bytes than characters.
+# Characters with a meaning in SQL, patterns or JSON, and characters of several bytes.
 SPECIAL_TEXTS: Mapping[str, str] = {
     "an apostrophe": "it's",
     "a quotation mark": 'so "called',
@@ -22,87 +32,178 @@ SPECIAL_TEXTS: Mapping[str, str] = {
     "a comment": "a'--",
     "an emoji": "ok 👍🏽",
 }
-MAX_TERM_CHARS = 2000  # characters of a term, at most
+MAX_TERM_CHARS = 2000
+MIN_WORD_CHARS = 4  # characters of a word that is used as a search term
 WILDCARDS = ("%", "_")
 
 
-def _has_search(contract: Contract, operation: Operation) -> bool:
-    return is_list(contract, operation) and any(
-        p.x_query and p.x_query.role == "search" for p in operation.query_parameters
-    )
+def _require_search(listing: Listing) -> tuple[Parameter, tuple[tuple[str, ...], ...]]:
+    """Return the search parameter and the paths of the searched properties."""
+    parameter = listing.require_parameter("search")
+    return parameter, parameter.x_query.paths if parameter.x_query else ()
+
+
+def _extract_word(value: Any) -> str | None:
+    """Return the longest ASCII word of a text."""
+    words = value.split() if isinstance(value, str) else []
+    candidates = [word for word in words if word.isascii() and word.isalnum() and len(word) >= MIN_WORD_CHARS]
+    return max(candidates, key=len, default=None)
+
+
+def _check_search_finds(case: Case) -> Iterator[CheckResult]:
+    listing = Listing(case.session, case.operation)
+    parameter, paths = _require_search(listing)
+    for path in paths:
+        requirement = case.build_requirement(parameter.pointer, parameter=f"{parameter.name}:{'.'.join(path)}")
+        yield evaluate_requirement(case, requirement, partial(_evaluate_search_finds, listing, parameter, path))
+
+
+def _evaluate_search_finds(listing: Listing, parameter: Parameter, path: tuple[str, ...]) -> Evaluation:
+    """Search for a word of one property: as it is, in upper case and in lower case."""
+    rows = listing.sample()
+    row, term = _select_term(rows, path)
+    key = listing.get_keys([row])[0]
+    is_listed, page = listing.contains_key(key, (parameter.name, term))
+    matching = [row for row in rows if any(term in str(value) for value in get_values_at(row, path) or ())]
+    first_key = listing.get_keys(matching)[0]
+    may_be_missing = is_listed and first_key not in listing.get_keys(page.rows)
+    if may_be_missing and not listing.contains_key(first_key, (parameter.name, term))[0]:
+        return _describe_missing(listing, first_key, path, term), (page.exchange,)
+    for query_term in (term, term.upper(), term.lower()):
+        is_listed, page = listing.contains_key(key, (parameter.name, query_term))
+        if not is_listed:
+            message = _describe_missing(listing, key, path, term)
+            return f"{message} ({parameter.name}={query_term})", (page.exchange,)
+    return "", (page.exchange,)
+
+
+def _describe_missing(listing: Listing, key: Any, path: tuple[str, ...], term: str) -> str:
+    if key not in listing.get_keys(listing.sample()):
+        raise ListChangedDuringCheck
+    return f"{key} is missing, expected because its {'.'.join(path)} contains {term!r}"
+
+
+def _select_term(rows: list[Row], path: tuple[str, ...]) -> tuple[Row, str]:
+    for row in reversed(rows):
+        for value in get_values_at(row, path) or ():
+            term = _extract_word(value)
+            if term:
+                return row, term
+    raise SkipCheck(f"no row has a text at {'.'.join(path)}")
+
+
+def _check_search_results(case: Case) -> Iterator[CheckResult]:
+    listing = Listing(case.session, case.operation)
+    parameter, paths = _require_search(listing)
+    requirement = case.build_requirement(parameter.pointer, parameter=parameter.name)
+    yield evaluate_requirement(case, requirement, partial(_evaluate_search_results, listing, parameter, paths))
+
+
+def _evaluate_search_results(listing: Listing, parameter: Parameter, paths: tuple[tuple[str, ...], ...]) -> Evaluation:
+    """Find a row without the term, among the rows that have all searched properties."""
+    rows = listing.sample()
+    term = next((term for path in paths for term in _iter_discriminating_terms(rows, path)), None)
+    if term is None:
+        raise SkipCheck("no row has a searched text")
+    page = listing.fetch_largest((parameter.name, term))
+    evaluated = 0
+    for row in page.rows:
+        path_values = [get_values_at(row, path) for path in paths]
+        if None in path_values:
+            continue
+        evaluated += 1
+        texts = [str(value) for values in path_values for value in values or ()]
+        if not any(term.casefold() in text.casefold() for text in texts):
+            return f"got {listing.get_keys([row])[0]}, expected only rows that contain {term!r}", (page.exchange,)
+    if not evaluated:
+        raise SkipCheck(not_testable("no row has all searched properties"))
+    return "", (page.exchange,)
+
+
+def _iter_discriminating_terms(rows: list[Row], path: tuple[str, ...]) -> Iterator[str]:
+    """Yield words at a path that some rows do not contain."""
+    texts = [" ".join(map(str, get_values_at(row, path) or ())).casefold() for row in rows]
+    for row in reversed(rows):
+        for value in get_values_at(row, path) or ():
+            term = _extract_word(value)
+            if term and not all(term.casefold() in text for text in texts):
+                yield term
 
 
 def _check_any_search_text(case: Case) -> Iterator[CheckResult]:
-    """Each kind of term, as long as the contract admits it; whatever it finds."""
+    """Search for each special text and for the longest text that the contract allows."""
     listing = Listing(case.session, case.operation)
-    search_parameter = listing.require_parameter("search")
-    validator = case.session.schemas.get(f"{search_parameter.pointer}/schema", "write")
-    longest_term = "x" * min(MAX_TERM_CHARS, int(search_parameter.schema.get("maxLength", MAX_TERM_CHARS)))
-    for kind, term in {**SPECIAL_TEXTS, "a long text": longest_term}.items():
+    parameter = listing.require_parameter("search")
+    validator = case.session.schemas.get(f"{parameter.pointer}/schema", "write")
+    longest_term = "x" * min(MAX_TERM_CHARS, int(parameter.schema.get("maxLength", MAX_TERM_CHARS)))
+    for label, term in {**SPECIAL_TEXTS, "a long text": longest_term}.items():
         if not validator.is_valid(term):
             continue
 
         def evaluate(term: str = term) -> Evaluation:
-            return "", (listing.fetch((search_parameter.name, term)).exchange,)
+            return "", (listing.fetch((parameter.name, term)).exchange,)
 
-        yield evaluate_requirement(case, case.build_requirement(search_parameter.pointer, parameter=kind), evaluate)
+        yield evaluate_requirement(case, case.build_requirement(parameter.pointer, parameter=label), evaluate)
 
 
 def _check_wildcards_literal(case: Case) -> Iterator[CheckResult]:
-    """Of two own records that differ in the sign alone, the one that has it is found, and the other is not."""
+    """Create two records that differ in the wildcard character only, and search for the text with that character."""
     session, listing = case.session, Listing(case.session, case.operation)
-    search_parameter, resource = listing.require_parameter("search"), listing.resource
-    create_operation = session.creator(resource.name)
-    free_text_fields = (
-        f
-        for f, attribute in iter_round_trip_fields(Case(case.check, session, create_operation), resource)
-        if accepts_any_text(session, f, attribute)
-    )
-    paths = search_parameter.x_query.paths if search_parameter.x_query else ()
-    field = next((f for f in free_text_fields if (f.name,) in paths), None)
-    if field is None or create_operation.path_parameter_names:
-        raise SkipCheck(not_testable("the contract has no free text that is searched and that create takes"))
-    number = session.payloads.random.randrange(10**8, 10**9)
-    matching_record = session.create(resource.name, {field.name: f"{session.payloads.marker} {number}%q {number}_q"})
-    other_record = session.create(resource.name, {field.name: f"{session.payloads.marker} {number}xq"})
+    (parameter, paths), resource = _require_search(listing), listing.resource
+    create = session.creator(resource.name)
+    fields = iter_round_trip_fields(Case(case.check, session, create), resource)
+    names = (field.name for field, attribute in fields if accepts_any_text(session, field, attribute))
+    name = next((name for name in names if (name,) in paths), None)
+    if name is None or create.path_parameter_names:
+        raise SkipCheck(not_testable("the contract defines no searched text field that create accepts"))
+    number, marker = session.payloads.random.randrange(10**8, 10**9), session.payloads.marker
+    matching = session.create(resource.name, {name: f"{marker} {number}%q {number}_q"})
+    other = session.create(resource.name, {name: f"{marker} {number}xq"})
+    location = select_least_certain(case, (parameter.pointer, None), (create.pointer, None))
     for wildcard in WILDCARDS:
-        term = f"{number}{wildcard}q"
 
-        def evaluate(term: str = term) -> Evaluation:
-            pages: list[ListPage] = []
+        def evaluate(term: str = f"{number}{wildcard}q") -> Evaluation:
+            page = listing.fetch_largest((parameter.name, term))
+            keys, failure = listing.get_keys(page.rows), ""
+            if matching.key not in keys:
+                failure = f"{matching.key} is missing, expected because its {name} contains the term"
+            elif other.key in keys:
+                failure = f"got {other.key}, not expected because its {name} has {number}xq"
+            return failure and f"{parameter.name}={term}: {failure}", (page.exchange,)
 
-            def find_problem() -> str:
-                pages[:] = [listing.fetch(*listing.build_largest_page_query(), (search_parameter.name, term))]
-                keys = listing.get_keys(pages[0].rows)
-                if matching_record.key not in keys:
-                    return f"{search_parameter.name}={term} does not find {matching_record.key}, whose {field.name} contains it"
-                matches_other = other_record.key in keys
-                return (
-                    f"{search_parameter.name}={term} finds {other_record.key}, whose {field.name} has {number}xq"
-                    if matches_other
-                    else ""
-                )
-
-            message = session.wait_until(find_problem)
-            return message, (pages[0].exchange,)
-
-        location = select_least_certain(case, (search_parameter.pointer, None), (create_operation.pointer, None))
-        yield evaluate_requirement(case, case.build_requirement(*location, parameter=wildcard), evaluate)
+        requirement = case.build_requirement(*location, parameter=wildcard)
+        yield evaluate_requirement(case, requirement, partial(poll, session, evaluate))
 
 
 CHECKS: tuple[Check, ...] = (
     Check(
+        "search-includes-all-matches",
+        "A search returns every record whose searchable text contains the term, ignoring case.",
+        Category.LISTS,
+        is_list_with("search"),
+        _check_search_finds,
+    ),
+    Check(
+        "search-excludes-non-matches",
+        "A search returns only records that contain the term, ignoring case.",
+        Category.LISTS,
+        is_list_with("search"),
+        _check_search_results,
+    ),
+)
+SPECIAL_TEXT_CHECKS: tuple[Check, ...] = (
+    Check(
         "any-search-text-accepted",
         "A search for any valid text succeeds.",
         Category.LISTS,
-        _has_search,
+        is_list_with("search"),
         _check_any_search_text,
     ),
     Check(
         "search-wildcards-are-literal",
         "A search treats percent signs and underscores as literal characters.",
         Category.LISTS,
-        _has_search,
+        is_list_with("search"),
         _check_wildcards_literal,
         writes=True,
     ),

@@ -1,11 +1,13 @@
-"""Order: what a list is sorted by, both ways, and that it stays so.
+"""Checks of sorting: ascending, descending, repeatable, and by update time after an update.
 
-Databases sort texts by their own collations, put nulls first or last, and keep enums as numbers. A pair of texts is
-judged only where every usual collation agrees; nulls are not judged; of an enum only that both ways are opposite.
+Databases sort texts by different collations, put nulls first or last, and may sort enums by their numbers. Two texts
+are compared only if every common collation agrees, nulls are not compared, and of an enum only that descending order
+reverses ascending order.
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import combinations, takewhile
 from typing import Any
 
@@ -18,24 +20,30 @@ from conformance.checks.support.listing import (
     Row,
     evaluate_requirement,
     is_list,
+    is_list_with,
+    poll,
+)
+from conformance.checks.support.values import (
+    iter_round_trip_fields,
+    new_record,
+    parse_instant,
     parse_zoned_datetime,
 )
+from conformance.checks.writes.timestamps import STAMP_RESOLUTION, has_second_precision
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult, Requirement, Status
+from conformance.session.session import CreatedRecord
 from conformance.skip_reasons import insufficient_data, not_testable
-from spec.loader import Contract, Operation, Parameter
+from conformance.transport.messages import Exchange
+from spec.loader import Contract, Operation
 
-MAX_COMPARED_ROWS = 100  # rows of a page, at most: every pair of them is looked at
-MAX_TEXT_CHARS = 200  # characters of a text
-
-
-def _is_sortable_list(contract: Contract, operation: Operation) -> bool:
-    roles = {p.x_query.role for p in operation.query_parameters if p.x_query}
-    return is_list(contract, operation) and {"sort", "direction"} <= roles
+MAX_COMPARED_ROWS = 100  # rows of a page that are compared in pairs
+MAX_TEXT_CHARS = 200  # characters of a text that are compared
+FRACTION_PAUSE = 0.05  # seconds between writes if timestamps have fractions
 
 
 def build_collation_keys(value: Any) -> tuple[Any, ...] | None:
-    """A value as collations may read it; None for what cannot be ordered here."""
+    """Build the sort keys of a value under common collations; None for a value without a defined order."""
     if isinstance(value, (bool, int, float)):
         return (float(value),)
     if not isinstance(value, str):
@@ -43,148 +51,125 @@ def build_collation_keys(value: Any) -> tuple[Any, ...] | None:
     instant = parse_zoned_datetime(value)
     if instant is not None:
         return (instant.timestamp(),)
-    stripped = value.strip()[:MAX_TEXT_CHARS]
-    base_letters = "".join(c for c in unicodedata.normalize("NFD", stripped.casefold()) if not unicodedata.combining(c))
-    alphanumeric = "".join(
-        takewhile(str.isascii, (c for c in base_letters if c.isalnum()))
-    )  # signs are passed over by some
-    return stripped, stripped.casefold(), base_letters, alphanumeric
+    text = value.strip()[:MAX_TEXT_CHARS]
+    base_letters = "".join(c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
+    # Some collations ignore punctuation.
+    alphanumeric = "".join(takewhile(str.isascii, (c for c in base_letters if c.isalnum())))
+    return text, text.casefold(), base_letters, alphanumeric
 
 
 def sorts_before(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
-    """Whether a value stands before another by every reading."""
+    """Return whether every collation sorts a value before another."""
     is_comparable = len(left) == len(right) and all(type(a) is type(b) for a, b in zip(left, right, strict=True))
     return is_comparable and all(a < b for a, b in zip(left, right, strict=True))
 
 
-def check_sort_order(case: Case) -> Iterator[CheckResult]:
-    """One promise for each value of the sort parameter, ascending, and one for the parameter itself."""
-    results = list(_evaluate_sort_values(case))
-    yield from results
-    yield from _evaluate_parameter_effect(case, "sort", results)
+def _check_sort_order(case: Case) -> Iterator[CheckResult]:
+    """Check ascending order for each value of the sort parameter, and that the parameter has an effect."""
+    results = []
+    for listing, requirement, name in _iter_sort_requirements(case):
+        if _is_enum(listing, name):
+            result = case.skip(requirement, not_testable(f"{name} is an enum; a database may sort it by number"))
+        else:
+            result = evaluate_requirement(case, requirement, partial(_evaluate_ascending, listing, name))
+        results.append(result)
+    yield from (*results, _evaluate_parameter_effect(case, "sort", results))
 
 
-def _evaluate_parameter_effect(case: Case, role: str, results: list[CheckResult]) -> Iterator[CheckResult]:
-    """Whether a parameter does anything: broken where each value that could be judged is in no order.
+def _evaluate_parameter_effect(case: Case, role: str, results: list[CheckResult]) -> CheckResult:
+    """Fail if no evaluated value of a parameter results in the expected order.
 
-    Its values may be inferred where the parameter is not: this takes the parameter's own grade.
+    The values may be inferred where the parameter is not: this uses the provenance of the parameter.
     """
     parameter = Listing(case.session, case.operation).require_parameter(role)
     requirement = case.build_requirement(parameter.pointer, parameter=parameter.name)
     evaluated = [result for result in results if result.status is not Status.SKIPPED]
     if not evaluated or any(result.evidence and not result.evidence[0].response.ok for result in evaluated):
-        yield case.skip(requirement, "the rows show no value to order by")
-    elif all(result.status is Status.FAILED for result in evaluated):
-        yield case.build_result(requirement, f"it does nothing: {evaluated[0].message}", *evaluated[0].evidence)
-    else:
-        yield case.build_result(requirement, "", *evaluated[0].evidence)
+        return case.skip(requirement, "the rows have no value to sort by")
+    has_no_effect = all(result.status is Status.FAILED for result in evaluated)
+    failure = f"got no effect, expected another order: {evaluated[0].message}" if has_no_effect else ""
+    return case.build_result(requirement, failure, *evaluated[0].evidence)
 
 
-def _evaluate_sort_values(case: Case) -> Iterator[CheckResult]:
-    for listing, requirement, sort_parameter, name in _iter_sort_requirements(case):
-        if _sorts_by_number(listing, name):
-            yield case.skip(requirement, not_testable(f"{name} is an enum: a database may sort it by its own numbers"))
-            continue
-
-        def evaluate(
-            listing: Listing = listing, sort_parameter: Parameter = sort_parameter, name: str = name
-        ) -> Evaluation:
-            page = _fetch_sorted(listing, sort_parameter, name, "asc")
-            keyed_values = [(key, value) for key, value in _find_sortable_values(listing, page.rows, name)]
-            if len({value for _, value in keyed_values}) < 2:
-                raise SkipCheck(insufficient_data(f"the rows show fewer than two values of {name}"))
-            for (first_key, first_value), (second_key, second_value) in combinations(keyed_values, 2):
-                if sorts_before(second_value, first_value):
-                    message = f"{first_key} ({name} {first_value[0]!r}) before {second_key} ({name} {second_value[0]!r}): the other way is due"
-                    return message, (page.exchange,)
-            return "", (page.exchange,)
-
-        yield evaluate_requirement(case, requirement, evaluate)
+def _evaluate_ascending(listing: Listing, name: str) -> Evaluation:
+    page = _fetch_sorted(listing, name, "asc")
+    keyed_values = _find_sortable_values(listing, page.rows, name)
+    if len({value for _, value in keyed_values}) < 2:
+        raise SkipCheck(insufficient_data(f"the rows have fewer than two values of {name}"))
+    for (first, first_value), (second, second_value) in combinations(keyed_values, 2):
+        if sorts_before(second_value, first_value):
+            order = f"{first} ({name} {first_value[0]!r}) before {second} ({name} {second_value[0]!r})"
+            return f"got {order}, expected the reverse", (page.exchange,)
+    return "", (page.exchange,)
 
 
-def check_descending_order(case: Case) -> Iterator[CheckResult]:
-    """No two records with different values stand in the same order both ways: for each value of the sort parameter,
-    and for the parameter itself."""
-    results = list(_evaluate_reversal(case))
-    yield from results
-    yield from _evaluate_parameter_effect(case, "direction", results)
+def _check_descending_order(case: Case) -> Iterator[CheckResult]:
+    """Check for each value of the sort parameter that no two different values have the same order both ways."""
+    results = [
+        evaluate_requirement(case, requirement, partial(_evaluate_reversal, listing, name))
+        for listing, requirement, name in _iter_sort_requirements(case)
+    ]
+    yield from (*results, _evaluate_parameter_effect(case, "direction", results))
 
 
-def _evaluate_reversal(case: Case) -> Iterator[CheckResult]:
-    for listing, requirement, sort_parameter, name in _iter_sort_requirements(case):
-
-        def evaluate(
-            listing: Listing = listing, sort_parameter: Parameter = sort_parameter, name: str = name
-        ) -> Evaluation:
-            narrowed = listing.narrow(2)
-            ascending, descending = (
-                _fetch_sorted(narrowed, sort_parameter, name, "asc"),
-                _fetch_sorted(narrowed, sort_parameter, name, "desc"),
-            )
-            ascending_values, descending_values = (
-                dict(_find_sortable_values(narrowed, ascending.rows, name)),
-                dict(_find_sortable_values(narrowed, descending.rows, name)),
-            )
-            descending_positions = {key: index for index, key in enumerate(descending_values)}
-            common_keys = [
-                key
-                for key in ascending_values
-                if key in descending_positions and ascending_values[key] == descending_values[key]
-            ]
-            compared = 0
-            for left, right in combinations(common_keys, 2):
-                if _differ(ascending_values[left], ascending_values[right], by_number=_sorts_by_number(narrowed, name)):
-                    compared += 1
-                    if descending_positions[left] < descending_positions[right]:
-                        message = f"{left} ({name} {ascending_values[left][0]!r}) stands before {right} ({ascending_values[right][0]!r}) both ways"
-                        return message, (ascending.exchange, descending.exchange)
-            if not compared:
-                raise SkipCheck(insufficient_data(f"the rows show fewer than two values of {name}"))
-            return "", (ascending.exchange, descending.exchange)
-
-        yield evaluate_requirement(case, requirement, evaluate)
+def _evaluate_reversal(listing: Listing, name: str) -> Evaluation:
+    narrowed = listing.narrow(2)
+    pages = [_fetch_sorted(narrowed, name, direction) for direction in ("asc", "desc")]
+    evidence = tuple(page.exchange for page in pages)
+    ascending, descending = (dict(_find_sortable_values(narrowed, page.rows, name)) for page in pages)
+    positions = {key: index for index, key in enumerate(descending)}
+    common = [key for key in ascending if key in positions and ascending[key] == descending[key]]
+    by_number, compared = _is_enum(narrowed, name), 0
+    for left, right in combinations(common, 2):
+        if _differ(ascending[left], ascending[right], by_number=by_number):
+            compared += 1
+            if positions[left] < positions[right]:
+                order = f"{left} ({name} {ascending[left][0]!r}) before {right} ({ascending[right][0]!r})"
+                return f"got {order} ascending and descending, expected the reverse in one of them", evidence
+    if not compared:
+        raise SkipCheck(insufficient_data(f"the rows have fewer than two values of {name}"))
+    return "", evidence
 
 
-def check_repeatability(case: Case) -> Iterator[CheckResult]:
-    """One request twice; a third time where they differ, to tell a list that flaps from one that was changed."""
-    listing = Listing(case.session, case.operation)
-
-    def evaluate() -> Evaluation:
-        listing.ensure_records(2)
-        pages = [listing.fetch(*listing.build_largest_page_query()) for _ in range(2)]
-        first, second = (listing.get_keys(page.rows) for page in pages)
-        if first == second:
-            return "", (pages[0].exchange,)
-        third = listing.get_keys(listing.fetch(*listing.build_largest_page_query()).rows)
-        if sorted(map(str, first)) == sorted(map(str, second)) or third == first:
-            return "the same request was answered in another order", tuple(a.exchange for a in pages)
-        raise ListChangedDuringCheck
-
-    yield evaluate_requirement(case, case.build_requirement(), evaluate)
-
-
-def _iter_sort_requirements(case: Case) -> Iterator[tuple[Listing, Requirement, Parameter, str]]:
-    listing = Listing(case.session, case.operation)
-    sort_parameter = listing.require_parameter("sort")
-    for name in sort_parameter.schema.get("enum", ()):
-        if name:
-            yield (
-                listing,
-                case.build_requirement(f"{sort_parameter.pointer}/schema", "enum", f"{sort_parameter.name}={name}"),
-                sort_parameter,
-                str(name),
-            )
-
-
-def _fetch_sorted(listing: Listing, sort_parameter: Parameter, name: str, order: str) -> ListPage:
-    direction_parameter = listing.require_parameter("direction")
-    return listing.fetch(
-        *listing.build_largest_page_query(), (sort_parameter.name, name), (direction_parameter.name, order)
+def _check_repeatability(case: Case) -> Iterator[CheckResult]:
+    yield evaluate_requirement(
+        case, case.build_requirement(), partial(_evaluate_repeatability, Listing(case.session, case.operation))
     )
 
 
+def _evaluate_repeatability(listing: Listing) -> Evaluation:
+    """Send one request twice, and a third time to detect a change by another client."""
+    listing.ensure_records(2)
+    pages = [listing.fetch_largest() for _ in range(2)]
+    first, second = (listing.get_keys(page.rows) for page in pages)
+    if first == second:
+        return "", (pages[0].exchange,)
+    third = listing.get_keys(listing.fetch_largest().rows)
+    if sorted(map(str, first)) == sorted(map(str, second)) or third == first:
+        return "got another order for the same request, expected the same", tuple(page.exchange for page in pages)
+    raise ListChangedDuringCheck
+
+
+def _iter_sort_requirements(case: Case) -> Iterator[tuple[Listing, Requirement, str]]:
+    """Yield (list, requirement, value) for each value of the sort parameter."""
+    listing = Listing(case.session, case.operation)
+    for name in listing.require_parameter("sort").schema.get("enum", ()):
+        if name:
+            yield listing, _build_sort_requirement(case, listing, str(name)), str(name)
+
+
+def _build_sort_requirement(case: Case, listing: Listing, name: str) -> Requirement:
+    sort = listing.require_parameter("sort")
+    return case.build_requirement(f"{sort.pointer}/schema", "enum", f"{sort.name}={name}")
+
+
+def _fetch_sorted(listing: Listing, name: str, direction: str) -> ListPage:
+    sort_name, direction_name = (listing.require_parameter(role).name for role in ("sort", "direction"))
+    return listing.fetch_largest((sort_name, name), (direction_name, direction))
+
+
 def _find_sortable_values(listing: Listing, rows: list[Row], name: str) -> list[tuple[Any, tuple[Any, ...]]]:
-    """(key, readings) of the rows that show a value which can be ordered."""
+    """Return (key, collation keys) of the rows with a value that has a defined order."""
     values = []
     for row in rows[:MAX_COMPARED_ROWS]:
         collation_keys = build_collation_keys(row.get(name))
@@ -197,9 +182,68 @@ def _differ(left: tuple[Any, ...], right: tuple[Any, ...], *, by_number: bool) -
     return left[0] != right[0] if by_number else sorts_before(left, right) or sorts_before(right, left)
 
 
-def _sorts_by_number(listing: Listing, name: str) -> bool:
+def _is_enum(listing: Listing, name: str) -> bool:
     attribute = listing.resource.attributes.get(name)
     return attribute is not None and "enum" in listing.session.payloads.resolve_schema(attribute.schema)
+
+
+# After an update
+
+
+def _is_sortable_by_update(contract: Contract, operation: Operation) -> bool:
+    """Return whether a list can be sorted by an update timestamp in both directions."""
+    if not is_list_with("sort", "direction")(contract, operation):
+        return False
+    stamps = contract.resources[operation.resource or ""].attributes_with_stamp("updated")
+    sort = next(p for p in operation.query_parameters if p.x_query and p.x_query.role == "sort")
+    return any(name in sort.schema.get("enum", ()) for name in stamps)
+
+
+def _check_last_updated_order(case: Case) -> Iterator[CheckResult]:
+    """Create two records and update the first: descending by update time it precedes the second."""
+    session, listing = case.session, Listing(case.session, case.operation)
+    update = session.require_operation(listing.resource.name, "update")
+    sort = listing.require_parameter("sort")
+    field = next(iter(iter_round_trip_fields(Case(case.check, session, update), listing.resource)), None)
+    if field is None:
+        raise SkipCheck(not_testable("the contract defines no field that an update changes and responses contain"))
+    records = []
+    for _ in range(2):
+        records.append(new_record(case))
+        stamps = [records[-1].body.get(name) for name in listing.resource.attributes_with_stamp("updated")]
+        session.sleep(STAMP_RESOLUTION if has_second_precision(stamps) else FRACTION_PAUSE)
+    body = {field[0].name: session.payloads.generate_value(field[0].schema, field[0].name)}
+    exchange = session.send(update, path={update.path_parameter_names[0]: records[0].key}, body=body)
+    if not exchange.response.ok:
+        raise SkipCheck(f"{update.id} returned {exchange.response.status}")
+    for name in listing.resource.attributes_with_stamp("updated"):
+        if name in sort.schema.get("enum", ()):
+            evaluate = partial(_evaluate_last_updated, listing, name, records, exchange)
+            requirement = _build_sort_requirement(case, listing, name)
+            yield evaluate_requirement(case, requirement, partial(poll, session, evaluate))
+
+
+def _evaluate_last_updated(
+    listing: Listing, name: str, records: list[CreatedRecord], update_exchange: Exchange
+) -> Evaluation:
+    # Descending: the records of the run are then on the first page of a list of any length.
+    page = _fetch_sorted(listing, name, "desc")
+    rows = dict(zip(listing.get_keys(page.rows), page.rows, strict=True))
+    return _find_order_problem(records, rows, name), (update_exchange, page.exchange)
+
+
+def _find_order_problem(records: list[CreatedRecord], rows: Mapping[Any, Row], name: str) -> str:
+    """Describe the wrong order of records of which the first was updated last; "" if it is correct."""
+    keys = list(rows)
+    first, second = (parse_instant(rows.get(record.key, {}).get(name)) for record in records)
+    if first is not None and second is not None and second > first:
+        raise SkipCheck(f"the server updated a {records[0].resource} of the run")
+    positions = [keys.index(record.key) if record.key in keys else len(keys) for record in records]
+    if min(positions) == len(keys):  # a dataset may have timestamps in the future
+        raise SkipCheck(f"no record of the run is on the first page by {name} descending")
+    if positions[0] > min(positions[1:]):
+        return f"by {name} descending: got {records[0].key} after {records[1].key}, expected it before (updated last)"
+    return ""
 
 
 CHECKS: tuple[Check, ...] = (
@@ -207,21 +251,31 @@ CHECKS: tuple[Check, ...] = (
         "sort-order-respected",
         "A list is sorted by the requested property.",
         Category.LISTS,
-        _is_sortable_list,
-        check_sort_order,
+        is_list_with("sort", "direction"),
+        _check_sort_order,
     ),
     Check(
         "descending-reverses-ascending",
         "Descending order is the reverse of ascending order, except for ties.",
         Category.LISTS,
-        _is_sortable_list,
-        check_descending_order,
+        is_list_with("sort", "direction"),
+        _check_descending_order,
     ),
     Check(
         "list-is-repeatable",
         "Repeating a list request returns the same records in the same order.",
         Category.LISTS,
         is_list,
-        check_repeatability,
+        _check_repeatability,
+    ),
+)
+UPDATE_CHECKS: tuple[Check, ...] = (
+    Check(
+        "sort-by-update-time-correct",
+        "In a list sorted by update time, an updated record moves behind records that were updated earlier.",
+        Category.LISTS,
+        _is_sortable_by_update,
+        _check_last_updated_order,
+        writes=True,
     ),
 )

@@ -1,1 +1,1 @@
-"""What checks share: the `Check` class, lists, values, tenancy and invalid input."""
+"""Building blocks of checks: the `Check` class, list access, value comparison, tenancy and invalid input."""

@@ -1,4 +1,4 @@
-"""How a run uses an action that the contract names: on a record of its own, as rarely as it may; what came of it."""
+"""Calls of actions on records that the run created; actions with external effects are called once per run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from spec.loader import AccessGrant, BodyField, Contract, Operation, Relation
 
 @dataclass(frozen=True, slots=True)
 class PerformedAction:
-    """A use of an action that succeeded: the run's record in its path, how that was retrieved before, the answer."""
+    """A successful action: the record in its path, that record as retrieved before the call, and the exchange."""
 
     record: CreatedRecord | None
     body_before: Mapping[str, Any]
@@ -24,26 +24,26 @@ class PerformedAction:
 
 
 def is_action(contract: Contract, operation: Operation) -> bool:
-    """Whether an operation is an action on or for a resource that changes something: none of the generic ones."""
+    """Return whether an operation is an action of a resource that changes data, not a generic operation."""
     is_candidate = operation.method == "post" and not operation.is_generic and operation.resource in contract.resources
     return is_candidate and contract.find_created_resource(operation) is None and not operation.has_query_body
 
 
 def find_access_grant(contract: Contract, operation: Operation) -> AccessGrant | None:
-    """What an action gives sight by: it answers a record that grants."""
+    """Return the access grant of the record that a POST operation returns."""
     view = contract.views.get(operation.envelope.view_name or "")
     resource = contract.resources[view.resource] if view and operation.method == "post" else None
     return resource.access_grant if resource else None
 
 
 def perform_action(case: Case) -> PerformedAction:
-    """A success of the action; one with effects outside is used once in a run. Raises CannotMake."""
-    if case.operation.effects:
-        result: PerformedAction | SkipCheck = case.session.run_once(case.operation.id, lambda: _perform_or_skip(case))
-        if isinstance(result, SkipCheck):
-            raise SkipCheck(result.reason)
-        return result
-    return _perform(case.session, case.operation)
+    """Call the action with success; the result is reused if it has external effects. Raises SkipCheck."""
+    if not case.operation.effects:
+        return _perform(case.session, case.operation)
+    result: PerformedAction | SkipCheck = case.session.run_once(case.operation.id, lambda: _perform_or_skip(case))
+    if isinstance(result, SkipCheck):
+        raise SkipCheck(result.reason)
+    return result
 
 
 def _perform_or_skip(case: Case) -> PerformedAction | SkipCheck:
@@ -59,7 +59,7 @@ def _perform(session: Session, operation: Operation) -> PerformedAction:
     if operation.effects and not session.allow_effects:
         raise SkipCheck(effects_not_allowed(operation))
     if operation.path_parameter_names:
-        # A fresh record may be in a state that refuses the action: then one with every flag set.
+        # A new record may be in a state that forbids the action; then use one with every flag set.
         for flags in ({}, _build_flags(session, operation.resource or "")):
             record = session.create(operation.resource or "", flags)
             body_before = dict(retrieve_record(session, record.resource, record.key)[0])
@@ -71,7 +71,7 @@ def _perform(session: Session, operation: Operation) -> PerformedAction:
         action = PerformedAction(None, {}, _send_action(session, operation, {}))
     response = action.exchange.response
     if not response.ok:
-        raise SkipCheck(f"{operation.id} answered {response.status}: {response.excerpt}")
+        raise SkipCheck(f"{operation.id} returned {response.status}: {response.excerpt}")
     return action
 
 
@@ -85,13 +85,13 @@ def _send_action(session: Session, operation: Operation, path_values: Mapping[st
 
 
 def _build_flags(session: Session, resource: str) -> dict[str, Any]:
-    create_operation = session.operation(resource, "create")
-    fields = attribute_fields(create_operation) if create_operation else ()
+    operation = session.operation(resource, "create")
+    fields = attribute_fields(operation) if operation else ()
     return {f.name: True for f in fields if session.payloads.resolve_schema(f.schema).get("type") == "boolean"}
 
 
 def build_action_body(session: Session, operation: Operation) -> dict[str, Any] | None:
-    """A body that the action should take: what it requires, and a value in each list that it works on."""
+    """Build a valid body with all required fields and one value in each list that the action works on."""
     if operation.request_body is None:
         return None
     access_grant = find_access_grant(session.contract, operation)
@@ -105,14 +105,14 @@ def build_action_body(session: Session, operation: Operation) -> dict[str, Any] 
 
 
 def _select_parent(session: Session, access_grant: AccessGrant | None, field: BodyField) -> Any:
-    """Who is named as a record's parent; whoever is given sight is the other token's account."""
+    """Return the parent provider of a field: the recipient of an access grant is the account of the second token."""
     if access_grant is None or field.relation_setter is None or field.relation_setter.relation != access_grant.entity:
         return session.parent
 
     def other_account(relation: Relation) -> tuple[str, Any]:
         account = session.contract.account_resource
         if account is None or account.name not in relation.targets:
-            raise SkipCheck(not_testable("the contract has no account to share with"))
+            raise SkipCheck(not_testable("the contract defines no account to share with"))
         return account.name, session.key_of(account.name, session.identity("other"))
 
     return other_account

@@ -1,4 +1,4 @@
-"""Requests that are to be refused: paths and bodies that harm nobody when a target takes them after all."""
+"""Requests that the target must reject, harmless if it accepts them, and the evaluation of the error response."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ SAFE_METHODS = ("get", "head")
 
 
 def build_unknown_path(case: Case) -> dict[str, Any]:
-    """Values for the operation's path that no record has."""
+    """Build path values that no record has."""
     resource = case.session.contract.resources.get(case.operation.resource or "")
     number = case.session.payloads.random.randrange(10**9)
     integer = resource is not None and resource.has_integer_key
@@ -23,7 +23,7 @@ def build_unknown_path(case: Case) -> dict[str, Any]:
 
 
 def find_blocking_reason(case: Case) -> SkipReason | None:
-    """Why the operation may not be asked in this run, or None: a target may do what it should have refused."""
+    """Return why the operation must not be called in this run: a target may accept what it should reject."""
     operation, session = case.operation, case.session
     if session.read_only and operation.method not in SAFE_METHODS:
         return READ_ONLY
@@ -33,17 +33,17 @@ def find_blocking_reason(case: Case) -> SkipReason | None:
 
 
 def build_own_path(case: Case) -> dict[str, Any]:
-    """The path of a record of the run. Raises CannotMake."""
+    """Build the path of a record that the run created. Raises SkipCheck."""
     operation = case.operation
     if not operation.path_parameter_names:
         return {}
     if operation.resource not in case.session.contract.resources or len(operation.path_parameter_names) > 1:
-        raise SkipCheck("its path names what the contract does not store")
+        raise SkipCheck("its path does not identify a resource of the contract")
     return {operation.path_parameter_names[0]: case.session.shared_record(operation.resource or "").key}
 
 
 def build_readable_path(case: Case) -> dict[str, Any]:
-    """The path of a record of the run, or else of one that is listed: for reading alone. Raises CannotMake."""
+    """Build the path of a record of the run, or else of a listed record, for reading only. Raises SkipCheck."""
     session, operation, resource = case.session, case.operation, case.operation.resource or ""
     try:
         return build_own_path(case)
@@ -52,26 +52,24 @@ def build_readable_path(case: Case) -> dict[str, Any]:
             raise
     row = next(session.rows(session.require_operation(resource, "list"), {}, pages=1), None)
     if row is None:
-        raise SkipCheck(f"there is no {resource}")
+        raise SkipCheck(f"the list of {resource} is empty")
     return {operation.path_parameter_names[0]: session.key_of(resource, row)}
 
 
 def evaluate_status(case: Case, status: int, exchange: Exchange, parameter: str = "") -> CheckResult:
-    """Whether the answer has the status that is due and, where the contract shows one, the body."""
-    pointer = case.operation.responses.get(status)
-    requirement = case.build_requirement(pointer or case.operation.pointer, None, parameter)
+    """Evaluate whether a response has the expected status and its documented body."""
+    requirement = case.build_requirement(case.operation.responses.get(status), None, parameter)
     if exchange.response.status != status:
-        return case.build_result(requirement, f"answered {exchange.response.status}, due: {status}", exchange)
+        return case.build_result(requirement, f"got {exchange.response.status}, expected {status}", exchange)
     return case.build_result(requirement, find_schema_violation(case, status, exchange), exchange)
 
 
 def find_schema_violation(case: Case, status: int, exchange: Exchange) -> str:
-    """How the body breaks the schema of that status, or ""."""
+    """Describe the first schema violation of the body for that status; "" if there is none."""
     pointer = case.operation.responses.get(status)
     if pointer is None:
         return ""
-    body = exchange.response.json
-    violation = next(iter(case.session.schemas.get(pointer, "read").iter_errors(body)), None)
+    violation = next(iter(case.session.schemas.get(pointer, "read").iter_errors(exchange.response.json)), None)
     if violation is None:
         return ""
     body_path = ".".join(map(str, violation.instance_path)) or "the body"
@@ -79,18 +77,18 @@ def find_schema_violation(case: Case, status: int, exchange: Exchange) -> str:
 
 
 def concerns_field(name: str, error: str) -> bool:
-    """Whether an error's key is a field, lies in it, or is an object that holds it."""
+    """Return whether an error key is the field, a part of it or an object that contains it."""
     return f"{error}.".startswith(f"{name}.") or f"{name}.".startswith(f"{error}.")
 
 
 def extract_field_errors(case: Case, exchange: Exchange) -> Mapping[str, Any] | None:
-    """The errors by field: what 422's schema maps from names to lists. None: it has no such property."""
-    document, pointer = case.session.contract.document, case.operation.responses[422]
+    """Return the errors by field: the property of the 422 schema that maps names to lists. None without one."""
+    pointer = case.operation.responses[422]
     if pointer is None:
         return None
-    schema = case.session.payloads.resolve_schema(document.resolve(pointer))
-    for name, property_schema in schema.get("properties", {}).items():
-        error_schema = case.session.payloads.resolve_schema(property_schema).get("additionalProperties")
+    resolve = case.session.payloads.resolve_schema
+    for name, schema in resolve(case.session.contract.document.resolve(pointer)).get("properties", {}).items():
+        error_schema = resolve(schema).get("additionalProperties")
         if isinstance(error_schema, dict) and error_schema.get("type") == "array":
             body = exchange.response.json
             errors = body.get(name) if isinstance(body, dict) else None
@@ -99,12 +97,12 @@ def extract_field_errors(case: Case, exchange: Exchange) -> Mapping[str, Any] | 
 
 
 def build_empty_body(operation: Operation) -> Any:
-    """A body with nothing in it, where one is due."""
+    """Build an empty body for an operation that has one."""
     return {} if operation.request_body is not None else None
 
 
 def skip_if_blocked(case: Case) -> Iterator[CheckResult]:
-    """One outcome that says why the operation is not asked; none when it may be."""
+    """Yield a skipped result if the operation must not be called in this run."""
     reason = find_blocking_reason(case)
     if reason:
         yield case.skip(case.build_requirement(), reason)

@@ -1,4 +1,4 @@
-"""What a law is: a promise read from the contract's words, and a small function that judges it on one operation."""
+"""A check verifies one requirement of the contract on one operation."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,13 +32,13 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A law.
+    """Declaration of a check.
 
-    `id`: its name in reports (``pages-do-not-overlap``). `requirement`: what must hold. `provenance_independent`: it rests on no fact of
-    the API and blocks whatever the grade of the place. `writes`: it changes the target. `affected_by_other_clients`: it looks at records
-    that others may write to meanwhile. `needs_second_token`: it is skipped without a token of another tenant.
-    `applies_to`: whether it can be asked of an operation; `run` yields an outcome for each promise, and may raise
-    CannotMake.
+    `id`: name in reports (``pages-are-complete``). `requirement`: the requirement in one sentence. `applies_to`: True
+    for the operations that the check can run on. `run`: yields a result for each location of the requirement and may
+    raise SkipCheck. `provenance_independent`: a failure blocks at every provenance level, because the requirement does
+    not depend on a fact of the API. `writes`: changes data of the target. `affected_by_other_clients`: inspects records
+    that other clients may change during the check. `needs_second_token`: skipped without a token of another tenant.
     """
 
     id: str
@@ -54,7 +54,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One law on one operation in one session: what `judge` gets."""
+    """One check on one operation in one session: the argument of `Check.run`."""
 
     check: Check
     session: Session
@@ -63,25 +63,25 @@ class Case:
     def build_requirement(
         self, pointer: str | None = None, keyword: str | None = None, parameter: str = ""
     ) -> Requirement:
-        """The promise at a place of the contract (the operation itself by default), with that place's grade."""
+        """Build the requirement at a location of the contract, with its provenance. Default: the operation."""
         location = pointer or self.operation.pointer
         provenance = get_provenance(self.session.contract.document, location, keyword)
-        check = self.check
+        independent = self.check.provenance_independent
         return Requirement(
-            check.id,
+            self.check.id,
             self.operation.id,
-            check.requirement,
+            self.check.requirement,
             location,
             provenance,
-            check.provenance_independent,
+            independent,
             parameter,
             keyword or "",
         )
 
     def build_result(self, requirement: Requirement, failure: str, *evidence: Exchange) -> CheckResult:
-        """Kept when `failure` is empty, else broken with these words (what was found, and what is due)."""
+        """Passed if `failure` is empty; otherwise failed with that message ("got X, expected Y")."""
         return CheckResult(requirement, Status.FAILED if failure else Status.PASSED, failure, evidence)
 
     def skip(self, requirement: Requirement, reason: SkipReason | str) -> CheckResult:
-        """Not judged, and why."""
+        """Skipped for a reason."""
         return CheckResult.skip(requirement, reason)

@@ -1,12 +1,12 @@
-"""Lists as laws ask them: rows, page words, samples, small scopes, and values that a row shows."""
+"""Access to list operations: pages, samples, narrowed lists and records to fill them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import Any
 
 from conformance.checks.support.check import Case
+from conformance.checks.support.values import dereference_schema, format_query_value, parse_integer
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult, Requirement
 from conformance.session.session import Session
@@ -15,49 +15,77 @@ from conformance.transport.messages import Exchange
 from spec.document import escape
 from spec.loader import Contract, Operation, Parameter, Resource
 
-MAX_WALKED_ROWS = 300  # how many rows of a list are looked at, at most
-DISTINCT_RECORDS = 4  # how many records a law makes where a list has too few
+MAX_WALKED_ROWS = 300  # rows of a list that is read completely
+DISTINCT_RECORDS = 4  # records with different values that are created before a list is sampled
 REJECTION_STATUSES = (400, 422)
-LIST_CHANGED_MESSAGE = "the list changed while it was looked at"
+LIST_CHANGED_MESSAGE = "the list was modified by another client during the check"
 
 Row = Mapping[str, Any]
-Evaluation = tuple[str, tuple[Exchange, ...]]
+QueryPairs = tuple[tuple[str, str], ...]
+Evaluation = tuple[str, tuple[Exchange, ...]]  # failure message ("" if passed) and evidence
 
 
 class ListRequestRejected(SkipCheck):
-    """A list did not answer what the contract admits."""
+    """The target rejected a list request that the contract allows."""
 
     def __init__(self, exchange: Exchange) -> None:
-        super().__init__(f"answered {exchange.response.status} to what the contract admits, a success is due")
+        super().__init__(f"got {exchange.response.status} for a request that the contract allows, expected a success")
         self.exchange = exchange
 
 
 class ListChangedDuringCheck(SkipCheck):
-    """The list changes while it is looked at."""
+    """The list changed between two requests of one check."""
 
     def __init__(self) -> None:
         super().__init__(LIST_CHANGED_MESSAGE)
 
 
 def is_list(contract: Contract, operation: Operation) -> bool:
-    """Whether an operation lists records of a resource."""
+    """Return whether an operation lists records of a resource."""
     return operation.action == "list" and operation.envelope.is_list and operation.resource in contract.resources
 
 
+def is_list_with(*roles: str) -> Callable[[Contract, Operation], bool]:
+    """Build a predicate: whether an operation is a list with query parameters of all these roles."""
+
+    def applies(contract: Contract, operation: Operation) -> bool:
+        available = {p.x_query.role for p in operation.query_parameters if p.x_query}
+        return is_list(contract, operation) and available.issuperset(roles)
+
+    return applies
+
+
+def get_pagination_roles(operation: Operation) -> set[str]:
+    """Return the roles of all pagination values in the response of a list."""
+    return {role for roles in operation.envelope.pagination.values() for role in roles.values()}
+
+
 def evaluate_requirement(case: Case, requirement: Requirement, evaluate: Callable[[], Evaluation]) -> CheckResult:
-    """The outcome of one promise: `evaluate` answers what is broken, or "", and what shows it."""
+    """Run one evaluation: a rejected list request is a failure, any other SkipCheck a skip."""
     try:
         failure, evidence = evaluate()
-    except ListRequestRejected as rejection:  # first: it says that a promise is broken
+    except ListRequestRejected as rejection:
         return case.build_result(requirement, str(rejection), rejection.exchange)
     except SkipCheck as skip:
         return case.skip(requirement, skip.reason)
     return case.build_result(requirement, failure, *evidence)
 
 
+def poll(session: Session, evaluate: Callable[[], Evaluation]) -> Evaluation:
+    """Repeat an evaluation until it passes or the consistency timeout has elapsed; return the last."""
+    evaluations: list[Evaluation] = []
+
+    def find_problem() -> str:
+        evaluations.append(evaluate())
+        return evaluations[-1][0]
+
+    session.wait_until(find_problem)
+    return evaluations[-1]
+
+
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """One page: `pagination_values` holds what stands under each page word of the contract."""
+    """One page of a list. `pagination_values`: role (``total``, ``next``) -> value in the response."""
 
     exchange: Exchange
     rows: list[Row]
@@ -65,135 +93,128 @@ class ListPage:
 
     @property
     def total(self) -> int:
-        """The total that it names. Raises CannotMake."""
+        """The total in the response. Raises SkipCheck."""
         total = parse_integer(self.pagination_values.get("total"))
         if total is None:
-            raise SkipCheck("the list names no total")
+            raise SkipCheck("the list has no total")
         return total
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list operation in a session. `scope`: a query that every request carries (a small scope)."""
+    """A list operation in a session. `scope`: query pairs sent with every request."""
 
     session: Session
     operation: Operation
-    scope: tuple[tuple[str, str], ...] = ()
+    scope: QueryPairs = ()
 
     @property
     def resource(self) -> Resource:
-        """The resource that is listed."""
+        """The listed resource."""
         return self.session.resource(self.operation)
 
     def find_parameter(self, role: str) -> Parameter | None:
-        """The query parameter with a role."""
+        """Return the query parameter with a role."""
         return next((p for p in self.operation.query_parameters if p.x_query and p.x_query.role == role), None)
 
     def require_parameter(self, role: str) -> Parameter:
-        """The same. Raises CannotMake."""
+        """Return the query parameter with a role. Raises SkipCheck."""
         parameter = self.find_parameter(role)
         if parameter is None:
-            raise SkipCheck(f"the list has no parameter for {role}")
+            raise SkipCheck(f"the list has no {role} parameter")
         return parameter
 
     def iter_filters(self) -> Iterator[Parameter]:
-        """Its filters."""
+        """Yield the filter parameters."""
         return (p for p in self.operation.query_parameters if p.x_query and p.x_query.role == "filter")
 
     def fetch(self, *pairs: tuple[str, str]) -> ListPage:
-        """One request. Raises Refused when it is refused as wrong or fails, CannotMake when it is not answered else."""
-        bound_names = {name for name, _ in (*self.scope, *pairs)}
-        required_pairs = tuple(
-            (n, format_query_value(v))
-            for n, v in self.session.required_query(self.operation).items()
-            if n not in bound_names
-        )
-        exchange = self.session.send(self.operation, query=(*required_pairs, *self.scope, *pairs))
+        """Send one request. Raises ListRequestRejected for 400, 422 and 5xx, SkipCheck for any other failure."""
+        bound = {name for name, _ in (*self.scope, *pairs)}
+        required = self.session.required_query(self.operation).items()
+        defaults = tuple((name, format_query_value(value)) for name, value in required if name not in bound)
+        exchange = self.session.send(self.operation, query=(*defaults, *self.scope, *pairs))
         status = exchange.response.status
         if status in REJECTION_STATUSES or status >= 500:
             raise ListRequestRejected(exchange)
         rows = self.session.data(self.operation, exchange) if exchange.response.ok else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise SkipCheck(f"{self.operation.id} answered {status} and no rows")
+            raise SkipCheck(f"{self.operation.id} returned {status} without rows")
         return ListPage(exchange, rows, self._read_pagination_values(exchange.response.json))
+
+    def fetch_largest(self, *pairs: tuple[str, str]) -> ListPage:
+        """Fetch the first page with the maximum page size."""
+        return self.fetch(*self.build_largest_page_query(), *pairs)
 
     def _read_pagination_values(self, body: Any) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name, roles in self.operation.envelope.pagination.items():
-            page_object = body.get(name) if isinstance(body, dict) else None
-            values |= {
-                role: page_object[property_name]
-                for property_name, role in roles.items()
-                if isinstance(page_object, dict) and property_name in page_object
-            }
+            page = body.get(name) if isinstance(body, dict) else None
+            if isinstance(page, dict):
+                values |= {role: page[key] for key, role in roles.items() if key in page}
         return values
 
     def find_pagination_property(self, role: str) -> tuple[str, str]:
-        """(pointer, dotted name) of a page word in the contract. Raises CannotMake when it has none."""
+        """Return (pointer, dotted name) of the pagination property with a role. Raises SkipCheck."""
         pointer, document = self.operation.envelope.schema_pointer, self.session.contract.document
         for name, roles in self.operation.envelope.pagination.items():
-            for property_name, property_role in roles.items():
-                if property_role == role and pointer is not None:
-                    _, resolved_pointer = document.dereference(document.resolve(pointer), pointer)
-                    node, object_pointer = document.dereference(
-                        document.resolve(f"{resolved_pointer}/properties/{escape(name)}"),
-                        f"{resolved_pointer}/properties/{escape(name)}",
-                    )
-                    while len(node.get("allOf", ())) == 1:
-                        node, object_pointer = document.dereference(node["allOf"][0], f"{object_pointer}/allOf/0")
-                    return f"{object_pointer}/properties/{escape(property_name)}", f"{name}.{property_name}"
-        raise SkipCheck(not_testable(f"the contract has no {role}"))
+            for key, key_role in roles.items():
+                if key_role == role and pointer is not None:
+                    _, envelope = dereference_schema(document, pointer)
+                    _, page = dereference_schema(document, f"{envelope}/properties/{escape(name)}")
+                    return f"{page}/properties/{escape(key)}", f"{name}.{key}"
+        raise SkipCheck(not_testable(f"the contract defines no {role}"))
 
-    def build_largest_page_query(self) -> tuple[tuple[str, str], ...]:
-        """The query for as many rows as one page may have; nothing where no size can be asked."""
-        size_parameter = self.find_parameter("size")
-        return ((size_parameter.name, str(int(size_parameter.schema.get("maximum", 100)))),) if size_parameter else ()
+    def build_largest_page_query(self) -> QueryPairs:
+        """Build the query for the maximum page size; empty if the list has no size parameter."""
+        size = self.find_parameter("size")
+        return ((size.name, str(int(size.schema.get("maximum", 100)))),) if size else ()
 
     def get_keys(self, rows: list[Row]) -> list[Any]:
-        """Keys of rows. Raises CannotMake when one shows none."""
+        """Return the keys of rows. Raises SkipCheck if a row has none."""
         return [self.session.key_of(self.resource.name, row) for row in rows]
 
     def fetch_all(self, *pairs: tuple[str, str]) -> tuple[list[Row], ListPage]:
-        """All rows of a list of at most WALKED, and its first page. Raises CannotMake when it is longer."""
-        first_page = self.fetch(*self.build_largest_page_query(), *pairs)
+        """Fetch all rows and the first page. Raises SkipCheck for more than `MAX_WALKED_ROWS` rows."""
+        first_page = self.fetch_largest(*pairs)
         rows = list(first_page.rows)
-        page_parameter = self.find_parameter("page")
-        if page_parameter is None:
+        parameter = self.find_parameter("page")
+        if parameter is None:
             return rows, first_page
         if first_page.total > MAX_WALKED_ROWS:
-            raise SkipCheck(f"the list has {first_page.total} rows, and no more than {MAX_WALKED_ROWS} are walked")
-        page_number = 2
+            raise SkipCheck(f"the list has {first_page.total} rows (limit {MAX_WALKED_ROWS})")
+        number = 2
         while first_page.rows and len(rows) < first_page.total:
-            next_rows = self.fetch(
-                *self.build_largest_page_query(), (page_parameter.name, str(page_number)), *pairs
-            ).rows
-            if not next_rows:
+            page = self.fetch_largest((parameter.name, str(number)), *pairs)
+            if not page.rows:
                 break
-            rows += next_rows
-            page_number += 1
+            rows += page.rows
+            number += 1
         return rows, first_page
 
     def contains_key(self, key: Any, *pairs: tuple[str, str]) -> tuple[bool, ListPage]:
-        """Whether a record is in the list. Raises CannotMake when that would take too long to tell."""
-        first_page = self.fetch(*self.build_largest_page_query(), *pairs)
+        """Return whether a record is in the list, and the first page. Raises SkipCheck if the list is too long."""
+        first_page = self.fetch_largest(*pairs)
         if key in self.get_keys(first_page.rows):
             return True, first_page
         rows, first_page = self.fetch_all(*pairs)
         return key in self.get_keys(rows), first_page
 
-    # Having something to judge ----------------------------------------------------------------------------------
+    # Records to check
 
     def ensure_records(self, min_rows: int) -> "Listing":
-        """This list, with own records made where it has fewer rows than `min_rows`; two are enough of what the contract
-        cannot create. Raises CannotMake."""
-        page = self.fetch(*self.build_largest_page_query())
-        row_count = len(page.rows)
-        if max(row_count, parse_integer(page.pagination_values.get("total")) or 0) == 2 and not self._is_creatable():
+        """Create records until the list has `min_rows`; two are enough of a resource that cannot be created.
+
+        Raises SkipCheck.
+        """
+        page = self.fetch_largest()
+        count = len(page.rows)
+        if max(count, parse_integer(page.pagination_values.get("total")) or 0) == 2 and not self._is_creatable():
             return self
-        for _ in range(min_rows - row_count):
+        for _ in range(min_rows - count):
             create_distinct_record(self.session, self.resource.name)
-        if row_count < min_rows and self.session.wait_until(lambda: self._find_shortage(min_rows)):
-            raise SkipCheck(insufficient_data("the list has too few rows to tell"))
+        if count < min_rows and self.session.wait_until(lambda: self._find_shortage(min_rows)):
+            raise SkipCheck(insufficient_data("the list has too few rows"))
         return self
 
     def _is_creatable(self) -> bool:
@@ -203,135 +224,53 @@ class Listing:
             return False
 
     def _find_shortage(self, min_rows: int) -> str:
-        return "" if len(self.fetch(*self.build_largest_page_query()).rows) >= min_rows else "it has too few rows"
+        return "" if len(self.fetch_largest().rows) >= min_rows else "too few rows"
 
     def narrow(self, min_rows: int) -> "Listing":
-        """The list, or a part of it that holds own records, with `min_rows` to WALKED rows. Raises CannotMake."""
+        """Return the list, or a filtered part of it, with `min_rows` to `MAX_WALKED_ROWS` rows. Raises SkipCheck."""
         total = self.fetch().total
         if total <= MAX_WALKED_ROWS:
             return self if total >= min_rows else self.ensure_records(min_rows)
-        for parameter, key in self._iter_own_parent_filters():
+        for parameter, key in self._iter_parent_filters():
             narrowed = Listing(self.session, self.operation, ((parameter.name, format_query_value(key)),))
             if narrowed.fetch().total <= MAX_WALKED_ROWS:
                 return narrowed.ensure_records(min_rows)
-        raise SkipCheck(f"the list has {total} rows, and no small part of it can be asked for")
+        raise SkipCheck(f"the list has {total} rows (limit {MAX_WALKED_ROWS}) and no filter selects fewer")
 
-    def _iter_own_parent_filters(self) -> Iterator[tuple[Parameter, Any]]:
-        """(filter, key) for each record of the run that new records of this resource will belong to."""
-        create_operation = self.session.operation(self.resource.name, "create")
-        fields = (
-            create_operation.request_body.fields.values() if create_operation and create_operation.request_body else ()
-        )
-        required_relations = {
-            field.relation_setter.relation for field in fields if field.relation_setter and field.required
-        }
+    def _iter_parent_filters(self) -> Iterator[tuple[Parameter, Any]]:
+        """Yield (filter, key) of the run's parent records that new records of this resource will belong to."""
+        operation = self.session.operation(self.resource.name, "create")
+        fields = operation.request_body.fields.values() if operation and operation.request_body else ()
+        required = {field.relation_setter.relation for field in fields if field.relation_setter and field.required}
         for parameter in self.iter_filters():
             path = parameter.x_query.paths[0] if parameter.x_query else ()
-            if len(path) == 2 and path[0] in required_relations and parameter.schema.get("type") != "array":
+            if len(path) == 2 and path[0] in required and parameter.schema.get("type") != "array":
                 target = self.session.contract.resources[self.resource.relations[path[0]].targets[0]]
                 if path[1] == target.key_attribute:
                     yield parameter, self.session.shared_record(target.name).key
 
     def sample(self) -> list[Row]:
-        """Rows to choose values from: the first page, after own records that differ were made. Raises CannotMake."""
-        self._ensure_distinct_records()
-        rows = list(self.fetch(*self.build_largest_page_query()).rows)
+        """Return the first page to choose values from, after creating different records. Raises SkipCheck."""
+        if not self.session.read_only and not self.scope:
+            with suppress(SkipCheck):
+                self.session.distinct_records(self.resource.name, DISTINCT_RECORDS)
+        rows = list(self.fetch_largest().rows)
         if len(rows) < 2 and not self.session.read_only:
-            rows = list(self.ensure_records(2).fetch(*self.build_largest_page_query()).rows)
+            rows = list(self.ensure_records(2).fetch_largest().rows)
         if not rows:
-            raise SkipCheck("the list has no rows to choose a value from")
+            raise SkipCheck("the list is empty")
         return rows
-
-    def _ensure_distinct_records(self) -> None:
-        """Have own records that differ, where the run can make any."""
-        if self.session.read_only or self.scope:
-            return
-        with suppress(SkipCheck):
-            self.session.distinct_records(self.resource.name, DISTINCT_RECORDS)
 
 
 def create_distinct_record(session: Session, resource: str) -> None:
-    """Make a record; own records differ in what the contract leaves open."""
-    create_operation = session.operation(resource, "create")
+    """Create a record with random values for its optional fields, or with defaults if those are rejected."""
+    operation = session.operation(resource, "create")
     changes: dict[str, Any] = {}
-    if create_operation is not None:
-        changes = session.payloads.build_variation(
-            create_operation, session.payloads.random.randrange(100), session.parent
-        )
+    if operation is not None:
+        changes = session.payloads.build_variation(operation, session.payloads.random.randrange(100), session.parent)
     try:
         session.create(resource, changes)
     except SkipCheck:
         if not changes or session.read_only:
             raise
         session.create(resource)
-
-
-# Values ---------------------------------------------------------------------------------------------------------
-
-
-def parse_integer(value: Any) -> int | None:
-    """A whole number, also where it stands as text or as 1.0."""
-    if isinstance(value, bool) or value is None:
-        return None
-    try:
-        return int(value) if float(value) == int(float(value)) else None
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def format_query_value(value: Any) -> str:
-    """A value as it stands in a query; 1.0, as some targets write 1, is 1."""
-    is_integral = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
-    return str(int(value)) if is_integral else str(value)
-
-
-def get_values_at(row: Any, path: tuple[str, ...]) -> list[Any] | None:
-    """The values at a path of a row, through lists; None when the row does not show it."""
-    if isinstance(row, list):
-        parts = [get_values_at(item, path) for item in row]
-        return None if None in parts else [value for part in parts if part is not None for value in part]
-    if not path:
-        return [row]
-    if row is None:
-        return []
-    if not isinstance(row, dict) or path[0] not in row:
-        return None
-    return get_values_at(row[path[0]], path[1:])
-
-
-def parse_zoned_datetime(value: Any) -> datetime | None:
-    """A date-time as an instant; None when it is none, or says no zone."""
-    if not isinstance(value, str) or len(value) < 19:
-        return None
-    try:
-        parsed = datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo else None
-
-
-def parse_utc_date(value: Any) -> date | None:
-    """The day (UTC) of a date or a date-time."""
-    instant = parse_zoned_datetime(value)
-    if instant is not None:
-        return instant.astimezone(UTC).date()
-    try:
-        return date.fromisoformat(value[:10]) if isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
-def loosely_equal(left: Any, right: Any) -> bool:
-    """Whether a database could take two values for equal: case, outer space, 1 and 1.0, and the zone do not count."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left == right and isinstance(left, (bool, int)) and isinstance(right, (bool, int))
-    if isinstance(left, str) and isinstance(right, str):
-        instant = parse_zoned_datetime(left)
-        if instant is not None and parse_zoned_datetime(right) is not None:
-            return instant == parse_zoned_datetime(right)
-        return left.strip().casefold() == right.strip().casefold()
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(loosely_equal(left[k], right[k]) for k in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(loosely_equal, left, right))
-    return bool(left == right)

@@ -1,24 +1,62 @@
-"""What a run knows of its own records though no list shows it: whose they are, and in which tenant they lie."""
+"""Tenants and owners: which tenant a token and the records of the run belong to."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from conformance.errors import SkipCheck
 from conformance.session.session import Session
-from conformance.skip_reasons import not_testable
+from conformance.skip_reasons import SkipReason, not_testable
 from spec.loader import Resource
 
-UNKNOWN_NUMBER = 1_900_000_000  # a number that no record has
+UNKNOWN_NUMBER = 1_900_000_000  # an integer key that no record has
+
+
+def find_shared_tenant_reason(session: Session) -> SkipReason | None:
+    """Return why the second token is not of another tenant (same account or same tenant), or None if it is."""
+    account, tenant = session.contract.account_resource, session.contract.tenant_resource
+    try:
+        identity, other_identity = session.identity(), session.identity("other")
+    except SkipCheck:
+        return None
+    key = account.key_attribute if account is not None else ""
+    if account is not None and key in identity and identity.get(key) == other_identity.get(key):
+        return SkipReason(f"the second token belongs to the same {account.name}: --other-token-env")
+    tenants = _find_tenant_keys(session, identity)
+    if tenant is None or not tenants:
+        return None
+    if tenants & (_find_tenant_keys(session, other_identity) | _fetch_tenant_keys(session, tenant)):
+        return SkipReason(f"the second token has access to the same {tenant.name}: --other-token-env")
+    return None
+
+
+def _find_tenant_keys(session: Session, identity: Mapping[str, Any]) -> set[Any]:
+    """Return the keys of the tenants that an account refers to."""
+    account, tenant = session.contract.account_resource, session.contract.tenant_resource
+    if account is None or tenant is None:
+        return set()
+    related = [identity.get(r.name) for r in account.relations.values() if r.targets == (tenant.name,)]
+    return {row[tenant.key_attribute] for row in related if isinstance(row, dict) and tenant.key_attribute in row}
+
+
+def _fetch_tenant_keys(session: Session, tenant: Resource) -> set[Any]:
+    operation = session.operation(tenant.name, "list")
+    if operation is None:
+        return set()
+    try:
+        return {row.get(tenant.key_attribute) for row in session.rows(operation, {}, actor="other")}
+    except SkipCheck:
+        return set()
 
 
 def derive_value(session: Session, resource: Resource, path: tuple[str, ...]) -> Any:
-    """The value at a path of relations for records that the run makes of a resource. Raises CannotMake."""
+    """Return the value at a path of relations that records created by the run have. Raises SkipCheck if unknown."""
     for prefix, load_record in ((resource.tenant_path, _get_tenant), (resource.owner_path, _get_owner)):
         if prefix and path[: len(prefix)] == prefix and len(path) == len(prefix) + 1:
-            related_record = load_record(session, resource)
-            if path[-1] in related_record:
-                return related_record[path[-1]]
-    raise SkipCheck(not_testable(f"the rows do not show {'.'.join(path)}"))
+            record = load_record(session, resource)
+            if path[-1] in record:
+                return record[path[-1]]
+    raise SkipCheck(not_testable(f"the rows have no {'.'.join(path)}"))
 
 
 def _get_owner(session: Session, resource: Resource) -> Any:
@@ -26,29 +64,25 @@ def _get_owner(session: Session, resource: Resource) -> Any:
 
 
 def _get_tenant(session: Session, resource: Resource) -> Any:
-    """The tenant that new records lie in: the account's own, where create does not ask for one. Raises CannotMake."""
+    """Return the tenant of the account, if new records are assigned to it. Raises SkipCheck otherwise."""
     tenant = session.contract.tenant_resource
     current = resource
-    for relation_name in resource.tenant_path:
-        create_operation = session.creator(current.name)
-        fields = create_operation.request_body.fields.values() if create_operation.request_body else ()
-        target = session.contract.resources[current.relations[relation_name].targets[0]]
-        if any(
-            f.required and f.relation_setter and f.relation_setter.relation == relation_name and target is tenant
-            for f in fields
-        ):
-            raise SkipCheck(
-                not_testable(f"the contract has no {target.name} that a {current.name} lies in without being told")
-            )
+    for name in resource.tenant_path:
+        operation = session.creator(current.name)
+        fields = operation.request_body.fields.values() if operation.request_body else ()
+        target = session.contract.resources[current.relations[name].targets[0]]
+        setters = [f.relation_setter for f in fields if f.required and f.relation_setter]
+        if target is tenant and any(setter.relation == name for setter in setters):
+            raise SkipCheck(not_testable(f"the contract assigns no default {target.name} to a {current.name}"))
         current = target
     for related in session.identity().values():
         if tenant is not None and isinstance(related, dict) and tenant.key_attribute in related:
             return related
-    raise SkipCheck("the account shows no tenant")
+    raise SkipCheck("the account has no tenant")
 
 
 def build_unmatched_value(value: Any) -> Any:
-    """A value of the same kind that no record has."""
+    """Return a value of the same type that no record has."""
     if isinstance(value, (int, float)):
         return UNKNOWN_NUMBER
     try:

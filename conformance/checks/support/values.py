@@ -1,27 +1,30 @@
-"""What laws on writes share: a record's own values as an answer shows them, and when two values say the same."""
+"""Values of records: which attributes are compared, how texts and instants are parsed, when two values are equal."""
 
 import unicodedata
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from conformance.checks.support.check import Case
 from conformance.errors import SkipCheck
 from conformance.session.session import CreatedRecord, Session
 from conformance.transport.messages import Exchange
+from spec.document import Document
 from spec.loader import Attribute, BodyField, Contract, Operation, Resource
 
-MAX_ROUNDING = timedelta(seconds=1)  # a database may round what the answer to the write cut off
+MAX_ROUNDING = timedelta(seconds=1)  # a database may round an instant that the write response truncated
 MAX_VALUE_CHARS = 80  # characters of a value in a message
+
+# Operations and records
 
 
 def is_create(contract: Contract, operation: Operation) -> bool:
-    """Whether an operation creates a record of its resource."""
+    """Return whether an operation creates a record of its resource."""
     return contract.find_created_resource(operation) is not None
 
 
 def has_action(*actions: str) -> Any:
-    """What tells whether an operation does one of these generic actions on a resource."""
+    """Build a predicate: whether an operation has one of these generic actions on a resource."""
 
     def applies(contract: Contract, operation: Operation) -> bool:
         return operation.resource in contract.resources and operation.action in actions
@@ -32,96 +35,147 @@ def has_action(*actions: str) -> Any:
 def get_stored_attributes(
     contract: Contract, operation: Operation, record: Any, *, include_updated: bool = True
 ) -> dict[str, Any]:
-    """The stored properties that an operation's answer shows of a record; without `include_updated`: not the updated one."""
+    """Return the stored attributes in a record of an operation's response, without derived properties.
+
+    `include_updated`: with the update timestamp. Attributes that no request body has are left out for resources without
+    a create operation, because the server may still be changing them.
+    """
     view = contract.views.get(operation.envelope.view_name or "")
     if view is None or not isinstance(record, Mapping):
         return {}
     resource = contract.resources[view.resource]
     excluded = set(view.derived_properties) | set(() if include_updated else resource.attributes_with_stamp("updated"))
     if all((o.resource, o.action) != (resource.name, "create") for o in contract.operations.values()):
-        excluded |= resource.attributes.keys() - find_sendable_names(
-            contract, resource.name
-        )  # the server goes on working at it
-    return {
-        name: record[name]
-        for name in view.property_names
-        if name in resource.attributes and name in record and name not in excluded
-    }
+        excluded |= resource.attributes.keys() - find_sendable_names(contract, resource.name)
+    names = [name for name in view.property_names if name in resource.attributes and name not in excluded]
+    return {name: record[name] for name in names if name in record}
 
 
 def find_sendable_names(contract: Contract, resource: str) -> set[str]:
-    """What a client may send of a resource."""
+    """Return the names of all body fields of a resource's operations."""
     bodies = (o.request_body for o in contract.operations.values() if o.resource == resource and o.request_body)
     return {name for body in bodies for name, field in body.fields.items() if field.x_query is None}
 
 
 def retrieve_record(session: Session, resource: str, key: Any) -> tuple[Any, Exchange]:
-    """A record as it is retrieved. Raises CannotMake when it is not."""
+    """Retrieve a record. Raises SkipCheck if the response has none."""
     operation = session.require_operation(resource, "retrieve")
     exchange = session.retrieve(resource, key)
     record = session.data(operation, exchange)
     if not exchange.response.ok or not isinstance(record, dict):
-        raise SkipCheck(f"{operation.id} answered {exchange.response.status} for the run's own {resource}")
+        raise SkipCheck(f"{operation.id} returned {exchange.response.status} for a {resource} of this run")
     return record, exchange
 
 
 def new_record(case: Case, changes: Mapping[str, Any] | None = None) -> CreatedRecord:
-    """A fresh record of the resource that the case's operation is about. Raises CannotMake."""
+    """Create a record of the resource of the case's operation. Raises SkipCheck."""
     return case.session.create(case.operation.resource or "", changes)
 
 
+def iter_round_trip_fields(case: Case, resource: Resource) -> Iterator[tuple[BodyField, Attribute]]:
+    """Yield the body fields whose value the response returns unchanged, each with its attribute."""
+    view = case.session.contract.views[case.operation.envelope.view_name or ""]
+    for field in case.operation.request_body.fields.values() if case.operation.request_body else ():
+        attribute = resource.attributes.get(field.name)
+        if field.relation_setter or field.x_query or attribute is None or attribute.write_only or attribute.stamp:
+            continue
+        is_file = isinstance(attribute.faker, Mapping) and "file" in attribute.faker  # a server may store a copy
+        if attribute.name in view.property_names and attribute.name not in view.derived_properties and not is_file:
+            yield field, attribute
+
+
+def select_least_certain(case: Case, *locations: tuple[str, str | None]) -> tuple[str, str | None]:
+    """Return the first (pointer, keyword) with inferred provenance, or else the first."""
+    for pointer, keyword in locations:
+        if case.build_requirement(pointer, keyword).provenance == "inferred":
+            return pointer, keyword
+    return locations[0]
+
+
+def dereference_schema(document: Document, pointer: str) -> tuple[Mapping[str, Any], str]:
+    """Return the schema at a pointer and its own pointer, following references and `allOf`s with one member."""
+    schema, resolved = document.dereference(document.resolve(pointer), pointer)
+    while len(schema.get("allOf", ())) == 1:
+        schema, resolved = document.dereference(schema["allOf"][0], f"{resolved}/allOf/0")
+    return schema, resolved
+
+
+# Messages
+
+
 def iter_changed_names(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """The names whose values do not say the same."""
-    for name in before.keys() & after.keys():
-        if not equal(before[name], after[name]):
-            yield name
+    """Yield the names of properties in both records whose values are not `equal`."""
+    return (name for name in before.keys() & after.keys() if not equal(before[name], after[name]))
 
 
 def describe_change(name: str, before: Any, after: Any) -> str:
-    """A change of one property, for people."""
-    return f"{name} was {truncate(before)} and is {truncate(after)}"
+    """Describe the change of one property."""
+    return f"{name} was {truncate(before)}, got {truncate(after)}"
 
 
 def truncate(value: Any) -> str:
-    """A value, cut to what a line takes."""
+    """Format a value with at most `MAX_VALUE_CHARS` characters."""
     text = repr(value)
     return text if len(text) <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}... ({len(text)} characters)"
 
 
-def equal(left: Any, right: Any) -> bool:
-    """Whether two values say the same: 1.0 is 1, order of keys and the spelling of an instant do not matter."""
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return left.keys() == right.keys() and all(equal(left[name], right[name]) for name in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(equal, left, right))
-    if isinstance(left, str) and isinstance(right, str):
-        instants = parse_instant_to_second(left), parse_instant_to_second(right)
-        is_close = (
-            instants[0] is not None and instants[1] is not None and abs(instants[0] - instants[1]) <= MAX_ROUNDING
-        )
-        return is_close or _normalize_text(left) == _normalize_text(right)
-    if {type(left), type(right)} == {list, dict} and not left and not right:
-        return True  # PHP writes an empty object as an empty list
-    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
+# Parsing
 
 
-def contains(expected: Any, actual: Any) -> bool:
-    """Whether what was sent stands in what is shown; the server may add to objects."""
-    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
-        return all(name in actual and contains(value, actual[name]) for name, value in expected.items())
-    if isinstance(expected, list) and isinstance(actual, list):
-        return len(expected) == len(actual) and all(map(contains, expected, actual))
-    return equal(expected, actual)
+def parse_integer(value: Any) -> int | None:
+    """Parse an integer that may be a string or a float without fraction."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        return int(value) if float(value) == int(float(value)) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
-def parse_instant_to_second(value: Any) -> datetime | None:
-    """The instant, in whole seconds, that a text says; None when it says none."""
-    parsed = parse_instant(value)
-    return None if parsed is None else parsed.replace(microsecond=0)
+def format_query_value(value: Any) -> str:
+    """Format a query value: booleans as 1 and 0, floats without fraction as integers."""
+    is_integral = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
+    return str(int(value)) if is_integral else str(value)
+
+
+def get_values_at(row: Any, path: tuple[str, ...]) -> list[Any] | None:
+    """Return the values at a path of a row, through lists; None if the row does not have the path."""
+    if isinstance(row, list):
+        parts = [get_values_at(item, path) for item in row]
+        return None if None in parts else [value for part in parts if part is not None for value in part]
+    if not path:
+        return [row]
+    if row is None:
+        return []
+    if not isinstance(row, dict) or path[0] not in row:
+        return None
+    return get_values_at(row[path[0]], path[1:])
+
+
+def parse_zoned_datetime(value: Any) -> datetime | None:
+    """Parse a date-time with a time zone; None for any other value."""
+    if not isinstance(value, str) or len(value) < 19:
+        return None
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else None
+
+
+def parse_utc_date(value: Any) -> date | None:
+    """Return the UTC date of a date or a date-time."""
+    instant = parse_zoned_datetime(value)
+    if instant is not None:
+        return instant.astimezone(UTC).date()
+    try:
+        return date.fromisoformat(value[:10]) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def parse_instant(value: Any) -> datetime | None:
-    """The same to the last digit; UTC where it names no zone."""
+    """Parse a date or date-time to UTC, assuming UTC if it has no time zone; None for any other value."""
     if not isinstance(value, str) or len(value) < 10 or not value[:4].isdigit():
         return None
     try:
@@ -131,31 +185,54 @@ def parse_instant(value: Any) -> datetime | None:
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
 
 
+def parse_instant_to_second(value: Any) -> datetime | None:
+    """Parse an instant like `parse_instant` and truncate it to seconds."""
+    parsed = parse_instant(value)
+    return None if parsed is None else parsed.replace(microsecond=0)
+
+
+# Comparison
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Compare stored values: 1.0 equals 1; key order, Unicode form and the notation of an instant do not matter."""
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(equal(left[name], right[name]) for name in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(equal, left, right))
+    if isinstance(left, str) and isinstance(right, str):
+        first, second = parse_instant_to_second(left), parse_instant_to_second(right)
+        is_close = first is not None and second is not None and abs(first - second) <= MAX_ROUNDING
+        return is_close or _normalize_text(left) == _normalize_text(right)
+    if {type(left), type(right)} == {list, dict} and not left and not right:
+        return True  # PHP serializes an empty object as an empty list
+    return isinstance(left, bool) == isinstance(right, bool) and bool(left == right)
+
+
 def _normalize_text(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip())
 
 
-def iter_round_trip_fields(case: Case, resource: Resource) -> Iterator[tuple[BodyField, Attribute]]:
-    """The fields of the operation's body that are shown properties of the record, and come back as they were sent."""
-    view = case.session.contract.views[case.operation.envelope.view_name or ""]
-    for field in case.operation.request_body.fields.values() if case.operation.request_body else ():
-        attribute = resource.attributes.get(field.name)
-        if (
-            field.relation_setter is not None
-            or field.x_query is not None
-            or attribute is None
-            or attribute.write_only
-            or attribute.stamp
-        ):
-            continue
-        is_file = isinstance(attribute.faker, Mapping) and "file" in attribute.faker  # a server may keep its own copy
-        if attribute.name in view.property_names and attribute.name not in view.derived_properties and not is_file:
-            yield field, attribute
+def contains(expected: Any, actual: Any) -> bool:
+    """Return whether a value has what was sent; the server may add properties to objects."""
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        return all(name in actual and contains(value, actual[name]) for name, value in expected.items())
+    if isinstance(expected, list) and isinstance(actual, list):
+        return len(expected) == len(actual) and all(map(contains, expected, actual))
+    return equal(expected, actual)
 
 
-def select_least_certain(case: Case, *locations: tuple[str, str | None]) -> tuple[str, str | None]:
-    """Of places that a promise rests on, the one least known."""
-    for pointer, keyword in locations:
-        if case.build_requirement(pointer, keyword).provenance == "inferred":
-            return pointer, keyword
-    return locations[0]
+def loosely_equal(left: Any, right: Any) -> bool:
+    """Compare values as a database collation may: ignores case, outer whitespace, time zones, and 1 versus 1.0."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left == right and isinstance(left, (bool, int)) and isinstance(right, (bool, int))
+    if isinstance(left, str) and isinstance(right, str):
+        first, second = parse_zoned_datetime(left), parse_zoned_datetime(right)
+        if first is not None and second is not None:
+            return first == second
+        return left.strip().casefold() == right.strip().casefold()
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(loosely_equal(left[k], right[k]) for k in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(loosely_equal, left, right))
+    return bool(left == right)

@@ -1,1 +1,1 @@
-"""Checks of accepted and rejected input, and of HTTP errors."""
+"""Checks of requests that must be rejected or accepted, and of responses."""

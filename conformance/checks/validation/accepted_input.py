@@ -1,19 +1,20 @@
-"""Laws on what the contract admits: the extremes of each field and each value of each parameter are taken."""
+"""Checks of valid input: boundary values of each body field and all values of each query parameter are accepted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from conformance.checks.support.action_calls import build_action_body, is_action
 from conformance.checks.support.bad_requests import (
     build_own_path,
+    build_readable_path,
     concerns_field,
     extract_field_errors,
     find_blocking_reason,
     skip_if_blocked,
 )
-from conformance.checks.support.bad_requests import build_readable_path as path_to_read
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.invalid_values import iter_invalid_values
 from conformance.checks.support.listing import REJECTION_STATUSES, is_list
@@ -25,15 +26,15 @@ from conformance.transport.messages import Exchange
 from spec.document import snake_case
 from spec.loader import BodyField, Contract, Operation, Parameter
 
-MAX_TEXT_CHARS = 20_000  # characters that are sent to be as many as may be
+MAX_TEXT_CHARS = 20_000  # characters of a text with its maximum length
 MAX_SAFE_INTEGER = 2**53
 NON_ASCII_TEXT = "Grüße 世界 👋"
-MAX_ROUNDS = 8  # rounds of values for one operation
+MAX_ROUNDS = 8  # requests with values for all fields of one operation
 
 
 @dataclass(frozen=True, slots=True)
 class BoundaryValue:
-    """A value at the edge of what a field admits. `keyword`: of the field's schema; None: the field itself."""
+    """A boundary value of a field. `location`: pointer and keyword (None: the field itself)."""
 
     name: str
     location: tuple[str, str | None]
@@ -42,11 +43,21 @@ class BoundaryValue:
 
     @property
     def parameter(self) -> str:
-        """What tells its promise from others."""
+        """The `parameter` of its requirement."""
         return f"{self.name} {self.label}"
 
+    def __str__(self) -> str:
+        return f"{self.name} {truncate(self.value)} ({self.label})"
 
-# Bodies ---------------------------------------------------------------------------------------------------------
+
+Send = Callable[[list[BoundaryValue]], Exchange]
+
+
+def _get_fields(case: Case) -> Mapping[str, BodyField]:
+    return case.operation.request_body.fields if case.operation.request_body else {}
+
+
+# Bodies
 
 
 def _is_create_or_update(contract: Contract, operation: Operation) -> bool:
@@ -56,79 +67,64 @@ def _is_create_or_update(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_body_values(case: Case) -> Iterator[CheckResult]:
-    """Many fields at once, each at an edge; where that is refused, one field at a time."""
+    """Send boundary values of many fields at once; if rejected, one field at a time."""
     session, operation = case.session, case.operation
-    reason = find_blocking_reason(case)
-    if reason:
-        yield case.skip(case.build_requirement(), reason)
+    yield from skip_if_blocked(case)
+    if find_blocking_reason(case):
         return
     full_body = session.payloads.build(operation, session.parent) if operation.action != "update" else {}
-    path_values: Mapping[str, Any] = {}
+    path: Mapping[str, Any] = {}
     if operation.path_parameter_names:
-        path_values = {operation.path_parameter_names[0]: session.create(operation.resource or "").key}
-    for boundaries in _iter_batches(
-        [list(_iter_boundary_values(case, field)) for field in attribute_fields(operation)]
-    ):
+        path = {operation.path_parameter_names[0]: session.create(operation.resource or "").key}
 
-        def send(selected: list[BoundaryValue]) -> Exchange:
-            return session.send(operation, path=path_values, body={**full_body, **{e.name: e.value for e in selected}})
+    def send(selected: list[BoundaryValue]) -> Exchange:
+        return session.send(operation, path=path, body={**full_body, **{e.name: e.value for e in selected}})
 
-        yield from _evaluate_accepted(case, boundaries, send)
-    for variant in _iter_reference_variants(case):
+    def send_variant(payload: Mapping[str, Any], selected: list[BoundaryValue]) -> Exchange:
+        return session.send(operation, path=path, body={**full_body, **payload})
 
-        def send_variant(selected: list[BoundaryValue], variant: ReferenceVariant = variant) -> Exchange:
-            return session.send(operation, path=path_values, body={**full_body, **variant.payload})
-
-        yield from _evaluate_accepted(case, [variant.boundary], send_variant)
+    for batch in _iter_batches([list(_iter_boundary_values(case, field)) for field in attribute_fields(operation)]):
+        yield from _evaluate_accepted(case, batch, send)
+    for boundary, payload in _iter_reference_variants(case):
+        yield from _evaluate_accepted(case, [boundary], partial(send_variant, payload))
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceVariant:
-    """A kind of record that a body may name, and how it names one of the run's."""
-
-    boundary: BoundaryValue
-    payload: Mapping[str, Any]
-
-
-def _iter_reference_variants(case: Case) -> Iterator[ReferenceVariant]:
-    """Each kind of record that a field may be about, where the contract says which in another."""
-    session, fields = case.session, case.operation.request_body.fields if case.operation.request_body else {}
+def _iter_reference_variants(case: Case) -> Iterator[tuple[BoundaryValue, Mapping[str, Any]]]:
+    """Yield (value of the discriminator, body fields) for each resource that a polymorphic reference may target."""
+    session, fields = case.session, _get_fields(case)
     for field in fields.values():
         discriminator = fields.get(field.relation_setter.discriminator or "") if field.relation_setter else None
         if field.relation_setter is None or discriminator is None:
             continue
         for resource in session.payloads.find_relation(case.operation, field.relation_setter.relation).targets:
             value = snake_case(resource)
+            location = (discriminator.pointer, "enum")
             with suppress(SkipCheck):
                 payload = {field.name: session.shared_record(resource).key, discriminator.name: value}
-                yield ReferenceVariant(
-                    BoundaryValue(discriminator.name, (discriminator.pointer, "enum"), f"enum {value}", value), payload
-                )
+                yield BoundaryValue(discriminator.name, location, f"enum {value}", value), payload
 
 
 def _iter_batches(values_by_field: list[list[BoundaryValue]]) -> Iterator[list[BoundaryValue]]:
-    """The first edges of all fields, then the second ones ..."""
+    """Yield the first value of each field, then the second of each, up to `MAX_ROUNDS`."""
     for index in range(min(MAX_ROUNDS, max(map(len, values_by_field), default=0))):
         yield [values[index] for values in values_by_field if index < len(values)]
 
 
-def _evaluate_accepted(case: Case, boundaries: list[BoundaryValue], send: Any) -> Iterator[CheckResult]:
-    exchange = send(boundaries)
-    for boundary in boundaries:
-        single_exchange = exchange if exchange.response.ok or len(boundaries) == 1 else send([boundary])
-        status = single_exchange.response.status
-        message = (
-            f"{boundary.name} as {truncate(boundary.value)} ({boundary.label}) was answered {status}, a success is due"
-        )
+def _evaluate_accepted(case: Case, batch: list[BoundaryValue], send: Send) -> Iterator[CheckResult]:
+    batch_exchange = send(batch)
+    for boundary in batch:
+        exchange = batch_exchange if batch_exchange.response.ok or len(batch) == 1 else send([boundary])
+        status, ok = exchange.response.status, exchange.response.ok
         requirement = case.build_requirement(*boundary.location, parameter=boundary.parameter)
-        if status in REJECTION_STATUSES or status >= 500 or single_exchange.response.ok:
-            yield case.build_result(requirement, "" if single_exchange.response.ok else message, single_exchange)
-        else:  # forbidden by a state, or what a neighbour did
-            yield case.skip(requirement, f"{case.operation.id} answered {status}")
+        if status in REJECTION_STATUSES or status >= 500 or ok:
+            failure = "" if ok else f"{boundary}: got {status}, expected a success"
+            yield case.build_result(requirement, failure, exchange)
+        else:  # forbidden by a state or by another field
+            yield case.skip(requirement, f"{case.operation.id} returned {status}")
 
 
 def _iter_boundary_values(case: Case, field: BodyField) -> Iterator[BoundaryValue]:
-    """The edges of a field that the contract indeed admits."""
+    """Yield the boundary values of a field that its schema allows."""
     validator = case.session.schemas.get(field.pointer, "write")
     for label, value in _iter_candidate_values(case, field):
         if validator.is_valid(value):
@@ -141,22 +137,24 @@ def _iter_candidate_values(case: Case, field: BodyField) -> Iterator[tuple[str, 
     if "enum" in schema:
         yield from ((f"enum {value}", value) for value in schema["enum"] if value is not None)
     elif json_type == "string" and "format" not in schema and "pattern" not in schema:
-        yield from _iter_text_boundaries(case, field, schema)
+        yield from _iter_text_boundaries(case, schema)
     elif json_type == "boolean":
         yield from (("type true", True), ("type false", False))
     elif json_type in ("integer", "number"):
-        yield from (
-            (keyword, schema[keyword])
-            for keyword in ("minimum", "maximum")
-            if abs(schema.get(keyword, MAX_SAFE_INTEGER)) < MAX_SAFE_INTEGER
-        )
+        yield from _iter_bounds(schema)
     elif json_type == "array" and not schema.get("minItems"):
         yield "type empty", []
     yield "nullable", None
 
 
-def _iter_text_boundaries(case: Case, field: BodyField, schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The shortest and the longest text; the marker stands in each that has room for it."""
+def _iter_bounds(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for keyword in ("minimum", "maximum"):
+        if abs(schema.get(keyword, MAX_SAFE_INTEGER)) < MAX_SAFE_INTEGER:
+            yield keyword, schema[keyword]
+
+
+def _iter_text_boundaries(case: Case, schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield a non-ASCII, the longest and the shortest text, with the marker of the run if there is room for it."""
     min_length, max_length = int(schema.get("minLength", 0)), int(schema.get("maxLength", MAX_TEXT_CHARS + 1))
     number = case.session.payloads.random.randrange(10**9)
     non_ascii = f"{case.session.payloads.marker} {number} {NON_ASCII_TEXT}"
@@ -168,7 +166,7 @@ def _iter_text_boundaries(case: Case, field: BodyField, schema: Mapping[str, Any
         yield "minLength", str(number).zfill(min_length)[-min_length:]
 
 
-# Beside what is wrong ---------------------------------------------------------------------------------------------
+# Valid fields in an invalid request
 
 
 def _is_validated_action(contract: Contract, operation: Operation) -> bool:
@@ -177,28 +175,30 @@ def _is_validated_action(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_valid_fields_not_reported(case: Case) -> Iterator[CheckResult]:
-    """The edges of an action's fields beside one that is wrong, so that nothing is done: that one alone is named."""
+    """Send boundary values with one invalid field, so that the action is not performed: only that field is reported."""
     yield from skip_if_blocked(case)
     if find_blocking_reason(case):
         return
-    path_values, full_body = build_own_path(case), build_action_body(case.session, case.operation) or {}
+    path, full_body = build_own_path(case), build_action_body(case.session, case.operation) or {}
     invalid_inputs = list(_iter_invalid_inputs(case))
-    fields = case.operation.request_body.fields.values() if case.operation.request_body else ()
     for index, (invalid_name, invalid_part) in enumerate(invalid_inputs[:2]):
-        value_fields = [f for f in fields if f.relation_setter is None and f.x_query is None and f.name != invalid_name]
-        boundary_fields = [f for f in value_fields if not index or f.name == invalid_inputs[0][0]]
-        for boundaries in _iter_batches([list(_iter_boundary_values(case, field)) for field in boundary_fields]):
-            valid_part = {
-                n: v for n, v in {**full_body, **{e.name: e.value for e in boundaries}}.items() if n != invalid_name
-            }
-            exchange = case.session.send(case.operation, path=path_values, body={**valid_part, **invalid_part})
-            for boundary in boundaries:
+        fields = [
+            f
+            for f in _get_fields(case).values()
+            if f.relation_setter is None and f.x_query is None and f.name != invalid_name
+        ]
+        fields = [f for f in fields if not index or f.name == invalid_inputs[0][0]]
+        for batch in _iter_batches([list(_iter_boundary_values(case, field)) for field in fields]):
+            body = {**full_body, **{e.name: e.value for e in batch}}
+            body.pop(invalid_name, None)
+            exchange = case.session.send(case.operation, path=path, body={**body, **invalid_part})
+            for boundary in batch:
                 yield _evaluate_not_reported(case, boundary, invalid_name, exchange)
 
 
 def _iter_invalid_inputs(case: Case) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(field, what is sent of it) that the contract refuses: a required one left out, or another broken."""
-    for field in case.operation.request_body.fields.values() if case.operation.request_body else ():
+    """Yield (field, invalid part of the body): nothing for a required field, an invalid value for any other."""
+    for field in _get_fields(case).values():
         candidate = next(iter_invalid_values(case, field), None)
         if field.required:
             yield field.name, {}
@@ -210,55 +210,46 @@ def _evaluate_not_reported(case: Case, boundary: BoundaryValue, invalid_name: st
     requirement = case.build_requirement(*boundary.location, parameter=boundary.parameter)
     status = exchange.response.status
     if status != 422:
-        return case.skip(requirement, f"{case.operation.id} answered {status} to {invalid_name} that is wrong")
+        return case.skip(requirement, f"{case.operation.id} returned {status} for an invalid {invalid_name}")
     errors = extract_field_errors(case, exchange) or {}
     is_reported = any(concerns_field(boundary.name, error) for error in errors)
-    message = (
-        f"{boundary.name} as {truncate(boundary.value)} ({boundary.label}) is called wrong, {invalid_name} alone is"
-    )
-    return case.build_result(requirement, message if is_reported else "", exchange)
+    failure = f"got an error for {boundary}, expected only one for {invalid_name}" if is_reported else ""
+    return case.build_result(requirement, failure, exchange)
 
 
-# Parameters -----------------------------------------------------------------------------------------------------
+# Query parameters
 
 
 def _is_parameterized_read(contract: Contract, operation: Operation) -> bool:
-    """Whether an operation reads, and by choices of a query."""
+    """Return whether an operation is a list or a GET with an enum parameter."""
     has_enum = any("enum" in p.schema.get("items", p.schema) for p in operation.query_parameters)
     return is_list(contract, operation) or (operation.method == "get" and has_enum)
 
 
 def _check_parameter_values(case: Case) -> Iterator[CheckResult]:
-    """Many parameters at once, each with one of its values; where that is refused, one at a time."""
+    """Send values of many parameters at once; if rejected, one parameter at a time."""
     session, operation = case.session, case.operation
-    required_query, path_values = session.required_query(operation), path_to_read(case)
-    for boundaries in _iter_batches(
-        [list(_iter_parameter_boundaries(parameter)) for parameter in operation.query_parameters]
-    ):
+    required_query, path = session.required_query(operation), build_readable_path(case)
 
-        def send(selected: list[BoundaryValue]) -> Exchange:
-            return session.send(
-                operation, path=path_values, query={**required_query, **{e.name: e.value for e in selected}}
-            )
+    def send(selected: list[BoundaryValue]) -> Exchange:
+        query = {**required_query, **{e.name: e.value for e in selected}}
+        return session.send(operation, path=path, query=query)
 
-        yield from _evaluate_accepted(case, boundaries, send)
+    for batch in _iter_batches([list(_iter_parameter_values(parameter)) for parameter in operation.query_parameters]):
+        yield from _evaluate_accepted(case, batch, send)
 
 
-def _iter_parameter_boundaries(parameter: Parameter) -> Iterator[BoundaryValue]:
-    schema = parameter.schema
-    schema = schema.get("items", schema)
-    location = (f"{parameter.pointer}/schema", "enum")
+def _iter_parameter_values(parameter: Parameter) -> Iterator[BoundaryValue]:
+    name, pointer = parameter.name, f"{parameter.pointer}/schema"
+    schema = parameter.schema.get("items", parameter.schema)
     if schema.get("type") == "boolean":
-        yield from (
-            BoundaryValue(parameter.name, (location[0], "type"), str(int(flag)), flag) for flag in (True, False)
-        )
+        yield from (BoundaryValue(name, (pointer, "type"), str(int(flag)), flag) for flag in (True, False))
     for value in schema.get("enum", ()):
         if value not in (None, ""):
-            yield BoundaryValue(parameter.name, location, str(value), value)
+            yield BoundaryValue(name, (pointer, "enum"), str(value), value)
     if schema.get("type") == "integer":
-        for keyword in ("minimum", "maximum"):
-            if abs(schema.get(keyword, MAX_SAFE_INTEGER)) < MAX_SAFE_INTEGER:
-                yield BoundaryValue(parameter.name, (location[0], keyword), keyword, schema[keyword])
+        for keyword, value in _iter_bounds(schema):
+            yield BoundaryValue(name, (pointer, keyword), keyword, value)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -1,4 +1,4 @@
-"""Laws on the frame of a request: records, methods, media types and JSON that there are not."""
+"""Checks of HTTP errors: unknown records and paths, unsupported methods and media types, malformed JSON."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,15 +21,12 @@ from spec.loader import Contract, Operation
 
 UNKNOWN_PATH = "/conformance-no-such-path"
 TESTED_METHODS = ("post", "put", "delete")
-FALLBACK_METHOD = (
-    "patch"  # where a path has all of these or shares them: many servers take it for put, and some refuse it
-)
+FALLBACK_METHOD = "patch"  # for paths that have all tested methods; many servers handle PATCH as PUT
 
 
 def _addresses_record(contract: Contract, operation: Operation) -> bool:
-    return (
-        bool(operation.path_parameter_names) and operation.resource in contract.resources and 404 in operation.responses
-    )
+    has_key = bool(operation.path_parameter_names) and operation.resource in contract.resources
+    return has_key and 404 in operation.responses
 
 
 def _check_unknown_record(case: Case) -> Iterator[CheckResult]:
@@ -42,22 +39,17 @@ def _check_unknown_record(case: Case) -> Iterator[CheckResult]:
 
 
 def _is_first_with_404(contract: Contract, operation: Operation) -> bool:
-    """Whether it is the first operation that says what a 404 looks like."""
+    """Return whether it is the first operation with a documented 404 body."""
     return operation is next((o for o in contract.operations.values() if o.responses.get(404)), None)
 
 
 def _check_unknown_path(case: Case) -> Iterator[CheckResult]:
-    """A path that the contract does not have, in the shape of the contract's other 404s."""
-    session = case.session
+    """Request an undefined path; the body must be that of the documented 404 responses."""
     request = Request(case.operation.id, "get", UNKNOWN_PATH)
-    exchange = Exchange(request, session.target.send(request))
-    requirement = case.build_requirement("#/info")
-    if exchange.response.status != 404:
-        yield case.build_result(
-            requirement, f"{UNKNOWN_PATH} was answered {exchange.response.status}, due: 404", exchange
-        )
-    else:
-        yield case.build_result(requirement, find_schema_violation(case, 404, exchange), exchange)
+    exchange = Exchange(request, case.session.target.send(request))
+    status = exchange.response.status
+    failure = f"got {status}, expected 404" if status != 404 else find_schema_violation(case, 404, exchange)
+    yield case.build_result(case.build_requirement("#/info"), failure, exchange)
 
 
 def _is_first_of_path(contract: Contract, operation: Operation) -> bool:
@@ -65,13 +57,13 @@ def _is_first_of_path(contract: Contract, operation: Operation) -> bool:
 
 
 def _find_undefined_methods(contract: Contract, operation: Operation) -> list[str]:
-    """Methods that no operation has on a path, nor on another that reads the same."""
+    """Return the tested methods that neither the path nor an overlapping path defines."""
     defined = {o.method for o in contract.operations.values() if _path_matches(o.path, operation.path)}
     return [method for method in TESTED_METHODS if method not in defined]
 
 
 def _path_matches(template: str, path: str) -> bool:
-    """Whether a request to `path`, with keys in it, is one to `template` too."""
+    """Return whether a request to `path` also matches another path template."""
     template_parts, path_parts = template.split("/"), path.split("/")
     return len(template_parts) == len(path_parts) and all(
         a == b or a[:1] == "{" for a, b in zip(template_parts, path_parts, strict=True)
@@ -86,21 +78,18 @@ def _check_method_not_allowed(case: Case) -> Iterator[CheckResult]:
         yield case.skip(requirement, READ_ONLY)
         return
     exchange = session.send(operation, path=build_unknown_path(case), method=method)
-    allowed = {token.strip().lower() for token in exchange.response.headers.get("allow", "").split(",")}
-    expected_methods = {o.method for o in session.contract.operations.values() if o.path == operation.path}
-    if exchange.response.status != 405 and method == FALLBACK_METHOD:
-        yield case.skip(requirement, "another path reads the same, and has each method")
-    elif exchange.response.status != 405:
-        yield case.build_result(
-            requirement, f"answered {exchange.response.status} to {method.upper()}, due: 405", exchange
-        )
-    elif not expected_methods <= allowed:
-        allow_header = exchange.response.headers.get("allow") or "no Allow"
-        yield case.build_result(
-            requirement, f"405 with {allow_header}, due: Allow: {', '.join(sorted(expected_methods)).upper()}", exchange
-        )
-    else:
-        yield case.build_result(requirement, "", exchange)
+    status, allow = exchange.response.status, exchange.response.headers.get("allow", "")
+    allowed = {token.strip().lower() for token in allow.split(",")}
+    expected = {o.method for o in session.contract.operations.values() if o.path == operation.path}
+    failure = ""
+    if status != 405 and method == FALLBACK_METHOD:
+        yield case.skip(requirement, "overlapping paths define every method")
+        return
+    if status != 405:
+        failure = f"got {status} for {method.upper()}, expected 405"
+    elif not expected <= allowed:
+        failure = f"405: got Allow {allow!r}, expected {', '.join(sorted(expected)).upper()}"
+    yield case.build_result(requirement, failure, exchange)
 
 
 def _has_body(contract: Contract, operation: Operation) -> bool:
@@ -121,18 +110,16 @@ def _evaluate_raw_body(case: Case, status: int, raw: bytes, media_type: str) -> 
     yield from skip_if_blocked(case)
     if find_blocking_reason(case):
         return
-    headers = {"Content-Type": media_type}
-    yield evaluate_status(
-        case, status, case.session.send(case.operation, path=_build_target_path(case), raw=raw, headers=headers)
-    )
+    path, headers = _build_target_path(case), {"Content-Type": media_type}
+    yield evaluate_status(case, status, case.session.send(case.operation, path=path, raw=raw, headers=headers))
 
 
 def _build_target_path(case: Case) -> dict[str, Any]:
-    """A record of the run: one that is not there may be missed before the body is looked at."""
+    """Build the path of a record of the run: an unknown key may be rejected before the body is read."""
     try:
         return build_own_path(case)
     except SkipCheck as error:
-        raise SkipCheck(SkipReason(f"no record to send it to: {error}", error.reason.category)) from None
+        raise SkipCheck(SkipReason(f"no record to send the request to: {error}", error.reason.category)) from None
 
 
 CHECKS = (

@@ -1,4 +1,4 @@
-"""Laws on what is refused: fields that break the contract, one at a time, each named in the answer."""
+"""Checks of invalid input: one invalid field or parameter per request, reported by name in a 422 response."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -33,13 +33,13 @@ def _validates_body(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_invalid_fields(case: Case) -> Iterator[CheckResult]:
-    """Each required field left out, then each field broken in each way that its schema refuses."""
+    """Omit each required field, then violate each keyword of each field."""
     yield from skip_if_blocked(case)
     session, operation = case.session, case.operation
     if find_blocking_reason(case) or operation.request_body is None:
         return
     if operation.effects and is_action(session.contract, operation):
-        with suppress(SkipCheck):  # a target may take from a use before what is left out; it is used once in a run
+        with suppress(SkipCheck):  # first: a target may accept an invalid request, and effects are limited to one call
             perform_action(case)
     full_body = session.payloads.build(operation, session.parent)
     path_values = build_own_path(case)
@@ -47,36 +47,33 @@ def _check_invalid_fields(case: Case) -> Iterator[CheckResult]:
         if field.required:
             body = {name: value for name, value in full_body.items() if name != field.name}
             exchange = session.send(operation, path=path_values, body=body)
-            location = select_least_certain(
-                case, (operation.request_body.pointer, "required"), _get_rejection_location(operation)
-            )
-            yield _evaluate_rejection(case, location, field.name, "without it", exchange)
-        invalid_inputs = [
-            (field.name, field.pointer, keyword, value) for keyword, value in iter_invalid_values(case, field)
-        ]
-        for name, pointer, keyword, value in (*invalid_inputs, *iter_invalid_nested_values(case, field)):
+            pointer = operation.request_body.pointer
+            yield _evaluate_rejection(case, (pointer, "required"), field.name, "omitted", exchange)
+        own = ((field.name, field.pointer, keyword, value) for keyword, value in iter_invalid_values(case, field))
+        for name, pointer, keyword, value in (*own, *iter_invalid_nested_values(case, field)):
             exchange = session.send(operation, path=path_values, body={**full_body, field.name: value})
-            location = select_least_certain(case, (pointer, keyword), _get_rejection_location(operation))
-            yield _evaluate_rejection(case, location, name, f"as {truncate(value)} ({keyword})", exchange)
-
-
-def _get_rejection_location(operation: Operation) -> tuple[str, str | None]:
-    return operation.responses[422] or operation.pointer, None
+            yield _evaluate_rejection(case, (pointer, keyword), name, truncate(value), exchange)
 
 
 def _evaluate_rejection(
-    case: Case, location: tuple[str, str | None], name: str, description: str, exchange: Exchange
+    case: Case, location: tuple[str, str], name: str, description: str, exchange: Exchange
 ) -> CheckResult:
-    """Whether a refusal is 422, shaped as documented, and names the field."""
-    keyword = description.rpartition("(")[2].rstrip(")") if description.endswith(")") else "required"
-    requirement = case.build_requirement(*location, parameter=f"{name} {keyword}")
+    """Evaluate whether a response is a 422 as documented with an error for the field.
+
+    `location`: pointer and keyword that the request violates. `description`: the value that was sent.
+    """
+    keyword = location[1]
+    rejection = (case.operation.responses[422] or case.operation.pointer, None)
+    least_certain = select_least_certain(case, location, rejection)
+    requirement = case.build_requirement(*least_certain, parameter=f"{name} {keyword}")
     status = exchange.response.status
     if status != 422:
-        return case.build_result(requirement, f"{name} {description} was answered {status}, due: 422", exchange)
+        return case.build_result(requirement, f"{name} {description} ({keyword}): got {status}, expected 422", exchange)
     message = find_schema_violation(case, 422, exchange)
     errors = extract_field_errors(case, exchange)
     if not message and errors is not None and not any(concerns_field(name, error) for error in errors):
-        message = f"{name} {description}: the answer names {', '.join(sorted(errors)) or 'nothing'}, due: {name}"
+        reported = ", ".join(sorted(errors)) or "no field"
+        message = f"{name} {description} ({keyword}): got an error for {reported}, expected {name}"
     return case.build_result(requirement, message, exchange)
 
 
@@ -85,7 +82,7 @@ def _validates_query(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_invalid_parameters(case: Case) -> Iterator[CheckResult]:
-    """Each typed parameter, and each list of them, with what is not of its type, choices or bounds."""
+    """Send each parameter with a value of another type, outside its enum or outside its bounds."""
     session, operation = case.session, case.operation
     path_values, required_query = build_readable_path(case), session.required_query(operation)
     for parameter in operation.query_parameters:
@@ -93,9 +90,9 @@ def _check_invalid_parameters(case: Case) -> Iterator[CheckResult]:
         if schema.get("type") == "array":
             schema, pointer = session.payloads.resolve_schema(schema.get("items", {})), f"{pointer}/items"
         for keyword, value in _iter_invalid_query_values(schema):
-            exchange = session.send(operation, path=path_values, query={**required_query, parameter.name: value})
-            location = select_least_certain(case, (pointer, keyword), _get_rejection_location(operation))
-            yield _evaluate_rejection(case, location, parameter.name, f"as {truncate(value)} ({keyword})", exchange)
+            query = {**required_query, parameter.name: value}
+            exchange = session.send(operation, path=path_values, query=query)
+            yield _evaluate_rejection(case, (pointer, keyword), parameter.name, truncate(value), exchange)
 
 
 def _iter_invalid_query_values(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -1,10 +1,10 @@
-"""Laws on any answer: its status, media type and schema, and no fault of the server.
+"""Checks of every response of the run: status, media type, schema, and no server error.
 
-They come last: they judge what the run has seen of an operation, and ask for a success themselves where one can be had
-without harm.
+They run last: they evaluate the findings of all requests and send one themselves where no success was observed and one
+is harmless.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from conformance.checks.support.action_calls import is_action, perform_action
 from conformance.checks.support.bad_requests import build_readable_path
@@ -20,30 +20,25 @@ def _is_any_operation(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_responses(case: Case) -> Iterator[CheckResult]:
-    """What the run noticed of an operation, after asking for a success if none was seen."""
+    """Yield the findings on an operation, after a successful call if there was none."""
+    reason = insufficient_data("no success was observed, and a call may change data")
     try:
         has_success = _ensure_success(case)
     except SkipCheck as error:
         has_success, reason = False, error.reason
-    else:
-        reason = insufficient_data("no success of it can be asked for without harm")
     has_failed = False
     for (operation, check_id, *_), (finding, exchange) in list(case.session.findings.items()):
         if (operation, check_id) == (case.operation.id, case.check.id):
             has_failed = True
-            yield case.build_result(
-                case.build_requirement(finding.pointer, finding.keyword, finding.parameter), finding.message, exchange
-            )
+            requirement = case.build_requirement(finding.pointer, finding.keyword, finding.parameter)
+            yield case.build_result(requirement, finding.message, exchange)
     for location, is_observed in () if has_failed else _iter_locations(case, has_success):
-        yield (
-            case.build_result(case.build_requirement(location), "")
-            if is_observed
-            else case.skip(case.build_requirement(location), reason)
-        )
+        requirement = case.build_requirement(location)
+        yield case.build_result(requirement, "") if is_observed else case.skip(requirement, reason)
 
 
 def _iter_locations(case: Case, has_success: bool) -> Iterator[tuple[str, bool]]:
-    """Where the promise stands, and whether an answer was seen there: schemas of statuses, or the operation."""
+    """Yield (pointer, whether a response was observed there) of the operation or of its response schemas."""
     operation = case.operation
     statuses = {status for name, status in case.session.call_counts if name == operation.id}
     if case.check.id != "response-matches-schema":
@@ -55,7 +50,7 @@ def _iter_locations(case: Case, has_success: bool) -> Iterator[tuple[str, bool]]
 
 
 def _ensure_success(case: Case) -> bool:
-    """Whether a success of the operation was seen in this run."""
+    """Return whether the operation succeeded in this run; call it if that is harmless. Raises SkipCheck."""
     session, operation = case.session, case.operation
     if any(name == operation.id and 200 <= status < 300 for name, status in session.call_counts):
         return True
@@ -73,23 +68,20 @@ def _ensure_success(case: Case) -> bool:
     return session.call_counts[operation.id, operation.envelope.status] > 0
 
 
-def _define_check(
-    name: str,
-    requirement: str,
-    run: Callable[[Case], Iterator[CheckResult]] = _check_responses,
-    *,
-    provenance_independent: bool = False,
-) -> Check:
+def _define_check(name: str, requirement: str, *, independent: bool = False) -> Check:
     return Check(
-        name, requirement, Category.RESPONSES, _is_any_operation, run, provenance_independent=provenance_independent
+        name,
+        requirement,
+        Category.RESPONSES,
+        _is_any_operation,
+        _check_responses,
+        provenance_independent=independent,
     )
 
 
 CHECKS = (
-    _define_check("no-server-error", "No request causes a server error.", provenance_independent=True),
-    _define_check(
-        "no-traceback", "No response exposes internal details such as a stack trace.", provenance_independent=True
-    ),
+    _define_check("no-server-error", "No request causes a server error.", independent=True),
+    _define_check("no-traceback", "No response exposes internal details such as a stack trace.", independent=True),
     _define_check("status-is-documented", "Every response status is documented in the contract."),
     _define_check("content-type-is-json", "A response with a body has a JSON content type."),
     _define_check("response-matches-schema", "Every response body matches the schema of its status."),

@@ -1,0 +1,374 @@
+"""Checks of embedded relations: which are embedded, whether they match the retrieved records, and relation counts."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from conformance.checks.lists.includes import (
+    ReadOperation,
+    build_full_include_query,
+    find_parameter,
+    get_enum_values,
+    is_whoami,
+    reads_with,
+    returns_view,
+)
+from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.listing import (
+    Evaluation,
+    ListChangedDuringCheck,
+    Listing,
+    QueryPairs,
+    Row,
+    evaluate_requirement,
+    is_list,
+    poll,
+)
+from conformance.checks.support.values import format_query_value, loosely_equal
+from conformance.errors import SkipCheck
+from conformance.results import CheckResult
+from conformance.skip_reasons import not_testable
+from conformance.transport.messages import Exchange
+from spec.loader import (
+    Contract,
+    DerivedProperty,
+    Operation,
+    Relation,
+    Resource,
+    View,
+    resolve_count,
+    resolve_include,
+)
+
+MAX_COUNTED_ROWS = 5  # rows whose counts are compared with lists
+
+
+def _check_requested_includes(case: Case) -> Iterator[CheckResult]:
+    source = ReadOperation.from_case(case)
+    parameter = find_parameter(case.operation, "include")
+    assert parameter is not None
+    for value in get_enum_values(parameter):
+        requirement = case.build_requirement(parameter.pointer, parameter=f"{parameter.name}={value}")
+        yield evaluate_requirement(case, requirement, partial(_evaluate_requested, source, parameter.name, value))
+
+
+def _evaluate_requested(source: ReadOperation, name: str, value: str) -> Evaluation:
+    contract = source.session.contract
+    path = resolve_include(contract, source.session.resource(source.operation), value, "")
+    rows, exchange = source.fetch_rows(((name, value),))
+    for row in rows:
+        missing = _find_missing_relation(contract, source.view, row, path)
+        if missing:
+            return f"{name}={value}: {missing} is not embedded, expected {'.'.join(path)}", (exchange,)
+    return "", (exchange,)
+
+
+def _find_missing_relation(contract: Contract, view: View, row: Any, path: tuple[str, ...]) -> str:
+    """Return the first relation of a path that a record does not have; "" if it has all that are not empty."""
+    if not path or not isinstance(row, dict) or path[0] not in view.property_names:
+        return ""
+    relation = contract.resources[view.resource].relations.get(path[0])
+    if relation is None or (row == {} and not relation.to_many):  # end of a circular reference
+        return ""
+    if path[0] not in row:
+        return path[0]
+    if len(relation.targets) != 1:
+        return ""
+    value, related_view = row[path[0]], contract.views[next(iter(relation.target_views.values()))]
+    for related in value if isinstance(value, list) else [value]:
+        missing = _find_missing_relation(contract, related_view, related, path[1:]) if related != {} else ""
+        if missing:
+            return f"{path[0]}.{missing}"
+    return ""
+
+
+def _check_unrequested_includes(case: Case) -> Iterator[CheckResult]:
+    """Request each relation alone: no other optional relation is embedded."""
+    source = ReadOperation.from_case(case)
+    parameter = find_parameter(case.operation, "include")
+    assert parameter is not None
+    contract = source.session.contract
+    relations = contract.resources[source.view.resource].relations
+    required = contract.document.resolve(source.view.pointer).get("required", ())
+    optional = {r.name for r in relations.values() if not r.write_only} - set(required)
+    for value in get_enum_values(parameter):
+        if value not in relations:
+            continue
+
+        def evaluate(value: str = value) -> Evaluation:
+            rows, exchange = source.fetch_rows(((parameter.name, value),))
+            unexpected = next((names for row in rows if (names := sorted((optional - {value}) & row.keys()))), None)
+            return f"got {unexpected[0]}, expected only {value}" if unexpected else "", (exchange,)
+
+        requirement = case.build_requirement(f"{parameter.pointer}/schema", "enum", f"{parameter.name}={value}")
+        yield evaluate_requirement(case, requirement, evaluate)
+
+
+# Embedded records
+
+
+def _check_embedded_records(case: Case) -> Iterator[CheckResult]:
+    """Compare embedded records to retrieved records, for each relation in the response."""
+    source = ReadOperation.from_case(case)
+    rows, _ = source.fetch_rows()
+    for relation in source.session.contract.resources[source.view.resource].relations.values():
+        is_comparable = len(relation.targets) == 1 and (
+            _is_account(source, relation) or _can_retrieve(source, relation)
+        )
+        if is_comparable and any(relation.name in row for row in rows):
+            requirement = case.build_requirement(relation.pointer, "properties", relation.name)
+            yield evaluate_requirement(case, requirement, partial(_evaluate_embedded_twice, source, relation))
+
+
+def _is_account(source: ReadOperation, relation: Relation) -> bool:
+    account = source.session.contract.account_resource
+    return account is not None and relation.targets == (account.name,)
+
+
+def _can_retrieve(source: ReadOperation, relation: Relation) -> bool:
+    return source.session.operation(relation.targets[0], "retrieve") is not None
+
+
+def _evaluate_embedded_twice(source: ReadOperation, relation: Relation) -> Evaluation:
+    evaluation = _evaluate_embedded(source, relation)
+    if evaluation[0] and _evaluate_embedded(source, relation)[0] != evaluation[0]:
+        raise ListChangedDuringCheck
+    return evaluation
+
+
+def _evaluate_embedded(source: ReadOperation, relation: Relation) -> Evaluation:
+    session = source.session
+    target = session.contract.resources[relation.targets[0]]
+    key = target.key_attribute
+    rows, exchange = source.fetch_rows()
+    embedded = [record for row in rows for record in _iter_records(row.get(relation.name)) if key in record]
+    if not embedded:
+        raise SkipCheck(f"no row embeds a {target.name}")
+    if not relation.to_many and not is_whoami(session.contract, source.operation):
+        evaluation = _evaluate_relation_consistency(source, relation, rows, exchange)
+        if evaluation[0]:
+            return evaluation
+    if _is_account(source, relation):
+        # From the start of the run, without the update timestamp, which using the account may change.
+        record = {n: v for n, v in session.identity().items() if n not in target.attributes_with_stamp("updated")}
+        account = next((row for row in embedded if loosely_equal(row[key], record.get(key))), None)
+        if account is None:
+            raise SkipCheck(f"no row embeds the {target.name} of the token")
+        return _describe_difference(relation, target, account, record), (exchange,)
+    retrieve_exchange = session.retrieve(target.name, embedded[0][key])
+    record = session.data(session.require_operation(target.name, "retrieve"), retrieve_exchange)
+    if not retrieve_exchange.response.ok or not isinstance(record, dict):
+        raise SkipCheck(f"retrieving the embedded {target.name} returned {retrieve_exchange.response.status}")
+    return _describe_difference(relation, target, embedded[0], record), (exchange, retrieve_exchange)
+
+
+def _evaluate_relation_consistency(
+    source: ReadOperation, relation: Relation, rows: list[Row], exchange: Exchange
+) -> Evaluation:
+    """Compare the record that a relation references in the list and in the retrieved record."""
+    session, resource = source.session, source.view.resource
+    key = session.contract.resources[resource].key_attribute
+    target_key = session.contract.resources[relation.targets[0]].key_attribute
+    retrieve, list_operation = session.operation(resource, "retrieve"), session.operation(resource, "list")
+    row = next((row for row in rows if isinstance(row.get(relation.name), dict)), {})
+    if retrieve is None or list_operation is None or key not in row:
+        return "", (exchange,)
+    if source.operation is list_operation:
+        path, query = {retrieve.path_parameter_names[0]: row[key]}, build_full_include_query(session, retrieve)
+        other_exchange = session.send(retrieve, path=path, query=query)
+        other = session.data(retrieve, other_exchange)
+    else:
+        page = Listing(session, list_operation).fetch_largest(*build_full_include_query(session, list_operation))
+        other_exchange = page.exchange
+        other = next((r for r in page.rows if r.get(key) == row[key]), None)
+    related, other_related = row[relation.name].get(target_key), None
+    if isinstance(other, dict) and isinstance(other.get(relation.name), dict):
+        other_related = other[relation.name].get(target_key)
+    evidence = (exchange, other_exchange)
+    if None in (related, other_related) or loosely_equal(other_related, related):
+        return "", evidence
+    source_name = "retrieved record" if source.operation is list_operation else "list"
+    message = f"{relation.name} of {row[key]}: got {related}, expected {other_related} as in the {source_name}"
+    return message, evidence
+
+
+def _describe_difference(relation: Relation, target: Resource, embedded: Row, record: Row) -> str:
+    """Describe the first attribute in which an embedded record differs from the record; "" if there is none."""
+    for name, attribute in target.attributes.items():
+        if name in embedded and name in record and not attribute.write_only:
+            value, expected = embedded[name], record[name]
+            if not loosely_equal(value, expected):
+                return f"{relation.name}.{name}: got {value!r:.80}, expected {expected!r:.80} as in the {target.name}"
+    return ""
+
+
+def _iter_records(value: Any) -> Iterator[Mapping[str, Any]]:
+    return (item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict))
+
+
+# Counts
+
+
+def _has_counts(contract: Contract, operation: Operation) -> bool:
+    view = contract.views.get(operation.envelope.view_name or "")
+    has_count = view is not None and any(derived.kind == "count" for derived in view.derived_properties.values())
+    return is_list(contract, operation) and has_count
+
+
+def _check_counts(case: Case) -> Iterator[CheckResult]:
+    """Compare each count in a list to the retrieved record and to the list of counted records."""
+    listing = Listing(case.session, case.operation)
+    counts = case.session.contract.views[case.operation.envelope.view_name or ""].derived_properties
+    queries: dict[str, QueryPairs] = {n: () for n, count in counts.items() if count.kind == "count" and count.required}
+    parameter = find_parameter(case.operation, "count")
+    for value in get_enum_values(parameter):
+        assert parameter is not None
+        queries.setdefault(resolve_count(listing.resource, value, ""), ((parameter.name, value),))
+    for name, query in queries.items():
+        if query and parameter is not None:
+            requirement = case.build_requirement(parameter.pointer, parameter=name)
+            yield evaluate_requirement(case, requirement, partial(_evaluate_presence, listing, name, query))
+        pointer = counts[name].pointer
+        requirement = case.build_requirement(pointer, parameter=f"{name} where retrieved")
+        evaluate = partial(_evaluate_retrieved_counts, listing, name, query)
+        yield evaluate_requirement(case, requirement, evaluate)
+        requirement = case.build_requirement(pointer, "x-derived", name)
+        yield evaluate_requirement(case, requirement, partial(_evaluate_count, listing, counts[name], query))
+
+
+def _evaluate_presence(listing: Listing, name: str, query: QueryPairs) -> Evaluation:
+    """Find a row without a requested count."""
+    listing.sample()
+    page = listing.fetch(*query)
+    missing = [key for row, key in zip(page.rows, listing.get_keys(page.rows), strict=True) if name not in row]
+    return f"{missing[0]} has no {name}, expected because it is requested" if missing else "", (page.exchange,)
+
+
+def _evaluate_retrieved_counts(listing: Listing, name: str, query: QueryPairs) -> Evaluation:
+    """Find a row whose count differs from that of the retrieved record."""
+    session, resource = listing.session, listing.resource.name
+    retrieve = session.require_operation(resource, "retrieve")
+
+    def evaluate() -> Evaluation:
+        page = listing.fetch(*query)
+        evidence: tuple[Exchange, ...] = ()
+        for row, key in list(zip(page.rows, listing.get_keys(page.rows), strict=True))[:MAX_COUNTED_ROWS]:
+            exchange = session.retrieve(resource, key)
+            record = session.data(retrieve, exchange)
+            evidence = (page.exchange, exchange)
+            if name in row and isinstance(record, dict):
+                count, expected = row[name], record.get(name, row[name])
+                if not loosely_equal(expected, count):
+                    return f"{name} of {key}: got {count} in the list and {expected} in the record", evidence
+        return "", evidence
+
+    listing.sample()
+    return poll(session, evaluate)
+
+
+def _evaluate_count(listing: Listing, derived: DerivedProperty, query: QueryPairs) -> Evaluation:
+    """Compare a count to the total of the list of counted records."""
+    name, relation = derived.name, listing.resource.relations[derived.path[0]]
+    if relation.inverse is None and relation.to_many:
+        return _evaluate_embedded_count(listing, derived, query)
+    listing.sample()
+    own_key = _ensure_counted_record(listing, relation)
+    page = listing.fetch(*query)
+    keyed_rows = zip(page.rows, listing.get_keys(page.rows), strict=True)
+    rows = sorted(keyed_rows, key=lambda pair: pair[1] != own_key)[:MAX_COUNTED_ROWS]
+    for row, key in rows:
+        if name not in row:
+            return f"{key} has no {name}", (page.exchange,)
+    counted, parent_filter, conditions = _find_counted_list(listing, relation, derived)
+    for row, key in rows:
+        counted_page = counted.fetch((parent_filter, format_query_value(key)), *conditions)
+        count, expected = row[name], counted_page.total
+        # A count may include records that the account cannot list: only a lower count is wrong.
+        if isinstance(count, int) and count < expected:
+            again = listing.fetch(*query)
+            rows_by_key = dict(zip(listing.get_keys(again.rows), again.rows, strict=True))
+            if rows_by_key.get(key, {}).get(name) != count:
+                raise ListChangedDuringCheck
+            message = f"{name} of {key}: got {count}, expected at least {expected} (the total of the list)"
+            return message, (again.exchange, counted_page.exchange)
+    return "", (page.exchange,)
+
+
+def _ensure_counted_record(listing: Listing, relation: Relation) -> Any:
+    """Create a record that is counted and return the key of its parent, because a count of 0 is never too low."""
+    with suppress(SkipCheck):
+        listing.session.shared_record(relation.targets[0])
+    record = listing.session.shared_records.get(listing.resource.name)
+    return record.key if record else None
+
+
+def _evaluate_embedded_count(listing: Listing, derived: DerivedProperty, query: QueryPairs) -> Evaluation:
+    """Compare a count to the number of embedded records, which may be lower."""
+    parameter, relation_name = listing.find_parameter("include"), derived.path[0]
+    if parameter and relation_name in get_enum_values(parameter):
+        query = (*query, (parameter.name, relation_name))
+    listing.sample()
+    page = listing.fetch(*query)
+    rows = [row for row in page.rows if isinstance(row.get(relation_name), list) and derived.name in row]
+    if not rows:
+        raise SkipCheck(not_testable(f"the rows have no {relation_name}"))
+    for row, key in zip(rows, listing.get_keys(rows), strict=True):
+        count, expected = row[derived.name], len(row[relation_name])
+        if count < expected:
+            message = f"{derived.name} of {key}: got {count}, expected at least {expected} (embedded {relation_name})"
+            return message, (page.exchange,)
+    return "", (page.exchange,)
+
+
+def _find_counted_list(
+    listing: Listing, relation: Relation, derived: DerivedProperty
+) -> tuple[Listing, str, QueryPairs]:
+    """Return (list of counted records, its filter by the parent, further query pairs). Raises SkipCheck."""
+    session = listing.session
+    if relation.inverse is None or len(relation.targets) != 1:
+        raise SkipCheck(not_testable("no list can be filtered by the counted relation"))
+    counted = Listing(session, session.require_operation(relation.targets[0], "list"))
+    parameters = {
+        p.x_query.paths[0]: p.name
+        for p in counted.iter_filters()
+        if p.x_query and p.x_query.operator == "eq" and p.schema.get("type") != "array"
+    }
+    parent_filter = parameters.get((relation.inverse, listing.resource.key_attribute))
+    conditions = [(parameters.get((name,)), values) for name, values in derived.where.items()]
+    if parent_filter is None or any(name is None or len(values) != 1 for name, values in conditions):
+        raise SkipCheck(not_testable("no list can be filtered by the counted relation"))
+    pairs = tuple((str(name), format_query_value(values[0])) for name, values in conditions)
+    return counted, parent_filter, pairs
+
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "include-embeds-requested",
+        "A requested relation is embedded.",
+        Category.RELATIONS,
+        reads_with("include"),
+        _check_requested_includes,
+    ),
+    Check(
+        "include-embeds-only-requested",
+        "A relation that is not requested is not embedded.",
+        Category.RELATIONS,
+        reads_with("include"),
+        _check_unrequested_includes,
+    ),
+    Check(
+        "embedded-matches-retrieved",
+        "An embedded record has the same values as the record when it is retrieved.",
+        Category.RELATIONS,
+        returns_view,
+        _check_embedded_records,
+    ),
+    Check(
+        "relation-count-correct",
+        "A relation count is at least the number of records in the matching list.",
+        Category.RELATIONS,
+        _has_counts,
+        _check_counts,
+    ),
+)
