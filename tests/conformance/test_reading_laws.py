@@ -280,7 +280,7 @@ FAULTS = {
         "page-links-keep-query", at("/agents", losing("per_page")), "listAgents", "links.first"
     ),
     "links lose the order": Fault(
-        "page-links-keep-query", at("/prompts", losing("sort_by")), "listPrompts", "links.first"
+        "page-links-keep-query", at("/prompts", losing("sort_direction")), "listPrompts", "links.first"
     ),
     "links lose a filter": Fault(
         "page-links-keep-query", at("/messages", losing("thread_uuid")), "listMessages", "links.first"

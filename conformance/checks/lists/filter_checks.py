@@ -39,7 +39,6 @@ def _check_filtered_rows(case: Case) -> Iterator[CheckResult]:
 
 
 def _evaluate_rows(list_filter: Filter) -> Evaluation:
-    """Find the first row that does not match, for each value."""
     if list_filter.is_hidden():
         return _evaluate_sent_value(list_filter)
     unmatched_page = _fetch_unmatched(list_filter)
@@ -178,7 +177,6 @@ def _is_still_listed(list_filter: Filter, key: Any, values: list[Any]) -> bool:
 
 
 def _check_combined_filters(case: Case) -> Iterator[CheckResult]:
-    """Combine each two consecutive filters, with the values of one record."""
     rows = Listing(case.session, case.operation).sample()
     usable = [
         f for f in find_filters(case) if f.x_query.operator == "eq" and any(f.extract_values(row) for row in rows)
@@ -249,7 +247,6 @@ def _get_total_and_keys(listing: Listing, page: ListPage) -> list[Any]:
 
 
 def _check_blank_parameters(case: Case) -> Iterator[CheckResult]:
-    """Compare the list with a blank parameter to the list without it."""
     listing = Listing(case.session, case.operation)
     for parameter in case.operation.query_parameters:
         if parameter.allow_empty_value and not parameter.required:

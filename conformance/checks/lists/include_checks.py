@@ -109,7 +109,6 @@ def _check_unrequested_includes(case: Case) -> Iterator[CheckResult]:
 
 
 def _check_embedded_records(case: Case) -> Iterator[CheckResult]:
-    """Compare embedded records to retrieved records, for each relation in the response."""
     source = ReadOperation.from_case(case)
     rows, _ = source.fetch_rows()
     for relation in source.session.contract.resources[source.view.resource].relations.values():
@@ -217,7 +216,6 @@ def _has_counts(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_counts(case: Case) -> Iterator[CheckResult]:
-    """Compare each count in a list to the retrieved record and to the list of counted records."""
     listing = Listing(case.session, case.operation)
     counts = case.session.contract.views[case.operation.envelope.view_name or ""].derived_properties
     queries: dict[str, QueryPairs] = {n: () for n, count in counts.items() if count.kind == "count" and count.required}
@@ -238,7 +236,6 @@ def _check_counts(case: Case) -> Iterator[CheckResult]:
 
 
 def _evaluate_presence(listing: Listing, name: str, query: QueryPairs) -> Evaluation:
-    """Find a row without a requested count."""
     listing.sample()
     page = listing.fetch(*query)
     missing = [key for row, key in zip(page.rows, listing.get_keys(page.rows), strict=True) if name not in row]
@@ -246,7 +243,6 @@ def _evaluate_presence(listing: Listing, name: str, query: QueryPairs) -> Evalua
 
 
 def _evaluate_retrieved_counts(listing: Listing, name: str, query: QueryPairs) -> Evaluation:
-    """Find a row whose count differs from that of the retrieved record."""
     session, resource = listing.session, listing.resource.name
     retrieve = session.require_operation(resource, "retrieve")
 

@@ -31,7 +31,6 @@ def _has_total_and(*roles: str) -> Callable[[Contract, Operation], bool]:
 
 
 def _check_page_size(case: Case) -> Iterator[CheckResult]:
-    """Request pages of 1 and 2 rows."""
     listing = Listing(case.session, case.operation)
     size = listing.require_parameter("size")
 
@@ -81,7 +80,6 @@ def _find_page_problem(listing: Listing, rows: list[Row], total: int, page_size:
 
 
 def _check_total_independent_of_size(case: Case) -> Iterator[CheckResult]:
-    """Compare the totals with pages of 1, 2 and the maximum number of rows."""
     listing = Listing(case.session, case.operation)
     size = listing.require_parameter("size")
     pointer, name = listing.find_pagination_property("total")
@@ -190,7 +188,6 @@ def _is_list_url(listing: Listing, url: str) -> bool:
 
 
 def _find_value_problem(listing: Listing, role: str, page: NumberedPage) -> str:
-    """Describe a wrong number or path of a page."""
     value = page.list_page.pagination_values[role]
     if role == "path":
         is_valid = _is_list_url(listing, str(value)) and not urlsplit(str(value)).query
@@ -209,7 +206,6 @@ def _find_value_problem(listing: Listing, role: str, page: NumberedPage) -> str:
 
 
 def _find_link_problem(listing: Listing, role: str, page_name: str, page: NumberedPage) -> str:
-    """Describe a wrong link of a page, or a link to the wrong page."""
     link, last = page.list_page.pagination_values[role], page.last_number
     next_number = page.number + 1 if page.number < last else 0
     expected = {"first": 1, "last": last, "previous": page.number - 1, "next": next_number}[role]

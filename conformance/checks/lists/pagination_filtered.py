@@ -51,7 +51,6 @@ def _iter_filter_queries(case: Case) -> Iterator[tuple[str, QueryPairs]]:
 
 
 def _check_filtered_total(case: Case) -> Iterator[CheckResult]:
-    """Compare the total to the number of rows on all pages, for each filter."""
     listing = Listing(case.session, case.operation)
     pointer, total_name = listing.find_pagination_property("total")
     has_evaluated = False

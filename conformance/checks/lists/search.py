@@ -38,13 +38,11 @@ WILDCARDS = ("%", "_")
 
 
 def _require_search(listing: Listing) -> tuple[Parameter, tuple[tuple[str, ...], ...]]:
-    """Return the search parameter and the paths of the searched properties."""
     parameter = listing.require_parameter("search")
     return parameter, parameter.x_query.paths if parameter.x_query else ()
 
 
 def _extract_word(value: Any) -> str | None:
-    """Return the longest ASCII word of a text."""
     words = value.split() if isinstance(value, str) else []
     candidates = [word for word in words if word.isascii() and word.isalnum() and len(word) >= MIN_WORD_CHARS]
     return max(candidates, key=len, default=None)
@@ -61,7 +59,9 @@ def _check_search_finds(case: Case) -> Iterator[CheckResult]:
 def _evaluate_search_finds(listing: Listing, parameter: Parameter, path: tuple[str, ...]) -> Evaluation:
     """Search for a word of one property: as it is, in upper case and in lower case."""
     rows = listing.sample()
-    row, term = _select_term(rows, path)
+    row, term = next(_iter_words(rows, path), (None, ""))
+    if row is None:
+        raise SkipCheck(f"no row has a text at {'.'.join(path)}")
     key = listing.get_keys([row])[0]
     is_listed, page = listing.contains_key(key, (parameter.name, term))
     matching = [row for row in rows if any(term in str(value) for value in get_values_at(row, path) or ())]
@@ -83,13 +83,11 @@ def _describe_missing(listing: Listing, key: Any, path: tuple[str, ...], term: s
     return f"{key} is missing, expected because its {'.'.join(path)} contains {term!r}"
 
 
-def _select_term(rows: list[Row], path: tuple[str, ...]) -> tuple[Row, str]:
+def _iter_words(rows: list[Row], path: tuple[str, ...]) -> Iterator[tuple[Row, str]]:
+    """Yield (row, word) of the texts at a path, from the last row to the first."""
     for row in reversed(rows):
-        for value in get_values_at(row, path) or ():
-            term = _extract_word(value)
-            if term:
-                return row, term
-    raise SkipCheck(f"no row has a text at {'.'.join(path)}")
+        words = map(_extract_word, get_values_at(row, path) or ())
+        yield from ((row, word) for word in words if word)
 
 
 def _check_search_results(case: Case) -> Iterator[CheckResult]:
@@ -123,11 +121,7 @@ def _evaluate_search_results(listing: Listing, parameter: Parameter, paths: tupl
 def _iter_discriminating_terms(rows: list[Row], path: tuple[str, ...]) -> Iterator[str]:
     """Yield words at a path that some rows do not contain."""
     texts = [" ".join(map(str, get_values_at(row, path) or ())).casefold() for row in rows]
-    for row in reversed(rows):
-        for value in get_values_at(row, path) or ():
-            term = _extract_word(value)
-            if term and not all(term.casefold() in text for text in texts):
-                yield term
+    return (word for _, word in _iter_words(rows, path) if not all(word.casefold() in text for text in texts))
 
 
 def _check_any_search_text(case: Case) -> Iterator[CheckResult]:

@@ -65,7 +65,6 @@ def sorts_before(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
 
 
 def _check_sort_order(case: Case) -> Iterator[CheckResult]:
-    """Check ascending order for each value of the sort parameter, and that the parameter has an effect."""
     results = []
     for listing, requirement, name in _iter_sort_requirements(case):
         if _is_enum(listing, name):
@@ -191,7 +190,6 @@ def _is_enum(listing: Listing, name: str) -> bool:
 
 
 def _is_sortable_by_update(contract: Contract, operation: Operation) -> bool:
-    """Return whether a list can be sorted by an update timestamp in both directions."""
     if not is_list_with("sort", "direction")(contract, operation):
         return False
     stamps = contract.resources[operation.resource or ""].attributes_with_stamp("updated")

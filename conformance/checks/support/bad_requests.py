@@ -1,6 +1,6 @@
 """Requests that the target must reject, harmless if it accepts them, and the evaluation of the error response."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from conformance.checks.support.check import Case
@@ -30,6 +30,13 @@ def find_blocking_reason(case: Case) -> SkipReason | None:
     if operation.effects and not session.allow_effects:
         return effects_not_allowed(operation)
     return None
+
+
+def require_allowed(case: Case) -> None:
+    """Raise SkipCheck if the operation must not be called in this run."""
+    reason = find_blocking_reason(case)
+    if reason:
+        raise SkipCheck(reason)
 
 
 def build_own_path(case: Case) -> dict[str, Any]:
@@ -99,10 +106,3 @@ def extract_field_errors(case: Case, exchange: Exchange) -> Mapping[str, Any] | 
 def build_empty_body(operation: Operation) -> Any:
     """Build an empty body for an operation that has one."""
     return {} if operation.request_body is not None else None
-
-
-def skip_if_blocked(case: Case) -> Iterator[CheckResult]:
-    """Yield a skipped result if the operation must not be called in this run."""
-    reason = find_blocking_reason(case)
-    if reason:
-        yield case.skip(case.build_requirement(), reason)

@@ -31,7 +31,6 @@ def find_shared_tenant_reason(session: Session) -> SkipReason | None:
 
 
 def _find_tenant_keys(session: Session, identity: Mapping[str, Any]) -> set[Any]:
-    """Return the keys of the tenants that an account refers to."""
     account, tenant = session.contract.account_resource, session.contract.tenant_resource
     if account is None or tenant is None:
         return set()

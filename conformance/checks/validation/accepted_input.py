@@ -6,15 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from conformance.checks.support import bad_requests
 from conformance.checks.support.action_calls import build_action_body, is_action
-from conformance.checks.support.bad_requests import (
-    build_own_path,
-    build_readable_path,
-    concerns_field,
-    extract_field_errors,
-    find_blocking_reason,
-    skip_if_blocked,
-)
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.invalid_values import iter_invalid_values
 from conformance.checks.support.listing import REJECTION_STATUSES, is_list
@@ -69,9 +62,7 @@ def _is_create_or_update(contract: Contract, operation: Operation) -> bool:
 def _check_body_values(case: Case) -> Iterator[CheckResult]:
     """Send boundary values of many fields at once; if rejected, one field at a time."""
     session, operation = case.session, case.operation
-    yield from skip_if_blocked(case)
-    if find_blocking_reason(case):
-        return
+    bad_requests.require_allowed(case)
     full_body = session.payloads.build(operation, session.parent) if operation.action != "update" else {}
     path: Mapping[str, Any] = {}
     if operation.path_parameter_names:
@@ -176,10 +167,8 @@ def _is_validated_action(contract: Contract, operation: Operation) -> bool:
 
 def _check_valid_fields_not_reported(case: Case) -> Iterator[CheckResult]:
     """Send boundary values with one invalid field, so that the action is not performed: only that field is reported."""
-    yield from skip_if_blocked(case)
-    if find_blocking_reason(case):
-        return
-    path, full_body = build_own_path(case), build_action_body(case.session, case.operation) or {}
+    bad_requests.require_allowed(case)
+    path, full_body = bad_requests.build_own_path(case), build_action_body(case.session, case.operation) or {}
     invalid_inputs = list(_iter_invalid_inputs(case))
     for index, (invalid_name, invalid_part) in enumerate(invalid_inputs[:2]):
         fields = [
@@ -211,8 +200,8 @@ def _evaluate_not_reported(case: Case, boundary: BoundaryValue, invalid_name: st
     status = exchange.response.status
     if status != 422:
         return case.skip(requirement, f"{case.operation.id} returned {status} for an invalid {invalid_name}")
-    errors = extract_field_errors(case, exchange) or {}
-    is_reported = any(concerns_field(boundary.name, error) for error in errors)
+    errors = bad_requests.extract_field_errors(case, exchange) or {}
+    is_reported = any(bad_requests.concerns_field(boundary.name, error) for error in errors)
     failure = f"got an error for {boundary}, expected only one for {invalid_name}" if is_reported else ""
     return case.build_result(requirement, failure, exchange)
 
@@ -221,7 +210,6 @@ def _evaluate_not_reported(case: Case, boundary: BoundaryValue, invalid_name: st
 
 
 def _is_parameterized_read(contract: Contract, operation: Operation) -> bool:
-    """Return whether an operation is a list or a GET with an enum parameter."""
     has_enum = any("enum" in p.schema.get("items", p.schema) for p in operation.query_parameters)
     return is_list(contract, operation) or (operation.method == "get" and has_enum)
 
@@ -229,7 +217,7 @@ def _is_parameterized_read(contract: Contract, operation: Operation) -> bool:
 def _check_parameter_values(case: Case) -> Iterator[CheckResult]:
     """Send values of many parameters at once; if rejected, one parameter at a time."""
     session, operation = case.session, case.operation
-    required_query, path = session.required_query(operation), build_readable_path(case)
+    required_query, path = session.required_query(operation), bad_requests.build_readable_path(case)
 
     def send(selected: list[BoundaryValue]) -> Exchange:
         query = {**required_query, **{e.name: e.value for e in selected}}

@@ -3,15 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from conformance.checks.support.bad_requests import (
-    SAFE_METHODS,
-    build_own_path,
-    build_unknown_path,
-    evaluate_status,
-    find_blocking_reason,
-    find_schema_violation,
-    skip_if_blocked,
-)
+from conformance.checks.support import bad_requests
 from conformance.checks.support.check import Case, Category, Check
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
@@ -31,15 +23,16 @@ def _addresses_record(contract: Contract, operation: Operation) -> bool:
 
 def _check_unknown_record(case: Case) -> Iterator[CheckResult]:
     session, operation = case.session, case.operation
-    if session.read_only and operation.method not in SAFE_METHODS:
+    if session.read_only and operation.method not in bad_requests.SAFE_METHODS:
         yield case.skip(case.build_requirement(operation.responses[404]), READ_ONLY)
         return
     body: Any = session.payloads.build(operation, session.parent) if operation.request_body else None
-    yield evaluate_status(case, 404, session.send(operation, path=build_unknown_path(case), body=body))
+    yield bad_requests.evaluate_status(
+        case, 404, session.send(operation, path=bad_requests.build_unknown_path(case), body=body)
+    )
 
 
 def _is_first_with_404(contract: Contract, operation: Operation) -> bool:
-    """Return whether it is the first operation with a documented 404 body."""
     return operation is next((o for o in contract.operations.values() if o.responses.get(404)), None)
 
 
@@ -48,7 +41,9 @@ def _check_unknown_path(case: Case) -> Iterator[CheckResult]:
     request = Request(case.operation.id, "get", UNKNOWN_PATH)
     exchange = Exchange(request, case.session.target.send(request))
     status = exchange.response.status
-    failure = f"got {status}, expected 404" if status != 404 else find_schema_violation(case, 404, exchange)
+    failure = (
+        f"got {status}, expected 404" if status != 404 else bad_requests.find_schema_violation(case, 404, exchange)
+    )
     yield case.build_result(case.build_requirement("#/info"), failure, exchange)
 
 
@@ -77,7 +72,7 @@ def _check_method_not_allowed(case: Case) -> Iterator[CheckResult]:
     if session.read_only:
         yield case.skip(requirement, READ_ONLY)
         return
-    exchange = session.send(operation, path=build_unknown_path(case), method=method)
+    exchange = session.send(operation, path=bad_requests.build_unknown_path(case), method=method)
     status, allow = exchange.response.status, exchange.response.headers.get("allow", "")
     allowed = {token.strip().lower() for token in allow.split(",")}
     expected = {o.method for o in session.contract.operations.values() if o.path == operation.path}
@@ -107,17 +102,17 @@ def _check_unsupported_media_type(case: Case) -> Iterator[CheckResult]:
 def _evaluate_raw_body(case: Case, status: int, raw: bytes, media_type: str) -> Iterator[CheckResult]:
     if status not in case.operation.responses:
         return
-    yield from skip_if_blocked(case)
-    if find_blocking_reason(case):
-        return
+    bad_requests.require_allowed(case)
     path, headers = _build_target_path(case), {"Content-Type": media_type}
-    yield evaluate_status(case, status, case.session.send(case.operation, path=path, raw=raw, headers=headers))
+    yield bad_requests.evaluate_status(
+        case, status, case.session.send(case.operation, path=path, raw=raw, headers=headers)
+    )
 
 
 def _build_target_path(case: Case) -> dict[str, Any]:
     """Build the path of a record of the run: an unknown key may be rejected before the body is read."""
     try:
-        return build_own_path(case)
+        return bad_requests.build_own_path(case)
     except SkipCheck as error:
         raise SkipCheck(SkipReason(f"no record to send the request to: {error}", error.reason.category)) from None
 

@@ -5,17 +5,8 @@ from contextlib import suppress
 from typing import Any
 
 from conformance.checks.access import auth
+from conformance.checks.support import bad_requests
 from conformance.checks.support.action_calls import is_action, perform_action
-from conformance.checks.support.bad_requests import (
-    SAFE_METHODS,
-    build_own_path,
-    build_readable_path,
-    concerns_field,
-    extract_field_errors,
-    find_blocking_reason,
-    find_schema_violation,
-    skip_if_blocked,
-)
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.invalid_values import iter_invalid_nested_values, iter_invalid_values
 from conformance.checks.support.values import select_least_certain, truncate
@@ -34,15 +25,14 @@ def _validates_body(contract: Contract, operation: Operation) -> bool:
 
 def _check_invalid_fields(case: Case) -> Iterator[CheckResult]:
     """Omit each required field, then violate each keyword of each field."""
-    yield from skip_if_blocked(case)
+    bad_requests.require_allowed(case)
     session, operation = case.session, case.operation
-    if find_blocking_reason(case) or operation.request_body is None:
-        return
+    assert operation.request_body is not None
     if operation.effects and is_action(session.contract, operation):
         with suppress(SkipCheck):  # first: a target may accept an invalid request, and effects are limited to one call
             perform_action(case)
     full_body = session.payloads.build(operation, session.parent)
-    path_values = build_own_path(case)
+    path_values = bad_requests.build_own_path(case)
     for field in operation.request_body.fields.values():
         if field.required:
             body = {name: value for name, value in full_body.items() if name != field.name}
@@ -69,22 +59,26 @@ def _evaluate_rejection(
     status = exchange.response.status
     if status != 422:
         return case.build_result(requirement, f"{name} {description} ({keyword}): got {status}, expected 422", exchange)
-    message = find_schema_violation(case, 422, exchange)
-    errors = extract_field_errors(case, exchange)
-    if not message and errors is not None and not any(concerns_field(name, error) for error in errors):
+    message = bad_requests.find_schema_violation(case, 422, exchange)
+    errors = bad_requests.extract_field_errors(case, exchange)
+    if not message and errors is not None and not any(bad_requests.concerns_field(name, error) for error in errors):
         reported = ", ".join(sorted(errors)) or "no field"
         message = f"{name} {description} ({keyword}): got an error for {reported}, expected {name}"
     return case.build_result(requirement, message, exchange)
 
 
 def _validates_query(contract: Contract, operation: Operation) -> bool:
-    return operation.method in SAFE_METHODS and 422 in operation.responses and bool(operation.query_parameters)
+    return (
+        operation.method in bad_requests.SAFE_METHODS
+        and 422 in operation.responses
+        and bool(operation.query_parameters)
+    )
 
 
 def _check_invalid_parameters(case: Case) -> Iterator[CheckResult]:
     """Send each parameter with a value of another type, outside its enum or outside its bounds."""
     session, operation = case.session, case.operation
-    path_values, required_query = build_readable_path(case), session.required_query(operation)
+    path_values, required_query = bad_requests.build_readable_path(case), session.required_query(operation)
     for parameter in operation.query_parameters:
         schema, pointer = parameter.schema, f"{parameter.pointer}/schema"
         if schema.get("type") == "array":
