@@ -1,4 +1,4 @@
-"""The clinic, a foreign contract on which every law has something to judge: served in process, and judged."""
+"""Runs checks against the clinic, a second contract that every check applies to, in process."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,80 +19,88 @@ from conformance.mutation.in_process_mock import (
     create_session,
 )
 from conformance.runner.runner import RunResult, run
-from tests.conformance.clinic_faults import CLINIC, Dress, Plant
+from tests.conformance.clinic_faults import CLINIC, Dress, FaultFactory
 
 SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A fault, and the law and operation that have to tell of it.
+class FaultCase:
+    """A fault and the (check, operation) that must fail.
 
-    `beside`: the law whose requests show it, where the law itself asks for successes only.
+    `provided_by`: checks whose requests trigger it, if the check evaluates responses only.
     """
 
-    law: str
+    check_id: str
     operation: str
     fault: Dress
-    beside: tuple[str, ...] = ()
+    provided_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Dated:
-    """An application whose answers say when they were given, as those of every server do."""
+class DateHeader:
+    """Wrap an application: responses have a Date header, as those of every server."""
 
     app: ASGIApp
     mock: InProcessMock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def dated(message: Message) -> None:
+        async def add_date(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["date"] = format_datetime(self.mock.clock(), usegmt=True)
             await send(message)
 
-        await self.app(scope, receive, dated)
+        await self.app(scope, receive, add_date)
 
 
 @cache
 def mock() -> InProcessMock:
-    """The clinic with a dozen of everything; every judging begins it anew."""
+    """The clinic with the demo dataset; every run resets it."""
     return InProcessMock.from_image(CLINIC, build_demo_image(CLINIC))
 
 
 @cache
-def pool() -> dict[str, Mutant]:
-    """Its mutants by their names."""
+def mutants_by_id() -> dict[str, Mutant]:
+    """The mutants of the clinic by id."""
     return {mutant.id: mutant for mutant in derive_mutants(CLINIC, TOKENS["self"])}
 
 
 def mutant(name: str) -> Dress:
-    """The application with a mutant of the pool planted in it."""
+    """Build a wrapper that injects a mutant."""
 
-    def dress(app: ASGIApp) -> ASGIApp:
-        found = pool()[name]
-        return FaultInjector(app, OperationRouter.from_contract(CLINIC), found.fault_operations, found.make_fault())
+    def wrap(app: ASGIApp) -> ASGIApp:
+        selected = mutants_by_id()[name]
+        router = OperationRouter.from_contract(CLINIC)
+        return FaultInjector(app, router, selected.fault_operations, selected.make_fault())
 
-    return dress
-
-
-def planted(plant: Plant, *stands_in: str) -> Dress:
-    """The application with a fault in some of its operations."""
-
-    def dress(app: ASGIApp) -> ASGIApp:
-        return FaultInjector(app, OperationRouter.from_contract(CLINIC), frozenset(stands_in), plant())
-
-    return dress
+    return wrap
 
 
-def judged(laws: Iterable[Check], operations: Iterable[str] | None = None, fault: Dress | None = None) -> RunResult:
-    """What becomes of laws on some operations, or on all, of a sound server or of one with a fault."""
-    served = mock()
-    served.reset()
-    app: ASGIApp = Dated(served.app, served)
-    made = create_session(served, fault(app) if fault else app, SEED)
-    asked = CLINIC.operations
+def planted(make_fault: FaultFactory, *operations: str) -> Dress:
+    """Build a wrapper that injects a fault into some operations."""
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        return FaultInjector(app, OperationRouter.from_contract(CLINIC), frozenset(operations), make_fault())
+
+    return wrap
+
+
+def run_checks(
+    checks: Iterable[Check], operations: Iterable[str] | None = None, fault: Dress | None = None
+) -> RunResult:
+    """Run checks on some or all operations of the clinic, with an optional fault."""
+    clinic_mock = mock()
+    clinic_mock.reset()
+    app: ASGIApp = DateHeader(clinic_mock.app, clinic_mock)
+    clinic_session = create_session(clinic_mock, fault(app) if fault else app, SEED)
+    contract_operations = CLINIC.operations
     try:
-        return run(made, laws, [asked[name] for name in operations or asked], lambda outcome: None)
+        return run(
+            clinic_session,
+            checks,
+            [contract_operations[name] for name in operations or contract_operations],
+            lambda result: None,
+        )
     finally:
-        if isinstance(made.target, InProcessTarget):
-            made.target.close()
+        if isinstance(clinic_session.target, InProcessTarget):
+            clinic_session.target.close()

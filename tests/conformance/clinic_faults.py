@@ -1,6 +1,6 @@
-"""Faults for the clinic that no mutant of the pool has: each breaks one promise of one law.
+"""Faults for the clinic that no mutant has: each violates the requirement of one check.
 
-A maker of a fault has no arguments, and gives the fault a memory of its own.
+Functions that return a `Fault` have no arguments; every fault has its own state.
 """
 
 import json
@@ -16,369 +16,375 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from spec.loader import load_contract
 
-Plant = Callable[[], Fault]
+FaultFactory = Callable[[], Fault]
 Dress = Callable[[ASGIApp], ASGIApp]
 
 CLINIC = load_contract(Path(__file__).parents[1] / "foreign" / "clinic.yaml")
 
-MINE = "Bearer demo-token"
-THEIRS = "Bearer other-token"
+OWNER_TOKEN = "Bearer demo-token"
+OTHER_TOKEN = "Bearer other-token"
 JSON = {"content-type": "application/json"}
 
 
-def refused(status: int, message: str) -> InterceptedResponse:
-    """A refusal in the contract's shape."""
+def build_error(status: int, message: str) -> InterceptedResponse:
+    """Build an error response of the contract."""
     return InterceptedResponse(status, JSON, json.dumps({"message": message}).encode())
 
 
-def of(asked: InterceptedRequest, token: str) -> bool:
-    """Whether a request has this token."""
-    return asked.headers.get("authorization") == token
+def has_token(request: InterceptedRequest, token: str) -> bool:
+    """Return whether a request has this token."""
+    return request.headers.get("authorization") == token
 
 
-def parameter(asked: InterceptedRequest, name: str) -> str:
-    """What a query parameter is sent as, or ""."""
-    return dict(asked.query).get(name, "")
+def query_value(request: InterceptedRequest, name: str) -> str:
+    """Return the value of a query parameter, or ""."""
+    return dict(request.query).get(name, "")
 
 
-def showing(change: Callable[[InterceptedRequest, Any], Any]) -> Plant:
-    """A fault in the JSON of successes: what it is changed to."""
+def change_json(change: Callable[[InterceptedRequest, Any], Any]) -> FaultFactory:
+    """Fault in the JSON of successful responses: `change(request, body)` returns the new body."""
 
-    def plant() -> Fault:
-        async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-            answered = await ask(asked)
+    def make_fault() -> Fault:
+        async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+            response = await call_next(request)
             return (
-                answered.with_json(change(asked, answered.json)) if answered.is_success and answered.body else answered
+                response.with_json(change(request, response.json))
+                if response.is_success and response.body
+                else response
             )
 
         return fault
 
-    return plant
+    return make_fault
 
 
-def showing_data(**changes: Callable[[Any], Any]) -> Plant:
-    """A fault in properties of the record that a success shows: name -> what its value is changed to."""
+def change_data(**changes: Callable[[Any], Any]) -> FaultFactory:
+    """Fault in the record of successful responses: name of a property -> function that changes its value."""
 
-    def change(asked: InterceptedRequest, body: Any) -> Any:
+    def change(request: InterceptedRequest, body: Any) -> Any:
         data = body["data"]
-        return {**body, "data": {**data, **{name: to(data[name]) for name, to in changes.items()}}}
+        return {**body, "data": {**data, **{name: convert(data[name]) for name, convert in changes.items()}}}
 
-    return showing(change)
+    return change_json(change)
 
 
-def asking(change: Callable[[InterceptedRequest], InterceptedRequest]) -> Plant:
-    """A fault in what is understood of a request: what it is taken for."""
+def change_request(change: Callable[[InterceptedRequest], InterceptedRequest]) -> FaultFactory:
+    """Fault in the request: `change` returns the request that the application receives."""
 
-    def plant() -> Fault:
-        async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-            return await ask(change(asked))
+    def make_fault() -> Fault:
+        async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+            return await call_next(change(request))
 
         return fault
 
-    return plant
+    return make_fault
 
 
-def reads_any_media_type(asked: InterceptedRequest) -> InterceptedRequest:
-    """Whatever is sent is taken for JSON."""
-    return asked.with_headers(content_type="application/json") if asked.body else asked
+def accept_any_media_type(request: InterceptedRequest) -> InterceptedRequest:
+    """Every body is parsed as JSON."""
+    return request.with_headers(content_type="application/json") if request.body else request
 
 
-# Lists ----------------------------------------------------------------------------------------------------------
+# Lists
 
 
-def total_is_of_the_page(asked: InterceptedRequest, body: Any) -> Any:
-    """The total of a list is the number of rows that its page has."""
+def report_page_total(request: InterceptedRequest, body: Any) -> Any:
+    """The total is the number of rows of the page."""
     return {**body, "meta": {**body["meta"], "total": len(body["data"])}}
 
 
-def deaf_to_brackets(asked: InterceptedRequest) -> InterceptedRequest:
-    """An array that is spelled with brackets is an unknown parameter."""
-    return asked.with_query(tuple((name, value) for name, value in asked.query if not name.endswith("[]")))
+def ignore_bracketed_arrays(request: InterceptedRequest) -> InterceptedRequest:
+    """Array parameters with brackets are ignored."""
+    return request.with_query(tuple((name, value) for name, value in request.query if not name.endswith("[]")))
 
 
-def takes_a_blank_for_a_value(asked: InterceptedRequest, body: Any) -> Any:
-    """A list that is narrowed to what has no value, where a parameter was sent without one."""
-    blank = any(not value for _, value in asked.query)
-    return {**body, "data": [], "meta": {**body["meta"], "from": None, "to": None, "total": 0}} if blank else body
+def filter_by_blank(request: InterceptedRequest, body: Any) -> Any:
+    """A blank parameter filters by the empty value."""
+    has_blank = any(not value for _, value in request.query)
+    return {**body, "data": [], "meta": {**body["meta"], "from": None, "to": None, "total": 0}} if has_blank else body
 
 
-def total_is_of_all() -> Fault:
-    """A filtered list names the total of the whole one."""
+def report_unfiltered_total() -> Fault:
+    """A filtered list has the total of the unfiltered list."""
 
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        whole = await ask(asked.with_query(()))
-        if not answered.is_success or not whole.is_success:
-            return answered
-        body = answered.json
-        return answered.with_json({**body, "meta": {**body["meta"], "total": whole.json["meta"]["total"]}})
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        unfiltered = await call_next(request.with_query(()))
+        if not response.is_success or not unfiltered.is_success:
+            return response
+        body = response.json
+        return response.with_json({**body, "meta": {**body["meta"], "total": unfiltered.json["meta"]["total"]}})
 
     return fault
 
 
-def counts_one_too_few(name: str) -> Callable[[InterceptedRequest, Any], Any]:
-    """A count in the rows of a list is one too low."""
+def decrease_count(name: str) -> Callable[[InterceptedRequest, Any], Any]:
+    """A count in the rows of a list is too low by one."""
 
-    def change(asked: InterceptedRequest, body: Any) -> Any:
+    def change(request: InterceptedRequest, body: Any) -> Any:
         return {**body, "data": [{**row, name: max(0, row[name] - 1)} for row in body["data"]]}
 
     return change
 
 
-def sorts_by_when_it_was_made(asked: InterceptedRequest) -> InterceptedRequest:
-    """What was changed last is taken for what was made last."""
-    changed = {"updated_at": "created_at"}
-    return asked.with_query(tuple((name, changed.get(value, value)) for name, value in asked.query))
+def sort_by_creation_time(request: InterceptedRequest) -> InterceptedRequest:
+    """Sorting by update time sorts by creation time."""
+    replacements = {"updated_at": "created_at"}
+    return request.with_query(tuple((name, replacements.get(value, value)) for name, value in request.query))
 
 
-def fails_on_an_apostrophe() -> Fault:
-    """A search that is put into SQL as it was sent."""
+def fail_on_apostrophe() -> Fault:
+    """The search term is concatenated into SQL."""
 
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        return refused(500, "Server Error") if "'" in parameter(asked, "search") else await ask(asked)
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        return build_error(500, "Server Error") if "'" in query_value(request, "search") else await call_next(request)
 
     return fault
 
 
-def takes_signs_for_patterns(asked: InterceptedRequest) -> InterceptedRequest:
-    """A search that is put into LIKE as it was sent: a sign stands for any text, here for what follows it too."""
-    cut = {"search": parameter(asked, "search").replace("%", "_").partition("_")[0]}
-    return asked.with_query(tuple((name, cut.get(name, value)) for name, value in asked.query))
+def use_wildcards(request: InterceptedRequest) -> InterceptedRequest:
+    """The search term is a LIKE pattern: here a wildcard matches the rest of the term too."""
+    replaced = {"search": query_value(request, "search").replace("%", "_").partition("_")[0]}
+    return request.with_query(tuple((name, replaced.get(name, value)) for name, value in request.query))
 
 
-def searches_everywhere(asked: InterceptedRequest) -> InterceptedRequest:
-    """An OR without brackets: who searches finds what is anybody's."""
-    return asked.with_headers(authorization=MINE) if parameter(asked, "search") and of(asked, THEIRS) else asked
+def search_all_tenants(request: InterceptedRequest) -> InterceptedRequest:
+    """An OR without parentheses: a search includes the records of other accounts."""
+    return (
+        request.with_headers(authorization=OWNER_TOKEN)
+        if query_value(request, "search") and has_token(request, OTHER_TOKEN)
+        else request
+    )
 
 
-# The frame ------------------------------------------------------------------------------------------------------
+# HTTP
 
 
-def answers_any_path(app: ASGIApp) -> ASGIApp:
-    """A page for people wherever there is nothing else, as of a single page application."""
+def serve_unknown_paths(app: ASGIApp) -> ASGIApp:
+    """Unknown paths return the HTML page of a single-page application."""
 
-    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if "no-such-path" not in scope["path"]:
             await app(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
         await send({"type": "http.response.body", "body": b"<!doctype html><title>Clinic</title>"})
 
-    return served
+    return wrapped
 
 
-# Accounts -------------------------------------------------------------------------------------------------------
+# Accounts
 
 
-def is_always_the_first(asked: InterceptedRequest) -> InterceptedRequest:
-    """Whoever asks is taken for the first account."""
-    return asked.with_headers(authorization=MINE) if of(asked, THEIRS) else asked
+def return_first_account(request: InterceptedRequest) -> InterceptedRequest:
+    """Every token identifies the first account."""
+    return request.with_headers(authorization=OWNER_TOKEN) if has_token(request, OTHER_TOKEN) else request
 
 
-def belongs_to_another(asked: InterceptedRequest, body: Any) -> Any:
-    """What was made belongs to the account after the maker's."""
+def return_another_owner(request: InterceptedRequest, body: Any) -> Any:
+    """A new record belongs to another account."""
     vet = body["data"]["vet"]
     return {**body, "data": {**body["data"], "vet": {**vet, "id": vet["id"] + 1}}}
 
 
-def takes_any_password() -> Fault:
-    """Who knows the login of an account is let in."""
+def accept_any_password() -> Fault:
+    """A login with the wrong password succeeds."""
 
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        sent = asked.json
-        known = isinstance(sent, dict) and sent.get("password") == "conformance-wrong-password"
-        return await ask(asked.with_json({**sent, "password": "password"}) if known else asked)
-
-    return fault
-
-
-def gives_no_token() -> Fault:
-    """Signing in gives a token that nobody has."""
-    return showing_data(token=lambda token: token[::-1])()
-
-
-# Writes ---------------------------------------------------------------------------------------------------------
-
-
-def answers_the_first_key() -> Fault:
-    """Every record that is made gets the key of the first."""
-    made: list[Any] = []
-
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        if not answered.is_success:
-            return answered
-        made.append(answered.json["data"]["uuid"])
-        return answered.with_json({"data": {**answered.json["data"], "uuid": made[0]}})
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        body = request.json
+        is_wrong_password = isinstance(body, dict) and body.get("password") == "conformance-wrong-password"
+        return await call_next(request.with_json({**body, "password": "password"}) if is_wrong_password else request)
 
     return fault
 
 
-def takes_what_the_server_sets() -> Fault:
-    """Mass assignment: the stamp that is sent is stored."""
-    kept: dict[Any, Any] = {}
-
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        if not answered.is_success or not answered.body:
-            return answered
-        data = answered.json["data"]
-        if asked.method == "" and asked.operation.method == "post" and "created_at" in (asked.json or {}):
-            kept[data["uuid"]] = asked.json["created_at"]
-        return answered.with_json({"data": {**data, "created_at": kept.get(data["uuid"], data["created_at"])}})
-
-    return fault
+def return_unknown_token() -> Fault:
+    """A login returns an invalid token."""
+    return change_data(token=lambda token: token[::-1])()
 
 
-def adds_at_every_update() -> Fault:
-    """An update adds to what is there: what it answers grows."""
-    times: dict[str, int] = {}
+# Writes
 
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        if not answered.is_success:
-            return answered
-        times[asked.path] = times.get(asked.path, 0) + 1
-        data = answered.json["data"]
-        return answered.with_json({"data": {**data, "cost": data["cost"] + times[asked.path] - 1}})
+
+def return_first_key() -> Fault:
+    """Every create returns the key of the first record."""
+    keys: list[Any] = []
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if not response.is_success:
+            return response
+        keys.append(response.json["data"]["uuid"])
+        return response.with_json({"data": {**response.json["data"], "uuid": keys[0]}})
 
     return fault
 
 
-def is_in_another_zone() -> Fault:
-    """Stamps in local time that say they were UTC: the answer's Date is two hours before them."""
+def accept_server_set_fields() -> Fault:
+    """Mass assignment: a timestamp in the request is stored."""
+    created_at: dict[Any, Any] = {}
 
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        date = parsedate_to_datetime(answered.headers["date"]) - timedelta(hours=2)
-        return replace(answered, headers={**answered.headers, "date": format_datetime(date)})
-
-    return fault
-
-
-def goes_back_in_time() -> Fault:
-    """The more often a record was asked for, the longer ago it was changed."""
-    asked_for: dict[str, int] = {}
-
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        if not answered.is_success:
-            return answered
-        times = asked_for[asked.path] = asked_for.get(asked.path, 0) + 1
-        data = answered.json["data"]
-        return answered.with_json({"data": {**data, "updated_at": f"20{99 - times % 90:02}-01-01T00:00:00.000000Z"}})
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if not response.is_success or not response.body:
+            return response
+        data = response.json["data"]
+        if request.method == "" and request.operation.method == "post" and "created_at" in (request.json or {}):
+            created_at[data["uuid"]] = request.json["created_at"]
+        return response.with_json({"data": {**data, "created_at": created_at.get(data["uuid"], data["created_at"])}})
 
     return fault
 
 
-def forgets_nothing() -> Fault:
-    """What is made is there at once without having been asked for, and for good."""
-    seen: dict[str, InterceptedResponse] = {}
+def increase_at_every_update() -> Fault:
+    """Every update increases a value."""
+    counts: dict[str, int] = {}
 
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        if asked.operation.method == "post" and answered.is_success:
-            seen[f"{asked.path}/{answered.json['data']['uuid']}"] = replace(answered, status=200)
-        return seen.get(asked.path, answered) if asked.operation.method == "get" else answered
-
-    return fault
-
-
-def deletes_what_is_needed() -> Fault:
-    """Says that it deleted what the contract has it refuse to delete."""
-
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        return InterceptedResponse(204, {}, b"") if answered.status == 409 else answered
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if not response.is_success:
+            return response
+        counts[request.path] = counts.get(request.path, 0) + 1
+        data = response.json["data"]
+        return response.with_json({"data": {**data, "cost": data["cost"] + counts[request.path] - 1}})
 
     return fault
 
 
-def embeds_what_it_was() -> Fault:
-    """A record that stands in another is shown as it was when it was first embedded."""
-    first: dict[str, Any] = {}
+def shift_date_header() -> Fault:
+    """Timestamps are in local time but marked as UTC: the Date header is two hours earlier."""
 
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        patient = answered.json["data"].get("patient") if answered.is_success else None
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        date = parsedate_to_datetime(response.headers["date"]) - timedelta(hours=2)
+        return replace(response, headers={**response.headers, "date": format_datetime(date)})
+
+    return fault
+
+
+def decrease_update_time() -> Fault:
+    """The update timestamp decreases with every request."""
+    requests: dict[str, int] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if not response.is_success:
+            return response
+        count = requests[request.path] = requests.get(request.path, 0) + 1
+        data = response.json["data"]
+        return response.with_json({"data": {**data, "updated_at": f"20{99 - count % 90:02}-01-01T00:00:00.000000Z"}})
+
+    return fault
+
+
+def keep_created_records() -> Fault:
+    """Created records remain retrievable after they are deleted."""
+    responses: dict[str, InterceptedResponse] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if request.operation.method == "post" and response.is_success:
+            responses[f"{request.path}/{response.json['data']['uuid']}"] = replace(response, status=200)
+        return responses.get(request.path, response) if request.operation.method == "get" else response
+
+    return fault
+
+
+def confirm_restricted_delete() -> Fault:
+    """A delete that must be rejected returns 204."""
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        return InterceptedResponse(204, {}, b"") if response.status == 409 else response
+
+    return fault
+
+
+def embed_first_version() -> Fault:
+    """An embedded record keeps the values of its first embedding."""
+    first_versions: dict[str, Any] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        patient = response.json["data"].get("patient") if response.is_success else None
         if not patient:
-            return answered
-        kept = first.setdefault(patient["uuid"], patient)
-        return answered.with_json({"data": {**answered.json["data"], "patient": kept}})
+            return response
+        first_version = first_versions.setdefault(patient["uuid"], patient)
+        return response.with_json({"data": {**response.json["data"], "patient": first_version}})
 
     return fault
 
 
-def is_nowhere() -> Fault:
-    """What others refer to is not to be had by itself."""
+def hide_referenced_record() -> Fault:
+    """A referenced record cannot be retrieved."""
 
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        return refused(404, "Not found.") if answered.is_success else answered
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        return build_error(404, "Not found.") if response.is_success else response
 
     return fault
 
 
-# Named actions --------------------------------------------------------------------------------------------------
+# Actions
 
 
-def shows_another_record() -> Fault:
-    """An action answers another record than its path names."""
+def return_another_record() -> Fault:
+    """An action returns another record than that in its path."""
 
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        rows = (await ask(asked.follow_up(CLINIC.operations["listTreatments"]))).json["data"]
-        other = next(row["uuid"] for row in reversed(rows) if row["uuid"] != asked.path_values["uuid"])
-        shown = await ask(asked.follow_up(CLINIC.operations["retrieveTreatment"], other))
-        return replace(shown, status=answered.status) if answered.is_success else answered
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        rows = (await call_next(request.follow_up(CLINIC.operations["listTreatments"]))).json["data"]
+        other = next(row["uuid"] for row in reversed(rows) if row["uuid"] != request.path_values["uuid"])
+        retrieved = await call_next(request.follow_up(CLINIC.operations["retrieveTreatment"], other))
+        return replace(retrieved, status=response.status) if response.is_success else response
 
     return fault
 
 
 def stops_again() -> Fault:
-    """What has ended may be ended again."""
+    """Stopping a stopped treatment succeeds."""
 
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        again = asked.follow_up(CLINIC.operations["retrieveTreatment"], *asked.path_values.values())
-        return await ask(again) if answered.status == 409 else answered
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        retrieve = request.follow_up(CLINIC.operations["retrieveTreatment"], *request.path_values.values())
+        return await call_next(retrieve) if response.status == 409 else response
 
     return fault
 
 
-def opens_nothing() -> Fault:
-    """A referral that nobody sees anything by."""
+def hide_shared_records() -> Fault:
+    """A referral does not grant access."""
 
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        return refused(404, "Not found.") if of(asked, THEIRS) else await ask(asked)
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        return build_error(404, "Not found.") if has_token(request, OTHER_TOKEN) else await call_next(request)
 
     return fault
 
 
 def keeps_it_open() -> Fault:
-    """Whoever saw a patient once sees it for good."""
-    seen: dict[str, InterceptedResponse] = {}
+    """A patient remains visible after the referral is deleted."""
+    responses: dict[str, InterceptedResponse] = {}
 
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        if of(asked, THEIRS) and answered.is_success:
-            seen[asked.path] = answered
-        return seen.get(asked.path, answered) if of(asked, THEIRS) else answered
-
-    return fault
-
-
-def counts_once() -> Fault:
-    """A figure is counted once, and answered from then on."""
-    counted: dict[bytes, InterceptedResponse] = {}
-
-    async def fault(asked: InterceptedRequest, ask: CallNext) -> InterceptedResponse:
-        answered = await ask(asked)
-        return counted.setdefault(asked.body, answered) if answered.is_success else answered
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        if has_token(request, OTHER_TOKEN) and response.is_success:
+            responses[request.path] = response
+        return responses.get(request.path, response) if has_token(request, OTHER_TOKEN) else response
 
     return fault
 
 
-def total_is_of_more_than_its_parts(asked: InterceptedRequest, body: Any) -> Any:
-    """A total that is one more than the values it is made of."""
+def return_first_metric() -> Fault:
+    """A metric keeps its first value."""
+    responses: dict[bytes, InterceptedResponse] = {}
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response = await call_next(request)
+        return responses.setdefault(request.body, response) if response.is_success else response
+
+    return fault
+
+
+def increase_total(request: InterceptedRequest, body: Any) -> Any:
+    """A total is the sum of its parts plus one."""
     return {**body, "total": body["total"] + 1}

@@ -17,8 +17,8 @@ from conformance.gate.baseline import AcceptedFailure, Baseline
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
-from tests.conformance.judging import LAWS, mock
-from tests.conformance.judging import judge as judged
+from tests.conformance.check_runner import LAWS, mock
+from tests.conformance.check_runner import judge as judged
 from tests.conformance.writing_faults import Answered, Asked, Next
 
 TODAY = date(2026, 3, 1)

@@ -30,7 +30,7 @@ from conformance.session.session import Session
 from conformance.transport.client import Budget
 from conformance.transport.messages import Request, Response
 from mock_server.store import StoredRecord
-from tests.conformance.judging import mock
+from tests.conformance.check_runner import mock
 from tests.conformance.served import session
 from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
 from tests.mock_server import library

@@ -14,7 +14,7 @@ import pytest
 
 from conformance.checks.support.check import Check
 from conformance.results import Status
-from tests.conformance.judging import LAWS, LISTED, amiss, broken, judge
+from tests.conformance.check_runner import LAWS, LISTED, amiss, broken, judge
 from tests.conformance.test_writing_laws import item
 from tests.conformance.writing_faults import Answered, Asked, Next, is_written_in_php
 

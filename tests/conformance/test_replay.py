@@ -14,7 +14,7 @@ from conformance.checks.support.check import Check
 from conformance.cli.main import main
 from conformance.gate.verdict import ExitCode
 from conformance.past_runs.replay import RESPONSE_CHECK_IDS
-from tests.conformance.judging import mock
+from tests.conformance.check_runner import mock
 from tests.conformance.serving import serving
 from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
 

@@ -19,7 +19,7 @@ from conformance.trace.recorder import MAX_RECORDED, IdentifierSource, Recorder
 from conformance.transport.messages import Exchange, Request, Response
 from conformance.transport.redaction import REDACTED, Redactor
 from spec.loader import Contract
-from tests.conformance.judging import mock
+from tests.conformance.check_runner import mock
 from tests.conformance.served import session
 from tests.mock_server.athena import athena_contract
 

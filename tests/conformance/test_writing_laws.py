@@ -9,7 +9,7 @@ from conformance.checks.support.check import Check
 from conformance.checks.support.values import contains, equal
 from conformance.checks.writes import crud
 from conformance.results import Status
-from tests.conformance.judging import LAWS, amiss, broken, judge
+from tests.conformance.check_runner import LAWS, amiss, broken, judge
 from tests.conformance.writing_faults import Answered, Asked, Next, is_written_in_php
 
 DEMO = "demo-token"

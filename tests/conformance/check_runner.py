@@ -1,0 +1,72 @@
+"""Runs checks on operations of the mock, with or without an injected fault."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from conformance.checks.access import leaks, sessions
+from conformance.checks.actions import actions, relations
+from conformance.checks.lists import search, sorting
+from conformance.checks.support.check import Check
+from conformance.checks.validation import accepted_input, rejected_input, responses
+from conformance.checks.writes import crud
+from conformance.results import CheckResult, Status
+from conformance.runner.runner import RunResult, run
+from conformance.session.session import Session
+from tests.conformance.served import session
+from tests.conformance.writing_faults import Faulty
+from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
+
+MEANING = (*sessions.CHECKS, *accepted_input.CHECKS, *relations.CHECKS, *actions.CHECKS)
+LISTED = (*sorting.UPDATE_CHECKS, *search.SPECIAL_TEXT_CHECKS, *leaks.CHECKS)
+LAWS = {check.id: check for check in (*rejected_input.CHECKS, *crud.CHECKS, *MEANING, *LISTED, *responses.CHECKS)}
+CREDENTIALS = {"email": "john.doe@example.com", "password": PASSWORD}
+
+
+@cache
+def mock() -> Api:
+    """The Athena mock with the demo dataset; every run resets it."""
+    return Api.of(athena_contract(), athena_schemas(), "demo")
+
+
+def judge(checks: list[Check], operation: str | None = None, fault: Callable[..., Any] | None = None) -> RunResult:
+    """Run checks on one or all operations of a mock, with an optional fault."""
+    return judged(checks, operation, fault)[0]
+
+
+def judged(
+    checks: list[Check],
+    operation: str | None = None,
+    fault: Callable[..., Any] | None = None,
+    *,
+    tokens: dict[str, str] | None = None,
+    effects: bool = True,
+) -> tuple[RunResult, Session]:
+    """Run checks and return the session too. `sleep` advances the clock of the mock."""
+    api = mock()
+    api.begin_anew()
+    app: ASGIApp = Faulty(api.app, fault) if fault else api.app
+    operations = [o for o in api.contract.operations.values() if operation in (None, o.id)]
+    check_session = session(app, api.contract, schemas=api.schemas, tokens=tokens)
+    check_session.allow_effects, check_session.credentials = effects, CREDENTIALS
+    check_session.sleep = lambda seconds: api.watch.wait(seconds=seconds)
+    return run(check_session, checks, operations, lambda outcome: None), check_session
+
+
+def broken(check: str, operation: str, fault: Callable[..., Any]) -> list[CheckResult]:
+    """Return the failures of a check on an operation with a fault."""
+    return list(judge([LAWS[check]], operation, fault).with_status(Status.FAILED))
+
+
+def amiss(check: str, operation: str, fault: Callable[..., Any], about: str) -> list[str]:
+    """Return how the failures differ from the expected one: by this check, of this operation and parameter `about`."""
+    failures = broken(check, operation, fault)
+    locations = {(o.requirement.check, o.requirement.operation) for o in failures}
+    parameters = {o.requirement.parameter for o in failures}
+    return [
+        *(f"unexpected failure of {other}" for other in locations - {(check, operation)}),
+        *([] if about in parameters else [f"failures of {sorted(parameters)}, expected {about!r}"]),
+        *(f"{o.requirement.fingerprint}: no message or evidence" for o in failures if not (o.message and o.evidence)),
+    ]

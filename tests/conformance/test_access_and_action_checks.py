@@ -1,0 +1,348 @@
+"""Checks of relations, actions, accounts and accepted input: they pass on the mock, and each fails for its fault."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from conformance.checks.support.check import Check
+from conformance.checks.validation import rejected_input, responses
+from conformance.checks.writes import crud
+from conformance.errors import SkipCheck
+from conformance.results import Status
+from tests.conformance.check_runner import LAWS, MEANING, amiss, judge, judged, mock
+from tests.conformance.writing_faults import Answered, Asked, Next, is_written_in_php
+
+pytestmark = pytest.mark.slow  # each case sends many requests to a reset mock
+
+DEMO, OTHER = "demo-token", "other-token"
+UNKNOWN_KEY = "00000000-0000-4000-8000-00000000dead"
+
+Memory = dict[str, Any]
+
+
+@pytest.mark.parametrize("check", MEANING, ids=lambda check: check.id)
+def test_check_passes_on_the_mock(check: Check) -> None:
+    run_result = judge([check])
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in run_result.with_status(Status.FAILED)]
+    assert any(run_result.with_status(Status.PASSED))
+    assert not run_result.records_not_deleted
+
+
+# Faults
+
+
+def is_record_request(request: Asked, collection: str, method: str = "GET") -> bool:
+    """Return whether a request addresses one record of a collection."""
+    return request.method == method and request.path.startswith(f"/{collection}/") and request.path.count("/") == 2
+
+
+def is_other_account(request: Asked) -> bool:
+    return OTHER in request.headers.get("authorization", "")
+
+
+async def break_reference(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    if is_record_request(request, "threads") and response.status == 200 and response.body["data"].get("agent"):
+        return response.with_data(agent={**response.body["data"]["agent"], "uuid": UNKNOWN_KEY})
+    return response
+
+
+async def return_zero_count(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    return (
+        response.with_data(threads_count=0)
+        if is_record_request(request, "agents") and response.status == 200
+        else response
+    )
+
+
+async def embed_old_names(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    """Threads embed an agent with the values of its first embedding."""
+    response: Answered = await call_next(request)
+    if request.path.startswith("/threads") and response.raw and response.status < 300:
+        body = response.body
+        for row in body["data"] if isinstance(body["data"], list) else [body["data"]]:
+            if row.get("agent"):
+                row["agent"] = memory.setdefault(row["agent"]["uuid"], row["agent"])
+        return response.showing(body)
+    return response
+
+
+async def return_another_answer(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    if request.path.endswith("/run") and response.status == 200:
+        return response.with_data(answer={**response.body["data"]["answer"], "content": "another answer"})
+    return response
+
+
+async def return_unknown_key(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    return response.with_data(uuid=UNKNOWN_KEY) if request.path.endswith("/generate") else response
+
+
+async def return_another_workflow(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    if request.path.endswith("/webhook") and response.status == 201:
+        return response.with_data(workflow={**response.body["data"]["workflow"], "uuid": UNKNOWN_KEY})
+    return response
+
+
+async def accept_second_stop(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    return replace(response, status=200) if request.path.endswith("/stop") and response.status == 409 else response
+
+
+async def run_after_stop(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    if request.path.endswith("/stop"):
+        memory["stopped"] = request.path.split("/")[2]
+    if is_record_request(request, "workflow-executions") and request.path.endswith(memory.get("stopped", "never")):
+        return response.with_data(status="running")
+    return response
+
+
+async def hide_shared_agents(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    if is_record_request(request, "agents") and is_other_account(request):
+        return replace(response, status=404, raw=b'{"message": "Not found."}')
+    return response
+
+
+async def allow_readers_to_write(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(
+        request.by(DEMO) if is_record_request(request, "workflows", "PUT") else request
+    )
+    return response
+
+
+async def show_agents_to_all(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request.by(DEMO) if is_record_request(request, "agents") else request)
+    return response
+
+
+async def keep_shared_agents_visible(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    if is_record_request(request, "agents") and is_other_account(request):
+        if response.status == 200:
+            memory[request.path] = response
+        response = memory.get(request.path, response)
+    return response
+
+
+async def return_first_metrics(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    """Every metric keeps its first value."""
+    key = f"{request.path} {request.query} {request.raw!r}"
+    if request.path.endswith("/metrics") and key in memory:
+        first: Answered = memory[key]
+        return first
+    response: Answered = await call_next(request)
+    memory[key] = response
+    return response
+
+
+async def ignore_thread_filter(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    if request.path.endswith("/metrics") and isinstance(request.body, dict):
+        request = request.saying({name: value for name, value in request.body.items() if name != "thread_uuid"})
+    response: Answered = await call_next(request)
+    return response
+
+
+async def increase_total(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    if request.path.endswith("/count") and response.status == 200:
+        return response.with_data(total=response.body["data"]["total"] + 1)
+    return response
+
+
+async def return_another_account(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    return response.with_data(id=999) if request.path == "/user" and response.status == 200 else response
+
+
+async def return_first_account(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(
+        request.by(DEMO) if request.path == "/user" and is_other_account(request) else request
+    )
+    return response
+
+
+async def return_another_owner(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    if (request.method, request.path) == ("POST", "/prompts") and response.status == 201:
+        return response.with_data(user={**response.body["data"]["user"], "id": 999})
+    return response
+
+
+async def return_422_for_401(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    return replace(response, status=422) if request.path.endswith("/sign-in") and response.status == 401 else response
+
+
+async def return_token_of_another(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    return response.with_data(token=OTHER) if request.path.endswith("/sign-in") and response.status == 200 else response
+
+
+async def ignore_logout(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = Answered(204, {}, b"") if request.path.endswith("/logout") else await call_next(request)
+    return response
+
+
+async def reject_sort_by_update(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    response: Answered = await call_next(request)
+    if request.path == "/threads" and "sort_by=updated_at" in request.query:
+        return replace(response, status=422)
+    return response
+
+
+async def reject_long_titles(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    body = request.body
+    if request.method == "POST" and isinstance(body, dict) and len(str(body.get("title", ""))) > 100:
+        request = request.saying({})
+    response: Answered = await call_next(request)
+    return response
+
+
+@pytest.mark.parametrize(
+    ("check", "operation", "fault", "about"),
+    [
+        ("references-resolve", "retrieveThread", break_reference, "data.agent"),
+        ("relation-count-follows-writes", "createThread", return_zero_count, "Agent.threads_count"),
+        ("embedded-follows-updates", "updateAgent", embed_old_names, "retrieveThread data.agent"),
+        ("action-result-is-stored", "runAgent", return_another_answer, "data.answer"),
+        ("action-result-is-stored", "generateAgent", return_unknown_key, "data"),
+        ("action-result-concerns-record", "triggerWebhook", return_another_workflow, "data"),
+        ("terminal-state-is-final", "stopWorkflowExecution", accept_second_stop, "again"),
+        ("terminal-state-is-final", "stopWorkflowExecution", run_after_stop, "stays"),
+        ("sharing-grants-access", "shareAgent", hide_shared_agents, "seen"),
+        ("sharing-grants-access", "shareWorkflow", allow_readers_to_write, "only read"),
+        ("sharing-grants-access", "shareAgent", show_agents_to_all, "before"),
+        ("unsharing-revokes-access", "shareAgent", keep_shared_agents_visible, ""),
+        ("metric-follows-writes", "getAgentsMetrics", return_first_metrics, "calculation=accumulated_count"),
+        ("metric-follows-writes", "getWorkspacesMetrics", return_first_metrics, "entity=agents metric=created"),
+        (
+            "metric-matches-list",
+            "getMessagesMetrics",
+            ignore_thread_filter,
+            "calculation=accumulated_count thread_uuid",
+        ),
+        ("metric-parts-add-up", "countWorkflowExecutions", increase_total, ""),
+        ("token-identifies-account", "getAuthenticatedUser", return_another_account, "self"),
+        ("token-identifies-account", "getAuthenticatedUser", return_first_account, "other"),
+        ("creator-owns-record", "createPrompt", return_another_owner, "user"),
+        ("wrong-credentials-are-401", "signIn", return_422_for_401, "nobody's"),
+        ("wrong-credentials-are-401", "signIn", return_422_for_401, "wrong"),
+        ("login-token-works", "signIn", return_token_of_another, "works"),
+        ("logout-revokes-token", "logout", ignore_logout, "ended"),
+        ("valid-parameter-accepted", "listThreads", reject_sort_by_update, "sort_by updated_at"),
+        ("valid-body-accepted", "storeCommandRoomTask", reject_long_titles, "title maxLength"),
+    ],
+)
+def test_check_fails_for_its_fault(check: str, operation: str, fault: Any, about: str) -> None:
+    assert not amiss(check, operation, fault, about)
+
+
+# Conforming variants
+
+DELAY = timedelta(seconds=2)
+
+
+async def delay_reads(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    """New records are visible two seconds after their creation."""
+    response: Answered = await call_next(request)
+    now = mock().watch.at
+    created: dict[str, datetime] = memory.setdefault("made", {})
+    if request.method == "POST" and response.status == 201:
+        created[response.body["data"].get("uuid", "")] = now
+    if request.method != "GET" or response.status != 200:
+        return response
+    recent = {key for key, at in created.items() if now - at < DELAY}
+    if request.path.rpartition("/")[2] in recent:
+        return replace(response, status=404, raw=b'{"message": "Not found."}')
+    body = response.body
+    if isinstance(body.get("data"), list) and "meta" in body:
+        rows = [row for row in body["data"] if row.get("uuid") not in recent]
+        total = body["meta"]["total"] - len(body["data"]) + len(rows)
+        return response.showing({**body, "data": rows, "meta": {**body["meta"], "total": total}})
+    return response
+
+
+@pytest.mark.parametrize("check", MEANING, ids=lambda check: check.id)
+def test_check_passes_with_reads_delayed_by_two_seconds(check: Check) -> None:
+    run_result = judge([check], None, delay_reads)
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in run_result.with_status(Status.FAILED)]
+
+
+@pytest.mark.parametrize("check", MEANING, ids=lambda check: check.id)
+def test_check_passes_with_the_notation_of_php(check: Check) -> None:
+    run_result = judge([check], None, is_written_in_php)
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in run_result.with_status(Status.FAILED)]
+
+
+# Coverage and effects
+
+WRITING_CHECKS = [*rejected_input.CHECKS, *crud.CHECKS, *MEANING, *responses.CHECKS]
+# Their resource has no create operation, and other records must not be changed.
+UNREACHABLE_OPERATIONS = {"updateWorkspace", "deleteWorkspace"}
+
+
+def snapshot() -> dict[tuple[str, str], list[Any]]:
+    """Return every row of every list, for both tokens."""
+    lists = [o.id for o in mock().contract.operations.values() if o.action == "list"]
+    return {(name, token): _rows(name, token) for name in lists for token in (DEMO, OTHER)}
+
+
+def _rows(name: str, token: str) -> list[Any]:
+    api, rows, page = mock(), [], 1
+    while True:
+        reply = api.send(name, query={"per_page": 100, "page": page}, token=token)
+        rows += reply.json["data"]
+        if len(reply.json["data"]) < 100:
+            return rows
+        page += 1
+
+
+def test_all_checks_reach_every_operation_use_effects_once_and_delete_all_records() -> None:
+    mock().begin_anew()
+    before = snapshot()
+    run_result, session = judged(WRITING_CHECKS)
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in run_result.with_status(Status.FAILED)]
+    assert not run_result.records_not_deleted
+    succeeded = Counter(name for name, status in session.call_counts.elements() if 200 <= status < 300)
+    operations = session.contract.operations
+    assert operations.keys() - succeeded.keys() == UNREACHABLE_OPERATIONS
+    assert {name: succeeded[name] for name, o in operations.items() if o.effects and succeeded[name] > 1} == {}
+    assert snapshot() == before
+
+
+def test_operation_with_effects_is_not_called_without_permission() -> None:
+    run_result, session = judged([*MEANING, *responses.CHECKS], effects=False)
+    effect_operations = {name for name, o in session.contract.operations.items() if o.effects}
+    assert not [name for name, _ in session.call_counts if name in effect_operations]
+    assert {o.requirement.operation for o in run_result.with_status(Status.SKIPPED)} >= effect_operations
+
+
+def test_operation_with_effects_is_called_up_to_its_limit() -> None:
+    _, session = judged([])
+    operation = session.contract.operations["runPrompt"]
+    session.max_effect_calls = 2
+    session.charge_call(operation)
+    session.charge_call(operation)
+    with pytest.raises(SkipCheck, match=r"runPrompt was used 2 times, as often as it may be: --max-expensive"):
+        session.charge_call(operation)
+
+
+async def create_inactive_workflows(request: Asked, call_next: Next, memory: Memory) -> Answered:
+    if (request.method, request.path) == ("POST", "/workflows") and isinstance(request.body, dict):
+        request = request.saying({"is_active": False, **request.body})
+    response: Answered = await call_next(request)
+    return response
+
+
+def test_action_that_a_new_record_rejects_is_tried_with_every_flag_set() -> None:
+    run_result, session = judged([LAWS["action-result-concerns-record"]], "triggerWebhook", create_inactive_workflows)
+    assert [o.status for o in run_result.results] == [Status.PASSED]
+    assert session.call_counts["triggerWebhook", 409] == session.call_counts["triggerWebhook", 201] == 1

@@ -1,0 +1,186 @@
+"""Checks of rejected input and of responses: they pass on the mock, and each fails for its fault."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from conformance.checks.support.check import Check
+from conformance.checks.validation import rejected_input, responses
+from conformance.results import Status
+from tests.conformance.check_runner import LAWS, amiss, broken, judge, judged
+from tests.conformance.writing_faults import Answered, Asked, Next
+
+DEMO = "demo-token"
+
+
+@pytest.mark.parametrize("check", [*rejected_input.CHECKS, *responses.CHECKS], ids=lambda check: check.id)
+def test_check_passes_on_the_mock(check: Check) -> None:
+    run_result = judge([check])
+    assert not [f"{o.requirement.fingerprint}: {o.message}" for o in run_result.with_status(Status.FAILED)]
+    assert any(run_result.with_status(Status.PASSED))
+    assert not run_result.records_not_deleted
+
+
+async def return_500(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    return replace(response, status=500) if request.method == "GET" and response.status == 200 else response
+
+
+async def expose_traceback(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    trace = {"message": "Server Error", "exception": "QueryException", "trace": []}
+    return replace(response, status=500).showing(trace) if request.method == "GET" else response
+
+
+async def return_202(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    return replace(response, status=202) if response.status == 200 else response
+
+
+async def return_html(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    return replace(response, headers={**response.headers, "content-type": "text/html"})
+
+
+async def drop_property(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    if request.method != "GET" or response.status != 200:
+        return response
+    body = response.body
+    for row in body["data"]:
+        del row["content"]
+    return response.showing(body)
+
+
+async def accept_anonymous(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request.by(DEMO))
+    return response
+
+
+async def return_403_for_401(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    return replace(response, status=403) if response.status == 401 else response
+
+
+async def ignore_tenants(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    """Every token has access to all records; the account and its tenants are still correct."""
+    keeps_token = request.path.startswith(("/user", "/workspaces")) or "authorization" not in request.headers
+    response: Answered = await call_next(request if keeps_token else request.by(DEMO))
+    return response
+
+
+async def return_200_for_404(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    return replace(response, status=200) if response.status == 404 else response
+
+
+async def drop_allow_header(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    return replace(response, headers={n: v for n, v in response.headers.items() if n != "allow"})
+
+
+async def return_422_for_400(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    return replace(response, status=422) if response.status in (400, 415) else response
+
+
+async def ignore_page_size(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    query = "&".join(pair for pair in request.query.split("&") if not pair.startswith("per_page="))
+    response: Answered = await call_next(replace(request, query=query))
+    return response
+
+
+async def report_another_field(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    if response.status != 422:
+        return response
+    body = response.body
+    return response.showing({**body, "errors": {"something": next(iter(body["errors"].values()))}})
+
+
+async def truncate_names(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    body = request.body
+    if isinstance(body, dict) and isinstance(body.get("name"), str):
+        request = request.saying({**body, "name": body["name"][:255]})
+    response: Answered = await call_next(request)
+    return response
+
+
+async def accept_another_scheme(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    basic = request.headers.get("authorization", "").startswith("Basic")
+    response: Answered = await call_next(request.by(DEMO) if basic else request)
+    return response
+
+
+async def ignore_logout(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = Answered(204, {}, b"") if request.path.endswith("/logout") else await call_next(request)
+    return response
+
+
+async def serve_unknown_paths(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    return replace(response, status=200) if request.path.startswith("/conformance") else response
+
+
+async def skip_nested_validation(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    body = request.body
+    if isinstance(body, dict) and isinstance(body.get("files"), list):
+        request = request.saying({name: value for name, value in body.items() if name != "files"})
+    response: Answered = await call_next(request)
+    return response
+
+
+@pytest.mark.parametrize(
+    ("check", "operation", "fault", "about"),
+    [
+        ("no-server-error", "listAgents", return_500, ""),
+        ("no-traceback", "retrievePrompt", expose_traceback, "500"),
+        ("status-is-documented", "retrieveAgent", return_202, "202"),
+        ("content-type-is-json", "listThreads", return_html, "200"),
+        ("response-matches-schema", "listMessages", drop_property, "data.[] content"),
+        ("unauthenticated-access-denied", "listAgents", accept_anonymous, "no token"),
+        ("unauthenticated-is-401", "deleteAgent", return_403_for_401, "no token"),
+        ("tenant-isolation", "retrievePrompt", ignore_tenants, ""),
+        ("tenant-isolation", "updatePrompt", ignore_tenants, ""),
+        ("tenant-isolation", "deletePrompt", ignore_tenants, ""),
+        ("tenant-isolation", "listMessages", ignore_tenants, ""),
+        ("tenant-isolation", "triggerWebhook", ignore_tenants, ""),
+        ("tenant-isolation", "createMessage", ignore_tenants, ""),
+        ("unauthenticated-access-denied", "listPrompts", ignore_logout, "a logged-out token"),
+        ("unauthenticated-access-denied", "retrieveAgent", accept_another_scheme, "another scheme"),
+        ("unauthenticated-access-denied", "deletePrompt", accept_another_scheme, "another scheme"),
+        ("unknown-path-is-404", "retrieveWorkspace", serve_unknown_paths, ""),
+        ("invalid-field-is-422", "createMessage", skip_nested_validation, "files.0.key type"),
+        ("unknown-record-is-404", "retrieveThread", return_200_for_404, ""),
+        ("unsupported-method-is-405", "listAgents", drop_allow_header, "put"),
+        ("malformed-json-is-400", "createPrompt", return_422_for_400, ""),
+        ("unsupported-media-type-is-415", "updatePrompt", return_422_for_400, ""),
+        ("invalid-parameter-is-422", "listAgents", ignore_page_size, "per_page minimum"),
+        ("invalid-field-is-422", "createMessage", report_another_field, "content required"),
+        ("invalid-field-is-422", "updateAgent", truncate_names, "name maxLength"),
+    ],
+)
+def test_check_fails_for_its_fault(check: str, operation: str, fault: Any, about: str) -> None:
+    assert not amiss(check, operation, fault, about)
+
+
+def test_truncated_name_is_the_only_failure() -> None:
+    failures = broken("invalid-field-is-422", "updateAgent", truncate_names)
+    assert [o.requirement.parameter for o in failures] == ["name maxLength"]
+    assert "got 200, expected 422" in failures[0].message
+
+
+def test_missing_property_of_an_example_is_reported_with_its_location() -> None:
+    (failure,) = broken("response-matches-schema", "listMessages", drop_property)
+    assert failure.requirement.pointer == "#/components/schemas/Message"
+    assert failure.requirement.provenance == "documented"
+    assert failure.requirement.is_blocking(strict=False)
+
+
+def test_second_token_of_the_same_tenant_skips_tenant_isolation() -> None:
+    tokens = {"self": DEMO, "other": "viewer-token"}
+    run_result, _ = judged([LAWS["tenant-isolation"]], "retrievePrompt", tokens=tokens)
+    (result,) = run_result.results
+    assert result.status is Status.SKIPPED
+    assert result.message == "the second token has access to the same Workspace: --other-token-env"
