@@ -256,7 +256,7 @@ def _evaluate_retrieved_counts(listing: Listing, name: str, query: QueryPairs) -
             if name in row and isinstance(record, dict):
                 count, expected = row[name], record.get(name, row[name])
                 if not loosely_equal(expected, count):
-                    return f"{name} of {key}: got {count} in the list and {expected} in the record", evidence
+                    return f"{name} of {key}: got {count} in the list, expected {expected} as in the record", evidence
         return "", evidence
 
     listing.sample()
@@ -275,7 +275,7 @@ def _evaluate_count(listing: Listing, derived: DerivedProperty, query: QueryPair
     rows = sorted(keyed_rows, key=lambda pair: pair[1] != own_key)[:MAX_COUNTED_ROWS]
     for row, key in rows:
         if name not in row:
-            return f"{key} has no {name}", (page.exchange,)
+            return f"{key} has no {name}, expected a count", (page.exchange,)
     counted, parent_filter, conditions = _find_counted_list(listing, relation, derived)
     for row, key in rows:
         counted_page = counted.fetch((parent_filter, format_query_value(key)), *conditions)
