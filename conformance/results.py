@@ -50,9 +50,9 @@ class Requirement:
 class Status(Enum):
     """Status of a requirement."""
 
-    PASSED = "kept"
-    FAILED = "broken"
-    SKIPPED = "not judged"
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
 
 
 class FailureKind(Enum):

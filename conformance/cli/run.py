@@ -27,8 +27,7 @@ from conformance.contract_edits.proposals import build_proposals
 from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
 from conformance.gate.history import History
 from conformance.gate.verdict import GatePolicy, GateResult, evaluate
-from conformance.reporting import Report, github, terminal
-from conformance.reporting.files import REPORT_WRITERS
+from conformance.reporting import REPORT_WRITERS, Report, github, terminal
 from conformance.results import CheckResult, Status
 from conformance.runner.progress import Progress
 from conformance.runner.runner import ResultSource, RunResult, aborted_run, build_cases, run
@@ -95,24 +94,24 @@ def _build_report(
     )
     name = display_path(Path(contract.document.name))
     return Report(
-        target.base,
-        name,
-        contract.document.digest,
-        run_id,
-        settings.seed,
-        started.isoformat(timespec="seconds"),
-        time.monotonic() - start_time,
-        target.budget.sent,
-        settings.strict,
-        session.read_only,
-        settings.token_env,
-        settings.other_token_env,
-        tuple(notes),
-        run_result,
-        gate_result,
-        build_redactor(settings, contract, token_command),
-        find_line_numbers(contract.document.content),
-        session.call_counts,
+        target=target.base,
+        contract=name,
+        contract_digest=contract.document.digest,
+        run_id=run_id,
+        seed=settings.seed,
+        started_at=started.isoformat(timespec="seconds"),
+        seconds=time.monotonic() - start_time,
+        requests=target.budget.sent,
+        strict=settings.strict,
+        read_only=session.read_only,
+        token_env=settings.token_env,
+        other_token_env=settings.other_token_env,
+        notes=tuple(notes),
+        run=run_result,
+        gate_result=gate_result,
+        redaction=build_redactor(settings, contract, token_command),
+        line_numbers=find_line_numbers(contract.document.content),
+        response_counts=session.call_counts,
         contract_text=contract.document.content.decode("utf-8", "replace"),
         proposals=build_proposals(contract, session.schemas, name, run_result.results),
         coverage=session.coverage.build_report(selected, gate_result.operations_never_successful)

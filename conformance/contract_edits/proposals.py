@@ -1,8 +1,7 @@
-"""What a contract gap asks for: the edit of the contract that would admit what was seen, or what is to be confirmed.
+"""Proposals for contract gaps: an edit of the contract that allows the observed response, or a question to confirm.
 
-A gap is a broken promise that rests on inferred places: as likely as not it is the contract that is wrong. Where an
-answer breaks its schema, or has a status that the contract lacks, the edit follows from the answer itself; it is read
-anew from the exchange that shows it, so that a law has to hand over nothing but its outcome.
+A contract gap is a failure of an inferred requirement, so the contract may be wrong. If a response violates its schema
+or has an undocumented status, the edit is derived from the exchange in the evidence of the result.
 """
 
 import re
@@ -21,12 +20,12 @@ from spec.loader import Contract
 from spec.validators import SchemaValidators, SchemaViolation
 
 MAX_NAME_CHARS = 64
-MAX_TEXT_CHARS = 10_000  # the bound of a text that was seen for the first time
+MAX_TEXT_CHARS = 10_000  # maxLength of a new text property
 MAX_SAFE_INTEGER = 2**53 - 1
 MAX_ARRAY_ITEMS = 1_000
 NULL_SCHEMA: Mapping[str, Any] = {"type": "object", "nullable": True, "enum": [None]}
 _PROPERTY_NAME = re.compile(r"[A-Za-z0-9_$][A-Za-z0-9_.$ -]*")
-# What only one type of value can break, and makes no sense beside another.
+# Keywords that apply only to one type.
 _TYPE_KEYWORDS: Mapping[str, tuple[str, ...]] = {
     "string": ("format", "minLength", "maxLength", "pattern", "enum"),
     "integer": ("format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "enum"),
@@ -39,10 +38,7 @@ _TYPE_KEYWORDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What to do about a gap.
-
-    `message`: for people. `edits`: none when it is for people to decide. `diff`: the edits as a unified diff, or "".
-    """
+    """Proposal for a contract gap. `edits`: empty if a person has to decide. `diff`: unified diff, or ""."""
 
     pointer: str
     keyword: str
@@ -53,7 +49,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Proposer:
-    """Proposes edits of one contract. `file_name`: of its file, as diffs say it."""
+    """Proposes edits of one contract. `file_name`: file name in diffs."""
 
     contract: Contract
     schemas: SchemaValidators
@@ -62,33 +58,34 @@ class Proposer:
     _diff_cache: dict[str, str] = field(default_factory=dict)
 
     def propose(self, result: CheckResult) -> Proposal:
-        """What to do about a broken promise."""
+        """Return the proposal for a failure."""
         for exchange in reversed(result.evidence):
             proposal = self._propose_status(result, exchange) or self._propose_body_change(result, exchange)
             if proposal is not None:
                 return self._with_diff(proposal)
         requirement = result.requirement
         message = (
-            f'Confirm with who runs the backend whether this is due: "{requirement.summary}" If not, correct the place.'
+            f'Confirm with the backend team that this is required: "{requirement.summary}" If not, edit the contract.'
         )
         return Proposal(requirement.pointer, "", message)
 
     def _with_diff(self, proposal: Proposal) -> Proposal:
-        """With its diff; without the edits when the text cannot be edited so."""
+        """Add the diff; without edits if the layout of the contract cannot be edited."""
         if not proposal.edits:
             return proposal
         try:
             if not self._source_cache:
                 self._source_cache.append(YamlSource.from_text(self.contract.document.content.decode("utf-8")))
-            cache_key = repr(proposal.edits)  # one schema is shown by many operations; a diff takes a tenth of a second
+            cache_key = repr(proposal.edits)  # many operations share a schema; building a diff takes 0.1 s
             if cache_key not in self._diff_cache:
                 self._diff_cache[cache_key] = build_diff(self._source_cache[0], proposal.edits, self.file_name)
             diff_text = self._diff_cache[cache_key]
         except (EditError, UnicodeDecodeError):
-            return Proposal(proposal.pointer, proposal.keyword, f"{proposal.message} (By hand: its layout is unusual.)")
+            message = f"{proposal.message} (Edit manually: the layout is unusual.)"
+            return Proposal(proposal.pointer, proposal.keyword, message)
         return Proposal(proposal.pointer, proposal.keyword, proposal.message, proposal.edits, diff_text)
 
-    # A status -------------------------------------------------------------------------------------------------------
+    # Status ---------------------------------------------------------------------------------------------------------
 
     def _propose_status(self, result: CheckResult, exchange: Exchange) -> Proposal | None:
         operation = self.contract.operations.get(exchange.request.operation)
@@ -96,11 +93,11 @@ class Proposer:
         pointer = result.requirement.pointer
         if operation is None or pointer != f"{operation.pointer}/responses" or status in operation.responses:
             return None
-        message = f"Confirm that {operation.id} answers {status}; then the contract says so:"
+        message = f"Confirm that {operation.id} may return {status}, then edit:"
         return Proposal(pointer, str(status), message, (Edit(pointer, str(status), self._response_definition(status)),))
 
     def _response_definition(self, status: int) -> dict[str, Any]:
-        """What most operations say of a status; else its name."""
+        """Return the most common reference for a status, or a description by its reason phrase."""
         reference_counts: dict[str, int] = {}
         for node, pointer in iter_keyword_objects(self.contract.document.root):
             if pointer.startswith("#/paths/") and pointer.endswith(f"/responses/{status}") and "$ref" in node:
@@ -110,7 +107,7 @@ class Proposer:
         is_standard = status in {http_status.value for http_status in HTTPStatus}
         return {"description": f"{HTTPStatus(status).phrase}." if is_standard else f"Status {status}."}
 
-    # A body ---------------------------------------------------------------------------------------------------------
+    # Body -----------------------------------------------------------------------------------------------------------
 
     def _propose_body_change(self, result: CheckResult, exchange: Exchange) -> Proposal | None:
         operation = self.contract.operations.get(exchange.request.operation)
@@ -137,16 +134,15 @@ class Proposer:
         group = _ViolationGroup(self.contract.document, body_pointer, pointer, keyword, violations)
         edits = tuple(group.build_edits())
         if edits:
-            return Proposal(
-                pointer, keyword, f"Confirm that the backend is right: {group.describe()}; then edit:", edits
-            )
-        message = f"Confirm which is right, the backend or `{keyword}` at this place: {group.describe()}."
-        return Proposal(pointer, keyword, message)
+            message = f"Confirm that the backend is correct: {group.describe()}; then edit:"
+        else:
+            message = f"Confirm whether the backend or `{keyword}` at this location is correct: {group.describe()}."
+        return Proposal(pointer, keyword, message, edits)
 
 
 @dataclass(frozen=True, slots=True)
 class _ViolationGroup:
-    """Breaches of one keyword at one place; `body_pointer`: the schema of the whole answer."""
+    """Violations of one keyword at one location. `body_pointer`: schema of the response body."""
 
     document: Document
     body_pointer: str
@@ -160,13 +156,13 @@ class _ViolationGroup:
         return schema_object
 
     def describe(self) -> str:
-        """What is asked of the contract, in words without any value."""
+        """Describe the required change without any value of the response."""
         violation_kind = self.violations[0].kind.name
         is_null = self.violations[0].instance is None and violation_kind in ("type", "enum", "anyOf", "oneOf")
-        return "the value may be null" if is_null else _DESCRIPTIONS.get(violation_kind, "what it answers is meant")
+        return "the value may be null" if is_null else _DESCRIPTIONS.get(violation_kind, "the response is intended")
 
     def build_edits(self) -> Iterator[Edit]:
-        """What would admit what was seen; nothing where that is for people to decide."""
+        """Yield the edits that allow the observed values; none if a person has to decide."""
         violation_kind = self.violations[0].kind.name
         if self.violations[0].instance is None and violation_kind in ("type", "enum"):
             yield from self._allow_null()
@@ -180,7 +176,7 @@ class _ViolationGroup:
                 value = violation.instance[name]
                 names[name] = value if names.get(name) is None else names[name]
         if any(len(name) > MAX_NAME_CHARS or not _PROPERTY_NAME.fullmatch(name) for name in names):
-            return  # data, not names: a map, or nonsense
+            return  # the keys are data, not property names
         if "properties" not in self.schema:
             yield Edit(self.pointer, "properties", {name: infer_schema(value) for name, value in names.items()})
             return
@@ -229,32 +225,27 @@ class _ViolationGroup:
         yield Edit(self.pointer, self.keyword, remove=True)
 
     def _extend_alternatives(self) -> Iterator[Edit]:
-        """Null as one more, or what the alternative needs that comes nearest."""
+        """Add null as an alternative, or relax the alternative with the fewest violations."""
         violation = self.violations[0]
         if violation.instance is None:
             yield Edit(self.pointer, self.keyword, [*self.schema[self.keyword], dict(NULL_SCHEMA)])
             return
         value_path = list(violation.instance_path)
-        alternatives = [list(alternative) for alternative in violation.kind.context]
-        alternatives = [
-            alternative
-            for alternative in alternatives
-            if not any(
-                candidate.kind.name == "type" and list(candidate.instance_path) == value_path
-                for candidate in alternative
-            )
-        ]
-        nearest = min(alternatives, key=len, default=[])
+
+        def has_wrong_type(violations: list[SchemaViolation]) -> bool:
+            return any(v.kind.name == "type" and list(v.instance_path) == value_path for v in violations)
+
+        alternatives = [list(violations) for violations in violation.kind.context]
+        nearest = min((a for a in alternatives if not has_wrong_type(a)), key=len, default=[])
         groups: dict[tuple[str, str], list[SchemaViolation]] = {}
         for inner in nearest:
             groups.setdefault(locate_violation(self.body_pointer, inner.schema_path), []).append(inner)
-        for (pointer, keyword), group_violations in groups.items():
-            yield from _ViolationGroup(
-                self.document, self.body_pointer, pointer, keyword, group_violations
-            ).build_edits()
+        for (pointer, keyword), violations in groups.items():
+            group = _ViolationGroup(self.document, self.body_pointer, pointer, keyword, violations)
+            yield from group.build_edits()
 
     def _allow_null(self) -> Iterator[Edit]:
-        """Null at the property itself, not in all that shares its schema."""
+        """Allow null at the property itself, not in the schema that other properties share."""
         site = find_schema_site(self.document, self.body_pointer, self.violations[0].instance_path) or self.pointer
         node = self.document.resolve(site)
         reference = node if "$ref" in node else next(iter(node.get("allOf", ())), {})
@@ -267,21 +258,22 @@ class _ViolationGroup:
             yield Edit(site, "$ref" if "$ref" in node else "allOf", remove=True)
 
 
-_DESCRIPTIONS: Mapping[str, str] = {
-    "additionalProperties": "answers have keys that the contract does not know",
-    "required": "a key may be missing",
-    "enum": "there are more values",
-    "type": "values are of another type",
-    "format": "values have another format",
-    "pattern": "values have another form",
-    "uniqueItems": "an entry may come twice",
-    "falseSchema": "a property is shown that is said to be hidden (writeOnly)",
-    "anyOf": "it fits none of the alternatives",
-    "oneOf": "it fits none of the alternatives, or several",
-} | dict.fromkeys(
-    ("minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"),
-    "values go beyond the bound",
+_BOUNDS = (
+    *("minLength", "maxLength", "minItems", "maxItems"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
 )
+_DESCRIPTIONS: Mapping[str, str] = {
+    "additionalProperties": "responses have properties that the contract does not define",
+    "required": "the property may be missing",
+    "enum": "there are more values",
+    "type": "values have another type",
+    "format": "values have another format",
+    "pattern": "values do not match the pattern",
+    "uniqueItems": "items may be repeated",
+    "falseSchema": "a writeOnly property is returned",
+    "anyOf": "the value matches none of the alternatives",
+    "oneOf": "the value matches none of the alternatives, or more than one",
+} | dict.fromkeys(_BOUNDS, "values are out of bounds")
 _EDIT_BUILDERS: Mapping[str, Callable[[_ViolationGroup], Iterator[Edit]]] = {
     "additionalProperties": _ViolationGroup._add_properties,
     "required": _ViolationGroup._relax_required,
@@ -289,31 +281,24 @@ _EDIT_BUILDERS: Mapping[str, Callable[[_ViolationGroup], Iterator[Edit]]] = {
     "type": _ViolationGroup._change_type,
     "anyOf": _ViolationGroup._extend_alternatives,
     **dict.fromkeys(("format", "pattern", "uniqueItems", "multipleOf"), _ViolationGroup._remove_keyword),
-    **dict.fromkeys(
-        ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum"), _ViolationGroup._relax_bound
-    ),
-    **dict.fromkeys(("exclusiveMinimum", "exclusiveMaximum"), _ViolationGroup._relax_bound),
+    **dict.fromkeys(_BOUNDS, _ViolationGroup._relax_bound),
 }
 
 
 def build_proposals(
     contract: Contract, schemas: SchemaValidators, file_name: str, results: Iterable[CheckResult]
 ) -> dict[tuple[str, str], Proposal]:
-    """(fingerprint, what was said) of each broken promise that rests on inferred places -> what to do about it.
-
-    Also of those that are red under ``--strict``. `file_name`: the contract's file, for diffs.
-    """
+    """Map (fingerprint, message) of each failure of an inferred requirement to its proposal, also with --strict."""
     proposer = Proposer(contract, schemas, file_name)
-    failures = (
-        candidate
-        for candidate in results
-        if candidate.status is Status.FAILED and not candidate.requirement.is_blocking(strict=False)
-    )
-    return {(result.requirement.fingerprint, result.message): proposer.propose(result) for result in failures}
+    return {
+        (result.requirement.fingerprint, result.message): proposer.propose(result)
+        for result in results
+        if result.status is Status.FAILED and not result.requirement.is_blocking(strict=False)
+    }
 
 
 def json_type(value: Any) -> str:
-    """The JSON type of a value, in OpenAPI's words; ``null`` for null."""
+    """Return the OpenAPI type of a value, or ``null``."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else "boolean"
     type_names = ((int, "integer"), (float, "number"), (str, "string"), (list, "array"))
@@ -321,9 +306,9 @@ def json_type(value: Any) -> str:
 
 
 def infer_schema(value: Any) -> dict[str, Any]:
-    """A schema for a value that was seen for the first time: its type and generous bounds, nothing of the value.
+    """Return a schema of the type of a value with generous bounds; it reveals nothing of the value.
 
-    Nullable, because nothing fills it in records that were made without it.
+    It is nullable, because records created without the property have no value.
     """
     type_name = json_type(value)
     bounds: dict[str, Any] = {}
@@ -339,26 +324,19 @@ def infer_schema(value: Any) -> dict[str, Any]:
 
 
 def find_schema_site(document: Document, body_pointer: str, path: Iterable[Any]) -> str | None:
-    """Where the schema of a part of an answer begins, before its references are followed; None where that is open."""
-    site = body_pointer
+    """Return the pointer of the schema at a path of the body, before its references are resolved; None if unknown."""
+    site: str | None = body_pointer
     for step in path:
         keyword = "items" if isinstance(step, int) else f"properties/{escape(str(step))}"
-        child = next(
-            (
-                f"{candidate}/{keyword}"
-                for candidate in _alternatives(document, site)
-                if _is_object(document, f"{candidate}/{keyword}")
-            ),
-            None,
-        )
-        if child is None:
+        children = (f"{candidate}/{keyword}" for candidate in _alternatives(document, site or ""))
+        site = next((child for child in children if _is_object(document, child)), None)
+        if site is None:
             return None
-        site = child
     return site
 
 
 def _alternatives(document: Document, pointer: str, depth: int = 0) -> Iterator[str]:
-    """The schemas that may say what a place holds: itself through references, `allOf`, `anyOf` and `oneOf`."""
+    """Yield the pointers of a schema and its subschemas through `$ref`, `allOf`, `anyOf` and `oneOf`."""
     if depth > 10:
         return
     node, pointer = document.dereference(document.resolve(pointer), pointer)

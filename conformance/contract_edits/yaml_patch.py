@@ -1,7 +1,7 @@
-"""Edits of a contract's text: one keyword at one place, every other line byte-equal, comments and order kept.
+"""Edits of the text of a contract (YAML or JSON) that preserve comments, order and all other lines.
 
-`apply_edits` works on the text itself, at the marks that PyYAML gives, and reads the result again: what it returns differs
-from the text in the asked places only, or `EditError` is raised and nothing is returned. YAML and JSON both.
+`apply_edits` edits the text at the marks of the PyYAML nodes and loads the result again: it differs from the original
+only at the edited locations, or `EditError` is raised.
 """
 
 import copy
@@ -18,25 +18,25 @@ from conformance.errors import SuiteError
 from spec.document import parse_document, split_pointer
 from spec.errors import ContractError
 
-CONTEXT_LINES = 2  # unchanged lines around a change in a diff
+CONTEXT_LINES = 2  # of a diff
 _HUNK_HEADER = re.compile(r"^@@ -(\d+)((?:,\d+)?) \+(\d+)((?:,\d+)?) @@")
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # signs that YAML has as escapes only
-_KEYWORDS_AFTER_TYPE = frozenset({"nullable", "format"})  # keywords that read best beside `type`
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # YAML requires escapes
+_KEYWORDS_AFTER_TYPE = frozenset({"nullable", "format"})  # inserted after `type`
 
 
 class EditError(SuiteError):
-    """A contract's text cannot be edited so: where, what was found, what is allowed."""
+    """An edit is invalid or cannot be applied to the text of the contract."""
 
-    def __init__(self, location: str, actual: str, expected: str) -> None:
-        super().__init__(f"{location}: found {actual}; allowed: {expected}")
+    def __init__(self, location: str, problem: str, expected: str) -> None:
+        super().__init__(f"{location}: {problem} (expected {expected})")
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """`keyword` of the object at the JSON pointer `pointer` becomes `value`, or is taken away (`remove`).
+    """Set or remove the member `keyword` of the object at the JSON pointer `pointer`.
 
-    What is so already stays as it is: an edit may come twice. A list that grows at its end or loses entries is edited
-    entry by entry, so that its other entries keep their text.
+    Edits are idempotent. A list that grows at its end or loses items is edited item by item, so that the text of the
+    other items is preserved.
     """
 
     pointer: str
@@ -46,30 +46,26 @@ class Edit:
 
     @property
     def document(self) -> dict[str, Any]:
-        """As JSON: ``{"pointer", "keyword", "value"}``, or ``{"pointer", "keyword", "gone": true}``."""
-        change = {"gone": True} if self.remove else {"value": self.value}
-        return {"pointer": self.pointer, "keyword": self.keyword, **change}
+        """The edit as JSON: ``{"op": "add", "pointer", "keyword", "value"}``, or ``"op": "remove"`` without a value."""
+        location = {"pointer": self.pointer, "keyword": self.keyword}
+        return {"op": "remove", **location} if self.remove else {"op": "add", **location, "value": self.value}
 
     @classmethod
     def from_document(cls, document: Any) -> "Edit":
-        """From that JSON. Raises CannotEdit."""
-        known_keys = {"pointer", "keyword", "value", "gone"}
-        is_valid = (
-            isinstance(document, dict)
-            and set(document) <= known_keys
-            and all(isinstance(document.get(key), str) for key in _STRING_KEYS)
+        """Create an edit from its JSON. Raises EditError."""
+        match document:
+            case {"op": "add", "pointer": str(pointer), "keyword": str(keyword), "value": value, **other} if not other:
+                return cls(pointer, keyword, value)
+            case {"op": "remove", "pointer": str(pointer), "keyword": str(keyword), **other} if not other:
+                return cls(pointer, keyword, remove=True)
+        raise EditError(
+            "edit", f"invalid value {document!r:.200}", "op (add or remove), pointer, keyword, and value for add"
         )
-        if not is_valid or ("value" in document) == (document.get("gone") is True):
-            raise EditError("an edit", f"{document!r:.200}", "pointer and keyword (texts), and value or gone: true")
-        return cls(document["pointer"], document["keyword"], document.get("value"), document.get("gone") is True)
-
-
-_STRING_KEYS = ("pointer", "keyword")
 
 
 @dataclass(frozen=True, slots=True)
 class _Splice:
-    """`text` instead of the signs from `start` up to `end`."""
+    """Replacement of the characters from `start` up to `end`."""
 
     start: int
     end: int
@@ -78,27 +74,27 @@ class _Splice:
 
 @dataclass(frozen=True, slots=True)
 class YamlSource:
-    """A contract's text with its nodes, read once for any number of edits of this same text."""
+    """The text of a contract with its YAML nodes."""
 
     text: str
     root: yaml.Node
 
     @classmethod
     def from_text(cls, text: str) -> "YamlSource":
-        """The text with its nodes. Raises CannotEdit when it is no YAML."""
+        """Parse a text. Raises EditError if it is not YAML."""
         try:
             root = yaml.compose(text, Loader=yaml.CSafeLoader)
         except yaml.YAMLError as error:
-            raise EditError("the contract", " ".join(str(error).split()), "well-formed YAML or JSON") from None
+            raise EditError("the contract", " ".join(str(error).split()), "valid YAML or JSON") from None
         if root is None:
-            raise EditError("the contract", "no text", "well-formed YAML or JSON")
+            raise EditError("the contract", "empty document", "valid YAML or JSON")
         return cls(text, root)
 
 
 def apply_edits(text: str, edits: Iterable[Edit]) -> str:
-    """The text with the edits, in order; checked by reading it again. Raises CannotEdit."""
+    """Apply edits in order and verify the result by loading it. Raises EditError."""
     edit_list = list(edits)
-    expected = json.loads(json.dumps(_load(text)))  # written out: what an alias shares is apart, so that its edit shows
+    expected = json.loads(json.dumps(_load(text)))  # a copy without aliases
     for edit in edit_list:
         _apply_to_document(expected, edit)
     edited = _apply_to_text(YamlSource.from_text(text), edit_list)
@@ -107,15 +103,13 @@ def apply_edits(text: str, edits: Iterable[Edit]) -> str:
     except EditError:
         actual = None
     if actual != expected:
-        first_edit = edit_list[0] if edit_list else Edit("#", "")
-        raise EditError(
-            f"{first_edit.pointer}/{first_edit.keyword}", "a layout that cannot be edited", "an edit by hand"
-        )
+        first = edit_list[0] if edit_list else Edit("#", "")
+        raise EditError(f"{first.pointer}/{first.keyword}", "the layout cannot be edited", "a manual edit")
     return edited
 
 
 def build_diff(source: YamlSource, edits: Sequence[Edit], name: str) -> str:
-    """The edits as a unified diff of the file `name`, with a line end; "" without edits. Raises CannotEdit."""
+    """Return the edits as a unified diff of the file `name`; "" without edits. Raises EditError."""
     before = source.text.splitlines(keepends=True)
     after = _apply_to_text(source, edits).splitlines(keepends=True)
     common_prefix = _common_prefix_length(before, after)
@@ -131,12 +125,12 @@ def build_diff(source: YamlSource, edits: Sequence[Edit], name: str) -> str:
 
 
 def _common_prefix_length(left: Sequence[str], right: Sequence[str]) -> int:
-    """How many lines are the same from the beginning."""
+    """Return the number of equal lines at the start."""
     pairs = enumerate(zip(left, right, strict=False))
     return next((index for index, (a, b) in pairs if a != b), min(len(left), len(right)))
 
 
-# Values -------------------------------------------------------------------------------------------------------------
+# Loaded document ----------------------------------------------------------------------------------------------------
 
 
 def _load(text: str) -> Any:
@@ -147,7 +141,7 @@ def _load(text: str) -> Any:
 
 
 def _apply_to_document(root: Any, edit: Edit) -> None:
-    """Make the edit in the loaded document."""
+    """Apply an edit to the loaded document."""
     node: Any = root
     for part in split_pointer(edit.pointer):
         try:
@@ -163,7 +157,7 @@ def _apply_to_document(root: Any, edit: Edit) -> None:
 
 
 def _no_object_error(pointer: str) -> EditError:
-    return EditError(pointer, "no object there", "the pointer of an object of the contract")
+    return EditError(pointer, "no object at this pointer", "the pointer of an object of the contract")
 
 
 # Text ---------------------------------------------------------------------------------------------------------------
@@ -181,7 +175,7 @@ def _apply_to_text(source: YamlSource, edits: Iterable[Edit]) -> str:
 
 
 def _batch_independent(edits: Iterable[Edit]) -> Iterator[list[Edit]]:
-    """Edits in order, in batches in which none is about what another one writes: reading a text takes its time."""
+    """Yield the edits in batches of independent edits; the text is parsed once per batch, because parsing is slow."""
     batch: list[Edit] = []
     edited_pointers: set[str] = set()
     for edit in edits:
@@ -199,19 +193,16 @@ def _batch_independent(edits: Iterable[Edit]) -> Iterator[list[Edit]]:
 
 
 def _drop_adjacent(candidates: Iterable[_Splice | None]) -> list[_Splice]:
-    """Splices in the order of the text, without those that touch the one before: their turn comes next."""
+    """Return the splices in text order, without those that touch the previous one (applied in the next pass)."""
     selected: list[_Splice] = []
-    for splice in sorted(
-        (candidate for candidate in candidates if candidate is not None),
-        key=lambda candidate: (candidate.start, candidate.end),
-    ):
+    for splice in sorted(filter(None, candidates), key=lambda splice: (splice.start, splice.end)):
         if not selected or splice.start > selected[-1].end:
             selected.append(splice)
     return selected
 
 
 def _next_splice(source: YamlSource, edit: Edit) -> _Splice | None:
-    """The next splice on the way to an edit; None when the text says it."""
+    """Return the next splice of an edit; None if the text already contains it."""
     mapping = _find_node(source.root, edit.pointer)
     if not isinstance(mapping, yaml.MappingNode):
         raise _no_object_error(edit.pointer)
@@ -228,9 +219,8 @@ def _next_splice(source: YamlSource, edit: Edit) -> _Splice | None:
         list_splice = _list_splice(source.text, value_node, current, edit.value)
         if list_splice is not None:
             return list_splice
-    return _Splice(
-        _end_index(key), _content_end(source.text, value_node), f": {_format_value(source.text, edit.value)}"
-    )
+    value = _format_value(source.text, edit.value)
+    return _Splice(_end_index(key), _content_end(source.text, value_node), f": {value}")
 
 
 def _find_node(node: yaml.Node, pointer: str) -> yaml.Node:
@@ -247,7 +237,7 @@ def _find_node(node: yaml.Node, pointer: str) -> yaml.Node:
 
 
 def _construct(node: yaml.Node) -> Any:
-    """What a node says."""
+    """Return the value of a node."""
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_document(copy.deepcopy(node))
@@ -258,7 +248,7 @@ def _construct(node: yaml.Node) -> Any:
 
 
 def _list_splice(text: str, node: yaml.SequenceNode, current: list[Any], expected: list[Any]) -> _Splice | None:
-    """One entry more or less towards a list that has grown at its end or lost entries; None for other changes."""
+    """Add or remove one item of a list that grew at its end or lost items; None for other changes."""
     if len(current) < len(expected) and expected[: len(current)] == current:
         return _append_item(text, node, _format_value(text, expected[len(current)]))
     remaining = iter(expected)
@@ -285,19 +275,13 @@ def _append_item(text: str, node: yaml.SequenceNode, item_text: str) -> _Splice:
 
 
 def _add_entry(text: str, mapping: yaml.MappingNode, edit: Edit) -> _Splice:
-    """A new entry: behind `type` where it belongs there, else the last."""
+    """Insert an entry after `type`, for some keywords, or at the end."""
     entry_text = f"{_format_value(text, edit.keyword)}: {_format_value(text, edit.value)}"
     if not mapping.value:
         position = _start_index(mapping) + 1
         return _Splice(position, position, entry_text)
-    type_nodes = [
-        value_node
-        for key_node, value_node in mapping.value
-        if key_node.value == "type" and isinstance(value_node, yaml.ScalarNode)
-    ]
-    end = _content_end(
-        text, type_nodes[0] if type_nodes and edit.keyword in _KEYWORDS_AFTER_TYPE else mapping.value[-1][1]
-    )
+    types = [value for key, value in mapping.value if key.value == "type" and isinstance(value, yaml.ScalarNode)]
+    end = _content_end(text, types[0] if types and edit.keyword in _KEYWORDS_AFTER_TYPE else mapping.value[-1][1])
     if mapping.flow_style:
         return _Splice(end, end, f", {entry_text}")
     position = _line_end(text, end)
@@ -305,10 +289,8 @@ def _add_entry(text: str, mapping: yaml.MappingNode, edit: Edit) -> _Splice:
 
 
 def _remove_entry(text: str, collection: yaml.CollectionNode, index: int) -> _Splice:
-    """Without one entry of a mapping or a list."""
-    spans = [
-        (_start_index(first_node), _content_end(text, last_node)) for first_node, last_node in _entries(collection)
-    ]
+    """Remove an entry of a mapping or an item of a list."""
+    spans = [(_start_index(first), _content_end(text, last)) for first, last in _entries(collection)]
     start, end = spans[index]
     if len(spans) == 1:
         empty_text = "{}" if isinstance(collection, yaml.MappingNode) else "[]"
@@ -317,14 +299,14 @@ def _remove_entry(text: str, collection: yaml.CollectionNode, index: int) -> _Sp
         return _remove_flow_entry(text, spans, index)
     line_start = text.rfind("\n", 0, start) + 1
     if text[line_start:start].strip(" ").strip("-").strip(" "):
-        return _Splice(start, end, "")  # a layout of its own; reading again will tell
+        return _Splice(start, end, "")  # unusual layout: verified when the result is loaded
     if isinstance(collection, yaml.MappingNode) and text[line_start:start].strip():
-        return _Splice(start, spans[index + 1][0], "")  # behind the dash of a list: the next key takes its place
+        return _Splice(start, spans[index + 1][0], "")  # after the dash of a list item: the next key moves up
     return _Splice(line_start, min(_line_end(text, end) + len(_newline(text)), len(text)), "")
 
 
 def _remove_flow_entry(text: str, spans: Sequence[tuple[int, int]], index: int) -> _Splice:
-    """Between brackets: together with the comma that joins it to a neighbour, best one on the same line."""
+    """Remove an entry of a flow collection with one comma, preferably on the same line."""
     start, end = spans[index]
     previous_end = spans[index - 1][1] if index else None
     next_start = spans[index + 1][0] if index + 1 < len(spans) else None
@@ -334,7 +316,7 @@ def _remove_flow_entry(text: str, spans: Sequence[tuple[int, int]], index: int) 
 
 
 def _entries(collection: yaml.CollectionNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """(first node, last node) of each entry."""
+    """Yield (first node, last node) of each entry."""
     for entry in collection.value:
         yield entry if isinstance(entry, tuple) else (entry, entry)
 
@@ -348,7 +330,7 @@ def _end_index(node: yaml.Node) -> int:
 
 
 def _content_end(text: str, node: yaml.Node) -> int:
-    """Behind the last sign of a node; the parser's own mark of a block lies behind the blank lines that follow it."""
+    """Return the end of the content of a node; the end mark of a block node includes the blank lines after it."""
     if isinstance(node, yaml.ScalarNode):
         return len(text[: _end_index(node)].rstrip()) if node.style in ("|", ">") else _end_index(node)
     if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
@@ -358,7 +340,7 @@ def _content_end(text: str, node: yaml.Node) -> int:
 
 
 def _line_end(text: str, position: int) -> int:
-    """Where the line ends, before its line end."""
+    """Return the index of the line break after a position."""
     index = text.find("\n", position)
     index = len(text) if index < 0 else index
     return index - (text[index - 1 : index] == "\r")
@@ -369,16 +351,9 @@ def _newline(text: str) -> str:
 
 
 def _format_value(text: str, value: Any) -> str:
-    """A value on one line, as it may stand between brackets too; JSON in a contract that is JSON."""
+    """Format a value on one line, valid in flow collections; as JSON in a JSON contract."""
     json_text = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
     if text.lstrip("\ufeff \t\r\n").startswith("{") or re.search(r"\\[a-z]", json_text):
         return json_text
-    yaml_text = yaml.dump(
-        [value],
-        Dumper=yaml.CSafeDumper,
-        default_flow_style=True,
-        width=2**30,
-        allow_unicode=True,
-        sort_keys=False,
-    )
-    return yaml_text.strip()[1:-1]
+    options: dict[str, Any] = {"default_flow_style": True, "width": 2**30, "allow_unicode": True, "sort_keys": False}
+    return str(yaml.dump([value], Dumper=yaml.CSafeDumper, **options)).strip()[1:-1]

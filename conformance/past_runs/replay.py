@@ -1,8 +1,7 @@
-"""One failure of an earlier report, judged again in a fresh session.
+"""Rerun of one failure of an earlier report in a fresh session.
 
-A law is judged anew: it makes by itself what it needs. What any answer may show (a status, a schema, a fault of the
-server) and what the engine found is asked again by the requests that the report holds, with the identifiers that the
-target gives now.
+A check that creates its own records is run again. Failures of response checks and of Schemathesis are reproduced with
+the recorded requests, in which identifiers are replaced by those of the new records.
 """
 
 from collections.abc import Mapping
@@ -23,13 +22,13 @@ from conformance.transport.messages import Exchange, Request
 from spec.document import UNSAFE_METHODS
 from spec.loader import Operation
 
-MAX_ATTEMPTS = 2  # a failure that depends on the state may need what the first judging leaves behind
-RESPONSE_CHECK_IDS = frozenset(law.id for law in responses.CHECKS)
+MAX_ATTEMPTS = 2  # a state-dependent failure may need the records of the first attempt
+RESPONSE_CHECKS = {check.id: check for check in responses.CHECKS}
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What became of it. `reproduced`: None when it could not be told, `message` says why; else what was found now."""
+    """Result of a replay. `reproduced`: None if inconclusive. `message`: the new failure, or the reason."""
 
     reproduced: bool | None
     message: str = ""
@@ -39,13 +38,13 @@ class ReplayResult:
 def replay(
     session: Session, failure: ReportedFailure, steps: RequestSequence | None, checks: Mapping[str, Check]
 ) -> ReplayResult:
-    """Judge a failure again. Raises UsageError when neither a law nor requests are known; TargetLost, OutOfBudget."""
+    """Rerun a failure. Raises UsageError if the check is unknown and there are no requests; see also `run_check`."""
     check = checks.get(failure.check)
     operation = session.contract.operations[failure.operation]
-    if check is not None and (check.id not in RESPONSE_CHECK_IDS or steps is None):
+    if check is not None and (check.id not in RESPONSE_CHECKS or steps is None):
         return _replay_check(Case(check, session, operation), failure)
     if steps is None:
-        raise UsageError(f"{failure.id}: found the law {failure.check!a:.80} and no requests; allowed: a law of ours")
+        raise UsageError(f"{failure.id}: unknown check {failure.check!a:.80} without requests (expected a known check)")
     try:
         return _replay_requests(session, operation, failure, steps)
     except SkipCheck as error:
@@ -54,7 +53,7 @@ def replay(
 
 def _replay_check(case: Case, failure: ReportedFailure) -> ReplayResult:
     if not case.check.applies_to(case.session.contract, case.operation):
-        return ReplayResult(None, f"{case.check.id} is not asked of {case.operation.id} by this contract")
+        return ReplayResult(None, f"{case.check.id} does not apply to {case.operation.id} in this contract")
     if case.check.writes and case.session.read_only:
         return ReplayResult(None, READ_ONLY.message)
     reason = ""
@@ -65,7 +64,7 @@ def _replay_check(case: Case, failure: ReportedFailure) -> ReplayResult:
             if result.status is Status.FAILED:
                 return ReplayResult(True, result.message, result.evidence)
         reason = _skip_reason(matching or results)
-    return ReplayResult(None, reason) if reason else ReplayResult(False, "the promise is kept")
+    return ReplayResult(None, reason) if reason else ReplayResult(False, "the check passed")
 
 
 def _skip_reason(results: list[CheckResult]) -> str:
@@ -75,7 +74,7 @@ def _skip_reason(results: list[CheckResult]) -> str:
 def _replay_requests(
     session: Session, operation: Operation, failure: ReportedFailure, steps: RequestSequence
 ) -> ReplayResult:
-    """Ask again, step by step; the answers' own breaches decide, or else the status of what was shown."""
+    """Send the recorded requests; findings in the responses decide, otherwise the status of the evidence."""
     evidence: list[tuple[TraceStep, Exchange]] = []
     identifiers: dict[str, Any] = {}
     for number, step in enumerate(steps.steps):
@@ -86,20 +85,21 @@ def _replay_requests(
         if step.is_evidence:
             evidence.append((step, exchange))
         elif (200 <= step.status < 300) and not exchange.response.ok:
-            return ReplayResult(None, f"{request.operation} answered {exchange.response.status}, {step.status} then")
+            return ReplayResult(None, f"{request.operation}: got {exchange.response.status}, expected {step.status}")
         identifiers |= _identifiers_from(steps, number, exchange)
     finding = _matching_finding(session, operation, failure)
     if finding is not None:
         return finding
-    if failure.check in RESPONSE_CHECK_IDS or _is_about_response(operation, failure):
-        return ReplayResult(False, "the answers have no such breach", tuple(exchange for _, exchange in evidence))
+    if failure.check in RESPONSE_CHECKS or _is_about_response(operation, failure):
+        message = "the responses do not have this violation"
+        return ReplayResult(False, message, tuple(exchange for _, exchange in evidence))
     step, exchange = evidence[-1]
     status = exchange.response.status
-    return ReplayResult(status == step.status, f"answered {status}, {step.status} then", (exchange,))
+    return ReplayResult(status == step.status, f"got {status}; {step.status} in the earlier run", (exchange,))
 
 
 def _send(session: Session, request: Request, identifiers: Mapping[str, Any]) -> Exchange:
-    """The answer; nothing is written to a record that is not the run's own. Raises CannotMake."""
+    """Send a request; writes only to records that the replay created. Raises SkipCheck."""
     operation = session.contract.operations[request.operation]
     if operation.effects and not session.allow_effects and request.method in UNSAFE_METHODS:
         raise SkipCheck(effects_not_allowed(operation))
@@ -107,7 +107,7 @@ def _send(session: Session, request: Request, identifiers: Mapping[str, Any]) ->
     known_keys = {str(name) for name in identifiers.values()}
     foreign = [value for value in request.path_values.values() if str(value) in known_keys - own_keys]
     if request.method in UNSAFE_METHODS and foreign:
-        raise SkipCheck(f"{operation.id} would write to {foreign[0]}, which the replay did not make")
+        raise SkipCheck(f"{operation.id} would write to {foreign[0]}, which the replay did not create")
     return session.send(
         operation,
         path=request.path_values,
@@ -121,38 +121,34 @@ def _send(session: Session, request: Request, identifiers: Mapping[str, Any]) ->
 
 
 def _identifiers_from(steps: RequestSequence, number: int, exchange: Exchange) -> dict[str, Any]:
-    """The identifiers that later steps need of an answer. Raises CannotMake when it does not show them."""
+    """Extract the identifiers that later steps need from a response. Raises SkipCheck if one is missing."""
     identifiers = {}
     for name, source in steps.sources.items():
         if source.step == number:
             identifiers[name] = value_at(exchange.response.json, source.path)
             if identifiers[name] is None:
                 path = ".".join(map(str, source.path))
-                raise SkipCheck(f"the answer of {exchange.request.operation} shows no identifier at {path}")
+                raise SkipCheck(f"the response of {exchange.request.operation} has no identifier at {path}")
     return identifiers
 
 
 def _matching_finding(session: Session, operation: Operation, failure: ReportedFailure) -> ReplayResult | None:
-    """The same breach in one of the answers. The engine's own checks go by the place alone."""
+    """Return the same violation in one of the responses. Schemathesis failures are compared by location only."""
+    compares_location = failure.check not in RESPONSE_CHECKS and _is_about_response(operation, failure)
     for (operation_id, name, *_), (finding, exchange) in session.findings.items():
-        check = next((check for check in responses.CHECKS if check.id == name), None)
+        check = RESPONSE_CHECKS.get(name)
         if check is None or operation_id != operation.id:
             continue
-        requirement = Case(check, session, operation).build_requirement(
-            finding.pointer, finding.keyword, finding.parameter
-        )
-        is_same = requirement.fingerprint == failure.fingerprint
-        if is_same or (
-            failure.check not in RESPONSE_CHECK_IDS
-            and _is_about_response(operation, failure)
-            and finding.pointer == failure.pointer
-        ):
+        case = Case(check, session, operation)
+        requirement = case.build_requirement(finding.pointer, finding.keyword, finding.parameter)
+        is_same_location = compares_location and finding.pointer == failure.pointer
+        if is_same_location or requirement.fingerprint == failure.fingerprint:
             return ReplayResult(True, finding.message, (exchange,))
     return None
 
 
 def _is_about_response(operation: Operation, failure: ReportedFailure) -> bool:
-    """Whether the place of a failure is what an answer holds, so that its status alone says nothing."""
+    """Return whether a failure concerns the body of a response, so that the status alone does not show it."""
     request_parts = (f"{operation.pointer}/parameters", f"{operation.pointer}/requestBody")
-    statuses = (operation.pointer, f"{operation.pointer}/responses")  # which status, and nothing of its body
+    statuses = (operation.pointer, f"{operation.pointer}/responses")  # failures that concern only the status
     return failure.pointer not in statuses and not failure.pointer.startswith(request_parts)

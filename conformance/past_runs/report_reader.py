@@ -1,4 +1,4 @@
-"""What an earlier run found, read from the JSON that it wrote. A file that is none is refused in one line."""
+"""Reader of the JSON report of an earlier run."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,20 +8,19 @@ from typing import Any
 
 from conformance.errors import UsageError
 from conformance.reporting.json_report import VERSION
+from conformance.results import FailureKind
 from spec.loader import Contract
 
-MAX_REPORT_BYTES = 500_000_000  # bytes
-MIN_ID_CHARS = 4  # characters of an id
-MAX_LISTED_IDS = 12  # ids that a message lists
+MAX_REPORT_BYTES = 500_000_000
+MIN_ID_CHARS = 4  # of an abbreviated id
+MAX_LISTED_IDS = 12  # ids listed in a message
 EXPECTED = "the conformance.json of an earlier run"
+RECURRING_KINDS = ("", FailureKind.DETERMINISTIC.value, FailureKind.STATE_DEPENDENT.value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedFailure:
-    """A promise as a report tells of it. `keyword`: that its grade is of, "" when it is of the place.
-
-    `proposal`, `sequence`: as written, or None (`conformance.trace.sequence.read`).
-    """
+    """A result in a report. `proposal`, `sequence`: JSON as in the report, or None."""
 
     fingerprint: str
     id: str
@@ -30,6 +29,7 @@ class ReportedFailure:
     parameter: str
     requirement: str
     status: str
+    failure_kind: str = ""
     message: str
     location: str
     pointer: str
@@ -38,11 +38,15 @@ class ReportedFailure:
     proposal: Any
     sequence: Any
 
+    @property
+    def is_recurring(self) -> bool:
+        """Whether the check failed in each rerun."""
+        return self.status == "failed" and self.failure_kind in RECURRING_KINDS
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PastReport:
-    """A run's report. `target`: the address, with the contract's base path. `digest`: of the contract's bytes.
-    `statuses`: operationId -> the statuses that it answered."""
+    """Report of an earlier run. `digest`: of the contract. `statuses`: operationId -> statuses it returned."""
 
     file: str
     target: str
@@ -54,81 +58,85 @@ class PastReport:
     results: tuple[ReportedFailure, ...]
 
     def failures(self) -> Iterator[ReportedFailure]:
-        """The promises that were broken, or broken at times."""
-        return (p for p in self.results if p.status in ("broken", "flaky"))
+        """Yield the failed results, including flaky ones."""
+        return (result for result in self.results if result.status == "failed")
 
     def failure(self, name: str) -> ReportedFailure:
-        """The broken promise with that id, the beginning of it, or that fingerprint. Raises UsageError."""
+        """Find a failure by its id, the beginning of the id, or its fingerprint. Raises UsageError."""
         query = name.strip().removeprefix("#")
         failures = {failure.fingerprint: failure for failure in self.failures()}
-        matches = [f for f in failures.values() if query == f.fingerprint or query == f.id]
+        matches = [f for f in failures.values() if query in (f.fingerprint, f.id)]
         if not matches and len(query) >= MIN_ID_CHARS:
             matches = [f for f in failures.values() if f.id.startswith(query.lower())]
         if len(matches) == 1:
             return matches[0]
         candidates = [f"{f.id} ({f.operation} {f.check})" for f in (matches or failures.values())]
         more = f" and {len(candidates) - MAX_LISTED_IDS} more" if len(candidates) > MAX_LISTED_IDS else ""
-        expected = ", ".join(candidates[:MAX_LISTED_IDS]) + more or "none: the report tells of nothing broken"
-        raise UsageError(f"id: found {query[:80]!a}, which {len(matches)} failures have; allowed: {expected}")
+        expected = ", ".join(candidates[:MAX_LISTED_IDS]) + more or "none: the report has no failures"
+        raise UsageError(f"id: {query[:80]!a} matches {len(matches)} failures (expected one of {expected})")
 
 
 def read_report(path: Path) -> PastReport:
-    """The report in a file. Raises UsageError."""
-    root = _json(path)
-    if not isinstance(root, dict) or root.get("version") != VERSION:
-        version = root.get("version") if isinstance(root, dict) else type(root).__name__
-        raise UsageError(f"{path}: found version {version!r:.40}; allowed: {EXPECTED}, version {VERSION}")
+    """Read a report file. Raises UsageError if it is not a report of the current version."""
+    root = _read_json(path)
+    version = root.get("version") if isinstance(root, dict) else None
+    if version != VERSION:
+        hint = "; rerun the suite to create a new report" if version == 1 else ""
+        raise UsageError(
+            f"{path}: invalid report version {version!r:.40} (expected {EXPECTED}, version {VERSION}){hint}"
+        )
     try:
         run = root["run"]
         return PastReport(
-            str(path),
-            str(run["target"]),
-            int(run["seed"]),
-            str(run["id"]),
-            str(run["started"]),
-            str(run["digest"]),
-            {str(name): frozenset(map(int, statuses)) for name, statuses in root["answers"].items()},
-            tuple(_failure_from_json(said) for said in root["promises"]),
+            file=str(path),
+            target=str(run["target"]),
+            seed=int(run["seed"]),
+            run_id=str(run["id"]),
+            started=str(run["started"]),
+            digest=str(run["digest"]),
+            statuses={str(name): frozenset(map(int, statuses)) for name, statuses in root["responses"].items()},
+            results=tuple(_parse_result(result) for result in root["results"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{path}: found {error!r:.100}; allowed: {EXPECTED}") from None
+        raise UsageError(f"{path}: invalid report: {error!r:.100} (expected {EXPECTED})") from None
 
 
-def _json(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     try:
-        if path.stat().st_size > MAX_REPORT_BYTES:
-            raise UsageError(f"{path}: found {path.stat().st_size} bytes; allowed: {MAX_REPORT_BYTES} at most")
+        size = path.stat().st_size
+        if size > MAX_REPORT_BYTES:
+            raise UsageError(f"{path}: invalid size {size} bytes (expected at most {MAX_REPORT_BYTES})")
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise UsageError(f"{path}: found no readable file ({error.strerror}); allowed: {EXPECTED}") from None
+        raise UsageError(f"{path}: cannot be read: {error.strerror} (expected {EXPECTED})") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: found no JSON ({str(error)[:100]}); allowed: {EXPECTED}") from None
+        raise UsageError(f"{path}: invalid JSON: {str(error)[:100]} (expected {EXPECTED})") from None
 
 
-def _failure_from_json(data: Mapping[str, Any]) -> ReportedFailure:
-    location = data["place"]
+def _parse_result(data: Mapping[str, Any]) -> ReportedFailure:
+    location = data["location"]
     return ReportedFailure(
-        fingerprint=str(data["id"]),
+        fingerprint=str(data["fingerprint"]),
+        id=str(data["id"]),
+        check=str(data["check"]),
+        operation=str(data["operation"]),
+        parameter=str(data["parameter"]),
+        requirement=str(data["requirement"]),
+        status=str(data["status"]),
+        failure_kind=str(data.get("failure_kind") or ""),
+        message=str(data["message"]),
         location=f"{location['file']}:{location['line']} {location['pointer']}",
         pointer=str(location["pointer"]),
         keyword=str(data.get("keyword") or ""),
+        provenance=str(data["provenance"]),
         proposal=data.get("proposal"),
         sequence=data.get("sequence"),
-        id=str(data["short"]),
-        check=str(data["law"]),
-        operation=str(data["operation"]),
-        parameter=str(data["parameter"]),
-        requirement=str(data["sentence"]),
-        status=str(data["verdict"]),
-        message=str(data["said"]),
-        provenance=str(data["grade"]),
     )
 
 
 def contract_difference(report: PastReport, contract: Contract) -> str:
-    """A note where the report was made with another contract than this one; "" otherwise."""
-    if report.digest == contract.document.digest:
+    """Return a note if the report was made with another contract, or ""."""
+    digest = contract.document.digest
+    if report.digest == digest:
         return ""
-    return (
-        f"the report was made with another contract ({report.digest[:12]}; this one: {contract.document.digest[:12]})"
-    )
+    return f"the report was made with another contract ({report.digest[:12]}, this one is {digest[:12]})"

@@ -1,8 +1,7 @@
-"""The requests that show a failure as a script for a POSIX shell, curl and awk: identifiers are taken from the answers.
+"""Requests that reproduce a failure as a script for a POSIX shell, curl and awk (template ``replay.sh.j2``).
 
-Tokens come from the environment. What the script makes it takes away again where the contract has an operation for it.
-Statuses are compared with those of the run: 0, all are the same; 1, one differs; 3, no answer, or an answer without an
-identifier that is needed.
+Tokens come from the environment, identifiers from the responses. Records that the script creates are deleted at the end
+if the contract has an operation for it.
 """
 
 import json
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.past_runs.report_reader import ReportedFailure
+from conformance.reporting.templating import render_template
 from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.recorder import Path
 from conformance.trace.sequence import RequestSequence, TraceStep
@@ -24,67 +24,13 @@ from spec.loader import Contract
 
 MAX_COMMENT_CHARS = 300
 _RUN = "zqrunqz"
-_PLACEHOLDER = re.compile("zq([a-z]+[0-9]*)qz")  # stands for the shell's variable of that name while a text is made
+_PLACEHOLDER = re.compile("zq([a-z]+[0-9]*)qz")  # replaced by the shell variable of that name when a text is quoted
 _NUMBER = re.compile('"zq(num[0-9]+)qz"')
-
-# Reads JSON and prints what stands at a path (its parts joined by slashes); texts as they are written, without quotes.
-_JSON_READER = r"""
-at() {
-  awk -v want="$1" '
-    { text = text $0 " " }
-    END { place = 1; value("") }
-    function sign() { return substr(text, place, 1) }
-    function skip() { while (place <= length(text) && index(" \t\r,:", sign())) place++ }
-    function scalar(  from) {
-      from = place
-      if (sign() == "\"") {
-        place++
-        while (place <= length(text) && sign() != "\"") place += sign() == "\\" ? 2 : 1
-        place++
-        return substr(text, from + 1, place - from - 2)
-      }
-      while (place <= length(text) && !index(" \t\r,:]}", sign())) place++
-      if (place == from) place++
-      return substr(text, from, place - from)
-    }
-    function value(path,  count, name, open, said) {
-      skip()
-      open = sign()
-      if (open != "{" && open != "[") {
-        said = scalar()
-        if (path == want) { print said; exit }
-        return
-      }
-      place++
-      for (count = 0; ; count++) {
-        skip()
-        if (place > length(text) || sign() == "]" || sign() == "}") { place++; return }
-        name = open == "{" ? scalar() : count
-        value(path "/" name)
-      }
-    }' "$answer"
-}
-""".strip()
-
-_SEND_FUNCTIONS = r"""
-ask() {  # number, status in the run, method, token, path, more words for curl
-  number=$1 then=$2 method=$3 token=$4 path=$5
-  shift 5
-  [ -z "$token" ] || set -- -H "Authorization: Bearer $token" "$@"
-  now=$(send "$method" "$path" "$@") || exit 3
-  echo "$number. $method $path answered $now, $then in the run"
-  [ "$now" = "$then" ] || differs=1
-}
-take() {  # the identifier at a path of the last answer
-  found=$(at "$1")
-  [ -n "$found" ] || { echo "answer $number shows no identifier at $1" >&2; cat "$answer" >&2; exit 3; }
-}
-""".strip()
 
 
 @dataclass(frozen=True, slots=True)
 class _CreatedByStep:
-    """What a step creates: the shell's variable for its key, where the answer shows it, and how it is deleted."""
+    """Record created by a step: shell variable of its key, path of the key in the response, path for DELETE."""
 
     name: str
     path: Path
@@ -92,67 +38,57 @@ class _CreatedByStep:
 
 
 def build_script(sequence: RequestSequence, contract: Contract, failure: ReportedFailure, settings: Settings) -> str:
-    """The whole script. Raises UsageError."""
+    """Build the script. Raises UsageError."""
     names = {value: f"{'num' if value.isdigit() else 'id'}{number}" for number, value in enumerate(sequence.sources, 1)}
-    created = {
-        number: step_record
-        for number, step in enumerate(sequence.steps)
-        if (step_record := _created_by(contract, number, step)) is not None
-    }
-    lines = [
-        *_head(sequence, contract, failure, settings),
-        _JSON_READER,
-        *_sending(settings),
-        _SEND_FUNCTIONS,
-        *_cleanup(created),
-    ]
+    placeholders = {value: f"zq{name}qz" for value, name in names.items()}
+    marker = sequence.marker.rsplit("-", 1)[0] + f"-{_RUN}" if "-" in sequence.marker else sequence.marker + _RUN
+    created: list[_CreatedByStep] = []
+    steps: list[list[str]] = []
+    evidence_count = sum(step.is_evidence for step in sequence.steps)
     for number, step in enumerate(sequence.steps):
-        lines += ["", _comment(step, sum(other.is_evidence for other in sequence.steps))]
-        request = replace_marker(step.request, sequence.marker, f"{_stem(sequence.marker)}{_RUN}")
-        placeholders = {value: f"zq{name}qz" for value, name in names.items()}
-        lines += _request_lines(number + 1, step, replace_identifiers(contract, request, placeholders))
-        if number in created:
-            lines.append(f"{created[number].name}=$(at {shlex.quote(_json_path(created[number].path))})")
+        request = replace_marker(step.request, sequence.marker, marker)
+        request = replace_identifiers(contract, request, placeholders)
+        lines = [_comment(step, evidence_count), *_request_lines(number + 1, step, request)]
+        record = _created_by(contract, number, step)
+        if record is not None:
+            created.append(record)
+            lines.append(f"{record.name}=$(value_at {shlex.quote(_json_path(record.path))})")
         for value, source in sequence.sources.items():
             if source.step == number:
-                lines.append(f"take {shlex.quote(_json_path(source.path))}; {names[value]}=$found")
+                lines.append(f"require {shlex.quote(_json_path(source.path))}; {names[value]}=$identifier")
         if step.is_evidence or number == len(sequence.steps) - 1:
-            lines.append('cat "$answer"; echo')
-    lines += ["", "exit $differs"]
-    return "\n".join(lines) + "\n"
+            lines.append('cat "$response"; echo')
+        steps.append(lines)
+    title = " ".join(filter(None, (failure.operation, failure.parameter, failure.check, failure.id)))
+    return render_template(
+        "replay.sh.j2",
+        title=_comment_line(title),
+        requirement=_comment_line(failure.requirement),
+        message=_comment_line(failure.message),
+        location=_comment_line(failure.location),
+        variables=list(_variables(sequence, contract, settings)),
+        headers="".join(f' -H "{name}: ${_variable(name)}"' for name, _ in settings.header),
+        created=created[::-1],
+        steps=steps,
+        quote=_quote,
+    )
 
 
-def _stem(marker: str) -> str:
-    return marker.rsplit("-", 1)[0] + "-" if "-" in marker else marker
-
-
-def _head(sequence: RequestSequence, contract: Contract, failure: ReportedFailure, settings: Settings) -> Iterator[str]:
+def _variables(sequence: RequestSequence, contract: Contract, settings: Settings) -> Iterator[str]:
+    """Yield the lines that set the variables from the environment."""
     base = settings.base_url if urlsplit(settings.base_url).path else settings.base_url + contract.base_path
-    yield "#!/bin/sh"
-    yield f"# {_comment_line(' '.join(filter(None, [failure.operation, failure.parameter, failure.check, failure.id])))}"
-    yield f"# due:   {_comment_line(failure.requirement)}"
-    yield f"# found: {_comment_line(failure.message)}"
-    yield f"# place: {_comment_line(failure.location)}"
-    yield "# Ends with 0 when every status is that of the run, 1 when one differs, 3 when it cannot go on."
     yield f"BASE=${{BASE_URL:-{shlex.quote(base)}}}"
-    for name, env in _tokens(sequence, settings):
-        yield f"{name}=${{{env}:?a token is due there}}"
-    for name, _ in settings.header:
-        yield f": ${{{_variable(name)}:?the value of the header {name} is due there}}"
-    yield "run=$(printf %08x $$) differs=0 answer=$(mktemp) sent=$(mktemp)"
-
-
-def _tokens(sequence: RequestSequence, settings: Settings) -> Iterator[tuple[str, str]]:
-    """(the script's variable, the environment's) of each token that is sent."""
-    for who, env in (("self", settings.token_env), ("other", settings.other_token_env)):
-        if any(_token_name(step.request) == who for step in sequence.steps):
+    for actor, env in (("self", settings.token_env), ("other", settings.other_token_env)):
+        if any(_token_name(step.request) == actor for step in sequence.steps):
             if not (env.isascii() and env.isidentifier()):
-                raise UsageError(f"--token-env: found {env[:80]!a}; allowed: a name that a shell knows as a variable")
-            yield who, env
+                raise UsageError(f"--token-env: invalid value {env[:80]!a} (expected a valid name of a shell variable)")
+            yield f"{actor}=${{{env}:?must contain a token}}"
+    for name, _ in settings.header:
+        yield f": ${{{_variable(name)}:?must contain the value of the header {name}}}"
 
 
 def _token_name(request: Request) -> str:
-    """Whose token goes with a request; "" where none does, or its own header."""
+    """Return whose token is sent; "" without a token, or if the request has its own header."""
     header_names = {name.lower() for name in request.headers}
     return request.actor if request.actor in ("self", "other") and AUTHORIZATION.lower() not in header_names else ""
 
@@ -161,105 +97,67 @@ def _variable(header: str) -> str:
     return "HEADER_" + re.sub("[^A-Z0-9]", "_", header.upper())
 
 
-def _sending(settings: Settings) -> Iterator[str]:
-    headers = "".join(f' -H "{name}: ${_variable(name)}"' for name, _ in settings.header)
-    yield "send() {  # method, path, more words for curl: prints the status"
-    yield "  method=$1 path=$2; shift 2"
-    yield '  curl -sS --globoff -o "$answer" -w \'%{http_code}\' -X "$method" \\'
-    yield f'    -H \'Accept: application/json\'{headers} "$@" "$BASE$path"'
-    yield "}"
-
-
-def _cleanup(created: dict[int, _CreatedByStep]) -> Iterator[str]:
-    """Whatever happens, what was made is deleted, the last first."""
-    yield "clean() {"
-    yield from (
-        f'  [ -z "${m.name}" ] || send DELETE {_quote(m.target)} -H "Authorization: Bearer $self" > /dev/null'
-        for m in reversed(created.values())
-    )
-    yield '  rm -f "$answer" "$sent"'
-    yield "}"
-    yield "trap clean EXIT"
-    yield "trap 'exit 3' INT TERM"
-    yield from (f"{m.name}=" for m in created.values())
-
-
 def _created_by(contract: Contract, number: int, step: TraceStep) -> _CreatedByStep | None:
-    """What a step made, where the contract can delete it."""
-    operation = contract.operations[step.request.operation]
-    view = contract.views.get(operation.envelope.view_name or "")
-    if (
-        view is None
-        or operation.envelope.status != 201
-        or not 200 <= step.status < 300
-        or _token_name(step.request) != "self"
-    ):
+    """Return the record that a step created, if the contract can delete it."""
+    envelope = contract.operations[step.request.operation].envelope
+    view = contract.views.get(envelope.view_name or "")
+    if view is None or envelope.status != 201 or not 200 <= step.status < 300 or _token_name(step.request) != "self":
         return None
-    delete_operation = contract.find_operation(view.resource, "delete")
-    if delete_operation is None or len(delete_operation.path_parameter_names) != 1:
+    delete = contract.find_operation(view.resource, "delete")
+    if delete is None or len(delete.path_parameter_names) != 1:
         return None
-    name = f"made{number + 1}"
-    target = delete_operation.path.replace(f"{{{delete_operation.path_parameter_names[0]}}}", f"zq{name}qz")
+    name = f"created{number + 1}"
+    target = delete.path.replace(f"{{{delete.path_parameter_names[0]}}}", f"zq{name}qz")
     key = contract.resources[view.resource].key_attribute
-    return _CreatedByStep(
-        name, (operation.envelope.data_property, key) if operation.envelope.data_property else (key,), target
-    )
+    return _CreatedByStep(name, (envelope.data_property, key) if envelope.data_property else (key,), target)
 
 
 def _comment(step: TraceStep, evidence_count: int) -> str:
-    """What a request is for. `evidence_count`: how many show the failure."""
+    """Describe the purpose of a request. `evidence_count`: number of requests that show the failure."""
     if not step.is_evidence:
-        return f"# {step.request.operation}: {step.status} is due"
-    which = (
-        "which shows the failure"
-        if evidence_count == 1
-        else f"one of {evidence_count} answers that show the failure together"
-    )
-    return f"# {step.request.operation}: it answered {step.status}, {which}"
+        return f"# {step.request.operation}: expected {step.status}"
+    count = "" if evidence_count == 1 else f" (one of {evidence_count} responses that together show it)"
+    return f"# {step.request.operation}: shows the failure, status {step.status} in the run{count}"
 
 
 def _request_lines(number: int, step: TraceStep, request: Request) -> Iterator[str]:
-    """The lines that send a request."""
+    """Yield the lines that send a request."""
     token_name = _token_name(request)
-    words = [str(number), str(step.status), request.method.upper(), f'"${token_name}"' if token_name else "''"]
-    words.append(_quote(request.target))
-    words += [f"-H {_quote(f'{name}: {value}')}" for name, value in request.headers.items()]
+    arguments = [str(number), str(step.status), request.method.upper(), f'"${token_name}"' if token_name else "''"]
+    arguments.append(_quote(request.target))
+    arguments += [f"-H {_quote(f'{name}: {value}')}" for name, value in request.headers.items()]
     if request.method == "head":
-        words.append("-I")
+        arguments.append("-I")
     has_content_type = any(name.lower() == "content-type" for name in request.headers)
     if request.raw_body is not None:
         yield _write_file(request.raw_body)
-        words += ['--data-binary "@$sent"', *([] if has_content_type else ["-H 'Content-Type:'"])]
+        arguments += ['--data-binary "@$body"', *([] if has_content_type else ["-H 'Content-Type:'"])]
     elif request.body is not None:
-        body = _NUMBER.sub(_unquote, json.dumps(request.body))
-        words += ["-H 'Content-Type: application/json'", f"--data-raw {_quote(body)}"]
-    yield "ask " + " ".join(words)
+        body = _NUMBER.sub(r"zq\1qz", json.dumps(request.body))
+        arguments += ["-H 'Content-Type: application/json'", f"--data-raw {_quote(body)}"]
+    yield "request " + " ".join(arguments)
 
 
 def _write_file(raw: bytes) -> str:
-    """The line that writes bytes, with identifiers in them, into the file that is sent."""
+    """Return the line that writes bytes, with identifiers replaced, into the file of the body."""
     parts = []
     for index, part in enumerate(_PLACEHOLDER.split(raw.decode("latin-1"))):
         if index % 2:
             parts.append(f'printf %s "${part}"')
         elif part:
             parts.append("printf '" + "".join(f"\\{ord(character):03o}" for character in part) + "'")
-    return f'{{ {"; ".join(parts) or ":"}; }} > "$sent"'
-
-
-def _unquote(match: "re.Match[str]") -> str:
-    return f"zq{match[1]}qz"
+    return f'{{ {"; ".join(parts) or ":"}; }} > "$body"'
 
 
 def _quote(text: str) -> str:
-    """A text as one word for the shell, with the variables that its places stand for."""
-    words = []
+    """Quote a text for the shell; placeholders become variables."""
+    parts = []
     for index, part in enumerate(_PLACEHOLDER.split(text)):
         if index % 2:
-            words.append(f'"${{{part}}}"')
+            parts.append(f'"${{{part}}}"')
         elif part:
-            words.append(shlex.quote(part))
-    return "".join(words) or "''"
+            parts.append(shlex.quote(part))
+    return "".join(parts) or "''"
 
 
 def _json_path(path: Path) -> str:
@@ -267,5 +165,4 @@ def _json_path(path: Path) -> str:
 
 
 def _comment_line(text: str) -> str:
-    """A text on one line of a comment."""
     return " ".join(plain(text).split())[:MAX_COMMENT_CHARS]

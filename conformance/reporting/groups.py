@@ -1,57 +1,57 @@
-"""Broken promises put together: what is likely one fault, shown by many operations, and the weightiest first."""
+"""Groups of failures that probably have one cause, most severe first."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from conformance.reporting.names import display_name
-from conformance.results import CheckResult, Requirement
+from conformance.results import CheckResult
 
-MAX_OPERATION_NAMES = 3  # operations that a title names
+MAX_OPERATION_NAMES = 3  # in a title
 
 
 @dataclass(frozen=True, slots=True)
 class ResultGroup:
-    """Broken promises of one law and keyword; at least one. The first stands for them all."""
+    """Failures of one check and keyword; at least one. Reports show the first in full."""
 
     results: tuple[CheckResult, ...]
 
     @property
     def first(self) -> CheckResult:
-        """What is shown in full."""
+        """The most severe failure."""
         return self.results[0]
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """The operations, each once."""
+        """Distinct operationIds, in order."""
         return tuple(dict.fromkeys(result.requirement.operation for result in self.results))
 
     @property
     def location_count(self) -> int:
-        """At how many places of the contract."""
+        """Number of distinct locations in the contract."""
         return len({result.requirement.location for result in self.results})
 
     def title(self, max_names: int = MAX_OPERATION_NAMES) -> str:
-        """``law on 12 operations: a, b, c and 9 more``; of one promise its own name."""
+        """Return ``check on 12 operations: a, b, c and 9 more``; the display name for a single failure."""
         if len(self.results) == 1:
             return display_name(self.first.requirement)
         requirement, operations = self.first.requirement, self.operations
         check = f"{requirement.check} ({requirement.keyword})" if requirement.keyword else requirement.check
         if len(operations) == 1:
             return f"{check}: {len(self.results)} times on {operations[0]}"
-        omitted_note = f" and {len(operations) - max_names} more" if len(operations) > max_names else ""
-        count_note = f", {len(self.results)} times" if len(self.results) > len(operations) else ""
-        return f"{check} on {len(operations)} operations{count_note}: {', '.join(operations[:max_names])}{omitted_note}"
+        omitted = f" and {len(operations) - max_names} more" if len(operations) > max_names else ""
+        times = f", {len(self.results)} times" if len(self.results) > len(operations) else ""
+        return f"{check} on {len(operations)} operations{times}: {', '.join(operations[:max_names])}{omitted}"
 
 
 def group_results(results: Iterable[CheckResult]) -> tuple[ResultGroup, ...]:
-    """The groups: what holds for any API first, then what is stated, then by the number of operations."""
-    results_by_check: dict[tuple[str, str], list[CheckResult]] = {}
+    """Group failures; order by provenance (independent, stated, inferred), then by number of operations."""
+    by_check: dict[tuple[str, str], list[CheckResult]] = {}
     for result in results:
-        results_by_check.setdefault((result.requirement.check, result.requirement.keyword), []).append(result)
-    groups = (ResultGroup(tuple(sorted(members, key=_severity))) for members in results_by_check.values())
+        by_check.setdefault((result.requirement.check, result.requirement.keyword), []).append(result)
+    groups = (ResultGroup(tuple(sorted(members, key=_severity))) for members in by_check.values())
     return tuple(sorted(groups, key=lambda group: (_severity(group.first), -len(group.operations))))
 
 
 def _severity(result: CheckResult) -> int:
-    requirement: Requirement = result.requirement
+    requirement = result.requirement
     return 0 if requirement.provenance_independent else 2 if requirement.provenance == "inferred" else 1

@@ -1,18 +1,17 @@
-"""The report as JUnit XML: a testsuite for each operation, a testcase for each law on it (and parameter).
+"""Report as JUnit XML: one testsuite per operation, one testcase per check (and parameter).
 
-A blocking broken promise is a failure; a contract gap, a flaky one, an accepted one and one that was not judged are
-skipped, with the reason, and of a gap the proposed edit. Coverage of the contract stands in the properties of a
-testsuite of its own, remarks on the run in the output of another. A run that ended before its time, or that is
-incomplete, says so as an error of another.
+Blocking failures are failures. Contract gaps, flaky and accepted failures and skipped checks are skipped, with the
+reason. Further testsuites hold the coverage (properties), the warnings (output) and the reason of an incomplete run
+(error).
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree as etree
 
 from conformance.gate.verdict import ExitCode
-from conformance.reporting import Report
+from conformance.reporting.model import Report
 from conformance.results import CheckResult, Status
 from conformance.session.coverage import COVERED, ITEM_KINDS
 
@@ -21,12 +20,12 @@ SUITE_NAME = "athena-conformance"
 
 
 def render(report: Report) -> str:
-    """The whole document."""
+    """Return the report as an XML document."""
     root = etree.Element("testsuites", name=SUITE_NAME, time=f"{report.seconds:.3f}")
-    suites: dict[str, list[tuple[CheckResult, bool]]] = {}
+    results_by_operation: dict[str, list[tuple[CheckResult, bool]]] = {}
     for result, is_flaky in _all_results(report):
-        suites.setdefault(result.requirement.operation, []).append((result, is_flaky))
-    for operation, results in suites.items():
+        results_by_operation.setdefault(result.requirement.operation, []).append((result, is_flaky))
+    for operation, results in results_by_operation.items():
         suite = _add_element(root, "testsuite", name=operation, timestamp=report.started_at[:19])
         name_counts: Counter[str] = Counter()
         for result, is_flaky in results:
@@ -37,13 +36,11 @@ def render(report: Report) -> str:
     if report.coverage is not None:
         properties = _add_element(_add_element(root, "testsuite", name=f"{SUITE_NAME}: coverage"), "properties")
         for kind in ITEM_KINDS:
-            count_text = f"{report.coverage.count(kind, COVERED)} of {report.coverage.total(kind)}"
-            _add_element(properties, "property", name=kind, value=count_text)
+            value = f"{report.coverage.count(kind, COVERED)} of {report.coverage.total(kind)}"
+            _add_element(properties, "property", name=kind, value=value)
     if report.gate_result.warnings:
-        warnings_text = "\n".join(map(report.redaction.line, report.gate_result.warnings))
-        _add_element(
-            _add_element(root, "testsuite", name=f"{SUITE_NAME}: remarks"), "system-out"
-        ).text = _remove_invalid_chars(warnings_text)
+        suite = _add_element(root, "testsuite", name=f"{SUITE_NAME}: warnings")
+        _set_text(_add_element(suite, "system-out"), map(report.redaction.line, report.gate_result.warnings))
     _set_counts(root)
     etree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + etree.tostring(root, encoding="unicode") + "\n"
@@ -65,33 +62,27 @@ def _add_test_case(
     case.set("line", str(report.line_number(requirement)))
     message = report.message(result)
     if result.status is Status.FAILED and not is_flaky and result in report.gate_result.blocking:
-        failure = _add_element(case, "failure", type=requirement.check, message=message)
         lines = (
             requirement.summary,
-            f"found: {message}",
-            f"place: {report.location(requirement)}",
-            f"grade: {requirement.provenance}",
-        )
-        detail_lines = (
-            *lines,
+            f"message: {message}",
+            f"location: {report.location(requirement)}",
+            f"provenance: {requirement.provenance}",
             report.rerun_summary(result),
             report.curl_command(result),
             report.replay_command(requirement),
             _format_proposal(report, result),
         )
-        failure.text = _remove_invalid_chars("\n".join(detail_lines))
+        _set_text(_add_element(case, "failure", type=requirement.check, message=message), lines)
     elif result.status is not Status.PASSED:
         skipped = _add_element(case, "skipped", message=f"{_skip_message(report, result, is_flaky)}: {message}")
         if result.status is Status.FAILED:
-            skipped.text = _remove_invalid_chars(
-                "\n".join(filter(None, (report.replay_command(requirement), _format_proposal(report, result))))
-            )
+            _set_text(skipped, filter(None, (report.replay_command(requirement), _format_proposal(report, result))))
 
 
 def _skip_message(report: Report, result: CheckResult, is_flaky: bool) -> str:
-    """Why it is no failure."""
+    """Return why the result is not a failure of the run."""
     if result.status is Status.SKIPPED:
-        return "not judged"
+        return "skipped"
     if is_flaky:
         return f"flaky, {report.rerun_summary(result).removesuffix(', flaky')}"
     is_accepted = result in report.gate_result.accepted
@@ -113,6 +104,10 @@ def _add_run_suite(report: Report, root: etree.Element) -> None:
 
 def _add_element(parent: etree.Element, tag: str, **attributes: str) -> etree.Element:
     return etree.SubElement(parent, tag, {name: _remove_invalid_chars(value) for name, value in attributes.items()})
+
+
+def _set_text(element: etree.Element, lines: Iterable[str]) -> None:
+    element.text = _remove_invalid_chars("\n".join(lines))
 
 
 def _set_counts(element: etree.Element) -> None:

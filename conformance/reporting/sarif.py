@@ -1,8 +1,8 @@
-"""The report as SARIF 2.1.0, for code scanning: each broken promise at its line of the contract.
+"""Report as SARIF 2.1.0 for code scanning: each failure at its line of the contract.
 
-A rule is a law. A result's level: `error` blocks, `warning` is a contract gap, `note` is flaky, or accepted by the
-baseline (then with a suppression, which closes its alert). Its partial fingerprint
-is the promise's own, hashed: the same broken promise is the same alert in the next run, though lines move.
+A rule is a check. Levels: `error` blocks, `warning` is a contract gap, `note` is flaky or accepted by the baseline
+(with a suppression, which closes the alert). The partial fingerprint is the hash of the requirement's fingerprint, so that
+the alert stays the same when lines move.
 """
 
 import hashlib
@@ -11,42 +11,40 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from conformance.reporting import ADVICE, PROVENANCE_TEXTS, Report
+from conformance.reporting.model import PROVENANCE_TEXTS, Report
 from conformance.reporting.names import check_category, display_name, format_headline
 from conformance.results import CheckResult
 from spec.version import get_version
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-FINGERPRINT_KEY = "promise/v1"
+FINGERPRINT_KEY = "requirement/v1"
 
 
 def render(report: Report) -> str:
-    """The whole document, with a line end."""
+    """Return the report as JSON text."""
     return json.dumps(build_document(report), ensure_ascii=False, indent=1) + "\n"
 
 
 def build_document(report: Report) -> dict[str, Any]:
-    """The document."""
+    """Build the SARIF log."""
     results_with_levels = list(_results_with_levels(report))
-    requirement_texts = {result.requirement.check: result.requirement.summary for result, _ in results_with_levels}
-    rules = sorted(requirement_texts)
+    summaries = {result.requirement.check: result.requirement.summary for result, _ in results_with_levels}
+    rules = sorted(summaries)
+    driver = {
+        "name": "athena-conformance",
+        "version": get_version(),
+        "rules": [_build_rule(check, summaries[check]) for check in rules],
+    }
+    invocation = {
+        "executionSuccessful": not report.run.target_unreachable and not report.run.abort_reason,
+        "exitCode": int(report.gate_result.exit_code),
+        **_build_notifications(report),
+        "exitCodeDescription": format_headline(report),
+    }
     run = {
-        "tool": {
-            "driver": {
-                "name": "athena-conformance",
-                "version": get_version(),
-                "rules": [_build_rule(check, requirement_texts[check]) for check in rules],
-            }
-        },
+        "tool": {"driver": driver},
         "automationDetails": {"id": f"athena-conformance/{report.run_id}"},
-        "invocations": [
-            {
-                "executionSuccessful": not report.run.target_unreachable and not report.run.abort_reason,
-                "exitCode": int(report.gate_result.exit_code),
-                **_notifications(report),
-                "exitCodeDescription": format_headline(report),
-            }
-        ],
+        "invocations": [invocation],
         "columnKind": "unicodeCodePoints",
         "results": [_build_result(report, result, level, rules) for result, level in results_with_levels],
     }
@@ -60,63 +58,57 @@ def _results_with_levels(report: Report) -> Iterator[tuple[CheckResult, str]]:
         yield from ((result, level) for result in results)
 
 
-def _notifications(report: Report) -> dict[str, Any]:
-    """What a reader should know and what changes no code."""
-    notifications = [
-        {"message": {"text": report.redaction.line(warning)}, "level": "note"}
-        for warning in report.gate_result.warnings
-    ]
+def _build_notifications(report: Report) -> dict[str, Any]:
+    warnings = report.gate_result.warnings
+    notifications = [{"message": {"text": report.redaction.line(warning)}, "level": "note"} for warning in warnings]
     return {"toolExecutionNotifications": notifications} if notifications else {}
 
 
-def _build_rule(check: str, requirement_text: str) -> dict[str, Any]:
+def _build_rule(check: str, summary: str) -> dict[str, Any]:
     return {
         "id": check,
         "name": "".join(part.capitalize() for part in check.split("-")),
-        "shortDescription": {"text": requirement_text},
-        "fullDescription": {"text": requirement_text},
-        "help": {"text": f"{requirement_text} Each result names what was found and a command that shows it again."},
+        "shortDescription": {"text": summary},
+        "fullDescription": {"text": summary},
+        "help": {"text": f"{summary} Each result has a message and a command that reproduces it."},
         "properties": {"tags": [check_category(check)]},
     }
 
 
 def _build_result(report: Report, result: CheckResult, level: str, rules: list[str]) -> dict[str, Any]:
     requirement = result.requirement
-    provenance_level = report.provenance_level(requirement)
-    message_lines = [
-        f"{display_name(requirement)}: {report.message(result)}",
-        f"Due: {requirement.summary}",
-        report.curl_command(result),
-    ]
-    message_lines += [f"Judged again by: {report.replay_command(requirement)}"]
+    provenance = report.provenance_level(requirement)
     proposal = report.proposal_for(result)
-    properties: dict[str, Any] = {
-        "grade": provenance_level,
-        "meaning": PROVENANCE_TEXTS.get(provenance_level, ""),
-        "replayed": report.rerun_summary(result),
-    }
-    properties["id"] = requirement.id
-    properties |= (
-        {"kind": result.failure_kind.value, "advice": ADVICE[result.failure_kind]} if result.failure_kind else {}
+    message_lines = (
+        f"{display_name(requirement)}: {report.message(result)}",
+        f"Requirement: {requirement.summary}",
+        report.curl_command(result),
+        f"Rerun: {report.replay_command(requirement)}",
+        proposal.message if proposal else "",
     )
+    text = "\n".join(filter(None, message_lines)).replace("](", "] (")  # "](" would be a link
+    properties: dict[str, Any] = {
+        "id": requirement.id,
+        "provenance": provenance,
+        "provenance_meaning": PROVENANCE_TEXTS.get(provenance, ""),
+        "reruns": report.rerun_summary(result),
+    }
+    if result.failure_kind:
+        properties |= {"failure_kind": result.failure_kind.value, "advice": report.advice(result)}
     if proposal is not None:
-        message_lines.append(proposal.message)
         properties["proposal"] = [edit.document for edit in proposal.edits]
     physical_location = {
         "artifactLocation": {"uri": build_uri(report.contract)},
         "region": {"startLine": report.line_number(requirement)},
     }
     logical_location = {"fullyQualifiedName": requirement.pointer, "kind": "element"}
-    accepted = [{"kind": "external", "justification": "accepted by --baseline"}]
-    suppressions = {"suppressions": accepted} if result in report.gate_result.accepted else {}
+    suppression = {"kind": "external", "justification": "accepted by --baseline"}
     return {
-        **suppressions,
+        **({"suppressions": [suppression]} if result in report.gate_result.accepted else {}),
         "ruleId": requirement.check,
         "ruleIndex": rules.index(requirement.check),
         "level": level,
-        "message": {
-            "text": "\n".join(part for part in message_lines if part).replace("](", "] (")
-        },  # "](" would be a link
+        "message": {"text": text},
         "locations": [{"physicalLocation": physical_location, "logicalLocations": [logical_location]}],
         "partialFingerprints": {FINGERPRINT_KEY: hashlib.sha256(requirement.fingerprint.encode()).hexdigest()},
         "properties": properties,
@@ -124,5 +116,5 @@ def _build_result(report: Report, result: CheckResult, level: str, rules: list[s
 
 
 def build_uri(path: str) -> str:
-    """A relative path stays one; an absolute path becomes a file's address."""
+    """Return the URI of a file; a relative path stays relative."""
     return ("file://" if path.startswith("/") else "") + quote(path)

@@ -1,1 +1,1 @@
-"""Recording of requests and the sequences that reproduce a failure."""
+"""Recorded requests of a run, and the sequence of requests that reproduces a failure."""

@@ -1,7 +1,6 @@
-"""What a run has sent, kept small: each request with its status, and where each identifier was first seen.
+"""Recorder of the requests of a run: each request with its status, and the first occurrence of each identifier.
 
-A whole run is recorded, so no body of an answer is kept. What a broken promise needs of it is a slice
-(`conformance.trace.sequence`).
+Response bodies are not stored. `conformance.trace.sequence` selects the requests that a failure needs.
 """
 
 import re
@@ -14,8 +13,8 @@ from conformance.results import CheckResult, Status
 from conformance.transport.messages import Request, Response
 from spec.loader import Contract
 
-MAX_RECORDED = 100_000  # requests, and identifiers, that are recorded; behind them nothing is
-MAX_NODES = 20_000  # values of one answer that are looked through
+MAX_RECORDED = 100_000  # requests, and identifiers; later ones are not recorded
+MAX_NODES = 20_000  # JSON values of one response that are searched
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 Path = tuple[str | int, ...]
@@ -23,7 +22,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class RecordedExchange:
-    """A request of the run, and the status that it was answered with."""
+    """A request and the status of its response."""
 
     request: Request
     status: int
@@ -31,7 +30,7 @@ class RecordedExchange:
 
 @dataclass(frozen=True, slots=True)
 class IdentifierSource:
-    """Where an identifier was first seen: the number of a request, and the path in the JSON of its answer."""
+    """First occurrence of an identifier: the number of the request and the path in its JSON response."""
 
     step: int
     path: Path
@@ -39,7 +38,7 @@ class IdentifierSource:
 
 @dataclass(frozen=True, slots=True)
 class RequestSpan:
-    """The requests of one judging up to what it found: the first one's number, the number behind the last one."""
+    """The requests of one execution of a check until it failed: numbers `start` (inclusive) to `end` (exclusive)."""
 
     start: int
     end: int
@@ -48,8 +47,10 @@ class RequestSpan:
 
 @dataclass(slots=True)
 class Recorder:
-    """Records what a target is asked (`HttpTarget.observe`). `spans`: fingerprint of a broken promise -> its judging,
-    the latest one. `keys`: names of properties that hold a record's key."""
+    """Records the exchanges of a target (`HttpTarget.observe`).
+
+    `keys`: names of key attributes. `spans`: fingerprint of a failure -> its latest execution.
+    """
 
     keys: frozenset[str]
     exchanges: list[RecordedExchange] = field(default_factory=list)
@@ -59,27 +60,27 @@ class Recorder:
 
     @classmethod
     def from_contract(cls, contract: Contract) -> "Recorder":
-        """A recorder of a contract's traffic."""
+        """Create a recorder for the resources of a contract."""
         return cls(frozenset(resource.key_attribute for resource in contract.resources.values()))
 
     def record(self, request: Request, response: Response) -> None:
-        """Record a request and where its answer shows identifiers for the first time."""
+        """Record a request, and the identifiers that its response contains for the first time."""
         if len(self.exchanges) >= MAX_RECORDED:
             return
         step = len(self.exchanges)
-        self._step_by_id[id(request)] = step  # the list keeps the request alive, and with it the number
+        self._step_by_id[id(request)] = step  # `exchanges` keeps the request alive, so the id is not reused
         self.exchanges.append(RecordedExchange(request, response.status))
         for value, path in _identifiers(response.json, self.keys):
             if value not in self.sources and len(self.sources) < MAX_RECORDED:
                 self.sources[value] = IdentifierSource(step, path)
 
     def step_of(self, request: Request) -> int | None:
-        """The number of a request; None when it was not recorded."""
+        """Return the number of a request; None if it was not recorded."""
         step = self._step_by_id.get(id(request))
         return step if step is not None and self.exchanges[step].request is request else None
 
     def track(self, check: Check) -> Check:
-        """The same law; what it sends until it finds a promise broken becomes that promise's span."""
+        """Return the check with a `run` that records the span of each failure."""
 
         def run(case: Case) -> Iterator[CheckResult]:
             start = len(self.exchanges)
@@ -93,7 +94,7 @@ class Recorder:
 
 
 def _identifiers(body: Any, keys: frozenset[str]) -> Iterator[tuple[str, Path]]:
-    """Identifiers in an answer, as texts, with their paths: what stands under a key's name, and every UUID."""
+    """Yield (identifier, path) for the values of key attributes and all UUIDs in a body."""
     stack: list[tuple[Any, Path]] = [(body, ())]
     for _ in range(MAX_NODES):
         if not stack:
@@ -114,5 +115,5 @@ def _is_identifier(node: Any, path: Path, keys: frozenset[str]) -> bool:
 
 
 def find_uuids(text: str) -> list[str]:
-    """The identifiers in a text that can be told from other words."""
+    """Return the UUIDs in a text."""
     return _UUID.findall(text)

@@ -1,16 +1,11 @@
-"""The requests that show a broken promise from a fresh state, and no others; as JSON, and read from there again.
+"""Minimal sequence of requests that reproduces a failure from a fresh state, and its JSON form.
 
-A slice of what a run recorded: the exchanges that show the failure; each request whose answer first showed an
-identifier that they name, and so on; and the writes meanwhile to the records that are named. Where a list shows the
-failure, what the same judging created of its kind belongs to it.
+It is a slice of the recorded requests: those that show the failure; transitively, each request whose response was the
+source of an identifier they use; and the writes to the records concerned. If a list shows the failure, the records of
+its resource that the same execution created belong to it.
 
-    {"marker": text that marks what the run made,
-     "steps": [{"operation", "method", "as": whose token, "status": what was answered, "shown": it shows the failure,
-                "sent": JSON as an ASCII text of {"path", "query": [[name, value]], "body", "raw", "headers"}}],
-     "identifiers": [{"value": as text, "step": index of the step whose answer shows it, "path": [part, ...]}]}
-
-`raw`: bytes that were sent instead of a body, as Latin-1 text, or null. Values are those of the run; to repeat it, each
-identifier is to be replaced by what the new answer shows at that path. Secrets are taken out.
+`report.schema.json` describes the JSON form. To repeat the requests, replace each identifier by the value at its path
+in the new response. Secrets are redacted.
 """
 
 import json
@@ -27,14 +22,14 @@ from conformance.transport.redaction import Redactor
 from spec.document import UNSAFE_METHODS
 from spec.loader import Contract
 
-MAX_STEPS = 60  # steps; what needs more is told without a sequence
-MAX_REQUEST_CHARS = 100_000  # characters of one request
-MAX_SIBLINGS = 10  # records of a list's kind that are kept
+MAX_STEPS = 60  # a failure that needs more has no sequence
+MAX_REQUEST_CHARS = 100_000
+MAX_SIBLINGS = 10  # created records of the listed resource
 
 
 @dataclass(frozen=True, slots=True)
 class TraceStep:
-    """A request, what it was answered with, and whether it is one of those that show the failure."""
+    """A request, the status of its response, and whether it shows the failure."""
 
     request: Request
     status: int
@@ -43,7 +38,7 @@ class TraceStep:
 
 @dataclass(frozen=True, slots=True)
 class RequestSequence:
-    """Steps in order. `sources`: identifier, as text -> where it comes from (a step of these)."""
+    """Steps in order. `sources`: identifier as text -> its source among these steps."""
 
     marker: str
     steps: tuple[TraceStep, ...]
@@ -51,12 +46,12 @@ class RequestSequence:
 
 
 def from_recording(recorder: Recorder, contract: Contract, marker: str, result: CheckResult) -> RequestSequence | None:
-    """The sequence that shows a broken outcome; None when it was not recorded, or is too long."""
+    """Build the sequence of a failed result; None if it was not recorded or is too long."""
     span = recorder.spans.get(result.requirement.fingerprint)
     evidence = span.evidence if span else tuple(exchange.request for exchange in result.evidence)
     roots = {step for step in map(recorder.step_of, evidence) if step is not None}
     if span and span.end > span.start and (not evidence or evidence[-1].method in UNSAFE_METHODS):
-        roots.add(span.end - 1)  # what became of a write was asked last
+        roots.add(span.end - 1)  # the last request reads the result of the write
     if not roots:
         return None
     needed = sorted(_DependencySlice(recorder, contract, span).closure(roots))
@@ -74,14 +69,14 @@ def from_recording(recorder: Recorder, contract: Contract, marker: str, result: 
 
 @dataclass(frozen=True, slots=True)
 class _DependencySlice:
-    """What some requests depend on. `span`: the judging that they come from, where it is known."""
+    """Dependencies of requests. `span`: the execution of the check, if known."""
 
     recorder: Recorder
     contract: Contract
     span: RequestSpan | None
 
     def closure(self, roots: set[int]) -> set[int]:
-        """The roots and all that they depend on."""
+        """Return the roots and their transitive dependencies."""
         last, needed, pending = max(roots), set[int](), set(roots)
         names: set[str] = set()
         while pending:
@@ -96,7 +91,7 @@ class _DependencySlice:
         return needed
 
     def _sources(self, step: int) -> Iterator[str]:
-        """The identifiers in a request that an earlier answer showed first."""
+        """Yield the identifiers in a request that an earlier response contained first."""
         for name in find_identifiers(self.contract, self.recorder.exchanges[step].request):
             source = self.recorder.sources.get(name)
             if source is not None and source.step < step:
@@ -111,31 +106,30 @@ class _DependencySlice:
         return self.span is not None and self.span.start <= step < self.span.end
 
     def _path_values(self, step: int) -> Iterator[str]:
-        """The records that a request's path names."""
+        """Yield the keys in the path of a request."""
         return (str(value) for value in self.recorder.exchanges[step].request.path_values.values())
 
     def _siblings(self, step: int) -> list[int]:
-        """What the same judging created of the kind that a request lists, before it."""
+        """Return the earlier requests of the execution that created records of the listed resource."""
         operation = self.contract.operations[self.recorder.exchanges[step].request.operation]
         if self.span is None or not operation.envelope.is_list:
             return []
         steps = range(self.span.start, min(step, self.span.end))
-        return [
-            candidate for candidate in steps if self._creates(self.recorder.exchanges[candidate], operation.resource)
-        ][-MAX_SIBLINGS:]
+        creates = [s for s in steps if self._creates(self.recorder.exchanges[s], operation.resource)]
+        return creates[-MAX_SIBLINGS:]
 
     def _creates(self, exchange: RecordedExchange, resource: str | None) -> bool:
         operation = self.contract.operations[exchange.request.operation]
         return operation.method == "post" and operation.resource == resource and 200 <= exchange.status < 300
 
 
-# As JSON --------------------------------------------------------------------------------------------------------
+# JSON -----------------------------------------------------------------------------------------------------------
 
 
 def to_json(sequence: RequestSequence, redaction: Redactor) -> dict[str, Any] | None:
-    """The sequence as above; None when a request is too large to be told."""
+    """Convert a sequence to JSON; None if a request is too large."""
     steps = [_step_to_json(step, redaction) for step in sequence.steps]
-    if any(len(step["sent"]) > MAX_REQUEST_CHARS for step in steps):
+    if any(len(step["request"]) > MAX_REQUEST_CHARS for step in steps):
         return None
     return {
         "marker": sequence.marker,
@@ -159,48 +153,47 @@ def _step_to_json(step: TraceStep, redaction: Redactor) -> dict[str, Any]:
     return {
         "operation": request.operation,
         "method": request.method,
-        "as": request.actor,
+        "actor": request.actor,
         "status": step.status,
-        "shown": step.is_evidence,
-        "sent": json.dumps(redaction.exact(content), ensure_ascii=True),
+        "evidence": step.is_evidence,
+        "request": json.dumps(redaction.exact(content), ensure_ascii=True),
     }
 
 
 def from_json(data: Any, contract: Contract) -> RequestSequence:
-    """The sequence that a report holds. Raises UsageError when it holds none that can be used."""
+    """Create a sequence from its JSON in a report. Raises UsageError."""
     try:
         steps = tuple(_step_from_json(step, contract) for step in data["steps"])
         sources = {str(i["value"]): IdentifierSource(int(i["step"]), tuple(i["path"])) for i in data["identifiers"]}
         marker = str(data["marker"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(
-            f"the report's sequence: found {error!r:.100}; allowed: what a run with this contract has written"
-        ) from None
+        expected = "a sequence written by a run with this contract"
+        raise UsageError(f"sequence of the report: invalid value {error!r:.100} (expected {expected})") from None
     if not steps or not all(0 <= source.step < len(steps) for source in sources.values()):
-        raise UsageError("the report's sequence: found an identifier of no step; allowed: steps that are there")
+        raise UsageError("sequence of the report: invalid step of an identifier (expected the index of a step)")
     return RequestSequence(marker, steps, sources)
 
 
 def _step_from_json(data: Mapping[str, Any], contract: Contract) -> TraceStep:
     operation = contract.operations[data["operation"]]
-    content = json.loads(data["sent"])
+    content = json.loads(data["request"])
     raw = content["raw"]
     request = Request(
         operation.id,
         str(data["method"]).lower(),
         operation.path,
-        dict(content["path"]),
-        tuple((str(name), str(value)) for name, value in content["query"]),
-        content["body"],
-        None if raw is None else raw.encode("latin-1"),
-        str(data["as"]),
-        {str(name): str(value) for name, value in content["headers"].items()},
+        path_values=dict(content["path"]),
+        query=tuple((str(name), str(value)) for name, value in content["query"]),
+        body=content["body"],
+        raw_body=None if raw is None else raw.encode("latin-1"),
+        actor=str(data["actor"]),
+        headers={str(name): str(value) for name, value in content["headers"].items()},
     )
-    return TraceStep(request, int(data["status"]), bool(data["shown"]))
+    return TraceStep(request, int(data["status"]), bool(data["evidence"]))
 
 
 def value_at(body: Any, path: Path) -> Any:
-    """The identifier at a path of an answer; None when there is none."""
+    """Return the identifier at a path of a body, or None."""
     for part in path:
         try:
             body = body[part]

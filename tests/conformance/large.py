@@ -7,7 +7,7 @@ from conformance.reporting import Report
 from conformance.results import CheckResult, FailureKind, Requirement, Status
 from conformance.runner.runner import RunResult
 from conformance.transport.messages import Exchange, Request, Response
-from tests.conformance.telling import report_of
+from tests.conformance.sample_reports import build_report
 from tests.mock_server.athena import athena_contract, athena_schemas
 
 ROWS = 25  # of a list
@@ -36,4 +36,4 @@ def large_report(laws: int) -> Report:
             shown = tuple(Exchange(request, answer) for _ in range(4))
             broken = CheckResult(promise, Status.FAILED, f"found {number}", shown, KINDS[number // EVERY // 2 % 2])
             found.record(broken, (2, 2))
-    return report_of(contract, found, proposals=build_proposals(contract, athena_schemas(), "a.yaml", found.results))
+    return build_report(contract, found, proposals=build_proposals(contract, athena_schemas(), "a.yaml", found.results))

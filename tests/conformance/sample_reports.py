@@ -1,4 +1,4 @@
-"""A report in which a hostile target says all that it can: for the tests of the writers."""
+"""Sample reports for the tests of the writers: hostile texts, and many failures."""
 
 import base64
 import json
@@ -11,8 +11,7 @@ from typing import Any
 from conformance.contract_edits.proposals import Proposal
 from conformance.contract_edits.yaml_patch import Edit
 from conformance.gate.verdict import GatePolicy, evaluate
-from conformance.reporting import Report, github, terminal
-from conformance.reporting.files import REPORT_WRITERS
+from conformance.reporting import REPORT_WRITERS, Report, github, terminal
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
 from conformance.session.coverage import Coverage
@@ -29,9 +28,9 @@ WRITERS: Mapping[str, Callable[[Report], str]] = {
 }
 TOKEN = "7|canary+token/1234567890"
 PASSWORD = "canary-password"
-# What nobody but the target knows: found by its shape or by its name.
+# Secrets that only the target knows: detected by their form or name.
 JWT = "eyJjYW5hcnkiOiIxIn0.eyJjYW5hcnkiOiIyIn0.canarysignature"
-SPELLED = (
+TOKEN_FORMS = (
     TOKEN,
     TOKEN.partition("|")[2],
     "7%7Ccanary%2Btoken%2F1234567890",
@@ -48,13 +47,13 @@ HOSTILE = (
     "``` ```` | pipe @everyone #123 [link](javascript:alert(1)) https://evil.invalid/x "
     '<a href="https://evil.invalid">x</a> <style>*{background:url(https://evil.invalid)}</style> --> '
     "::error file=x::fake ##[error]fake "
-    f"{' '.join(SPELLED)} {PASSWORD}\n::error::second line\r\n::set-output name=x::y\n"
+    f"{' '.join(TOKEN_FORMS)} {PASSWORD}\n::error::second line\r\n::set-output name=x::y\n"
     "```\n# out of the fence\n"
 )
 
 
 def hostile_exchange(contract: Contract) -> Exchange:
-    """An exchange full of what may not be shown."""
+    """Return an exchange full of secrets and hostile texts."""
     operation = contract.operations["createMessage"]
     body = {"content": HOSTILE, "password": PASSWORD, "nested": [{"Password": PASSWORD}]}
     headers = {"Authorization": f"Basic {TOKEN}", "Cookie": "canary-cookie", "X-Echo": HOSTILE}
@@ -65,75 +64,74 @@ def hostile_exchange(contract: Contract) -> Exchange:
 
 
 @cache
-def _lines(text: bytes) -> dict[str, int]:
+def _line_numbers(text: bytes) -> dict[str, int]:
     return find_line_numbers(text)
 
 
-def report_of(contract: Contract, found: RunResult, *, strict: bool = False, **more: Any) -> Report:
-    """A report of a run."""
+def build_report(contract: Contract, run: RunResult, *, strict: bool = False, **options: Any) -> Report:
+    """Return the report of a run."""
     scope = list(contract.operations.values())
-    seen = Counter({(o.id, 200): 1 for o in scope})
+    call_counts = Counter({(o.id, 200): 1 for o in scope})
     return Report(
-        "http://127.0.0.1:1/api/v1",
-        "spec/openapi.yaml",
-        contract.document.digest,
-        "0badcafe",
-        7,
-        "2026-03-01T00:00:00+00:00",
-        1.5,
-        12,
-        strict,
-        False,
-        "ATHENA_TOKEN",
-        "ATHENA_OTHER_TOKEN",
-        ("a note",),
-        found,
-        evaluate(found, contract, scope, seen, GatePolicy(strict=strict)),
-        Redactor.from_contract(contract, [TOKEN]),
-        _lines(contract.document.content),
-        seen,
+        target="http://127.0.0.1:1/api/v1",
+        contract="spec/openapi.yaml",
+        contract_digest=contract.document.digest,
+        run_id="0badcafe",
+        seed=7,
+        started_at="2026-03-01T00:00:00+00:00",
+        seconds=1.5,
+        requests=12,
+        strict=strict,
+        read_only=False,
+        token_env="ATHENA_TOKEN",
+        other_token_env="ATHENA_OTHER_TOKEN",
+        notes=("a note",),
+        run=run,
+        gate_result=evaluate(run, contract, scope, call_counts, GatePolicy(strict=strict)),
+        redaction=Redactor.from_contract(contract, [TOKEN]),
+        line_numbers=_line_numbers(contract.document.content),
+        response_counts=call_counts,
         contract_text=contract.document.content.decode(),
-        **more,
+        **options,
     )
 
 
 @cache
 def hostile_report() -> Report:
-    """One of each: kept, blocking, gap, flaky, not judged; all of them said by a hostile target."""
+    """Return a report with hostile texts and one result of each kind: passed, blocking, gap, flaky, skipped."""
     contract = athena_contract()
     pointer = contract.operations["createMessage"].pointer
-    promise = Requirement("stored", "createMessage", "What was sent is stored.", pointer, "documented")
-    shown = (hostile_exchange(contract),)
-    gap = replace(promise, check="guessed", provenance="inferred", parameter="content")
-    flaky = replace(promise, check="now-and-then")
-    found = RunResult(
+    requirement = Requirement("stored", "createMessage", "The request is stored.", pointer, "documented")
+    evidence = (hostile_exchange(contract),)
+    gap = replace(requirement, check="assumed", provenance="inferred", parameter="content")
+    flaky = replace(requirement, check="unstable")
+    run = RunResult(
         [
-            CheckResult(replace(promise, check="fine"), Status.PASSED),
-            CheckResult(promise, Status.FAILED, HOSTILE, shown),
-            CheckResult(gap, Status.FAILED, HOSTILE, shown),
-            CheckResult(replace(promise, check="unknown"), Status.SKIPPED, HOSTILE.replace(PASSWORD, "")),
+            CheckResult(replace(requirement, check="fine"), Status.PASSED),
+            CheckResult(requirement, Status.FAILED, HOSTILE, evidence),
+            CheckResult(gap, Status.FAILED, HOSTILE, evidence),
+            CheckResult(replace(requirement, check="unknown"), Status.SKIPPED, HOSTILE.replace(PASSWORD, "")),
         ],
         records_not_deleted=[("Message", TOKEN)],
-        flaky=[CheckResult(flaky, Status.FAILED, HOSTILE, shown)],
-        reruns={promise.fingerprint: (2, 2), gap.fingerprint: (2, 2), flaky.fingerprint: (1, 2)},
+        flaky=[CheckResult(flaky, Status.FAILED, HOSTILE, evidence)],
+        reruns={requirement.fingerprint: (2, 2), gap.fingerprint: (2, 2), flaky.fingerprint: (1, 2)},
     )
     edits = (Edit("#/x", "enum", [TOKEN, PASSWORD]),)
     proposal = Proposal("#/x", "enum", f"Confirm {HOSTILE}", edits, f"+ {HOSTILE}")
-    covered = Coverage(contract).build_report(
+    coverage = Coverage(contract).build_report(
         contract.operations.values(), {"createMessage": HOSTILE.replace(PASSWORD, "")}
     )
-    return report_of(contract, found, proposals={(gap.fingerprint, HOSTILE): proposal}, coverage=covered)
+    return build_report(contract, run, proposals={(gap.fingerprint, HOSTILE): proposal}, coverage=coverage)
 
 
-def broken_many(number: int) -> Report:
-    """A report of many blocking promises, each with a long text."""
+def report_with_failures(number: int) -> Report:
+    """Return a report of many failures with long messages, half of them contract gaps."""
     contract = athena_contract()
     pointer = contract.operations["createMessage"].pointer
-    shown = (hostile_exchange(contract),)
-    found = RunResult()
+    evidence = (hostile_exchange(contract),)
+    run = RunResult()
     for index in range(number):
-        promise = Requirement(
-            f"law-{index}", "createMessage", "A sentence.", pointer, ("documented", "inferred")[index % 2]
-        )
-        found.results.append(CheckResult(promise, Status.FAILED, "`x` | " * 60, shown))
-    return report_of(contract, found)
+        provenance = ("documented", "inferred")[index % 2]
+        requirement = Requirement(f"check-{index}", "createMessage", "A sentence.", pointer, provenance)
+        run.results.append(CheckResult(requirement, Status.FAILED, "`x` | " * 60, evidence))
+    return build_report(contract, run)

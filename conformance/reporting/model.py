@@ -1,0 +1,169 @@
+"""The model that every report is rendered from."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from conformance.contract_edits.proposals import Proposal
+from conformance.gate.verdict import GateResult
+from conformance.results import CheckResult, FailureKind, Requirement
+from conformance.runner.runner import RunResult
+from conformance.session.coverage import CoverageReport
+from conformance.trace.sequence import RequestSequence
+from conformance.transport.redaction import Redactor
+
+JSON_REPORT_FILE = "conformance.json"  # the report that `replay` reads
+MAX_EXCHANGES = 3  # exchanges shown for a failure
+EXCERPT_CONTEXT_LINES = 4  # contract lines shown before and after the location of a requirement
+MAX_EXCERPT_CHARS = 200  # of a contract line
+PROVENANCE_TEXTS: Mapping[str, str] = {
+    "always": "The requirement does not depend on the contract: it always blocks.",
+    "documented": "Stated by the API documentation: it blocks.",
+    "published": "Stated by a published page of the API: it blocks.",
+    "confirmed": "Confirmed on a named backend: it blocks.",
+    "inferred": "An assumption of the contract: either the backend or the contract may be wrong.",
+}
+ADVICE: Mapping[FailureKind, str] = {
+    FailureKind.DETERMINISTIC: "It also fails in a fresh state: a replay reproduces it.",
+    FailureKind.STATE_DEPENDENT: "It fails only after the previous requests of the run: check the state they leave.",
+    FailureKind.FLAKY: "It fails sometimes: look for a race condition, a cache or an overloaded server.",
+    FailureKind.INFRASTRUCTURE: "A gateway responded in place of the target, or there was no response.",
+    FailureKind.INTERFERENCE: "Another client modified the records during the check: run the suite alone.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Input of all report writers.
+
+    `contract`: name of the contract file; `contract_digest`: SHA-256 of its bytes; `contract_text`: for excerpts.
+    `line_numbers`: JSON pointer -> line of the contract. `seconds`, `requests`: duration and size of the run.
+    `response_counts`: (operationId, status) -> number of responses. `proposals`: see `contract_edits.proposals`.
+    `sequences`: fingerprint of a failure -> the requests that reproduce it. `report_dir`, `write_log`: paths, or "".
+    """
+
+    target: str
+    contract: str
+    contract_digest: str
+    run_id: str
+    seed: int
+    started_at: str
+    seconds: float
+    requests: int
+    strict: bool
+    read_only: bool
+    token_env: str
+    other_token_env: str
+    notes: tuple[str, ...]
+    run: RunResult
+    gate_result: GateResult
+    redaction: Redactor
+    line_numbers: Mapping[str, int]
+    response_counts: Mapping[tuple[str, int], int]
+    contract_text: str = ""
+    proposals: Mapping[tuple[str, str], Proposal] = field(default_factory=dict)
+    coverage: CoverageReport | None = None
+    sequences: Mapping[str, RequestSequence] = field(default_factory=dict)
+    report_dir: str = ""
+    write_log: str = ""
+    _redactions: dict[int, tuple[CheckResult, Redactor]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _contract_lines: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def line_number(self, requirement: Requirement) -> int:
+        """Return the contract line of a requirement, or of the closest parent that has one."""
+        pointer = requirement.pointer
+        while pointer not in self.line_numbers and "/" in pointer:
+            pointer = pointer.rsplit("/", 1)[0]
+        return self.line_numbers.get(pointer, 1)
+
+    def source(self, requirement: Requirement) -> str:
+        """Return ``file:line``."""
+        return f"{self.contract}:{self.line_number(requirement)}"
+
+    def location(self, requirement: Requirement) -> str:
+        """Return ``file:line pointer``."""
+        return f"{self.source(requirement)} {requirement.pointer}"
+
+    def message(self, result: CheckResult) -> str:
+        """Return the message of a result without secrets, including those of its own exchanges."""
+        if not result.message:
+            return ""
+        name, _, _ = result.requirement.parameter.partition(" ")
+        if any(self.redaction.is_hidden(part) for part in re.split(r"[.:]", name)):
+            return "(concerns a value that is not shown)"
+        return self.redaction_for(result).line(result.message)
+
+    def short_message(self, result: CheckResult, limit: int) -> str:
+        """Return the message, truncated to `limit` characters."""
+        return self.redaction.line(self.message(result), limit)
+
+    def cleanup_command(self) -> str:
+        """Return the command that deletes the records left on the target."""
+        if self.write_log:
+            return f"athena-conformance cleanup {shlex.quote(self.redaction.line(self.write_log))}"
+        return "there is no write log (--write-log FILE or --report-dir DIR), so `cleanup` cannot delete them"
+
+    def redaction_for(self, result: CheckResult) -> Redactor:
+        """Return the redactor that also knows the secrets in the exchanges of a result; cached for all writers."""
+        if id(result) not in self._redactions:
+            redaction = self.redaction.with_values_from(result.evidence) if result.evidence else self.redaction
+            self._redactions[id(result)] = result, redaction  # the reference keeps the id from being reused
+        return self._redactions[id(result)][1]
+
+    def rerun_counts(self, result: CheckResult) -> tuple[int, int] | None:
+        """Return (failed executions, all executions) of a failed check; None if it did not fail."""
+        return self.run.reruns.get(result.requirement.fingerprint)
+
+    def curl_command(self, result: CheckResult) -> str:
+        """Return the last request of a result as a curl command; "" without an exchange."""
+        if not result.evidence:
+            return ""
+        return self.redaction_for(result).curl(result.evidence[-1], self.target, self.token_env, self.other_token_env)
+
+    def provenance_level(self, requirement: Requirement) -> str:
+        """Return the key of `PROVENANCE_TEXTS` that decides whether a failure blocks."""
+        return "always" if requirement.provenance_independent else requirement.provenance
+
+    def rerun_summary(self, result: CheckResult) -> str:
+        """Return ``failed 2 of 2 times, deterministic``."""
+        failed, total = self.rerun_counts(result) or (1, 1)
+        return f"failed {failed} of {total} times" + (f", {result.failure_kind.value}" if result.failure_kind else "")
+
+    def advice(self, result: CheckResult) -> str:
+        """Return the explanation of the failure kind, or ""."""
+        return ADVICE[result.failure_kind] if result.failure_kind else ""
+
+    def replay_command(self, requirement: Requirement) -> str:
+        """Return the command that reruns a failed check."""
+        path = f"{self.report_dir.rstrip('/')}/{JSON_REPORT_FILE}" if self.report_dir else JSON_REPORT_FILE
+        return f"athena-conformance replay {shlex.quote(self.redaction.line(path))} {requirement.id}"
+
+    def display_target(self) -> str:
+        """Return the address of the target without credentials."""
+        return self.redaction.line(self.target)
+
+    def proposal_for(self, result: CheckResult) -> Proposal | None:
+        """Return the proposal for a contract gap; without its edits if they contain a secret."""
+        proposal = self.proposals.get((result.requirement.fingerprint, result.message))
+        if proposal is None:
+            return None
+        redaction = self.redaction_for(result)
+        message = redaction.line(proposal.message, 2_000)
+        edits = [edit.document for edit in proposal.edits]
+        if any(redaction.value(edit.get("value")) != edit.get("value") for edit in edits):
+            return replace(proposal, message=message, edits=(), diff="")
+        diff = "\n".join(redaction.text(line, 400) for line in proposal.diff.splitlines())
+        return replace(proposal, message=message, diff=diff)
+
+    def excerpt(self, requirement: Requirement) -> tuple[tuple[int, str, bool], ...]:
+        """Return (line number, contract line, whether it is the location) around the location of a requirement."""
+        if not self._contract_lines:
+            self._contract_lines.extend(self.contract_text.splitlines())
+        lines, line_number = self._contract_lines, self.line_number(requirement)
+        first, last = max(1, line_number - EXCERPT_CONTEXT_LINES), min(len(lines), line_number + EXCERPT_CONTEXT_LINES)
+        return tuple(
+            (n, self.redaction.text(lines[n - 1], MAX_EXCERPT_CHARS), n == line_number) for n in range(first, last + 1)
+        )
