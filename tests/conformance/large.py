@@ -1,4 +1,4 @@
-"""A report of a whole bad run: thousands of promises, hundreds of them broken, answers as large as lists are."""
+"""Report of a large run: thousands of results, hundreds of failures, responses as large as lists."""
 
 import json
 
@@ -10,30 +10,35 @@ from conformance.transport.messages import Exchange, Request, Response
 from tests.conformance.sample_reports import build_report
 from tests.mock_server.athena import athena_contract, athena_schemas
 
-ROWS = 25  # of a list
-EVERY = 14  # one in so many is broken
+PAGE_SIZE = 25
+FAILURE_INTERVAL = 14  # one check in 14 fails
 KINDS = (FailureKind.DETERMINISTIC, FailureKind.STATE_DEPENDENT)
 
 
-def large_report(laws: int) -> Report:
-    """So many promises on each operation, every 14th broken; half of these rest on inferred places."""
+def large_report(checks: int) -> Report:
+    """Return a report with `checks` results per operation; every 14th failed, half of these are inferred."""
     contract = athena_contract()
-    found = RunResult()
-    row = {f"field_{n}": f"value {n} of a row, https://example.com/{n}?page={n}" for n in range(30)}
-    content = json.dumps({"data": [{**row, "token": f"t{n}-secret", "nested": [row]} for n in range(ROWS)]}).encode()
+    run = RunResult()
+    row = {f"field_{n}": f"value {n}, https://example.com/{n}?page={n}" for n in range(30)}
+    content = json.dumps(
+        {"data": [{**row, "token": f"t{n}-secret", "nested": [row]} for n in range(PAGE_SIZE)]}
+    ).encode()
     number = 0
-    for law in range(laws):
+    for check in range(checks):
         for operation in contract.operations.values():
             number += 1
-            grade = ("documented", "inferred")[number // EVERY % 2]
-            place = operation.pointer if number % 3 else f"{operation.pointer}/responses"
-            promise = Requirement(f"law-{law}", operation.id, "A sentence.", place, grade, keyword=f"k{law % 5}")
-            if number % EVERY:
-                found.results.append(CheckResult(promise, Status.PASSED))
+            provenance = ("documented", "inferred")[number // FAILURE_INTERVAL % 2]
+            pointer = operation.pointer if number % 3 else f"{operation.pointer}/responses"
+            requirement = Requirement(
+                f"check-{check}", operation.id, "A sentence.", pointer, provenance, keyword=f"k{check % 5}"
+            )
+            if number % FAILURE_INTERVAL:
+                run.results.append(CheckResult(requirement, Status.PASSED))
                 continue
             request = Request(operation.id, operation.method, operation.path, body={"password": f"pw-{number}-secret"})
-            answer = Response(418, {"content-type": "application/json"}, content, 0.1)
-            shown = tuple(Exchange(request, answer) for _ in range(4))
-            broken = CheckResult(promise, Status.FAILED, f"found {number}", shown, KINDS[number // EVERY // 2 % 2])
-            found.record(broken, (2, 2))
-    return build_report(contract, found, proposals=build_proposals(contract, athena_schemas(), "a.yaml", found.results))
+            response = Response(418, {"content-type": "application/json"}, content, 0.1)
+            evidence = tuple(Exchange(request, response) for _ in range(4))
+            kind = KINDS[number // FAILURE_INTERVAL // 2 % 2]
+            run.record(CheckResult(requirement, Status.FAILED, f"got {number}", evidence, kind), (2, 2))
+    proposals = build_proposals(contract, athena_schemas(), "a.yaml", run.results)
+    return build_report(contract, run, proposals=proposals)

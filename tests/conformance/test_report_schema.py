@@ -67,7 +67,7 @@ def test_report_of_failing_run_matches_schema(tmp_path: Path) -> None:
 
 def test_report_of_aborted_run_matches_schema(tmp_path: Path) -> None:
     with serving(mock().app) as base_url:
-        document = run(tmp_path, base_url, "--max-requests", "25")
+        document = run(tmp_path, base_url, "--max-requests", "8")
     assert violations(document) == []
     assert document["run"]["abort_reason"]
 
