@@ -88,7 +88,7 @@ class Report:
         return f"{self.source(requirement)} {requirement.pointer}"
 
     def message(self, result: CheckResult) -> str:
-        """Return the message of a result without secrets, including those of its own exchanges."""
+        """Return the message of a result without secrets, including those in its exchanges."""
         if not result.message:
             return ""
         name, _, _ = result.requirement.parameter.partition(" ")

@@ -1,13 +1,18 @@
-"""The line that says how far a run is."""
+"""The display of the progress of a run."""
 
+import subprocess
+import sys
 from io import StringIO
 
 from conformance.results import CheckResult, Requirement, Status
-from conformance.runner.progress import CLEAR_LINE, LOG_INTERVAL, Progress
+from conformance.runner.progress import LOG_INTERVAL, Progress
+
+CLEAR_LINE = "\x1b[2K"
+CASES = [("check-a", "one"), ("check-b", "one"), ("check-a", "two"), ("check-b", "two")]
 
 
 class Clock:
-    """Seconds that a test moves by hand."""
+    """Clock that a test sets."""
 
     now = 100.0
 
@@ -16,66 +21,72 @@ class Clock:
 
 
 class Terminal(StringIO):
-    """A file that says it is a terminal."""
+    """Text stream of a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
-DUE = [("law-a", "one"), ("law-b", "one"), ("law-a", "two"), ("law-b", "two")]
+def result(check: str, operation: str, status: Status = Status.PASSED) -> CheckResult:
+    """Return a result."""
+    return CheckResult(Requirement(check, operation, "", "#", "inferred"), status)
 
 
-def outcome(law: str, operation: str, verdict: Status = Status.PASSED) -> CheckResult:
-    """What became of a promise."""
-    return CheckResult(Requirement(law, operation, "", "#", "inferred"), verdict)
-
-
-def test_a_log_gets_a_line_now_and_then() -> None:
+def test_log_gets_one_line_per_interval() -> None:
     clock, out = Clock(), StringIO()
-    progress = Progress(DUE, out, None, clock)
+    progress = Progress(CASES, out, None, clock)
     clock.now += LOG_INTERVAL - 1
-    progress.record_result(outcome("law-a", "one"))
+    progress.record_result(result("check-a", "one"))
     assert out.getvalue() == ""
     clock.now += 1
-    progress.record_result(outcome("law-b", "one", Status.FAILED))
-    progress.record_result(outcome("law-b", "one"))
-    assert out.getvalue() == "1 of 2 operations asked, 2 of 4 cases, 1 failure, about 30 s left\n"
+    progress.record_result(result("check-b", "one", Status.FAILED))
+    progress.record_result(result("check-b", "one"))
+    assert out.getvalue() == "1 of 2 operations, 2 of 4 checks, 1 failure, about 30 s left\n"
     progress.clear()
-    assert CLEAR_LINE not in out.getvalue()
+    assert "\x1b" not in out.getvalue()
 
 
-def test_a_terminal_gets_one_line_that_is_taken_off() -> None:
+def test_terminal_line_is_redrawn_and_removed() -> None:
     clock, out = Clock(), Terminal()
-    progress = Progress(DUE, out, None, clock)
+    progress = Progress(CASES, out, None, clock)
     clock.now += 1
-    progress.record_result(outcome("law-a", "two"))
+    progress.record_result(result("check-a", "two"))
+    assert "1 of 2 operations, 1 of 4 checks, 0 failures, about 3 s left" in out.getvalue()
+    clock.now += 1
+    progress.record_result(result("check-a", "one"))
+    drawn = out.getvalue()
+    assert "2 of 2 operations, 2 of 4 checks, 0 failures, about 2 s left" in drawn.rpartition(CLEAR_LINE)[2]
     progress.clear()
-    assert (
-        out.getvalue() == f"{CLEAR_LINE}1 of 2 operations asked, 1 of 4 cases, 0 failures, about 3 s left{CLEAR_LINE}"
-    )
+    assert out.getvalue().removeprefix(drawn).endswith(CLEAR_LINE)
+    assert "\x1b[?25h" in out.getvalue()  # the cursor is visible again
 
 
-def test_the_time_left_is_no_more_than_the_run_has() -> None:
+def test_rich_is_imported_only_for_a_terminal() -> None:
+    code = "import sys, conformance.cli.main, conformance.runner.progress; sys.exit('rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_time_left_is_limited_by_deadline() -> None:
     clock, out = Clock(), StringIO()
-    progress = Progress(DUE, out, clock.now + LOG_INTERVAL + 2, clock)
+    progress = Progress(CASES, out, clock.now + LOG_INTERVAL + 2, clock)
     clock.now += LOG_INTERVAL
-    progress.record_result(outcome("law-a", "one"))
+    progress.record_result(result("check-a", "one"))
     assert out.getvalue().endswith("about 2 s left\n")
 
 
-def test_an_outcome_that_nobody_waited_for_is_no_case() -> None:
+def test_result_of_unknown_case_is_not_counted_as_case() -> None:
     clock, out = Clock(), StringIO()
-    progress = Progress(DUE, out, None, clock)
+    progress = Progress(CASES, out, None, clock)
     clock.now += LOG_INTERVAL
-    progress.record_result(outcome("law-c", "three", Status.FAILED))
-    assert out.getvalue() == "0 of 2 operations asked, 0 of 4 cases, 1 failure\n"
+    progress.record_result(result("check-c", "three", Status.FAILED))
+    assert out.getvalue() == "0 of 2 operations, 0 of 4 checks, 1 failure\n"
 
 
-def test_requests_move_the_line_when_no_case_is_left() -> None:
+def test_requests_update_the_display_without_pending_cases() -> None:
     clock, out = Clock(), StringIO()
-    progress = Progress(DUE, out, clock.now + 100, clock)
-    progress.record_result(outcome("law-a", "one"))
+    progress = Progress(CASES, out, clock.now + 100, clock)
+    progress.record_result(result("check-a", "one"))
     progress.finish_cases()
     clock.now += LOG_INTERVAL
     progress.record_request()
-    assert out.getvalue() == "2 of 2 operations asked, 4 of 4 cases, 0 failures, 1 requests, at most 70 s left\n"
+    assert out.getvalue() == "2 of 2 operations, 4 of 4 checks, 0 failures, 1 requests, at most 70 s left\n"
