@@ -170,7 +170,7 @@ def from_json(data: Any, contract: Contract) -> RequestSequence:
         expected = "a sequence written by a run with this contract"
         raise UsageError(f"sequence of the report: invalid value {error!r:.100} (expected {expected})") from None
     if not steps or not all(0 <= source.step < len(steps) for source in sources.values()):
-        raise UsageError("sequence of the report: invalid step of an identifier (expected the index of a step)")
+        raise UsageError("sequence of the report: invalid value (expected steps, and identifiers of these steps)")
     return RequestSequence(marker, steps, sources)
 
 

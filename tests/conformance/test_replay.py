@@ -1,4 +1,4 @@
-"""`replay`: a failure of a report is reproduced where the fault is, and is not where it is not; as a script too."""
+"""`replay`: a failure of a report is reproduced with the fault and not without it; also as a shell script."""
 
 import json
 import os
@@ -18,199 +18,202 @@ from tests.conformance.check_runner import mock
 from tests.conformance.serving import serving
 from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
 
-pytestmark = pytest.mark.slow  # each case is a run of its own, over a served mock or the engine's cases
+pytestmark = pytest.mark.slow  # each case is a run against a served mock, or of Schemathesis
 
+SCRIPT_OPTION = "--sh"
 TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
 Fault = Callable[[Asked, Next, dict[str, Any]], Any]
 
 
-async def breaks_the_schema(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    """A record shows a number where a text is due."""
-    answered: Answered = await ask(asked)
-    is_agent = asked.method == "GET" and asked.path.startswith("/agents/") and answered.status == 200
-    return answered.with_data(name=7) if is_agent else answered
+async def violate_schema(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+    """Return a number instead of a string in a record."""
+    response: Answered = await send(request)
+    is_agent = request.method == "GET" and request.path.startswith("/agents/") and response.status == 200
+    return response.with_data(name=7) if is_agent else response
 
 
-async def answers_another_status(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    """What was created is answered with 202."""
-    answered: Answered = await ask(asked)
-    created = asked.method == "POST" and asked.path == "/agents" and answered.status == 201
-    return Answered(202, answered.headers, answered.raw) if created else answered
+async def return_202(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+    """Return 202 for a creation."""
+    response: Answered = await send(request)
+    created = request.method == "POST" and request.path == "/agents" and response.status == 201
+    return Answered(202, response.headers, response.raw) if created else response
 
 
-async def loses_writes(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    """An update is answered as it is due, and the name not stored."""
-    if asked.method != "PUT" or not isinstance(asked.body, dict) or "name" not in asked.body:
-        other: Answered = await ask(asked)
-        return other
-    before: Answered = await ask(Asked("GET", asked.path, "", asked.headers, b""))
-    answered: Answered = await ask(asked)
-    if before.status == answered.status == 200:
-        await ask(asked.saying({"name": before.body["data"]["name"]}))
-    return answered
+async def lose_update(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+    """Return the correct response to an update, but do not store the name."""
+    if request.method != "PUT" or not isinstance(request.body, dict) or "name" not in request.body:
+        unchanged: Answered = await send(request)
+        return unchanged
+    before: Answered = await send(Asked("GET", request.path, "", request.headers, b""))
+    response: Answered = await send(request)
+    if before.status == response.status == 200:
+        await send(request.saying({"name": before.body["data"]["name"]}))
+    return response
 
 
-async def overlaps_pages(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    """Every page of agents is the first one."""
-    if asked.method == "GET" and asked.path == "/agents":
-        pairs = [pair for pair in asked.query.split("&") if not pair.startswith("page=")]
-        asked = Asked("GET", asked.path, "&".join(pairs), asked.headers, b"")
-    answered: Answered = await ask(asked)
-    return answered
+async def repeat_first_page(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+    """Return the first page for every page of agents."""
+    if request.method == "GET" and request.path == "/agents":
+        pairs = [pair for pair in request.query.split("&") if not pair.startswith("page=")]
+        request = Asked("GET", request.path, "&".join(pairs), request.headers, b"")
+    response: Answered = await send(request)
+    return response
 
 
-async def ignores_the_token(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    """Everybody is the first user."""
-    answered: Answered = await ask(asked.by("demo-token"))
-    return answered
+async def ignore_token(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+    """Treat every caller as the first user."""
+    response: Answered = await send(request.by("demo-token"))
+    return response
 
 
-async def fails_at_a_long_page(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    """A page far behind the end is too much for the server."""
-    answered: Answered = await ask(asked)
-    far = any(pair.startswith("page=") and int(pair[5:] or 0) > 30 for pair in asked.query.split("&"))
-    return Answered(500, {"content-type": "application/json"}, b'{"message": "Server Error"}') if far else answered
+async def fail_on_high_page(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+    """Return 500 for a page number above 30."""
+    response: Answered = await send(request)
+    is_high = any(pair.startswith("page=") and int(pair[5:] or 0) > 30 for pair in request.query.split("&"))
+    return Answered(500, {"content-type": "application/json"}, b'{"message": "Server Error"}') if is_high else response
 
 
-async def takes_any_query(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    """A list that refuses nothing: what it does not understand, it leaves out."""
-    answered: Answered = await ask(asked)
-    if asked.method == "GET" and asked.path == "/agents" and answered.status == 422:
-        sound: Answered = await ask(Asked("GET", asked.path, "", asked.headers, b""))
-        return sound
-    return answered
+async def ignore_invalid_query(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+    """Ignore an invalid query of a list instead of rejecting it."""
+    response: Answered = await send(request)
+    if request.method == "GET" and request.path == "/agents" and response.status == 422:
+        unfiltered: Answered = await send(Asked("GET", request.path, "", request.headers, b""))
+        return unfiltered
+    return response
 
 
-async def refuses_tags(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    """Tags are refused, whatever the contract says."""
-    body = asked.body
-    if asked.method == "POST" and asked.path == "/prompts" and isinstance(body, dict) and body.get("tags"):
-        said = b'{"message": "No.", "errors": {"tags": ["No tags."]}}'
-        return Answered(422, {"content-type": "application/json"}, said)
-    answered: Answered = await ask(asked)
-    return answered
+async def reject_tags(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+    """Reject tags although the contract allows them."""
+    body = request.body
+    if request.method == "POST" and request.path == "/prompts" and isinstance(body, dict) and body.get("tags"):
+        content = b'{"message": "No.", "errors": {"tags": ["No tags."]}}'
+        return Answered(422, {"content-type": "application/json"}, content)
+    response: Answered = await send(request)
+    return response
 
 
-# Fault -> the operation that shows it, the law that tells of it, and whether statuses alone tell the fault.
+# Fault -> the operation that shows it, the check that fails, and whether statuses alone show the fault.
 FAULTS: dict[Fault, tuple[str, str, bool]] = {
-    breaks_the_schema: ("retrieveAgent", "response-matches-schema", False),
-    answers_another_status: ("createAgent", "status-is-documented", True),
-    loses_writes: ("updateAgent", "update-changes-only-sent-fields", False),
-    overlaps_pages: ("listAgents", "pages-are-complete", False),
-    ignores_the_token: ("listAgents", "unauthenticated-access-denied", True),
-    fails_at_a_long_page: ("listAgents", "no-server-error", True),
+    violate_schema: ("retrieveAgent", "response-matches-schema", False),
+    return_202: ("createAgent", "status-is-documented", True),
+    lose_update: ("updateAgent", "update-changes-only-sent-fields", False),
+    repeat_first_page: ("listAgents", "pages-are-complete", False),
+    ignore_token: ("listAgents", "unauthenticated-access-denied", True),
+    fail_on_high_page: ("listAgents", "no-server-error", True),
 }
 
 
-def laws_of(law: str) -> list[Check]:
-    """The law and, before those that judge what others have seen, laws that ask much."""
-    asking = (
-        []
-        if law not in RESPONSE_CHECK_IDS
-        else [one for one in CHECKS if one.id in ("page-past-end-is-empty", "create-is-stored")]
-    )
-    return [*asking, *(one for one in CHECKS if one.id == law)]
+def select_checks(check_id: str) -> list[Check]:
+    """Return the check, and before a response check those that send many requests."""
+    senders = ("page-past-end-is-empty", "create-is-stored") if check_id in RESPONSE_CHECKS else ()
+    return [check for check in CHECKS if check.id in (*senders, check_id)]
 
 
-def reported(folder: Path, fault: Fault) -> tuple[Path, list[dict[str, Any]]]:
-    """The report of a run against the fault, and the failures of its law that it tells of."""
-    operation, law, _ = FAULTS[fault]
+def run_suite(folder: Path, fault: Fault) -> tuple[Path, list[dict[str, Any]]]:
+    """Run the suite against the fault; return the report and the failures of its check."""
+    operation, check_id, _ = FAULTS[fault]
     api = mock()
     api.begin_anew()
     with serving(Faulty(api.app, fault)) as base:
-        main(["run", "--base-url", base, "--operation", operation, "--report-dir", str(folder)], TOKENS, laws_of(law))
-    said = json.loads((folder / "conformance.json").read_text())
-    return folder / "conformance.json", [p for p in said["promises"] if (p["law"], p["verdict"]) == (law, "broken")]
+        options = ["--base-url", base, "--operation", operation, "--report-dir", str(folder)]
+        main(["run", *options], TOKENS, select_checks(check_id))
+    return folder / "conformance.json", failures_of(folder, check_id)
 
 
-def replayed(report: Path, failure: dict[str, Any], fault: Fault | None, *more: str) -> int:
-    """What `replay` ends with against a fresh server, with the fault or without."""
+def failures_of(folder: Path, check_id: str) -> list[dict[str, Any]]:
+    """Return the failures of a check in a report."""
+    results = json.loads((folder / "conformance.json").read_text())["results"]
+    return [result for result in results if (result["check"], result["status"]) == (check_id, "failed")]
+
+
+def run_replay(report: Path, failure: dict[str, Any], fault: Fault | None) -> int:
+    """Return the exit code of `replay` against a fresh server, with the fault or without."""
     api = mock()
     api.begin_anew()
     with serving(Faulty(api.app, fault) if fault else api.app) as base:
-        return main(["replay", str(report), failure["short"], "--base-url", base, *more], TOKENS)
+        return main(["replay", str(report), failure["id"], "--base-url", base], TOKENS)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_a_failure_is_reproduced_where_the_fault_is_and_nowhere_else(
+def test_failure_is_reproduced_only_with_the_fault(
     fault: Fault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report, failures = reported(tmp_path, fault)
+    report, failures = run_suite(tmp_path, fault)
     assert failures, capsys.readouterr().out
     mock().begin_anew()
-    before = records()
-    assert replayed(report, failures[0], fault) == ExitCode.FAILED
+    before = count_agents()
+    assert run_replay(report, failures[0], fault) == ExitCode.FAILED
     assert "\nREPRODUCED (exit 1)" in capsys.readouterr().out
-    assert records() == before, "the replay takes away what it made"
-    assert replayed(report, failures[0], None) == ExitCode.PASSED
+    assert count_agents() == before, "the replay deletes the records it creates"
+    assert run_replay(report, failures[0], None) == ExitCode.PASSED
     assert "\nNOT REPRODUCED (exit 0)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("fault", "operation", "law"),
+    ("fault", "operation", "check_id"),
     [
-        (takes_any_query, "listAgents", "engine-negative-data-rejection"),
-        (refuses_tags, "createPrompt", "engine-positive-data-acceptance"),
+        (ignore_invalid_query, "listAgents", "engine-negative-data-rejection"),
+        (reject_tags, "createPrompt", "engine-positive-data-acceptance"),
     ],
 )
-def test_what_the_engine_found_is_reproduced_where_the_fault_is_and_nowhere_else(
-    fault: Fault, operation: str, law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_schemathesis_failure_is_reproduced_only_with_the_fault(
+    fault: Fault, operation: str, check_id: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     api = mock()
     api.begin_anew()
     with serving(Faulty(api.app, fault)) as base:
         main(["run", "--base-url", base, "--operation", operation, "--report-dir", str(tmp_path)], TOKENS)
-    said = json.loads((tmp_path / "conformance.json").read_text())["promises"]
-    failures = [one for one in said if (one["law"], one["verdict"]) == (law, "broken")]
+    failures = failures_of(tmp_path, check_id)
     assert failures, capsys.readouterr().out
     report = tmp_path / "conformance.json"
-    assert replayed(report, failures[0], fault) == ExitCode.FAILED, capsys.readouterr().out
-    assert replayed(report, failures[0], None) == ExitCode.PASSED, capsys.readouterr().out
+    assert run_replay(report, failures[0], fault) == ExitCode.FAILED, capsys.readouterr().out
+    assert run_replay(report, failures[0], None) == ExitCode.PASSED, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_the_script_asks_the_same_of_a_fresh_server(
+def test_script_sends_the_same_requests_to_a_fresh_server(
     fault: Fault, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report, failures = reported(tmp_path, fault)
+    report, failures = run_suite(tmp_path, fault)
     capsys.readouterr()
-    assert main(["replay", str(report), failures[0]["short"], "--sh"], TOKENS) == 0
+    assert main(["replay", str(report), failures[0]["id"], SCRIPT_OPTION], TOKENS) == 0
     script = capsys.readouterr().out
     assert not any(token in script for token in TOKENS.values())
     mock().begin_anew()
-    before = records()
-    code, said = ran(script, fault)
-    assert code == 0, said
+    before = count_agents()
+    code, output = run_script(script, fault)
+    assert code == 0, output
     steps = failures[0]["sequence"]["steps"]
-    assert sum(" in the run" in line for line in said) == len(steps)
-    shown = [step["shown"] for step in steps]
-    assert script.count('cat "$answer"; echo') == sum(shown) + (not shown[-1]), "it prints every answer that shows it"
-    assert records() == before, "the script takes away what it made"
-    code, said = ran(script, None)
-    assert code == (1 if FAULTS[fault][2] else 0), said
+    assert sum(" in the run" in line for line in output) == len(steps)
+    evidence = [step["evidence"] for step in steps]
+    printed = script.count('cat "$response"; echo')
+    assert printed == sum(evidence) + (not evidence[-1]), "it prints every response that shows the failure"
+    assert count_agents() == before, "the script deletes the records it creates"
+    code, output = run_script(script, None)
+    assert code == (1 if FAULTS[fault][2] else 0), output
 
 
-def records() -> int:
-    """How many agents the mock has."""
+def count_agents() -> int:
+    """Return the number of agents of the mock."""
     return int(mock().whole("listAgents")["meta"]["total"])
 
 
-def ran(script: str, fault: Fault | None) -> tuple[int, list[str]]:
-    """Exit code and lines of a script against a fresh server."""
+def run_script(script: str, fault: Fault | None) -> tuple[int, list[str]]:
+    """Return the exit code and output lines of a script against a fresh server."""
     api = mock()
     api.begin_anew()
     with serving(Faulty(api.app, fault) if fault else api.app) as base:
-        around = {**os.environ, **TOKENS, "BASE_URL": f"{base}/api/v1"}
-        done = subprocess.run(["sh"], input=script, env=around, capture_output=True, text=True, timeout=60, check=False)
-    assert not done.stderr
-    return done.returncode, done.stdout.splitlines()
+        env = {**os.environ, **TOKENS, "BASE_URL": f"{base}/api/v1"}
+        process = subprocess.run(["sh"], input=script, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert not process.stderr
+    return process.returncode, process.stdout.splitlines()
 
 
-# What cannot be used --------------------------------------------------------------------------------------------
+# Invalid input --------------------------------------------------------------------------------------------------
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What a command line that cannot be used is told: one line."""
+def usage_error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return the one-line message of an invalid command line."""
     assert main(["replay", *arguments], TOKENS) == ExitCode.USAGE
     out, err = capsys.readouterr()
     assert not out
@@ -218,89 +221,91 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return err.removeprefix("athena-conformance: ").rstrip()
 
 
-def promise(short: str, **more: Any) -> dict[str, Any]:
-    """A promise as a report tells of it."""
-    texts = dict.fromkeys(("parameter", "sentence", "said", "grade"), "x")
-    place = {"file": "f", "line": 1, "pointer": "#"}
-    said = {"id": f"f {short}", "short": short, "law": "l", "operation": "listAgents", "verdict": "broken", **texts}
-    return {**said, "place": place, "sequence": None, **more}
+def result(result_id: str, **values: Any) -> dict[str, Any]:
+    """Return a failed result of a report."""
+    texts = dict.fromkeys(("parameter", "requirement", "message", "provenance"), "x")
+    names = {"id": result_id, "fingerprint": f"f {result_id}", "check": "c", "operation": "listAgents"}
+    location = {"file": "f", "line": 1, "pointer": "#"}
+    return {**names, **texts, "status": "failed", "location": location, "sequence": None, **values}
 
 
-def report_of(folder: Path, *promises: Any, **more: Any) -> str:
-    """A report's file."""
+def write_report(folder: Path, *results: Any, **values: Any) -> str:
+    """Write a report; return its path."""
     run = {"target": "http://127.0.0.1:9/api/v1", "seed": 1, "id": "r", "started": "s", "digest": "d"}
-    (folder / "r.json").write_text(json.dumps({"version": 1, "run": run, "promises": promises, "answers": {}, **more}))
+    document = {"version": 2, "run": run, "results": results, "responses": {}, **values}
+    (folder / "r.json").write_text(json.dumps(document))
     return str(folder / "r.json")
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "message"),
     [
-        (b"", "found no JSON"),
-        (b'{"version": 1, "run": {', "found no JSON"),
-        (b"\xff\xfe", "found no JSON"),
-        (b"[" * 100_000, "found no JSON"),
-        (b"[]", "found version 'list'; allowed: the conformance.json of an earlier run, version 1"),
-        (b'{"version": 7}', "found version 7; allowed"),
-        (b'{"version": 1}', "found KeyError('run'); allowed"),
-        (b'{"version": 1, "run": [], "promises": []}', "allowed: the conformance.json of an earlier run"),
+        (b"", "invalid JSON"),
+        (b'{"version": 2, "run": {', "invalid JSON"),
+        (b"\xff\xfe", "invalid JSON"),
+        (b"[" * 100_000, "invalid JSON"),
+        (b"[]", "invalid report version None (expected the conformance.json of an earlier run, version 2)"),
+        (b'{"version": 7}', "invalid report version 7 (expected"),
+        (b'{"version": 1}', "version 2); rerun the suite to create a new report"),
+        (b'{"version": 2}', "invalid report: KeyError('run') (expected"),
+        (b'{"version": 2, "run": [], "results": []}', "(expected the conformance.json of an earlier run)"),
         (
-            b'{"version": 1, "run": {"target": "t", "seed": "x"}, "promises": [1]}',
-            "allowed: the conformance.json of an earlier run",
+            b'{"version": 2, "run": {"target": "t", "seed": "x"}, "results": [1]}',
+            "(expected the conformance.json of an earlier run)",
         ),
     ],
 )
-def test_a_file_that_is_no_report_is_refused_in_one_line(
-    content: bytes, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_invalid_report_is_a_usage_error(
+    content: bytes, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "r.json").write_bytes(content)
-    assert found in told(capsys, str(tmp_path / "r.json"), "0badcafe")
+    assert message in usage_error(capsys, str(tmp_path / "r.json"), "0badcafe")
 
 
-def test_no_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "found no readable file (No such file or directory)" in told(capsys, str(tmp_path / "r.json"), "0badcafe")
+def test_missing_report_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "cannot be read: No such file or directory" in usage_error(capsys, str(tmp_path / "r.json"), "0badcafe")
 
 
-def test_an_id_that_is_none_is_told_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = report_of(tmp_path, promise("aaaa1111"), promise("aaaa2222"), promise("bbbb1111", verdict="kept"))
-    listed = "allowed: aaaa1111 (listAgents l), aaaa2222 (listAgents l)"
-    assert told(capsys, file, "bbbb1111") == f"id: found 'bbbb1111', which 0 failures have; {listed}"
-    assert told(capsys, file, "aaaa") == f"id: found 'aaaa', which 2 failures have; {listed}"
+def test_unknown_id_lists_the_ids_of_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_report(tmp_path, result("aaaa1111"), result("aaaa2222"), result("bbbb1111", status="passed"))
+    expected = "(expected one of aaaa1111 (listAgents c), aaaa2222 (listAgents c))"
+    assert usage_error(capsys, file, "bbbb1111") == f"id: 'bbbb1111' matches 0 failures {expected}"
+    assert usage_error(capsys, file, "aaaa") == f"id: 'aaaa' matches 2 failures {expected}"
 
 
-def test_a_report_without_failures_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = report_of(tmp_path, promise("aaaa1111", verdict="kept"))
-    assert "allowed: none: the report tells of nothing broken" in told(capsys, file, "aaaa1111")
+def test_id_in_report_without_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_report(tmp_path, result("aaaa1111", status="passed"))
+    assert "none: the report has no failures" in usage_error(capsys, file, "aaaa1111")
 
 
-def test_an_operation_that_the_contract_does_not_have_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = report_of(tmp_path, promise("aaaa1111", operation="none"))
-    assert "found the operation 'none'; allowed: one of the contract's" in told(capsys, file, "aaaa1111")
+def test_unknown_operation_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_report(tmp_path, result("aaaa1111", operation="none"))
+    assert "'none'" in usage_error(capsys, file, "aaaa1111")
 
 
-def test_a_failure_without_requests_has_no_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = report_of(tmp_path, promise("aaaa1111"))
-    assert "found no requests in the report" in told(capsys, file, "aaaa1111", "--sh")
+def test_failure_without_requests_has_no_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_report(tmp_path, result("aaaa1111"))
+    assert "no requests in the report" in usage_error(capsys, file, "aaaa1111", SCRIPT_OPTION)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [
         [],
         {"steps": [], "identifiers": [], "marker": ""},
         {"steps": [{}], "identifiers": [], "marker": ""},
         {"steps": [{"operation": "none"}], "identifiers": [], "marker": ""},
-        {"steps": [{"operation": "listAgents", "sent": "{"}], "identifiers": [], "marker": ""},
+        {"steps": [{"operation": "listAgents", "request": "{"}], "identifiers": [], "marker": ""},
     ],
 )
-def test_a_sequence_that_no_run_wrote_is_refused(said: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = report_of(tmp_path, promise("aaaa1111", sequence=said))
-    assert told(capsys, file, "aaaa1111", "--sh").startswith("the report's sequence: found")
+def test_invalid_sequence_is_a_usage_error(data: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_report(tmp_path, result("aaaa1111", sequence=data))
+    assert usage_error(capsys, file, "aaaa1111", SCRIPT_OPTION).startswith("sequence of the report: invalid value")
 
 
-def test_a_target_that_is_gone_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = report_of(tmp_path, promise("aaaa1111", law="page-past-end-is-empty"))
+def test_unreachable_target_exits_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_report(tmp_path, result("aaaa1111", check="page-past-end-is-empty"))
     assert main(["replay", file, "aaaa1111"], TOKENS) == ExitCode.TARGET_UNREACHABLE
-    assert capsys.readouterr().out.startswith("TARGET LOST (exit 3): http://127.0.0.1:9/api/v1 did not answer")
+    out = capsys.readouterr().out
+    assert "(exit 3): " in out
+    assert "http://127.0.0.1:9/api/v1" in out
