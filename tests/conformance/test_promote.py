@@ -1,7 +1,8 @@
-"""`promote`: what a run kept is confirmed with its evidence, and nothing else of the contract changes."""
+"""`confirm`: parts whose checks passed are confirmed with evidence, and nothing else of the contract changes."""
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,229 +30,223 @@ FILES = {
 
 @cache
 def contract(name: str) -> Contract:
-    """A contract as it is."""
+    """Load a contract."""
     return load_contract(FILES[name])
 
 
-def told(contract: Contract, pointer: str, operation: str | None = None, **parts: Any) -> ReportedFailure:
-    """A promise at a place, kept by the first operation."""
+def result(contract: Contract, pointer: str, operation: str | None = None, **values: Any) -> ReportedFailure:
+    """Return a passed result of the first operation at a location."""
     texts = dict.fromkeys(("fingerprint", "id", "parameter", "requirement", "message", "location"), "x")
-    said: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         **texts,
         "check": "stub",
         "operation": operation or next(iter(contract.operations)),
-        "status": "kept",
+        "status": "passed",
         "pointer": pointer,
         "keyword": "",
-        "provenance": get_provenance(contract.document, pointer, parts.get("keyword")),
+        "provenance": get_provenance(contract.document, pointer, values.get("keyword")),
         "proposal": None,
         "sequence": None,
     }
-    return ReportedFailure(**{**said, **parts})
+    return ReportedFailure(**{**defaults, **values})
 
 
-def reported(contract: Contract, *promises: ReportedFailure, answered: int = 200) -> PastReport:
-    """A run's report, in which every operation answered that status."""
-    statuses = dict.fromkeys(contract.operations, frozenset({answered}))
-    at = "2026-03-01T10:00:00+00:00"
-    return PastReport("r.json", "http://t", 1, "0badcafe", at, contract.document.digest, statuses, promises)
+def build_report(contract: Contract, *results: ReportedFailure, status: int = 200) -> PastReport:
+    """Return a report in which every operation returned that status."""
+    return PastReport(
+        file="r.json",
+        target="http://t",
+        seed=1,
+        run_id="0badcafe",
+        started="2026-03-01T10:00:00+00:00",
+        digest=contract.document.digest,
+        statuses=dict.fromkeys(contract.operations, frozenset({status})),
+        results=results,
+    )
 
 
-def edited(contract: Contract, said: PastReport) -> Document:
-    """The document with what the report confirms."""
-    found = build_confirmation(contract, said)
-    document = parse_document(apply_edits(contract.document.content.decode(), found.edits).encode(), "edited")
+def edit_contract(contract: Contract, report: PastReport) -> Document:
+    """Return the document with the parts that the report confirms."""
+    edits = build_confirmation(contract, report).edits
+    document = parse_document(apply_edits(contract.document.content.decode(), edits).encode(), "edited")
     parse_contract(document)
     return document
 
 
-def grades(document: Document) -> dict[tuple[str, str | None], str]:
-    """The grade of every place, and of every keyword that stands there."""
-    found: dict[tuple[str, str | None], str] = {}
+def provenance_levels(document: Document) -> dict[tuple[str, str | None], str]:
+    """Return the provenance level of every location and of its keywords."""
+    levels: dict[tuple[str, str | None], str] = {}
     for node, pointer in iter_keyword_objects(document.root):
         for keyword in (None, *(name for name in node if not name.startswith("x-"))):
-            found[pointer, keyword] = get_provenance(document, pointer, keyword)
-    return found
+            levels[pointer, keyword] = get_provenance(document, pointer, keyword)
+    return levels
 
 
 @cache
 def before(name: str) -> dict[tuple[str, str | None], str]:
-    """The grades of a contract as it is."""
-    return grades(contract(name).document)
+    """Return the provenance levels of the unedited contract."""
+    return provenance_levels(contract(name).document)
 
 
 @cache
-def places(name: str) -> list[str]:
-    """The inferred places where promises stand: operations, parameters, answers' schemas, properties."""
-    found = contract(name)
-    known = (place for place in _places(found) if "$ref" not in found.document.resolve(place))
-    return sorted({place for place in known if before(name)[place, None] == "inferred"})
+def inferred_pointers(name: str) -> list[str]:
+    """Return the inferred locations of requirements: operations, parameters, response schemas, properties."""
+    document = contract(name).document
+    pointers = (pointer for pointer in _pointers(contract(name)) if "$ref" not in document.resolve(pointer))
+    return sorted({pointer for pointer in pointers if before(name)[pointer, None] == "inferred"})
 
 
-def _places(found: Contract) -> Iterator[str]:
-    for operation in found.operations.values():
+def _pointers(contract: Contract) -> Iterator[str]:
+    for operation in contract.operations.values():
         yield operation.pointer
         yield from (parameter.pointer for parameter in operation.parameters)
         yield from (pointer for pointer in operation.responses.values() if pointer)
         yield from (field.pointer for field in operation.request_body.fields.values()) if operation.request_body else ()
-    for resource in found.resources.values():
-        yield from (own.pointer for own in resource.attributes.values())
+    for resource in contract.resources.values():
+        yield from (attribute.pointer for attribute in resource.attributes.values())
 
 
-def without_words(node: Any) -> Any:
-    """A document without what promote writes."""
+def without_provenance(node: Any) -> Any:
+    """Return a document without the keywords that `confirm` writes."""
     if isinstance(node, dict):
-        return {k: without_words(v) for k, v in node.items() if k not in ("x-source", "x-evidence")}
-    return [without_words(value) for value in node] if isinstance(node, list) else node
+        return {k: without_provenance(v) for k, v in node.items() if k not in ("x-source", "x-evidence")}
+    return [without_provenance(value) for value in node] if isinstance(node, list) else node
 
 
-def graded(now: Contract, pointer: str) -> bool:
-    """Whether a place has a grade of its own: a reference has not, but what it leads to; nor has a need for a token."""
+def has_provenance(now: Contract, pointer: str) -> bool:
+    """Return whether a location has a provenance; references and security requirements have none."""
     return "$ref" not in now.document.resolve(pointer) and "/security/" not in pointer
 
 
-def check(name: str, asked: list[str]) -> None:
-    """Promote promises at these places: they are confirmed, and no other grade, value or line differs."""
+def check_confirmation(name: str, pointers: list[str]) -> None:
+    """Confirm these locations and verify that no other provenance or value changes."""
     now = contract(name)
-    after = edited(now, reported(now, *(told(now, place) for place in asked)))
-    found = grades(after)
-    assert {place: found[place, None] for place in asked} == dict.fromkeys(asked, "confirmed")
-    changed = {at for at, known in found.items() if known != before(name)[at] and graded(now, at[0])}
-    assert {pointer for pointer, _ in changed} <= set(asked)
-    # Only words about the place itself, no schemas in it; an operation's grade is one word, and held where it ends.
-    schemas = {place for place in asked if "operationId" not in now.document.resolve(place)}
-    assert {at for at in changed if at[0] in schemas and at[1] in EXAMPLE_KEYWORDS - {"type"}} == set()
-    assert without_words(after.root) == without_words(now.document.root)
-    assert [after.resolve(place)["x-evidence"]["date"] for place in asked] == ["2026-03-01"] * len(asked)
+    after = edit_contract(now, build_report(now, *(result(now, pointer) for pointer in pointers)))
+    levels = provenance_levels(after)
+    assert {pointer: levels[pointer, None] for pointer in pointers} == dict.fromkeys(pointers, "confirmed")
+    changed = {key for key, level in levels.items() if level != before(name)[key] and has_provenance(now, key[0])}
+    assert {pointer for pointer, _ in changed} <= set(pointers)
+    # Nested schemas do not change. An operation has a single level, which its parts do not inherit.
+    schemas = {pointer for pointer in pointers if "operationId" not in now.document.resolve(pointer)}
+    assert {key for key in changed if key[0] in schemas and key[1] in EXAMPLE_KEYWORDS - {"type"}} == set()
+    assert without_provenance(after.root) == without_provenance(now.document.root)
+    assert {after.resolve(pointer)["x-evidence"]["date"] for pointer in pointers} == {"2026-03-01"}
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name == "athena" else name for name in FILES]
 )
-def test_every_inferred_place_can_be_confirmed_at_once(name: str) -> None:
-    check(name, places(name))
+def test_all_inferred_locations_can_be_confirmed_at_once(name: str) -> None:
+    check_confirmation(name, inferred_pointers(name))
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
-def test_any_of_them_are_confirmed_and_nothing_else(data: st.DataObject) -> None:
+def test_any_locations_can_be_confirmed(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(["library", "museum"]))
-    check(name, data.draw(st.lists(st.sampled_from(places(name)), min_size=1, max_size=6, unique=True)))
+    check_confirmation(
+        name, data.draw(st.lists(st.sampled_from(inferred_pointers(name)), min_size=1, max_size=6, unique=True))
+    )
 
 
-def test_one_place_changes_its_own_line_alone() -> None:
+def test_confirmation_changes_only_the_line_of_the_location() -> None:
     now = contract("athena")
-    place = "#/paths/~1workspaces/get/parameters/0"
-    text = edited(now, reported(now, told(now, place))).content.decode().splitlines()
+    pointer = "#/paths/~1workspaces/get/parameters/0"
+    text = edit_contract(now, build_report(now, result(now, pointer))).content.decode().splitlines()
     old = now.document.content.decode().splitlines()
     changed = [(a, b) for a, b in zip(old, text, strict=True) if a != b]
-    evidence = "x-evidence: {date: '2026-03-01', found: run 0badcafe kept stub (signIn)}"
+    evidence = "x-evidence: {date: '2026-03-01', found: run 0badcafe passed stub (signIn)}"
     assert [b for _, b in changed] == [f"{a[:-1]}, x-source: confirmed, {evidence}}}" for a, _ in changed]
     assert len(changed) == 1
 
 
-def test_one_keyword_is_confirmed_beside_the_others() -> None:
+def test_single_keyword_is_confirmed() -> None:
     now = contract("athena")
-    place = "#/components/schemas/Agent/properties/name"
-    assert get_provenance(now.document, place) == "documented"
-    after = edited(now, reported(now, told(now, place, keyword="maxLength")))
-    assert after.resolve(place)["x-source"] == {"maxLength": "confirmed"}
-    assert [get_provenance(after, place, k) for k in (None, "maxLength", "type")] == [
+    pointer = "#/components/schemas/Agent/properties/name"
+    assert get_provenance(now.document, pointer) == "documented"
+    after = edit_contract(now, build_report(now, result(now, pointer, keyword="maxLength")))
+    assert after.resolve(pointer)["x-source"] == {"maxLength": "confirmed"}
+    assert [get_provenance(after, pointer, k) for k in (None, "maxLength", "type")] == [
         "documented",
         "confirmed",
         "documented",
     ]
 
 
-def test_what_confirms_nothing_is_left_and_counted() -> None:
+def test_excluded_results_are_counted_by_reason() -> None:
     now = contract("athena")
-    one, two = places("athena")[:2]
-    graded = "#/components/schemas/Agent/properties/name"
-    said = reported(
+    first, second = inferred_pointers("athena")[:2]
+    documented = "#/components/schemas/Agent/properties/name"
+    report = build_report(
         now,
-        told(now, one),
-        told(now, one, status="broken"),
-        told(now, two, operation="nobody"),
-        told(now, "#/info"),
-        told(now, "#/paths/~1agents/get", keyword="security", provenance="inferred"),
-        told(now, "#/paths/~1agents/get/parameters/18", provenance="inferred"),
-        told(now, graded, provenance="inferred"),
-        told(now, graded, provenance="documented"),
-        told(now, two, status="not judged"),
+        result(now, first),
+        result(now, first, status="failed"),
+        result(now, second, operation="unknown"),
+        result(now, "#/info"),
+        result(now, "#/paths/~1agents/get", keyword="security", provenance="inferred"),
+        result(now, "#/paths/~1agents/get/parameters/18", provenance="inferred"),
+        result(now, documented, provenance="inferred"),
+        result(now, documented, provenance="documented"),
+        result(now, second, status="skipped"),
     )
-    found = build_confirmation(now, said)
-    assert (found.edits, found.confirmed_count) == ((), 0)
-    assert found.excluded_counts == {
-        "another promise that rests on the place was broken": 1,
-        "its operation did not succeed in the run": 1,
-        "its place is no operation, parameter, answer or schema": 1,
-        "its place is a reference: what that leads to has a grade": 1,
-        "it rests on a part of an operation, whose grade is one word": 1,
-        "it rests on one keyword of its place, which the report does not name": 1,
+    confirmation = build_confirmation(now, report)
+    assert (confirmation.edits, confirmation.confirmed_count) == ((), 0)
+    assert confirmation.excluded_counts == {
+        "another check of the location failed": 1,
+        "the operation did not succeed in the run": 1,
+        "the location is not an operation, parameter, response or schema": 1,
+        "the location is a reference; its target has the provenance": 1,
+        "the requirement is a keyword of an operation, which has no provenance per keyword": 1,
+        "the requirement is one keyword of the location, which the report does not name": 1,
     }
-    assert build_confirmation(now, reported(now, told(now, one), answered=404)).edits == ()
+    assert build_confirmation(now, build_report(now, result(now, first), status=404)).edits == ()
 
 
-# The command ----------------------------------------------------------------------------------------------------
+# Command --------------------------------------------------------------------------------------------------------
 
 
-def report_of(folder: Path, name: str, *promises: ReportedFailure, **run: Any) -> str:
-    """A report's file."""
+def write_report(folder: Path, name: str, *results: ReportedFailure) -> str:
+    """Write a report; return its path."""
     now = contract(name)
     document = {
-        "version": 1,
+        "version": 2,
         "run": {
             "target": "t",
             "seed": 1,
             "id": "0badcafe",
             "started": "2026-03-01T00:00:00+00:00",
             "digest": now.document.digest,
-            **run,
         },
-        "answers": {o: {"200": 3} for o in now.operations},
-        "promises": [
-            {
-                "id": p.fingerprint,
-                "short": p.id,
-                "law": p.check,
-                "operation": p.operation,
-                "parameter": p.parameter,
-                "sentence": p.requirement,
-                "grade": p.provenance,
-                "keyword": p.keyword,
-                "verdict": p.status,
-                "said": p.message,
-                "place": {"file": "f", "line": 1, "pointer": p.pointer},
-                "proposal": p.proposal,
-            }
-            for p in promises
+        "responses": {operation: {"200": 3} for operation in now.operations},
+        "results": [
+            asdict(result) | {"location": {"file": "f", "line": 1, "pointer": result.pointer}} for result in results
         ],
     }
     (folder / "r.json").write_text(json.dumps(document))
     return str(folder / "r.json")
 
 
-def copied(folder: Path, name: str) -> Path:
-    """A contract that may be edited."""
+def copy_contract(folder: Path, name: str) -> Path:
+    """Copy a contract to a file that the test may edit."""
     file = folder / "contract.yaml"
     file.write_bytes(FILES[name].read_bytes())
     return file
 
 
-def test_the_contract_is_edited_in_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = copied(tmp_path, "library")
-    place = places("library")[0]
-    report = report_of(tmp_path, "library", told(contract("library"), place))
+def test_contract_is_edited_in_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = copy_contract(tmp_path, "library")
+    pointer = inferred_pointers("library")[0]
+    report = write_report(tmp_path, "library", result(contract("library"), pointer))
     assert main(["promote", report, "--contract", str(file)], {}) == ExitCode.PASSED
     assert capsys.readouterr().out.startswith("1 place confirmed; written to ")
-    assert get_provenance(load_contract(file).document, place) == "confirmed"
+    assert get_provenance(load_contract(file).document, pointer) == "confirmed"
     assert main(["promote", report, "--contract", str(file)], {}) == ExitCode.USAGE
     assert "the report was made with another contract" in capsys.readouterr().err
 
 
-def test_a_dry_run_prints_the_difference_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = copied(tmp_path, "library")
-    report = report_of(tmp_path, "library", told(contract("library"), places("library")[0]))
+def test_dry_run_prints_the_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = copy_contract(tmp_path, "library")
+    report = write_report(tmp_path, "library", result(contract("library"), inferred_pointers("library")[0]))
     assert main(["promote", report, "--contract", str(file), "--dry-run"], {}) == ExitCode.PASSED
     out, err = capsys.readouterr()
     assert out.startswith("--- a/")
@@ -260,26 +255,28 @@ def test_a_dry_run_prints_the_difference_and_writes_nothing(tmp_path: Path, caps
     assert file.read_bytes() == FILES["library"].read_bytes()
 
 
-def test_another_file_can_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, other = copied(tmp_path, "library"), tmp_path / "other.yaml"
-    report = report_of(tmp_path, "library", told(contract("library"), places("library")[0]))
+def test_output_writes_another_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, other = copy_contract(tmp_path, "library"), tmp_path / "other.yaml"
+    report = write_report(tmp_path, "library", result(contract("library"), inferred_pointers("library")[0]))
     assert main(["promote", report, "--contract", str(file), "--output", str(other)], {}) == ExitCode.PASSED
     assert file.read_bytes() == FILES["library"].read_bytes() != other.read_bytes()
     assert main(["promote", report, "--contract", str(file), "--output", str(tmp_path)], {}) == ExitCode.USAGE
     assert "--output: found" in capsys.readouterr().err
 
 
-def gap(edits: Any, **parts: Any) -> ReportedFailure:
-    """A broken promise with a proposal."""
+def gap(edits: Any, **values: Any) -> ReportedFailure:
+    """Return a contract gap with a proposal."""
     now = contract("library")
-    said: dict[str, Any] = {"verdict": "broken", "proposal": {"edits": edits}, **parts}
-    return told(now, places("library")[0], **said)
+    values = {"status": "failed", "proposal": {"edits": edits}, **values}
+    return result(now, inferred_pointers("library")[0], **values)
 
 
-def test_gaps_are_admitted_when_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = copied(tmp_path, "library")
-    edit = {"pointer": "#/info", "keyword": "title", "value": "Another"}
-    report = report_of(tmp_path, "library", gap([edit]), gap([edit]), gap([{**edit, "value": "No"}], status="flaky"))
+def test_proposals_are_applied_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = copy_contract(tmp_path, "library")
+    edit = {"op": "add", "pointer": "#/info", "keyword": "title", "value": "Another"}
+    report = write_report(
+        tmp_path, "library", gap([edit]), gap([edit]), gap([{**edit, "value": "No"}], failure_kind="flaky")
+    )
     assert main(["promote", report, "--contract", str(file), "--dry-run"], {}) == ExitCode.PASSED
     assert capsys.readouterr().out == ""
     assert main(["promote", report, "--contract", str(file), "--gaps"], {}) == ExitCode.PASSED
@@ -288,20 +285,20 @@ def test_gaps_are_admitted_when_that_is_asked_for(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(
-    ("edit", "words"),
+    ("edit", "message"),
     [
-        ({"pointer": "#/info"}, "an edit: found"),
-        ({"pointer": "#/nowhere", "keyword": "a", "value": 1}, "#/nowhere: found no object there"),
-        ({"pointer": "#/info", "keyword": "x-unknown", "value": 1}, "the unknown word 'x-unknown'"),
-        ({"pointer": "#", "keyword": "paths", "gone": True}, "#/paths"),
+        ({"pointer": "#/info"}, "edit: invalid value"),
+        ({"op": "add", "pointer": "#/nowhere", "keyword": "a", "value": 1}, "#/nowhere: no object at this pointer"),
+        ({"op": "add", "pointer": "#/info", "keyword": "x-unknown", "value": 1}, "x-unknown"),
+        ({"op": "remove", "pointer": "#", "keyword": "paths"}, "#/paths"),
     ],
 )
-def test_an_edit_that_leaves_no_contract_is_refused(
-    edit: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_edit_that_invalidates_the_contract_is_rejected(
+    edit: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = copied(tmp_path, "library")
-    assert main(["promote", report_of(tmp_path, "library", gap([edit])), "--contract", str(file), "--gaps"], {}) == 2
+    file = copy_contract(tmp_path, "library")
+    assert main(["promote", write_report(tmp_path, "library", gap([edit])), "--contract", str(file), "--gaps"], {}) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert words in err
+    assert message in err
     assert file.read_bytes() == FILES["library"].read_bytes()

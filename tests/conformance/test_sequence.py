@@ -1,4 +1,4 @@
-"""The slice of a run that shows a failure, its JSON, and what is asked again: identifiers lead, secrets do not."""
+"""The sequence of requests that reproduces a failure: selection, JSON form, replay and shell script."""
 
 import json
 import subprocess
@@ -33,107 +33,126 @@ def contract() -> Contract:
     return athena_contract()
 
 
-def asked(contract: Contract, operation: str, **parts: Any) -> Request:
-    """A request to an operation."""
-    said = contract.operations[operation]
-    return Request(said.id, said.method, said.path, **parts)
+def build_request(contract: Contract, operation_id: str, **parts: Any) -> Request:
+    """Return a request to an operation."""
+    operation = contract.operations[operation_id]
+    return Request(operation.id, operation.method, operation.path, **parts)
 
 
-def noted(recorder: Recorder, request: Request, status: int, answer: Any) -> Exchange:
-    """A request that the recorder has seen answered."""
-    response = Response(status, {}, json.dumps(answer).encode(), 0.0)
+def record(recorder: Recorder, request: Request, status: int, body: Any) -> Exchange:
+    """Record an exchange and return it."""
+    response = Response(status, {}, json.dumps(body).encode(), 0.0)
     recorder.record(request, response)
     return Exchange(request, response)
 
 
-def broken(contract: Contract, *shown: Exchange, law: str = "stub", operation: str = "retrieveMessage") -> CheckResult:
-    """An outcome that these exchanges show."""
-    promise = Requirement(law, operation, "It holds.", contract.operations[operation].pointer, "documented")
-    return CheckResult(promise, Status.FAILED, "found 1; due: 2", shown)
+def failed(contract: Contract, *evidence: Exchange) -> CheckResult:
+    """Return a failure with these exchanges."""
+    pointer = contract.operations["retrieveMessage"].pointer
+    requirement = Requirement("stub", "retrieveMessage", "It holds.", pointer, "documented")
+    return CheckResult(requirement, Status.FAILED, "got 1, expected 2", evidence)
 
 
-def thread_and_message(contract: Contract) -> tuple[Recorder, Exchange]:
-    """A run: a list, two threads, a message in the first that is changed, another that is not, and what is shown."""
+def record_threads(contract: Contract) -> tuple[Recorder, Exchange]:
+    """Record a list, two threads with accepted and rejected updates, and the evidence: a retrieval of the first."""
     recorder = Recorder.from_contract(contract)
-    noted(recorder, asked(contract, "listAgents"), 200, {"data": [{"uuid": OLD}]})
-    noted(recorder, asked(contract, "createThread", body={"agent_uuid": OLD}), 201, {"data": {"uuid": ONE}})
-    noted(recorder, asked(contract, "createThread", body={"agent_uuid": OLD}), 201, {"data": {"uuid": TWO}})
-    noted(recorder, asked(contract, "updateThread", path_values={"uuid": ONE}, body={"title": "a"}), 200, {"data": {}})
-    noted(recorder, asked(contract, "updateThread", path_values={"uuid": ONE}, body={"title": "b"}), 422, {})
-    noted(recorder, asked(contract, "updateThread", path_values={"uuid": TWO}, body={"title": "c"}), 200, {"data": {}})
-    shown = noted(recorder, asked(contract, "retrieveThread", path_values={"uuid": ONE}), 200, {"data": {"uuid": ONE}})
-    noted(recorder, asked(contract, "deleteThread", path_values={"uuid": ONE}), 204, None)
-    return recorder, shown
+    record(recorder, build_request(contract, "listAgents"), 200, {"data": [{"uuid": OLD}]})
+    record(recorder, build_request(contract, "createThread", body={"agent_uuid": OLD}), 201, {"data": {"uuid": ONE}})
+    record(recorder, build_request(contract, "createThread", body={"agent_uuid": OLD}), 201, {"data": {"uuid": TWO}})
+    record(
+        recorder,
+        build_request(contract, "updateThread", path_values={"uuid": ONE}, body={"title": "a"}),
+        200,
+        {"data": {}},
+    )
+    record(recorder, build_request(contract, "updateThread", path_values={"uuid": ONE}, body={"title": "b"}), 422, {})
+    record(
+        recorder,
+        build_request(contract, "updateThread", path_values={"uuid": TWO}, body={"title": "c"}),
+        200,
+        {"data": {}},
+    )
+    evidence = record(
+        recorder, build_request(contract, "retrieveThread", path_values={"uuid": ONE}), 200, {"data": {"uuid": ONE}}
+    )
+    record(recorder, build_request(contract, "deleteThread", path_values={"uuid": ONE}), 204, None)
+    return recorder, evidence
 
 
-def test_a_slice_holds_what_the_shown_depends_on_and_nothing_else(contract: Contract) -> None:
-    recorder, shown = thread_and_message(contract)
-    found = sequence.from_recording(recorder, contract, "m", broken(contract, shown))
-    assert found is not None
-    asks = [(step.request.operation, step.request.body, step.is_evidence) for step in found.steps]
-    assert asks == [
+def test_sequence_has_only_dependencies_of_the_evidence(contract: Contract) -> None:
+    recorder, evidence = record_threads(contract)
+    requests = sequence.from_recording(recorder, contract, "m", failed(contract, evidence))
+    assert requests is not None
+    steps = [(step.request.operation, step.request.body, step.is_evidence) for step in requests.steps]
+    assert steps == [
         ("listAgents", None, False),
         ("createThread", {"agent_uuid": OLD}, False),
         ("updateThread", {"title": "a"}, False),
         ("retrieveThread", None, True),
     ]
-    assert found.sources == {OLD: IdentifierSource(0, ("data", 0, "uuid")), ONE: IdentifierSource(1, ("data", "uuid"))}
+    assert requests.sources == {
+        OLD: IdentifierSource(0, ("data", 0, "uuid")),
+        ONE: IdentifierSource(1, ("data", "uuid")),
+    }
 
 
-def test_what_the_same_judging_created_belongs_to_a_list(contract: Contract) -> None:
+def test_list_depends_on_records_created_by_same_execution(contract: Contract) -> None:
     recorder = Recorder.from_contract(contract)
-    noted(recorder, asked(contract, "createAgent", body={"name": "before"}), 201, {"data": {"uuid": OLD}})
+    record(recorder, build_request(contract, "createAgent", body={"name": "before"}), 201, {"data": {"uuid": OLD}})
 
-    def judge(case: Case) -> Iterator[CheckResult]:
-        noted(recorder, asked(contract, "createAgent", body={"name": "of it"}), 201, {"data": {"uuid": ONE}})
-        shown = noted(recorder, asked(contract, "listAgents"), 200, {"data": []})
-        yield broken(contract, shown)
+    def run(case: Case) -> Iterator[CheckResult]:
+        record(recorder, build_request(contract, "createAgent", body={"name": "created"}), 201, {"data": {"uuid": ONE}})
+        evidence = record(recorder, build_request(contract, "listAgents"), 200, {"data": []})
+        yield failed(contract, evidence)
 
-    law = recorder.track(Check("stub", "It holds.", Category.RESPONSES, lambda c, o: True, judge))
-    outcomes = list(law.run(Case(law, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
-    found = sequence.from_recording(recorder, contract, "m", outcomes[0])
-    assert found is not None
-    assert [step.request.body for step in found.steps] == [{"name": "of it"}, None]
+    check = recorder.track(Check("stub", "It holds.", Category.RESPONSES, lambda c, o: True, run))
+    results = list(check.run(Case(check, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
+    requests = sequence.from_recording(recorder, contract, "m", results[0])
+    assert requests is not None
+    assert [step.request.body for step in requests.steps] == [{"name": "created"}, None]
 
 
-def test_what_was_asked_after_a_shown_write_decides(contract: Contract) -> None:
+def test_request_after_write_is_evidence(contract: Contract) -> None:
     recorder = Recorder.from_contract(contract)
 
-    def judge(case: Case) -> Iterator[CheckResult]:
-        shown = noted(recorder, asked(contract, "createAgent", body={}), 201, {"data": {"uuid": ONE}})
-        noted(recorder, asked(contract, "listAgents"), 200, {"data": []})
-        yield broken(contract, shown)
+    def run(case: Case) -> Iterator[CheckResult]:
+        evidence = record(recorder, build_request(contract, "createAgent", body={}), 201, {"data": {"uuid": ONE}})
+        record(recorder, build_request(contract, "listAgents"), 200, {"data": []})
+        yield failed(contract, evidence)
 
-    law = recorder.track(Check("stub", "It holds.", Category.RESPONSES, lambda c, o: True, judge))
-    outcomes = list(law.run(Case(law, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
-    found = sequence.from_recording(recorder, contract, "m", outcomes[0])
-    assert found is not None
-    assert [(s.request.operation, s.is_evidence) for s in found.steps] == [("createAgent", True), ("listAgents", True)]
-
-
-def test_what_was_not_recorded_has_no_sequence(contract: Contract) -> None:
-    recorder, shown = thread_and_message(contract)
-    other = Exchange(asked(contract, "listAgents"), shown.response)
-    assert sequence.from_recording(recorder, contract, "m", broken(contract, other)) is None
-    assert sequence.from_recording(recorder, contract, "m", broken(contract)) is None
+    check = recorder.track(Check("stub", "It holds.", Category.RESPONSES, lambda c, o: True, run))
+    results = list(check.run(Case(check, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
+    requests = sequence.from_recording(recorder, contract, "m", results[0])
+    assert requests is not None
+    assert [(s.request.operation, s.is_evidence) for s in requests.steps] == [
+        ("createAgent", True),
+        ("listAgents", True),
+    ]
 
 
-def test_a_sequence_that_is_too_long_is_not_told(contract: Contract) -> None:
+def test_unrecorded_request_has_no_sequence(contract: Contract) -> None:
+    recorder, evidence = record_threads(contract)
+    other = Exchange(build_request(contract, "listAgents"), evidence.response)
+    assert sequence.from_recording(recorder, contract, "m", failed(contract, other)) is None
+    assert sequence.from_recording(recorder, contract, "m", failed(contract)) is None
+
+
+def test_failure_with_too_many_requests_has_no_sequence(contract: Contract) -> None:
     recorder = Recorder.from_contract(contract)
-    shown = [noted(recorder, asked(contract, "listAgents"), 200, {}) for _ in range(sequence.MAX_STEPS + 1)]
-    assert sequence.from_recording(recorder, contract, "m", broken(contract, *shown)) is None
+    evidence = [record(recorder, build_request(contract, "listAgents"), 200, {}) for _ in range(sequence.MAX_STEPS + 1)]
+    assert sequence.from_recording(recorder, contract, "m", failed(contract, *evidence)) is None
 
 
-def test_recording_is_bounded(contract: Contract) -> None:
+def test_number_of_recorded_requests_is_limited(contract: Contract) -> None:
     recorder = Recorder.from_contract(contract)
     recorder.exchanges = [None] * MAX_RECORDED  # type: ignore[list-item]
-    noted(recorder, asked(contract, "listAgents"), 200, {"data": [{"uuid": ONE}]})
+    record(recorder, build_request(contract, "listAgents"), 200, {"data": [{"uuid": ONE}]})
     assert (len(recorder.exchanges), recorder.sources) == (MAX_RECORDED, {})
 
 
-def test_json_and_back_is_the_same(contract: Contract) -> None:
-    recorder, _ = thread_and_message(contract)
-    request = asked(
+def test_json_round_trip(contract: Contract) -> None:
+    recorder, _ = record_threads(contract)
+    request = build_request(
         contract,
         "updateThread",
         path_values={"uuid": ONE},
@@ -142,37 +161,39 @@ def test_json_and_back_is_the_same(contract: Contract) -> None:
         actor="nobody",
         headers={"X-A": "b"},
     )
-    shown = noted(recorder, request, 500, {})
-    found = sequence.from_recording(recorder, contract, "m", broken(contract, shown))
-    assert found is not None
-    told = sequence.to_json(found, Redactor.from_contract(contract, []))
-    text = json.dumps(told, ensure_ascii=False)
+    evidence = record(recorder, request, 500, {})
+    requests = sequence.from_recording(recorder, contract, "m", failed(contract, evidence))
+    assert requests is not None
+    document = sequence.to_json(requests, Redactor.from_contract(contract, []))
+    text = json.dumps(document, ensure_ascii=False)
     assert text.isascii()
-    assert sequence.from_json(json.loads(text), contract) == found
+    assert sequence.from_json(json.loads(text), contract) == requests
 
 
-def test_secrets_are_in_no_sequence(contract: Contract) -> None:
+def test_secrets_are_redacted(contract: Contract) -> None:
     recorder = Recorder.from_contract(contract)
     body = {"password": "canary-password", "name": f"with {SECRET}", "list": [{"token": "canary-2"}]}
     headers = {"Authorization": f"Bearer {SECRET}", "Cookie": "canary-3"}
-    shown = noted(recorder, asked(contract, "createAgent", body=body, headers=headers), 500, {})
-    found = sequence.from_recording(recorder, contract, "m", broken(contract, shown))
-    assert found is not None
-    text = json.dumps(sequence.to_json(found, Redactor.from_contract(contract, [SECRET])))
+    evidence = record(recorder, build_request(contract, "createAgent", body=body, headers=headers), 500, {})
+    requests = sequence.from_recording(recorder, contract, "m", failed(contract, evidence))
+    assert requests is not None
+    text = json.dumps(sequence.to_json(requests, Redactor.from_contract(contract, [SECRET])))
     assert "canary" not in text
     assert text.count(REDACTED) == 5
 
 
-def test_a_request_too_large_is_not_told(contract: Contract) -> None:
+def test_failure_with_too_large_request_has_no_sequence(contract: Contract) -> None:
     recorder = Recorder.from_contract(contract)
-    shown = noted(recorder, asked(contract, "createAgent", body={"name": "x" * sequence.MAX_REQUEST_CHARS}), 500, {})
-    found = sequence.from_recording(recorder, contract, "m", broken(contract, shown))
-    assert found is not None
-    assert sequence.to_json(found, Redactor.from_contract(contract, [])) is None
+    evidence = record(
+        recorder, build_request(contract, "createAgent", body={"name": "x" * sequence.MAX_REQUEST_CHARS}), 500, {}
+    )
+    requests = sequence.from_recording(recorder, contract, "m", failed(contract, evidence))
+    assert requests is not None
+    assert sequence.to_json(requests, Redactor.from_contract(contract, [])) is None
 
 
-def test_identifiers_are_swapped_wherever_they_stand(contract: Contract) -> None:
-    request = asked(
+def test_identifiers_are_replaced_everywhere(contract: Contract) -> None:
+    request = build_request(
         contract,
         "updateThread",
         path_values={"uuid": ONE},
@@ -181,27 +202,27 @@ def test_identifiers_are_swapped_wherever_they_stand(contract: Contract) -> None
         raw_body=ONE.encode(),
     )
     assert list(find_identifiers(contract, request)) == [ONE, OLD]
-    swapped = replace_identifiers(contract, request, {ONE: TWO, "7": "8"})
-    assert swapped.path_values == {"uuid": TWO}
-    assert swapped.query == (("x", f"{TWO},{OLD}"), ("page", "7"))
-    assert swapped.body == {"title": f"about {TWO}", "n": 7, "deep": [{"k": TWO}]}
-    assert swapped.raw_body == TWO.encode()
+    replaced = replace_identifiers(contract, request, {ONE: TWO, "7": "8"})
+    assert replaced.path_values == {"uuid": TWO}
+    assert replaced.query == (("x", f"{TWO},{OLD}"), ("page", "7"))
+    assert replaced.body == {"title": f"about {TWO}", "n": 7, "deep": [{"k": TWO}]}
+    assert replaced.raw_body == TWO.encode()
 
 
-# Asking again ---------------------------------------------------------------------------------------------------
+# Replay ---------------------------------------------------------------------------------------------------------
 
 
-def failure(contract: Contract, operation: str, **parts: Any) -> ReportedFailure:
-    """A failure that the engine found on an operation."""
-    said: Mapping[str, Any] = {
+def failure(contract: Contract, operation: str, **values: Any) -> ReportedFailure:
+    """Return a failure of a Schemathesis check."""
+    defaults: Mapping[str, Any] = {
         "fingerprint": "f",
         "id": "0badcafe",
         "check": "engine-not-a-server-error",
         "operation": operation,
         "parameter": "",
         "requirement": "It holds.",
-        "status": "broken",
-        "message": "found",
+        "status": "failed",
+        "message": "got 500",
         "location": "spec/openapi.yaml:1 #",
         "pointer": contract.operations[operation].pointer,
         "keyword": "",
@@ -209,77 +230,78 @@ def failure(contract: Contract, operation: str, **parts: Any) -> ReportedFailure
         "proposal": None,
         "sequence": None,
     }
-    return ReportedFailure(**{**said, **parts})
+    return ReportedFailure(**{**defaults, **values})
 
 
-def test_what_the_engine_found_is_told_by_its_status(contract: Contract) -> None:
+def test_schemathesis_failure_is_reproduced_by_status(contract: Contract) -> None:
     api = mock()
     api.begin_anew()
-    made = session(api.app, contract, schemas=api.schemas)
+    suite = session(api.app, contract, schemas=api.schemas)
     steps = sequence.RequestSequence(
         "m",
         (
-            sequence.TraceStep(asked(contract, "listAgents"), 200, False),
-            sequence.TraceStep(asked(contract, "retrieveAgent", path_values={"uuid": OLD}), 200, True),
+            sequence.TraceStep(build_request(contract, "listAgents"), 200, False),
+            sequence.TraceStep(build_request(contract, "retrieveAgent", path_values={"uuid": OLD}), 200, True),
         ),
         {OLD: IdentifierSource(0, ("data", 0, "uuid"))},
     )
-    assert replay.replay(made, failure(contract, "retrieveAgent"), steps, {}).reproduced is True
+    assert replay.replay(suite, failure(contract, "retrieveAgent"), steps, {}).reproduced is True
     other = sequence.RequestSequence(
         "m", (steps.steps[0], sequence.TraceStep(steps.steps[1].request, 500, True)), steps.sources
     )
-    assert replay.replay(made, failure(contract, "retrieveAgent"), other, {}).reproduced is False
-    deeper = failure(contract, "retrieveAgent", pointer="#/components/schemas/Agent/properties/name")
-    assert replay.replay(made, deeper, steps, {}).reproduced is False
+    assert replay.replay(suite, failure(contract, "retrieveAgent"), other, {}).reproduced is False
+    in_body = failure(contract, "retrieveAgent", pointer="#/components/schemas/Agent/properties/name")
+    assert replay.replay(suite, in_body, steps, {}).reproduced is False
 
 
-def test_nothing_is_written_to_what_the_replay_did_not_make(contract: Contract) -> None:
+def test_replay_does_not_write_to_existing_record(contract: Contract) -> None:
     api = mock()
     api.begin_anew()
-    made = session(api.app, contract, schemas=api.schemas)
+    suite = session(api.app, contract, schemas=api.schemas)
     steps = sequence.RequestSequence(
         "m",
         (
-            sequence.TraceStep(asked(contract, "listAgents"), 200, False),
-            sequence.TraceStep(asked(contract, "deleteAgent", path_values={"uuid": OLD}), 500, True),
+            sequence.TraceStep(build_request(contract, "listAgents"), 200, False),
+            sequence.TraceStep(build_request(contract, "deleteAgent", path_values={"uuid": OLD}), 500, True),
         ),
         {OLD: IdentifierSource(0, ("data", 0, "uuid"))},
     )
-    found = replay.replay(made, failure(contract, "deleteAgent"), steps, {})
-    assert found.reproduced is None
-    assert "which the replay did not make" in found.message
-    assert made.call_counts["deleteAgent", 204] == 0
+    result = replay.replay(suite, failure(contract, "deleteAgent"), steps, {})
+    assert result.reproduced is None
+    assert "which the replay did not create" in result.message
+    assert suite.call_counts["deleteAgent", 204] == 0
 
 
-def test_an_answer_without_the_identifier_is_said(contract: Contract) -> None:
+def test_missing_identifier_is_inconclusive(contract: Contract) -> None:
     api = mock()
-    made = session(api.app, contract, schemas=api.schemas)
+    suite = session(api.app, contract, schemas=api.schemas)
     steps = sequence.RequestSequence(
         "m",
         (
-            sequence.TraceStep(asked(contract, "listAgents"), 200, False),
-            sequence.TraceStep(asked(contract, "retrieveAgent", path_values={"uuid": OLD}), 500, True),
+            sequence.TraceStep(build_request(contract, "listAgents"), 200, False),
+            sequence.TraceStep(build_request(contract, "retrieveAgent", path_values={"uuid": OLD}), 500, True),
         ),
         {OLD: IdentifierSource(0, ("data", 999, "uuid"))},
     )
-    found = replay.replay(made, failure(contract, "retrieveAgent"), steps, {})
-    assert (found.reproduced, found.message) == (None, "the answer of listAgents shows no identifier at data.999.uuid")
+    result = replay.replay(suite, failure(contract, "retrieveAgent"), steps, {})
+    expected = "the response of listAgents has no identifier at data.999.uuid"
+    assert (result.reproduced, result.message) == (None, expected)
 
 
-# As a script ----------------------------------------------------------------------------------------------------
+# Shell script ---------------------------------------------------------------------------------------------------
 
 
-def written(contract: Contract, *steps: sequence.TraceStep, said: str = "found", **sources: IdentifierSource) -> str:
-    """The script of some steps."""
+def build_script(contract: Contract, *steps: sequence.TraceStep, message: str = "") -> str:
+    """Return the script of some steps."""
     settings = from_arguments(["replay", "r.json", "0badcafe", "--base-url", "http://127.0.0.1:9/api/v1"], {}, "")
-    known = sequence.RequestSequence("conformance-0badcafe", steps, sources)
-    return shell_script.build_script(known, contract, failure(contract, "listAgents", message=said), settings)
+    requests = sequence.RequestSequence("conformance-0badcafe", steps, {})
+    return shell_script.build_script(requests, contract, failure(contract, "listAgents", message=message), settings)
 
 
-def test_nothing_in_a_script_is_run_that_is_a_text(contract: Contract, tmp_path: Path) -> None:
+def test_script_does_not_execute_texts(contract: Contract, tmp_path: Path) -> None:
     mark = tmp_path / "run"
     hostile = f"$(touch {mark}) `touch {mark}` '; touch {mark}; ' \" \\ \nconformance-0badcafe"
-    request = asked(
+    request = build_request(
         contract,
         "updateThread",
         path_values={"uuid": hostile},
@@ -288,38 +310,40 @@ def test_nothing_in_a_script_is_run_that_is_a_text(contract: Contract, tmp_path:
         headers={"X-A": hostile.replace("\n", " ")},
         actor="nobody",
     )
-    raw = asked(contract, "createThread", raw_body=hostile.encode() + bytes(range(256)), actor="nobody")
+    raw = build_request(contract, "createThread", raw_body=hostile.encode() + bytes(range(256)), actor="nobody")
     steps = (sequence.TraceStep(request, 200, True), sequence.TraceStep(raw, 200, False))
-    text = written(contract, *steps, said=f"x\ntouch {mark}\x1b[0m")
+    text = build_script(contract, *steps, message=f"x\ntouch {mark}\x1b[0m")
     fake = tmp_path / "curl"
-    fake.write_text(f'#!/bin/sh\nfor word; do printf "%s\\n" "$word" >> {tmp_path}/words; done\nprintf 200\n')
+    fake.write_text(
+        f'#!/bin/sh\nfor argument; do printf "%s\\n" "$argument" >> {tmp_path}/arguments; done\nprintf 200\n'
+    )
     fake.chmod(0o755)
     (tmp_path / "script").write_text(text)
-    around = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    subprocess.run(["sh", tmp_path / "script"], env=around, check=True, capture_output=True, timeout=30)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    subprocess.run(["sh", tmp_path / "script"], env=env, check=True, capture_output=True, timeout=30)
     assert not mark.exists()
-    words = (tmp_path / "words").read_text()
-    body = next(line for line in words.splitlines() if line.startswith("{"))
+    arguments = (tmp_path / "arguments").read_text()
+    body = next(line for line in arguments.splitlines() if line.startswith("{"))
     (name, value), *_ = json.loads(body).items()
-    assert name == hostile  # a name is no text of the run
+    assert name == hostile  # property names do not contain the marker of the run
     assert value.startswith(hostile.removesuffix("0badcafe"))
     assert "0badcafe" not in value
 
 
-ANSWER = {"a": [{"uuid": 'no\\"ne'}, {"x": {"y": [1.5, None, True, "", {"uuid": ONE}]}}], "": {"uuid": 7}, "é": "[{"}
+RESPONSE = {"a": [{"uuid": 'no\\"ne'}, {"x": {"y": [1.5, None, True, "", {"uuid": ONE}]}}], "": {"uuid": 7}, "é": "[{"}
 
 
 @pytest.mark.parametrize(
-    ("path", "found"),
+    ("path", "value"),
     [("/a/1/x/y/4/uuid", ONE), ("/a/0/uuid", 'no\\\\\\"ne'), ("//uuid", "7"), ("/a/1/x/y/0", "1.5"), ("/b", "")],
 )
 @pytest.mark.parametrize("indent", [None, 1])
-def test_the_script_reads_what_stands_at_a_path(
-    contract: Contract, tmp_path: Path, path: str, found: str, indent: int | None
+def test_script_reads_value_at_path(
+    contract: Contract, tmp_path: Path, path: str, value: str, indent: int | None
 ) -> None:
-    text = written(contract, sequence.TraceStep(asked(contract, "listAgents", actor="nobody"), 200, True))
-    reader = text[text.index("at() {") : text.index("send() {")]
-    (tmp_path / "answer").write_text(json.dumps(ANSWER, indent=indent))
-    run = f"answer={tmp_path}/answer\n{reader}\nat '{path}'"
-    done = subprocess.run(["sh", "-c", run], capture_output=True, text=True, check=True, timeout=30)
-    assert done.stdout.removesuffix("\n") == found
+    text = build_script(contract, sequence.TraceStep(build_request(contract, "listAgents", actor="nobody"), 200, True))
+    reader = text[text.index("value_at() {") : text.index("send() {")]
+    (tmp_path / "response").write_text(json.dumps(RESPONSE, indent=indent))
+    run = f"response={tmp_path}/response\n{reader}\nvalue_at '{path}'"
+    process = subprocess.run(["sh", "-c", run], capture_output=True, text=True, check=True, timeout=30)
+    assert process.stdout.removesuffix("\n") == value
