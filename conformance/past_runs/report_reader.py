@@ -15,6 +15,7 @@ MAX_REPORT_BYTES = 500_000_000
 MIN_ID_CHARS = 4  # of an abbreviated id
 MAX_LISTED_IDS = 12  # ids listed in a message
 EXPECTED = "the conformance.json of an earlier run"
+TEXTS = ("fingerprint", "id", "check", "operation", "parameter", "requirement", "status", "message", "provenance")
 RECURRING_KINDS = ("", FailureKind.DETERMINISTIC.value, FailureKind.STATE_DEPENDENT.value)
 
 
@@ -88,12 +89,10 @@ def read_report(path: Path) -> PastReport:
     try:
         run = root["run"]
         return PastReport(
+            **{name: str(run[name]) for name in ("target", "started", "digest")},
             file=str(path),
-            target=str(run["target"]),
             seed=int(run["seed"]),
             run_id=str(run["id"]),
-            started=str(run["started"]),
-            digest=str(run["digest"]),
             statuses={str(name): frozenset(map(int, statuses)) for name, statuses in root["responses"].items()},
             results=tuple(_parse_result(result) for result in root["results"]),
         )
@@ -116,19 +115,11 @@ def _read_json(path: Path) -> Any:
 def _parse_result(data: Mapping[str, Any]) -> ReportedFailure:
     location = data["location"]
     return ReportedFailure(
-        fingerprint=str(data["fingerprint"]),
-        id=str(data["id"]),
-        check=str(data["check"]),
-        operation=str(data["operation"]),
-        parameter=str(data["parameter"]),
-        requirement=str(data["requirement"]),
-        status=str(data["status"]),
+        **{name: str(data[name]) for name in TEXTS},
         failure_kind=str(data.get("failure_kind") or ""),
-        message=str(data["message"]),
+        keyword=str(data.get("keyword") or ""),
         location=f"{location['file']}:{location['line']} {location['pointer']}",
         pointer=str(location["pointer"]),
-        keyword=str(data.get("keyword") or ""),
-        provenance=str(data["provenance"]),
         proposal=data.get("proposal"),
         sequence=data.get("sequence"),
     )

@@ -15,6 +15,10 @@ from conformance.transport.messages import Exchange
 from conformance.transport.redaction import Redactor
 
 VERSION = 2
+REQUIREMENT_KEYS = (
+    *("id", "fingerprint", "check", "operation", "parameter", "keyword"),
+    *("provenance", "provenance_independent"),
+)
 COVERAGE_STATES = {COVERED: "covered", PARTIAL: "partially", UNCOVERED: "uncovered"}
 
 
@@ -35,14 +39,10 @@ def build_document(report: Report) -> dict[str, Any]:
         "run": {
             "id": report.run_id,
             "target": report.display_target(),
-            "contract": report.contract,
             "digest": report.contract_digest,
-            "seed": report.seed,
             "started": report.started_at,
             "seconds": round(report.seconds, 3),
-            "requests": report.requests,
-            "strict": report.strict,
-            "read_only": report.read_only,
+            **{name: getattr(report, name) for name in ("contract", "seed", "requests", "strict", "read_only")},
             "notes": [redact(note) for note in report.notes],
             "abort_reason": redact(run.abort_reason),
             "target_unreachable": run.target_unreachable,
@@ -53,16 +53,13 @@ def build_document(report: Report) -> dict[str, Any]:
             "reasons": [redact(reason) for reason in gate_result.reasons],
         },
         "counts": {
-            "checks_run": gate_result.checks_run,
-            "passed": gate_result.passed,
+            **{name: getattr(gate_result, name) for name in ("checks_run", "passed", "blocking_run", "blocking_total")},
             "failed_blocking": len(gate_result.blocking),
             "contract_gaps": len(gate_result.gaps),
             "accepted": len(gate_result.accepted),
             "flaky": len(gate_result.flaky),
             "transient_failures": run.transient_failures,
             "skipped": sum(gate_result.skip_reasons.values()),
-            "blocking_run": gate_result.blocking_run,
-            "blocking_total": gate_result.blocking_total,
         },
         "warnings": [redact(warning) for warning in gate_result.warnings],
         "results": [
@@ -92,26 +89,15 @@ def _build_result(report: Report, result: CheckResult, failure_kind: FailureKind
     steps = report.sequences.get(requirement.fingerprint)
     evidence = result.evidence[-MAX_EXCHANGES:] if is_failed else ()
     return {
-        "id": requirement.id,
-        "fingerprint": requirement.fingerprint,
-        "check": requirement.check,
-        "operation": requirement.operation,
-        "parameter": requirement.parameter,
+        **{name: getattr(requirement, name) for name in REQUIREMENT_KEYS},
         "requirement": requirement.summary,
-        "provenance": requirement.provenance,
-        "provenance_independent": requirement.provenance_independent,
         "blocking": requirement.is_blocking(strict=report.strict),
         "status": result.status.value,
         "message": report.message(result),
         "failure_kind": failure_kind.value if failure_kind else "",
         "skip_category": result.skip_category.value if result.status is Status.SKIPPED else "",
         "accepted": is_failed and result in report.gate_result.accepted,
-        "keyword": requirement.keyword,
-        "location": {
-            "file": report.contract,
-            "line": report.line_number(requirement),
-            "pointer": requirement.pointer,
-        },
+        "location": {"file": report.contract, "line": report.line_number(requirement), "pointer": requirement.pointer},
         "reruns": {"failed": reruns[0], "total": reruns[1]} if reruns else None,
         "curl": report.curl_command(result) if is_failed else "",
         "proposal": _build_proposal(report, result),
@@ -124,13 +110,8 @@ def _build_proposal(report: Report, result: CheckResult) -> dict[str, Any] | Non
     proposal = report.proposal_for(result)
     if proposal is None:
         return None
-    return {
-        "pointer": proposal.pointer,
-        "keyword": proposal.keyword,
-        "message": proposal.message,
-        "edits": [edit.document for edit in proposal.edits],
-        "diff": proposal.diff,
-    }
+    texts = {name: getattr(proposal, name) for name in ("pointer", "keyword", "message", "diff")}
+    return {**texts, "edits": [edit.document for edit in proposal.edits]}
 
 
 def _build_coverage(report: Report) -> dict[str, Any] | None:
