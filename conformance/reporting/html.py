@@ -6,23 +6,18 @@ run, load or send anything.
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from conformance.gate.verdict import ExitCode
+from conformance.reporting import names
 from conformance.reporting.groups import ResultGroup, group_results
 from conformance.reporting.json_report import COVERAGE_STATES
 from conformance.reporting.model import PROVENANCE_TEXTS, Report
-from conformance.reporting.names import (
-    ENGINE_CATEGORY,
-    OTHER_CATEGORY,
-    check_category,
-    display_name,
-    format_counts,
-    format_headline,
-)
+from conformance.reporting.names import ENGINE_CATEGORY, OTHER_CATEGORY, check_category
 from conformance.reporting.templating import render_template
 from conformance.results import CheckResult, Status
 from conformance.session.coverage import COVERED, ITEM_KINDS, PARTIAL
@@ -64,6 +59,7 @@ def render(report: Report) -> str:
     templates = resources.files("conformance.reporting").joinpath("templates")
     stylesheet = templates.joinpath("report.css").read_text(encoding="utf-8")
     gate_result = report.gate_result
+    counts = Counter(status for status, _ in _cell_results(report))
     return render_template(
         "report.html.j2",
         report=report,
@@ -71,9 +67,8 @@ def render(report: Report) -> str:
         stylesheet=stylesheet,
         style_hash=base64.b64encode(hashlib.sha256(stylesheet.encode()).digest()).decode(),
         verdict_class=CSS_CLASSES.get(gate_result.exit_code, ""),
-        headline=format_headline(report),
-        counts=format_counts(report),
-        totals=[total for total in _totals(report) if total[0] is not ACCEPTED or total[1]],
+        names=names,
+        totals=[(status, count) for status in CELL_STATUSES if (count := counts[status]) or status is not ACCEPTED],
         groups=group_results(gate_result.blocking),
         gaps=[result for group in group_results(gate_result.gaps) for result in group.results],
         matrix=_build_matrix(report),
@@ -84,22 +79,11 @@ def render(report: Report) -> str:
         limits=LIMITS,
         provenance_texts=PROVENANCE_TEXTS,
         line=report.redaction.line,
-        display_name=display_name,
         format_rule=_format_rule,
         link_anchors=_link_anchors,
         format_request=lambda result: _format_request(report, result, result.evidence[-1]),
         format_response=lambda result: _format_response(report, result, result.evidence[-1]),
     )
-
-
-def _totals(report: Report) -> Iterator[tuple[_CellStatus, int, str]]:
-    gate_result = report.gate_result
-    yield FAILED, len(gate_result.blocking), "failed (blocking)"
-    yield GAP, len(gate_result.gaps), "contract gaps"
-    yield FLAKY, len(gate_result.flaky), "flaky"
-    yield ACCEPTED, len(gate_result.accepted), "accepted"
-    yield PASSED, gate_result.passed, "passed"
-    yield SKIPPED, sum(gate_result.skip_reasons.values()), "skipped"
 
 
 def _format_rule(group: ResultGroup) -> str:
@@ -144,14 +128,9 @@ def _build_cell(operation: str, column: str, cells: Cells) -> dict[str, str]:
 
 def _cell_results(report: Report) -> Iterator[tuple[_CellStatus, CheckResult]]:
     gate_result = report.gate_result
-    for status, results in (
-        (FAILED, gate_result.blocking),
-        (GAP, gate_result.gaps),
-        (FLAKY, gate_result.flaky),
-        (ACCEPTED, gate_result.accepted),
-        (PASSED, report.run.with_status(Status.PASSED)),
-        (SKIPPED, report.run.with_status(Status.SKIPPED)),
-    ):
+    failed = (gate_result.blocking, gate_result.gaps, gate_result.flaky, gate_result.accepted)
+    others = (report.run.with_status(Status.PASSED), report.run.with_status(Status.SKIPPED))
+    for status, results in zip(CELL_STATUSES, (*failed, *others), strict=True):
         yield from ((status, result) for result in results)
 
 

@@ -6,9 +6,9 @@ GitHub interprets no HTML, mention, issue number or link. Blocks that exceed the
 
 import re
 
+from conformance.reporting import names
 from conformance.reporting.groups import group_results
 from conformance.reporting.model import PROVENANCE_TEXTS, Report
-from conformance.reporting.names import display_name, format_counts, format_headline
 from conformance.reporting.templating import render_template
 from conformance.session.coverage import COVERED, ITEM_KINDS, PARTIAL, UNCOVERED
 
@@ -29,8 +29,7 @@ def render(report: Report) -> str:
         "report.md.j2",
         report=report,
         gate=report.gate_result,
-        headline=format_headline(report).partition(": "),
-        counts=format_counts(report),
+        names=names,
         groups=group_results(report.gate_result.blocking),
         gaps=[result for group in group_results(report.gate_result.gaps) for result in group.results],
         kinds=ITEM_KINDS,
@@ -38,7 +37,6 @@ def render(report: Report) -> str:
         limits=LIMITS,
         provenance_texts=PROVENANCE_TEXTS,
         line=report.redaction.line,
-        display_name=display_name,
         code=code_span,
         fence=code_block,
         end=BLOCK_END,

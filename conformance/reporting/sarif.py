@@ -1,8 +1,8 @@
 """Report as SARIF 2.1.0 for code scanning: each failure at its line of the contract.
 
 A rule is a check. Levels: `error` blocks, `warning` is a contract gap, `note` is flaky or accepted by the baseline
-(with a suppression, which closes the alert). The partial fingerprint is the hash of the requirement's fingerprint, so that
-the alert stays the same when lines move.
+(with a suppression, which closes the alert). The partial fingerprint is the hash of the fingerprint of the requirement,
+so that the alert stays the same when lines move.
 """
 
 import hashlib
