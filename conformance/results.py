@@ -1,4 +1,4 @@
-"""Requirements and the results of checks."""
+"""Results of checks: passed, failed or skipped."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from conformance.transport.messages import Exchange
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A statement of the contract that a target can violate.
+    """A statement of the contract that a check verifies on one operation.
 
-    `check`: id of the check. `operation`: operationId. `summary`: what must hold. `pointer`: location in the contract;
-    `keyword`: the keyword there, or "". `provenance`: level of that location. `provenance_independent`: depends on no
-    fact of the API, so that a failure always blocks. `parameter`: the parameter or property concerned, or "", which
-    distinguishes requirements of the same check.
+    `check`: id of the check. `operation`: operationId. `summary`: the requirement in words. `pointer`: JSON pointer
+    into the contract; `keyword`: the keyword at that pointer, or "". `provenance`: provenance level of that location.
+    `provenance_independent`: it blocks regardless of provenance. `parameter`: the parameter or property concerned, or
+    "", followed by what distinguishes requirements of the same check there.
     """
 
     check: str
@@ -29,26 +29,26 @@ class Requirement:
 
     @property
     def location(self) -> str:
-        """The location in the contract, with the keyword."""
+        """JSON pointer with the keyword."""
         return f"{self.pointer}:{self.keyword}" if self.keyword else self.pointer
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the requirement across runs."""
+        """Text that identifies the requirement across runs."""
         return f"{self.location} {self.check} {self.operation} {self.parameter}".rstrip()
 
     @property
     def id(self) -> str:
-        """A short hash of the fingerprint, for `replay`."""
+        """Hash of the fingerprint, 8 hex digits: the argument of `replay`."""
         return hashlib.sha256(self.fingerprint.encode()).hexdigest()[:8]
 
     def is_blocking(self, *, strict: bool) -> bool:
-        """Whether a failure fails the gate."""
+        """Return whether a failure blocks the release."""
         return strict or self.provenance_independent or self.provenance != "inferred"
 
 
 class Status(Enum):
-    """Status of a requirement."""
+    """Status of a check result."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -56,20 +56,21 @@ class Status(Enum):
 
 
 class FailureKind(Enum):
-    """Classification of a failure after reruns. Only the first two fail the gate."""
+    """Classification of a failure by its reruns. Only the first two can block."""
 
-    DETERMINISTIC = "deterministic"  # fails each time, also with new state
-    STATE_DEPENDENT = "state-dependent"  # fails each time in the session of the run, but not with new state
+    DETERMINISTIC = "deterministic"  # fails each time, in a fresh state too
+    STATE_DEPENDENT = "state-dependent"  # fails each time, but only after the previous requests of the run
     FLAKY = "flaky"  # fails sometimes
-    INFRASTRUCTURE = "infrastructure"  # response of a gateway instead of the target
-    INTERFERENCE = "disturbed"  # modified by another client in each run
+    INFRASTRUCTURE = "infrastructure"  # a gateway responded in place of the target
+    INTERFERENCE = "interference"  # another client modified the records during each execution
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Result of a requirement. `message`: what it got and expected, or why it was skipped. `evidence`: exchanges.
+    """Result of a check for one requirement.
 
-    `failure_kind`: None without a failure or before the rerun. `skip_category`: meaningful only for skipped results.
+    `message`: actual and expected value (failed), or the reason (skipped). `evidence`: exchanges. `failure_kind`: None
+    if the check did not fail or was not rerun. `skip_category`: meaningful only if skipped.
     """
 
     requirement: Requirement
@@ -81,6 +82,6 @@ class CheckResult:
 
     @classmethod
     def skip(cls, requirement: Requirement, reason: SkipReason | str) -> "CheckResult":
-        """A skipped requirement and the reason."""
+        """Create the result of a skipped check."""
         skip_reason = SkipReason.coerce(reason)
         return cls(requirement, Status.SKIPPED, skip_reason.message, skip_category=skip_reason.category)

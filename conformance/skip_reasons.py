@@ -1,4 +1,4 @@
-"""Why a check was skipped: a message for users and a category for the gate."""
+"""Reasons for skipped checks: a message and the category that the gate evaluates."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,18 +7,18 @@ from spec.loader import Operation
 
 
 class SkipCategory(Enum):
-    """Category of a skip. Only TARGET reduces the coverage of the run."""
+    """Category of a skip. Only `TARGET` counts against the minimum coverage."""
 
-    USER_SKIPPED = "skipped"  # operation skipped in the settings
-    DISABLED_BY_OPTION = "chosen"  # no writes, no effects, no second token, no credentials
-    NOT_TESTABLE = "no way"  # the contract offers no way to test it, or decides nothing
-    INSUFFICIENT_DATA = "records"  # existing records do not suffice; a run that may write creates its own
-    TARGET = "found"  # data or responses of the target, or an aborted run
+    USER_SKIPPED = "user_skipped"  # listed under [skip] in the settings file
+    DISABLED_BY_OPTION = "disabled_by_option"  # read-only, no effects, no second token, no login
+    NOT_TESTABLE = "not_testable"  # the contract offers no way to test it
+    INSUFFICIENT_DATA = "insufficient_data"  # existing records do not suffice; a run that may write creates its own
+    TARGET = "target"  # the target did not provide what the check needs, or the run ended first
 
 
 @dataclass(frozen=True, slots=True)
 class SkipReason:
-    """Why a check was skipped."""
+    """Reason why a check was skipped or a record could not be created."""
 
     message: str
     category: SkipCategory = SkipCategory.TARGET
@@ -28,35 +28,33 @@ class SkipReason:
 
     @classmethod
     def coerce(cls, reason: "SkipReason | str") -> "SkipReason":
-        """The reason itself; a message alone has the category TARGET."""
+        """Convert a message to a reason of category `TARGET`."""
         return reason if isinstance(reason, SkipReason) else cls(reason)
 
 
 READ_ONLY = SkipReason("the run is read-only", SkipCategory.DISABLED_BY_OPTION)
 NO_SECOND_TOKEN = SkipReason("no token of another tenant (--other-token-env)", SkipCategory.DISABLED_BY_OPTION)
-NO_CREDENTIALS = SkipReason(
-    "no credentials to sign in with (--login-env, --password-env)", SkipCategory.DISABLED_BY_OPTION
-)
+NO_CREDENTIALS = SkipReason("no login and password (--login-env, --password-env)", SkipCategory.DISABLED_BY_OPTION)
 
 
 def user_skipped(message: str) -> SkipReason:
-    """The user skipped the operation, with the user's reason."""
+    """Create the reason of an operation skipped in the settings file."""
     return SkipReason(f"skipped: {message}", SkipCategory.USER_SKIPPED)
 
 
 def not_testable(message: str) -> SkipReason:
-    """No suite could test it."""
+    """Create the reason of a check that the contract offers no way to run."""
     return SkipReason(message, SkipCategory.NOT_TESTABLE)
 
 
 def effects_not_allowed(operation: Operation) -> SkipReason:
-    """The operation has external effects and must not be called."""
+    """Create the reason of an operation with effects that are not allowed."""
     return SkipReason(
-        f"{operation.id} has external effects: {', '.join(operation.effects)} (--allow-effects)",
+        f"{operation.id} has effects ({', '.join(operation.effects)}); allow them with --allow-effects",
         SkipCategory.DISABLED_BY_OPTION,
     )
 
 
 def insufficient_data(message: str) -> SkipReason:
-    """The existing records are not sufficient."""
+    """Create the reason of a check for which the existing records do not suffice."""
     return SkipReason(message, SkipCategory.INSUFFICIENT_DATA)
