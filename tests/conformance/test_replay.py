@@ -13,7 +13,7 @@ from conformance.checks import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli.main import main
 from conformance.gate.verdict import ExitCode
-from conformance.past_runs.replay import RESPONSE_CHECK_IDS
+from conformance.past_runs.replay import RESPONSE_CHECKS
 from tests.conformance.check_runner import mock
 from tests.conformance.serving import serving
 from tests.conformance.writing_faults import Answered, Asked, Faulty, Next

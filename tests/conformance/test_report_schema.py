@@ -12,7 +12,7 @@ import pytest
 from conformance.checks import CHECKS
 from conformance.cli.main import main
 from conformance.reporting import json_report
-from tests.conformance.judging import mock
+from tests.conformance.check_runner import mock
 from tests.conformance.large import large_report
 from tests.conformance.sample_reports import hostile_report
 from tests.conformance.serving import serving
