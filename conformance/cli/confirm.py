@@ -28,7 +28,7 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     if difference:
         raise UsageError(f"{report.file}: found that {difference}; allowed: a report on this contract as it is")
     confirmation = build_confirmation(contract, report)
-    gap_edits = _proposal_edits(report) if settings.gaps else []
+    gap_edits = _proposal_edits(report) if settings.apply_proposals else []
     edited = _edit_contract(contract, [*gap_edits, *confirmation.edits])
     original = contract.document.content.decode()
     if settings.dry_run:

@@ -58,7 +58,7 @@ class DryRun:
             return 0
         writes = may_write(self.settings)
         with_effects = [row for row in self.rows if row.operation.effects and (writes or not row.operation.is_write)]
-        return len(with_effects) * self.settings.max_expensive
+        return len(with_effects) * self.settings.max_effect_calls
 
 
 def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
@@ -120,7 +120,7 @@ def _skips(
         )
     for operation in operations:
         reason = _fuzzing_exclusion(settings, contract, operation)
-        if reason and not settings.no_engine:
+        if reason and not settings.no_fuzzing:
             yield SkippedItem("Schemathesis on", operation.id, reason)
 
 
@@ -139,8 +139,8 @@ def _no_writes(settings: Settings) -> str:
 
 def _fuzzing_exclusion(settings: Settings, contract: Contract, operation: Operation) -> str:
     """Why Schemathesis would not send requests to an operation, or ""."""
-    if settings.no_engine:
-        return "--no-engine"
+    if settings.no_fuzzing:
+        return "--no-fuzzing"
     if operation.is_write and not may_write(settings):
         return _no_writes(settings)
     if operation.effects and not settings.allow_effects:
@@ -185,7 +185,7 @@ def _cells(settings: Settings, row: DryRunRow) -> tuple[str, ...]:
     operation = row.operation
     effects = ", ".join(operation.effects) or "-"
     if operation.effects and settings.allow_effects:
-        effects += f" (at most {pluralize(settings.max_expensive, 'call')})"
+        effects += f" (at most {pluralize(settings.max_effect_calls, 'call')})"
     writes, fuzzed = ("yes" if flag else "no" for flag in (operation.is_write, row.is_fuzzed))
     return operation.id, operation.method.upper(), writes, str(len(row.checks)), fuzzed, effects
 
@@ -199,7 +199,7 @@ def _totals(dry_run: DryRun) -> Iterator[str]:
     yield f"{pluralize(check_count, 'check')} in {pluralize(len(check_runs), 'run')}, {sum(case_check.writes for case_check in check_runs)} of them writing"
     fuzzed_count = sum(row.is_fuzzed for row in dry_run.rows)
     depth: schemathesis_engine.Depth = getattr(schemathesis_engine, get_profile(settings.profile).engine_depth)
-    phases = "--no-engine" if settings.no_engine else f"phases: {', '.join(depth.phases)}"
+    phases = "--no-fuzzing" if settings.no_fuzzing else f"phases: {', '.join(depth.phases)}"
     yield f"Schemathesis on {pluralize(fuzzed_count, 'operation')} ({phases})"
     yield f"calls with external effects: at most {dry_run.effect_calls}"
     if settings.max_requests is not None:

@@ -1,6 +1,6 @@
-"""The command `athena-conformance`: reads its options, does what its word says, and ends with that word's exit code.
+"""The command `athena-conformance`: parses its options, runs the command, and returns its exit code.
 
-What costs time to import is imported once the options are known to be good.
+The modules of the commands are imported after the options have been validated.
 """
 
 import os
@@ -10,58 +10,52 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from conformance.config.settings import Settings, from_arguments
+import click
+
+from conformance.cli.commands import parse_settings
+from conformance.cli.stdout import write_error
+from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from spec.errors import ContractError
-from spec.version import get_version
 
 if TYPE_CHECKING:
     from conformance.checks.support.check import Check
 
-NAME = "athena-conformance"
-USAGE, INCOMPLETE = 2, 5
-_MODULES = {"items": "pytest", "promote": "confirm", "clean": "cleanup", "score": "mutation_test"}
+USAGE, INCOMPLETE = 2, 5  # members of `conformance.gate.verdict.ExitCode`, whose import takes long
 
 
 def main(
     arguments: Sequence[str] | None = None,
     environment: Mapping[str, str] | None = None,
-    laws: "Sequence[Check] | None" = None,
+    checks: "Sequence[Check] | None" = None,
 ) -> int:
-    """Judge; the exit status (`conformance.gate.verdict.Code`). `laws`: instead of all that there are."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Run the command line and return the exit code. `checks`: the checks to run, all by default."""
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know less than a target says
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack characters of a target
+    handlers = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return _do(from_arguments(given, os.environ if environment is None else environment, get_version()), laws)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        settings = parse_settings(arguments, os.environ if environment is None else environment)
+        return _run_command(settings, checks)
     except (UsageError, ContractError) as error:
-        return _told(str(error), USAGE)
-    except KeyboardInterrupt:
-        return _told("interrupted before there was anything to report", INCOMPLETE)
-    except Exception as error:
-        # Whatever it is, it is ours: no verdict over the target, and no traceback for the user.
-        return _told(f"a fault of the suite itself, nothing was decided: {error!r}", INCOMPLETE)
+        return write_error(str(error), USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        return write_error("interrupted before there was anything to report", INCOMPLETE)
+    except Exception as error:  # not a result of the target; the user gets no traceback
+        return write_error(f"internal error in the suite, nothing was decided: {error!r}", INCOMPLETE)
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def _do(settings: Settings, laws: "Sequence[Check] | None") -> int:
-    """What the word says; each is a module of `conformance.cli`."""
-    name = _MODULES.get(settings.word, settings.word)
+def _run_command(settings: Settings, checks: "Sequence[Check] | None") -> int:
+    name = settings.command.replace("-", "_")
     if settings.show_config:
         name = "show_config"
     elif name == "run" and settings.dry_run:
         name = "dry_run"
-    module = import_module(f"conformance.cli.{name}")
-    return int(module.command(settings, laws))
+    return int(import_module(f"conformance.cli.{name}").command(settings, checks))
 
 
 def _interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
-
-
-def _told(said: str, status: int) -> int:
-    sys.stderr.write(f"{NAME}: {' '.join(said.split())}\n")
-    return status

@@ -33,7 +33,7 @@ def command(settings: Settings, checks: object = None) -> int:
     results: list[MutantSummary] = []
     false_positives: list[VariantResult] = []
     workers = settings.workers or os.cpu_count() or 1
-    for item in evaluate_all(path, numbers, _variant_runs(settings), workers, engine_only=settings.engine_only):
+    for item in evaluate_all(path, numbers, _variant_runs(settings), workers, engine_only=settings.fuzzing_only):
         if isinstance(item, VariantResult):
             false_positives.append(item)
         else:
@@ -50,7 +50,7 @@ def command(settings: Settings, checks: object = None) -> int:
         false_positives,
         settings.min,
         time.monotonic() - started,
-        settings.engine_only,
+        settings.fuzzing_only,
     )
     write_stdout(render_terminal(report))
     if settings.report_dir is not None:
@@ -60,7 +60,7 @@ def command(settings: Settings, checks: object = None) -> int:
 
 def _variant_runs(settings: Settings) -> list[tuple[int, int]]:
     """(number, seed) of the sound servers to judge: all with three seeds, a few beside a sample, else none."""
-    if settings.family or settings.operation or settings.engine_only:
+    if settings.family or settings.operation or settings.fuzzing_only:
         return []
     variant_numbers = range(len(tuple(build_variants())))
     if settings.sample is None:

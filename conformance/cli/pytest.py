@@ -139,7 +139,7 @@ def _build_plugin(
     from conformance.cli.pytest_plugin import ConformancePlugin
 
     started, start_time = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-    policy = GatePolicy(settings.strict, settings.min_reached, session.read_only, settings.allow_effects)
+    policy = GatePolicy(settings.strict, settings.min_coverage, session.read_only, settings.allow_effects)
     line_numbers = find_line_numbers(contract.document.content)
 
     def run_case(case: Case) -> RunResult:

@@ -36,7 +36,7 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
         )
     settings = replace(settings, base_url=settings.base_url or report.target, seed=report.seed)
     steps = None if failure.sequence is None else sequence.from_json(failure.sequence, contract)
-    if settings.sh:
+    if settings.format == "sh":
         if steps is None:
             message = f"{failure.id}: found no requests in the report (too many, or not recorded)"
             raise UsageError(f"{message}; allowed: a failure that has a sequence")
@@ -55,7 +55,7 @@ def _replay(
 ) -> int:
     """Judge again, tell what was sent and found, take away what was made."""
     settings, token_command = resolve_token(settings)
-    _, notes = resolve_scope(replace(settings, operation=(failure.operation,), tag=(), only=()), contract)
+    _, notes = resolve_scope(replace(settings, operation=(failure.operation,), tag=(), provenance=()), contract)
     session, target = open_session(settings, contract, secrets.token_hex(4), token_command)
     recorder = Recorder.from_contract(contract)
     remaining: list[tuple[str, object]] = []

@@ -51,7 +51,7 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     operations, notes = resolve_scope(settings, contract)
     _create_folder(settings.report_dir)
     if checks is not None:
-        settings = replace(settings, no_engine=True)
+        settings = replace(settings, no_fuzzing=True)
     all_checks = CHECKS if checks is None else checks
     return publish(settings, _build_report(settings, contract, operations, notes, all_checks, token_command, history))
 
@@ -145,7 +145,7 @@ def _evaluate_gate(
     """The judgement over a run, by what is known of earlier ones."""
     policy = GatePolicy(
         settings.strict,
-        settings.min_reached,
+        settings.min_coverage,
         session.read_only,
         settings.allow_effects,
         settings.flaky_limit,
@@ -183,7 +183,7 @@ def _run_checks(
 
     target.observe = observe
     try:
-        sources = [] if settings.no_engine else [_engine_source(settings, selected, progress)]
+        sources = [] if settings.no_fuzzing else [_engine_source(settings, selected, progress)]
         run_result = run(
             session, checks, selected, progress.record_result, before_cleanup=target.budget.lift, sources=sources
         )

@@ -1,38 +1,31 @@
-"""`--show-config`: each setting of a word, its value, and where that comes from. Secrets are said to be set, or not."""
+"""`--show-config`: each setting of a command, its value and its source. Secrets are shown as `set` or `not set`."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from conformance.cli.stdout import write_stdout
-from conformance.config.commands import WORDS
-from conformance.config.options import OptionSpec
+from conformance.config.options import OPTIONS
 from conformance.config.settings import Settings
 
-SECRET_SETTINGS = ("token_command",)  # a command may name a secret
 NOT_SET = "not set"
 
 
 def command(settings: Settings, checks: object = None) -> int:
-    """Print it; the exit status."""
+    """Print the settings and return 0."""
     rows = list(_rows(settings))
     width = max(len(name) for name, _, _ in rows)
-    values = min(60, max(len(value) for _, value, _ in rows))
+    value_width = min(60, max(len(value) for _, value, _ in rows))
     for name, value, origin in rows:
-        write_stdout(f"{name:{width}}  {value:{values}}  {origin}".rstrip() + "\n")
+        write_stdout(f"{name:{width}}  {value:{value_width}}  {origin}".rstrip() + "\n")
     return 0
 
 
 def _rows(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """(name, value, where it comes from)."""
-    command_spec = next(command_spec for command_spec in WORDS if command_spec.name == settings.word)
-    for option in command_spec.options:
-        if option.name != "--show-config":
-            value = getattr(settings, option.setting_name)
-            yield (
-                option.name.removeprefix("--"),
-                _format_setting(option, value),
-                settings.origins.get(option.setting_name, ""),
-            )
+    """(name, value, source)."""
+    for option in OPTIONS:
+        if settings.command in option.commands and option.key != "show-config":
+            value = _format_setting(option.key, getattr(settings, option.setting_name))
+            yield option.key, value, settings.origins.get(option.setting_name, "")
     for operation, reason in settings.skip.items():
         yield f"skip.{operation}", _printable(reason), settings.origins[f"skip.{operation}"]
     has_token_command = settings.token_command is not None
@@ -43,12 +36,12 @@ def _rows(settings: Settings) -> Iterator[tuple[str, str, str]]:
     yield "password", "set" if settings.password else NOT_SET, f"${settings.password_env}"
 
 
-def _format_setting(option: OptionSpec, value: Any) -> str:
+def _format_setting(key: str, value: Any) -> str:
     if value in (None, (), ""):
         return NOT_SET
-    if option.setting_name in SECRET_SETTINGS:
+    if key == "token-command":  # may contain a secret
         return "set"
-    if option.setting_name == "header":
+    if key == "header":
         return _printable(", ".join(f"{name}: ..." for name, _ in value))
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -58,5 +51,5 @@ def _format_setting(option: OptionSpec, value: Any) -> str:
 
 
 def _printable(text: str) -> str:
-    """A text that moves no cursor."""
+    """Replace control characters."""
     return "".join(char if char.isprintable() else "?" for char in text)

@@ -36,7 +36,7 @@ def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
         contract, OpenapiCoreValidator(contract, SchemaValidators.from_document(contract.document)), entries, base_url
     )
     run_result = RunResult(results=traffic_result.results())
-    policy = GatePolicy(settings.strict, settings.min_reached, read_only=True)
+    policy = GatePolicy(settings.strict, settings.min_coverage, read_only=True)
     report = Report(
         target=base_url,
         contract=display_path(Path(contract.document.name)),

@@ -85,16 +85,16 @@ def select_operations(settings: Settings, contract: Contract) -> list[Operation]
 def _check_names(settings: Settings, contract: Contract) -> None:
     """Refuse what names no operation or resource of the contract. Raises UsageError."""
     _require_known("skip", list(settings.skip), list(contract.operations))
-    _require_known("--sacrifice", [resource for resource, _ in settings.sacrifice], list(contract.resources))
-    if settings.workspace is not None and contract.tenant_resource is None:
-        raise UsageError("--workspace: found one, and a contract without tenants; allowed: none")
+    _require_known("--mutable-record", [resource for resource, _ in settings.mutable_record], list(contract.resources))
+    if settings.tenant is not None and contract.tenant_resource is None:
+        raise UsageError("--tenant: found one, and a contract without tenants; allowed: none")
 
 
 def _tenant_notes(settings: Settings, contract: Contract, operations: Sequence[Operation]) -> Iterator[str]:
     """What a reader has to know of the tenant that the run works in."""
-    if settings.workspace is None or contract.tenant_resource is None:
+    if settings.tenant is None or contract.tenant_resource is None:
         return
-    tenant_scope = TenantScope.from_option(contract, settings.workspace)
+    tenant_scope = TenantScope.from_option(contract, settings.tenant)
     unscoped = [
         operation.id
         for operation in operations
@@ -107,7 +107,7 @@ def _tenant_notes(settings: Settings, contract: Contract, operations: Sequence[O
 
 
 def filter_operations(settings: Settings, contract: Contract) -> list[Operation]:
-    """The operations that --operation, --tag and --only leave. Raises UsageError."""
+    """The operations that --operation, --tag and --provenance leave. Raises UsageError."""
     all_operations = contract.operations.values()
     _require_known("--operation", settings.operation, [operation.id for operation in all_operations])
     _require_known("--tag", settings.tag, sorted({operation.tag for operation in all_operations}))
@@ -116,7 +116,7 @@ def filter_operations(settings: Settings, contract: Contract) -> list[Operation]
         for operation in all_operations
         if (not settings.operation or operation.id in settings.operation)
         and (not settings.tag or operation.tag in settings.tag)
-        and (not settings.only or get_provenance(contract.document, operation.pointer) in settings.only)
+        and (not settings.provenance or get_provenance(contract.document, operation.pointer) in settings.provenance)
     ]
 
 
@@ -154,14 +154,14 @@ def open_session(
         PayloadFactory(contract, run_marker(run_id), Random(settings.seed)),
         read_only=read_only,
         allow_effects=settings.allow_effects,
-        max_effect_calls=settings.max_expensive,
+        max_effect_calls=settings.max_effect_calls,
         credentials=_login_fields(settings, contract),
         skipped_operations=settings.skip,
-        tenant=None if settings.workspace is None else TenantScope.from_option(contract, settings.workspace),
+        tenant=None if settings.tenant is None else TenantScope.from_option(contract, settings.tenant),
         mutable_records=MutableRecords(
-            {resource_name: parse_key(contract, resource_name, key) for resource_name, key in settings.sacrifice}
+            {resource_name: parse_key(contract, resource_name, key) for resource_name, key in settings.mutable_record}
         ),
-        consistency_timeout=settings.settle,
+        consistency_timeout=settings.consistency_timeout,
         coverage=Coverage(contract),
     )
     return session, target
@@ -224,7 +224,7 @@ def run_marker(run_id: str) -> str:
 
 def write_log_path(settings: Settings) -> Path | None:
     """Where a run notes what it writes; None: nowhere but in its own memory."""
-    return settings.ledger or (settings.report_dir / "ledger.jsonl" if settings.report_dir else None)
+    return settings.write_log or (settings.report_dir / "write-log.jsonl" if settings.report_dir else None)
 
 
 def _open_write_log(settings: Settings, run_id: str, base_url: str) -> WriteLog:
@@ -232,7 +232,7 @@ def _open_write_log(settings: Settings, run_id: str, base_url: str) -> WriteLog:
     try:
         return WriteLog(run_id) if path is None else WriteLog.create(run_id, path, base_url, run_marker(run_id))
     except OSError as error:
-        raise UsageError(f"--ledger: found {path} ({error.strerror}); allowed: a file that can be written") from None
+        raise UsageError(f"--write-log: found {path} ({error.strerror}); allowed: a file that can be written") from None
 
 
 def display_path(path: Path) -> str:

@@ -1,14 +1,14 @@
-"""The file of settings, `athena-conformance.toml`: what a line of options would say, written down once.
+"""The settings file `athena-conformance.toml`.
 
-    base-url = "https://staging.example.com/api/v1"   # any option but secrets, by its name
+    base-url = "https://staging.example.com/api/v1"   # any option except secrets, by its name
     [skip]
-    listThings = "times out; ticket 12"               # an operation that is not sent, and why
-    [env.production]                                  # chosen by --env production; wins over what stands above
+    listThings = "times out; ticket 12"               # an operation that is not called, and why
+    [env.production]                                  # selected by --env production; overrides the values above
     base-url = "https://example.com/api/v1"
     [env.production.skip]
     ...
 
-It says nothing of what a value means: `conformance.config.settings` reads it as it reads a line's.
+The values are converted by the options (`conformance.config.options`).
 """
 
 import tomllib
@@ -22,23 +22,15 @@ from conformance.errors import UsageError
 
 CONFIG_FILE_NAME = "athena-conformance.toml"
 ENV_TABLE, SKIP_TABLE = "env", "skip"
-SECRET_NAME_PARTS = (
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "credential",
-    "authorization",
-    "api-key",
-    "apikey",
-    "cookie",
-)
 TABLE_NAMES = (SKIP_TABLE, ENV_TABLE)
+SECRET_NAME_PARTS = (
+    *("token", "secret", "password", "passwd", "credential", "authorization", "api-key", "apikey", "cookie"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigValue:
-    """What a file says of an option: the value as TOML has it, and where it stands (for people)."""
+    """The TOML value of an option, and its location for messages."""
 
     value: Any
     location: str
@@ -46,8 +38,10 @@ class ConfigValue:
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A file of settings. `folder`: where its paths start. `values`: option's name -> value, the environment's before the
-    file's own. `skip`: operationId -> why it is not sent. `skip_locations`: operationId -> where that stands."""
+    """The settings of a file. `folder`: what its paths are relative to. `values`: option name -> value.
+
+    `skip`: operationId -> why it is not called. `skip_locations`: operationId -> where the file lists it.
+    """
 
     folder: Path = Path()
     values: Mapping[str, ConfigValue] = field(default_factory=dict)
@@ -56,24 +50,22 @@ class ConfigFile:
 
 
 def load(path: Path | None, env: str | None, option_names: Sequence[str]) -> ConfigFile:
-    """The settings of a file: the one named, or `CONFIG_FILE_NAME` of the current folder where there is one.
+    """Load a file; without a path, `CONFIG_FILE_NAME` in the current folder if it exists.
 
-    `env`: which section counts. `option_names`: names of the options that may stand there. Raises UsageError.
+    `env`: the selected section. `option_names`: the options that the file may contain. Raises UsageError.
     """
     file = path or Path(CONFIG_FILE_NAME)
     if path is None and not file.is_file():
         if env is not None:
-            raise UsageError(
-                f"--env: found {env!a}, and no {CONFIG_FILE_NAME} here; allowed: with --config FILE, or with {CONFIG_FILE_NAME}"
-            )
+            raise UsageError(f"--env: invalid value {env!a} (expected --config FILE, or {CONFIG_FILE_NAME} here)")
         return ConfigFile()
     root = _read_toml(file)
     sections = _env_sections(file, root)
     tables: list[tuple[str, Mapping[str, Any]]] = [(str(file), root)]
     if env is not None:
         if env not in sections:
-            allowed = ", ".join(sections) or f"a section that {file} has; it has none"
-            raise UsageError(f"--env: found {env!a}; allowed: {allowed}")
+            expected = ", ".join(sections) or f"a section of {file}, which has none"
+            raise UsageError(f"--env: invalid value {env!a} (expected {expected})")
         tables.append((f"{file} [{ENV_TABLE}.{env}]", sections[env]))
     for name, section in sections.items():
         _check_names(f"{file} [{ENV_TABLE}.{name}]", section, option_names, (SKIP_TABLE,))
@@ -89,55 +81,52 @@ def load(path: Path | None, env: str | None, option_names: Sequence[str]) -> Con
     return ConfigFile(file.parent, values, skips, skip_locations)
 
 
-def suggest(name: str, allowed_names: Sequence[str]) -> str:
-    """``; did you mean 'x'?`` where a known name is like the one found, else ""."""
-    matches = get_close_matches(name, allowed_names, 1, 0.6)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
+def suggest(name: str, known_names: Sequence[str]) -> str:
+    """``, did you mean 'x'?`` if a known name is similar, else ""."""
+    matches = get_close_matches(name, known_names, 1, 0.6)
+    return f", did you mean {matches[0]!r}?" if matches else ""
 
 
 def _read_toml(file: Path) -> Mapping[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"--config: found {file} ({error.strerror}); allowed: a TOML file that can be read") from None
-    except (ValueError, RecursionError) as error:  # no UTF-8 is a ValueError too
-        raise UsageError(f"{file}: found no TOML ({error}); allowed: a TOML file in UTF-8") from None
+        raise UsageError(f"--config: cannot read {file}: {error.strerror} (expected a TOML file)") from None
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise UsageError(f"{file}: invalid TOML: {error} (expected a TOML file in UTF-8)") from None
 
 
 def _env_sections(file: Path, root: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
     sections = root.get(ENV_TABLE, {})
     if not isinstance(sections, dict) or not all(isinstance(section, dict) for section in sections.values()):
-        raise UsageError(f"{file}: {ENV_TABLE}: found something else than sections; allowed: [{ENV_TABLE}.NAME]")
+        raise UsageError(f"{file}: {ENV_TABLE}: invalid value (expected sections [{ENV_TABLE}.NAME])")
     return sections
 
 
 def _check_names(
     location: str, table: Mapping[str, Any], option_names: Sequence[str], table_names: Sequence[str]
 ) -> None:
-    """Refuse what is no option, and what looks like a secret."""
+    """Reject unknown names, and names of secrets."""
     for name in table:
         if name in option_names or name in table_names:
             continue
         normalized = name.lower().replace("_", "-")
         if any(part in normalized for part in SECRET_NAME_PARTS) and normalized not in option_names:
             raise UsageError(
-                f"{location}: found {name[:60]!a}; allowed: no secrets: tokens come from the environment "
-                "(token-env, other-token-env, login-env, password-env), or from a command (token-command)"
+                f"{location}: invalid name {name[:60]!a} (expected no secrets: set token-env, other-token-env, "
+                "login-env and password-env to environment variables, or token-command)"
             )
-        allowed = [*sorted(option_names), *(f"[{table}]" for table in table_names)]
-        raise UsageError(
-            f"{location}: found {name[:60]!a}{suggest(normalized, option_names)}; allowed: {', '.join(allowed)}"
-        )
+        expected = ", ".join([*sorted(option_names), *(f"[{table}]" for table in table_names)])
+        suggestion = suggest(normalized, option_names)
+        raise UsageError(f"{location}: unknown name {name[:60]!a}{suggestion} (expected {expected})")
 
 
 def _parse_skips(location: str, table: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(table, dict):
-        raise UsageError(
-            f"{location}: {SKIP_TABLE}: found no table; allowed: [{SKIP_TABLE}] with lines like operationId = 'reason'"
-        )
+        raise UsageError(f"{location}: {SKIP_TABLE}: not a table (expected lines like operationId = 'reason')")
     for name, reason in table.items():
         if not isinstance(reason, str) or not reason.strip():
             raise UsageError(
-                f"{location}: {SKIP_TABLE}.{name}: found {str(reason)[:60]!a}; allowed: the reason, in words"
+                f"{location}: {SKIP_TABLE}.{name}: invalid value {str(reason)[:60]!a} (expected a reason, as text)"
             )
         yield name, " ".join(reason.split())

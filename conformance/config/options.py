@@ -1,64 +1,175 @@
-"""Every option of `athena-conformance`, declared once: its spelling, its default, and how a text is read as its value.
-
-A text that cannot be read is told in one line that names what was found and what is allowed.
-"""
+"""The options of `athena-conformance`, each declared once for the command line and for the settings file."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from conformance.config import file
-from conformance.config.file import ConfigValue
+import click
+
+from conformance.config.file import CONFIG_FILE_NAME, SECRET_NAME_PARTS, ConfigValue
 from conformance.config.profiles import PROFILES
 from conformance.errors import UsageError
 from spec.extensions import PROVENANCE_LEVELS
 
-TOKEN_VARIABLE = "ATHENA_TOKEN"
-OTHER_TOKEN_VARIABLE = "ATHENA_OTHER_TOKEN"
-LOGIN_VARIABLE = "ATHENA_LOGIN"
-PASSWORD_VARIABLE = "ATHENA_PASSWORD"
+RUN = ("run", "pytest")
+SESSION = (*RUN, "replay")  # commands that create records on the target
+TARGET = (*SESSION, "cleanup")  # commands that send requests
+ALL = (*TARGET, "traffic", "confirm", "mutation-test")
+REPORTING = ("run", "traffic")
+
+REPEATED: Final = "repeated"  # one value each time the option is given
+COMMAS: Final = "commas"  # the same, or several values separated by commas
+
+
+class ValueType(click.ParamType[Any]):
+    """A type of option values. `parse` reads a text; the message of its ValueError describes what is expected."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name, self.parse = name, parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse a text; pass on values that are already parsed."""
+        try:
+            return self.parse(value) if isinstance(value, str) else value
+        except ValueError as error:
+            return self.fail(f"invalid value {quote(value)} (expected {error})", param, ctx)
+
+
+class ChoiceType(click.Choice[str]):
+    """`click.Choice` with the message format of `ValueType`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return one of the choices."""
+        if value not in self.choices:
+            self.fail(f"invalid value {quote(str(value))} (expected {', '.join(self.choices)})", param, ctx)
+        return str(value)
+
+
+class FileType(click.Path):
+    """A path, which a settings file gives relative to itself."""
+
+    def __init__(self, metavar: str) -> None:
+        super().__init__(path_type=Path)
+        self.name = metavar
+
+
+class ExistingFile(FileType):
+    """The path of an existing file. `description`: its kind."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__("FILE")
+        self.description = description
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not Path(value).is_file():
+            self.fail(f"invalid value {quote(str(value))} (expected an existing {self.description})", param, ctx)
+        return Path(value)
+
+
+class SuiteOption(click.Option):
+    """An option that the settings file may contain, too.
+
+    `commands`: the commands that accept it. `split`: how several values are given; None: there is one value.
+    """
+
+    def __init__(
+        self,
+        flag: str,
+        value_type: click.ParamType[Any] | type[bool],
+        help: str,
+        commands: Sequence[str],
+        default: Any = None,
+        split: Literal["repeated", "commas"] | None = None,
+    ) -> None:
+        is_flag = value_type is bool
+        self.key = flag.removeprefix("--")
+        self.setting_name = self.key.replace("-", "_")
+        self.commands, self.split = commands, split
+        self.setting_default = False if is_flag else () if split else default
+        super().__init__(
+            [flag],
+            type=value_type,
+            help=help,
+            default=self.setting_default,
+            multiple=split is not None,
+            is_flag=is_flag,
+            show_default=True,
+        )
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Split at the commas, drop empty parts of options that may be repeated, and convert."""
+        if self.multiple and value:
+            parts = [part for text in value for part in (text.split(",") if self.split == COMMAS else [text])]
+            value = [part.strip() for part in parts if part.strip()]
+        return super().type_cast_value(ctx, value)
+
+    def parse_file_value(self, ctx: click.Context, config_value: ConfigValue, folder: Path) -> Any:
+        """Convert the value of a settings file. `folder`: what its paths are relative to. Raises UsageError."""
+        location, value = f"{config_value.location}: {self.key}", config_value.value
+        if self.is_flag:
+            if not isinstance(value, bool):
+                raise UsageError(f"{location}: invalid value {quote(str(value))} (expected true, false)")
+            return value
+        values = value if isinstance(value, list) and self.multiple else [value]
+        if not all(isinstance(item, (str, int, float)) and not isinstance(item, bool) for item in values):
+            expected = "a string or number, or a list of them" if self.multiple else "one string or number"
+            raise UsageError(f"{location}: invalid value {quote(str(value))} (expected {expected})")
+        if self.key == "header":
+            _reject_credentials(location, values)
+        texts = [str(folder / str(item)) if isinstance(self.type, FileType) else str(item) for item in values]
+        try:
+            return self.type_cast_value(ctx, texts if self.multiple else texts[0])
+        except click.BadParameter as error:
+            raise UsageError(f"{location}: {error.message}") from None
+
+
+def quote(text: str) -> str:
+    """A text as messages show it: ASCII, at most 100 characters."""
+    return ascii(text) if len(text) < 100 else ascii(text[:100]) + "..."
+
+
+def _reject_credentials(location: str, headers: Sequence[object]) -> None:
+    for header in headers:
+        name = str(header).partition(":")[0].strip().lower()
+        if any(part in name for part in SECRET_NAME_PARTS):
+            expected = "no credentials in the settings file: pass them on the command line"
+            raise UsageError(f"{location}: invalid header {quote(name)} (expected {expected})")
 
 
 def _parse_url(text: str) -> str:
-    expected = "an address like https://staging.example.com/api/v1, without query and credentials"
     try:
         parts = urlsplit(text)
         is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         is_valid = False
-    if not is_valid or parts.query or parts.fragment or parts.username is not None or not text.isprintable():
-        raise ValueError(expected)
-    if not text.isascii() or " " in text:
-        raise ValueError(expected)
+    has_extras = is_valid and (parts.query or parts.fragment or parts.username is not None)
+    if not is_valid or has_extras or not text.isprintable() or not text.isascii() or " " in text:
+        raise ValueError("a URL like https://staging.example.com/api/v1, without query and credentials")
     return text.rstrip("/")
 
 
-def _integer_parser(minimum: int, maximum: int) -> Callable[[str], int]:
+def _integer(minimum: int, maximum: int) -> ValueType:
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) < 20 and minimum <= int(text) <= maximum):
-            raise ValueError(f"a whole number from {minimum} to {maximum}")
+            raise ValueError(f"an integer between {minimum} and {maximum}")
         return int(text)
 
-    return parse
+    return ValueType("N", parse)
 
 
-def _number_parser(minimum: float, maximum: float, description: str) -> Callable[[str], float]:
+def _number(unit: str, minimum: float, maximum: float, suffix: str = "") -> ValueType:
     def parse(text: str) -> float:
         try:
-            value = float(text)
+            value = float(text.removesuffix(suffix))
         except ValueError:
             value = -1.0
-        if not minimum <= value <= maximum:
-            raise ValueError(f"{description} from {minimum:g} to {maximum:g}")
+        if not minimum <= value <= maximum:  # also refuses NaN
+            raise ValueError(f"{unit}: a number between {minimum:g} and {maximum:g}")
         return value
 
-    return parse
-
-
-def _parse_rate(text: str) -> float:
-    return _number_parser(0.01, 100_000, "requests a second, a number")(text.removesuffix("/s"))
+    return ValueType("N", parse)
 
 
 def _parse_name(text: str) -> str:
@@ -79,37 +190,15 @@ def _parse_host(text: str) -> str:
     return text.lower().strip("[]")
 
 
-def _parse_provenance(text: str) -> str:
-    if text not in PROVENANCE_LEVELS:
-        raise ValueError(", ".join(PROVENANCE_LEVELS))
-    return text
-
-
 def _parse_header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     header_name = name.strip()
     is_valid = header_name.isascii() and all(char.isalnum() or char in "!#$%&'*+-.^_`|~" for char in header_name)
     if not (colon and header_name and is_valid and value.isascii() and value.strip().isprintable()):
-        raise ValueError("'Name: value' in plain ASCII")
+        raise ValueError("'Name: value' in printable ASCII")
     if header_name.lower() == "authorization":
-        raise ValueError("any header but Authorization: the token comes from --token-env")
+        raise ValueError("any header except Authorization: the token is read from --token-env")
     return header_name, value.strip()
-
-
-def _file_parser(description: str) -> Callable[[str], Path]:
-    def parse(text: str) -> Path:
-        path = Path(text)
-        if not path.is_file():
-            raise ValueError(f"{description} that is there")
-        return path
-
-    return parse
-
-
-def _parse_profile(text: str) -> str:
-    if text not in PROFILES:
-        raise ValueError(", ".join(PROFILES))
-    return text
 
 
 def _parse_mutable_record(text: str) -> tuple[str, str]:
@@ -119,178 +208,82 @@ def _parse_mutable_record(text: str) -> tuple[str, str]:
     return resource, key
 
 
-def _parse_flag(text: str) -> bool:
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class OptionSpec:
-    """One option: how it is spelled, what it is without being given, how a text is read as its value.
-
-    `is_multiple`: may be given again; `is_comma_separated`: and with commas between.
-    """
-
-    name: str
-    default: Any
-    parse: Callable[[str], Any]
-    help: str
-    metavar: str = ""
-    is_multiple: bool = False
-    is_comma_separated: bool = False
-
-    @property
-    def setting_name(self) -> str:
-        """The name of its setting."""
-        return self.name.removeprefix("--").replace("-", "_")
-
-    @property
-    def is_flag(self) -> bool:
-        """Whether it takes no value."""
-        return self.parse is _parse_flag
-
-    @property
-    def is_path(self) -> bool:
-        """Whether its value is a path: in a file of settings, one from that file's folder."""
-        return self.metavar in ("FILE", "DIR")
-
-    def parse_texts(self, texts: Sequence[str], location: str = "") -> Any:
-        """Its value; `location`: the place that says it, the line itself by default. Raises UsageError."""
-        parts = [part.strip() for text in texts for part in (text.split(",") if self.is_comma_separated else [text])]
-        try:
-            return tuple(self.parse(part) for part in parts if part) if self.is_multiple else self.parse(parts[-1])
-        except ValueError as error:
-            raise UsageError(f"{location or self.name}: found {_quote_value(texts[-1])}; allowed: {error}") from None
-
-    def parse_config_value(self, config_value: ConfigValue, folder: Path) -> Any:
-        """Its value as a file of settings says it. Raises UsageError."""
-        option_name = self.name.removeprefix("--")
-        location, value = f"{config_value.location}: {option_name}", config_value.value
-        if self.is_flag:
-            if not isinstance(value, bool):
-                raise UsageError(f"{location}: found {_quote_value(str(value))}; allowed: true, false")
-            return value
-        values = value if isinstance(value, list) and self.is_multiple else [value]
-        if not all(isinstance(item, (str, int, float)) and not isinstance(item, bool) for item in values):
-            expected = "a text or number, or a list of them" if self.is_multiple else "one text or number"
-            raise UsageError(f"{location}: found {_quote_value(str(value))}; allowed: {expected}")
-        if self.setting_name == "header":
-            _reject_credentials(location, values)
-        texts = [str(folder / str(item)) if self.is_path else str(item) for item in values]
-        return self.parse_texts(texts, location) if texts else self.default
-
-
-def _reject_credentials(location: str, headers: Sequence[object]) -> None:
-    for header in headers:
-        name = str(header).partition(":")[0].strip().lower()
-        if any(part in name for part in file.SECRET_NAME_PARTS):
-            raise UsageError(
-                f"{location}: found {_quote_value(name)}; allowed: no credentials in a file: give them on the command line"
-            )
-
-
-def _quote_value(text: str) -> str:
-    return ascii(text) if len(text) < 100 else ascii(text[:100]) + "..."
-
-
+NAME, PERCENT = ValueType("NAME", _parse_name), _number("percent", 0, 100)
+FILE, DIRECTORY = FileType("FILE"), FileType("DIR")
 OPTIONS = (
-    OptionSpec(
-        "--base-url", None, _parse_url, "where the contract's paths are; its own base path if none is said", "URL"
+    SuiteOption("--base-url", ValueType("URL", _parse_url), "address of the target", (*TARGET, "traffic")),
+    SuiteOption("--token-env", NAME, "environment variable with the token", TARGET, "ATHENA_TOKEN"),
+    SuiteOption("--other-token-env", NAME, "the same for a user of another tenant", SESSION, "ATHENA_OTHER_TOKEN"),
+    SuiteOption("--login-env", NAME, "environment variable with the login of an account", SESSION, "ATHENA_LOGIN"),
+    SuiteOption("--password-env", NAME, "environment variable with its password", SESSION, "ATHENA_PASSWORD"),
+    SuiteOption("--token-command", ValueType("CMD", _parse_name), "command that prints the token", TARGET),
+    SuiteOption("--contract", ExistingFile("OpenAPI 3.0 file"), "contract instead of the packaged one", ALL),
+    SuiteOption("--seed", _integer(0, 2**63 - 1), "seed of the generated requests", (*RUN, "mutation-test"), 0),
+    SuiteOption("--operation", NAME, "operationId to check; repeatable", (*RUN, "mutation-test"), split=COMMAS),
+    SuiteOption("--tag", NAME, "tag whose operations to check; repeatable", RUN, split=REPEATED),
+    SuiteOption(
+        "--provenance", ChoiceType(PROVENANCE_LEVELS), "check operations with these levels only", RUN, split=COMMAS
     ),
-    OptionSpec("--token-env", TOKEN_VARIABLE, _parse_name, "environment variable that holds the token", "NAME"),
-    OptionSpec(
-        "--other-token-env", OTHER_TOKEN_VARIABLE, _parse_name, "the same of a user of another workspace", "NAME"
+    SuiteOption("--read-only", bool, "send no writes", RUN),
+    SuiteOption("--strict", bool, "contract gaps fail the run too", (*RUN, "traffic")),
+    SuiteOption("--profile", ChoiceType(tuple(PROFILES)), "limit the run to about 1, 5 or 30 minutes", RUN),
+    SuiteOption("--no-fuzzing", bool, "run the checks only, without Schemathesis", ("run",)),
+    SuiteOption("--max-time", _number("seconds", 0.1, 1e6), "seconds after which the run stops", RUN),
+    SuiteOption("--max-requests", _integer(1, 10**9), "number of requests after which the run stops", RUN),
+    SuiteOption("--timeout", _number("seconds", 0.05, 3600), "seconds to wait for a response", TARGET, 10),
+    SuiteOption(
+        "--rate-limit", _number("requests per second", 0.01, 1e5, "/s"), "maximum number of requests per second", TARGET
     ),
-    OptionSpec(
-        "--login-env",
-        LOGIN_VARIABLE,
-        _parse_name,
-        "environment variable that holds the login to judge signing in with",
-        "NAME",
+    SuiteOption(
+        "--header",
+        ValueType("'NAME: VALUE'", _parse_header),
+        "header to add to each request; repeatable",
+        TARGET,
+        split=REPEATED,
     ),
-    OptionSpec("--password-env", PASSWORD_VARIABLE, _parse_name, "the same of its password", "NAME"),
-    OptionSpec(
-        "--token-command", None, _parse_name, "a command that prints the token, at start and when it expires", "CMD"
+    SuiteOption("--ca-file", ExistingFile("PEM file"), "certificates to trust instead of the system's", TARGET),
+    SuiteOption("--tenant", ValueType("KEY", _parse_key), "key of the tenant to work in", SESSION),
+    SuiteOption("--report-dir", DIRECTORY, "folder for the reports", (*REPORTING, "mutation-test")),
+    SuiteOption("--github", bool, "print annotations for GitHub checks", REPORTING),
+    SuiteOption("--write-log", FILE, "file for the write log, which `cleanup` reads", SESSION),
+    SuiteOption(
+        "--allow-writes-to",
+        ValueType("HOST", _parse_host),
+        "host to which writes are allowed; repeatable",
+        TARGET,
+        split=COMMAS,
     ),
-    OptionSpec(
-        "--contract", None, _file_parser("an OpenAPI 3.0 file"), "another contract than the packaged one", "FILE"
+    SuiteOption("--allow-effects", bool, "call operations with effects: models, mail, webhooks", SESSION),
+    SuiteOption("--max-effect-calls", _integer(0, 10**6), "calls of each operation with effects", SESSION, 1),
+    SuiteOption(
+        "--mutable-record",
+        ValueType("RESOURCE=KEY", _parse_mutable_record),
+        "existing record that the run may update, and restores; repeatable",
+        SESSION,
+        split=REPEATED,
     ),
-    OptionSpec("--seed", 0, _integer_parser(0, 2**63 - 1), "same seed, same cases in the same order", "N"),
-    OptionSpec(
-        "--operation", (), _parse_name, "judge this operation only (operationId); may be given again", "ID", True, True
+    SuiteOption("--min-coverage", PERCENT, "percentage of the blocking checks that must run", REPORTING, 90),
+    SuiteOption("--flaky-limit", PERCENT, "allowed failures that do not recur, per 100 requests", RUN, 0.5),
+    SuiteOption(
+        "--consistency-timeout", _number("seconds", 0, 600), "seconds until a write must be visible", SESSION, 5
     ),
-    OptionSpec("--tag", (), _parse_name, "judge this tag's operations only; may be given again", "T", True),
-    OptionSpec("--only", (), _parse_provenance, "judge operations of these grades only", "GRADE,...", True, True),
-    OptionSpec("--read-only", False, _parse_flag, "write nothing"),
-    OptionSpec("--strict", False, _parse_flag, "broken inferred facts block too"),
-    OptionSpec("--profile", None, _parse_profile, "smoke, gate or deep: what fits into about 1, 5, 30 minutes", "NAME"),
-    OptionSpec("--no-engine", False, _parse_flag, "judge by our laws alone, without the stock engine"),
-    OptionSpec("--max-time", None, _number_parser(0.1, 1e6, "seconds, a number"), "stop judging after this time", "S"),
-    OptionSpec("--max-requests", None, _integer_parser(1, 10**9), "stop judging after so many requests", "N"),
-    OptionSpec("--timeout", 10.0, _number_parser(0.05, 3600, "seconds, a number"), "wait so long for an answer", "S"),
-    OptionSpec("--rate-limit", None, _parse_rate, "send no more requests a second", "N"),
-    OptionSpec("--header", (), _parse_header, "a header of every request; may be given again", "'N: V'", True),
-    OptionSpec(
-        "--ca-file", None, _file_parser("a PEM file"), "trust these certificates instead of the system's", "FILE"
-    ),
-    OptionSpec("--workspace", None, _parse_key, "the tenant to work in, where the contract lets it be said", "KEY"),
-    OptionSpec(
-        "--report-dir", None, Path, "write the reports (JSON, JUnit, Markdown, HTML, SARIF) and the ledger", "DIR"
-    ),
-    OptionSpec("--github", False, _parse_flag, "print annotations for GitHub's checks too"),
-    OptionSpec("--ledger", None, Path, "note every write there before it is sent", "FILE"),
-    OptionSpec(
-        "--allow-writes-to", (), _parse_host, "a host beside loopback that may be written to", "HOST", True, True
-    ),
-    OptionSpec("--allow-effects", False, _parse_flag, "use operations that call models, send mail or webhooks"),
-    OptionSpec("--max-expensive", 1, _integer_parser(0, 10**6), "calls of each operation that uses a model", "N"),
-    OptionSpec(
-        "--sacrifice",
-        (),
-        _parse_mutable_record,
-        "a record that may be changed, then is restored; again",
-        "RES=KEY",
-        True,
-    ),
-    OptionSpec(
-        "--min-reached", 90.0, _number_parser(0, 100, "per cent, a number"), "blocking promises to be judged", "PERCENT"
-    ),
-    OptionSpec(
-        "--flaky-limit", 0.5, _number_parser(0, 100, "per cent, a number"), "flaky failures, of all requests", "PERCENT"
-    ),
-    OptionSpec("--settle", 5.0, _number_parser(0, 600, "seconds, a number"), "a write may be seen so much later", "S"),
-    OptionSpec("--baseline", None, Path, "accepted failures, which are not red", "FILE"),
-    OptionSpec("--update-baseline", False, _parse_flag, "accept what is broken now: write it to --baseline"),
-    OptionSpec("--ratchet", None, Path, "what an earlier run kept: to break it blocks", "FILE"),
-    OptionSpec(
-        "--update-ratchet", False, _parse_flag, "record what is kept now: write it to --ratchet, if the run ends with 0"
-    ),
-    OptionSpec(
-        "--family", (), _parse_name, "score mutants of this family only; may be given again", "NAME", True, True
-    ),
-    OptionSpec("--sample", None, _integer_parser(1, 10**6), "score so many mutants, drawn by --seed", "N"),
-    OptionSpec("--engine-only", False, _parse_flag, "score the stock engine alone, without our laws"),
-    OptionSpec(
-        "--min", 0.95, _number_parser(0, 1, "a share, a number"), "the share of mutants that has to be found", "SHARE"
-    ),
-    OptionSpec(
-        "--workers", None, _integer_parser(1, 256), "processes that score; as many as processors by default", "N"
-    ),
-    OptionSpec(
-        "--wait-ready", 0.0, _number_parser(0, 3600, "seconds, a number"), "wait so long for the target to answer", "S"
-    ),
-    OptionSpec(
-        "--output", None, Path, "write the edited contract there, and leave the one that is read as it is", "FILE"
-    ),
-    OptionSpec(
-        "--dry-run", False, _parse_flag, "change nothing: run prints what it would send, promote the edits as a diff"
-    ),
-    OptionSpec("--gaps", False, _parse_flag, "apply what the report proposes for contract gaps too"),
-    OptionSpec(
-        "--sh", False, _parse_flag, "send nothing; write the requests as a script for sh and curl to standard output"
-    ),
-    OptionSpec(
-        "--config", None, Path, f"the file of settings (default: {file.CONFIG_FILE_NAME}, where it is there)", "FILE"
-    ),
-    OptionSpec("--env", None, _parse_name, "the section of that file that counts", "NAME"),
-    OptionSpec("--show-config", False, _parse_flag, "print each setting and where it comes from, and do nothing"),
+    SuiteOption("--baseline", FILE, "file of accepted failures", RUN),
+    SuiteOption("--update-baseline", bool, "write the current failures to the baseline", RUN),
+    SuiteOption("--ratchet", FILE, "file of requirements that passed in an earlier run", RUN),
+    SuiteOption("--update-ratchet", bool, "write the passed requirements to the ratchet if the run passed", RUN),
+    SuiteOption("--family", NAME, "family of mutants; repeatable", ("mutation-test",), split=COMMAS),
+    SuiteOption("--sample", _integer(1, 10**6), "number of mutants, selected by the seed", ("mutation-test",)),
+    SuiteOption("--fuzzing-only", bool, "use Schemathesis only, without our checks", ("mutation-test",)),
+    SuiteOption("--min", _number("a share", 0, 1), "share of mutants that must be detected", ("mutation-test",), 0.95),
+    SuiteOption("--workers", _integer(1, 256), "processes; as many as processors if not set", ("mutation-test",)),
+    SuiteOption("--wait-ready", _number("seconds", 0, 3600), "seconds to wait for the target", SESSION, 0),
+    SuiteOption("--output", FILE, "write the edited contract to this file", ("confirm",)),
+    SuiteOption("--dry-run", bool, "change nothing: print what would be sent or edited", ("run", "confirm")),
+    SuiteOption("--apply-proposals", bool, "also apply the edits proposed for contract gaps", ("confirm",)),
+    SuiteOption("--format", ChoiceType(("sh",)), "print the requests as a shell script instead", ("replay",)),
+    SuiteOption("--config", FILE, f"settings file  [default: {CONFIG_FILE_NAME}]", ALL),
+    SuiteOption("--env", NAME, "section of the settings file", ALL),
+    SuiteOption("--show-config", bool, "print each setting and its source, and exit", ALL),
 )
+COMMAND_LINE_ONLY = ("config", "env", "show-config")  # they select what is read from the settings file
+FILE_KEYS = tuple(option.key for option in OPTIONS if option.key not in COMMAND_LINE_ONLY)

@@ -1,7 +1,6 @@
-"""How deep a run goes: three names for how much time there is.
+"""Profiles: how much time a run may take, and how many requests Schemathesis generates.
 
-The laws come first, cheap ones before dear ones, and then the stock engine as deep as is said here; so the time runs
-out on what is least worth. What was not reached is not judged, and named.
+Checks run first, the inexpensive ones before the others, then Schemathesis. What does not run in time is reported.
 """
 
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`max_time`: seconds after which no more is judged. `engine_depth`: of the engine, by the name of its constant."""
+    """`max_time`: seconds after which no check starts. `engine_depth`: a constant of `schemathesis_engine.depth`."""
 
     name: str
     max_time: float | None
@@ -21,9 +20,9 @@ PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (Profile("smoke", 60.0, "SMOKE"), Profile("gate", 300.0, "GATE"), Profile("deep", 1800.0, "DEEP"))
 }
-DEFAULT_PROFILE = Profile("", None, "GATE")  # without --profile: everything that gate asks, however long it takes
+DEFAULT_PROFILE = Profile("", None, "GATE")  # without --profile: the depth of `gate` without its time limit
 
 
 def get_profile(name: str | None) -> Profile:
-    """The profile of that name; None: the one that is not bounded."""
+    """The profile of that name; None: the default profile."""
     return DEFAULT_PROFILE if name is None else PROFILES[name]

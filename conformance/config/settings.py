@@ -1,55 +1,38 @@
 """The settings of one call of `athena-conformance`: read once, then frozen.
 
-Each value comes from the line, else from the file of settings (`conformance.config.file`: its chosen section before its own
-lines), else it is what it is by default. Tokens come from the environment or from a command, never from a line or a
-file.
-
-There is one kind of settings for all words (`conformance.config.commands`): what reaches a target, chooses operations and takes
-secrets out of texts works for most of them, and would need a kind of its own for each set of options that they share.
+A value comes from the command line, else from the settings file (the section of --env first), else it is the default.
+Tokens and passwords come from the environment or from a command, never from the command line or the settings file.
 """
 
-import argparse
 import ipaddress
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlsplit
 
+import click
+from click.core import ParameterSource
+
 from conformance.config import file as config
-from conformance.config.commands import LINE_ONLY, WORDS, Word
-from conformance.config.file import ConfigFile
-from conformance.config.options import OPTIONS, OptionSpec
+from conformance.config.options import FILE_KEYS, OPTIONS
 from conformance.config.profiles import get_profile
 from conformance.errors import UsageError
 
 DEFAULT = "default"
 
-CODES = """exit codes:
-  0  every promise that was judged is kept, and enough were judged
-  1  broken promises that block a release
-  2  an option or the contract cannot be used
-  3  the target cannot be reached, does not speak HTTP, is no API, or was lost in mid-run
-  4  nothing was tested
-  5  incomplete: an operation never succeeded, fewer promises than --min-reached were judged, or the run was cut short
-  6  unstable: more failures went away when asked again than --flaky-limit allows
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All options of all words; those that a word does not take are what they are by default.
+    """The options of all commands; those that a command does not accept have their defaults.
 
-    `word`: what is to be done (`WORDS`). `arguments`: what stands beside the options. `max_time`, `timeout`,
-    `wait_ready`: seconds. `min_reached`: per cent. `rate_limit`: a second. `sacrifice`: (resource, key) of records that
-    are not the run's and may be written to. `skip`: operationId -> why it is not sent. `origins`: setting, and
-    ``skip.`` with an operationId, -> where its value comes from.
-
-    `token`, `other_token`: what the environment holds under `token_env`, `other_token_env`; None: nothing. `login` and
-    `password`, from `login_env` and `password_env`: both, or neither.
+    `arguments`: the positional arguments. `max_time`, `timeout`, `wait_ready`, `consistency_timeout`: seconds.
+    `min_coverage`, `flaky_limit`: percent. `rate_limit`: requests per second. `mutable_record`: (resource, key).
+    `skip`: operationId -> why it is not called. `origins`: setting (``skip.`` and an operationId too) -> its source.
+    `token`, `other_token`: None if the environment has none. `login`, `password`: both or neither.
     """
 
-    word: str
+    command: str
     arguments: tuple[str, ...]
     base_url: str
     token_env: str
@@ -60,30 +43,30 @@ class Settings:
     seed: int
     operation: tuple[str, ...]
     tag: tuple[str, ...]
-    only: tuple[str, ...]
+    provenance: tuple[str, ...]
     read_only: bool
     strict: bool
-    no_engine: bool
+    no_fuzzing: bool
     max_time: float | None
     max_requests: int | None
     timeout: float
     rate_limit: float | None
     header: tuple[tuple[str, str], ...]
     report_dir: Path | None
-    ledger: Path | None
+    write_log: Path | None
     github: bool
     allow_writes_to: tuple[str, ...]
     allow_effects: bool
-    min_reached: float
+    min_coverage: float
     wait_ready: float
     profile: str | None
     token_command: str | None
     ca_file: Path | None
-    workspace: str | None
-    sacrifice: tuple[tuple[str, str], ...]
-    max_expensive: int
+    tenant: str | None
+    mutable_record: tuple[tuple[str, str], ...]
+    max_effect_calls: int
     flaky_limit: float
-    settle: float
+    consistency_timeout: float
     baseline: Path | None
     update_baseline: bool
     ratchet: Path | None
@@ -91,12 +74,12 @@ class Settings:
     family: tuple[str, ...]
     sample: int | None
     workers: int | None
-    engine_only: bool
+    fuzzing_only: bool
     min: float
     output: Path | None
     dry_run: bool
-    gaps: bool
-    sh: bool
+    apply_proposals: bool
+    format: str | None
     config: Path | None
     env: str | None
     show_config: bool
@@ -114,12 +97,12 @@ class Settings:
 
     @property
     def writes_allowed(self) -> bool:
-        """Whether the target's host may be written to: it is loopback, or was named."""
+        """Whether writes to the target are allowed: its host is loopback, or --allow-writes-to names it."""
         return is_loopback(self.host) or self.host in self.allow_writes_to
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name is this machine's own."""
+    """Whether a host name denotes this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -128,135 +111,65 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        word = next((w for w in WORDS if self.prog.endswith(f" {w.name}")), None)
-        known = [w.name for w in WORDS] if word is None else [f"{word.name} with --help", *word.flags]
-        message = message.partition(" (choose from ")[0]  # the same names follow
-        raise UsageError(f"{message}; allowed: {', '.join(known)}")
-
-
-def parser(version: str) -> argparse.ArgumentParser:
-    """The command line's grammar."""
-    top = _Parser(
-        "athena-conformance",
-        description="Judges whether a backend keeps what the contract promises.",
-        epilog=CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    top.add_argument("--version", action="version", version=f"athena-conformance {version}")
-    words = top.add_subparsers(dest="word", required=True, metavar="WORD", parser_class=_Parser)
-    for word in WORDS:
-        below = words.add_parser(
-            word.name,
-            help=word.help,
-            description=word.help,
-            epilog=_codes(word),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        for name in word.arguments:
-            plain = name.removesuffix("...")
-            more: dict[str, Any] = {"nargs": "+"} if plain != name else {}
-            below.add_argument(plain, metavar=plain.upper().replace("_", "-"), **more)
-        if word.rest:
-            below.add_argument(word.rest, metavar=word.rest.upper(), nargs="*")
-        for option in word.options:
-            _add(below, option)
-    return top
-
-
-def _codes(word: Word) -> str:
-    """What its exit codes mean, for --help."""
-    said = "".join(f"  {code}  {means}\n" for code, means in word.codes.items())
-    return f"exit codes:\n{said}" if said else CODES
-
-
-def _add(parser: argparse.ArgumentParser, option: OptionSpec) -> None:
-    shown = (option.help + (f" (default: {option.default})" if option.default else "")).replace("%", "%%")
-    if option.is_flag:
-        parser.add_argument(option.name, action="append_const", const="1", help=shown)
-    else:
-        parser.add_argument(option.name, action="append", metavar=option.metavar, help=shown)
-
-
-def from_arguments(arguments: Sequence[str], environment: Mapping[str, str], version: str) -> Settings:
-    """The settings that line, file and environment say. Raises UsageError; SystemExit after --help."""
-    known, unknown = parser(version).parse_known_args(list(arguments))
-    sent = vars(known)
-    word = next(word for word in WORDS if word.name == sent["word"])
-    if unknown:
-        allowed = ", ".join((f"{word.name} with --help", *word.flags))
-        like = config.suggest(unknown[0].partition("=")[0], word.flags)
-        raise UsageError(f"unrecognized arguments: {' '.join(unknown)}{like}; allowed: {allowed}")
-    line = {o.setting_name: o.parse_texts(texts) for o in OPTIONS if (texts := sent.get(o.setting_name))}
-    names = [o.name.removeprefix("--") for o in OPTIONS if o.name not in LINE_ONLY]
-    file = config.load(line.get("config"), line.get("env"), names)
-    values, origins = _gathered(word, line, file)
-    offline = values["show_config"] or (word.name == "run" and values["dry_run"])
-    if values["base_url"] is None and word.needs_target and not offline:
-        raise UsageError("--base-url: found nothing; allowed: the target's address, like http://127.0.0.1:8000/api/v1")
+def build_settings(ctx: click.Context, environment: Mapping[str, str]) -> Settings:
+    """Merge the parsed command line with the settings file and the environment. Raises UsageError."""
+    command = ctx.command.name or ""
+    file = config.load(ctx.params["config"], ctx.params["env"], FILE_KEYS)
+    values, origins = _merge_sources(ctx, command, file)
+    is_offline = values["show_config"] or values["dry_run"]
+    if values["base_url"] is None and command in ("run", "pytest") and not is_offline:
+        raise UsageError("--base-url: no value (expected the target's address, like http://127.0.0.1:8000/api/v1)")
     values["base_url"] = values["base_url"] or ""
     for role in ("token", "other_token"):
-        name = values[f"{role}_env"]
-        explicit = origins[f"{role}_env"] != DEFAULT and not values["show_config"]
-        values[role] = _token(environment, name, explicit=explicit and not values["token_command"])
-    values |= _credentials(environment, values, origins)
-    origins |= {f"{config.SKIP_TABLE}.{operation}": place for operation, place in file.skip_locations.items()}
-    values |= {"word": word.name, "arguments": _beside(word, sent), "skip": file.skip, "origins": origins}
-    return Settings(**{f.name: values[f.name] for f in fields(Settings)})
+        is_explicit = origins[f"{role}_env"] != DEFAULT and not values["show_config"] and not values["token_command"]
+        values[role] = _read_token(environment, values[f"{role}_env"], is_required=is_explicit)
+    values |= _read_credentials(environment, values, origins)
+    origins |= {f"{config.SKIP_TABLE}.{operation}": location for operation, location in file.skip_locations.items()}
+    arguments: list[str] = []
+    for parameter in ctx.command.params:
+        if isinstance(parameter, click.Argument):
+            value = ctx.params[parameter.name or ""]
+            arguments += [value] if isinstance(value, str) else value
+    return Settings(command=command, arguments=tuple(arguments), skip=file.skip, origins=origins, **values)
 
 
-def _gathered(word: Word, line: Mapping[str, Any], file: ConfigFile) -> tuple[dict[str, Any], dict[str, str]]:
-    """(each setting's value, where it comes from); what the word does not take is what it is by default."""
+def _merge_sources(ctx: click.Context, command: str, file: config.ConfigFile) -> tuple[dict[str, Any], dict[str, str]]:
+    """(setting -> value, setting -> source). Values of the file are also validated where they have no effect."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for option in OPTIONS:
-        said = file.values.get(option.name.removeprefix("--"))
-        values[option.setting_name], origins[option.setting_name] = option.default, DEFAULT
-        if said is not None:
-            value = option.parse_config_value(said, file.folder)  # read, so refused when wrong, whatever wins
-            if option.name in word.flags:
-                values[option.setting_name], origins[option.setting_name] = value, said.location
-        if option.setting_name in line:
-            values[option.setting_name], origins[option.setting_name] = line[option.setting_name], option.name
-    chosen = get_profile(values["profile"])
-    if values["max_time"] is None and chosen.max_time is not None:
-        values["max_time"], origins["max_time"] = chosen.max_time, f"--profile {chosen.name}"
+        value, origin = option.setting_default, DEFAULT
+        config_value = file.values.get(option.key)
+        if config_value is not None:
+            file_value = option.parse_file_value(ctx, config_value, file.folder)
+            if command in option.commands:
+                value, origin = file_value, config_value.location
+        if ctx.get_parameter_source(option.setting_name) is ParameterSource.COMMANDLINE:
+            value, origin = ctx.params[option.setting_name], option.opts[0]
+        values[option.setting_name], origins[option.setting_name] = value, origin
+    profile = get_profile(values["profile"])
+    if values["max_time"] is None and profile.max_time is not None:
+        values["max_time"], origins["max_time"] = profile.max_time, f"--profile {profile.name}"
     return values, origins
 
 
-def _beside(word: Word, sent: Mapping[str, Any]) -> tuple[str, ...]:
-    """What stands beside the options."""
-    found: list[str] = []
-    for name in word.arguments:
-        value = sent[name.removesuffix("...")]
-        found += value if isinstance(value, list) else [value]
-    return (*found, *(sent[word.rest] if word.rest else ()))
-
-
-def _credentials(
+def _read_credentials(
     environment: Mapping[str, str], values: Mapping[str, Any], origins: Mapping[str, str]
 ) -> dict[str, str | None]:
     """Login and password, both or neither. Raises UsageError."""
-    found = {name: environment.get(values[f"{name}_env"], "") or None for name in ("login", "password")}
-    if values["show_config"]:
-        return found
-    for name, value in found.items():
-        wanted = any(found.values()) or origins[f"{name}_env"] != DEFAULT
-        if value is None and wanted:
-            raise UsageError(
-                f"${values[f'{name}_env']}: found no {name} in the environment; "
-                f"allowed: login and password, both (--login-env, --password-env), or neither"
-            )
-    return found
+    credentials = {name: environment.get(values[f"{name}_env"], "") or None for name in ("login", "password")}
+    for name, value in credentials.items():
+        is_required = any(credentials.values()) or origins[f"{name}_env"] != DEFAULT
+        if value is None and is_required and not values["show_config"]:
+            expected = "login and password, both (--login-env, --password-env), or neither"
+            raise UsageError(f"${values[f'{name}_env']}: no {name} in the environment (expected {expected})")
+    return credentials
 
 
-def _token(environment: Mapping[str, str], name: str, *, explicit: bool) -> str | None:
+def _read_token(environment: Mapping[str, str], name: str, *, is_required: bool) -> str | None:
     token = environment.get(name, "").strip()
-    if explicit and not token:
-        raise UsageError(f"${name}: found no token in the environment; allowed: a variable that holds one")
+    if is_required and not token:
+        raise UsageError(f"${name}: no token in the environment (expected a variable that contains one)")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise UsageError(f"${name}: found a token with spaces or signs beyond ASCII; allowed: what follows `Bearer `")
+        raise UsageError(f"${name}: invalid token (expected printable ASCII without spaces, as after `Bearer `)")
     return token or None

@@ -249,7 +249,7 @@ class _Totals:
 
     def _coverage_reasons(self) -> Iterator[str]:
         if self.is_below_coverage:
-            threshold = f"{self.coverage_percent:.0f} %, --min-reached {self.policy.min_coverage:g}"
+            threshold = f"{self.coverage_percent:.0f} %, --min-coverage {self.policy.min_coverage:g}"
             yield f"{self.blocking_run} of {self.blocking_total} blocking promises were judged ({threshold}){self._skip_summary()}"
         if self.never_successful:
             yield f"{pluralize(self.never_successful, 'operation')} never succeeded"
@@ -274,7 +274,7 @@ class _Totals:
 def _warnings(run_result: RunResult, groups: _GroupedResults, policy: GatePolicy) -> Iterator[str]:
     """What a reader should know and what changes no code by itself."""
     if run_result.observed_delay:
-        yield f"writes were seen up to {run_result.observed_delay:g} s late (--settle)"
+        yield f"writes were seen up to {run_result.observed_delay:g} s late (--consistency-timeout)"
     if run_result.transient_failures:
         yield f"{pluralize(run_result.transient_failures, 'failure')} went away when asked again"
     if policy.baseline is not None:

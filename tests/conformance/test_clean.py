@@ -45,7 +45,7 @@ def ledger(path: Path, run: str = "run-1") -> WriteLog:
 
 
 def test_a_file_tells_what_its_run_left(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.jsonl"
+    path = tmp_path / "write-log.jsonl"
     ledger(path)
     (found,) = read_write_log(path)
     assert (found.run_id, found.target, found.marker) == ("run-1", TARGET, "conformance-run-1")
@@ -57,7 +57,7 @@ def test_a_file_tells_what_its_run_left(tmp_path: Path) -> None:
 
 
 def test_every_line_is_in_the_file_before_the_run_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.jsonl"
+    path = tmp_path / "write-log.jsonl"
     open_one = ledger(path)
     open_one.log_write("createAgent", "/agents")
     (found,) = read_write_log(path)
@@ -68,7 +68,7 @@ def test_every_line_is_in_the_file_before_the_run_goes_on(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("torn", [0, 1, 7, 40])
 def test_a_torn_last_line_is_passed_over_and_the_next_run_begins_its_own(tmp_path: Path, torn: int) -> None:
-    path = tmp_path / "ledger.jsonl"
+    path = tmp_path / "write-log.jsonl"
     ledger(path)
     path.write_bytes(path.read_bytes() + b'{"run": "run-1", "created": "Agent", "key": "b"'[:torn])
     assert read_write_log(path)[0].remaining == [RecordKey("Thread", "t")]
@@ -98,7 +98,7 @@ def test_what_is_no_ledger_is_refused_in_one_line(
 ) -> None:
     path = tmp_path / "none.jsonl"
     path.write_text(text)
-    assert main(["clean", str(path)], TOKENS) == ExitCode.USAGE
+    assert main(["cleanup", str(path)], TOKENS) == ExitCode.USAGE
     said = capsys.readouterr().err
     assert found in said
     assert "allowed: a ledger that `run` wrote" in said
@@ -120,21 +120,21 @@ def test_what_is_no_ledger_is_refused_in_one_line(
 def test_a_ledger_of_another_target_is_refused(
     tmp_path: Path, arguments: tuple[str, ...], found: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ledger(tmp_path / "ledger.jsonl")
-    assert main(["clean", str(tmp_path / "ledger.jsonl"), *arguments], TOKENS) == ExitCode.USAGE
+    ledger(tmp_path / "write-log.jsonl")
+    assert main(["cleanup", str(tmp_path / "write-log.jsonl"), *arguments], TOKENS) == ExitCode.USAGE
     assert found in capsys.readouterr().err
 
 
 def test_a_host_that_may_not_be_written_to_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    WriteLog.create("x", tmp_path / "ledger.jsonl", "https://staging.example.com/api", "conformance-x")
-    assert main(["clean", str(tmp_path / "ledger.jsonl")], TOKENS) == ExitCode.USAGE
+    WriteLog.create("x", tmp_path / "write-log.jsonl", "https://staging.example.com/api", "conformance-x")
+    assert main(["cleanup", str(tmp_path / "write-log.jsonl")], TOKENS) == ExitCode.USAGE
     assert "allowed: --allow-writes-to staging.example.com" in capsys.readouterr().err
 
 
 def test_a_target_that_is_down_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "ledger.jsonl"
+    path = tmp_path / "write-log.jsonl"
     WriteLog.create("x", path, "http://127.0.0.1:1/api/v1", "conformance-x").log_created("Agent", "a")
-    assert main(["clean", str(path)], TOKENS) == ExitCode.TARGET_UNREACHABLE
+    assert main(["cleanup", str(path)], TOKENS) == ExitCode.TARGET_UNREACHABLE
     assert "1 record may be left" in capsys.readouterr().out
 
 
@@ -174,7 +174,7 @@ def every_creation(contract: Contract) -> Iterator[str]:
 def test_a_creation_whose_answer_never_came_is_found_by_its_marker(
     run: Session, api: Api, tmp_path: Path, resource: str
 ) -> None:
-    path = tmp_path / "ledger.jsonl"
+    path = tmp_path / "write-log.jsonl"
     run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
     mine = run.create(resource)
     # As if the run had been killed before the last answer came: its last line but one is the write.
@@ -189,7 +189,7 @@ def test_a_creation_whose_answer_never_came_is_found_by_its_marker(
 
 
 def test_a_creation_that_no_list_shows_is_said_to_be_left_perhaps(run: Session, api: Api, tmp_path: Path) -> None:
-    path = tmp_path / "ledger.jsonl"
+    path = tmp_path / "write-log.jsonl"
     run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
     run.write_log.log_write("storeCommandRoomTask", "/command-room-tasks")
     leftovers = resumed(run, path, api)
@@ -203,7 +203,7 @@ def test_a_creation_that_no_list_shows_is_said_to_be_left_perhaps(run: Session, 
 def test_what_goes_with_a_record_that_is_taken_away_is_not_left(
     run: Session, api: Api, tmp_path: Path, whose: str
 ) -> None:
-    path = tmp_path / "ledger.jsonl"
+    path = tmp_path / "write-log.jsonl"
     run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
     key = run.create("Agent").key if whose == "the run's" else "00000000-0000-4000-8000-000000000001"
     run.write_log.log_write("shareAgent", f"/agents/{key}/share")
@@ -213,7 +213,7 @@ def test_what_goes_with_a_record_that_is_taken_away_is_not_left(
 
 def test_records_of_others_stay(run: Session, api: Api, tmp_path: Path) -> None:
     before = {name: list(run.rows(run.require_operation(name, "list"), {})) for name in every_creation(api.contract)}
-    path = tmp_path / "ledger.jsonl"
+    path = tmp_path / "write-log.jsonl"
     run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
     for resource in every_creation(api.contract):
         run.create(resource)
@@ -225,7 +225,7 @@ def test_records_of_others_stay(run: Session, api: Api, tmp_path: Path) -> None:
 
 def test_a_lent_record_is_restored_after_a_killed_run(run: Session, api: Api, tmp_path: Path) -> None:
     workspace = next(iter(run.rows(run.require_operation("Workspace", "list"), {})))
-    path = tmp_path / "ledger.jsonl"
+    path = tmp_path / "write-log.jsonl"
     run.write_log = WriteLog.create("killed", path, TARGET, run.payloads.marker)
     run.mutable_records = MutableRecords({"Workspace": workspace["uuid"]})
     mine = run.create("Workspace")
@@ -278,14 +278,14 @@ def test_a_run_killed_at_any_moment_leaves_nothing_after_clean(tmp_path: Path) -
         before = totals(base)
         for moment in range(MOMENTS):
             path = tmp_path / f"{moment}.jsonl"
-            command = (sys.executable, "-m", "conformance", "run", "--base-url", base, "--ledger", str(path))
+            command = (sys.executable, "-m", "conformance", "run", "--base-url", base, "--write-log", str(path))
             lines = chance.randrange(2, 1500)
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=around) as killed:
                 while written(path) < lines and killed.poll() is None:
                     time.sleep(chance.random() / 100)
                 killed.kill()
             done = subprocess.run(
-                (sys.executable, "-m", "conformance", "clean", str(path)), capture_output=True, text=True, env=around
+                (sys.executable, "-m", "conformance", "cleanup", str(path)), capture_output=True, text=True, env=around
             )
             # What no list shows is only said to be left, perhaps, when the very last write may have made one.
             perhaps = done.returncode == ExitCode.INCOMPLETE and "a CommandRoomTask may be left" in done.stdout

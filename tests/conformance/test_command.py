@@ -203,7 +203,7 @@ def test_a_target_that_dies_in_mid_run_ends_with_3_and_breaks_nothing() -> None:
 
 def test_a_scope_without_operations_ends_with_4() -> None:
     with serving(GOOD) as base:
-        code, said = ran("run", "--base-url", base, "--tag", "Message", "--only", "confirmed")
+        code, said = ran("run", "--base-url", base, "--tag", "Message", "--provenance", "confirmed")
     assert code == ExitCode.NO_CHECKS_RAN
     assert "nothing was tested" in said
 
@@ -271,7 +271,7 @@ def test_a_used_up_budget_ends_with_5() -> None:
         (("run", "--base-url", "http://x", "--bogus"), "--bogus"),
         (("run", "--base-url", "http://x", "--seed", "-1"), "--seed: found '-1'"),
         (("run", "--base-url", "http://x", "--timeout", "nan"), "--timeout: found 'nan'"),
-        (("run", "--base-url", "http://x", "--only", "guessed"), "--only: found 'guessed'"),
+        (("run", "--base-url", "http://x", "--provenance", "guessed"), "--provenance: found 'guessed'"),
         (("run", "--base-url", "http://x", "--operation", "none"), "--operation: found 'none'"),
         (("run", "--base-url", "http://x", "--tag", "none"), "--tag: found 'none'"),
         (("run", "--base-url", "http://x", "--header", "Authorization: Bearer x"), "--token-env"),
@@ -283,17 +283,23 @@ def test_a_used_up_budget_ends_with_5() -> None:
             ("run", "--base-url", "http://x", "--profile", "quick"),
             "found 'quick'; allowed: smoke, gate, deep",
         ),
-        (("run", "--base-url", "http://x", "--max-expensive", "-1"), "--max-expensive: found '-1'"),
+        (("run", "--base-url", "http://x", "--max-effect-calls", "-1"), "--max-effect-calls: found '-1'"),
         (("run", "--base-url", "http://x", "--ca-file", "none.pem"), "--ca-file: found 'none.pem'"),
-        (("run", "--base-url", "http://x", "--sacrifice", "Workspace"), "allowed: RESOURCE=KEY"),
-        (("run", "--base-url", "http://x", "--sacrifice", "None=1"), "--sacrifice: found 'None'; allowed: User"),
-        (("run", "--base-url", "http://x", "--sacrifice", "User=\x1b[31m"), "--sacrifice: found 'User=\\x1b[31m'"),
-        (("run", "--base-url", "http://x", "--workspace", ""), "--workspace: found ''"),
-        (("run", "--base-url", "http://x", "--workspace", "a\x00b"), "--workspace: found 'a\\x00b'"),
+        (("run", "--base-url", "http://x", "--mutable-record", "Workspace"), "allowed: RESOURCE=KEY"),
+        (
+            ("run", "--base-url", "http://x", "--mutable-record", "None=1"),
+            "--mutable-record: found 'None'; allowed: User",
+        ),
+        (
+            ("run", "--base-url", "http://x", "--mutable-record", "User=\x1b[31m"),
+            "--mutable-record: found 'User=\\x1b[31m'",
+        ),
+        (("run", "--base-url", "http://x", "--tenant", ""), "--tenant: found ''"),
+        (("run", "--base-url", "http://x", "--tenant", "a\x00b"), "--tenant: found 'a\\x00b'"),
         (("run", "--base-url", "http://x", "--config", "none.toml"), "--config: found none.toml"),
         (("run", "--base-url", "http://x", "--env", "none"), "--env: found 'none'"),
-        (("run", "--base-url", "http://x", "--ledger", "."), "--ledger: found ."),
-        (("items", "--dry-run"), "unrecognized arguments: --dry-run"),
+        (("run", "--base-url", "http://x", "--write-log", "."), "--write-log: found ."),
+        (("pytest", "--dry-run"), "unrecognized arguments: --dry-run"),
         (("run", "--dry-run", "--tag", "none"), "--tag: found 'none'"),
         (("rnu",), "invalid choice: 'rnu'; allowed: run, items"),
         (("run", "--bas-url", "http://x"), "--bas-url http://x; did you mean '--base-url'?; allowed: "),
@@ -302,9 +308,9 @@ def test_a_used_up_budget_ends_with_5() -> None:
             "found 'listMesages'; did you mean 'listMessages'?; allowed: ",
         ),
         (("run", "--dry-run", "--tag", "Mesage"), "--tag: found 'Mesage'; did you mean 'Message'?; allowed: "),
-        (("clean",), "the following arguments are required: LEDGER-FILE"),
-        (("clean", "none.jsonl"), "LEDGER: found none.jsonl"),
-        (("items", "--base-url", "http://x", "--report-dir", "x"), "unrecognized arguments: --report-dir"),
+        (("cleanup",), "the following arguments are required: LEDGER-FILE"),
+        (("cleanup", "none.jsonl"), "LEDGER: found none.jsonl"),
+        (("pytest", "--base-url", "http://x", "--report-dir", "x"), "unrecognized arguments: --report-dir"),
         (("run", "--base-url", "http://x", "--report-dir", "pyproject.toml"), "--report-dir: found"),
         (("run", "--base-url", "http://x.example", "--operation", "createMessage"), "--allow-writes-to x.example"),
     ],
@@ -392,9 +398,9 @@ def test_a_password_that_the_contract_itself_shows_garbles_no_report() -> None:
     ("word", "means"),
     [
         ("run", "0  every promise that was judged is kept"),
-        ("clean", "5  something is left"),
+        ("cleanup", "5  something is left"),
         ("replay", "1  reproduced"),
-        ("promote", "0  what there was to confirm"),
+        ("confirm", "0  what there was to confirm"),
     ],
 )
 def test_help_says_what_the_exit_codes_mean_of_each_word(

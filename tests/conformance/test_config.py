@@ -95,7 +95,7 @@ def test_paths_start_where_the_file_is() -> None:
 
 def test_a_word_takes_from_a_file_only_what_it_knows() -> None:
     written(FILE)
-    found = settings("ledger.jsonl", word="clean")
+    found = settings("write-log.jsonl", command="cleanup")
     assert (found.base_url, found.seed, found.report_dir) == ("https://staging.example.com/api/v1", 0, None)
 
 

@@ -67,10 +67,10 @@ def test_checks_are_those_that_a_run_performs(capsys: pytest.CaptureFixture[str]
 
 
 def test_selected_operations_are_listed_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    output = dry_run(capsys, "--operation", "listAgents,createAgent", "--no-engine")
+    output = dry_run(capsys, "--operation", "listAgents,createAgent", "--no-fuzzing")
     assert list(rows(output)) == ["listAgents", "createAgent"]
     assert "2 operations, 1 of them writing" in output
-    assert "Schemathesis on 0 operations (--no-engine)" in output
+    assert "Schemathesis on 0 operations (--no-fuzzing)" in output
     assert list(rows(dry_run(capsys, "--tag", "Message"))) == [
         o.id for o in athena_contract().operations.values() if o.tag == "Message"
     ]
@@ -82,7 +82,7 @@ def test_effects_are_marked_with_the_maximum_of_calls(capsys: pytest.CaptureFixt
     assert rows(output)["shareAgent"][3:] == ["no", "mail"]
     assert re.search(r"successful calls of .*runAgent.*: --allow-effects is not set", output)
     assert "calls with external effects: at most 0" in output
-    output = dry_run(capsys, "--allow-effects", "--max-expensive", "3")
+    output = dry_run(capsys, "--allow-effects", "--max-effect-calls", "3")
     assert rows(output)["runAgent"][3:] == ["yes", "language-model (at most 3 calls)"]
     with_effects = sum(bool(o.effects) for o in athena_contract().operations.values())
     assert f"calls with external effects: at most {3 * with_effects}" in output
@@ -142,7 +142,7 @@ def test_limits_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         (("--update-baseline",), "--update-baseline: "),
-        (("--sacrifice", "None=1"), "--sacrifice: "),
+        (("--mutable-record", "None=1"), "--mutable-record: "),
         (("--base-url", "http://x.example", "--operation", "createMessage"), "--allow-writes-to x.example"),
     ],
 )

@@ -1,4 +1,4 @@
-"""--workspace: where a contract lets a request say the tenant, it is said."""
+"""--tenant: where a contract lets a request say the tenant, it is said."""
 
 import pytest
 
@@ -49,10 +49,10 @@ def test_a_key_that_must_be_a_number_is_one() -> None:
     contract = athena_contract()
     assert parse_key(contract, "User", "12") == 12
     assert parse_key(contract, "Agent", KEY) == KEY
-    with pytest.raises(UsageError, match="--sacrifice: found 'x'; allowed: a key of User, a whole number"):
+    with pytest.raises(UsageError, match="--mutable-record: found 'x'; allowed: a key of User, a whole number"):
         parse_key(contract, "User", "x")
 
 
 def test_a_key_that_must_be_a_uuid_is_one() -> None:
-    with pytest.raises(UsageError, match="--workspace: found 'acme'; allowed: a key of Workspace, a UUID"):
+    with pytest.raises(UsageError, match="--tenant: found 'acme'; allowed: a key of Workspace, a UUID"):
         TenantScope.from_option(athena_contract(), "acme")

@@ -96,7 +96,7 @@ def run_on_clinic(base: str, folder: Path, *options: str) -> tuple[int, list[dic
     login = {"ATHENA_LOGIN": me["email"], "ATHENA_PASSWORD": PASSWORD, "PYTHONPATH": os.fspath(ROOT)}
     command = [sys.executable, "-m", "conformance", "run", "--contract", CLINIC, "--base-url", base, "--strict"]
     ended = subprocess.run(
-        [*command, "--allow-effects", "--settle", "0.2", "--report-dir", os.fspath(folder), *options],
+        [*command, "--allow-effects", "--consistency-timeout", "0.2", "--report-dir", os.fspath(folder), *options],
         cwd=ROOT,
         env=environment(folder) | tokens | login,
         capture_output=True,

@@ -77,8 +77,8 @@ def run(
     with tempfile.TemporaryDirectory(prefix="judged-") as folder:
         asked = [part for operation in operations for part in ("--operation", operation)]
         command = [sys.executable, "-m", "conformance", "run", "--base-url", base, "--seed", str(seed)]
-        asked += ["--settle", "1"]  # its writes are seen at once
-        asked += [*(["--strict"] if strict else []), *([] if engine else ["--no-engine"]), *more]
+        asked += ["--consistency-timeout", "1"]  # its writes are seen at once
+        asked += [*(["--strict"] if strict else []), *([] if engine else ["--no-fuzzing"]), *more]
         around = os.environ | {"ATHENA_TOKEN": TOKENS[0], "ATHENA_OTHER_TOKEN": TOKENS[1]}
         around |= {"ATHENA_LOGIN": "ada.lindqvist@example.com", "ATHENA_PASSWORD": "password"}
         done = subprocess.run(
@@ -114,7 +114,7 @@ def scope(bug: str) -> list[str]:
 def judge(bug: str, operations: Iterable[str] = (), *, engine: bool = False) -> Judged:
     """A fresh backend with a bug, judged under --strict on some operations; without: on all that it touches."""
     with serving(bug) as base:
-        return run(base, operations or scope(bug), engine=engine, more=("--sacrifice", f"Workspace={lent(base)}"))
+        return run(base, operations or scope(bug), engine=engine, more=("--mutable-record", f"Workspace={lent(base)}"))
 
 
 def lent(base: str) -> str:
