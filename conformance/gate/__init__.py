@@ -1,1 +1,1 @@
-"""From results to an exit code: verdict, baseline and ratchet."""
+"""The gate: exit code, baseline and ratchet."""

@@ -1,0 +1,75 @@
+"""The policy of the gate: what a run must achieve, and what it cannot be expected to achieve."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from conformance.checks.support.action_calls import find_access_grant, is_action
+from conformance.gate.baseline import Baseline
+from conformance.gate.ratchet import Ratchet
+from conformance.results import CheckResult
+from conformance.skip_reasons import SkipCategory
+from spec.loader import Contract, Operation
+
+EXCUSED_CATEGORIES = (SkipCategory.USER_SKIPPED, SkipCategory.DISABLED_BY_OPTION, SkipCategory.NOT_TESTABLE)
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the command. If several apply: the first in the order 3, 1, 6, 4, 5, 0."""
+
+    PASSED = 0
+    FAILED = 1
+    USAGE = 2
+    TARGET_UNREACHABLE = 3
+    NO_CHECKS_RAN = 4
+    INCOMPLETE = 5
+    FLAKY = 6
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """`min_coverage`: percentage of the blocking checks that must run. `allow_effects`: whether operations with effects
+    may be called. `flaky_limit`: failures that did not recur, as a percentage of the requests. `baseline`: accepted
+    failures. `ratchet`: requirements that passed before."""
+
+    strict: bool = False
+    min_coverage: float = 90.0
+    read_only: bool = False
+    allow_effects: bool = False
+    flaky_limit: float = 0.5
+    baseline: Baseline | None = None
+    ratchet: Ratchet = field(default_factory=Ratchet)
+
+    def accepts(self, result: CheckResult) -> bool:
+        """Whether the baseline accepts a failure."""
+        return self.baseline is not None and self.baseline.accepts(result)
+
+    def is_excused(self, result: CheckResult, contract: Contract) -> bool:
+        """Whether a check was skipped because of the options, or because it cannot be tested."""
+        if result.skip_category in EXCUSED_CATEGORIES:
+            return True
+        operation = contract.operations.get(result.requirement.operation)
+        is_write = operation is not None and operation.is_write
+        return self.read_only and (is_write or result.skip_category is SkipCategory.INSUFFICIENT_DATA)
+
+    def can_succeed(self, contract: Contract, operation: Operation) -> bool:
+        """Whether a run can call an operation successfully with records that it creates itself."""
+        if operation.resource is None or (self.read_only and operation.is_write):
+            return False
+        if operation.effects and not self.allow_effects:
+            return False
+        if not operation.is_generic:
+            if not is_action(contract, operation) or find_access_grant(contract, operation) is not None:
+                return False  # a metric, or an action that requires the token of another tenant
+            return not operation.path_parameter_names or self._can_create(contract, operation.resource)
+        return operation.action not in ("update", "delete") or self._can_create(contract, operation.resource)
+
+    def _can_create(self, contract: Contract, resource: str) -> bool:
+        """Whether an allowed operation creates records of a resource."""
+        creators = (op for op in contract.operations.values() if contract.find_created_resource(op) == resource)
+        return any(self.allow_effects or not op.effects for op in creators)
+
+
+def has_succeeded(operation: Operation, call_counts: Mapping[tuple[str, int], int]) -> bool:
+    """Whether a call of an operation returned 2xx. `call_counts`: (operationId, status) -> calls."""
+    return any(name == operation.id and 200 <= status < 300 for name, status in call_counts)
