@@ -1,1 +1,1 @@
-"""What each word of `athena-conformance` does: one module a word, `command(settings) -> exit code`."""
+"""The command line `athena-conformance`: one module per command, with `command(settings, checks) -> exit code`."""

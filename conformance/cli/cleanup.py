@@ -1,7 +1,4 @@
-"""`athena-conformance clean LEDGER`: takes away what a killed run left behind, and says what it could not.
-
-It ends with 0 when nothing is left, with 5 when something is or may be, with 3 when the target is lost.
-"""
+"""`athena-conformance cleanup WRITE_LOG`: deletes the records that a killed run left on the target."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +8,15 @@ from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import missing_token_error, open_session, resolve_contract, resolve_token
 from conformance.config.settings import Settings
 from conformance.errors import TargetUnreachable, UsageError
-from conformance.gate.verdict import ExitCode, pluralize
+from conformance.gate.policy import ExitCode
+from conformance.gate.reasons import pluralize
 from conformance.session.cleanup import RunCleanup
 from conformance.session.write_log import LoggedRun, WriteLog, read_write_log
 from spec.loader import Contract
 
 
 def command(settings: Settings, checks: object = None) -> int:
-    """Clean; the exit status. Raises UsageError, ContractError."""
+    """Delete the records and return the exit code. Raises UsageError, ContractError."""
     path = Path(settings.arguments[0])
     runs = read_write_log(path)
     settings = replace(settings, base_url=settings.base_url or runs[0].target)
@@ -32,48 +30,43 @@ def command(settings: Settings, checks: object = None) -> int:
 
 
 def _check_target(settings: Settings, path: Path, runs: list[LoggedRun]) -> None:
+    expected = _host_and_port(settings.base_url)
     for logged_run in runs:
-        if _host_and_port(logged_run.target) != _host_and_port(settings.base_url):
-            raise UsageError(
-                f"{path}: found the ledger of a run on {_host_and_port(logged_run.target)!a}; allowed: one on "
-                f"{_host_and_port(settings.base_url)}, which --base-url names"
-            )
+        logged = _host_and_port(logged_run.target)
+        if logged != expected:
+            raise UsageError(f"{path}: write log of a run on {logged!a} (expected {expected}, see --base-url)")
     if not settings.writes_allowed:
-        raise UsageError(f"--allow-writes-to: found no {settings.host}; allowed: --allow-writes-to {settings.host}")
+        raise UsageError(
+            f"--allow-writes-to: no writes to {settings.host} (expected --allow-writes-to {settings.host})"
+        )
 
 
 def _host_and_port(base_url: str) -> str:
-    """Host and port of an address."""
     parts = urlsplit(base_url)
     return f"{(parts.hostname or '').lower()}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 def _clean_up_run(settings: Settings, contract: Contract, path: Path, logged_run: LoggedRun) -> ExitCode:
-    """Take away what one run left, and say what became of it."""
+    """Delete the records of one run and print the result."""
     session, target = open_session(settings, contract, logged_run.run_id)
     try:
         session.write_log = WriteLog.resume(logged_run, path)
     except OSError as error:
-        raise UsageError(f"LEDGER: found {path} ({error.strerror}); allowed: a file that can be written") from None
+        raise UsageError(f"WRITE_LOG: cannot write {path}: {error.strerror} (expected a writable file)") from None
     cleanup = RunCleanup(session, logged_run)
     try:
         remaining = cleanup.clean_up()
     except TargetUnreachable as error:
-        _write_line(
-            f"run {logged_run.run_id}: {error}; {pluralize(len(session.write_log.created_records), 'record')} may be left"
-        )
+        count = pluralize(len(session.write_log.created_records), "record")
+        _write_line(f"run {logged_run.run_id}: {error}; {count} may be left")
         return ExitCode.TARGET_UNREACHABLE
     finally:
         target.close()
-    deleted_count = len(logged_run.remaining) + cleanup.discovered_count - len(session.write_log.created_records)
-    discovered_note = (
-        f", {cleanup.discovered_count} of them found by the marker {logged_run.marker}"
-        if cleanup.discovered_count
-        else ""
-    )
-    _write_line(
-        f"run {logged_run.run_id}: {pluralize(deleted_count, 'record')} taken away{discovered_note}; {len(remaining) or 'nothing'} left"
-    )
+    discovered = cleanup.discovered_count
+    deleted_count = len(logged_run.remaining) + discovered - len(session.write_log.created_records)
+    note = f", {discovered} of them found by the marker {logged_run.marker}" if discovered else ""
+    summary = f"{pluralize(deleted_count, 'record')} deleted{note}; {len(remaining) or 'nothing'} left"
+    _write_line(f"run {logged_run.run_id}: {summary}")
     for resource, key in remaining:
         _write_line(f"   left: {resource} {key}")
     for message in cleanup.unverified:

@@ -3,6 +3,7 @@
 No request is sent, so neither an address nor a token is required.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +18,13 @@ from conformance.cli.wiring import display_path, resolve_contract, select_operat
 from conformance.config.profiles import get_profile
 from conformance.config.settings import Settings
 from conformance.gate.history import History
-from conformance.gate.verdict import pluralize
+from conformance.gate.reasons import pluralize
 from conformance.schemathesis_engine.write_guard import get_exclusion_reason
 from spec.loader import Contract, Operation
 
 LINE_WIDTH = 120
 NO_EFFECTS = "--allow-effects is not set"
+HEADER = ("Operation", "Method", "Writes", "Checks", "Schemathesis", "Effects")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class DryRunRow:
 
 @dataclass(frozen=True, slots=True)
 class SkippedItem:
-    """What a run would leave out. `subject`: ``check``, ``operation`` and the like. `name`: which one."""
+    """What a run would leave out. `subject`: ``checks``, ``operations`` and the like. `name`: which one."""
 
     subject: str
     name: str
@@ -57,22 +59,24 @@ class DryRun:
         if not self.settings.allow_effects:
             return 0
         writes = may_write(self.settings)
-        with_effects = [row for row in self.rows if row.operation.effects and (writes or not row.operation.is_write)]
-        return len(with_effects) * self.settings.max_effect_calls
+        operations = [row.operation for row in self.rows if row.operation.effects]
+        return sum(writes or not op.is_write for op in operations) * self.settings.max_effect_calls
 
 
 def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
-    """Print the dry run and return 0. `checks`: the checks, all by default. Raises UsageError, ContractError."""
+    """Print the dry run and return 0. `checks`: all by default. Raises UsageError, ContractError."""
     contract = resolve_contract(settings)
     selected = select_operations(settings, contract)
-    History.from_settings(settings, datetime.now(UTC).date())  # refuses baseline and ratchet files that cannot be used
+    History.from_settings(settings, datetime.now(UTC).date())  # rejects invalid baseline and ratchet files
     dry_run = build_dry_run(settings, contract, selected, CHECKS if checks is None else checks)
-    write_stdout("".join(f"{line}\n" for line in _lines(dry_run, contract)))
+    write_stdout(f"Dry run with {display_path(Path(contract.document.name))}: no request is sent.\n\n")
+    _print_table([_cells(settings, row) for row in dry_run.rows])
+    write_stdout("".join(f"{line}\n" for line in _lines(dry_run)))
     return 0
 
 
 def may_write(settings: Settings) -> bool:
-    """Whether the run may write. Without an address, the target's host counts as one that may be written to."""
+    """Whether the run may write. Without an address, writes to the target's host are assumed to be allowed."""
     return not settings.read_only and (not settings.base_url or settings.writes_allowed)
 
 
@@ -80,27 +84,18 @@ def build_dry_run(
     settings: Settings, contract: Contract, selected: Sequence[Operation], checks: Sequence[Check]
 ) -> DryRun:
     """Apply the checks to the selected operations, without sending anything."""
-    operations = [selected_operation for selected_operation in selected if selected_operation.id not in settings.skip]
-    excluded = {check.id for check in checks if _check_exclusion(settings, check)}
+    operations = [op for op in selected if op.id not in settings.skip]
+    included = [check for check in checks if not _check_exclusion(settings, check)]
     rows = tuple(
         DryRunRow(
-            operation,
-            tuple(
-                candidate
-                for candidate in checks
-                if candidate.id not in excluded and candidate.applies_to(contract, operation)
-            ),
-            not _fuzzing_exclusion(settings, contract, operation),
+            op,
+            tuple(check for check in included if check.applies_to(contract, op)),
+            not _fuzzing_exclusion(settings, contract, op),
         )
-        for operation in operations
+        for op in operations
     )
-    skips = [
-        SkippedItem("operations", selected_operation.id, settings.skip[selected_operation.id])
-        for selected_operation in selected
-        if selected_operation.id in settings.skip
-    ]
-    skips += _skips(settings, contract, operations, checks)
-    return DryRun(settings, rows, tuple(skips))
+    skips = [SkippedItem("operations", op.id, settings.skip[op.id]) for op in selected if op.id in settings.skip]
+    return DryRun(settings, rows, (*skips, *_skips(settings, contract, operations, checks)))
 
 
 def _skips(
@@ -109,19 +104,15 @@ def _skips(
     """What is left out of the operations that are not skipped themselves."""
     for check in checks:
         reason = _check_exclusion(settings, check)
-        number = sum(check.applies_to(contract, candidate) for candidate in operations) if reason else 0
+        number = sum(check.applies_to(contract, op) for op in operations) if reason else 0
         if number:
             yield SkippedItem("checks", f"{check.id} ({pluralize(number, 'operation')})", reason)
     if not settings.allow_effects:
-        yield from (
-            SkippedItem("successful calls of", candidate.id, NO_EFFECTS)
-            for candidate in operations
-            if candidate.effects
-        )
-    for operation in operations:
-        reason = _fuzzing_exclusion(settings, contract, operation)
+        yield from (SkippedItem("successful calls of", op.id, NO_EFFECTS) for op in operations if op.effects)
+    for op in operations:
+        reason = _fuzzing_exclusion(settings, contract, op)
         if reason and not settings.no_fuzzing:
-            yield SkippedItem("Schemathesis on", operation.id, reason)
+            yield SkippedItem("Schemathesis on", op.id, reason)
 
 
 def _check_exclusion(settings: Settings, check: Check) -> str:
@@ -148,10 +139,24 @@ def _fuzzing_exclusion(settings: Settings, contract: Contract, operation: Operat
     return str(get_exclusion_reason(contract, operation, read_only=False, effects=True) or "")
 
 
-def _lines(dry_run: DryRun, contract: Contract) -> Iterator[str]:
-    yield f"Dry run with {display_path(Path(contract.document.name))}: no request is sent."
-    yield ""
-    yield from _operation_table(dry_run)
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print the operations, as plain text if the output is no terminal."""
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        rich_table = Table(*HEADER)
+        for cells in rows:
+            rich_table.add_row(*cells)
+        Console(markup=False).print(rich_table)
+        return
+    table = [HEADER, *rows]
+    widths = [max(len(cells[column]) for cells in table) for column in range(len(HEADER))]
+    for cells in table:
+        write_stdout("  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip() + "\n")
+
+
+def _lines(dry_run: DryRun) -> Iterator[str]:
     yield ""
     yield "Checks by operation"
     for row in dry_run.rows:
@@ -173,30 +178,22 @@ def _wrap(text: str) -> list[str]:
     return wrap(text, LINE_WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 
-def _operation_table(dry_run: DryRun) -> Iterator[str]:
-    header = ("Operation", "Method", "Writes", "Checks", "Schemathesis", "Effects")
-    table = [header, *(_cells(dry_run.settings, row) for row in dry_run.rows)]
-    widths = [max(len(cells[column]) for cells in table) for column in range(len(header))]
-    for cells in table:
-        yield "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
-
-
 def _cells(settings: Settings, row: DryRunRow) -> tuple[str, ...]:
-    operation = row.operation
-    effects = ", ".join(operation.effects) or "-"
-    if operation.effects and settings.allow_effects:
+    op = row.operation
+    effects = ", ".join(op.effects) or "-"
+    if op.effects and settings.allow_effects:
         effects += f" (at most {pluralize(settings.max_effect_calls, 'call')})"
-    writes, fuzzed = ("yes" if flag else "no" for flag in (operation.is_write, row.is_fuzzed))
-    return operation.id, operation.method.upper(), writes, str(len(row.checks)), fuzzed, effects
+    writes, fuzzed = ("yes" if flag else "no" for flag in (op.is_write, row.is_fuzzed))
+    return op.id, op.method.upper(), writes, str(len(row.checks)), fuzzed, effects
 
 
 def _totals(dry_run: DryRun) -> Iterator[str]:
     settings = dry_run.settings
     writing_count = sum(row.operation.is_write for row in dry_run.rows)
     yield f"{pluralize(len(dry_run.rows), 'operation')}, {writing_count} of them writing"
-    check_runs = [check for row in dry_run.rows for check in row.checks]
-    check_count = len({check.id for check in check_runs})
-    yield f"{pluralize(check_count, 'check')} in {pluralize(len(check_runs), 'run')}, {sum(case_check.writes for case_check in check_runs)} of them writing"
+    cases = [check for row in dry_run.rows for check in row.checks]
+    counts = f"{pluralize(len({check.id for check in cases}), 'check')} in {pluralize(len(cases), 'run')}"
+    yield f"{counts}, {sum(check.writes for check in cases)} of them writing"
     fuzzed_count = sum(row.is_fuzzed for row in dry_run.rows)
     depth: schemathesis_engine.Depth = getattr(schemathesis_engine, get_profile(settings.profile).engine_depth)
     phases = "--no-fuzzing" if settings.no_fuzzing else f"phases: {', '.join(depth.phases)}"

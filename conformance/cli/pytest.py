@@ -1,12 +1,10 @@
-"""`athena-conformance items [options] -- [pytest's own]`: the suite as pytest items (`-k`, `-x`, `--junitxml` ...).
+"""`athena-conformance pytest [OPTIONS] -- [PYTEST OPTIONS]`: runs the checks as pytest items.
 
-Each law on each operation is an item; the options are those of `run`, and what stands behind ``--`` is pytest's. The
-engine is not asked: it judges all that it asked at once, in its end.
+Schemathesis does not run: it reports its results per operation, at the end.
 """
 
 import os
 import secrets
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,16 +13,9 @@ from typing import TYPE_CHECKING
 
 from conformance.checks import CHECKS
 from conformance.checks.support.check import Case, Check
+from conformance.cli import wiring
 from conformance.cli.run import find_token_problem
-from conformance.cli.stdout import write_stdout
-from conformance.cli.wiring import (
-    build_redactor,
-    display_path,
-    open_session,
-    resolve_contract,
-    resolve_scope,
-    resolve_token,
-)
+from conformance.cli.stdout import write_error, write_stdout
 from conformance.config.settings import Settings
 from conformance.errors import BudgetExhausted, SuiteError, TargetUnreachable, UsageError
 from conformance.gate.verdict import ExitCode, GatePolicy, evaluate
@@ -41,11 +32,8 @@ from spec.loader import Contract, Operation
 if TYPE_CHECKING:
     from conformance.cli.pytest_plugin import ConformancePlugin
 
-NO_ENGINE_NOTE = (
-    "items are the laws alone; the stock engine, which asks by operations and not by promises, is asked by `run`"
-)
-# What pytest ends with -> what we do; a failing item is 1 in both.
-EXIT_CODES = {
+NO_FUZZING_NOTE = "the items are checks only; `run` also generates requests with Schemathesis"
+EXIT_CODES = {  # exit code of pytest -> ours
     0: ExitCode.PASSED,
     1: ExitCode.FAILED,
     2: ExitCode.INCOMPLETE,
@@ -56,42 +44,40 @@ EXIT_CODES = {
 
 
 def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
-    """Run pytest; the exit status. Raises UsageError, ContractError."""
+    """Run pytest and return the exit code. Raises UsageError, ContractError."""
     try:
         import pytest
     except ImportError:
-        raise UsageError("items: found no pytest; allowed: with pytest installed (pip install pytest)") from None
-    settings, token_command = resolve_token(settings)
-    contract = resolve_contract(settings)
-    operations, notes = resolve_scope(settings, contract)
+        raise UsageError("pytest is not installed (expected: pip install pytest)") from None
+    settings, token_command = wiring.resolve_token(settings)
+    contract = wiring.resolve_contract(settings)
+    operations, notes = wiring.resolve_scope(settings, contract)
     run_id = secrets.token_hex(4)
-    session, target = open_session(settings, contract, run_id, token_command)
-    redaction = build_redactor(settings, contract, token_command)
+    session, target = wiring.open_session(settings, contract, run_id, token_command)
+    redaction = wiring.build_redactor(settings, contract, token_command)
     try:
         problem = _readiness_problem(settings, session, operations)
         if problem is not None:
-            sys.stderr.write(f"athena-conformance: {redaction.line(problem[1])}\n")
-            return problem[0]
-        for note in (*notes, NO_ENGINE_NOTE):
+            return write_error(redaction.line(problem[1]), problem[0])
+        for note in (*notes, NO_FUZZING_NOTE):
             write_stdout(f"note: {note}\n")
         selected = [operation for operation in operations if operation.id not in session.skipped_operations]
-        plugin = _build_plugin(
-            settings, contract, session, target, run_id, redaction, selected, CHECKS if checks is None else checks
-        )
-        pytest_code = pytest.main([*_isolation_arguments(plugin.contract_path), *settings.arguments], plugins=[plugin])
+        checks = CHECKS if checks is None else checks
+        plugin = _build_plugin(settings, contract, session, target, run_id, redaction, selected, checks)
+        arguments = [*_isolation_arguments(plugin.contract_path), *settings.arguments]
+        pytest_code = pytest.main(arguments, plugins=[plugin])
         target.budget.lift()
         remaining = _clean_up(session)
         if remaining:
-            write_stdout(f"left over on the target: {redaction.line(', '.join(remaining))}\n")
+            write_stdout(f"records not deleted: {redaction.line(', '.join(remaining))}\n")
         if plugin.abort_reason:
-            write_stdout(f"the run ended before its time: {redaction.line(plugin.abort_reason)}\n")
+            write_stdout(f"run aborted: {redaction.line(plugin.abort_reason)}\n")
         return _exit_code(plugin, int(pytest_code))
     finally:
         target.close()
 
 
 def _exit_code(plugin: "ConformancePlugin", pytest_code: int) -> ExitCode:
-    """The exit status, by what pytest ended with and how the suite did."""
     if plugin.target_unreachable:
         return ExitCode.TARGET_UNREACHABLE
     exit_code = EXIT_CODES.get(pytest_code, ExitCode.INCOMPLETE)
@@ -101,28 +87,21 @@ def _exit_code(plugin: "ConformancePlugin", pytest_code: int) -> ExitCode:
 def _readiness_problem(
     settings: Settings, session: Session, operations: Sequence[Operation]
 ) -> tuple[ExitCode, str] | None:
-    """Why nothing can be judged, and the code for it."""
+    """Why no check can run, with the exit code."""
     try:
         exchanges = wait_until_ready(session, settings.wait_ready) if operations else []
     except TargetUnreachable as error:
         return ExitCode.TARGET_UNREACHABLE, str(error)
     except BudgetExhausted as error:
         return ExitCode.INCOMPLETE, str(error)
-    reason = (
-        find_token_problem(settings, session, exchanges) if any(operation.security for operation in operations) else ""
-    )
+    reason = find_token_problem(settings, session, operations, exchanges)
     return (ExitCode.INCOMPLETE, reason) if reason else None
 
 
 def _isolation_arguments(contract: Path) -> list[str]:
-    """Arguments by which pytest looks at the contract alone: no settings, plugins and caches of the current folder."""
-    return [
-        str(contract),
-        f"--config-file={os.devnull}",
-        f"--rootdir={contract.parent}",
-        "--disable-plugin-autoload",
-        *("-p", "no:cacheprovider"),
-    ]
+    """Arguments that make pytest ignore the settings, plugins and caches of the current folder."""
+    config = [f"--config-file={os.devnull}", f"--rootdir={contract.parent}"]
+    return [str(contract), *config, "--disable-plugin-autoload", "-p", "no:cacheprovider"]
 
 
 def _build_plugin(
@@ -135,7 +114,6 @@ def _build_plugin(
     operations: Sequence[Operation],
     checks: Sequence[Check],
 ) -> "ConformancePlugin":
-    """The items, and how they are judged and told."""
     from conformance.cli.pytest_plugin import ConformancePlugin
 
     started, start_time = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
@@ -148,7 +126,7 @@ def _build_plugin(
     def describe_failure(run_result: RunResult, result: CheckResult) -> str:
         report = Report(
             target=target.base,
-            contract=display_path(Path(contract.document.name)),
+            contract=wiring.display_path(Path(contract.document.name)),
             contract_digest=contract.document.digest,
             run_id=run_id,
             seed=settings.seed,
@@ -178,22 +156,23 @@ def _build_plugin(
 
 
 def _format_failure(report: Report, result: CheckResult) -> str:
-    """A broken promise as a report tells it."""
+    """A failure as the terminal report shows it."""
     requirement = result.requirement
     failed, total = report.rerun_counts(result) or (1, 1)
-    parameter_text = f" {requirement.parameter}" if requirement.parameter else ""
-    headline = f"{requirement.operation}{parameter_text} {requirement.check}  [{requirement.provenance}; {failed} of {total} times]"
-    parts = [
-        headline,
-        f"due:   {requirement.summary}",
-        f"found: {report.message(result)}",
-        f"place: {report.location(requirement)}",
+    parameter = f" {requirement.parameter}" if requirement.parameter else ""
+    provenance = f"[{requirement.provenance}; failed {failed} of {total} times]"
+    lines = [
+        f"{requirement.operation}{parameter} {requirement.check}  {provenance}",
+        f"requirement: {requirement.summary}",
+        f"message:     {report.message(result)}",
+        f"location:    {report.location(requirement)}",
+        report.curl_command(result),
     ]
-    return "\n".join([*parts, *filter(None, [report.curl_command(result)])])
+    return "\n".join(filter(None, lines))
 
 
 def _clean_up(session: Session) -> list[str]:
-    """Take away what was made; what is left over."""
+    """Delete the created records; the ones that remain."""
     try:
         remaining = session.clean_up()
     except (SuiteError, KeyboardInterrupt):

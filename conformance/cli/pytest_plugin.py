@@ -1,12 +1,11 @@
-"""The same suite as pytest items: one for each law on each operation, named ``law[operationId]``.
+"""The pytest plugin of `conformance.cli.pytest`: one item ``check[operationId]`` per check and operation.
 
-A plugin object that `conformance.cli.pytest` hands to pytest: the only module that knows pytest. A broken promise
-that blocks is a failing test whose message is what a report says of it; a contract gap, and what is not judged, is
-skipped with the reason. All items share one session, which is cleaned when pytest is done.
+A blocking failure is a failing test with the message of the report. A contract gap or a skipped check is a skipped
+test with the reason. All items share one session.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,13 @@ from conformance.runner.runner import RunResult
 
 
 class CheckFailed(Exception):
-    """A broken promise that blocks; its message is for people."""
+    """A blocking failure, with the message of the report."""
 
 
 @dataclass(slots=True)
 class ConformancePlugin:
-    """What pytest runs. `contract_path`: the contract's, which stands for all items. `run_case`: what becomes of a case;
-    `describe_failure`: a broken outcome of it, for people; `is_blocking`: whether one is red. `abort_reason`: why the suite ended, or ""."""
+    """`contract_path`: the file whose items are collected. `describe_failure`: a failure as the report shows it.
+    `abort_reason`: why the run was aborted, or ""."""
 
     contract_path: Path
     cases: list[Case]
@@ -33,10 +32,9 @@ class ConformancePlugin:
     is_blocking: Callable[[CheckResult], bool]
     abort_reason: str = ""
     target_unreachable: bool = False
-    failed: list[str] = field(default_factory=list)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> "ContractFile | None":
-        """The contract is a file of items; no other is."""
+        """Collect the contract and no other file."""
         if file_path != self.contract_path:
             return None
         contract_file: ContractFile = ContractFile.from_parent(parent, path=file_path)
@@ -45,12 +43,12 @@ class ConformancePlugin:
 
 
 class ContractFile(pytest.File):
-    """All items."""
+    """The collector of all items."""
 
     plugin: ConformancePlugin
 
     def collect(self) -> Iterator["CheckItem"]:
-        """One for each case, in the order in which a run judges them."""
+        """One item per case, in the order of `run`."""
         for case in self.plugin.cases:
             item: CheckItem = CheckItem.from_parent(self, name=f"{case.check.id}[{case.operation.id}]")
             item.plugin, item.case = self.plugin, case
@@ -58,45 +56,34 @@ class ContractFile(pytest.File):
 
 
 class CheckItem(pytest.Item):
-    """One law on one operation."""
+    """One check on one operation."""
 
     plugin: ConformancePlugin
     case: Case
 
     def runtest(self) -> None:
-        """Judge it. Raises Broken; skips what is not judged."""
-        if self.plugin.abort_reason:
-            pytest.skip(f"not reached: {self.plugin.abort_reason}")
-        run_result = self.plugin.run_case(self.case)
-        self.plugin.abort_reason, self.plugin.target_unreachable = (
-            run_result.abort_reason,
-            run_result.target_unreachable,
-        )
-        failures = [
-            failure
-            for failure in run_result.with_status(Status.FAILED)
-            if failure.requirement.check == self.case.check.id
-        ]
-        messages = [
-            self.plugin.describe_failure(run_result, result) for result in failures if self.plugin.is_blocking(result)
-        ]
+        """Run the check. Raises CheckFailed."""
+        plugin = self.plugin
+        if plugin.abort_reason:
+            pytest.skip(f"not reached: {plugin.abort_reason}")
+        run_result = plugin.run_case(self.case)
+        plugin.abort_reason, plugin.target_unreachable = run_result.abort_reason, run_result.target_unreachable
+        failed = run_result.with_status(Status.FAILED)
+        failures = [failure for failure in failed if failure.requirement.check == self.case.check.id]
+        messages = [plugin.describe_failure(run_result, failure) for failure in failures if plugin.is_blocking(failure)]
         if messages:
             raise CheckFailed("\n\n".join(messages))
         if failures:
-            pytest.skip(
-                "contract gap: "
-                + "; ".join(
-                    self.plugin.describe_failure(run_result, failure).replace("\n", " ") for failure in failures
-                )
-            )
+            gaps = [plugin.describe_failure(run_result, failure).replace("\n", " ") for failure in failures]
+            pytest.skip(f"contract gap: {'; '.join(gaps)}")
         skip_messages = [result.message for result in run_result.with_status(Status.SKIPPED)]
         if skip_messages and not list(run_result.with_status(Status.PASSED)):
-            pytest.skip(f"not judged: {skip_messages[0]}")
+            pytest.skip(f"skipped: {skip_messages[0]}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The words of a broken promise, without a traceback."""
+        """Show a failed check without a traceback."""
         return str(excinfo.value) if isinstance(excinfo.value, CheckFailed) else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where it stands, for pytest."""
+        """The location of the item."""
         return self.path, None, self.name

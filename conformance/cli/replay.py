@@ -1,4 +1,4 @@
-"""`athena-conformance replay`: one failure of an earlier run, judged again from a fresh state, or as a script."""
+"""`athena-conformance replay`: reruns one failure of a report in a fresh state, or prints it as a shell script."""
 
 import secrets
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import build_redactor, open_session, resolve_contract, resolve_scope, resolve_token
 from conformance.config.settings import Settings
 from conformance.errors import BudgetExhausted, SuiteError, TargetUnreachable, UsageError
-from conformance.gate.verdict import ExitCode
+from conformance.gate.policy import ExitCode
 from conformance.past_runs import replay, report_reader, shell_script
 from conformance.past_runs.report_reader import PastReport, ReportedFailure
 from conformance.results import CheckResult, Requirement, Status
@@ -19,27 +19,27 @@ from conformance.session.preflight import wait_until_ready
 from conformance.session.session import Session
 from conformance.trace import sequence
 from conformance.trace.recorder import Recorder
-from conformance.transport.token_refresh import TokenCommand
 from spec.loader import Contract
 
-MAX_LISTED_REQUESTS = 30  # requests that are listed
+MAX_LISTED_REQUESTS = 30
+LABELS = {True: "REPRODUCED", False: "NOT REPRODUCED", None: "INCONCLUSIVE"}
+EXIT_CODES = {True: ExitCode.FAILED, False: ExitCode.PASSED, None: ExitCode.INCOMPLETE}
 
 
 def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
-    """Judge again; 1: reproduced, 0: not. `checks`: instead of all that there are. Raises UsageError, ContractError."""
+    """Rerun the failure; 1 if it is reproduced, else 0. Raises UsageError, ContractError."""
     contract = resolve_contract(settings)
     report = report_reader.read_report(Path(settings.arguments[0]))
     failure = report.failure(settings.arguments[1])
     if failure.operation not in contract.operations:
-        raise UsageError(
-            f"{report.file}: found the operation {failure.operation[:80]!a}; allowed: one of the contract's"
-        )
+        operation = f"{failure.operation[:80]!a}"
+        raise UsageError(f"{report.file}: unknown operation {operation} (expected an operation of the contract)")
     settings = replace(settings, base_url=settings.base_url or report.target, seed=report.seed)
     steps = None if failure.sequence is None else sequence.from_json(failure.sequence, contract)
     if settings.format == "sh":
         if steps is None:
-            message = f"{failure.id}: found no requests in the report (too many, or not recorded)"
-            raise UsageError(f"{message}; allowed: a failure that has a sequence")
+            message = f"{failure.id}: the report has no requests (too many, or not recorded)"
+            raise UsageError(f"{message} (expected a failure with a sequence)")
         write_stdout(shell_script.build_script(steps, contract, failure, settings))
         return ExitCode.PASSED
     return _replay(settings, contract, report, failure, steps, CHECKS if checks is None else checks)
@@ -53,74 +53,55 @@ def _replay(
     steps: sequence.RequestSequence | None,
     checks: Sequence[Check],
 ) -> int:
-    """Judge again, tell what was sent and found, take away what was made."""
+    """Rerun the failure, print the requests and the result, delete the created records."""
     settings, token_command = resolve_token(settings)
     _, notes = resolve_scope(replace(settings, operation=(failure.operation,), tag=(), provenance=()), contract)
     session, target = open_session(settings, contract, secrets.token_hex(4), token_command)
     recorder = Recorder.from_contract(contract)
     remaining: list[tuple[str, object]] = []
+
+    def print_result(lines: Sequence[str], label: str, message: str, exit_code: ExitCode) -> int:
+        redaction = build_redactor(settings, contract, token_command)
+        lines = [*lines, f"{label} (exit {exit_code:d}): {message}"]
+        write_stdout("".join(redaction.line(line) + "\n" for line in lines))
+        return exit_code
+
     try:
         wait_until_ready(session, settings.wait_ready)
         target.observe = recorder.record
         checks_by_id = {check.id: recorder.track(check) for check in checks}
         try:
-            replay_result = replay.replay(session, failure, steps, checks_by_id)
+            result = replay.replay(session, failure, steps, checks_by_id)
         except BudgetExhausted as error:
-            replay_result = replay.ReplayResult(None, str(error))
+            result = replay.ReplayResult(None, str(error))
         finally:
-            remaining = _clean_up(session)  # also after Ctrl-C: what was made here is nobody else's to take away
-        request_lines = _evidence_lines(recorder, contract, failure, replay_result)
+            remaining = _clean_up(session)  # also after Ctrl-C
+        requests = _request_lines(recorder, contract, failure, result)
     except TargetUnreachable as error:
-        return _print_lines(
-            settings,
-            contract,
-            token_command,
-            [f"TARGET LOST (exit {ExitCode.TARGET_UNREACHABLE:d}): {error}"],
-            ExitCode.TARGET_UNREACHABLE,
-        )
+        return print_result([], "TARGET UNREACHABLE", str(error), ExitCode.TARGET_UNREACHABLE)
     finally:
         target.close()
-    exit_code = {True: ExitCode.FAILED, False: ExitCode.PASSED, None: ExitCode.INCOMPLETE}[replay_result.reproduced]
     difference = report_reader.contract_difference(report, contract)
-    result_lines = _result_lines(failure, request_lines, [*([difference] if difference else []), *notes], remaining)
-    label = {True: "REPRODUCED", False: "NOT REPRODUCED", None: "NOT TO BE TOLD"}[replay_result.reproduced]
-    return _print_lines(
-        settings,
-        contract,
-        token_command,
-        [*result_lines, f"{label} (exit {exit_code:d}): {replay_result.message}"],
-        exit_code,
-    )
-
-
-def _print_lines(
-    settings: Settings,
-    contract: Contract,
-    token_command: TokenCommand | None,
-    result_lines: Sequence[str],
-    exit_code: ExitCode,
-) -> int:
-    redaction = build_redactor(settings, contract, token_command)
-    write_stdout("".join(redaction.line(line) + "\n" for line in result_lines))
-    return exit_code
+    lines = list(_result_lines(failure, requests, [*([difference] if difference else []), *notes], remaining))
+    return print_result(lines, LABELS[result.reproduced], result.message, EXIT_CODES[result.reproduced])
 
 
 def _result_lines(
-    failure: ReportedFailure, request_lines: Sequence[str], notes: Sequence[str], remaining: list[tuple[str, object]]
+    failure: ReportedFailure, requests: Sequence[str], notes: Sequence[str], remaining: list[tuple[str, object]]
 ) -> Iterator[str]:
     yield " ".join(filter(None, [failure.operation, failure.parameter, failure.check, failure.id]))
-    yield f"due: {failure.requirement}"
-    yield f"then: {failure.message}"
-    yield f"place: {failure.location}"
+    yield f"requirement: {failure.requirement}"
+    yield f"message: {failure.message}"
+    yield f"location: {failure.location}"
     yield from (f"note: {note}" for note in notes)
-    yield from (f"{number}. {line}" for number, line in enumerate(request_lines, 1))
-    yield from (f"left over on the target: {resource} {key}" for resource, key in remaining)
+    yield from (f"{number}. {line}" for number, line in enumerate(requests, 1))
+    yield from (f"record not deleted: {resource} {key}" for resource, key in remaining)
 
 
-def _evidence_lines(
-    recorder: Recorder, contract: Contract, failure: ReportedFailure, replay_result: replay.ReplayResult
+def _request_lines(
+    recorder: Recorder, contract: Contract, failure: ReportedFailure, result: replay.ReplayResult
 ) -> list[str]:
-    """The requests that show it now; all of them where nothing is shown."""
+    """The requests that reproduce the failure; all requests if it is not reproduced."""
     requirement = Requirement(
         failure.check,
         failure.operation,
@@ -131,16 +112,15 @@ def _evidence_lines(
         failure.parameter,
         failure.keyword,
     )
-    check_result = CheckResult(requirement, Status.FAILED, replay_result.message, replay_result.evidence)
-    steps = sequence.from_recording(recorder, contract, "", check_result) if replay_result.reproduced else None
-    listed_steps = steps.steps if steps else recorder.exchanges
+    check_result = CheckResult(requirement, Status.FAILED, result.message, result.evidence)
+    steps = sequence.from_recording(recorder, contract, "", check_result) if result.reproduced else None
+    exchanges = steps.steps if steps else recorder.exchanges
     lines = [
-        f"{step.request.method.upper()} {step.request.target} answered {step.status}"
-        for step in listed_steps[:MAX_LISTED_REQUESTS]
+        f"{exchange.request.method.upper()} {exchange.request.target}: got {exchange.status}"
+        for exchange in exchanges[:MAX_LISTED_REQUESTS]
     ]
-    return lines + (
-        [f"and {len(listed_steps) - MAX_LISTED_REQUESTS} more"] if len(listed_steps) > MAX_LISTED_REQUESTS else []
-    )
+    rest = len(exchanges) - MAX_LISTED_REQUESTS
+    return [*lines, f"and {rest} more"] if rest > 0 else lines
 
 
 def _clean_up(session: Session) -> list[tuple[str, object]]:

@@ -1,4 +1,4 @@
-"""`athena-conformance run`: judges a backend, reports, and ends with the verdict's code."""
+"""`athena-conformance run`: checks a backend, writes the reports, and returns the exit code of the gate."""
 
 import secrets
 import sys
@@ -11,20 +11,12 @@ from pathlib import Path
 from conformance import schemathesis_engine
 from conformance.checks import CHECKS
 from conformance.checks.support.check import Check
-from conformance.cli.stdout import write_stdout
-from conformance.cli.wiring import (
-    build_redactor,
-    display_path,
-    open_session,
-    resolve_contract,
-    resolve_scope,
-    resolve_token,
-    write_log_path,
-)
+from conformance.cli import wiring
+from conformance.cli.reports import create_folder, publish
 from conformance.config.profiles import get_profile
 from conformance.config.settings import Settings
 from conformance.contract_edits.proposals import build_proposals
-from conformance.errors import BudgetExhausted, TargetUnreachable, UsageError
+from conformance.errors import BudgetExhausted, TargetUnreachable
 from conformance.gate.history import History
 from conformance.gate.verdict import GatePolicy, GateResult, evaluate
 from conformance.reporting import REPORT_WRITERS, Report, github, terminal
@@ -44,29 +36,17 @@ from spec.loader import Contract, Operation
 
 
 def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
-    """Judge; the exit status. `checks`: instead of all that there are. Raises UsageError, ContractError."""
-    settings, token_command = resolve_token(settings)
-    contract = resolve_contract(settings)
+    """Run the checks and return the exit code. `checks`: all by default. Raises UsageError, ContractError."""
+    settings, token_command = wiring.resolve_token(settings)
+    contract = wiring.resolve_contract(settings)
     history = History.from_settings(settings, datetime.now(UTC).date())
-    operations, notes = resolve_scope(settings, contract)
-    _create_folder(settings.report_dir)
+    operations, notes = wiring.resolve_scope(settings, contract)
+    if settings.report_dir is not None:
+        create_folder(settings.report_dir)
     if checks is not None:
         settings = replace(settings, no_fuzzing=True)
-    all_checks = CHECKS if checks is None else checks
-    return publish(settings, _build_report(settings, contract, operations, notes, all_checks, token_command, history))
-
-
-def publish(settings: Settings, report: Report) -> int:
-    """Write every report that is asked for; the exit status. Raises UsageError."""
-    folder = _create_folder(settings.report_dir)
-    text = terminal.render(report)
-    if settings.github:
-        text = "".join(f"{github.neutralize_command(line)}\n" for line in text.splitlines()) + github.render(report)
-    write_stdout(text)
-    if folder is not None:
-        for name, render in REPORT_WRITERS.items():
-            _write_report(folder / name, render(report))
-    return int(report.gate_result.exit_code)
+    checks = CHECKS if checks is None else checks
+    return publish(settings, _build_report(settings, contract, operations, notes, checks, token_command, history))
 
 
 def _build_report(
@@ -78,21 +58,21 @@ def _build_report(
     token_command: TokenCommand | None,
     history: History,
 ) -> Report:
-    """Run, judge, and gather what reports say."""
+    """Run the checks, evaluate the gate, and build the report."""
     run_id, started, start_time = secrets.token_hex(4), datetime.now(UTC), time.monotonic()
-    session, target = open_session(settings, contract, run_id, token_command)
+    session, target = wiring.open_session(settings, contract, run_id, token_command)
     recorder = Recorder.from_contract(contract)
     target.observe = recorder.record
-    checks = [recorder.track(check) for check in checks]
     try:
-        run_result = _run_checks(settings, session, target, checks, operations)
+        run_result = _run_checks(settings, session, target, [recorder.track(check) for check in checks], operations)
     finally:
         target.close()
     selected = [operation for operation in operations if operation.id not in session.skipped_operations]
     gate_result = history.evaluate(
-        run_result, contract, lambda past_history: _evaluate_gate(settings, past_history, run_result, session, selected)
+        run_result, contract, lambda past: _evaluate_gate(settings, past, run_result, session, selected)
     )
-    name = display_path(Path(contract.document.name))
+    name = wiring.display_path(Path(contract.document.name))
+    never_successful = gate_result.operations_never_successful
     return Report(
         target=target.base,
         contract=name,
@@ -114,35 +94,28 @@ def _build_report(
         response_counts=session.call_counts,
         contract_text=contract.document.content.decode("utf-8", "replace"),
         proposals=build_proposals(contract, session.schemas, name, run_result.results),
-        coverage=session.coverage.build_report(selected, gate_result.operations_never_successful)
-        if session.coverage
-        else None,
+        coverage=session.coverage.build_report(selected, never_successful) if session.coverage else None,
         sequences=_record_sequences(recorder, session, run_result),
         report_dir=str(settings.report_dir or ""),
-        write_log=str(write_log_path(settings) or ""),
+        write_log=str(wiring.write_log_path(settings) or ""),
     )
 
 
 def _record_sequences(
     recorder: Recorder, session: Session, run_result: RunResult
 ) -> dict[str, sequence.RequestSequence]:
-    """The requests that show each broken promise, where they could be told apart."""
-    marker = session.payloads.marker
-    sequences = {
-        failure.requirement.fingerprint: sequence.from_recording(recorder, session.contract, marker, failure)
-        for failure in _failures(run_result)
-    }
-    return {fingerprint: steps for fingerprint, steps in sequences.items() if steps is not None}
-
-
-def _failures(run_result: RunResult) -> list[CheckResult]:
-    return [*run_result.with_status(Status.FAILED), *run_result.flaky]
+    """Fingerprint of a failure -> the requests that reproduce it, where the recording has all of them."""
+    sequences: dict[str, sequence.RequestSequence] = {}
+    for failure in (*run_result.with_status(Status.FAILED), *run_result.flaky):
+        steps = sequence.from_recording(recorder, session.contract, session.payloads.marker, failure)
+        if steps is not None:
+            sequences[failure.requirement.fingerprint] = steps
+    return sequences
 
 
 def _evaluate_gate(
     settings: Settings, history: History, run_result: RunResult, session: Session, operations: Sequence[Operation]
 ) -> GateResult:
-    """The judgement over a run, by what is known of earlier ones."""
     policy = GatePolicy(
         settings.strict,
         settings.min_coverage,
@@ -158,18 +131,16 @@ def _evaluate_gate(
 def _run_checks(
     settings: Settings, session: Session, target: HttpTarget, checks: Sequence[Check], operations: Sequence[Operation]
 ) -> RunResult:
-    """Look whether there is an API that takes the token, then judge."""
+    """Wait for the target, test the tokens, then run checks and Schemathesis."""
     try:
         exchanges = wait_until_ready(session, settings.wait_ready) if operations else []
-    except (TargetUnreachable, BudgetExhausted) as error:
-        return aborted_run(
-            session, checks, operations, str(error), target_unreachable=isinstance(error, TargetUnreachable)
-        )
+    except TargetUnreachable as error:
+        return aborted_run(session, checks, operations, str(error), target_unreachable=True)
+    except BudgetExhausted as error:
+        return aborted_run(session, checks, operations, str(error))
     except KeyboardInterrupt:
         return aborted_run(session, checks, operations, "interrupted")
-    problem = (
-        find_token_problem(settings, session, exchanges) if any(candidate.security for candidate in operations) else ""
-    )
+    problem = find_token_problem(settings, session, operations, exchanges)
     if problem:
         return aborted_run(session, checks, operations, problem)
     selected = [operation for operation in operations if operation.id not in session.skipped_operations]
@@ -182,22 +153,20 @@ def _run_checks(
         progress.record_request()
 
     target.observe = observe
+    sources = [] if settings.no_fuzzing else [_engine_source(settings, selected, progress)]
+    lift = target.budget.lift
     try:
-        sources = [] if settings.no_fuzzing else [_engine_source(settings, selected, progress)]
-        run_result = run(
-            session, checks, selected, progress.record_result, before_cleanup=target.budget.lift, sources=sources
-        )
+        run_result = run(session, checks, selected, progress.record_result, before_cleanup=lift, sources=sources)
     finally:
         progress.clear()
     for case in build_cases(session, checks, [operation for operation in operations if operation not in selected]):
-        run_result.results.append(
-            case.skip(case.build_requirement(), user_skipped(session.skipped_operations[case.operation.id]))
-        )
+        reason = user_skipped(session.skipped_operations[case.operation.id])
+        run_result.results.append(case.skip(case.build_requirement(), reason))
     return run_result
 
 
 def _engine_source(settings: Settings, operations: Sequence[Operation], progress: Progress) -> ResultSource:
-    """The stock engine as a source of outcomes, as deep as the profile says."""
+    """Schemathesis as a source of results, with the depth of the profile."""
     depth: schemathesis_engine.Depth = getattr(schemathesis_engine, get_profile(settings.profile).engine_depth)
 
     def run_engine(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
@@ -210,27 +179,15 @@ def _engine_source(settings: Settings, operations: Sequence[Operation], progress
     return run_engine
 
 
-def find_token_problem(settings: Settings, session: Session, exchanges: Sequence[Exchange]) -> str:
-    """Why the tokens are of no use, "" when they are: what would be judged with them is not the backend."""
+def find_token_problem(
+    settings: Settings, session: Session, operations: Sequence[Operation], exchanges: Sequence[Exchange]
+) -> str:
+    """Why a token is unusable, or "". `exchanges`: the requests that tested the target."""
+    if not any(operation.security for operation in operations):
+        return ""
     secured = [exchange for exchange in exchanges if session.contract.operations[exchange.request.operation].security]
     problem = token_problem(secured, settings.token_env)
     if problem or not secured or not settings.other_token:
         return problem
     operation = session.contract.operations[secured[0].request.operation]
     return token_problem([session.send(operation, actor="other")], settings.other_token_env)
-
-
-def _create_folder(path: Path | None) -> Path | None:
-    try:
-        if path is not None:
-            path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--report-dir: found {path} ({error.strerror}); allowed: a folder to write to") from None
-    return path
-
-
-def _write_report(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UsageError(f"--report-dir: found {path} ({error.strerror}); allowed: a folder to write to") from None

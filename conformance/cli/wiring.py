@@ -1,4 +1,4 @@
-"""From settings to what a word of the command works with: the contract, what is in scope, a session on the target."""
+"""Builds from the settings what the commands work with: the contract, the selected operations, a session."""
 
 import ssl
 import time
@@ -38,114 +38,107 @@ def resolve_token(settings: Settings) -> tuple[Settings, TokenCommand | None]:
 
 
 def missing_token_error(settings: Settings) -> UsageError:
-    """What is wrong when there is no token."""
-    expected = "allowed: a valid token there, or --token-command"
-    return UsageError(f"${settings.token_env}: found no token in the environment; {expected}")
+    """The error of a run without a token."""
+    return UsageError(
+        f"${settings.token_env}: no token in the environment (expected a valid token, or --token-command)"
+    )
+
+
+def contract_path(settings: Settings) -> Path:
+    """The path of --contract, else of the packaged contract."""
+    return settings.contract or Path(str(resources.files("spec") / "openapi.yaml"))
 
 
 def resolve_contract(settings: Settings) -> Contract:
-    """The contract that is judged by: the packaged one, or another. Raises ContractError."""
-    return load_contract(settings.contract or Path(str(resources.files("spec") / "openapi.yaml")))
+    """Load the contract. Raises ContractError."""
+    return load_contract(contract_path(settings))
 
 
 def resolve_scope(settings: Settings, contract: Contract) -> tuple[list[Operation], list[str]]:
-    """The operations that are asked for, those to be skipped too, and what a reader has to know. Raises UsageError."""
+    """The selected operations, including the skipped ones, and notes for the report. Raises UsageError."""
     operations = select_operations(settings, contract)
     if settings.token is None and any(operation.security for operation in operations):
         raise missing_token_error(settings)
-    notes = [] if settings.other_token else [f"no ${settings.other_token_env}: other tenants' sight is not judged"]
+    notes = [] if settings.other_token else [f"${settings.other_token_env} is not set: tenant isolation is not checked"]
     if settings.read_only:
-        notes.append("the run is read-only: promises about writes are not judged")
+        notes.append("the run is read-only: writes are not checked")
     elif not settings.writes_allowed:
-        notes.append(f"the run is read-only: writing to {settings.host} needs --allow-writes-to {settings.host}")
+        notes.append(f"the run is read-only: writes to {settings.host} require --allow-writes-to {settings.host}")
     if settings.skip:
-        notes.append(f"not sent, as the file of settings says: {', '.join(settings.skip)}")
+        notes.append(f"skipped by the settings file: {', '.join(settings.skip)}")
     return operations, [*notes, *_tenant_notes(settings, contract, operations)]
 
 
 def select_operations(settings: Settings, contract: Contract) -> list[Operation]:
-    """The selected operations, once every option is checked that can be checked without a target.
+    """The selected operations, after validating all options that can be validated without a target.
 
     Raises UsageError. Neither a token nor an address is required.
     """
     operations = filter_operations(settings, contract)
-    _check_names(settings, contract)
-    if settings.token is not None and settings.token == settings.other_token:
-        message = f"${settings.other_token_env}: found the token of ${settings.token_env}"
-        raise UsageError(f"{message}; allowed: one of a user of another tenant, or none")
-    writes_not_allowed = bool(settings.base_url) and not settings.read_only and not settings.writes_allowed
-    if writes_not_allowed and operations and all(operation.method != "get" for operation in operations):
-        raise UsageError(
-            f"--allow-writes-to: found no {settings.host}, and all that is asked for writes; "
-            f"allowed: --allow-writes-to {settings.host}"
-        )
-    return operations
-
-
-def _check_names(settings: Settings, contract: Contract) -> None:
-    """Refuse what names no operation or resource of the contract. Raises UsageError."""
     _require_known("skip", list(settings.skip), list(contract.operations))
     _require_known("--mutable-record", [resource for resource, _ in settings.mutable_record], list(contract.resources))
     if settings.tenant is not None and contract.tenant_resource is None:
-        raise UsageError("--tenant: found one, and a contract without tenants; allowed: none")
-
-
-def _tenant_notes(settings: Settings, contract: Contract, operations: Sequence[Operation]) -> Iterator[str]:
-    """What a reader has to know of the tenant that the run works in."""
-    if settings.tenant is None or contract.tenant_resource is None:
-        return
-    tenant_scope = TenantScope.from_option(contract, settings.tenant)
-    unscoped = [
-        operation.id
-        for operation in operations
-        if tenant_scope.applies_to(operation)
-        and not tenant_scope.filter_parameter(operation)
-        and not tenant_scope.create_field(operation)
-    ]
-    if unscoped:
-        yield f"no {contract.tenant_resource.name} can be said to {', '.join(unscoped)}: the token decides where they work"
+        raise UsageError("--tenant: the contract has no tenants (expected no --tenant)")
+    if settings.token is not None and settings.token == settings.other_token:
+        message = f"${settings.other_token_env}: same token as ${settings.token_env}"
+        raise UsageError(f"{message} (expected the token of a user of another tenant, or none)")
+    writes_not_allowed = bool(settings.base_url) and not settings.read_only and not settings.writes_allowed
+    if writes_not_allowed and operations and all(operation.method != "get" for operation in operations):
+        message = f"--allow-writes-to: no writes to {settings.host}, and all selected operations write"
+        raise UsageError(f"{message} (expected --allow-writes-to {settings.host})")
+    return operations
 
 
 def filter_operations(settings: Settings, contract: Contract) -> list[Operation]:
-    """The operations that --operation, --tag and --provenance leave. Raises UsageError."""
-    all_operations = contract.operations.values()
-    _require_known("--operation", settings.operation, [operation.id for operation in all_operations])
-    _require_known("--tag", settings.tag, sorted({operation.tag for operation in all_operations}))
+    """The operations selected by --operation, --tag and --provenance. Raises UsageError."""
+    operations = contract.operations.values()
+    _require_known("--operation", settings.operation, [op.id for op in operations])
+    _require_known("--tag", settings.tag, sorted({op.tag for op in operations}))
     return [
-        operation
-        for operation in all_operations
-        if (not settings.operation or operation.id in settings.operation)
-        and (not settings.tag or operation.tag in settings.tag)
-        and (not settings.provenance or get_provenance(contract.document, operation.pointer) in settings.provenance)
+        op
+        for op in operations
+        if (not settings.operation or op.id in settings.operation)
+        and (not settings.tag or op.tag in settings.tag)
+        and (not settings.provenance or get_provenance(contract.document, op.pointer) in settings.provenance)
     ]
 
 
 def _require_known(option: str, names: Sequence[str], known_names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in known_names]
     if unknown:
-        suggestion = suggest(unknown[0], known_names)
-        raise UsageError(f"{option}: found {unknown[0][:100]!a}{suggestion}; allowed: {', '.join(known_names)}")
+        message = f"{option}: unknown name {unknown[0][:100]!a}{suggest(unknown[0], known_names)}"
+        raise UsageError(f"{message} (expected {', '.join(known_names)})")
 
 
-def resolve_base_url(settings: Settings, contract: Contract) -> str:
-    """The address that the contract's paths are put behind."""
-    return settings.base_url if urlsplit(settings.base_url).path else settings.base_url + contract.base_path
+def _tenant_notes(settings: Settings, contract: Contract, operations: Sequence[Operation]) -> Iterator[str]:
+    """The operations to which --tenant cannot be applied."""
+    if settings.tenant is None or contract.tenant_resource is None:
+        return
+    scope = TenantScope.from_option(contract, settings.tenant)
+    unscoped = [
+        op.id
+        for op in operations
+        if scope.applies_to(op) and not scope.filter_parameter(op) and not scope.create_field(op)
+    ]
+    if unscoped:
+        name = contract.tenant_resource.name
+        yield f"{', '.join(unscoped)}: no parameter or field for the {name}, so the token determines it"
 
 
 def open_session(
     settings: Settings, contract: Contract, run_id: str, token_command: TokenCommand | None = None
 ) -> tuple[Session, HttpTarget]:
-    """A session on the target, and the target, which is to be closed in the end. Raises UsageError."""
+    """A session, and its target, which the caller closes. Raises UsageError."""
     read_only = settings.read_only or not settings.writes_allowed
-    base_url = resolve_base_url(settings, contract)
-    deadline = None if settings.max_time is None else time.monotonic() + settings.max_time
-    tokens = {"self": settings.token, "other": settings.other_token}
-    target = _build_target(settings, base_url, tokens, Budget(settings.max_requests, deadline), read_only)
+    base_url = settings.base_url if urlsplit(settings.base_url).path else settings.base_url + contract.base_path
+    target = _build_target(settings, base_url, read_only)
     session_target: Target = target
     if token_command is not None:
-        session_target = TokenRefreshingTarget(
-            target, token_command.token, lambda resource_name: contract.operations[resource_name].requires_auth
-        )
+        operations = contract.operations
+        session_target = TokenRefreshingTarget(target, token_command.token, lambda name: operations[name].requires_auth)
+    mutable_records = {
+        resource: parse_key(contract, resource, key, "--mutable-record") for resource, key in settings.mutable_record
+    }
     session = Session(
         contract,
         SchemaValidators.from_document(contract.document),
@@ -158,9 +151,7 @@ def open_session(
         credentials=_login_fields(settings, contract),
         skipped_operations=settings.skip,
         tenant=None if settings.tenant is None else TenantScope.from_option(contract, settings.tenant),
-        mutable_records=MutableRecords(
-            {resource_name: parse_key(contract, resource_name, key) for resource_name, key in settings.mutable_record}
-        ),
+        mutable_records=MutableRecords(mutable_records),
         consistency_timeout=settings.consistency_timeout,
         coverage=Coverage(contract),
     )
@@ -168,7 +159,7 @@ def open_session(
 
 
 def _login_fields(settings: Settings, contract: Contract) -> Mapping[str, str]:
-    """The account's own properties to sign in with; nothing where there are none, or the contract has no account."""
+    """Field -> value of the sign-in request; empty without credentials or without an account resource."""
     account = contract.account_resource.credentials if contract.account_resource else None
     if account is None or settings.login is None or settings.password is None:
         return {}
@@ -176,9 +167,9 @@ def _login_fields(settings: Settings, contract: Contract) -> Mapping[str, str]:
 
 
 def build_redactor(settings: Settings, contract: Contract, token_command: TokenCommand | None = None) -> Redactor:
-    """What reports leave out: tokens, the password, and what --header gives.
+    """The redactor of tokens, password and header values.
 
-    A password that stands in the contract itself is none: to take it out would garble what the contract says.
+    A password that the contract contains is not redacted: that would garble texts of the contract.
     """
     header_values = [value for _, value in settings.header if len(value) >= MIN_ENCODED_SECRET_CHARS]
     is_published = (settings.password or "").encode() in contract.document.content
@@ -186,15 +177,15 @@ def build_redactor(settings: Settings, contract: Contract, token_command: TokenC
     return Redactor.from_contract(contract, [*secrets, *(token_command.printed_tokens if token_command else ())])
 
 
-def _build_target(
-    settings: Settings, base_url: str, tokens: Mapping[str, str | None], budget: Budget, read_only: bool
-) -> HttpTarget:
-    """The target; proxies of the environment are asked for all but this machine's own addresses. Raises UsageError."""
+def _build_target(settings: Settings, base_url: str, read_only: bool) -> HttpTarget:
+    """The target; loopback targets ignore the proxies of the environment. Raises UsageError."""
+    deadline = None if settings.max_time is None else time.monotonic() + settings.max_time
+    tokens = {"self": settings.token, "other": settings.other_token}
     try:
         return HttpTarget(
             base_url,
             {actor: token for actor, token in tokens.items() if token},
-            budget,
+            Budget(settings.max_requests, deadline),
             dict(settings.header),
             settings.timeout,
             interval=1 / settings.rate_limit if settings.rate_limit else 0.0,
@@ -203,8 +194,8 @@ def _build_target(
             trust_env=not is_loopback(settings.host),
         )
     except (ValueError, ImportError, httpx.InvalidURL) as error:
-        expected = "allowed: addresses like http://proxy.example.com:3128 in HTTP_PROXY, HTTPS_PROXY, ALL_PROXY"
-        raise UsageError(f"the environment's proxy: found one that cannot be used ({error}); {expected}") from None
+        expected = "a URL like http://proxy.example.com:3128 in HTTP_PROXY, HTTPS_PROXY, ALL_PROXY"
+        raise UsageError(f"invalid proxy in the environment: {error} (expected {expected})") from None
 
 
 def _load_ca_file(path: Path | None) -> ssl.SSLContext | bool:
@@ -214,16 +205,16 @@ def _load_ca_file(path: Path | None) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=path)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         message = getattr(error, "reason", None) or getattr(error, "strerror", None) or "no certificate"
-        raise UsageError(f"--ca-file: found {path} ({message}); allowed: certificates in PEM") from None
+        raise UsageError(f"--ca-file: cannot load {path}: {message} (expected certificates in PEM)") from None
 
 
 def run_marker(run_id: str) -> str:
-    """What stands in every text that a run writes."""
+    """The marker in all text that a run writes to the target."""
     return f"conformance-{run_id}"
 
 
 def write_log_path(settings: Settings) -> Path | None:
-    """Where a run notes what it writes; None: nowhere but in its own memory."""
+    """The file of the write log; None: it is in memory only."""
     return settings.write_log or (settings.report_dir / "write-log.jsonl" if settings.report_dir else None)
 
 
@@ -232,11 +223,11 @@ def _open_write_log(settings: Settings, run_id: str, base_url: str) -> WriteLog:
     try:
         return WriteLog(run_id) if path is None else WriteLog.create(run_id, path, base_url, run_marker(run_id))
     except OSError as error:
-        raise UsageError(f"--write-log: found {path} ({error.strerror}); allowed: a file that can be written") from None
+        raise UsageError(f"--write-log: cannot write {path}: {error.strerror} (expected a writable file)") from None
 
 
 def display_path(path: Path) -> str:
-    """A path as reports name it: from where the command runs, where that is above it."""
+    """A path as reports show it: relative to the current folder if it is below it."""
     with suppress(ValueError):
         return path.resolve().relative_to(Path.cwd()).as_posix()
     return path.as_posix()
