@@ -1,1 +1,1 @@
-"""Audit of recorded traffic (HAR)."""
+"""Checks of recorded traffic (HAR files)."""

@@ -1,13 +1,13 @@
-"""Judges recorded traffic: every request and every answer, by openapi-core and by what any answer shows.
+"""Checks recorded traffic: requests and responses, with openapi-core and with the checks of any response.
 
-A request that the contract does not admit and that was refused is as it should be. What was left out of a recording
-is not judged; what does not belong to the API is counted.
+An invalid request that the target rejected is correct. Missing parts of a recording are skipped, and entries that do
+not belong to the API are counted.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,22 +23,22 @@ from spec.loader import Contract, Operation
 from spec.provenance import get_provenance
 
 REQUIREMENTS = {
-    "request-matches-contract": "A request that is granted is one that the contract admits.",
-    "path-is-documented": "Every path and method that is used stands in the contract.",
-    "parameter-is-documented": "Every query parameter that is sent stands in the contract.",
-    **{law.id: law.requirement for law in responses.CHECKS},
+    "request-matches-contract": "A successful request is valid by the contract.",
+    "path-is-documented": "The contract documents every path and method that is used.",
+    "parameter-is-documented": "The contract documents every query parameter that is sent.",
+    **{check.id: check.requirement for check in responses.CHECKS},
 }
-PROVENANCE_INDEPENDENT = frozenset(law.id for law in responses.CHECKS if law.provenance_independent)
+PROVENANCE_INDEPENDENT = frozenset(check.id for check in responses.CHECKS if check.provenance_independent)
 BODY_CHECKS = frozenset({"content-type-is-json", "response-matches-schema"})
-MIN_COOKIE_SECRET_CHARS = 8  # characters of a cookie that is hidden wherever it stands
-MAX_FAILURES = 1_000  # broken promises that are told apart
-_VARYING = re.compile(r"[0-9]+|[0-9a-fA-F-]{16,}|.{65,}")
+CREDENTIAL_HEADERS = (AUTHORIZATION.lower(), "proxy-authorization", "x-api-key", "x-xsrf-token")
+MIN_COOKIE_SECRET_CHARS = 8  # shorter values of cookies are not redacted
+MAX_FAILURES = 1_000
+_VARIABLE_SEGMENT = re.compile(r"[0-9]+|[0-9a-fA-F-]{16,}|.{65,}")
 
 
 @dataclass(slots=True)
 class TrafficResult:
-    """What became of a recording. `call_counts`: (operationId, status) -> how often. `skipped`: why entries were not judged
-    -> how many. `secrets`: credentials that stand in it."""
+    """`call_counts`: (operationId, status) -> calls. `skipped`: reason -> entries. `secrets`: recorded credentials."""
 
     call_counts: Counter[tuple[str, int]] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -47,179 +47,182 @@ class TrafficResult:
     _failures: dict[str, tuple[CheckResult, int]] = field(default_factory=dict)
     _requirements: dict[tuple[str, str], Requirement] = field(default_factory=dict)
 
-    def add_requirement(self, promise: Requirement) -> None:
-        """Note that a law was asked of an operation."""
-        self._requirements.setdefault((promise.check, promise.operation), promise)
+    def add_requirement(self, requirement: Requirement) -> None:
+        """Record that a check ran on an operation."""
+        self._requirements.setdefault((requirement.check, requirement.operation), requirement)
 
-    def add_failure(self, outcome: CheckResult) -> None:
-        """Note a broken promise, or that it was broken again."""
-        fingerprint = outcome.requirement.fingerprint
-        first, times = self._failures.get(fingerprint, (outcome, 0))
-        if times or len(self._failures) < MAX_FAILURES:
-            self._failures[fingerprint] = first, times + 1
+    def add_failure(self, result: CheckResult) -> None:
+        """Record a failure, or count it again."""
+        fingerprint = result.requirement.fingerprint
+        first, count = self._failures.get(fingerprint, (result, 0))
+        if count or len(self._failures) < MAX_FAILURES:
+            self._failures[fingerprint] = first, count + 1
 
     def results(self) -> list[CheckResult]:
-        """One for each broken promise, and one for each law that an operation keeps."""
+        """One result per failed requirement, and one per check that an operation passes."""
         failed = [
-            replace(o, message=f"{o.message} ({times} times)") if times > 1 else o
-            for o, times in self._failures.values()
+            replace(result, message=f"{result.message} ({count} times)") if count > 1 else result
+            for result, count in self._failures.values()
         ]
-        failed_keys = {(o.requirement.check, o.requirement.operation) for o in failed}
-        passed = [
-            CheckResult(promise, Status.PASSED) for at, promise in self._requirements.items() if at not in failed_keys
-        ]
-        return [*failed, *passed]
+        failed_keys = {(result.requirement.check, result.requirement.operation) for result in failed}
+        passed = [requirement for key, requirement in self._requirements.items() if key not in failed_keys]
+        return [*failed, *(CheckResult(requirement, Status.PASSED) for requirement in passed)]
 
 
 def audit(contract: Contract, validator: OpenapiCoreValidator, entries: list[HarEntry], base: str) -> TrafficResult:
-    """Judge all entries at addresses below `base`."""
+    """Check all entries whose URL starts with `base`."""
     result = TrafficResult()
     for entry in entries:
         result.secrets |= set(_credentials(contract, entry))
-        route_or_reason = _find_route(contract, entry, base)
-        if isinstance(route_or_reason, str):
-            result.skipped[route_or_reason] += 1
+        skip_reason = _skip_reason(entry, base)
+        if skip_reason:
+            result.skipped[skip_reason] += 1
             continue
         result.entries += 1
-        _audit_entry(contract, validator, entry, route_or_reason, result, base)
+        path = urlsplit(entry.url).path.removeprefix(urlsplit(base).path)
+        route = find_route(contract, path.rstrip("/") or "/")
+        operation = route.operations.get(entry.method) if route else None
+        if route is None or operation is None:
+            _add_unknown_route(entry, route, result, path)
+        else:
+            _audit_entry(validator, entry, operation, route.values, result)
     return result
 
 
-def _find_route(contract: Contract, entry: HarEntry, base: str) -> RecordedRoute | str | None:
-    """The path that it is about, None when it is of the API and of no path; a text: why it is not judged."""
+def _skip_reason(entry: HarEntry, base: str) -> str:
+    """Why an entry is not checked, or ""."""
     if entry.is_stream:
         return "web sockets and event streams"
     path = urlsplit(entry.url).path if url_origin(entry.url) else ""
-    prefix = urlsplit(base).path
-    if url_origin(entry.url) != url_origin(base) or not f"{path}/".startswith(f"{prefix}/"):
+    if url_origin(entry.url) != url_origin(base) or not f"{path}/".startswith(f"{urlsplit(base).path}/"):
         return "other hosts and paths"
     if entry.method in ("options", "head"):
         return "OPTIONS and HEAD"
     if entry.status == 0:
-        return "without an answer"
-    if entry.status == 304:
-        return "answered from a cache (304)"
-    return find_route(contract, path.removeprefix(prefix).rstrip("/") or "/")
+        return "without a response"
+    return "served from a cache (304)" if entry.status == 304 else ""
 
 
 def _audit_entry(
-    contract: Contract,
     validator: OpenapiCoreValidator,
     entry: HarEntry,
-    route_: RecordedRoute | None,
+    operation: Operation,
+    path_values: Mapping[str, str],
     result: TrafficResult,
-    base: str,
 ) -> None:
-    operation = route_.operations.get(entry.method) if route_ else None
-    if route_ is None or operation is None:
-        _add_unknown_route(entry, route_, result, base)
-        return
-    recorded = RecordedRequest(route_.values, tuple(_pairs(entry)), entry.request_headers, entry.request_body)
+    contract, has_body = validator.contract, entry.response_body is not None
+    recorded = RecordedRequest(path_values, tuple(_query(entry)), entry.request_headers, entry.request_body)
     response = Response(entry.status, entry.response_headers, entry.response_body or b"", entry.duration)
-    exchange = Exchange(_request(operation, recorded), response)
+    exchange = Exchange(_build_request(operation, recorded), response)
     result.call_counts[operation.id, entry.status] += 1
-    findings_ = [
-        *_of_parameters(contract, operation, recorded),
-        *_of_request(validator, operation, recorded, response),
-        *_of_answer(validator, operation, recorded, exchange, kept=entry.response_body is not None),
+    for check in _applicable_checks(response, has_body=has_body):
+        result.add_requirement(_requirement(contract, operation, Finding(check, operation.pointer, None, "")))
+    findings = [
+        *_parameter_findings(contract, operation, recorded),
+        *(_request_findings(validator, operation, recorded, response.status) if response.ok else ()),
+        *_response_findings(validator, operation, recorded, exchange, has_body=has_body),
     ]
-    for law in _applicable_checks(response, kept=entry.response_body is not None):
-        result.add_requirement(_requirement(contract, operation, Finding(law, operation.pointer, None, "")))
-    for finding in findings_:
+    for finding in findings:
         message = f"{finding.message} ({entry.location})"
         result.add_failure(CheckResult(_requirement(contract, operation, finding), Status.FAILED, message, (exchange,)))
 
 
-def _applicable_checks(response: Response, *, kept: bool) -> Iterator[str]:
-    """The laws that a recorded exchange can break. `kept`: whether the answer's body is in the recording."""
-    for law in REQUIREMENTS:
-        needs = (law not in BODY_CHECKS or kept) and (law != "request-matches-contract" or response.ok)
-        if needs and law != "path-is-documented":
-            yield law
+def _applicable_checks(response: Response, *, has_body: bool) -> Iterator[str]:
+    """The checks that can fail for an exchange. `has_body`: whether the recording has the response body."""
+    for check in REQUIREMENTS:
+        is_applicable = response.ok if check == "request-matches-contract" else has_body or check not in BODY_CHECKS
+        if is_applicable and check != "path-is-documented":
+            yield check
 
 
-def _requirement(contract: Contract, operation: Operation, notice: Finding) -> Requirement:
-    provenance_ = get_provenance(contract.document, notice.pointer, notice.keyword)
-    always = notice.check in PROVENANCE_INDEPENDENT
-    sentence = REQUIREMENTS[notice.check]
-    keyword = notice.keyword or ""
+def _requirement(contract: Contract, operation: Operation, finding: Finding) -> Requirement:
     return Requirement(
-        notice.check, operation.id, sentence, notice.pointer, provenance_, always, notice.parameter, keyword
+        finding.check,
+        operation.id,
+        REQUIREMENTS[finding.check],
+        finding.pointer,
+        get_provenance(contract.document, finding.pointer, finding.keyword),
+        finding.check in PROVENANCE_INDEPENDENT,
+        finding.parameter,
+        finding.keyword or "",
     )
 
 
-def _add_unknown_route(entry: HarEntry, route_: RecordedRoute | None, result: TrafficResult, base: str) -> None:
-    """A path or method that is not in the contract; what varies in it is left out, so that it is told once."""
-    law = "path-is-documented"
-    path = urlsplit(entry.url).path.removeprefix(urlsplit(base).path)
-    shown = route_.template if route_ else "/".join("*" if _VARYING.fullmatch(p) else p for p in path.split("/"))
-    name = f"{entry.method.upper()} {shown}"[:200]
-    said = f"it was answered {entry.status}, and is not in the contract ({entry.location})"
-    promise = Requirement(law, name, REQUIREMENTS[law], "#/paths", "inferred")
-    request = Request(name, entry.method, path, query=tuple(_pairs(entry)), actor=_speaks(entry.request_headers))
-    response = Response(entry.status, entry.response_headers, entry.response_body or b"", entry.duration)
+def _add_unknown_route(entry: HarEntry, route: RecordedRoute | None, result: TrafficResult, path: str) -> None:
+    """Record an undocumented path or method once, with its variable segments replaced by ``*``."""
+    check = "path-is-documented"
+    segments = ("*" if _VARIABLE_SEGMENT.fullmatch(segment) else segment for segment in path.split("/"))
+    name = f"{entry.method.upper()} {route.template if route else '/'.join(segments)}"[:200]
+    requirement = Requirement(check, name, REQUIREMENTS[check], "#/paths", "inferred")
     if entry.status in (404, 405):
-        result.add_requirement(promise)  # nobody has promised it, and the backend does not have it either
-    else:
-        result.add_failure(CheckResult(promise, Status.FAILED, said, (Exchange(request, response),)))
+        result.add_requirement(requirement)  # the target does not define it either
+        return
+    message = f"got {entry.status}, but the contract does not document it ({entry.location})"
+    request = Request(name, entry.method, path, query=tuple(_query(entry)), actor=_actor(entry.request_headers))
+    response = Response(entry.status, entry.response_headers, entry.response_body or b"", entry.duration)
+    result.add_failure(CheckResult(requirement, Status.FAILED, message, (Exchange(request, response),)))
 
 
-def _of_parameters(contract: Contract, operation: Operation, asked: RecordedRequest) -> Iterator[Finding]:
-    """Query parameters that the contract does not name."""
-    known = {p.name for p in operation.query_parameters}
-    for name in dict.fromkeys(name for name, _ in asked.query):
-        if name not in known and name.removesuffix("[]") not in known and name.split("[")[0] not in known:
-            said = f"{name[:80]!a} is sent, and is not in the contract"
-            at = f"{operation.pointer}/parameters"
-            place = at if "parameters" in contract.document.resolve(operation.pointer) else operation.pointer
-            yield Finding("parameter-is-documented", place, "unnamed", said, name[:80])
+def _parameter_findings(contract: Contract, operation: Operation, recorded: RecordedRequest) -> Iterator[Finding]:
+    """Query parameters that the contract does not document."""
+    known = {parameter.name for parameter in operation.query_parameters}
+    has_parameters = "parameters" in contract.document.resolve(operation.pointer)
+    pointer = f"{operation.pointer}/parameters" if has_parameters else operation.pointer
+    for name in dict.fromkeys(name for name, _ in recorded.query):
+        if not known & {name, name.removesuffix("[]"), name.split("[")[0]}:
+            message = f"{name[:80]!a} is sent, but the contract does not document it"
+            yield Finding("parameter-is-documented", pointer, "unnamed", message, name[:80])
 
 
-def _of_request(
-    second: OpenapiCoreValidator, operation: Operation, asked: RecordedRequest, response: Response
+def _request_findings(
+    validator: OpenapiCoreValidator, operation: Operation, recorded: RecordedRequest, status: int
 ) -> Iterator[Finding]:
-    if response.ok:
-        for found in second.validate_request(operation, asked):
-            said = f"{found.message}; it was answered {response.status}"
-            yield Finding("request-matches-contract", found.pointer, found.keyword, said, found.parameter)
+    for finding in validator.validate_request(operation, recorded):
+        message = f"{finding.message}; got {status}"
+        yield Finding("request-matches-contract", finding.pointer, finding.keyword, message, finding.parameter)
 
 
-def _of_answer(
-    second: OpenapiCoreValidator, operation: Operation, asked: RecordedRequest, exchange: Exchange, *, kept: bool
+def _response_findings(
+    validator: OpenapiCoreValidator,
+    operation: Operation,
+    recorded: RecordedRequest,
+    exchange: Exchange,
+    *,
+    has_body: bool,
 ) -> Iterator[Finding]:
-    """What our own validators see, at its place; what openapi-core alone sees, at the answer."""
-    found = list(inspect_response(second.schemas, operation, exchange))
+    """Violations by our validators at their locations; those that only openapi-core finds, at the response."""
+    findings = list(inspect_response(validator.schemas, operation, exchange))
     status = exchange.response.status
-    yield from (notice for notice in found if kept or notice.check not in BODY_CHECKS)
-    if kept and not found and status in operation.responses and status not in SERVER_STATUSES:
-        place = operation.responses[status] or f"{operation.pointer}/responses/{status}"
-        for said in second.validate_response(operation, asked, exchange.response):
-            yield Finding("response-matches-schema", place, None, f"{status}: {said}", "openapi-core")
+    yield from (finding for finding in findings if has_body or finding.check not in BODY_CHECKS)
+    if has_body and not findings and status in operation.responses and status not in SERVER_STATUSES:
+        pointer = operation.responses[status] or f"{operation.pointer}/responses/{status}"
+        for message in validator.validate_response(operation, recorded, exchange.response):
+            yield Finding("response-matches-schema", pointer, None, f"{status}: {message}", "openapi-core")
 
 
-def _pairs(entry: HarEntry) -> Iterator[tuple[str, str]]:
+def _query(entry: HarEntry) -> Iterator[tuple[str, str]]:
     yield from parse_qsl(urlsplit(entry.url).query, keep_blank_values=True, max_num_fields=10_000)
 
 
-def _request(operation: Operation, asked: RecordedRequest) -> Request:
-    """The request as reports show it: without headers, for they hold credentials."""
-    body, raw = _body(asked.body)
-    kind = {name: value for name, value in asked.headers.items() if name == "content-type" and raw is not None}
+def _build_request(operation: Operation, recorded: RecordedRequest) -> Request:
+    """The request for reports, without headers, which contain credentials."""
+    body, content = _parse_body(recorded.body)
+    has_media_type = content is not None and "content-type" in recorded.headers
     return Request(
         operation.id,
         operation.method,
         operation.path,
-        dict(asked.values),
-        asked.query,
+        dict(recorded.values),
+        recorded.query,
         body,
-        raw,
-        _speaks(asked.headers),
-        kind,
+        content,
+        _actor(recorded.headers),
+        {"content-type": recorded.headers["content-type"]} if has_media_type else {},
     )
 
 
-def _body(body: bytes | None) -> tuple[Any, bytes | None]:
-    """(JSON, bytes that are none)."""
+def _parse_body(body: bytes | None) -> tuple[Any, bytes | None]:
+    """(JSON value, content that is not JSON)."""
     if not body:
         return None, None
     try:
@@ -228,17 +231,16 @@ def _body(body: bytes | None) -> tuple[Any, bytes | None]:
         return None, body
 
 
-def _speaks(headers: dict[str, str] | Any) -> str:
+def _actor(headers: Mapping[str, str]) -> str:
     return "self" if AUTHORIZATION.lower() in headers or "cookie" in headers else "nobody"
 
 
 def _credentials(contract: Contract, entry: HarEntry) -> Iterator[str]:
-    """Values that no report may show: of credential headers, whole and without their scheme, and of cookies."""
-    named = {str(scheme.get("name", "")).lower() for scheme in contract.security_schemes.values()}
-    for headers in (entry.request_headers, entry.response_headers):
-        for name, value in headers.items():
-            if name in named or name in (AUTHORIZATION.lower(), "proxy-authorization", "x-api-key", "x-xsrf-token"):
-                yield from (value, value.rsplit(" ", 1)[-1])
-            elif name in ("cookie", "set-cookie"):
-                parts = (part.split("=", 1)[-1].strip() for part in re.split("[;,]", value))
-                yield from (part for part in parts if len(part) >= MIN_COOKIE_SECRET_CHARS)
+    """Values to redact: credential headers, with and without their scheme, and cookies."""
+    scheme_names = {str(scheme.get("name", "")).lower() for scheme in contract.security_schemes.values()}
+    for name, value in (*entry.request_headers.items(), *entry.response_headers.items()):
+        if name in scheme_names or name in CREDENTIAL_HEADERS:
+            yield from (value, value.rsplit(" ", 1)[-1])
+        elif name in ("cookie", "set-cookie"):
+            parts = (part.split("=", 1)[-1].strip() for part in re.split("[;,]", value))
+            yield from (part for part in parts if len(part) >= MIN_COOKIE_SECRET_CHARS)

@@ -1,7 +1,6 @@
-"""Recorded traffic: HTTP Archive files (HAR 1.2) as browsers and proxies write them.
+"""Reads HTTP Archive files (HAR 1.2), which browsers and proxies write.
 
-Browsers leave out much: bodies that were not kept, what came from a cache, credentials. What was left out is None here
-and is not judged. A file that is torn, or no HAR, is refused in one line that names the place.
+Browsers omit some bodies, cached responses and credentials; omitted parts are None and not checked.
 """
 
 import base64
@@ -14,17 +13,17 @@ from urllib.parse import urlencode, urlsplit
 
 from conformance.errors import UsageError
 
-MAX_FILE_BYTES = 512 * 1024 * 1024  # bytes of a file
-MAX_ENTRIES = 100_000  # entries of a file
-MAX_BODY_BYTES = 16 * 1024 * 1024  # bytes of a body; a larger one is not judged
+MAX_FILE_BYTES = 512 * 1024 * 1024
+MAX_ENTRIES = 100_000  # per file
+MAX_BODY_BYTES = 16 * 1024 * 1024  # larger bodies are not checked
 
 
 @dataclass(frozen=True, slots=True)
 class HarEntry:
-    """A request and what was answered.
+    """A recorded request and its response.
 
-    `location`: file and entry. `request_headers`, `response_headers`: lower-case names. `request_body`, `response_body`: None when they are not in the
-    file. `status`: 0 when there was no answer. `is_stream`: it is a web socket, or an event stream that has no end.
+    `location`: file and entry. Headers have lower-case names. `request_body`, `response_body`: None if not recorded.
+    `status`: 0 without a response. `is_stream`: a web socket or an event stream. `duration`: seconds.
     """
 
     location: str
@@ -40,16 +39,16 @@ class HarEntry:
 
 
 def read_har(path: Path) -> list[HarEntry]:
-    """The entries of a file. Raises UsageError."""
+    """Read the entries of a file. Raises UsageError."""
     root = _load_json(path)
     log = root.get("log") if isinstance(root, dict) else None
     version = str(log.get("version", "1.1")) if isinstance(log, dict) else ""
     entries = log.get("entries") if isinstance(log, dict) else None
     if not version.startswith("1.") or not isinstance(entries, list):
         description = f"version {version[:20]!a}" if version else "no log"
-        raise UsageError(f"{path}: found {description} and no list of entries; allowed: a HAR file, version 1.2")
+        raise UsageError(f"{path}: {description}, no list of entries (expected a HAR file, version 1.2)")
     if len(entries) > MAX_ENTRIES:
-        raise UsageError(f"{path}: found {len(entries)} entries; allowed: {MAX_ENTRIES} at most")
+        raise UsageError(f"{path}: {len(entries)} entries (expected at most {MAX_ENTRIES})")
     return [_parse_entry(f"{path.name} entry {index}", raw_entry) for index, raw_entry in enumerate(entries)]
 
 
@@ -57,16 +56,16 @@ def _load_json(path: Path) -> Any:
     try:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
-            raise UsageError(f"{path}: found {size} bytes; allowed: {MAX_FILE_BYTES} at most")
+            raise UsageError(f"{path}: {size} bytes (expected at most {MAX_FILE_BYTES})")
         return json.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"{path}: found no readable file ({error.strerror}); allowed: a HAR file") from None
+        raise UsageError(f"{path}: cannot read the file: {error.strerror} (expected a HAR file)") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: found no JSON ({str(error)[:100]}); allowed: a HAR file, whole") from None
+        raise UsageError(f"{path}: invalid JSON: {str(error)[:100]} (expected a complete HAR file)") from None
 
 
 def _parse_entry(location: str, raw_entry: Any) -> HarEntry:
-    """One entry. Raises UsageError when it has no request or no answer."""
+    """Parse an entry. Raises UsageError if it has no request or no response."""
     request, response = _require(raw_entry, "request", dict, location), _require(raw_entry, "response", dict, location)
     url = _require(request, "url", str, f"{location} request")
     status = _require(response, "status", int, f"{location} response")
@@ -89,13 +88,15 @@ def _parse_entry(location: str, raw_entry: Any) -> HarEntry:
 def _require(node: Any, name: str, expected_type: type, location: str) -> Any:
     value = node.get(name) if isinstance(node, dict) else None
     if not isinstance(value, expected_type) or isinstance(value, bool):
-        type_names = {dict: "an object", str: "a text", int: "a number", list: "a list"}
-        raise UsageError(f"{location}: found {type(value).__name__} as {name}; allowed: {type_names[expected_type]}")
+        type_names = {dict: "an object", str: "a string", int: "a number", list: "a list"}
+        raise UsageError(
+            f"{location}: invalid {name} of type {type(value).__name__} (expected {type_names[expected_type]})"
+        )
     return value
 
 
 def _parse_headers(node: Mapping[str, Any], location: str) -> dict[str, str]:
-    """Headers by lower-case name, a repeated one joined; those that HTTP/2 has for itself left out."""
+    """Headers by lower-case name, repeated ones joined, without the pseudo-headers of HTTP/2."""
     headers: dict[str, str] = {}
     for header in _require(node, "headers", list, location) if "headers" in node else ():
         name = str(_require(header, "name", str, f"{location} headers")).lower()
@@ -106,7 +107,7 @@ def _parse_headers(node: Mapping[str, Any], location: str) -> dict[str, str]:
 
 
 def _request_body(request: Mapping[str, Any], location: str) -> bytes | None:
-    """The body of a request: b"" when it has none, None when it has one that was not kept."""
+    """The body of a request: b"" if it has none, None if it was not recorded."""
     post_data = request.get("postData")
     if not isinstance(post_data, dict):
         size = request.get("bodySize")
@@ -116,13 +117,12 @@ def _request_body(request: Mapping[str, Any], location: str) -> bytes | None:
     params = post_data.get("params")
     if not isinstance(params, list) or not params:
         return None
-    return urlencode(
-        [(str(param.get("name")), str(param.get("value", ""))) for param in params if isinstance(param, dict)]
-    ).encode()
+    pairs = [(str(param.get("name")), str(param.get("value", ""))) for param in params if isinstance(param, dict)]
+    return urlencode(pairs).encode()
 
 
 def _response_headers(response: Mapping[str, Any], location: str) -> dict[str, str]:
-    """The headers of an answer, without those of a coding that its text no longer has."""
+    """The headers of a response, without the content coding, which the recorded text is decoded from."""
     headers = _parse_headers(response, f"{location} response")
     content = response.get("content")
     media_type = content.get("mimeType") if isinstance(content, dict) else None
@@ -132,7 +132,7 @@ def _response_headers(response: Mapping[str, Any], location: str) -> dict[str, s
 
 
 def _response_body(response: Mapping[str, Any], location: str) -> bytes | None:
-    """The body of an answer: b"" when it has none, None when it was not kept or is too large."""
+    """The body of a response: b"" if it has none, None if it was not recorded or is too large."""
     raw_content = response.get("content")
     if not isinstance(raw_content, dict) or not isinstance(raw_content.get("text"), str):
         size = raw_content.get("size") if isinstance(raw_content, dict) else response.get("bodySize")
@@ -148,11 +148,11 @@ def _decode_body(text: str, encoding: Any, location: str) -> bytes | None:
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except ValueError:
-        raise UsageError(f"{location}: found a text that is not base64, as it says; allowed: base64, whole") from None
+        raise UsageError(f"{location}: invalid base64 (expected complete base64)") from None
 
 
 def url_origin(url: str) -> str:
-    """``https://host:port`` of a URL, lower case; "" when it is none of HTTP."""
+    """``https://host:port`` of a URL, lower case; "" if it is not an HTTP URL."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""

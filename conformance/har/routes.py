@@ -1,4 +1,4 @@
-"""Which operation of a contract a recorded address is about, and where in a recording the API stands."""
+"""Finds the operation of a recorded URL, and the base URL of the API in a recording."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,12 +7,12 @@ from urllib.parse import unquote, urlsplit
 
 from spec.loader import Contract, Operation
 
-MAX_PATH_PARTS = 12  # parts of an address that are looked at
+MAX_PATH_PARTS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedRoute:
-    """A path of the contract that an address fits. `operations`: by method. `values`: of the path's parameters."""
+    """A path of the contract that matches a URL. `operations`: by method. `values`: of the path parameters."""
 
     template: str
     operations: Mapping[str, Operation]
@@ -20,17 +20,17 @@ class RecordedRoute:
 
 
 def find_route(contract: Contract, path: str) -> RecordedRoute | None:
-    """The path of the contract that an address below its base fits, the one with the fewest parameters first."""
+    """The path of the contract that matches a path below the base URL; the one with the fewest parameters."""
     parts = path.split("/")
     matches: dict[str, dict[str, str]] = {}
-    for template in {o.path for o in contract.operations.values()}:
+    for template in {op.path for op in contract.operations.values()}:
         values = _match(template.split("/"), parts)
         if values is not None:
             matches[template] = values
     if not matches:
         return None
-    template = min(matches, key=lambda t: (len(matches[t]), t))
-    operations = {o.method: o for o in contract.operations.values() if o.path == template}
+    template = min(matches, key=lambda name: (len(matches[name]), name))
+    operations = {op.method: op for op in contract.operations.values() if op.path == template}
     return RecordedRoute(template, operations, matches[template])
 
 
@@ -49,12 +49,12 @@ def _match(template: list[str], parts: list[str]) -> dict[str, str] | None:
 
 
 def find_base_url(contract: Contract, urls: Iterable[tuple[str, str]]) -> str | None:
-    """The address below which most of the URLs fit the contract; None when none does. `urls`: (origin, URL)."""
+    """The base URL with the most matches of the contract; None without a match. `urls`: (origin, URL)."""
     counts: Counter[str] = Counter()
     for origin, url in urls:
         parts = urlsplit(url).path.rstrip("/").split("/")[: MAX_PATH_PARTS + 1]
         for cut in range(1, len(parts)):
-            # The longest end of an address that fits; a path of parameters alone fits anything.
+            # The longest matching end of the path; a path that starts with a parameter would match any.
             match = find_route(contract, "/" + "/".join(parts[cut:]))
             if match is not None and match.template.split("/")[1][:1] != "{":
                 counts[origin + "/".join(parts[:cut])] += 1
