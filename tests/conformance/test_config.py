@@ -1,14 +1,15 @@
-"""The file of settings: what wins over what, and what is refused with which words."""
+"""The settings file: precedence of its values, and messages about invalid ones."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
+import click
 import pytest
 
+from conformance.cli.commands import COMMANDS, parse_settings
 from conformance.cli.main import main
-from conformance.config.commands import LINE_ONLY, WORDS
-from conformance.config.options import OPTIONS
-from conformance.config.settings import Settings, from_arguments
+from conformance.config.options import COMMAND_LINE_ONLY, FILE_KEYS, OPTIONS
+from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.gate.verdict import ExitCode
 
@@ -34,135 +35,142 @@ listAgents = "known"
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to run in."""
+def current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def written(text: str, name: str = "athena-conformance.toml") -> Path:
-    """A file of settings in the current folder."""
+def write_config(text: str, name: str = "athena-conformance.toml") -> Path:
+    """Write a settings file in the current folder."""
     path = Path(name)
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def settings(*arguments: str, environment: Mapping[str, str] = ENVIRONMENT, word: str = "run") -> Settings:
-    """What is read from a line, here."""
-    return from_arguments([word, *arguments], environment, "0")
+def settings(*arguments: str, environment: Mapping[str, str] = ENVIRONMENT, command: str = "run") -> Settings:
+    """The settings of a command line in the current folder."""
+    return parse_settings([command, *arguments], environment)
 
 
-def refused(text: str, *arguments: str) -> str:
-    """The one line by which a file is refused."""
-    written(text)
+def usage_error(text: str, *arguments: str) -> str:
+    """The message about an invalid file, which is one line."""
+    write_config(text)
     with pytest.raises(UsageError) as caught:
         settings(*arguments)
     assert "\n" not in str(caught.value)
-    assert "allowed: " in str(caught.value)
+    assert "(expected " in str(caught.value)
     return str(caught.value)
 
 
-def test_a_file_in_the_current_folder_is_read() -> None:
-    written(FILE)
-    found = settings()
-    assert (found.base_url, found.seed, found.strict, found.timeout) == (
+def test_file_in_the_current_folder_is_read() -> None:
+    write_config(FILE)
+    parsed = settings()
+    assert (parsed.base_url, parsed.seed, parsed.strict, parsed.timeout) == (
         "https://staging.example.com/api/v1",
         7,
         True,
         2.5,
     )
-    assert found.header == (("X-One", "1"), ("X-Two", "2"))
-    assert found.skip == {"listThreads": "times out; ticket 12"}
-    assert found.origins["seed"] == "athena-conformance.toml"
+    assert parsed.header == (("X-One", "1"), ("X-Two", "2"))
+    assert parsed.skip == {"listThreads": "times out; ticket 12"}
+    assert parsed.origins["seed"] == "athena-conformance.toml"
 
 
-def test_an_environments_section_wins_over_the_file_and_the_line_over_both() -> None:
-    written(FILE)
-    found = settings("--env", "production", "--seed", "9")
-    assert (found.base_url, found.seed, found.strict) == ("https://example.com/api/v1", 9, False)
-    assert found.skip == {"listThreads": "times out; ticket 12", "listAgents": "known"}
-    assert found.origins["base_url"] == "athena-conformance.toml [env.production]"
-    assert (found.origins["seed"], found.origins["timeout"]) == ("--seed", "athena-conformance.toml")
-    assert found.origins["tag"] == "default"
+def test_command_line_overrides_section_and_section_overrides_file() -> None:
+    write_config(FILE)
+    parsed = settings("--env", "production", "--seed", "9")
+    assert (parsed.base_url, parsed.seed, parsed.strict) == ("https://example.com/api/v1", 9, False)
+    assert parsed.skip == {"listThreads": "times out; ticket 12", "listAgents": "known"}
+    assert parsed.origins["base_url"] == "athena-conformance.toml [env.production]"
+    assert (parsed.origins["seed"], parsed.origins["timeout"]) == ("--seed", "athena-conformance.toml")
+    assert parsed.origins["tag"] == "default"
 
 
-def test_paths_start_where_the_file_is() -> None:
-    written(FILE, "below/settings.toml")
+def test_paths_are_relative_to_the_file() -> None:
+    write_config(FILE, "below/settings.toml")
     assert settings("--config", "below/settings.toml").report_dir == Path("below/reports")
     assert settings("--config", "below/settings.toml", "--report-dir", "x").report_dir == Path("x")
 
 
-def test_a_word_takes_from_a_file_only_what_it_knows() -> None:
-    written(FILE)
-    found = settings("write-log.jsonl", command="cleanup")
-    assert (found.base_url, found.seed, found.report_dir) == ("https://staging.example.com/api/v1", 0, None)
+def test_command_ignores_file_values_of_other_commands() -> None:
+    write_config(FILE)
+    parsed = settings("write-log.jsonl", command="cleanup")
+    assert (parsed.base_url, parsed.seed, parsed.report_dir) == ("https://staging.example.com/api/v1", 0, None)
 
 
-def test_every_option_but_those_of_the_line_may_stand_in_a_file() -> None:
-    for option in (o for o in OPTIONS if o.name != "--env"):  # which is the name of the sections there
-        name = option.name.removeprefix("--")
-        written(f"{name} = {{}}")  # nothing that any option takes
+def test_file_accepts_every_option_that_is_not_for_the_command_line_only() -> None:
+    for option in (option for option in OPTIONS if option.key != "env"):  # the name of the sections
+        write_config(f"{option.key} = {{}}")  # not a valid value of any option
         with pytest.raises(UsageError) as caught:
             settings("--base-url", "http://x")
-        known = f"allowed: {', '.join(sorted(o.name.removeprefix('--') for o in OPTIONS if o.name not in LINE_ONLY))}"
-        assert (known in str(caught.value)) == (option.name in LINE_ONLY), option.name
+        is_unknown = f"(expected {', '.join(sorted(FILE_KEYS))}" in str(caught.value)
+        assert is_unknown == (option.key in COMMAND_LINE_ONLY), option.key
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "message"),
     [
         (
             "bse-url = 'http://x'",
-            "athena-conformance.toml: found 'bse-url'; did you mean 'base-url'?; allowed: ",
+            "athena-conformance.toml: unknown name 'bse-url', did you mean 'base-url'? (expected ",
         ),
         ("base_url = 'http://x'", "did you mean 'base-url'?"),
-        ("[env.a]\nsed = 1", "athena-conformance.toml [env.a]: found 'sed'; did you mean 'seed'?"),
-        ("token = 'abc'", "found 'token'; allowed: no secrets: tokens come from the environment"),
+        ("[env.a]\nsed = 1", "athena-conformance.toml [env.a]: unknown name 'sed', did you mean 'seed'?"),
+        ("token = 'abc'", "invalid name 'token' (expected no secrets: set token-env"),
         ("other_token = 'abc'", "no secrets"),
         ("[env.a]\napi_key = 'abc'", "no secrets"),
-        ("header = 'X-Api-Key: abc'", "header: found 'x-api-key'; allowed: no credentials in a file"),
-        ("seed = 'x'", "athena-conformance.toml: seed: found 'x'; allowed: a whole number"),
-        ("seed = true", "seed: found 'True'; allowed: one text or number"),
-        ("strict = 1", "strict: found '1'; allowed: true, false"),
-        ("tag = [['a']]", "tag: found"),
-        ("seed = [1]", "seed: found '[1]'; allowed: one text or number"),
-        ("seed = 1\nseed = 2", "found no TOML"),
-        ("seed = ", "found no TOML"),
-        ("skip = 1", "skip: found no table; allowed"),
-        ("[skip]\nlistAgents = ''", "skip.listAgents: found ''; allowed: the reason, in words"),
-        ("env = 1", "env: found something else than sections"),
-        ("contract = 'none.yaml'", "contract: found 'none.yaml'; allowed: an OpenAPI 3.0 file that is there"),
+        (
+            "header = 'X-Api-Key: abc'",
+            "header: invalid header 'x-api-key' (expected no credentials in the settings file",
+        ),
+        (
+            "seed = 'x'",
+            "athena-conformance.toml: seed: invalid value 'x' (expected an integer between 0 and 9223372036854775807)",
+        ),
+        ("seed = true", "seed: invalid value 'True' (expected one string or number)"),
+        ("strict = 1", "strict: invalid value '1' (expected true, false)"),
+        ("tag = [['a']]", "tag: invalid value"),
+        ("seed = [1]", "seed: invalid value '[1]' (expected one string or number)"),
+        ("seed = 1\nseed = 2", "invalid TOML"),
+        ("seed = ", "invalid TOML"),
+        ("skip = 1", "skip: not a table (expected"),
+        ("[skip]\nlistAgents = ''", "skip.listAgents: invalid value '' (expected a reason, as text)"),
+        ("env = 1", "env: invalid value (expected sections [env.NAME])"),
+        ("contract = 'none.yaml'", "contract: invalid value 'none.yaml' (expected an existing OpenAPI 3.0 file)"),
     ],
 )
-def test_what_a_file_may_not_say_is_refused(text: str, found: str) -> None:
-    assert found in refused(text)
+def test_invalid_file_is_rejected(text: str, message: str) -> None:
+    assert message in usage_error(text)
 
 
-def test_a_section_or_a_file_that_there_is_not_is_refused() -> None:
-    assert "--env: found 'staging'; allowed: production" in refused(FILE, "--env", "staging")
-    assert "has none" in refused("seed = 1", "--env", "staging")
-    assert "--config: found none.toml (No such file" in refused(FILE, "--config", "none.toml")
+def test_unknown_section_and_missing_file_are_rejected() -> None:
+    assert "--env: invalid value 'staging' (expected production)" in usage_error(FILE, "--env", "staging")
+    assert "which has none" in usage_error("seed = 1", "--env", "staging")
+    assert "--config: cannot read none.toml: No such file" in usage_error(FILE, "--config", "none.toml")
     Path("athena-conformance.toml").unlink()
-    with pytest.raises(UsageError, match=r"--env: found 'x', and no athena-conformance\.toml here; allowed"):
+    with pytest.raises(
+        UsageError, match=r"--env: invalid value 'x' \(expected --config FILE, or athena-conformance\.toml here\)"
+    ):
         settings("--env", "x")
 
 
-def test_bytes_that_are_no_text_are_refused() -> None:
+def test_file_that_is_not_utf_8_is_rejected() -> None:
     Path("athena-conformance.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="found no TOML"):
+    with pytest.raises(UsageError, match="invalid TOML"):
         settings()
 
 
-def test_an_operation_to_skip_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    written("base-url = 'http://127.0.0.1:1'\n[skip]\nlistAgent = 'known'")
+def test_unknown_operation_to_skip_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+    write_config("base-url = 'http://127.0.0.1:1'\n[skip]\nlistAgent = 'known'")
     assert main(["run"], ENVIRONMENT) == ExitCode.USAGE
-    assert "skip: found 'listAgent'; did you mean 'listAgents'?; allowed: " in capsys.readouterr().err
+    assert "skip: unknown name 'listAgent', did you mean 'listAgents'? (expected " in capsys.readouterr().err
 
 
-def test_show_config_says_each_value_and_where_it_comes_from(capsys: pytest.CaptureFixture[str]) -> None:
-    written(FILE)
-    said = [
+def test_show_config_prints_each_value_and_its_source(capsys: pytest.CaptureFixture[str]) -> None:
+    write_config(FILE)
+    arguments = [
         "--env",
         "production",
         "--header",
@@ -171,7 +179,7 @@ def test_show_config_says_each_value_and_where_it_comes_from(capsys: pytest.Capt
         "cat hidden-2",
         "--show-config",
     ]
-    assert main(["run", "--show-config", *said], {"ATHENA_OTHER_TOKEN": "hidden-3"}) == 0
+    assert main(["run", "--show-config", *arguments], {"ATHENA_OTHER_TOKEN": "hidden-3"}) == 0
     out = capsys.readouterr().out
     rows = {line.split("  ", 1)[0]: " ".join(line.split("  ", 1)[1].split()) for line in out.splitlines()}
     assert rows["base-url"] == "https://example.com/api/v1 athena-conformance.toml [env.production]"
@@ -185,16 +193,18 @@ def test_show_config_says_each_value_and_where_it_comes_from(capsys: pytest.Capt
     assert "hidden" not in out
 
 
-@pytest.mark.parametrize("word", [word.name for word in WORDS])
-def test_every_word_shows_its_settings_and_needs_nothing_for_it(word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    beside = ["x" for _ in next(w for w in WORDS if w.name == word).arguments]
-    assert main([word, *beside, "--show-config"], {}) == 0
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_shows_its_settings_without_target_and_token(
+    command: click.Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["x" for parameter in command.params if isinstance(parameter, click.Argument)]
+    assert main([command.name or "", *arguments, "--show-config"], {}) == 0
     assert "token" in capsys.readouterr().out
 
 
-def test_a_profile_gives_the_time_unless_it_is_said() -> None:
-    found = settings("--base-url", "http://x", "--profile", "smoke")
-    assert (found.max_time, found.origins["max_time"]) == (60.0, "--profile smoke")
-    found = settings("--base-url", "http://x", "--profile", "smoke", "--max-time", "5")
-    assert (found.max_time, found.origins["max_time"]) == (5.0, "--max-time")
+def test_profile_sets_max_time_unless_the_option_does() -> None:
+    parsed = settings("--base-url", "http://x", "--profile", "smoke")
+    assert (parsed.max_time, parsed.origins["max_time"]) == (60.0, "--profile smoke")
+    parsed = settings("--base-url", "http://x", "--profile", "smoke", "--max-time", "5")
+    assert (parsed.max_time, parsed.origins["max_time"]) == (5.0, "--max-time")
     assert settings("--base-url", "http://x").max_time is None
