@@ -1,7 +1,9 @@
-"""The command as a user runs it: by subprocess, against targets that are down, hang, answer HTML, refuse the token."""
+"""The command in a subprocess, with targets that are down, hang, return HTML or reject the token."""
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,34 +16,35 @@ from pathlib import Path
 
 import pytest
 
+from conformance.cli.commands import COMMANDS, SuiteCommand, parse_settings
 from conformance.cli.main import main
 from conformance.cli.wiring import build_redactor, open_session
-from conformance.config.settings import from_arguments
 from conformance.gate.verdict import ExitCode
 from tests.mock_server.athena import athena_contract
 
 ROOT = Path(__file__).parents[2]
-# The command with one law in place of all: each list answers.
+# The command with one check only: each list returns a success.
 STUBBED = """
 import sys
 from conformance.cli.main import main
 from conformance.checks.support.check import Category, Check
 
-def judging(case):
-    asked = case.session.send(case.operation)
-    yield case.build_result(case.build_requirement(), "" if asked.response.ok else f"found {asked.response.status}", asked)
+def run(case):
+    exchange = case.session.send(case.operation)
+    message = "" if exchange.response.ok else f"got {exchange.response.status}"
+    yield case.build_result(case.build_requirement(), message, exchange)
 
 law = Check("answers", "It answers.", Category.RESPONSES, lambda contract, operation: operation.action == "list", judging)
 sys.exit(main(sys.argv[1:], laws=[law]))
 """
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
+Handler = Callable[[BaseHTTPRequestHandler], None]
 
 
-def answering(status: int, kind: str, body: bytes, pause: float = 0.0) -> Answer:
-    """A handler that answers every request so."""
+def answering(status: int, kind: str, body: bytes, pause: float = 0.0) -> Handler:
+    """A handler that sends the same response to every request."""
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
+    def handle(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(pause)
         handler.send_response(status)
         handler.send_header("Content-Type", kind)
@@ -49,27 +52,27 @@ def answering(status: int, kind: str, body: bytes, pause: float = 0.0) -> Answer
         handler.end_headers()
         handler.wfile.write(body)
 
-    return answer
+    return handle
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[str]:
-    """A target of loopback; its base address."""
+def serving(handle: Handler) -> Iterator[str]:
+    """Run a target on loopback; its base URL."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class TargetHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answer(self)
+            handle(self)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Print nothing."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """Say nothing: the command may well have hung up."""
+            """Print nothing: the command may close connections."""
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), TargetHandler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
@@ -80,20 +83,20 @@ def serving(answer: Answer) -> Iterator[str]:
         thread.join()
 
 
-def started(
+def start(
     *arguments: str, token: str = "a-token", other: str = "", out: int = subprocess.PIPE
 ) -> "subprocess.Popen[str]":
-    """The command, started."""
-    around = {k: v for k, v in os.environ.items() if not k.startswith("ATHENA_")} | {"PYTHONPATH": str(ROOT)}
-    around |= {"ATHENA_TOKEN": token} if token else {}
-    around |= {"ATHENA_OTHER_TOKEN": other} if other else {}
+    """Start the command."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("ATHENA_")} | {"PYTHONPATH": str(ROOT)}
+    env |= {"ATHENA_TOKEN": token} if token else {}
+    env |= {"ATHENA_OTHER_TOKEN": other} if other else {}
     command = [sys.executable, "-c", STUBBED, *arguments]
-    return subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=around)
+    return subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env)
 
 
 def ran(*arguments: str, token: str = "a-token", other: str = "") -> tuple[int, str]:
-    """Exit code, and all that was printed; never a traceback."""
-    with started(*arguments, token=token, other=other) as process:
+    """Run the command: exit code and output, which has no traceback."""
+    with start(*arguments, token=token, other=other) as process:
         out, err = process.communicate(timeout=60)
     assert "Traceback" not in out + err
     return process.returncode, out + err
@@ -102,69 +105,69 @@ def ran(*arguments: str, token: str = "a-token", other: str = "") -> tuple[int, 
 GOOD = answering(200, "application/json", b'{"data": []}')
 
 
-def test_a_target_that_keeps_its_promises_ends_with_0(tmp_path: Path) -> None:
+def test_conforming_target_exits_with_0(tmp_path: Path) -> None:
     with serving(GOOD) as base:
-        code, said = ran("run", "--base-url", base, "--read-only", "--tag", "Message", "--report-dir", str(tmp_path))
-        # nothing retrieves a message here, which makes it incomplete, and says so
-        assert code == ExitCode.INCOMPLETE, said
-        assert "retrieveMessage" in said
-        code, said = ran("run", "--base-url", base, "--read-only", "--operation", "listMessages")
-    assert code == ExitCode.PASSED, said
-    assert json.loads((tmp_path / "conformance.json").read_text())["counts"]["kept"] == 1
+        code, output = ran("run", "--base-url", base, "--read-only", "--tag", "Message", "--report-dir", str(tmp_path))
+        # no check of this test retrieves a message
+        assert code == ExitCode.INCOMPLETE, output
+        assert "retrieveMessage" in output
+        code, output = ran("run", "--base-url", base, "--read-only", "--operation", "listMessages")
+    assert code == ExitCode.PASSED, output
+    assert json.loads((tmp_path / "conformance.json").read_text())["counts"]["passed"] == 1
     assert (tmp_path / "junit.xml").exists()
 
 
-def test_a_broken_target_ends_with_1() -> None:
+def test_failing_target_exits_with_1() -> None:
     with serving(answering(500, "application/json", b'{"message": "\\u001b[31mno"}')) as base:
-        code, said = ran("run", "--base-url", base, "--operation", "listMessages", "--strict")
-    assert code == ExitCode.FAILED, said
-    assert "BROKEN  listMessages answers" in said
-    assert 'curl -i -X GET -H "Authorization: Bearer $ATHENA_TOKEN"' in said
+        code, output = ran("run", "--base-url", base, "--operation", "listMessages", "--strict")
+    assert code == ExitCode.FAILED, output
+    assert "FAILED  listMessages lists-succeed" in output
+    assert 'curl -i -X GET -H "Authorization: Bearer $ATHENA_TOKEN"' in output
 
 
-def test_github_gets_annotations_and_no_commands_of_a_target() -> None:
+def test_github_annotations_contain_no_commands_of_the_target() -> None:
     with serving(answering(500, "application/json", b'{"message": "no\\n::error::planted"}')) as base:
-        code, said = ran("run", "--base-url", base, "--operation", "listMessages", "--strict", "--github")
-    assert code == ExitCode.FAILED, said
-    commands = [line for line in said.splitlines() if line.startswith("::")]
+        code, output = ran("run", "--base-url", base, "--operation", "listMessages", "--strict", "--github")
+    assert code == ExitCode.FAILED, output
+    commands = [line for line in output.splitlines() if line.startswith("::")]
     assert commands[0].startswith("::error file=spec/openapi.yaml,line=")
     assert not any(line.startswith("::error::planted") for line in commands)
 
 
-def test_a_target_that_is_down_ends_with_3() -> None:
-    code, said = ran("run", "--base-url", "http://127.0.0.1:1/api/v1")
+def test_unreachable_target_exits_with_3() -> None:
+    code, output = ran("run", "--base-url", "http://127.0.0.1:1/api/v1")
     assert code == ExitCode.TARGET_UNREACHABLE
-    assert "Connection refused" in said
-    assert " 0 broken" in said
+    assert "Connection refused" in output
+    assert " 0 failed" in output
 
 
-def test_a_hanging_target_ends_with_3() -> None:
+def test_hanging_target_exits_with_3() -> None:
     with serving(answering(200, "application/json", b"{}", pause=3)) as base:
-        code, said = ran("run", "--base-url", base, "--timeout", "0.2")
+        code, output = ran("run", "--base-url", base, "--timeout", "0.2")
     assert code == ExitCode.TARGET_UNREACHABLE
-    assert "no answer within 0.2 s (--timeout)" in said
+    assert "no answer within 0.2 s (--timeout)" in output
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])
-def test_a_target_that_answers_html_is_no_api_and_ends_with_3(status: int) -> None:
+def test_target_that_returns_html_exits_with_3(status: int) -> None:
     with serving(answering(status, "text/html", b"<html>Sign in</html>")) as base:
-        code, said = ran("run", "--base-url", base)
+        code, output = ran("run", "--base-url", base)
     assert code == ExitCode.TARGET_UNREACHABLE
-    assert "answers /" in said
-    assert "HTML page" in said
+    assert "answers /" in output
+    assert "HTML page" in output
 
 
-def test_what_speaks_no_http_ends_with_3() -> None:
+def test_target_that_does_not_speak_http_exits_with_3() -> None:
     def greeting(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"220 mail.example.com ESMTP\r\n")
 
     with serving(greeting) as base:
-        code, said = ran("run", "--base-url", base)
+        code, output = ran("run", "--base-url", base)
     assert code == ExitCode.TARGET_UNREACHABLE
-    assert "does not speak HTTP" in said
+    assert "does not speak HTTP" in output
 
 
-def test_a_redirecting_target_ends_with_3_and_the_token_stays_here() -> None:
+def test_redirecting_target_exits_with_3_and_gets_no_token() -> None:
     def redirect(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(301)
         handler.send_header("Location", "https://elsewhere.example.com/")
@@ -172,212 +175,250 @@ def test_a_redirecting_target_ends_with_3_and_the_token_stays_here() -> None:
         handler.end_headers()
 
     with serving(redirect) as base:
-        code, said = ran("run", "--base-url", base)
+        code, output = ran("run", "--base-url", base)
     assert code == ExitCode.TARGET_UNREACHABLE
-    assert "redirect to https://elsewhere.example.com/" in said
+    assert "redirect to https://elsewhere.example.com/" in output
 
 
-def test_a_wrong_token_ends_with_5_and_says_what_to_do() -> None:
+def test_rejected_token_exits_with_5() -> None:
     with serving(answering(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
-        code, said = ran("run", "--base-url", base, token="wrong-token")
+        code, output = ran("run", "--base-url", base, token="wrong-token")
     assert code == ExitCode.INCOMPLETE
-    assert "the target refuses the token in $ATHENA_TOKEN" in said
-    assert "put a valid token there" in said
-    assert "wrong-token" not in said
+    assert "the target refuses the token in $ATHENA_TOKEN" in output
+    assert "put a valid token there" in output
+    assert "wrong-token" not in output
 
 
-def test_a_target_that_dies_in_mid_run_ends_with_3_and_breaks_nothing() -> None:
-    left = iter([True] * 5)
+def test_target_lost_during_the_run_exits_with_3_without_failures() -> None:
+    responses = iter([True] * 5)
 
     def dying(handler: BaseHTTPRequestHandler) -> None:
-        if next(left, False):
+        if next(responses, False):
             GOOD(handler)
         else:
             handler.close_connection = True
 
     with serving(dying) as base:
-        code, said = ran("run", "--base-url", base)
-    assert code == ExitCode.TARGET_UNREACHABLE, said
-    assert "0 broken" in said
+        code, output = ran("run", "--base-url", base)
+    assert code == ExitCode.TARGET_UNREACHABLE, output
+    assert "0 failed" in output
 
 
-def test_a_scope_without_operations_ends_with_4() -> None:
+def test_selection_without_operations_exits_with_4() -> None:
     with serving(GOOD) as base:
-        code, said = ran("run", "--base-url", base, "--tag", "Message", "--provenance", "confirmed")
+        code, output = ran("run", "--base-url", base, "--tag", "Message", "--provenance", "confirmed")
     assert code == ExitCode.NO_CHECKS_RAN
-    assert "nothing was tested" in said
+    assert "no checks ran" in output
 
 
 @pytest.fixture
-def unread() -> Iterator[int]:
-    """The end of a pipe that nobody reads from."""
+def closed_pipe() -> Iterator[int]:
+    """The write end of a pipe whose read end is closed."""
     reading, writing = os.pipe()
     os.close(reading)
     yield writing
     os.close(writing)
 
 
-@pytest.mark.parametrize("word", [["run", "--dry-run"], ["run", "--show-config"]])
-def test_who_stops_reading_is_told_nothing_and_changes_no_exit_code(unread: int, word: list[str]) -> None:
-    command = [sys.executable, "-m", "conformance", *word]
-    done = subprocess.run(command, stdout=unread, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=60, check=False)
+@pytest.mark.parametrize("arguments", [["run", "--dry-run"], ["run", "--show-config"]])
+def test_closed_output_changes_no_exit_code(closed_pipe: int, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "conformance", *arguments]
+    done = subprocess.run(
+        command, stdout=closed_pipe, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=60, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_who_stops_reading_loses_no_verdict_and_no_report(unread: int, tmp_path: Path) -> None:
+def test_closed_output_changes_no_verdict_and_no_report(closed_pipe: int, tmp_path: Path) -> None:
     with serving(answering(500, "application/json", b"{}")) as base:
-        asked = ("run", "--base-url", base, "--operation", "listMessages", "--strict", "--report-dir", str(tmp_path))
-        with started(*asked, out=unread) as process:
+        arguments = (
+            "run",
+            "--base-url",
+            base,
+            "--operation",
+            "listMessages",
+            "--strict",
+            "--report-dir",
+            str(tmp_path),
+        )
+        with start(*arguments, out=closed_pipe) as process:
             errors = process.communicate(timeout=60)[1]
     assert "Traceback" not in errors
     assert process.returncode == ExitCode.FAILED
-    assert json.loads((tmp_path / "conformance.json").read_text())["verdict"]["name"] == "broken"
+    assert json.loads((tmp_path / "conformance.json").read_text())["verdict"]["name"] == "failed"
 
 
-def test_interrupting_ends_with_the_report_so_far(tmp_path: Path) -> None:
-    judging = threading.Event()
-    asked = iter(range(1000))
+def test_interrupted_run_writes_its_report(tmp_path: Path) -> None:
+    is_running = threading.Event()
+    numbers = iter(range(1000))
 
     def slowly(handler: BaseHTTPRequestHandler) -> None:
-        if next(asked) == 6:  # past the first look at the target
-            judging.set()
+        if next(numbers) == 6:  # after the probes of the target
+            is_running.set()
             time.sleep(1)
         GOOD(handler)
 
-    with serving(slowly) as base, started("run", "--base-url", base, "--report-dir", str(tmp_path)) as process:
-        assert judging.wait(30)
+    with serving(slowly) as base, start("run", "--base-url", base, "--report-dir", str(tmp_path)) as process:
+        assert is_running.wait(30)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert "Traceback" not in out + err
     assert process.returncode == ExitCode.INCOMPLETE, out + err
-    assert "the run ended before its time: interrupted" in out
-    assert json.loads((tmp_path / "conformance.json").read_text())["run"]["ended"] == "interrupted"
+    assert "run aborted: interrupted" in out
+    assert json.loads((tmp_path / "conformance.json").read_text())["run"]["abort_reason"] == "interrupted"
 
 
-def test_a_used_up_budget_ends_with_5() -> None:
+def test_exhausted_budget_exits_with_5() -> None:
     with serving(GOOD) as base:
-        code, said = ran("run", "--base-url", base, "--max-requests", "6")
+        code, output = ran("run", "--base-url", base, "--max-requests", "6")
     assert code == ExitCode.INCOMPLETE
-    assert "--max-requests are used up" in said
+    assert "--max-requests are used up" in output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "found"),
+    ("arguments", "message"),
     [
-        ((), "required: WORD"),
-        (("run",), "--base-url: found nothing"),
-        (("run", "--base-url", "ftp://x"), "--base-url: found 'ftp://x'"),
+        ((), "Missing command (expected run, pytest, replay"),
+        (("run",), "--base-url: no value (expected"),
+        (("run", "--base-url", "ftp://x"), "--base-url: invalid value 'ftp://x' (expected a URL"),
         (("run", "--base-url", "http://u:p@x/"), "without query and credentials"),
         (("run", "--base-url", "http://x", "--bogus"), "--bogus"),
-        (("run", "--base-url", "http://x", "--seed", "-1"), "--seed: found '-1'"),
-        (("run", "--base-url", "http://x", "--timeout", "nan"), "--timeout: found 'nan'"),
-        (("run", "--base-url", "http://x", "--provenance", "guessed"), "--provenance: found 'guessed'"),
-        (("run", "--base-url", "http://x", "--operation", "none"), "--operation: found 'none'"),
-        (("run", "--base-url", "http://x", "--tag", "none"), "--tag: found 'none'"),
+        (
+            ("run", "--base-url", "http://x", "--seed", "-1"),
+            "--seed: invalid value '-1' (expected an integer between 0 and 9223372036854775807)",
+        ),
+        (
+            ("run", "--base-url", "http://x", "--timeout", "nan"),
+            "--timeout: invalid value 'nan' (expected seconds: a number between 0.05 and 3600)",
+        ),
+        (
+            ("run", "--base-url", "http://x", "--provenance", "guessed"),
+            "--provenance: invalid value 'guessed' (expected documented, published",
+        ),
+        (("run", "--base-url", "http://x", "--operation", "none"), "--operation: unknown name 'none'"),
+        (("run", "--base-url", "http://x", "--tag", "none"), "--tag: unknown name 'none'"),
         (("run", "--base-url", "http://x", "--header", "Authorization: Bearer x"), "--token-env"),
-        (("run", "--base-url", "http://x", "--header", "no colon"), "--header: found"),
-        (("run", "--base-url", "http://x", "--contract", "none.yaml"), "--contract: found 'none.yaml'"),
+        (
+            ("run", "--base-url", "http://x", "--header", "no colon"),
+            "--header: invalid value 'no colon' (expected 'Name: value'",
+        ),
+        (
+            ("run", "--base-url", "http://x", "--contract", "none.yaml"),
+            "--contract: invalid value 'none.yaml' (expected an existing OpenAPI 3.0 file)",
+        ),
         (("run", "--base-url", "http://x", "--contract", "pyproject.toml"), "pyproject.toml"),
-        (("run", "--base-url", "http://x", "--token-env", "NONE"), "$NONE: found no token"),
+        (("run", "--base-url", "http://x", "--token-env", "NONE"), "$NONE: no token in the environment"),
         (
             ("run", "--base-url", "http://x", "--profile", "quick"),
-            "found 'quick'; allowed: smoke, gate, deep",
+            "invalid value 'quick' (expected smoke, gate, deep)",
         ),
-        (("run", "--base-url", "http://x", "--max-effect-calls", "-1"), "--max-effect-calls: found '-1'"),
-        (("run", "--base-url", "http://x", "--ca-file", "none.pem"), "--ca-file: found 'none.pem'"),
-        (("run", "--base-url", "http://x", "--mutable-record", "Workspace"), "allowed: RESOURCE=KEY"),
+        (("run", "--base-url", "http://x", "--max-effect-calls", "-1"), "--max-effect-calls: invalid value '-1'"),
+        (
+            ("run", "--base-url", "http://x", "--ca-file", "none.pem"),
+            "--ca-file: invalid value 'none.pem' (expected an existing PEM file)",
+        ),
+        (("run", "--base-url", "http://x", "--mutable-record", "Workspace"), "(expected RESOURCE=KEY"),
         (
             ("run", "--base-url", "http://x", "--mutable-record", "None=1"),
-            "--mutable-record: found 'None'; allowed: User",
+            "--mutable-record: unknown name 'None' (expected User",
         ),
         (
             ("run", "--base-url", "http://x", "--mutable-record", "User=\x1b[31m"),
-            "--mutable-record: found 'User=\\x1b[31m'",
+            "--mutable-record: invalid value 'User=\\x1b[31m'",
         ),
-        (("run", "--base-url", "http://x", "--tenant", ""), "--tenant: found ''"),
-        (("run", "--base-url", "http://x", "--tenant", "a\x00b"), "--tenant: found 'a\\x00b'"),
-        (("run", "--base-url", "http://x", "--config", "none.toml"), "--config: found none.toml"),
-        (("run", "--base-url", "http://x", "--env", "none"), "--env: found 'none'"),
-        (("run", "--base-url", "http://x", "--write-log", "."), "--write-log: found ."),
-        (("pytest", "--dry-run"), "unrecognized arguments: --dry-run"),
-        (("run", "--dry-run", "--tag", "none"), "--tag: found 'none'"),
-        (("rnu",), "invalid choice: 'rnu'; allowed: run, items"),
-        (("run", "--bas-url", "http://x"), "--bas-url http://x; did you mean '--base-url'?; allowed: "),
+        (
+            ("run", "--base-url", "http://x", "--tenant", ""),
+            "--tenant: invalid value '' (expected the key of a record)",
+        ),
+        (("run", "--base-url", "http://x", "--tenant", "a\x00b"), "--tenant: invalid value 'a\\x00b'"),
+        (("run", "--base-url", "http://x", "--config", "none.toml"), "--config: cannot read none.toml"),
+        (("run", "--base-url", "http://x", "--env", "none"), "--env: invalid value 'none'"),
+        (("run", "--base-url", "http://x", "--write-log", "."), "--write-log: cannot write ."),
+        (("pytest", "--dry-run"), "No such option '--dry-run'"),
+        (("run", "--dry-run", "--tag", "none"), "--tag: unknown name 'none'"),
+        (("rnu",), "No such command 'rnu'. Did you mean 'run'? (expected run, pytest"),
+        (
+            ("run", "--bas-url", "http://x"),
+            "No such option '--bas-url'. (Did you mean one of: '--base-url', '--baseline'?) (expected ",
+        ),
         (
             ("run", "--base-url", "http://x", "--operation", "listMesages"),
-            "found 'listMesages'; did you mean 'listMessages'?; allowed: ",
+            "--operation: unknown name 'listMesages', did you mean 'listMessages'? (expected ",
         ),
-        (("run", "--dry-run", "--tag", "Mesage"), "--tag: found 'Mesage'; did you mean 'Message'?; allowed: "),
-        (("cleanup",), "the following arguments are required: LEDGER-FILE"),
-        (("cleanup", "none.jsonl"), "LEDGER: found none.jsonl"),
-        (("pytest", "--base-url", "http://x", "--report-dir", "x"), "unrecognized arguments: --report-dir"),
-        (("run", "--base-url", "http://x", "--report-dir", "pyproject.toml"), "--report-dir: found"),
+        (("run", "--dry-run", "--tag", "Mesage"), "--tag: unknown name 'Mesage', did you mean 'Message'? (expected "),
+        (("cleanup",), "WRITE_LOG: missing argument (expected athena-conformance cleanup [OPTIONS] WRITE_LOG)"),
+        (("cleanup", "none.jsonl"), "none.jsonl"),
+        (("pytest", "--base-url", "http://x", "--report-dir", "x"), "No such option '--report-dir'"),
+        (
+            ("run", "--base-url", "http://x", "--report-dir", "pyproject.toml"),
+            "--report-dir: cannot create pyproject.toml",
+        ),
         (("run", "--base-url", "http://x.example", "--operation", "createMessage"), "--allow-writes-to x.example"),
     ],
 )
-def test_a_wrong_option_is_told_in_one_line_and_ends_with_2(
-    arguments: tuple[str, ...], found: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_usage_error_is_one_line_and_exits_with_2(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     code = main(arguments, {"ATHENA_TOKEN": "a-token"}, [])
-    said = "".join(capsys.readouterr())
-    assert (code, len(said.splitlines())) == (ExitCode.USAGE, 1), said
-    assert found in said
-    assert "allowed" in said
+    output = "".join(capsys.readouterr())
+    assert (code, len(output.splitlines())) == (ExitCode.USAGE, 1), output
+    assert message in output
+    assert "expected" in output or "allowed" in output
 
 
-def test_a_wrong_token_of_the_other_tenant_breaks_nothing_and_ends_with_5() -> None:
+def test_rejected_token_of_the_other_tenant_exits_with_5() -> None:
     def by_token(handler: BaseHTTPRequestHandler) -> None:
-        mine = handler.headers.get("Authorization") == "Bearer a-token"
+        is_valid = handler.headers.get("Authorization") == "Bearer a-token"
         refusal = answering(401, "application/json", b'{"message": "Unauthenticated."}')
-        (GOOD if mine else refusal)(handler)
+        (GOOD if is_valid else refusal)(handler)
 
     with serving(by_token) as base:
-        code, said = ran("run", "--base-url", base, "--operation", "listMessages", other="wrong")
+        code, output = ran("run", "--base-url", base, "--operation", "listMessages", other="wrong")
     assert code == ExitCode.INCOMPLETE
-    assert "the target refuses the token in $ATHENA_OTHER_TOKEN" in said
+    assert "the target refuses the token in $ATHENA_OTHER_TOKEN" in output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "around", "found"),
+    ("arguments", "env", "message"),
     [
-        ((), {"ATHENA_LOGIN": "me@example.com"}, "$ATHENA_PASSWORD: found no password"),
-        ((), {"ATHENA_PASSWORD": "Canary-4711"}, "$ATHENA_LOGIN: found no login"),
-        (("--login-env", "NONE"), {}, "$NONE: found no login"),
-        (("--password-env", "NONE"), {"ATHENA_LOGIN": "me@example.com"}, "$NONE: found no password"),
+        ((), {"ATHENA_LOGIN": "me@example.com"}, "$ATHENA_PASSWORD: no password"),
+        ((), {"ATHENA_PASSWORD": "Canary-4711"}, "$ATHENA_LOGIN: no login"),
+        (("--login-env", "NONE"), {}, "$NONE: no login"),
+        (("--password-env", "NONE"), {"ATHENA_LOGIN": "me@example.com"}, "$NONE: no password"),
     ],
 )
-def test_a_login_without_a_password_ends_with_2(
-    arguments: tuple[str, ...], around: dict[str, str], found: str, capsys: pytest.CaptureFixture[str]
+def test_login_without_password_exits_with_2(
+    arguments: tuple[str, ...], env: dict[str, str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = main(["run", "--base-url", "http://x", *arguments], {"ATHENA_TOKEN": "a-token", **around}, [])
-    said = "".join(capsys.readouterr())
+    code = main(["run", "--base-url", "http://x", *arguments], {"ATHENA_TOKEN": "a-token", **env}, [])
+    output = "".join(capsys.readouterr())
     assert code == ExitCode.USAGE
-    assert f"{found} in the environment; allowed: login and password, both" in said
-    assert "Canary" not in said
+    assert f"{message} in the environment (expected login and password, both" in output
+    assert "Canary" not in output
 
 
-def test_one_token_for_two_tenants_ends_with_2() -> None:
-    code, said = ran("run", "--base-url", "http://127.0.0.1:1", other="a-token")
+def test_same_token_for_both_tenants_exits_with_2() -> None:
+    code, output = ran("run", "--base-url", "http://127.0.0.1:1", other="a-token")
     assert code == ExitCode.USAGE
-    assert "$ATHENA_OTHER_TOKEN: found the token of $ATHENA_TOKEN" in said
+    assert "$ATHENA_OTHER_TOKEN: same token as $ATHENA_TOKEN" in output
 
 
-def test_a_token_is_due_even_where_some_operations_are_public() -> None:
-    code, said = ran("run", "--base-url", "http://127.0.0.1:1", token="")
+def test_token_is_required_even_if_some_operations_are_public() -> None:
+    code, output = ran("run", "--base-url", "http://127.0.0.1:1", token="")
     assert code == ExitCode.USAGE
-    assert "$ATHENA_TOKEN: found no token" in said
+    assert "$ATHENA_TOKEN: no token" in output
 
 
-def test_a_missing_token_ends_with_2() -> None:
-    code, said = ran("run", "--base-url", "http://127.0.0.1:1", "--operation", "listMessages", token="")
+def test_missing_token_exits_with_2() -> None:
+    code, output = ran("run", "--base-url", "http://127.0.0.1:1", "--operation", "listMessages", token="")
     assert code == ExitCode.USAGE
-    assert "$ATHENA_TOKEN: found no token" in said
+    assert "$ATHENA_TOKEN: no token" in output
 
 
-def test_a_login_signs_in_as_the_contracts_account_and_its_password_is_in_no_report() -> None:
-    around = {"ATHENA_TOKEN": "a", "ATHENA_LOGIN": "me@example.com", "ATHENA_PASSWORD": "Canary 4711 ü"}
-    settings = from_arguments(["run", "--base-url", "http://127.0.0.1:1"], around, "0")
+def test_login_fills_the_sign_in_request_and_the_password_is_redacted() -> None:
+    env = {"ATHENA_TOKEN": "a", "ATHENA_LOGIN": "me@example.com", "ATHENA_PASSWORD": "Canary 4711 ü"}
+    settings = parse_settings(["run", "--base-url", "http://127.0.0.1:1"], env)
     session, target = open_session(settings, athena_contract(), "run")
     target.close()
     assert session.credentials == {"email": "me@example.com", "password": "Canary 4711 ü"}
@@ -385,29 +426,51 @@ def test_a_login_signs_in_as_the_contracts_account_and_its_password_is_in_no_rep
     assert "Canary" not in repr(settings) + repr(session)
 
 
-def test_a_password_that_the_contract_itself_shows_garbles_no_report() -> None:
-    settings = from_arguments(
-        ["run", "--base-url", "http://x"],
-        {"ATHENA_TOKEN": "a-token", "ATHENA_LOGIN": "me@example.com", "ATHENA_PASSWORD": "password"},
-        "0",
-    )
+def test_password_in_the_contract_is_not_redacted() -> None:
+    env = {"ATHENA_TOKEN": "a-token", "ATHENA_LOGIN": "me@example.com", "ATHENA_PASSWORD": "password"}
+    settings = parse_settings(["run", "--base-url", "http://x"], env)
     assert build_redactor(settings, athena_contract()).line("#/properties/password") == "#/properties/password"
 
 
 @pytest.mark.parametrize(
-    ("word", "means"),
+    ("command", "line"),
     [
-        ("run", "0  every promise that was judged is kept"),
-        ("cleanup", "5  something is left"),
+        ("run", "0  passed: no blocking check failed"),
+        ("cleanup", "5  records are left"),
         ("replay", "1  reproduced"),
-        ("confirm", "0  what there was to confirm"),
+        ("confirm", "0  the contract was edited"),
     ],
 )
-def test_help_says_what_the_exit_codes_mean_of_each_word(
-    word: str, means: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_lists_the_exit_codes_of_the_command(command: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main([word, "--help"], {})
-    said = capsys.readouterr().out
-    assert means in said
-    assert said.count("\n  0  ") == 1
+        main([command, "--help"], {})
+    output = capsys.readouterr().out
+    assert line in output
+    assert output.count("\n  0  ") == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_help_has_one_example_with_valid_options(command: SuiteCommand, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command.name or "", "--help"], {})
+    examples = re.findall(r"^  athena-conformance (.+)$", capsys.readouterr().out, re.MULTILINE)
+    assert len(examples) == 1
+    assert parse_settings(shlex.split(examples[0]), {}).command == command.name
+
+
+def test_help_imports_neither_schemathesis_nor_httpx() -> None:
+    code = "import sys; from conformance.cli.commands import GROUP; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert not {"schemathesis", "httpx", "rich", "conformance.checks"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "completion"),
+    [("athena-conformance cle", "plain,cleanup"), ("athena-conformance run --profile s", "plain,smoke")],
+)
+def test_shell_completion_completes_commands_and_choices(words: str, completion: str) -> None:
+    env = os.environ | {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    env |= {"_ATHENA_CONFORMANCE_COMPLETE": "bash_complete", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "conformance"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, check=True)
+    assert done.stdout.splitlines() == [completion]
