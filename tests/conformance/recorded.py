@@ -1,8 +1,8 @@
-"""The traffic of all laws, and of the engine, on a fresh mock in process: a line for each request, to compare two runs.
+"""Prints the requests of all checks, and of Schemathesis, to a fresh mock in process: one per line, to compare runs.
 
     python -m tests.conformance.recorded [--engine] RUN_ID SEED [OPERATION...]
 
-What the target made (identifiers, times) and the run's own id stand as placeholders, numbered as they occur.
+Identifiers and times from the target and the run id are replaced by numbered placeholders.
 """
 
 import re
@@ -27,20 +27,20 @@ from spec.loader import Operation
 from tests.conformance.served import HOST, TOKENS, AsgiTransport
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
-MADE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?|\d{4}-\d\d-\d\dT\d\d%3A\d\d%3A\d\d\w*")
 
 
 class Recording(AsgiTransport):
-    """The same, that notes each request."""
+    """Records each request."""
 
     lines: list[str]
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, once the request is noted."""
+        """Record the request and send it."""
         body = request.read().decode("utf-8", "replace")
-        said = request.headers.get("authorization", "")
-        self.lines.append(f"{request.method} {request.url.raw_path.decode()} {said} {body}")
+        token = request.headers.get("authorization", "")
+        self.lines.append(f"{request.method} {request.url.raw_path.decode()} {token} {body}")
         return super().handle_request(request)
 
 
@@ -48,19 +48,19 @@ DEPTH = Depth(PHASES, max_examples=3, max_steps=4)
 
 
 def source(operations: Sequence[Operation], seed: int, depth: Depth) -> ResultSource:
-    """The engine, as a run asks it when the laws are done."""
+    """Schemathesis as a source of results."""
 
-    def judge(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
-        for one in schemathesis_engine.run_engine(
+    def run_engine(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
+        for result in schemathesis_engine.run_engine(
             session, operations, seed=seed, depth=depth, on_result=lambda outcome: None
         ):
-            yield one.result, (one.failed_runs, one.total_runs)
+            yield result.result, (result.failed_runs, result.total_runs)
 
-    return judge
+    return run_engine
 
 
-def main(run_id: str, seed: int, asked: list[str], depth: Depth | None) -> list[str]:
-    """The lines of one run; without `depth` the engine is not asked."""
+def main(run_id: str, seed: int, operation_ids: list[str], depth: Depth | None) -> list[str]:
+    """The requests of one run; with Schemathesis if `depth` is not None."""
     api = Api.of(athena_contract(), athena_schemas(), "demo")
     api.begin_anew()
     transport = Recording(api.app)
@@ -68,7 +68,7 @@ def main(run_id: str, seed: int, asked: list[str], depth: Depth | None) -> list[
     target = HttpTarget(HOST + api.contract.base_path, TOKENS, Budget(None, None), transport=transport)
     bodies = PayloadFactory(api.contract, run_marker(run_id), Random(seed))
     session = Session(api.contract, api.schemas, target, WriteLog(run_id), bodies)
-    operations = [o for o in api.contract.operations.values() if not asked or o.id in asked]
+    operations = [o for o in api.contract.operations.values() if not operation_ids or o.id in operation_ids]
     sources = [] if depth is None else [source(operations, seed, depth)]
     run(session, CHECKS, operations, lambda outcome: None, sources=sources)
     target.close()
@@ -78,7 +78,7 @@ def main(run_id: str, seed: int, asked: list[str], depth: Depth | None) -> list[
 def _plain(lines: list[str], run_id: str) -> list[str]:
     names: dict[str, str] = {}
     return [
-        TIME.sub("TIME", MADE.sub(lambda found: names.setdefault(found[0], f"#{len(names)}"), line)).replace(
+        TIME.sub("TIME", UUID.sub(lambda match: names.setdefault(match[0], f"#{len(names)}"), line)).replace(
             run_id, "RUN"
         )
         for line in lines
@@ -87,6 +87,6 @@ def _plain(lines: list[str], run_id: str) -> list[str]:
 
 if __name__ == "__main__":
     with_engine = sys.argv[1] == "--engine"
-    given = sys.argv[2:] if with_engine else sys.argv[1:]
+    arguments = sys.argv[2:] if with_engine else sys.argv[1:]
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    sys.stdout.write("\n".join(main(given[0], int(given[1]), given[2:], DEPTH if with_engine else None)))
+    sys.stdout.write("\n".join(main(arguments[0], int(arguments[1]), arguments[2:], DEPTH if with_engine else None)))

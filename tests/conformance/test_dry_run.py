@@ -146,7 +146,7 @@ def test_limits_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (("--base-url", "http://x.example", "--operation", "createMessage"), "--allow-writes-to x.example"),
     ],
 )
-def test_options_that_cannot_be_used_end_with_2(
+def test_invalid_options_exit_with_2(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
 ) -> None:
     assert main(["run", "--dry-run", *arguments], TOKENS) == ExitCode.USAGE

@@ -1,4 +1,4 @@
-"""The suite as pytest's items: chosen, stopped and written down by pytest's own options."""
+"""The `pytest` command: checks as items that the options of pytest select, stop and report."""
 
 from pathlib import Path
 from xml.etree import ElementTree as etree
@@ -9,64 +9,64 @@ from tests.conformance.test_command import GOOD, answering, ran, serving
 BAD = answering(500, "application/json", b'{"message": "\\u001b[31mno"}')
 
 
-def test_items_that_are_kept_end_with_0(tmp_path: Path) -> None:
+def test_passed_items_exit_with_0(tmp_path: Path) -> None:
     with serving(GOOD) as base:
-        code, said = ran("pytest", "--base-url", base, "--", "-v", f"--junitxml={tmp_path / 'items.xml'}")
-    assert code == ExitCode.PASSED, said
-    assert "answers[listMessages] PASSED" in said
+        code, output = ran("pytest", "--base-url", base, "--", "-v", f"--junitxml={tmp_path / 'items.xml'}")
+    assert code == ExitCode.PASSED, output
+    assert "lists-succeed[listMessages] PASSED" in output
     names = [case.get("name") for case in etree.parse(tmp_path / "items.xml").iter("testcase")]
-    assert "answers[listAgents]" in names
+    assert "lists-succeed[listAgents]" in names
 
 
-def test_pytests_own_choice_is_obeyed() -> None:
+def test_keyword_expression_selects_items() -> None:
     with serving(GOOD) as base:
-        code, said = ran("pytest", "--base-url", base, "--", "-k", "listMessages or listAgents", "-q")
-        assert code == ExitCode.PASSED, said
-        assert "2 passed" in said
-        code, said = ran("pytest", "--base-url", base, "--", "-k", "none")
-    assert code == ExitCode.NO_CHECKS_RAN, said
+        code, output = ran("pytest", "--base-url", base, "--", "-k", "listMessages or listAgents", "-q")
+        assert code == ExitCode.PASSED, output
+        assert "2 passed" in output
+        code, output = ran("pytest", "--base-url", base, "--", "-k", "none")
+    assert code == ExitCode.NO_CHECKS_RAN, output
 
 
-def test_a_broken_promise_is_a_failing_item_without_a_traceback() -> None:
+def test_blocking_failure_is_a_failed_item_without_traceback() -> None:
     with serving(BAD) as base:
-        code, said = ran("pytest", "--base-url", base, "--strict", "--", "-x", "-k", "listMessages or listAgents")
-    assert code == ExitCode.FAILED, said
-    assert "1 failed" in said
-    assert "found: found 500" in said
-    assert "due:   It answers." in said
-    assert 'curl -i -X GET -H "Authorization: Bearer $ATHENA_TOKEN"' in said
-    assert "pytest_items.py" not in said
+        code, output = ran("pytest", "--base-url", base, "--strict", "--", "-x", "-k", "listMessages or listAgents")
+    assert code == ExitCode.FAILED, output
+    assert "1 failed" in output
+    assert "message:     got 500" in output
+    assert "requirement: A list succeeds." in output
+    assert 'curl -i -X GET -H "Authorization: Bearer $ATHENA_TOKEN"' in output
+    assert "pytest_plugin.py" not in output
 
 
-def test_what_is_only_inferred_is_a_gap_and_skipped() -> None:
+def test_contract_gap_is_a_skipped_item() -> None:
     with serving(BAD) as base:
-        code, said = ran("pytest", "--base-url", base, "--operation", "listWorkspaces", "--", "-rs")
-    assert code == ExitCode.PASSED, said
-    assert "contract gap" in said
+        code, output = ran("pytest", "--base-url", base, "--operation", "listWorkspaces", "--", "-rs")
+    assert code == ExitCode.PASSED, output
+    assert "contract gap" in output
 
 
-def test_a_target_that_is_down_ends_with_3() -> None:
-    code, said = ran("pytest", "--base-url", "http://127.0.0.1:1/api/v1", "--", "-q")
-    assert code == ExitCode.TARGET_UNREACHABLE, said
-    assert "Connection refused" in said
+def test_unreachable_target_exits_with_3() -> None:
+    code, output = ran("pytest", "--base-url", "http://127.0.0.1:1/api/v1", "--", "-q")
+    assert code == ExitCode.TARGET_UNREACHABLE, output
+    assert "Connection refused" in output
 
 
-def test_a_wrong_token_ends_with_5() -> None:
+def test_rejected_token_exits_with_5() -> None:
     with serving(answering(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
-        code, said = ran("pytest", "--base-url", base, token="wrong-token")
-    assert code == ExitCode.INCOMPLETE, said
-    assert "put a valid token there" in said
+        code, output = ran("pytest", "--base-url", base, token="wrong-token")
+    assert code == ExitCode.INCOMPLETE, output
+    assert "put a valid token there" in output
 
 
-def test_a_wrong_option_of_pytests_ends_with_2() -> None:
+def test_invalid_pytest_option_exits_with_2() -> None:
     with serving(GOOD) as base:
-        code, said = ran("pytest", "--base-url", base, "--", "--none")
-    assert code == ExitCode.USAGE, said
-    assert "--none" in said
+        code, output = ran("pytest", "--base-url", base, "--", "--none")
+    assert code == ExitCode.USAGE, output
+    assert "--none" in output
 
 
-def test_a_run_that_is_cut_short_says_what_was_not_reached() -> None:
+def test_aborted_run_skips_the_remaining_items() -> None:
     with serving(GOOD) as base:
-        code, said = ran("pytest", "--base-url", base, "--max-requests", "5", "--", "-rs")
-    assert code == ExitCode.INCOMPLETE, said
-    assert "not reached: the 5 requests of --max-requests are used up" in said
+        code, output = ran("pytest", "--base-url", base, "--max-requests", "5", "--", "-rs")
+    assert code == ExitCode.INCOMPLETE, output
+    assert "not reached: the 5 requests of --max-requests are used up" in output

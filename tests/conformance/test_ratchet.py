@@ -1,4 +1,4 @@
-"""What an accepted run kept: to break it blocks, whatever its grade, and not to judge it is said and counted."""
+"""The ratchet: failures of recorded requirements block, and recorded requirements that did not run are reported."""
 
 from pathlib import Path
 from typing import Any
@@ -18,116 +18,116 @@ from tests.mock_server.athena import athena_contract
 OPERATION = "listPrompts"
 
 
-def outcome(
+def result(
     name: str,
-    verdict: Status,
+    status: Status,
     *,
-    law: str = "law",
-    said: str = "found 1",
+    check: str = "check",
+    message: str = "got 1",
     keyword: str = "",
-    cause: SkipCategory = SkipCategory.TARGET,
+    category: SkipCategory = SkipCategory.TARGET,
 ) -> CheckResult:
-    """An outcome of an inferred promise, which does not block by itself."""
-    promise = Requirement(law, OPERATION, "It holds.", f"#/{name}", "inferred", False, "", keyword)
-    return CheckResult(promise, verdict, said, skip_category=cause)
+    """A result of an inferred requirement, which is not blocking."""
+    requirement = Requirement(check, OPERATION, "It holds.", f"#/{name}", "inferred", False, "", keyword)
+    return CheckResult(requirement, status, message, skip_category=category)
 
 
-def verdict(
-    ratchet: Ratchet, *outcomes: CheckResult, read_only: bool = False, operation: str = OPERATION
+def evaluate_results(
+    ratchet: Ratchet, *results: CheckResult, read_only: bool = False, operation: str = OPERATION
 ) -> GateResult:
-    """What a run with these outcomes comes to."""
+    """The gate result of a run with these results."""
     contract = athena_contract()
-    demands = GatePolicy(ratchet=ratchet, read_only=read_only)
-    return evaluate(
-        RunResult(list(outcomes)), contract, [contract.operations[operation]], {(operation, 200): 1}, demands
+    policy = GatePolicy(ratchet=ratchet, read_only=read_only)
+    return evaluate(RunResult(list(results)), contract, [contract.operations[operation]], {(operation, 200): 1}, policy)
+
+
+def recorded(*results: CheckResult) -> Ratchet:
+    """The ratchet after these results."""
+    return Ratchet().with_results(results, athena_contract().operations)
+
+
+PASSED, FAILED, SKIPPED = Status.PASSED, Status.FAILED, Status.SKIPPED
+
+
+def test_failure_of_a_recorded_requirement_blocks_and_others_of_its_provenance_do_not() -> None:
+    ratchet = recorded(result("a", PASSED))
+    gate_result = evaluate_results(ratchet, result("a", FAILED), result("b", FAILED))
+    assert gate_result.exit_code is ExitCode.FAILED
+    assert [o.requirement.pointer for o in gate_result.blocking] == ["#/a"]
+    assert [o.requirement.pointer for o in gate_result.gaps] == ["#/b"]
+
+
+def test_failure_inside_a_recorded_location_blocks() -> None:
+    ratchet = recorded(result("parent", PASSED))
+    assert evaluate_results(ratchet, result("parent/child", FAILED, keyword="type")).exit_code is ExitCode.FAILED
+
+
+def test_failure_elsewhere_is_a_gap_if_the_recorded_requirement_passes() -> None:
+    ratchet = recorded(result("a", PASSED))
+    assert evaluate_results(ratchet, result("a", PASSED), result("b", FAILED)).exit_code is ExitCode.PASSED
+
+
+def test_recorded_requirement_that_did_not_run_is_reported_and_counted() -> None:
+    gate_result = evaluate_results(recorded(result("a", PASSED), result("b", PASSED)), result("a", PASSED))
+    assert (gate_result.exit_code, gate_result.blocking_total) == (ExitCode.INCOMPLETE, 1)
+    assert any(warning.startswith("passed in an earlier run (--ratchet), skipped") for warning in gate_result.warnings)
+    assert "1 x passed in an earlier run, skipped in this run" in gate_result.reasons[0]
+
+
+def test_requirement_excluded_by_the_options_is_not_counted() -> None:
+    ratchet = recorded(result("a", PASSED), result("b", PASSED, check="other"))
+    assert evaluate_results(ratchet, result("a", PASSED), read_only=True).exit_code is ExitCode.PASSED
+    skipped = result(
+        "b", SKIPPED, check="other", message="the run is read-only", category=SkipCategory.DISABLED_BY_OPTION
     )
+    assert evaluate_results(ratchet, result("a", PASSED), skipped).blocking_total == 0
 
 
-def recorded(*outcomes: CheckResult) -> Ratchet:
-    """What these outcomes leave behind."""
-    return Ratchet().with_results(outcomes, athena_contract().operations)
+def test_requirement_of_an_unselected_operation_is_not_counted() -> None:
+    passed = result("x", PASSED)
+    assert evaluate_results(recorded(result("a", PASSED)), passed, operation="listMessages").blocking_total == 0
 
 
-KEPT, BROKEN, MISSED = Status.PASSED, Status.FAILED, Status.SKIPPED
-
-
-def test_a_recorded_promise_blocks_when_it_breaks_and_others_of_its_grade_do_not() -> None:
-    ratchet = recorded(outcome("a", KEPT))
-    judgement = verdict(ratchet, outcome("a", BROKEN), outcome("b", BROKEN))
-    assert judgement.exit_code is ExitCode.FAILED
-    assert [o.requirement.pointer for o in judgement.blocking] == ["#/a"]
-    assert [o.requirement.pointer for o in judgement.gaps] == ["#/b"]
-
-
-def test_a_breach_inside_of_what_was_recorded_blocks() -> None:
-    ratchet = recorded(outcome("whole", KEPT))
-    assert verdict(ratchet, outcome("whole/part", BROKEN, keyword="type")).exit_code is ExitCode.FAILED
-
-
-def test_a_law_that_still_keeps_what_was_recorded_has_gaps_elsewhere() -> None:
-    ratchet = recorded(outcome("a", KEPT))
-    assert verdict(ratchet, outcome("a", KEPT), outcome("b", BROKEN)).exit_code is ExitCode.PASSED
-
-
-def test_a_recorded_promise_that_is_not_judged_is_said_and_counts_as_missed() -> None:
-    judgement = verdict(recorded(outcome("a", KEPT), outcome("b", KEPT)), outcome("a", KEPT))
-    assert (judgement.exit_code, judgement.blocking_total) == (ExitCode.INCOMPLETE, 1)
-    assert any(remark.startswith("kept by an earlier run (--ratchet), not judged") for remark in judgement.warnings)
-    assert "1 x kept by an earlier run, not judged now" in judgement.reasons[0]
-
-
-def test_what_the_runs_mode_cannot_judge_is_not_missed() -> None:
-    ratchet = recorded(outcome("a", KEPT), outcome("b", KEPT, law="other"))
-    assert verdict(ratchet, outcome("a", KEPT), read_only=True).exit_code is ExitCode.PASSED
-    missed = outcome("b", MISSED, law="other", said="the run is read-only", cause=SkipCategory.DISABLED_BY_OPTION)
-    assert verdict(ratchet, outcome("a", KEPT), missed).blocking_total == 0
-
-
-def test_what_is_out_of_scope_is_not_missed() -> None:
-    kept = outcome("x", KEPT)
-    assert verdict(recorded(outcome("a", KEPT)), kept, operation="listMessages").blocking_total == 0
-
-
-def test_the_file_is_sorted_and_read_as_it_was_written(tmp_path: Path) -> None:
-    ratchet = recorded(*(outcome(name, KEPT, keyword="type") for name in "cab"))
+def test_file_is_sorted_and_read_back_unchanged(tmp_path: Path) -> None:
+    ratchet = recorded(*(result(name, PASSED, keyword="type") for name in "cab"))
     ratchet.save(tmp_path / "r.yaml")
     assert Ratchet.load(tmp_path / "r.yaml") == ratchet
     assert yaml.safe_load((tmp_path / "r.yaml").read_text()) == {
         "version": 1,
-        "kept": {OPERATION: {"law": ["#/a:type", "#/b:type", "#/c:type"]}},
+        "passed": {OPERATION: {"check": ["#/a:type", "#/b:type", "#/c:type"]}},
     }
 
 
-def test_to_update_keeps_what_is_there_and_drops_operations_that_are_gone() -> None:
-    gone = ("noSuchOperation", "law", "#/a")
-    ratchet = Ratchet(frozenset({gone, ratchet_key(outcome("a", KEPT).requirement)}))
-    updated = ratchet.with_results([outcome("b", KEPT)], athena_contract().operations)
-    assert updated == recorded(outcome("a", KEPT), outcome("b", KEPT))
+def test_update_preserves_entries_and_drops_unknown_operations() -> None:
+    unknown = ("noSuchOperation", "check", "#/a")
+    ratchet = Ratchet(frozenset({unknown, ratchet_key(result("a", PASSED).requirement)}))
+    updated = ratchet.with_results([result("b", PASSED)], athena_contract().operations)
+    assert updated == recorded(result("a", PASSED), result("b", PASSED))
 
 
 @pytest.mark.parametrize(
     ("code", "is_written"), [(ExitCode.PASSED, True), (ExitCode.FAILED, False), (ExitCode.FLAKY, False)]
 )
-def test_only_an_accepted_run_is_recorded(tmp_path: Path, code: ExitCode, is_written: bool) -> None:
+def test_only_a_passed_run_is_recorded(tmp_path: Path, code: ExitCode, is_written: bool) -> None:
     history = History(ratchet_path=tmp_path / "r.yaml", update_ratchet=True)
-    said = GateResult(code, (), 1, (), (), (), {}, 1, 1, {}, ())
-    after = history.evaluate(RunResult([outcome("a", KEPT)]), athena_contract(), lambda known: said)
+    gate_result = GateResult(code, (), 1, (), (), (), {}, 1, 1, {}, ())
+    after = history.evaluate(RunResult([result("a", PASSED)]), athena_contract(), lambda history: gate_result)
     assert (tmp_path / "r.yaml").exists() is is_written
-    assert any("left as it is" in remark for remark in after.warnings) is not is_written
+    assert any("not updated" in warning for warning in after.warnings) is not is_written
 
 
 @pytest.mark.parametrize(
-    ("document", "said"),
+    ("document", "message"),
     [
-        ({"version": 1, "kept": []}, "kept: found list; allowed: a mapping of names"),
-        ({"version": 1, "kept": {"a": ["b"]}}, "kept.a: found list"),
-        ({"version": 1, "kept": {"a": {"b": "c"}}}, "kept.a.b: found no list of texts"),
-        ({"version": "1", "kept": {}}, "found version '1'; allowed: 1"),
-        ({"kept": {}}, "found no version"),
+        ({"version": 1, "passed": []}, "passed: invalid list (expected a mapping of names)"),
+        ({"version": 1, "passed": {"a": ["b"]}}, "passed.a: invalid list"),
+        ({"version": 1, "passed": {"a": {"b": "c"}}}, "passed.a.b: invalid value (expected locations)"),
+        ({"version": "1", "passed": {}}, "invalid version '1' (expected 1)"),
+        ({"passed": {}}, "missing key version"),
     ],
 )
-def test_what_the_file_may_not_say_is_refused(tmp_path: Path, document: Any, said: str) -> None:
+def test_invalid_file_is_rejected(tmp_path: Path, document: Any, message: str) -> None:
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(document))
-    with pytest.raises(UsageError, match="--ratchet: ") as refused:
+    with pytest.raises(UsageError, match="--ratchet: ") as caught:
         Ratchet.load(tmp_path / "r.yaml")
-    assert said in str(refused.value)
+    assert message in str(caught.value)

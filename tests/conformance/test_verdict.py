@@ -1,4 +1,4 @@
-"""From what became of each promise to the exit code: judged by laws of the tests' own, with no target behind them."""
+"""The gate: results of stub checks, with a stub target, become exit codes and reasons."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,11 +21,11 @@ from spec.loader import Contract, Operation, load_contract
 from spec.validators import SchemaValidators
 
 LIBRARY = Path(__file__).parents[1] / "foreign" / "library.yaml"
-Judge = Callable[[Case], Iterator[CheckResult]]
+CheckFunction = Callable[[Case], Iterator[CheckResult]]
 
 
-class Answering:
-    """A target that answers every request the same."""
+class StubTarget:
+    """A target that returns the same response to every request."""
 
     base = "http://stub"
 
@@ -33,25 +33,25 @@ class Answering:
         self.status = status
 
     def send(self, request: Request) -> Response:
-        """The answer."""
+        """The response."""
         return Response(self.status, {}, b"{}", 0.0)
 
 
 @pytest.fixture(scope="module")
 def contract() -> Contract:
-    """A small contract, not Athena's."""
+    """A small contract."""
     return load_contract(LIBRARY)
 
 
 def session_of(contract: Contract, *, status: int = 200, read_only: bool = False) -> Session:
-    """A session with a stub behind it."""
+    """A session with a stub target."""
     bodies = PayloadFactory(contract, "test", Random(1))
     schemas = SchemaValidators.from_document(contract.document)
-    return Session(contract, schemas, Answering(status), WriteLog("test"), bodies, read_only=read_only)
+    return Session(contract, schemas, StubTarget(status), WriteLog("test"), bodies, read_only=read_only)
 
 
-def law(judging: Judge, *, always: bool = True, writes: bool = False) -> Check:
-    """A law that applies to every operation."""
+def stub_check(function: CheckFunction, *, is_independent: bool = True, writes: bool = False) -> Check:
+    """A check that applies to every operation."""
     return Check(
         "stub",
         "It holds.",
@@ -63,151 +63,156 @@ def law(judging: Judge, *, always: bool = True, writes: bool = False) -> Check:
     )
 
 
-def asks(case: Case) -> Iterator[CheckResult]:
-    """Sends the operation's request and is content."""
+def passes(case: Case) -> Iterator[CheckResult]:
+    """Send the request and pass."""
     path = dict.fromkeys(case.operation.path_parameter_names, 1)
     yield case.build_result(case.build_requirement(), "", case.session.send(case.operation, path=path))
 
 
-def breaks(case: Case) -> Iterator[CheckResult]:
-    """The same, and is not content."""
-    for outcome in asks(case):
-        yield case.build_result(outcome.requirement, "found 1; due: 2", *outcome.evidence)
+def fails(case: Case) -> Iterator[CheckResult]:
+    """Send the request and fail."""
+    for result in passes(case):
+        yield case.build_result(result.requirement, "got 1, expected 2", *result.evidence)
 
 
-def broken_at(*turns: int) -> Judge:
-    """Not content at these turns of judging an operation, from 0, and content at others."""
+def fails_at(*turns: int) -> CheckFunction:
+    """Fail in these runs of an operation, counted from 0, and pass in the others."""
     turn: Counter[str] = Counter()
 
     def sometimes(case: Case) -> Iterator[CheckResult]:
         turn[case.operation.id] += 1
-        yield from breaks(case) if turn[case.operation.id] - 1 in turns else asks(case)
+        yield from fails(case) if turn[case.operation.id] - 1 in turns else passes(case)
 
     return sometimes
 
 
 def lists(contract: Contract) -> list[Operation]:
-    """The operations that list."""
+    """The list operations."""
     return [o for o in contract.operations.values() if o.action == "list"]
 
 
-def outcome_of(
+def run_checks(
     contract: Contract,
-    *laws: Check,
+    *checks: Check,
     operations: list[Operation] | None = None,
-    demands: GatePolicy | None = None,
+    policy: GatePolicy | None = None,
     status: int = 200,
 ) -> tuple[RunResult, GateResult]:
-    """What a run over lists comes to."""
+    """Run checks on the lists and evaluate the gate."""
     session = session_of(contract, status=status)
     scope = lists(contract) if operations is None else operations
-    found = run(session, laws, scope, lambda outcome: None)
-    return found, evaluate(found, contract, scope, session.call_counts, demands or GatePolicy())
+    run_result = run(session, checks, scope, lambda result: None)
+    return run_result, evaluate(run_result, contract, scope, session.call_counts, policy or GatePolicy())
 
 
-def test_kept_promises_end_with_0(contract: Contract) -> None:
-    _, judgement = outcome_of(contract, law(asks))
-    assert (judgement.exit_code, judgement.passed) == (ExitCode.PASSED, len(lists(contract)))
+def test_passed_checks_exit_with_0(contract: Contract) -> None:
+    _, gate_result = run_checks(contract, stub_check(passes))
+    assert (gate_result.exit_code, gate_result.passed) == (ExitCode.PASSED, len(lists(contract)))
 
 
-def test_a_promise_broken_twice_ends_with_1(contract: Contract) -> None:
-    found, judgement = outcome_of(contract, law(breaks))
-    assert judgement.exit_code is ExitCode.FAILED
-    assert set(found.reruns.values()) == {(2, 2)}
+def test_check_that_fails_twice_exits_with_1(contract: Contract) -> None:
+    run_result, gate_result = run_checks(contract, stub_check(fails))
+    assert gate_result.exit_code is ExitCode.FAILED
+    assert set(run_result.reruns.values()) == {(2, 2)}
 
 
-def test_a_promise_broken_once_is_flaky_and_not_red(contract: Contract) -> None:
-    found, judgement = outcome_of(contract, law(broken_at(0)))
-    assert not judgement.blocking
-    assert len(judgement.flaky) == len(lists(contract))
-    assert {o.failure_kind for o in found.flaky} == {FailureKind.FLAKY}
-    assert set(found.reruns.values()) == {(1, 3)}
+def test_check_that_fails_once_is_flaky_and_does_not_block(contract: Contract) -> None:
+    run_result, gate_result = run_checks(contract, stub_check(fails_at(0)))
+    assert not gate_result.blocking
+    assert len(gate_result.flaky) == len(lists(contract))
+    assert {o.failure_kind for o in run_result.flaky} == {FailureKind.FLAKY}
+    assert set(run_result.reruns.values()) == {(1, 3)}
 
 
-def depends(case: Case) -> Iterator[CheckResult]:
-    """Not content in the run's own session, content in a fresh one."""
-    yield from breaks(case) if case.session.shared_records else asks(case)
+def fails_in_used_session(case: Case) -> Iterator[CheckResult]:
+    """Fail in the session of the run and pass in a fresh one."""
+    yield from fails(case) if case.session.shared_records else passes(case)
 
 
-def test_what_is_broken_only_after_what_the_run_did_is_state_dependent_and_red(contract: Contract) -> None:
+def test_failure_after_other_requests_only_is_state_dependent_and_blocks(contract: Contract) -> None:
     session, scope = session_of(contract), lists(contract)[:1]
     session._shared_records["Book"] = CreatedRecord(
         "Book", 1, {}, {}, Exchange(Request("x", "get", "/"), Response(200, {}, b"", 0.0))
     )
-    found = run(session, [law(depends)], scope, lambda outcome: None)
-    assert [(o.status, o.failure_kind) for o in found.results] == [(Status.FAILED, FailureKind.STATE_DEPENDENT)]
-    assert set(found.reruns.values()) == {(3, 5)}
-    assert evaluate(found, contract, scope, session.call_counts, GatePolicy()).exit_code is ExitCode.FAILED
+    run_result = run(session, [stub_check(fails_in_used_session)], scope, lambda result: None)
+    assert [(o.status, o.failure_kind) for o in run_result.results] == [(Status.FAILED, FailureKind.STATE_DEPENDENT)]
+    assert set(run_result.reruns.values()) == {(3, 5)}
+    assert evaluate(run_result, contract, scope, session.call_counts, GatePolicy()).exit_code is ExitCode.FAILED
 
 
 @pytest.mark.parametrize("turns", [(0,), (0, 2), (0, 2, 3), (0, 4)])
-def test_what_is_not_broken_each_time_is_flaky(contract: Contract, turns: tuple[int, ...]) -> None:
-    _, judgement = outcome_of(contract, law(broken_at(*turns)))
-    assert {o.failure_kind for o in judgement.flaky} == {FailureKind.FLAKY}
-    assert not judgement.blocking
+def test_check_that_fails_sometimes_is_flaky(contract: Contract, turns: tuple[int, ...]) -> None:
+    _, gate_result = run_checks(contract, stub_check(fails_at(*turns)))
+    assert {o.failure_kind for o in gate_result.flaky} == {FailureKind.FLAKY}
+    assert not gate_result.blocking
 
 
-def test_a_target_that_has_stumbled_is_trusted_less(contract: Contract) -> None:
+def test_failures_are_rerun_more_often_after_a_server_error(contract: Contract) -> None:
     session, scope = session_of(contract), lists(contract)[:1]
     session.retrier.recovered.append(Exchange(Request(scope[0].id, "get", "/"), Response(500, {}, b"{}", 0.0)))
-    found = run(session, [law(broken_at(0, 1))], scope, lambda outcome: None)
-    assert [o.failure_kind for o in found.flaky] == [FailureKind.FLAKY]
-    assert run(session, [law(breaks)], scope, lambda outcome: None).results[0].failure_kind is FailureKind.DETERMINISTIC
+    run_result = run(session, [stub_check(fails_at(0, 1))], scope, lambda result: None)
+    assert [o.failure_kind for o in run_result.flaky] == [FailureKind.FLAKY]
+    assert (
+        run(session, [stub_check(fails)], scope, lambda result: None).results[0].failure_kind
+        is FailureKind.DETERMINISTIC
+    )
 
 
-def test_flaky_failures_over_the_limit_end_with_6(contract: Contract) -> None:
-    _, judgement = outcome_of(contract, law(broken_at(0)))
-    assert judgement.exit_code is ExitCode.FLAKY
-    assert "went away when asked again" in judgement.reasons[0]
-    _, content = outcome_of(contract, law(broken_at(0)), demands=GatePolicy(flaky_limit=100))
+def test_flaky_failures_above_the_limit_exit_with_6(contract: Contract) -> None:
+    _, gate_result = run_checks(contract, stub_check(fails_at(0)))
+    assert gate_result.exit_code is ExitCode.FLAKY
+    assert "did not recur" in gate_result.reasons[0]
+    _, content = run_checks(contract, stub_check(fails_at(0)), policy=GatePolicy(flaky_limit=100))
     assert content.exit_code is ExitCode.PASSED
 
 
-def test_what_is_broken_weighs_more_than_what_is_unstable(contract: Contract) -> None:
-    assert outcome_of(contract, law(broken_at(0)), law(breaks))[1].exit_code is ExitCode.FAILED
+def test_blocking_failure_precedes_flaky(contract: Contract) -> None:
+    assert run_checks(contract, stub_check(fails_at(0)), stub_check(fails))[1].exit_code is ExitCode.FAILED
 
 
-def test_a_gateways_answer_breaks_nothing(contract: Contract) -> None:
-    found, judgement = outcome_of(contract, law(breaks), status=503)
-    assert {(o.status, o.failure_kind) for o in found.results} == {(Status.SKIPPED, FailureKind.INFRASTRUCTURE)}
-    assert judgement.exit_code is ExitCode.INCOMPLETE
+def test_response_of_a_gateway_is_no_failure(contract: Contract) -> None:
+    run_result, gate_result = run_checks(contract, stub_check(fails), status=503)
+    assert {(o.status, o.failure_kind) for o in run_result.results} == {(Status.SKIPPED, FailureKind.INFRASTRUCTURE)}
+    assert gate_result.exit_code is ExitCode.INCOMPLETE
 
 
-def test_what_cannot_be_judged_again_is_not_red(contract: Contract) -> None:
+def test_failure_that_cannot_be_rerun_is_skipped(contract: Contract) -> None:
     turn: Counter[str] = Counter()
 
     def once(case: Case) -> Iterator[CheckResult]:
         turn[case.operation.id] += 1
         if turn[case.operation.id] > 1:
             raise SkipCheck("no record any more")
-        yield from breaks(case)
+        yield from fails(case)
 
-    found, judgement = outcome_of(contract, law(once))
-    assert not judgement.blocking
-    assert all("could not be judged again: no record any more" in o.message for o in found.with_status(Status.SKIPPED))
+    run_result, gate_result = run_checks(contract, stub_check(once))
+    assert not gate_result.blocking
+    assert all(
+        "could not be judged again: no record any more" in o.message for o in run_result.with_status(Status.SKIPPED)
+    )
 
 
-def test_other_sources_are_asked_behind_the_laws(contract: Contract) -> None:
+def test_other_sources_run_after_the_checks(contract: Contract) -> None:
     operation = lists(contract)[0]
 
     def source(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
-        case = Case(law(breaks), session, operation)
+        case = Case(stub_check(fails), session, operation)
         for number, tally in enumerate([(2, 2), (1, 3)]):
             promise = case.build_requirement(parameter=f"{number}")
             yield CheckResult(promise, Status.FAILED, "found 1"), tally
         yield CheckResult(case.build_requirement(), Status.PASSED), (0, 1)
 
     told: list[CheckResult] = []
-    found = run(session_of(contract), [law(asks)], [operation], told.append, sources=[source])
+    run_result = run(session_of(contract), [stub_check(passes)], [operation], told.append, sources=[source])
     assert [o.status for o in told] == [Status.PASSED, Status.FAILED, Status.FAILED, Status.PASSED]
-    assert [o.failure_kind for o in found.with_status(Status.FAILED)] == [FailureKind.DETERMINISTIC]
-    assert [o.failure_kind for o in found.flaky] == [FailureKind.FLAKY]
+    assert [o.failure_kind for o in run_result.with_status(Status.FAILED)] == [FailureKind.DETERMINISTIC]
+    assert [o.failure_kind for o in run_result.flaky] == [FailureKind.FLAKY]
 
 
-def test_a_case_draws_the_same_whatever_was_judged_before_it(contract: Contract) -> None:
-    def drawn(*laws: Check) -> list[str]:
-        found = run(session_of(contract), laws, lists(contract), lambda outcome: None)
-        return [o.message for o in found.results if o.requirement.check == "draws"]
+def test_random_values_of_a_case_do_not_depend_on_other_cases(contract: Contract) -> None:
+    def drawn(*checks: Check) -> list[str]:
+        run_result = run(session_of(contract), checks, lists(contract), lambda result: None)
+        return [o.message for o in run_result.results if o.requirement.check == "draws"]
 
     def draws(case: Case) -> Iterator[CheckResult]:
         yield case.skip(case.build_requirement(), str(case.session.payloads.random.random()))
@@ -217,63 +222,64 @@ def test_a_case_draws_the_same_whatever_was_judged_before_it(contract: Contract)
     assert len(set(drawn(asking))) == len(lists(contract))
 
 
-def test_a_broken_inferred_promise_is_a_gap_and_blocks_under_strict(contract: Contract) -> None:
+def test_failed_inferred_requirement_is_a_gap_and_blocks_with_strict(contract: Contract) -> None:
     inferred = lists(contract)[:1]
-    judging = law(breaks, always=False)
-    found, judgement = outcome_of(contract, judging, operations=inferred)
-    assert [o.requirement.provenance for o in found.results] == ["inferred"]
-    assert (judgement.exit_code, len(judgement.gaps)) == (ExitCode.PASSED, 1)
-    _, strict = outcome_of(contract, judging, operations=inferred, demands=GatePolicy(strict=True))
+    failing = stub_check(fails, is_independent=False)
+    run_result, gate_result = run_checks(contract, failing, operations=inferred)
+    assert [o.requirement.provenance for o in run_result.results] == ["inferred"]
+    assert (gate_result.exit_code, len(gate_result.gaps)) == (ExitCode.PASSED, 1)
+    _, strict = run_checks(contract, failing, operations=inferred, policy=GatePolicy(strict=True))
     assert (strict.exit_code, len(strict.blocking)) == (ExitCode.FAILED, 1)
 
 
-def test_no_law_means_nothing_was_tested(contract: Contract) -> None:
-    assert outcome_of(contract)[1].exit_code is ExitCode.NO_CHECKS_RAN
+def test_run_without_checks_exits_with_4(contract: Contract) -> None:
+    assert run_checks(contract)[1].exit_code is ExitCode.NO_CHECKS_RAN
 
 
-def test_no_operation_means_nothing_was_tested(contract: Contract) -> None:
-    assert outcome_of(contract, law(asks), operations=[])[1].exit_code is ExitCode.NO_CHECKS_RAN
+def test_run_without_operations_exits_with_4(contract: Contract) -> None:
+    assert run_checks(contract, stub_check(passes), operations=[])[1].exit_code is ExitCode.NO_CHECKS_RAN
 
 
-def test_an_operation_that_never_succeeded_is_incomplete_and_named(contract: Contract) -> None:
-    _, judgement = outcome_of(contract, law(asks), status=401)
-    assert judgement.exit_code is ExitCode.INCOMPLETE
-    assert judgement.operations_never_successful == {o.id: "it answered 401 (1 times)" for o in lists(contract)}
+def test_operation_that_never_succeeded_makes_the_run_incomplete(contract: Contract) -> None:
+    _, gate_result = run_checks(contract, stub_check(passes), status=401)
+    assert gate_result.exit_code is ExitCode.INCOMPLETE
+    assert gate_result.operations_never_successful == {o.id: "got 401 (1 time)" for o in lists(contract)}
 
 
-def test_actions_that_never_succeeded_are_incomplete_where_nothing_else_was_asked_for(contract: Contract) -> None:
-    acts = [o for o in contract.operations.values() if not o.is_generic][:2]
-    assert outcome_of(contract, law(asks), operations=acts, status=422)[1].exit_code is ExitCode.INCOMPLETE
-    assert outcome_of(contract, law(asks), operations=acts)[1].exit_code is ExitCode.PASSED
+def test_unsuccessful_actions_make_a_run_of_actions_only_incomplete(contract: Contract) -> None:
+    actions = [o for o in contract.operations.values() if not o.is_generic][:2]
+    assert run_checks(contract, stub_check(passes), operations=actions, status=422)[1].exit_code is ExitCode.INCOMPLETE
+    assert run_checks(contract, stub_check(passes), operations=actions)[1].exit_code is ExitCode.PASSED
     read_only = GatePolicy(read_only=True)
     assert (
-        outcome_of(contract, law(asks), operations=acts, status=422, demands=read_only)[1].exit_code is ExitCode.PASSED
+        run_checks(contract, stub_check(passes), operations=actions, status=422, policy=read_only)[1].exit_code
+        is ExitCode.PASSED
     )
 
 
-def test_too_few_judged_is_incomplete(contract: Contract) -> None:
-    def cannot(case: Case) -> Iterator[CheckResult]:
-        raise SkipCheck("there is no row")
+def test_too_few_checks_make_the_run_incomplete(contract: Contract) -> None:
+    def skips(case: Case) -> Iterator[CheckResult]:
+        raise SkipCheck("no record")
         yield
 
-    _, judgement = outcome_of(contract, law(asks), law(cannot))
-    assert (judgement.exit_code, judgement.blocking_run * 2) == (ExitCode.INCOMPLETE, judgement.blocking_total)
-    assert judgement.skip_reasons == {SkipReason("there is no row"): len(lists(contract))}
-    _, content = outcome_of(contract, law(asks), law(cannot), demands=GatePolicy(min_coverage=50))
+    _, gate_result = run_checks(contract, stub_check(passes), stub_check(skips))
+    assert (gate_result.exit_code, gate_result.blocking_run * 2) == (ExitCode.INCOMPLETE, gate_result.blocking_total)
+    assert gate_result.skip_reasons == {SkipReason("no record"): len(lists(contract))}
+    _, content = run_checks(contract, stub_check(passes), stub_check(skips), policy=GatePolicy(min_coverage=50))
     assert content.exit_code is ExitCode.PASSED
 
 
-def test_what_the_contract_gives_no_way_to_is_not_due(contract: Contract) -> None:
-    def cannot(case: Case) -> Iterator[CheckResult]:
+def test_untestable_checks_are_not_required(contract: Contract) -> None:
+    def skips(case: Case) -> Iterator[CheckResult]:
         raise SkipCheck(not_testable("the contract has no operation to create a Book"))
         yield
 
-    _, judgement = outcome_of(contract, law(asks), law(cannot))
-    assert (judgement.exit_code, judgement.blocking_run) == (ExitCode.PASSED, judgement.blocking_total)
+    _, gate_result = run_checks(contract, stub_check(passes), stub_check(skips))
+    assert (gate_result.exit_code, gate_result.blocking_run) == (ExitCode.PASSED, gate_result.blocking_total)
 
 
 @pytest.mark.parametrize(
-    ("cause", "due", "due_when_reading"),
+    ("category", "is_required", "is_required_read_only"),
     [
         (SkipCategory.USER_SKIPPED, False, False),
         (SkipCategory.DISABLED_BY_OPTION, False, False),
@@ -282,83 +288,83 @@ def test_what_the_contract_gives_no_way_to_is_not_due(contract: Contract) -> Non
         (SkipCategory.TARGET, True, True),
     ],
 )
-def test_what_is_due_depends_on_the_kind_of_cause(
-    contract: Contract, cause: SkipCategory, due: bool, due_when_reading: bool
+def test_skip_category_decides_whether_a_check_is_required(
+    contract: Contract, category: SkipCategory, is_required: bool, is_required_read_only: bool
 ) -> None:
-    def cannot(case: Case) -> Iterator[CheckResult]:
-        yield case.skip(case.build_requirement(), SkipReason("it is so", cause))
+    def skips(case: Case) -> Iterator[CheckResult]:
+        yield case.skip(case.build_requirement(), SkipReason("a reason", category))
 
-    for demands, expected in ((GatePolicy(), due), (GatePolicy(read_only=True), due_when_reading)):
-        _, judgement = outcome_of(contract, law(asks), law(cannot), demands=demands)
-        assert (judgement.blocking_run < judgement.blocking_total) is expected
+    for policy, expected in ((GatePolicy(), is_required), (GatePolicy(read_only=True), is_required_read_only)):
+        _, gate_result = run_checks(contract, stub_check(passes), stub_check(skips), policy=policy)
+        assert (gate_result.blocking_run < gate_result.blocking_total) is expected
 
 
-def test_no_wording_excuses(contract: Contract) -> None:
-    def cannot(case: Case) -> Iterator[CheckResult]:
+def test_message_does_not_excuse(contract: Contract) -> None:
+    def skips(case: Case) -> Iterator[CheckResult]:
         raise SkipCheck("the contract has no way: the run is read-only, skipped: --allow-effects")
         yield
 
-    _, judgement = outcome_of(contract, law(asks), law(cannot))
-    assert (judgement.exit_code, judgement.blocking_run * 2) == (ExitCode.INCOMPLETE, judgement.blocking_total)
+    _, gate_result = run_checks(contract, stub_check(passes), stub_check(skips))
+    assert (gate_result.exit_code, gate_result.blocking_run * 2) == (ExitCode.INCOMPLETE, gate_result.blocking_total)
 
 
-def test_a_cause_is_kept_with_its_kind_when_it_is_told_on(contract: Contract) -> None:
-    def cannot(case: Case) -> Iterator[CheckResult]:
-        raise SkipCheck(not_testable("nobody can"))
+def test_skip_reason_preserves_its_category(contract: Contract) -> None:
+    def skips(case: Case) -> Iterator[CheckResult]:
+        raise SkipCheck(not_testable("not testable"))
         yield
 
-    found, judgement = outcome_of(contract, law(asks), law(cannot))
-    assert {(o.message, o.skip_category) for o in found.with_status(Status.SKIPPED)} == {
-        ("nobody can", SkipCategory.NOT_TESTABLE)
+    run_result, gate_result = run_checks(contract, stub_check(passes), stub_check(skips))
+    assert {(o.message, o.skip_category) for o in run_result.with_status(Status.SKIPPED)} == {
+        ("not testable", SkipCategory.NOT_TESTABLE)
     }
-    assert set(judgement.skip_reasons) == {not_testable("nobody can")}
+    assert set(gate_result.skip_reasons) == {not_testable("not testable")}
 
 
-def test_a_lost_target_breaks_nothing_and_ends_with_3(contract: Contract) -> None:
+def test_lost_target_exits_with_3_without_failures(contract: Contract) -> None:
     times = iter(range(1000))
 
     def dies(case: Case) -> Iterator[CheckResult]:
-        yield from breaks(case)
+        yield from fails(case)
         if next(times):
             raise TargetUnreachable("gone")
 
-    found, judgement = outcome_of(contract, law(dies))
-    assert judgement.exit_code is ExitCode.TARGET_UNREACHABLE
-    assert not judgement.blocking
-    assert all(o.status is Status.SKIPPED for o in found.results)
+    run_result, gate_result = run_checks(contract, stub_check(dies))
+    assert gate_result.exit_code is ExitCode.TARGET_UNREACHABLE
+    assert not gate_result.blocking
+    assert all(o.status is Status.SKIPPED for o in run_result.results)
 
 
 @pytest.mark.parametrize("error", [BudgetExhausted("used up"), KeyboardInterrupt()])
-def test_a_run_that_ends_early_keeps_what_it_has_and_counts_the_rest(contract: Contract, error: BaseException) -> None:
+def test_aborted_run_preserves_results_and_counts_the_rest(contract: Contract, error: BaseException) -> None:
     times = iter(range(1000))
 
     def ends(case: Case) -> Iterator[CheckResult]:
         if next(times) == 1:
             raise error
-        yield from asks(case)
+        yield from passes(case)
 
-    found, judgement = outcome_of(contract, law(ends))
-    assert judgement.exit_code is ExitCode.INCOMPLETE
-    assert len(found.results) == len(lists(contract))
-    assert judgement.passed == 1
+    run_result, gate_result = run_checks(contract, stub_check(ends))
+    assert gate_result.exit_code is ExitCode.INCOMPLETE
+    assert len(run_result.results) == len(lists(contract))
+    assert gate_result.passed == 1
 
 
-def test_a_law_that_fails_by_itself_ends_nothing_else(contract: Contract) -> None:
+def test_internal_error_of_a_check_does_not_abort_the_run(contract: Contract) -> None:
     def fails(case: Case) -> Iterator[CheckResult]:
         raise KeyError("id")
         yield
 
-    _, judgement = outcome_of(contract, law(fails), law(asks))
-    assert judgement.passed == len(lists(contract))
-    assert any("KeyError" in cause.message for cause in judgement.skip_reasons)
+    _, gate_result = run_checks(contract, stub_check(fails), stub_check(passes))
+    assert gate_result.passed == len(lists(contract))
+    assert any("KeyError" in cause.message for cause in gate_result.skip_reasons)
 
 
-def test_a_read_only_run_does_not_come_to_writing_laws(contract: Contract) -> None:
+def test_read_only_run_skips_checks_that_write(contract: Contract) -> None:
     session = session_of(contract, read_only=True)
-    assert not run(session, [law(asks, writes=True)], lists(contract), lambda outcome: None).results
+    assert not run(session, [stub_check(passes, writes=True)], lists(contract), lambda result: None).results
 
 
-def test_a_budget_is_lifted_for_cleaning(contract: Contract) -> None:
+def test_budget_is_lifted_for_cleanup(contract: Contract) -> None:
     lifted: list[bool] = []
-    run(session_of(contract), [], [], lambda outcome: None, before_cleanup=lambda: lifted.append(True))
+    run(session_of(contract), [], [], lambda result: None, before_cleanup=lambda: lifted.append(True))
     assert lifted == [True]
