@@ -30,7 +30,8 @@ SETTINGS = $(call setting,PORT,port) $(call setting,HOST,host) $(call setting,SE
 quoted = '$(if $(filter command,$(firstword $(origin TARGET))),$(subst ','\'',$(1)))'
 
 .DEFAULT_GOAL := help
-.PHONY: help install mock test test-slow test-browser conform conform-items score score-full judge-bugs check facts fuzz bench \
+.PHONY: help install mock test test-slow test-browser conform conform-pytest mutation-sample mutation-full \
+	test-reference-backend nightly check facts fuzz bench \
 	bench-growth bench-smoke code-figures format lock clean
 
 help:  ## list the targets
@@ -55,19 +56,19 @@ test-browser: $(READY)  ## run the tests that need Chromium
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/browser.lock
 	@$(PY) -m pytest -q -m browser $(ARGS)
 
-conform: $(READY)  ## judge a backend; TARGET=http://... (token in ATHENA_TOKEN); without, a mock of its own; ARGS=
+conform: $(READY)  ## check a backend: TARGET=http://... (token in ATHENA_TOKEN), or without TARGET a new mock; ARGS=
 	@scripts/conform.sh $(call quoted,$(TARGET)) $(ARGS)
 
-conform-items: $(READY)  ## the same as pytest's items; ARGS="OPTIONS -- -k listAgents -x --junitxml=FILE"
-	@scripts/conform.sh --items $(call quoted,$(TARGET)) $(ARGS)
+conform-pytest: $(READY)  ## the checks as pytest items; ARGS="OPTIONS -- -k listAgents -x --junitxml=FILE"
+	@scripts/conform.sh --pytest $(call quoted,$(TARGET)) $(ARGS)
 
-score: $(READY)  ## how many broken servers the gate catches, by a sample; ARGS=
-	@$(PY) -m conformance score --sample 200 $(ARGS)
+mutation-sample: $(READY)  ## mutation test of the suite with 200 mutants; ARGS=
+	@$(PY) -m conformance mutation-test --sample 200 $(ARGS)
 
-score-full: $(READY)  ## the same by all of them, and servers that keep every promise with three seeds; ARGS=
-	@$(PY) -m conformance score $(ARGS)
+mutation-full: $(READY)  ## the same with all mutants, and with three seeds for each conforming server; ARGS=
+	@$(PY) -m conformance mutation-test $(ARGS)
 
-judge-bugs: $(READY)  ## which bugs of the Flask backend (tests/reference_backend) the suite finds; ARGS="BUG ... --workers 2"
+test-reference-backend: $(READY)  ## bugs of the Flask backend that the suite detects; ARGS="BUG ... --workers 2"
 	@$(PY) -m tests.reference_backend.judge $(ARGS)
 
 check: $(READY)  ## lint, format, types, architecture, language, and the contract against the facts

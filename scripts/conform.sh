@@ -1,19 +1,18 @@
 #!/bin/sh
-# Judge a backend: conform.sh [--items] [TARGET] [further options of `athena-conformance run`, or `items`]. Without TARGET
-# (or with an empty one) a mock is started on a free port of loopback and judged with its standing tokens; it is ended
-# with this script.
+# Check a backend: conform.sh [--pytest] [TARGET] [options of `athena-conformance run`, or `pytest`]. Without TARGET, or
+# with an empty one, start a mock on a free loopback port, check it with its built-in tokens, and stop it.
 set -eu
 cd "$(dirname "$0")/.."
 PY=.venv/bin/python
 
-word=run
-if [ "${1-}" = --items ]; then
-    word=items
+command=run
+if [ "${1-}" = --pytest ]; then
+    command=pytest
     shift
 fi
 target=${1-}
 [ $# -eq 0 ] || shift
-[ -z "$target" ] || exec "$PY" -m conformance "$word" --base-url "$target" "$@"
+[ -z "$target" ] || exec "$PY" -m conformance "$command" --base-url "$target" "$@"
 
 log=$(mktemp)
 "$PY" -m mock_server --port 0 --quiet --epoch 2026-03-01T00:00:00Z >"$log" 2>&1 &
@@ -33,5 +32,5 @@ done
 target=$(grep -o 'http://127\.0\.0\.1:[0-9]*' "$log" | head -n 1)
 code=0
 ATHENA_TOKEN=demo-token ATHENA_OTHER_TOKEN=other-token ATHENA_LOGIN=john.doe@example.com ATHENA_PASSWORD=password \
-    "$PY" -m conformance "$word" --base-url "$target" "$@" || code=$?
+    "$PY" -m conformance "$command" --base-url "$target" "$@" || code=$?
 exit "$code"

@@ -4,7 +4,7 @@ No request is sent, so neither an address nor a token is required.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,88 +36,58 @@ class DryRunRow:
     is_fuzzed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SkippedItem:
-    """What a run would leave out. `subject`: ``checks``, ``operations`` and the like. `name`: which one."""
-
-    subject: str
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class DryRun:
-    """What a run would send and leave out."""
-
-    settings: Settings
-    rows: tuple[DryRunRow, ...]
-    skips: tuple[SkippedItem, ...]
-
-    @property
-    def effect_calls(self) -> int:
-        """The maximum number of successful calls of operations with external effects."""
-        if not self.settings.allow_effects:
-            return 0
-        writes = may_write(self.settings)
-        operations = [row.operation for row in self.rows if row.operation.effects]
-        return sum(writes or not op.is_write for op in operations) * self.settings.max_effect_calls
-
-
 def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:
     """Print the dry run and return 0. `checks`: all by default. Raises UsageError, ContractError."""
     contract = resolve_contract(settings)
     selected = select_operations(settings, contract)
     History.from_settings(settings, datetime.now(UTC).date())  # rejects invalid baseline and ratchet files
-    dry_run = build_dry_run(settings, contract, selected, CHECKS if checks is None else checks)
-    write_stdout(f"Dry run with {display_path(Path(contract.document.name))}: no request is sent.\n\n")
-    _print_table([_cells(settings, row) for row in dry_run.rows])
-    write_stdout("".join(f"{line}\n" for line in _lines(dry_run)))
-    return 0
-
-
-def may_write(settings: Settings) -> bool:
-    """Whether the run may write. Without an address, writes to the target's host are assumed to be allowed."""
-    return not settings.read_only and (not settings.base_url or settings.writes_allowed)
-
-
-def build_dry_run(
-    settings: Settings, contract: Contract, selected: Sequence[Operation], checks: Sequence[Check]
-) -> DryRun:
-    """Apply the checks to the selected operations, without sending anything."""
+    checks = CHECKS if checks is None else checks
     operations = [op for op in selected if op.id not in settings.skip]
     included = [check for check in checks if not _check_exclusion(settings, check)]
-    rows = tuple(
+    rows = [
         DryRunRow(
             op,
             tuple(check for check in included if check.applies_to(contract, op)),
             not _fuzzing_exclusion(settings, contract, op),
         )
         for op in operations
-    )
-    skips = [SkippedItem("operations", op.id, settings.skip[op.id]) for op in selected if op.id in settings.skip]
-    return DryRun(settings, rows, (*skips, *_skips(settings, contract, operations, checks)))
+    ]
+    write_stdout(f"Dry run with {display_path(Path(contract.document.name))}: no request is sent.\n\n")
+    _print_table([_cells(settings, row) for row in rows])
+    skips: dict[tuple[str, str], list[str]] = {}  # (reason, kind) -> names
+    for reason, kind, name in _skips(settings, contract, selected, checks):
+        skips.setdefault((reason, kind), []).append(name)
+    write_stdout("".join(f"{line}\n" for line in _lines(settings, rows, skips)))
+    return 0
 
 
 def _skips(
-    settings: Settings, contract: Contract, operations: Sequence[Operation], checks: Sequence[Check]
-) -> Iterator[SkippedItem]:
-    """What is left out of the operations that are not skipped themselves."""
+    settings: Settings, contract: Contract, selected: Sequence[Operation], checks: Sequence[Check]
+) -> Iterator[tuple[str, str, str]]:
+    """(reason, kind, name) of what a run would leave out."""
+    yield from ((settings.skip[op.id], "operations", op.id) for op in selected if op.id in settings.skip)
+    operations = [op for op in selected if op.id not in settings.skip]
     for check in checks:
         reason = _check_exclusion(settings, check)
         number = sum(check.applies_to(contract, op) for op in operations) if reason else 0
         if number:
-            yield SkippedItem("checks", f"{check.id} ({pluralize(number, 'operation')})", reason)
+            yield reason, "checks", f"{check.id} ({pluralize(number, 'operation')})"
     if not settings.allow_effects:
-        yield from (SkippedItem("successful calls of", op.id, NO_EFFECTS) for op in operations if op.effects)
+        yield from ((NO_EFFECTS, "successful calls of", op.id) for op in operations if op.effects)
     for op in operations:
         reason = _fuzzing_exclusion(settings, contract, op)
         if reason and not settings.no_fuzzing:
-            yield SkippedItem("Schemathesis on", op.id, reason)
+            yield reason, "Schemathesis on", op.id
+
+
+def _may_write(settings: Settings) -> bool:
+    """Whether the run may write. Without an address, writes to the target's host are assumed to be allowed."""
+    return not settings.read_only and (not settings.base_url or settings.writes_allowed)
 
 
 def _check_exclusion(settings: Settings, check: Check) -> str:
     """Why a check would run on no operation, or ""."""
-    if check.writes and not may_write(settings):
+    if check.writes and not _may_write(settings):
         return _no_writes(settings)
     if check.needs_second_token and settings.other_token is None:
         return f"no second token (${settings.other_token_env} is not set)"
@@ -132,7 +102,7 @@ def _fuzzing_exclusion(settings: Settings, contract: Contract, operation: Operat
     """Why Schemathesis would not send requests to an operation, or ""."""
     if settings.no_fuzzing:
         return "--no-fuzzing"
-    if operation.is_write and not may_write(settings):
+    if operation.is_write and not _may_write(settings):
         return _no_writes(settings)
     if operation.effects and not settings.allow_effects:
         return NO_EFFECTS
@@ -156,22 +126,18 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
         write_stdout("  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip() + "\n")
 
 
-def _lines(dry_run: DryRun) -> Iterator[str]:
-    yield ""
-    yield "Checks by operation"
-    for row in dry_run.rows:
+def _lines(
+    settings: Settings, rows: Sequence[DryRunRow], skips: Mapping[tuple[str, str], Sequence[str]]
+) -> Iterator[str]:
+    yield from ("", "Checks by operation")
+    for row in rows:
         yield from _wrap(f"{row.operation.id}: {', '.join(check.id for check in row.checks) or 'none'}")
-    if dry_run.skips:
-        yield ""
-        yield "Skipped"
-        names: dict[tuple[str, str], list[str]] = {}
-        for skip in dry_run.skips:
-            names.setdefault((skip.reason, skip.subject), []).append(skip.name)
-        for (reason, subject), subject_names in names.items():
-            yield from _wrap(f"{subject} {', '.join(subject_names)}: {reason}")
-    yield ""
-    yield "Totals"
-    yield from (f"  {line}" for line in _totals(dry_run))
+    if skips:
+        yield from ("", "Skipped")
+    for (reason, kind), names in skips.items():
+        yield from _wrap(f"{kind} {', '.join(names)}: {reason}")
+    yield from ("", "Totals")
+    yield from (f"  {line}" for line in _totals(settings, rows))
 
 
 def _wrap(text: str) -> list[str]:
@@ -187,18 +153,18 @@ def _cells(settings: Settings, row: DryRunRow) -> tuple[str, ...]:
     return op.id, op.method.upper(), writes, str(len(row.checks)), fuzzed, effects
 
 
-def _totals(dry_run: DryRun) -> Iterator[str]:
-    settings = dry_run.settings
-    writing_count = sum(row.operation.is_write for row in dry_run.rows)
-    yield f"{pluralize(len(dry_run.rows), 'operation')}, {writing_count} of them writing"
-    cases = [check for row in dry_run.rows for check in row.checks]
+def _totals(settings: Settings, rows: Sequence[DryRunRow]) -> Iterator[str]:
+    writing_count = sum(row.operation.is_write for row in rows)
+    yield f"{pluralize(len(rows), 'operation')}, {writing_count} of them writing"
+    cases = [check for row in rows for check in row.checks]
     counts = f"{pluralize(len({check.id for check in cases}), 'check')} in {pluralize(len(cases), 'run')}"
     yield f"{counts}, {sum(check.writes for check in cases)} of them writing"
-    fuzzed_count = sum(row.is_fuzzed for row in dry_run.rows)
     depth: schemathesis_engine.Depth = getattr(schemathesis_engine, get_profile(settings.profile).engine_depth)
     phases = "--no-fuzzing" if settings.no_fuzzing else f"phases: {', '.join(depth.phases)}"
-    yield f"Schemathesis on {pluralize(fuzzed_count, 'operation')} ({phases})"
-    yield f"calls with external effects: at most {dry_run.effect_calls}"
+    yield f"Schemathesis on {pluralize(sum(row.is_fuzzed for row in rows), 'operation')} ({phases})"
+    callable_operations = [row.operation for row in rows if row.operation.effects and settings.allow_effects]
+    calls = sum(_may_write(settings) or not op.is_write for op in callable_operations) * settings.max_effect_calls
+    yield f"calls with external effects: at most {calls}"
     if settings.max_requests is not None:
         yield f"requests: at most {settings.max_requests} ({settings.origins['max_requests']})"
     if settings.max_time is not None:

@@ -37,11 +37,11 @@ Fault = Callable[[Asked, Answered], Answered]
 def with_data(**changes: Any) -> Fault:
     """Change values of a successful response; None removes the key."""
 
-    def fault(asked: Asked, answered: Answered) -> Answered:
-        if answered.status != 200:
-            return answered
-        data = {**answered.body["data"], **changes}
-        return answered.showing({"data": {name: value for name, value in data.items() if value is not None}})
+    def fault(request: Asked, response: Answered) -> Answered:
+        if response.status != 200:
+            return response
+        data = {**response.body["data"], **changes}
+        return response.showing({"data": {name: value for name, value in data.items() if value is not None}})
 
     return fault
 
@@ -49,22 +49,22 @@ def with_data(**changes: Any) -> Fault:
 def when(holds: Callable[[Asked, Answered], bool], status: int, body: str = '{"message": "no"}') -> Fault:
     """Another status for the requests that match."""
 
-    def fault(asked: Asked, answered: Answered) -> Answered:
-        return Answered(status, answered.headers, body.encode()) if holds(asked, answered) else answered
+    def fault(request: Asked, response: Answered) -> Answered:
+        return Answered(status, response.headers, body.encode()) if holds(request, response) else response
 
     return fault
 
 
-def is_anonymous(asked: Asked, answered: Answered) -> bool:
-    return "authorization" not in asked.headers
+def is_anonymous(request: Asked, response: Answered) -> bool:
+    return "authorization" not in request.headers
 
 
-def is_unknown(asked: Asked, answered: Answered) -> bool:
-    return answered.status == 404
+def is_unknown(request: Asked, response: Answered) -> bool:
+    return response.status == 404
 
 
-def is_basic(asked: Asked, answered: Answered) -> bool:
-    return asked.headers.get("authorization", "").startswith("Basic")
+def is_basic(request: Asked, response: Answered) -> bool:
+    return request.headers.get("authorization", "").startswith("Basic")
 
 
 # Faults of one operation that can be combined.
@@ -84,12 +84,12 @@ FAULTS: dict[str, Fault] = {
 def with_faults(*names: str) -> Callable[..., Any]:
     """Middleware with these faults."""
 
-    async def fault(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-        answered: Answered = await ask(asked)
-        if asked.method == "GET" and asked.path.startswith("/prompts/"):
+    async def fault(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+        response: Answered = await send(request)
+        if request.method == "GET" and request.path.startswith("/prompts/"):
             for name in names:
-                answered = FAULTS[name](asked, answered)
-        return answered
+                response = FAULTS[name](request, response)
+        return response
 
     return fault
 

@@ -202,9 +202,9 @@ def test_other_sources_run_after_the_checks(contract: Contract) -> None:
             yield CheckResult(promise, Status.FAILED, "found 1"), tally
         yield CheckResult(case.build_requirement(), Status.PASSED), (0, 1)
 
-    told: list[CheckResult] = []
-    run_result = run(session_of(contract), [stub_check(passes)], [operation], told.append, sources=[source])
-    assert [o.status for o in told] == [Status.PASSED, Status.FAILED, Status.FAILED, Status.PASSED]
+    reported: list[CheckResult] = []
+    run_result = run(session_of(contract), [stub_check(passes)], [operation], reported.append, sources=[source])
+    assert [o.status for o in reported] == [Status.PASSED, Status.FAILED, Status.FAILED, Status.PASSED]
     assert [o.failure_kind for o in run_result.with_status(Status.FAILED)] == [FailureKind.DETERMINISTIC]
     assert [o.failure_kind for o in run_result.flaky] == [FailureKind.FLAKY]
 
