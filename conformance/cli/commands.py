@@ -113,7 +113,7 @@ COMMANDS = (
         "cleanup",
         "Delete the records that a killed run left on the target: those in its write log, and those with its marker.",
         "reports/write-log.jsonl",
-        click.Argument(["write_log"], type=click.Path()),
+        click.Argument(["log_file"], metavar="WRITE_LOG", type=click.Path()),
         exit_codes={
             0: "nothing is left",
             2: USAGE,
