@@ -5,15 +5,14 @@ Schemathesis does not run: it reports its results per operation, at the end.
 
 import os
 import secrets
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conformance.checks import CHECKS
 from conformance.checks.support.check import Case, Check
 from conformance.cli import wiring
+from conformance.cli.reports import ReportBuilder
 from conformance.cli.run import find_token_problem
 from conformance.cli.stdout import write_error, write_stdout
 from conformance.config.settings import Settings
@@ -26,7 +25,6 @@ from conformance.session.preflight import wait_until_ready
 from conformance.session.session import Session
 from conformance.transport.client import HttpTarget
 from conformance.transport.redaction import Redactor
-from spec.document import find_line_numbers
 from spec.loader import Contract, Operation
 
 if TYPE_CHECKING:
@@ -116,33 +114,17 @@ def _build_plugin(
 ) -> "ConformancePlugin":
     from conformance.cli.pytest_plugin import ConformancePlugin
 
-    started, start_time = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    builder = ReportBuilder(settings, contract, run_id)
     policy = GatePolicy(settings.strict, settings.min_coverage, session.read_only, settings.allow_effects)
-    line_numbers = find_line_numbers(contract.document.content)
 
     def run_case(case: Case) -> RunResult:
         return run(session, [case.check], [case.operation], lambda result: None, clean_up=False)
 
     def describe_failure(run_result: RunResult, result: CheckResult) -> str:
-        report = Report(
-            target=target.base,
-            contract=wiring.display_path(Path(contract.document.name)),
-            contract_digest=contract.document.digest,
-            run_id=run_id,
-            seed=settings.seed,
-            started_at=started,
-            seconds=time.monotonic() - start_time,
-            requests=target.budget.sent,
-            strict=settings.strict,
-            read_only=session.read_only,
-            token_env=settings.token_env,
-            other_token_env=settings.other_token_env,
-            notes=(),
-            run=run_result,
-            gate_result=evaluate(run_result, contract, operations, session.call_counts, policy),
-            redaction=redaction,
-            line_numbers=line_numbers,
-            response_counts=session.call_counts,
+        counts = session.call_counts
+        gate_result = evaluate(run_result, contract, operations, counts, policy)
+        report = builder.build(
+            target.base, target.budget.sent, run_result, gate_result, redaction, counts, read_only=session.read_only
         )
         return _format_failure(report, result)
 

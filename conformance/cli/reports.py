@@ -1,12 +1,67 @@
-"""Prints a report and writes the report files."""
+"""Builds reports, prints them and writes the report files."""
 
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from conformance.cli.stdout import write_stdout
+from conformance.cli.wiring import display_path
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
+from conformance.gate.verdict import GateResult
 from conformance.reporting import Report, github, terminal
 from conformance.reporting.files import REPORT_WRITERS
+from conformance.runner.runner import RunResult
+from conformance.transport.redaction import Redactor
+from spec.document import find_line_numbers
+from spec.loader import Contract
+
+
+class ReportBuilder:
+    """Builds the reports of one run, which starts when the builder is created."""
+
+    def __init__(self, settings: Settings, contract: Contract, run_id: str) -> None:
+        self.settings, self.contract, self.run_id = settings, contract, run_id
+        self.started_at, self.start_time = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+        self.line_numbers = find_line_numbers(contract.document.content)
+
+    def build(
+        self,
+        target: str,
+        requests: int,
+        run_result: RunResult,
+        gate_result: GateResult,
+        redaction: Redactor,
+        call_counts: Mapping[tuple[str, int], int],
+        *,
+        read_only: bool,
+        notes: Sequence[str] = (),
+        **details: Any,
+    ) -> Report:
+        """Build a report. `details`: further fields of it."""
+        return Report(
+            target=target,
+            contract=display_path(Path(self.contract.document.name)),
+            contract_digest=self.contract.document.digest,
+            run_id=self.run_id,
+            seed=self.settings.seed,
+            started_at=self.started_at,
+            seconds=time.monotonic() - self.start_time,
+            requests=requests,
+            strict=self.settings.strict,
+            read_only=read_only,
+            token_env=self.settings.token_env,
+            other_token_env=self.settings.other_token_env,
+            notes=tuple(notes),
+            run=run_result,
+            gate_result=gate_result,
+            redaction=redaction,
+            line_numbers=self.line_numbers,
+            response_counts=call_counts,
+            **details,
+        )
 
 
 def publish(settings: Settings, report: Report) -> int:

@@ -2,7 +2,6 @@
 
 import secrets
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from conformance import schemathesis_engine
 from conformance.checks import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli import wiring
-from conformance.cli.reports import create_folder, publish
+from conformance.cli.reports import ReportBuilder, create_folder, publish
 from conformance.config.profiles import get_profile
 from conformance.config.settings import Settings
 from conformance.contract_edits.proposals import build_proposals
@@ -31,7 +30,6 @@ from conformance.trace.recorder import Recorder
 from conformance.transport.client import HttpTarget
 from conformance.transport.messages import Exchange, Request, Response
 from conformance.transport.token_refresh import TokenCommand
-from spec.document import find_line_numbers
 from spec.loader import Contract, Operation
 
 
@@ -59,8 +57,8 @@ def _build_report(
     history: History,
 ) -> Report:
     """Run the checks, evaluate the gate, and build the report."""
-    run_id, started, start_time = secrets.token_hex(4), datetime.now(UTC), time.monotonic()
-    session, target = wiring.open_session(settings, contract, run_id, token_command)
+    builder = ReportBuilder(settings, contract, secrets.token_hex(4))
+    session, target = wiring.open_session(settings, contract, builder.run_id, token_command)
     recorder = Recorder.from_contract(contract)
     target.observe = recorder.record
     try:

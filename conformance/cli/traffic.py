@@ -1,13 +1,11 @@
 """`athena-conformance traffic`: checks recorded traffic, with the reports and exit codes of a run."""
 
 import secrets
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
-from conformance.cli.reports import publish
-from conformance.cli.wiring import display_path, resolve_contract
+from conformance.cli.reports import ReportBuilder, publish
+from conformance.cli.wiring import resolve_contract
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.gate.policy import GatePolicy
@@ -16,10 +14,8 @@ from conformance.gate.verdict import evaluate
 from conformance.har import audit, format
 from conformance.har.openapi_core_adapter import OpenapiCoreValidator
 from conformance.har.routes import find_base_url
-from conformance.reporting import Report
 from conformance.runner.runner import RunResult
 from conformance.transport.redaction import Redactor
-from spec.document import find_line_numbers
 from spec.loader import Contract
 from spec.validators import SchemaValidators
 
@@ -29,9 +25,9 @@ MAX_LISTED_OPERATIONS = 12
 
 def command(settings: Settings, checks: object = None) -> int:
     """Check the recordings and return the exit code. Raises UsageError, ContractError."""
-    started, start_time = datetime.now(UTC), time.monotonic()
     entries = [entry for file in settings.arguments for entry in format.read_har(Path(file))]
     contract = resolve_contract(settings)
+    builder = ReportBuilder(settings, contract, secrets.token_hex(4))
     base_url = _resolve_base_url(settings, contract, entries)
     validator = OpenapiCoreValidator(contract, SchemaValidators.from_document(contract.document))
     traffic = audit.audit(contract, validator, entries, base_url)

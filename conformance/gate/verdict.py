@@ -63,15 +63,7 @@ def evaluate(
     groups = _GroupedResults.from_run(run_result, policy, scope)
     has_started = not run_result.target_unreachable and (bool(groups.evaluated) or not run_result.abort_reason)
     never_successful = dict(_never_successful(run_result, contract, scope, call_counts, policy)) if has_started else {}
-    all_skipped = list(run_result.with_status(Status.SKIPPED))
-    skipped = [
-        result
-        for result in all_skipped
-        if result.requirement.is_blocking(strict=policy.strict) and not policy.is_excused(result, contract)
-    ]
-    skipped_keys = {ratchet_key(result.requirement) for result in skipped}
-    ratchet_keys = _ratchet_in_scope(groups.ratchet_not_run, run_result, contract, policy)
-    ratchet_missing = [key for key in ratchet_keys if key not in skipped_keys]
+    missing = list(_missing_reasons(groups, run_result, contract, policy))
     blocking_run = sum(result.requirement.is_blocking(strict=policy.strict) for result in groups.evaluated)
     unsuccessful_actions = tuple(
         op.id for op in scope if has_started and not op.is_generic and not has_succeeded(op, call_counts)
@@ -81,9 +73,9 @@ def evaluate(
         run_result,
         evaluated=len(groups.evaluated),
         blocking=len(groups.blocking),
-        skipped=Counter([*(_skip_reason(result).message for result in skipped), *(NOT_RERUN for _ in ratchet_missing)]),
+        skipped=Counter(missing),
         blocking_run=blocking_run,
-        blocking_total=blocking_run + len(skipped) + len(ratchet_missing),
+        blocking_total=blocking_run + len(missing),
         never_successful=len(never_successful),
         only_unsuccessful_actions=has_only_actions and not policy.read_only,
         requests=sum(call_counts.values()),
@@ -97,7 +89,7 @@ def evaluate(
         groups.blocking,
         groups.gaps,
         tuple(run_result.flaky),
-        Counter(_skip_reason(result) for result in all_skipped),
+        Counter(_skip_reason(result) for result in run_result.with_status(Status.SKIPPED)),
         blocking_run,
         totals.blocking_total,
         never_successful,
@@ -142,6 +134,20 @@ class _GroupedResults:
     def evaluated(self) -> tuple[CheckResult, ...]:
         """All results that are not skipped."""
         return (*self.passed, *self.blocking, *self.gaps, *self.accepted, *self.flaky)
+
+
+def _missing_reasons(
+    groups: _GroupedResults, run_result: RunResult, contract: Contract, policy: GatePolicy
+) -> Iterator[str]:
+    """Why blocking checks, and requirements of the ratchet, did not run although they should have."""
+    skipped_keys: set[RatchetKey] = set()
+    for result in run_result.with_status(Status.SKIPPED):
+        if result.requirement.is_blocking(strict=policy.strict) and not policy.is_excused(result, contract):
+            skipped_keys.add(ratchet_key(result.requirement))
+            yield _skip_reason(result).message
+    for key in _ratchet_in_scope(groups.ratchet_not_run, run_result, contract, policy):
+        if key not in skipped_keys:
+            yield NOT_RERUN
 
 
 def _ratchet_in_scope(
