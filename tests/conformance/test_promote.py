@@ -261,7 +261,7 @@ def test_output_writes_another_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["promote", report, "--contract", str(file), "--output", str(other)], {}) == ExitCode.PASSED
     assert file.read_bytes() == FILES["library"].read_bytes() != other.read_bytes()
     assert main(["confirm", report, "--contract", str(file), "--output", str(tmp_path)], {}) == ExitCode.USAGE
-    assert "--output: found" in capsys.readouterr().err
+    assert "--output: cannot write" in capsys.readouterr().err
 
 
 def gap(edits: Any, **values: Any) -> ReportedFailure:
@@ -280,7 +280,7 @@ def test_proposals_are_applied_on_request(tmp_path: Path, capsys: pytest.Capture
     assert main(["promote", report, "--contract", str(file), "--dry-run"], {}) == ExitCode.PASSED
     assert capsys.readouterr().out == ""
     assert main(["confirm", report, "--contract", str(file), "--apply-proposals"], {}) == ExitCode.PASSED
-    assert capsys.readouterr().out.startswith("0 places confirmed, 1 edit for gaps; written to")
+    assert capsys.readouterr().out.startswith("0 locations confirmed, 1 edit of proposals; written to")
     assert load_contract(file).title == "Another"
 
 

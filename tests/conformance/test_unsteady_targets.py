@@ -66,7 +66,7 @@ def test_writes_that_are_seen_two_seconds_late_are_no_fault_and_told(apis: list[
     assert told(found) == []
     assert judgement.exit_code is ExitCode.PASSED, judgement.reasons
     assert 2 <= found.observed_delay <= 5
-    assert any("late (--consistency-timeout)" in remark for remark in judgement.warnings)
+    assert any("(--consistency-timeout)" in remark for remark in judgement.warnings)
 
 
 def test_writes_that_are_seen_thirty_seconds_late_are_broken(apis: list[Api]) -> None:
