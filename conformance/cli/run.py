@@ -18,7 +18,7 @@ from conformance.contract_edits.proposals import build_proposals
 from conformance.errors import BudgetExhausted, TargetUnreachable
 from conformance.gate.history import History
 from conformance.gate.verdict import GatePolicy, GateResult, evaluate
-from conformance.reporting import REPORT_WRITERS, Report, github, terminal
+from conformance.reporting import Report
 from conformance.results import CheckResult, Status
 from conformance.runner.progress import Progress
 from conformance.runner.runner import ResultSource, RunResult, aborted_run, build_cases, run
@@ -71,25 +71,15 @@ def _build_report(
     )
     name = wiring.display_path(Path(contract.document.name))
     never_successful = gate_result.operations_never_successful
-    return Report(
-        target=target.base,
-        contract=name,
-        contract_digest=contract.document.digest,
-        run_id=run_id,
-        seed=settings.seed,
-        started_at=started.isoformat(timespec="seconds"),
-        seconds=time.monotonic() - start_time,
-        requests=target.budget.sent,
-        strict=settings.strict,
+    return builder.build(
+        target.base,
+        target.budget.sent,
+        run_result,
+        gate_result,
+        wiring.build_redactor(settings, contract, token_command),
+        session.call_counts,
         read_only=session.read_only,
-        token_env=settings.token_env,
-        other_token_env=settings.other_token_env,
-        notes=tuple(notes),
-        run=run_result,
-        gate_result=gate_result,
-        redaction=build_redactor(settings, contract, token_command),
-        line_numbers=find_line_numbers(contract.document.content),
-        response_counts=session.call_counts,
+        notes=notes,
         contract_text=contract.document.content.decode("utf-8", "replace"),
         proposals=build_proposals(contract, session.schemas, name, run_result.results),
         coverage=session.coverage.build_report(selected, never_successful) if session.coverage else None,

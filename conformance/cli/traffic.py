@@ -33,25 +33,12 @@ def command(settings: Settings, checks: object = None) -> int:
     traffic = audit.audit(contract, validator, entries, base_url)
     run_result = RunResult(results=traffic.results())
     policy = GatePolicy(settings.strict, settings.min_coverage, read_only=True)
-    report = Report(
-        target=base_url,
-        contract=display_path(Path(contract.document.name)),
-        contract_digest=contract.document.digest,
-        run_id=secrets.token_hex(4),
-        seed=settings.seed,
-        started_at=started.isoformat(timespec="seconds"),
-        seconds=time.monotonic() - start_time,
-        requests=traffic_result.entries,
-        strict=settings.strict,
-        read_only=True,
-        token_env=settings.token_env,
-        other_token_env=settings.other_token_env,
-        notes=tuple(_notes(contract, traffic_result, entries)),
-        run=run_result,
-        gate_result=evaluate(run_result, contract, (), traffic_result.call_counts, policy),
-        redaction=Redactor.from_contract(contract, traffic_result.secrets),
-        line_numbers=find_line_numbers(contract.document.content),
-        response_counts=traffic_result.call_counts,
+    gate_result = evaluate(run_result, contract, (), traffic.call_counts, policy)
+    redaction = Redactor.from_contract(contract, traffic.secrets)
+    notes = list(_notes(contract, traffic, len(entries)))
+    counts = traffic.call_counts
+    report = builder.build(
+        base_url, traffic.entries, run_result, gate_result, redaction, counts, read_only=True, notes=notes
     )
     return publish(settings, report)
 

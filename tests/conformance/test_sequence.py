@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conformance.checks.support.check import Case, Category, Check
-from conformance.config.settings import from_arguments
+from conformance.cli.commands import parse_settings
 from conformance.past_runs import replay, shell_script
 from conformance.past_runs.report_reader import ReportedFailure
 from conformance.results import CheckResult, Requirement, Status
@@ -293,7 +293,7 @@ def test_missing_identifier_is_inconclusive(contract: Contract) -> None:
 
 def build_script(contract: Contract, *steps: sequence.TraceStep, message: str = "") -> str:
     """Return the script of some steps."""
-    settings = from_arguments(["replay", "r.json", "0badcafe", "--base-url", "http://127.0.0.1:9/api/v1"], {}, "")
+    settings = parse_settings(["replay", "r.json", "0badcafe", "--base-url", "http://127.0.0.1:9/api/v1"], {})
     requests = sequence.RequestSequence("conformance-0badcafe", steps, {})
     return shell_script.build_script(requests, contract, failure(contract, "listAgents", message=message), settings)
 

@@ -17,7 +17,7 @@ from conformance.gate.verdict import ExitCode
 from conformance.transport.client import Budget, HttpTarget
 from conformance.transport.messages import Request
 from conformance.transport.token_refresh import TokenCommand, TokenRefreshingTarget
-from tests.conformance.test_command import GOOD, Answer, answering, ran, serving
+from tests.conformance.test_command import GOOD, Handler, answering, ran, serving
 
 REQUEST = Request("listThings", "get", "/things")
 
@@ -32,7 +32,7 @@ def write_token_command(tmp_path: Path, *tokens: str) -> str:
     return f"sh '{script}'"
 
 
-def serve_with_tokens(*tokens: str, requests: int = 3) -> tuple[list[str], Answer]:
+def serve_with_tokens(*tokens: str, requests: int = 3) -> tuple[list[str], Handler]:
     """Return (received tokens, handler); the handler accepts each token for `requests` requests, then only the next."""
     received: list[str] = []
     accepted = [token for token in tokens for _ in range(requests)]
