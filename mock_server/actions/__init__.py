@@ -1,25 +1,19 @@
-"""What each action does: `run_action` finds it by the name that the contract gives an operation.
+"""The actions of operations: functions of a validated request, found by the name that the contract specifies.
 
-The five generic ones are derived from method and path; each family of named ones has a module here, and may name the
-fields of its own request and record. An action is a function of one validated call.
+The five generic actions follow from method and path. Only named actions may use names of the contract's fields.
 """
 
 from collections.abc import Callable, Mapping
 
 from mock_server.actions import (
     authentication,
-    create,
-    delete,
+    crud,
     executions,
     generation,
-    leaderboard,
-    list,
     messages,
     metrics,
     model_runs,
-    retrieve,
     sharing,
-    update,
     workspace_metrics,
 )
 from mock_server.actions.call import ActionRequest, ActionResult
@@ -29,11 +23,11 @@ from mock_server.store import StoredRecord
 Action = Callable[[ActionRequest], ActionResult]
 
 ACTIONS: Mapping[str, Action] = {
-    "list": list.list_records,
-    "retrieve": retrieve.retrieve_record,
-    "create": create.create_record,
-    "update": update.update_record,
-    "delete": delete.delete_record,
+    "list": crud.list_records,
+    "retrieve": crud.retrieve_record,
+    "create": crud.create_record,
+    "update": crud.update_record,
+    "delete": crud.delete_record,
     "sign-in": authentication.sign_in,
     "logout": authentication.sign_out,
     "authenticated-user": authentication.get_authenticated_user,
@@ -52,20 +46,20 @@ ACTIONS: Mapping[str, Action] = {
     "count-executions": executions.count_executions,
     "metrics": metrics.compute_metrics,
     "workspace-metrics": workspace_metrics.compute_workspace_metrics,
-    "agent-leaderboard": leaderboard.rank_agents,
+    "agent-leaderboard": workspace_metrics.rank_agents,
 }
 
-# What no grant opens, whatever it permits.
+# Actions that no share permits.
 OWN_TENANT_ACTIONS = ("delete", "share")
 
-# What an action asks of the state of the record in its path, where it asks anything.
+# Action -> whether the state of the record in the path permits it.
 STATE_CHECKS: Mapping[str, Callable[[Sandbox, StoredRecord], bool]] = {
-    "delete": delete.can_delete,
+    "delete": crud.can_delete,
     "trigger-workflow": executions.can_start,
     "stop-execution": executions.can_stop,
 }
 
 
 def run_action(request: ActionRequest) -> ActionResult:
-    """Do what a call asks. Raises Refusal."""
+    """Run the action of the request's operation. Raises ApiError."""
     return ACTIONS[request.operation.action](request)

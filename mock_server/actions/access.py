@@ -1,4 +1,4 @@
-"""Records that a request names: found if the viewer may see them, and whether the viewer may write them."""
+"""Access to the records that a request names: visibility and write permission."""
 
 from typing import Any
 
@@ -11,11 +11,12 @@ from spec.loader import Resource
 
 
 def find_in_path(request: ActionRequest, *, for_write: bool = False, allow_shared: bool = True) -> StoredRecord:
-    """The record that the path names. Raises Refusal: not there, not the viewer's to see, or not to write.
+    """Return the record that the path names. `allow_shared`: whether a share is sufficient for write access.
 
-    `allow_shared`: whether a grant may open it.
+    Raises:
+        ApiError: The record does not exist, or the viewer may not see it (404) or not write it (403).
     """
-    resource = request.sandbox.contract.resources[request.operation.resource or ""]
+    resource = request.resource
     text = next(iter(request.path_parameters.values()))
     record = find_visible(request, resource, parse_key(resource, text), display_key=text)
     if for_write:
@@ -24,33 +25,29 @@ def find_in_path(request: ActionRequest, *, for_write: bool = False, allow_share
 
 
 def find_visible(request: ActionRequest, resource: Resource, key: Any, *, display_key: Any = None) -> StoredRecord:
-    """The record with that key, if the viewer may see it. Raises Refusal (404) otherwise."""
-    record = request.sandbox.store.get(resource.name, key)
+    """Return the record with that key if the viewer may see it. Raises ApiError (404) otherwise."""
+    record = request.store.get(resource.name, key)
     if record is not None and request.viewer is not None and record.tenant_key in request.viewer.tenant_keys:
         return record
-    condition = all_of(
-        (
-            SqlCondition("key = ?", (key,)),
-            request.sandbox.create_query(request.viewer).build_visibility_condition(resource),
-        )
-    )
-    records = request.sandbox.store.select(resource.name, condition.sql, condition.parameters)
-    if records:
+    visible = request.sandbox.create_query(request.viewer).build_visibility_condition(resource)
+    condition = all_of((SqlCondition("key = ?", (key,)), visible))
+    if records := request.store.select(resource.name, condition.sql, condition.parameters):
         return records[0]
     displayed = key if display_key is None else display_key
-    if record is None:
-        detail = f"there is no {resource.name} {displayed}"
-        raise ApiError(ErrorKind.RECORD_NOT_FOUND, detail, resource=resource.name, key=displayed)
-    detail = (
-        f"{resource.name} {displayed} lies in a workspace that this token may not enter, and was not shared with it"
-    )
-    raise ApiError(ErrorKind.OTHER_TENANT, detail, resource=resource.name, key=displayed)
+    kind, detail = ErrorKind.RECORD_NOT_FOUND, f"{resource.name} {displayed} does not exist"
+    if record is not None:
+        kind = ErrorKind.OTHER_TENANT
+        detail = f"{resource.name} {displayed} belongs to another workspace and is not shared with the token's user"
+    raise ApiError(kind, detail, resource=resource.name, key=displayed)
 
 
 def require_writable(
     request: ActionRequest, resource: Resource, record: StoredRecord, *, allow_shared: bool = True
 ) -> None:
-    """Raise Refusal (403) unless the viewer may change the record; not `allow_shared`: unless it lies in their tenant."""
+    """Raise ApiError (403) unless the viewer may change the record.
+
+    `allow_shared` False: the record must belong to a tenant of the viewer.
+    """
     viewer = request.viewer
     if viewer is None:
         return
@@ -61,23 +58,20 @@ def require_writable(
     if record.tenant_key is None or record.tenant_key in viewer.tenant_keys:
         return
     if not allow_shared:
-        detail = f"this {resource.name} was shared with this token, which at most lets it be changed and run"
-        raise ApiError(ErrorKind.FORBIDDEN, f"{detail}; only in its own workspace may it be deleted or shared on")
-    conditions = (
-        condition
-        for condition, permission in request.sandbox.create_query(viewer).iter_shared_conditions(resource)
-        if permission == "write"
-    )
-    condition = all_of((SqlCondition("key = ?", (record.key,)), any_of(conditions)))
-    if not request.sandbox.store.select(resource.name, condition.sql, condition.parameters):
-        raise ApiError(ErrorKind.FORBIDDEN, f"this {resource.name} was shared with this token to read, not to write")
+        detail = f"this {resource.name} is shared with the token's user; only its own workspace may delete or share it"
+        raise ApiError(ErrorKind.FORBIDDEN, detail)
+    shared = request.sandbox.create_query(viewer).iter_shared_conditions(resource)
+    writable = any_of(condition for condition, permission in shared if permission == "write")
+    condition = all_of((SqlCondition("key = ?", (record.key,)), writable))
+    if not request.store.select(resource.name, condition.sql, condition.parameters):
+        raise ApiError(ErrorKind.FORBIDDEN, f"this {resource.name} is shared for reading, not for writing")
 
 
 def find_owner_key(request: ActionRequest, resource: Resource, record: StoredRecord) -> Any:
-    """Key of the user that a record belongs to, None where there is none."""
+    """Return the key of the user that owns the record, or None."""
     current: StoredRecord | None = record
     reference = None
     for relation_name in resource.owner_path:
         reference = current.references.get(relation_name) if current else None
-        current = request.sandbox.store.resolve(reference)
+        current = request.store.resolve(reference)
     return reference.key if reference else None

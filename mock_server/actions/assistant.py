@@ -1,4 +1,4 @@
-"""Text that the production backend gets from a language model: canned, and chosen deterministically."""
+"""Canned text in place of a language model's output, chosen deterministically."""
 
 import hashlib
 import re
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MAX_TITLE_CHARS = 60
-_PLACEHOLDER_PATTERN = re.compile(r"\{\{([^{}]+)\}\}")  # linear: a prompt may be 100,000 braces and blanks
+_PLACEHOLDER_PATTERN = re.compile(r"\{\{([^{}]+)\}\}")  # matches in linear time
 
 
 def pick(options: Sequence[Any], *key: object) -> Any:
@@ -22,8 +22,7 @@ def compose_answer(
 
     Args:
         answers: The dataset's answers. Their parts (opening, middle, closing) are chosen independently.
-        question: Part of the key by which the parts are chosen.
-        agent: The agent's own properties. Its role, goal and guardrails add a sentence.
+        agent: The agent's attributes. Its role, goal and guardrails add a sentence.
         turn: The number of messages in the thread, so that a repeated question gets another answer.
     """
     agent = agent or {}
@@ -34,30 +33,29 @@ def compose_answer(
 
 
 def _compose_character(metadata: Mapping[str, Any], *key: object) -> str:
-    """One sentence on the agent's goal in its role, or on one of its guardrails; empty without these."""
+    """Return a sentence about the agent's goal or one of its guardrails; empty if it has neither."""
     role, goal, rule = (_first_sentence(metadata.get(name)) for name in ("role", "goal_statement", "guardrails"))
     sentences = []
     if role and goal:
-        sentences.append(
-            f"My aim as {'an' if role[0] in 'aeiouAEIOU' else 'a'} {_lower_capitalized(role)}: {_lower_capitalized(goal)}."
-        )
+        article = "an" if role[0] in "aeiouAEIOU" else "a"
+        sentences.append(f"My aim as {article} {_lower_capitalized(role)}: {_lower_capitalized(goal)}.")
     if rule:
         sentences.append(f"One rule I follow: {_lower_capitalized(rule)}.")
     return str(pick(sentences, *key)) if sentences else ""
 
 
 def _first_sentence(text: Any) -> str:
-    """The first sentence of a text, without its full stop; empty for a value that is no text."""
+    """Return the first sentence of a text without its full stop; empty for a value that is not a string."""
     return text[:500].split(". ")[0].strip().rstrip(".") if isinstance(text, str) else ""
 
 
 def _lower_capitalized(text: str) -> str:
-    """Lower the capitalized words of a text, but not its abbreviations."""
+    """Convert the capitalized words of a text to lower case, but not its abbreviations."""
     return " ".join(word.lower() if word.istitle() else word for word in text.split(" "))
 
 
 def shorten_title(text: str) -> str:
-    """Shorten a message to the title of a thread: one line, cut at a word; empty for a blank message."""
+    """Shorten a message to a thread title: one line that ends at a word boundary; empty for a blank message."""
     line = " ".join(text.split())
     if len(line) <= MAX_TITLE_CHARS:
         return line
@@ -66,12 +64,12 @@ def shorten_title(text: str) -> str:
 
 
 def estimate_tokens(*texts: str) -> int:
-    """Estimate the number of tokens in texts: one for four characters."""
+    """Estimate the number of tokens in texts: one per four characters."""
     return sum(-(-len(text) // 4) for text in texts)
 
 
 def fill_placeholders(template: str, variables: Mapping[str, Any]) -> str:
-    """Replace a prompt's ``{{placeholders}}``; one without a value becomes its own name."""
+    """Replace the ``{{placeholders}}`` of a prompt; one without a value is replaced by its name."""
 
     def get_value(match: re.Match[str]) -> str:
         name = match[1].strip()

@@ -1,4 +1,4 @@
-"""Sign in, log out, and who the bearer of a token is."""
+"""Sign in, sign out, and the user of the token."""
 
 from dataclasses import replace
 
@@ -11,33 +11,31 @@ from mock_server.sandbox.clock import format_timestamp
 
 
 def sign_in(request: ActionRequest) -> ActionResult:
-    """A fresh token for the right e-mail and password. Raises Refusal (401) for any other."""
+    """Return a new token for an e-mail address and its password. Raises ApiError (401) for any other pair."""
     session = request.sandbox.sign_in(request.body["email"], request.body["password"], request.now)
     if session is None:
-        raise ApiError(
-            ErrorKind.INVALID_CREDENTIALS, "no user has this e-mail and password; seeded users' password is 'password'"
-        )
+        detail = "no user has this e-mail address and password; the password of all seeded users is 'password'"
+        raise ApiError(ErrorKind.INVALID_CREDENTIALS, detail)
     token, user = session
-    user_fragment = render_fragment(replace(request, viewer=request.sandbox.get_viewer(user.key)), user)
     data = {
         "token": token.token,
         "token_type": "Bearer",
         "expires_at": format_timestamp(token.expires_at),
-        "user": user_fragment,
+        "user": render_fragment(replace(request, viewer=request.sandbox.get_viewer(user.key)), user),
     }
     return ActionResult(orjson.dumps({"data": data}))
 
 
 def sign_out(request: ActionRequest) -> ActionResult:
-    """End the token of this request."""
+    """Revoke the token of this request."""
     request.sandbox.sign_out(request.token or "")
     return ActionResult(None)
 
 
 def get_authenticated_user(request: ActionRequest) -> ActionResult:
-    """The user whose token it is."""
-    account = request.sandbox.contract.account_resource
-    user = request.sandbox.store.get(account.name, request.viewer.user_key) if account and request.viewer else None
+    """Return the user of the token. Raises ApiError (401) if the user was deleted."""
+    account = request.contract.account_resource
+    user = request.store.get(account.name, request.viewer.user_key) if account and request.viewer else None
     if user is None:
         raise ApiError(ErrorKind.UNAUTHENTICATED)
     return render_record(request, user)

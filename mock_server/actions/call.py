@@ -1,4 +1,4 @@
-"""A validated request on its way to an action, and what the action answers."""
+"""The request that an action gets and the result that it returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,16 +9,20 @@ from mock_server.query.viewer import Viewer
 from mock_server.sandbox.clock import format_timestamp
 from mock_server.sandbox.response_cache import CacheDependencies
 from mock_server.sandbox.sandbox import Sandbox
-from spec.loader import Operation
+from mock_server.store import Store
+from spec.loader import Contract, Operation, Resource
 
 
 @dataclass(frozen=True, slots=True)
 class ActionRequest:
-    """One validated request.
+    """A validated request.
 
-    `path_parameters`: path parameters. `query`: coerced query parameters by name, blank and absent ones left out, unknown ones
-    dropped. `raw_query`: as it came. `body`: the parsed JSON body, None where the operation has none. `base_url`: scheme,
-    host and forwarded prefix (``http://127.0.0.1:8000``), with no slash at the end. `token`: as sent, or None.
+    Args:
+        query: Coerced query parameters by name, without blank, absent and unknown ones.
+        raw_query: The query string as sent.
+        body: The parsed JSON body; None if the operation has none.
+        base_url: Scheme, host and forwarded prefix (``http://127.0.0.1:8000``), without a trailing slash.
+        token: The token as sent, or None.
     """
 
     operation: Operation
@@ -33,17 +37,34 @@ class ActionRequest:
     token: str | None = None
 
     @property
+    def contract(self) -> Contract:
+        """The contract of the sandbox."""
+        return self.sandbox.contract
+
+    @property
+    def store(self) -> Store:
+        """The store of the sandbox."""
+        return self.sandbox.store
+
+    @property
+    def resource(self) -> Resource:
+        """The resource of the operation."""
+        return self.sandbox.contract.resources[self.operation.resource or ""]
+
+    @property
     def timestamp(self) -> str:
-        """The request's instant as a record's timestamps are written."""
+        """The time of the request, in the format of a record's timestamps."""
         return format_timestamp(self.now)
 
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """What an action answers: JSON bytes (None: no body); the status is the operation's own success.
+    """The result of an action. The status is the success status of the operation.
 
-    `ignored`: what of the request had no effect, beside what is unknown.
-    `depends_on`: what it was made of, for a read that is answered the same until some of that is written.
+    Args:
+        body: JSON, or None for no body.
+        ignored: Parts of the request that had no effect, except unknown fields, which validation reports.
+        depends_on: For a read: the data that the body depends on. The response is cached until they change.
     """
 
     body: bytes | None

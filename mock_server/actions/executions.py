@@ -1,4 +1,4 @@
-"""Workflow executions: started by a webhook or by hand, moved by the mock's clock, stopped, counted."""
+"""Workflow executions: started by a webhook or by a user, advanced by the mock's clock, stopped and counted."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ import orjson
 from mock_server.actions.access import find_in_path, find_visible, require_writable
 from mock_server.actions.assistant import pick
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.actions.create import insert_record
+from mock_server.actions.crud import insert_record
 from mock_server.actions.request_mapping import extract_attributes
 from mock_server.actions.responses import render_record
 from mock_server.errors import ApiError, ErrorKind
@@ -22,7 +22,7 @@ from spec.document import snake_case
 from spec.record import Reference
 
 START_DELAY = timedelta(seconds=1)
-# Seconds that a started execution runs before it ends, and how it ends: picked by its key.
+# Run time in seconds and final status of an execution: picked by its key.
 RUN_SECONDS = (2, 3, 4, 5)
 OUTCOMES = ("completed",) * 7 + ("error",)
 MILLISECOND = timedelta(milliseconds=1)
@@ -30,12 +30,12 @@ FINAL_STATUSES = ("completed", "error", "stopped")
 
 
 def can_start(sandbox: Sandbox, workflow: StoredRecord) -> bool:
-    """Whether the state of a workflow admits an execution."""
+    """Whether a workflow can be executed."""
     return bool(workflow.attributes["is_active"])
 
 
 def can_stop(sandbox: Sandbox, execution: StoredRecord) -> bool:
-    """Whether an execution has not ended yet."""
+    """Whether an execution is pending or running."""
     return execution.attributes["status"] not in FINAL_STATUSES
 
 
@@ -47,25 +47,19 @@ def trigger_workflow(request: ActionRequest) -> ActionResult:
 
 def create_execution(request: ActionRequest) -> ActionResult:
     """Start the workflow that the body names."""
-    contract = request.sandbox.contract
-    workflow = find_visible(request, contract.resources["Workflow"], request.body["workflow_uuid"])
-    require_writable(request, contract.resources["Workflow"], workflow)
-    return render_record(
-        request,
-        _start_execution(request, workflow, extract_attributes(request, contract.resources["WorkflowExecution"])),
-    )
+    resources = request.contract.resources
+    workflow = find_visible(request, resources["Workflow"], request.body["workflow_uuid"])
+    require_writable(request, resources["Workflow"], workflow)
+    attributes = extract_attributes(request, resources["WorkflowExecution"])
+    return render_record(request, _start_execution(request, workflow, attributes))
 
 
 def _start_execution(request: ActionRequest, workflow: StoredRecord, attributes: Mapping[str, Any]) -> StoredRecord:
-    """A pending execution that the clock will move: running, then ended.
-
-    Raises Refusal (409) for a workflow that is not active.
-    """
-    sandbox = request.sandbox
-    if not can_start(sandbox, workflow):
+    """Create a pending execution and schedule its transitions. Raises ApiError (409) for an inactive workflow."""
+    if not can_start(request.sandbox, workflow):
         raise ApiError(ErrorKind.CONFLICT, message="This workflow is not active.")
-    resources = sandbox.contract.resources
-    with sandbox.store.transaction():
+    resources = request.contract.resources
+    with request.store.transaction():
         execution = insert_record(request, resources["WorkflowExecution"], attributes, {"workflow": workflow.reference})
         references = {"workflow_execution": execution.reference}
         data = insert_record(request, resources["WorkflowExecutionData"], {}, references)
@@ -74,67 +68,49 @@ def _start_execution(request: ActionRequest, workflow: StoredRecord, attributes:
 
 
 def _schedule_transitions(request: ActionRequest, execution: StoredRecord, data: StoredRecord) -> None:
-    """Running after a second, ended some seconds later."""
+    """Schedule the start after START_DELAY, and the end some seconds later."""
     sandbox = request.sandbox
     seconds = pick(RUN_SECONDS, "duration", execution.key)
+    status = pick(OUTCOMES, "ending", execution.key)
     starts_at = request.now + START_DELAY
     stops_at = starts_at + timedelta(seconds=seconds)
-    start_changes = {"status": "running", "started_at": format_timestamp(starts_at)}
-    status = pick(OUTCOMES, "ending", execution.key)
-    end_changes = {
-        "status": status,
-        "is_finished": True,
-        "stopped_at": format_timestamp(stops_at),
-        "duration_ms": 1000 * seconds,
-    }
-    sandbox.schedule_change(starts_at, execution, start_changes)
+    started, stopped = {"started_at": format_timestamp(starts_at)}, {"stopped_at": format_timestamp(stops_at)}
+    sandbox.schedule_change(starts_at, execution, {"status": "running", **started})
+    end_changes = {"status": status, "is_finished": True, **stopped, "duration_ms": 1000 * seconds}
     sandbox.schedule_change(stops_at, execution, end_changes)
-    step = {
-        "status": status,
-        "output": {"received": execution.attributes["input"]},
-        "started_at": format_timestamp(starts_at),
-        "stopped_at": format_timestamp(stops_at),
-    }
-    figures = {"execution_time": seconds, "processed_count": 1, "error_count": int(status == "error")}
-    metadata = {**data.attributes["metadata"], "workflow_execution_data_id": execution.number, **figures}
+    step = {"status": status, "output": {"received": execution.attributes["input"]}, **started, **stopped}
+    counts = {"execution_time": seconds, "processed_count": 1, "error_count": int(status == "error")}
+    metadata = {**data.attributes["metadata"], "workflow_execution_data_id": execution.number, **counts}
     sandbox.schedule_change(stops_at, data, {"workflow_data": [step], "metadata": metadata})
 
 
 def stop_execution(request: ActionRequest) -> ActionResult:
-    """End what the path names, now: an execution, or another record with such a `status`, whichever of the fields of an
-    ending it has. Raises Refusal (409) when it has ended already.
-    """
-    sandbox = request.sandbox
+    """Stop an execution, or another record with such a `status`. Raises ApiError (409) if it has already ended."""
+    sandbox, store = request.sandbox, request.store
     execution = find_in_path(request, for_write=True)
     if not can_stop(sandbox, execution):
-        raise ApiError(
-            ErrorKind.CONFLICT,
-            message=f"This {_resource_label(execution)} has already ended ({execution.attributes['status']}).",
-        )
-    with sandbox.store.transaction():
+        label = snake_case(execution.resource).rpartition("_")[2]
+        status = execution.attributes["status"]
+        raise ApiError(ErrorKind.CONFLICT, message=f"This {label} has already ended ({status}).")
+    attributes = {**execution.attributes, **_get_stop_changes(request, execution)}
+    with store.transaction():
         for reference in (execution.reference, *_iter_dependents(sandbox, execution)):
-            sandbox.cancel_scheduled_changes(sandbox.store.get_existing(reference))
-        sandbox.store.update(
-            execution.resource, execution.key, {**execution.attributes, **_get_stop_changes(request, execution)}
-        )
-    return render_record(request, sandbox.store.get_existing(execution.reference))
-
-
-def _resource_label(record: StoredRecord) -> str:
-    return snake_case(record.resource).rpartition("_")[2]
+            sandbox.cancel_scheduled_changes(store.get_existing(reference))
+        store.update(execution.resource, execution.key, attributes)
+    return render_record(request, store.get_existing(execution.reference))
 
 
 def _iter_dependents(sandbox: Sandbox, execution: StoredRecord) -> Iterator[Reference]:
-    """The records that lead to one: what is written while it runs is among them."""
+    """Yield the records that refer to an execution, including those that its scheduled changes write."""
     for relation in sandbox.contract.resources[execution.resource].relations.values():
         if relation.inverse is not None:
             yield from sandbox.store.find_inverse(relation, execution.reference)
 
 
 def _get_stop_changes(request: ActionRequest, execution: StoredRecord) -> dict[str, Any]:
-    """What stopping changes of the fields that a record has."""
+    """Return the attributes that stopping changes, without those that the record does not have."""
     started_at = execution.attributes.get("started_at") or request.timestamp
-    updated_attributes = request.sandbox.contract.resources[execution.resource].attributes_with_stamp("updated")
+    updated_attributes = request.contract.resources[execution.resource].attributes_with_stamp("updated")
     changes = {
         "status": "stopped",
         "is_finished": True,
@@ -147,14 +123,13 @@ def _get_stop_changes(request: ActionRequest, execution: StoredRecord) -> dict[s
 
 
 def count_executions(request: ActionRequest) -> ActionResult:
-    """How many executions the query's filters leave, in all and by status."""
-    sandbox = request.sandbox
-    resource = sandbox.contract.resources["WorkflowExecution"]
-    query = sandbox.create_query(request.viewer)
-    extensions = collect_query_arguments(request.operation.parameters, request.query)
-    condition = all_of((query.build_condition(resource, extensions), query.build_visibility_condition(resource)))
+    """Return the number of executions that match the query's filters, in total and by status."""
+    resource = request.contract.resources["WorkflowExecution"]
+    query = request.sandbox.create_query(request.viewer)
+    arguments = collect_query_arguments(request.operation.parameters, request.query)
+    condition = all_of((query.build_condition(resource, arguments), query.build_visibility_condition(resource)))
     status = attribute_column(("status",))
     sql = f"SELECT {status}, COUNT(*) FROM {quote_identifier(resource.name)} WHERE {condition.sql} GROUP BY 1"
-    counts = dict(sandbox.store.connection.execute(sql, condition.parameters).fetchall())
+    counts = dict(request.store.connection.execute(sql, condition.parameters).fetchall())
     by_status = {name: counts.get(name, 0) for name in resource.attributes["status"].enum_values}
     return ActionResult(orjson.dumps({"data": {"total": sum(counts.values()), **by_status}}))

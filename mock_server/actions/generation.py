@@ -1,4 +1,4 @@
-"""Generate an agent, a workflow or a thread's name: canned personas of the dataset, chosen by the prompt."""
+"""Generate an agent, a workflow or the name of a thread: canned personas of the dataset, chosen by the prompt."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -7,22 +7,16 @@ from typing import Any
 from mock_server.actions.access import find_in_path
 from mock_server.actions.assistant import pick, shorten_title
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.actions.create import insert_record
+from mock_server.actions.crud import insert_record
 from mock_server.actions.request_mapping import resolve_references
 from mock_server.actions.responses import render_record
 
 AGENT_ATTRIBUTES = ("name", "description", "instruction")
 AGENT_METADATA_FIELDS = (
-    "role",
-    "goal_statement",
-    "backstory",
-    "guardrails",
-    "base_instructions",
-    "conversation_starters",
-    "greetings",
-    "tone_of_voice",
+    *("role", "goal_statement", "backstory", "guardrails"),
+    *("base_instructions", "conversation_starters", "greetings", "tone_of_voice"),
 )
-STEP_WIDTH = 240  # between the positions of a workflow's nodes
+STEP_WIDTH = 240  # distance between the nodes of a workflow
 
 
 def generate_agent(request: ActionRequest) -> ActionResult:
@@ -39,7 +33,8 @@ def generate_agent(request: ActionRequest) -> ActionResult:
 def generate_workflow(request: ActionRequest) -> ActionResult:
     """Create a workflow from a persona: its trigger, then one node for each further step."""
     persona = _pick_persona(request, "workflow")
-    ids = [f"step-{number}" for number in range(1, len(persona["steps"]) + 1)]
+    steps = [(f"step-{number}", step) for number, step in enumerate(persona["steps"], 1)]
+    edges = enumerate(pairwise(key for key, _ in steps), 1)
     attributes = {
         "name": persona["name"],
         "description": persona["description"],
@@ -52,11 +47,11 @@ def generate_workflow(request: ActionRequest) -> ActionResult:
                 "position": {"x": STEP_WIDTH * index, "y": 0},
                 "parameters": {},
             }
-            for index, (key, step) in enumerate(zip(ids, persona["steps"], strict=True))
+            for index, (key, step) in enumerate(steps)
         ],
         "edges": [
             {"id": f"edge-{number}", "source": source, "target": target, "label": "then"}
-            for number, (source, target) in enumerate(pairwise(ids), 1)
+            for number, (source, target) in edges
         ],
     }
     return _create_record(request, "Workflow", attributes)
@@ -64,18 +59,14 @@ def generate_workflow(request: ActionRequest) -> ActionResult:
 
 def generate_thread_name(request: ActionRequest) -> ActionResult:
     """Name a thread after its first message."""
-    sandbox = request.sandbox
+    store = request.store
     thread = find_in_path(request, for_write=True)
-    messages = sandbox.store.find_inverse(sandbox.contract.resources["Thread"].relations["messages"], thread.reference)
-    first_message = sandbox.store.get_existing(messages[0]).attributes["content"] if messages else ""
-    attributes = {
-        **thread.attributes,
-        "name": shorten_title(first_message) or thread.attributes["name"],
-        "updated_at": request.timestamp,
-    }
-    with sandbox.store.transaction():
-        sandbox.store.update("Thread", thread.key, attributes)
-    return render_record(request, sandbox.store.get_existing(thread.reference))
+    messages = store.find_inverse(request.contract.resources["Thread"].relations["messages"], thread.reference)
+    title = shorten_title(store.get_existing(messages[0]).attributes["content"]) if messages else ""
+    changes = {"name": title or thread.attributes["name"], "updated_at": request.timestamp}
+    with store.transaction():
+        store.update("Thread", thread.key, {**thread.attributes, **changes})
+    return render_record(request, store.get_existing(thread.reference))
 
 
 def _pick_persona(request: ActionRequest, name: str) -> Mapping[str, Any]:
@@ -88,8 +79,8 @@ def _build_photo_config(persona: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _create_record(request: ActionRequest, name: str, attributes: Mapping[str, Any]) -> ActionResult:
-    resource = request.sandbox.contract.resources[name]
+    resource = request.contract.resources[name]
     references = resolve_references(request, resource)
-    with request.sandbox.store.transaction():
+    with request.store.transaction():
         record = insert_record(request, resource, attributes, references)
     return render_record(request, record)

@@ -1,71 +1,64 @@
-"""Run an agent, a thread or a prompt, and train an agent: what was asked and answered is stored."""
+"""Run an agent, a thread or a prompt, and train an agent. Messages and runs are stored."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import orjson
 
 from mock_server.actions import assistant
 from mock_server.actions.access import find_in_path, find_visible
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.actions.create import insert_record
+from mock_server.actions.crud import insert_record
 from mock_server.actions.messages import attach_files
 from mock_server.actions.responses import render_fragment
 from mock_server.store import StoredRecord
+from spec.record import Reference
 
-# By so much an answer is younger than its question, so that a list by time never turns the two round.
-_ANSWER_DELAY = timedelta(microseconds=1)
+_ANSWER_DELAY = timedelta(microseconds=1)  # an answer is younger than its question, for lists sorted by time
 
 
 def run_agent(request: ActionRequest) -> ActionResult:
-    """Ask an agent: in the thread that the body names, or in a new one."""
-    sandbox = request.sandbox
-    agent = find_in_path(request)
-    thread_resource = sandbox.contract.resources["Thread"]
-    existing_thread = (
-        find_visible(request, thread_resource, request.body["thread_uuid"]) if "thread_uuid" in request.body else None
-    )
-    with sandbox.store.transaction():
-        if existing_thread is not None:
-            thread = existing_thread
-        else:
-            workspace = agent.references["workspace"] if _is_tenant_member(request, agent) else None
+    """Send a message to an agent, in the thread that the body names or in a new one."""
+    agent, thread_resource = find_in_path(request), request.contract.resources["Thread"]
+    thread = None
+    if "thread_uuid" in request.body:
+        thread = find_visible(request, thread_resource, request.body["thread_uuid"])
+    with request.store.transaction():
+        if thread is None:
+            is_member = request.viewer is not None and agent.tenant_key in request.viewer.tenant_keys
             attributes = {"name": assistant.shorten_title(request.body["content"]) or "New conversation"}
-            thread = insert_record(
-                request, thread_resource, attributes, {"agent": agent.reference, "workspace": workspace}
-            )
-        question = _add_user_message(request, thread, request.body["content"])
-        attach_files(request, question, request.body.get("files") or [])
-        answer = _add_answer(request, thread, agent, request.body["content"])
-    return _build_result(request, thread, question, answer)
-
-
-def _is_tenant_member(request: ActionRequest, agent: StoredRecord) -> bool:
-    return request.viewer is not None and agent.tenant_key in request.viewer.tenant_keys
+            references = {"agent": agent.reference, "workspace": agent.references["workspace"] if is_member else None}
+            thread = insert_record(request, thread_resource, attributes, references)
+        return _exchange_messages(request, thread, agent)
 
 
 def run_thread(request: ActionRequest) -> ActionResult:
-    """Say something in a thread; its agent answers."""
-    sandbox = request.sandbox
+    """Send a message to the agent of a thread."""
     thread = find_in_path(request)
-    with sandbox.store.transaction():
-        question = _add_user_message(request, thread, request.body["content"])
-        attach_files(request, question, request.body.get("files") or [])
-        answer = _add_answer(
-            request, thread, sandbox.store.resolve(thread.references["agent"]), request.body["content"]
-        )
-    return _build_result(request, thread, question, answer)
+    with request.store.transaction():
+        return _exchange_messages(request, thread, request.store.resolve(thread.references["agent"]))
+
+
+def _exchange_messages(request: ActionRequest, thread: StoredRecord, agent: StoredRecord | None) -> ActionResult:
+    """Store the user's message with its files, and the answer."""
+    content = request.body["content"]
+    question = _add_message(request, thread.reference, {"content": content, "role": "user"})
+    attach_files(request, question, request.body.get("files") or [])
+    answer = _add_answer(request, thread, agent, content)
+    data = {"thread": thread, "message": question, "answer": answer}
+    return ActionResult(orjson.dumps({"data": {name: render_fragment(request, r) for name, r in data.items()}}))
 
 
 def run_prompt(request: ActionRequest) -> ActionResult:
-    """Fill a prompt's variables and answer it."""
-    sandbox = request.sandbox
+    """Fill in a prompt's variables and return the answer to it."""
     prompt = find_in_path(request)
     content = assistant.fill_placeholders(prompt.attributes["content"], (request.body or {}).get("variables") or {})
-    output = assistant.compose_answer(sandbox.phrases["answer"], content, None, 0)
-    with sandbox.store.transaction():
-        attributes = {"usage_count": prompt.attributes["usage_count"] + 1, "last_used_at": request.timestamp}
-        sandbox.store.update("Prompt", prompt.key, {**prompt.attributes, **attributes})
+    output = assistant.compose_answer(request.sandbox.phrases["answer"], content, None, 0)
+    with request.store.transaction():
+        changes = {"usage_count": prompt.attributes["usage_count"] + 1, "last_used_at": request.timestamp}
+        request.store.update("Prompt", prompt.key, {**prompt.attributes, **changes})
     data = {
         "prompt": content,
         "output": output,
@@ -76,68 +69,43 @@ def run_prompt(request: ActionRequest) -> ActionResult:
 
 
 def train_agent(request: ActionRequest) -> ActionResult:
-    """Let an agent remember texts and pages: each becomes a Memory."""
-    sandbox, body = request.sandbox, request.body or {}
+    """Create a Memory of an agent from each text and each URL."""
+    resource, body = request.contract.resources["Memory"], request.body or {}
     agent = find_in_path(request, for_write=True)
     memories = [{"content": text, "type": "text", "source": None} for text in body.get("texts") or []]
     memories += [{"content": f"What {url} says.", "type": "url", "source": url} for url in body.get("urls") or []]
     references = {"agent": agent.reference, "workspace": agent.references["workspace"]}
-    with sandbox.store.transaction():
-        records = [
-            insert_record(request, sandbox.contract.resources["Memory"], attributes, references)
-            for attributes in memories
-        ]
+    with request.store.transaction():
+        records = [insert_record(request, resource, attributes, references) for attributes in memories]
     return ActionResult(orjson.dumps({"data": [render_fragment(request, memory) for memory in records]}))
 
 
-def _add_user_message(request: ActionRequest, thread: StoredRecord, content: str) -> StoredRecord:
-    """The user's message."""
-    attributes = {"content": content, "role": "user"}
-    return insert_record(
-        request, request.sandbox.contract.resources["Message"], attributes, {"thread": thread.reference}
-    )
+def _add_message(request: ActionRequest, thread: Reference, attributes: Mapping[str, Any]) -> StoredRecord:
+    return insert_record(request, request.contract.resources["Message"], attributes, {"thread": thread})
 
 
 def _add_answer(request: ActionRequest, thread: StoredRecord, agent: StoredRecord | None, content: str) -> StoredRecord:
-    """The assistant's message, and that the agent ran."""
-    sandbox = request.sandbox
-    message_count = len(
-        sandbox.store.find_inverse(sandbox.contract.resources["Thread"].relations["messages"], thread.reference)
-    )
-    answer = assistant.compose_answer(
-        sandbox.phrases["answer"], content, agent.attributes if agent else None, message_count
-    )
-    model = agent.attributes["metadata"]["large_language_model"] if agent else thread.attributes["metadata"]["model"]
+    """Store the assistant's message, and the agent's run if there is an agent."""
+    store, resources, phrases = request.store, request.contract.resources, request.sandbox.phrases
+    turn = len(store.find_inverse(resources["Thread"].relations["messages"], thread.reference))
+    answer = assistant.compose_answer(phrases["answer"], content, agent.attributes if agent else None, turn)
+    defaults = thread.attributes["metadata"]
     metadata = {
-        "model": model,
-        "temperature": thread.attributes["metadata"]["temperature"],
+        "model": agent.attributes["metadata"]["large_language_model"] if agent else defaults["model"],
+        "temperature": defaults["temperature"],
         "tokens": _count_tokens(content, answer),
     }
+    later = replace(request, now=request.now + _ANSWER_DELAY)
     attributes = {"content": answer, "role": "assistant", "metadata": metadata}
-    answer_request = replace(request, now=request.now + _ANSWER_DELAY)
-    reply = insert_record(
-        answer_request, sandbox.contract.resources["Message"], attributes, {"thread": thread.reference}
-    )
+    reply = _add_message(later, thread.reference, attributes)
     if agent is not None:
-        run_attributes = {"duration_ms": 400 + 15 * metadata["tokens"]["output"]}
-        viewer = request.viewer
-        user = sandbox.store.get("User", viewer.user_key) if viewer else None
+        user = store.get("User", request.viewer.user_key) if request.viewer else None
         references = {"agent": agent.reference, "user": user.reference if user else None}
-        insert_record(request, sandbox.contract.resources["AgentRun"], run_attributes, references)
+        run = {"duration_ms": 400 + 15 * metadata["tokens"]["output"]}
+        insert_record(request, resources["AgentRun"], run, references)
     return reply
 
 
 def _count_tokens(question: str, answer: str) -> dict[str, int]:
     input_tokens, output_tokens = assistant.estimate_tokens(question), assistant.estimate_tokens(answer)
     return {"input": input_tokens, "output": output_tokens, "total": input_tokens + output_tokens}
-
-
-def _build_result(
-    request: ActionRequest, thread: StoredRecord, question: StoredRecord, answer: StoredRecord
-) -> ActionResult:
-    data = {
-        "thread": render_fragment(request, thread),
-        "message": render_fragment(request, question),
-        "answer": render_fragment(request, answer),
-    }
-    return ActionResult(orjson.dumps({"data": data}))

@@ -1,4 +1,4 @@
-"""Metrics of a workspace: one figure about its agents or workflows, in all, by user, or by period."""
+"""Metrics of a workspace's agents and workflows: totals, values per user or period, and the leaderboard of agents."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +10,11 @@ import orjson
 
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series, get_period_start
-from mock_server.query.query import MATCH_NONE, SqlCondition, all_of
+from mock_server.actions.responses import render_fragment
+from mock_server.query.query import MATCH_NONE, SqlCondition, all_of, collect_query_arguments
+from spec.record import Reference
 
-# Rows of a metric: at, user, workspace, and for durations started and stopped.
+# Metric -> SQL with the columns at, user and workspace, and for durations started and stopped.
 METRIC_ROWS_SQL = {
     "created": 'SELECT p_created_at AS at, r_user AS user, tenant AS workspace FROM "{0}"',
     "copies": (
@@ -32,23 +34,45 @@ METRIC_ROWS_SQL = {
     ),
 }
 AVG_DURATION_SQL = "COALESCE(CAST(ROUND(AVG((julianday(stopped) - julianday(started)) * 86400000)) AS INTEGER), 0)"
+# Parameter -> (groupings for which it has an effect, the note if it has none).
+_EFFECTIVE_GROUPS = {
+    "granularity": (("date",), "without group_by=date"),
+    **dict.fromkeys(("order_by", "order_dir", "limit"), (("user", "date"), "without a group")),
+}
+LEADERBOARD_SQL = """
+    WITH period(since) AS (VALUES (?)),
+    used AS (
+        SELECT key,
+            (SELECT COUNT(*) FROM "AgentRun" r, period
+                WHERE r.r_agent = "Agent".key AND r.p_created_at >= since) AS executions,
+            (SELECT COUNT(*) FROM "Thread" t, period
+                WHERE t.r_agent = "Agent".key AND t.p_created_at >= since) AS threads,
+            (SELECT COUNT(*) FROM "Thread" t JOIN "Message" m ON m.r_thread = t.key, period
+                WHERE t.r_agent = "Agent".key AND m.p_created_at >= since) AS messages,
+            (SELECT COUNT(DISTINCT r_user) FROM "AgentRun" r, period
+                WHERE r.r_agent = "Agent".key AND r.p_created_at >= since) AS users
+        FROM "Agent" WHERE {where}
+    )
+    SELECT key, executions, threads, messages, users, 10 * executions + 5 * threads + messages AS score
+    FROM used ORDER BY score DESC, key LIMIT ?
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricSource:
-    """Where a metric's values come from: SQL of its rows, SQL that makes one value of rows, which rows count."""
+    """The rows of a metric, SQL that aggregates them to one value, and the condition that selects them."""
 
     rows_sql: str
     value_sql: str
     condition: SqlCondition
 
     def build_select(self, columns: str, joins: str = "") -> str:
-        """SELECT, FROM and WHERE."""
+        """Return SELECT, FROM and WHERE."""
         return f"SELECT {columns} FROM ({self.rows_sql}) {joins} WHERE {self.condition.sql}"
 
 
 def compute_workspace_metrics(request: ActionRequest) -> ActionResult:
-    """One metric: its total, or values by user or by period. Durations are not grouped."""
+    """Return one metric: its total, and values by user or by period. Durations are not grouped."""
     query = request.query
     source = _create_source(request, query["entity"], query["metric"])
     group = None if query["metric"] == "avg_duration" else query.get("group_by")
@@ -58,28 +82,19 @@ def compute_workspace_metrics(request: ActionRequest) -> ActionResult:
         "aggregation": query["aggregation"],
         "group_by": group,
         "granularity": query["granularity"] if group == "date" else None,
-        "total": request.sandbox.store.scalar(source.build_select(source.value_sql), source.condition.parameters),
+        "total": request.store.scalar(source.build_select(source.value_sql), source.condition.parameters),
         "results": [],
     }
     if group == "user":
-        del data["granularity"]  # as the published example has it
+        del data["granularity"]  # as in the published example
         data["results"] = _get_values_by_user(request, source)
     elif group == "date":
         data["results"] = _get_values_by_date(request, source)
     return ActionResult(orjson.dumps({"data": data}), ignored=tuple(_iter_ignored_parameters(request, group)))
 
 
-# By what values are grouped where a parameter has an effect, and what that is told with.
-_EFFECTIVE_GROUPS = {
-    "granularity": (("date",), "without group_by=date"),
-    "order_by": (("user", "date"), "without a group"),
-    "order_dir": (("user", "date"), "without a group"),
-    "limit": (("user", "date"), "without a group"),
-}
-
-
 def _iter_ignored_parameters(request: ActionRequest, group: str | None) -> Iterator[str]:
-    """The parameters that were sent, and without which the answer would be the same."""
+    """Yield the sent parameters that do not affect the response."""
     names = {name for name, text in parse_qsl(request.raw_query) if text}
     if group is None and "group_by" in names:
         yield f"query.group_by ({request.query['metric']} is not grouped)"
@@ -89,41 +104,31 @@ def _iter_ignored_parameters(request: ActionRequest, group: str | None) -> Itera
 
 
 def _get_values_by_user(request: ActionRequest, source: MetricSource) -> list[dict[str, Any]]:
-    """The figure of each user; what nobody did, as a run by a schedule, stands under the user null."""
+    """Return the value of each user; rows without a user (scheduled runs) are counted under null."""
     order_column = {"name": "user_name", "date": "MAX(at)"}.get(request.query.get("order_by", "value"), "value")
-    name = "json_extract(CAST(u.own AS TEXT), '$.name')"
-    select = source.build_select(
-        f"u.key, {name} AS user_name, {source.value_sql} AS value", 'LEFT JOIN "User" u ON u.key = user'
-    )
+    columns = f"u.key, json_extract(CAST(u.own AS TEXT), '$.name') AS user_name, {source.value_sql} AS value"
+    select = source.build_select(columns, 'LEFT JOIN "User" u ON u.key = user')
     sql = f"{select} GROUP BY u.key ORDER BY {order_column} {_get_sort_direction(request, 'desc')}, u.key LIMIT ?"
-    rows = request.sandbox.store.connection.execute(sql, (*source.condition.parameters, request.query["limit"]))
-    return [
-        {"user_id": None if key is None else str(key), "user_name": name, "value": value} for key, name, value in rows
-    ]
+    rows = request.store.connection.execute(sql, (*source.condition.parameters, request.query["limit"]))
+    return [{"user_id": None if k is None else str(k), "user_name": name, "value": value} for k, name, value in rows]
 
 
 def _get_values_by_date(request: ActionRequest, source: MetricSource) -> list[dict[str, Any]]:
-    """The figure of each period, those in which nothing happened among them."""
+    """Return the value of each period, including periods without rows."""
     granularity = request.query["granularity"]
     select = source.build_select(f"{PERIOD_START_SQL[granularity].format('at')} AS date, {source.value_sql} AS value")
-    values_by_day = dict(
-        request.sandbox.store.connection.execute(f"{select} GROUP BY 1", source.condition.parameters).fetchall()
-    )
-    date_range = DateRange(get_period_start(request, _get_period(request))[:10] or None, request.timestamp[:10])
-    rows = list(fill_series(values_by_day, date_range, granularity, _get_max_groups(request)).items())
-    sorts_by_value = request.query.get("order_by") == "value"  # those alike stay in the order of time
-    rows.sort(key=itemgetter(1 if sorts_by_value else 0), reverse=_get_sort_direction(request, "asc") == "DESC")
-    return [{"date": date, "value": value} for date, value in rows[: request.query["limit"]]]
+    rows = request.store.connection.execute(f"{select} GROUP BY 1", source.condition.parameters)
+    date_range = DateRange(_get_start(request)[:10] or None, request.timestamp[:10])
+    max_groups = int(next(p.schema["maximum"] for p in request.operation.query_parameters if p.name == "limit"))
+    series = list(fill_series(dict(rows.fetchall()), date_range, granularity, max_groups).items())
+    sorts_by_value = request.query.get("order_by") == "value"  # the sort is stable: equal values remain in date order
+    series.sort(key=itemgetter(1 if sorts_by_value else 0), reverse=_get_sort_direction(request, "asc") == "DESC")
+    return [{"date": date, "value": value} for date, value in series[: request.query["limit"]]]
 
 
-def _get_max_groups(request: ActionRequest) -> int:
-    """How many groups an answer may have."""
-    return int(next(p.schema["maximum"] for p in request.operation.query_parameters if p.name == "limit"))
-
-
-def _get_period(request: ActionRequest) -> str | None:
-    period: str | None = (request.query.get("filters") or {}).get("period")
-    return period
+def _get_start(request: ActionRequest) -> str:
+    """Return the timestamp at which the period of the query's filter starts."""
+    return get_period_start(request, (request.query.get("filters") or {}).get("period"))
 
 
 def _get_sort_direction(request: ActionRequest, default: str) -> str:
@@ -138,25 +143,39 @@ def _create_source(request: ActionRequest, entity: str, metric: str) -> MetricSo
     elif metric == "avg_duration":
         rows_sql = METRIC_ROWS_SQL["workflows executions"]
         value_sql = AVG_DURATION_SQL if entity == "workflows" else "0 * COUNT(*)"  # agents have no durations
-    return MetricSource(
-        rows_sql,
-        value_sql,
-        all_of(
-            (
-                _build_workspace_condition(request),
-                SqlCondition("at >= ?", (get_period_start(request, _get_period(request)),)),
-            )
-        ),
-    )
+    in_period = SqlCondition("at >= ?", (_get_start(request),))
+    return MetricSource(rows_sql, value_sql, all_of((_build_workspace_condition(request), in_period)))
 
 
 def _build_workspace_condition(request: ActionRequest) -> SqlCondition:
-    """Rows of the workspace that was asked for, if the viewer may enter it, or of all that the viewer may enter."""
-    tenants = request.viewer.tenant_keys if request.viewer else ()
+    """Return the condition for the requested workspace, or for all workspaces of the viewer; others match nothing."""
+    tenant_keys = request.viewer.tenant_keys if request.viewer else ()
     workspace_key = request.query.get("workspace_uuid")
-    tenant_keys = (
-        tenants if workspace_key is None else tuple(tenant for tenant in tenants if tenant == workspace_key.lower())
-    )
-    return (
-        SqlCondition(f"workspace IN ({', '.join('?' * len(tenant_keys))})", tenant_keys) if tenant_keys else MATCH_NONE
-    )
+    if workspace_key is not None:
+        tenant_keys = tuple(key for key in tenant_keys if key == workspace_key.lower())
+    if not tenant_keys:
+        return MATCH_NONE
+    return SqlCondition(f"workspace IN ({', '.join('?' * len(tenant_keys))})", tenant_keys)
+
+
+def rank_agents(request: ActionRequest) -> ActionResult:
+    """Return the agents by their score in a period, highest first."""
+    store, agent = request.store, request.contract.resources["Agent"]
+    query = request.sandbox.create_query(request.viewer)
+    arguments = collect_query_arguments(request.operation.parameters, request.query)
+    condition = all_of((query.build_visibility_condition(agent), query.build_condition(agent, arguments)))
+    parameters = (get_period_start(request, request.query["period"]), *condition.parameters, request.query["limit"])
+    results = store.connection.execute(LEADERBOARD_SQL.format(where=condition.sql), parameters).fetchall()
+    rows = [
+        {
+            "rank": rank,
+            "agent": render_fragment(request, store.get_existing(Reference(agent.name, key))),
+            "executions_count": executions,
+            "threads_count": threads,
+            "messages_count": messages,
+            "users_count": users,
+            "score": score,
+        }
+        for rank, (key, executions, threads, messages, users, score) in enumerate(results, 1)
+    ]
+    return ActionResult(orjson.dumps({"data": rows}))

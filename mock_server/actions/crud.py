@@ -1,0 +1,197 @@
+"""The generic actions: list, retrieve, create, update and delete."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from mock_server.actions.access import find_in_path
+from mock_server.actions.call import ActionRequest, ActionResult
+from mock_server.actions.request_mapping import RelationValue, extract_attributes, resolve_references
+from mock_server.actions.responses import render_record, select_projection
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.query.query import ListQuery, ResultPage, collect_query_arguments
+from mock_server.sandbox.response_cache import CacheDependencies
+from mock_server.sandbox.sandbox import Sandbox
+from mock_server.sandbox.write_plans import RecordDefaults
+from mock_server.serialization.encoder import Projection, build_page_url_prefix, build_pagination_values
+from mock_server.store import DeleteRestricted, StoredRecord, Tag
+from spec.loader import Resource
+from spec.record import Record, Reference
+
+MAX_CACHED_QUERY_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ListPlan:
+    """A parsed list request. `dependencies`: resources that decide which records are listed; `url`: the list's path."""
+
+    listing: ListQuery
+    dependencies: tuple[str, ...]
+    projection: Projection
+    url: str
+    page_url_prefix: str
+
+
+def list_records(request: ActionRequest) -> ActionResult:
+    """Return one page of records, filtered, sorted and projected as the query specifies."""
+    view, encoder = request.operation.envelope.view_name, request.sandbox.encoder
+    assert view is not None
+    plan = _get_plan(request)
+    page = request.sandbox.create_query(request.viewer).fetch_page(plan.listing)
+    tags: set[Tag] = set()
+    rows = [encoder.encode_record(view, row, plan.projection, request.viewer, tags) for row in page.rows]
+    return ActionResult(_encode_page(request, plan, rows, page), depends_on=CacheDependencies(tags, plan.dependencies))
+
+
+def _get_plan(request: ActionRequest) -> ListPlan:
+    """Return the query's plan from the cache: clients repeat the same list requests."""
+    if len(request.raw_query) > MAX_CACHED_QUERY_CHARS:
+        return _create_plan(request)
+    cache_key = ("list", request.operation.id, request.raw_query, request.viewer)
+    grants = request.contract.access_grant_resources
+    plan: ListPlan = request.store.memoize(cache_key, grants, lambda: _create_plan(request))
+    return plan
+
+
+def _create_plan(request: ActionRequest) -> ListPlan:
+    contract, operation, resource = request.contract, request.operation, request.resource
+    arguments = collect_query_arguments(operation.parameters, request.query)
+    listing = request.sandbox.create_query(request.viewer).create_list_query(resource, arguments)
+    read_resources = request.store.find_mentioned_resources(f"{listing.condition.sql} {listing.order}")
+    dependencies = (resource.name, *read_resources, *contract.access_grant_resources)
+    url = contract.base_path + operation.path
+    page_name = next((p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "page"), "page")
+    prefix = build_page_url_prefix(url, request.raw_query, page_name)
+    return ListPlan(listing, dependencies, select_projection(request), url, prefix)
+
+
+def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page: ResultPage) -> bytes:
+    """Encode rows in the contract's envelope, with all of its pagination properties."""
+    envelope = request.operation.envelope
+    data = b"[" + b",".join(rows) + b"]"
+    if envelope.data_property is None:
+        return data
+    if not envelope.pagination:
+        return b"{%s:%s}" % (orjson.dumps(envelope.data_property), data)
+    values = build_pagination_values(
+        page_number=page.number,
+        page_size=page.size,
+        total=page.total,
+        row_count=len(rows),
+        url=request.base_url + plan.url,
+        url_prefix=request.base_url + plan.page_url_prefix,
+    )
+    meta = {name: {key: values[role] for key, role in roles.items()} for name, roles in envelope.pagination.items()}
+    return b"{%s:%s,%s" % (orjson.dumps(envelope.data_property), data, orjson.dumps(meta)[1:])
+
+
+def retrieve_record(request: ActionRequest) -> ActionResult:
+    """Return one record with its relations."""
+    sandbox, tags = request.sandbox, set[Tag]()
+    record, projection = find_in_path(request), select_projection(request)
+    body = sandbox.encoder.encode_body(request.operation.envelope, record, request.viewer, projection, tags)
+    return ActionResult(body, depends_on=CacheDependencies(tags, sandbox.contract.access_grant_resources))
+
+
+def create_record(request: ActionRequest) -> ActionResult:
+    """Create a record from the body and return it."""
+    resource = request.resource
+    attributes, references = extract_attributes(request, resource), resolve_references(request, resource)
+    with request.store.transaction():
+        record = insert_record(request, resource, attributes, references)
+    return render_record(request, record)
+
+
+def insert_record(
+    request: ActionRequest, resource: Resource, attributes: Mapping[str, Any], references: Mapping[str, RelationValue]
+) -> StoredRecord:
+    """Store a new record with the attributes and references that the server adds."""
+    sandbox = request.sandbox
+    defaults = sandbox.write_plans.get_record_defaults(resource)
+    key = sandbox.create_key(resource)
+    values = build_attributes(request, resource, defaults, key, attributes)
+    relations: dict[str, Reference | tuple[Reference, ...]] = {**_default_references(defaults, request)}
+    relations |= {name: target for name, target in references.items() if target is not None}
+    # An integer key can be the key of an existing record.
+    return sandbox.store.add(Record(resource.name, key, values, relations), has_new_key=not resource.has_integer_key)
+
+
+def build_attributes(
+    request: ActionRequest, resource: Resource, defaults: RecordDefaults, key: Any, attributes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return all attributes in schema order: the sent value, else the server-managed value, else the default."""
+    values = {**defaults.attributes}
+    for name, value in attributes.items():
+        if name in values:
+            default = defaults.object_defaults.get(name)
+            values[name] = value if default is None else merge_defaults(default, default, value)
+    timestamp = request.timestamp
+    for name, stamp in defaults.managed_attributes:
+        values[name] = request.store.next_number(resource.name) if stamp == "number" else timestamp
+    values[resource.key_attribute] = key
+    for name in defaults.optional_attributes:
+        if name not in attributes:
+            del values[name]
+    return values
+
+
+def merge_defaults(default: Any, current: Any, new_value: Any) -> Any:
+    """Merge a sent object into the current one, where the contract has defaults for the object's keys.
+
+    Any other value replaces the current one.
+    """
+    if not (isinstance(default, dict) and default and isinstance(current, dict) and isinstance(new_value, dict)):
+        return new_value
+    retained = {name: value for name, value in current.items() if name not in new_value}
+    merged = {name: merge_defaults(default.get(name), current.get(name), value) for name, value in new_value.items()}
+    return {**retained, **merged}
+
+
+def _default_references(defaults: RecordDefaults, request: ActionRequest) -> dict[str, Reference]:
+    """Return the viewer as owner and the viewer's first tenant as tenant, for the relations that store them."""
+    contract, viewer = request.contract, request.viewer
+    references: dict[str, Reference] = {}
+    if viewer is None or not (defaults.tenant_relations or defaults.owner_relations):
+        return references
+    if contract.tenant_resource and viewer.tenant_keys:
+        tenant = Reference(contract.tenant_resource.name, viewer.tenant_keys[0])
+        references |= dict.fromkeys(defaults.tenant_relations, tenant)
+    if contract.account_resource:
+        owner = Reference(contract.account_resource.name, viewer.user_key)
+        references |= dict.fromkeys(defaults.owner_relations, owner)
+    return references
+
+
+def update_record(request: ActionRequest) -> ActionResult:
+    """Change the attributes and relations that were sent, and return the record."""
+    resource = request.resource
+    record = find_in_path(request, for_write=True)
+    attributes = dict(record.attributes)
+    for name, value in extract_attributes(request, resource).items():
+        default = resource.attributes[name].default
+        attributes[name] = merge_defaults(default, record.attributes.get(name), value)
+    attributes |= dict.fromkeys(resource.attributes_with_stamp("updated"), request.timestamp)
+    references = resolve_references(request, resource)
+    with request.store.transaction():
+        request.store.update(resource.name, record.key, attributes, references)
+    return render_record(request, request.store.get_existing(record.reference))
+
+
+def can_delete(sandbox: Sandbox, record: StoredRecord) -> bool:
+    """Whether no other record restricts the deletion of this one. Cascaded deletions are not checked."""
+    return not sandbox.store.is_restricted(record.reference)
+
+
+def delete_record(request: ActionRequest) -> ActionResult:
+    """Delete the record with all cascaded deletions. Raises ApiError (409) if the contract restricts it."""
+    record = find_in_path(request, for_write=True, allow_shared=False)
+    try:
+        with request.store.transaction():
+            request.store.delete(record.resource, record.key)
+    except DeleteRestricted as error:
+        relation = error.relation.replace("_", " ")
+        message = f"This {error.resource} cannot be deleted while it is any {error.referring_resource}'s {relation}."
+        raise ApiError(ErrorKind.CONFLICT, message=message) from None
+    return ActionResult(None)
