@@ -16,8 +16,8 @@ from typing import Any
 
 from bench.growth import CONTRACT, InProcessApp, build_demo_image, create_app_with_messages
 from bench.load import ALL_REQUESTS, RequestKind
-from mock_server.app import MockApp
 from mock_server.web.endpoint import Endpoint
+from mock_server.web.outer_app import MockApp
 from mock_server.web.routing import RoutingMiddleware
 from mock_server.web.security import FastPathSecurityMiddleware, OperationSecurity
 from mock_server.web.validation import RequestValidator, ValidationMiddleware

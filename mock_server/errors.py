@@ -1,7 +1,4 @@
-"""What can go wrong with a request: one table from the kind of problem to status, reason and Laravel's body.
-
-A `ApiError` is raised where the problem is known, with words for people; which status it becomes stands here only.
-"""
+"""Errors of a request: one table maps each kind of error to its status, X-Mock-Reason and message."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +10,7 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class ErrorSpec:
-    """One line of the table: status, the reason that clients may read, and the message of the body."""
+    """The status, the value of `X-Mock-Reason` and the message template of the body."""
 
     status: HTTPStatus
     reason: str
@@ -21,20 +18,20 @@ class ErrorSpec:
 
 
 class ErrorKind(Enum):
-    """Every kind of refusal."""
+    """All kinds of errors."""
 
-    ROUTE_NOT_FOUND = ErrorSpec(HTTPStatus.NOT_FOUND, "no-operation", "The route {path} could not be found.")
-    RECORD_NOT_FOUND = ErrorSpec(HTTPStatus.NOT_FOUND, "no-record", "No query results for {resource} {key}.")
+    ROUTE_NOT_FOUND = ErrorSpec(HTTPStatus.NOT_FOUND, "route-not-found", "The route {path} could not be found.")
+    RECORD_NOT_FOUND = ErrorSpec(HTTPStatus.NOT_FOUND, "record-not-found", "No query results for {resource} {key}.")
     OTHER_TENANT = ErrorSpec(HTTPStatus.NOT_FOUND, "other-tenant", "No query results for {resource} {key}.")
     FORBIDDEN = ErrorSpec(HTTPStatus.FORBIDDEN, "auth", "This action is unauthorized.")
-    CONFLICT = ErrorSpec(HTTPStatus.CONFLICT, "state", "{message}")
+    CONFLICT = ErrorSpec(HTTPStatus.CONFLICT, "conflict", "{message}")
     UNAUTHENTICATED = ErrorSpec(HTTPStatus.UNAUTHORIZED, "auth", "Unauthenticated.")
     INVALID_CREDENTIALS = ErrorSpec(HTTPStatus.UNAUTHORIZED, "auth", "These credentials do not match our records.")
     VALIDATION_FAILED = ErrorSpec(HTTPStatus.UNPROCESSABLE_ENTITY, "validation", "{message}")
     BAD_REQUEST = ErrorSpec(HTTPStatus.BAD_REQUEST, "validation", "{message}")
     METHOD_NOT_ALLOWED = ErrorSpec(
         HTTPStatus.METHOD_NOT_ALLOWED,
-        "no-operation",
+        "route-not-found",
         "The {method} method is not supported for route {path}. Supported methods: {allowed}.",
     )
     NOT_ACCEPTABLE = ErrorSpec(HTTPStatus.NOT_ACCEPTABLE, "validation", "{message}")
@@ -43,21 +40,21 @@ class ErrorKind(Enum):
     HEADERS_TOO_LARGE = ErrorSpec(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "validation", "{message}")
     UNSUPPORTED_MEDIA_TYPE = ErrorSpec(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "validation", "{message}")
     MISDIRECTED_REQUEST = ErrorSpec(HTTPStatus.MISDIRECTED_REQUEST, "validation", "{message}")
-    REQUEST_TIMEOUT = ErrorSpec(HTTPStatus.REQUEST_TIMEOUT, "late", "The request did not arrive in time.")
-    OVERLOADED = ErrorSpec(HTTPStatus.SERVICE_UNAVAILABLE, "overload", "Service Unavailable")
-    INTERNAL_ERROR = ErrorSpec(HTTPStatus.INTERNAL_SERVER_ERROR, "failure", "Server Error")
+    REQUEST_TIMEOUT = ErrorSpec(HTTPStatus.REQUEST_TIMEOUT, "timeout", "The request did not arrive in time.")
+    OVERLOADED = ErrorSpec(HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "Service Unavailable")
+    INTERNAL_ERROR = ErrorSpec(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", "Server Error")
 
 
 class ApiError(Exception):
-    """A request that is refused.
+    """An error response.
 
     Args:
-        problem: the kind.
-        why: a sentence for the console: what was wrong and what is allowed. Never sent to the client.
-        errors: for INVALID, field path -> Laravel's sentences, in the order of the fields.
-        headers: extra response headers.
-        place: pointer of the place in the contract that decided, for the console; without it the operation's.
-        words: what the message of the table's row is filled with.
+        kind: The kind of error.
+        detail: For the request log only: the problem and the accepted values.
+        errors: For VALIDATION_FAILED: field path -> messages, in the order of the fields.
+        headers: Additional response headers.
+        location: JSON pointer into the contract, for the request log; default: the operation's pointer.
+        message_values: Values for the message template of the kind.
     """
 
     def __init__(
@@ -87,26 +84,26 @@ class ApiError(Exception):
 
     @property
     def reason(self) -> str:
-        """What `X-Mock-Reason` says."""
+        """The value of `X-Mock-Reason`."""
         return self.kind.value.reason
 
     def encode_body(self) -> bytes:
-        """Laravel's body: ``{"message"}`` or ``{"message", "errors"}``."""
+        """Return Laravel's error body: ``{"message"}`` or ``{"message", "errors"}``."""
         if self.kind is ErrorKind.VALIDATION_FAILED:
             return orjson.dumps({"message": self.message, "errors": self.errors})
         return orjson.dumps({"message": self.message})
 
 
 def overloaded_error(detail: str, *, close_connection: bool = False) -> ApiError:
-    """The refusal of what may well be served a moment later. `close_connection`: the connection ends with it."""
+    """Return the error (503) for a request that the client may send again after a second."""
     headers = {"Retry-After": "1"} | ({"Connection": "close"} if close_connection else {})
     return ApiError(ErrorKind.OVERLOADED, detail, headers=headers)
 
 
 def _summarize(errors: Mapping[str, Sequence[str]]) -> str:
-    """Laravel's own: the first sentence, and how many more there are."""
-    all_messages = [message for messages in errors.values() for message in messages]
-    if len(all_messages) < 2:
-        return all_messages[0] if all_messages else "The given data was invalid."
-    remaining = len(all_messages) - 1
-    return f"{all_messages[0]} (and {remaining} more error{'s' if remaining > 1 else ''})"
+    """Return Laravel's summary: the first message and the number of the others."""
+    messages = [message for field_messages in errors.values() for message in field_messages]
+    if len(messages) < 2:
+        return messages[0] if messages else "The given data was invalid."
+    remaining = len(messages) - 1
+    return f"{messages[0]} (and {remaining} more error{'s' if remaining > 1 else ''})"

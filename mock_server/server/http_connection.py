@@ -13,9 +13,9 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from mock_server.app import ABORTED_SCOPE_TYPE, MockApp
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
 from mock_server.response_coalescing import Coalescer
+from mock_server.web.outer_app import ABORTED_SCOPE_TYPE, MockApp
 
 MAX_HEAD_BYTES = 128 * 1024
 MAX_TARGET_BYTES = 65535  # of httptools' own reader of URLs

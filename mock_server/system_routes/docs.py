@@ -1,4 +1,4 @@
-"""The contract as the mock shows it: Swagger UI on local assets, and the file itself with this server in it."""
+"""The documentation: Swagger UI with local assets, and the contract with this server's URL."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import orjson
 from spec.document import Document
 from spec.loader import Contract, Operation
 
-# What of swagger_ui_bundle is served, and as what.
+# File of swagger_ui_bundle -> media type.
 ASSETS = {
     "swagger-ui.css": "text/css; charset=utf-8",
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
@@ -36,7 +36,8 @@ body {{ margin: 0 }}
 </style>
 </head>
 <body>
-<p class="hint">A mock: press <b>Authorize</b>, paste <code>{token}</code>, then <b>Try it out</b> on any operation.</p>
+<p class="hint">This is a mock server. Press <b>Authorize</b>, paste <code>{token}</code>, then press <b>Try it out</b> on
+any operation.</p>
 <div id="ui"></div>
 <script src="docs/swagger-ui-bundle.js"></script>
 <script>
@@ -54,7 +55,7 @@ window.ui = SwaggerUIBundle({{
 
 @dataclass(frozen=True, slots=True)
 class Docs:
-    """The pages, made once. `yaml_parts` and `json_parts`: the contract's text before and after the URL of its server."""
+    """The pages. `yaml_parts`, `json_parts`: the contract before and after the server URL."""
 
     contract: Contract
     html: bytes
@@ -64,22 +65,20 @@ class Docs:
 
     @classmethod
     def from_contract(cls, contract: Contract, token: str) -> "Docs":
-        """The pages of `contract`; `token` is one that its reader may try."""
+        """Build the pages of `contract`; `token` is shown as an example."""
         page = _PAGE_TEMPLATE.format(title=escape(contract.title or "API"), token=escape(token))
         return cls(contract, page.encode(), _split_yaml(contract), _split_json(contract), _find_assets_folder())
 
     def render_yaml(self, base_url: str) -> bytes:
-        """The contract's own text, its comments and order kept, for the mock at `base_url`."""
+        """Return the contract's text, with its comments and order, for the mock at `base_url`."""
         return self.yaml_parts[0] + base_url.encode() + self.yaml_parts[1]
 
     def render_json(self, base_url: str) -> bytes:
-        """The contract as JSON for the mock at `base_url`."""
+        """Return the contract as JSON for the mock at `base_url`."""
         return self.json_parts[0] + base_url.encode() + self.json_parts[1]
 
     def render_json_with_examples(self, base_url: str, example_keys: Mapping[str, Any]) -> bytes:
-        """The contract as the page shows it: each operation's path names the record that `example_keys` (by operationId) has
-        for it, so that what the page fills in can be sent. Anything else is as the contract says it.
-        """
+        """Return the contract with examples of path parameters from `example_keys` (by operationId)."""
         document = self.contract.document
         paths = {path: _omit_parameters(item) for path, item in document.root["paths"].items()}
         for operation in self.contract.operations.values():
@@ -90,7 +89,7 @@ class Docs:
         return orjson.dumps({**document.root, "servers": servers, "paths": paths})
 
     def read_asset(self, name: str) -> bytes | None:
-        """One file of Swagger UI, if it is one that is served."""
+        """Return a file of Swagger UI; None for any other name."""
         if self.assets_folder is None or name not in ASSETS:
             return None
         return (self.assets_folder / name).read_bytes()
@@ -101,9 +100,9 @@ def _omit_parameters(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merge_parameters(document: Document, item: Mapping[str, Any], operation: Operation, key: Any) -> list[Any]:
-    """An operation's parameters together with its path's, which Swagger UI would show twice where both say one.
+    """Merge the parameters of path and operation; Swagger UI shows one that is in both twice.
 
-    `key`: what is filled in for the one in the path; None: what the contract says.
+    `key`: the example of the path parameter; None: the contract's example.
     """
     merged: dict[tuple[str, str], Any] = {}
     for parameter_node in (*item.get("parameters", ()), *item[operation.method].get("parameters", ())):
@@ -118,17 +117,17 @@ def _add_example(parameter: Mapping[str, Any], example: Any) -> dict[str, Any]:
 
 
 def _split_json(contract: Contract, option: int = 0) -> tuple[bytes, bytes]:
-    """The contract as JSON with our server in it, split where its URL goes."""
-    placeholder = contract.document.digest  # no text holds its own digest
+    """Return the contract as JSON, split at the server URL."""
+    placeholder = contract.document.digest  # a text cannot contain its own digest
     encoded = orjson.dumps({**contract.document.root, "servers": [{"url": placeholder}]}, option=option)
     before, _, after = encoded.partition(placeholder.encode())
     return before, contract.base_path.encode() + after
 
 
 def _split_yaml(contract: Contract) -> tuple[bytes, bytes]:
-    """The text with its servers taken out, split where ours goes."""
+    """Return the contract's text without its servers, split at the server URL."""
     text = contract.document.content
-    if text.lstrip()[:1] == b"{":  # JSON is YAML too
+    if text.lstrip()[:1] == b"{":  # JSON
         return _split_json(contract, orjson.OPT_INDENT_2)
     match = _SERVERS_BLOCK.search(text)
     start, end = match.span() if match else (0, 0)
@@ -137,7 +136,7 @@ def _split_yaml(contract: Contract) -> tuple[bytes, bytes]:
 
 
 def _find_assets_folder() -> Path | None:
-    """The folder of the installed Swagger UI; found without importing the package."""
+    """Return the folder of the installed Swagger UI, without importing the package."""
     package = find_spec("swagger_ui_bundle")
     folders = package.submodule_search_locations if package else None
     return next((path for folder in folders or () for path in Path(folder).glob("vendor/swagger-ui-*")), None)

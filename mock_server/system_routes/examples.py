@@ -1,6 +1,6 @@
-"""Keys to try operations with: of seeded records that the first user sees, and to which each operation may be done.
+"""Example keys for the documentation: records of the first user on which each operation succeeds.
 
-Only looked for, never tried out: what an operation asks of a record's state is asked here too (`actions.FITS`).
+The operations are not run. Access rules and `actions.STATE_CHECKS` are evaluated instead.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,11 +16,11 @@ from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.store import StoredRecord
 from spec.loader import Operation, Resource
 
-MAX_CANDIDATES = 200  # records an operation, the oldest first: looking must stay cheap in a world of millions
+MAX_CANDIDATES = 200  # per operation, oldest first
 
 
 def find_example_keys(sandbox: Sandbox) -> Mapping[str, Any]:
-    """operationId -> key, for each operation with one parameter in its path for which a record was found."""
+    """Return operationId -> key, for each operation with one path parameter for which a record exists."""
     now = sandbox.clock.now()
     sandbox.apply_scheduled_changes(now)
     viewer = sandbox.resolve_token(next(iter(BUILTIN_TOKENS)), now)
@@ -29,14 +29,7 @@ def find_example_keys(sandbox: Sandbox) -> Mapping[str, Any]:
         resource = sandbox.contract.resources.get(operation.resource or "")
         if resource is not None and len(operation.path_parameter_names) == 1:
             request = ActionRequest(operation, sandbox, viewer, {}, {}, "", None, "", now)
-            record = next(
-                (
-                    candidate
-                    for candidate in _iter_visible(request, resource)
-                    if _accepts(request, operation, candidate)
-                ),
-                None,
-            )
+            record = next((r for r in _iter_visible(request, resource) if _accepts(request, operation, r)), None)
             if record is not None:
                 keys_by_operation[operation.id] = record.key
     return keys_by_operation
@@ -52,7 +45,7 @@ def _iter_visible(request: ActionRequest, resource: Resource) -> Iterator[Stored
 
 
 def _accepts(request: ActionRequest, operation: Operation, record: StoredRecord) -> bool:
-    """Whether the operation is neither forbidden (403) nor out of place (409) on a record."""
+    """Whether the operation is neither forbidden (403) nor in conflict (409) with the record's state."""
     state_check = STATE_CHECKS.get(operation.action)
     if state_check is not None and not state_check(request.sandbox, record):
         return False

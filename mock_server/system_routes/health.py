@@ -1,4 +1,4 @@
-"""Whether the mock is ready, and what it holds."""
+"""The health endpoint."""
 
 import orjson
 
@@ -6,6 +6,6 @@ from mock_server.sandbox.sandbox import Sandbox
 
 
 def health(sandbox: Sandbox) -> bytes:
-    """``{"status": "ok", "operations": 75, "records": {"Message": 240, ...}}``"""
+    """Return ``{"status": "ok", "operations": 75, "records": {"Message": 240, ...}}``."""
     operations = len(sandbox.contract.operations)
     return orjson.dumps({"status": "ok", "operations": operations, "records": dict(sandbox.store.count_by_resource())})

@@ -1,7 +1,6 @@
-"""Files under /storage: made from nothing but their path, so that every media URL of a world works, offline.
+"""Generate files below /storage from their path, so that every media URL of a sandbox works offline.
 
-Which paths there are is for the house to say, for a record must refer to them; here any path has a file. Nothing is
-read from a disk. A picture is drawn, a text is written; the same path is the same bytes for ever.
+The same path always generates the same bytes. `SystemRoutes` decides which paths exist.
 """
 
 import hashlib
@@ -17,31 +16,21 @@ import orjson
 _NAME_PATTERN = r"[a-z0-9_-][a-z0-9._~-]{0,199}"
 _PATH_PATTERN = re.compile(rf"(?:{_NAME_PATTERN}/){{0,8}}({_NAME_PATTERN}?)(?:\.([a-z0-9]{{1,5}}))?", re.ASCII)
 _FILLER_WORDS = (
-    "amber",
-    "birch",
-    "cedar",
-    "delta",
-    "ember",
-    "fjord",
-    "grove",
-    "haven",
-    "iris",
-    "kelp",
-    "lark",
-    "maple",
+    *("amber", "birch", "cedar", "delta", "ember", "fjord"),
+    *("grove", "haven", "iris", "kelp", "lark", "maple"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedFile:
-    """A file's bytes and their media type."""
+    """The content of a file and its media type."""
 
     content: bytes
     media_type: str
 
 
 def generate_file(path: str) -> GeneratedFile | None:
-    """The file at a path below /storage (``users/ada.svg``); None where there is none."""
+    """Generate the file at a path below /storage (``users/ada.svg``); None for a malformed path."""
     match = _PATH_PATTERN.fullmatch(path.lower()) if len(path) <= 300 else None
     if match is None:
         return None
@@ -54,7 +43,7 @@ def _get_hue(digest: bytes) -> int:
 
 
 def _render_svg(stem: str, digest: bytes) -> bytes:
-    """Initials on a coloured ground; of a name without letters (a UUID) a pattern."""
+    """Draw initials on a coloured background; a pattern for a name without letters (a UUID)."""
     hue = _get_hue(digest)
     words = [word for word in re.split(r"[._~-]+", stem) if word.isalpha()]
     if words and not re.fullmatch(r"[0-9a-f-]{32,36}", stem):
@@ -73,12 +62,12 @@ def _render_svg(stem: str, digest: bytes) -> bytes:
 
 
 def _is_cell_filled(digest: bytes, x: int, y: int) -> bool:
-    """Whether a cell of a five by five pattern is filled; left and right mirror each other."""
+    """Whether a cell of the symmetric five by five pattern is filled."""
     return digest[1 + 3 * y + min(x, 4 - x)] % 2 == 1
 
 
 def _render_png(stem: str, digest: bytes) -> bytes:
-    """The pattern of the SVG, 224 by 224 in two colours."""
+    """Draw the pattern of the SVG with 224 by 224 pixels in two colours."""
     background = bytes(90 + value % 120 for value in digest[20:23])
     rows = []
     for y in range(-1, 6):
@@ -128,13 +117,12 @@ def _render_csv(stem: str, digest: bytes) -> bytes:
 
 def _render_json(stem: str, digest: bytes) -> bytes:
     rows = [{"number": number, "name": name, "amount": amount} for number, name, amount in _make_rows(digest)]
-    return orjson.dumps(
-        {"title": _make_title(stem), "rows": rows}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    )
+    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    return orjson.dumps({"title": _make_title(stem), "rows": rows}, option=option)
 
 
 def _render_pdf(stem: str, digest: bytes) -> bytes:
-    """One page with a title and four lines."""
+    """Write one page with a title and four lines."""
     lines = [_make_title(stem), *_make_sentences(digest)]
     text_operators = " T* ".join(f"({line[:90]}) Tj" for line in lines)
     stream = f"BT /F1 16 Tf 24 TL 72 760 Td {text_operators} ET".encode()

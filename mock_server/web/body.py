@@ -1,7 +1,7 @@
-"""A request's body: read within bounds, and parsed as the JSON it claims to be.
+"""Read a request body within limits and parse it as JSON.
 
-orjson is fast and strict about bytes, escapes and NaN. Added here: a key given twice, nesting without end, and numbers
-that no 64-bit integer holds are told apart without a second parse wherever a count shows that there are none.
+orjson is strict about UTF-8, escapes and NaN. This module also rejects duplicate keys and excessive nesting, and
+detects integers beyond 64 bits. Counts of keys and brackets avoid a second parse of almost all bodies.
 """
 
 import json
@@ -17,10 +17,10 @@ from starlette.types import Receive
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
 from mock_server.web.context import RequestContext, memoize
 
-READ_HEADERS = (b"content-length", b"content-encoding", b"content-type")  # those that are read
+READ_HEADERS = (b"content-length", b"content-encoding", b"content-type")
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_NESTING_DEPTH = 128
-MAX_BUFFERED_BYTES = 128 * 1024 * 1024  # bytes of bodies that are not whole yet, of all requests together
+MAX_BUFFERED_BYTES = 128 * 1024 * 1024  # incomplete bodies of all requests
 
 _JSON_MEDIA_TYPE = re.compile(r"(application/json|[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.-]+\+json)", re.ASCII)
 _CHARSET_PARAMETER = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
@@ -30,21 +30,26 @@ _INT64_LIMIT = 2**63
 
 
 class ClientDisconnect(Exception):
-    """The client went away before it had sent its body."""
+    """The client disconnected before its body was complete."""
 
 
 @dataclass(slots=True)
 class BodyMemoryLimit:
-    """How many bytes of bodies are held that are not whole yet."""
+    """Counts the bytes of incomplete bodies of all requests."""
 
     buffered_bytes: int = 0
 
 
 async def read_body(context: RequestContext, receive: Receive, memory_limit: BodyMemoryLimit) -> bytes:
-    """All bytes of the body. Raises Refusal (413, 503) as soon as there are too many, of it or of all, Disconnected."""
+    """Return the complete body.
+
+    Raises:
+        ApiError: The body (413) or all incomplete bodies together (503) exceed their limit.
+        ClientDisconnect: The client disconnected before the body was complete.
+    """
     content_length = context.headers.get(b"content-length", b"")
     if content_length.isdigit() and int(content_length[:20]) > MAX_BODY_BYTES:
-        raise _too_large_error(f"Content-Length says {int(content_length[:20])} bytes")
+        raise _too_large_error(f"Content-Length is {int(content_length[:20])} bytes")
     message = await receive()
     chunk: bytes = message.get("body", b"")
     if message["type"] == "http.request" and not message.get("more_body") and len(chunk) <= MAX_BODY_BYTES:
@@ -57,11 +62,10 @@ async def read_body(context: RequestContext, receive: Receive, memory_limit: Bod
             size += len(chunks[-1])
             memory_limit.buffered_bytes += len(chunks[-1])
             if size > MAX_BODY_BYTES:
-                raise _too_large_error(f"{size} bytes and more came")
+                raise _too_large_error(f"the body has at least {size} bytes")
             if memory_limit.buffered_bytes > MAX_BUFFERED_BYTES:
-                raise overloaded_error(
-                    f"bodies of {memory_limit.buffered_bytes} bytes are arriving at once", close_connection=True
-                )
+                detail = f"incomplete request bodies use {memory_limit.buffered_bytes} bytes of memory"
+                raise overloaded_error(detail, close_connection=True)
             if not message.get("more_body"):
                 return b"".join(chunks)
             message = await receive()
@@ -71,27 +75,23 @@ async def read_body(context: RequestContext, receive: Receive, memory_limit: Bod
 
 
 def _too_large_error(reason: str) -> ApiError:
-    detail = f"{reason}; at most {MAX_BODY_BYTES} are read"
+    detail, message = f"{reason} (maximum {MAX_BODY_BYTES})", "The request body is too large."
     # The rest of the body is not read, so the connection cannot carry another request.
-    return ApiError(
-        ErrorKind.BODY_TOO_LARGE, detail, message="The request body is too large.", headers={"Connection": "close"}
-    )
+    return ApiError(ErrorKind.BODY_TOO_LARGE, detail, message=message, headers={"Connection": "close"})
 
 
-def check_media_type(headers: Mapping[bytes, bytes], verdict_cache: dict[bytes, str]) -> None:
-    """Refuse (415) what does not call itself JSON in UTF-8. `verdict_cache`: verdicts on content types seen before."""
+def check_media_type(headers: Mapping[bytes, bytes], problem_cache: dict[bytes, str]) -> None:
+    """Raise ApiError (415) unless the headers declare JSON in UTF-8. `problem_cache`: results by content type."""
     encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
-        content_encoding = encoding.strip().lower().decode("latin-1")
-        raise _media_type_error(
-            f"Content-Encoding {content_encoding!r}; allowed: identity", "The content encoding is not supported."
-        )
+        detail = f"Content-Encoding: invalid value {encoding.strip().lower().decode('latin-1')!r} (expected identity)"
+        raise _media_type_error(detail, "The content encoding is not supported.")
     content_type = headers.get(b"content-type", b"")
-    verdict = verdict_cache.get(content_type)
-    if verdict is None:
-        verdict = memoize(verdict_cache, content_type, _find_media_type_problem(content_type.decode("latin-1")), 256)
-    if verdict:
-        raise _media_type_error(verdict, "The content type must be application/json.")
+    problem = problem_cache.get(content_type)
+    if problem is None:
+        problem = memoize(problem_cache, content_type, _find_media_type_problem(content_type.decode("latin-1")), 256)
+    if problem:
+        raise _media_type_error(problem, "The content type must be application/json.")
 
 
 def _media_type_error(detail: str, message: str) -> ApiError:
@@ -99,27 +99,27 @@ def _media_type_error(detail: str, message: str) -> ApiError:
 
 
 def _find_media_type_problem(content_type: str) -> str:
-    """What is wrong with a content type; empty when nothing is."""
+    """Describe the problem of a content type; empty if it is valid."""
     media = content_type.partition(";")[0].strip().lower()
     if not media:
-        return "no Content-Type; allowed: application/json"
+        return "no Content-Type (expected application/json)"
     if not _JSON_MEDIA_TYPE.fullmatch(media):
-        return f"Content-Type {media!r}; allowed: application/json"
+        return f"Content-Type: invalid value {media!r} (expected application/json)"
     charset = _CHARSET_PARAMETER.search(content_type)
     if charset and charset[1].lower() not in ("utf-8", "utf8"):
-        return f"charset {charset[1]!r}; allowed: utf-8"
+        return f"charset: invalid value {charset[1]!r} (expected utf-8)"
     return ""
 
 
 class ParsedJson(NamedTuple):
-    """A JSON value. `has_floats`: whether numbers in it came as floats, by a fraction, an exponent or too many digits."""
+    """A JSON value. `has_floats`: whether it has numbers with a fraction, an exponent or too many digits."""
 
     value: Any
     has_floats: bool
 
 
 def parse_json(raw: bytes) -> ParsedJson:
-    """The JSON value that `raw` says. Raises Refusal (400) that tells where it is wrong and how."""
+    """Parse JSON. Raises ApiError (400) with the position and the problem."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -127,16 +127,16 @@ def parse_json(raw: bytes) -> ParsedJson:
     if raw.count(b"{") + raw.count(b"[") > MAX_NESTING_DEPTH and _measure_depth(value) > MAX_NESTING_DEPTH:
         raise _malformed_error(f"it is nested deeper than {MAX_NESTING_DEPTH} levels")
     key_count, has_floats = _count_keys(value)
-    # A colon for each key, and others only within texts.
+    # Without duplicates there is one colon per key, and others only inside strings.
     if raw.count(b":") != key_count and len(_KEY_SEPARATOR.findall(raw)) != key_count:
         _reject_duplicate_keys(raw)
     return ParsedJson(_normalize_integers(value) if has_floats else value, has_floats)
 
 
 def find_rounded_integers(raw: bytes) -> list[str]:
-    """Dotted paths of the integers in accepted JSON that lost digits: beyond 64 bits they are kept as floats.
+    """Return the dotted paths of integers that lost digits: beyond 64 bits they are stored as floats.
 
-    They are not refused, for where the contract sets no bounds it admits them.
+    They are not rejected, since the contract permits them where it sets no bounds.
     """
     if not _LONG_INTEGER.search(raw):
         return []
@@ -167,7 +167,7 @@ def _describe_json_error(error: orjson.JSONDecodeError, raw: bytes) -> str:
 
 
 def _measure_depth(value: Any) -> int:
-    """How many levels of objects and arrays there are."""
+    """Return the number of nested levels of objects and arrays."""
     depth, level = 0, [value]
     while level := [v for v in level if isinstance(v, (dict, list))]:
         depth += 1
@@ -176,7 +176,7 @@ def _measure_depth(value: Any) -> int:
 
 
 def _count_keys(value: Any) -> tuple[int, bool]:
-    """(how many keys all objects have together, whether there is a float)."""
+    """Return (number of keys of all objects, whether there is a float)."""
     key_count, has_floats, pending = 0, isinstance(value, float), [value]
     while pending:
         node = pending.pop()
@@ -205,7 +205,7 @@ def _reject_duplicate_keys(raw: bytes) -> None:
 
 
 def _normalize_integers(value: Any) -> Any:
-    """`value` with 5.0 as 5: to JSON they are one number, and an integer of the contract is kept as an integer."""
+    """Replace 5.0 by 5: they are equal in JSON, and the store keeps integers as integers."""
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     if isinstance(value, dict):

@@ -1,7 +1,4 @@
-"""One request and its answer while they pass the layers: the only thing the layers share, under one key of the scope.
-
-The one object here that is not frozen: each layer fills in what it has found out.
-"""
+"""The context of one request, which all layers share through the ASGI scope. Each layer adds its results."""
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -14,10 +11,9 @@ from mock_server.query.viewer import Viewer
 from mock_server.sandbox.response_cache import CacheKey
 from spec.loader import Operation
 
-CONTEXT_KEY = "mock.exchange"
-INTERNAL_REQUEST_KEY = (
-    "mock.own"  # a key of the scope of a request that the mock sends itself: neither counted nor logged
-)
+CONTEXT_KEY = "mock.context"
+INTERNAL_REQUEST_KEY = "mock.internal"  # marks a request of the mock to itself, which is not logged
+READ_METHODS = "GET, HEAD, OPTIONS"
 NOTE_HEADER = b"x-mock-note"
 _MAX_NOTES = 20
 JSON_CONTENT_TYPE = (b"content-type", b"application/json")
@@ -27,12 +23,15 @@ Header = tuple[bytes, bytes]
 
 @dataclass(slots=True)
 class RequestContext:
-    """What is known of one request.
+    """A request and the state of its processing.
 
-    `raw_path`: as sent, still encoded. `headers`: those that the mock reads, lower-case names; of a repeated one the last.
-    `response_headers`: what every answer to it carries (request id, CORS). `is_head`: the answer goes without its body.
-    `notes`: what was ignored. `status`: of its answer, 0 before there is one. `cache_key`: all that is read of it, if its
-    answer may be kept.
+    Args:
+        raw_path: The path as sent, percent-encoded.
+        headers: The headers that the mock reads, with lower-case names; the last value of a repeated header.
+        response_headers: Headers of every response to this request (request id, CORS).
+        notes: The parts of the request that are ignored.
+        status: The status of the response; 0 before it is sent.
+        cache_key: The parts of the request that decide the response; None if the response must not be cached.
     """
 
     id: str
@@ -55,17 +54,17 @@ class RequestContext:
     cache_key: CacheKey | None = None
 
     def get_header(self, name: bytes) -> str:
-        """A header's value, outer blanks taken off; empty when it was not sent."""
+        """Return the stripped value of a header; empty if it was not sent."""
         return self.headers.get(name, b"").decode("latin-1").strip()
 
     @property
     def display_path(self) -> str:
-        """The path as people read it."""
+        """The path for messages."""
         return self.raw_path.decode("latin-1")
 
 
 def get_context(scope: Scope) -> RequestContext:
-    """The exchange that the outermost layer opened."""
+    """Return the context that the outermost application created."""
     context: RequestContext = scope[CONTEXT_KEY]
     return context
 
@@ -79,7 +78,7 @@ async def send_response(
     content_type: Header = JSON_CONTENT_TYPE,
     headers: Mapping[str, str] | None = None,
 ) -> None:
-    """Send one whole answer. `body` None: no body, and no content type."""
+    """Send a complete response. `body` None: no body and no content type."""
     context.status = status
     lines = context.response_headers
     if context.notes:
@@ -93,12 +92,12 @@ async def send_response(
 
 
 def _to_ascii(text: str) -> bytes:
-    """`text` as a header's value: one line of printable ASCII."""
+    """Encode `text` as a header value: one line of printable ASCII."""
     return text[:1000].encode("unicode_escape")
 
 
 def memoize(cache: MutableMapping[Any, Any], key: Any, value: Any, limit: int = 1024) -> Any:
-    """Put `value` into a cache that is emptied when it is full, and answer it."""
+    """Store `value` in a cache, which is cleared when it is full, and return it."""
     if len(cache) >= limit:
         cache.clear()
     cache[key] = value

@@ -1,4 +1,4 @@
-"""The innermost application: one typed call to an action, and its answer."""
+"""The innermost ASGI application: runs the action of a validated request and sends the response."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -18,7 +18,7 @@ RunAction = Callable[[ActionRequest], ActionResult]
 
 
 class Endpoint:
-    """Runs the action of a validated request in one world."""
+    """Runs the actions of validated requests in one sandbox."""
 
     def __init__(self, sandbox: Sandbox, run_action: RunAction) -> None:
         self.sandbox = sandbox
@@ -42,14 +42,14 @@ class Endpoint:
     def cache_response(
         self, context: RequestContext, operation: Operation, dependencies: CacheDependencies, body: bytes
     ) -> None:
-        """Let a read be answered as it was while that holds, if nothing but its body was told."""
+        """Cache the response to a read, unless it has notes or depends on an anonymous caller."""
         is_identified = context.token is not None or not operation.security
         if context.cache_key is not None and is_identified and not context.notes:
             response = CachedResponse(body, operation.envelope.status, context.viewer, context.token, dependencies)
             self.sandbox.response_cache.put(context.cache_key, response)
 
     def create_request(self, context: RequestContext, operation: Operation) -> ActionRequest:
-        """The call that an exchange has become."""
+        """Create the action's request from the context."""
         return ActionRequest(
             operation,
             self.sandbox,
@@ -64,10 +64,10 @@ class Endpoint:
         )
 
     def check_path_record(self, context: RequestContext, operation: Operation) -> None:
-        """Raise Refusal (404, 403) where the path names no record that the viewer may do this to.
+        """Raise ApiError (404, 403) unless the viewer may use the operation on the record in the path.
 
-        For a request that is to be refused anyway: Laravel finds the record before it looks at what was sent. Who may
-        write is asked where the contract says that an operation may be forbidden.
+        Called for invalid requests, since Laravel finds the record before it validates. Write permission is checked
+        only if the contract documents a 403.
         """
         names_record = context.path_parameters and operation.resource and HTTPStatus.NOT_FOUND in operation.responses
         if names_record and operation.action not in ("list", "create"):
@@ -77,7 +77,7 @@ class Endpoint:
 
 
 async def _handle_lifespan(receive: Receive, send: Send) -> None:
-    """Agree to start and to stop. Connexion has built its stack by the time that this is reached."""
+    """Complete startup and shutdown. Connexion has built its middlewares before."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})

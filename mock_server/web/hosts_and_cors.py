@@ -1,6 +1,4 @@
-"""Whom the mock speaks to: which Host a request may name (DNS rebinding), which pages may read (CORS), and the URL that
-the mock is reached under.
-"""
+"""Host and CORS rules: which hosts a request may name (DNS rebinding), which origins may read, and the base URL."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -24,7 +22,7 @@ _HEADER_LIST_PATTERN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2000}", re.AS
 
 
 def parse_host(authority: str) -> str | None:
-    """The host of ``host[:port]``, lower case, without brackets; None when it is malformed, or its port is none."""
+    """Return the host of ``host[:port]`` in lower case, without brackets; None if it is malformed."""
     match = _HOST_PATTERN.fullmatch(authority)
     if match is None or int(match[2] or 0) > _MAX_PORT:
         return None
@@ -32,7 +30,7 @@ def parse_host(authority: str) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name can only mean this machine."""
+    """Whether a host name always refers to this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -43,35 +41,33 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HostPolicy:
-    """Which hosts a request may name, and the URL that follows from it. `allowed_hosts`: lower case; ``*`` is any."""
+    """Validates hosts and derives the base URL. `allowed_hosts`: in lower case; ``*`` allows any."""
 
     allowed_hosts: Collection[str]
     base_url_cache: dict[tuple[bytes, str], str] = field(default_factory=dict, repr=False)
 
     def get_base_url(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[str, tuple[str, ...]]:
-        """(scheme, host and prefix that the client knows the mock by, headers that were to say so and are ignored).
+        """Return the base URL for the client (scheme, host, prefix), and the names of invalid forwarded headers.
 
-        Raises Refusal: 421, and 400 where no host is named.
+        Raises:
+            ApiError: The host is not allowed (421) or missing (400).
         """
         host_header = headers.get(b"host", b"")
         if not host_header and scope["http_version"] != "1.0":
-            detail = "no Host header; allowed: HTTP/1.1 with one, or HTTP/1.0"
+            detail = "no Host header (required since HTTP/1.1)"
             raise ApiError(ErrorKind.BAD_REQUEST, detail, message="The request has no Host header.")
         scheme: str = scope.get("scheme", "http")
-        base_url = self.base_url_cache.get((host_header, scheme))
+        cache_key = (host_header, scheme)
+        base_url = self.base_url_cache.get(cache_key)
         if base_url is None:
-            base_url = memoize(
-                self.base_url_cache,
-                (host_header, scheme),
-                self.build_base_url(scope, host_header.decode("latin-1"), scheme),
-                256,
-            )
+            base_url = self.build_base_url(scope, host_header.decode("latin-1"), scheme)
+            memoize(self.base_url_cache, cache_key, base_url, 256)
         if b"x-forwarded-host" in headers or b"x-forwarded-proto" in headers or b"x-forwarded-prefix" in headers:
             return _apply_forwarded(scope, headers, base_url)
         return base_url, ()
 
     def build_base_url(self, scope: Scope, host_header: str, scheme: str) -> str:
-        """The base URL of a Host header. Without one (HTTP/1.0) the server's own address stands in."""
+        """Return the base URL for a Host header. Without one (HTTP/1.0) the server's address is used."""
         if not host_header:
             host, port = scope.get("server") or ("127.0.0.1", None)
             host_header = f"[{host}]" if ":" in host else host
@@ -79,15 +75,15 @@ class HostPolicy:
         host = parse_host(host_header)
         if host is None or not (is_loopback(host) or host in self.allowed_hosts or "*" in self.allowed_hosts):
             allowed = ", ".join(("localhost", "127.0.0.0/8", "[::1]", "*.localhost", *sorted(self.allowed_hosts)))
-            detail = f"Host {host_header!r}; allowed: {allowed} (more by --allowed-hosts)"
+            detail = f"Host: invalid value {host_header!r} (expected {allowed}; --allowed-hosts adds hosts)"
             raise ApiError(ErrorKind.MISDIRECTED_REQUEST, detail, message="This host is not served here.")
         return f"{scheme}://{host_header}"
 
 
 def _apply_forwarded(scope: Scope, headers: Mapping[bytes, bytes], base_url: str) -> tuple[str, tuple[str, ...]]:
-    """(`base_url` as a proxy on this machine tells it, the headers of it that are malformed): of a list the first counts.
+    """Apply the forwarded headers of a proxy on this machine; return (base URL, names of invalid headers).
 
-    Which host it names is not held against the allowed ones: it shapes links, and nobody is let in by it.
+    The first value of a list is used. The forwarded host need not be allowed: it affects links only, not access.
     """
     client = scope.get("client")
     if client and not is_loopback(client[0].removeprefix("::ffff:")):
@@ -105,7 +101,7 @@ def _apply_forwarded(scope: Scope, headers: Mapping[bytes, bytes], base_url: str
     return f"{scheme}://{host}{prefix}", tuple(name.decode() for name in values if name not in valid_values)
 
 
-# What a proxy may say of how it was asked -> whether that can be.
+# Forwarded header -> validator of its value.
 _FORWARDED_VALIDATORS: Mapping[bytes, Callable[[str], bool]] = {
     b"x-forwarded-host": lambda text: parse_host(text) is not None,
     b"x-forwarded-proto": lambda text: text.lower() in ("http", "https"),
@@ -114,53 +110,51 @@ _FORWARDED_VALIDATORS: Mapping[bytes, Callable[[str], bool]] = {
 
 
 def _get_origin_host(origin: str) -> str | None:
-    """The host of an origin; None for what is none."""
+    """Return the host of an origin; None if it is malformed."""
     match = _ORIGIN_PATTERN.fullmatch(origin)
     return parse_host(match[1]) if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class CorsPolicy:
-    """Which pages may read the answers. `allowed_origins`: beside those of this machine; ``*``: any, without cookies."""
+    """Decides which origins may read responses. `allowed_origins`: in addition to loopback; ``*``: any, no cookies."""
 
     allowed_origins: Collection[str]
     header_cache: dict[bytes, tuple[Header, ...]] = field(default_factory=dict, repr=False)
     reported: set[str] = field(default_factory=set, repr=False)
 
     def get_response_headers(self, headers: Mapping[bytes, bytes]) -> tuple[Header, ...]:
-        """What an answer says to the page that asked."""
+        """Return the CORS headers of a response."""
         origin = headers.get(b"origin")
         if origin is None:
             return _VARY_HEADER
         cached = self.header_cache.get(origin)
-        return (
-            memoize(self.header_cache, origin, self.build_response_headers(origin), 256) if cached is None else cached
-        )
+        if cached is None:
+            cached = memoize(self.header_cache, origin, self.build_response_headers(origin), 256)
+        return cached
 
     def build_response_headers(self, origin: bytes) -> tuple[Header, ...]:
-        """The headers for one origin."""
+        """Build the CORS headers for an origin."""
         origin_text = origin.decode("latin-1")
         if not self.is_allowed(origin_text):
             return _VARY_HEADER
-        credentials: tuple[Header, ...] = (
-            ((b"access-control-allow-credentials", b"true"),) if self.is_trusted(origin_text) else ()
-        )
+        credentials = ((b"access-control-allow-credentials", b"true"),) if self.is_trusted(origin_text) else ()
         exposed = (b"access-control-expose-headers", EXPOSED_HEADERS.encode())
         return (*_VARY_HEADER, (b"access-control-allow-origin", origin), *credentials, exposed)
 
     def is_allowed(self, origin: str) -> bool:
-        """Whether an origin may read. ``null`` (a file, a sandbox) may be anybody and may not."""
+        """Whether an origin may read responses. ``null`` (a file, a sandboxed frame) may not."""
         return self.is_trusted(origin) or ("*" in self.allowed_origins and _get_origin_host(origin) is not None)
 
     def is_trusted(self, origin: str) -> bool:
-        """Whether it is of this machine, or named among the allowed ones."""
+        """Whether an origin is on this machine or explicitly allowed."""
         host = _get_origin_host(origin)
         return host is not None and (is_loopback(host) or origin.lower() in self.allowed_origins)
 
     def explain_denial(self, origin: str, base_url: str) -> str | None:
-        """What to tell people of an origin that may not read: once for each, and of so many only.
+        """Explain why an origin may not read the response; None if it may or was reported before.
 
-        `base_url`: our own URL. A page of our own may send its origin, and reads whatever the others may not.
+        Pages of the mock itself, below `base_url`, are same-origin and may always read.
         """
         if (
             origin in self.reported
@@ -171,13 +165,11 @@ class CorsPolicy:
             return None
         self.reported.add(origin)
         if origin == "*" or _get_origin_host(origin) is None:
-            return (
-                f"a page whose origin is {origin!r} may not read this: it has no address that --cors-origin could name"
-            )
-        return f"a page of {origin} may not read this: --cors-origin {origin} admits it"
+            return f"pages with origin {origin!r} cannot read this response (--cors-origin cannot allow this origin)"
+        return f"pages from {origin} cannot read this response; to allow it, use --cors-origin {origin}"
 
     def build_preflight_headers(self, headers: Mapping[bytes, bytes], methods: str) -> dict[str, str]:
-        """What the answer to a preflight says beyond `get_response_headers`; nothing to an origin that may not read."""
+        """Return the additional CORS headers of a preflight response; none for an origin that is not allowed."""
         if not self.is_allowed(headers.get(b"origin", b"").decode("latin-1")):
             return {}
         response_headers = {"Access-Control-Allow-Methods": methods, "Access-Control-Max-Age": str(PREFLIGHT_MAX_AGE)}
@@ -190,5 +182,5 @@ class CorsPolicy:
 
 
 _VARY_HEADER: tuple[Header, ...] = ((b"vary", b"Origin"),)
-_PREFLIGHT_HEADERS = tuple(b"access-control-request-" + what for what in (b"method", b"headers", b"private-network"))
-READ_HEADERS = (b"host", b"origin", *_FORWARDED_VALIDATORS, *_PREFLIGHT_HEADERS)  # those that are read
+_PREFLIGHT_HEADERS = tuple(b"access-control-request-" + name for name in (b"method", b"headers", b"private-network"))
+READ_HEADERS = (b"host", b"origin", *_FORWARDED_VALIDATORS, *_PREFLIGHT_HEADERS)

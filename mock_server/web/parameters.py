@@ -1,7 +1,7 @@
-"""Parameters of a request: how the text of a query or a header is read as the values that the contract speaks of.
+"""Parse query and header parameters into values of the contract's types.
 
-Read as PHP reads them: ``x=1&x=2``, ``x[]=1&x[]=2`` and ``x[0]=1`` are all the array x, of a repeated scalar the last
-counts, and blank is absent. A scalar with brackets behind its name (``page[]=1``) is an array where none is due.
+Query strings are parsed as in PHP: ``x=1&x=2``, ``x[]=1&x[]=2`` and ``x[0]=1`` are arrays, the last value of a repeated
+scalar is used, and a blank value is absent. A scalar with brackets (``page[]=1``) is a type error.
 """
 
 import re
@@ -26,7 +26,7 @@ _MAX_IGNORED = 20
 
 @dataclass(frozen=True, slots=True)
 class ParsedParameters:
-    """What was read: values by name, complaints, and the names that mean nothing to the operation."""
+    """Values by name, errors, and the names that the operation does not define."""
 
     values: Mapping[str, Any]
     errors: tuple[FieldError, ...] = ()
@@ -35,10 +35,7 @@ class ParsedParameters:
 
 @dataclass(frozen=True, slots=True)
 class ParameterParser:
-    """One parameter, ready to read: what its schema is behind references, and its compiled validator.
-
-    `scalar_type`: its type, where it is one that has no parts, else empty.
-    """
+    """Parses one parameter: its dereferenced schema and compiled validator. `scalar_type`: empty for other types."""
 
     parameter: Parameter
     type: str
@@ -51,7 +48,7 @@ class ParameterParser:
 
     @classmethod
     def from_parameter(cls, document: Document, schemas: SchemaValidators, parameter: Parameter) -> "ParameterParser":
-        """The reader of `parameter`."""
+        """Create the parser of `parameter`."""
         pointer = f"{parameter.pointer}/schema"
         schema = parameter.schema
         return cls(
@@ -66,17 +63,16 @@ class ParameterParser:
         )
 
     def accepts_part(self, part: str) -> bool:
-        """Whether a part of an object means anything, if only that it may not be there."""
+        """Whether an object's part is known to the schema, which may also prohibit it."""
         return "[" not in part and (part in self.property_schemas or self.is_closed or not self.property_schemas)
 
     def parse(self, texts: Sequence[str], parts: Mapping[str, str]) -> tuple[Any, bool]:
-        """(the value, whether there is one) of all texts sent for it and, for an object, its parts by name."""
+        """Return (value, whether it is present) from the sent texts and, for an object, its parts by name."""
         if self.type == "object":
             if not parts and texts and texts[-1]:
                 return texts[-1], True
-            value = {
-                name: self.coerce(self.property_schemas.get(name, {}), text) for name, text in parts.items() if text
-            }
+            schemas = self.property_schemas
+            value = {name: self.coerce(schemas.get(name, {}), text) for name, text in parts.items() if text}
             return value, bool(value)
         if self.type == "array":
             if not self.parameter.explode:
@@ -88,7 +84,7 @@ class ParameterParser:
         return (self.coerce(self.parameter.schema, text), True) if text else (None, False)
 
     def coerce(self, schema: Mapping[str, Any], text: str) -> Any:
-        """`text` as the first of the schema's types that it can be; itself when it can be none."""
+        """Convert `text` to the first type of the schema that it matches; unchanged if it matches none."""
         options = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf") or ()
         for option in (schema, *(_dereference(self.document, node) for node in options)):
             value = _coerce_to_type(str(option.get("type", "")), text)
@@ -97,19 +93,17 @@ class ParameterParser:
         return text
 
     def validate(self, value: Any) -> Iterator[FieldError]:
-        """What is wrong with a value."""
+        """Yield the errors of a value."""
         if not self.validator.is_valid(value):
-            violations = self.validator.iter_errors(value)
-            name = self.parameter.name
-            is_comma_separated = (
-                self.type == "array" and self.parameter.explode and any("," in str(part) for part in value)
-            )
+            name, violations = self.parameter.name, self.validator.iter_errors(value)
+            is_exploded = self.type == "array" and self.parameter.explode
+            has_commas = is_exploded and any("," in str(part) for part in value)
             for error in field_errors(violations, f"{self.parameter.pointer}/schema", path_prefix=(name,)):
-                yield replace(error, expected=f"{name}=1&{name}=2 or {name}[]=1") if is_comma_separated else error
+                yield replace(error, expected=f"{name}=1&{name}=2 or {name}[]=1") if has_commas else error
 
 
 def collect_defaults(document: Document, fields: Mapping[str, BodyField]) -> dict[str, Any]:
-    """What a body says that leaves fields out, as their schemas' defaults have it."""
+    """Return the defaults of fields that a body may omit."""
     schemas = {name: {**_dereference(document, field.schema), **field.schema} for name, field in fields.items()}
     return {name: schema["default"] for name, schema in schemas.items() if "default" in schema}
 
@@ -122,13 +116,13 @@ def _dereference(document: Document, schema: Mapping[str, Any]) -> Mapping[str, 
 
 
 def _get_scalar_type(schema: Mapping[str, Any]) -> str:
-    """The type of a schema that no array and no object fits; empty for any other, and where it is not said."""
+    """Return the type of a scalar schema; empty for any other and for a schema without a type."""
     type_name = str(schema.get("type", ""))
     return type_name if type_name in ("string", "integer", "number", "boolean") else ""
 
 
 def _coerce_to_type(type_name: str, text: str) -> Any:
-    """`text` as a value of a type, or None."""
+    """Convert `text` to a type; None if it does not match."""
     if type_name == "integer" and _INTEGER_PATTERN.fullmatch(text):
         number = int(text)
         return number if -_INT64_LIMIT <= number < _INT64_LIMIT else None
@@ -143,18 +137,18 @@ def _coerce_to_type(type_name: str, text: str) -> Any:
 
 
 def list_header_names(contract: Contract) -> Iterator[bytes]:
-    """The headers that the operations of a contract read."""
+    """Yield the names of the header parameters of all operations."""
     for operation in contract.operations.values():
         yield from (encode_header_name(p.name) for p in operation.parameters if p.location == "header")
 
 
 def encode_header_name(name: str) -> bytes:
-    """A header as requests have it, lower case."""
+    """Return a header name as in the ASGI scope."""
     return name.lower().encode("latin-1")
 
 
 def check_styles(contract: Contract) -> None:
-    """Refuse parameters whose style cannot be read. Raises ContractError."""
+    """Raise ContractError for a parameter whose style is not supported."""
     for operation in contract.operations.values():
         for parameter in operation.parameters:
             style = (parameter.location, parameter.style)
@@ -177,19 +171,19 @@ class OperationParameters:
     def from_operation(
         cls, document: Document, schemas: SchemaValidators, operation: Operation
     ) -> "OperationParameters":
-        """The parameters of `operation`."""
-        parsers = [
-            ParameterParser.from_parameter(document, schemas, p)
-            for p in operation.parameters
-            if p.location in ("query", "header")
-        ]
-        return cls(
-            {r.parameter.name: r for r in parsers if r.parameter.location == "query"},
-            tuple(r for r in parsers if r.parameter.location == "header"),
+        """Create the parsers of an operation's parameters."""
+        query, headers = (
+            [
+                ParameterParser.from_parameter(document, schemas, p)
+                for p in operation.parameters
+                if p.location == location
+            ]
+            for location in ("query", "header")
         )
+        return cls({parser.parameter.name: parser for parser in query}, tuple(headers))
 
     def parse_query(self, raw: bytes) -> ParsedParameters:
-        """Read a query string as it was sent."""
+        """Parse a raw query string."""
         texts: dict[str, list[str]] = {}
         parts: dict[str, dict[str, str]] = {}
         errors: list[FieldError] = []
@@ -214,7 +208,7 @@ class OperationParameters:
         return ParsedParameters(values, tuple(errors), tuple(ignored)[:_MAX_IGNORED])
 
     def match_name(self, name: str | None) -> tuple[str | None, str | None]:
-        """(the parameter that a name in the query means, the part of an object); None for one that is not known."""
+        """Return (parameter, part of an object) for a name in the query, (None, None) for an unknown one."""
         if name is None or name in self.query:
             return name, None
         brackets = _BRACKETED_NAME.fullmatch(name)
@@ -229,7 +223,7 @@ class OperationParameters:
         return None, None
 
     def parse_headers(self, headers: Mapping[bytes, bytes]) -> ParsedParameters:
-        """Read the header parameters."""
+        """Parse the header parameters."""
         values: dict[str, Any] = {}
         errors: list[FieldError] = []
         for parser in self.headers:
@@ -242,7 +236,7 @@ class OperationParameters:
 def _parse_parameter(
     parser: ParameterParser, name: str, texts: Sequence[str], parts: Mapping[str, str], values: dict[str, Any]
 ) -> Iterator[FieldError]:
-    """Put the parameter's value among `values`, its default where there is none; yields what is wrong with it."""
+    """Add the parameter's value or default to `values`; yield its errors."""
     if parts and parser.scalar_type:
         yield type_error(name, parser.scalar_type, f"{parser.parameter.pointer}/schema")
         return
@@ -260,7 +254,7 @@ def _parse_parameter(
 
 
 def _decode(encoded: bytes) -> str | None:
-    """A name or value of a query, decoded; None when it is not UTF-8."""
+    """Decode a name or value of a query string; None if it is not UTF-8."""
     try:
         return unquote_to_bytes(encoded.replace(b"+", b" ")).decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What the mock says to the person at the terminal: one line for each refusal, and why."""
+"""The request log: one line on the terminal for each error, with its reason and the location in the contract."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ MAX_LINE_CHARS = 600
 
 
 class RequestLog:
-    """Lines for people on `stream`; none at all when `quiet`."""
+    """Prints lines to `stream`; none if `quiet`."""
 
     def __init__(self, document: Document, stream: TextIO, *, quiet: bool = False) -> None:
         self.document = document
@@ -23,19 +23,19 @@ class RequestLog:
 
     @cached_property
     def line_numbers(self) -> dict[str, int]:
-        """Line of each place in the contract; found out when the first refusal is told, for it takes a moment."""
+        """Line number of each JSON pointer of the contract. Computed for the first error, since it takes a while."""
         return find_line_numbers(self.document.content)
 
     @cached_property
     def contract_path(self) -> str:
-        """The contract's file as seen from here."""
+        """Path of the contract, relative to the working directory if it is below it."""
         path = Path(self.document.name)
         with contextlib.suppress(ValueError, OSError):
             return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
         return str(path)
 
     def log_error(self, context: RequestContext, error: ApiError) -> None:
-        """``404 GET /api/v1/agent - no-operation: did you mean /agents? (openapi.yaml:812) [req 17]``"""
+        """``404 GET /api/v1/agent - route-not-found: did you mean /agents? (openapi.yaml:812) [req 17]``"""
         if self.quiet:
             return
         location = error.location or (context.operation.pointer if context.operation else None)
@@ -43,16 +43,16 @@ class RequestLog:
         self.write(context, error.status, f"{error.reason}: {error.detail}{suffix}")
 
     def log_failure(self, context: RequestContext) -> None:
-        """A request that the mock itself could not answer; the traceback is in the log."""
-        self.write(context, 500, "failure: a fault of the mock, not of the request; the log has the traceback")
+        """Print an internal error."""
+        self.write(context, 500, "internal-error: a defect of the mock; the log contains the traceback")
 
     def log_notes(self, context: RequestContext) -> None:
-        """What of an accepted request was ignored."""
+        """Print the ignored parts of a successful request."""
         status = context.operation.envelope.status if context.operation else 200
         self.write(context, status, "ignored: " + ", ".join(context.notes))
 
     def write(self, context: RequestContext, status: int, text: str) -> None:
-        """One line, with nothing in it that a terminal could take for a command."""
+        """Print one line, with unprintable characters escaped."""
         if self.quiet:
             return
         line = f"{status} {context.method} {context.display_path} - {text}"
@@ -62,13 +62,13 @@ class RequestLog:
             self.stream.flush()
 
     def find_line(self, location: str) -> int:
-        """The line of a place, or of the nearest one around it that has a line."""
+        """Return the line of a JSON pointer, or of the nearest enclosing pointer."""
         while location not in self.line_numbers and "/" in location:
             location = location.rpartition("/")[0]
         return self.line_numbers.get(location, 1)
 
 
 def escape_unprintable(text: str, encoding: str | None = "utf-8") -> str:
-    """`text` with everything escaped that is no visible character, or that `encoding` cannot say."""
+    """Escape characters that are not printable or not available in `encoding`."""
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return escaped.encode(encoding or "ascii", "backslashreplace").decode(encoding or "ascii")

@@ -1,7 +1,4 @@
-"""Which operation a request is for: a pure lookup of path and method, made once from a contract.
-
-`Routes` knows nothing of ASGI. `RoutingMiddleware` is Connexion's seam for it: it tells the middlewares behind it the operation.
-"""
+"""Find the operation of a request by path and method. `RoutingMiddleware` passes it to Connexion's middlewares."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +11,7 @@ from connexion.middleware.abstract import ROUTING_CONTEXT, SpecMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.web.context import get_context, send_response
+from mock_server.web.context import RequestContext, get_context, send_response
 from spec.errors import ContractError
 from spec.loader import Contract, Operation
 
@@ -25,7 +22,7 @@ _MAX_COMPARED_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path of the contract. `operations`: upper case. `allowed_methods`: all that it answers, HEAD and OPTIONS included."""
+    """A path of the contract. `operations`: by upper-case method; `allowed_methods`: with HEAD and OPTIONS."""
 
     path: str
     parameter_names: tuple[str, ...]
@@ -34,18 +31,18 @@ class Route:
 
     @property
     def location(self) -> str:
-        """Its pointer in the contract."""
+        """JSON pointer of the path item."""
         return next(iter(self.operations.values())).pointer.rpartition("/")[0]
 
     def find_operation(self, method: str) -> Operation | None:
-        """The operation for a method; HEAD is served by GET's."""
+        """Return the operation for a method; HEAD uses the operation of GET."""
         operation = self.operations.get(method)
         return self.operations.get("GET") if operation is None and method == "HEAD" else operation
 
 
 @dataclass(slots=True)
 class _RouteNode:
-    """What may follow a path's beginning: literal segments, a template, or its end."""
+    """A node of the route tree: the segments that may follow, and the route that ends here."""
 
     literal_children: dict[str, "_RouteNode"] = field(default_factory=dict)
     template_child: "_RouteNode | None" = None
@@ -54,7 +51,7 @@ class _RouteNode:
 
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
-    """A path that was found, and what stands where its template parts are."""
+    """A route and the values of its path parameters."""
 
     route: Route
     path_parameters: Mapping[str, str]
@@ -62,7 +59,7 @@ class RouteMatch:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """All paths of a contract, below its base path."""
+    """All routes of a contract, below its base path."""
 
     base_path: bytes
     literal_matches: Mapping[bytes, RouteMatch]
@@ -71,7 +68,7 @@ class Routes:
 
     @classmethod
     def from_contract(cls, contract: Contract) -> "Routes":
-        """The routes of `contract`. Raises ContractError for a template that is only part of a segment."""
+        """Create the routes. Raises ContractError for a path template that is only part of a segment."""
         paths: dict[str, dict[str, Operation]] = {}
         for operation in contract.operations.values():
             paths.setdefault(operation.path, {})[operation.method.upper()] = operation
@@ -88,7 +85,7 @@ class Routes:
         return cls(base_path, literal_matches, root, routes)
 
     def find(self, path: bytes) -> RouteMatch | None:
-        """The route of a path as sent (percent-encoded). The one with the fewest template parts wins."""
+        """Return the route of a percent-encoded path; of several, the one with the fewest parameters."""
         match = self.literal_matches.get(path)
         if match is not None:
             return match
@@ -99,22 +96,15 @@ class Routes:
         return None if best is None else RouteMatch(best[0], dict(zip(best[0].parameter_names, best[1], strict=True)))
 
     def not_found_error(self, path: str) -> ApiError:
-        """The refusal of a path that is not there, with the nearest ones that are. Slow: for people."""
-        similar_routes = self.find_similar(path)
-        suggestions = " or ".join(self.base_path.decode() + route.path for route in similar_routes)
-        detail = f"did you mean {suggestions}?" if similar_routes else "no path of the contract is like it"
-        return ApiError(
-            ErrorKind.ROUTE_NOT_FOUND,
-            detail,
-            path=path,
-            location=similar_routes[0].location if similar_routes else "#/paths",
-        )
+        """Return the error for an unknown path, with the most similar paths. Slow, for the request log only."""
+        similar = self.find_similar(path)
+        suggestions = " or ".join(self.base_path.decode() + route.path for route in similar)
+        detail = f"did you mean {suggestions}?" if similar else "the contract has no similar path"
+        location = similar[0].location if similar else "#/paths"
+        return ApiError(ErrorKind.ROUTE_NOT_FOUND, detail, path=path, location=location)
 
     def find_similar(self, path: str, limit: int = 2) -> list[Route]:
-        """The documented paths most like `path`, the most like first.
-
-        What any path has says nothing: the base, and what stands where a template part is.
-        """
+        """Return the routes most similar to `path`, best first. The base path and path parameters are not compared."""
         base_path = self.base_path.decode()
         is_below_base = path.startswith(f"{base_path}/")
         requested_parts = path[len(base_path) if is_below_base else 0 :][:_MAX_COMPARED_CHARS].rstrip("/").split("/")
@@ -122,13 +112,9 @@ class Routes:
         matcher = SequenceMatcher(autojunk=False)
         for route in self.routes:
             parts = (route.path if is_below_base else base_path + route.path).split("/")
-            ignored_positions = {
-                position for position, part in enumerate(parts) if part[:1] == "{" and position < len(requested_parts)
-            }
-            matcher.set_seq2(
-                "/".join(part for position, part in enumerate(requested_parts) if position not in ignored_positions)
-            )
-            matcher.set_seq1("/".join(part for position, part in enumerate(parts) if position not in ignored_positions))
+            ignored = {i for i, part in enumerate(parts) if part[:1] == "{" and i < len(requested_parts)}
+            matcher.set_seq2("/".join(part for i, part in enumerate(requested_parts) if i not in ignored))
+            matcher.set_seq1("/".join(part for i, part in enumerate(parts) if i not in ignored))
             if matcher.real_quick_ratio() > _MIN_SIMILARITY and matcher.quick_ratio() > _MIN_SIMILARITY:
                 rated.append((matcher.ratio(), -len(rated), route))
         rated.sort(reverse=True)
@@ -139,7 +125,7 @@ def _create_route(path: str, methods: Mapping[str, Operation]) -> Route:
     parts = path.strip("/").split("/")
     for part in parts:
         if ("{" in part or "}" in part) and not re.fullmatch(r"\{[^{}]+\}", part):
-            raise ContractError(f"#/paths of {path}", repr(part), "a template that is a whole segment ({name})")
+            raise ContractError(f"#/paths of {path}", repr(part), "a template that is a complete segment ({name})")
     allowed_methods = dict.fromkeys((*methods, *(("HEAD",) if "GET" in methods else ()), "OPTIONS"))
     return Route(path, tuple(p[1:-1] for p in parts if p[:1] == "{"), methods, ", ".join(allowed_methods))
 
@@ -153,14 +139,14 @@ def _insert_route(root: _RouteNode, route: Route) -> None:
         else:
             node = node.literal_children.setdefault(part, _RouteNode())
     if node.route is not None:
-        raise ContractError("#/paths", f"{route.path} beside {node.route.path}", "one path for one form")
+        raise ContractError("#/paths", f"{route.path} and {node.route.path}", "one path for each pattern of segments")
     node.route = route
 
 
 def _find_best(
     node: _RouteNode, segments: list[str], index: int, values: tuple[str, ...]
 ) -> tuple[Route, tuple[str, ...]] | None:
-    """The route with the fewest template parts that fits; among equals the one with early literal segments."""
+    """Return the matching route with the fewest parameters; of equals, the one with the earlier literal segment."""
     if index == len(segments):
         return None if node.route is None else (node.route, values)
     child = node.literal_children.get(segments[index])
@@ -174,7 +160,7 @@ def _find_best(
 
 
 def _decode_segments(path: bytes) -> list[str] | None:
-    """A path's segments as texts; None where one is empty, or its percent-encoding or its UTF-8 is malformed."""
+    """Decode the segments of a path; None if one is empty or has invalid percent-encoding or UTF-8."""
     is_encoded = b"%" in path
     if is_encoded and _INVALID_ESCAPE.search(path):
         return None
@@ -186,8 +172,20 @@ def _decode_segments(path: bytes) -> list[str] | None:
     return None if "" in segments else segments
 
 
+def method_not_allowed_error(context: RequestContext, allowed: str, *, location: str | None = None) -> ApiError:
+    """Return the error (405) for a path that has other methods."""
+    return ApiError(
+        ErrorKind.METHOD_NOT_ALLOWED,
+        headers={"Allow": allowed},
+        location=location,
+        method=context.method,
+        path=context.display_path,
+        allowed=allowed,
+    )
+
+
 class RoutingMiddleware(SpecMiddleware):  # type: ignore[misc]
-    """Finds the operation and tells it to Connexion's routed middlewares; answers OPTIONS; refuses 404 and 405."""
+    """Finds the operation for Connexion's routed middlewares, responds to OPTIONS, and raises ApiError (404, 405)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -195,7 +193,7 @@ class RoutingMiddleware(SpecMiddleware):  # type: ignore[misc]
         self.connexion_contexts: dict[str, dict[str, str]] = {}
 
     def add_api(self, specification: Any, *, routes: Routes, **_: Any) -> None:
-        """Called by Connexion for the contract; `routes` comes with it."""
+        """Called by Connexion with the arguments of `ConnexionMiddleware.add_api`."""
         self.routes = routes
         self.connexion_contexts = {
             operation.id: {"api_base_path": specification.base_path, "operation_id": operation.id}
@@ -213,23 +211,13 @@ class RoutingMiddleware(SpecMiddleware):  # type: ignore[misc]
             raise ApiError(ErrorKind.ROUTE_NOT_FOUND, path=context.display_path)
         operation = match.route.find_operation(context.method)
         if operation is None:
-            allow = {"Allow": match.route.allowed_methods}
             if context.method == "OPTIONS":
-                await send_response(send, context, 204, headers=allow)
+                await send_response(send, context, 204, headers={"Allow": match.route.allowed_methods})
                 return
-            raise ApiError(
-                ErrorKind.METHOD_NOT_ALLOWED,
-                headers=allow,
-                method=context.method,
-                path=context.display_path,
-                allowed=match.route.allowed_methods,
-                location=match.route.location,
-            )
+            raise method_not_allowed_error(context, match.route.allowed_methods, location=match.route.location)
         context.operation = operation
         context.path_parameters = match.path_parameters
         scope["path_params"] = match.path_parameters
-        extensions = scope.get("extensions")
-        if extensions is None:
-            extensions = scope["extensions"] = {}
+        extensions = scope["extensions"] = scope.get("extensions") or {}
         extensions[ROUTING_CONTEXT] = self.connexion_contexts[operation.id]
         await self.app(scope, receive, send)

@@ -1,7 +1,7 @@
-"""Who may pass: Connexion's own flow of security schemes, and a short way for the one case that is nearly all.
+"""Authentication: Connexion's security handling, with a fast path for valid bearer tokens.
 
-The short way is taken for operations whose first alternative is a lone bearer scheme, when the token is good. Anything
-else goes through Connexion, whose verdict becomes a refusal.
+The fast path serves operations whose first security requirement is a single bearer scheme. All other requests are
+verified by Connexion, whose exception is converted to an `ApiError`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,12 +24,12 @@ from spec.loader import Contract
 
 _AUTHORIZATION = b"authorization"
 _BEARER_PREFIX = b"Bearer "
-_INVALID_TOKEN = "the token that was sent is unknown, expired or ended"
+_INVALID_TOKEN = "the token is unknown, expired or revoked"
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 def security_map(contract: Contract, sandbox: Sandbox) -> dict[str, Any]:
-    """Connexion's map from the type of a scheme to what checks it. Raises ContractError for schemes it cannot check."""
+    """Return Connexion's map from scheme type to handler. Raises ContractError for unsupported schemes."""
     for name, scheme in contract.security_schemes.items():
         scheme_kind = (scheme.get("type"), str(scheme.get("scheme", scheme.get("in"))).lower())
         if scheme_kind not in (("http", "bearer"), ("apiKey", "header")):
@@ -39,7 +39,7 @@ def security_map(contract: Contract, sandbox: Sandbox) -> dict[str, Any]:
 
 
 def list_credential_headers(contract: Contract) -> Iterator[bytes]:
-    """The headers that the schemes of a contract read."""
+    """Yield the headers that the security schemes of a contract read."""
     yield _AUTHORIZATION
     for scheme in contract.security_schemes.values():
         if scheme["type"] == "apiKey":
@@ -52,7 +52,7 @@ def _token_info(sandbox: Sandbox, token: str, context: RequestContext) -> dict[s
 
 
 class BearerHandler(BearerSecurityHandler):  # type: ignore[misc]
-    """A bearer token that the world knows."""
+    """Verifies a bearer token of the sandbox."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -65,9 +65,9 @@ class BearerHandler(BearerSecurityHandler):  # type: ignore[misc]
 
 
 class ApiKeyHandler(ApiKeySecurityHandler):  # type: ignore[misc]
-    """The same tokens in a header of the contract's choosing.
+    """Verifies a token of the sandbox in the contract's header.
 
-    One that is sent counts, blank or not: a wrong one is refused even beside another credential that is good.
+    An invalid or blank key is rejected even if another credential of the request is valid.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -75,14 +75,14 @@ class ApiKeyHandler(ApiKeySecurityHandler):  # type: ignore[misc]
 
     def _resolve_func(self, security_scheme: Mapping[str, Any]) -> Any:
         def verify(token: str, request: ConnexionRequest) -> dict[str, Any]:
-            # Connexion goes on to the next alternative after an error, but not after an answer; Gate misses the viewer.
+            # After an error Connexion tries the next requirement. A result without a viewer is rejected below.
             return _token_info(self.sandbox, token.strip(), get_context(request.scope)) or {"token": token}
 
         return verify
 
 
 class OperationSecurity(SecurityOperation):  # type: ignore[misc]
-    """The security of one operation."""
+    """The security requirements of one operation."""
 
     def __init__(self, *args: Any, sandbox: Sandbox, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -99,7 +99,7 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
         await self.next_app(scope, receive, send)
 
     def try_bearer(self, context: RequestContext) -> bool:
-        """The short way: a bearer token that the world knows."""
+        """Fast path: authenticate a valid bearer token. Returns True if authenticated."""
         authorization = context.headers.get(_AUTHORIZATION)
         if authorization is None or authorization[:7] != _BEARER_PREFIX:
             return False
@@ -111,38 +111,38 @@ class OperationSecurity(SecurityOperation):  # type: ignore[misc]
         return True
 
     async def verify_with_connexion(self, scope: Scope, context: RequestContext) -> None:
-        """Connexion's way. Raises Refusal."""
-        # Of a repeated header Connexion reads the first, and the mock the last: it gets only those that the mock reads.
+        """Authenticate with Connexion. Raises ApiError (401)."""
+        # Of a repeated header Connexion reads the first value and the mock the last: pass only the latter.
         request = ConnexionRequest({**scope, "headers": [*context.headers.items()]})
         try:
             await self.verification_fn(request)
         except ProblemException:
             raise ApiError(ErrorKind.UNAUTHENTICATED, _describe_auth_failure(context), headers=CHALLENGE) from None
         token_info = request.context.get("token_info") or {}
-        # Schemes that are all due at once each leave an entry of their own.
+        # A requirement with several schemes produces one entry per scheme.
         for candidate in (token_info, *(value for value in token_info.values() if isinstance(value, dict))):
             viewer = candidate.get("viewer")
             if isinstance(viewer, Viewer):
                 context.viewer, context.token = viewer, candidate["token"]
                 return
-        if not token_info and {} in self.security:  # the contract lets anybody in
+        if not token_info and {} in self.security:  # anonymous access is permitted
             return
         raise ApiError(ErrorKind.UNAUTHENTICATED, _INVALID_TOKEN, headers=CHALLENGE)
 
 
 def _describe_auth_failure(context: RequestContext) -> str:
-    """What is wrong with a request's credentials, for the console: the one sentence that says it."""
+    """Describe the problem of the credentials for the request log."""
     authorization = context.get_header(_AUTHORIZATION)
     scheme, _, token = authorization.partition(" ")
     if not authorization:
-        return "no token was sent (Authorization: Bearer TOKEN)"
+        return "no token (expected Authorization: Bearer TOKEN)"
     if scheme.lower() != "bearer" or not token.strip():
-        return "the Authorization header has another form; allowed: Bearer TOKEN"
+        return "Authorization: invalid format (expected Bearer TOKEN)"
     return _INVALID_TOKEN
 
 
 class OperationSecurityAPI(SecurityAPI):  # type: ignore[misc]
-    """Makes a Gate of each operation."""
+    """Creates an OperationSecurity for each operation."""
 
     def __init__(self, *args: Any, sandbox: Sandbox, **kwargs: Any) -> None:
         self.sandbox = sandbox
@@ -159,6 +159,6 @@ class OperationSecurityAPI(SecurityAPI):  # type: ignore[misc]
 
 
 class FastPathSecurityMiddleware(SecurityMiddleware):  # type: ignore[misc]
-    """Connexion's security middleware with the short way."""
+    """Connexion's security middleware with the fast path."""
 
     api_cls = OperationSecurityAPI

@@ -1,7 +1,7 @@
-"""Holds each request to the contract before any action sees it: parameters, media types, body.
+"""Validate parameters, media types and body of each request against the contract.
 
-One `RequestValidator` an operation, compiled when it is first needed; what it found out about a query string is kept. The record
-in the path comes first: what is to be refused is refused in the order 401, 404, 403, and only then 400, 415 and 422.
+There is one `RequestValidator` per operation, compiled at its first request, with a cache of parsed query strings.
+Errors have the precedence 401, 404, 403, then 400, 415 and 422.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,16 +19,15 @@ from spec.document import snake_case
 from spec.loader import Contract, Operation, RequestBody
 from spec.validators import SchemaValidators, Validator
 
-READ_HEADERS = (b"accept",)  # those that are read, beside the contract's own
+READ_HEADERS = (b"accept",)  # in addition to header parameters
 _MAX_CACHED_QUERY_BYTES = 2048
 
-
-# Raises Refusal where an operation's path names no record that the viewer may do this to.
+# Raises ApiError (404, 403) unless the viewer may use the operation on the record in the path.
 CheckPathRecord = Callable[[RequestContext, Operation], None]
 
 
 class RequestValidator:
-    """What one operation asks of a request."""
+    """Validates the requests of one operation."""
 
     def __init__(
         self,
@@ -58,23 +57,20 @@ class RequestValidator:
         self.defaults: Mapping[str, Any] = {}
 
     def compile(self) -> OperationParameters:
-        """Make everything ready that the first request needs."""
+        """Compile parameters and body schema."""
         operation = self.operation
         self.parameters = OperationParameters.from_operation(self.contract.document, self.schemas, operation)
         if operation.request_body is not None:
             self.body_validator = self.schemas.get(operation.request_body.pointer, "write")
             fields = operation.request_body.fields
             self.field_order = {name: index for index, name in enumerate(fields)}
-            if operation.action != "update":  # which changes what is sent and assumes nothing of the rest
+            if operation.action != "update":  # an update changes the sent fields only
                 self.defaults = collect_defaults(self.contract.document, fields)
             self.required_fields = frozenset(name for name, field in fields.items() if field.required)
-            schema, _ = self.contract.document.dereference(
-                self.contract.document.resolve(operation.request_body.pointer), ""
-            )
+            document = self.contract.document
+            schema, _ = document.dereference(document.resolve(operation.request_body.pointer), "")
             if fields and not schema.get("additionalProperties"):
-                self.known_fields = frozenset(
-                    name for name, field in fields.items() if not field.schema.get("readOnly")
-                )
+                self.known_fields = frozenset(n for n, field in fields.items() if not field.schema.get("readOnly"))
         return self.parameters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,10 +82,7 @@ class RequestValidator:
             except body.ClientDisconnect:
                 return
             except ApiError as error:
-                if error.kind not in (
-                    ErrorKind.BODY_TOO_LARGE,
-                    ErrorKind.OVERLOADED,
-                ):  # of which the rest is still to come
+                if error.kind not in (ErrorKind.BODY_TOO_LARGE, ErrorKind.OVERLOADED):  # the body is incomplete
                     self.check_path_record(context, self.operation)
                 raise
         if errors:
@@ -99,12 +92,14 @@ class RequestValidator:
         await self.next_app(scope, receive, send)
 
     def validate_head(self, context: RequestContext) -> tuple[list[FieldError], list[str]]:
-        """Put the parameters into the exchange; (what is wrong with them, what was ignored). Raises Refusal (406)."""
+        """Parse the parameters into the context; return (errors, ignored names). Raises ApiError (406)."""
         parameters = self.parameters or self.compile()
         accept = context.headers.get(b"accept")
         if accept is not None and not self.accepts_json(accept):
-            detail = f"Accept {accept.decode('latin-1')!r}; the answer is application/json"
-            raise ApiError(ErrorKind.NOT_ACCEPTABLE, detail, message="The answer can only be application/json.")
+            detail = f"Accept: invalid value {accept.decode('latin-1')!r} (expected application/json)"
+            raise ApiError(
+                ErrorKind.NOT_ACCEPTABLE, detail, message="The response is only available as application/json."
+            )
         parsed = self.query_cache.get(context.raw_query) or self.parse_query(parameters, context.raw_query)
         errors = list(parsed.errors)
         if parameters.headers:
@@ -114,24 +109,20 @@ class RequestValidator:
 
     def parse_query(self, parameters: OperationParameters, raw: bytes) -> ParsedParameters:
         parsed = parameters.parse_query(raw)
-        return (
+        if len(raw) < _MAX_CACHED_QUERY_BYTES and not parsed.errors:
             memoize(self.query_cache, raw, parsed)
-            if len(raw) < _MAX_CACHED_QUERY_BYTES and not parsed.errors
-            else parsed
-        )
+        return parsed
 
     def accepts_json(self, accept: bytes) -> bool:
         cached = self.accept_cache.get(accept)
-        return (
-            memoize(self.accept_cache, accept, _accepts_json(accept.decode("latin-1")), 256)
-            if cached is None
-            else cached
-        )
+        if cached is None:
+            cached = memoize(self.accept_cache, accept, _accepts_json(accept.decode("latin-1")), 256)
+        return cached
 
     async def validate_body(
         self, context: RequestContext, receive: Receive, validator: Validator, notes: list[str]
     ) -> Iterable[FieldError]:
-        """Read the body into the exchange; what is wrong with it. Nothing sent is read as an empty object."""
+        """Parse the body into the context; return its errors. An absent body is an empty object."""
         request_body = self.operation.request_body
         assert request_body is not None
         raw = await body.read_body(context, receive, self.memory_limit)
@@ -152,43 +143,35 @@ class RequestValidator:
         return ()
 
     def find_body_errors(self, request_body: RequestBody, validator: Validator, value: Any) -> list[FieldError]:
-        """What is wrong with a body. That only fields are missing, as mostly, is known without asking for each."""
+        """Return the errors of a body. Errors of missing fields, the most common case, are precomputed."""
         if self.lenient_validator is None:
             self.lenient_validator = self.schemas.build_without_required(request_body.pointer, "write")
-            violations = (violation for violation in validator.iter_errors({}) if violation.kind.name == "required")
-            missing_errors = field_errors(violations, request_body.pointer, required_fields=self.required_fields)
-            self.missing_field_errors = {error.field: error for error in missing_errors}
+            missing = (violation for violation in validator.iter_errors({}) if violation.kind.name == "required")
+            errors = field_errors(missing, request_body.pointer, required_fields=self.required_fields)
+            self.missing_field_errors = {error.field: error for error in errors}
         if isinstance(value, dict) and self.lenient_validator.is_valid(value):
-            missing_here = [error for name, error in self.missing_field_errors.items() if name not in value]
-            if missing_here:
-                return missing_here
+            missing_errors = [error for name, error in self.missing_field_errors.items() if name not in value]
+            if missing_errors:
+                return missing_errors
         errors = field_errors(validator.iter_errors(value), request_body.pointer, required_fields=self.required_fields)
         return [self.refine_reference_error(error, value) if isinstance(value, dict) else error for error in errors]
 
     def refine_reference_error(self, error: FieldError, value: Mapping[str, Any]) -> FieldError:
-        """A complaint about a key whose kind another field of the body says: in the words of that kind's keys."""
-        body_field = self.operation.request_body.fields.get(error.field) if self.operation.request_body else None
-        relation_setter = body_field.relation_setter if body_field else None
-        if (
-            body_field is None
-            or relation_setter is None
-            or relation_setter.discriminator is None
-            or error.field not in value
-        ):
+        """Replace the type error of a polymorphic key by that of the resource which the discriminator names."""
+        field = self.operation.request_body.fields.get(error.field) if self.operation.request_body else None
+        setter = field.relation_setter if field else None
+        if field is None or setter is None or setter.discriminator is None or error.field not in value:
             return error
-        type_name, key = value.get(relation_setter.discriminator), value[error.field]
-        resource = next(
-            (candidate for candidate in self.contract.resources.values() if snake_case(candidate.name) == type_name),
-            None,
-        )
+        type_name, key = value.get(setter.discriminator), value[error.field]
+        resource = next((r for r in self.contract.resources.values() if snake_case(r.name) == type_name), None)
         if resource is None:
             return error
         key_type_name, key_type = ("integer", int) if resource.has_integer_key else ("string", str)
         has_key_type = isinstance(key, key_type) and not isinstance(key, bool)
-        return error if has_key_type else type_error(error.field, key_type_name, body_field.pointer)
+        return error if has_key_type else type_error(error.field, key_type_name, field.pointer)
 
     def create_validation_error(self, failures: Iterable[FieldError]) -> ApiError:
-        """The refusal (422) that names every broken field, in the order of the contract's."""
+        """Return the error (422) with all invalid fields, in the order of the contract."""
         ordered_errors = sorted(failures, key=lambda error: self.field_order.get(error.field.partition(".")[0], -1))
         errors: dict[str, list[str]] = {}
         details: list[str] = []
@@ -196,11 +179,10 @@ class RequestValidator:
             messages = errors.setdefault(error.field, [])
             if error.message not in messages:
                 messages.append(error.message)
-                expectation = f" (allowed: {error.expected})" if error.expected else ""
+                expectation = f" (expected {error.expected})" if error.expected else ""
                 details.append(f"{error.field}: {error.message}{expectation}")
-        return ApiError(
-            ErrorKind.VALIDATION_FAILED, "; ".join(details), errors=errors, location=ordered_errors[0].location
-        )
+        location = ordered_errors[0].location
+        return ApiError(ErrorKind.VALIDATION_FAILED, "; ".join(details), errors=errors, location=location)
 
 
 def _accepts_json(accept: str) -> bool:
@@ -218,28 +200,37 @@ def _accepts_json(accept: str) -> bool:
 
 
 class RequestValidatorAPI(RoutedAPI):  # type: ignore[misc]
-    """Makes a Check of each operation."""
+    """Creates a RequestValidator for each operation."""
 
     def __init__(
-        self, *args: Any, contract: Contract, schemas: SchemaValidators, look_up: CheckPathRecord, **kwargs: Any
+        self,
+        *args: Any,
+        contract: Contract,
+        schemas: SchemaValidators,
+        check_path_record: CheckPathRecord,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.contract = contract
         self.schemas = schemas
-        self.check_path_record = look_up
+        self.check_path_record = check_path_record
         self.memory_limit = body.BodyMemoryLimit()
         self.operations: Mapping[str, RequestValidator]
         check_styles(contract)
         self.add_paths()
 
     def make_operation(self, operation: Any) -> RequestValidator:
-        contract_operation = self.contract.operations[operation.operation_id]
         return RequestValidator(
-            contract_operation, self.contract, self.schemas, self.check_path_record, self.memory_limit, self.next_app
+            self.contract.operations[operation.operation_id],
+            self.contract,
+            self.schemas,
+            self.check_path_record,
+            self.memory_limit,
+            self.next_app,
         )
 
 
 class ValidationMiddleware(RoutedMiddleware):  # type: ignore[misc]
-    """Connexion's place for request validation."""
+    """Connexion's middleware for request validation."""
 
     api_cls = RequestValidatorAPI

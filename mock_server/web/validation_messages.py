@@ -1,6 +1,6 @@
-"""What a client is told of a breach: Laravel's sentences, one for each keyword of a schema.
+"""Convert schema violations to Laravel's validation messages, one for each schema keyword.
 
-A field is named by its dotted path (``files.0.name``); in a sentence its underscores are spaces, as Laravel has it.
+A field is named by its dotted path (``files.0.name``); messages show its underscores as spaces, as Laravel does.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -31,18 +31,17 @@ _FORMAT_RULES: Mapping[str, str] = {
     "ipv6": "must be a valid IPv6 address.",
 }
 _FORMAT_EXAMPLES: Mapping[str, str] = {
-    "date": "a date like 2026-03-01",
-    "date-time": "an instant like 2026-03-01T10:30:00Z",
+    "date": "a date, for example 2026-03-01",
+    "date-time": "a date and time, for example 2026-03-01T10:30:00Z",
 }
 _MAX_LISTED_VALUES, _MAX_TEXT_CHARS = 20, 300
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """A broken field: its dotted path, and the sentence.
+    """An invalid field (dotted path) and its message.
 
-    `location`: where the contract says what was broken. `expected`: what the contract allows where the sentence does not
-    say it, for people at the console.
+    `location`: JSON pointer of the violated keyword; `expected`: the accepted values if the message does not name them.
     """
 
     field: str
@@ -52,21 +51,20 @@ class FieldError:
 
 
 def required_error(field: str, location: str) -> FieldError:
-    """The complaint about a field that was not sent."""
+    """Return the error for a missing field."""
     return FieldError(field, f"The {_display_name(field)} field is required.", location)
 
 
 def type_error(field: str, type_name: str, pointer: str) -> FieldError:
-    """The complaint about a field that is of another type than its schema's, at `pointer`."""
-    return FieldError(
-        field, f"The {_display_name(field)} field must be {_TYPE_NAMES.get(type_name, type_name)}.", f"{pointer}/type"
-    )
+    """Return the error for a field whose type differs from that of the schema at `pointer`."""
+    message = f"The {_display_name(field)} field must be {_TYPE_NAMES.get(type_name, type_name)}."
+    return FieldError(field, message, f"{pointer}/type")
 
 
 def _resolve_location(pointer: str, steps: Sequence[str | int]) -> str:
-    """Where a keyword stands. `steps`: to it from the schema at `pointer`, as the validator tells them.
+    """Return the JSON pointer of a keyword. `steps`: the validator's path from the schema at `pointer`.
 
-    Schemas behind a reference stand at their own place.
+    For a referenced schema the path starts at the root of the document.
     """
     escaped = [escape(str(step)) for step in steps]
     if escaped[:2] == ["allOf", "0"]:
@@ -81,10 +79,10 @@ def field_errors(
     path_prefix: tuple[str, ...] = (),
     required_fields: Collection[str] = (),
 ) -> Iterator[FieldError]:
-    """Every complaint that the breaches of the schema at `pointer` come to.
+    """Yield the errors for violations of the schema at `pointer`.
 
-    `path_prefix`: where the value stands (a query parameter's name). `required_fields`: names that are required at the top, so that
-    null is no value for them.
+    `path_prefix`: path of the value (a query parameter's name); `required_fields`: top-level names for which null is
+    reported as missing.
     """
     for violation in violations:
         yield from _iter_violation_errors(violation, pointer, path_prefix, required_fields)
@@ -116,7 +114,7 @@ def _iter_violation_errors(
 
 
 def _find_best_branch(kind: Any, depth: int) -> list[SchemaViolation]:
-    """The breaches of the branch that fits best: of the same kind, with nothing missing, then the fewest."""
+    """Return the violations of the best branch: of the same type, without missing fields, then the fewest."""
     branches: list[list[SchemaViolation]] = [branch for branch in getattr(kind, "context", ()) if branch]
 
     def rank_mismatch(branch: list[SchemaViolation]) -> tuple[bool, bool, int, int]:
@@ -125,37 +123,34 @@ def _find_best_branch(kind: Any, depth: int) -> list[SchemaViolation]:
         is_other_type = any(name in ("type", "enum", "const") for name in keywords)
         return is_only_null, is_other_type, keywords.count("required"), len(branch)
 
-    best = min(branches, key=rank_mismatch, default=[])
-    if (
-        len(branches) > 1
-        and sum(rank_mismatch(b) == rank_mismatch(best) for b in branches) > 1
-        and rank_mismatch(best)[1]
-    ):
-        return []  # several kinds are allowed and it is none of them
-    return best
+    ranks = [rank_mismatch(branch) for branch in branches]
+    best = min(ranks, default=None)
+    if best is None or (ranks.count(best) > 1 and best[1]):
+        return []  # several types are allowed and the value has none of them
+    return branches[ranks.index(best)]
 
 
 def _build_message(keyword: str, kind: Any, value: Any) -> str:
-    """A sentence with ``{}`` for the attribute's name."""
+    """Return the message with ``{}`` for the field's name."""
     builder = _MESSAGES.get(keyword)
     return "The {} field is invalid." if builder is None else builder(kind, value)
 
 
 def _describe_expected(keyword: str, kind: Any) -> str:
-    """What is allowed, where Laravel's sentence says only that it is not this."""
+    """Return the accepted values if Laravel's message does not name them."""
     describe = _EXPECTED_DESCRIPTIONS.get(keyword)
     return "" if describe is None else describe(kind)
 
 
 def _format_values(values: Iterable[Any]) -> str:
-    """Values as JSON has them, texts without quotation marks; of a long list the beginning."""
+    """Format values as JSON, strings without quotation marks; a long list is truncated."""
     texts = [value if isinstance(value, str) and value else orjson.dumps(value).decode() for value in values]
     text = ", ".join(texts[:_MAX_LISTED_VALUES])
     return f"{text[:_MAX_TEXT_CHARS]}..." if len(texts) > _MAX_LISTED_VALUES or len(text) > _MAX_TEXT_CHARS else text
 
 
 def _list_branch_types(kind: Any) -> str:
-    """The kinds of value that alternatives allow, where none of them fits better than another."""
+    """Return the types that the branches allow."""
     type_lists = [b.kind.types for branch in kind.context for b in branch if b.kind.name == "type"]
     return " or ".join(dict.fromkeys(_TYPE_NAMES.get(name, name) for types in type_lists for name in types))
 
@@ -164,7 +159,7 @@ _EXPECTED_DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
     "enum": lambda kind: _format_values(kind.options),
     "const": lambda kind: _format_values([kind.expected_value]),
     "format": lambda kind: _FORMAT_EXAMPLES.get(kind.format, ""),
-    "pattern": lambda kind: f"what matches {kind.pattern[:_MAX_TEXT_CHARS]}",
+    "pattern": lambda kind: f"a match of {kind.pattern[:_MAX_TEXT_CHARS]}",
     "anyOf": _list_branch_types,
     "oneOf": _list_branch_types,
 }

@@ -1,0 +1,178 @@
+"""The outermost ASGI application.
+
+It creates the request context, enforces host and CORS rules, serves system routes and cached responses, and converts
+each `ApiError` to a response.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Protocol
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mock_server.errors import ApiError, ErrorKind
+from mock_server.sandbox.response_cache import build_cache_key
+from mock_server.sandbox.sandbox import Sandbox
+from mock_server.web.context import CONTEXT_KEY, INTERNAL_REQUEST_KEY, READ_METHODS, RequestContext, send_response
+from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
+from mock_server.web.request_log import RequestLog, escape_unprintable
+from mock_server.web.routing import Routes
+
+ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+# Scope type of a connection that failed before its request was complete.
+ABORTED_SCOPE_TYPE = "aborted"
+_REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_REQUEST_ID_HEADER = b"x-request-id"
+_INTERNAL_REQUEST_ID = b"internal"
+_log = logging.getLogger("mock_server")
+
+
+class SystemApp(Protocol):
+    """Serves the paths outside the API."""
+
+    async def serve(self, context: RequestContext, send: Send) -> bool:
+        """Send the response if the path is a system route. Returns True if sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class MockApp:
+    """The outermost ASGI application.
+
+    `allowed_headers`: request headers passed to inner layers; `request_ids`: ids of requests without X-Request-Id.
+    """
+
+    api: ASGIApp
+    routes: Routes
+    system_routes: SystemApp
+    host_policy: HostPolicy
+    cors_policy: CorsPolicy
+    request_log: RequestLog
+    sandbox: Sandbox
+    allowed_headers: frozenset[bytes]
+    request_ids: Iterator[int] = field(default_factory=lambda: count(1))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.handle_lifespan(scope, receive, send)
+            return
+        context = self.start_request(scope)
+        try:
+            await self.serve(context, scope, receive, send)
+            if context.notes:
+                self.request_log.log_notes(context)
+        except ApiError as error:
+            self.log_error(context, error)
+            await self.send_error(context, error, send)
+        except Exception:
+            _log.exception("request %s failed", context.id)
+            self.request_log.log_failure(context)
+            await self.send_error(context, ApiError(ErrorKind.INTERNAL_ERROR), send)
+        if b"origin" in context.headers or (_log.isEnabledFor(logging.INFO) and INTERNAL_REQUEST_KEY not in scope):
+            self.log_response(context)
+
+    async def serve(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response of the API or of a system route. Raises ApiError."""
+        context.base_url, context.notes = self.host_policy.get_base_url(scope, context.headers)
+        if context.method == "OPTIONS" and b"access-control-request-method" in context.headers:
+            await self.respond_to_preflight(context, send)
+        elif self.is_api_path(context.raw_path):
+            if not await self.respond_from_cache(context, send):
+                await self.api(scope, receive, send)
+        elif not await self.system_routes.serve(context, send):
+            await self.api(scope, receive, send)
+
+    async def respond_from_cache(self, context: RequestContext, send: Send) -> bool:
+        """Serve the response from the cache if it is still valid. Returns True if served."""
+        if context.method not in ("GET", "HEAD") or context.notes:
+            return False
+        sandbox = self.sandbox
+        sandbox.apply_scheduled_changes(context.now)
+        key = context.cache_key = build_cache_key(
+            context.method, context.raw_path, context.raw_query, context.base_url, context.headers
+        )
+        cached = sandbox.response_cache.get(key)
+        if cached is None:
+            return False
+        if cached.token is not None and sandbox.resolve_token(cached.token, context.now) != cached.viewer:
+            return False
+        await send_response(send, context, cached.status, cached.body)
+        return True
+
+    def error_app(self, error: ApiError) -> ASGIApp:
+        """Return an application that responds with `error`, for requests that the HTTP layer rejects."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            context = self.start_request(scope)
+            self.log_error(context, error)
+            await self.send_error(context, error, send)
+
+        return app
+
+    def is_api_path(self, path: bytes) -> bool:
+        """Whether a path is below the contract's base path; without a base path, whether it has a route."""
+        base_path = self.routes.base_path
+        return path.startswith(base_path + b"/") if base_path else self.routes.find(path) is not None
+
+    async def handle_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle startup and shutdown, and close WebSocket connections."""
+        if scope["type"] == "lifespan":
+            await self.api(scope, receive, send)
+        elif scope["type"] != ABORTED_SCOPE_TYPE:
+            await send({"type": "websocket.close", "code": 1000})
+
+    def start_request(self, scope: Scope) -> RequestContext:
+        """Create the context of a request and store it in the scope."""
+        all_headers: dict[bytes, bytes] = dict(scope["headers"])
+        allowed_headers = self.allowed_headers
+        headers = {name: value for name, value in all_headers.items() if name in allowed_headers}
+        request_id = _INTERNAL_REQUEST_ID if INTERNAL_REQUEST_KEY in scope else all_headers.get(_REQUEST_ID_HEADER)
+        if request_id is None or not _REQUEST_ID_PATTERN.fullmatch(request_id):
+            request_id = b"%d" % next(self.request_ids)
+        raw_path = scope.get("raw_path")
+        context = scope[CONTEXT_KEY] = RequestContext(
+            request_id.decode(),
+            scope["method"],
+            scope["path"].encode() if raw_path is None else raw_path,
+            scope["query_string"],
+            headers,
+            [(_REQUEST_ID_HEADER, request_id), *self.cors_policy.get_response_headers(headers)],
+            "",
+            self.sandbox.clock.now(),
+        )
+        context.is_head = context.method == "HEAD"
+        return context
+
+    async def respond_to_preflight(self, context: RequestContext, send: Send) -> None:
+        """Respond to a CORS preflight. An unknown path is allowed, so that the page can read the 404."""
+        match = self.routes.find(context.raw_path)
+        if match is not None:
+            methods = match.route.allowed_methods
+        else:
+            is_below_base = context.raw_path.startswith(self.routes.base_path + b"/")
+            methods = ALL_METHODS if is_below_base else READ_METHODS
+        headers = {"Allow": methods} | self.cors_policy.build_preflight_headers(context.headers, methods)
+        await send_response(send, context, 204, headers=headers)
+
+    def log_error(self, context: RequestContext, error: ApiError) -> None:
+        """Print one line for an error; for an unknown route with the most similar routes."""
+        if not self.request_log.quiet:
+            if error.kind is ErrorKind.ROUTE_NOT_FOUND:
+                error = self.routes.not_found_error(context.display_path)
+            self.request_log.log_error(context, error)
+
+    def log_response(self, context: RequestContext) -> None:
+        """Log the response, and print one line for each origin whose pages may not read it."""
+        if b"origin" in context.headers:
+            denial = self.cors_policy.explain_denial(context.get_header(b"origin"), f"{context.base_url}/")
+            if denial is not None:
+                self.request_log.write(context, context.status, f"cross-origin: {denial}")
+        line = f"{context.status} {context.method} {context.display_path[:600]} [req {context.id}]"
+        _log.info("%s", escape_unprintable(line))
+
+    async def send_error(self, context: RequestContext, error: ApiError, send: Send) -> None:
+        """Send an error response."""
+        headers = {"X-Mock-Reason": error.reason, **error.headers}
+        await send_response(send, context, error.status, error.encode_body(), headers=headers)
