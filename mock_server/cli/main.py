@@ -1,54 +1,207 @@
-"""The command `athena-mock`: reads its settings, opens a world, and serves it until it is told to stop.
-
-What costs time to import is imported once the settings are known to be good.
-"""
+"""The command `athena-mock`. Expensive modules are imported after the settings have been validated."""
 
 import logging
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mock_server.cli.settings import Settings, SettingsError, parse_settings
+import click
+from click.core import ParameterSource
+
+from mock_server.cli.settings import OPTIONS, VARIABLE_PREFIX, Option, Settings
 from mock_server.server.sockets import ListenError, listen
-from spec.version import get_version
 
 if TYPE_CHECKING:
     import socket
 
-    from mock_server import app as application
-    from mock_server.images.images import DatasetParameters
+    from click.shell_completion import CompletionItem
+
     from mock_server.sandbox.sandbox import Sandbox
-    from spec.loader import Contract
+    from mock_server.web.outer_app import MockApp
 
-BUILD_COMMAND = "build-image"  # a word for the child process, not for people
-_PROGRESS_DELAY = 1.0  # seconds for which a dataset is built without a word
+DEFAULT_COMMAND = "serve"
+MAX_ERROR_CHARS = 400
+_EXPLICIT_SOURCES = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+_EPILOG = """\b
+Examples:
+  athena-mock                                     serve the demo dataset on port 8000
+  athena-mock --port 0 --seed 7                   use a free port and other data
+  athena-mock --store sqlite:///mock.db           keep all records across restarts
+  athena-mock --contract api.yaml --dataset plain serve another API
+
+\b
+Exit status:
+  0  stopped by SIGINT or SIGTERM
+  1  the address is not available
+  2  invalid option, environment variable, contract or dataset
+
+\b
+Shell completion (bash; also zsh_source and fish_source):
+  eval "$(_ATHENA_MOCK_COMPLETE=bash_source athena-mock)"
+"""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve; the exit status. 1: it cannot be served here; 2: a setting or the contract is wrong."""
-    command_line = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        if command_line[:1] == [BUILD_COMMAND]:
-            return _build_image(Path(command_line[1]), parse_settings(command_line[2:], {}, get_version()))
-        settings = parse_settings(command_line, os.environ, get_version())
-        sockets, port = listen(settings.host, settings.port)
-    except SettingsError as error:
-        return _report_error(error, 2)
-    except ListenError as error:
-        return _report_error(error, 1)
+class _SettingType(click.ParamType):
+    """Parses the text of an option; errors name the option or the environment variable."""
+
+    def __init__(self, option: Option) -> None:
+        self.option = option
+        self.name = option.field
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            if self.option.is_list:
+                return tuple(self.option.parse(part.strip()) for part in value.split(",") if part.strip())
+            return self.option.parse(value.strip())
+        except ValueError as error:
+            is_variable = ctx and ctx.get_parameter_source(self.option.field) is ParameterSource.ENVIRONMENT
+            name = self.option.variable if is_variable else self.option.flag
+            shown = ascii(value) if len(value) < 100 else f"{value[:100]!a}..."
+            raise click.UsageError(f"{name}: invalid value {shown} (expected {error})") from None
+
+
+class _SettingOption(click.Option):
+    """A click option for a setting. A blank environment variable is ignored."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        value = super().resolve_envvar_value(ctx)
+        return value if value and value.strip() else None
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        value = self.resolve_envvar_value(ctx)
+        return (value,) if self.multiple and value is not None else value
+
+
+def _create_option(option: Option) -> click.Option:
+    default = option.default or "the packaged contract"
+    arguments: dict[str, Any] = {"default": option.default, "metavar": option.metavar, "show_default": default}
+    if option.is_flag:
+        arguments = {"is_flag": True, "flag_value": "1", "default": option.default}
+    elif option.is_list:
+        arguments = {"multiple": True, "metavar": option.metavar, "callback": _join_lists}
+    return _SettingOption(
+        [option.flag, option.field],
+        type=_SettingType(option),
+        envvar=option.variable,
+        show_envvar=True,
+        help=option.help,
+        **arguments,
+    )
+
+
+def _join_lists(ctx: click.Context, param: click.Parameter, values: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(item for value in values for item in value)
+
+
+class _DefaultCommandGroup(click.Group):
+    """A group that runs `serve` if the first argument is not a command, and shows its options in the help."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_option = bool(args) and args[0].startswith("-") and args[0] not in ("--help", "--version")
+        if is_option or not (args or ctx.resilient_parsing):
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = [r for r in (p.get_help_record(ctx) for p in (*serve.params, *self.get_params(ctx))) if r]
+        with formatter.section("Options"):
+            formatter.write_dl(records)
+        self.format_commands(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        return [*super().shell_complete(ctx, incomplete), *serve.shell_complete(click.Context(serve), incomplete)]
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from spec.version import get_version
+
+        click.echo(f"athena-mock {get_version()}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_DefaultCommandGroup,
+    epilog=_EPILOG,
+    options_metavar="[serve] [OPTIONS]",
+    subcommand_metavar="",
+    context_settings={"max_content_width": 110},
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
+)
+def athena_mock() -> None:
+    """Serve an OpenAPI contract with state: records, relations, filters, access rules and validation."""
+
+
+@athena_mock.command(params=[_create_option(option) for option in OPTIONS])
+@click.pass_context
+def serve(ctx: click.Context, **values: Any) -> int:
+    """Start the server (default command)."""
+    settings = _create_settings(ctx)
+    sockets, port = listen(settings.host, settings.port)
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, _raise_keyboard_interrupt)  # as long as nothing is served, stopping needs no grace
+    signal.signal(signal.SIGTERM, _raise_keyboard_interrupt)  # until the server handles signals itself
     try:
         return _serve(settings, sockets, port)
     except KeyboardInterrupt:
         return 0
+
+
+@athena_mock.command("build-image", params=[_create_option(option) for option in OPTIONS if option.shapes_dataset])
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_context
+def build_image(ctx: click.Context, file: Path, **values: Any) -> int:
+    """Build the image of a dataset in FILE. `serve` does this when needed."""
+    from fixtures.errors import FixtureError
+    from mock_server.cli import dataset_image
+    from mock_server.store import StoreError
+    from spec.errors import ContractError
+
+    try:
+        dataset_image.build_image(file, _create_settings(ctx))
+    except (ContractError, FixtureError, StoreError) as error:
+        return _report_error(str(error), 2)
+    return 0
+
+
+def _create_settings(ctx: click.Context) -> Settings:
+    """Return the settings of a command; options that it does not have get their default. Raises click.UsageError."""
+    variables = [option.variable for option in OPTIONS]
+    for name in os.environ:
+        if name.startswith(VARIABLE_PREFIX) and name not in variables:
+            similar = "".join(f" Did you mean {match}?" for match in get_close_matches(name, variables, 1))
+            raise click.UsageError(
+                f"No such environment variable: {name}{similar or f' (expected one of {variables})'}"
+            )
+    defaults = {o.field: () if o.is_list else o.parse(o.default) for o in OPTIONS}
+    explicit = frozenset(o.field for o in OPTIONS if ctx.get_parameter_source(o.field) in _EXPLICIT_SOURCES)
+    values = {name: value for name, value in ctx.params.items() if name in defaults}
+    return Settings(**{**defaults, **values}, explicit_fields=explicit)
+
+
+def parse_settings(arguments: Sequence[str]) -> Settings:
+    """Return the settings of `athena-mock serve` for its arguments. Raises click.UsageError."""
+    return _create_settings(serve.make_context("athena-mock", list(arguments)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status (see --help)."""
+    try:
+        args = None if arguments is None else list(arguments)
+        return int(athena_mock.main(args, prog_name="athena-mock", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        return _report_error(error.format_message(), 2)
+    except ListenError as error:
+        return _report_error(str(error), 1)
 
 
 def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int:
@@ -58,57 +211,55 @@ def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int
         import_connexion()
         from fixtures.errors import FixtureError
         from mock_server.cli.startup_banner import build_banner
-        from mock_server.server.server import serve
+        from mock_server.server import server
         from mock_server.store import StoreError
         from spec.errors import ContractError
 
         try:
             app, sandbox = _create_app_and_sandbox(settings)
         except (ContractError, FixtureError, StoreError) as error:
-            return _report_error(error, 2)
+            return _report_error(str(error), 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         _print_banner(build_banner(app, sandbox, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
-    serve(app, settings.log_level, sockets)
+    server.serve(app, settings.log_level, sockets)
     sandbox.store.close()
     return 0
 
 
 def _print_banner(banner: str) -> None:
-    """Say it, or serve without a word where nobody reads it any more (``| head``)."""
+    """Print the banner; continue if stdout is closed (``| head``)."""
     try:
         sys.stdout.write(banner)
         sys.stdout.flush()
     except BrokenPipeError:
         null_device = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null_device, sys.stdout.fileno())  # what is left in its buffer is written when the process ends
+        os.dup2(null_device, sys.stdout.fileno())  # for the rest of the buffer, which is flushed at exit
         os.close(null_device)
 
 
-def _create_app_and_sandbox(settings: Settings) -> "tuple[application.MockApp, Sandbox]":
-    """The application and its world."""
+def _create_app_and_sandbox(settings: Settings) -> "tuple[MockApp, Sandbox]":
     from mock_server.app import create_app
+    from mock_server.cli import dataset_image
     from mock_server.images import images
     from mock_server.sandbox.clock import format_timestamp, get_system_time
     from mock_server.web.request_log import RequestLog
     from spec.loader import load_contract
     from spec.validators import SchemaValidators
 
-    contract = load_contract(_get_contract_path(settings))
-    parameters = _create_dataset_parameters(settings)
-    get_image = partial(_ensure_image, contract, parameters, settings)
+    contract = load_contract(dataset_image.get_contract_path(settings))
+    parameters = dataset_image.create_dataset_parameters(settings)
+    get_image = partial(dataset_image.ensure_image, contract, parameters, settings)
     store = images.open_store(contract, parameters, settings.store, get_image, settings.explicit_fields)
-    if settings.epoch is not None and images.get_epoch(store) != parameters.epoch:
-        store_epoch, requested_epoch = format_timestamp(images.get_epoch(store)), format_timestamp(parameters.epoch)
-        sys.stderr.write(
-            f"athena-mock: --store {settings.store}: its data lead up to {store_epoch}, not to --epoch {requested_epoch}\n"
-        )
+    epoch = images.get_epoch(store)
+    if settings.epoch is not None and epoch != parameters.epoch:
+        texts = f"its epoch is {format_timestamp(epoch)}; --epoch {format_timestamp(parameters.epoch)} is ignored"
+        _print_warning(f"--store {settings.store}: {texts}")
     newest = images.find_newest_after_epoch(store)
     if newest is not None:
-        store_epoch, newest_text = format_timestamp(images.get_epoch(store)), format_timestamp(newest)
-        sys.stderr.write(
-            f"athena-mock: the epoch {store_epoch} lies before documented records, which keep their dates (up to {newest_text}): what "
-            "belongs to them is as old as the epoch; choose a later one\n"
+        _print_warning(
+            f"the epoch {format_timestamp(epoch)} is earlier than documented records (up to {format_timestamp(newest)}), "
+            "which keep their dates; records that belong to them get the epoch as their date"
         )
     validators = SchemaValidators.from_document(contract.document)
     sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=settings.epoch is not None)
@@ -117,111 +268,15 @@ def _create_app_and_sandbox(settings: Settings) -> "tuple[application.MockApp, S
     return create_app(contract, sandbox, config, request_log=request_log), sandbox
 
 
-def _get_contract_path(settings: Settings) -> Path:
-    return settings.contract or Path(str(resources.files("spec") / "openapi.yaml"))
-
-
-def _create_dataset_parameters(settings: Settings) -> "DatasetParameters":
-    from mock_server.images.images import DatasetParameters
-    from mock_server.sandbox.clock import get_system_time
-
-    return DatasetParameters(settings.dataset, settings.seed, settings.resolve_epoch(get_system_time()), settings.size)
-
-
-def _ensure_image(contract: "Contract", parameters: "DatasetParameters", settings: Settings) -> Path:
-    """The file of the dataset's image; a child process builds one that is missing: this one never imports Faker."""
-    from mock_server.images import images
-
-    def build_in_child(path: Path) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "mock_server",
-            BUILD_COMMAND,
-            str(path),
-            "--contract",
-            str(_get_contract_path(settings)),
-        ]
-        command += ["--dataset", parameters.dataset, "--seed", str(parameters.seed)]
-        command += ["--epoch", parameters.epoch.isoformat(), "--size", repr(parameters.size)]
-        status, errors = _run_child(
-            command, f"building {parameters.dataset}, size {parameters.size:g} (once; it is kept) ..."
-        )
-        if status != 0:
-            error_lines = errors.strip().splitlines() or [f"the dataset's builder ended with {status}"]
-            raise images.ImageError(error_lines[-1].removeprefix("athena-mock: "))
-
-    return images.get_or_build_image(
-        images.find_cache_folder(),
-        images.compute_image_key(contract, parameters, list_image_sources(parameters)),
-        build_in_child,
-    )
-
-
-def _run_child(command: Sequence[str], progress_message: str) -> tuple[int, str]:
-    """(status, stderr) of a child process; one that takes its time has `progress_message` told of it."""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as child:
-        try:
-            try:
-                _, errors = child.communicate(timeout=_PROGRESS_DELAY)
-            except subprocess.TimeoutExpired:
-                sys.stderr.write(f"athena-mock: {progress_message}\n")
-                _, errors = child.communicate()
-        except BaseException:  # who is told to stop leaves no builder behind
-            child.kill()
-            raise
-    return child.returncode, errors
-
-
-def list_image_sources(parameters: "DatasetParameters") -> "list[Path]":
-    """The files that decide what a dataset's image holds, beside the contract."""
-    from fixtures import dataset
-    from mock_server.images import images
-
-    mock_server = Path(str(resources.files("mock_server")))
-    package_folders = (Path(str(resources.files(package))) for package in ("spec", "fixtures"))
-    files = [
-        *images.list_source_files(*package_folders, mock_server / "store"),
-        *dataset.list_sources(parameters.dataset),
-    ]
-    return [*files, mock_server / "images" / "images.py", mock_server / "cli" / "main.py"]
-
-
-def _build_image(path: Path, settings: Settings) -> int:
-    """Build a dataset's image: what the child process does."""
-    import sqlite3
-
-    from fixtures import dataset, generator
-    from fixtures.errors import FixtureError
-    from fixtures.personas import PersonaLibrary
-    from mock_server.images import images
-    from spec.errors import ContractError
-    from spec.loader import load_contract
-
-    parameters, persona_library = _create_dataset_parameters(settings), PersonaLibrary()
-    try:
-        contract = load_contract(_get_contract_path(settings))
-        loaded_dataset = dataset.load(parameters.dataset)
-        records = generator.generate_records(
-            contract,
-            loaded_dataset,
-            seed=parameters.seed,
-            epoch=parameters.epoch,
-            size=parameters.size,
-            persona_library=persona_library,
-        )
-        images.build_image_file(path, contract, parameters, records, persona_library.phrases())
-    except (OSError, sqlite3.Error) as error:
-        return _report_error(images.ImageError(f"{path.parent}: {error}; another XDG_CACHE_HOME moves it"), 2)
-    except (ContractError, FixtureError) as error:
-        return _report_error(error, 2)
-    return 0
-
-
 def _raise_keyboard_interrupt(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _report_error(error: Exception, status: int) -> int:
-    sys.stderr.write(f"athena-mock: {error}\n")
+def _print_warning(message: str) -> None:
+    sys.stderr.write(f"athena-mock: warning: {message}\n")
+
+
+def _report_error(message: str, status: int) -> int:
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message[:MAX_ERROR_CHARS])
+    sys.stderr.write(f"athena-mock: {shown}\n")
     return status

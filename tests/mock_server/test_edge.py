@@ -328,8 +328,8 @@ def test_a_fault_of_the_mock_is_laravels_500_and_no_traceback(caplog: pytest.Log
     ("problem", "status", "reason"),
     [
         (ErrorKind.FORBIDDEN, 403, "auth"),
-        (ErrorKind.CONFLICT, 409, "state"),
-        (ErrorKind.RECORD_NOT_FOUND, 404, "no-record"),
+        (ErrorKind.CONFLICT, 409, "conflict"),
+        (ErrorKind.RECORD_NOT_FOUND, 404, "record-not-found"),
         (ErrorKind.OTHER_TENANT, 404, "other-tenant"),
     ],
 )

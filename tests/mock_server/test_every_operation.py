@@ -157,7 +157,7 @@ def test_a_wrong_password_is_401(api: Api) -> None:
 @pytest.mark.parametrize("key", [NOBODY, "not-a-uuid", "0", "%00", "%F0%9F%92%A9"])
 def test_a_key_of_nothing_is_404(api: Api, name: str, key: str) -> None:
     reply = api.send(name, key, example_of(api.operation(name)))
-    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "no-record")
+    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
     api.judge(name, reply, key="x")
 
 
@@ -339,7 +339,7 @@ def test_a_record_that_is_not_there_is_404_whatever_is_sent_to_it(api: Api, name
     assert api.send(name, key_for(api, api.operation(name)), raw=raw, headers=headers).status == status
     for key in (NOBODY, "no-key"):
         reply = api.send(name, key, raw=raw, headers=headers)
-        assert (reply.status, reply.headers["x-mock-reason"]) == (404, "no-record")
+        assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
         api.judge(name, reply, key=key)
     assert api.send(name, NOBODY, raw=raw, headers=headers, token="nonsense").status == 401
 
@@ -350,7 +350,7 @@ def test_a_record_that_is_not_there_is_404_whatever_is_asked_of_it(api: Api, nam
     query = {parameter: "nonsense"}
     assert api.send(name, key_for(api, api.operation(name)), query=query).status == 422
     reply = api.send(name, NOBODY, query=query)
-    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "no-record")
+    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
 
 
 def shares_over(api: Api, operation: Operation, key: Any) -> Iterator[tuple[str, Any]]:

@@ -159,11 +159,11 @@ def test_the_house_stands_beside_an_api_without_a_base_path(bare: Client, path: 
 
 def test_an_api_without_a_base_path_is_served_at_the_root(bare: Client) -> None:
     assert bare.get("/authors").json["meta"]["total"] == 1
-    assert bare.get("/authors/nobody").headers["x-mock-reason"] == "no-record"
+    assert bare.get("/authors/nobody").headers["x-mock-reason"] == "record-not-found"
     assert bare.request("PATCH", "/authors").status == 405
     assert bare.get("/").headers["location"] == "http://localhost:8000/docs"
     unknown = bare.get("/autors")
-    assert (unknown.status, unknown.headers["x-mock-reason"]) == (404, "no-operation")
+    assert (unknown.status, unknown.headers["x-mock-reason"]) == (404, "route-not-found")
     assert json.loads(bare.get("/openapi.json").body)["servers"] == [{"url": "http://localhost:8000"}]
 
 
@@ -223,9 +223,9 @@ def test_a_file_needs_no_suffix() -> None:
 def test_a_file_that_no_record_refers_to_is_404(path: str) -> None:
     terminal = Terminal()
     reply = client(app(of=shelf(), terminal=terminal)).get(path)
-    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "no-record")
+    assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
     assert reply.json == {"message": f"No query results for file {path}."}
-    assert f"404 GET {path} - no-record: no record refers to {path}" in terminal.getvalue()
+    assert f"404 GET {path} - record-not-found: no record refers to {path}" in terminal.getvalue()
 
 
 def test_a_file_goes_with_its_record_and_with_what_the_record_says() -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.cli.main import list_image_sources
+from mock_server.cli.dataset_image import list_image_sources
 from mock_server.images.images import (
     MAX_CACHED_IMAGES,
     DatasetParameters,
@@ -139,7 +139,7 @@ def test_a_key_changes_with_the_version_of_faker(monkeypatch: pytest.MonkeyPatch
         "fixtures/datasets/demo.yaml",
         "mock_server/store/schema.py",
         "mock_server/images/images.py",
-        "mock_server/cli/main.py",
+        "mock_server/cli/dataset_image.py",
     ],
 )
 def test_what_makes_an_image_is_among_its_ingredients(name: str) -> None:

@@ -103,7 +103,7 @@ def test_beyond_capacity_the_answer_is_503_at_once(around: dict[str, str]) -> No
             answer = said(late)
             head, _, content = answer.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 503 ")
-            assert b"x-mock-reason: overload" in head
+            assert b"x-mock-reason: overloaded" in head
             assert json.loads(content) == {"message": "Service Unavailable"}
         assert time.monotonic() - began < 10
         assert rss(process.pid) - before < 20

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from mock_server.cli.settings import OPTIONS
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS
 from tests.mock_server.athena import athena_contract
 from tests.running import MODULE, ROOT, environment, running
@@ -105,7 +104,7 @@ def test_a_refusal_is_one_line_on_the_console(around: dict[str, str]) -> None:
             ask(base_of(said) + "/agnets")
         mock.send_signal(signal.SIGTERM)
         _, errors = mock.communicate(timeout=20)
-    assert re.fullmatch(r"404 GET /api/v1/agnets - no-operation: .*/agents.*\n", errors)
+    assert re.fullmatch(r"404 GET /api/v1/agnets - route-not-found: .*/agents.*\n", errors)
 
 
 # Ending and refusing to begin ----------------------------------------------------------------------------------------
@@ -132,7 +131,7 @@ def test_a_port_in_use_is_told_with_status_1(around: dict[str, str], greeting: s
     ("options", "allowed"),
     [
         (("--dataset", "no-such"), "demo"),
-        (("--nonsense",), ", ".join(option.flag for option in OPTIONS)),
+        (("--nonsense",), "No such option"),
         (("--store", "postgres://x"), "sqlite:///"),
         (("--size", "none"), "a number above 0"),
     ],

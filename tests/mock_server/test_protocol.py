@@ -206,16 +206,16 @@ def test_a_method_that_no_path_has_is_a_405_and_the_connection_goes_on(method: s
     terminal = Terminal()
     sent = request(method.encode() + b" " + AUTHORS + b" HTTP/1.1", b"Content-Length: 2", body=b"{}")
     said, last = talk(app(terminal=terminal), sent + LAST)
-    message = refused(said, 405, "no-operation")
+    message = refused(said, 405, "route-not-found")
     assert message.startswith(f"The {method} method is not supported for route {AUTHORS.decode()}.")
     assert said.headers["allow"] == "GET, POST, HEAD, OPTIONS"
-    assert terminal.getvalue().startswith(f"405 {method} {AUTHORS.decode()} - no-operation")
+    assert terminal.getvalue().startswith(f"405 {method} {AUTHORS.decode()} - route-not-found")
     assert last.status == 200
 
 
 def test_a_method_that_is_unknown_on_a_path_that_is_too_is_a_404() -> None:
     (said,) = talk(stub()[0].app, request(b"FOO /nothing HTTP/1.1", b"Connection: close"))
-    refused(said, 404, "no-operation")
+    refused(said, 404, "route-not-found")
 
 
 def test_of_a_connection_each_unknown_method_is_named() -> None:

@@ -126,7 +126,7 @@ def test_the_nearest_documented_paths_are_named(routes: Routes, path: str, near:
 def test_405_and_options_name_every_method(path: str, allow: str, method: str) -> None:
     caller = client(app())
     refused = caller.request(method, API + path)
-    assert (refused.status, refused.headers["allow"], refused.headers["x-mock-reason"]) == (405, allow, "no-operation")
+    assert (refused.status, refused.headers["allow"], refused.headers["x-mock-reason"]) == (405, allow, "route-not-found")
     told = caller.request("OPTIONS", API + path)
     assert (told.status, told.headers["allow"], told.body) == (204, allow, b"")
 
@@ -143,10 +143,10 @@ def test_head_is_get_without_its_body() -> None:
 def test_an_unknown_path_is_told_with_the_nearest_and_its_line() -> None:
     terminal = Terminal()
     refused = client(app(terminal=terminal)).get(f"{API}/author")
-    assert (refused.status, refused.headers["x-mock-reason"]) == (404, "no-operation")
+    assert (refused.status, refused.headers["x-mock-reason"]) == (404, "route-not-found")
     assert refused.json == {"message": f"The route {API}/author could not be found."}
     line = terminal.getvalue()
-    assert line.startswith(f"404 GET {API}/author - no-operation: did you mean {API}/authors? (")
+    assert line.startswith(f"404 GET {API}/author - route-not-found: did you mean {API}/authors? (")
     assert line.endswith("library.yaml:57) [req 1]\n")
 
 
@@ -154,7 +154,7 @@ def test_an_unknown_path_is_told_with_the_nearest_and_its_line() -> None:
 def test_of_a_path_that_is_like_none_no_other_is_named(path: str) -> None:
     terminal = Terminal()
     assert client(app(terminal=terminal)).get(f"{API}/{path}").status == 404
-    assert "no-operation: no path of the contract is like it (" in terminal.getvalue()
+    assert "route-not-found: the contract has no similar path (" in terminal.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_of_a_path_that_is_like_none_no_other_is_named(path: str) -> None:
 def test_a_path_is_known_by_its_own_words(path: str, near: str) -> None:
     terminal = Terminal()
     assert client(app(terminal=terminal)).get(path).status == 404
-    assert f"no-operation: did you mean {near}" in terminal.getvalue()
+    assert f"route-not-found: did you mean {near}" in terminal.getvalue()
 
 
 def test_path_values_reach_the_action_as_they_are_meant() -> None:

@@ -1,0 +1,92 @@
+"""Images of datasets, built by a child process if missing from the cache, since the server must not import Faker."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from mock_server.cli.settings import Settings
+from mock_server.images import images
+from mock_server.images.images import DatasetParameters, ImageError
+from mock_server.sandbox.clock import get_system_time
+from spec.loader import Contract, load_contract
+
+BUILD_COMMAND = "build-image"
+_PROGRESS_DELAY = 1.0  # seconds after which the progress message is printed
+
+
+def get_contract_path(settings: Settings) -> Path:
+    """Return the path of the contract; default: the packaged one."""
+    return settings.contract or Path(str(resources.files("spec") / "openapi.yaml"))
+
+
+def create_dataset_parameters(settings: Settings) -> DatasetParameters:
+    """Return the parameters that identify the dataset."""
+    epoch = settings.resolve_epoch(get_system_time())
+    return DatasetParameters(settings.dataset, settings.seed, epoch, settings.size)
+
+
+def ensure_image(contract: Contract, parameters: DatasetParameters, settings: Settings) -> Path:
+    """Return the image of the dataset; a missing one is built by a child process. Raises ImageError."""
+
+    def build_in_child(path: Path) -> None:
+        command = [sys.executable, "-m", "mock_server", BUILD_COMMAND, str(path)]
+        command += ["--contract", str(get_contract_path(settings)), "--dataset", parameters.dataset]
+        command += ["--seed", str(parameters.seed), "--epoch", parameters.epoch.isoformat()]
+        command += ["--size", repr(parameters.size)]
+        message = f"building dataset {parameters.dataset}, size {parameters.size:g} (cached for later starts) ..."
+        status, errors = _run_child(command, message)
+        if status != 0:
+            error_lines = errors.strip().splitlines() or [f"{BUILD_COMMAND} failed with exit status {status}"]
+            raise ImageError(error_lines[-1].removeprefix("athena-mock: "))
+
+    key = images.compute_image_key(contract, parameters, list_image_sources(parameters))
+    return images.get_or_build_image(images.find_cache_folder(), key, build_in_child)
+
+
+def _run_child(command: Sequence[str], progress_message: str) -> tuple[int, str]:
+    """Run a child process; return (status, stderr). `progress_message` is printed if it takes a while."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as child:
+        try:
+            try:
+                _, errors = child.communicate(timeout=_PROGRESS_DELAY)
+            except subprocess.TimeoutExpired:
+                sys.stderr.write(f"athena-mock: {progress_message}\n")
+                _, errors = child.communicate()
+        except BaseException:  # an interrupted start must not leave the child process behind
+            child.kill()
+            raise
+    return child.returncode, errors
+
+
+def list_image_sources(parameters: DatasetParameters) -> list[Path]:
+    """Return the files that affect the content of an image, except the contract."""
+    from fixtures import dataset
+
+    mock_server = Path(str(resources.files("mock_server")))
+    folders = [Path(str(resources.files(package))) for package in ("spec", "fixtures")]
+    files = [*images.list_source_files(*folders, mock_server / "store"), *dataset.list_sources(parameters.dataset)]
+    return [*files, mock_server / "images" / "images.py", mock_server / "cli" / "dataset_image.py"]
+
+
+def build_image(path: Path, settings: Settings) -> None:
+    """Build the image of a dataset in this process. Raises ContractError, FixtureError, ImageError."""
+    from fixtures import dataset, generator
+    from fixtures.personas import PersonaLibrary
+
+    parameters, personas = create_dataset_parameters(settings), PersonaLibrary()
+    contract = load_contract(get_contract_path(settings))
+    records = generator.generate_records(
+        contract,
+        dataset.load(parameters.dataset),
+        seed=parameters.seed,
+        epoch=parameters.epoch,
+        size=parameters.size,
+        persona_library=personas,
+    )
+    try:
+        images.build_image_file(path, contract, parameters, records, personas.phrases())
+    except (OSError, sqlite3.Error) as error:
+        raise ImageError(f"{path.parent}: {error} (XDG_CACHE_HOME selects another cache folder)") from error
