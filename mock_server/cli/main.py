@@ -47,7 +47,7 @@ Shell completion (bash; also zsh_source and fish_source):
 """
 
 
-class _SettingType(click.ParamType):
+class _SettingType(click.ParamType[Any]):
     """Parses the text of an option; errors name the option or the environment variable."""
 
     def __init__(self, option: Option) -> None:
@@ -144,7 +144,7 @@ def athena_mock() -> None:
 
 @athena_mock.command(params=[_create_option(option) for option in OPTIONS])
 @click.pass_context
-def serve(ctx: click.Context, **values: Any) -> int:
+def serve(ctx: click.Context, /, **values: Any) -> int:
     """Start the server (default command)."""
     settings = _create_settings(ctx)
     sockets, port = listen(settings.host, settings.port)
@@ -159,7 +159,7 @@ def serve(ctx: click.Context, **values: Any) -> int:
 @athena_mock.command("build-image", params=[_create_option(option) for option in OPTIONS if option.shapes_dataset])
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_context
-def build_image(ctx: click.Context, file: Path, **values: Any) -> int:
+def build_image(ctx: click.Context, /, file: Path, **values: Any) -> int:
     """Build the image of a dataset in FILE. `serve` does this when needed."""
     from fixtures.errors import FixtureError
     from mock_server.cli import dataset_image
@@ -179,9 +179,7 @@ def _create_settings(ctx: click.Context) -> Settings:
     for name in os.environ:
         if name.startswith(VARIABLE_PREFIX) and name not in variables:
             similar = "".join(f" Did you mean {match}?" for match in get_close_matches(name, variables, 1))
-            raise click.UsageError(
-                f"No such environment variable: {name}{similar or f' (expected one of {variables})'}"
-            )
+            raise click.UsageError(f"No such environment variable: {name}.{similar or f' Expected one of {variables}'}")
     defaults = {o.field: () if o.is_list else o.parse(o.default) for o in OPTIONS}
     explicit = frozenset(o.field for o in OPTIONS if ctx.get_parameter_source(o.field) in _EXPLICIT_SOURCES)
     values = {name: value for name, value in ctx.params.items() if name in defaults}
@@ -253,14 +251,14 @@ def _create_app_and_sandbox(settings: Settings) -> "tuple[MockApp, Sandbox]":
     store = images.open_store(contract, parameters, settings.store, get_image, settings.explicit_fields)
     epoch = images.get_epoch(store)
     if settings.epoch is not None and epoch != parameters.epoch:
-        texts = f"its epoch is {format_timestamp(epoch)}; --epoch {format_timestamp(parameters.epoch)} is ignored"
-        _print_warning(f"--store {settings.store}: {texts}")
+        text = f"its epoch is {format_timestamp(epoch)}; --epoch {format_timestamp(parameters.epoch)} is ignored"
+        _print_warning(f"--store {settings.store}: {text}")
     newest = images.find_newest_after_epoch(store)
     if newest is not None:
-        _print_warning(
-            f"the epoch {format_timestamp(epoch)} is earlier than documented records (up to {format_timestamp(newest)}), "
-            "which keep their dates; records that belong to them get the epoch as their date"
+        text = (
+            f"the epoch {format_timestamp(epoch)} is earlier than documented records (up to {format_timestamp(newest)})"
         )
+        _print_warning(f"{text}; records that belong to these get the epoch as their date")
     validators = SchemaValidators.from_document(contract.document)
     sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=settings.epoch is not None)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)

@@ -227,7 +227,7 @@ def test_an_origin_that_may_not_read_is_told_once() -> None:
     caller.get(AUTHORS, origin="https://other.example.test:8443", x_request_id="abc")
     caller.get(AUTHORS, origin="null")
     first, second, third = terminal.getvalue().splitlines()
-    assert first.startswith(f"204 OPTIONS {AUTHORS} - cross-origin: a page of {origin} may not read this: ")
+    assert first.startswith(f"204 OPTIONS {AUTHORS} - cross-origin: pages from {origin} cannot read this response; ")
     assert "--cors-origin https://app.example.test admits it" in first
     assert second.startswith(f"200 GET {AUTHORS} - cross-origin: ")
     assert second.endswith("--cors-origin https://other.example.test:8443 admits it [req abc]")
@@ -319,7 +319,7 @@ def test_a_fault_of_the_mock_is_laravels_500_and_no_traceback(caplog: pytest.Log
         reply = client(app(fall, terminal=terminal)).get(AUTHORS, x_request_id="abc")
     assert (reply.status, reply.json) == (500, {"message": "Server Error"})
     assert "a secret" not in terminal.getvalue()
-    assert terminal.getvalue().startswith(f"500 GET {AUTHORS} - failure")
+    assert terminal.getvalue().startswith(f"500 GET {AUTHORS} - internal-error")
     assert "a secret" in caplog.text
     assert "abc" in caplog.text
 

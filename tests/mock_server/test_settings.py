@@ -1,23 +1,29 @@
-"""The settings: an option wins over its variable, and a wrong value is told in one line with what is allowed."""
+"""Tests the settings: options, environment variables, defaults and error messages."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import patch
 
+import click
 import pytest
+from click.shell_completion import ShellComplete
 
-from mock_server.cli.settings import OPTIONS, Settings, SettingsError, parse_settings
+from mock_server.cli.main import athena_mock, main, parse_settings
+from mock_server.cli.settings import OPTIONS, Settings
 from mock_server.web.hosts_and_cors import parse_host
+from spec.version import get_version
 from tests.mock_server.library import LIBRARY
 
 TODAY = datetime(2026, 5, 4, tzinfo=UTC)
 
 
 def read(*arguments: str, **environment: str) -> Settings:
-    return parse_settings(arguments, environment, "1.2.3")
+    with patch.dict("os.environ", environment):
+        return parse_settings(arguments)
 
 
-def test_nothing_said_is_the_defaults() -> None:
+def test_defaults() -> None:
     settings = read()
     assert (settings.host, settings.port, settings.seed, settings.dataset) == ("127.0.0.1", 8000, 0, "demo")
     assert (settings.size, settings.store, settings.contract, settings.quiet) == (1.0, "memory", None, False)
@@ -26,7 +32,7 @@ def test_nothing_said_is_the_defaults() -> None:
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.field)
-def test_each_setting_is_a_variable_too_and_the_option_wins(option: object) -> None:
+def test_option_takes_precedence_over_environment_variable(option: object) -> None:
     values: Mapping[str, tuple[str, str]] = {
         "host": ("::1", "0.0.0.0"),
         "port": ("1", "2"),
@@ -46,11 +52,11 @@ def test_each_setting_is_a_variable_too_and_the_option_wins(option: object) -> N
     by_variable = getattr(read(**{variable: first}), field)
     other = getattr(read(**{variable: second}), field)
     assert by_variable != other
-    said = (flag,) if field == "quiet" else (flag, first)
-    assert getattr(read(*said, **{variable: second}), field) == by_variable
+    arguments = (flag,) if field == "quiet" else (flag, first)
+    assert getattr(read(*arguments, **{variable: second}), field) == by_variable
 
 
-def test_lists_are_given_with_commas_or_again() -> None:
+def test_lists_are_comma_separated_or_repeated() -> None:
     settings = read("--cors-origin", "http://A.test,http://b.test", "--cors-origin", "*", "--allowed-hosts", "[::7], H")
     assert settings.cors_origins == ("http://a.test", "http://b.test", "*")
     assert settings.allowed_hosts == ("::7", "h")
@@ -59,76 +65,104 @@ def test_lists_are_given_with_commas_or_again() -> None:
 @pytest.mark.parametrize(
     ("text", "host"), [("A.test.", "a.test"), ("*", "*"), ("10.0.0.7", "10.0.0.7"), ("a_b-c", "a_b-c")]
 )
-def test_a_host_is_read_as_a_request_names_it(text: str, host: str) -> None:
+def test_host_is_parsed_like_a_host_header(text: str, host: str) -> None:
     assert read("--allowed-hosts", text).allowed_hosts == (host,)
     assert text == "*" or parse_host(f"{text}:8000") == host
 
 
 @pytest.mark.parametrize("text", ["2026-03-01T00:00:00Z", "2026-03-01", "2026-03-01T02:00:00+02:00"])
-def test_an_epoch_is_an_instant_in_utc(text: str) -> None:
+def test_epoch_is_converted_to_utc(text: str) -> None:
     assert read("--epoch", text).epoch == datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def test_a_blank_variable_is_none() -> None:
+def test_blank_environment_variable_is_ignored() -> None:
     assert read(ATHENA_MOCK_PORT=" ", ATHENA_MOCK_QUIET="").port == 8000
 
 
 @pytest.mark.parametrize(
-    ("arguments", "found", "allowed"),
+    ("arguments", "invalid", "expected"),
     [
-        (("--port", "x"), "--port: found 'x'", "a whole number from 0 to 65535"),
-        (("--port", "65536"), "--port: found '65536'", "a whole number from 0 to 65535"),
-        (("--port", "\u0661"), "--port: found '\\u0661'", "a whole number"),
-        (("--seed", "-1"), "--seed: found '-1'", "a whole number"),
-        (("--seed", "9" * 5000), "--seed: found '999", "a whole number"),
-        (("--size", "0"), "--size: found '0'", "a number above 0"),
-        (("--size", "nan"), "--size: found 'nan'", "a number above 0"),
-        (("--epoch", "tomorrow"), "--epoch: found 'tomorrow'", "today, or an instant"),
-        (("--epoch", "0001-01-01"), "--epoch: found '0001-01-01'", "1990"),
-        (("--store", "postgres://x"), "--store: found 'postgres://x'", "memory, or sqlite:///FILE"),
-        (("--contract", "no/such.yaml"), "--contract: found 'no/such.yaml'", "an OpenAPI 3.0 file that is there"),
-        (("--allowed-hosts", "http://x"), "--allowed-hosts: found 'http://x'", "without scheme"),
-        (("--allowed-hosts", "x.test:8000"), "--allowed-hosts: found 'x.test:8000'", "without scheme, port"),
-        (("--allowed-hosts", "[::7]:80"), "--allowed-hosts: found '[::7]:80'", "without scheme, port"),
-        (("--allowed-hosts", "\u00e9.test"), "--allowed-hosts: found ", "without scheme, port"),
-        (("--cors-origin", "x.test"), "--cors-origin: found 'x.test'", "origins like"),
-        (("--log-level", "loud"), "--log-level: found 'loud'", "critical, error, warning, info, debug"),
+        (("--port", "x"), "--port: invalid value 'x'", "an integer between 0 and 65535"),
+        (("--port", "65536"), "--port: invalid value '65536'", "an integer between 0 and 65535"),
+        (("--port", "\u0661"), "--port: invalid value '\\u0661'", "an integer"),
+        (("--seed", "-1"), "--seed: invalid value '-1'", "an integer"),
+        (("--seed", "9" * 5000), "--seed: invalid value '999", "an integer"),
+        (("--size", "0"), "--size: invalid value '0'", "a number greater than 0"),
+        (("--size", "nan"), "--size: invalid value 'nan'", "a number greater than 0"),
+        (("--epoch", "tomorrow"), "--epoch: invalid value 'tomorrow'", "today, or a date and time"),
+        (("--epoch", "0001-01-01"), "--epoch: invalid value '0001-01-01'", "1990"),
+        (("--store", "postgres://x"), "--store: invalid value 'postgres://x'", "memory, or sqlite:///FILE"),
+        (("--contract", "no/such.yaml"), "--contract: invalid value 'no/such.yaml'", "an existing OpenAPI 3.0 file"),
+        (("--allowed-hosts", "http://x"), "--allowed-hosts: invalid value 'http://x'", "without scheme"),
+        (("--allowed-hosts", "x.test:8000"), "--allowed-hosts: invalid value 'x.test:8000'", "without scheme, port"),
+        (("--allowed-hosts", "[::7]:80"), "--allowed-hosts: invalid value '[::7]:80'", "without scheme, port"),
+        (("--allowed-hosts", "\u00e9.test"), "--allowed-hosts: invalid value ", "without scheme, port"),
+        (("--cors-origin", "x.test"), "--cors-origin: invalid value 'x.test'", "comma-separated origins"),
+        (("--log-level", "loud"), "--log-level: invalid value 'loud'", "critical, error, warning, info, debug"),
         (("--prot", "1"), "--prot", "--port"),
-        (("--port",), "--port", "--quiet"),
-        (("stray",), "stray", "--port"),
-        (("--cors-origin", "x\n\x1b"), r"--cors-origin: found 'x\n\x1b'", "origins like"),
-        (("--dataset", ""), "--dataset: found ''", "a name"),
+        (("--port",), "--port", "requires an argument"),
+        (("stray",), "stray", "unexpected extra argument"),
+        (("--cors-origin", "x\n\x1b"), r"--cors-origin: invalid value 'x\n\x1b'", "comma-separated origins"),
+        (("--dataset", ""), "--dataset: invalid value ''", "a name"),
     ],
 )
-def test_a_wrong_option_is_told_in_one_line(arguments: tuple[str, ...], found: str, allowed: str) -> None:
-    with pytest.raises(SettingsError) as error:
+def test_invalid_option_is_an_error(arguments: tuple[str, ...], invalid: str, expected: str) -> None:
+    with pytest.raises(click.UsageError) as error:
         read(*arguments)
-    line = str(error.value)
+    line = error.value.format_message()
     assert line.isprintable()
     assert len(line) < 500
-    assert found in line
-    assert "allowed: " in line
-    assert allowed in line
+    assert invalid in line
+    assert expected in line
 
 
-def test_a_wrong_variable_is_named() -> None:
-    with pytest.raises(SettingsError, match="ATHENA_MOCK_PORT: found 'x'; allowed: a whole number"):
+def test_invalid_environment_variable_is_named_in_the_error() -> None:
+    with pytest.raises(click.UsageError, match=r"ATHENA_MOCK_PORT: invalid value 'x' \(expected an integer"):
         read(ATHENA_MOCK_PORT="x")
-    with pytest.raises(SettingsError, match=r"ATHENA_MOCK_PROT: .* allowed: .*ATHENA_MOCK_PORT"):
+    with pytest.raises(click.UsageError, match=r"ATHENA_MOCK_PROT\. Did you mean ATHENA_MOCK_PORT\?"):
         read(ATHENA_MOCK_PROT="1")
+    with pytest.raises(click.UsageError, match="ATHENA_MOCK_QUIET: invalid value 'x'"):
+        read(ATHENA_MOCK_QUIET="x")
     assert read(OTHER_PORT="x").port == 8000
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        read("--version")
-    assert (stop.value.code, capsys.readouterr().out) == (0, "athena-mock 1.2.3\n")
+def test_explicit_fields_are_those_of_command_line_and_environment() -> None:
+    assert read("--seed", "0", ATHENA_MOCK_SIZE="1").explicit_fields == {"seed", "size"}
 
 
-def test_the_help_names_every_option_variable_and_default(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        read("--help")
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (main(["--version"]), capsys.readouterr().out) == (0, f"athena-mock {get_version()}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--port", "x"), "athena-mock: --port: invalid value 'x' (expected an integer between 0 and 65535)\n"),
+        (
+            ("serve", "--port", "x"),
+            "athena-mock: --port: invalid value 'x' (expected an integer between 0 and 65535)\n",
+        ),
+        (("serv",), "athena-mock: No such command 'serv'. Did you mean 'serve'?\n"),
+        (("build-image",), "athena-mock: Missing argument 'FILE'.\n"),
+        (("--por\n\x1b",), "athena-mock: No such option '--por\\n\\x1b'. Did you mean '--port'?\n"),
+    ],
+)
+def test_usage_error_is_one_line_with_exit_status_2(
+    arguments: tuple[str, ...], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (main(arguments), capsys.readouterr()) == (2, ("", error))
+
+
+@pytest.mark.parametrize(("incomplete", "item"), [("--po", "--port"), ("bu", "build-image"), ("--vers", "--version")])
+def test_shell_completion_has_options_of_the_default_command_and_commands(incomplete: str, item: str) -> None:
+    completion = ShellComplete(athena_mock, {}, "athena-mock", "_ATHENA_MOCK_COMPLETE")
+    assert [found.value for found in completion.get_completions([], incomplete)] == [item]
+
+
+def test_help_shows_every_option_environment_variable_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
+    assert all(part in text for part in ("build-image", "Examples:", "Exit status:"))
     for option in OPTIONS:
         assert option.flag in text
         assert option.variable in text
