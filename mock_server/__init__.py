@@ -1,4 +1,4 @@
 import warnings
 
-# Connexion imports Starlette's test client, which says on stderr that it would rather have httpx2.
+# Connexion imports Starlette's test client, which warns on stderr that it prefers httpx2.
 warnings.filterwarnings("ignore", message="Using `httpx` with `starlette.testclient`")

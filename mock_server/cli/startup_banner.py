@@ -1,4 +1,4 @@
-"""What the mock says when it is ready: where it is, what it holds, and requests that work when pasted."""
+"""The startup banner: URL, number of records, tokens and example requests."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from spec.loader import Contract, Operation
 
 
 def build_banner(app: ASGIApp, sandbox: Sandbox, url: str, *, colour: bool) -> str:
-    """The lines of the greeting; `url` is the mock's, without a path."""
+    """Build the banner; `url` is the URL of the mock without a path."""
     contract = sandbox.contract
     counts = {name: number for name, number in sandbox.store.count_by_resource().items() if number}
     base_url = url + contract.base_path
@@ -35,28 +35,23 @@ def build_banner(app: ASGIApp, sandbox: Sandbox, url: str, *, colour: bool) -> s
 
 
 def _build_token_lines(sandbox: Sandbox) -> list[str]:
-    """The standing tokens of this world's users, and the one that is nobody's; nothing where there are no users."""
+    """Return the built-in tokens of existing users and those without a user; nothing if there are no users."""
     now = sandbox.clock.now()
     valid_tokens = {token for token in BUILTIN_TOKENS if sandbox.resolve_token(token, now) is not None}
-    descriptions = [
-        (token, builtin_token.description)
-        for token, builtin_token in BUILTIN_TOKENS.items()
-        if builtin_token.account_index is None or token in valid_tokens
-    ]
-    return (
-        ["Tokens", *(f"  {token:<14} {description}" for token, description in descriptions), ""] if valid_tokens else []
-    )
+    if not valid_tokens:
+        return []
+    shown = [(name, t) for name, t in BUILTIN_TOKENS.items() if t.account_index is None or name in valid_tokens]
+    return ["Tokens", *(f"  {name:<14} {token.description}" for name, token in shown), ""]
 
 
 def _build_example_requests(app: ASGIApp, contract: Contract, base_url: str) -> list[str]:
-    """A request that works and one that is refused (422), as curl commands."""
+    """Return a request that succeeds and one that fails validation (422), as curl commands."""
     token = next(iter(BUILTIN_TOKENS))
     bearer = f"-H 'Authorization: Bearer {token}'"
     commands = []
     operations = contract.operations.values()
-    record_path = next(
-        filter(None, (_find_record_path(app, contract, operation, token) for operation in operations)), None
-    )
+    record_paths = (_find_record_path(app, contract, operation, token) for operation in operations)
+    record_path = next(filter(None, record_paths), None)
     if record_path is not None:
         commands.append(f"curl {bearer} {shlex.quote(base_url + record_path)}")
     create = next((o for o in operations if o.action == "create" and _has_required_fields(o)), None)
@@ -67,13 +62,12 @@ def _build_example_requests(app: ASGIApp, contract: Contract, base_url: str) -> 
 
 
 def _has_required_fields(operation: Operation) -> bool:
-    return operation.request_body is not None and any(
-        field.required for field in operation.request_body.fields.values()
-    )
+    body = operation.request_body
+    return body is not None and any(field.required for field in body.fields.values())
 
 
 def _find_record_path(app: ASGIApp, contract: Contract, listing: Operation, token: str) -> str | None:
-    """The path of the first record that an operation lists, if there is an operation that retrieves it."""
+    """Return the path of the first record that an operation lists, if an operation retrieves it."""
     if listing.action != "list" or any(parameter.required for parameter in listing.query_parameters):
         return None
     retrieve = contract.find_operation(listing.resource, "retrieve")
@@ -86,7 +80,7 @@ def _find_record_path(app: ASGIApp, contract: Contract, listing: Operation, toke
 
 
 def _get_json(app: ASGIApp, path: str, token: str) -> Mapping[str, Any]:
-    """The JSON object that the application answers to a GET in process; an empty one for anything but 200."""
+    """Send a GET to the application in process; return its JSON object, or {} for any status but 200."""
     messages: list[Any] = []
 
     async def receive() -> dict[str, Any]:

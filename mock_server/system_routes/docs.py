@@ -36,8 +36,8 @@ body {{ margin: 0 }}
 </style>
 </head>
 <body>
-<p class="hint">This is a mock server. Press <b>Authorize</b>, paste <code>{token}</code>, then press <b>Try it out</b> on
-any operation.</p>
+<p class="hint">This is a mock server. Press <b>Authorize</b>, paste <code>{token}</code>, then press
+<b>Try it out</b> on any operation.</p>
 <div id="ui"></div>
 <script src="docs/swagger-ui-bundle.js"></script>
 <script>

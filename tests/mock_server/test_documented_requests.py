@@ -55,35 +55,35 @@ def send(api: Api, request: Printed) -> Reply:
     return Client(api.app, {}).request(request.method, request.target, headers=request.headers, body=request.body)
 
 
-def test_they_are_what_the_documentation_prints() -> None:
+def test_documented_requests_are_those_of_the_documentation() -> None:
     assert (GET.method, POST.method) == ("GET", "POST")
     blank = ("search", "with", "sort_by", "sort_direction", "page", "per_page")
     assert GET.query == {"thread_uuid": THREAD, **dict.fromkeys(blank, "")}
     assert json.loads(POST.body)["files"] == [{"key": "string", "name": "string"}]
 
 
-def test_the_get_is_answered_200_as_documented(api: Api) -> None:
+def test_documented_get_returns_200(api: Api) -> None:
     reply = send(api, GET)
     assert reply.status == 200
     api.judge("listMessages", reply, query=GET.query)
     assert len(reply.json["data"]) == 3
 
 
-def test_the_post_is_answered_201_as_documented(api: Api) -> None:
+def test_documented_post_returns_201(api: Api) -> None:
     reply = send(api, POST)
     assert reply.status == 201
     api.judge("createMessage", reply, body=json.loads(POST.body))
 
 
 @pytest.mark.parametrize(("name", "request_"), [("listMessages", GET), ("createMessage", POST)])
-def test_the_second_opinion_admits_them(api: Api, name: str, request_: Printed) -> None:
+def test_openapi_core_accepts_documented_requests(api: Api, name: str, request_: Printed) -> None:
     body = json.loads(request_.body) if request_.body else None
     query = {key: value for key, value in request_.query.items() if value}  # it takes a blank list for a list of ""
     request = api.opinion.request(request_.method, api.target(name), query, body, request_.headers)
     api.opinion.on_request(request)
 
 
-def test_the_posted_message_is_in_the_next_get(api: Api) -> None:
+def test_created_message_is_listed(api: Api) -> None:
     before = send(api, GET).json
     posted = send(api, POST).json["data"]
     after = send(api, GET).json
@@ -93,13 +93,13 @@ def test_the_posted_message_is_in_the_next_get(api: Api) -> None:
     assert after["meta"]["total"] == before["meta"]["total"] + 1
 
 
-def test_the_posted_message_is_what_was_sent(api: Api) -> None:
+def test_created_message_has_the_sent_values(api: Api) -> None:
     posted = send(api, POST).json["data"]
     assert (posted["content"], posted["role"], posted["thread"]["uuid"]) == ("string", "user", THREAD)
     assert [a["attachable"]["name"] for a in posted["attachments"]] == ["string"]
 
 
-def test_the_documented_message_has_every_key_that_the_documentation_shows(api: Api) -> None:
+def test_created_message_has_all_documented_keys(api: Api) -> None:
     """Keys and nesting of the example, but for what says that others may occur."""
     documented = json.loads((FACTS / "get_messages_200.json").read_text())["data"][0]
     served = api.data("retrieveMessage", documented["uuid"])

@@ -60,7 +60,7 @@ def required(operation: Operation) -> dict[str, Any]:
 
 
 @named(*OPERATIONS.values())
-def test_it_answers_as_documented(api: Api, name: str) -> None:
+def test_response_conforms_to_the_contract(api: Api, name: str) -> None:
     operation = api.operation(name)
     key, body, query = key_for(api, operation), example_of(operation), required(operation)
     reply = api.send(name, key, body, query)
@@ -69,7 +69,7 @@ def test_it_answers_as_documented(api: Api, name: str) -> None:
 
 
 @named(*OPERATIONS.values())
-def test_what_was_asked_is_as_documented_too(api: Api, name: str) -> None:
+def test_request_conforms_to_the_contract(api: Api, name: str) -> None:
     operation = api.operation(name)
     path = api.target(name, key_for(api, operation))
     api.opinion.on_request(
@@ -77,7 +77,7 @@ def test_what_was_asked_is_as_documented_too(api: Api, name: str) -> None:
     )
 
 
-def test_the_second_opinion_can_object(api: Api) -> None:
+def test_openapi_core_detects_invalid_responses(api: Api) -> None:
     reply = api.ask("listMessages")
     opinion = api.opinion
     request = opinion.request("get", api.target("listMessages"))
@@ -107,7 +107,7 @@ def test_every_value_of_every_query_parameter_is_served(api: Api, name: str) -> 
 
 
 @named(*(o for o in OPERATIONS.values() if o.method == "get" and any(p.allow_empty_value for p in o.query_parameters)))
-def test_blank_parameters_are_as_good_as_none(api: Api, name: str) -> None:
+def test_blank_parameters_are_ignored(api: Api, name: str) -> None:
     operation = api.operation(name)
     key, due = key_for(api, operation), required(operation)
     blank = {p.name: "" for p in operation.query_parameters if p.allow_empty_value}
@@ -127,7 +127,7 @@ def test_only_sign_in_is_public() -> None:
 
 @named(*PRIVATE)
 @pytest.mark.parametrize("token", [None, "no-such-token", "expired-token", ""])
-def test_without_a_good_token_it_is_401(api: Api, name: str, token: str | None) -> None:
+def test_invalid_token_returns_401(api: Api, name: str, token: str | None) -> None:
     operation = api.operation(name)
     key, body = key_for(api, operation), example_of(operation)
     reply = api.send(name, key, body, required(operation), token=token)
@@ -136,14 +136,14 @@ def test_without_a_good_token_it_is_401(api: Api, name: str, token: str | None) 
 
 
 @named(*(o for o in PRIVATE if o.method != "get"))
-def test_without_a_token_nothing_is_changed(api: Api, name: str) -> None:
+def test_request_without_token_changes_nothing(api: Api, name: str) -> None:
     operation = api.operation(name)
     before = api.world.store.generation
     api.send(name, key_for(api, operation), example_of(operation), token=None)
     assert api.world.store.generation == before
 
 
-def test_a_wrong_password_is_401(api: Api) -> None:
+def test_wrong_password_returns_401(api: Api) -> None:
     operation = api.operation("signIn")
     reply = api.send("signIn", body={**example_of(operation), "password": PASSWORD + "x"}, token=None)
     assert reply.status == 401
@@ -155,14 +155,14 @@ def test_a_wrong_password_is_401(api: Api) -> None:
 
 @named(*(o for o in OPERATIONS.values() if o.path_parameter_names))
 @pytest.mark.parametrize("key", [NOBODY, "not-a-uuid", "0", "%00", "%F0%9F%92%A9"])
-def test_a_key_of_nothing_is_404(api: Api, name: str, key: str) -> None:
+def test_unknown_key_returns_404(api: Api, name: str, key: str) -> None:
     reply = api.send(name, key, example_of(api.operation(name)))
     assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
     api.judge(name, reply, key="x")
 
 
 @named(*(o for o in OPERATIONS.values() if o.path_parameter_names and o.resource not in ("LargeLanguageModel",)))
-def test_what_lies_in_another_workspace_is_404(api: Api, name: str) -> None:
+def test_record_of_another_workspace_returns_404(api: Api, name: str) -> None:
     operation = api.operation(name)
     key = sealed(api, operation)
     reply = api.send(name, key, example_of(operation), token="other-token")
@@ -192,7 +192,7 @@ def naming(operation: Operation) -> list[BodyField]:
 @pytest.mark.parametrize(
     ("name", "field"), [(o.id, f.name) for o in OPERATIONS.values() for f in naming(o)], ids=lambda part: str(part)
 )
-def test_a_body_that_names_a_record_that_is_not_there_is_404(api: Api, name: str, field: str) -> None:
+def test_unknown_record_in_body_returns_404(api: Api, name: str, field: str) -> None:
     operation = api.operation(name)
     assert operation.request_body is not None
     many = operation.request_body.fields[field].schema.get("type") == "array"
@@ -231,7 +231,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("name", "body", "field"), FAULTS)
-def test_a_body_with_one_fault_is_422_and_names_the_field(api: Api, name: str, body: Any, field: str) -> None:
+def test_invalid_body_field_returns_422(api: Api, name: str, body: Any, field: str) -> None:
     key = key_for(api, api.operation(name))
     reply = api.send(name, key, body)
     assert (reply.status, reply.headers["x-mock-reason"]) == (422, "validation")
@@ -240,7 +240,7 @@ def test_a_body_with_one_fault_is_422_and_names_the_field(api: Api, name: str, b
 
 
 @pytest.mark.parametrize(("name", "body", "field"), FAULTS)
-def test_the_second_opinion_refuses_that_body_too(api: Api, name: str, body: Any, field: str) -> None:
+def test_openapi_core_rejects_the_same_bodies(api: Api, name: str, body: Any, field: str) -> None:
     operation = api.operation(name)
     with pytest.raises(OpenAPIError):
         api.opinion.on_request(api.opinion.request(operation.method, api.target(name, "x"), None, body, BEARER))
@@ -248,7 +248,7 @@ def test_the_second_opinion_refuses_that_body_too(api: Api, name: str, body: Any
 
 @named(*BODIED)
 @pytest.mark.parametrize("body", [[], "text", 5, None])
-def test_a_body_that_is_no_object_is_422(api: Api, name: str, body: Any) -> None:
+def test_body_that_is_not_an_object_returns_422(api: Api, name: str, body: Any) -> None:
     key = key_for(api, api.operation(name))
     raw = b"null" if body is None else b""
     reply = api.send(name, key, body, raw=raw, headers={"content-type": "application/json"})
@@ -257,7 +257,7 @@ def test_a_body_that_is_no_object_is_422(api: Api, name: str, body: Any) -> None
 
 
 @named(*(o for o in BODIED if o.request_body and o.request_body.required))
-def test_no_body_where_one_is_due_is_422(api: Api, name: str) -> None:
+def test_missing_body_returns_422(api: Api, name: str) -> None:
     key = key_for(api, api.operation(name))
     reply = api.send(name, key)
     assert (reply.status, reply.headers["x-mock-reason"]) == (422, "validation")
@@ -280,7 +280,7 @@ def is_checkable(parameter: Parameter) -> bool:
     ],
     ids=lambda part: str(part),
 )
-def test_a_wrong_query_parameter_is_422_and_named(api: Api, name: str, parameter: str) -> None:
+def test_invalid_query_parameter_returns_422(api: Api, name: str, parameter: str) -> None:
     operation = api.operation(name)
     key, body, query = key_for(api, operation), example_of(operation), {**required(operation), parameter: "wrong!"}
     reply = api.send(name, key, body, query)
@@ -294,7 +294,7 @@ def test_a_wrong_query_parameter_is_422_and_named(api: Api, name: str, parameter
     [(o.id, p.name) for o in OPERATIONS.values() for p in o.query_parameters if p.required],
     ids=str,
 )
-def test_a_query_parameter_that_must_be_sent_is_422_without(api: Api, name: str, parameter: str) -> None:
+def test_missing_query_parameter_returns_422(api: Api, name: str, parameter: str) -> None:
     query = required(api.operation(name))
     del query[parameter]
     reply = api.send(name, query=query)
@@ -306,7 +306,7 @@ def test_a_query_parameter_that_must_be_sent_is_422_without(api: Api, name: str,
 
 
 @named(*BODIED)
-def test_a_body_that_is_no_json_is_400(api: Api, name: str) -> None:
+def test_malformed_json_returns_400(api: Api, name: str) -> None:
     key = key_for(api, api.operation(name))
     reply = api.send(name, key, raw=b'{"name": ', headers={"content-type": "application/json"})
     assert (reply.status, reply.headers["x-mock-reason"]) == (400, "validation")
@@ -314,7 +314,7 @@ def test_a_body_that_is_no_json_is_400(api: Api, name: str) -> None:
 
 
 @named(*BODIED)
-def test_a_body_of_another_media_type_is_415(api: Api, name: str) -> None:
+def test_other_media_type_returns_415(api: Api, name: str) -> None:
     key = key_for(api, api.operation(name))
     reply = api.send(name, key, raw=b"name=x", headers={"content-type": "application/x-www-form-urlencoded"})
     assert (reply.status, reply.headers["x-mock-reason"]) == (415, "validation")
@@ -334,7 +334,7 @@ ON_A_RECORD = [operation for operation in BODIED if operation.path_parameter_nam
 
 @named(*ON_A_RECORD)
 @pytest.mark.parametrize("fault", FAULTY)
-def test_a_record_that_is_not_there_is_404_whatever_is_sent_to_it(api: Api, name: str, fault: str) -> None:
+def test_unknown_record_takes_precedence_over_an_invalid_body(api: Api, name: str, fault: str) -> None:
     raw, headers, status = FAULTY[fault]
     assert api.send(name, key_for(api, api.operation(name)), raw=raw, headers=headers).status == status
     for key in (NOBODY, "no-key"):
@@ -345,7 +345,7 @@ def test_a_record_that_is_not_there_is_404_whatever_is_sent_to_it(api: Api, name
 
 
 @named(*(o for o in OPERATIONS.values() if o.path_parameter_names and any(is_checkable(p) for p in o.query_parameters)))
-def test_a_record_that_is_not_there_is_404_whatever_is_asked_of_it(api: Api, name: str) -> None:
+def test_unknown_record_takes_precedence_over_an_invalid_query(api: Api, name: str) -> None:
     parameter = next(p.name for p in api.operation(name).query_parameters if is_checkable(p))
     query = {parameter: "nonsense"}
     assert api.send(name, key_for(api, api.operation(name)), query=query).status == 422
@@ -368,7 +368,7 @@ def shares_over(api: Api, operation: Operation, key: Any) -> Iterator[tuple[str,
 
 @named(*(o for o in ON_A_RECORD if 403 in o.responses))
 @pytest.mark.parametrize("fault", FAULTY)
-def test_what_may_not_be_written_is_403_whatever_is_sent_to_it(api: Api, name: str, fault: str) -> None:
+def test_forbidden_record_takes_precedence_over_an_invalid_body(api: Api, name: str, fault: str) -> None:
     operation = api.operation(name)
     key, token = key_for(api, operation), "viewer-token"
     for share, shared in shares_over(api, operation, key):  # else it is its owner's alone

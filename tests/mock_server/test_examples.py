@@ -58,17 +58,17 @@ def sent_as_filled_in(api: Api, operation: Operation) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_an_operation_succeeds_as_it_is_filled_in(api: Api, name: str) -> None:
+def test_operation_succeeds_with_its_examples(api: Api, name: str) -> None:
     operation = OPERATIONS[name]
     status, answer = sent_as_filled_in(api, operation)
     assert status == operation.envelope.status, answer
 
 
-def test_the_workspaces_metrics_are_a_series_as_they_are_filled_in(api: Api) -> None:
+def test_example_of_workspace_metrics_is_a_series(api: Api) -> None:
     assert len(sent_as_filled_in(api, OPERATIONS["getWorkspacesMetrics"])[1]["data"]["results"]) > 1
 
 
-def test_what_is_named_is_looked_for_each_time(api: Api) -> None:
+def test_example_keys_follow_the_store(api: Api) -> None:
     def named() -> Any:
         parameters = description(api)["paths"]["/agents/{uuid}"]["delete"]["parameters"]
         return next(p["example"] for p in parameters if p["in"] == "path")
@@ -79,7 +79,7 @@ def test_what_is_named_is_looked_for_each_time(api: Api) -> None:
     assert api.status("retrieveAgent", named()) == 200
 
 
-def test_beside_the_records_that_it_names_the_description_is_the_contract(api: Api) -> None:
+def test_only_examples_differ_from_the_contract(api: Api) -> None:
     shown, contract = description(api), json.loads(Client(api.app, {}).get("/openapi.json").body)
     for path, item in contract["paths"].items():
         for method in {operation.method for operation in OPERATIONS.values() if operation.path == path}:
@@ -94,7 +94,7 @@ def test_beside_the_records_that_it_names_the_description_is_the_contract(api: A
     assert shown == contract
 
 
-def test_nothing_is_written_by_looking(api: Api) -> None:
+def test_finding_example_keys_writes_nothing(api: Api) -> None:
     before = api.world.store.generation
     description(api)
     assert api.world.store.generation == before

@@ -82,7 +82,7 @@ def rows_of(api: Api, listing: Operation, token: str = "demo-token") -> list[Any
     return found
 
 
-def test_there_are_three_contracts_that_have_nothing_to_do_with_athena() -> None:
+def test_three_foreign_contracts_exist() -> None:
     assert set(CONTRACTS) == {"clinic", "library", "museum"}
 
 
@@ -94,7 +94,7 @@ def test_every_resource_is_seeded(contract: str) -> None:
 
 
 @by_action("list")
-def test_a_list_shows_the_seeded_records(contract: str, name: str) -> None:
+def test_list_returns_seeded_records(contract: str, name: str) -> None:
     api = begun(contract)
     listing = api.operation(name)
     reply = api.ask(name, query=query_of(api, listing))
@@ -103,7 +103,7 @@ def test_a_list_shows_the_seeded_records(contract: str, name: str) -> None:
 
 
 @by_action("retrieve")
-def test_each_listed_record_can_be_retrieved(contract: str, name: str) -> None:
+def test_listed_records_can_be_retrieved(contract: str, name: str) -> None:
     api = begun(contract)
     operation = api.operation(name)
     listing = sibling(api, operation, "list")
@@ -116,7 +116,7 @@ def test_each_listed_record_can_be_retrieved(contract: str, name: str) -> None:
 
 
 @by_action("create")
-def test_what_was_created_is_listed_and_retrieved(contract: str, name: str) -> None:
+def test_created_record_is_listed_and_retrieved(contract: str, name: str) -> None:
     api = begun(contract)
     operation = api.operation(name)
     listing, retrieve = sibling(api, operation, "list"), sibling(api, operation, "retrieve")
@@ -135,7 +135,7 @@ def test_what_was_created_is_listed_and_retrieved(contract: str, name: str) -> N
 
 
 @by_action("update")
-def test_what_was_updated_is_retrieved(contract: str, name: str) -> None:
+def test_updated_record_is_retrieved(contract: str, name: str) -> None:
     api = begun(contract)
     operation = api.operation(name)
     assert operation.request_body is not None
@@ -153,7 +153,7 @@ def test_what_was_updated_is_retrieved(contract: str, name: str) -> None:
 
 
 @by_action("delete")
-def test_what_was_deleted_is_gone(contract: str, name: str) -> None:
+def test_deleted_record_returns_404(contract: str, name: str) -> None:
     api = begun(contract)
     operation = api.operation(name)
     listing, retrieve = sibling(api, operation, "list"), sibling(api, operation, "retrieve")
@@ -188,7 +188,7 @@ def refused(api: Api, reference: Reference) -> bool:
 
 
 @by_action("retrieve", "update", "delete")
-def test_a_key_of_nothing_is_404(contract: str, name: str) -> None:
+def test_unknown_key_returns_404(contract: str, name: str) -> None:
     api = begun(contract)
     operation = api.operation(name)
     reply = api.ask(name, "nothing", {} if operation.request_body else None)
@@ -207,7 +207,7 @@ def account(api: Api) -> Mapping[str, Any]:
 
 
 @by_action("sign-in")
-def test_one_can_sign_in_be_known_and_log_out(contract: str, name: str) -> None:
+def test_sign_in_and_sign_out(contract: str, name: str) -> None:
     api = begun(contract)
     found = {o.action: o.id for o in api.contract.operations.values() if o.resource is None}
     user = account(api)
@@ -221,7 +221,7 @@ def test_one_can_sign_in_be_known_and_log_out(contract: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)
-def test_the_standing_tokens_are_users_of_different_houses(contract: str) -> None:
+def test_builtin_tokens_belong_to_different_tenants(contract: str) -> None:
     api = begun(contract)
     first, second = (api.world.resolve_token(token, api.watch()) for token in ("demo-token", "other-token"))
     assert first is not None
@@ -230,6 +230,6 @@ def test_the_standing_tokens_are_users_of_different_houses(contract: str) -> Non
 
 
 @by_action("list")
-def test_without_a_token_there_is_nothing_to_see(contract: str, name: str) -> None:
+def test_request_without_token_returns_401(contract: str, name: str) -> None:
     api = begun(contract)
     assert api.send(name, query=query_of(api, api.operation(name)), token=None).status == 401

@@ -39,14 +39,14 @@ def crossing() -> Contract:
 
 
 @pytest.mark.parametrize("path", ["/authors", "/authors/", "/%61uthors", "/author%73/"])
-def test_a_literal_path_is_found_however_it_is_written(routes: Routes, path: str) -> None:
+def test_literal_path_is_matched(routes: Routes, path: str) -> None:
     match = routes.find((API + path).encode())
     assert match is not None
     assert match.route.path == "/authors"
 
 
 @given(st.text(min_size=1))
-def test_a_template_part_is_given_decoded(value: str) -> None:
+def test_path_parameter_is_decoded(value: str) -> None:
     match = Routes.from_contract(library()).find(f"{API}/authors/{quote(value, safe='')}".encode())
     assert match is not None
     assert dict(match.path_parameters) == {"uuid": value}
@@ -55,12 +55,12 @@ def test_a_template_part_is_given_decoded(value: str) -> None:
 @pytest.mark.parametrize(
     "path", [b"", b"/", b"//authors", b"/authors//x", b"/authors/%", b"/authors/%zz", b"/authors/%ff", b"/authors/\xff"]
 )
-def test_what_is_malformed_is_no_path(routes: Routes, path: bytes) -> None:
+def test_malformed_path_is_not_matched(routes: Routes, path: bytes) -> None:
     assert routes.find(API.encode() + path) is None
 
 
 @given(st.binary())
-def test_no_bytes_break_the_lookup(path: bytes) -> None:
+def test_any_bytes_can_be_looked_up(path: bytes) -> None:
     Routes.from_contract(library()).find(API.encode() + b"/" + path)
 
 
@@ -75,26 +75,26 @@ def test_no_bytes_break_the_lookup(path: bytes) -> None:
         ("/books/x/books", "/{kind}/{uuid}/books"),
     ],
 )
-def test_the_fewest_template_parts_win_then_early_literals(crossing: Contract, path: str, found: str) -> None:
+def test_route_with_fewest_parameters_is_selected(crossing: Contract, path: str, found: str) -> None:
     match = Routes.from_contract(crossing).find((API + path).encode())
     assert match is not None
     assert match.route.path == found
 
 
-def test_the_path_is_chosen_before_the_method_is_looked_at(crossing: Contract) -> None:
+def test_path_is_selected_before_the_method(crossing: Contract) -> None:
     match = Routes.from_contract(crossing).find(f"{API}/authors/famous".encode())
     assert match is not None
     assert match.route.find_operation("GET") is None
     assert match.route.allowed_methods == "POST, OPTIONS"
 
 
-def test_a_template_within_a_segment_is_refused() -> None:
+def test_template_within_a_segment_is_an_error() -> None:
     contract = changed(("/books/{uuid}:", "/books/{uuid}.json:"))
     with pytest.raises(ContractError, match="complete segment"):
         Routes.from_contract(contract)
 
 
-def test_two_paths_of_one_form_are_refused() -> None:
+def test_ambiguous_paths_are_an_error() -> None:
     contract = changed(("  /books/{uuid}:", "  /authors/{key}:"), ("{name: uuid, in: path", "{name: key, in: path"))
     with pytest.raises(ContractError, match="one path for each pattern of segments"):
         Routes.from_contract(contract)
@@ -110,7 +110,7 @@ def test_two_paths_of_one_form_are_refused() -> None:
         ("/nothing/of/the/kind", []),
     ],
 )
-def test_the_nearest_documented_paths_are_named(routes: Routes, path: str, near: list[str]) -> None:
+def test_find_similar(routes: Routes, path: str, near: list[str]) -> None:
     assert [route.path for route in routes.find_similar(path)][: len(near) or 1] == near
 
 
@@ -123,7 +123,7 @@ def test_the_nearest_documented_paths_are_named(routes: Routes, path: str, near:
     ],
 )
 @pytest.mark.parametrize("method", ["PATCH", "TRACE", "PROPFIND", "get"])
-def test_405_and_options_name_every_method(path: str, allow: str, method: str) -> None:
+def test_405_and_options_list_all_methods(path: str, allow: str, method: str) -> None:
     caller = client(app())
     refused = caller.request(method, API + path)
     assert (refused.status, refused.headers["allow"], refused.headers["x-mock-reason"]) == (
@@ -135,7 +135,7 @@ def test_405_and_options_name_every_method(path: str, allow: str, method: str) -
     assert (told.status, told.headers["allow"], told.body) == (204, allow, b"")
 
 
-def test_head_is_get_without_its_body() -> None:
+def test_head_is_get_without_body() -> None:
     caller = client(app())
     head, get = caller.request("HEAD", f"{API}/authors"), caller.get(f"{API}/authors")
     assert head.body == b""
@@ -144,7 +144,7 @@ def test_head_is_get_without_its_body() -> None:
     assert head.headers["content-length"] == get.headers["content-length"] == str(len(get.body))
 
 
-def test_an_unknown_path_is_told_with_the_nearest_and_its_line() -> None:
+def test_unknown_path_logs_the_most_similar_path() -> None:
     terminal = Terminal()
     refused = client(app(terminal=terminal)).get(f"{API}/author")
     assert (refused.status, refused.headers["x-mock-reason"]) == (404, "route-not-found")
@@ -155,7 +155,7 @@ def test_an_unknown_path_is_told_with_the_nearest_and_its_line() -> None:
 
 
 @pytest.mark.parametrize("path", ["nothing", f"nothing/{'0' * 36}", "zzzzzzz", "authors/1/2/3/4/5/6/7/8/9/10/11"])
-def test_of_a_path_that_is_like_none_no_other_is_named(path: str) -> None:
+def test_unknown_path_without_similar_paths_logs_no_suggestion(path: str) -> None:
     terminal = Terminal()
     assert client(app(terminal=terminal)).get(f"{API}/{path}").status == 404
     assert "route-not-found: the contract has no similar path (" in terminal.getvalue()
@@ -165,13 +165,13 @@ def test_of_a_path_that_is_like_none_no_other_is_named(path: str) -> None:
     ("path", "near"),
     [(f"{API}/author/{'0' * 36}", f"{API}/authors/{{uuid}}"), ("/authors", f"{API}/authors")],
 )
-def test_a_path_is_known_by_its_own_words(path: str, near: str) -> None:
+def test_base_path_and_parameters_do_not_affect_similarity(path: str, near: str) -> None:
     terminal = Terminal()
     assert client(app(terminal=terminal)).get(path).status == 404
     assert f"route-not-found: did you mean {near}" in terminal.getvalue()
 
 
-def test_path_values_reach_the_action_as_they_are_meant() -> None:
+def test_action_gets_decoded_path_parameters() -> None:
     calls = Calls()
     client(app(calls)).get(f"{API}/authors/a%2Fb%20%C3%A9%00")
     assert dict(calls.last.path_parameters) == {"uuid": "a/b é\x00"}

@@ -34,7 +34,7 @@ def caller() -> Client:
     return client(app(Calls()), token=None)
 
 
-def test_a_standing_token_passes_and_says_who_asks() -> None:
+def test_builtin_token_identifies_the_viewer() -> None:
     calls = Calls()
     assert client(app(calls)).get(AUTHORS).status == 200
     viewer = calls.last.viewer
@@ -57,21 +57,21 @@ def test_a_standing_token_passes_and_says_who_asks() -> None:
         "Bearer d\xe9mo",
     ],
 )
-def test_anything_but_a_good_bearer_is_refused(caller: Client, sent: str) -> None:
+def test_invalid_authorization_returns_401(caller: Client, sent: str) -> None:
     assert is_refused(caller.get(AUTHORS, authorization=sent))
 
 
-def test_no_header_at_all_is_refused(caller: Client) -> None:
+def test_missing_authorization_returns_401(caller: Client) -> None:
     assert is_refused(caller.get(AUTHORS))
 
 
 @pytest.mark.parametrize("sent", ["bearer demo-token", "BEARER demo-token", "Bearer   demo-token "])
-def test_the_scheme_is_read_in_any_case(caller: Client, sent: str) -> None:
+def test_scheme_is_case_insensitive(caller: Client, sent: str) -> None:
     assert caller.get(AUTHORS, authorization=sent).status == 200
 
 
 @given(st.binary(max_size=60))
-def test_no_authorization_makes_a_5xx(sent: bytes) -> None:
+def test_no_authorization_returns_5xx(sent: bytes) -> None:
     caller = Client(stub()[0].app, {})
     assert caller.request("GET", AUTHORS, headers={"authorization": sent}).status == 401
     assert caller.request("GET", AUTHORS, headers={"authorization": b"Bearer " + sent}).status == 401
@@ -91,24 +91,22 @@ def test_no_authorization_makes_a_5xx(sent: bytes) -> None:
         ({}, False),
     ],
 )
-def test_one_of_several_schemes_is_enough_and_a_key_that_is_sent_counts(
-    caller: Client, headers: dict[str, str], passes: bool
-) -> None:
+def test_alternative_schemes(caller: Client, headers: dict[str, str], passes: bool) -> None:
     reply = caller.get(ME, **headers)
     assert reply.status == 200 if passes else is_refused(reply)
 
 
-def test_a_key_does_not_open_what_asks_for_a_bearer(caller: Client) -> None:
+def test_api_key_does_not_satisfy_a_bearer_scheme(caller: Client) -> None:
     assert is_refused(caller.get(AUTHORS, x_desk_token="demo-token"))
 
 
-def test_public_operations_ask_for_nothing() -> None:
+def test_public_operation_needs_no_token() -> None:
     caller = client(app(), token=None)
     signed = caller.post(f"{API}/auth/sign-in", {"email": "ada@example.com", "password": "password"})
     assert signed.status == 200
 
 
-def test_a_token_from_sign_in_opens_until_logout() -> None:
+def test_token_is_valid_from_sign_in_to_sign_out() -> None:
     served = app()
     signed = client(served, None).post(f"{API}/auth/sign-in", {"email": "ada@example.com", "password": "password"})
     caller = client(served, signed.json["data"]["token"])
@@ -117,7 +115,7 @@ def test_a_token_from_sign_in_opens_until_logout() -> None:
     assert is_refused(caller.get(AUTHORS))
 
 
-def test_a_token_expires_by_the_worlds_clock() -> None:
+def test_token_expires_by_the_clock_of_the_sandbox() -> None:
     made = world()
     signed = made.sign_in("ada@example.com", "password", NOW)
     assert signed is not None
@@ -126,13 +124,13 @@ def test_a_token_expires_by_the_worlds_clock() -> None:
     assert is_refused(client(app(of=made), signed[0].token).get(AUTHORS))
 
 
-def test_security_comes_before_validation_and_after_routing(caller: Client) -> None:
+def test_security_is_between_routing_and_validation(caller: Client) -> None:
     assert is_refused(caller.request("POST", AUTHORS, body=b"\xff"))
     assert caller.get(f"{API}/nothing").status == 404
     assert caller.request("PATCH", AUTHORS).status == 405
 
 
-def test_a_contract_may_let_anybody_in() -> None:
+def test_optional_security_permits_anonymous_access() -> None:
     contract = changed(("security: [{desk: []}, {bearer: []}]", "security: [{bearer: []}, {}]"))
     calls = Calls()
     caller = Client(_app(contract, calls), {})
@@ -141,7 +139,7 @@ def test_a_contract_may_let_anybody_in() -> None:
 
 
 @pytest.mark.parametrize(("security", "header"), [("{desk: [], bearer: []}", True), ("{desk: []}", False)])
-def test_all_schemes_of_one_alternative_are_due(security: str, header: bool) -> None:
+def test_all_schemes_of_one_requirement_are_needed(security: str, header: bool) -> None:
     contract = changed(("security: [{desk: []}, {bearer: []}]", f"security: [{security}]"))
     caller = Client(_app(contract, Calls()), {})
     bearer = {"authorization": "Bearer demo-token"} if header else {}
@@ -165,13 +163,13 @@ def _app(contract: Contract, calls: Calls) -> ASGIApp:
 
 
 @pytest.mark.parametrize("scheme", ["{type: http, scheme: basic}", "{type: apiKey, in: query, name: key}"])
-def test_a_scheme_that_cannot_be_checked_is_refused(scheme: str) -> None:
+def test_unsupported_scheme_is_an_error(scheme: str) -> None:
     contract = changed(("desk: {type: apiKey, in: header, name: X-Desk-Token}", f"desk: {scheme}"))
     with pytest.raises(ContractError, match="http bearer, or an apiKey in a header"):
         security_map(contract, world())
 
 
-def test_no_refusal_says_why_to_the_client_but_to_the_console() -> None:
+def test_cause_of_a_401_is_only_logged() -> None:
     terminal = Terminal()
     caller = client(app(terminal=terminal), "no-such-token")
     assert is_refused(caller.get(AUTHORS))
@@ -189,7 +187,7 @@ def test_no_refusal_says_why_to_the_client_but_to_the_console() -> None:
         ("bearer x", "the token is unknown, expired or revoked"),
     ],
 )
-def test_the_console_says_once_what_is_wrong_with_a_token(sent: str | None, said: str) -> None:
+def test_request_log_describes_invalid_credentials(sent: str | None, said: str) -> None:
     terminal = Terminal()
     headers = {} if sent is None else {"authorization": sent}
     assert is_refused(Client(app(terminal=terminal), {}).get(AUTHORS, **headers))

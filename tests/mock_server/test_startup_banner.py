@@ -13,11 +13,11 @@ def tokens(of: Sandbox) -> list[str]:
     return re.findall(r"^  (\S+-token) ", build_banner(app(of=of), of, "http://h", colour=False), re.MULTILINE)
 
 
-def test_a_token_is_named_when_it_has_a_user() -> None:
+def test_banner_lists_tokens_of_existing_users() -> None:
     assert tokens(world()) == ["demo-token", "expired-token"]
 
 
-def test_where_there_are_no_users_there_are_no_tokens() -> None:
+def test_banner_has_no_tokens_without_users() -> None:
     nobody = Sandbox(library(), schemas(), Store.create(library()), world().clock, 0)
     said = build_banner(app(of=nobody), nobody, "http://h", colour=False)
     assert "Tokens" not in said

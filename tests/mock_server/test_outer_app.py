@@ -78,25 +78,25 @@ def test_loopback_hosts_are_served(caller: Client, host: str) -> None:
     ],
 )
 @pytest.mark.parametrize("path", [AUTHORS, "/docs", "/__mock/health", "/storage/a.svg"])
-def test_other_hosts_are_misdirected(caller: Client, host: str, path: str) -> None:
+def test_other_hosts_return_421(caller: Client, host: str, path: str) -> None:
     reply = caller.get(path, host=host)
     assert (reply.status, reply.headers["x-mock-reason"]) == (421, "validation")
 
 
-def test_allowed_hosts_are_served_and_others_still_not() -> None:
+def test_only_allowed_hosts_are_served() -> None:
     caller = client(app(Calls(), manners=PermissiveAppConfig(allowed_hosts=("mock.example.test",))))
     assert caller.get(AUTHORS, host="Mock.example.test:8000").status == 200
     assert caller.get(AUTHORS, host="localhost").status == 200
     assert caller.get(AUTHORS, host="x.mock.example.test").status == 421
 
 
-def test_a_star_allows_any_host_that_is_one() -> None:
+def test_star_allows_any_valid_host() -> None:
     caller = client(app(Calls(), manners=PermissiveAppConfig(allowed_hosts=("*",))))
     assert caller.get(AUTHORS, host="anything.example").status == 200
     assert caller.get(AUTHORS, host="any thing").status == 421
 
 
-def test_a_host_header_is_not_needed_before_http_1_1(calls: Calls, caller: Client) -> None:
+def test_host_header_is_optional_in_http_1_0(calls: Calls, caller: Client) -> None:
     async def old(scope: Any, receive: Any, send: Any) -> None:
         await caller.app({**scope, "http_version": "1.0"}, receive, send)
 
@@ -108,7 +108,7 @@ def test_a_host_header_is_not_needed_before_http_1_1(calls: Calls, caller: Clien
 
 
 @given(st.text(max_size=60))
-def test_a_host_is_loopback_only_by_name_or_address(text: str) -> None:
+def test_is_loopback(text: str) -> None:
     host = parse_host(text)
     if host is not None and is_loopback(host):
         assert host == "localhost" or host.endswith(".localhost") or host.startswith("127.") or ":" in host
@@ -142,7 +142,7 @@ PROXY = {"x_forwarded_host": "api.example.test", "x_forwarded_proto": "https", "
         ({"x_forwarded_host": ""}, "http://localhost:8000"),
     ],
 )
-def test_the_base_url_is_the_one_the_client_uses(
+def test_base_url_follows_host_and_forwarded_headers(
     calls: Calls, caller: Client, headers: dict[str, str], base: str
 ) -> None:
     assert caller.get(AUTHORS, **headers).status == 200
@@ -150,13 +150,13 @@ def test_the_base_url_is_the_one_the_client_uses(
 
 
 @pytest.mark.parametrize(("peer", "believed"), [("127.0.0.1", True), ("::1", True), ("10.0.0.7", False)])
-def test_a_proxy_is_believed_only_on_this_machine(calls: Calls, peer: str, believed: bool) -> None:
+def test_forwarded_headers_are_used_from_loopback_only(calls: Calls, peer: str, believed: bool) -> None:
     caller = Client(stub()[0].app, stub()[0].headers, (peer, 1))
     assert caller.get(AUTHORS, **PROXY).status == 200
     assert (calls.last.base_url == "https://api.example.test/mock") is believed
 
 
-def test_what_a_proxy_says_wrongly_is_noted() -> None:
+def test_invalid_forwarded_headers_are_noted() -> None:
     terminal = Terminal()
     sent = PROXY | {"x_forwarded_host": "evil/path", "x_forwarded_prefix": "//evil"}
     reply = client(app(terminal=terminal)).get(f"{AUTHORS}?nothing=1", **sent)
@@ -164,7 +164,7 @@ def test_what_a_proxy_says_wrongly_is_noted() -> None:
     assert "ignored: x-forwarded-host, x-forwarded-prefix, query.nothing" in terminal.getvalue()
 
 
-def test_a_host_that_a_proxy_names_lets_nobody_in(caller: Client) -> None:
+def test_forwarded_host_does_not_allow_a_host(caller: Client) -> None:
     assert caller.get(AUTHORS, host="example.com", x_forwarded_host="localhost").status == 421
 
 
@@ -175,7 +175,7 @@ def test_a_host_that_a_proxy_names_lets_nobody_in(caller: Client) -> None:
     "origin",
     ["http://localhost:5173", "https://localhost", "http://127.0.0.1:3000", "http://[::1]:1", "http://app.localhost"],
 )
-def test_pages_of_this_machine_may_read(caller: Client, origin: str) -> None:
+def test_loopback_origins_may_read(caller: Client, origin: str) -> None:
     headers = caller.get(AUTHORS, origin=origin).headers
     assert headers["access-control-allow-origin"] == origin
     assert headers["access-control-allow-credentials"] == "true"
@@ -198,7 +198,7 @@ def test_pages_of_this_machine_may_read(caller: Client, origin: str) -> None:
         "\xff",
     ],
 )
-def test_other_pages_may_not(caller: Client, origin: str) -> None:
+def test_other_origins_may_not_read(caller: Client, origin: str) -> None:
     reply = caller.get(AUTHORS, origin=origin)
     assert reply.status == 200
     assert not [name for name in reply.headers if name.startswith("access-control")]
@@ -217,7 +217,7 @@ def test_allowed_origins_may_read(allowed: str) -> None:
     assert "access-control-allow-origin" not in caller.get(AUTHORS, origin="null").headers
 
 
-def test_an_origin_that_may_not_read_is_told_once() -> None:
+def test_denied_origin_is_logged_once() -> None:
     terminal = Terminal()
     caller = client(app(terminal=terminal))
     origin = "https://app.example.test"
@@ -228,13 +228,13 @@ def test_an_origin_that_may_not_read_is_told_once() -> None:
     caller.get(AUTHORS, origin="null")
     first, second, third = terminal.getvalue().splitlines()
     assert first.startswith(f"204 OPTIONS {AUTHORS} - cross-origin: pages from {origin} cannot read this response; ")
-    assert "--cors-origin https://app.example.test admits it" in first
+    assert "to allow it, use --cors-origin https://app.example.test [req" in first
     assert second.startswith(f"200 GET {AUTHORS} - cross-origin: ")
-    assert second.endswith("--cors-origin https://other.example.test:8443 admits it [req abc]")
-    assert "'null' may not read this" in third
+    assert second.endswith("to allow it, use --cors-origin https://other.example.test:8443 [req abc]")
+    assert "pages with origin 'null' cannot read this response" in third
 
 
-def test_an_origin_that_may_read_is_not_told_of() -> None:
+def test_allowed_origin_is_not_logged() -> None:
     terminal = Terminal()
     manners = PermissiveAppConfig(allowed_hosts=("mock.example.test",), cors_origins=("https://app.example.test",))
     caller = client(app(manners=manners, terminal=terminal))
@@ -244,7 +244,7 @@ def test_an_origin_that_may_read_is_not_told_of() -> None:
     assert terminal.getvalue() == ""
 
 
-def test_origins_without_end_fill_no_terminal() -> None:
+def test_number_of_logged_origins_is_limited() -> None:
     terminal = Terminal()
     caller = client(app(terminal=terminal))
     for number in range(300):
@@ -252,7 +252,7 @@ def test_origins_without_end_fill_no_terminal() -> None:
     assert len(terminal.getvalue().splitlines()) == 256
 
 
-def test_a_refusal_can_be_read_too(caller: Client) -> None:
+def test_error_responses_have_cors_headers(caller: Client) -> None:
     for path in (f"{AUTHORS}?page=0", f"{API}/nothing"):
         headers = caller.get(path, origin="http://localhost:1").headers
         assert headers["access-control-allow-origin"] == "http://localhost:1"
@@ -267,7 +267,7 @@ def preflight(caller: Client, path: str, origin: str = "http://localhost:5173", 
     return {name.removeprefix("access-control-"): text for name, text in reply.headers.items()}
 
 
-def test_a_preflight_is_answered_without_a_token(caller: Client) -> None:
+def test_preflight_needs_no_token(caller: Client) -> None:
     said = preflight(caller, f"{AUTHORS}/{POE}", access_control_request_headers="authorization, content-type")
     assert said["allow-origin"] == "http://localhost:5173"
     assert said["allow-methods"] == said["allow"] == "GET, PUT, DELETE, HEAD, OPTIONS"
@@ -276,20 +276,20 @@ def test_a_preflight_is_answered_without_a_token(caller: Client) -> None:
     assert said["max-age"] == "600"
 
 
-def test_a_preflight_from_elsewhere_is_told_nothing(caller: Client) -> None:
+def test_preflight_of_a_denied_origin_has_no_cors_headers(caller: Client) -> None:
     said = preflight(caller, AUTHORS, "https://example.com")
     assert not {"allow-origin", "allow-methods", "allow-headers"} & said.keys()
 
 
-def test_a_preflight_to_an_unknown_path_lets_the_404_be_read(caller: Client) -> None:
+def test_preflight_of_an_unknown_path_is_allowed(caller: Client) -> None:
     assert "PUT" in preflight(caller, f"{API}/nothing")["allow-methods"]
 
 
-def test_headers_that_are_none_are_not_echoed(caller: Client) -> None:
+def test_malformed_requested_headers_are_not_echoed(caller: Client) -> None:
     assert "allow-headers" not in preflight(caller, AUTHORS, access_control_request_headers="a\r\nb: c")
 
 
-def test_a_private_network_is_allowed_to_whom_may_read() -> None:
+def test_private_network_access_is_allowed_for_allowed_origins() -> None:
     caller = client(app(Calls(), manners=PermissiveAppConfig(cors_origins=("https://app.example.test",))))
     asked = {"access_control_request_private_network": "true"}
     assert preflight(caller, AUTHORS, "https://app.example.test", **asked)["allow-private-network"] == "true"
@@ -299,18 +299,18 @@ def test_a_private_network_is_allowed_to_whom_may_read() -> None:
 # What every answer carries --------------------------------------------------------------------------------------------
 
 
-def test_each_answer_has_a_request_id_of_its_own(caller: Client) -> None:
+def test_each_response_has_a_unique_request_id(caller: Client) -> None:
     paths = (AUTHORS, f"{API}/nothing", "/docs", f"{AUTHORS}?page=0", "/nothing")
     ids = [caller.get(path).headers["x-request-id"] for path in paths]
     assert len(set(ids)) == len(ids)
 
 
 @pytest.mark.parametrize(("sent", "kept"), [("abc-1.2_3", True), ("x" * 65, False), ("a b", False), ("a\r\nb", False)])
-def test_a_plain_request_id_is_kept(caller: Client, sent: str, kept: bool) -> None:
+def test_valid_request_id_is_echoed(caller: Client, sent: str, kept: bool) -> None:
     assert (caller.get(AUTHORS, x_request_id=sent).headers["x-request-id"] == sent) is kept
 
 
-def test_a_fault_of_the_mock_is_laravels_500_and_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+def test_internal_error_returns_500_without_traceback(caplog: pytest.LogCaptureFixture) -> None:
     def fall(call: ActionRequest) -> ActionResult:
         raise RuntimeError("a secret")
 
@@ -333,7 +333,7 @@ def test_a_fault_of_the_mock_is_laravels_500_and_no_traceback(caplog: pytest.Log
         (ErrorKind.OTHER_TENANT, 404, "other-tenant"),
     ],
 )
-def test_a_refusal_of_an_action_becomes_its_status(problem: ErrorKind, status: int, reason: str) -> None:
+def test_api_error_of_an_action_sets_status_and_reason(problem: ErrorKind, status: int, reason: str) -> None:
     def refuse(call: ActionRequest) -> ActionResult:
         raise ApiError(
             problem, "because", resource="Author", key="{0}", message="{nothing}", headers={"Retry-After": "1"}
@@ -349,7 +349,7 @@ def test_a_refusal_of_an_action_becomes_its_status(problem: ErrorKind, status: i
 @pytest.mark.parametrize(
     ("target", "status"), [(AUTHORS, 200), ("/docs", 200), (f"{AUTHORS}?page=0", 422), (f"{API}/\x1bnothing", 404)]
 )
-def test_the_log_has_a_line_for_each_request_when_it_is_asked_for(
+def test_log_level_info_logs_each_request(
     caller: Client, caplog: pytest.LogCaptureFixture, target: str, status: int
 ) -> None:
     with caplog.at_level(logging.INFO, "mock_server"):
@@ -365,7 +365,7 @@ def test_the_log_has_a_line_for_each_request_when_it_is_asked_for(
 # The console --------------------------------------------------------------------------------------------------------
 
 
-def test_the_console_prints_nothing_that_a_terminal_could_obey() -> None:
+def test_control_characters_are_escaped_in_the_request_log() -> None:
     terminal = Terminal()
     caller = client(app(terminal=terminal))
     caller.get(b"/a\x1b[31m\r\n\xc3\xa9" + b"x" * 2000)
@@ -377,13 +377,13 @@ def test_the_console_prints_nothing_that_a_terminal_could_obey() -> None:
     assert all(line.isprintable() and len(line) < 700 for line in lines)
 
 
-def test_a_success_says_nothing() -> None:
+def test_successful_request_prints_nothing() -> None:
     terminal = Terminal()
     client(app(terminal=terminal)).get(AUTHORS)
     assert terminal.getvalue() == ""
 
 
-def test_a_terminal_that_is_gone_hurts_nobody() -> None:
+def test_closed_terminal_does_not_fail_requests() -> None:
     terminal = Terminal()
     terminal.close()
     assert client(app(terminal=terminal)).get(f"{API}/nothing").status == 404
@@ -400,7 +400,7 @@ PATHS = st.binary(max_size=40) | st.sampled_from([b"authors", b"books", b"me", b
 @given(
     METHODS, PATHS, st.binary(max_size=60), st.binary(max_size=60), st.sampled_from(["application/json", "", "\xff"])
 )
-def test_no_request_makes_a_5xx(method: str, path: bytes, query: bytes, body: bytes, content_type: str) -> None:
+def test_no_request_returns_5xx(method: str, path: bytes, query: bytes, body: bytes, content_type: str) -> None:
     for target in (f"{API}/".encode() + path, b"/" + path, b"/storage/" + path, b"/docs/" + path):
         sent = {"content-type": content_type, "x-desk": content_type, "accept": "*/*"}
         reply = stub()[0].request(method, target + b"?" + query, body=body, headers=sent)
@@ -412,7 +412,7 @@ def test_no_request_makes_a_5xx(method: str, path: bytes, query: bytes, body: by
 @given(
     st.dictionaries(st.sampled_from(["host", "origin", "accept", "x-forwarded-host", "cookie"]), st.binary(max_size=40))
 )
-def test_no_header_makes_a_5xx(headers: dict[str, bytes]) -> None:
+def test_no_header_returns_5xx(headers: dict[str, bytes]) -> None:
     assert stub()[0].request("GET", AUTHORS, headers=headers).status < 500
     asked = {"access-control-request-method": b"PUT", "access-control-request-headers": headers.get("cookie", b"")}
     assert stub()[0].request("OPTIONS", AUTHORS, headers=headers | asked).status < 500

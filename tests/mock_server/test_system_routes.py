@@ -42,12 +42,12 @@ def caller() -> Client:
 # Documentation ------------------------------------------------------------------------------------------------------
 
 
-def test_the_root_leads_to_the_docs(caller: Client) -> None:
+def test_root_redirects_to_docs(caller: Client) -> None:
     reply = caller.get("/")
     assert (reply.status, reply.headers["location"]) == (302, "http://localhost:8000/docs")
 
 
-def test_the_docs_load_nothing_from_elsewhere(caller: Client) -> None:
+def test_docs_load_local_assets_only(caller: Client) -> None:
     page = caller.get("/docs")
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     text = page.body.decode()
@@ -61,29 +61,29 @@ def test_the_docs_load_nothing_from_elsewhere(caller: Client) -> None:
         assert caller.get("/" + asset).status == 200
 
 
-def test_assets_have_their_types(caller: Client) -> None:
+def test_assets_have_media_types(caller: Client) -> None:
     assert caller.get("/docs/swagger-ui.css").headers["content-type"].startswith("text/css")
     assert caller.get("/docs/swagger-ui-bundle.js").headers["content-type"].startswith("text/javascript")
 
 
 @pytest.mark.parametrize("path", ["/docs/", "/openapi.yaml/"])
-def test_a_slash_at_the_end_is_no_difference(caller: Client, path: str) -> None:
+def test_trailing_slash_is_ignored(caller: Client, path: str) -> None:
     assert caller.get(path).status == 200
 
 
 @pytest.mark.parametrize("path", ["/docs/index.html", "/docs/../app.py", "/docs/%2e%2e/x", "/openapi", "/favicon.ico"])
-def test_nothing_else_is_there(caller: Client, path: str) -> None:
+def test_other_paths_return_404(caller: Client, path: str) -> None:
     assert caller.get(path).status == 404
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:9"])
-def test_the_contract_is_served_with_this_server(caller: Client, host: str) -> None:
+def test_contract_has_the_url_of_this_server(caller: Client, host: str) -> None:
     meant = changed(COVER).document.root | {"servers": [{"url": f"http://{host}{API}"}]}  # type: ignore[operator]
     assert json.loads(caller.get("/openapi.json", host=host).body) == meant
     assert yaml.safe_load(caller.get("/openapi.yaml", host=host).body) == yaml.safe_load(json.dumps(meant))
 
 
-def test_the_yaml_is_the_file_itself_but_for_its_servers() -> None:
+def test_yaml_differs_from_the_file_in_its_servers_only() -> None:
     served, written = client(app()).get("/openapi.yaml").body.split(b"\n"), LIBRARY.read_bytes().split(b"\n")
     different = [(a, b) for a, b in zip(served, written, strict=True) if a != b]
     assert [a for a, _ in different] == [b'servers: [{url: "http://localhost:8000/api/v2"}]']
@@ -98,7 +98,7 @@ def test_the_yaml_is_the_file_itself_but_for_its_servers() -> None:
         "",
     ],
 )
-def test_a_servers_block_of_any_form_is_replaced(servers: str) -> None:
+def test_servers_block_is_replaced(servers: str) -> None:
     text = LIBRARY.read_text().replace("servers: [{url: https://localhost/api/v2}]\n", servers)
     document = parse_document(text.encode(), "x.yaml")
     docs = Docs.from_contract(replace(library(), document=document), "t")
@@ -107,13 +107,13 @@ def test_a_servers_block_of_any_form_is_replaced(servers: str) -> None:
     assert {k: v for k, v in yaml.safe_load(text).items() if k != "servers"} == said
 
 
-def test_a_contract_in_json_is_served_as_yaml_too() -> None:
+def test_json_contract_is_served_as_yaml() -> None:
     document = parse_document(json.dumps(library().document.root).encode(), "x.json")
     said = yaml.safe_load(Docs.from_contract(replace(library(), document=document), "t").render_yaml("http://h"))
     assert said["servers"] == [{"url": f"http://h{API}"}]
 
 
-def test_no_text_of_the_contract_is_taken_for_the_place_of_its_server() -> None:
+def test_placeholder_of_the_server_url_is_unique() -> None:
     contract = changed(("description: A small API that", "description: Of https://here.example and //here it"))
     written = parse_document(json.dumps(contract.document.root).encode(), "x.json")
     for served in (contract, replace(contract, document=written)):
@@ -123,7 +123,7 @@ def test_no_text_of_the_contract_is_taken_for_the_place_of_its_server() -> None:
             assert said["servers"] == [{"url": f"http://h{API}"}]
 
 
-def test_health_counts_what_the_mock_holds(caller: Client) -> None:
+def test_health_counts_records(caller: Client) -> None:
     reply = caller.get("/__mock/health")
     assert (reply.status, reply.headers["cache-control"]) == (200, "no-store")
     records = {record.resource: 1 for record in RECORDS}
@@ -131,7 +131,7 @@ def test_health_counts_what_the_mock_holds(caller: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/__mock/health", FILE, "/"])
-def test_the_house_is_only_read(caller: Client, path: str) -> None:
+def test_system_routes_are_read_only(caller: Client, path: str) -> None:
     for method in ("POST", "DELETE", "TRACE"):
         refused = caller.request(method, path)
         assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
@@ -153,7 +153,7 @@ def bare() -> Client:
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui.css", "/openapi.json", "/__mock/health", FILE])
-def test_the_house_stands_beside_an_api_without_a_base_path(bare: Client, path: str) -> None:
+def test_system_routes_exist_without_a_base_path(bare: Client, path: str) -> None:
     assert bare.get(path).status == 200
 
 
@@ -167,7 +167,7 @@ def test_an_api_without_a_base_path_is_served_at_the_root(bare: Client) -> None:
     assert json.loads(bare.get("/openapi.json").body)["servers"] == [{"url": "http://localhost:8000"}]
 
 
-def test_a_path_of_the_contract_is_its_own_before_it_is_the_houses() -> None:
+def test_contract_path_takes_precedence_over_a_system_route() -> None:
     contract = changed(
         ("https://localhost/api/v2", "/"), ("/authors", "/docs"), ("collection: authors", "collection: docs")
     )
@@ -189,7 +189,7 @@ TYPES = {
 
 
 @pytest.mark.parametrize(("suffix", "media_type"), TYPES.items())
-def test_media_have_their_types_and_keep(suffix: str, media_type: str) -> None:
+def test_media_have_types_and_cache_headers(suffix: str, media_type: str) -> None:
     path = f"/storage/books/{RAVEN}.{suffix}"
     reply = client(app(of=shelf(path)), token=None).get(path)
     assert (reply.status, reply.headers["content-type"]) == (200, media_type)
@@ -198,7 +198,7 @@ def test_media_have_their_types_and_keep(suffix: str, media_type: str) -> None:
     assert reply.body
 
 
-def test_a_file_needs_no_suffix() -> None:
+def test_file_without_suffix_is_served() -> None:
     path = f"/storage/books/{RAVEN}"
     assert client(app(of=shelf(path))).get(path).headers["content-type"].startswith("text/plain")
 
@@ -220,7 +220,7 @@ def test_a_file_needs_no_suffix() -> None:
         "/storage/",
     ],
 )
-def test_a_file_that_no_record_refers_to_is_404(path: str) -> None:
+def test_unreferenced_file_returns_404(path: str) -> None:
     terminal = Terminal()
     reply = client(app(of=shelf(), terminal=terminal)).get(path)
     assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
@@ -228,7 +228,7 @@ def test_a_file_that_no_record_refers_to_is_404(path: str) -> None:
     assert f"404 GET {path} - record-not-found: no record refers to {path}" in terminal.getvalue()
 
 
-def test_a_file_goes_with_its_record_and_with_what_the_record_says() -> None:
+def test_file_exists_while_its_record_refers_to_it() -> None:
     made = shelf()
     caller = client(app(of=made))
     assert caller.get(FILE).status == 200
@@ -242,7 +242,7 @@ def test_a_file_goes_with_its_record_and_with_what_the_record_says() -> None:
 
 
 @pytest.mark.parametrize("suffix", TYPES)
-def test_the_same_path_is_the_same_file_and_another_another(suffix: str) -> None:
+def test_file_content_depends_on_its_path(suffix: str) -> None:
     first = generate_file(f"media/one-name.{suffix}")
     assert first == generate_file(f"media/one-name.{suffix}")
     assert first != generate_file(f"media/other-name.{suffix}")
@@ -255,12 +255,12 @@ def svg(path: str) -> str:
     return made.content.decode()
 
 
-def test_a_picture_of_a_name_shows_its_initials() -> None:
+def test_picture_shows_initials() -> None:
     assert ">AL</text>" in svg("users/ada-lovelace.svg")
     assert "<text" not in svg("users/095be615-a8ad-4c33-8e9c-c7612fbf6c9f.svg")
 
 
-def test_a_png_is_one() -> None:
+def test_png_is_valid() -> None:
     made = generate_file("media/x.png")
     assert made is not None
     assert made.content.startswith(b"\x89PNG\r\n\x1a\n")
@@ -274,7 +274,7 @@ def test_a_png_is_one() -> None:
     assert len(zlib.decompress(chunks[b"IDAT"])) == 224 * 29
 
 
-def test_a_pdf_knows_where_its_objects_are() -> None:
+def test_pdf_offsets_are_correct() -> None:
     made = generate_file("media/a-long-report.pdf")
     assert made is not None
     content = made.content
@@ -284,7 +284,7 @@ def test_a_pdf_knows_where_its_objects_are() -> None:
         assert content[int(offset) :].startswith(b"%d 0 obj" % number)
 
 
-def test_data_files_are_what_they_say() -> None:
+def test_data_files_match_their_media_type() -> None:
     table, tree = generate_file("media/x.csv"), generate_file("media/x.json")
     assert table is not None
     assert tree is not None
@@ -309,16 +309,16 @@ def test_data_files_are_what_they_say() -> None:
         "a" * 999,
     ],
 )
-def test_a_path_that_is_none_is_not_found(caller: Client, path: str) -> None:
+def test_malformed_path_returns_404(caller: Client, path: str) -> None:
     assert caller.get(f"/storage/{path}").status == 404
 
 
 @given(st.text())
-def test_any_path_is_a_file_or_none(path: str) -> None:
+def test_any_path_generates_a_file_or_none(path: str) -> None:
     for name in (path, path + ".svg"):
         made = generate_file(name)
         assert made is None or (made.content and "/" in made.media_type)
 
 
-def test_media_of_a_page_elsewhere_are_cached_apart(caller: Client) -> None:
+def test_media_vary_by_origin(caller: Client) -> None:
     assert client(app(of=shelf())).get(FILE).headers["vary"] == "Origin"
