@@ -1,7 +1,7 @@
-"""Athena as it is served: the dataset `demo` at a fixed instant, in process, and a caller who speaks in operations.
+"""Athena's contract with the dataset `demo`, served in process at a fixed time, and a client that calls operations.
 
-The dataset becomes a store's image once, and the application is built once: Connexion takes a third of a second to
-look at the contract. Each test then has the image opened anew, in milliseconds, with a clock that it moves by hand.
+Image and application are built once, since Connexion takes a third of a second to load the contract. Each test gets a
+new store from the image, in milliseconds, with a clock that the test sets.
 """
 
 import io
@@ -50,11 +50,11 @@ def athena_schemas() -> SchemaValidators:
 def image_of(
     contract: Contract, name: str, *, epoch: datetime = EPOCH, size: float = 1
 ) -> tuple[bytes, images.DatasetParameters]:
-    """The image of a dataset of a contract, and what it is a function of."""
+    """Build the image of a dataset; return it with its parameters."""
     recipe, texts = images.DatasetParameters(name, 0, epoch, size), PersonaLibrary()
-    said = dataset.load(name)
+    loaded = dataset.load(name)
     records = generator.generate_records(
-        contract, said, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, persona_library=texts
+        contract, loaded, seed=recipe.seed, epoch=recipe.epoch, size=recipe.size, persona_library=texts
     )
     return images.build_image(contract, recipe, records, texts.phrases()), recipe
 
@@ -89,7 +89,7 @@ class Api:
     def of(
         cls, contract: Contract, schemas: SchemaValidators, name: str, *, epoch: datetime = EPOCH, size: float = 1
     ) -> "Api":
-        """A contract served with a dataset, on a system whose clock stands at EPOCH. Takes about a second."""
+        """Serve a contract with a dataset, with the clock at EPOCH. Takes about a second."""
         content, _ = image_of(contract, name, epoch=epoch, size=size)
         watch = Watch()
         world = images.create_sandbox(contract, schemas, Store.from_image(contract, content), watch)
@@ -98,29 +98,29 @@ class Api:
         return cls(contract, schemas, SecondOpinion(contract), app, world, watch, content)
 
     def begin_anew(self) -> None:
-        """The world as the dataset has it, at its epoch."""
+        """Restore the initial data and set the clock to the epoch."""
         self.world.store.close()
         self.watch.at = EPOCH
         fresh = images.create_sandbox(
             self.contract, self.schemas, Store.from_image(self.contract, self.image), self.watch
         )
-        for part in fields(Sandbox):  # the application holds this world: it stays, with all that is in it replaced
+        for part in fields(Sandbox):  # the application refers to this object
             setattr(self.world, part.name, getattr(fresh, part.name))
 
-    # Asking -----------------------------------------------------------------------------------------------------
+    # Requests
 
     def operation(self, name: str) -> Operation:
         """The operation with that operationId."""
         return self.contract.operations[name]
 
     def target(self, name: str, key: Any = None, query: Query | None = None) -> str:
-        """Path and query of an operation; `key` stands for its path's parameter."""
+        """Return path and query of an operation; `key` replaces its path parameter."""
         operation = self.operation(name)
         path = operation.path
         for parameter in operation.path_parameter_names:
             path = path.replace(f"{{{parameter}}}", str(key))
-        asked = urlencode(query or {}, doseq=True, safe=",:")
-        return f"{self.contract.base_path}{path}" + (f"?{asked}" if asked else "")
+        encoded = urlencode(query or {}, doseq=True, safe=",:")
+        return f"{self.contract.base_path}{path}" + (f"?{encoded}" if encoded else "")
 
     def send(
         self,
@@ -133,10 +133,10 @@ class Api:
         headers: Mapping[str, str] | None = None,
         raw: bytes = b"",
     ) -> Reply:
-        """What an operation answers, whatever that is. `body` goes as JSON, `raw` as it is."""
-        said = {} if token is None else {"authorization": f"Bearer {token}"}
+        """Call an operation. `body` is sent as JSON, `raw` unchanged."""
+        token_headers = {} if token is None else {"authorization": f"Bearer {token}"}
         method = self.operation(name).method.upper()
-        return Client(self.app, said).request(
+        return Client(self.app, token_headers).request(
             method, self.target(name, key, query), data=body, body=raw, headers=headers
         )
 
@@ -219,5 +219,5 @@ class Api:
 
 @cache
 def served() -> Api:
-    """Athena with `demo`; shared, for it is slow to make: take it by the fixture `api`, which begins anew."""
+    """Return the shared API with `demo`, which is slow to build. Tests use the fixture `api`, which resets it."""
     return Api.of(athena_contract(), athena_schemas(), "demo")

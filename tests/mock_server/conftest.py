@@ -1,4 +1,4 @@
-"""Athena with its demo data, begun anew for each test."""
+"""The fixture `api`: Athena's contract with the dataset `demo`."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.mock_server.athena import Api, served
 
 @pytest.fixture
 def api() -> Api:
-    """Athena as a test finds it: nothing was written yet, and its clock stands at the epoch."""
+    """Return the API with its initial data, and the clock at the epoch."""
     found = served()
     found.begin_anew()
     return found

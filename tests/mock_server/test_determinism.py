@@ -1,4 +1,4 @@
-"""Two starts with one seed and epoch serve the same records, whatever is asked for first; another seed does not."""
+"""Tests that two starts with the same seed and epoch serve the same records, in any order of requests."""
 
 import json
 import os
@@ -22,7 +22,7 @@ IDS = 1000
 
 @contextmanager
 def served(cache: Path, seed: int, hash_seed: int) -> Iterator[str]:
-    """A mock in a process of its own that finds no image kept by another."""
+    """Run a mock in a separate process, with an empty cache folder."""
     command = [sys.executable, "-m", "mock_server", "--port", "0", "--quiet", "--size", "4"]
     command += ["--epoch", "2026-03-01T00:00:00Z", "--seed", str(seed), "--contract", str(CONTRACT)]
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONHASHSEED": str(hash_seed)}
@@ -57,11 +57,11 @@ def paths(contract: Contract, base: str) -> Iterator[str]:
 def test_same_seed_same_bytes_in_any_order_and_another_seed_differs(tmp_path: Path) -> None:
     contract = athena_contract()
     with served(tmp_path / "a", 5, 1) as first, served(tmp_path / "b", 5, 2) as second:
-        asked = list(paths(contract, first))[:IDS]
-        assert len(asked) == IDS
-        one = {path: ask(first, path) for path in asked}
-        random.Random(1).shuffle(asked)
-        other = {path: ask(second, path) for path in asked}
+        requests = list(paths(contract, first))[:IDS]
+        assert len(requests) == IDS
+        one = {path: ask(first, path) for path in requests}
+        random.Random(1).shuffle(requests)
+        other = {path: ask(second, path) for path in requests}
     assert one == other
     with served(tmp_path / "c", 6, 1) as third:
-        assert not set(paths(contract, third)) >= set(asked)
+        assert not set(paths(contract, third)) >= set(requests)

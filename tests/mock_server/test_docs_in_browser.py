@@ -1,4 +1,4 @@
-"""The docs page in a browser, as a newcomer uses it: authorize, try it out, read the answer."""
+"""Tests the docs page in a browser: authorize, try it out, read the response."""
 
 import json
 import os
@@ -75,8 +75,8 @@ def test_authorize_and_try_it_out_work(page: Any, environment: dict[str, str]) -
         status, agent = run(page, "retrieveAgent", uuid=key)
         assert (status, agent["data"]["uuid"]) == (200, key)
         for operation in ("runThread", "stopWorkflowExecution", "retrieveMessage", "deleteProvider"):
-            status, said = run(page, operation)  # as the page has filled it in
-            assert 200 <= status < 300, said
+            status, text = run(page, operation)  # as the page has filled it in
+            assert 200 <= status < 300, text
         assert len(run(page, "getWorkspacesMetrics")[1]["data"]["results"]) > 1
         assert page.locator(".errors-wrapper").count() == 0  # what the page says of a description it cannot follow
     assert page.faults == []

@@ -1,4 +1,4 @@
-"""The two requests that the documentation prints, sent as they stand there: only host, token and {{...}} replaced."""
+"""Tests the two requests of the documentation, with only host, token and {{...}} replaced."""
 
 import json
 import re
@@ -109,9 +109,11 @@ def test_created_message_has_all_documented_keys(api: Api) -> None:
 def lacking(shown: Any, served: Any, at: str = "") -> list[str]:
     """Paths of the keys that `shown` has and `served` has not."""
     if isinstance(shown, dict) and isinstance(served, dict):
-        due = [key for key in shown if key not in ("property1", "property2")]
-        gone = [f"{at}.{key}" for key in due if key not in served]
-        return gone + [path for key in due if key in served for path in lacking(shown[key], served[key], f"{at}.{key}")]
+        expected = [key for key in shown if key not in ("property1", "property2")]
+        gone = [f"{at}.{key}" for key in expected if key not in served]
+        return gone + [
+            path for key in expected if key in served for path in lacking(shown[key], served[key], f"{at}.{key}")
+        ]
     if isinstance(shown, list) and isinstance(served, list) and shown:
         return lacking(shown[0], served[0], f"{at}.0") if served else [f"{at}.0"]
     return []

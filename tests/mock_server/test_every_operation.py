@@ -1,4 +1,4 @@
-"""Each operation, asked for real: its documented success, and each refusal that it documents and that is cheap to get.
+"""Tests each operation: its documented success, and each documented error that is easy to produce.
 
 Paths, methods, bodies and statuses are read from the contract. Every answer is held to the contract twice: by our own
 validators, and by openapi-core.
@@ -16,11 +16,11 @@ from tests.mock_server.athena import PASSWORD, Api, athena_contract
 
 OPERATIONS = athena_contract().operations
 BEARER = {"Authorization": "Bearer demo-token"}
-NOBODY = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_KEY = "00000000-0000-4000-8000-000000000000"
 
-# Own properties of the seeded record that an operation is asked of, where not any record will do.
+# Operation -> attributes of the seeded record to use, if not any record is suitable.
 STATES: Mapping[str, Mapping[str, Any]] = {
-    "deleteWorkspace": {"slug": "sandbox"},  # the others are somebody's primary one
+    "deleteWorkspace": {"slug": "sandbox"},  # the others are the primary workspace of a user
     "triggerWebhook": {"is_active": True},
     "stopWorkflowExecution": {"status": "running"},
 }
@@ -91,7 +91,7 @@ def values_of(parameter: Parameter) -> list[Any]:
     """Every value of an enum; of anything else one that may be sent."""
     schema = parameter.schema.get("items", parameter.schema)
     plain = {"integer": 1, "boolean": "true", "string": "e"}
-    by_format = {"uuid": NOBODY, "date": "2026-01-31"}
+    by_format = {"uuid": UNKNOWN_KEY, "date": "2026-01-31"}
     if schema["type"] == "object":
         return []
     return list(schema.get("enum", [by_format.get(schema.get("format", ""), plain[schema["type"]])]))
@@ -100,20 +100,23 @@ def values_of(parameter: Parameter) -> list[Any]:
 @named(*(o for o in OPERATIONS.values() if o.query_parameters and o.method == "get"))
 def test_every_value_of_every_query_parameter_is_served(api: Api, name: str) -> None:
     operation = api.operation(name)
-    key, due = key_for(api, operation), required(operation)
+    key, required_query = key_for(api, operation), required(operation)
     for parameter in operation.query_parameters:
         for value in values_of(parameter):
-            api.whole(name, key, query={**due, parameter.name: value})
+            api.whole(name, key, query={**required_query, parameter.name: value})
 
 
 @named(*(o for o in OPERATIONS.values() if o.method == "get" and any(p.allow_empty_value for p in o.query_parameters)))
 def test_blank_parameters_are_ignored(api: Api, name: str) -> None:
     operation = api.operation(name)
-    key, due = key_for(api, operation), required(operation)
+    key, required_query = key_for(api, operation), required(operation)
     blank = {p.name: "" for p in operation.query_parameters if p.allow_empty_value}
-    plain, asked = api.whole(name, key, query=due), api.whole(name, key, query={**blank, **due})
-    assert asked["data"] == plain["data"]
-    assert asked.get("meta") == plain.get("meta")
+    plain, with_blanks = (
+        api.whole(name, key, query=required_query),
+        api.whole(name, key, query={**blank, **required_query}),
+    )
+    assert with_blanks["data"] == plain["data"]
+    assert with_blanks.get("meta") == plain.get("meta")
 
 
 # 401 -----------------------------------------------------------------------------------------------------------------
@@ -154,7 +157,7 @@ def test_wrong_password_returns_401(api: Api) -> None:
 
 
 @named(*(o for o in OPERATIONS.values() if o.path_parameter_names))
-@pytest.mark.parametrize("key", [NOBODY, "not-a-uuid", "0", "%00", "%F0%9F%92%A9"])
+@pytest.mark.parametrize("key", [UNKNOWN_KEY, "not-a-uuid", "0", "%00", "%F0%9F%92%A9"])
 def test_unknown_key_returns_404(api: Api, name: str, key: str) -> None:
     reply = api.send(name, key, example_of(api.operation(name)))
     assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
@@ -196,8 +199,8 @@ def test_unknown_record_in_body_returns_404(api: Api, name: str, field: str) -> 
     operation = api.operation(name)
     assert operation.request_body is not None
     many = operation.request_body.fields[field].schema.get("type") == "array"
-    said: Any = [NOBODY] if many else NOBODY
-    key, body = key_for(api, operation), {**example_of(operation), field: said}
+    value: Any = [UNKNOWN_KEY] if many else UNKNOWN_KEY
+    key, body = key_for(api, operation), {**example_of(operation), field: value}
     before = api.world.store.count_by_resource()
     reply = api.send(name, key, body)
     assert reply.status == 404, reply.body
@@ -337,11 +340,11 @@ ON_A_RECORD = [operation for operation in BODIED if operation.path_parameter_nam
 def test_unknown_record_takes_precedence_over_an_invalid_body(api: Api, name: str, fault: str) -> None:
     raw, headers, status = FAULTY[fault]
     assert api.send(name, key_for(api, api.operation(name)), raw=raw, headers=headers).status == status
-    for key in (NOBODY, "no-key"):
+    for key in (UNKNOWN_KEY, "no-key"):
         reply = api.send(name, key, raw=raw, headers=headers)
         assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
         api.judge(name, reply, key=key)
-    assert api.send(name, NOBODY, raw=raw, headers=headers, token="nonsense").status == 401
+    assert api.send(name, UNKNOWN_KEY, raw=raw, headers=headers, token="nonsense").status == 401
 
 
 @named(*(o for o in OPERATIONS.values() if o.path_parameter_names and any(is_checkable(p) for p in o.query_parameters)))
@@ -349,7 +352,7 @@ def test_unknown_record_takes_precedence_over_an_invalid_query(api: Api, name: s
     parameter = next(p.name for p in api.operation(name).query_parameters if is_checkable(p))
     query = {parameter: "nonsense"}
     assert api.send(name, key_for(api, api.operation(name)), query=query).status == 422
-    reply = api.send(name, NOBODY, query=query)
+    reply = api.send(name, UNKNOWN_KEY, query=query)
     assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
 
 

@@ -1,4 +1,4 @@
-"""What the docs page fills in can be sent as it stands: its description names records that are there."""
+"""Tests that the examples of the docs page refer to existing records and succeed."""
 
 import json
 from typing import Any
@@ -42,8 +42,8 @@ def sent_as_filled_in(api: Api, operation: Operation) -> tuple[int, Any]:
     """(status, JSON) of an operation that is executed on the docs page without a change."""
     root = description(api)
     item = root["paths"][operation.path]
-    said = item[operation.method]
-    parameters = [followed(root, p) for p in (*item.get("parameters", ()), *said.get("parameters", ()))]
+    node = item[operation.method]
+    parameters = [followed(root, p) for p in (*item.get("parameters", ()), *node.get("parameters", ()))]
     path, query = operation.path, {}
     for parameter in parameters:  # an operation's own are later, and win
         value = filled_in(root, parameter)
@@ -51,7 +51,7 @@ def sent_as_filled_in(api: Api, operation: Operation) -> tuple[int, Any]:
             path = operation.path.replace(f"{{{parameter['name']}}}", str(value))
         elif parameter["in"] == "query" and value is not None:
             query[parameter["name"]] = value
-    content = said.get("requestBody", {}).get("content", {}).get("application/json", {})
+    content = node.get("requestBody", {}).get("content", {}).get("application/json", {})
     target = f"{root['servers'][0]['url'].removeprefix('http://localhost:8000')}{path}?{urlencode(query, doseq=True)}"
     reply = Client(api.app, BEARER).request(operation.method.upper(), target, data=content.get("example"))
     return reply.status, reply.json if reply.body else None
@@ -83,12 +83,14 @@ def test_only_examples_differ_from_the_contract(api: Api) -> None:
     shown, contract = description(api), json.loads(Client(api.app, {}).get("/openapi.json").body)
     for path, item in contract["paths"].items():
         for method in {operation.method for operation in OPERATIONS.values() if operation.path == path}:
-            due = [followed(contract, p) for p in (*item.get("parameters", ()), *item[method].get("parameters", ()))]
+            expected = [
+                followed(contract, p) for p in (*item.get("parameters", ()), *item[method].get("parameters", ()))
+            ]
             kept = [followed(shown, p) for p in shown["paths"][path][method].pop("parameters", [])]
-            names = {(p["name"], p["in"]): {**p, "example": 0} if p["in"] == "path" else p for p in due}
-            said = {(p["name"], p["in"]): {**p, "example": 0} if p["in"] == "path" else p for p in kept}
-            assert said == names
-            assert len(kept) == len(said)  # Swagger UI would show both of two alike
+            names = {(p["name"], p["in"]): {**p, "example": 0} if p["in"] == "path" else p for p in expected}
+            node = {(p["name"], p["in"]): {**p, "example": 0} if p["in"] == "path" else p for p in kept}
+            assert node == names
+            assert len(kept) == len(node)  # Swagger UI would show both of two alike
             item[method].pop("parameters", None)
         item.pop("parameters", None)
     assert shown == contract

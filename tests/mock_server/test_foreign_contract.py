@@ -26,7 +26,7 @@ def served(name: str) -> Api:
     return Api.of(contract, SchemaValidators.from_document(contract.document), "plain")
 
 
-def begun(name: str) -> Api:
+def fresh_api(name: str) -> Api:
     """The same, as its dataset has it."""
     found = served(name)
     found.begin_anew()
@@ -88,14 +88,14 @@ def test_three_foreign_contracts_exist() -> None:
 
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_every_resource_is_seeded(contract: str) -> None:
-    counts = begun(contract).world.store.count_by_resource()
+    counts = fresh_api(contract).world.store.count_by_resource()
     assert set(counts) == set(CONTRACTS[contract].resources)
     assert min(counts.values()) > 0
 
 
 @by_action("list")
 def test_list_returns_seeded_records(contract: str, name: str) -> None:
-    api = begun(contract)
+    api = fresh_api(contract)
     listing = api.operation(name)
     reply = api.ask(name, query=query_of(api, listing))
     api.judge(name, reply, query=query_of(api, listing))
@@ -104,7 +104,7 @@ def test_list_returns_seeded_records(contract: str, name: str) -> None:
 
 @by_action("retrieve")
 def test_listed_records_can_be_retrieved(contract: str, name: str) -> None:
-    api = begun(contract)
+    api = fresh_api(contract)
     operation = api.operation(name)
     listing = sibling(api, operation, "list")
     assert listing is not None
@@ -117,7 +117,7 @@ def test_listed_records_can_be_retrieved(contract: str, name: str) -> None:
 
 @by_action("create")
 def test_created_record_is_listed_and_retrieved(contract: str, name: str) -> None:
-    api = begun(contract)
+    api = fresh_api(contract)
     operation = api.operation(name)
     listing, retrieve = sibling(api, operation, "list"), sibling(api, operation, "retrieve")
     assert listing is not None
@@ -136,7 +136,7 @@ def test_created_record_is_listed_and_retrieved(contract: str, name: str) -> Non
 
 @by_action("update")
 def test_updated_record_is_retrieved(contract: str, name: str) -> None:
-    api = begun(contract)
+    api = fresh_api(contract)
     operation = api.operation(name)
     assert operation.request_body is not None
     retrieve = sibling(api, operation, "retrieve")
@@ -154,7 +154,7 @@ def test_updated_record_is_retrieved(contract: str, name: str) -> None:
 
 @by_action("delete")
 def test_deleted_record_returns_404(contract: str, name: str) -> None:
-    api = begun(contract)
+    api = fresh_api(contract)
     operation = api.operation(name)
     listing, retrieve = sibling(api, operation, "list"), sibling(api, operation, "retrieve")
     assert listing is not None
@@ -189,7 +189,7 @@ def refused(api: Api, reference: Reference) -> bool:
 
 @by_action("retrieve", "update", "delete")
 def test_unknown_key_returns_404(contract: str, name: str) -> None:
-    api = begun(contract)
+    api = fresh_api(contract)
     operation = api.operation(name)
     reply = api.ask(name, "nothing", {} if operation.request_body else None)
     assert reply.status == 404
@@ -208,7 +208,7 @@ def account(api: Api) -> Mapping[str, Any]:
 
 @by_action("sign-in")
 def test_sign_in_and_sign_out(contract: str, name: str) -> None:
-    api = begun(contract)
+    api = fresh_api(contract)
     found = {o.action: o.id for o in api.contract.operations.values() if o.resource is None}
     user = account(api)
     body = {"email": user["email"], "password": user["password"]}
@@ -222,7 +222,7 @@ def test_sign_in_and_sign_out(contract: str, name: str) -> None:
 
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_builtin_tokens_belong_to_different_tenants(contract: str) -> None:
-    api = begun(contract)
+    api = fresh_api(contract)
     first, second = (api.world.resolve_token(token, api.watch()) for token in ("demo-token", "other-token"))
     assert first is not None
     assert second is not None
@@ -231,5 +231,5 @@ def test_builtin_tokens_belong_to_different_tenants(contract: str) -> None:
 
 @by_action("list")
 def test_request_without_token_returns_401(contract: str, name: str) -> None:
-    api = begun(contract)
+    api = fresh_api(contract)
     assert api.send(name, query=query_of(api, api.operation(name)), token=None).status == 401

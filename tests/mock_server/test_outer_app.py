@@ -1,4 +1,4 @@
-"""The edge: who may speak to the mock, what every answer carries, and that no bytes make it stumble."""
+"""Tests the outermost application: host and CORS rules, response headers, logging and robustness."""
 
 import logging
 from typing import Any
@@ -268,17 +268,17 @@ def preflight(caller: Client, path: str, origin: str = "http://localhost:5173", 
 
 
 def test_preflight_needs_no_token(caller: Client) -> None:
-    said = preflight(caller, f"{AUTHORS}/{POE}", access_control_request_headers="authorization, content-type")
-    assert said["allow-origin"] == "http://localhost:5173"
-    assert said["allow-methods"] == said["allow"] == "GET, PUT, DELETE, HEAD, OPTIONS"
-    assert said["allow-headers"] == "authorization, content-type"
-    assert said["allow-credentials"] == "true"
-    assert said["max-age"] == "600"
+    cors_headers = preflight(caller, f"{AUTHORS}/{POE}", access_control_request_headers="authorization, content-type")
+    assert cors_headers["allow-origin"] == "http://localhost:5173"
+    assert cors_headers["allow-methods"] == cors_headers["allow"] == "GET, PUT, DELETE, HEAD, OPTIONS"
+    assert cors_headers["allow-headers"] == "authorization, content-type"
+    assert cors_headers["allow-credentials"] == "true"
+    assert cors_headers["max-age"] == "600"
 
 
 def test_preflight_of_a_denied_origin_has_no_cors_headers(caller: Client) -> None:
-    said = preflight(caller, AUTHORS, "https://example.com")
-    assert not {"allow-origin", "allow-methods", "allow-headers"} & said.keys()
+    cors_headers = preflight(caller, AUTHORS, "https://example.com")
+    assert not {"allow-origin", "allow-methods", "allow-headers"} & cors_headers.keys()
 
 
 def test_preflight_of_an_unknown_path_is_allowed(caller: Client) -> None:
@@ -291,9 +291,9 @@ def test_malformed_requested_headers_are_not_echoed(caller: Client) -> None:
 
 def test_private_network_access_is_allowed_for_allowed_origins() -> None:
     caller = client(app(Calls(), manners=PermissiveAppConfig(cors_origins=("https://app.example.test",))))
-    asked = {"access_control_request_private_network": "true"}
-    assert preflight(caller, AUTHORS, "https://app.example.test", **asked)["allow-private-network"] == "true"
-    assert "allow-private-network" not in preflight(caller, AUTHORS, "https://example.com", **asked)
+    request_headers = {"access_control_request_private_network": "true"}
+    assert preflight(caller, AUTHORS, "https://app.example.test", **request_headers)["allow-private-network"] == "true"
+    assert "allow-private-network" not in preflight(caller, AUTHORS, "https://example.com", **request_headers)
 
 
 # What every answer carries --------------------------------------------------------------------------------------------
@@ -414,5 +414,8 @@ def test_no_request_returns_5xx(method: str, path: bytes, query: bytes, body: by
 )
 def test_no_header_returns_5xx(headers: dict[str, bytes]) -> None:
     assert stub()[0].request("GET", AUTHORS, headers=headers).status < 500
-    asked = {"access-control-request-method": b"PUT", "access-control-request-headers": headers.get("cookie", b"")}
-    assert stub()[0].request("OPTIONS", AUTHORS, headers=headers | asked).status < 500
+    request_headers = {
+        "access-control-request-method": b"PUT",
+        "access-control-request-headers": headers.get("cookie", b""),
+    }
+    assert stub()[0].request("OPTIONS", AUTHORS, headers=headers | request_headers).status < 500

@@ -1,4 +1,4 @@
-"""Routing: which operation a path and a method mean, and what is said of those that mean none."""
+"""Tests routing by path and method, and the errors for unknown paths and methods."""
 
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ def routes() -> Routes:
 
 @pytest.fixture(scope="module")
 def crossing() -> Contract:
-    """/authors/{uuid} beside /authors/famous, and /{kind}/famous/{uuid} beside /authors/{uuid}/books."""
+    """/authors/{uuid} and /authors/famous, and /{kind}/famous/{uuid} and /authors/{uuid}/books."""
     paths = "".join(
         f"""
   {path}:
@@ -131,8 +131,8 @@ def test_405_and_options_list_all_methods(path: str, allow: str, method: str) ->
         allow,
         "route-not-found",
     )
-    told = caller.request("OPTIONS", API + path)
-    assert (told.status, told.headers["allow"], told.body) == (204, allow, b"")
+    response = caller.request("OPTIONS", API + path)
+    assert (response.status, response.headers["allow"], response.body) == (204, allow, b"")
 
 
 def test_head_is_get_without_body() -> None:

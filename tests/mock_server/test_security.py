@@ -1,4 +1,4 @@
-"""Security: a good token passes, by whichever way; everything else is Laravel's 401."""
+"""Tests authentication: valid tokens are accepted, all others return 401."""
 
 import re
 from datetime import timedelta
@@ -178,7 +178,7 @@ def test_cause_of_a_401_is_only_logged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"),
+    ("sent", "detail"),
     [
         (None, "no token (expected Authorization: Bearer TOKEN)"),
         ("no-such-token", "Authorization: invalid format (expected Bearer TOKEN)"),
@@ -187,8 +187,8 @@ def test_cause_of_a_401_is_only_logged() -> None:
         ("bearer x", "the token is unknown, expired or revoked"),
     ],
 )
-def test_request_log_describes_invalid_credentials(sent: str | None, said: str) -> None:
+def test_request_log_describes_invalid_credentials(sent: str | None, detail: str) -> None:
     terminal = Terminal()
     headers = {} if sent is None else {"authorization": sent}
     assert is_refused(Client(app(terminal=terminal), {}).get(AUTHORS, **headers))
-    assert re.fullmatch(rf"401 GET \S+ - auth: {re.escape(said)} \(\S+\) \[req 1\]\n", terminal.getvalue())
+    assert re.fullmatch(rf"401 GET \S+ - auth: {re.escape(detail)} \(\S+\) \[req 1\]\n", terminal.getvalue())

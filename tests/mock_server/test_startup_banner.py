@@ -1,4 +1,4 @@
-"""The greeting names only what there is."""
+"""Tests the startup banner."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.mock_server.library import app, library, schemas, world
 
 
 def tokens(of: Sandbox) -> list[str]:
-    """The tokens that the greeting of a world names."""
+    """Return the tokens in the banner of a sandbox."""
     return re.findall(r"^  (\S+-token) ", build_banner(app(of=of), of, "http://h", colour=False), re.MULTILINE)
 
 
@@ -18,7 +18,7 @@ def test_banner_lists_tokens_of_existing_users() -> None:
 
 
 def test_banner_has_no_tokens_without_users() -> None:
-    nobody = Sandbox(library(), schemas(), Store.create(library()), world().clock, 0)
-    said = build_banner(app(of=nobody), nobody, "http://h", colour=False)
-    assert "Tokens" not in said
-    assert tokens(nobody) == []
+    empty = Sandbox(library(), schemas(), Store.create(library()), world().clock, 0)
+    banner = build_banner(app(of=empty), empty, "http://h", colour=False)
+    assert "Tokens" not in banner
+    assert tokens(empty) == []

@@ -1,4 +1,4 @@
-"""What stands beside the API: the docs on local assets, the contract with this server in it, media, health."""
+"""Tests the routes outside the API: docs, contract, media and health."""
 
 import csv
 import io
@@ -102,15 +102,15 @@ def test_servers_block_is_replaced(servers: str) -> None:
     text = LIBRARY.read_text().replace("servers: [{url: https://localhost/api/v2}]\n", servers)
     document = parse_document(text.encode(), "x.yaml")
     docs = Docs.from_contract(replace(library(), document=document), "t")
-    said = yaml.safe_load(docs.render_yaml("http://h"))
-    assert said.pop("servers") == [{"url": f"http://h{API}"}]
-    assert {k: v for k, v in yaml.safe_load(text).items() if k != "servers"} == said
+    served = yaml.safe_load(docs.render_yaml("http://h"))
+    assert served.pop("servers") == [{"url": f"http://h{API}"}]
+    assert {k: v for k, v in yaml.safe_load(text).items() if k != "servers"} == served
 
 
 def test_json_contract_is_served_as_yaml() -> None:
     document = parse_document(json.dumps(library().document.root).encode(), "x.json")
-    said = yaml.safe_load(Docs.from_contract(replace(library(), document=document), "t").render_yaml("http://h"))
-    assert said["servers"] == [{"url": f"http://h{API}"}]
+    served = yaml.safe_load(Docs.from_contract(replace(library(), document=document), "t").render_yaml("http://h"))
+    assert served["servers"] == [{"url": f"http://h{API}"}]
 
 
 def test_placeholder_of_the_server_url_is_unique() -> None:
@@ -118,9 +118,9 @@ def test_placeholder_of_the_server_url_is_unique() -> None:
     written = parse_document(json.dumps(contract.document.root).encode(), "x.json")
     for served in (contract, replace(contract, document=written)):
         docs = Docs.from_contract(served, "t")
-        for said in (json.loads(docs.render_json("http://h")), yaml.safe_load(docs.render_yaml("http://h"))):
-            assert said["info"] == contract.document.root["info"]
-            assert said["servers"] == [{"url": f"http://h{API}"}]
+        for content in (json.loads(docs.render_json("http://h")), yaml.safe_load(docs.render_yaml("http://h"))):
+            assert content["info"] == contract.document.root["info"]
+            assert content["servers"] == [{"url": f"http://h{API}"}]
 
 
 def test_health_counts_records(caller: Client) -> None:

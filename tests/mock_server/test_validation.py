@@ -1,4 +1,4 @@
-"""Validation: 422 means that the contract's schema is broken; everything else gets through as it was meant."""
+"""Tests validation: 422 exactly for violations of the contract's schemas; valid input reaches the action."""
 
 import json
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def errors(reply: Reply) -> dict[str, list[str]]:
     return found
 
 
-# What the contract assumes where a list is asked for nothing.
+# Default query parameters of a list.
 DEFAULTS = {"page": 1, "per_page": 20}
 
 
@@ -138,7 +138,7 @@ def test_scalar_for_a_deep_object_is_an_error(caller: Client) -> None:
 
 @pytest.mark.parametrize("brackets", ["[]", "[0]", "[x]", "[][]", "[a][b]", "%5B%5D"])
 @pytest.mark.parametrize(
-    ("name", "due"),
+    ("name", "expected"),
     [
         ("page", "an integer"),
         ("search", "a string"),
@@ -147,12 +147,12 @@ def test_scalar_for_a_deep_object_is_an_error(caller: Client) -> None:
         ("library_uuid", "a string"),
     ],
 )
-@pytest.mark.parametrize("beside", ["", "&{0}=1", "&{0}[]="])
+@pytest.mark.parametrize("other", ["", "&{0}=1", "&{0}[]="])
 def test_brackets_after_a_scalar_name_are_an_error(
-    caller: Client, name: str, brackets: str, due: str, beside: str
+    caller: Client, name: str, brackets: str, expected: str, other: str
 ) -> None:
-    found = errors(caller.get(f"{AUTHORS}?{name}{brackets}=1{beside.format(name)}"))
-    assert found == {name: [f"The {name.replace('_', ' ')} field must be {due}."]}
+    found = errors(caller.get(f"{AUTHORS}?{name}{brackets}=1{other.format(name)}"))
+    assert found == {name: [f"The {name.replace('_', ' ')} field must be {expected}."]}
 
 
 def test_brackets_after_an_unknown_name_are_ignored(caller: Client) -> None:
@@ -186,7 +186,7 @@ def test_unknown_parameters_are_ignored(calls: Calls, caller: Client, query: str
         ("-9223372036854775808", False),
         ("-9223372036854775809", True),
         ("123456789012345678901234567890", True),
-        ("0.1234567890123456789012345", False),  # of a fraction nobody expects more than a float
+        ("0.1234567890123456789012345", False),  # fractions are floats
         ('"123456789012345678901234567890"', False),
     ],
 )
@@ -196,8 +196,8 @@ def test_integer_that_loses_digits_is_noted(calls: Calls, number: str, noted: bo
     raw = f'{{"title": "The Raven", "author_uuid": "{POE}", "extra": {{"a": [1, {number}]}}}}'.encode()
     reply = caller.request("POST", BOOKS, body=raw, headers={"content-type": "application/json"})
     assert reply.status == 201
-    said = "digits of body.extra.a.1 (beyond 64 bits)"
-    assert (said in reply.headers["x-mock-note"]) is (said in terminal.getvalue()) is noted
+    message = "digits of body.extra.a.1 (beyond 64 bits)"
+    assert (message in reply.headers["x-mock-note"]) is (message in terminal.getvalue()) is noted
 
 
 @given(st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
@@ -487,12 +487,12 @@ def test_422_has_all_violations_of_the_schema(sent: Any) -> None:
         .get(operation.request_body.pointer, "write")
         .iter_errors(sent)
     )
-    due = {name for name, field in operation.request_body.fields.items() if field.required}
-    told: dict[str, list[str]] = {}
-    for complaint in field_errors(breaches, operation.request_body.pointer, required_fields=due):
-        told.setdefault(complaint.field, []).append(complaint.message)
+    expected = {name for name, field in operation.request_body.fields.items() if field.required}
+    messages: dict[str, list[str]] = {}
+    for complaint in field_errors(breaches, operation.request_body.pointer, required_fields=expected):
+        messages.setdefault(complaint.field, []).append(complaint.message)
     reply = stub()[0].post(BOOKS, sent)
-    assert (reply.status, reply.json.get("errors", {})) == (422 if told else 201, told)
+    assert (reply.status, reply.json.get("errors", {})) == (422 if messages else 201, messages)
 
 
 # Accept -------------------------------------------------------------------------------------------------------------
@@ -582,7 +582,7 @@ def test_error_is_logged_with_its_line_in_the_contract() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "told"),
+    ("sent", "messages"),
     [
         ({"genre": "song"}, "genre: The selected genre is invalid. (expected novel, essay, poem, play) ("),
         (
@@ -592,25 +592,25 @@ def test_error_is_logged_with_its_line_in_the_contract() -> None:
         ({"name": ""}, "name: The name field is required. ("),
     ],
 )
-def test_expected_values_are_only_logged(sent: Any, told: str) -> None:
+def test_expected_values_are_only_logged(sent: Any, messages: str) -> None:
     terminal = Terminal()
     reply = client(app(terminal=terminal)).post(AUTHORS, {"name": "x", **sent})
-    assert f"validation: {told}" in terminal.getvalue()
+    assert f"validation: {messages}" in terminal.getvalue()
     assert "allowed" not in reply.body.decode()
 
 
 def test_request_log_has_the_expected_values_of_a_parameter() -> None:
     terminal = Terminal()
     client(app(terminal=terminal)).get(f"{AUTHORS}?sort_by=age")
-    said = "sort_by: The selected sort by is invalid. (expected name, born, books_count, created_at) ("
-    assert f"validation: {said}" in terminal.getvalue()
+    message = "sort_by: The selected sort by is invalid. (expected name, born, books_count, created_at) ("
+    assert f"validation: {message}" in terminal.getvalue()
 
 
 def test_request_log_has_the_syntax_of_lists() -> None:
     terminal = Terminal()
     client(app(terminal=terminal)).get(f"{AUTHORS}?genre=poem,essay")
-    said = "genre.0: The selected genre.0 is invalid. (expected genre=1&genre=2 or genre[]=1) ("
-    assert f"validation: {said}" in terminal.getvalue()
+    message = "genre.0: The selected genre.0 is invalid. (expected genre=1&genre=2 or genre[]=1) ("
+    assert f"validation: {message}" in terminal.getvalue()
     client(app(terminal=terminal)).get(f"{AUTHORS}?genre=song")
     assert "(expected novel, essay, poem, play)" in terminal.getvalue()
 
