@@ -133,7 +133,7 @@ def test_a_port_in_use_is_told_with_status_1(around: dict[str, str], greeting: s
         (("--dataset", "no-such"), "demo"),
         (("--nonsense",), "No such option"),
         (("--store", "postgres://x"), "sqlite:///"),
-        (("--size", "none"), "a number above 0"),
+        (("--size", "none"), "a number greater than 0"),
     ],
 )
 def test_a_wrong_option_is_told_with_what_is_allowed_and_status_2(
