@@ -1,15 +1,24 @@
-"""Broken servers, derived from the contract: each breaks one promise, and proves it by a witness."""
+"""Mutants of the mock server, derived from the contract: each violates one requirement."""
 
 from collections.abc import Iterator
 
-from conformance.mutation import access, answers, crud, lists, refusals_and_robustness, relations, statuses, validation
+from conformance.mutation import (
+    access,
+    crud,
+    lists,
+    refusals_and_robustness,
+    relations,
+    response_schemas,
+    statuses,
+    validation,
+)
 from conformance.mutation.mutant import Mutant
 from spec.loader import Contract
 
 
 def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
-    """Every mutant of a contract, in a fixed order. `token`: of somebody who may see and write what is probed."""
-    yield from answers.derive_mutants(contract)
+    """Derive every mutant of a contract, in a fixed order. `token`: of a user with read and write access."""
+    yield from response_schemas.derive_mutants(contract)
     yield from statuses.derive_mutants(contract)
     yield from refusals_and_robustness.derive_mutants(contract, token)
     yield from access.derive_mutants(contract, token)

@@ -1,24 +1,26 @@
-"""Mutants that let in whom they should not: nobody, a stranger, somebody who has left, another tenant."""
+"""Mutants that accept requests without a token, with an unknown token or scheme, or from another tenant."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from conformance.errors import SkipCheck
-from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
-from conformance.mutation.mutant import Mutant
+from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
+from conformance.mutation.mutant import Mutant, Trigger
 from conformance.mutation.triggers import resolve_path, trigger_rejections
 from conformance.session.session import Session
 from conformance.transport.messages import AUTHORIZATION
 from spec.loader import Contract, Operation
 
 DENIED_STATUSES = (401, 403, 404)
+Condition = Callable[[InterceptedRequest, InterceptedResponse], bool]
 
 
 @dataclass(slots=True)
 class AllowDeniedCaller:
-    """Grants what was refused, to whom `should_allow` says, with the token that was granted something last or stands."""
+    """Repeats a rejected request with `token`, where `should_allow` accepts it."""
 
-    should_allow: Callable[[InterceptedRequest, InterceptedResponse], bool]
+    should_allow: Condition
     token: str
 
     async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
@@ -44,49 +46,37 @@ def _is_forbidden_or_not_found(request: InterceptedRequest, response: Intercepte
     return response.status in (403, 404)
 
 
+AUTHENTICATION_OPERATORS = (
+    ("auth-none", _has_no_token, "A request without a token is rejected."),
+    ("auth-any-token", _has_bearer_token, "An unknown token is rejected."),
+    ("auth-other-scheme", _has_basic_credentials, "Another scheme than bearer is rejected."),
+)
+
+
 def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
-    """Of every operation that is not public. `token`: of somebody who may see and write what is probed."""
-    operators = {
-        "auth-none": (_has_no_token, "Who has no token gets nothing."),
-        "auth-any-token": (_has_bearer_token, "A token that nobody has gets nothing."),
-        "auth-other-scheme": (_has_basic_credentials, "Another scheme than bearer gets nothing."),
-    }
+    """Derive the mutants of every operation that requires authentication. `token`: of a user with full access."""
+
+    def mutant(
+        operation: Operation, family: str, requirement: str, should_allow: Condition, trigger: Trigger
+    ) -> Mutant:
+        make_fault, pointer = partial(AllowDeniedCaller, should_allow, token), operation.pointer
+        return Mutant(
+            family, operation.id, "let in", requirement, pointer, make_fault, trigger, provenance_independent=True
+        )
+
     for operation in contract.operations.values():
         if not operation.requires_auth:
             continue
-        for family, (should_allow, requirement) in operators.items():
-            yield Mutant(
-                family,
-                operation.id,
-                "let in",
-                requirement,
-                operation.pointer,
-                _allow_denied_caller(should_allow, token),
-                trigger_unauthorized,
-                provenance_independent=True,
-            )
+        for family, should_allow, requirement in AUTHENTICATION_OPERATORS:
+            yield mutant(operation, family, requirement, should_allow, trigger_unauthorized)
         resource = contract.resources.get(operation.resource or "")
         if resource is not None and resource.tenant_path and len(operation.path_parameter_names) == 1:
-            yield Mutant(
-                "auth-other-tenant",
-                operation.id,
-                "let in",
-                "A record is nobody's but its tenant's.",
-                operation.pointer,
-                _allow_denied_caller(_is_forbidden_or_not_found, token),
-                _trigger_other_tenant,
-                provenance_independent=True,
-            )
-
-
-def _allow_denied_caller(
-    should_allow: Callable[[InterceptedRequest, InterceptedResponse], bool], token: str
-) -> Callable[[], Fault]:
-    return lambda: AllowDeniedCaller(should_allow, token)
+            requirement = "A record is accessible to its tenant only."
+            yield mutant(operation, "auth-other-tenant", requirement, _is_forbidden_or_not_found, _trigger_other_tenant)
 
 
 def trigger_unauthorized(session: Session, operation: Operation) -> None:
-    """Asks as nobody, on a record that is there and on one that is not."""
+    """Send requests without a token, with an unknown one and with another scheme; then invalid requests."""
     try:
         path_values = resolve_path(session, operation)
     except SkipCheck:

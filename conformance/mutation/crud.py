@@ -1,7 +1,7 @@
-"""Mutants of writes: lost, misplaced, incomplete, or doing more than was asked.
+"""Mutants of writes: lost, applied to another record, incomplete, or with side effects.
 
-After EvoMaster's experimental faults 900 to 908 (a delete that deletes nothing, effects of a refused change, a put that
-is partial or not idempotent) and RESTler's rules (use after free, leak of a resource).
+After EvoMaster's experimental faults 900 to 908 (a delete that deletes nothing, side effects of a rejected change, a
+PUT that is partial or not idempotent) and RESTler's rules (use after free, resource leak).
 """
 
 import html
@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import MakeFault, stateless
 from conformance.mutation.mutant import Mutant, sample
 from conformance.mutation.triggers import trigger_crud_cycle, trigger_partial_update, trigger_text_roundtrip
 from conformance.session.session import Session
@@ -18,12 +19,12 @@ from spec.loader import Attribute, BodyField, Contract, Operation, Resource
 from spec.model import GENERIC_ACTIONS
 
 EVOMASTER, RESTLER = "EvoMaster httpOracles 900-908", "RESTler, checkers of resource lifecycle"
-MAX_FIELDS = 2  # fields of an operation that are broken one by one
+MAX_FIELDS = 2  # mutated fields of an operation
 
 
 @dataclass(frozen=True, slots=True)
 class CrudOperations:
-    """The operations on one resource that a record's life goes through."""
+    """The operations that create, read, update and delete a resource's records."""
 
     contract: Contract
     resource: Resource
@@ -31,104 +32,96 @@ class CrudOperations:
 
     @classmethod
     def from_contract(cls, contract: Contract, resource: Resource) -> "CrudOperations":
-        """Those that the contract has."""
+        """Collect the operations that the contract defines."""
         by_action = {o.action: o for o in contract.operations.values() if o.resource == resource.name}
         for operation in by_action.values():
             if contract.find_created_resource(operation) == resource.name:
                 by_action = {**by_action, "create": operation}
         return cls(contract, resource, {a: o for a, o in by_action.items() if a in GENERIC_ACTIONS})
 
+    def mutant(
+        self, action: str, family: str, detail: str, requirement: str, make_fault: MakeFault, **options: Any
+    ) -> Mutant:
+        """Build a mutant of the operation with an action. `options`: further fields of the mutant."""
+        operation = self.by_action[action]
+        options.setdefault("pointer", operation.pointer)
+        options.setdefault("trigger", partial(_run_crud_cycle, create_operation=self.by_action["create"]))
+        return Mutant(family, operation.id, detail, requirement, make_fault=make_fault, **options)
+
     def get_record(self, response: InterceptedResponse, action: str) -> dict[str, Any]:
-        """The record that an answer shows; nothing when it shows none."""
-        data, body = self.by_action[action].envelope.data_property, response.json
+        """The record in a response; empty when the response is not successful or has none."""
+        data, body = self.by_action[action].envelope.data_property, response.json if response.is_success else None
         record = body.get(data) if data and isinstance(body, dict) else body
         return dict(record) if isinstance(record, dict) else {}
 
-    def with_record_changes(
+    def with_changes(
         self, response: InterceptedResponse, action: str, changes: Mapping[str, Any]
     ) -> InterceptedResponse:
-        """The answer with changes to the record that it shows."""
+        """A successful response with changes to its record; another response is returned unchanged."""
+        if not response.is_success:
+            return response
         data = self.by_action[action].envelope.data_property
         record = {**self.get_record(response, action), **changes}
         return response.with_json({**response.json, data: record} if data else record)
 
     def writable_fields(self, action: str) -> list[tuple[BodyField, Attribute]]:
-        """The fields of a body that are shown properties of the record."""
+        """The request body fields that are attributes of the returned record."""
         operation = self.by_action.get(action)
         view = self.contract.views.get(operation.envelope.view_name or "") if operation else None
-        fields = []
-        for body_field in (
-            operation.request_body.fields.values() if operation and operation.request_body and view else ()
-        ):
-            prop = self.resource.attributes.get(body_field.name)
-            if (
-                prop is not None
-                and body_field.relation_setter is None
-                and body_field.x_query is None
-                and view
-                and prop.name in view.property_names
-            ):
-                fields.append((body_field, prop))
-        return fields
+        if operation is None or operation.request_body is None or view is None:
+            return []
+        return [
+            (body_field, self.resource.attributes[name])
+            for name, body_field in operation.request_body.fields.items()
+            if name in self.resource.attributes
+            and name in view.property_names
+            and body_field.relation_setter is None
+            and body_field.x_query is None
+        ]
 
-    async def fetch_other_keys(self, request: InterceptedRequest, call_next: CallNext) -> list[str]:
-        """The keys of the records of the list's first page but the asked one."""
+    def text_fields(self, action: str) -> list[BodyField]:
+        """The writable fields for free text."""
+        fields = self.writable_fields(action)
+        return [f for f, p in fields if p.type == "string" and not p.enum_values and not p.format]
+
+    async def retrieve(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        """Retrieve the record that a request names."""
+        return await call_next(request.follow_up(self.by_action["retrieve"], *request.path_values.values()))
+
+    async def find_other_key(self, request: InterceptedRequest, call_next: CallNext) -> str | None:
+        """The key of the first listed record that a request does not name."""
         list_operation = self.by_action.get("list")
         if list_operation is None:
-            return []
+            return None
         response = await call_next(request.follow_up(list_operation))
-        body = response.json
-        rows = (
-            body.get(list_operation.envelope.data_property)
-            if response.is_success and list_operation.envelope.data_property
-            else []
-        )
-        keys = [str(row[self.resource.key_attribute]) for row in rows if self.resource.key_attribute in row]
-        return [key for key in keys if key not in request.path_values.values()]
+        data = list_operation.envelope.data_property
+        rows = response.json.get(data) if response.is_success and data else []
+        keys = (str(row[self.resource.key_attribute]) for row in rows if self.resource.key_attribute in row)
+        return next((key for key in keys if key not in request.path_values.values()), None)
 
 
 def derive_mutants(contract: Contract) -> Iterator[Mutant]:
-    """Of every resource that can be created and retrieved."""
+    """Derive the mutants of every resource whose records can be created and retrieved."""
     for resource in contract.resources.values():
         crud = CrudOperations.from_contract(contract, resource)
         if {"create", "retrieve"} <= crud.by_action.keys():
             yield from _derive_create_mutants(crud)
-            yield from _derive_update_mutants(crud)
-            yield from _derive_field_mutants(crud)
-            yield from _derive_timestamp_mutants(crud)
-            yield from _derive_delete_mutants(crud)
+            if "update" in crud.by_action:
+                yield from _derive_update_mutants(crud)
+                yield from _derive_field_mutants(crud)
+                yield from _derive_timestamp_mutants(crud)
+            if "delete" in crud.by_action:
+                yield from _derive_delete_mutants(crud)
             yield from _derive_read_mutants(crud)
             yield from _derive_text_mutants(crud)
-
-
-def _build_mutant(
-    crud: CrudOperations,
-    action: str,
-    family: str,
-    detail: str,
-    requirement: str,
-    make_fault: Callable[[], Fault],
-    **overrides: Any,
-) -> Mutant:
-    """On the operation that does `action`; `overrides`: fields of Mutant that are not as usual."""
-    operation = crud.by_action[action]
-    defaults = {
-        "pointer": operation.pointer,
-        "trigger": partial(_run_crud_cycle, create_operation=crud.by_action["create"]),
-    }
-    return Mutant(family, operation.id, detail, requirement, make_fault=make_fault, **{**defaults, **overrides})
 
 
 def _run_crud_cycle(session: Session, operation: Operation, create_operation: Operation) -> None:
     trigger_crud_cycle(session, create_operation)
 
 
-def _make_stateless(fault: Fault) -> Callable[[], Fault]:
-    return lambda: fault
-
-
 def different_value(value: Any, prop: Attribute) -> Any:
-    """Another value that the schema of a property admits, of the same kind."""
+    """Another value of the same type that the attribute's schema allows."""
     if prop.enum_values:
         return next((c for c in prop.enum_values if c != value and c is not None), value)
     if isinstance(value, bool):
@@ -140,121 +133,95 @@ def different_value(value: Any, prop: Attribute) -> Any:
     return value
 
 
-# Create --------------------------------------------------------------------------------------------------------------
+# Create
 
 
 @dataclass(frozen=True, slots=True)
 class CreateFaults:
-    """Wrong ways to create. `field_name`, `prop`: of the field that is stored wrong."""
+    """Wrong ways to create a record. `field_name`, `prop`: the field that is stored wrong."""
 
     crud: CrudOperations
     field_name: str = ""
     prop: Attribute | None = None
 
     async def delete_after_create(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Gone as soon as it is answered."""
+        """Delete the record right after its creation."""
         response = await call_next(request)
-        key = (
-            self.crud.get_record(response, "create").get(self.crud.resource.key_attribute)
-            if response.is_success
-            else None
-        )
+        key = self.crud.get_record(response, "create").get(self.crud.resource.key_attribute)
         if key is not None:
             await call_next(request.follow_up(self.crud.by_action["delete"], key))
         return response
 
     async def create_twice(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Two records for one."""
+        """Create two records."""
         await call_next(request)
         return await call_next(request)
 
     async def store_different_value(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """One field answered as it was sent, and stored otherwise."""
+        """Store another value than the one that was sent and is returned."""
         body = request.json
         if not isinstance(body, dict) or self.field_name not in body or self.prop is None:
             return await call_next(request)
-        response = await call_next(
-            request.with_json({**body, self.field_name: different_value(body[self.field_name], self.prop)})
-        )
-        return (
-            self.crud.with_record_changes(response, "create", {self.field_name: body[self.field_name]})
-            if response.is_success
-            else response
-        )
+        value = body[self.field_name]
+        stored = request.with_json({**body, self.field_name: different_value(value, self.prop)})
+        return self.crud.with_changes(await call_next(stored), "create", {self.field_name: value})
 
 
 def _derive_create_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    faults = CreateFaults(crud)
+    mutant, faults = partial(crud.mutant, "create", "create"), CreateFaults(crud)
     if "delete" in crud.by_action:
-        requirement = "What create answers is there on the next request."
-        yield _build_mutant(
-            crud, "create", "create", "lost", requirement, _make_stateless(faults.delete_after_create), source=EVOMASTER
-        )
-    requirement = "A create makes one record."
-    yield _build_mutant(crud, "create", "create", "twice", requirement, _make_stateless(faults.create_twice))
+        available = "A created record can be retrieved."
+        yield mutant("lost", available, stateless(faults.delete_after_create), source=EVOMASTER)
+    yield mutant("twice", "A create stores one record.", stateless(faults.create_twice))
     required = [(body_field, prop) for body_field, prop in crud.writable_fields("create") if body_field.required]
     for body_field, prop in sample(required, MAX_FIELDS, "create", crud.resource.name):
-        fault, requirement = (
-            CreateFaults(crud, body_field.name, prop).store_different_value,
-            "What create is sent is stored.",
-        )
-        yield _build_mutant(
-            crud,
-            "create",
-            "create",
-            f"{body_field.name} not stored",
-            requirement,
-            _make_stateless(fault),
-            pointer=body_field.pointer,
-        )
+        make_fault = stateless(CreateFaults(crud, body_field.name, prop).store_different_value)
+        stored = "A create stores the values that were sent."
+        yield mutant(f"{body_field.name} not stored", stored, make_fault, pointer=body_field.pointer)
 
 
-# Update --------------------------------------------------------------------------------------------------------------
+# Update
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateFaults:
-    """Wrong ways to update. `field_name`: of the field that is stored wrong."""
+    """Wrong ways to update a record. `field_name`: the field that is stored wrong."""
 
     crud: CrudOperations
     field_name: str = ""
 
     def _redirect(self, request: InterceptedRequest, key: object) -> InterceptedRequest:
-        """The same request to another record."""
-        return replace(
-            request.follow_up(request.operation, key, query=request.query), body=request.body, headers=request.headers
-        )
+        follow_up = request.follow_up(request.operation, key, query=request.query)
+        return replace(follow_up, body=request.body, headers=request.headers)
 
     async def discard_update(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Answered as if it were stored."""
-        current = await call_next(request.follow_up(self.crud.by_action["retrieve"], *request.path_values.values()))
-        body = request.json
+        """Return the updated record without storing it."""
+        current, body = await self.crud.retrieve(request, call_next), request.json
         if not current.is_success or not isinstance(body, dict):
             return await call_next(request)
         changes = {n: v for n, v in body.items() if n in self.crud.get_record(current, "retrieve")}
-        return self.crud.with_record_changes(current, "update", changes)
+        return self.crud.with_changes(current, "update", changes)
 
     async def update_other_too(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Another record too."""
-        other_keys = await self.crud.fetch_other_keys(request, call_next)
+        """Update a second record too."""
+        other_key = await self.crud.find_other_key(request, call_next)
         response = await call_next(request)
-        if response.is_success and other_keys:
-            await call_next(self._redirect(request, other_keys[0]))
+        if response.is_success and other_key is not None:
+            await call_next(self._redirect(request, other_key))
         return response
 
     async def update_other_instead(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Another record in its place."""
-        other_keys = await self.crud.fetch_other_keys(request, call_next)
-        if not other_keys:
+        """Update another record instead."""
+        other_key = await self.crud.find_other_key(request, call_next)
+        if other_key is None:
             return await call_next(request)
-        response = await call_next(self._redirect(request, other_keys[0]))
+        response = await call_next(self._redirect(request, other_key))
         changes = {self.crud.resource.key_attribute: next(iter(request.path_values.values()))}
-        return self.crud.with_record_changes(response, "update", changes) if response.is_success else response
+        return self.crud.with_changes(response, "update", changes)
 
     async def store_valid_part(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Refused, and stored but for the field that is wrong."""
-        response = await call_next(request)
-        body = request.json
+        """Reject the update, but store its valid fields."""
+        response, body = await call_next(request), request.json
         if response.status == 422 and isinstance(body, dict):
             invalid_names = {name.partition(".")[0] for name in (response.json or {}).get("errors", {})}
             valid_part = {n: v for n, v in body.items() if n not in invalid_names}
@@ -263,183 +230,134 @@ class UpdateFaults:
         return response
 
     async def drop_field(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """One field answered as it was sent, and not stored."""
+        """Return a field as it was sent without storing it."""
         body = request.json
         if not isinstance(body, dict) or self.field_name not in body:
             return await call_next(request)
         response = await call_next(request.with_json({n: v for n, v in body.items() if n != self.field_name}))
-        return (
-            self.crud.with_record_changes(response, "update", {self.field_name: body[self.field_name]})
-            if response.is_success
-            else response
-        )
+        return self.crud.with_changes(response, "update", {self.field_name: body[self.field_name]})
 
     async def reset_omitted_field(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """One field null when it is not sent."""
+        """Set a field to null when it is omitted."""
         body = request.json
         if not isinstance(body, dict) or self.field_name in body:
             return await call_next(request)
         return await call_next(request.with_json({**body, self.field_name: None}))
 
     async def change_on_retrieve(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """A record that is changed by being retrieved."""
+        """Change a record when it is retrieved."""
         response = await call_next(request)
-        record = self.crud.get_record(response, "retrieve") if response.is_success else {}
-        if isinstance(record.get(self.field_name), str):
+        text = self.crud.get_record(response, "retrieve").get(self.field_name)
+        if isinstance(text, str):
             update = request.follow_up(self.crud.by_action["update"], *request.path_values.values())
-            await call_next(update.with_json({self.field_name: f"{record[self.field_name]}."}))
+            await call_next(update.with_json({self.field_name: f"{text}."}))
         return response
 
     async def return_other_record(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Another record retrieved in its place."""
-        other_keys = await self.crud.fetch_other_keys(request, call_next)
+        """Retrieve another record instead."""
+        other_key = await self.crud.find_other_key(request, call_next)
         response = await call_next(request)
-        if not response.is_success or not other_keys:
+        if not response.is_success or other_key is None:
             return response
-        other_response = await call_next(request.follow_up(request.operation, other_keys[0], query=request.query))
+        other_response = await call_next(request.follow_up(request.operation, other_key, query=request.query))
         return other_response if other_response.is_success else response
 
 
 def _derive_update_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    if "update" not in crud.by_action:
-        return
-    faults, stored_requirement = UpdateFaults(crud), "An update is stored."
-    yield _build_mutant(
-        crud, "update", "update", "lost", stored_requirement, _make_stateless(faults.discard_update), source=EVOMASTER
-    )
-    yield _build_mutant(
-        crud,
-        "update",
-        "update",
-        "applied to another record",
-        stored_requirement,
-        _make_stateless(faults.update_other_instead),
-    )
-    requirement = "A write changes no other record."
-    yield _build_mutant(
-        crud,
-        "update",
-        "frame",
-        "update changes another too",
-        requirement,
-        _make_stateless(faults.update_other_too),
+    mutant, faults, stored = partial(crud.mutant, "update"), UpdateFaults(crud), "An update is stored."
+    yield mutant("update", "lost", stored, stateless(faults.discard_update), source=EVOMASTER)
+    yield mutant("update", "applied to another record", stored, stateless(faults.update_other_instead))
+    requirement, make_fault = "A write changes no other record.", stateless(faults.update_other_too)
+    yield mutant("frame", "update changes another too", requirement, make_fault, provenance_independent=True)
+    yield mutant(
+        family="refused-write",
+        detail="applied but for the wrong field",
+        requirement="A rejected write changes nothing.",
+        make_fault=stateless(faults.store_valid_part),
+        trigger=trigger_partial_update,
         provenance_independent=True,
-    )
-    requirement = "A refused write changes nothing."
-    overrides = {"trigger": trigger_partial_update, "provenance_independent": True, "source": EVOMASTER}
-    detail = "applied but for the wrong field"
-    yield _build_mutant(
-        crud, "update", "refused-write", detail, requirement, _make_stateless(faults.store_valid_part), **overrides
+        source=EVOMASTER,
     )
 
 
 def _derive_field_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    """One field is not stored; one that was not sent is changed."""
-    fields = [
-        (body_field, prop)
-        for body_field, prop in crud.writable_fields("update")
-        if prop.type in ("string", "integer", "boolean")
-    ]
+    mutant, stored = partial(crud.mutant, "update", "update", source=EVOMASTER), "An update is stored."
+    fields = [f for f in crud.writable_fields("update") if f[1].type in ("string", "integer", "boolean")]
     for body_field, _ in sample(fields, MAX_FIELDS, "update", crud.resource.name):
-        fault, overrides = (
-            UpdateFaults(crud, body_field.name).drop_field,
-            {"pointer": body_field.pointer, "source": EVOMASTER},
-        )
-        requirement = "An update is stored."
-        yield _build_mutant(
-            crud, "update", "update", f"{body_field.name} not stored", requirement, _make_stateless(fault), **overrides
-        )
+        make_fault = stateless(UpdateFaults(crud, body_field.name).drop_field)
+        yield mutant(f"{body_field.name} not stored", stored, make_fault, pointer=body_field.pointer)
     for body_field, _ in sample([f for f in fields if f[1].nullable], MAX_FIELDS, "reset", crud.resource.name):
-        fault, requirement = (
-            UpdateFaults(crud, body_field.name).reset_omitted_field,
-            "What was not sent stays as it was.",
-        )
-        yield _build_mutant(
-            crud, "update", "update", f"{body_field.name} reset", requirement, _make_stateless(fault), source=EVOMASTER
-        )
+        make_fault = stateless(UpdateFaults(crud, body_field.name).reset_omitted_field)
+        yield mutant(f"{body_field.name} reset", "An update leaves omitted fields unchanged.", make_fault)
 
 
 @dataclass(frozen=True, slots=True)
 class ShowOtherTimestamp:
-    """Shows the stamp `field_name` as the stamp `source_field`."""
+    """Returns the timestamp `source_field` as the timestamp `field_name`."""
 
     crud: CrudOperations
     field_name: str
     source_field: str
 
     async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        action = request.operation.action
-        record = self.crud.get_record(response, action) if response.is_success else {}
-        is_applicable = self.field_name in record and self.source_field in record
-        return (
-            self.crud.with_record_changes(response, action, {self.field_name: record[self.source_field]})
-            if is_applicable
-            else response
-        )
+        response, action = await call_next(request), request.operation.action
+        record = self.crud.get_record(response, action)
+        if self.field_name not in record or self.source_field not in record:
+            return response
+        return self.crud.with_changes(response, action, {self.field_name: record[self.source_field]})
 
 
 def _derive_timestamp_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    if "update" not in crud.by_action:
-        return
+    resource = crud.resource
     operation_ids = frozenset(o.id for a, o in crud.by_action.items() if a in ("retrieve", "update"))
+    mutant = partial(crud.mutant, "update", operations=operation_ids, keyword="x-stamp")
     swaps = (
-        ("created", "updated", "A created stamp never moves."),
-        ("updated", "created", "An updated stamp moves with an update."),
+        ("created", "updated", "The creation timestamp never changes."),
+        ("updated", "created", "An update changes the update timestamp."),
     )
     for kind, other_kind, requirement in swaps:
-        for name, other_name in zip(
-            crud.resource.attributes_with_stamp(kind), crud.resource.attributes_with_stamp(other_kind), strict=False
-        ):
-            pointer = crud.resource.attributes[name].pointer
-            overrides = {"pointer": pointer, "operations": operation_ids, "keyword": "x-stamp"}
-            fault = ShowOtherTimestamp(crud, name, other_name)
-            yield _build_mutant(
-                crud,
-                "update",
-                f"{kind}-stamp",
-                f"{name} is {other_name}",
-                requirement,
-                _make_stateless(fault),
-                **overrides,
-            )
+        names, other_names = resource.attributes_with_stamp(kind), resource.attributes_with_stamp(other_kind)
+        for name, other_name in zip(names, other_names, strict=False):
+            make_fault = stateless(ShowOtherTimestamp(crud, name, other_name))
+            pointer = resource.attributes[name].pointer
+            yield mutant(f"{kind}-stamp", f"{name} is {other_name}", requirement, make_fault, pointer=pointer)
 
 
-# Delete --------------------------------------------------------------------------------------------------------------
+# Delete
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteFaults:
-    """Wrong ways to delete."""
+    """Wrong ways to delete a record."""
 
     crud: CrudOperations
 
     async def delete_nothing(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Nothing at all."""
-        current = await call_next(request.follow_up(self.crud.by_action["retrieve"], *request.path_values.values()))
-        return (
-            InterceptedResponse(request.operation.envelope.status, {}, b"")
-            if current.is_success
-            else await call_next(request)
-        )
+        """Report success without deleting the record."""
+        current = await self.crud.retrieve(request, call_next)
+        return self._success(request) if current.is_success else await call_next(request)
 
     async def delete_other_too(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """Another record too."""
-        other_keys = await self.crud.fetch_other_keys(request, call_next)
+        """Delete a second record too."""
+        other_key = await self.crud.find_other_key(request, call_next)
         response = await call_next(request)
-        if response.is_success and other_keys:
-            await call_next(request.follow_up(request.operation, other_keys[0]))
+        if response.is_success and other_key is not None:
+            await call_next(request.follow_up(request.operation, other_key))
         return response
 
     async def accept_repeated_delete(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        """A success where there is nothing to delete."""
+        """Report success for a missing record."""
         response = await call_next(request)
-        return InterceptedResponse(request.operation.envelope.status, {}, b"") if response.status == 404 else response
+        return self._success(request) if response.status == 404 else response
+
+    @staticmethod
+    def _success(request: InterceptedRequest) -> InterceptedResponse:
+        return InterceptedResponse(request.operation.envelope.status, {}, b"")
 
 
 @dataclass(slots=True)
 class ShowDeletedRecord:
-    """Goes on showing what was deleted, where it is retrieved or in the list: `action` says which."""
+    """Keeps returning deleted records. `action`: where, retrieve or list."""
 
     crud: CrudOperations
     action: str
@@ -457,13 +375,11 @@ class ShowDeletedRecord:
         data = request.operation.envelope.data_property
         if not response.is_success or data is None:
             return response
-        deleted_records = [
-            self.crud.get_record(retrieve_response, "retrieve") for retrieve_response in self.deleted_responses.values()
-        ]
+        deleted_records = [self.crud.get_record(deleted, "retrieve") for deleted in self.deleted_responses.values()]
         return response.with_json({**response.json, data: [*deleted_records, *response.json[data]]})
 
     async def _handle_delete(self, request: InterceptedRequest, call_next: CallNext, key: str) -> InterceptedResponse:
-        current = await call_next(request.follow_up(self.crud.by_action["retrieve"], key))
+        current = await self.crud.retrieve(request, call_next)
         response = await call_next(request)
         if response.is_success and current.is_success:
             self.deleted_responses[key] = current
@@ -471,95 +387,50 @@ class ShowDeletedRecord:
 
 
 def _derive_delete_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    if "delete" not in crud.by_action:
-        return
-    faults, gone_requirement = DeleteFaults(crud), "A deleted record is gone."
-    yield _build_mutant(
-        crud,
-        "delete",
-        "delete",
-        "deletes nothing",
-        gone_requirement,
-        _make_stateless(faults.delete_nothing),
-        source=EVOMASTER,
-    )
-    requirement = "A write changes no other record."
-    yield _build_mutant(
-        crud,
-        "delete",
-        "frame",
-        "deletes another too",
-        requirement,
-        _make_stateless(faults.delete_other_too),
-        provenance_independent=True,
-    )
-    requirement = "To delete what is not there answers 404."
-    yield _build_mutant(
-        crud,
-        "delete",
-        "delete",
-        "again and again",
-        requirement,
-        _make_stateless(faults.accept_repeated_delete),
-        source=RESTLER,
-    )
+    mutant, faults = partial(crud.mutant, "delete"), DeleteFaults(crud)
+    deleted, frame = "A deleted record is gone.", "A write changes no other record."
+    missing = "Deleting a missing record returns 404."
+    yield mutant("delete", "deletes nothing", deleted, stateless(faults.delete_nothing), source=EVOMASTER)
+    make_fault = stateless(faults.delete_other_too)
+    yield mutant("frame", "deletes another too", frame, make_fault, provenance_independent=True)
+    yield mutant("delete", "again and again", missing, stateless(faults.accept_repeated_delete), source=RESTLER)
     for action in ("retrieve", "list"):
         if action in crud.by_action:
             operation_ids = frozenset({crud.by_action["delete"].id, crud.by_action[action].id})
-            make_fault = partial(ShowDeletedRecord, crud, action)
-            overrides = {"operations": operation_ids, "source": RESTLER}
-            yield _build_mutant(
-                crud, "delete", "delete", f"still there to {action}", gone_requirement, make_fault, **overrides
-            )
+            stale = partial(ShowDeletedRecord, crud, action)
+            detail = f"still there to {action}"
+            yield mutant("delete", detail, deleted, stale, operations=operation_ids, source=RESTLER)
 
 
-# Reading -------------------------------------------------------------------------------------------------------------
+# Read
 
 
 @dataclass(slots=True)
 class StaleRead:
-    """Answers what it answered first."""
+    """Repeats the first successful response to each request."""
 
     first_responses: dict[str, InterceptedResponse] = field(default_factory=dict)
 
     async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
         response = await call_next(request)
-        return (
-            self.first_responses.setdefault(request.path + str(request.query), response)
-            if response.is_success
-            else response
-        )
+        if not response.is_success:
+            return response
+        return self.first_responses.setdefault(request.path + str(request.query), response)
 
 
 def _derive_read_mutants(crud: CrudOperations) -> Iterator[Mutant]:
     for action in ("retrieve", "list"):
         if action in crud.by_action:
-            requirement = "A write is there on the next request."
-            yield _build_mutant(
-                crud, action, "stale-read", f"{action} answers what it did first", requirement, StaleRead
-            )
-    text_fields = (
-        f for f, p in crud.writable_fields("update") if p.type == "string" and not p.enum_values and not p.format
-    )
-    body_field = next(text_fields, None)
-    if body_field is not None:
-        faults, requirement = UpdateFaults(crud, body_field.name), "To read changes nothing."
-        yield _build_mutant(
-            crud,
-            "retrieve",
-            "reading",
-            f"changes {body_field.name}",
-            requirement,
-            _make_stateless(faults.change_on_retrieve),
-            provenance_independent=True,
-        )
-        requirement = "The record that was asked for is answered."
-        yield _build_mutant(
-            crud, "retrieve", "reading", "another record", requirement, _make_stateless(faults.return_other_record)
-        )
+            detail = f"{action} answers what it did first"
+            yield crud.mutant(action, "stale-read", detail, "The next request returns what was written.", StaleRead)
+    for body_field in crud.text_fields("update")[:1]:
+        mutant, faults = partial(crud.mutant, "retrieve", "reading"), UpdateFaults(crud, body_field.name)
+        detail, make_fault = f"changes {body_field.name}", stateless(faults.change_on_retrieve)
+        yield mutant(detail, "A read changes nothing.", make_fault, provenance_independent=True)
+        yield mutant("another record", "The requested record is returned.", stateless(faults.return_other_record))
 
 
-# Texts ---------------------------------------------------------------------------------------------------------------
+# Text
 
 TEXT_CHANGES: Mapping[str, Callable[[str], str]] = {
     "escaped as HTML": lambda text: html.escape(text + " <b>&"),
@@ -571,20 +442,16 @@ TEXT_CHANGES: Mapping[str, Callable[[str], str]] = {
 
 
 def _derive_text_mutants(crud: CrudOperations) -> Iterator[Mutant]:
-    fields = [
-        body_field
-        for body_field, p in crud.writable_fields("create")
-        if p.type == "string" and not p.enum_values and not p.format
-    ]
     for detail, change in TEXT_CHANGES.items():
-        for body_field in sample(fields, 1, "text", crud.resource.name):
-            overrides = {
-                "pointer": body_field.pointer,
-                "trigger": partial(trigger_text_roundtrip, name=body_field.name),
-            }
-            fault, requirement = _change_text(body_field.name, change), "A text comes back as it was sent."
-            yield _build_mutant(
-                crud, "create", "text", f"{body_field.name} {detail}", requirement, _make_stateless(fault), **overrides
+        for body_field in sample(crud.text_fields("create"), 1, "text", crud.resource.name):
+            yield crud.mutant(
+                action="create",
+                family="text",
+                detail=f"{body_field.name} {detail}",
+                requirement="A text is returned as it was sent.",
+                make_fault=stateless(_change_text(body_field.name, change)),
+                pointer=body_field.pointer,
+                trigger=partial(trigger_text_roundtrip, name=body_field.name),
             )
 
 

@@ -1,4 +1,4 @@
-"""Proof that a mutant is one: the same requests to the mock and to the mutant, and the first answer that differs."""
+"""Equivalence test of mutants: send the same requests to mock and mutant and compare the responses."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,18 +13,12 @@ from conformance.responses.findings import inspect_response
 from conformance.transport.messages import Exchange, Request, Response
 
 SEED = 0xA7
-COMPARED_HEADERS = (
-    "content-type",
-    "allow",
-    "www-authenticate",
-    "location",
-    "retry-after",
-)  # headers that a promise is about
+COMPARED_HEADERS = ("content-type", "allow", "www-authenticate", "location", "retry-after")
 
 
 @dataclass(slots=True)
 class ExchangeRecorder:
-    """What was sent to the mock, and answered, in order."""
+    """Records the exchanges with the mock in order."""
 
     exchanges: list[Exchange] = field(default_factory=list)
 
@@ -33,25 +27,24 @@ class ExchangeRecorder:
 
 
 def create_mutant_app(mutant: Mutant, mock: InProcessMock) -> ASGIApp:
-    """The mutant, around the mock's application, with a fresh memory."""
-    return FaultInjector(
-        mock.app, OperationRouter.from_contract(mock.contract), mutant.fault_operations, mutant.make_fault()
-    )
+    """Wrap the mock's application with a new fault of the mutant."""
+    router = OperationRouter.from_contract(mock.contract)
+    return FaultInjector(mock.app, router, mutant.fault_operations, mutant.make_fault())
 
 
 def find_witness(mutant: Mutant, mock: InProcessMock) -> Witness | None:
-    """The first answer in which it differs from the mock and breaks its promise; None when there is none.
+    """Find the first response that differs from the mock's; None when the mutant is equivalent.
 
-    The mock is a function of its seed and of what it is asked, so that two that are asked the same answer the same.
+    The mock is deterministic: equal requests in equal order get equal responses.
     """
     mock.reset()
     recorder = ExchangeRecorder()
     suite_session = create_session(mock, mock.app, SEED, on_exchange=recorder)
-    mock.clock.current_time = EPOCH  # what was looked up for the session took time, and will not be for the mutant
+    mock.clock.current_time = EPOCH  # the look-ups for the session advanced the clock
     try:
         mutant.trigger(suite_session, mock.contract.operations[mutant.operation])
     except SkipCheck:
-        pass  # what was sent until then may do
+        pass  # the requests sent so far may suffice
     finally:
         _close_target(suite_session.target)
     mock.reset()

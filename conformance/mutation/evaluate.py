@@ -1,8 +1,8 @@
-"""How good the gate is: of servers that each break one promise, how many it catches.
+"""Evaluation of one mutant: whether the gate detects it.
 
-Each mutant first proves that it is one (`mutants.witness`); without a witness it is equivalent and not counted. Then
-the laws judge it, those on its own operation first, and behind them the stock engine, until the first broken promise:
-found. They go on until one that blocks by default, where the mutant's promise can block at all.
+A mutant without a witness (see `conformance.mutation.equivalence`) is equivalent and not counted. Otherwise the checks
+run, those of its operation first, then the Schemathesis engine, until the first failure kills the mutant. If its
+requirement can block the gate, they continue until a failure that blocks by default.
 """
 
 import time
@@ -17,31 +17,21 @@ from conformance.errors import SuiteError
 from conformance.mutation.equivalence import create_mutant_app, find_witness
 from conformance.mutation.in_process_mock import InProcessMock, InProcessTarget, create_session
 from conformance.mutation.mutant import Mutant, Witness
-from conformance.results import Status
+from conformance.results import CheckResult, Status
 from conformance.runner.runner import build_cases, run_check
 from conformance.schemathesis_engine import GATE, Depth, run_engine
 from conformance.session.session import Session
 from spec.loader import Contract, Operation
 
 SEED = 1
-WIDE_FAMILIES = frozenset(
-    {
-        "create",
-        "update",
-        "delete",
-        "frame",
-        "reading",
-        "stale-read",
-        "auth-after-logout",
-        "count",
-        "reference",
-        "embedding",
-    }
+Failure = tuple[str, str, bool]  # check id, message, whether it blocks by default
+WIDE_FAMILIES = frozenset(  # may show in the checks of any operation
+    "create update delete frame reading stale-read auth-after-logout count reference embedding".split()
 )
 
 
 class MutantStatus(Enum):
-    """What became of a mutant."""
+    """The result of a mutant, in the terms of mutation testing."""
 
     KILLED = "killed"
     SURVIVED = "survived"
@@ -51,10 +41,9 @@ class MutantStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MutantResult:
-    """What became of a mutant. `is_blocked`: a promise that blocks by default was broken. `check`: what found it.
+    """The evaluation of a mutant. `is_blocked`: a check failed that blocks by default. `check`: the first failed check.
 
-    `seconds`: to the first broken promise, or in all. `witness`: a curl of the request that shows it, and what was
-    found there; "" when equivalent.
+    `seconds`: until the first failure, or in total. `message`: of the failure. `witness`: None when equivalent.
     """
 
     mutant: Mutant
@@ -69,22 +58,20 @@ class MutantResult:
 
 @dataclass(frozen=True, slots=True)
 class Detectors:
-    """Who judges: these laws, and the stock engine on the mutant's own operation, as deep as said; None: not at all."""
+    """The checks to run, and the depth of the engine run on the mutant's operation (None: no engine run)."""
 
     checks: Sequence[Check] = CHECKS
     depth: Depth | None = GATE
 
 
 def evaluate_mutant(mutant: Mutant, mock: InProcessMock, detectors: Detectors | None = None) -> MutantResult:
-    """What becomes of one mutant. `detectors`: the gate's, by default."""
+    """Evaluate one mutant. `detectors`: the gate's, by default."""
     try:
         proof = find_witness(mutant, mock)
-        return (
-            MutantResult(mutant, MutantStatus.EQUIVALENT)
-            if proof is None
-            else _run_detectors(mutant, mock, detectors or Detectors(), proof)
-        )
-    except Exception as error:  # a mutant that fails by itself says nothing of the gate
+        if proof is None:
+            return MutantResult(mutant, MutantStatus.EQUIVALENT)
+        return _run_detectors(mutant, mock, detectors or Detectors(), proof)
+    except Exception as error:  # an error in the mutant is no result of the gate
         return MutantResult(mutant, MutantStatus.ERROR, message=f"{type(error).__name__}: {error}")
 
 
@@ -97,9 +84,8 @@ def _run_detectors(mutant: Mutant, mock: InProcessMock, detectors: Detectors, wi
     try:
         tiers = select_operations(mutant, mock.contract)
         engine_failures = _find_engine_failures(suite_session, detectors.depth, tiers[0]) if detectors.depth else ()
-        for check_id, failure_message, is_blocking in chain(
-            _find_failures(suite_session, detectors.checks, tiers), engine_failures
-        ):
+        failures = chain(_find_failures(suite_session, detectors.checks, tiers), engine_failures)
+        for check_id, failure_message, is_blocking in failures:
             if not killing_check:
                 killing_check, message, kill_seconds = check_id, failure_message, time.perf_counter() - start_time
             is_blocked = is_blocked or is_blocking
@@ -108,20 +94,12 @@ def _run_detectors(mutant: Mutant, mock: InProcessMock, detectors: Detectors, wi
     finally:
         request_count = _close_session(suite_session)
     status = MutantStatus.KILLED if killing_check else MutantStatus.SURVIVED
-    return MutantResult(
-        mutant,
-        status,
-        is_blocked,
-        killing_check,
-        kill_seconds or time.perf_counter() - start_time,
-        request_count,
-        message,
-        witness,
-    )
+    seconds = kill_seconds or time.perf_counter() - start_time
+    return MutantResult(mutant, status, is_blocked, killing_check, seconds, request_count, message, witness)
 
 
 def _close_session(session: Session) -> int:
-    """End what a session holds; how many requests it sent."""
+    """Close the target of a session; return the number of its requests."""
     target = session.target
     if not isinstance(target, InProcessTarget):
         return 0
@@ -130,29 +108,29 @@ def _close_session(session: Session) -> int:
 
 
 def select_operations(mutant: Mutant, contract: Contract) -> list[list[Operation]]:
-    """The operations whose laws judge a mutant: its own, then its resource's, then all where it reaches far."""
-    own_operation = contract.operations[mutant.operation]
-    same_resource = [
-        o for o in contract.operations.values() if o.resource == own_operation.resource and o.id != own_operation.id
-    ]
-    other_operations = [
-        o for o in contract.operations.values() if o.resource != own_operation.resource and o.id != own_operation.id
-    ]
-    return [[own_operation], same_resource, *([other_operations] if mutant.family in WIDE_FAMILIES else [])]
+    """The operations to check: the mutant's, then its resource's, then all others if its family affects them."""
+    mutated = contract.operations[mutant.operation]
+    others = [o for o in contract.operations.values() if o.id != mutated.id]
+    same_resource = [o for o in others if o.resource == mutated.resource]
+    other_resources = [o for o in others if o.resource != mutated.resource]
+    return [[mutated], same_resource, *([other_resources] if mutant.family in WIDE_FAMILIES else [])]
+
+
+def _failures_of(results: Iterable[CheckResult]) -> Iterator[Failure]:
+    for result in results:
+        if result.status is Status.FAILED:
+            yield result.requirement.check, result.message, result.requirement.is_blocking(strict=False)
 
 
 def _find_failures(
     session: Session, checks: Iterable[Check], tiers: Iterable[Sequence[Operation]]
-) -> Iterator[tuple[str, str, bool]]:
-    """(law, what was found, whether it blocks by default) of each broken promise, as it is found."""
+) -> Iterator[Failure]:
     all_checks = list(checks)
     for tier in tiers:
         for case in build_cases(session, all_checks, tier):
             finding_count = len(session.findings)
             try:
-                for result in run_check(case):
-                    if result.status is Status.FAILED:
-                        yield result.requirement.check, result.message, result.requirement.is_blocking(strict=False)
+                yield from _failures_of(run_check(case))
             except SuiteError:
                 raise
             except Exception:
@@ -161,27 +139,16 @@ def _find_failures(
                 yield from _find_response_failures(session, all_checks, tier)
 
 
-def _find_engine_failures(
-    session: Session, depth: Depth, operations: Sequence[Operation]
-) -> Iterator[tuple[str, str, bool]]:
-    """The same of the stock engine."""
-    for engine_result in run_engine(session, operations, seed=SEED, depth=depth, on_result=lambda result: None):
-        if engine_result.result.status is Status.FAILED and engine_result.failed_runs == engine_result.total_runs:
-            yield (
-                engine_result.result.requirement.check,
-                engine_result.result.message,
-                engine_result.result.requirement.is_blocking(strict=False),
-            )
+def _find_engine_failures(session: Session, depth: Depth, operations: Sequence[Operation]) -> Iterator[Failure]:
+    """Find the deterministic failures of the engine."""
+    results = run_engine(session, operations, seed=SEED, depth=depth, on_result=lambda result: None)
+    yield from _failures_of(item.result for item in results if item.failed_runs == item.total_runs)
 
 
-def _find_response_failures(
-    session: Session, checks: Iterable[Check], tier: Sequence[Operation]
-) -> Iterator[tuple[str, str, bool]]:
-    """What answers showed by themselves, told by the laws on answers."""
+def _find_response_failures(session: Session, checks: Iterable[Check], tier: Sequence[Operation]) -> Iterator[Failure]:
+    """Run the response checks on the operations with findings."""
     reported_checks = {finding.check for finding, _ in session.findings.values()}
     operation_ids = {operation for operation, *_ in session.findings}
     operations = [o for o in session.contract.operations.values() if o.id in operation_ids]
     for case in build_cases(session, [check for check in checks if check.id in reported_checks], operations):
-        for result in run_check(case):
-            if result.status is Status.FAILED:
-                yield result.requirement.check, result.message, result.requirement.is_blocking(strict=False)
+        yield from _failures_of(run_check(case))

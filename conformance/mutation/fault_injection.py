@@ -1,7 +1,7 @@
-"""A fault planted into an application: an ASGI wrapper that knows HTTP and the contract, not what it stands around.
+"""Fault injection into an ASGI application, by the operations of a contract.
 
-A fault is a coroutine function `fault(asked, ask) -> Answered`: it gets each request to its operation, may ask the
-application whatever it likes (this request, another, several or none), and says what is answered.
+A fault is a coroutine function `fault(request, call_next) -> response`. It receives each request to its operation,
+may send any requests to the application with `call_next`, and returns the response.
 """
 
 import json
@@ -21,9 +21,10 @@ QueryParameters = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class InterceptedRequest:
-    """A request. `path`: below the base path, as sent. `path_values`: of the path's parameters, decoded. `headers`:
-    lower-case names. `operation`: what it asks for. `method`: upper case, where it is another than the operation's
-    (its path has none for it), else ""."""
+    """A request. `path`: as sent, without the base path. `path_values`: decoded. `headers`: lower-case names.
+
+    `method`: in upper case if the path has no operation for it, otherwise "".
+    """
 
     operation: Operation
     path: str
@@ -35,21 +36,21 @@ class InterceptedRequest:
 
     @property
     def json(self) -> Any:
-        """The body's JSON; None when it is none."""
+        """The body as JSON; None when it is not JSON."""
         return _parse_json(self.body)
 
     def with_json(self, body: Any) -> "InterceptedRequest":
-        """The same with another JSON body."""
+        """Copy with another JSON body."""
         return replace(
             self, body=json.dumps(body).encode(), headers={**self.headers, "content-type": "application/json"}
         )
 
     def with_query(self, pairs: QueryParameters) -> "InterceptedRequest":
-        """The same with another query."""
+        """Copy with another query."""
         return replace(self, query=pairs)
 
     def with_headers(self, **headers: str | None) -> "InterceptedRequest":
-        """The same with other headers (underscores stand for hyphens); None takes one away."""
+        """Copy with other headers (underscores become hyphens); None removes a header."""
         changes = {name.replace("_", "-"): value for name, value in headers.items()}
         return replace(self, headers={n: v for n, v in {**self.headers, **changes}.items() if v is not None})
 
@@ -65,7 +66,7 @@ class InterceptedRequest:
 
 @dataclass(frozen=True, slots=True)
 class InterceptedResponse:
-    """An answer. `headers`: lower-case names, without content-length."""
+    """A response. `headers`: lower-case names, without content-length."""
 
     status: int
     headers: Mapping[str, str]
@@ -73,16 +74,16 @@ class InterceptedResponse:
 
     @property
     def json(self) -> Any:
-        """The body's JSON; None when it is none."""
+        """The body as JSON; None when it is not JSON."""
         return _parse_json(self.body)
 
     @property
     def is_success(self) -> bool:
-        """Whether it is a success."""
+        """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
     def with_json(self, body: Any) -> "InterceptedResponse":
-        """The same with another JSON body."""
+        """Copy with another JSON body."""
         return replace(self, body=_encode_json(body))
 
 
@@ -92,7 +93,7 @@ Fault = Callable[[InterceptedRequest, CallNext], Awaitable[InterceptedResponse]]
 
 def _parse_json(body: bytes) -> Any:
     try:
-        return orjson.loads(body)  # a variant reads every answer, several times
+        return orjson.loads(body)  # faster than json: a variant parses every response several times
     except ValueError:
         return None
 
@@ -100,31 +101,28 @@ def _parse_json(body: bytes) -> Any:
 def _encode_json(body: Any) -> bytes:
     try:
         return orjson.dumps(body)
-    except TypeError:  # beyond 64 bits
+    except TypeError:  # an integer of more than 64 bits
         return json.dumps(body, ensure_ascii=False).encode()
 
 
 @dataclass(frozen=True, slots=True)
 class OperationRouter:
-    """Which operations a path has. The one with the fewest template parts wins, before the method is looked at."""
+    """Finds the operations of a path. The template with the fewest parameters wins, before the method is considered."""
 
     base_path: str
     routes: tuple[tuple[re.Pattern[str], Mapping[str, Operation]], ...]
 
     @classmethod
     def from_contract(cls, contract: Contract) -> "OperationRouter":
-        """Those of a contract."""
+        """Create the router of a contract."""
         by_path: dict[str, dict[str, Operation]] = {}
         for operation in contract.operations.values():
             by_path.setdefault(operation.path, {})[operation.method] = operation
         sorted_paths = sorted(by_path.items(), key=lambda item: item[0].count("{"))
-        return cls(
-            contract.base_path,
-            tuple((_compile_path(path), operations_by_method) for path, operations_by_method in sorted_paths),
-        )
+        return cls(contract.base_path, tuple((_compile_path(path), operations) for path, operations in sorted_paths))
 
     def match(self, path: str) -> tuple[Mapping[str, Operation], tuple[str, ...]] | None:
-        """The operations of a path as sent, by method, and the values in it."""
+        """The operations of a path by method, and the path values; None when no template matches."""
         if not path.startswith(self.base_path):
             return None
         for pattern, operations_by_method in self.routes:
@@ -140,7 +138,7 @@ def _compile_path(path: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class FaultInjector:
-    """The application with a fault in some of its operations. `operations`: their operationIds; empty: in all."""
+    """ASGI middleware with a fault in some operations. `operations`: their operationIds; empty: all operations."""
 
     app: ASGIApp
     router: OperationRouter
@@ -164,11 +162,7 @@ class FaultInjector:
         if route_match is None:
             return None
         operations_by_method, path_parts = route_match
-        candidates = [
-            candidate
-            for candidate in operations_by_method.values()
-            if not self.operations or candidate.id in self.operations
-        ]
+        candidates = [o for o in operations_by_method.values() if not self.operations or o.id in self.operations]
         operation = operations_by_method.get(scope["method"].lower()) or next(iter(candidates), None)
         if operation is None or operation not in candidates:
             return None
@@ -177,12 +171,10 @@ class FaultInjector:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         body = await _read_body(receive)
         method = "" if scope["method"].lower() == operation.method else scope["method"]
-        return InterceptedRequest(
-            operation, path.removeprefix(self.router.base_path), path_values, query, headers, body, method
-        )
+        path = path.removeprefix(self.router.base_path)
+        return InterceptedRequest(operation, path, path_values, query, headers, body, method)
 
     async def _call_app(self, scope: Scope, request: InterceptedRequest) -> InterceptedResponse:
-        """What the application answers."""
         path = self.router.base_path + request.path
         headers = {n: v for n, v in request.headers.items() if n != "content-length"}
         if request.body:
@@ -203,7 +195,7 @@ class FaultInjector:
 
 @dataclass(slots=True)
 class ResponseCapture:
-    """Gathers what an application sends."""
+    """Collects the ASGI messages of a response."""
 
     messages: list[Message] = field(default_factory=list)
 
@@ -211,7 +203,7 @@ class ResponseCapture:
         self.messages.append(message)
 
     def to_response(self) -> InterceptedResponse:
-        """All of it as one answer."""
+        """Join the messages into a response."""
         start, *rest = self.messages
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in start["headers"]}
         return InterceptedResponse(start["status"], headers, b"".join(message.get("body", b"") for message in rest))

@@ -1,4 +1,4 @@
-"""What a mutant is: a server that breaks exactly one promise, and the request that proves it."""
+"""A mutant: a server that violates exactly one requirement, with the requests that show it."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -17,14 +17,14 @@ Trigger = Callable[[Session, Operation], None]
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A broken server.
+    """A server with one fault.
 
-    `family`: what kind of promise it breaks. `operation`: the one whose promise it is. `detail`: what is done to what.
-    `requirement`: the promise. `pointer`, `keyword`: where the contract says it. `make_fault`: makes a fault with a memory of
-    its own. `trigger`: sends requests, some of whose answers should show it. `operations`: those that the fault stands
-    in, where they are others. `provenance_independent`: the promise rests on no fact of the API. `violates_schema`: the answer that shows it
-    has to break its schema. `source`: whence the operator is, where it was published before. `supporting_locations`: further places
-    (pointer, keyword) that say a part of the promise, such as that a refusal is a 422.
+    `family`: the kind of requirement it violates. `operation`: the operation of the requirement. `detail`: what is
+    changed. `pointer`, `keyword`: location of the requirement in the contract. `make_fault`: creates the fault, with
+    new state. `trigger`: sends requests, at least one of which should show the fault. `operations`: the operations
+    with the fault, if not only `operation`. `provenance_independent`: the requirement does not depend on a fact about
+    the API. `violates_schema`: the witness has to violate the response schema. `source`: publication of the operator.
+    `supporting_locations`: further (pointer, keyword) pairs on which the requirement depends, e.g. of the 422 response.
     """
 
     family: str
@@ -43,16 +43,16 @@ class Mutant:
 
     @property
     def id(self) -> str:
-        """What it is called: ``family/operation/detail``."""
+        """``family/operation/detail``."""
         return f"{self.family}/{self.operation}/{self.detail}"
 
     @property
     def fault_operations(self) -> frozenset[str]:
-        """The operations whose requests the fault gets."""
+        """The operations with the fault."""
         return self.operations or frozenset({self.operation})
 
     def is_blocking(self, contract: Contract) -> bool:
-        """Whether the promise can block a release by default: it does where nothing that it rests on is inferred."""
+        """Whether the requirement blocks the gate by default: it does unless it depends on an inferred location."""
         locations = ((self.pointer, self.keyword), *self.supporting_locations)
         return self.provenance_independent or all(
             get_provenance(contract.document, *location) != "inferred" for location in locations
@@ -61,19 +61,18 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """The exchange in which a mutant shows. `original_exchange`: what the mock answers to the same request."""
+    """An exchange that shows a mutant, and `original_exchange`: the same request to the mock."""
 
     mutant_exchange: Exchange
     original_exchange: Exchange
 
 
 def sample(items: Iterable[T], max_items: int, *seed: object) -> Iterator[T]:
-    """At most so many of them, the same each time, spread as a digest of `seed` falls."""
+    """Select at most `max_items` items by a digest of `seed`: the same ones for equal arguments."""
 
     def sort_key(indexed: tuple[int, T]) -> str:
-        return hashlib.sha256(
-            "/".join(map(str, (*seed, indexed[0], getattr(indexed[1], "id", "")))).encode()
-        ).hexdigest()
+        text = "/".join(map(str, (*seed, indexed[0], getattr(indexed[1], "id", ""))))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     selected = sorted(enumerate(items), key=sort_key)[:max_items]
     yield from (item for _, item in sorted(selected, key=lambda indexed: indexed[0]))

@@ -1,157 +1,139 @@
-"""Mutants of refusals and of robustness: errors of another shape, faults of the server, words not to be shown."""
+"""Mutants of error responses: shape, exposed internals, server errors, wrong Allow header, revoked token."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from conformance.mutation import triggers
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import MakeFault, ResponseChange, on_status, server_error
 from conformance.mutation.mutant import Mutant
-from conformance.mutation.triggers import (
-    trigger_after_logout,
-    trigger_rejections,
-    trigger_unusual_input,
-    trigger_wrong_methods,
-)
 from spec.loader import Contract, Operation
 
 STACK_TRACE = (
     "SQLSTATE[42S02]: Base table or view not found\n#0 /var/www/vendor/laravel/framework/src/Connection.php(829)"
 )
 MAX_ASCII_BYTE = 0x7F
+Condition = Callable[[InterceptedRequest], bool]
 
 
 def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
-    """Of every operation. `token`: of somebody who may see what is asked for after a logout."""
+    """Derive the mutants of every operation. `token`: of a user with access to what is requested after a logout."""
     for operation in contract.operations.values():
         yield from _derive_error_shape_mutants(operation)
         yield from _derive_robustness_mutants(operation)
         yield from _derive_allow_header_mutants(operation)
         if operation.action == "logout":
-            yield _derive_after_logout_mutant(contract, operation, token)
-
-
-def _on_status(status: int, change: Callable[[InterceptedResponse], InterceptedResponse]) -> Callable[[], Fault]:
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        return change(response) if response.status == status and not request.method else response
-
-    return lambda: fault
-
-
-def _derive_error_shape_mutants(operation: Operation) -> Iterator[Mutant]:
-    requirement = "A refusal has the documented shape."
-    for status in sorted(s for s in operation.responses if s in (400, 401, 404, 422)):
-        pointer = operation.responses[status] or operation.pointer
-        make_fault = _on_status(status, lambda response: response.with_json({"error": "something went wrong"}))
-        yield Mutant(
-            "error-shape",
-            operation.id,
-            f"{status} of another shape",
-            requirement,
-            pointer,
-            make_fault,
-            trigger_rejections,
-        )
-        make_fault = _on_status(
-            status, lambda response: response.with_json({**(response.json or {}), "message": STACK_TRACE})
-        )
-        leak_requirement = "No answer shows what is inside of the server."
-        if status in (404, 422):
             yield Mutant(
-                "leak",
-                operation.id,
-                f"{status} shows a trace",
-                leak_requirement,
-                pointer,
-                make_fault,
-                trigger_rejections,
+                family="auth-after-logout",
+                operation=operation.id,
+                detail="let in",
+                requirement="A token is rejected after the logout.",
+                pointer=operation.pointer,
+                make_fault=partial(AcceptRevokedToken, token),
+                trigger=triggers.trigger_after_logout,
+                operations=frozenset(contract.operations),
                 provenance_independent=True,
             )
-    if 422 in operation.responses and operation.request_body is not None:
-        pointer = operation.responses[422] or operation.pointer
-        make_fault = _on_status(422, _name_other_field)
-        field_requirement = "A refusal names the field that is wrong."
-        yield Mutant(
-            "error-field",
-            operation.id,
-            "names another field",
-            field_requirement,
-            pointer,
-            make_fault,
-            trigger_rejections,
-        )
+
+
+def _replace_body(response: InterceptedResponse) -> InterceptedResponse:
+    return response.with_json({"error": "something went wrong"})
+
+
+def _expose_stack_trace(response: InterceptedResponse) -> InterceptedResponse:
+    return response.with_json({**(response.json or {}), "message": STACK_TRACE})
 
 
 def _name_other_field(response: InterceptedResponse) -> InterceptedResponse:
     body = response.json or {}
-    return response.with_json(
-        {**body, "errors": {"something_else": next(iter(body.get("errors", {}).values()), ["wrong"])}}
-    )
+    messages = next(iter(body.get("errors", {}).values()), ["wrong"])
+    return response.with_json({**body, "errors": {"something_else": messages}})
+
+
+def _derive_error_shape_mutants(operation: Operation) -> Iterator[Mutant]:
+    def mutant(family: str, status: int, detail: str, requirement: str, change: ResponseChange) -> Mutant:
+        return Mutant(
+            family,
+            operation.id,
+            detail,
+            requirement,
+            pointer=operation.responses[status] or operation.pointer,
+            make_fault=on_status(status, change, documented_method=True),
+            trigger=triggers.trigger_rejections,
+            provenance_independent=family == "leak",
+        )
+
+    shape, internals = "An error response has the documented shape.", "No response exposes internal details."
+    for status in sorted(s for s in operation.responses if s in (400, 401, 404, 422)):
+        yield mutant("error-shape", status, f"{status} of another shape", shape, _replace_body)
+        if status in (404, 422):
+            yield mutant("leak", status, f"{status} shows a trace", internals, _expose_stack_trace)
+    if 422 in operation.responses and operation.request_body is not None:
+        named = "A validation error names the invalid field."
+        yield mutant("error-field", 422, "names another field", named, _name_other_field)
+
+
+def _has_non_ascii(request: InterceptedRequest) -> bool:
+    return any(byte > MAX_ASCII_BYTE for byte in request.body) or b"\\u" in request.body
+
+
+def _is_malformed_json(request: InterceptedRequest) -> bool:
+    return bool(request.body) and request.json is None
+
+
+def _has_unknown_parameter(request: InterceptedRequest) -> bool:
+    known_names = {p.name for p in request.operation.query_parameters}
+    return any(name.removesuffix("[]") not in known_names for name, _ in request.query)
 
 
 def _derive_robustness_mutants(operation: Operation) -> Iterator[Mutant]:
-    """Answers 500 to what is unusual: a body that is no JSON, signs beyond ASCII, an unknown key."""
-
-    def has_non_ascii(request: InterceptedRequest) -> bool:
-        return any(byte > MAX_ASCII_BYTE for byte in request.body) or b"\\u" in request.body
-
-    def is_malformed_json(request: InterceptedRequest) -> bool:
-        return bool(request.body) and request.json is None
-
-    def has_unknown_parameter(request: InterceptedRequest) -> bool:
-        known_names = {p.name for p in operation.query_parameters}
-        return any(name.removesuffix("[]") not in known_names for name, _ in request.query)
-
-    conditions: dict[str, Callable[[InterceptedRequest], bool]] = {}
+    """Return 500 for unusual input."""
+    conditions: dict[str, Condition] = {}
     if operation.request_body is not None:
-        conditions = {"a body that is no JSON": is_malformed_json}
+        conditions["a body that is no JSON"] = _is_malformed_json
         if any(f.relation_setter is None for f in operation.request_body.fields.values()):
-            conditions["signs beyond ASCII"] = has_non_ascii
+            conditions["signs beyond ASCII"] = _has_non_ascii
     if operation.query_parameters:
-        conditions["a parameter that it does not know"] = has_unknown_parameter
+        conditions["a parameter that it does not know"] = _has_unknown_parameter
     for detail, applies in conditions.items():
         yield Mutant(
-            "robustness",
-            operation.id,
-            f"500 on {detail}",
-            "No request makes a fault of the server.",
-            operation.pointer,
-            _fail_with_500(applies),
-            trigger_unusual_input,
+            family="robustness",
+            operation=operation.id,
+            detail=f"500 on {detail}",
+            requirement="No request causes a server error.",
+            pointer=operation.pointer,
+            make_fault=_fail_with_500(applies),
+            trigger=triggers.trigger_unusual_input,
             provenance_independent=True,
         )
 
 
-def _fail_with_500(applies: Callable[[InterceptedRequest], bool]) -> Callable[[], Fault]:
+def _fail_with_500(applies: Condition) -> MakeFault:
     async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
         if applies(request):
-            return InterceptedResponse(500, {"content-type": "application/json"}, b"").with_json(
-                {"message": "Server Error"}
-            )
+            return server_error(InterceptedResponse(500, {"content-type": "application/json"}, b""))
         return await call_next(request)
 
     return lambda: fault
 
 
 def _derive_allow_header_mutants(operation: Operation) -> Iterator[Mutant]:
-    """A 405 that does not say, or not fully, what is allowed."""
-    requirement = "A 405 says which methods the path has."
+    requirement, pointer = "A 405 lists the methods of the path.", f"{operation.pointer}/responses"
     for detail, missing_method in (("no Allow", ""), (f"Allow without {operation.method.upper()}", operation.method)):
-        make_fault = partial(_limit_allow_header, missing_method)
-        pointer = f"{operation.pointer}/responses"
-        yield Mutant("allow", operation.id, detail, requirement, pointer, make_fault, trigger_wrong_methods, "*")
+        make_fault, trigger = partial(_limit_allow_header, missing_method), triggers.trigger_wrong_methods
+        yield Mutant("allow", operation.id, detail, requirement, pointer, make_fault, trigger, keyword="*")
 
 
 def _limit_allow_header(missing_method: str) -> Fault:
-    """A 405 whose Allow lacks a method; "": it has no Allow."""
+    """Remove a method from the Allow header of a 405; "": remove the header."""
 
     async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
         response = await call_next(request)
         if response.status != 405:
             return response
-        methods = [
-            m for m in response.headers.get("allow", "").split(", ") if missing_method and m.lower() != missing_method
-        ]
+        allowed = response.headers.get("allow", "").split(", ") if missing_method else []
+        methods = [m for m in allowed if m.lower() != missing_method]
         headers = {n: v for n, v in response.headers.items() if n != "allow"}
         return replace(response, headers={**headers, "allow": ", ".join(methods)} if methods else headers)
 
@@ -160,7 +142,7 @@ def _limit_allow_header(missing_method: str) -> Fault:
 
 @dataclass(slots=True)
 class AcceptRevokedToken:
-    """Grants what a token is refused that was granted before."""
+    """Accepts a token that was accepted before and is rejected now."""
 
     token: str
     accepted_values: set[str] = field(default_factory=set)
@@ -173,17 +155,3 @@ class AcceptRevokedToken:
         if response.status == 401 and authorization in self.accepted_values:
             return await call_next(request.with_headers(authorization=f"Bearer {self.token}"))
         return response
-
-
-def _derive_after_logout_mutant(contract: Contract, operation: Operation, token: str) -> Mutant:
-    return Mutant(
-        "auth-after-logout",
-        operation.id,
-        "let in",
-        "A token that was logged out gets nothing.",
-        operation.pointer,
-        partial(AcceptRevokedToken, token),
-        trigger_after_logout,
-        operations=frozenset(contract.operations),
-        provenance_independent=True,
-    )

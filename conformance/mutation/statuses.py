@@ -1,16 +1,16 @@
-"""Mutants of the answer's frame: another status, another media type, a header that is due left out."""
+"""Mutants of the response head: wrong status, wrong media type, truncated body."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
-from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.fault_injection import InterceptedResponse
+from conformance.mutation.faults import ResponseChange, on_status, server_error
 from conformance.mutation.mutant import Mutant
 from conformance.mutation.triggers import trigger_rejections, trigger_success
 from spec.loader import Contract, Operation
 
-# What another status stands in place of a documented one; never one that the operation documents itself.
+# Documented status -> the wrong statuses to try; one that the operation documents is skipped.
 WRONG_STATUSES: Mapping[int, tuple[int, ...]] = {
     200: (202, 203),
     201: (200, 202),
@@ -23,49 +23,39 @@ WRONG_STATUSES: Mapping[int, tuple[int, ...]] = {
     415: (400, 418),
     422: (400, 418),
 }
-_TRIGGERS = {401: trigger_rejections, 404: trigger_rejections, 422: trigger_rejections, 400: trigger_rejections}
+_REJECTION_STATUSES = (401, 404, 422, 400)
 
 
 def derive_mutants(contract: Contract) -> Iterator[Mutant]:
-    """Of every operation."""
+    """Derive the mutants of every operation."""
     for operation in contract.operations.values():
         yield from _derive_status_mutants(operation)
         if operation.envelope.schema_pointer is not None:
-            yield from _derive_media_type_mutants(operation)
-
-
-def change_on_status(status: int, change: Callable[[InterceptedResponse], InterceptedResponse]) -> Callable[[], Fault]:
-    """What plants a fault that changes the answers of a status."""
-
-    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
-        response = await call_next(request)
-        return change(response) if response.status == status else response
-
-    return lambda: fault
+            yield from _derive_media_type_mutants(operation, operation.envelope.schema_pointer)
 
 
 def _derive_status_mutants(operation: Operation) -> Iterator[Mutant]:
     success_status = operation.envelope.status
-    for status in (success_status, *(s for s in _TRIGGERS if s in operation.responses)):
+    for status in (success_status, *(s for s in _REJECTION_STATUSES if s in operation.responses)):
         wrong_status = next((s for s in WRONG_STATUSES.get(status, ()) if s not in operation.responses), 418)
         yield Mutant(
-            "status-success" if status == success_status else "status-refusal",
-            operation.id,
-            f"{wrong_status} for {status}",
-            f"It answers {status}, as the contract says.",
-            f"{operation.pointer}/responses",
-            change_on_status(status, partial(_with_status, wrong_status)),
-            _TRIGGERS.get(status, trigger_success),
-            "*",
+            family="status-success" if status == success_status else "status-refusal",
+            operation=operation.id,
+            detail=f"{wrong_status} for {status}",
+            requirement=f"The operation returns {status}, as documented.",
+            pointer=f"{operation.pointer}/responses",
+            make_fault=on_status(status, partial(_with_status, wrong_status)),
+            trigger=trigger_rejections if status in _REJECTION_STATUSES else trigger_success,
+            keyword="*",
         )
     yield Mutant(
-        "server-error",
-        operation.id,
-        "500 on every request that is granted",
-        "No request makes a fault of the server.",
-        operation.pointer,
-        change_on_status(success_status, _fail_with_500),
-        trigger_success,
+        family="server-error",
+        operation=operation.id,
+        detail="500 on every request that is granted",
+        requirement="No request causes a server error.",
+        pointer=operation.pointer,
+        make_fault=on_status(success_status, server_error),
+        trigger=trigger_success,
         provenance_independent=True,
     )
 
@@ -74,37 +64,25 @@ def _with_status(status: int, response: InterceptedResponse) -> InterceptedRespo
     return replace(response, status=status)
 
 
-def _fail_with_500(response: InterceptedResponse) -> InterceptedResponse:
-    return replace(response, status=500).with_json({"message": "Server Error"})
+def _with_html_media_type(response: InterceptedResponse) -> InterceptedResponse:
+    return replace(response, headers={**response.headers, "content-type": "text/html; charset=utf-8"})
 
 
-def _derive_media_type_mutants(operation: Operation) -> Iterator[Mutant]:
-    status = operation.envelope.status
-    pointer = str(operation.envelope.schema_pointer)
-    changes: Mapping[str, Any] = {
-        "text/html": lambda response: replace(
-            response, headers={**response.headers, "content-type": "text/html; charset=utf-8"}
-        ),
-        "no media type": lambda response: replace(
-            response, headers={k: v for k, v in response.headers.items() if k != "content-type"}
-        ),
-    }
-    for detail, change in changes.items():
-        yield Mutant(
-            "media-type",
-            operation.id,
-            detail,
-            "An answer says that it is JSON.",
-            pointer,
-            change_on_status(status, change),
-            trigger_success,
-        )
-    yield Mutant(
-        "body-is-json",
-        operation.id,
-        "cut in the middle",
-        "A body is whole JSON.",
-        pointer,
-        change_on_status(status, lambda response: replace(response, body=response.body[: len(response.body) // 2])),
-        trigger_success,
+def _without_media_type(response: InterceptedResponse) -> InterceptedResponse:
+    return replace(response, headers={k: v for k, v in response.headers.items() if k != "content-type"})
+
+
+def _truncate_body(response: InterceptedResponse) -> InterceptedResponse:
+    return replace(response, body=response.body[: len(response.body) // 2])
+
+
+def _derive_media_type_mutants(operation: Operation, pointer: str) -> Iterator[Mutant]:
+    media_type_requirement = "A JSON response has a JSON media type."
+    operators: tuple[tuple[str, str, str, ResponseChange], ...] = (
+        ("media-type", "text/html", media_type_requirement, _with_html_media_type),
+        ("media-type", "no media type", media_type_requirement, _without_media_type),
+        ("body-is-json", "cut in the middle", "A body is complete JSON.", _truncate_body),
     )
+    for family, detail, requirement, change in operators:
+        make_fault = on_status(operation.envelope.status, change)
+        yield Mutant(family, operation.id, detail, requirement, pointer, make_fault, trigger_success)

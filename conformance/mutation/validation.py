@@ -1,12 +1,13 @@
-"""Mutants that take what the contract refuses, keyword by keyword, or refuse what it admits."""
+"""Mutants that accept invalid input, keyword by keyword, or reject valid input."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Any
 
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import MakeFault, remove_parameters, stateless
 from conformance.mutation.mutant import Mutant, sample
 from conformance.mutation.triggers import OMITTED, trigger_field_values, trigger_parameter_values
 from conformance.session.payloads import PayloadFactory
@@ -14,33 +15,29 @@ from spec.document import snake_case
 from spec.loader import BodyField, Contract, Operation, Parameter
 from spec.validators import SchemaValidators
 
-MAX_MUTANTS_PER_OPERATION = 5  # keywords of an operation's body that are weakened, and values that are refused
+MAX_MUTANTS_PER_OPERATION = 5  # of each kind
 MAX_TESTED_LENGTH = 20_000
 
 
 def derive_mutants(contract: Contract) -> Iterator[Mutant]:
-    """Of every operation with a body or query parameters."""
-    schemas, bodies = (
-        SchemaValidators.from_document(contract.document),
-        PayloadFactory(contract, "conformance", Random(0)),
-    )
+    """Derive the mutants of every operation with a body or query parameters."""
+    schemas = SchemaValidators.from_document(contract.document)
+    bodies = PayloadFactory(contract, "conformance", Random(0))
     for operation in contract.operations.values():
-        yield from sample(
-            _derive_accept_invalid_mutants(schemas, bodies, operation), MAX_MUTANTS_PER_OPERATION, "taken", operation.id
-        )
-        yield from sample(
-            _derive_reject_valid_mutants(bodies, operation), MAX_MUTANTS_PER_OPERATION, "refused", operation.id
-        )
+        accepting = _derive_accept_invalid_mutants(schemas, bodies, operation)
+        yield from sample(accepting, MAX_MUTANTS_PER_OPERATION, "taken", operation.id)
+        rejecting = _derive_reject_valid_mutants(bodies, operation)
+        yield from sample(rejecting, MAX_MUTANTS_PER_OPERATION, "refused", operation.id)
         for parameter in operation.query_parameters:
             yield from _derive_parameter_mutants(bodies, operation, parameter)
 
 
-# What is broken is taken ---------------------------------------------------------------------------------------------
+# Invalid input is accepted
 
 
 @dataclass(slots=True)
 class AcceptInvalidField:
-    """Takes a body that breaks one keyword of one field and nothing else, with that field mended."""
+    """Accepts a body whose only violation is one keyword of one field, with a valid value for that field."""
 
     schemas: SchemaValidators
     body_pointer: str
@@ -64,16 +61,10 @@ class AcceptInvalidField:
     def _is_only_violation(self, body: Mapping[str, Any]) -> bool:
         errors = list(self.schemas.get(self.body_pointer, "write").iter_errors(body))
         if self.keyword == "required":
-            return (
-                self.field_name not in body
-                and all(error.schema_path[-1] == "required" for error in errors)
-                and len(errors) == 1
-            )
-        return bool(errors) and all(
-            error.instance_path[:1] == [self.field_name] and self._violates_keyword(error) for error in errors
-        )
+            return self.field_name not in body and [error.schema_path[-1] for error in errors] == ["required"]
+        return bool(errors) and all(e.instance_path[:1] == [self.field_name] and self._violates(e) for e in errors)
 
-    def _violates_keyword(self, error: Any) -> bool:
+    def _violates(self, error: Any) -> bool:
         violated_keyword = str(error.schema_path[-1])
         return violated_keyword == self.keyword or (self.keyword == "nullable" and error.instance is None)
 
@@ -81,33 +72,19 @@ class AcceptInvalidField:
 def _derive_accept_invalid_mutants(
     schemas: SchemaValidators, bodies: PayloadFactory, operation: Operation
 ) -> Iterator[Mutant]:
-    for body_field in operation.request_body.fields.values() if operation.request_body else ():
-        valid_value = (
-            OMITTED
-            if body_field.relation_setter is not None
-            else bodies.generate_value(body_field.schema, body_field.name)
-        )
+    body = operation.request_body
+    for body_field in body.fields.values() if body else ():
+        is_reference, name = body_field.relation_setter is not None, body_field.name
+        valid_value = OMITTED if is_reference else bodies.generate_value(body_field.schema, name)
         for keyword, value in generate_invalid_values(bodies, body_field):
-            yield _build_mutant(
-                operation,
-                "validation",
-                f"{body_field.name} without {keyword}",
-                f"A body that breaks {keyword} is refused.",
-                lambda body_field=body_field, keyword=keyword, valid_value=valid_value: AcceptInvalidField(  # type: ignore[misc]
-                    schemas,
-                    operation.request_body.pointer if operation.request_body else "",
-                    body_field.name,
-                    keyword,
-                    valid_value,
-                ),
-                body_field,
-                (value,),
-                keyword,
-            )
+            pointer, requirement = body.pointer if body else "", f"A body that violates {keyword} is rejected."
+            make_fault = partial(AcceptInvalidField, schemas, pointer, name, keyword, valid_value)
+            detail = f"{name} without {keyword}"
+            yield _build_mutant(operation, "validation", detail, requirement, make_fault, body_field, value, keyword)
 
 
 def generate_invalid_values(bodies: PayloadFactory, body_field: BodyField) -> Iterator[tuple[str, Any]]:
-    """(keyword, value that breaks it) of a field."""
+    """Generate (keyword, value that violates it) for a body field."""
     schema = bodies.resolve_schema(body_field.schema)
     type_name = schema.get("type", "object")
     if body_field.required:
@@ -155,32 +132,30 @@ def _build_mutant(
     family: str,
     detail: str,
     requirement: str,
-    make_fault: Callable[[], Fault],
+    make_fault: MakeFault,
     body_field: BodyField,
-    values: tuple[Any, ...],
-    keyword: str | None,
+    value: Any,
+    keyword: str,
 ) -> Mutant:
-    trigger = partial(trigger_field_values, name=body_field.name, values=values)
-    supporting_locations = _rejection_location(operation) if family == "validation" else ()
     return Mutant(
         family,
         operation.id,
         detail,
         requirement,
-        body_field.pointer,
-        make_fault,
-        trigger,
-        keyword,
-        supporting_locations=supporting_locations,
+        pointer=body_field.pointer,
+        make_fault=make_fault,
+        trigger=partial(trigger_field_values, name=body_field.name, values=(value,)),
+        keyword=keyword,
+        supporting_locations=_rejection_location(operation) if family == "validation" else (),
     )
 
 
 def _rejection_location(operation: Operation) -> tuple[tuple[str, str | None], ...]:
-    """Where the contract says how an operation refuses."""
+    """The location of an operation's 422 response."""
     return ((operation.responses.get(422) or operation.pointer, None),)
 
 
-# What is right is refused --------------------------------------------------------------------------------------------
+# Valid input is rejected
 
 
 def _derive_reject_valid_mutants(bodies: PayloadFactory, operation: Operation) -> Iterator[Mutant]:
@@ -188,24 +163,16 @@ def _derive_reject_valid_mutants(bodies: PayloadFactory, operation: Operation) -
         if body_field.relation_setter is not None or body_field.x_query is not None:
             continue
         for label, value in generate_boundary_values(bodies, body_field):
-            yield _build_mutant(
-                operation,
-                "valid-refused",
-                f"{body_field.name} {label}",
-                "What the contract admits is not refused.",
-                lambda body_field=body_field, value=value: _reject_value(body_field.name, value),  # type: ignore[misc]
-                body_field,
-                (value,),
-                _BOUNDARY_KEYWORDS.get(label, "enum"),
-            )
+            make_fault = stateless(_reject_value(body_field.name, value))
+            detail, requirement = f"{body_field.name} {label}", "Valid input is accepted."
+            keyword = _BOUNDARY_KEYWORDS.get(label, "enum")
+            yield _build_mutant(operation, "valid-refused", detail, requirement, make_fault, body_field, value, keyword)
 
 
 def generate_boundary_values(bodies: PayloadFactory, body_field: BodyField) -> Iterator[tuple[str, Any]]:
-    """(what it is, a value at the edge of what a field may be)."""
+    """Generate (label, valid value at the bounds of a body field)."""
     schema = bodies.resolve_schema(body_field.schema)
-    is_free_text = (
-        schema.get("type") == "string" and "enum" not in schema and "format" not in schema and "pattern" not in schema
-    )
+    is_free_text = schema.get("type") == "string" and not {"enum", "format", "pattern"} & schema.keys()
     if _is_nullable(bodies, body_field.schema) and not body_field.required:
         yield "null", None
     for choice in schema.get("enum", ())[-1:]:
@@ -223,7 +190,7 @@ _BOUNDARY_KEYWORDS = {
     "beyond ASCII": "type",
     "as long as may be": "maxLength",
     "as large as may be": "maximum",
-}  # what a value is at the edge of; else it is one of an enum
+}  # label -> keyword; the others are values of an enum
 
 
 def _reject_value(name: str, value: Any) -> Fault:
@@ -237,7 +204,7 @@ def _reject_value(name: str, value: Any) -> Fault:
 
 
 def _is_same_kind(sent_value: Any, value: Any) -> bool:
-    """Whether what was sent is of the kind that is refused: the value, as long, as little of ASCII."""
+    """Whether a value is of the rejected kind: equal, of the same length, or also not ASCII."""
     if isinstance(value, str) and isinstance(sent_value, str) and not value.isascii():
         return not sent_value.isascii()
     if isinstance(value, str) and isinstance(sent_value, str) and set(value) == {"x"}:
@@ -246,49 +213,41 @@ def _is_same_kind(sent_value: Any, value: Any) -> bool:
 
 
 def validation_error_response(name: str) -> InterceptedResponse:
-    """A refusal in the documented form."""
+    """Build a documented 422 response."""
     message = f"The {snake_case(name).replace('_', ' ')} field is invalid."
     headers = {"content-type": "application/json"}
     return InterceptedResponse(422, headers, b"").with_json({"message": message, "errors": {name: [message]}})
 
 
-# Query parameters ----------------------------------------------------------------------------------------------------
+# Query parameters
 
 
 def _derive_parameter_mutants(bodies: PayloadFactory, operation: Operation, parameter: Parameter) -> Iterator[Mutant]:
     schema = bodies.resolve_schema(parameter.schema)
     items = bodies.resolve_schema(schema.get("items", schema))
+    name, pointer = parameter.name, f"{parameter.pointer}/schema"
 
-    def build_mutant(
-        family: str, detail: str, requirement: str, fault: Fault, value: str, keyword: str | None
-    ) -> Mutant:
-        trigger = partial(trigger_parameter_values, name=parameter.name, values=(value,))
-        supporting_locations = _rejection_location(operation) if family == "validation-query" else ()
-        schema_pointer = f"{parameter.pointer}/schema"
-        schema_pointer = f"{schema_pointer}/items" if schema.get("type") == "array" else schema_pointer
+    def mutant(family: str, detail: str, requirement: str, fault: Fault, value: str, keyword: str) -> Mutant:
         return Mutant(
             family,
             operation.id,
             detail,
             requirement,
-            schema_pointer,
-            lambda: fault,
-            trigger,
-            keyword,
-            supporting_locations=supporting_locations,
+            pointer=f"{pointer}/items" if schema.get("type") == "array" else pointer,
+            make_fault=stateless(fault),
+            trigger=partial(trigger_parameter_values, name=name, values=(value,)),
+            keyword=keyword,
+            supporting_locations=_rejection_location(operation) if family == "validation-query" else (),
         )
 
-    replacement = str(bodies.generate_value(items, parameter.name)) if parameter.required else None
+    replacement = str(bodies.generate_value(items, name)) if parameter.required else None
     for keyword, value in _invalid_parameter_values(items):
-        requirement = f"A parameter that breaks {keyword} is refused."
-        fault = _ignore_invalid_parameter(parameter.name, value, replacement)
-        yield build_mutant(
-            "validation-query", f"{parameter.name} without {keyword}", requirement, fault, value, keyword
-        )
-    for choice in items.get("enum", ())[-1:]:
-        requirement = "A value that the contract lists is not refused."
-        fault = _reject_parameter_value(parameter.name, str(choice))
-        yield build_mutant("valid-refused", f"{parameter.name} of {choice}", requirement, fault, str(choice), "enum")
+        requirement = f"A parameter that violates {keyword} is rejected."
+        fault = _ignore_invalid_parameter(name, value, replacement)
+        yield mutant("validation-query", f"{name} without {keyword}", requirement, fault, value, keyword)
+    for choice in map(str, items.get("enum", ())[-1:]):
+        requirement, fault = "A value of the enum is accepted.", _reject_parameter_value(name, choice)
+        yield mutant("valid-refused", f"{name} of {choice}", requirement, fault, choice, "enum")
 
 
 def _invalid_parameter_values(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -303,28 +262,23 @@ def _invalid_parameter_values(schema: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 
 def _ignore_invalid_parameter(name: str, invalid_value: str, replacement: str | None) -> Fault:
-    """Leaves a parameter out that breaks the same keyword as `invalid_value` does; what is required is taken for `replacement`."""
+    """Ignore a parameter that is invalid like `invalid_value`; a required one is replaced by `replacement`."""
 
     async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
         response = await call_next(request)
         errors = (response.json or {}).get("errors", {}) if response.status == 422 else {}
         sent_values = [v for n, v in request.query if n.removesuffix("[]") == name]
-        if (
-            not errors
-            or {key.partition(".")[0] for key in errors} != {name}
-            or not any(_is_invalid_in_same_way(v, invalid_value) for v in sent_values)
-        ):
+        is_only_error = {key.partition(".")[0] for key in errors} == {name}
+        if not is_only_error or not any(_is_invalid_in_same_way(v, invalid_value) for v in sent_values):
             return response
-        remaining = tuple((n, v) for n, v in request.query if n.removesuffix("[]") != name)
-        return await call_next(
-            request.with_query(remaining if replacement is None else (*remaining, (name, replacement)))
-        )
+        added = () if replacement is None else ((name, replacement),)
+        return await call_next(request.with_query((*remove_parameters(request.query, name), *added)))
 
     return fault
 
 
 def _is_invalid_in_same_way(sent_value: str, invalid_value: str) -> bool:
-    """Whether two values are wrong in the same way: both no number, or numbers on the same side."""
+    """Whether two values are invalid in the same way: neither is a number, or both violate the same bound."""
     numbers = [_parse_number(sent_value), _parse_number(invalid_value)]
     if None in numbers:
         return numbers == [None, None]
@@ -341,8 +295,7 @@ def _parse_number(text: str) -> float | None:
 def _reject_parameter_value(name: str, value: str) -> Fault:
     async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
         sent_values = [v for n, v in request.query if n.removesuffix("[]") == name]
-        return (
-            validation_error_response(name) if value in ",".join(sent_values).split(",") else await call_next(request)
-        )
+        is_rejected = value in ",".join(sent_values).split(",")
+        return validation_error_response(name) if is_rejected else await call_next(request)
 
     return fault

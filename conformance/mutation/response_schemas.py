@@ -1,15 +1,16 @@
-"""Mutants whose answers break their schema: a key dropped, null, another type, an unknown value, a key too many."""
+"""Mutants whose responses violate their schema: a key missing, null, another type, an unknown value, an extra key."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
+from conformance.mutation.faults import MakeFault
 from conformance.mutation.mutant import Mutant, sample
 from conformance.mutation.triggers import trigger_success
 from spec.document import Document, escape
-from spec.loader import Contract, Operation
+from spec.loader import Contract
 
 ANY_ITEM = "*"
 MAX_DEPTH = 4
@@ -20,9 +21,9 @@ Change = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class ResponseProperty:
-    """A property of an answer. `path`: names, and EACH for every item. `pointer`: of the property's schema.
+    """A property of a response. `path`: property names, and ANY_ITEM for the items of a list.
 
-    `schema`: unwrapped; `object_pointer`: pointer of the object's schema that says whether it is required.
+    `pointer`: of the property's schema. `schema`: unwrapped. `object_pointer`: of the enclosing object's schema.
     """
 
     path: tuple[str, ...]
@@ -34,17 +35,17 @@ class ResponseProperty:
 
     @property
     def id(self) -> str:
-        """Its path, for people."""
+        """The path with dots."""
         return ".".join(self.path)
 
 
 def find_response_properties(document: Document, pointer: str) -> Iterator[ResponseProperty]:
-    """Every property that an answer may have, down to where relations begin."""
+    """Find every property of a response schema, without the properties of embedded relations."""
     yield from _walk_properties(document, document.resolve(pointer), pointer, ())
 
 
 def unwrap_schema(document: Document, schema: Mapping[str, Any], pointer: str) -> tuple[Mapping[str, Any], str, bool]:
-    """Through `$ref`, a lone `allOf` and the first alternative: the schema, its pointer, whether it may be null."""
+    """Resolve `$ref`, a single `allOf` and the first alternative to (schema, pointer, whether it is nullable)."""
     is_nullable = False
     for _ in range(20):
         is_nullable = is_nullable or schema.get("nullable") is True
@@ -79,7 +80,7 @@ def _walk_properties(
 
 
 def change_at_path(value: Any, path: tuple[str, ...], change: Change) -> Any:
-    """The value with what stands at a path changed, where it stands there; NOTHING takes it away."""
+    """Change the part of a value at a path, if it exists. A change to REMOVED deletes it."""
     if not path:
         return change(value)
     name, *rest = path
@@ -91,8 +92,8 @@ def change_at_path(value: Any, path: tuple[str, ...], change: Change) -> Any:
     return {k: new_value if k == name else v for k, v in value.items() if k != name or new_value is not REMOVED}
 
 
-def change_response_json(change: Change, path: tuple[str, ...] = ()) -> Callable[[], Fault]:
-    """What plants a fault that changes the JSON of successes at a path."""
+def change_response_json(change: Change, path: tuple[str, ...] = ()) -> MakeFault:
+    """Change the JSON of successful responses at a path."""
 
     async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
         response = await call_next(request)
@@ -103,7 +104,7 @@ def change_response_json(change: Change, path: tuple[str, ...] = ()) -> Callable
     return lambda: fault
 
 
-# Operators: what of a place can be broken, and how ---------------------------------------------------------------
+# Operators: each returns the change to a property, or None if it does not apply
 
 _WRONG_TYPE_VALUES: Mapping[str, Any] = {
     "string": 12345,
@@ -115,42 +116,44 @@ _WRONG_TYPE_VALUES: Mapping[str, Any] = {
 }
 
 
+def _always(new_value: Any) -> Change:
+    return lambda value: new_value
+
+
+def _unless_null(new_value: Any) -> Change:
+    return lambda value: new_value if value is not None else value
+
+
 def _drop_required(prop: ResponseProperty) -> Change | None:
-    return (lambda value: REMOVED) if prop.is_required else None
+    return _always(REMOVED) if prop.is_required else None
 
 
 def _set_null(prop: ResponseProperty) -> Change | None:
-    is_nullable = prop.is_nullable or "type" not in prop.schema
-    return None if is_nullable else lambda value: None
+    return None if prop.is_nullable or "type" not in prop.schema else _always(None)
 
 
 def _change_type(prop: ResponseProperty) -> Change | None:
     wrong_value = _WRONG_TYPE_VALUES.get(str(prop.schema.get("type")))
-    return None if wrong_value is None else lambda value: wrong_value if value is not None else value
+    return None if wrong_value is None else _unless_null(wrong_value)
 
 
 def _set_unknown_enum_value(prop: ResponseProperty) -> Change | None:
-    allowed_values = prop.schema.get("enum")
-    if not allowed_values or prop.schema.get("type") != "string":
-        return None
-    return lambda value: "conformance-unknown" if value is not None else value
+    is_text_enum = prop.schema.get("enum") and prop.schema.get("type") == "string"
+    return _unless_null("conformance-unknown") if is_text_enum else None
 
 
 def _break_format(prop: ResponseProperty) -> Change | None:
     has_checked_format = prop.schema.get("format") in ("uuid", "date-time", "date", "uri", "email")
-    return (lambda value: "of no such format" if value is not None else value) if has_checked_format else None
+    return _unless_null("of no such format") if has_checked_format else None
 
 
 def _exceed_bounds(prop: ResponseProperty) -> Change | None:
-    schema = prop.schema
-    if (
-        schema.get("type") == "string"
-        and schema.get("maxLength", MAX_TESTED_LENGTH) < MAX_TESTED_LENGTH
-        and not _break_format(prop)
-    ):
-        return lambda value: "x" * (schema["maxLength"] + 1) if value is not None else value
-    if schema.get("type") in ("integer", "number") and "minimum" in schema:
-        return lambda value: schema["minimum"] - 1 if value is not None else value
+    schema, type_name = prop.schema, prop.schema.get("type")
+    max_length = schema.get("maxLength", MAX_TESTED_LENGTH)
+    if type_name == "string" and max_length < MAX_TESTED_LENGTH and not _break_format(prop):
+        return _unless_null("x" * (max_length + 1))
+    if type_name in ("integer", "number") and "minimum" in schema:
+        return _unless_null(schema["minimum"] - 1)
     return None
 
 
@@ -160,47 +163,35 @@ def _add_unknown_key(prop: ResponseProperty) -> Change | None:
     return lambda value: {**value, "conformance_unknown": 1} if isinstance(value, dict) else value
 
 
-# family -> (operator, how many of an operation, the keyword of the schema, the sentence).
+# family -> (operator, maximum per operation, schema keyword, requirement).
 MUTATION_OPERATORS: Mapping[str, tuple[Callable[[ResponseProperty], Change | None], int, str, str]] = {
-    "schema-drop": (_drop_required, 2, "required", "A required key is there."),
-    "schema-null": (_set_null, 2, "nullable", "What is not nullable is not null."),
-    "schema-type": (_change_type, 2, "type", "A value has the type that its schema says."),
-    "schema-enum": (_set_unknown_enum_value, 1, "enum", "A value is one of those that its schema lists."),
-    "schema-format": (_break_format, 1, "format", "A text has the format that its schema says."),
+    "schema-drop": (_drop_required, 2, "required", "A required key is present."),
+    "schema-null": (_set_null, 2, "nullable", "A value that is not nullable is not null."),
+    "schema-type": (_change_type, 2, "type", "A value has the type of its schema."),
+    "schema-enum": (_set_unknown_enum_value, 1, "enum", "A value is one of the enum of its schema."),
+    "schema-format": (_break_format, 1, "format", "A string has the format of its schema."),
     "schema-bounds": (_exceed_bounds, 1, "maxLength", "A value is within the bounds of its schema."),
-    "schema-extra": (
-        _add_unknown_key,
-        1,
-        "additionalProperties",
-        "A closed object has no key that its schema does not name.",
-    ),
+    "schema-extra": (_add_unknown_key, 1, "additionalProperties", "A closed object has no unknown key."),
 }
 
 
 def derive_mutants(contract: Contract) -> Iterator[Mutant]:
-    """Of every operation that answers JSON."""
+    """Derive the mutants of every operation with a response schema."""
     for operation in contract.operations.values():
         if operation.envelope.schema_pointer is not None:
             properties = list(find_response_properties(contract.document, operation.envelope.schema_pointer))
             for family, (operator, max_mutants, keyword, requirement) in MUTATION_OPERATORS.items():
-                applicable = [(prop, change) for prop in properties if (change := operator(prop)) is not None]
-                changes_by_id = {prop.id: change for prop, change in applicable}
-                for prop in sample((prop for prop, _ in applicable), max_mutants, family, operation.id):
-                    yield _build_mutant(operation, family, prop, keyword, requirement, changes_by_id[prop.id])
-
-
-def _build_mutant(
-    operation: Operation, family: str, prop: ResponseProperty, keyword: str, requirement: str, change: Change
-) -> Mutant:
-    pointer = prop.object_pointer if keyword == "required" else prop.pointer
-    return Mutant(
-        family,
-        operation.id,
-        prop.id,
-        requirement,
-        pointer,
-        change_response_json(change, prop.path),
-        trigger_success,
-        keyword,
-        violates_schema=True,
-    )
+                applicable = [prop for prop in properties if operator(prop) is not None]
+                for prop in sample(applicable, max_mutants, family, operation.id):
+                    change = operator(prop) or _always(REMOVED)
+                    yield Mutant(
+                        family,
+                        operation.id,
+                        prop.id,
+                        requirement,
+                        pointer=prop.object_pointer if keyword == "required" else prop.pointer,
+                        make_fault=change_response_json(change, prop.path),
+                        trigger=trigger_success,
+                        keyword=keyword,
+                        violates_schema=True,
+                    )
