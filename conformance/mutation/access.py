@@ -7,7 +7,7 @@ from functools import partial
 from conformance.errors import SkipCheck
 from conformance.mutation.fault_injection import CallNext, InterceptedRequest, InterceptedResponse
 from conformance.mutation.mutant import Mutant, Trigger
-from conformance.mutation.triggers import resolve_path, trigger_rejections
+from conformance.mutation.triggers import MISSING_KEY, resolve_path, trigger_rejections
 from conformance.session.session import Session
 from conformance.transport.messages import AUTHORIZATION
 from spec.loader import Contract, Operation
@@ -80,7 +80,7 @@ def trigger_unauthorized(session: Session, operation: Operation) -> None:
     try:
         path_values = resolve_path(session, operation)
     except SkipCheck:
-        path_values = dict.fromkeys(operation.path_parameter_names, "00000000-0000-4000-8000-00000000dead")
+        path_values = dict.fromkeys(operation.path_parameter_names, MISSING_KEY)
     body = session.payloads.build(operation, session.parent) if operation.request_body else None
     for authorization in (None, "Bearer conformance-nobody", "Basic ZGVtbzpkZW1v"):
         headers = {AUTHORIZATION: authorization} if authorization else {}

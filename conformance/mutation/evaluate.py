@@ -26,7 +26,18 @@ from spec.loader import Contract, Operation
 SEED = 1
 Failure = tuple[str, str, bool]  # check id, message, whether it blocks by default
 WIDE_FAMILIES = frozenset(  # may show in the checks of any operation
-    "create update delete frame reading stale-read auth-after-logout count reference embedding".split()
+    [
+        "create",
+        "update",
+        "delete",
+        "frame",
+        "reading",
+        "stale-read",
+        "auth-after-logout",
+        "count",
+        "reference",
+        "embedding",
+    ]
 )
 
 

@@ -1,4 +1,4 @@
-"""The scores of many mutants and variants, in parallel processes, and what they come to."""
+"""Evaluation of mutants and conforming variants in parallel processes, and its totals."""
 
 import statistics
 from collections import Counter
@@ -26,10 +26,10 @@ OTHER_TOKEN_ENV = "ATHENA_OTHER_TOKEN"
 
 @dataclass(frozen=True, slots=True)
 class MutantSummary:
-    """What became of one mutant, in words alone, so that it can be sent from one process to another.
+    """The evaluation of one mutant in a form that can be pickled.
 
-    `can_block`, `provenance_independent`: of the promise. `is_blocked`: whether one that blocks by default was broken. `check`: what found
-    it, "" when nothing did. `seconds`: to the first broken promise. `curl`: the witness; `response_excerpt`: what it answered.
+    `can_block`, `provenance_independent`: of the requirement. `is_blocked`: whether a check failed that blocks by
+    default. `check`: the first failed check, or "". `seconds`: until then. `curl`, `response_excerpt`: the witness.
     """
 
     id: str
@@ -50,7 +50,7 @@ class MutantSummary:
 
 @dataclass(frozen=True, slots=True)
 class VariantResult:
-    """A conforming variant as the suite judged it. `false_positives`: false alarms, in words."""
+    """A run on a conforming variant. `false_positives`: the failed checks with their messages."""
 
     variant: str
     seed: int
@@ -62,7 +62,7 @@ class VariantResult:
 
 @dataclass(frozen=True, slots=True)
 class MutationTotals:
-    """Scores counted. `killed`, `blocked`: found at all, and by a promise that blocks by default."""
+    """Counts of mutants. `blocked`: killed by a check that blocks by default, of those that can block."""
 
     killed: int = 0
     survived: int = 0
@@ -76,56 +76,49 @@ class MutationTotals:
 
     @classmethod
     def from_summaries(cls, summaries: Iterable[MutantSummary]) -> "MutationTotals":
-        """What some scores come to."""
-        summary_list = list(summaries)
-        status_counts = Counter(summary.status for summary in summary_list)
-        evaluated = [
-            summary for summary in summary_list if summary.status in (MutantStatus.KILLED, MutantStatus.SURVIVED)
-        ]
-        blockable, independent = (
-            [summary for summary in evaluated if summary.can_block],
-            [summary for summary in evaluated if summary.provenance_independent],
-        )
-        kill_seconds = [summary.seconds for summary in evaluated if summary.status is MutantStatus.KILLED]
+        """Count the results of mutants."""
+        summaries = list(summaries)
+        status_counts = Counter(summary.status for summary in summaries)
+        counted = [item for item in summaries if item.status in (MutantStatus.KILLED, MutantStatus.SURVIVED)]
+        blockable = [item for item in counted if item.can_block]
+        independent = [item for item in counted if item.provenance_independent]
+        kill_seconds = [item.seconds for item in counted if item.status is MutantStatus.KILLED]
         return cls(
             status_counts[MutantStatus.KILLED],
             status_counts[MutantStatus.SURVIVED],
             status_counts[MutantStatus.EQUIVALENT],
             status_counts[MutantStatus.ERROR],
             len(blockable),
-            sum(summary.is_blocked for summary in blockable),
+            sum(item.is_blocked for item in blockable),
             len(independent),
-            sum(summary.is_blocked for summary in independent),
+            sum(item.is_blocked for item in independent),
             statistics.median(kill_seconds) if kill_seconds else 0.0,
         )
 
     @property
     def total(self) -> int:
-        """Mutants that proved to be ones."""
+        """The mutants that count: all but equivalent ones and errors."""
         return self.killed + self.survived
 
     @property
     def mutation_score(self) -> float:
-        """Of these, how many were found: 0 to 1."""
+        """Killed mutants divided by the total: 0 to 1."""
         return self.killed / self.total if self.total else 1.0
 
 
 def group_totals(
     summaries: Iterable[MutantSummary], key: Callable[[MutantSummary], str]
 ) -> Mapping[str, MutationTotals]:
-    """A tally for each value of `key`, in order."""
+    """Compute the totals for each value of `key`, sorted."""
     groups: dict[str, list[MutantSummary]] = {}
     for summary in summaries:
         groups.setdefault(key(summary), []).append(summary)
     return {name: MutationTotals.from_summaries(groups[name]) for name in sorted(groups)}
 
 
-# Choosing and judging ------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class MutantSelection:
-    """Which mutants: of some families and operations (empty: all), a sample of them (None: all), drawn by `seed`."""
+    """Selects mutants by family and operation (empty: all), and a sample of them (None: all) by `seed`."""
 
     families: tuple[str, ...] = ()
     operations: tuple[str, ...] = ()
@@ -133,7 +126,7 @@ class MutantSelection:
     seed: int = 0
 
     def select(self, contract: Contract) -> list[int]:
-        """Their numbers in the order of `derive`."""
+        """Return the indices of the selected mutants in the order of `derive_mutants`."""
         indices = [
             index
             for index, mutant in enumerate(derive_mutants(contract, TOKENS["self"]))
@@ -147,7 +140,7 @@ class MutantSelection:
 
 @dataclass(slots=True)
 class Worker:
-    """What a process judges with: its own mock, and the mutants, derived anew."""
+    """The state of a worker process: a mock, and the mutants."""
 
     mock: InProcessMock
     mutants: Sequence[Mutant]
@@ -155,14 +148,13 @@ class Worker:
 
     @classmethod
     def create(cls, contract: Contract, image_bytes: bytes, *, engine_only: bool = False) -> "Worker":
-        """One on the image of a dataset."""
+        """Create a worker from a dataset image. `engine_only`: run no checks but those of the Schemathesis engine."""
         detectors = Detectors(checks=()) if engine_only else Detectors()
-        return cls(
-            InProcessMock.from_image(contract, image_bytes), tuple(derive_mutants(contract, TOKENS["self"])), detectors
-        )
+        mock = InProcessMock.from_image(contract, image_bytes)
+        return cls(mock, tuple(derive_mutants(contract, TOKENS["self"])), detectors)
 
     def evaluate_mutant(self, index: int) -> MutantSummary:
-        """The score of one mutant."""
+        """Evaluate one mutant."""
         mutant = self.mutants[index]
         result = evaluate_mutant(mutant, self.mock, self.detectors)
         return MutantSummary(
@@ -183,30 +175,21 @@ class Worker:
         )
 
     def run_variant(self, index: int, seed: int) -> VariantResult:
-        """The judgement over a conforming variant, by all laws on all operations."""
+        """Run all checks on all operations of a conforming variant."""
         mock = self.mock
         mock.reset()
         variant = tuple(build_variants())[index]
-        app = FaultInjector(
-            mock.app,
-            OperationRouter.from_contract(mock.contract),
-            frozenset(),
-            variant.make_fault(mock.contract, mock.clock),
-        )
-        suite_session = create_session(mock, app, seed)
-        run_result = run(suite_session, CHECKS, mock.contract.operations.values(), lambda check_result: None)
-        false_positives = [
-            f"{result.requirement.fingerprint}: {result.message[:300]}"
-            for result in run_result.with_status(Status.FAILED)
-        ]
-        passed = sum(1 for _ in run_result.with_status(Status.PASSED))
+        router, fault = OperationRouter.from_contract(mock.contract), variant.make_fault(mock.contract, mock.clock)
+        session = create_session(mock, FaultInjector(mock.app, router, frozenset(), fault), seed)
+        run_result = run(session, CHECKS, mock.contract.operations.values(), lambda check_result: None)
+        failed, passed = run_result.with_status(Status.FAILED), run_result.with_status(Status.PASSED)
         return VariantResult(
             variant.name,
             seed,
-            passed,
-            sum(suite_session.call_counts.values()),
-            tuple(false_positives),
-            len(run_result.flaky),
+            passed=sum(1 for _ in passed),
+            requests=sum(session.call_counts.values()),
+            false_positives=tuple(f"{item.requirement.fingerprint}: {item.message[:300]}" for item in failed),
+            flaky=len(run_result.flaky),
         )
 
 
@@ -218,12 +201,11 @@ def _format_curl(witness: Witness | None, contract: Contract) -> str:
 def _format_response(witness: Witness | None) -> str:
     if witness is None:
         return ""
-    return f"{witness.mutant_exchange.response.status} {witness.mutant_exchange.response.content[:300].decode('utf-8', 'replace')}"
+    response = witness.mutant_exchange.response
+    return f"{response.status} {response.content[:300].decode('utf-8', 'replace')}"
 
 
-# In parallel ---------------------------------------------------------------------------------------------------------
-
-CHUNK_SIZE = 40  # mutants that a process judges before it says what it found
+CHUNK_SIZE = 40  # mutants that a process evaluates before it returns the results
 
 
 def _evaluate_chunk(
@@ -245,26 +227,18 @@ def evaluate_all(
     *,
     engine_only: bool = False,
 ) -> Iterator[MutantSummary | VariantResult]:
-    """The scores of these mutants of the contract at `path`, and the judgements over variants, as they come.
+    """Evaluate mutants and run variants of the contract at `path`; yield results as they complete.
 
-    `variant_runs`: (number of the variant, seed). `engine_only`: by the stock engine alone.
+    `variant_runs`: (index of the variant, seed). `engine_only`: evaluate mutants with the Schemathesis engine only.
     """
     image_bytes = build_demo_image(load_contract(path))
-    chunks = [
-        mutant_indices[offset::stride]
-        for stride in [max(1, -(-len(mutant_indices) // CHUNK_SIZE))]
-        for offset in range(stride)
-    ]
+    chunk_count = -(-len(mutant_indices) // CHUNK_SIZE)
+    chunks = [mutant_indices[offset::chunk_count] for offset in range(chunk_count)]
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         futures: list[Future[list[MutantSummary | VariantResult]]] = []
         try:
-            futures += [
-                pool.submit(_evaluate_chunk, path, image_bytes, chunk, engine_only) for chunk in chunks if chunk
-            ]
-            futures += [
-                pool.submit(_evaluate_variant, path, image_bytes, variant_index, seed)
-                for variant_index, seed in variant_runs
-            ]
+            futures += [pool.submit(_evaluate_chunk, path, image_bytes, chunk, engine_only) for chunk in chunks]
+            futures += [pool.submit(_evaluate_variant, path, image_bytes, *variant_run) for variant_run in variant_runs]
             for future in as_completed(futures):
                 yield from future.result()
         finally:

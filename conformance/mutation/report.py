@@ -1,25 +1,26 @@
-"""The score told: on the terminal, as Markdown, as JSON."""
+"""Reports of mutation tests: terminal, Markdown, JSON."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from operator import attrgetter
 
 from conformance.mutation.evaluate import MutantStatus
 from conformance.mutation.parallel import MutantSummary, MutationTotals, VariantResult, group_totals
 from conformance.transport.redaction import plain
 
-MAX_SURVIVORS = 12  # survivors on the terminal
+MAX_SURVIVORS = 12  # on the terminal
 MAX_OPERATIONS = 10
-TABLE_HEADER = ("", "mutants", "found", "", "blocking", "of", "median s")
+FENCE = "````"
+TABLE_HEADER = ("family", "mutants", "killed", "score", "blocked", "can block", "median s")
 
 
 @dataclass(frozen=True, slots=True)
 class MutationReport:
-    """What the score comes to.
+    """The results of a mutation test.
 
-    `min_score`: the share to be found, 0 to 1. `seconds`: what it took. `selection`: what was chosen, in words.
-    `engine_only`: whether the stock engine judged alone.
+    `min_score`: required mutation score, 0 to 1. `selection`: a description of the selected mutants. `engine_only`:
+    whether only the Schemathesis engine ran.
     """
 
     contract: str
@@ -32,91 +33,82 @@ class MutationReport:
 
     @property
     def totals(self) -> MutationTotals:
-        """All of it counted."""
+        """The totals of all mutants."""
         return MutationTotals.from_summaries(self.mutants)
 
     @property
     def false_positives(self) -> list[VariantResult]:
-        """Conforming variants that were called broken."""
+        """Runs on conforming variants with failed checks."""
         return [variant for variant in self.variants if variant.false_positives]
 
     @property
     def reasons(self) -> list[str]:
-        """Why the score is too low; empty: it is not."""
+        """Why the mutation test failed; empty when it passed."""
         totals, reasons = self.totals, []
         if totals.mutation_score < self.min_score:
-            reasons.append(f"{totals.mutation_score:.1%} of the mutants were found, --min {self.min_score:g}")
+            reasons.append(f"mutation score {totals.mutation_score:.1%} is below --min {self.min_score:g}")
         if self.false_positives:
-            reasons.append(
-                f"{len(self.false_positives)} runs on servers that keep every promise called something broken"
-            )
+            reasons.append(f"{len(self.false_positives)} runs on conforming variants had false positives")
         if totals.errors:
-            reasons.append(f"{totals.errors} mutants failed by themselves")
+            reasons.append(f"{totals.errors} mutants raised an error")
         if not totals.total and not self.variants:
-            reasons.append("there was no mutant to judge")
+            reasons.append("no mutant to evaluate")
         return reasons
 
     @property
     def survivors(self) -> list[MutantSummary]:
-        """What nobody found, by family."""
-        return sorted(
-            (mutant for mutant in self.mutants if mutant.status is MutantStatus.SURVIVED), key=lambda mutant: mutant.id
-        )
+        """The surviving mutants, sorted by id."""
+        survivors = (mutant for mutant in self.mutants if mutant.status is MutantStatus.SURVIVED)
+        return sorted(survivors, key=lambda mutant: mutant.id)
+
+    def totals_by(self, field: str) -> Mapping[str, MutationTotals]:
+        """The totals for each value of a field of the mutants."""
+        return group_totals(self.mutants, attrgetter(field))
 
 
 def render_terminal(report: MutationReport) -> str:
-    """One screen."""
+    """Render the report for the terminal."""
     return "\n".join(_render_lines(report)) + "\n"
 
 
 def _render_lines(report: MutationReport) -> Iterator[str]:
-    detector = "the stock engine alone" if report.engine_only else "the gate"
-    yield f"score of {detector}  ·  {report.contract}  ·  {report.selection}, {report.seconds:.0f} s"
+    detector = "fuzzing only" if report.engine_only else "gate"
+    yield f"mutation test ({detector})  ·  {report.contract}  ·  {report.selection}, {report.seconds:.0f} s"
     yield ""
     yield from _render_table([TABLE_HEADER, *_build_rows(report)])
     yield ""
-    weakest = sorted(
-        group_totals(report.mutants, lambda mutant: mutant.operation).items(), key=lambda item: item[1].mutation_score
-    )
-    weakest_labels = [
-        f"{name} {totals.killed}/{totals.total}" for name, totals in weakest[:MAX_OPERATIONS] if totals.survived
-    ]
-    if weakest_labels:
-        yield f"weakest operations: {', '.join(weakest_labels)}"
+    weakest = sorted(report.totals_by("operation").items(), key=lambda item: item[1].mutation_score)[:MAX_OPERATIONS]
+    labels = [f"{name} {totals.killed}/{totals.total}" for name, totals in weakest if totals.survived]
+    if labels:
+        yield f"lowest scores: {', '.join(labels)}"
     for survivor in report.survivors[:MAX_SURVIVORS]:
         yield f"SURVIVED  {survivor.id}"
-        yield f"   breaks: {survivor.requirement}"
+        yield f"   violates: {survivor.requirement}"
         yield f"   {plain(survivor.curl)[:400]}"
     if len(report.survivors) > MAX_SURVIVORS:
-        yield f"and {len(report.survivors) - MAX_SURVIVORS} more that survived (all of them: --report-dir)"
-    yield from (
-        f"ERROR  {mutant.id}: {plain(mutant.message)}"
-        for mutant in report.mutants
-        if mutant.status is MutantStatus.ERROR
-    )
+        yield f"and {len(report.survivors) - MAX_SURVIVORS} more survivors (all: --report-dir)"
+    errors = (mutant for mutant in report.mutants if mutant.status is MutantStatus.ERROR)
+    yield from (f"ERROR  {mutant.id}: {plain(mutant.message)}" for mutant in errors)
     for variant in report.false_positives:
-        yield f"FALSE ALARM  {variant.variant}, seed {variant.seed}: {plain(variant.false_positives[0])}"
+        yield f"FALSE POSITIVE  {variant.variant}, seed {variant.seed}: {plain(variant.false_positives[0])}"
     if report.variants:
         clean_runs = f"{len(report.variants) - len(report.false_positives)} of {len(report.variants)}"
-        yield f"{clean_runs} runs on servers that keep every promise: nothing called broken"
+        yield f"{clean_runs} runs on conforming variants without false positives"
     yield _format_verdict(report)
 
 
 def _format_verdict(report: MutationReport) -> str:
     totals = report.totals
+    independent = f"{totals.provenance_independent_blocked} of {totals.provenance_independent} provenance-independent"
     summary = (
-        f"{totals.killed} of {totals.total} found ({totals.mutation_score:.1%}); of {totals.can_block} that can block, "
-        f"{totals.blocked} did; of {totals.provenance_independent} that always block, {totals.provenance_independent_blocked} did; "
-        f"{totals.equivalent} equivalent, {totals.errors} errors"
+        f"{totals.killed} of {totals.total} mutants killed ({totals.mutation_score:.1%}); blocked: {totals.blocked} of "
+        f"{totals.can_block} that can block, {independent}; {totals.equivalent} equivalent, {totals.errors} errors"
     )
-    return f"{summary}\n{'TOO LOW: ' + '; '.join(report.reasons) if report.reasons else 'HIGH ENOUGH'}"
+    return f"{summary}\n{'FAILED: ' + '; '.join(report.reasons) if report.reasons else 'PASSED'}"
 
 
 def _build_rows(report: MutationReport) -> Iterator[tuple[str, ...]]:
-    yield from (
-        _build_row(family, totals)
-        for family, totals in group_totals(report.mutants, lambda mutant: mutant.family).items()
-    )
+    yield from (_build_row(family, totals) for family, totals in report.totals_by("family").items())
     yield _build_row("all", report.totals)
 
 
@@ -140,35 +132,26 @@ def _render_table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 
 
 def render_markdown(report: MutationReport) -> str:
-    """For a pull request: the table, the survivors with their witnesses, false alarms."""
-    parts = [f"# Score: {report.totals.mutation_score:.1%}", "", _format_verdict(report).replace("\n", ". "), ""]
+    """Render the report for a pull request."""
+    parts = [
+        f"# Mutation score: {report.totals.mutation_score:.1%}",
+        "",
+        _format_verdict(report).replace("\n", ". "),
+        "",
+    ]
     parts += [f"| {' | '.join(TABLE_HEADER)} |", f"|{'---|' * len(TABLE_HEADER)}"]
     parts += [f"| {' | '.join(row)} |" for row in _build_rows(report)]
-    parts += ["", "## By operation", "", "| operation | found | of |", "|---|--:|--:|"]
+    parts += ["", "## By operation", "", "| operation | killed | mutants |", "|---|--:|--:|"]
     parts += [
-        f"| {name} | {totals.killed} | {totals.total} |"
-        for name, totals in group_totals(report.mutants, lambda mutant: mutant.operation).items()
+        f"| {name} | {totals.killed} | {totals.total} |" for name, totals in report.totals_by("operation").items()
     ]
     if report.survivors:
-        parts += ["", "## What nobody found", ""]
+        parts += ["", "## Survivors", ""]
     for survivor in report.survivors:
-        fence = "`" * 4
-        parts += [
-            f"- **{survivor.id}**: {survivor.requirement}",
-            "",
-            f"  {fence}",
-            f"  {plain(survivor.curl)}",
-            f"  {fence}",
-            "",
-        ]
+        parts += [f"- **{survivor.id}**: {survivor.requirement}", ""]
+        parts += [f"  {line}" for line in (FENCE, plain(survivor.curl), FENCE)] + [""]
     if report.variants:
-        parts += [
-            "",
-            "## Servers that keep every promise",
-            "",
-            "| variant | seed | kept | called broken |",
-            "|---|--:|--:|--:|",
-        ]
+        parts += ["", "## Conforming variants", "", "| variant | seed | passed | failed |", "|---|--:|--:|--:|"]
         parts += [
             f"| {variant.variant} | {variant.seed} | {variant.passed} | {len(variant.false_positives)} |"
             for variant in report.variants
@@ -177,26 +160,22 @@ def render_markdown(report: MutationReport) -> str:
 
 
 def render_json(report: MutationReport) -> str:
-    """For programs: `version` 1, the tally, every mutant and every variant."""
-
-    def build_mutant_document(entry: MutantSummary) -> dict[str, Any]:
-        return {**asdict(entry), "status": entry.status.value}
-
+    """Render the report as JSON, `version` 2."""
     totals = report.totals
     document = {
-        "version": 1,
+        "version": 2,
         "contract": report.contract,
-        "choice": report.selection,
-        "engine_only": report.engine_only,
+        "selection": report.selection,
+        "fuzzing_only": report.engine_only,
         "seconds": round(report.seconds, 1),
-        "least": report.min_score,
+        "min_score": report.min_score,
         "reasons": report.reasons,
-        "share": round(totals.mutation_score, 4),
-        "counts": asdict(totals),
-        "families": {
-            name: asdict(entry) for name, entry in group_totals(report.mutants, lambda mutant: mutant.family).items()
-        },
-        "mutants": [build_mutant_document(entry) for entry in sorted(report.mutants, key=lambda mutant: mutant.id)],
+        "mutation_score": round(totals.mutation_score, 4),
+        "totals": asdict(totals),
+        "families": {name: asdict(entry) for name, entry in report.totals_by("family").items()},
+        "mutants": [
+            {**asdict(entry), "status": entry.status.value} for entry in sorted(report.mutants, key=attrgetter("id"))
+        ],
         "variants": [asdict(variant) for variant in report.variants],
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -1,6 +1,6 @@
-"""Requests that show a mutant: each probe sends the same each time, and writes to records of its own only."""
+"""Triggers: request sequences that show a mutant. They are deterministic and write only to records they create."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -9,16 +9,17 @@ from conformance.session.session import CreatedRecord, Session
 from conformance.transport.messages import AUTHORIZATION, Exchange
 from spec.loader import Operation, Parameter
 
-OMITTED = object()  # in place of a value: the field is left out
+MISSING_KEY = "00000000-0000-4000-8000-00000000dead"
+OMITTED = object()  # instead of a value: the field is omitted
 
 
 def resolve_path(session: Session, operation: Operation) -> dict[str, Any]:
-    """The path of a record of its own, or else of one that is listed. Raises CannotMake."""
+    """Path values of a created record, or else of a listed one. Raises SkipCheck."""
     if not operation.path_parameter_names:
         return {}
     resource = operation.resource or ""
     if len(operation.path_parameter_names) > 1 or resource not in session.contract.resources:
-        raise SkipCheck("its path names what the contract does not store")
+        raise SkipCheck("the path parameter is not the key of a resource")
     try:
         return {operation.path_parameter_names[0]: session.create(resource).key}
     except SkipCheck:
@@ -29,35 +30,33 @@ def resolve_path(session: Session, operation: Operation) -> dict[str, Any]:
 
 
 def required_query(session: Session, operation: Operation) -> dict[str, Any]:
-    """The query parameters that have to be there."""
+    """Values for the required query parameters."""
     return {p.name: session.payloads.generate_value(p.schema, p.name) for p in operation.query_parameters if p.required}
 
 
 def send_success(session: Session, operation: Operation, **changes: Any) -> Exchange:
-    """One request that the contract lets succeed; `changes` to its body. Raises CannotMake."""
+    """Send one valid request, with `changes` to its body. Raises SkipCheck."""
     body = {**session.payloads.build(operation, session.parent), **changes} if operation.request_body else None
     query = required_query(session, operation)
     return session.send(operation, path=resolve_path(session, operation), query=query, body=body)
 
 
 def trigger_success(session: Session, operation: Operation) -> None:
-    """One success."""
+    """Send one valid request."""
     send_success(session, operation)
 
 
 def create_records(session: Session, resource: str, count: int = 3) -> list[CreatedRecord]:
-    """Records of its own."""
+    """Create records."""
     return [session.create(resource) for _ in range(count)]
 
 
 def trigger_rejections(session: Session, operation: Operation) -> None:
-    """What is to be refused: of nobody, of a stranger, for a record that is not there, with a wrong body or query."""
-    missing_path = dict.fromkeys(operation.path_parameter_names, "00000000-0000-4000-8000-00000000dead")
+    """Send requests without a token, with an unknown one, for a missing record, with an invalid body or query."""
+    missing_path = dict.fromkeys(operation.path_parameter_names, MISSING_KEY)
     empty_body: Any = {} if operation.request_body else None
-    session.send(operation, path=missing_path, body=empty_body, actor="nobody")
-    session.send(
-        operation, path=missing_path, body=empty_body, actor="nobody", headers={AUTHORIZATION: "Bearer nobody-has-this"}
-    )
+    for headers in ({}, {AUTHORIZATION: "Bearer nobody-has-this"}):
+        session.send(operation, path=missing_path, body=empty_body, actor="nobody", headers=headers)
     session.send(operation, path=missing_path, body=session.payloads.build(operation, session.parent) or None)
     path_values = resolve_path(session, operation)
     for parameter in operation.query_parameters:
@@ -68,14 +67,8 @@ def trigger_rejections(session: Session, operation: Operation) -> None:
         session.send(operation, path=path_values, raw=b"{", headers={"Content-Type": "application/json"})
 
 
-def trigger_list_queries(session: Session, operation: Operation, *queries: Mapping[str, Any]) -> None:
-    """A list, as it comes and with these queries."""
-    for query in ({}, *queries):
-        session.send(operation, query=query)
-
-
 def trigger_crud_cycle(session: Session, operation: Operation) -> None:
-    """A record's life: made, seen, changed, seen, listed, deleted, looked for."""
+    """Create, read, update, list and delete records, and read them after each write."""
     resource = operation.resource or ""
     record, other_record = session.create(resource), session.create(resource)
     records = (record, other_record)
@@ -91,15 +84,12 @@ def trigger_crud_cycle(session: Session, operation: Operation) -> None:
 
 
 def _update_bodies(session: Session, update: Operation) -> Iterator[dict[str, Any]]:
-    """One field, then all of them, then the same again."""
-    plain_fields = [
-        body_field
-        for body_field in (update.request_body.fields.values() if update.request_body else ())
-        if body_field.relation_setter is None and body_field.x_query is None
-    ]
+    """One field, then all fields, then all fields again."""
+    fields = update.request_body.fields.values() if update.request_body else ()
     body = {
-        plain_field.name: session.payloads.generate_value(plain_field.schema, plain_field.name)
-        for plain_field in plain_fields
+        f.name: session.payloads.generate_value(f.schema, f.name)
+        for f in fields
+        if f.relation_setter is None and f.x_query is None
     }
     yield dict(list(body.items())[:1])
     yield body
@@ -116,9 +106,9 @@ def _read_back(session: Session, records: tuple[CreatedRecord, ...]) -> None:
 
 
 def trigger_list(session: Session, operation: Operation, parameter: Parameter | None = None) -> None:
-    """A list with records of its own, by pages and with values of a parameter that fit some of its rows."""
+    """List created records: without a query, by pages, and with values of a parameter that match some rows."""
     names = {p.x_query.role: p.name for p in operation.query_parameters if p.x_query}
-    with suppress(SkipCheck):  # then with what is there
+    with suppress(SkipCheck):  # then with the existing records
         create_records(session, operation.resource or "", 3)
     rows = list(session.rows(operation, {}, pages=1))
     session.send(operation)
@@ -134,7 +124,7 @@ def trigger_list(session: Session, operation: Operation, parameter: Parameter | 
 def _candidate_values(
     session: Session, operation: Operation, parameter: Parameter | None, rows: list[Any]
 ) -> Iterator[Any]:
-    """What a parameter may be asked for: what it lists, or what stands in rows at its path."""
+    """Values for a parameter: those of its enum, or those in the rows at its paths."""
     if parameter is None or parameter.x_query is None:
         return
     schema = session.payloads.resolve_schema(parameter.schema)
@@ -144,19 +134,15 @@ def _candidate_values(
     elif items.get("type") == "boolean":
         yield from (True, False)
     max_chars = 10 if items.get("format") == "date" else None
-    candidates = {
-        str(value)[:max_chars]
-        for row in rows
-        for path in parameter.x_query.paths
-        for value in _values_at_path(row, path)
-    }
-    for path in parameter.x_query.paths if not candidates else ():
+    paths = parameter.x_query.paths
+    candidates = {str(value)[:max_chars] for row in rows for path in paths for value in _values_at_path(row, path)}
+    for path in paths if not candidates else ():
         candidates |= {str(key) for key in _related_keys(session, operation.resource or "", path)}
     yield from sorted(candidates)[:6]
 
 
 def _related_keys(session: Session, resource: str, path: tuple[str, ...]) -> Iterator[Any]:
-    """The keys of what a path through relations leads to."""
+    """The keys of the records at a path of relations."""
     for name in path[:-1]:
         relation = session.contract.resources[resource].relations.get(name)
         if relation is None:
@@ -170,7 +156,7 @@ def _related_keys(session: Session, resource: str, path: tuple[str, ...]) -> Ite
 
 
 def _values_at_path(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
-    """The values at a property path: through lists, and from a record to its key where the path ends at one."""
+    """The values at a property path: list items separately, a record by its key."""
     if isinstance(value, list):
         for item in value:
             yield from _values_at_path(item, path)
@@ -183,32 +169,27 @@ def _values_at_path(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
 
 
 def trigger_text_roundtrip(session: Session, operation: Operation, name: str) -> None:
-    """A record with a text of many kinds, made and seen."""
-    for text in ("Grüße, 世界 👋 <b>&amp;</b>\nsecond Line", "A rather long text, said at some length. " * 3):
+    """Create and retrieve a record with unusual texts."""
+    for text in ("Grüße, 世界 👋 <b>&amp;</b>\nsecond Line", "A rather long text of more than one line. " * 3):
         record = session.create(operation.resource or "", {name: text})
         if session.operation(record.resource, "retrieve") is not None:
             session.retrieve(record.resource, record.key)
 
 
 def trigger_partial_update(session: Session, operation: Operation) -> None:
-    """An update with something right and one field wrong, and the record after it."""
+    """Send updates with one invalid field, and retrieve the record after each."""
     record = session.create(operation.resource or "")
-    fields = [
-        f
-        for f in (operation.request_body.fields.values() if operation.request_body else ())
-        if f.relation_setter is None
-    ]
+    generate_value, body_spec = session.payloads.generate_value, operation.request_body
+    fields = [f for f in (body_spec.fields.values() if body_spec else ()) if f.relation_setter is None]
     for invalid_field in fields:
-        body = {
-            f.name: session.payloads.generate_value(f.schema, f.name) for f in fields if f.name != invalid_field.name
-        }
+        body: dict[str, Any] = {f.name: generate_value(f.schema, f.name) for f in fields if f is not invalid_field}
         body[invalid_field.name] = {"no": ["such", "value"]}
         session.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
         session.retrieve(record.resource, record.key)
 
 
 def trigger_field_values(session: Session, operation: Operation, name: str, values: tuple[Any, ...]) -> None:
-    """A body as it should be, then with these values for one of its fields; MISSING leaves it out."""
+    """Send a valid body, then bodies with other values for one field; OMITTED removes it."""
     send_success(session, operation)
     for value in values:
         body = {**session.payloads.build(operation, session.parent), name: value}
@@ -218,21 +199,21 @@ def trigger_field_values(session: Session, operation: Operation, name: str, valu
 
 
 def trigger_parameter_values(session: Session, operation: Operation, name: str, values: tuple[str, ...]) -> None:
-    """A success with these values of a parameter."""
+    """Send a request for each value of a parameter."""
     for value in values:
         query = {**required_query(session, operation), name: value}
         session.send(operation, path=resolve_path(session, operation), query=query)
 
 
 def trigger_wrong_methods(session: Session, operation: Operation) -> None:
-    """With a method that the path may not have."""
-    path_values = dict.fromkeys(operation.path_parameter_names, "00000000-0000-4000-8000-00000000dead")
+    """Send a request with each method."""
+    path_values = dict.fromkeys(operation.path_parameter_names, MISSING_KEY)
     for method in ("patch", "delete", "put", "post", "get"):
         session.send(operation, path=path_values, method=method)
 
 
 def trigger_after_logout(session: Session, operation: Operation) -> None:
-    """A token that is asked for, used, ended, and used again. Raises CannotMake."""
+    """Sign in, use the token, log out, and use the token again. Raises SkipCheck."""
     list_operation = next(o for o in session.contract.operations.values() if o.action == "list" and o.method == "get")
     token = sign_in(session)
     headers = {AUTHORIZATION: f"Bearer {token}"}
@@ -241,7 +222,7 @@ def trigger_after_logout(session: Session, operation: Operation) -> None:
 
 
 def sign_in(session: Session) -> str:
-    """A token of its own, by signing in. Raises CannotMake."""
+    """Sign in and return the token. Raises SkipCheck."""
     for operation in session.contract.operations.values():
         fields = operation.request_body.fields if operation.request_body else {}
         if operation.method == "post" and session.credentials and session.credentials.keys() <= fields.keys():
@@ -249,11 +230,11 @@ def sign_in(session: Session) -> str:
             for value in data.values() if isinstance(data, dict) else ():
                 if isinstance(value, str) and len(value) > 20:
                     return value
-    raise SkipCheck("there is no way to sign in")
+    raise SkipCheck("no operation to sign in")
 
 
 def trigger_retrieve(session: Session, operation: Operation, parameter: Parameter | None = None) -> None:
-    """One record, as it comes and with each value of a parameter."""
+    """Retrieve a record without a query, and with each value of a parameter."""
     path_values = resolve_path(session, operation)
     session.send(operation, path=path_values)
     schema = session.payloads.resolve_schema(parameter.schema) if parameter is not None else {}
@@ -262,20 +243,15 @@ def trigger_retrieve(session: Session, operation: Operation, parameter: Paramete
 
 
 def trigger_unusual_input(session: Session, operation: Operation) -> None:
-    """What is unusual and no fault of the client: and what is one, and no fault of the server."""
+    """Send malformed JSON, text that is not ASCII, and an unknown query parameter."""
     json_headers = {"Content-Type": "application/json"}
     if operation.request_body is not None:
         session.send(operation, path=resolve_path(session, operation), raw=b'{"cut": ', headers=json_headers)
         for body_field in operation.request_body.fields.values():
             schema = session.payloads.resolve_schema(body_field.schema)
-            if (
-                body_field.relation_setter is None
-                and schema.get("type") == "string"
-                and "enum" not in schema
-                and "format" not in schema
-            ):
+            is_text = schema.get("type") == "string" and not {"enum", "format"} & schema.keys()
+            if body_field.relation_setter is None and is_text:
                 send_success(session, operation, **{body_field.name: "Grüße 世界"[: schema.get("maxLength", 9)]})
                 break
-    session.send(
-        operation, path=resolve_path(session, operation), query={**required_query(session, operation), "x_unknown": "1"}
-    )
+    query = {**required_query(session, operation), "x_unknown": "1"}
+    session.send(operation, path=resolve_path(session, operation), query=query)

@@ -1,0 +1,76 @@
+"""Variants of request handling: trimmed input, status of unknown references, other identifiers, other clients."""
+
+import re
+from dataclasses import dataclass, field, replace
+
+from conformance.mutation.conforming_variants.responses import map_values
+from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
+from conformance.mutation.in_process_mock import ManualClock
+from spec.loader import Contract
+
+MAX_RECENT_CREATES = 5
+_UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+_FLIPPED_DIGITS = str.maketrans("0123456789abcdef", "fedcba9876543210")
+
+
+def trim_texts(contract: Contract, clock: ManualClock) -> Fault:
+    """Strip white space from the texts of a body."""
+    trim = map_values(lambda value: value.strip() if isinstance(value, str) else value)
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        return await call_next(request if request.json is None else request.with_json(trim(request.json)))
+
+    return fault
+
+
+def reject_unknown_reference(contract: Contract, clock: ManualClock) -> Fault:
+    """Return 422 instead of 404 when the body references an unknown record."""
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response, body = await call_next(request), request.operation.request_body
+        references = [f.name for f in (body.fields.values() if body else ()) if f.relation_setter]
+        sent_names = [name for name in references if isinstance(request.json, dict) and name in request.json]
+        if response.status != 404 or not sent_names or request.path_values:
+            return response
+        errors = {name: [f"The selected {name.replace('_', ' ')} is invalid."] for name in sent_names}
+        return replace(response, status=422).with_json({"message": errors[sent_names[0]][0], "errors": errors})
+
+    return fault
+
+
+def _flip_uuids(text: str) -> str:
+    return _UUID.sub(lambda match: match[0].translate(_FLIPPED_DIGITS), text)
+
+
+def replace_identifiers(contract: Contract, clock: ManualClock) -> Fault:
+    """Replace every identifier by another one, consistently."""
+
+    async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        query = tuple((name, _flip_uuids(value)) for name, value in request.query)
+        body = _flip_uuids(request.body.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        response = await call_next(replace(request, path=_flip_uuids(request.path), query=query, body=body))
+        if not response.headers.get("content-type", "").startswith("application/json"):
+            return response
+        return replace(response, body=_flip_uuids(response.body.decode()).encode())
+
+    return fault
+
+
+@dataclass(slots=True)
+class ConcurrentClient:
+    """Another client of the same tenant that repeats one of the recent creates after every `interval` requests."""
+
+    interval: int
+    request_count: int = 0
+    recent_creates: list[InterceptedRequest] = field(default_factory=list)
+
+    async def __call__(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
+        response, operation = await call_next(request), request.operation
+        is_create = operation.method == "post" and operation.envelope.status == 201 and operation.path.count("/") == 1
+        if is_create and response.is_success and not operation.effects:
+            repeated = replace(request, body=re.sub(rb"conformance-\w+", b"neighbour", request.body))
+            self.recent_creates = [*self.recent_creates, repeated][-MAX_RECENT_CREATES:]
+        self.request_count += 1
+        if self.recent_creates and self.request_count % self.interval == 0:
+            await call_next(self.recent_creates[self.request_count // self.interval % len(self.recent_creates)])
+        return response
