@@ -82,7 +82,7 @@ def trigger_unauthorized(session: Session, operation: Operation) -> None:
     except SkipCheck:
         path_values = dict.fromkeys(operation.path_parameter_names, MISSING_KEY)
     body = session.payloads.build(operation, session.parent) if operation.request_body else None
-    for authorization in (None, "Bearer conformance-nobody", "Basic ZGVtbzpkZW1v"):
+    for authorization in (None, "Bearer conformance-unknown", "Basic ZGVtbzpkZW1v"):
         headers = {AUTHORIZATION: authorization} if authorization else {}
         session.send(operation, path=path_values, body=body, actor="nobody", headers=headers)
     trigger_rejections(session, operation)

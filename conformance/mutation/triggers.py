@@ -55,7 +55,7 @@ def trigger_rejections(session: Session, operation: Operation) -> None:
     """Send requests without a token, with an unknown one, for a missing record, with an invalid body or query."""
     missing_path = dict.fromkeys(operation.path_parameter_names, MISSING_KEY)
     empty_body: Any = {} if operation.request_body else None
-    for headers in ({}, {AUTHORIZATION: "Bearer nobody-has-this"}):
+    for headers in ({}, {AUTHORIZATION: "Bearer unknown-token"}):
         session.send(operation, path=missing_path, body=empty_body, actor="nobody", headers=headers)
     session.send(operation, path=missing_path, body=session.payloads.build(operation, session.parent) or None)
     path_values = resolve_path(session, operation)

@@ -1,15 +1,14 @@
-"""Stock Schemathesis as one judge among others: its cases and checks, our target, our places and our replays.
+"""Schemathesis as an engine: its cases and checks, with our target, locations and reruns.
 
-Only this package knows Schemathesis, whose engine is no documented API (the version is pinned, and a test holds what is
-used of it). Its import takes about a second, so that it is left until a run uses it.
+Only this package uses Schemathesis. Its engine is not a documented API, so the version is pinned and tested. The import
+takes about 1 s and is deferred until the engine runs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 
 from conformance.errors import UsageError
 from conformance.results import CheckResult
-from conformance.schemathesis_engine.depth import DEEP, GATE, SMOKE, Depth
-from conformance.schemathesis_engine.types import EngineResult
+from conformance.schemathesis_engine.types import DEEP, GATE, SMOKE, Depth, EngineResult
 from conformance.session.session import Session
 from spec.loader import Operation
 
@@ -24,17 +23,17 @@ def run_engine(
     depth: Depth,
     on_result: Callable[[CheckResult], None],
 ) -> Iterator[EngineResult]:
-    """Judge operations with the engine; each promise comes out once, a broken one after its replays.
+    """Run the engine on operations; yield one result per requirement, failed ones after their reruns.
 
-    `seed`: equal seeds send equal cases in the same order. `on_result`: hears of each outcome as it becomes known. Raises
-    OutOfBudget, TargetLost and KeyboardInterrupt, after what was judged until then has come out; UsageError where
-    Schemathesis is not installed.
+    `seed`: equal seeds send equal cases in the same order. `on_result`: called with each result. Raises
+    BudgetExhausted, TargetUnreachable and KeyboardInterrupt after the results so far; UsageError if Schemathesis is
+    not installed.
     """
     try:
         from conformance.schemathesis_engine.results import run_operations  # imports Schemathesis
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"the engine: found no package {error.name!r}; allowed: a run without the engine, "
-            "or `pip install 'athena-contract[engine]'` first"
+            f"The Schemathesis engine needs the package {error.name!r}. "
+            "Install it with `pip install 'athena-contract[engine]'`, or run without the engine (--no-fuzzing)."
         ) from None
     return run_operations(session, operations, seed=seed, depth=depth, on_result=on_result)

@@ -1,4 +1,4 @@
-"""The one place that drives Schemathesis: schema, settings, and the events that its engine tells."""
+"""Adapter to Schemathesis: its schema, its settings and the events of its engine."""
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,34 +22,32 @@ from schemathesis.transport import BaseTransport
 from typing_extensions import override
 
 from conformance.responses.findings import SERVER_STATUSES
-from conformance.schemathesis_engine.depth import PHASES, Depth
 from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
+from conformance.schemathesis_engine.types import PHASES, Depth
 from conformance.transport.messages import AUTHORIZATION
 from spec.loader import Operation
 
-# Laws judge the other methods; these two harm nobody when a target takes them after all.
+# Safe if the target accepts them after all; our own checks cover the other methods.
 UNDOCUMENTED_METHODS = ["GET", "OPTIONS"]
-# What says of a request that it is not as the contract wants it.
-INVALID_REQUEST_STATUSES = frozenset({400, 405, 406, 415, 422})
-# There is one identity that the engine may speak as, and how fast is right the contract does not say.
+INVALID_REQUEST_STATUSES = frozenset({400, 405, 406, 415, 422})  # the request violates the contract
+# The engine has one identity only.
 DISABLED_CHECKS = ("object_level_authorization",)
 
 
 @dataclass(eq=False, repr=False)
 class TransportSchema(OpenApiSchema):
-    """A schema whose requests go over the wire."""
+    """A schema that sends its requests with `case_transport`."""
 
     case_transport: CaseTransport = field(kw_only=True)
 
     @property
     @override
     def transport(self) -> BaseTransport[Any]:
-        """The wire."""
         return self.case_transport
 
 
 def build_schema(transport: CaseTransport, operations: Sequence[Operation], seed: int, depth: Depth) -> TransportSchema:
-    """The contract as Schemathesis sees it, with the operations that it is to judge."""
+    """Build the Schemathesis schema of the contract with the operations to run."""
     load_all_checks()
     raw = copy.deepcopy(dict(transport.session.contract.document.root))
     raw_settings = build_settings(transport.session.contract.operations.values(), operations, seed, depth)
@@ -71,7 +69,7 @@ def build_schema(transport: CaseTransport, operations: Sequence[Operation], seed
 def build_settings(
     all_operations: Iterable[Operation], operations: Sequence[Operation], seed: int, depth: Depth
 ) -> dict[str, Any]:
-    """Schemathesis's settings: seeded, no files, no network of its own, statuses from the contract."""
+    """Build the Schemathesis settings: seeded, without files, with the statuses of the contract."""
     return {
         "seed": seed,
         "workers": 1,
@@ -106,16 +104,15 @@ def build_settings(
 
 
 def build_check_settings(operation: Operation) -> dict[str, Any]:
-    """The statuses that checks take, from what the contract documents; its own are wider than any contract."""
-    rejection_statuses = (
-        {status for status in operation.responses if 400 <= status < 500} | {400, 404, 422} | SERVER_STATUSES
-    )
+    """Build the statuses that checks accept from the contract; the defaults accept more."""
+    documented = {status for status in operation.responses if 400 <= status < 500}
+    rejection_statuses = documented | {400, 404, 422} | SERVER_STATUSES
     accepted_texts = [str(status) for status in range(100, 600) if status not in INVALID_REQUEST_STATUSES]
     rejection_texts = sorted(str(status) for status in rejection_statuses)
     return {
         "not_a_server_error": {"expected-statuses": ["1XX", "2XX", "3XX", "4XX", "502", "503", "504"]},
         "positive_data_acceptance": {"expected-statuses": accepted_texts},
-        # a fault of the server is told as such
+        # not_a_server_error reports server errors
         "negative_data_rejection": {"expected-statuses": [*rejection_texts, "5XX"]},
         "missing_required_header": {"expected-statuses": rejection_texts},
     }
@@ -123,7 +120,7 @@ def build_check_settings(operation: Operation) -> dict[str, Any]:
 
 @contextmanager
 def redirect_hypothesis_files() -> Iterator[None]:
-    """Lets Hypothesis write what it cannot leave out to a folder that is gone afterwards."""
+    """Redirect the files that Hypothesis always writes to a temporary directory."""
     previous_dir = hypothesis.configuration.__hypothesis_home_directory
     with TemporaryDirectory() as temporary_dir:
         hypothesis.configuration.set_hypothesis_home_dir(temporary_dir)
@@ -134,7 +131,7 @@ def redirect_hypothesis_files() -> Iterator[None]:
 
 
 def run_scenarios(schema: TransportSchema) -> Iterator[ScenarioRecorder]:
-    """What the engine did, piece by piece. Raises what ended the run: of the suite's own, or KeyboardInterrupt."""
+    """Run the engine; yield its scenarios. Raises the SuiteError or KeyboardInterrupt that aborts the run."""
     transport = schema.case_transport
     for event in from_schema(schema).execute():
         if isinstance(event, events.ScenarioFinished):

@@ -1,4 +1,4 @@
-"""Schemathesis's checks as promises of ours: what each says, and of which cases it says something."""
+"""The Schemathesis checks: the requirement of each, and the cases that it applies to."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from spec.loader import Operation
 
 @dataclass(frozen=True, slots=True)
 class SentCase:
-    """A case that was sent, within its scenario."""
+    """A sent case and its scenario."""
 
     operation: Operation
     case: Case[Any]
@@ -24,12 +24,12 @@ class SentCase:
 
     @property
     def is_documented_method(self) -> bool:
-        """Whether the contract knows the method."""
+        """Whether the case uses the method of its operation."""
         return self.exchange.request.method == self.operation.method
 
     @property
     def is_valid(self) -> bool:
-        """Whether the case is meant to fit the contract."""
+        """Whether the case was generated as valid."""
         return self.case.meta is None or self.case.meta.generation.mode.is_positive
 
 
@@ -86,9 +86,9 @@ def _follows_delete(sent_case: SentCase) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class EngineCheck:
-    """A check. `response_check`: whether a breach shows in what notices of ours tell of any answer, so that they give its place.
+    """A Schemathesis check. `response_check`: our response check with the same failures, which locates them.
 
-    `applies_to`: whether it says something of a case. `provenance_independent`: it rests on no fact of the API.
+    `provenance_independent`: the requirement does not depend on a fact about the API.
     """
 
     name: str
@@ -99,61 +99,43 @@ class EngineCheck:
 
     @property
     def check_id(self) -> str:
-        """Its name in reports."""
+        """The check id in reports."""
         return "engine-" + self.name.replace("_", "-")
 
 
 ENGINE_CHECKS: Mapping[str, EngineCheck] = {
     check.name: check
     for check in (
-        EngineCheck("not_a_server_error", "No case makes the server fail.", _applies_always, True, "no-server-error"),
-        EngineCheck(
-            "no_traceback",
-            "No case is answered with what is inside of the server.",
-            _applies_always,
-            True,
-            "no-traceback",
-        ),
+        EngineCheck("not_a_server_error", "No case causes a server error.", _applies_always, True, "no-server-error"),
+        EngineCheck("no_traceback", "No response exposes internal details.", _applies_always, True, "no-traceback"),
         EngineCheck(
             "status_code_conformance",
-            "Every case is answered with a status that the contract documents.",
+            "Every response has a documented status.",
             _uses_documented_method,
             response_check="status-is-documented",
         ),
         EngineCheck(
             "content_type_conformance",
-            "Every case is answered in a media type that the contract documents.",
+            "Every response has a documented media type.",
             _uses_documented_method,
             response_check="content-type-is-json",
         ),
         EngineCheck(
             "response_schema_conformance",
-            "Every case is answered as the schema of its status says.",
+            "Every response matches the schema of its status.",
             _uses_documented_method,
             response_check="response-matches-schema",
         ),
+        EngineCheck("response_headers_conformance", "Responses have the documented headers.", _has_documented_headers),
+        EngineCheck("negative_data_rejection", "Invalid input is rejected.", _is_invalid_case),
+        EngineCheck("positive_data_acceptance", "Valid input is not rejected as malformed.", _is_valid_case),
+        EngineCheck("missing_required_header", "A missing required header is rejected.", _misses_required_header),
+        EngineCheck("unsupported_method", "An undocumented method returns 405.", _uses_other_method),
+        EngineCheck("allow_header_conformance", "Allow lists every documented method.", _is_options_with_allow),
+        EngineCheck("use_after_free", "Later requests do not find a deleted record.", _follows_delete),
+        EngineCheck("ensure_resource_availability", "Later requests find a created record.", _follows_other_case),
         EngineCheck(
-            "response_headers_conformance",
-            "Answers have the headers that the contract documents.",
-            _has_documented_headers,
-        ),
-        EngineCheck("negative_data_rejection", "What the contract does not admit is refused.", _is_invalid_case),
-        EngineCheck(
-            "positive_data_acceptance", "What the contract admits is not refused as malformed.", _is_valid_case
-        ),
-        EngineCheck(
-            "missing_required_header", "A request without a required header is refused.", _misses_required_header
-        ),
-        EngineCheck(
-            "unsupported_method", "A method that the contract does not know is answered 405.", _uses_other_method
-        ),
-        EngineCheck(
-            "allow_header_conformance", "What OPTIONS allows has every documented method.", _is_options_with_allow
-        ),
-        EngineCheck("use_after_free", "A deleted record is gone for what follows.", _follows_delete),
-        EngineCheck("ensure_resource_availability", "A created record is there for what follows.", _follows_other_case),
-        EngineCheck(
-            "ignored_auth", "Nothing succeeds without a token, or with a wrong one.", _is_authorized_success, True
+            "ignored_auth", "No request succeeds without a token or with a wrong one.", _is_authorized_success, True
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""Making a failure anew: the same requests, on records that live."""
+"""Reruns of failures: the same requests, on existing records."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from conformance.transport.messages import AUTHORIZATION, Exchange
 
 @dataclass(frozen=True, slots=True)
 class ChainStep:
-    """One request of a chain: the case, the one that it followed from, and what was asked and answered."""
+    """One request of a chain. `parent_id`: the case that it depends on."""
 
     case: Case[Any]
     parent_id: str | None
@@ -28,7 +28,7 @@ class ChainStep:
 
 @dataclass(frozen=True, slots=True)
 class RequestChain:
-    """What leads to a failure, the failing request last. `finding_key`: (law, place, keyword) of what our notices told."""
+    """The requests that lead to a failure, in order. `finding_key`: (check, pointer, keyword) of a response finding."""
 
     steps: tuple[ChainStep, ...]
     finding_key: tuple[str, str, str | None] | None
@@ -36,7 +36,7 @@ class RequestChain:
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """What was asked and answered."""
+        """The exchanges of the steps."""
         return tuple(step.exchange for step in self.steps)
 
 
@@ -46,16 +46,13 @@ def build_chain(
     failure: Failure | None,
     finding_key: tuple[str, str, str | None] | None,
 ) -> RequestChain:
-    """What led to a failure that was just seen."""
+    """Build the chain of a failure."""
     related_ids = failure.related_case_ids() if failure is not None else ()
     cases = sent_case.recorder.iter_chain_cases(case_id=sent_case.case.id, related_case_ids=related_ids)
     case_ids = {case.id for case in cases if case.id in transport.exchanges} | {sent_case.case.id}
-    nodes = [
-        (case_id, node)
-        for case_id, node in sent_case.recorder.cases.items()
-        if case_id in case_ids and case_id != sent_case.case.id
-    ]
-    nodes.append((sent_case.case.id, sent_case.recorder.cases[sent_case.case.id]))
+    recorded, last_id = sent_case.recorder.cases, sent_case.case.id
+    nodes = [(case_id, node) for case_id, node in recorded.items() if case_id in case_ids and case_id != last_id]
+    nodes.append((last_id, recorded[last_id]))
     steps = tuple(
         ChainStep(node.value, node.parent_id if node.parent_id in case_ids else None, transport.exchanges[case_id])
         for case_id, node in nodes
@@ -64,9 +61,9 @@ def build_chain(
 
 
 def reproduce_failure(transport: CaseTransport, chain: RequestChain, check: EngineCheck) -> bool:
-    """Whether the failure shows again. What the chain made the first time is made anew, and named instead.
+    """Send the chain again, with the ids of the records that it creates; return whether the failure recurs.
 
-    Raises HeldBack when it may not be made anew.
+    Raises BlockedRequest when a request may not be repeated.
     """
     recorder = ScenarioRecorder(label="replay")
     id_changes: dict[str, str] = {}
@@ -103,12 +100,13 @@ def _is_reproduced(
     if chain.finding_key is not None:
         response_findings = inspect_response(transport.session.schemas, transport.operation(case), exchange)
         return chain.finding_key in {(item.check, item.pointer, item.keyword) for item in response_findings}
+    headers = _run_token_header(chain.steps[-1])
     try:
         case.validate_response(
             response,
-            checks=[FUNCTIONS.get_one(check.name)],  # type: ignore[list-item]  # this one is a function
-            headers=_run_token_header(chain.steps[-1]),
-            transport_kwargs={"headers": _run_token_header(chain.steps[-1])},
+            checks=[FUNCTIONS.get_one(check.name)],  # type: ignore[list-item]  # a function
+            headers=headers,
+            transport_kwargs={"headers": headers},
             recorder=recorder,
         )
     except FailureGroup as error:
@@ -117,16 +115,16 @@ def _is_reproduced(
 
 
 def _run_token_header(step: ChainStep) -> dict[str, str]:
-    """The run's own, where it went along the first time."""
+    """The header with the run's token, if the original request had it."""
     return {AUTHORIZATION: PLACEHOLDER_TOKEN} if step.exchange.request.actor == "self" else {}
 
 
 def _rebuild_case(transport: CaseTransport, step: ChainStep, id_changes: Mapping[str, str]) -> Case[Any]:
-    """The case with the names of what was made anew; a read of what is gone is turned to a record that lives."""
+    """Copy a case with the new ids; a read of a deleted record is redirected to an existing one."""
     case, original_request = step.case, step.exchange.request
     new_case = case.derive(keep_auth=True)
-    new_case.freeze_metadata()  # what it was meant to be, it is still
-    new_case.headers.pop(AUTHORIZATION, None)  # a check takes a token out of a case, and puts it back
+    new_case.freeze_metadata()  # a valid case remains valid
+    new_case.headers.pop(AUTHORIZATION, None)  # checks remove and restore the token of a case
     if AUTHORIZATION in original_request.headers:
         new_case.headers[AUTHORIZATION] = original_request.headers[AUTHORIZATION]
     new_case.path_parameters = {name: _replace_ids(value, id_changes) for name, value in case.path_parameters.items()}
@@ -135,14 +133,13 @@ def _rebuild_case(transport: CaseTransport, step: ChainStep, id_changes: Mapping
         new_case.body = _replace_ids(case.body, id_changes)
     operation = transport.operation(case)
     resource = transport.session.contract.resources.get(operation.resource or "")
-    for name, value in new_case.path_parameters.items() if not operation.is_write else ():
-        is_deleted = (
-            resource is not None
-            and transport.guard.was_created(value)
-            and not transport.guard.is_existing_record(resource.name, value)
-        )
-        if resource is not None and is_deleted and str(value) not in id_changes.values():
-            new_case.path_parameters = {**new_case.path_parameters, name: transport.guard.get_record_key(resource.name)}
+    if operation.is_write or resource is None:
+        return new_case
+    guard = transport.guard
+    for name, value in new_case.path_parameters.items():
+        is_deleted = guard.was_created(value) and not guard.is_existing_record(resource.name, value)
+        if is_deleted and str(value) not in id_changes.values():
+            new_case.path_parameters = {**new_case.path_parameters, name: guard.get_record_key(resource.name)}
     return new_case
 
 
@@ -155,7 +152,7 @@ def _replace_ids(value: Any, id_changes: Mapping[str, str]) -> Any:
 
 
 def _find_id_changes(transport: CaseTransport, step: ChainStep, exchange: Exchange) -> Iterator[tuple[str, str]]:
-    """(key, key): what the chain made, or spoke of, the first time, and what it is this time."""
+    """Find (original, new) ids of the records that a step created or used."""
     operation = transport.operation(step.case)
     view = transport.session.contract.views.get(operation.envelope.view_name or "")
     original_data, new_data = (transport.session.data(operation, current) for current in (step.exchange, exchange))

@@ -1,4 +1,4 @@
-"""From what the engine did to outcomes: each promise once, at its place, a broken one only after its replays."""
+"""Conversion of engine events to results: one per requirement, with its location; failures after their reruns."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,10 +18,9 @@ from conformance.schemathesis_engine.adapter import (
     run_scenarios,
 )
 from conformance.schemathesis_engine.checks import CHECKS_BY_RESPONSE_CHECK, ENGINE_CHECKS, EngineCheck, SentCase
-from conformance.schemathesis_engine.depth import Depth
 from conformance.schemathesis_engine.replay import RequestChain, build_chain, reproduce_failure
 from conformance.schemathesis_engine.transport import CaseTransport
-from conformance.schemathesis_engine.types import EngineResult
+from conformance.schemathesis_engine.types import Depth, EngineResult
 from conformance.schemathesis_engine.violation_location import ViolationLocation, find_violation, is_ordinary
 from conformance.schemathesis_engine.write_guard import BlockedRequest, WriteGuard, get_exclusion_reason
 from conformance.session.session import Session
@@ -30,13 +29,13 @@ from conformance.transport.messages import Exchange
 from spec.loader import Operation
 from spec.provenance import INFERRED, get_provenance
 
-TOO_MANY_REQUESTS = 429  # says nothing of the operation; the target was patient before
-NO_CASE_REASON = "no case of the engine came to it"
+TOO_MANY_REQUESTS = 429  # no result for the operation
+NO_CASE_REASON = "the engine generated no case"
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFailure:
-    """A broken promise, the case that shows it, and how to make it anew. `request_size`: of its requests."""
+    """A failed requirement with its evidence and the chain to rerun. `request_size`: characters of the requests."""
 
     requirement: Requirement
     check: EngineCheck
@@ -48,10 +47,10 @@ class EngineFailure:
 
 @dataclass(slots=True)
 class FailureCollector:
-    """What became of the promises so far.
+    """Collects failures from scenarios, the shortest evidence of each requirement.
 
-    `completed_checks`: (operation, check) that ran. `block_reasons`: operation -> why its first case was held back. `successful_operations`:
-    operations that did.
+    `completed_checks`: (operation, check) that ran. `failures`: by fingerprint. `block_reasons`: of the first blocked
+    case, by operation.
     """
 
     session: Session
@@ -62,41 +61,36 @@ class FailureCollector:
     successful_operations: set[str] = field(default_factory=set)
 
     def collect(self, recorder: ScenarioRecorder) -> None:
-        """Note what one scenario showed, and let go of it."""
+        """Collect the failures of a scenario and discard its exchanges."""
         for case_id, node in recorder.cases.items():
             operation = self.transport.operation(node.value)
             if case_id in self.transport.block_reasons:
                 self.block_reasons.setdefault(operation.id, self.transport.block_reasons[case_id])
-            elif (
-                case_id in self.transport.exchanges
-                and self.transport.exchanges[case_id].response.status != TOO_MANY_REQUESTS
-            ):
-                sent_case = SentCase(operation, node.value, self.transport.exchanges[case_id], recorder)
-                if sent_case.is_documented_method and sent_case.exchange.response.ok:
+                continue
+            exchange = self.transport.exchanges.get(case_id)
+            if exchange is not None and exchange.response.status != TOO_MANY_REQUESTS:
+                sent_case = SentCase(operation, node.value, exchange, recorder)
+                if sent_case.is_documented_method and exchange.response.ok:
                     self.successful_operations.add(operation.id)
                 self._collect_response_findings(sent_case)
                 self._collect_check_failures(sent_case)
         self.transport.forget(recorder.cases)
 
     def _collect_response_findings(self, sent_case: SentCase) -> None:
-        """What our own notices say of the answer: they give the place."""
+        """Collect the failures that our response checks locate."""
         if not sent_case.is_documented_method:
             return
         for finding in inspect_response(self.session.schemas, sent_case.operation, sent_case.exchange):
-            check = CHECKS_BY_RESPONSE_CHECK[finding.check]
-            pointer, parameter = finding.pointer, finding.parameter
+            check, parameter = CHECKS_BY_RESPONSE_CHECK[finding.check], finding.parameter
             if check.provenance_independent:
-                violation = (
-                    None
-                    if sent_case.is_valid
-                    else find_violation(self.session, sent_case.operation, sent_case.exchange.request)
-                )
+                request = sent_case.exchange.request
+                violation = None if sent_case.is_valid else find_violation(self.session, sent_case.operation, request)
                 parameter = violation.parameter if violation else ""
-            location = ViolationLocation(pointer, finding.keyword, parameter, finding.message)
+            location = ViolationLocation(finding.pointer, finding.keyword, parameter, finding.message)
             self._add_failure(sent_case, check, location, None, (finding.check, finding.pointer, finding.keyword))
 
     def _collect_check_failures(self, sent_case: SentCase) -> None:
-        """What Schemathesis's checks say of the case."""
+        """Collect the failures of Schemathesis's checks."""
         for node in sent_case.recorder.checks.get(sent_case.case.id, ()):
             check = ENGINE_CHECKS.get(node.name)
             if check is None or not check.applies_to(sent_case):
@@ -104,9 +98,8 @@ class FailureCollector:
             self.completed_checks.add((sent_case.operation.id, check.name))
             if node.status == ScenarioStatus.FAILURE and node.failure_info is not None:
                 failure = node.failure_info.failure
-                location = locate_failure(
-                    self.session, sent_case, check, failure, _check_exchanges(self.transport, sent_case, failure)
-                )
+                check_exchanges = _check_exchanges(self.transport, sent_case, failure)
+                location = locate_failure(self.session, sent_case, check, failure, check_exchanges)
                 if location is not None:
                     self._add_failure(sent_case, check, location, failure)
 
@@ -120,9 +113,7 @@ class FailureCollector:
     ) -> None:
         provenance_level = get_provenance(self.session.contract.document, location.pointer, location.keyword)
         if not sent_case.is_valid and not check.response_check and provenance_level != INFERRED:
-            provenance_level = self._rejection_provenance(
-                sent_case.operation
-            )  # that it is refused has to be known as well
+            provenance_level = self._rejection_provenance(sent_case.operation)  # a rejection has to be documented too
         requirement = Requirement(
             check.check_id,
             sent_case.operation.id,
@@ -135,10 +126,8 @@ class FailureCollector:
         self.completed_checks.add((sent_case.operation.id, check.name))
         chain = build_chain(self.transport, sent_case, failure, finding_key)
         evidence = (*chain.exchanges, *_check_exchanges(self.transport, sent_case, failure))
-        request_size = sum(
-            len(exchange.request.target) + len(str(exchange.request.body or exchange.request.raw_body or ""))
-            for exchange in evidence
-        )
+        requests = [exchange.request for exchange in evidence]
+        request_size = sum(len(item.target) + len(str(item.body or item.raw_body or "")) for item in requests)
         existing = self.failures.get(requirement.fingerprint)
         if existing is None or request_size < existing.request_size:
             self.failures[requirement.fingerprint] = EngineFailure(
@@ -146,13 +135,12 @@ class FailureCollector:
             )
 
     def _rejection_provenance(self, operation: Operation) -> str:
-        """How far it is known that the operation refuses what the contract does not admit."""
+        """The provenance of the operation's rejection of invalid requests."""
         rejection_statuses = [status for status in operation.responses if status in INVALID_REQUEST_STATUSES]
         if not rejection_statuses:
             return INFERRED
-        return get_provenance(
-            self.session.contract.document, operation.responses[max(rejection_statuses)] or operation.pointer
-        )
+        pointer = operation.responses[max(rejection_statuses)] or operation.pointer
+        return get_provenance(self.session.contract.document, pointer)
 
 
 def run_operations(
@@ -163,7 +151,7 @@ def run_operations(
     depth: Depth,
     on_result: Callable[[CheckResult], None],
 ) -> Iterator[EngineResult]:
-    """See `conformance.schemathesis_engine.judge`."""
+    """Implement `conformance.schemathesis_engine.run_engine`."""
     runnable, skipped = split_runnable(session, operations)
     yield from _report_results(on_result, (_skipped_result(operation, reason) for operation, reason in skipped))
     if not runnable:
@@ -173,21 +161,20 @@ def run_operations(
     collector = FailureCollector(session, transport)
     previous_findings = set(session.findings)
     abort_error = _collect_scenarios(collector, runnable, seed, depth)
-    no_case_reason = f"not reached: {str(abort_error) or 'interrupted'}" if abort_error is not None else NO_CASE_REASON
-    yield from _report_results(
-        on_result, _passed_results(collector, runnable, no_case_reason if "coverage" in depth.phases else "")
-    )
+    no_case_reason = f"run aborted: {str(abort_error) or 'interrupted'}" if abort_error is not None else NO_CASE_REASON
+    no_case_reason = no_case_reason if "coverage" in depth.phases else ""
+    yield from _report_results(on_result, _passed_results(collector, runnable, no_case_reason))
     yield from _report_results(on_result, _engine_error_results(collector, runnable))
     guard.max_public_calls *= 2
     for engine_failure in collector.failures.values():
-        result = _inconclusive_result(engine_failure, "the run ended before it was judged again")
+        result = _inconclusive_result(engine_failure, "run aborted before the rerun")
         if abort_error is None:
             try:
                 result = _rerun_failure(transport, engine_failure, depth.reruns)
             except (BudgetExhausted, TargetUnreachable, KeyboardInterrupt) as error:
                 abort_error = error
         yield from _report_results(on_result, [result])
-    # what the engine's traffic showed was told here, with its replays
+    # the findings of the engine's traffic are reported above, with reruns
     for finding_key in set(session.findings) - previous_findings:
         del session.findings[finding_key]
     if abort_error is not None:
@@ -197,7 +184,7 @@ def run_operations(
 def _collect_scenarios(
     collector: FailureCollector, runnable: Sequence[Operation], seed: int, depth: Depth
 ) -> BaseException | None:
-    """Let the engine work; what ended it before its time."""
+    """Run the engine; return the error that aborted it."""
     try:
         with redirect_hypothesis_files():
             for recorder in run_scenarios(build_schema(collector.transport, runnable, seed, depth)):
@@ -210,18 +197,12 @@ def _collect_scenarios(
 def split_runnable(
     session: Session, operations: Sequence[Operation]
 ) -> tuple[list[Operation], list[tuple[Operation, SkipReason]]]:
-    """The operations that may be asked, and the others with why not."""
-    runnable: list[Operation] = []
-    skipped: list[tuple[Operation, SkipReason]] = []
-    for operation in operations:
-        reason = get_exclusion_reason(
-            session.contract, operation, read_only=session.read_only, effects=session.allow_effects
-        )
-        if reason:
-            skipped.append((operation, reason))
-        else:
-            runnable.append(operation)
-    return runnable, skipped
+    """Split operations into those that may be called, and the others with reasons."""
+    reasons = [
+        (o, get_exclusion_reason(session.contract, o, read_only=session.read_only, effects=session.allow_effects))
+        for o in operations
+    ]
+    return [o for o, reason in reasons if not reason], [(o, reason) for o, reason in reasons if reason]
 
 
 def _report_results(
@@ -235,25 +216,17 @@ def _report_results(
 def _passed_results(
     collector: FailureCollector, runnable: Sequence[Operation], no_case_reason: str
 ) -> Iterator[EngineResult]:
-    """Each check on each operation on which it ran and held.
+    """Results of the checks that passed, and of the operations without a case.
 
-    What was held back is not judged; nor is what no case came to, and why (`no_case_reason`); "": it was not due.
+    `no_case_reason`: why an operation has no case; "": none was expected.
     """
-    failed = {
-        (engine_failure.requirement.operation, engine_failure.check.name)
-        for engine_failure in collector.failures.values()
-    }
+    failed = {(failure.requirement.operation, failure.check.name) for failure in collector.failures.values()}
     for operation in runnable:
-        check_names = [
-            check_name for check_name in ENGINE_CHECKS if (operation.id, check_name) in collector.completed_checks
-        ]
+        check_names = [name for name in ENGINE_CHECKS if (operation.id, name) in collector.completed_checks]
         for check_name in check_names:
             if (operation.id, check_name) not in failed:
-                yield EngineResult(
-                    CheckResult(
-                        _build_requirement(collector.session, operation, ENGINE_CHECKS[check_name]), Status.PASSED
-                    )
-                )
+                requirement = _build_requirement(collector.session, operation, ENGINE_CHECKS[check_name])
+                yield EngineResult(CheckResult(requirement, Status.PASSED))
         if operation.id in collector.block_reasons and operation.id not in collector.successful_operations:
             yield _skipped_result(operation, collector.block_reasons[operation.id])
         elif no_case_reason and not check_names:
@@ -261,23 +234,16 @@ def _passed_results(
 
 
 def _engine_error_results(collector: FailureCollector, runnable: Sequence[Operation]) -> Iterator[EngineResult]:
-    """What Schemathesis could not go on with."""
+    """Skipped results for the operations on which Schemathesis raised an error."""
     for label, error in collector.transport.engine_errors:
         for operation in runnable:
             if label == f"{operation.method.upper()} {operation.path}":
-                yield _skipped_result(operation, f"Schemathesis could not go on with it: {error!r:.300}", "cases")
+                yield _skipped_result(operation, f"Schemathesis error: {error!r:.300}", "cases")
 
 
 def _build_requirement(session: Session, operation: Operation, check: EngineCheck) -> Requirement:
-    provenance_level = get_provenance(session.contract.document, operation.pointer)
-    return Requirement(
-        check.check_id,
-        operation.id,
-        check.requirement,
-        operation.pointer,
-        provenance_level,
-        check.provenance_independent,
-    )
+    pointer, level = operation.pointer, get_provenance(session.contract.document, operation.pointer)
+    return Requirement(check.check_id, operation.id, check.requirement, pointer, level, check.provenance_independent)
 
 
 def _skipped_result(operation: Operation, reason: SkipReason | str, parameter: str = "") -> EngineResult:
@@ -288,26 +254,21 @@ def _skipped_result(operation: Operation, reason: SkipReason | str, parameter: s
 
 
 def _inconclusive_result(engine_failure: EngineFailure, reason: str) -> EngineResult:
-    message = f"broken once, and {reason}: {engine_failure.message}"
+    message = f"failed once; {reason}: {engine_failure.message}"
     return EngineResult(CheckResult(engine_failure.requirement, Status.SKIPPED, message, engine_failure.evidence), 1, 1)
 
 
-def _rerun_failure(transport: CaseTransport, engine_failure: EngineFailure, reruns: int) -> EngineResult:
+def _rerun_failure(transport: CaseTransport, failure: EngineFailure, reruns: int) -> EngineResult:
     try:
-        failed_runs = 1 + sum(
-            reproduce_failure(transport, engine_failure.chain, engine_failure.check) for _ in range(reruns)
-        )
+        failed_reruns = [reproduce_failure(transport, failure.chain, failure.check) for _ in range(reruns)]
     except BlockedRequest as error:
-        return _inconclusive_result(engine_failure, f"not to be made anew ({error})")
-    return EngineResult(
-        CheckResult(engine_failure.requirement, Status.FAILED, engine_failure.message, engine_failure.evidence),
-        failed_runs,
-        1 + reruns,
-    )
+        return _inconclusive_result(failure, f"rerun not possible ({error})")
+    result = CheckResult(failure.requirement, Status.FAILED, failure.message, failure.evidence)
+    return EngineResult(result, 1 + sum(failed_reruns), 1 + reruns)
 
 
 def _check_exchanges(transport: CaseTransport, sent_case: SentCase, failure: Failure | None) -> tuple[Exchange, ...]:
-    """What a check itself asked, when the breach shows there."""
+    """The request of the check itself, if the failure is in its response."""
     case_id = failure.case_id if failure is not None else None
     if case_id is None or case_id == sent_case.case.id or case_id not in transport.exchanges:
         return ()
@@ -317,71 +278,61 @@ def _check_exchanges(transport: CaseTransport, sent_case: SentCase, failure: Fai
 def locate_failure(
     session: Session, sent_case: SentCase, check: EngineCheck, failure: Failure, check_exchanges: tuple[Exchange, ...]
 ) -> ViolationLocation | None:
-    """Where a failure stands; None where our reading of the contract, or a usual server, knows no breach."""
-    operation, status = sent_case.operation, sent_case.exchange.response.status
+    """Locate a failure; None when the request is valid after all, or the behavior is common."""
+    pointer, method = sent_case.operation.pointer, sent_case.case.method
     message = " ".join(failure.message.split())[:300] or failure.title
-    responses_pointer = f"{operation.pointer}/responses"
     if check.response_check:
-        # our notices tell it, all but what they do not look at: another method than the contract's
-        is_reported_by_finding = sent_case.is_documented_method or check.name != "not_a_server_error"
-        return (
-            None
-            if is_reported_by_finding
-            else ViolationLocation(operation.pointer, None, sent_case.case.method, f"{message} ({status})")
-        )
-    if check.name == "negative_data_rejection":
-        violation = find_violation(session, operation, sent_case.exchange.request)
-        if violation is None:
-            return None
-        return replace(violation, message=f"{violation.message}; answered {status}, due: a refusal")
-    if check.name == "positive_data_acceptance":
-        is_valid_input = (
-            is_ordinary(sent_case.exchange.request)
-            and find_violation(session, operation, sent_case.exchange.request) is None
-        )
-        return (
-            ViolationLocation(responses_pointer, "*", str(status), f"what the contract admits was answered {status}")
-            if is_valid_input
-            else None
-        )
+        if sent_case.is_documented_method or check.name != "not_a_server_error":
+            return None  # reported as a response finding
+        return ViolationLocation(pointer, None, method, f"{message} ({sent_case.exchange.response.status})")
+    if check.name in ("negative_data_rejection", "positive_data_acceptance"):
+        return _locate_input_failure(session, sent_case, check)
     if _is_common_behavior(session, sent_case, check, failure, check_exchanges):
         return None
-    if check.name == "unsupported_method":
-        return ViolationLocation(responses_pointer, "*", sent_case.case.method, message)
-    if check.name == "allow_header_conformance":
-        return ViolationLocation(responses_pointer, "*", "Allow", message)
-    return ViolationLocation(
-        operation.pointer, None, failure.free.split()[0] if isinstance(failure, UseAfterFree) else "", message
-    )
+    if check.name in ("unsupported_method", "allow_header_conformance"):
+        parameter = method if check.name == "unsupported_method" else "Allow"
+        return ViolationLocation(f"{pointer}/responses", "*", parameter, message)
+    freed_by = failure.free.split()[0] if isinstance(failure, UseAfterFree) else ""
+    return ViolationLocation(pointer, None, freed_by, message)
+
+
+def _locate_input_failure(session: Session, sent_case: SentCase, check: EngineCheck) -> ViolationLocation | None:
+    request, status = sent_case.exchange.request, sent_case.exchange.response.status
+    violation = find_violation(session, sent_case.operation, request)
+    if check.name == "negative_data_rejection":
+        message = f"{violation.message}; got {status}, expected a rejection" if violation is not None else ""
+        return replace(violation, message=message) if violation is not None else None
+    if violation is not None or not is_ordinary(request):
+        return None
+    pointer, message = f"{sent_case.operation.pointer}/responses", f"valid input was rejected with {status}"
+    return ViolationLocation(pointer, "*", str(status), message)
 
 
 def _is_common_behavior(
     session: Session, sent_case: SentCase, check: EngineCheck, failure: Failure, check_exchanges: tuple[Exchange, ...]
 ) -> bool:
-    """Whether a usual server does so, and breaks nothing that the contract says."""
+    """Whether common servers behave so without violating the contract."""
     if isinstance(failure, AllowHeaderMismatch):
-        return not failure.missing_methods  # routers join what all templates that fit the path allow
+        return not failure.missing_methods  # routers combine the methods of all matching templates
     if check.name == "unsupported_method":
         return _is_other_route(session, sent_case)
     if check.name == "missing_required_header":
-        return not sent_case.exchange.response.ok  # refused for another reason first
-    # refused in another way than with 401: laws judge how
+        return not sent_case.exchange.response.ok  # rejected for another reason
+    # rejected with another status than 401: covered by our own checks
     return check.name == "ignored_auth" and (
         not _is_success(check_exchanges) or (not check_exchanges and _sent_run_token(session, sent_case))
     )
 
 
 def _sent_run_token(session: Session, sent_case: SentCase) -> bool:
-    """Whether the run's own bearer, which opens the operation by itself, went with a case.
+    """Whether a case had the run's bearer token, and that alone authorizes the operation.
 
-    One alternative that is met is enough: a header of another scheme, made up by the engine, takes nothing away. The
-    documented requests send it blank beside the bearer.
+    One satisfied alternative is sufficient: a generated header of another scheme does not matter.
     """
     schemes = session.contract.security_schemes
     single_schemes = [alternative[0] for alternative in sent_case.operation.security if len(alternative) == 1]
-    return sent_case.exchange.request.actor == "self" and any(
-        schemes[name].get("scheme") == "bearer" for name in single_schemes
-    )
+    accepts_bearer = any(schemes[name].get("scheme") == "bearer" for name in single_schemes)
+    return sent_case.exchange.request.actor == "self" and accepts_bearer
 
 
 def _is_success(check_exchanges: tuple[Exchange, ...]) -> bool:
@@ -389,7 +340,7 @@ def _is_success(check_exchanges: tuple[Exchange, ...]) -> bool:
 
 
 def _is_other_route(session: Session, sent_case: SentCase) -> bool:
-    """Whether another template of the contract takes the same path with that method."""
+    """Whether another path template of the contract matches the path and has the method."""
     segments = sent_case.operation.path.split("/")
     return any(
         other.method == sent_case.case.method.lower()

@@ -1,4 +1,4 @@
-"""Where Schemathesis's cases go: through the guard, then through the run's session, never to a socket of its own."""
+"""Transport of Schemathesis's cases: through the write guard and the session; it opens no connections."""
 
 import json
 import re
@@ -23,9 +23,9 @@ from spec.document import UNSAFE_METHODS
 from spec.loader import Operation
 
 PLACEHOLDER_BASE_URL = "http://target.invalid"
-PLACEHOLDER_TOKEN = "Bearer the-token-of-the-run"  # Schemathesis never learns the token itself
+PLACEHOLDER_TOKEN = "Bearer the-token-of-the-run"  # Schemathesis does not get the token
 JSON_MEDIA_TYPE = "application/json"
-# Headers that Schemathesis or requests add by themselves.
+# Headers that Schemathesis or requests add.
 LIBRARY_HEADERS = frozenset(
     {"user-agent", "accept-encoding", "connection", "content-length", "x-schemathesis-testcaseid"}
 )
@@ -33,14 +33,13 @@ HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?|")
 
 
 class RunAborted(KeyboardInterrupt):
-    """The run cannot go on. Schemathesis takes it for Ctrl-C, ends at once, and swallows nothing."""
+    """The run cannot continue. A KeyboardInterrupt, because Schemathesis then stops at once without handling it."""
 
 
 class CaseTransport(RequestsTransport):
-    """Sends cases, and remembers what went over it until it is forgotten.
+    """Sends cases and records their exchanges until `forget`.
 
-    `exchanges`: id of a case -> what was asked and answered. `block_reasons`: id of a case that was not sent -> why. `abort_error`:
-    what ended the run.
+    `exchanges`: by case id. `block_reasons`: by id of a case that was not sent. `abort_error`: what aborted the run.
     """
 
     def __init__(self, session: Session, guard: WriteGuard) -> None:
@@ -54,11 +53,11 @@ class CaseTransport(RequestsTransport):
         self.engine_errors: list[tuple[str, Exception]] = []
 
     def operation(self, case: Case[Any]) -> Operation:
-        """The contract's operation of a case."""
+        """The operation of a case."""
         return self.session.contract.operations[case.operation.definition.raw["operationId"]]
 
     def send(self, case: Case[Any], *, session: requests.Session | None = None, **kwargs: Any) -> Response:
-        """The answer to a case; one that says nothing when the case is held back. Raises Ended."""
+        """Send a case and return the response; a neutral one if the case is blocked. Raises RunAborted."""
         operation = self.operation(case)
         prepared_request: requests.PreparedRequest | None = None
         try:
@@ -67,9 +66,8 @@ class CaseTransport(RequestsTransport):
             prepared_request = self._prepare_request(case, kwargs)
             exchange = self._send_case(operation, case, prepared_request)
         except (BlockedRequest, SkipCheck, httpx.InvalidURL) as error:
-            self.block_reasons[case.id] = (
-                SkipReason(str(error)) if isinstance(error, httpx.InvalidURL) else error.reason
-            )
+            reason = SkipReason(str(error)) if isinstance(error, httpx.InvalidURL) else error.reason
+            self.block_reasons[case.id] = reason
             return _empty_response(operation, prepared_request or self._prepare_request(case, kwargs))
         except SuiteError as error:
             self.abort_error = error
@@ -81,16 +79,16 @@ class CaseTransport(RequestsTransport):
         return Response(response.status, headers, response.content, prepared_request, response.elapsed, verify=False)
 
     def forget(self, case_ids: Mapping[str, Any]) -> None:
-        """Let go of what is not needed any more."""
+        """Discard the records of cases."""
         for case_id in case_ids:
             self.exchanges.pop(case_id, None)
             self.block_reasons.pop(case_id, None)
 
     def _authorize(self, operation: Operation, case: Case[Any], *, uses_run_token: bool) -> None:
-        """Turn a case into what may be sent. Raises HeldBack."""
+        """Change a case so that it may be sent. Raises BlockedRequest."""
         if case.method.lower() != operation.method:
             if case.method.lower() in UNSAFE_METHODS:
-                raise BlockedRequest(f"{case.method} {operation.path} is no operation of the contract")
+                raise BlockedRequest(f"{case.method} {operation.path} is not an operation of the contract")
             return
         body = None if isinstance(case.body, NotSet) else case.body
         is_valid = case.meta is None or case.meta.generation.mode.is_positive
@@ -122,7 +120,7 @@ class CaseTransport(RequestsTransport):
         if authorization is not None and actor == "nobody":
             headers[AUTHORIZATION] = authorization
         if not all(HEADER_VALUE.fullmatch(value) for value in headers.values()):
-            raise BlockedRequest("a header that cannot be sent")
+            raise BlockedRequest("invalid header value")
         if case.method.lower() != operation.method:
             return self._send_other_method(operation, case.method.lower(), prepared_request, headers, actor)
         body, raw = _decode_body(prepared_request, headers)
@@ -139,7 +137,7 @@ class CaseTransport(RequestsTransport):
         headers: dict[str, str],
         actor: str,
     ) -> Exchange:
-        """A method that the contract does not know there; what it answers is no success of the operation."""
+        """Send an undocumented method; the session does not count its response as a success of the operation."""
         sent_operation, path, query = self._split_url(operation, prepared_request)
         request = Request(operation.id, method, sent_operation.path, path, query, actor=actor, headers=headers)
         return Exchange(request, self.session.retrier.send(self.session.target, request, may_retry=True))
@@ -147,7 +145,7 @@ class CaseTransport(RequestsTransport):
     def _split_url(
         self, operation: Operation, prepared_request: requests.PreparedRequest
     ) -> tuple[Operation, dict[str, str], tuple[tuple[str, str], ...]]:
-        """(operation, path, query) whose target is the URL; what cannot be said so stands in the operation's path."""
+        """Split a URL into (operation, path values, query); a URL that does not match becomes the operation's path."""
         parts = urlsplit(str(prepared_request.url))
         target = parts.path.removeprefix(self.session.contract.base_path)
         try:
@@ -175,13 +173,13 @@ def _decode_header(value: str | bytes) -> str:
 
 
 def _decode_body(prepared_request: requests.PreparedRequest, headers: dict[str, str]) -> tuple[Any, bytes | None]:
-    """(JSON, None) where that says the same, else (None, the bytes)."""
+    """Return (JSON, None) if the session would encode it to the same bytes, otherwise (None, bytes)."""
     content = prepared_request.body
     if content is None:
         return None, None
     raw = content.encode() if isinstance(content, str) else content
     if not isinstance(raw, bytes):
-        raise BlockedRequest("a body that is no bytes")
+        raise BlockedRequest("streamed request body")
     if headers.get("Content-Type") == JSON_MEDIA_TYPE:
         try:
             value = json.loads(raw)
@@ -195,7 +193,7 @@ def _decode_body(prepared_request: requests.PreparedRequest, headers: dict[str, 
 
 
 def _empty_response(operation: Operation, prepared_request: requests.PreparedRequest) -> Response:
-    """An answer from which Schemathesis learns nothing."""
+    """A response that no Schemathesis check fails on."""
     error_statuses = [status for status in operation.responses if status >= 400]
     status = 404 if 404 in error_statuses else min(error_statuses, default=404)
     return Response(status, {}, b"", prepared_request, 0.0, verify=False)

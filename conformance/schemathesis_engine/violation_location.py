@@ -1,4 +1,4 @@
-"""Where in the contract a case of the engine is broken on purpose, by our own reading of the contract."""
+"""Location of the contract violation in an invalid case, independent of Schemathesis."""
 
 import json
 import re
@@ -12,15 +12,15 @@ from conformance.transport.messages import Request
 from spec.loader import Operation, Parameter
 from spec.validators import SchemaViolation
 
-MAX_COLUMN_CHARS = 191  # characters of a text that no usual column is too narrow for
-MAX_INT32 = 2**31 - 1  # what any column of numbers takes
+MAX_COLUMN_CHARS = 191  # fits into common column types
+MAX_INT32 = 2**31 - 1  # fits into common column types
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 BOOLEAN_LIKE_VALUES = (0, 1, "0", "1", "true", "false", "")
 
 
 @dataclass(frozen=True, slots=True)
 class ViolationLocation:
-    """A place of the contract, the keyword that is broken there, the parameter or property, and how."""
+    """The pointer and keyword that are violated, the parameter or property, and a message."""
 
     pointer: str
     keyword: str | None
@@ -29,12 +29,12 @@ class ViolationLocation:
 
 
 def find_violation(session: Session, operation: Operation, request: Request) -> ViolationLocation | None:
-    """The first place at which a request breaks the contract in a way that no usual server overlooks; None: at none."""
+    """Find the first violation in a request that common servers do not tolerate; None when there is none."""
     return next(find_violations(session, operation, request), None)
 
 
 def find_violations(session: Session, operation: Operation, request: Request) -> Iterator[ViolationLocation]:
-    """Every such place."""
+    """Find every violation that common servers do not tolerate."""
     yield from _body_violations(session, operation, request)
     query: dict[str, list[str]] = {}
     for name, value in request.query:
@@ -47,12 +47,9 @@ def find_violations(session: Session, operation: Operation, request: Request) ->
 
 
 def _query_texts(session: Session, parameter: Parameter, query: Mapping[str, list[str]]) -> list[str] | None:
-    """What a query says of a parameter. Only an array has a bracketed spelling: elsewhere that is another name."""
-    bracketed = (
-        query.get(f"{parameter.name}[]")
-        if session.payloads.resolve_schema(parameter.schema).get("type") == "array"
-        else None
-    )
+    """The texts of a query parameter. Only an array may have the `[]` suffix: otherwise it is another parameter."""
+    is_array = session.payloads.resolve_schema(parameter.schema).get("type") == "array"
+    bracketed = query.get(f"{parameter.name}[]") if is_array else None
     unbracketed = query.get(parameter.name)
     return None if unbracketed is None and bracketed is None else [*(unbracketed or ()), *(bracketed or ())]
 
@@ -66,17 +63,17 @@ def _body_violations(session: Session, operation: Operation, request: Request) -
         try:
             value = json.loads(request.raw_body)
         except (ValueError, RecursionError):
-            yield ViolationLocation(body.pointer, "type", "body", "the body is no JSON")
+            yield ViolationLocation(body.pointer, "type", "body", "the body is not JSON")
             return
     elif value is None:
         if body.required:
-            yield ViolationLocation(f"{operation.pointer}/requestBody", "required", "body", "there is no body")
+            yield ViolationLocation(f"{operation.pointer}/requestBody", "required", "body", "the body is missing")
         return
     for error in session.schemas.get(body.pointer, "write").iter_errors(value):
         pointer, keyword = locate_violation(body.pointer, error.schema_path)
         if not is_commonly_accepted(keyword, _type_at(session, pointer), error):
             name = ".".join("[]" if isinstance(part, int) else part for part in error.instance_path) or "body"
-            yield ViolationLocation(pointer, keyword, name, f"{name} breaks {keyword}: {error.message[:200]}")
+            yield ViolationLocation(pointer, keyword, name, f"{name} violates {keyword}: {error.message[:200]}")
 
 
 def _type_at(session: Session, pointer: str) -> str:
@@ -88,18 +85,16 @@ def _type_at(session: Session, pointer: str) -> str:
 
 
 def is_commonly_accepted(keyword: str, expected_type: str, error: SchemaViolation) -> bool:
-    """Whether servers that are no worse for it take such a value: as PHP reads numbers, booleans, lists and texts."""
+    """Whether common servers accept such a value, as PHP converts numbers, booleans, lists and texts."""
     value = error.instance
     if keyword == "additionalProperties":
-        return True  # a server may ignore what it does not know
+        return True  # a server may ignore unknown properties
     if isinstance(value, str) and value != value.strip():
-        return True  # trimmed before it is looked at
+        return True  # may be trimmed before validation
     if keyword == "type" and expected_type in ("integer", "number"):
         return isinstance(value, float) or (isinstance(value, str) and bool(NUMBER.fullmatch(value)))
     if keyword == "type" and expected_type == "boolean":
-        return any(
-            value == boolean_value and type(value) is type(boolean_value) for boolean_value in BOOLEAN_LIKE_VALUES
-        )
+        return any(value == accepted and type(value) is type(accepted) for accepted in BOOLEAN_LIKE_VALUES)
     if keyword == "type" and expected_type in ("array", "object"):
         return isinstance(value, (list, dict))
     return False
@@ -119,22 +114,19 @@ def _parameter_violations(
     value: Any = texts[-1]
     if schema.get("type") == "array":
         items = texts if parameter.explode else [item for text in texts for item in text.split(",")]
-        value = [
-            _parse_text(item, str(session.payloads.resolve_schema(schema.get("items", {})).get("type")))
-            for item in items
-        ]
+        item_type = str(session.payloads.resolve_schema(schema.get("items", {})).get("type"))
+        value = [_parse_text(item, item_type) for item in items]
     else:
         value = _parse_text(value, str(schema.get("type")))
     for error in session.schemas.get(schema_pointer, "write").iter_errors(value):
         pointer, keyword = locate_violation(schema_pointer, error.schema_path)
         if not is_commonly_accepted(keyword, _type_at(session, pointer), error):
-            yield ViolationLocation(
-                pointer, keyword, parameter.name, f"{parameter.name} breaks {keyword}: {error.message[:200]}"
-            )
+            message = f"{parameter.name} violates {keyword}: {error.message[:200]}"
+            yield ViolationLocation(pointer, keyword, parameter.name, message)
 
 
 def _parse_text(text: str, expected_type: str) -> Any:
-    """The value that a text stands for where a kind of value is due."""
+    """Convert a text to the expected type, if it has that form."""
     if expected_type == "integer" and re.fullmatch(r"-?[0-9]{1,4000}", text):
         return int(text)
     if expected_type == "number" and NUMBER.fullmatch(text):
@@ -145,10 +137,10 @@ def _parse_text(text: str, expected_type: str) -> Any:
 
 
 def is_ordinary(request: Request) -> bool:
-    """Whether a request holds nothing that a sound server may refuse for itself.
+    """Whether a request contains nothing that a server may reject for its own reasons.
 
-    Such are texts that are blank or longer than a column, control characters, characters beyond the first plane,
-    numbers beyond 32 bits, and times that are none in its calendar.
+    Those are blank texts, texts longer than a column, control characters, characters outside the Basic Multilingual
+    Plane, numbers of more than 32 bits, and dates outside 1970 to 2039.
     """
     values: list[Any] = [value for _, value in request.query]
     values += [request.body, *request.path_values.values()]
@@ -159,19 +151,10 @@ def is_ordinary(request: Request) -> bool:
 
 def _is_ordinary_value(value: Any) -> bool:
     if isinstance(value, str):
-        is_printable = all(
-            (character.isprintable() or character == "\n") and ord(character) < 0x10000 for character in value
-        )
-        is_plausible_time = (
-            not re.match(r"\d{4}-\d\d-\d\d", value) or re.match(r"(19[7-9]|20[0-3])\d", value) is not None
-        )
-        return (
-            is_printable
-            and is_plausible_time
-            and value == value.strip()
-            and value != ""
-            and len(value) <= MAX_COLUMN_CHARS
-        )
+        is_printable = all((char.isprintable() or char == "\n") and ord(char) < 0x10000 for char in value)
+        is_date, is_plausible = re.match(r"\d{4}-\d\d-\d\d", value), re.match(r"(19[7-9]|20[0-3])\d", value)
+        has_ordinary_length = 0 < len(value) <= MAX_COLUMN_CHARS and value == value.strip()
+        return is_printable and has_ordinary_length and (not is_date or is_plausible is not None)
     if isinstance(value, (int, float)):
         return abs(value) <= MAX_INT32
     return True

@@ -1,6 +1,6 @@
-"""What the engine may send: nothing that would change what the run did not make.
+"""Write guard of the engine: no request changes a record that the run did not create.
 
-A write that names a record is turned to one of the run's own; where there is none, it is held back. Reads go anywhere.
+A write to a record is redirected to one that the run created, or blocked if there is none. Reads are not restricted.
 """
 
 import re
@@ -22,12 +22,12 @@ HEX = "[0-9a-fA-F]"
 UUID = re.compile(f"(?<!{HEX}){HEX}{{8}}(?:-?{HEX}{{4}}){{3}}-?{HEX}{{12}}(?!{HEX})")
 ADDRESS = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]*:)?//\S+|[^\s@]+@[^\s@]+")
 RESERVED_HOSTS = ("example.com", "invalid")
-MAX_PUBLIC_CALLS = 5  # of an operation that everybody may use; as many again for replays
-MAX_CREATE_FAILURES = 3  # in making a record, until it is not tried any more
+MAX_PUBLIC_CALLS = 5  # of an operation without authentication; the same number again for reruns
+MAX_CREATE_FAILURES = 3  # of a resource, before creation is given up
 
 
 class BlockedRequest(Exception):
-    """A case that is not sent: `reason` says why, in words and as data."""
+    """A case that is not sent, with the `reason`."""
 
     def __init__(self, reason: SkipReason | str) -> None:
         super().__init__(str(reason))
@@ -37,7 +37,7 @@ class BlockedRequest(Exception):
 def get_exclusion_reason(
     contract: Contract, operation: Operation, *, read_only: bool, effects: bool
 ) -> SkipReason | None:
-    """Why the engine may not send an operation at all, or None. `effects`: operations with effects are allowed."""
+    """Why the engine may not call an operation at all, or None. `effects`: operations with effects are allowed."""
     if read_only and operation.is_write:
         return READ_ONLY
     if operation.effects and not effects:
@@ -45,13 +45,13 @@ def get_exclusion_reason(
     view = contract.views.get(operation.envelope.view_name or "")
     is_create = operation.method == "post" and operation.envelope.status == 201
     if is_create and view is not None and contract.find_operation(view.resource, "delete") is None:
-        return not_testable(f"the contract has no operation to delete a {view.resource}")
+        return not_testable(f"the contract defines no operation to delete a {view.resource}")
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class CaseRequest:
-    """What a case would send. `is_valid`: it is meant to fit the contract."""
+    """The parts of a case. `is_valid`: generated as valid."""
 
     path: Mapping[str, Any]
     query: Any
@@ -61,10 +61,10 @@ class CaseRequest:
 
 @dataclass(slots=True)
 class WriteGuard:
-    """Decides for one run of the engine.
+    """Authorizes the requests of one engine run.
 
-    `max_effect_calls`: how often an operation with effects may be asked. `max_public_calls`: how often one that everybody may use, and
-    that creates nothing: signing in may lock an account.
+    `max_effect_calls`: per operation with effects. `max_public_calls`: per write without authentication that creates
+    nothing, as a sign-in may lock an account.
     """
 
     session: Session
@@ -83,13 +83,10 @@ class WriteGuard:
         self._initial_record_count = len(self.session.write_log.created_records)
         self._created_ids = {str(record.key).lower() for record in self.session.write_log.created_records}
 
-    # Before and after a request ---------------------------------------------------------------------------------
-
     def authorize(self, operation: Operation, case_request: CaseRequest, *, uses_run_token: bool) -> CaseRequest:
-        """What is sent instead. `uses_run_token`: it goes with the token of the run. Raises HeldBack."""
-        self._generated_ids |= (
-            set(_find_uuids(case_request.path, case_request.query, case_request.body)) - self._response_ids
-        )
+        """Return the request to send. `uses_run_token`: it has the token of the run. Raises BlockedRequest."""
+        ids = set(_find_uuids(case_request.path, case_request.query, case_request.body))
+        self._generated_ids |= ids - self._response_ids
         if not operation.is_write or operation.has_query_body:
             return case_request
         if not operation.path_parameter_names and not self.is_create(operation):
@@ -102,37 +99,31 @@ class WriteGuard:
         return replace(case_request, path=path, body=body)
 
     def observe(self, operation: Operation, exchange: Exchange) -> None:
-        """Note what an answer shows, and what it took away."""
-        self._created_ids |= {
-            str(record.key).lower() for record in self.session.write_log.created_records[self._initial_record_count :]
-        }
-        self._response_ids |= {
-            match.lower() for match in UUID.findall(exchange.response.content.decode("utf-8", "replace"))
-        }
+        """Record the ids in a response, and what it deleted."""
+        new_records = self.session.write_log.created_records[self._initial_record_count :]
+        self._created_ids |= {str(record.key).lower() for record in new_records}
+        self._response_ids |= set(_find_uuids(exchange.response.content.decode("utf-8", "replace")))
         if operation.method == "delete" and exchange.response.ok and operation.resource:
             for key in exchange.request.path_values.values():
                 self._forget_deleted(operation.resource, key)
 
     def is_create(self, operation: Operation) -> bool:
-        """Whether it makes a record that the answer shows, so that it can be taken away again."""
-        result = operation.envelope
-        return (
-            operation.method == "post" and result.status == 201 and result.view_name is not None and not result.is_list
-        )
+        """Whether the operation creates a record and returns it, so that it can be deleted."""
+        envelope = operation.envelope
+        returns_record = envelope.view_name is not None and not envelope.is_list
+        return operation.method == "post" and envelope.status == 201 and returns_record
 
     def is_existing_record(self, resource: str, key: Any) -> bool:
-        """Whether the run made that record and has not taken it away."""
-        return any(
-            record.resource == resource and str(record.key) == str(key)
-            for record in self.session.write_log.created_records
-        )
+        """Whether the run created that record and has not deleted it."""
+        created_records = self.session.write_log.created_records
+        return any(record.resource == resource and str(record.key) == str(key) for record in created_records)
 
     def was_created(self, key: Any) -> bool:
-        """Whether the run ever made a record with that key."""
+        """Whether the run created a record with that key."""
         return str(key).lower() in self._created_ids
 
     def get_record_key(self, resource: str) -> Any:
-        """The key of a record that the run made and may change. Raises HeldBack."""
+        """The key of a created record that may be changed. Raises BlockedRequest."""
         shared = self.session.shared_records.get(resource)
         for record in reversed(self.session.write_log.created_records[self._initial_record_count :]):
             if record.resource == resource and (shared is None or record.key != shared.key):
@@ -146,22 +137,22 @@ class WriteGuard:
             self._create_failures[resource] = self._create_failures.get(resource, 0) + 1
             raise BlockedRequest(error.reason) from None
 
-    # The parts of a request -------------------------------------------------------------------------------------
-
     def _check_implicit_target(self, operation: Operation, *, uses_run_token: bool) -> None:
-        """A write that names no record acts on what its token, or the whole target, stands for. Raises HeldBack."""
+        """Limit a write without a record: it acts on the owner of the token or on the target. Raises BlockedRequest."""
         if not operation.requires_auth:
             self._count_call(operation, self.max_public_calls)
         elif uses_run_token:
-            raise BlockedRequest(not_testable(f"the contract has no operation to make what {operation.id} acts on"))
+            raise BlockedRequest(
+                not_testable(f"the contract defines no operation to create what {operation.id} acts on")
+            )
 
     def _count_call(self, operation: Operation, max_calls: int) -> None:
         if self._call_counts.get(operation.id, 0) >= max_calls:
-            raise BlockedRequest(f"{operation.id} was asked {max_calls} times, which is all that it may be")
+            raise BlockedRequest(f"{operation.id} was called {max_calls} times (limit reached)")
         self._call_counts[operation.id] = self._call_counts.get(operation.id, 0) + 1
 
     def _count_effect_call(self, operation: Operation) -> None:
-        """Count a use of an operation with effects, with the session's count where it keeps one. Raises HeldBack."""
+        """Count a call of an operation with effects, in the session if it counts them. Raises BlockedRequest."""
         charge_call = getattr(self.session, "charge_call", None)
         if charge_call is None:
             self._count_call(operation, self.max_effect_calls)
@@ -172,11 +163,11 @@ class WriteGuard:
             raise BlockedRequest(error.reason) from None
 
     def _resolve_path_value(self, operation: Operation, value: Any) -> Any:
-        """The value of a path parameter: the run's own record, or what can name none. Raises HeldBack."""
+        """The value to send as a path parameter: a created record, or no key. Raises BlockedRequest."""
         resource = self.session.contract.resources.get(operation.resource or "")
         text = str(value)
         if resource is None or len(operation.path_parameter_names) != 1:
-            raise BlockedRequest(f"the path of {operation.id} names what the contract does not store")
+            raise BlockedRequest(f"the path parameters of {operation.id} are not the key of a resource")
         shared_record = self.session.shared_records.get(resource.name)
         if shared_record is not None and str(shared_record.key) == text:
             return self.get_record_key(resource.name)
@@ -184,16 +175,16 @@ class WriteGuard:
             return value
         if self.is_key_text(text, is_integer=resource.has_integer_key):
             return self.get_record_key(resource.name)
-        # what is no key names no record, unless a server reads a number out of it, or another path
+        # not a key, unless a server parses a number or another path from it
         if resource.has_integer_key or UUID.search(text) or not re.fullmatch(r"[^/\\.%?#\x00-\x20]+", text):
-            raise BlockedRequest(f"{operation.id} could reach a record that the run did not make")
+            raise BlockedRequest(f"{operation.id} could change a record that the run did not create")
         if resource.attributes[resource.key_attribute].format != "uuid":
             return self.get_record_key(resource.name)
         return value
 
     @staticmethod
     def is_key_text(text: str, *, is_integer: bool) -> bool:
-        """Whether a text is written as a key is."""
+        """Whether a text has the form of a key."""
         return bool(re.fullmatch(r"[0-9]+", text) if is_integer else UUID.fullmatch(text))
 
     def _prepare_body(self, operation: Operation, case_request: CaseRequest) -> dict[str, Any]:
@@ -204,7 +195,7 @@ class WriteGuard:
         return self._add_marker(operation, body) if case_request.is_valid else body
 
     def _set_reference(self, operation: Operation, body_field: BodyField, body: dict[str, Any]) -> None:
-        """Put a reference that the run may make into a body, or take it out. What can name no record stays."""
+        """Replace a reference in a body by an allowed one, or remove it. A value that is no key remains."""
         try:
             relation = self.session.payloads.find_relation(
                 operation, body_field.relation_setter.relation if body_field.relation_setter else ""
@@ -220,57 +211,49 @@ class WriteGuard:
             del body[body_field.name]
             return
         body[body_field.name] = [key] if isinstance(body[body_field.name], list) else key
-        if (
-            body_field.relation_setter is not None
-            and body_field.relation_setter.discriminator in body
-            and isinstance(body[body_field.relation_setter.discriminator], str)
-        ):
-            body[body_field.relation_setter.discriminator] = snake_case(name)
+        discriminator = body_field.relation_setter.discriminator if body_field.relation_setter else None
+        if discriminator in body and isinstance(body[discriminator], str):
+            body[discriminator] = snake_case(name)
 
     def _references_record(self, value: Any, *, is_integer: bool) -> bool:
-        """Whether a value names a record, or some. Raises HeldBack where a server may read it so, or may not."""
+        """Whether a value references records. Raises BlockedRequest if that depends on the server."""
         values = value if isinstance(value, list) else [value]
         if values and all(self.is_key_text(str(item), is_integer=is_integer) for item in values):
             return True
         if any(re.search("[0-9]", item) if is_integer else UUID.search(item) for item in map(str, values)):
-            raise BlockedRequest("it could name a record that the run did not make")
+            raise BlockedRequest("it could reference a record that the run did not create")
         return False
 
     def _get_parent(self, operation: Operation, relation: Relation) -> tuple[str, Any]:
-        """Of the run; for what is being created also another, where the run can make none."""
+        """The record to reference: a created one; in a create also an existing one, if none can be created."""
         if self.is_create(operation):
             return self.session.parent(relation)
         return relation.targets[0], self.session.shared_record(relation.targets[0]).key
 
     def _reject_foreign_keys(self, value: Any) -> None:
-        """Raises HeldBack where something is named that an answer showed and that the run did not make."""
-        if any(
-            name in self._response_ids
-            for name in set(_find_uuids(value)) - self._created_ids - self._reference_ids - self._generated_ids
-        ):
-            raise BlockedRequest("it names a record that the run did not make")
+        """Raise BlockedRequest for an id from a response that the run did not create."""
+        allowed_ids = self._created_ids | self._reference_ids | self._generated_ids
+        if (set(_find_uuids(value)) - allowed_ids) & self._response_ids:
+            raise BlockedRequest("it references a record that the run did not create")
 
     def _add_marker(self, operation: Operation, body: dict[str, Any]) -> dict[str, Any]:
-        """The body with the run's mark in its first free text."""
+        """Add the run's marker to the first free text of a body."""
         for body_field in operation.request_body.fields.values() if operation.request_body else ():
             schema = self.session.payloads.resolve_schema(body_field.schema)
             value = body.get(body_field.name)
             is_free_text = schema.get("type") == "string" and not {"format", "enum", "pattern"} & schema.keys()
-            if (
-                is_free_text
-                and body_field.x_query is None
-                and body_field.relation_setter is None
-                and isinstance(value, str)
-            ):
-                if self.session.payloads.marker in value:
+            is_attribute = body_field.x_query is None and body_field.relation_setter is None
+            if is_free_text and is_attribute and isinstance(value, str):
+                marker = self.session.payloads.marker
+                if marker in value:
                     return body
-                marked_text = f"{self.session.payloads.marker} {value}".rstrip()
+                marked_text = f"{marker} {value}".rstrip()
                 if len(marked_text) <= schema.get("maxLength", len(marked_text)):
                     return {**body, body_field.name: marked_text}
         return body
 
     def _neutralize_addresses(self, value: Any) -> Any:
-        """JSON whose addresses lead nowhere."""
+        """Replace URLs and e-mail addresses by reserved ones."""
         if isinstance(value, dict):
             return {name: self._neutralize_addresses(item) for name, item in value.items()}
         if isinstance(value, list):
@@ -287,7 +270,7 @@ class WriteGuard:
 
 
 def iter_texts(value: Any) -> Iterator[str]:
-    """Every text in a value."""
+    """Iterate over the texts in JSON."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

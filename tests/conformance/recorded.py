@@ -18,7 +18,7 @@ from conformance.cli.wiring import run_marker
 from conformance.results import CheckResult
 from conformance.runner.runner import ResultSource, run
 from conformance.schemathesis_engine import Depth
-from conformance.schemathesis_engine.depth import PHASES
+from conformance.schemathesis_engine.types import PHASES
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
