@@ -1,9 +1,9 @@
-"""Stock Schemathesis, stock settings, against the running mock; and a 2xx from each operation in that run.
+"""Run Schemathesis with default settings against the mock, and require a 2xx response of each operation.
 
     python tests/fuzz/run.py [SEED] [-- further options of `schemathesis run`]
 
-Starts a mock of its own on a free port of loopback, lets Schemathesis speak to it with the standing token, and counts
-the answers that were recorded. Prints the seed. Exits 1 on a failure or on an operation without a 2xx.
+Starts a mock on a free loopback port, runs Schemathesis with the built-in token, and counts the recorded responses.
+Prints the seed. Exits with 1 on a failure or on an operation without a 2xx response.
 """
 
 import json
@@ -28,7 +28,7 @@ EPOCH = "2026-03-01T00:00:00Z"
 
 @contextmanager
 def mock(folder: Path) -> Iterator[str]:
-    """A running mock; its base address."""
+    """Start the mock; yield its base URL."""
     command = [sys.executable, "-m", "mock_server", "--port", "0", "--quiet", "--epoch", EPOCH]
     log = folder / "mock.log"
     with log.open("wb") as output:
@@ -42,54 +42,56 @@ def mock(folder: Path) -> Iterator[str]:
 
 def _address(server: "subprocess.Popen[bytes]", log: Path) -> str:
     for _ in range(600):
-        found = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
-        if found:
-            return found.group()
+        match = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+        if match:
+            return match.group()
         if server.poll() is not None:
             break
         time.sleep(0.1)
     raise SystemExit(f"the mock did not start:\n{log.read_text()}")
 
 
-def besides(base: str) -> Iterator[tuple[str, int]]:
-    """The operations that the run's own token cannot answer, asked once each with another one."""
+def call_excluded_operations(base: str) -> Iterator[tuple[str, int]]:
+    """Call the operations that cannot succeed with the token of the run, each once with another token."""
     contract = load_contract(CONTRACT)
     url = base + contract.base_path
     account = {"email": "john.doe@example.com", "password": "password"}
-    _, said = _ask("POST", url + contract.operations["signIn"].path, {}, account)
-    token = json.loads(said)["data"]["token"]
+    _, content = _send("POST", url + contract.operations["signIn"].path, {}, account)
+    token = json.loads(content)["data"]["token"]
     scheme = contract.security_schemes["multiplai"]["name"]
     path = contract.operations["getAuthenticatedUserByAppToken"].path
-    yield "getAuthenticatedUserByAppToken", _ask("GET", url + path, {scheme: token})[0]
-    yield "logout", _ask("POST", url + contract.operations["logout"].path, {"Authorization": f"Bearer {token}"})[0]
+    yield "getAuthenticatedUserByAppToken", _send("GET", url + path, {scheme: token})[0]
+    yield "logout", _send("POST", url + contract.operations["logout"].path, {"Authorization": f"Bearer {token}"})[0]
 
 
-def _ask(method: str, url: str, headers: dict[str, str], body: object = None) -> tuple[int, bytes]:
+def _send(method: str, url: str, headers: dict[str, str], body: object = None) -> tuple[int, bytes]:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers}, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return answer.status, answer.read()
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return response.status, response.read()
 
 
 def main(arguments: list[str]) -> int:
-    """Run it; the exit code."""
+    """Run Schemathesis and return the exit code."""
     seed = arguments[0] if arguments and arguments[0] != "--" else "1"
-    further = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
+    options = arguments[arguments.index("--") + 1 :] if "--" in arguments else []
     with tempfile.TemporaryDirectory() as name, mock(Path(name)) as base:
         traffic = Path(name) / "traffic"
         contract = load_contract(CONTRACT)
         command = [str(Path(sys.executable).with_name("schemathesis")), "run", str(CONTRACT)]
         command += ["--url", base + contract.base_path, "--header", "Authorization: Bearer demo-token"]
-        command += ["--workers", "1", "--seed", seed, *further]
+        command += ["--workers", "1", "--seed", seed, *options]
         environment = {**os.environ, "ATHENA_FUZZ_TRAFFIC": str(traffic), "SCHEMATHESIS_HOOKS": "tests.fuzz.traffic"}
         print("seed", seed, flush=True)
         code = subprocess.run(command, env={**environment, "PYTHONPATH": str(ROOT)}, cwd=name).returncode
-        answers = Counter(tuple(line.split()) for line in traffic.read_text().splitlines())
-        answered = {operation for operation, status in answers if status.startswith("2")}
-        answered |= {operation for operation, status in besides(base) if 200 <= status < 300}
-    missing = sorted(set(contract.operations) - answered)
-    print(f"{sum(answers.values())} requests, {len(answered)} of {len(contract.operations)} operations answered 2xx")
-    statuses = Counter(status for _, status in answers.elements())
+        responses = Counter(tuple(line.split()) for line in traffic.read_text().splitlines())
+        successful = {operation for operation, status in responses if status.startswith("2")}
+        successful |= {operation for operation, status in call_excluded_operations(base) if 200 <= status < 300}
+    missing = sorted(set(contract.operations) - successful)
+    print(
+        f"{sum(responses.values())} requests, {len(successful)} of {len(contract.operations)} operations returned 2xx"
+    )
+    statuses = Counter(status for _, status in responses.elements())
     print("statuses:", ", ".join(f"{status} {count}" for status, count in sorted(statuses.items())))
     if missing:
         print("no 2xx from:", ", ".join(missing))

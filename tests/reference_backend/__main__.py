@@ -1,4 +1,4 @@
-"""`python -m tests.reference_backend [--port N] [--bugs]`: serves the backend on loopback, or lists its bugs."""
+"""`python -m tests.reference_backend [--port N] [--bugs]`: serve the backend on loopback, or list its bugs."""
 
 import argparse
 import logging
@@ -17,19 +17,19 @@ from tests.reference_backend.seed import seed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted; the exit status. BACKEND_BUG plants a bug, BACKEND_TOKENS holds two tokens."""
+    """Serve until interrupted. BACKEND_BUG enables a bug, BACKEND_TOKENS contains two tokens."""
     parser = argparse.ArgumentParser(prog="python -m tests.reference_backend", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 picks a free one (default)")
-    parser.add_argument("--bugs", action="store_true", help="list the bugs that BACKEND_BUG can plant, and end")
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--bugs", action="store_true", help="list the values of BACKEND_BUG and exit")
     options = parser.parse_args(arguments)
     if options.bugs:
-        sys.stdout.writelines(f"{name}: {bug.what}\n" for name, bug in BUGS.items())
+        sys.stdout.writelines(f"{name}: {bug.description}\n" for name, bug in BUGS.items())
         return 0
     bug, tokens = os.environ.get("BACKEND_BUG", ""), os.environ.get("BACKEND_TOKENS", "demo-token other-token").split()
     if bug and bug not in BUGS:
-        parser.error(f"BACKEND_BUG: found {bug!r}; allowed: {', '.join(BUGS)}")
+        parser.error(f"BACKEND_BUG: invalid value {bug!r} (expected one of {', '.join(BUGS)})")
     if len(tokens) != 2:
-        parser.error(f"BACKEND_TOKENS: found {len(tokens)} words; allowed: two, with a space between")
+        parser.error(f"BACKEND_TOKENS: got {len(tokens)} tokens, expected 2, separated by a space")
     _serve(options.port, bug, (tokens[0], tokens[1]))
     return 0
 

@@ -1,4 +1,4 @@
-"""Who is asking, and what they may see: tokens, and the SQL that narrows every table to one's own."""
+"""Access control: tokens, and SQL conditions that limit each table to the caller's records."""
 
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -6,11 +6,11 @@ from typing import Any
 
 from flask import current_app, g, request
 
-from tests.reference_backend.bugs import planted
+from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import connect
-from tests.reference_backend.validation import Refusal
+from tests.reference_backend.validation import HttpError
 
-# Everything below is a condition with one named parameter, the id of the user who asks.
+# SQL conditions with one named parameter, the caller's id.
 WORKSPACES = """(SELECT id FROM workspaces WHERE deleted_at IS NULL AND (user_id = :me
     OR id IN (SELECT workspace_id FROM workspace_user WHERE user_id = :me)))"""
 AGENTS = f"""agents.deleted_at IS NULL AND (agents.workspace_id IN {WORKSPACES} OR agents.id IN (
@@ -31,18 +31,18 @@ def database() -> sqlite3.Connection:
 
 
 def one(sql: str, **parameters: Any) -> sqlite3.Row | None:
-    """The first row; `:me` is who asks."""
-    row: sqlite3.Row | None = database().execute(sql, {"me": me(), **parameters}).fetchone()
+    """Fetch the first row; `:me` is the caller's id."""
+    row: sqlite3.Row | None = database().execute(sql, {"me": caller_id(), **parameters}).fetchone()
     return row
 
 
 def rows(sql: str, **parameters: Any) -> list[sqlite3.Row]:
-    """All rows; `:me` is who asks."""
-    return database().execute(sql, {"me": me(), **parameters}).fetchall()
+    """Fetch all rows; `:me` is the caller's id."""
+    return database().execute(sql, {"me": caller_id(), **parameters}).fetchall()
 
 
-def me() -> int:
-    """The id of the user who asks; 0 before that is known."""
+def caller_id() -> int:
+    """The id of the caller; 0 before authentication."""
     return int(g.get("me", 0))
 
 
@@ -53,64 +53,64 @@ def bearer() -> str:
 
 
 def authenticate(token: str) -> None:
-    """Remember whose token it is: 401 when it is nobody's, or too old."""
+    """Authenticate the caller. Raises 401 for an unknown or expired token."""
     row = one("SELECT user_id, expires_at FROM personal_access_tokens WHERE token = :token", token=token)
     if row is None or (row["expires_at"] is not None and row["expires_at"] < stamp_of(datetime.now(UTC))):
-        raise Refusal(401, "Unauthenticated.")
-    g.me = row["user_id"]
+        raise HttpError(401, "Unauthenticated.")
+    g.caller_id = row["user_id"]
     g.token = token
 
 
 def stamp_of(at: datetime) -> str:
-    """An instant as the tables hold it."""
+    """Format an instant as it is stored."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def missing() -> Refusal:
-    """What is answered for a record that is not there, or not one's own."""
-    return Refusal(404, "Not Found")
+def not_found() -> HttpError:
+    """The error for a missing or inaccessible record."""
+    return HttpError(404, "Not Found")
 
 
 def workspace(uuid: str) -> sqlite3.Row:
-    """A workspace of one's own or that one is a member of: 404 else."""
+    """A workspace that the caller owns or is a member of. Raises 404."""
     row = one(f"SELECT * FROM workspaces WHERE uuid = :uuid AND id IN {WORKSPACES}", uuid=uuid.lower())
     if row is None:
-        raise missing()
+        raise not_found()
     return row
 
 
 def agent(uuid: str) -> sqlite3.Row:
-    """An agent that one may see: 404 else."""
+    """An agent that is visible to the caller. Raises 404."""
     row = one(f"SELECT * FROM agents WHERE uuid = :uuid AND {AGENTS}", uuid=uuid.lower())
-    if row is None and planted("unknown-agent-is-a-fault"):
+    if row is None and is_enabled("unknown-agent-is-a-fault"):
         return row["id"]  # type: ignore[index, no-any-return]
     if row is None:
-        raise missing()
+        raise not_found()
     return row
 
 
-def thread(uuid: str, *, forgotten: str = "") -> sqlite3.Row:
-    """A thread of one's workspaces: 404 else. `forgotten`: the bug that looks at no tenant."""
-    condition = "threads.deleted_at IS NULL" if forgotten and planted(forgotten) else THREADS
+def thread(uuid: str, *, tenant_bug: str = "") -> sqlite3.Row:
+    """A thread of the caller's workspaces. Raises 404. `tenant_bug`: the bug that ignores the tenant."""
+    condition = "threads.deleted_at IS NULL" if tenant_bug and is_enabled(tenant_bug) else THREADS
     row = one(f"SELECT * FROM threads WHERE uuid = :uuid AND {condition}", uuid=uuid.lower())
     if row is None:
-        raise missing()
+        raise not_found()
     return row
 
 
-def message(uuid: str, *, forgotten: str = "", deleted: str = "") -> sqlite3.Row:
-    """A message of one's workspaces: 404 else. `forgotten`: looks at no tenant; `deleted`: nor at deleted_at."""
-    condition = "messages.deleted_at IS NULL" if forgotten and planted(forgotten) else MESSAGES
-    if deleted and planted(deleted):
+def message(uuid: str, *, tenant_bug: str = "", deleted_bug: str = "") -> sqlite3.Row:
+    """A message of the caller's workspaces. Raises 404. `tenant_bug`, `deleted_bug`: bugs that ignore conditions."""
+    condition = "messages.deleted_at IS NULL" if tenant_bug and is_enabled(tenant_bug) else MESSAGES
+    if deleted_bug and is_enabled(deleted_bug):
         condition = f"messages.thread_id IN (SELECT id FROM threads WHERE {THREADS})"
     row = one(f"SELECT * FROM messages WHERE uuid = :uuid AND {condition}", uuid=uuid.lower())
     if row is None:
-        raise missing()
+        raise not_found()
     return row
 
 
 def may_write_agent(row: sqlite3.Row) -> None:
-    """403 for an agent of another workspace that is shared to be read only."""
+    """Raise 403 for a shared agent without write permission."""
     if one(f"SELECT id FROM workspaces WHERE id = :id AND id IN {WORKSPACES}", id=row["workspace_id"]):
         return
     granted = rows(
@@ -119,4 +119,4 @@ def may_write_agent(row: sqlite3.Row) -> None:
         agent=row["id"],
     )
     if not granted:
-        raise Refusal(403, "This action is unauthorized.")
+        raise HttpError(403, "This action is unauthorized.")

@@ -7,13 +7,13 @@ from uuid import uuid4
 
 from flask import current_app, request
 
-from tests.reference_backend import access, presenting
-from tests.reference_backend.access import database, me, missing, one
-from tests.reference_backend.asked import Kind, body, query
-from tests.reference_backend.bugs import planted
+from tests.reference_backend import access, serializers
+from tests.reference_backend.access import caller_id, database, not_found, one
+from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import insert, now, transaction
 from tests.reference_backend.listing import Listing, embedded, paginated, read
-from tests.reference_backend.presenting import COUNTS, Shown
+from tests.reference_backend.request_data import Kind, body, query
+from tests.reference_backend.serializers import COUNTS, Json
 from tests.reference_backend.validation import Rule, array, boolean, choice, nullable, number, record, string, url, uuid
 
 RELATIONS = choice(
@@ -113,59 +113,59 @@ DEFAULTS: dict[str, Any] = {
 COLUMNS = ("name", "description", "instruction", "profile_photo_url", "visibility", "template", "favorite")
 
 
-def index() -> Shown:
+def index() -> Json:
     """GET /agents."""
-    asked = read(FILTERS, FILTER_RULES, SORTS, RELATIONS)
-    listing = Listing("agents", asked, access.AGENTS)
-    _by_place(listing)
-    _by_user(listing)
+    params = read(FILTERS, FILTER_RULES, SORTS, RELATIONS)
+    listing = Listing("agents", params, access.AGENTS)
+    _filter_by_workspace(listing)
+    _filter_by_user(listing)
     listing.where("visibility", "agents.visibility = :visibility")
     listing.where("favorite", "agents.favorite = :favorite")
-    if not planted("false-is-not-given") or asked.get("template"):
+    if not is_enabled("false-is-not-given") or params.get("template"):
         listing.where("template", "agents.template = :template")
     shared = "agents.id IN (SELECT agent_id FROM shares)"
     listing.where("is_shared", f"({shared}) = :is_shared")
-    if "category_uuids" in asked:
-        categories = Listing("agent_category", {"category": [c.lower() for c in asked["category_uuids"]]}, "")
+    if "category_uuids" in params:
+        categories = Listing("agent_category", {"category": [c.lower() for c in params["category_uuids"]]}, "")
         categories.among("category", "category_uuid")
         listing.conditions.append(
             f"agents.id IN (SELECT agent_id FROM agent_category WHERE {categories.conditions[0]})"
         )
         listing.parameters |= categories.parameters
     listing.search("agents.name", "agents.description")
-    below = dict(embedded(asked, presenting.AGENT))
-    below |= {"metrics": {}} if asked.get("with_metrics") else {}
-    below |= {"command_room_task": {}} if asked.get("with_command_room_task") else {}
-    return paginated(listing, lambda row: presenting.agent(row, below), {**COUNTS, "name": "fold(agents.name)"})
+    below = dict(embedded(params, serializers.AGENT))
+    below |= {"metrics": {}} if params.get("with_metrics") else {}
+    below |= {"command_room_task": {}} if params.get("with_command_room_task") else {}
+    return paginated(listing, lambda row: serializers.agent(row, below), {**COUNTS, "name": "fold(agents.name)"})
 
 
-def _by_place(listing: Listing) -> None:
-    """By workspace, or else by all workspaces of an organization."""
+def _filter_by_workspace(listing: Listing) -> None:
+    """Filter by workspace, or else by the workspaces of an organization."""
     named = "SELECT id FROM workspaces WHERE"
-    if "workspace_uuid" in listing.asked:
+    if "workspace_uuid" in listing.params:
         listing.where("workspace_uuid", f"agents.workspace_id IN ({named} uuid = lower(:workspace_uuid))")
     else:
         organization = f"agents.workspace_id IN ({named} organization_multiplai_id = :organization_multiplai_id)"
         listing.where("organization_multiplai_id", organization)
 
 
-def _by_user(listing: Listing) -> None:
-    """By owner, said in four ways."""
+def _filter_by_user(listing: Listing) -> None:
+    """Filter by owner, with four parameters."""
     named = "agents.user_id IN (SELECT id FROM users WHERE"
     listing.where("user_id", "agents.user_id = :user_id")
     listing.among("user_ids", "agents.user_id")
-    if not planted("filter-forgotten"):
+    if not is_enabled("filter-forgotten"):
         listing.where("user_multiplai_id", f"{named} multiplai_id = :user_multiplai_id)")
     listing.among("user_multiplai_ids", "(SELECT multiplai_id FROM users WHERE users.id = agents.user_id)")
 
 
-def store() -> Shown:
+def store() -> Json:
     """POST /agents."""
     sent = body({**FIELDS, "template_id": nullable(IDENTIFIER), "workspace_uuid": uuid()}, "name")
     workspace = _workspace(sent.get("workspace_uuid"))
     related = _related(sent)
     values = {name: sent.get(name, default) for name, default in {"name": "", **DEFAULTS}.items()}
-    if planted("text-cut-at-255"):
+    if is_enabled("text-cut-at-255"):
         values["description"] = values["description"][:255]
     stamp, key = now(), str(uuid4())
     with transaction(database()):
@@ -175,7 +175,7 @@ def store() -> Shown:
             {
                 **values,
                 "uuid": key,
-                "user_id": me(),
+                "user_id": caller_id(),
                 "workspace_id": workspace,
                 "metadata": DEFAULT_METADATA | sent.get("metadata", {}),
                 "created_at": stamp,
@@ -183,11 +183,11 @@ def store() -> Shown:
             },
         )
         _relate(made, sent, related)
-    return {"data": presenting.agent(access.agent(key), presenting.AGENT)}
+    return {"data": serializers.agent(access.agent(key), serializers.AGENT)}
 
 
 def _workspace(named: str | None) -> int:
-    """The workspace that is named, or else where the user lands."""
+    """The id of a workspace, by default the user's primary one."""
     if named is not None:
         return int(access.workspace(named)["id"])
     row = one("SELECT primary_workspace_id FROM users WHERE id = :me")
@@ -195,7 +195,7 @@ def _workspace(named: str | None) -> int:
 
 
 def _related(sent: dict[str, Any]) -> dict[str, list[int]]:
-    """The ids of the tools and workflows that were named: 404 for one that is not there."""
+    """The ids of the tools and workflows in the body. Raises 404 for a missing one."""
     found: dict[str, list[int]] = {}
     for name in sent.get("tool_uuids", ()):
         row = one("SELECT id FROM tools WHERE uuid = lower(:uuid)", uuid=name)
@@ -210,12 +210,12 @@ def _related(sent: dict[str, Any]) -> dict[str, list[int]]:
 
 def _there(row: sqlite3.Row | None) -> int:
     if row is None:
-        raise missing()
+        raise not_found()
     return int(row["id"])
 
 
 def _relate(agent: int, sent: dict[str, Any], related: dict[str, list[int]]) -> None:
-    """Sync the relations that were sent; others stay."""
+    """Sync the relations in the body; others are unchanged."""
     for kind in ("tool", "workflow"):
         if f"{kind}_uuids" in sent:
             database().execute(f"DELETE FROM agent_{kind} WHERE agent_id = ?", [agent])
@@ -227,29 +227,29 @@ def _relate(agent: int, sent: dict[str, Any], related: dict[str, list[int]]) -> 
             insert(database(), "agent_category", {"agent_id": agent, "category_uuid": category.lower()})
 
 
-def show(uuid: str) -> Shown:
+def show(uuid: str) -> Json:
     """GET /agents/{uuid}."""
     row = access.agent(uuid)
-    asked = query({"with": "words"}, {"with": array(RELATIONS, 20)})
-    if not planted("cached-read"):
-        return {"data": presenting.agent(row, embedded(asked, presenting.AGENT))}
-    kept: dict[str, Shown] = current_app.extensions.setdefault("cache", {})
-    key = f"{row['uuid']} {asked}"
-    if key not in kept:
-        kept[key] = {"data": presenting.agent(row, embedded(asked, presenting.AGENT))}
-    return kept[key]
+    params = query({"with": "words"}, {"with": array(RELATIONS, 20)})
+    if not is_enabled("cached-read"):
+        return {"data": serializers.agent(row, embedded(params, serializers.AGENT))}
+    cache: dict[str, Json] = current_app.extensions.setdefault("cache", {})
+    key = f"{row['uuid']} {params}"
+    if key not in cache:
+        cache[key] = {"data": serializers.agent(row, embedded(params, serializers.AGENT))}
+    return cache[key]
 
 
-def update(uuid: str) -> Shown:
+def update(uuid: str) -> Json:
     """PUT /agents/{uuid}."""
     row = access.agent(uuid)
     access.may_write_agent(row)
-    if planted("saved-before-validated"):
+    if is_enabled("saved-before-validated"):
         _save_early(row)
     sent = body(FIELDS)
     related = _related(sent)
     values: dict[str, Any] = {name: sent.get(name, row[name]) for name in COLUMNS}
-    if planted("update-resets-what-was-not-sent"):
+    if is_enabled("update-resets-what-was-not-sent"):
         values["description"] = sent.get("description", "")
     photo = sent.get("profile_photo_config", json.loads(row["profile_photo_config"]))
     named = {
@@ -263,11 +263,11 @@ def update(uuid: str) -> Shown:
     with transaction(database()):
         database().execute(f"UPDATE agents SET {sets}, updated_at = :now WHERE id = :id", named)
         _relate(row["id"], sent, related)
-    return {"data": presenting.agent(access.agent(uuid), presenting.AGENT)}
+    return {"data": serializers.agent(access.agent(uuid), serializers.AGENT)}
 
 
 def _save_early(row: sqlite3.Row) -> None:
-    """The bug: what looks right is saved field by field, then the rest is found to be wrong."""
+    """Bug: save valid fields before the others are validated."""
     sent = request.get_json(silent=True)
     name = sent.get("name") if isinstance(sent, dict) else None
     if isinstance(name, str) and 0 < len(name) <= 255:
@@ -275,7 +275,7 @@ def _save_early(row: sqlite3.Row) -> None:
 
 
 def delete(uuid: str) -> None:
-    """DELETE /agents/{uuid}: its threads, memories and shares go too."""
+    """DELETE /agents/{uuid}: with its threads, memories and shares."""
     row = access.agent(uuid)
     access.may_write_agent(row)
     named = {"id": row["id"], "now": now()}
@@ -286,7 +286,7 @@ def delete(uuid: str) -> None:
     ]
     with transaction(database()):
         for sql in (
-            *([] if planted("children-survive") else children),
+            *([] if is_enabled("children-survive") else children),
             "DELETE FROM memories WHERE agent_id = :id",
             "DELETE FROM shares WHERE agent_id = :id",
             "DELETE FROM command_room_tasks WHERE agent_id = :id",

@@ -1,4 +1,4 @@
-"""The Flask application: routes, who may pass, and errors in Laravel's form."""
+"""The Flask application: routes, authentication, and errors in Laravel's format."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,8 +10,8 @@ from werkzeug.wrappers import Response as Answer
 
 from tests.reference_backend import agents, messages, sessions, threads, workspaces
 from tests.reference_backend.access import authenticate, bearer
-from tests.reference_backend.bugs import planted
-from tests.reference_backend.validation import Refusal
+from tests.reference_backend.bugs import is_enabled
+from tests.reference_backend.validation import HttpError
 
 PREFIX = "/api/v1"
 OPEN = ("POST /auth/sign-in",)
@@ -44,7 +44,7 @@ ROUTES: Mapping[str, tuple[Handler, int]] = {
 
 
 def create_app(database: Path, bug: str = "") -> Flask:
-    """An application on a database that is laid out and seeded; `bug` is one of bugs.BUGS, or none."""
+    """Create the application on a seeded database. `bug`: a name in bugs.BUGS, or ""."""
     app = Flask(__name__, static_folder=None)
     app.config.update(DATABASE=database, BUG=bug, MAX_CONTENT_LENGTH=16 * 2**20)
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -52,31 +52,31 @@ def create_app(database: Path, bug: str = "") -> Flask:
     for route, (handler, status) in ROUTES.items():
         method, path = route.split()
         app.add_url_rule(
-            PREFIX + path, route, _answering(route, handler, status), methods=[method], strict_slashes=True
+            PREFIX + path, route, _build_view(route, handler, status), methods=[method], strict_slashes=True
         )
     app.before_request(_enter)
     app.teardown_request(_leave)
-    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(HttpError, _refused)
     app.register_error_handler(HTTPException, _failed)
     app.register_error_handler(Exception, _broken)
     return app
 
 
-def _answering(route: str, handler: Handler, status: int) -> Handler:
+def _build_view(route: str, handler: Handler, status: int) -> Handler:
     def view(**named: str) -> tuple[Any, int]:
-        shown = handler(**named)
-        due = 200 if planted("created-is-answered-200") and route == "POST /threads" else status
-        return ("", due) if shown is None else (jsonify(shown), due)
+        serialized = handler(**named)
+        code = 200 if is_enabled("created-is-answered-200") and route == "POST /threads" else status
+        return ("", code) if serialized is None else (jsonify(serialized), code)
 
     return view
 
 
 def _enter() -> Answer | None:
-    """Laravel's `auth:sanctum`, on every route but those that are open."""
+    """Laravel's `auth:sanctum`, on all routes that are not public."""
     route = request.endpoint
     if route is None or route in OPEN or request.method == "OPTIONS":
         return None
-    if planted("strangers-are-sent-to-a-login-page") and not bearer():
+    if is_enabled("strangers-are-sent-to-a-login-page") and not bearer():
         return redirect("/login")
     app_token = request.headers.get("X-Multiplai-Authorization", "") if route == APP_TOKEN else ""
     authenticate(app_token.removeprefix("Bearer ").strip() or bearer())
@@ -88,8 +88,8 @@ def _leave(error: BaseException | None) -> None:
         g.database.close()
 
 
-def _refused(refusal: Refusal) -> tuple[Response, int]:
-    if refusal.status == 404 and planted("refusals-as-a-page") and request.path.startswith(f"{PREFIX}/workspaces"):
+def _refused(refusal: HttpError) -> tuple[Response, int]:
+    if refusal.status == 404 and is_enabled("refusals-as-a-page") and request.path.startswith(f"{PREFIX}/workspaces"):
         return Response("<!DOCTYPE html><title>Not Found</title><h1>404</h1>", content_type="text/html"), 404
     body: dict[str, Any] = {"message": refusal.message}
     if refusal.errors is not None:
@@ -98,16 +98,16 @@ def _refused(refusal: Refusal) -> tuple[Response, int]:
 
 
 def _failed(error: HTTPException) -> Answer:
-    """What Flask refuses itself, in the same form; its headers (`Allow`) stay."""
+    """Flask's own errors in the same format, with their headers (`Allow`)."""
     answer = error.get_response()
     answer.set_data(jsonify({"message": error.name}).get_data())
     answer.content_type = "application/json"
-    if isinstance(error, MethodNotAllowed) and planted("no-allow-header"):
+    if isinstance(error, MethodNotAllowed) and is_enabled("no-allow-header"):
         del answer.headers["Allow"]
     return answer
 
 
 def _broken(error: Exception) -> tuple[Response, int]:
-    """A fault of our own: told on the console, hidden from clients."""
+    """A server error: logged, and hidden from clients."""
     current_app.logger.error("%s %s: %r", request.method, request.path, error)
     return jsonify({"message": "Server Error"}), 500

@@ -1,7 +1,7 @@
-"""The bugs that can be planted: each one place of this backend, wrong in a way that people get it wrong.
+"""The bugs of the backend: each is one realistic mistake in one location.
 
-One is switched on by the environment variable BACKEND_BUG when the backend starts. They were written down from what
-goes wrong in hand-written SQL and in Laravel applications, without a look at what the suite breaks on purpose.
+The environment variable BACKEND_BUG enables one at startup. They were collected from mistakes in hand-written SQL and
+in Laravel applications, independently of the suite's mutation operators.
 """
 
 from collections.abc import Mapping
@@ -12,29 +12,29 @@ from flask import current_app
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """`what` is wrong; `operations`: a report is right that names one of these; `asked`: further ones to judge with."""
+    """A bug. `operations`: where a failed check detects it. `related_operations`: further ones to run."""
 
-    what: str
+    description: str
     operations: tuple[str, ...]
-    asked: tuple[str, ...] = ()
+    related_operations: tuple[str, ...] = ()
 
 
 AGENT = ("listAgents", "retrieveAgent", "createAgent", "updateAgent")
-COUNTED = ("listAgents", "retrieveAgent", "createThread")  # a law on counts is about the write that is counted
+COUNTED = ("listAgents", "retrieveAgent", "createThread")  # a check on counts belongs to the counted write
 
 BUGS: Mapping[str, Bug] = {
     # Lists
     "offset-off-by-one": Bug("OFFSET is one too small from the second page on", ("listMessages",)),
     "limit-plus-one": Bug("LIMIT n + 1 to see whether there is more, and the extra row is kept", ("listThreads",)),
-    "page-size-is-fixed": Bug("per_page is read by nobody", ("listAgents",)),
+    "page-size-is-fixed": Bug("per_page is ignored", ("listAgents",)),
     "total-before-filter": Bug("the total is counted without the filters", ("listMessages",)),
     "last-page-rounded-down": Bug("last_page is rounded down", ("listAgents", "listThreads", "listMessages")),
     "page-links-lose-the-query": Bug(
         "links to other pages lose filters and page size", ("listAgents", "listThreads", "listMessages")
     ),
-    "page-zero-is-taken": Bug("page=0 and page=-1 are taken", ("listAgents", "listThreads", "listMessages")),
+    "page-zero-is-taken": Bug("page=0 and page=-1 are accepted", ("listAgents", "listThreads", "listMessages")),
     "oldest-first": Bug("without sort_by the oldest come first", ("listThreads",)),
-    "ties-in-any-order": Bug("records of one second stand in any order", ("listMessages",)),
+    "ties-in-any-order": Bug("records of one second have no fixed order", ("listMessages",)),
     "direction-ignored-for-a-column": Bug("sort_direction is ignored with one sort_by", ("listThreads",)),
     "sorts-by-another-column": Bug("sort_by=updated_at sorts by the id", ("listAgents",), ("updateAgent",)),
     "inner-join-loses-rows": Bug("an INNER JOIN loses threads without an agent", ("listThreads", "createThread")),
@@ -87,7 +87,7 @@ BUGS: Mapping[str, Bug] = {
     "created-is-answered-200": Bug("a create is answered 200", ("createThread",)),
     # Refusals
     "length-not-checked": Bug("a text of any length is taken", ("createThread",)),
-    "required-not-checked": Bug("a required field is not asked for", ("createMessage",)),
+    "required-not-checked": Bug("a required field is not checked", ("createMessage",)),
     "choice-not-checked": Bug("an enum's field takes any text", ("createMessage",)),
     "errors-named-in-camel-case": Bug("errors name fields in camelCase", ("createMessage", "createThread")),
     "unknown-agent-is-a-fault": Bug("an unknown agent is a 500", ("retrieveAgent", "updateAgent", "deleteAgent")),
@@ -103,7 +103,7 @@ BUGS: Mapping[str, Bug] = {
 }
 
 
-def planted(name: str) -> bool:
+def is_enabled(name: str) -> bool:
     """Whether the application that answers has this bug."""
     assert name in BUGS, f"no bug {name!r}"
     return bool(current_app.config["BUG"] == name)

@@ -1,7 +1,7 @@
-"""The backend's tables and connections: SQLite as a small Laravel application would lay it out.
+"""The backend's tables and connections: SQLite with the schema of a small Laravel application.
 
 Stamps are texts of whole seconds in UTC (`2026-03-01 10:00:00`), as MySQL's DATETIME; agents, threads, messages and
-workspaces are deleted softly; lists of words and objects stand as JSON in a column.
+workspaces are deleted softly; lists and objects are stored as JSON.
 """
 
 import json
@@ -82,7 +82,7 @@ CREATE INDEX attachments_thread ON attachments (thread_id);
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that commits each statement by itself unless a `transaction` is open."""
+    """Open a connection in autocommit mode, except in a `transaction`."""
     database = sqlite3.connect(path, isolation_level=None, timeout=10)
     database.row_factory = sqlite3.Row
     database.execute("PRAGMA foreign_keys = ON")
@@ -92,7 +92,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def create_tables(path: Path) -> None:
-    """Lay out an empty database."""
+    """Create the schema."""
     database = connect(path)
     database.execute("PRAGMA journal_mode = WAL")
     database.executescript(TABLES)
@@ -101,7 +101,7 @@ def create_tables(path: Path) -> None:
 
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All that is written inside, or nothing."""
+    """Commit all statements of the block, or none."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -112,7 +112,7 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def insert(database: sqlite3.Connection, table: str, values: Mapping[str, Any]) -> int:
-    """Add a row; its id. Objects and lists go in as JSON."""
+    """Insert a row and return its id."""
     names = ", ".join(values)
     marks = ", ".join("?" for _ in values)
     done = database.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", [column(v) for v in values.values()])
@@ -120,10 +120,10 @@ def insert(database: sqlite3.Connection, table: str, values: Mapping[str, Any]) 
 
 
 def column(value: Any) -> Any:
-    """A value as a column holds it."""
+    """Convert a value for a column: objects and lists to JSON."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
 
 
 def now() -> str:
-    """This second."""
+    """The current time as it is stored."""
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -5,13 +5,13 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from tests.reference_backend import access, presenting
+from tests.reference_backend import access, serializers
 from tests.reference_backend.access import database
-from tests.reference_backend.asked import body, query
-from tests.reference_backend.bugs import planted
+from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import insert, now, transaction
 from tests.reference_backend.listing import Listing, embedded, paginated, read
-from tests.reference_backend.presenting import Shown
+from tests.reference_backend.request_data import body, query
+from tests.reference_backend.serializers import Json
 from tests.reference_backend.validation import Rule, array, choice, record, string, uuid
 
 RELATIONS = choice(
@@ -34,15 +34,15 @@ METADATA: dict[str, Any] = {
 }
 
 
-def index() -> Shown:
+def index() -> Json:
     """GET /messages."""
-    asked = read(
+    params = read(
         {"thread_uuid": "text", "workspace_uuid": "text", "role": "text"},
         {"thread_uuid": uuid(), "workspace_uuid": uuid(), "role": ROLE},
         ("created_at", "updated_at", "role"),
         RELATIONS,
     )
-    listing = Listing("messages", asked, access.MESSAGES)
+    listing = Listing("messages", params, access.MESSAGES)
     listing.where("thread_uuid", "messages.thread_id IN (SELECT id FROM threads WHERE uuid = lower(:thread_uuid))")
     listing.where(
         "workspace_uuid",
@@ -51,15 +51,15 @@ def index() -> Shown:
     )
     listing.where("role", "messages.role = :role")
     listing.search("messages.content")
-    below = embedded(asked, presenting.MESSAGE)
-    return paginated(listing, lambda row: presenting.message(row, below), {})
+    below = embedded(params, serializers.MESSAGE)
+    return paginated(listing, lambda row: serializers.message(row, below), {})
 
 
-def store() -> Shown:
-    """POST /messages: each file becomes an attachment."""
+def store() -> Json:
+    """POST /messages: stores an attachment per file."""
     query({"workspace_uuid": "text", "thread_uuid": "text"}, {"workspace_uuid": uuid(), "thread_uuid": uuid()})
-    required = ("thread_uuid",) if planted("required-not-checked") else ("thread_uuid", "content")
-    rules = FIELDS | {"role": string()} if planted("choice-not-checked") else FIELDS
+    required = ("thread_uuid",) if is_enabled("required-not-checked") else ("thread_uuid", "content")
+    rules = FIELDS | {"role": string()} if is_enabled("choice-not-checked") else FIELDS
     sent = body(rules, *required)
     thread = access.thread(sent["thread_uuid"])
     stamp, key = now(), str(uuid4())
@@ -77,9 +77,9 @@ def store() -> Shown:
                 "updated_at": stamp,
             },
         )
-        for file in [] if planted("files-are-not-saved") else sent.get("files", ()):
+        for file in [] if is_enabled("files-are-not-saved") else sent.get("files", ()):
             _attach(file, made, thread["id"], thread["workspace_id"], stamp)
-    return {"data": presenting.message(access.message(key), presenting.MESSAGE)}
+    return {"data": serializers.message(access.message(key), serializers.MESSAGE)}
 
 
 def _attach(file: dict[str, Any], message: int, thread: int, workspace: int, stamp: str) -> None:
@@ -106,31 +106,31 @@ def _attach(file: dict[str, Any], message: int, thread: int, workspace: int, sta
     )
 
 
-def show(uuid: str) -> Shown:
+def show(uuid: str) -> Json:
     """GET /messages/{uuid}."""
-    row = access.message(uuid, deleted="deleted-rows-are-retrieved")
-    asked = query({"with": "words"}, {"with": array(RELATIONS, 20)})
-    return {"data": presenting.message(row, embedded(asked, presenting.MESSAGE))}
+    row = access.message(uuid, deleted_bug="deleted-rows-are-retrieved")
+    params = query({"with": "words"}, {"with": array(RELATIONS, 20)})
+    return {"data": serializers.message(row, embedded(params, serializers.MESSAGE))}
 
 
-def update(uuid: str) -> Shown:
+def update(uuid: str) -> Json:
     """PUT /messages/{uuid}."""
     row = access.message(uuid)
     sent = body({"content": FIELDS["content"], "role": ROLE})
-    role = row["role"] if planted("field-not-fillable") else sent.get("role", row["role"])
-    touched = row["updated_at"] if planted("updated-at-not-touched") else now()
+    role = row["role"] if is_enabled("field-not-fillable") else sent.get("role", row["role"])
+    touched = row["updated_at"] if is_enabled("updated-at-not-touched") else now()
     database().execute(
         "UPDATE messages SET content = :content, role = :role, updated_at = :now WHERE id = :id",
         {"content": sent.get("content", row["content"]), "role": role, "now": touched, "id": row["id"]},
     )
-    return {"data": presenting.message(access.message(uuid), presenting.MESSAGE)}
+    return {"data": serializers.message(access.message(uuid), serializers.MESSAGE)}
 
 
 def delete(uuid: str) -> None:
-    """DELETE /messages/{uuid}: its attachments go too."""
-    row = access.message(uuid, forgotten="tenant-not-looked-at-in-delete")
+    """DELETE /messages/{uuid}: with its attachments."""
+    row = access.message(uuid, tenant_bug="tenant-not-looked-at-in-delete")
     gone = "id = :id"
-    if planted("delete-goes-too-far"):
+    if is_enabled("delete-goes-too-far"):
         gone = "thread_id = (SELECT thread_id FROM messages WHERE id = :id)"
     with transaction(database()):
         database().execute("DELETE FROM attachments WHERE message_id = :id", {"id": row["id"]})

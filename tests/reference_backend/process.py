@@ -1,4 +1,4 @@
-"""The backend as a process of its own, on a free port of loopback."""
+"""Runs the backend as a process on a free loopback port."""
 
 import os
 import subprocess
@@ -13,16 +13,16 @@ TOKENS = ("demo-token", "other-token")
 
 @contextmanager
 def serving(bug: str = "") -> Iterator[str]:
-    """The base URL of a fresh backend, with a bug or without; it is ended afterwards."""
-    around = os.environ | {"BACKEND_BUG": bug, "BACKEND_TOKENS": " ".join(TOKENS)}
+    """Start a new backend, optionally with a bug; yield its base URL and stop it afterwards."""
+    environment = os.environ | {"BACKEND_BUG": bug, "BACKEND_TOKENS": " ".join(TOKENS)}
     command = [sys.executable, "-m", "tests.reference_backend", "--port", "0"]
-    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=pipe, stderr=nowhere, text=True, cwd=ROOT, env=around) as backend:
+    pipe, devnull = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=pipe, stderr=devnull, text=True, cwd=ROOT, env=environment) as backend:
         try:
             assert backend.stdout is not None
             base = backend.stdout.readline().strip()
             if not base:
-                raise RuntimeError(f"the backend ended with {backend.wait()} before it served")
+                raise RuntimeError(f"the backend exited with {backend.wait()} before it served")
             yield base
         finally:
             backend.terminate()

@@ -1,4 +1,4 @@
-"""What is there when the backend starts: four people, three workspaces, and what they have done in them."""
+"""Seed data: four users, three workspaces, and their records."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -13,12 +13,16 @@ from tests.reference_backend import agents, messages, threads
 from tests.reference_backend.access import stamp_of
 from tests.reference_backend.database import connect, insert, transaction
 
-PEOPLE = (("Ada", "Lindqvist"), ("Ben", "Okafor"), ("Cleo", "Marin"), ("Dara", "Novak"))
+USERS = (("Ada", "Lindqvist"), ("Ben", "Okafor"), ("Cleo", "Marin"), ("Dara", "Novak"))
 # (name, owner, members, organization)
-PLACES = (("Northwind Support", 1, (3, 4), "org-north"), ("Harbour Books", 2, (), "org-harbour"), ("Lab", 1, (), None))
+TENANTS = (
+    ("Northwind Support", 1, (3, 4), "org-north"),
+    ("Harbour Books", 2, (), "org-harbour"),
+    ("Lab", 1, (), None),
+)
 ROLES = ("Support", "Sales", "Research", "Onboarding", "Billing", "Translation")
 SUBJECTS = ("Late parcel", "Refund for order 4711", "Change of address", "A broken lamp", "Opening hours", "Gift cards")
-SAYINGS = (
+MESSAGE_TEXTS = (
     "Where is my order? It should have been here on Monday.",
     "I am sorry to hear that. May I have the number of your order?",
     "It is 4711, and the parcel's label says 100% recycled.",
@@ -36,11 +40,11 @@ WORKSPACE_METADATA: Mapping[str, Any] = {
 
 
 def seed(path: Path, tokens: tuple[str, str]) -> None:
-    """Fill an empty database; the first two people's `tokens` do not expire, everybody's password is `password`."""
+    """Fill an empty database; the first two people's `tokens` do not expire, all passwords are `password`."""
     database = connect(path)
     with transaction(database):
-        _people(database, tokens)
-        _places(database)
+        _create_users(database, tokens)
+        _create_workspaces(database)
         _tools(database)
         for number in range(1, 16):
             _agent(database, number)
@@ -54,14 +58,14 @@ def _uuid(kind: str, number: int) -> str:
 
 
 def _stamps(hours: int) -> dict[str, str]:
-    """Both stamps, `hours` ago."""
+    """Timestamps `hours` ago."""
     text = stamp_of(datetime.now(UTC) - timedelta(hours=hours))
     return {"created_at": text, "updated_at": text}
 
 
-def _people(database: sqlite3.Connection, tokens: tuple[str, str]) -> None:
+def _create_users(database: sqlite3.Connection, tokens: tuple[str, str]) -> None:
     password = generate_password_hash("password", "pbkdf2:sha256:1000")
-    for number, (first, last) in enumerate(PEOPLE, 1):
+    for number, (first, last) in enumerate(USERS, 1):
         values = {
             "name": f"{first} {last}",
             "first_name": first,
@@ -77,8 +81,8 @@ def _people(database: sqlite3.Connection, tokens: tuple[str, str]) -> None:
         insert(database, "personal_access_tokens", {"user_id": number, "token": token, "expires_at": None})
 
 
-def _places(database: sqlite3.Connection) -> None:
-    for number, (name, owner, members, organization) in enumerate(PLACES, 1):
+def _create_workspaces(database: sqlite3.Connection) -> None:
+    for number, (name, owner, members, organization) in enumerate(TENANTS, 1):
         values = {
             "uuid": _uuid("workspace", number),
             "user_id": owner,
@@ -105,9 +109,9 @@ def _tools(database: sqlite3.Connection) -> None:
         insert(database, "workflows", values | more | _stamps(1700))
 
 
-def _maker(number: int, place: int) -> int:
-    """Whose a record is: its workspace's owner's, or now and then a member's."""
-    _, owner, members, _ = PLACES[place - 1]
+def _creator_id(number: int, place: int) -> int:
+    """The creator of a record: the workspace owner, or for every third a member."""
+    _, owner, members, _ = TENANTS[place - 1]
     return members[number % len(members)] if members and number % 3 == 0 else owner
 
 
@@ -117,7 +121,7 @@ def _agent(database: sqlite3.Connection, number: int) -> None:
     role = ROLES[number % len(ROLES)]
     values = agents.DEFAULTS | {
         "uuid": _uuid("agent", number),
-        "user_id": _maker(number, place),
+        "user_id": _creator_id(number, place),
         "workspace_id": place,
         "name": f"{role} assistant {number}",
         "description": f"Helps with {SUBJECTS[number % len(SUBJECTS)].lower()}.",
@@ -151,7 +155,7 @@ def _thread(database: sqlite3.Connection, number: int) -> None:
     found = database.execute("SELECT id FROM agents WHERE workspace_id = ? ORDER BY id DESC", [place]).fetchall()
     values = {
         "uuid": _uuid("thread", number),
-        "creator_id": _maker(number, place),
+        "creator_id": _creator_id(number, place),
         "workspace_id": place,
         "agent_id": None if number % 3 == 0 else found[number % len(found)]["id"],
         "name": f"{SUBJECTS[number % len(SUBJECTS)]} ({number})",
@@ -160,9 +164,9 @@ def _thread(database: sqlite3.Connection, number: int) -> None:
     made = insert(database, "threads", values | _stamps(500 - 10 * (number // 2)))
     for index in range(1 + number % 4):
         role = ("user", "assistant")[index % 2]
-        said = {"uuid": _uuid("message", 100 * number + index), "thread_id": made, "content": SAYINGS[index]}
+        values = {"uuid": _uuid("message", 100 * number + index), "thread_id": made, "content": MESSAGE_TEXTS[index]}
         insert(
             database,
             "messages",
-            said | {"role": role, "metadata": messages.METADATA} | _stamps(500 - 10 * (number // 2)),
+            values | {"role": role, "metadata": messages.METADATA} | _stamps(500 - 10 * (number // 2)),
         )

@@ -1,4 +1,4 @@
-"""Sign in, logout, and who one is."""
+"""Sign-in, logout, and the current user."""
 
 import secrets
 from datetime import UTC, datetime
@@ -6,44 +6,44 @@ from datetime import UTC, datetime
 from flask import g
 from werkzeug.security import check_password_hash
 
-from tests.reference_backend import access, presenting
-from tests.reference_backend.access import SESSION, database, me, one, stamp_of
-from tests.reference_backend.asked import body
-from tests.reference_backend.bugs import planted
+from tests.reference_backend import access, serializers
+from tests.reference_backend.access import SESSION, caller_id, database, one, stamp_of
+from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import insert
-from tests.reference_backend.presenting import Shown
-from tests.reference_backend.validation import Refusal, email, string
+from tests.reference_backend.request_data import body
+from tests.reference_backend.serializers import Json
+from tests.reference_backend.validation import HttpError, email, string
 
 
-def store() -> Shown:
+def store() -> Json:
     """POST /auth/sign-in."""
     sent = body({"email": email(), "password": string(1)}, "email", "password")
     row = one("SELECT * FROM users WHERE fold(email) = fold(:email)", email=sent["email"])
     if row is None or not check_password_hash(row["password"], sent["password"]):
-        raise Refusal(404 if planted("wrong-credentials-are-404") else 401, "Unauthenticated.")
+        raise HttpError(404 if is_enabled("wrong-credentials-are-404") else 401, "Unauthenticated.")
     expires = stamp_of(datetime.now(UTC) + SESSION)
     token = secrets.token_hex(20)
     number = insert(database(), "personal_access_tokens", {"user_id": row["id"], "token": token, "expires_at": expires})
     whole = f"{number}|{token}"
     database().execute("UPDATE personal_access_tokens SET token = ? WHERE id = ?", [whole, number])
-    g.me = row["id"]
-    user = presenting.user(row, presenting.OWNER)
-    shown = {"token": whole, "token_type": "Bearer", "expires_at": presenting.stamp(expires), "user": user}
-    return {"data": shown}
+    g.caller_id = row["id"]
+    user = serializers.user(row, serializers.OWNER)
+    serialized = {"token": whole, "token_type": "Bearer", "expires_at": serializers.stamp(expires), "user": user}
+    return {"data": serialized}
 
 
 def delete() -> None:
     """POST /auth/logout."""
-    if not planted("token-survives-logout"):
+    if not is_enabled("token-survives-logout"):
         database().execute("DELETE FROM personal_access_tokens WHERE token = ?", [g.token])
 
 
-def show() -> Shown:
+def show() -> Json:
     """GET /user and GET /user/multiplai."""
-    row = one("SELECT * FROM users WHERE id = :id", id=me())
+    row = one("SELECT * FROM users WHERE id = :id", id=caller_id())
     if row is None:
-        raise access.missing()
-    shown = presenting.user(row, presenting.OWNER)
-    if planted("key-left-out"):
-        del shown["first_name"]
-    return {"data": shown}
+        raise access.not_found()
+    serialized = serializers.user(row, serializers.OWNER)
+    if is_enabled("key-left-out"):
+        del serialized["first_name"]
+    return {"data": serialized}

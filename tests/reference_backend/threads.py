@@ -6,13 +6,13 @@ import sqlite3
 from typing import Any
 from uuid import uuid4
 
-from tests.reference_backend import access, presenting
-from tests.reference_backend.access import database, me, one
-from tests.reference_backend.asked import body, query
-from tests.reference_backend.bugs import planted
+from tests.reference_backend import access, serializers
+from tests.reference_backend.access import caller_id, database, one
+from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import insert, now, transaction
 from tests.reference_backend.listing import Listing, embedded, paginated, read
-from tests.reference_backend.presenting import Shown
+from tests.reference_backend.request_data import body, query
+from tests.reference_backend.serializers import Json
 from tests.reference_backend.validation import Rule, array, choice, nullable, number, record, string, uuid
 
 RELATIONS = choice(
@@ -38,40 +38,40 @@ DEFAULT_METADATA: dict[str, Any] = {
 FIELDS: dict[str, Rule] = {"name": string(1), "agent_uuid": nullable(uuid()), "metadata": METADATA}
 
 
-def index() -> Shown:
+def index() -> Json:
     """GET /threads."""
-    asked = read(
+    params = read(
         {"workspace_uuid": "text", "agent_uuid": "text", "creator_id": "integer"},
         {"workspace_uuid": uuid(), "agent_uuid": uuid(), "creator_id": number(1, 9007199254740991, whole=True)},
         ("name", "created_at", "updated_at"),
         RELATIONS,
     )
     seen = access.THREADS
-    if planted("deleted-rows-are-listed"):
+    if is_enabled("deleted-rows-are-listed"):
         seen = f"threads.workspace_id IN {access.WORKSPACES}"
-    listing = Listing("threads", asked, seen)
+    listing = Listing("threads", params, seen)
     listing.where(
         "workspace_uuid", "threads.workspace_id IN (SELECT id FROM workspaces WHERE uuid = lower(:workspace_uuid))"
     )
     listing.where("agent_uuid", "threads.agent_id IN (SELECT id FROM agents WHERE uuid = lower(:agent_uuid))")
     listing.where("creator_id", "threads.creator_id = :creator_id")
     listing.search("threads.name")
-    below = embedded(asked, presenting.THREAD)
-    return paginated(listing, lambda row: presenting.thread(row, below), {"name": "fold(threads.name)"})
+    below = embedded(params, serializers.THREAD)
+    return paginated(listing, lambda row: serializers.thread(row, below), {"name": "fold(threads.name)"})
 
 
-def store() -> Shown:
+def store() -> Json:
     """POST /threads."""
     fields = FIELDS | {"workspace_uuid": uuid()}
-    if planted("length-not-checked"):
+    if is_enabled("length-not-checked"):
         fields["name"] = string(1, 10**9)
     sent = body(fields)
     agent = access.agent(sent["agent_uuid"])["id"] if sent.get("agent_uuid") else None
     workspace = access.workspace(sent["workspace_uuid"])["id"] if "workspace_uuid" in sent else _primary()
     name = sent.get("name", "New conversation")
-    if planted("characters-of-four-bytes-fail") and any(ord(character) > 0xFFFF for character in name):
+    if is_enabled("characters-of-four-bytes-fail") and any(ord(character) > 0xFFFF for character in name):
         raise sqlite3.DataError("Incorrect string value for column 'name'")  # MySQL's `utf8` holds three bytes
-    if planted("inner-white-space-folded"):
+    if is_enabled("inner-white-space-folded"):
         name = re.sub(r"\s+", " ", name)
     stamp, key = now(), str(uuid4())
     insert(
@@ -79,7 +79,7 @@ def store() -> Shown:
         "threads",
         {
             "uuid": key,
-            "creator_id": me(),
+            "creator_id": caller_id(),
             "workspace_id": workspace,
             "agent_id": agent,
             "name": name,
@@ -88,34 +88,34 @@ def store() -> Shown:
             "updated_at": stamp,
         },
     )
-    return {"data": presenting.thread(access.thread(key), presenting.THREAD)}
+    return {"data": serializers.thread(access.thread(key), serializers.THREAD)}
 
 
 def _primary() -> int:
-    """Where the user lands."""
+    """The user's primary workspace."""
     row = one("SELECT primary_workspace_id FROM users WHERE id = :me")
     return int(row["primary_workspace_id"]) if row else 0
 
 
-def show(uuid: str) -> Shown:
+def show(uuid: str) -> Json:
     """GET /threads/{uuid}."""
-    row = access.thread(uuid, forgotten="tenant-not-looked-at-in-retrieve")
-    asked = query({"with": "words"}, {"with": array(RELATIONS, 20)})
-    return {"data": presenting.thread(row, embedded(asked, presenting.THREAD))}
+    row = access.thread(uuid, tenant_bug="tenant-not-looked-at-in-retrieve")
+    params = query({"with": "words"}, {"with": array(RELATIONS, 20)})
+    return {"data": serializers.thread(row, embedded(params, serializers.THREAD))}
 
 
-def update(uuid: str) -> Shown:
+def update(uuid: str) -> Json:
     """PUT /threads/{uuid}."""
-    row = access.thread(uuid, forgotten="tenant-not-looked-at-in-update")
+    row = access.thread(uuid, tenant_bug="tenant-not-looked-at-in-update")
     sent = body(FIELDS)
     agent = row["agent_id"]
     if "agent_uuid" in sent:
         agent = None if sent["agent_uuid"] is None else access.agent(sent["agent_uuid"])["id"]
     metadata = json.loads(row["metadata"]) | sent.get("metadata", {})
-    if planted("metadata-replaced-not-merged") and "metadata" in sent:
+    if is_enabled("metadata-replaced-not-merged") and "metadata" in sent:
         metadata = sent["metadata"]
-    created = ", created_at = :now" if planted("update-touches-created-at") else ""
-    narrowed = "" if planted("update-without-where") else "WHERE id = :id"
+    created = ", created_at = :now" if is_enabled("update-touches-created-at") else ""
+    narrowed = "" if is_enabled("update-without-where") else "WHERE id = :id"
     with transaction(database()):
         database().execute(
             f"""UPDATE threads SET name = :name, agent_id = :agent, metadata = :metadata, updated_at = :now{created}
@@ -128,15 +128,16 @@ def update(uuid: str) -> Shown:
                 "id": row["id"],
             },
         )
-    changed = access.thread(uuid, forgotten="tenant-not-looked-at-in-update")
-    return {"data": presenting.thread(changed, presenting.THREAD)}
+    changed = access.thread(uuid, tenant_bug="tenant-not-looked-at-in-update")
+    return {"data": serializers.thread(changed, serializers.THREAD)}
 
 
 def delete(uuid: str) -> None:
-    """DELETE /threads/{uuid}: its messages and attachments go too."""
-    if planted("delete-of-nothing-succeeds"):
+    """DELETE /threads/{uuid}: with its messages and attachments."""
+    if is_enabled("delete-of-nothing-succeeds"):
         database().execute(
-            "UPDATE threads SET deleted_at = ? WHERE uuid = ? AND creator_id = ?", [now(), uuid.lower(), me()]
+            "UPDATE threads SET deleted_at = ? WHERE uuid = ? AND creator_id = ?",
+            [now(), uuid.lower(), caller_id()],
         )
         return
     row = access.thread(uuid)

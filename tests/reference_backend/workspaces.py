@@ -1,17 +1,17 @@
-"""Workspaces: list, retrieve, update, delete; there is no route to create one."""
+"""Workspaces: list, retrieve, update, delete; no route creates one."""
 
 import json
 import sqlite3
 from typing import Any
 
-from tests.reference_backend import access, presenting
-from tests.reference_backend.access import database, me, one
-from tests.reference_backend.asked import body, query
-from tests.reference_backend.bugs import planted
+from tests.reference_backend import access, serializers
+from tests.reference_backend.access import caller_id, database, one
+from tests.reference_backend.bugs import is_enabled
 from tests.reference_backend.database import now, transaction
 from tests.reference_backend.listing import Listing, embedded, paginated, read
-from tests.reference_backend.presenting import Shown
-from tests.reference_backend.validation import Refusal, array, boolean, choice, number, record, string, url
+from tests.reference_backend.request_data import body, query
+from tests.reference_backend.serializers import Json
+from tests.reference_backend.validation import HttpError, array, boolean, choice, number, record, string, url
 
 RELATIONS = choice("user")
 AI_TOOLS = array(
@@ -44,29 +44,29 @@ METADATA = record(
 FIELDS = {"name": string(1), "profile_photo_url": url(), "is_onboarded": boolean(), "metadata": METADATA}
 
 
-def index() -> Shown:
+def index() -> Json:
     """GET /workspaces."""
-    asked = read({}, {}, ("name", "created_at", "updated_at"), RELATIONS)
-    listing = Listing("workspaces", asked, f"workspaces.id IN {access.WORKSPACES}")
+    params = read({}, {}, ("name", "created_at", "updated_at"), RELATIONS)
+    listing = Listing("workspaces", params, f"workspaces.id IN {access.WORKSPACES}")
     listing.search("workspaces.name", "workspaces.slug")
-    below = embedded(asked, presenting.WORKSPACE)
-    return paginated(listing, lambda row: presenting.workspace(row, below), {"name": "fold(workspaces.name)"})
+    below = embedded(params, serializers.WORKSPACE)
+    return paginated(listing, lambda row: serializers.workspace(row, below), {"name": "fold(workspaces.name)"})
 
 
-def show(uuid: str) -> Shown:
+def show(uuid: str) -> Json:
     """GET /workspaces/{uuid}."""
     row = access.workspace(uuid)
-    asked = query({"with": "words"}, {"with": array(RELATIONS, 20)})
-    return {"data": presenting.workspace(row, embedded(asked, presenting.WORKSPACE))}
+    params = query({"with": "words"}, {"with": array(RELATIONS, 20)})
+    return {"data": serializers.workspace(row, embedded(params, serializers.WORKSPACE))}
 
 
-def update(uuid: str) -> Shown:
+def update(uuid: str) -> Json:
     """PUT /workspaces/{uuid}."""
     row = _own(uuid)
     sent = body(FIELDS)
     values: dict[str, Any] = {name: sent.get(name, row[name]) for name in ("name", "profile_photo_url", "is_onboarded")}
     values["metadata"] = json.dumps(json.loads(row["metadata"]) | sent.get("metadata", {}), ensure_ascii=False)
-    if planted("flag-is-not-saved"):
+    if is_enabled("flag-is-not-saved"):
         values["is_onboarded"] = row["is_onboarded"]
     with transaction(database()):
         database().execute(
@@ -74,14 +74,14 @@ def update(uuid: str) -> Shown:
                 metadata = :metadata, updated_at = :now WHERE id = :id""",
             {**values, "now": now(), "id": row["id"]},
         )
-    return {"data": presenting.workspace(access.workspace(uuid), presenting.WORKSPACE)}
+    return {"data": serializers.workspace(access.workspace(uuid), serializers.WORKSPACE)}
 
 
 def delete(uuid: str) -> None:
-    """DELETE /workspaces/{uuid}: with all that is in it."""
+    """DELETE /workspaces/{uuid}, with everything in it."""
     row = _own(uuid)
     if one("SELECT id FROM users WHERE primary_workspace_id = :id", id=row["id"]):
-        raise Refusal(409, "A primary workspace cannot be deleted.")
+        raise HttpError(409, "A primary workspace cannot be deleted.")
     named = {"id": row["id"], "now": now()}
     with transaction(database()):
         for sql in (
@@ -96,8 +96,8 @@ def delete(uuid: str) -> None:
 
 
 def _own(uuid: str) -> sqlite3.Row:
-    """A workspace that is one's own: 403 for a member."""
+    """A workspace of the caller. Raises 403 for a member."""
     row = access.workspace(uuid)
-    if row["user_id"] != me():
-        raise Refusal(403, "This action is unauthorized.")
+    if row["user_id"] != caller_id():
+        raise HttpError(403, "This action is unauthorized.")
     return row

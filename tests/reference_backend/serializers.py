@@ -1,6 +1,6 @@
-"""Rows as answers show them: Laravel's API resources, with the relations that were asked for.
+"""Serialization of rows like Laravel's API resources, with the requested relations.
 
-A tree says which relations to embed and, below each, which of its own. `None` stands for `{}`: the way back.
+A tree contains the relations to embed, each with a tree for its relations. `None` means `{}` (a back reference).
 """
 
 import json
@@ -13,11 +13,11 @@ from typing import Any
 
 from flask import g
 
-from tests.reference_backend.access import me, one, rows
-from tests.reference_backend.bugs import planted
+from tests.reference_backend.access import caller_id, one, rows
+from tests.reference_backend.bugs import is_enabled
 
 Tree = Mapping[str, Any]  # relation -> its tree, or None for an empty stub
-Shown = dict[str, Any]
+Json = dict[str, Any]
 
 OWNER: Tree = {"primary_workspace": {"user": None}}
 WORKSPACE: Tree = {"user": {"primary_workspace": None}}
@@ -42,7 +42,7 @@ CAPITAL = re.compile(r"(?<=[a-z])([A-Z])")
 
 
 def tree(words: Iterable[str]) -> Tree:
-    """`thread.creator,attachments` -> the tree that embeds just these."""
+    """`thread.creator,attachments` -> the tree of these relations."""
     found: dict[str, Any] = {}
     for word in words:
         below = found
@@ -52,54 +52,54 @@ def tree(words: Iterable[str]) -> Tree:
 
 
 def stamp(text: str | None) -> str | None:
-    """A column's stamp as Carbon writes it."""
+    """Format a timestamp like Carbon."""
     return None if text is None else f"{text.replace(' ', 'T')}.000000Z"
 
 
-def stamps(row: sqlite3.Row) -> Shown:
-    """Both stamps that every record has."""
+def stamps(row: sqlite3.Row) -> Json:
+    """The timestamps of a record."""
     return {"created_at": stamp(row["created_at"]), "updated_at": stamp(row["updated_at"])}
 
 
-def remembered(kind: str, row: sqlite3.Row, below: Tree, show: Callable[[], Shown]) -> Shown:
-    """What was shown already in this request: a page of messages embeds one thread again and again."""
-    known: dict[tuple[str, int, str], Shown] = g.setdefault("shown", {})
+def memoize(kind: str, row: sqlite3.Row, below: Tree, show: Callable[[], Json]) -> Json:
+    """Reuse a serialization within a request: a page of messages embeds the same thread repeatedly."""
+    known: dict[tuple[str, int, str], Json] = g.setdefault("shown", {})
     at = (kind, row["id"], json.dumps(below))
     if at not in known:
         known[at] = show()
     return known[at]
 
 
-def _user(identifier: int, below: Tree) -> Shown:
+def _user(identifier: int, below: Tree) -> Json:
     row = one("SELECT * FROM users WHERE id = :id", id=identifier)
     assert row is not None, f"no user {identifier}"
     return user(row, below)
 
 
-def user(row: sqlite3.Row, below: Tree) -> Shown:
-    """A person."""
-    shown = {
+def user(row: sqlite3.Row, below: Tree) -> Json:
+    """Serialize a user."""
+    serialized = {
         name: row[name]
         for name in ("id", "name", "first_name", "last_name", "email", "profile_photo_url", "multiplai_id")
     } | stamps(row)
     if "primary_workspace" in below:
-        shown["primary_workspace"] = _stub_or(below["primary_workspace"], _workspace, row["primary_workspace_id"])
-    return shown
+        serialized["primary_workspace"] = _stub_or(below["primary_workspace"], _workspace, row["primary_workspace_id"])
+    return serialized
 
 
-def _stub_or(below: Tree | None, show: Callable[[int, Tree], Shown], identifier: int) -> Shown:
+def _stub_or(below: Tree | None, show: Callable[[int, Tree], Json], identifier: int) -> Json:
     return {} if below is None else show(identifier, below)
 
 
-def _workspace(identifier: int, below: Tree) -> Shown:
+def _workspace(identifier: int, below: Tree) -> Json:
     row = one("SELECT * FROM workspaces WHERE id = :id", id=identifier)
     assert row is not None, f"no workspace {identifier}"
     return workspace(row, below)
 
 
-def workspace(row: sqlite3.Row, below: Tree) -> Shown:
-    """A tenant."""
-    shown: Shown = {
+def workspace(row: sqlite3.Row, below: Tree) -> Json:
+    """Serialize a workspace."""
+    serialized: Json = {
         "uuid": row["uuid"],
         "slug": row["slug"],
         "name": row["name"],
@@ -107,20 +107,20 @@ def workspace(row: sqlite3.Row, below: Tree) -> Shown:
         "multiplai_id": row["multiplai_id"],
         "is_onboarded": bool(row["is_onboarded"]),
         "metadata": json.loads(row["metadata"]),
-        "is_owner": row["user_id"] == me(),
+        "is_owner": row["user_id"] == caller_id(),
     } | stamps(row)
     if "user" in below:
-        shown["user"] = _stub_or(below["user"], _user, row["user_id"])
-    return shown
+        serialized["user"] = _stub_or(below["user"], _user, row["user_id"])
+    return serialized
 
 
-def agent(row: sqlite3.Row, below: Tree) -> Shown:
-    """An assistant."""
-    return remembered("agent", row, below, lambda: _agent(row, below))
+def agent(row: sqlite3.Row, below: Tree) -> Json:
+    """Serialize an agent."""
+    return memoize("agent", row, below, lambda: _agent(row, below))
 
 
-def _agent(row: sqlite3.Row, below: Tree) -> Shown:
-    shown: Shown = {
+def _agent(row: sqlite3.Row, below: Tree) -> Json:
+    serialized: Json = {
         "uuid": row["uuid"],
         "name": row["name"],
         "description": row["description"],
@@ -129,7 +129,7 @@ def _agent(row: sqlite3.Row, below: Tree) -> Shown:
         "profile_photo_config": json.loads(row["profile_photo_config"]),
         "visibility": row["visibility"],
         "metadata": json.loads(row["metadata"]),
-        "is_owner": row["user_id"] == me(),
+        "is_owner": row["user_id"] == caller_id(),
         **stamps(row),
         **_figures(row["id"]),
         "usage_frequency": row["usage_frequency"],
@@ -143,26 +143,26 @@ def _agent(row: sqlite3.Row, below: Tree) -> Shown:
         "metrics": lambda tree: _metrics(row["id"]),
         "command_room_task": lambda tree: _task(row["id"]),
     }
-    return shown | {name: show(below[name]) for name, show in relations.items() if name in below}
+    return serialized | {name: show(below[name]) for name, show in relations.items() if name in below}
 
 
-def _figures(agent: int) -> Shown:
+def _figures(agent: int) -> Json:
     counts = dict(COUNTS)
-    if planted("count-includes-deleted"):
+    if is_enabled("count-includes-deleted"):
         counts["threads_count"] = "(SELECT COUNT(*) FROM threads WHERE threads.agent_id = agents.id)"
-    if planted("count-without-the-last"):
+    if is_enabled("count-without-the-last"):
         counts["threads_count"] = counts["threads_count"].replace("COUNT(*)", "MAX(COUNT(*) - 1, 0)")
     chosen = ", ".join(f"{sql} AS {name}" for name, sql in counts.items())
     last = "(SELECT MAX(created_at) FROM agent_runs WHERE agent_id = agents.id) AS last_used_at"
     row = one(f"SELECT {chosen}, {last} FROM agents WHERE id = :id", id=agent)
     assert row is not None, f"no agent {agent}"
-    figures: Shown = {name: row[name] for name in counts}
-    if planted("number-as-text"):
+    figures: Json = {name: row[name] for name in counts}
+    if is_enabled("number-as-text"):
         figures["tools_count"] = str(figures["tools_count"])
     return figures | {"last_used_at": stamp(row["last_used_at"])}
 
 
-def _metrics(agent: int) -> Shown:
+def _metrics(agent: int) -> Json:
     row = one(
         f"""SELECT {COUNTS["usage_count"]} AS executions_count, {COUNTS["threads_count"]} AS threads_count,
             (SELECT COALESCE(SUM(duration_ms), 0) FROM agent_runs WHERE agent_id = agents.id) AS total_duration_ms,
@@ -175,7 +175,7 @@ def _metrics(agent: int) -> Shown:
     return dict(row)
 
 
-def _task(agent: int) -> Shown | None:
+def _task(agent: int) -> Json | None:
     row = one("SELECT * FROM command_room_tasks WHERE agent_id = :id", id=agent)
     if row is None:
         return None
@@ -189,7 +189,7 @@ def _tools(agent: int) -> list[sqlite3.Row]:
     )
 
 
-def _tool(row: sqlite3.Row) -> Shown:
+def _tool(row: sqlite3.Row) -> Json:
     return {
         "uuid": row["uuid"],
         "name": row["name"],
@@ -199,7 +199,7 @@ def _tool(row: sqlite3.Row) -> Shown:
         "profile_photo_config": {},
         "visibility": "public",
         "credits": row["credits"],
-        "is_owner": row["user_id"] == me(),
+        "is_owner": row["user_id"] == caller_id(),
         "metadata": {},
         **stamps(row),
         "pivot_account": {},
@@ -214,7 +214,7 @@ def _workflows(agent: int) -> list[sqlite3.Row]:
     )
 
 
-def _workflow(row: sqlite3.Row) -> Shown:
+def _workflow(row: sqlite3.Row) -> Json:
     return {
         "uuid": row["uuid"],
         "name": row["name"],
@@ -223,7 +223,7 @@ def _workflow(row: sqlite3.Row) -> Shown:
         "profile_photo_config": None,
         "visibility": row["visibility"],
         "is_active": bool(row["is_active"]),
-        "is_owner": row["user_id"] == me(),
+        "is_owner": row["user_id"] == caller_id(),
         "nodes": [],
         "edges": [],
         "settings": {},
@@ -239,7 +239,7 @@ def _shares(agent: int) -> list[sqlite3.Row]:
     return rows("SELECT * FROM shares WHERE agent_id = :id ORDER BY id", id=agent)
 
 
-def _share(row: sqlite3.Row, below: Tree) -> Shown:
+def _share(row: sqlite3.Row, below: Tree) -> Json:
     show = _user if row["entity_type"] == "user" else _workspace
     return {
         "entity_type": row["entity_type"],
@@ -248,54 +248,54 @@ def _share(row: sqlite3.Row, below: Tree) -> Shown:
     }
 
 
-def thread(row: sqlite3.Row, below: Tree) -> Shown:
-    """A conversation."""
-    return remembered("thread", row, below, lambda: _thread(row, below))
+def thread(row: sqlite3.Row, below: Tree) -> Json:
+    """Serialize a thread."""
+    return memoize("thread", row, below, lambda: _thread(row, below))
 
 
-def _thread(row: sqlite3.Row, below: Tree) -> Shown:
-    shown: Shown = {
+def _thread(row: sqlite3.Row, below: Tree) -> Json:
+    serialized: Json = {
         "uuid": row["uuid"],
         "name": row["name"],
         **stamps(row),
         "metadata": json.loads(row["metadata"]),
     }
     if "creator" in below:
-        shown["creator"] = _user(row["creator_id"], below["creator"])
+        serialized["creator"] = _user(row["creator_id"], below["creator"])
     if "agent" in below:
-        shown["agent"] = _answering(row, below["agent"])
+        serialized["agent"] = _serialize_thread_agent(row, below["agent"])
     if "attachments" in below:
-        shown["attachments"] = [_attachment(a) for a in _attachments("thread_id", row["id"])]
-    return shown
+        serialized["attachments"] = [_attachment(a) for a in _attachments("thread_id", row["id"])]
+    return serialized
 
 
-def _answering(row: sqlite3.Row, below: Tree) -> Shown | None:
-    """The agent of a thread, if it has one."""
-    wanted = row["id"] if planted("relation-by-wrong-column") and row["agent_id"] else row["agent_id"]
+def _serialize_thread_agent(row: sqlite3.Row, below: Tree) -> Json | None:
+    """Serialize the agent of a thread, if any."""
+    wanted = row["id"] if is_enabled("relation-by-wrong-column") and row["agent_id"] else row["agent_id"]
     found = one("SELECT * FROM agents WHERE id = :id AND deleted_at IS NULL", id=wanted)
     return None if found is None else agent(found, below)
 
 
-def message(row: sqlite3.Row, below: Tree) -> Shown:
-    """One thing said."""
-    shown: Shown = {
+def message(row: sqlite3.Row, below: Tree) -> Json:
+    """Serialize a message."""
+    serialized: Json = {
         "uuid": row["uuid"],
-        "content": escape(row["content"]) if planted("escaped-for-html") else row["content"],
+        "content": escape(row["content"]) if is_enabled("escaped-for-html") else row["content"],
         "role": row["role"],
         **stamps(row),
         "metadata": json.loads(row["metadata"]),
     }
-    if planted("stamps-in-local-time"):
+    if is_enabled("stamps-in-local-time"):
         local = datetime.fromisoformat(row["created_at"]) + timedelta(hours=2)
-        shown["created_at"] = stamp(str(local))
+        serialized["created_at"] = stamp(str(local))
     if "thread" in below:
         found = one("SELECT * FROM threads WHERE id = :id", id=row["thread_id"])
         assert found is not None, f"no thread {row['thread_id']}"
-        shown["thread"] = thread(found, below["thread"])
+        serialized["thread"] = thread(found, below["thread"])
     if "attachments" in below:
         listed = [_attachment(a) for a in _attachments("message_id", row["id"])]
-        shown["attachments"] = None if planted("null-for-an-empty-list") and not listed else listed
-    return shown
+        serialized["attachments"] = None if is_enabled("null-for-an-empty-list") and not listed else listed
+    return serialized
 
 
 def _attachments(column: str, identifier: int) -> list[sqlite3.Row]:
@@ -307,7 +307,7 @@ def _attachments(column: str, identifier: int) -> list[sqlite3.Row]:
     )
 
 
-def _attachment(row: sqlite3.Row) -> Shown:
+def _attachment(row: sqlite3.Row) -> Json:
     media = {name: row[name] for name in ("name", "file_name", "mime_type", "size", "url")}
     uploaded = stamp(row["uploaded_at"])
     return {

@@ -1,4 +1,4 @@
-"""What a request asks: its JSON body and its query, read as Laravel reads them and held to rules."""
+"""Request bodies and query parameters, parsed like Laravel does, and validated."""
 
 import json
 import re
@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 
 from flask import request
 
-from tests.reference_backend.bugs import planted
-from tests.reference_backend.validation import Refusal, Rule, breaches, refuse
+from tests.reference_backend.bugs import is_enabled
+from tests.reference_backend.validation import HttpError, Rule, find_errors, raise_if_invalid
 
 INDEX = re.compile(r"\[[0-9]*\]$")
 INTEGER = re.compile(r"-?[0-9]{1,18}")
@@ -22,46 +22,46 @@ def _constant(name: str) -> NoReturn:
 
 
 def body(fields: Mapping[str, Rule], *required: str) -> dict[str, Any]:
-    """The JSON body, where it keeps the rules: 415, 400 or 422 else."""
+    """Parse and validate the JSON body. Raises 415, 400 or 422."""
     sent = _json()
     if not isinstance(sent, dict):
-        raise Refusal(422, "The body must be an object.", {"body": ["The body must be an object."]})
-    refuse(_renamed(list(breaches(sent, fields, required))))
+        raise HttpError(422, "The body must be an object.", {"body": ["The body must be an object."]})
+    raise_if_invalid(_renamed(list(find_errors(sent, fields, required))))
     return {name: sent[name] for name in fields if name in sent}
 
 
 def _json() -> Any:
     if request.mimetype != "application/json":
-        raise Refusal(415, "Unsupported Media Type")
+        raise HttpError(415, "Unsupported Media Type")
     try:
         sent = json.loads(request.get_data().decode(), parse_constant=_constant)
-        json.dumps(sent, ensure_ascii=False, allow_nan=False).encode()  # lone surrogates and 1e999 are no JSON to PHP
+        json.dumps(sent, ensure_ascii=False, allow_nan=False).encode()  # PHP rejects lone surrogates and 1e999
     except (ValueError, RecursionError):
-        raise Refusal(400, "The request body is not valid JSON.") from None
+        raise HttpError(400, "The request body is not valid JSON.") from None
     return sent
 
 
 def _renamed(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    if planted("errors-named-in-camel-case"):
+    if is_enabled("errors-named-in-camel-case"):
         return [(re.sub(r"_([a-z])", lambda m: m[1].upper(), name), message) for name, message in found]
     return found
 
 
 def query(kinds: Mapping[str, Kind], rules: Mapping[str, Rule]) -> dict[str, Any]:
-    """The query parameters that were given, blank ones apart, where they keep the rules: 422 else."""
+    """Parse and validate the query parameters, without blank ones. Raises 422."""
     given: dict[str, Any] = {}
     for name, kind in kinds.items():
         values = _values(name)
-        if not planted("blank-filter-is-a-value") or name != "agent_uuid":
+        if not is_enabled("blank-filter-is-a-value") or name != "agent_uuid":
             values = [value for value in values if value != ""]
         if values:
             given[name] = _read(kind, values)
-    refuse(list(breaches(given, rules)))
+    raise_if_invalid(list(find_errors(given, rules)))
     return given
 
 
 def _values(name: str) -> list[str]:
-    """All that was given for a name, as `x=1&x=2`, `x[]=1` or `x[0]=1`."""
+    """The values of a parameter: `x=1&x=2`, `x[]=1` or `x[0]=1`."""
     return [value for key, value in request.args.items(multi=True) if INDEX.sub("", key) == name]
 
 
@@ -79,5 +79,5 @@ def _read(kind: Kind, values: list[str]) -> Any:
 
 
 def _integer(text: str) -> Any:
-    """A number where the text is one, else the text, for a rule to refuse."""
+    """Parse an integer; other text is left for a rule to reject."""
     return int(text) if INTEGER.fullmatch(text) else text

@@ -1,0 +1,165 @@
+"""Run the conformance suite on the backend with each bug: `python -m tests.reference_backend.run_suite [BUG ...]`.
+
+The suite runs as a command over HTTP, on all operations of the resources that a bug affects, so that it may report a
+wrong operation. A bug is detected when the run exits with 1 and a check fails on one of the bug's operations.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.reference_backend.bugs import BUGS
+from tests.reference_backend.process import ROOT, TOKENS, serving
+
+# The operations of the backend, by the groups that run together.
+OPERATION_GROUPS: tuple[tuple[str, ...], ...] = (
+    ("signIn", "logout", "getAuthenticatedUser", "getAuthenticatedUserByAppToken"),
+    ("listWorkspaces", "retrieveWorkspace", "updateWorkspace", "deleteWorkspace"),
+    ("listAgents", "createAgent", "retrieveAgent", "updateAgent", "deleteAgent"),
+    ("listThreads", "createThread", "retrieveThread", "updateThread", "deleteThread"),
+    ("listMessages", "createMessage", "retrieveMessage", "updateMessage", "deleteMessage"),
+)
+OPERATIONS = tuple(operation for group in OPERATION_GROUPS for operation in group)
+EXIT_FAILED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCheck:
+    """A failed check. `blocking`: also without --strict."""
+
+    check: str
+    operation: str
+    parameter: str
+    message: str
+    blocking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteRun:
+    """The result of a run. `checks_run`: passed and failed ones."""
+
+    exit_code: int
+    failures: tuple[FailedCheck, ...]
+    flaky: int
+    checks_run: int
+    reasons: tuple[str, ...]
+    seconds: float
+
+    def failures_on(self, operations: Iterable[str]) -> Iterator[FailedCheck]:
+        """The failures on some operations, blocking ones first."""
+        operation_ids = tuple(operations)
+        failures = (failure for failure in self.failures if failure.operation in operation_ids)
+        yield from sorted(failures, key=lambda failure: not failure.blocking)
+
+
+def run(
+    base: str,
+    operations: Iterable[str],
+    *,
+    strict: bool = True,
+    seed: int = 0,
+    fuzzing: bool = False,
+    options: Sequence[str] = (),
+) -> SuiteRun:
+    """Run the suite on a backend, as a process. `fuzzing`: with the Schemathesis engine. `options`: further options."""
+    with tempfile.TemporaryDirectory(prefix="suite-run-") as folder:
+        command = [sys.executable, "-m", "conformance", "run", "--base-url", base, "--seed", str(seed)]
+        command += [part for operation in operations for part in ("--operation", operation)]
+        command += ["--consistency-timeout", "1"]  # the backend's writes are visible at once
+        command += [*(["--strict"] if strict else []), *([] if fuzzing else ["--no-fuzzing"]), *options]
+        environment = os.environ | {"ATHENA_TOKEN": TOKENS[0], "ATHENA_OTHER_TOKEN": TOKENS[1]}
+        environment |= {"ATHENA_LOGIN": "ada.lindqvist@example.com", "ATHENA_PASSWORD": "password"}
+        completed = subprocess.run(
+            [*command, "--report-dir", folder], capture_output=True, text=True, cwd=ROOT, env=environment, check=False
+        )
+        report = Path(folder) / "conformance.json"
+        if not report.exists():
+            raise RuntimeError(f"the suite exited with {completed.returncode}: {completed.stdout}{completed.stderr}")
+        return _parse_report(completed.returncode, json.loads(report.read_text(encoding="utf-8")))
+
+
+def _parse_report(exit_code: int, report: dict[str, Any]) -> SuiteRun:
+    failures = tuple(
+        FailedCheck(
+            check=result["check"],
+            operation=result["operation"],
+            parameter=result["parameter"],
+            message=result["message"],
+            blocking=result["provenance_independent"] or result["provenance"] != "inferred",
+        )
+        for result in report["results"]
+        if result["status"] == "failed"
+    )
+    counts, reasons = report["counts"], tuple(report["verdict"]["reasons"])
+    return SuiteRun(exit_code, failures, counts["flaky"], counts["checks_run"], reasons, report["run"]["seconds"])
+
+
+def select_operations(bug: str) -> list[str]:
+    """All operations of the resources that a bug affects."""
+    affected = {*BUGS[bug].operations, *BUGS[bug].related_operations}
+    return [operation for group in OPERATION_GROUPS if affected & set(group) for operation in group]
+
+
+def run_with_bug(bug: str, operations: Iterable[str] = (), *, fuzzing: bool = False) -> SuiteRun:
+    """Run the suite under --strict on a new backend with a bug. `operations`: default `select_operations`."""
+    with serving(bug) as base:
+        options = ("--mutable-record", f"Workspace={find_workspace_key(base)}")
+        return run(base, operations or select_operations(bug), fuzzing=fuzzing, options=options)
+
+
+def find_workspace_key(base: str) -> str:
+    """The key of a workspace that a run may change: workspaces cannot be created."""
+    response = httpx.get(f"{base}/user", headers={"Authorization": f"Bearer {TOKENS[0]}"}).raise_for_status()
+    return str(response.json()["data"]["primary_workspace"]["uuid"])
+
+
+def format_row(bug: str, suite_run: SuiteRun) -> str:
+    """A line of the table: whether the bug was detected, under which policy, by which checks."""
+    expected = list(suite_run.failures_on(BUGS[bug].operations))
+    if suite_run.exit_code != EXIT_FAILED or not expected:
+        others = ", ".join(sorted({f"{f.check} on {f.operation}" for f in suite_run.failures})) or "no failed check"
+        return (
+            f"{bug:36} MISSED  {suite_run.seconds:5.1f} s  exit {suite_run.exit_code}; {others}; "
+            f"{suite_run.flaky} flaky"
+        )
+    policy = "default" if any(failure.blocking for failure in suite_run.failures) else "strict "
+    checks = ", ".join(dict.fromkeys(f"{f.check} on {f.operation}" for f in expected[:4]))
+    return f"{bug:36} {policy} {suite_run.seconds:5.1f} s  {checks}"
+
+
+def is_detected(bug: str, suite_run: SuiteRun) -> bool:
+    """Whether the run failed on one of the bug's operations."""
+    return suite_run.exit_code == EXIT_FAILED and any(suite_run.failures_on(BUGS[bug].operations))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the suite with each bug and print the table; 0 when every bug was detected."""
+    parser = argparse.ArgumentParser(prog="python -m tests.reference_backend.run_suite", description=__doc__)
+    parser.add_argument("bug", nargs="*", choices=[[], *BUGS], help="default: all")
+    parser.add_argument("--workers", type=int, default=2, help="parallel runs")
+    parser.add_argument("--fuzzing", action="store_true", help="also run the Schemathesis engine")
+    options = parser.parse_args(arguments)
+    bugs = options.bug or list(BUGS)
+    missed = 0
+    with ThreadPoolExecutor(options.workers) as pool:
+        runs = pool.map(lambda bug: run_with_bug(bug, fuzzing=options.fuzzing), bugs)
+        for bug, suite_run in zip(bugs, runs, strict=True):
+            missed += not is_detected(bug, suite_run)
+            sys.stdout.write(format_row(bug, suite_run) + "\n")
+            sys.stdout.flush()
+    sys.stdout.write(f"{len(bugs) - missed} of {len(bugs)} bugs detected\n")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
