@@ -1,4 +1,4 @@
-"""The engine: silent on the sound mock, loud on planted faults, harmless, and the same for the same seed."""
+"""The Schemathesis engine: no failures on the mock, failures on faults, no harmful writes, deterministic by seed."""
 
 import _thread
 import json
@@ -35,7 +35,7 @@ from tests.conformance.served import session
 from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
 from tests.mock_server import library
 
-pytestmark = pytest.mark.slow  # each case is a run of its own, over a served mock or the engine's cases
+pytestmark = pytest.mark.slow  # each test is a complete engine run
 
 COVERAGE = Depth(("examples", "coverage"), reruns=1)
 SOME = Depth(("examples", "coverage", "fuzzing", "stateful"), max_examples=3, max_steps=4, reruns=1)
@@ -44,7 +44,7 @@ Fault = Callable[[Asked, Next, dict[str, Any]], Any]
 
 @dataclass(slots=True)
 class Recording:
-    """A target that remembers what was asked of it; after `most` requests it raises `error`."""
+    """A target that records requests; after `max_requests` it raises `error`."""
 
     target: Any
     most: int = 10**9
@@ -65,7 +65,7 @@ class Recording:
 
 
 def begun(fault: Fault | None = None, *, read_only: bool = False) -> Session:
-    """A session on the mock as its dataset has it, with a fault or none."""
+    """A session on a reset mock, optionally with a fault."""
     api = mock()
     api.begin_anew()
     app: ASGIApp = Faulty(api.app, fault) if fault else api.app
@@ -73,7 +73,7 @@ def begun(fault: Fault | None = None, *, read_only: bool = False) -> Session:
 
 
 def found(run: Session, *names: str, depth: Depth = COVERAGE, seed: int = 1) -> list[EngineResult]:
-    """What comes out of the engine for some operations, or for all."""
+    """Run the engine on some operations, or on all."""
     asked = [o for o in run.contract.operations.values() if not names or o.id in names]
     return list(run_engine(run, asked, seed=seed, depth=depth, on_result=lambda outcome: None))
 
@@ -83,36 +83,36 @@ def broken(those: list[EngineResult]) -> list[EngineResult]:
 
 
 def told(those: list[EngineResult]) -> list[str]:
-    """Broken promises in words, for a failing test."""
+    """Describe the failed results."""
     return [f"{one.result.requirement.fingerprint}: {one.result.message}" for one in broken(those)]
 
 
 def everything() -> dict[tuple[str, str], StoredRecord]:
-    """Every record that the mock stores, whoever may see it."""
+    """Every record in the mock's store."""
     api = mock()
     rows = ((name, api.world.store.select(name, "1")) for name in api.contract.resources)
     return {(name, str(record.key)): record for name, records in rows for record in records}
 
 
-# Sound targets --------------------------------------------------------------------------------------------------------
+# Conforming targets
 
 
 async def hears_the_bearer_alone(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    """A server that looks at no other scheme where a bearer is good."""
+    """Ignore the other scheme if the bearer token is valid."""
     headers = {name: value for name, value in asked.headers.items() if name != "x-multiplai-authorization"}
     good = asked.headers.get("authorization") == "Bearer demo-token"
     answered: Answered = await ask(replace(asked, headers=headers) if good else asked)
     return answered
 
 
-def test_one_scheme_that_is_met_is_enough() -> None:
+def test_one_satisfied_security_scheme_is_sufficient() -> None:
     those = found(begun(hears_the_bearer_alone), "getAuthenticatedUserByAppToken")
     assert any(one.result.requirement.check == "engine-ignored-auth" for one in those)
     assert not told(those)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_sound_mock_breaks_nothing(seed: int) -> None:
+def test_mock_has_no_failures(seed: int) -> None:
     before, run = begun_with_all()
     those = found(run, depth=GATE, seed=seed)
     assert not told(those)
@@ -125,7 +125,7 @@ def begun_with_all() -> tuple[dict[tuple[str, str], StoredRecord], Session]:
     return everything(), run
 
 
-def test_a_quick_run_breaks_nothing_and_leaves_nothing() -> None:
+def test_smoke_run_has_no_failures_and_deletes_its_records() -> None:
     run = begun()
     those = found(run, depth=SMOKE)
     assert not told(those)
@@ -133,7 +133,7 @@ def test_a_quick_run_breaks_nothing_and_leaves_nothing() -> None:
     assert not run.clean_up()
 
 
-# Planted faults -------------------------------------------------------------------------------------------------------
+# Faults
 
 
 async def fails_on_long_names(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
@@ -225,7 +225,7 @@ async def shows_its_stack(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
         ("negative-data-rejection", "listPrompts", takes_any_page, "/schema", "per_page"),
     ],
 )
-def test_a_check_finds_its_fault(
+def test_check_detects_fault(
     check: str, operation: str, fault: Fault, pointer: str | None, parameter: str | None
 ) -> None:
     those = [one for one in broken(found(begun(fault), operation)) if one.result.requirement.check == f"engine-{check}"]
@@ -236,7 +236,7 @@ def test_a_check_finds_its_fault(
     assert any(one.result.requirement.pointer.endswith(pointer or "") for one in those)
 
 
-def test_use_after_delete_is_found_along_links() -> None:
+def test_use_after_free_is_detected_in_stateful_phase() -> None:
     depth = Depth(("stateful",), max_examples=30, max_steps=6, reruns=1)
     those = broken(found(begun(deletes_nothing), "createPrompt", "retrievePrompt", "deletePrompt", depth=depth))
     laws = {one.result.requirement.check: one for one in those}
@@ -248,9 +248,11 @@ def test_use_after_delete_is_found_along_links() -> None:
 
 @pytest.mark.parametrize(
     ("status", "expected", "stumbles"),
-    [(418, [("engine-status-code-conformance", 1, 2)], 0), (500, [], 1)],  # a 500 is asked for again at once
+    [(418, [("engine-status-code-conformance", 1, 2)], 0), (500, [], 1)],  # a 500 is retried at once
 )
-def test_what_shows_once_is_not_red(status: int, expected: list[tuple[str, int, int]], stumbles: int) -> None:
+def test_transient_failure_is_not_deterministic(
+    status: int, expected: list[tuple[str, int, int]], stumbles: int
+) -> None:
     async def fails_once(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
         memory["count"] = memory.get("count", 0) + 1
         if memory["count"] == 20:
@@ -264,16 +266,16 @@ def test_what_shows_once_is_not_red(status: int, expected: list[tuple[str, int, 
     assert len(run.retrier.recovered) == stumbles
 
 
-def test_a_fault_of_the_server_always_blocks() -> None:
+def test_server_error_is_blocking() -> None:
     those = broken(found(begun(fails_on_long_names), "createPrompt"))
     assert all(one.result.requirement.is_blocking(strict=False) for one in those)
 
 
-# Usual servers --------------------------------------------------------------------------------------------------------
+# Common server behavior
 
 
 async def is_laravel(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    """Trims texts, turns blank ones to nothing, reads numbers and booleans out of texts, and lists out of objects."""
+    """Trim texts and convert integral floats."""
     body = asked.body
     if isinstance(body, dict):
         asked = asked.saying({name: trimmed(value) for name, value in body.items()})
@@ -289,14 +291,14 @@ def trimmed(value: Any) -> Any:
     return value
 
 
-def test_a_server_that_trims_is_not_called_wrong() -> None:
+def test_server_that_trims_texts_passes() -> None:
     assert not told(found(begun(is_laravel), "createPrompt", "updatePrompt", "createThread", depth=SOME))
 
 
 @pytest.mark.parametrize(
     ("name", "broken"), [("with[]", True), ("with", True), ("filters[]", False), ("filters", True)]
 )
-def test_brackets_spell_an_array_and_make_another_name_of_anything_else(name: str, broken: bool) -> None:
+def test_brackets_are_accepted_for_arrays_only(name: str, broken: bool) -> None:
     run = begun()
     asked = next(
         o for o in run.contract.operations.values() if name.removesuffix("[]") in {p.name for p in o.parameters}
@@ -306,7 +308,7 @@ def test_brackets_spell_an_array_and_make_another_name_of_anything_else(name: st
 
 
 async def refuses_odd_texts(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    """As rules and columns may: control characters, what is long, what is blank."""
+    """Reject control characters, long texts and blank texts."""
     name = asked.body.get("name") if isinstance(asked.body, dict) else None
     if isinstance(name, str) and (len(name) > 100 or not name.isprintable() or not name.strip()):
         return refusal("name")
@@ -314,12 +316,12 @@ async def refuses_odd_texts(asked: Asked, ask: Next, memory: dict[str, Any]) -> 
     return answered
 
 
-def test_a_server_that_refuses_odd_texts_is_not_called_wrong() -> None:
+def test_server_that_rejects_unusual_texts_passes() -> None:
     assert not told(found(begun(refuses_odd_texts), "createPrompt", "updatePrompt"))
 
 
 async def routes_as_frameworks_do(asked: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
-    """OPTIONS allows what any route with that path allows; a GET of a word is a GET of a record that is not there."""
+    """OPTIONS allows every method; GET of an unknown path below /agents is 404."""
     if asked.method == "OPTIONS":
         return Answered(200, {"allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}, b"")
     answered: Answered = await ask(asked)
@@ -328,7 +330,7 @@ async def routes_as_frameworks_do(asked: Asked, ask: Next, memory: dict[str, Any
     return answered
 
 
-def test_a_router_that_joins_routes_is_not_called_wrong() -> None:
+def test_router_that_combines_routes_passes() -> None:
     names = ("createPrompt", "updatePrompt", "getAgentsMetrics", "generateAgent")
     assert not told(found(begun(routes_as_frameworks_do), *names))
 
@@ -340,7 +342,7 @@ async def hides_from_strangers(asked: Asked, ask: Next, memory: dict[str, Any]) 
     return answered
 
 
-def test_a_refusal_in_other_words_is_not_called_a_success_without_a_token() -> None:
+def test_404_instead_of_401_is_not_ignored_auth() -> None:
     those = broken(found(begun(hides_from_strangers), "retrievePrompt"))
     assert "engine-ignored-auth" not in {one.result.requirement.check for one in those}
 
@@ -349,16 +351,16 @@ async def cannot_sign_in(asked: Asked, ask: Next, memory: dict[str, Any]) -> Ans
     return Answered(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
 
 
-def test_what_is_tried_a_handful_of_times_is_judged_again_all_the_same() -> None:
+def test_failure_of_limited_operation_is_rerun() -> None:
     those = broken(found(begun(cannot_sign_in), "signIn"))
     assert "engine-not-a-server-error" in {one.result.requirement.check for one in those}
     assert all(one.failed_runs == one.total_runs for one in those)
 
 
-# Harmless -------------------------------------------------------------------------------------------------------------
+# No harmful writes
 
 
-def test_what_others_made_stays_as_it_is() -> None:
+def test_existing_records_are_not_changed() -> None:
     names = ("updatePrompt", "deletePrompt", "listPrompts", "createMessage", "updateMessage", "deleteMessage", "logout")
     before, run = begun_with_all()
     recording = Recording(run.target)
@@ -372,14 +374,14 @@ def test_what_others_made_stays_as_it_is() -> None:
     assert {key: record for key, record in everything().items() if key in before} == before
 
 
-def test_what_was_held_back_is_not_judged_and_says_why() -> None:
+def test_blocked_operation_is_skipped_with_reason() -> None:
     those = found(begun(), "deleteWorkspace", "logout")
     missed = {o.requirement.operation: o.message for o in (one.result for one in those) if o.status is Status.SKIPPED}
     assert missed["deleteWorkspace"] == "the contract has no operation to create a Workspace"
-    assert missed["logout"] == "the contract has no operation to make what logout acts on"
+    assert missed["logout"] == "the contract defines no operation to create what logout acts on"
 
 
-def test_effects_are_left_alone_and_a_read_only_run_only_reads() -> None:
+def test_effects_are_skipped_and_read_only_run_only_reads() -> None:
     run = begun(read_only=True)
     recording = Recording(run.target)
     run.target = recording
@@ -392,13 +394,13 @@ def test_effects_are_left_alone_and_a_read_only_run_only_reads() -> None:
     ]
 
 
-def test_signing_in_is_tried_a_handful_of_times() -> None:
+def test_sign_in_calls_are_limited() -> None:
     run = begun()
     found(run, "signIn", depth=SOME)
     assert 0 < sum(times for (name, _), times in run.call_counts.items() if name == "signIn") <= 5
 
 
-def test_texts_carry_the_mark_and_addresses_lead_nowhere() -> None:
+def test_texts_have_marker_and_addresses_are_reserved() -> None:
     run = begun()
     recording = Recording(run.target)
     run.target = recording
@@ -409,11 +411,11 @@ def test_texts_carry_the_mark_and_addresses_lead_nowhere() -> None:
     assert addresses <= {"example.com"} or all(one.endswith(("example.com", ".invalid")) for one in addresses)
 
 
-# The same again, and ends ---------------------------------------------------------------------------------------------
+# Determinism and aborts
 
 
 def asked_with(seed: int) -> list[tuple[str, str, str]]:
-    """What is asked of a fresh mock, identifiers replaced by the order in which they occur."""
+    """The requests to a reset mock, with identifiers replaced by placeholders."""
     run = begun()
     recording = Recording(run.target)
     run.target = recording
@@ -429,7 +431,7 @@ def asked_with(seed: int) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_equal_seeds_ask_the_same_in_the_same_order() -> None:
+def test_equal_seeds_send_equal_requests() -> None:
     first = asked_with(1)
     assert len(first) > 100
     assert asked_with(1) == first
@@ -437,7 +439,7 @@ def test_equal_seeds_ask_the_same_in_the_same_order() -> None:
 
 
 @pytest.mark.parametrize("error", [BudgetExhausted("used up"), TargetUnreachable("gone"), KeyboardInterrupt()])
-def test_what_ends_the_run_ends_the_engine(error: BaseException) -> None:
+def test_abort_error_stops_the_engine(error: BaseException) -> None:
     run = begun()
     run.target = Recording(run.target, 40, error)
     asked = [o for o in run.contract.operations.values() if "rompt" in o.id]
@@ -448,24 +450,24 @@ def test_what_ends_the_run_ends_the_engine(error: BaseException) -> None:
     assert not any(outcome.status is Status.FAILED for outcome in heard)
 
 
-def test_a_breach_that_cannot_be_judged_again_is_not_judged() -> None:
+def test_failure_without_rerun_is_inconclusive() -> None:
     run = begun(is_a_teapot)
     run.target = Recording(run.target, 15, BudgetExhausted("used up"))
     heard: list[CheckResult] = []
     with pytest.raises(BudgetExhausted):
         list(run_engine(run, [run.contract.operations["listPrompts"]], seed=1, depth=COVERAGE, on_result=heard.append))
     assert not any(outcome.status is Status.FAILED for outcome in heard)
-    assert any(outcome.message.startswith("broken once") for outcome in heard)
+    assert any(outcome.message.startswith("failed once") for outcome in heard)
 
 
-def test_the_budget_counts_the_engine() -> None:
+def test_budget_includes_engine_requests() -> None:
     run = begun()
     run.target.budget = Budget(25, None)  # type: ignore[attr-defined]
     with pytest.raises(BudgetExhausted):
         found(run, "listPrompts")
 
 
-def test_nothing_is_written_and_no_setting_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_writes_no_files_and_restores_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     before = hypothesis.settings.default
     found(begun(), "createPrompt", depth=SOME)
@@ -473,26 +475,26 @@ def test_nothing_is_written_and_no_setting_stays(tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.iterdir())
 
 
-def test_schemathesis_is_imported_only_when_a_run_uses_it() -> None:
+def test_schemathesis_import_is_deferred() -> None:
     code = "import sys, conformance.schemathesis_engine, conformance.cli.main; print('schemathesis' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
     assert ran.stdout.strip() == "False"
 
 
-def test_a_missing_schemathesis_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_schemathesis_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("conformance.schemathesis_engine.results")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "schemathesis.core.failures", None)
-    with pytest.raises(UsageError, match=r"found no package 'schemathesis.*allowed: .*athena-contract\[engine"):
+    with pytest.raises(UsageError, match=r"needs the package 'schemathesis.*athena-contract\[engine"):
         found(begun(), "listPrompts")
 
 
-def test_the_version_is_pinned_that_the_adapter_was_written_for() -> None:
+def test_installed_schemathesis_version_is_pinned() -> None:
     said = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert said["project"]["optional-dependencies"]["engine"] == [f"schemathesis=={version('schemathesis')}"]
 
 
-def test_every_check_of_schemathesis_is_a_promise_or_left_out_with_a_reason() -> None:
+def test_every_schemathesis_check_is_mapped_or_disabled() -> None:
     load_all_checks()
     assert set(FUNCTIONS.get_all_names()) - set(DISABLED_CHECKS) == {
         name for name in ENGINE_CHECKS if name != "no_traceback"
@@ -502,7 +504,7 @@ def test_every_check_of_schemathesis_is_a_promise_or_left_out_with_a_reason() ->
     )
 
 
-def test_interrupting_ends_the_engine_wherever_it_is() -> None:
+def test_interrupt_stops_the_engine() -> None:
     run = begun()
 
     class Interrupting(Recording):
@@ -516,7 +518,7 @@ def test_interrupting_ends_the_engine_wherever_it_is() -> None:
         found(run, "listPrompts", "createPrompt", "listAgents", depth=SOME)
 
 
-# The guard ------------------------------------------------------------------------------------------------------------
+# Write guard
 
 
 def guarded(path: str, operation: str = "updatePrompt", body: Any = None) -> CaseRequest:
@@ -526,7 +528,7 @@ def guarded(path: str, operation: str = "updatePrompt", body: Any = None) -> Cas
     return guard.authorize(run.contract.operations[operation], sent, uses_run_token=True)
 
 
-def test_a_write_to_a_foreign_record_is_turned_to_one_of_the_run() -> None:
+def test_write_to_foreign_record_is_redirected() -> None:
     run = begun()
     guard, foreign = WriteGuard(run, 1), mock().seeded("Prompt")
     sent = CaseRequest({"uuid": foreign}, {}, {"name": "x"}, is_valid=True)
@@ -538,17 +540,17 @@ def test_a_write_to_a_foreign_record_is_turned_to_one_of_the_run() -> None:
 @pytest.mark.parametrize(
     "path", ["..", ".", "", "a/b", "%2e%2e", "x?y", " ", "\\", "x11111111-1111-4111-8111-111111111111y"]
 )
-def test_a_write_whose_path_may_lead_elsewhere_is_held_back(path: str) -> None:
+def test_write_with_ambiguous_path_is_blocked(path: str) -> None:
     with pytest.raises(BlockedRequest):
         guarded(path)
 
 
-def test_what_can_name_no_record_is_sent_as_it_is() -> None:
+def test_path_value_that_is_no_key_is_sent_unchanged() -> None:
     assert guarded("not-a-uuid").path == {"uuid": "not-a-uuid"}
 
 
 @pytest.mark.parametrize("path", ["12", "12abc", "-1", "1.0"])
-def test_a_number_never_names_a_foreign_record(path: str) -> None:
+def test_integer_key_never_references_foreign_record(path: str) -> None:
     run = begun()
     prompt = run.contract.resources["Prompt"]
     numbered = replace(
@@ -567,11 +569,11 @@ def test_a_number_never_names_a_foreign_record(path: str) -> None:
     assert admitted.path["uuid"] in [made.key for made in run.write_log.created_records]
 
 
-# Foreign contracts ----------------------------------------------------------------------------------------------------
+# Other contracts
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
-def test_a_foreign_contract_breaks_nothing(seed: int) -> None:
+def test_mock_of_another_contract_has_no_failures(seed: int) -> None:
     run = session(library.app(of=library.world()), library.library(), seed)
     those = found(run, depth=SOME, seed=seed)
     assert not told(those)
@@ -587,7 +589,7 @@ async def takes_any_title(asked: Asked, ask: Next, memory: dict[str, Any]) -> An
     return answered
 
 
-def test_a_fault_of_a_foreign_contract_is_found() -> None:
+def test_fault_in_another_contract_is_detected() -> None:
     served: ASGIApp = Faulty(library.app(of=library.world()), takes_any_title)
     those = broken(found(session(served, library.library()), "createBook"))
     laws = {
@@ -596,6 +598,6 @@ def test_a_fault_of_a_foreign_contract_is_found() -> None:
     assert laws == {("engine-negative-data-rejection", "createBook", "title")}
 
 
-def test_depths_grow() -> None:
+def test_depths_increase() -> None:
     assert set(SMOKE.phases) < set(GATE.phases) == set(DEEP.phases)
     assert SMOKE.max_examples <= GATE.max_examples < DEEP.max_examples

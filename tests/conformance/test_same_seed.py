@@ -1,4 +1,4 @@
-"""The same seed sends the same cases in the same order, in any process; another seed sends others."""
+"""Equal seeds send equal requests in the same order in any process; another seed sends others."""
 
 import os
 import subprocess
@@ -8,13 +8,13 @@ import pytest
 
 from tests.running import ROOT
 
-pytestmark = pytest.mark.slow  # each case is many requests to a mock that is served anew
+pytestmark = pytest.mark.slow  # each test runs the suite in new processes
 
 SOME = ("listAgents", "createAgent", "updateAgent", "deleteThread", "createMessage")
 
 
 def recorded(run_id: str, hashes: str, seed: int, operations: tuple[str, ...], *, engine: bool = False) -> list[str]:
-    """The traffic of a run of its own process, whose sets are in an order of their own."""
+    """The requests of a run in a new process with its own hash seed."""
     command = (
         sys.executable,
         "-m",
@@ -36,7 +36,7 @@ def recorded(run_id: str, hashes: str, seed: int, operations: tuple[str, ...], *
         pytest.param((), True, marks=pytest.mark.slow, id="all-with-the-engine"),
     ],
 )
-def test_the_same_seed_sends_the_same_cases_in_the_same_order(operations: tuple[str, ...], engine: bool) -> None:
+def test_equal_seeds_send_equal_requests(operations: tuple[str, ...], engine: bool) -> None:
     both = (("aaaa1111", "1"), ("bbbb2222", "2"))
     one, other = (recorded(run_id, hashes, 5, operations, engine=engine) for run_id, hashes in both)
     assert len(one) > 100
@@ -45,5 +45,5 @@ def test_the_same_seed_sends_the_same_cases_in_the_same_order(operations: tuple[
     assert len(one) == len(other)
 
 
-def test_another_seed_sends_other_cases() -> None:
+def test_other_seed_sends_other_requests() -> None:
     assert recorded("aaaa1111", "1", 5, SOME) != recorded("aaaa1111", "1", 6, SOME)

@@ -1,4 +1,4 @@
-"""The score: mutants that prove what they are, laws that are missed when they are gone, sound servers let pass."""
+"""Mutation testing: witnesses, surviving mutants without their checks, conforming variants, reports."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,63 +24,63 @@ LIBRARY = Path(__file__).parents[1] / "foreign" / "library.yaml"
 
 
 @cache
-def bench() -> Worker:
-    """What the mutants of the packaged contract are judged with."""
+def worker() -> Worker:
+    """A worker for the packaged contract."""
     return Worker.create(athena_contract(), build_demo_image(athena_contract()))
 
 
 @cache
-def every() -> tuple[Mutant, ...]:
+def all_mutants() -> tuple[Mutant, ...]:
     """All mutants of the packaged contract."""
-    return tuple(bench().mutants)
+    return tuple(worker().mutants)
 
 
 def mutant(identifier: str) -> Mutant:
-    """The one of that name."""
-    return next(one for one in every() if one.id == identifier)
+    """The mutant with an id."""
+    return next(item for item in all_mutants() if item.id == identifier)
 
 
-def of_each_family() -> Iterator[Any]:
-    """One mutant of each family, the first."""
-    seen: set[str] = set()
-    for one in derive_mutants(athena_contract(), TOKENS["self"]):
-        if one.family not in seen:
-            seen.add(one.family)
-            yield pytest.param(one.id, id=one.family)
+def first_of_each_family() -> Iterator[Any]:
+    """The first mutant of each family."""
+    families: set[str] = set()
+    for item in derive_mutants(athena_contract(), TOKENS["self"]):
+        if item.family not in families:
+            families.add(item.family)
+            yield pytest.param(item.id, id=item.family)
 
 
-def test_there_are_mutants_enough_of_families_enough_and_no_two_have_a_name() -> None:
-    assert len(every()) >= 600
-    assert len({one.family for one in every()}) >= 20
-    assert len({one.id for one in every()}) == len(every())
+def test_mutants_are_numerous_and_have_unique_ids() -> None:
+    assert len(all_mutants()) >= 600
+    assert len({item.family for item in all_mutants()}) >= 20
+    assert len({item.id for item in all_mutants()}) == len(all_mutants())
 
 
-def test_every_mutant_names_a_place_of_the_contract_and_the_promise_that_it_breaks() -> None:
-    for one in every():
-        athena_contract().document.resolve(one.pointer)
-        assert one.requirement.endswith(".")
-        assert one.fault_operations <= athena_contract().operations.keys()
+def test_every_mutant_has_a_location_and_a_requirement() -> None:
+    for item in all_mutants():
+        athena_contract().document.resolve(item.pointer)
+        assert item.requirement.endswith(".")
+        assert item.fault_operations <= athena_contract().operations.keys()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("identifier", [*of_each_family()])
-def test_a_family_has_a_mutant_with_a_witness(identifier: str) -> None:
+@pytest.mark.parametrize("identifier", [*first_of_each_family()])
+def test_family_has_a_mutant_with_a_witness(identifier: str) -> None:
     family = identifier.partition("/")[0]
-    kin = [one for one in every() if one.family == family]
-    assert any(find_witness(one, bench().mock) for one in kin[:12]), (
-        f"none of the first of {family} differs from the mock"
+    same_family = [item for item in all_mutants() if item.family == family]
+    assert any(find_witness(item, worker().mock) for item in same_family[:12]), (
+        f"no mutant of {family} differs from the mock"
     )
 
 
-def test_a_witness_is_the_same_request_answered_otherwise() -> None:
-    found = find_witness(mutant("page/listAgents/off by one"), bench().mock)
-    assert found is not None
-    assert found.mutant_exchange.request == found.original_exchange.request
-    assert found.mutant_exchange.response.content != found.original_exchange.response.content
+def test_witness_has_equal_requests_and_different_responses() -> None:
+    result = find_witness(mutant("page/listAgents/off by one"), worker().mock)
+    assert result is not None
+    assert result.mutant_exchange.request == result.original_exchange.request
+    assert result.mutant_exchange.response.content != result.original_exchange.response.content
 
 
-# Mutants that once survived -> the law that finds each: what a law says of an answer is not all in its name.
-ONCE_MISSED = {
+# Mutants that survived once -> the check that kills each.
+DETECTING_CHECKS = {
     "allow/getThreadsMetrics/no Allow": "unsupported-method-is-405",
     "count/listAgents/usage_count one too many": "relation-count-correct",
     "count/listWorkflowExecutions/with_count left out": "relation-count-correct",
@@ -102,113 +102,128 @@ ONCE_MISSED = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("identifier", "law"), ONCE_MISSED.items())
-def test_what_was_once_missed_is_found(identifier: str, law: str) -> None:
-    judges = Detectors(checks=[one for one in CHECKS if one.id == law], depth=None)
-    assert evaluate_mutant(mutant(identifier), bench().mock, judges).check == law
+@pytest.mark.parametrize(("identifier", "check_id"), DETECTING_CHECKS.items())
+def test_check_kills_mutant(identifier: str, check_id: str) -> None:
+    detectors = Detectors(checks=[item for item in CHECKS if item.id == check_id], depth=None)
+    assert evaluate_mutant(mutant(identifier), worker().mock, detectors).check == check_id
 
 
-def test_a_mutant_that_does_nothing_is_equivalent_and_not_counted() -> None:
-    async def nothing(asked: Any, ask: Any) -> Any:
-        return await ask(asked)
+def test_mutant_without_effect_is_equivalent() -> None:
+    async def pass_through(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
 
-    idle = replace(mutant("page/listAgents/off by one"), make_fault=lambda: nothing)
-    assert evaluate_mutant(idle, bench().mock).status is MutantStatus.EQUIVALENT
+    unchanged = replace(mutant("page/listAgents/off by one"), make_fault=lambda: pass_through)
+    assert evaluate_mutant(unchanged, worker().mock).status is MutantStatus.EQUIVALENT
 
 
-def test_a_mutant_that_fails_by_itself_is_an_error_and_no_kill() -> None:
-    async def failing(asked: Any, ask: Any) -> Any:
+def test_mutant_that_raises_is_an_error() -> None:
+    async def failing(request: Any, call_next: Any) -> Any:
         raise ZeroDivisionError("of the mutant")
 
-    found = evaluate_mutant(replace(mutant("page/listAgents/off by one"), make_fault=lambda: failing), bench().mock)
-    assert found.status is MutantStatus.ERROR
-    assert "of the mutant" in found.message
+    result = evaluate_mutant(replace(mutant("page/listAgents/off by one"), make_fault=lambda: failing), worker().mock)
+    assert result.status is MutantStatus.ERROR
+    assert "of the mutant" in result.message
 
 
 @pytest.mark.parametrize(
-    ("identifier", "law"),
+    ("identifier", "check_id"),
     [
         ("page/listAgents/shows a row twice", "pages"),
         pytest.param("filter/listMessages/thread_uuid ignored", "satisfies", marks=pytest.mark.slow),
         pytest.param("update/updateAgent/lost", "update", marks=pytest.mark.slow),
     ],
 )
-def test_without_the_laws_that_find_it_a_mutant_survives(identifier: str, law: str) -> None:
-    """The score falls where a law is taken away."""
-    one, laws = mutant(identifier), list(CHECKS)
-    found = evaluate_mutant(one, bench().mock, Detectors(laws, None))
-    assert found.status is MutantStatus.KILLED
-    while found.status is MutantStatus.KILLED:
-        assert len(laws) > len(CHECKS) - 12, f"more than a dozen laws find {identifier}"
-        laws = [known for known in laws if known.id != found.check]
-        found = evaluate_mutant(one, bench().mock, Detectors(laws, None))
-    assert found.status is MutantStatus.SURVIVED
-    gone = {known.id for known in CHECKS} - {known.id for known in laws}
-    assert any(law in name for name in gone), gone
+def test_mutant_survives_without_its_checks(identifier: str, check_id: str) -> None:
+    """Removing checks lowers the score."""
+    item, checks = mutant(identifier), list(CHECKS)
+    result = evaluate_mutant(item, worker().mock, Detectors(checks, None))
+    assert result.status is MutantStatus.KILLED
+    while result.status is MutantStatus.KILLED:
+        assert len(checks) > len(CHECKS) - 12, f"more than 12 checks kill {identifier}"
+        checks = [known for known in checks if known.id != result.check]
+        result = evaluate_mutant(item, worker().mock, Detectors(checks, None))
+    assert result.status is MutantStatus.SURVIVED
+    removed = {known.id for known in CHECKS} - {known.id for known in checks}
+    assert any(check_id in name for name in removed), removed
 
 
-def test_a_sample_is_drawn_the_same_each_time_and_by_seed() -> None:
+def test_sample_is_deterministic_by_seed() -> None:
     contract = athena_contract()
-    drawn = [MutantSelection(sample=30, seed=seed).select(contract) for seed in (1, 1, 2)]
-    assert drawn[0] == drawn[1] != drawn[2]
-    only = MutantSelection(families=("page",), operations=("listAgents",)).select(contract)
-    assert {every()[number].id.rpartition("/")[0] for number in only} == {"page/listAgents"}
+    selections = [MutantSelection(sample=30, seed=seed).select(contract) for seed in (1, 1, 2)]
+    assert selections[0] == selections[1] != selections[2]
+    selected = MutantSelection(families=("page",), operations=("listAgents",)).select(contract)
+    assert {all_mutants()[number].id.rpartition("/")[0] for number in selected} == {"page/listAgents"}
 
 
-def test_the_conforming_variants_are_enough_and_each_differs_from_the_mock() -> None:
-    assert len({one.name for one in build_variants()}) >= 30
+def test_conforming_variants_have_unique_names() -> None:
+    assert len({item.name for item in build_variants()}) >= 30
 
 
 @pytest.mark.slow
-def test_a_foreign_contract_has_mutants_and_they_are_found() -> None:
+def test_mutants_of_another_contract_are_killed() -> None:
     contract = load_contract(LIBRARY)
     mock = InProcessMock.from_image(contract, build_demo_image(contract))
     mutants = list(derive_mutants(contract, TOKENS["self"]))
-    fates = [evaluate_mutant(one, mock, Detectors(depth=None)).status for one in mutants]
-    counted = [fate for fate in fates if fate in (MutantStatus.KILLED, MutantStatus.SURVIVED)]
+    statuses = [evaluate_mutant(item, mock, Detectors(depth=None)).status for item in mutants]
+    counted = [status for status in statuses if status in (MutantStatus.KILLED, MutantStatus.SURVIVED)]
     assert len(counted) >= 60
-    assert MutantStatus.ERROR not in fates
+    assert MutantStatus.ERROR not in statuses
     assert counted.count(MutantStatus.KILLED) / len(counted) >= 0.9
 
 
-# How it is told ------------------------------------------------------------------------------------------------------
+# Reports
 
 
-def scored(name: str, fate: MutantStatus, *, blocked: bool = False) -> MutantSummary:
-    """A made-up score."""
+def summary(name: str, status: MutantStatus, *, blocked: bool = False) -> MutantSummary:
+    """A mutant summary with a status."""
     return MutantSummary(
-        name, "page", "listThings", "Pages do not overlap.", fate, True, False, blocked, "", "", 0.5, 9, "curl x", "200"
+        name,
+        "page",
+        "listThings",
+        "Pages do not overlap.",
+        status,
+        True,
+        False,
+        blocked,
+        "",
+        "",
+        0.5,
+        9,
+        "curl x",
+        "200",
     )
 
 
 def test_equivalent_mutants_and_errors_do_not_count() -> None:
-    fates = [
+    statuses = [
         MutantStatus.KILLED,
         MutantStatus.KILLED,
         MutantStatus.SURVIVED,
         MutantStatus.EQUIVALENT,
         MutantStatus.ERROR,
     ]
-    tally = MutationTotals.from_summaries(scored(str(number), fate) for number, fate in enumerate(fates))
-    assert (tally.total, tally.killed, tally.equivalent, tally.errors) == (3, 2, 1, 1)
-    assert tally.mutation_score == pytest.approx(2 / 3)
+    totals = MutationTotals.from_summaries(summary(str(number), status) for number, status in enumerate(statuses))
+    assert (totals.total, totals.killed, totals.equivalent, totals.errors) == (3, 2, 1, 1)
+    assert totals.mutation_score == pytest.approx(2 / 3)
 
 
-def test_survivors_and_false_alarms_are_told_and_make_it_too_low() -> None:
-    alarm = VariantResult("keys in reverse", 1, 10, 20, ("some law: \x1b[31mred",), 0)
-    report = MutationReport("a.yaml", "2 mutants", [scored("page/a/b", MutantStatus.SURVIVED)], [alarm], 0.95, 1.0)
-    told = render_terminal(report)
-    assert "SURVIVED  page/a/b" in told
-    assert "FALSE ALARM  keys in reverse" in told
-    assert "\x1b" not in told
-    assert "TOO LOW" in told
+def test_survivors_and_false_positives_are_reported_and_fail() -> None:
+    false_positive = VariantResult("keys reversed", 1, 10, 20, ("some check: \x1b[31mred",), 0)
+    report = MutationReport(
+        "a.yaml", "2 mutants", [summary("page/a/b", MutantStatus.SURVIVED)], [false_positive], 0.95, 1.0
+    )
+    output = render_terminal(report)
+    assert "SURVIVED  page/a/b" in output
+    assert "FALSE POSITIVE  keys reversed" in output
+    assert "\x1b" not in output
+    assert "FAILED: " in output
     assert "page/a/b" in render_markdown(report)
     assert '"status": "survived"' in render_json(report)
 
 
-def test_enough_found_and_nothing_called_broken_is_high_enough() -> None:
+def test_sufficient_score_without_false_positives_passes() -> None:
     report = MutationReport(
-        "a.yaml", "1 mutant", [scored("page/a/b", MutantStatus.KILLED, blocked=True)], [], 0.95, 1.0
+        "a.yaml", "1 mutant", [summary("page/a/b", MutantStatus.KILLED, blocked=True)], [], 0.95, 1.0
     )
     assert report.reasons == []
-    assert "HIGH ENOUGH" in render_terminal(report)
+    assert "PASSED" in render_terminal(report)

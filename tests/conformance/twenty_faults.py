@@ -1,10 +1,10 @@
-"""Twenty faults as a backend's developer may make them, each served over HTTP: who notices, in the same time?
+"""Detection of 20 realistic backend faults by the suite and by Schemathesis within the same time.
 
     python -m tests.conformance.twenty_faults [--seconds N] [NAME ...]
 
-Each fault is one small function around the sound mock, made by hand (none comes from `conformance.mutation`). The suite,
-and stock Schemathesis with stock settings, are both given the operations of the fault's tag and the same bound of time.
-Prints the table as Markdown. The sound mock itself stands in the first line: whoever reports something there is wrong.
+Each fault is a small function around the mock, independent of `conformance.mutation`. The suite, and Schemathesis with
+default settings, test the operations of one tag with the same time limit. Prints a Markdown table; its first row is the
+mock without a fault, where any failure is a false positive.
 """
 
 import argparse
@@ -37,18 +37,18 @@ Memory = dict[str, Any]
 
 
 def shows_a_list(asked: Asked, answered: Answered) -> bool:
-    """Whether it is a page of prompts."""
+    """Whether the response is a page of prompts."""
     return asked.method == "GET" and asked.path == "/prompts" and answered.status == 200
 
 
 def deaf(asked: Asked, *names: str) -> Asked:
-    """The same without some parameters."""
+    """Copy without some query parameters."""
     pairs = [(n, v) for n, v in parse_qsl(asked.query, keep_blank_values=True) if n.removesuffix("[]") not in names]
     return Asked(asked.method, asked.path, urlencode(pairs), asked.headers, asked.raw)
 
 
 async def pages_one_too_many(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """A page has one row more than was asked for."""
+    """A page has one row more than requested."""
     pairs = parse_qsl(asked.query, keep_blank_values=True)
     if asked.method == "GET" and asked.path == "/prompts":
         more = [(n, str(int(v) + 1) if n == "per_page" and v.isdigit() and int(v) < 100 else v) for n, v in pairs]
@@ -58,7 +58,7 @@ async def pages_one_too_many(asked: Asked, ask: Next, memory: Memory) -> Answere
 
 
 async def counts_the_page_as_the_total(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """`total` is what stands on the page."""
+    """`total` is the number of rows on the page."""
     answered: Answered = await ask(asked)
     if shows_a_list(asked, answered):
         page = answered.body
@@ -67,7 +67,7 @@ async def counts_the_page_as_the_total(asked: Asked, ask: Next, memory: Memory) 
 
 
 async def repeats_a_row(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """The second page begins with the last row of the first."""
+    """The second page starts with the last row of the first."""
     answered: Answered = await ask(asked)
     pairs = dict(parse_qsl(asked.query))
     if shows_a_list(asked, answered) and pairs.get("page") == "2":
@@ -79,23 +79,23 @@ async def repeats_a_row(asked: Asked, ask: Next, memory: Memory) -> Answered:
 
 
 async def forgets_the_direction(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """`sort_direction=desc` sorts upwards."""
+    """`sort_direction=desc` is ignored."""
     listing = asked.method == "GET" and asked.path == "/prompts"
     return await ask(deaf(asked, "sort_direction") if listing else asked)  # type: ignore[no-any-return]
 
 
 async def searches_nothing(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """`search` leaves every row."""
+    """`search` is ignored."""
     return await ask(deaf(asked, "search") if asked.path == "/prompts" else asked)  # type: ignore[no-any-return]
 
 
 async def filters_nothing(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """`visibility` leaves every row."""
+    """`visibility` is ignored."""
     return await ask(deaf(asked, "visibility") if asked.path == "/prompts" else asked)  # type: ignore[no-any-return]
 
 
 async def filters_too_much(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """A filtered list loses its last row."""
+    """A filtered list lacks its last row."""
     answered: Answered = await ask(asked)
     if shows_a_list(asked, answered) and "visibility=p" in asked.query and answered.body["data"]:
         return answered.showing({**answered.body, "data": answered.body["data"][:-1]})
@@ -103,12 +103,12 @@ async def filters_too_much(asked: Asked, ask: Next, memory: Memory) -> Answered:
 
 
 async def embeds_nothing(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """`with` of one record is not heard."""
+    """`with` is ignored when a record is retrieved."""
     return await ask(deaf(asked, "with") if RECORD.match(asked.path) else asked)  # type: ignore[no-any-return]
 
 
 async def cuts_texts(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """A name is stored with 40 characters at most."""
+    """A name is truncated to 40 characters."""
     body = asked.body
     if asked.method == "POST" and asked.path == "/prompts" and isinstance(body, dict):
         name = body.get("name")
@@ -117,7 +117,7 @@ async def cuts_texts(asked: Asked, ask: Next, memory: Memory) -> Answered:
 
 
 async def loses_signs(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """What is beyond the first plane of Unicode becomes a question mark, as in a column of three bytes."""
+    """Characters outside the Basic Multilingual Plane become question marks, as in a three-byte column."""
     if asked.method in ("POST", "PUT") and asked.path.startswith("/prompts") and isinstance(asked.body, dict):
         plain = "".join("?" if ord(sign) > 0xFFFF else sign for sign in json.dumps(asked.body, ensure_ascii=False))
         asked = asked.saying(json.loads(plain))
@@ -125,7 +125,7 @@ async def loses_signs(asked: Asked, ask: Next, memory: Memory) -> Answered:
 
 
 async def echoes_without_storing(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """An update answers what was sent, and stores the description that was there."""
+    """An update returns the new description without storing it."""
     body = asked.body
     if asked.method == "PUT" and RECORD.match(asked.path) and isinstance(body, dict) and "description" in body:
         rest = {name: value for name, value in body.items() if name != "description"}
@@ -135,7 +135,7 @@ async def echoes_without_storing(asked: Asked, ask: Next, memory: Memory) -> Ans
 
 
 async def resets_what_was_not_sent(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """An update without tags empties them."""
+    """An update without tags deletes them."""
     body = asked.body
     if asked.method == "PUT" and RECORD.match(asked.path) and isinstance(body, dict) and "tags" not in body:
         asked = asked.saying({**body, "tags": []})
@@ -143,7 +143,7 @@ async def resets_what_was_not_sent(asked: Asked, ask: Next, memory: Memory) -> A
 
 
 async def writes_before_it_refuses(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """A refused update has stored the description all the same."""
+    """A rejected update stores the description."""
     answered: Answered = await ask(asked)
     body = asked.body
     if asked.method == "PUT" and RECORD.match(asked.path) and answered.status == 422 and isinstance(body, dict):
@@ -152,7 +152,7 @@ async def writes_before_it_refuses(asked: Asked, ask: Next, memory: Memory) -> A
 
 
 async def updates_a_neighbour(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """An update stores the description in the record that was made before as well."""
+    """An update also changes the description of another record."""
     answered: Answered = await ask(asked)
     body = asked.body
     if asked.method == "POST" and asked.path == "/prompts" and answered.status == 201:
@@ -166,7 +166,7 @@ async def updates_a_neighbour(asked: Asked, ask: Next, memory: Memory) -> Answer
 
 
 async def deletes_nothing(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """A delete succeeds, and the record stays in lists; by its identifier it is gone."""
+    """A deleted record remains in lists."""
     found = RECORD.match(asked.path)
     gone = memory.setdefault("gone", set())
     if found and found[1] in gone:
@@ -180,7 +180,7 @@ async def deletes_nothing(asked: Asked, ask: Next, memory: Memory) -> Answered:
 
 
 async def moves_the_beginning(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """`created_at` of an updated record becomes its `updated_at`."""
+    """An update changes `created_at`."""
     answered: Answered = await ask(asked)
     if RECORD.match(asked.path) and asked.method in ("GET", "PUT") and answered.status == 200:
         return answered.with_data(created_at=answered.body["data"]["updated_at"])
@@ -188,7 +188,7 @@ async def moves_the_beginning(asked: Asked, ask: Next, memory: Memory) -> Answer
 
 
 async def shows_other_tenants(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """A record that the caller may not see is shown by its identifier."""
+    """Records of other tenants can be retrieved."""
     answered: Answered = await ask(asked)
     if asked.method == "GET" and RECORD.match(asked.path) and answered.status == 404:
         return await ask(asked.by("demo-token"))  # type: ignore[no-any-return]
@@ -196,7 +196,7 @@ async def shows_other_tenants(asked: Asked, ask: Next, memory: Memory) -> Answer
 
 
 async def takes_unknown_tokens(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """A token that is longer than eight signs is not looked at."""
+    """Any token of more than eight characters is accepted."""
     answered: Answered = await ask(asked)
     if answered.status == 401 and asked.path == "/prompts" and len(asked.headers.get("authorization", "")) > 15:
         return await ask(asked.by("demo-token"))  # type: ignore[no-any-return]
@@ -204,7 +204,7 @@ async def takes_unknown_tokens(asked: Asked, ask: Next, memory: Memory) -> Answe
 
 
 async def blames_another_field(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """A 422 names `body` where a field is wrong."""
+    """A 422 names `body` instead of the invalid field."""
     answered: Answered = await ask(asked)
     if answered.status == 422 and asked.path == "/prompts" and asked.method == "POST":
         said = answered.body
@@ -213,7 +213,7 @@ async def blames_another_field(asked: Asked, ask: Next, memory: Memory) -> Answe
 
 
 async def fails_on_a_long_search(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """A search for a quotation mark is an error of the database."""
+    """A search with a quotation mark is a server error."""
     searched = dict(parse_qsl(asked.query)).get("search", "")
     if asked.path == "/prompts" and asked.method == "GET" and ("'" in searched or len(searched) > 200):
         return Answered(500, JSON, b'{"message":"Server Error"}')
@@ -247,45 +247,45 @@ TAG = "Prompt"
 
 
 async def sound(asked: Asked, ask: Next, memory: Memory) -> Answered:
-    """Nothing is wrong."""
+    """No fault."""
     return await ask(asked)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one judge said of a served fault. `said`: its failures, the first of them; `seconds`: until its end."""
+    """The failures that one tool reports on a fault, and its duration."""
 
     said: tuple[str, ...]
     seconds: float
 
     @property
     def shown(self) -> str:
-        """As a cell of the table."""
+        """The table cell."""
         more = f" and {len(self.said) - 1} more" if len(self.said) > 1 else ""
         return f"**{self.said[0]}**{more}, {self.seconds:.0f} s" if self.said else f"nothing, {self.seconds:.0f} s"
 
 
 def around() -> dict[str, str]:
-    """The environment of both: the mock's standing tokens and its first user."""
+    """The environment of both tools: built-in tokens and the first user."""
     said = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token", "PYTHONPATH": str(ROOT)}
     return {**os.environ, **said, "ATHENA_LOGIN": "john.doe@example.com", "ATHENA_PASSWORD": "password"}
 
 
 def by_the_suite(base: str, seconds: int, folder: Path) -> Found:
-    """The command with its profile for a gate, bounded in time."""
+    """Run the suite with the gate profile and a time limit."""
     command = [sys.executable, "-m", "conformance", "run", "--base-url", base, "--tag", TAG, "--profile", "gate"]
     began = time.monotonic()
     command += ["--max-time", str(seconds), "--report-dir", str(folder)]
     subprocess.run(command, env=around(), cwd=ROOT, capture_output=True, check=False)
     took = time.monotonic() - began
     report = json.loads((folder / "conformance.json").read_text())
-    broken = [p for p in report["promises"] if p["verdict"] == "broken"]
-    ordered = sorted(broken, key=lambda p: p["law"].startswith("engine-"))
-    return Found(tuple(f"{p['law']} {p['operation']}" for p in ordered), took)
+    broken = [p for p in report["results"] if p["status"] == "failed"]
+    ordered = sorted(broken, key=lambda p: p["check"].startswith("engine-"))
+    return Found(tuple(f"{p['check']} {p['operation']}" for p in ordered), took)
 
 
 def by_schemathesis(base: str, seconds: int, folder: Path) -> Found:
-    """Its command with stock settings: all checks, all phases."""
+    """Run Schemathesis with default settings: all checks, all phases."""
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", str(CONTRACT), "--url", base]
     command += ["--header", "Authorization: Bearer demo-token", "--include-tag", TAG, "--workers", "1", "--seed", "1"]
     command += ["--max-time", str(seconds), "--report", "junit", "--report-junit-path", str(folder / "junit.xml")]
@@ -293,13 +293,13 @@ def by_schemathesis(base: str, seconds: int, folder: Path) -> Found:
     done = subprocess.run(command, env=around(), cwd=folder, capture_output=True, text=True, check=False)
     took = time.monotonic() - began
     if done.returncode not in (0, 1):
-        raise SystemExit(f"schemathesis ended with {done.returncode}: {done.stdout}{done.stderr}")
+        raise SystemExit(f"schemathesis exited with {done.returncode}: {done.stdout}{done.stderr}")
     lines = re.findall(r"^\s*- (.+)$", done.stdout, re.MULTILINE) if done.returncode == 1 else []
     return Found(tuple(dict.fromkeys(line.strip() for line in lines)), took)
 
 
 def timed(api: Api) -> ASGIApp:
-    """The application with a clock that goes on: a mock in process moves its own by hand."""
+    """The application on real time: the in-process mock has a manual clock."""
     began = time.monotonic()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -310,7 +310,7 @@ def timed(api: Api) -> ASGIApp:
 
 
 def rows(faults: Sequence[Fault], seconds: int) -> Iterator[tuple[Fault, Found, Found]]:
-    """Each fault, and what both said of it: a server of its own, as its dataset has it, for each of the two."""
+    """Run both tools on each fault, each with a reset mock."""
     api = Api.of(athena_contract(), athena_schemas(), "demo")
     for fault in faults:
         found = []
@@ -322,13 +322,13 @@ def rows(faults: Sequence[Fault], seconds: int) -> Iterator[tuple[Fault, Found, 
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table; 1 when the suite misses a fault or calls the sound mock broken."""
-    parser = argparse.ArgumentParser(description="The table of what the suite and stock Schemathesis find.")
+    """Print the table; return 1 if the suite misses a fault or reports a false positive."""
+    parser = argparse.ArgumentParser(description="Compare the suite and Schemathesis on 20 faults.")
     parser.add_argument("--seconds", type=int, default=SECONDS)
-    parser.add_argument("names", nargs="*", help="of faults; all by default")
+    parser.add_argument("names", nargs="*", help="fault names; default: all")
     said = parser.parse_args(arguments)
     chosen = [fault for fault in (sound, *FAULTS) if not said.names or fault.__name__ in said.names]
-    print("| fault | the suite | stock Schemathesis |\n|---|---|---|", flush=True)
+    print("| fault | suite | Schemathesis |\n|---|---|---|", flush=True)
     caught = [0, 0]
     wrong = 0
     for fault, ours, theirs in rows(chosen, said.seconds):

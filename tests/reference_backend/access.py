@@ -43,7 +43,7 @@ def rows(sql: str, **parameters: Any) -> list[sqlite3.Row]:
 
 def caller_id() -> int:
     """The id of the caller; 0 before authentication."""
-    return int(g.get("me", 0))
+    return int(g.get("caller_id", 0))
 
 
 def bearer() -> str:
