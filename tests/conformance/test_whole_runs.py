@@ -31,7 +31,7 @@ from tests.running import MODULE, ROOT, environment, running
 MAX_SECONDS = 120.0  # seconds; a complete deep run may take 30 minutes
 
 
-def stored(api: Api) -> dict[tuple[str, str], StoredRecord]:
+def all_records(api: Api) -> dict[tuple[str, str], StoredRecord]:
     """Every record in the store."""
     rows = ((name, api.world.store.select(name, "1")) for name in api.contract.resources)
     return {(name, str(record.key)): record for name, records in rows for record in records}
@@ -40,7 +40,7 @@ def stored(api: Api) -> dict[tuple[str, str], StoredRecord]:
 @pytest.mark.slow
 def test_deep_run_does_not_change_existing_records() -> None:
     api = Api.of(athena_contract(), athena_schemas(), "demo", size=3)
-    before = stored(api)
+    before = all_records(api)
     budget = Budget(None, time.monotonic() + MAX_SECONDS)
     target = HttpTarget(HOST + api.contract.base_path, TOKENS, budget, transport=AsgiTransport(api.app))
     bodies = PayloadFactory(api.contract, "conformance-deep", Random(1))
@@ -50,16 +50,16 @@ def test_deep_run_does_not_change_existing_records() -> None:
     session.sleep = lambda seconds: api.watch.wait(seconds=seconds)
     operations = list(api.contract.operations.values())
     deep = [source(operations, 1, DEEP)]
-    found = run(session, CHECKS, operations, lambda outcome: None, before_cleanup=budget.lift, sources=deep)
-    after = stored(api)
+    run_result = run(session, CHECKS, operations, lambda outcome: None, before_cleanup=budget.lift, sources=deep)
+    after = all_records(api)
     assert len(before) > 2000
     assert {key: record for key, record in before.items() if after.get(key) != record} == {}
-    assert found.records_not_deleted == []
+    assert run_result.records_not_deleted == []
 
 
 @pytest.mark.slow
 def test_concurrent_runs_pass(tmp_path: Path) -> None:
-    around = environment(tmp_path) | {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
+    environment_variables = environment(tmp_path) | {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
     with running((*MODULE, "--port", "0", "--quiet"), environment(tmp_path)) as (_, greeting):
         command = [sys.executable, "-m", "conformance", "run", "--base-url", greeting.split()[0], "--strict"]
         command += ["--profile", "gate", "--tag", "Prompt", "--tag", "Memory", "--tag", "Thread"]
@@ -68,20 +68,20 @@ def test_concurrent_runs_pass(tmp_path: Path) -> None:
             subprocess.Popen(
                 [*command, "--seed", str(number), "--report-dir", str(folder)],
                 cwd=ROOT,
-                env=around | {"PYTHONPATH": os.fspath(ROOT)},
+                env=environment_variables | {"PYTHONPATH": os.fspath(ROOT)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
             for number, folder in enumerate(folders)
         ]
-        said = [one.communicate(timeout=400)[0] for one in runs]
-    assert [one.returncode for one in runs] == [0, 0], "\n".join(said)
+        outputs = [item.communicate(timeout=400)[0] for item in runs]
+    assert [item.returncode for item in runs] == [0, 0], "\n".join(outputs)
     for folder in folders:
         report = json.loads((folder / "conformance.json").read_text())
         assert report["counts"]["flaky"] == 0
         assert report["records_not_deleted"] == []
-        assert any(one["check"].startswith("engine-") for one in report["results"])
+        assert any(item["check"].startswith("engine-") for item in report["results"])
 
 
 # Another contract
@@ -91,11 +91,11 @@ CLINIC = os.fspath(Path("tests", "foreign", "clinic.yaml"))
 
 def run_on_clinic(base: str, folder: Path, *options: str) -> tuple[int, list[dict[str, str]]]:
     """Run the command on a clinic server under `--strict`; return the exit code and the results of the report."""
-    me = httpx.get(f"{base}/session/vet", headers={"authorization": "Bearer demo-token"}).json()["data"]
+    user = httpx.get(f"{base}/session/vet", headers={"authorization": "Bearer demo-token"}).json()["data"]
     tokens = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
-    login = {"ATHENA_LOGIN": me["email"], "ATHENA_PASSWORD": PASSWORD, "PYTHONPATH": os.fspath(ROOT)}
+    login = {"ATHENA_LOGIN": user["email"], "ATHENA_PASSWORD": PASSWORD, "PYTHONPATH": os.fspath(ROOT)}
     command = [sys.executable, "-m", "conformance", "run", "--contract", CLINIC, "--base-url", base, "--strict"]
-    ended = subprocess.run(
+    completed = subprocess.run(
         [*command, "--allow-effects", "--consistency-timeout", "0.2", "--report-dir", os.fspath(folder), *options],
         cwd=ROOT,
         env=environment(folder) | tokens | login,
@@ -104,8 +104,8 @@ def run_on_clinic(base: str, folder: Path, *options: str) -> tuple[int, list[dic
         timeout=400,
         check=False,
     )
-    assert (folder / "conformance.json").is_file(), ended.stdout + ended.stderr
-    return ended.returncode, json.loads((folder / "conformance.json").read_text())["results"]
+    assert (folder / "conformance.json").is_file(), completed.stdout + completed.stderr
+    return completed.returncode, json.loads((folder / "conformance.json").read_text())["results"]
 
 
 @pytest.mark.slow
@@ -114,21 +114,23 @@ def test_mock_of_another_contract_passes_every_check(tmp_path: Path) -> None:
     with running(served, environment(tmp_path)) as (_, greeting):
         code, promises = run_on_clinic(greeting.split()[0], tmp_path)
     assert code == 0
-    assert {law.id for law in CHECKS} - {one["check"] for one in promises if one["status"] == "passed"} == set()
+    assert {check.id for check in CHECKS} - {item["check"] for item in promises if item["status"] == "passed"} == set()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("operation", "law", "fault"),
+    ("operation", "check", "fault"),
     [
         ("stopTreatment", "terminal-state-is-final", planted(stops_again, "stopTreatment")),
         ("referPatient", "unsharing-revokes-access", planted(keeps_it_open, "retrievePatient")),
     ],
 )
-def test_command_reports_fault_in_another_contract(tmp_path: Path, operation: str, law: str, fault: Dress) -> None:
+def test_command_reports_fault_in_another_contract(tmp_path: Path, operation: str, check: str, fault: Dress) -> None:
     clinic = mock()
     clinic.reset()
     with serving(fault(clinic.app)) as address:
         code, promises = run_on_clinic(f"{address}/clinic/v3", tmp_path, "--operation", operation)
     assert code == 1
-    assert {(one["check"], one["operation"]) for one in promises if one["status"] == "failed"} == {(law, operation)}
+    assert {(item["check"], item["operation"]) for item in promises if item["status"] == "failed"} == {
+        (check, operation)
+    }
