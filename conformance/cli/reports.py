@@ -11,8 +11,7 @@ from conformance.cli.wiring import display_path
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
 from conformance.gate.verdict import GateResult
-from conformance.reporting import Report, github, terminal
-from conformance.reporting import REPORT_WRITERS
+from conformance.reporting import REPORT_WRITERS, Report, github, terminal
 from conformance.runner.runner import RunResult
 from conformance.transport.redaction import Redactor
 from spec.document import find_line_numbers

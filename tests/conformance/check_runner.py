@@ -15,8 +15,8 @@ from conformance.checks.writes import crud
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult, run
 from conformance.session.session import Session
-from tests.conformance.served import session
-from tests.conformance.writing_faults import Faulty
+from tests.conformance.asgi_session import session
+from tests.conformance.fault_injection import Faulty
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
 MEANING = (*sessions.CHECKS, *accepted_input.CHECKS, *relations.CHECKS, *actions.CHECKS)

@@ -24,7 +24,7 @@ from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget, HttpTarget
 from spec.loader import Operation
-from tests.conformance.served import HOST, TOKENS, AsgiTransport
+from tests.conformance.asgi_session import HOST, TOKENS, AsgiTransport
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

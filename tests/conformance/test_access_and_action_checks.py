@@ -13,7 +13,7 @@ from conformance.checks.writes import crud
 from conformance.errors import SkipCheck
 from conformance.results import Status
 from tests.conformance.check_runner import LAWS, MEANING, amiss, judge, judged, mock
-from tests.conformance.writing_faults import Answered, Asked, Next, is_written_in_php
+from tests.conformance.fault_injection import Answered, Asked, Next, is_written_in_php
 
 pytestmark = pytest.mark.slow  # each case sends many requests to a reset mock
 
@@ -217,8 +217,8 @@ async def reject_long_titles(request: Asked, call_next: Next, memory: Memory) ->
         ("action-result-concerns-record", "triggerWebhook", return_another_workflow, "data"),
         ("terminal-state-is-final", "stopWorkflowExecution", accept_second_stop, "again"),
         ("terminal-state-is-final", "stopWorkflowExecution", run_after_stop, "stays"),
-        ("sharing-grants-access", "shareAgent", hide_shared_agents, "seen"),
-        ("sharing-grants-access", "shareWorkflow", allow_readers_to_write, "only read"),
+        ("sharing-grants-access", "shareAgent", hide_shared_agents, "visible"),
+        ("sharing-grants-access", "shareWorkflow", allow_readers_to_write, "read-only"),
         ("sharing-grants-access", "shareAgent", show_agents_to_all, "before"),
         ("unsharing-revokes-access", "shareAgent", keep_shared_agents_visible, ""),
         ("metric-follows-writes", "getAgentsMetrics", return_first_metrics, "calculation=accumulated_count"),
@@ -233,7 +233,7 @@ async def reject_long_titles(request: Asked, call_next: Next, memory: Memory) ->
         ("token-identifies-account", "getAuthenticatedUser", return_another_account, "self"),
         ("token-identifies-account", "getAuthenticatedUser", return_first_account, "other"),
         ("creator-owns-record", "createPrompt", return_another_owner, "user"),
-        ("wrong-credentials-are-401", "signIn", return_422_for_401, "nobody's"),
+        ("wrong-credentials-are-401", "signIn", return_422_for_401, "unknown login"),
         ("wrong-credentials-are-401", "signIn", return_422_for_401, "wrong"),
         ("login-token-works", "signIn", return_token_of_another, "works"),
         ("logout-revokes-token", "logout", ignore_logout, "ended"),

@@ -19,7 +19,7 @@ from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
 from tests.conformance.check_runner import LAWS, mock
 from tests.conformance.check_runner import judge as judged
-from tests.conformance.writing_faults import Answered, Asked, Next
+from tests.conformance.fault_injection import Answered, Asked, Next
 
 TODAY = date(2026, 3, 1)
 OPERATION = "retrievePrompt"

@@ -20,7 +20,7 @@ from conformance.session.mutable_records import MutableRecords
 from conformance.session.session import Session
 from conformance.session.write_log import RecordKey, WriteLog, read_write_log
 from spec.loader import Contract
-from tests.conformance.served import session
+from tests.conformance.asgi_session import session
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 from tests.running import MODULE, ROOT, environment, running
 

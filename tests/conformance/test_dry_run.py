@@ -10,7 +10,7 @@ from conformance.cli.main import main
 from conformance.gate.verdict import ExitCode
 from conformance.results import Status
 from conformance.runner.runner import build_cases, run_check
-from tests.conformance.served import session
+from tests.conformance.asgi_session import session
 from tests.conformance.test_command import ran, serving
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 

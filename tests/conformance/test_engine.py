@@ -30,9 +30,9 @@ from conformance.session.session import Session
 from conformance.transport.client import Budget
 from conformance.transport.messages import Request, Response
 from mock_server.store import StoredRecord
+from tests.conformance.asgi_session import session
 from tests.conformance.check_runner import mock
-from tests.conformance.served import session
-from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
+from tests.conformance.fault_injection import Answered, Asked, Faulty, Next
 from tests.mock_server import library
 
 pytestmark = pytest.mark.slow  # each test is a complete engine run

@@ -11,7 +11,7 @@ from conformance.runner.runner import run
 from spec.document import parse_document
 from spec.loader import parse_contract
 from spec.validators import SchemaValidators
-from tests.conformance.served import session
+from tests.conformance.asgi_session import session
 from tests.mock_server.athena import Api
 
 FOREIGN = Path(__file__).parents[1] / "foreign"

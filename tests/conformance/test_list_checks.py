@@ -19,7 +19,7 @@ from conformance.checks.support.check import Check
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import run
 from tests.conformance.app_wrappers import Pairs, change_queries, change_responses, drop_parameters
-from tests.conformance.served import session
+from tests.conformance.asgi_session import session
 from tests.mock_server.athena import Api, served
 
 LIST_CHECKS = {check.id: check for check in CHECKS if check.affected_by_other_clients}

@@ -17,7 +17,7 @@ from conformance.transport.messages import Exchange, Request, Response
 from spec.document import find_line_numbers
 from spec.loader import Contract, load_contract
 from spec.validators import SchemaValidators
-from tests.conformance.served import session
+from tests.conformance.asgi_session import session
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
 NAME = "spec/openapi.yaml"

@@ -15,8 +15,8 @@ from conformance.cli.main import main
 from conformance.gate.verdict import ExitCode
 from conformance.past_runs.replay import RESPONSE_CHECKS
 from tests.conformance.check_runner import mock
-from tests.conformance.serving import serving
-from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
+from tests.conformance.fault_injection import Answered, Asked, Faulty, Next
+from tests.conformance.http_server import serving
 
 pytestmark = pytest.mark.slow  # each case is a run against a served mock, or of Schemathesis
 

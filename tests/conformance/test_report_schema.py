@@ -13,10 +13,10 @@ from conformance.checks import CHECKS
 from conformance.cli.main import main
 from conformance.reporting import json_report
 from tests.conformance.check_runner import mock
-from tests.conformance.large import large_report
+from tests.conformance.fault_injection import Answered, Asked, Faulty, Next
+from tests.conformance.http_server import serving
+from tests.conformance.large_report import large_report
 from tests.conformance.sample_reports import hostile_report
-from tests.conformance.serving import serving
-from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
 
 TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
 CHECK_IDS = ("page-size-respected", "unknown-record-is-404", "create-is-stored", "status-is-documented")

@@ -27,7 +27,7 @@ from conformance.reporting.names import (
 )
 from conformance.results import CheckResult, FailureKind, Requirement, Status
 from conformance.runner.runner import RunResult
-from tests.conformance.large import large_report
+from tests.conformance.large_report import large_report
 from tests.conformance.sample_reports import WRITERS, build_report, hostile_exchange
 from tests.mock_server.athena import athena_contract
 

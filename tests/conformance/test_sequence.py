@@ -19,8 +19,8 @@ from conformance.trace.recorder import MAX_RECORDED, IdentifierSource, Recorder
 from conformance.transport.messages import Exchange, Request, Response
 from conformance.transport.redaction import REDACTED, Redactor
 from spec.loader import Contract
+from tests.conformance.asgi_session import session
 from tests.conformance.check_runner import mock
-from tests.conformance.served import session
 from tests.mock_server.athena import athena_contract
 
 ONE, TWO, OLD = (f"{digit * 8}-0000-4000-8000-000000000001" for digit in "123")

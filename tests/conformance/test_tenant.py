@@ -1,27 +1,27 @@
-"""--tenant: where a contract lets a request say the tenant, it is said."""
+"""--tenant: lists are filtered by the tenant, and creates reference it."""
 
 import pytest
 
 from conformance.errors import UsageError
 from conformance.session.tenant import TenantScope, parse_key
-from tests.conformance.served import session
+from tests.conformance.asgi_session import session
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
 KEY = "9f8b2c64-1d3e-4a57-8c90-5e6f7a8b9c0d"
 
 
-def test_a_list_is_narrowed_by_the_filter_on_the_tenants_path() -> None:
+def test_list_is_filtered_by_tenant() -> None:
     contract = athena_contract()
     tenant = TenantScope.from_option(contract, KEY)
     assert dict(tenant.query_filter(contract.operations["listAgents"])) == {"workspace_uuid": KEY}
     assert dict(tenant.query_filter(contract.operations["listMessages"])) == {
         "workspace_uuid": KEY
-    }  # by way of its thread
+    }  # through its thread
     assert dict(tenant.query_filter(contract.operations["listLargeLanguageModels"])) == {}
     assert dict(tenant.query_filter(contract.operations["retrieveAgent"])) == {}
 
 
-def test_a_create_names_the_tenant() -> None:
+def test_create_references_tenant() -> None:
     contract = athena_contract()
     tenant = TenantScope.from_option(contract, KEY)
     assert dict(tenant.create_fields(contract.operations["createAgent"])) == {"workspace_uuid": KEY}
@@ -29,30 +29,30 @@ def test_a_create_names_the_tenant() -> None:
     assert dict(tenant.create_fields(contract.operations["shareAgent"])) == {}
 
 
-def test_what_a_run_makes_and_lists_is_in_the_tenant() -> None:
+def test_created_and_listed_records_are_in_tenant() -> None:
     api = Api.of(athena_contract(), athena_schemas(), "demo")
     api.begin_anew()
-    asking = session(api.app, api.contract, schemas=api.schemas)
-    keys = [row["uuid"] for row in asking.rows(asking.require_operation("Workspace", "list"), {})]
+    client = session(api.app, api.contract, schemas=api.schemas)
+    keys = [row["uuid"] for row in client.rows(client.require_operation("Workspace", "list"), {})]
     assert len(keys) > 1
     for key in keys:
-        asking = session(api.app, api.contract, schemas=api.schemas)
-        asking.tenant = TenantScope.from_option(api.contract, key)
-        made = asking.create("Agent")
-        assert made.body["workspace"]["uuid"] == key
-        rows = list(asking.rows(asking.require_operation("Agent", "list"), {}))
+        client = session(api.app, api.contract, schemas=api.schemas)
+        client.tenant = TenantScope.from_option(api.contract, key)
+        created = client.create("Agent")
+        assert created.body["workspace"]["uuid"] == key
+        rows = list(client.rows(client.require_operation("Agent", "list"), {}))
         assert {row["workspace"]["uuid"] for row in rows} == {key}
-        assert asking.send(asking.require_operation("Agent", "list"), actor="other").request.query == ()
+        assert client.send(client.require_operation("Agent", "list"), actor="other").request.query == ()
 
 
-def test_a_key_that_must_be_a_number_is_one() -> None:
+def test_integer_key_is_parsed() -> None:
     contract = athena_contract()
     assert parse_key(contract, "User", "12") == 12
     assert parse_key(contract, "Agent", KEY) == KEY
-    with pytest.raises(UsageError, match="--mutable-record: found 'x'; allowed: a key of User, a whole number"):
+    with pytest.raises(UsageError, match="--sacrifice: found 'x'; allowed: a key of User, a whole number"):
         parse_key(contract, "User", "x")
 
 
-def test_a_key_that_must_be_a_uuid_is_one() -> None:
-    with pytest.raises(UsageError, match="--tenant: found 'acme'; allowed: a key of Workspace, a UUID"):
+def test_invalid_uuid_key_is_usage_error() -> None:
+    with pytest.raises(UsageError, match="--workspace: found 'acme'; allowed: a key of Workspace, a UUID"):
         TenantScope.from_option(athena_contract(), "acme")

@@ -9,7 +9,7 @@ from conformance.checks.support.check import Check
 from conformance.checks.validation import rejected_input, responses
 from conformance.results import Status
 from tests.conformance.check_runner import LAWS, amiss, broken, judge, judged
-from tests.conformance.writing_faults import Answered, Asked, Next
+from tests.conformance.fault_injection import Answered, Asked, Next
 
 DEMO = "demo-token"
 

@@ -19,12 +19,12 @@ from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget, HttpTarget
 from mock_server.store import StoredRecord
+from tests.conformance.asgi_session import HOST, TOKENS, AsgiTransport
 from tests.conformance.check_runner import CREDENTIALS
 from tests.conformance.clinic import mock, planted
 from tests.conformance.clinic_faults import Dress, keeps_it_open, stops_again
+from tests.conformance.http_server import serving
 from tests.conformance.recorded import source
-from tests.conformance.served import HOST, TOKENS, AsgiTransport
-from tests.conformance.serving import serving
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 from tests.running import MODULE, ROOT, environment, running
 

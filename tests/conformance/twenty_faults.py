@@ -24,8 +24,8 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.conformance.serving import serving
-from tests.conformance.writing_faults import Answered, Asked, Faulty, Next
+from tests.conformance.fault_injection import Answered, Asked, Faulty, Next
+from tests.conformance.http_server import serving
 from tests.mock_server.athena import EPOCH, Api, athena_contract, athena_schemas
 from tests.running import ROOT
 

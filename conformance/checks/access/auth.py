@@ -1,4 +1,4 @@
-"""Laws on who may ask: without a token, with one that is none, and as somebody of another tenant."""
+"""Checks of access control: requests without a valid token and requests of another tenant."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -15,13 +15,8 @@ from conformance.checks.support.bad_requests import (
 )
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.tenancy import find_shared_tenant_reason
-from conformance.checks.support.values import (
-    describe_change,
-    get_stored_attributes,
-    is_create,
-    iter_changed_names,
-    retrieve_record,
-)
+from conformance.checks.support.values import get_stored_attributes, is_create
+from conformance.checks.writes.changes import body_fields, describe_changes, fetch_attributes, path_of
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord
@@ -30,16 +25,15 @@ from conformance.transport.messages import AUTHORIZATION, Exchange
 from spec.loader import Contract, Operation, Resource
 
 NO_TOKEN = "no token"
-# What goes as a token and is none: the kind of it -> headers.
-INVALID_CREDENTIALS: Mapping[str, Mapping[str, str]] = {
+INVALID_CREDENTIALS: Mapping[str, Mapping[str, str]] = {  # kind -> headers
     NO_TOKEN: {},
     "another scheme": {AUTHORIZATION: "Basic ZGVtbzpkZW1v"},
     "a scheme and no token": {AUTHORIZATION: "Bearer"},
-    "a token that nobody has": {AUTHORIZATION: "Bearer conformance-unknown-token"},
+    "an unknown token": {AUTHORIZATION: "Bearer conformance-unknown-token"},
     "a malformed token": {AUTHORIZATION: "Bearer , ;=?"},
 }
 LOGGED_OUT_TOKEN = "a logged-out token"
-UNAUTHORIZED_KINDS = (NO_TOKEN, "another scheme", "a token that nobody has", "a malformed token")
+UNAUTHORIZED_KINDS = (NO_TOKEN, "another scheme", "an unknown token", "a malformed token")
 
 
 def _requires_auth(contract: Contract, operation: Operation) -> bool:
@@ -47,36 +41,38 @@ def _requires_auth(contract: Contract, operation: Operation) -> bool:
 
 
 def _send_unauthenticated(case: Case, kinds: Iterable[str]) -> Iterator[tuple[str, Exchange | None]]:
-    """The answer to each who is nobody; None where the run may not ask. Paths name records of the run that nothing
-    else needs, queries and bodies are valid: what is taken after all is a success. What has effects outside is asked
-    validly until it is taken, and no further."""
+    """Send the request with each kind of invalid credentials; yield None if a read-only run must not send it.
+
+    Paths name records that only this check uses, queries and bodies are valid, so that an accepted request succeeds.
+    Once an operation with external effects was accepted, its body is empty.
+    """
     session, operation = case.session, case.operation
-    path_values: Mapping[str, Any] | None = None
+    path: Mapping[str, Any] | None = None
     was_accepted = False
     for kind in kinds:
         if session.read_only and operation.method not in SAFE_METHODS:
             yield kind, None
             continue
         headers = INVALID_CREDENTIALS[kind] if kind in INVALID_CREDENTIALS else obtain_logged_out_token(session)
-        path_values = _build_expendable_path(case) if path_values is None else path_values
+        path = _build_expendable_path(case) if path is None else path
         body = build_empty_body(operation) if was_accepted and operation.effects else _build_valid_body(case)
         query = session.required_query(operation)
-        exchange = session.send(operation, path=path_values, query=query, body=body, actor="nobody", headers=headers)
+        exchange = session.send(operation, path=path, query=query, body=body, actor="nobody", headers=headers)
         was_accepted = was_accepted or exchange.response.ok
         yield kind, exchange
 
 
 def _build_expendable_path(case: Case) -> Mapping[str, Any]:
-    """The path of a record of the run: a fresh one where it may be lost; of none where none can be had."""
+    """Return the path of a record of the run, a new one for writes; of an unknown record if none can be created."""
     session, operation = case.session, case.operation
     if not operation.path_parameter_names or find_blocking_reason(case):
         return build_unknown_path(case)
     try:
         if operation.method in SAFE_METHODS:
             return build_readable_path(case)
-        if operation.action == "delete":  # a record that was lent to the run is not to be lost
+        if operation.action == "delete":  # raises SkipCheck for mutable records, which must not be deleted
             session.creator(operation.resource or "")
-        return {operation.path_parameter_names[0]: session.create(operation.resource or "").key}
+        return path_of(operation, session.create(operation.resource or "").key)
     except SkipCheck:
         return build_unknown_path(case)
 
@@ -96,14 +92,15 @@ def _check_access_denied(case: Case) -> Iterator[CheckResult]:
         requirement = case.build_requirement(parameter=kind)
         if exchange is None:
             yield case.skip(requirement, READ_ONLY)
-        else:
-            case.session.store_result((case.operation.id, kind), exchange)
-            message = f"answered {exchange.response.status} to {kind}, due: 401" if exchange.response.ok else ""
-            yield case.build_result(requirement, message, exchange)
+            continue
+        case.session.store_result((case.operation.id, kind), exchange)
+        response = exchange.response
+        message = f"request with {kind}: got {response.status}, expected 401" if response.ok else ""
+        yield case.build_result(requirement, message, exchange)
 
 
 def _check_unauthorized_status(case: Case) -> Iterator[CheckResult]:
-    """What the law before has seen is judged first; judged again, it is asked again."""
+    """Evaluate the exchanges of `unauthenticated-access-denied`; send the requests again in a rerun."""
     for kind in UNAUTHORIZED_KINDS:
         exchange: Exchange | None = case.session.pop_result((case.operation.id, kind))
         if exchange is None:
@@ -122,17 +119,17 @@ def _is_tenant_scoped(contract: Contract, operation: Operation) -> bool:
 
 
 def _creates_tenant_child(contract: Contract, operation: Operation) -> bool:
-    """Whether an operation creates a record that belongs to one of a tenant."""
+    """Whether an operation creates a record whose required parent belongs to a tenant."""
     resource = contract.resources.get(operation.resource or "")
     if resource is None or not is_create(contract, operation):
         return False
-    fields = operation.request_body.fields.values() if operation.request_body else ()
-    relations = [resource.relations.get(f.relation_setter.relation) for f in fields if f.relation_setter and f.required]
+    setters = [field.relation_setter for field in body_fields(operation) if field.required]
+    relations = [resource.relations.get(setter.relation) for setter in setters if setter]
     return any(r is not None and all(contract.resources[n].tenant_path for n in r.targets) for r in relations)
 
 
 def _check_tenant_isolation(case: Case) -> Iterator[CheckResult]:
-    """The run's own record, asked for with the other token."""
+    """Send the request for a record of the run with the token of the other tenant."""
     session, operation = case.session, case.operation
     reason = find_blocking_reason(case) or find_shared_tenant_reason(session)
     if reason:
@@ -151,29 +148,24 @@ def _check_tenant_isolation(case: Case) -> Iterator[CheckResult]:
 
 
 def _evaluate_foreign_create(case: Case) -> CheckResult:
-    """A record created by another tenant for a record of the run."""
+    """Create a record of the other tenant that references a parent of the run."""
     session, operation = case.session, case.operation
     body = session.payloads.build(operation, session.parent)
-    for field in operation.request_body.fields.values() if operation.request_body else ():
-        relation = (
-            session.payloads.find_relation(operation, field.relation_setter.relation)
-            if field.relation_setter and field.required
-            else None
-        )
-        if relation is not None and is_public(
-            session.contract.resources[relation.targets[0]], session.shared_record(relation.targets[0])
-        ):
+    for field in body_fields(operation):
+        if not (field.relation_setter and field.required):
+            continue
+        parent = session.payloads.find_relation(operation, field.relation_setter.relation).targets[0]
+        if is_public(session.contract.resources[parent], session.shared_record(parent)):
             return case.skip(case.build_requirement(), "the record is public")
     exchange = session.send(operation, body=body, actor="other")
-    # A record named in a body that is not there may be called invalid, so one of another tenant too.
+    # A reference to an unknown record may be a validation error, so one to another tenant's record may be, too.
     return case.build_result(case.build_requirement(), _describe_missing_denial(exchange, 422), exchange)
 
 
 def is_public(resource: Resource, record: CreatedRecord) -> bool:
-    """Whether everybody may see a record."""
-    return bool(resource.public_when) and all(
-        record.body.get(name) == value for name, value in resource.public_when.items()
-    )
+    """Whether other tenants may read a record."""
+    conditions = resource.public_when
+    return bool(conditions) and all(record.body.get(name) == value for name, value in conditions.items())
 
 
 def _evaluate_retrieve(case: Case, record: CreatedRecord) -> CheckResult:
@@ -182,58 +174,42 @@ def _evaluate_retrieve(case: Case, record: CreatedRecord) -> CheckResult:
 
 
 def _evaluate_write(case: Case, record: CreatedRecord) -> CheckResult:
-    """Neither updated nor deleted by another tenant: refused, and the same as before."""
+    """Update, delete or act on the record as the other tenant: rejected, and the record is unchanged."""
     session, operation = case.session, case.operation
-    retrieve_operation = session.operation(record.resource, "retrieve")
-    attributes_before = (
-        get_stored_attributes(
-            session.contract, retrieve_operation, retrieve_record(session, record.resource, record.key)[0]
-        )
-        if retrieve_operation
-        else {}
-    )
+    retrieve = session.operation(record.resource, "retrieve")
+    before = fetch_attributes(session, record.resource, record.key) if retrieve else {}
     is_custom = operation.action not in _EVALUATORS
     body: Any = build_action_body(session, operation) if is_custom else build_empty_body(operation)
-    for field in operation.request_body.fields.values() if operation.request_body and not is_custom else ():
-        if (
-            field.relation_setter is None
-            and field.x_query is None
-            and isinstance(attributes_before.get(field.name), str)
-        ):
+    for field in () if is_custom else body_fields(operation):
+        if field.relation_setter is None and field.x_query is None and isinstance(before.get(field.name), str):
             body = {field.name: session.payloads.generate_value(field.schema, field.name)}
             break
-    exchange = session.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body, actor="other")
+    exchange = session.send(operation, path=path_of(operation, record.key), body=body, actor="other")
     message = _describe_missing_denial(exchange)
-    if not message and retrieve_operation is not None:
-        exchange_after = session.retrieve(record.resource, record.key)
-        attributes_after = get_stored_attributes(
-            session.contract, retrieve_operation, session.data(retrieve_operation, exchange_after)
-        )
-        changes = [
-            describe_change(name, attributes_before[name], attributes_after[name])
-            for name in iter_changed_names(attributes_before, attributes_after)
-        ]
-        message = (
-            "; ".join(changes) if exchange_after.response.ok else "the record is gone although the request was refused"
-        )
+    if not message and retrieve is not None:
+        current = session.retrieve(record.resource, record.key)
+        after = get_stored_attributes(session.contract, retrieve, session.data(retrieve, current))
+        message = describe_changes(before, after)
+        if not current.response.ok:
+            message = "the request was rejected, but the record does not exist any more"
     return case.build_result(case.build_requirement(), message, exchange)
 
 
 def _evaluate_list(case: Case, record: CreatedRecord) -> CheckResult:
-    """On no page of what is listed for another tenant."""
+    """Read all pages of the list as the other tenant."""
     session, operation = case.session, case.operation
-    required_query = session.required_query(operation)
+    query = session.required_query(operation)
     key = session.resource(operation).key_attribute
-    is_listed = any(row.get(key) == record.key for row in session.rows(operation, required_query, actor="other"))
-    exchange = session.send(operation, query=required_query, actor="other")
-    return case.build_result(
-        case.build_requirement(), f"the other token lists {key} {record.key}" if is_listed else "", exchange
-    )
+    is_listed = any(row.get(key) == record.key for row in session.rows(operation, query, actor="other"))
+    exchange = session.send(operation, query=query, actor="other")
+    message = f"the list of another tenant contains {key} {record.key}" if is_listed else ""
+    return case.build_result(case.build_requirement(), message, exchange)
 
 
 def _describe_missing_denial(exchange: Exchange, *other_statuses: int) -> str:
     status = exchange.response.status
-    return "" if status in (403, 404, *other_statuses) else f"answered {status} to another tenant, due: 404 or 403"
+    is_denied = status in (403, 404, *other_statuses)
+    return "" if is_denied else f"request of another tenant: got {status}, expected 404 or 403"
 
 
 _EVALUATORS = {

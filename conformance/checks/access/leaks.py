@@ -1,4 +1,4 @@
-"""The law on what another tenant can find: no search and no filter leads it to the run's own record."""
+"""Check that searches and filters do not return records of another tenant."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +9,7 @@ from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import Listing, is_list
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import format_query_value, get_values_at, retrieve_record
+from conformance.checks.writes.changes import body_fields
 from conformance.checks.writes.text_roundtrip import accepts_any_text
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
@@ -19,14 +20,14 @@ NARROWING_ROLES = ("search", "filter")
 
 
 def _is_searchable_tenant_list(contract: Contract, operation: Operation) -> bool:
-    """Whether a list of what lies in a tenant can be searched or filtered."""
+    """Whether an operation lists records of a tenant and has a search or filter parameter."""
     if not is_list(contract, operation) or not contract.resources[operation.resource or ""].tenant_path:
         return False
     return any(p.x_query and p.x_query.role in NARROWING_ROLES for p in operation.query_parameters)
 
 
 def _check_no_leak(case: Case) -> Iterator[CheckResult]:
-    """Everything that a list can be narrowed by, with what the run's own record shows of it."""
+    """Search and filter the list as the other tenant, with values of a record of the run."""
     session, listing = case.session, Listing(case.session, case.operation)
     reason = find_blocking_reason(case) or find_shared_tenant_reason(session)
     if reason:
@@ -38,32 +39,28 @@ def _check_no_leak(case: Case) -> Iterator[CheckResult]:
     if session.operation(record.resource, "retrieve") is not None:
         body = dict(retrieve_record(session, record.resource, record.key)[0])
     for parameter, path, value in _iter_narrowing_values(case.operation, body):
-        requirement = case.build_requirement(parameter=f"{parameter.name}:{'.'.join(path)}")
         query = {**session.required_query(case.operation), parameter.name: value}
         query |= dict(listing.build_largest_page_query())
         exchange = session.send(case.operation, query=query, actor="other")
         rows = session.data(case.operation, exchange) if exchange.response.ok else []
-        valid_rows = rows if isinstance(rows, list) else []
-        is_found = any(
-            isinstance(row, dict) and row.get(listing.resource.key_attribute) == record.key for row in valid_rows
+        keys = (
+            [row.get(listing.resource.key_attribute) for row in rows if isinstance(row, dict)]
+            if isinstance(rows, list)
+            else []
         )
+        is_found = record.key in keys
         message = (
-            f"{parameter.name}={value} leads the other token to {listing.resource.name} {record.key}"
-            if is_found
-            else ""
+            f"{parameter.name}={value} returns {record.resource} {record.key} to another tenant" if is_found else ""
         )
+        requirement = case.build_requirement(parameter=f"{parameter.name}:{'.'.join(path)}")
         yield case.build_result(requirement, message, exchange)
 
 
 def _create_searchable_record(session: Session, listing: Listing) -> CreatedRecord:
-    """A record with a text that nobody else has in each property that is searched. Raises CannotMake."""
-    search_parameter, create_operation = listing.find_parameter("search"), session.creator(listing.resource.name)
-    paths = search_parameter.x_query.paths if search_parameter and search_parameter.x_query else ()
-    fields = (
-        create_operation.request_body.fields
-        if create_operation.request_body and not create_operation.path_parameter_names
-        else {}
-    )
+    """Create a record with a unique text in each property that the search covers. Raises SkipCheck."""
+    search, operation = listing.find_parameter("search"), session.creator(listing.resource.name)
+    paths = search.x_query.paths if search and search.x_query else ()
+    fields = {field.name: field for field in body_fields(None if operation.path_parameter_names else operation)}
     changes: dict[str, Any] = {}
     for path in paths:
         field, attribute = fields.get(path[0]), listing.resource.attributes.get(path[0])
@@ -75,18 +72,16 @@ def _create_searchable_record(session: Session, listing: Listing) -> CreatedReco
 def _iter_narrowing_values(
     operation: Operation, record: dict[str, Any]
 ) -> Iterator[tuple[Parameter, tuple[str, ...], str]]:
-    """(parameter, path, value) of what a record shows and its list can be narrowed by."""
+    """Yield (parameter, path, value) of each search and filter that a property of the record matches."""
     for parameter in operation.query_parameters:
         x_query = parameter.x_query
         if x_query is None or x_query.role not in NARROWING_ROLES or x_query.operator != "eq":
             continue
         for path in x_query.paths:
-            values = [
-                v for v in get_values_at(record, path) or () if v not in (None, "") and not isinstance(v, (dict, list))
-            ]
-            for value in values[:1]:
-                query_value = format_query_value(value)
-                yield parameter, path, query_value.split()[-1] if x_query.role == "search" else query_value
+            values = [v for v in get_values_at(record, path) or () if not isinstance(v, (dict, list))]
+            for value in [v for v in values if v not in (None, "")][:1]:
+                text = format_query_value(value)
+                yield parameter, path, text.split()[-1] if x_query.role == "search" else text
 
 
 CHECKS: tuple[Check, ...] = (

@@ -1,4 +1,4 @@
-"""Laws on accounts: who a token is, whose the records are that it makes, signing in, and signing out."""
+"""Checks of accounts: the identity of a token, ownership of records, login and logout."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,6 +8,7 @@ from conformance.checks.support.bad_requests import evaluate_status
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.tenancy import find_shared_tenant_reason
 from conformance.checks.support.values import is_create, select_least_certain
+from conformance.checks.writes.changes import path_of
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
@@ -16,40 +17,41 @@ from conformance.transport.messages import AUTHORIZATION, Exchange
 from spec.loader import Contract, Operation
 
 TOKEN_PROPERTIES = ("token", "access_token")
-LOGOUT_ACTION = "logout"  # a word of x-action: ends the token that asks
+LOGOUT_ACTION = "logout"  # the x-action of the operation that revokes the token of the request
 WRONG_PASSWORD = "conformance-wrong-password"
 
 
-# Who a token is -------------------------------------------------------------------------------------------------
+# Identity
 
 
 def _check_token_identity(case: Case) -> Iterator[CheckResult]:
-    """The same account wherever it is asked for, and another for another token."""
+    """Every operation returns the same account for a token, and another account for another token."""
     session, operation = case.session, case.operation
     account = session.contract.account_resource
     identity = session.identity()
     if account is None or account.key_attribute not in identity:
-        raise SkipCheck(not_testable("the contract has no account that shows its key"))
+        raise SkipCheck(not_testable("the contract defines no account that has its key in the response"))
+    expected = identity[account.key_attribute]
+
+    def read_key(exchange: Exchange) -> Any:
+        body = session.data(operation, exchange)
+        return body.get(account.key_attribute) if isinstance(body, dict) else None
+
     exchange = session.send(operation)
-    body = session.data(operation, exchange)
-    key = body.get(account.key_attribute) if isinstance(body, dict) else None
-    message = (
-        ""
-        if key == identity[account.key_attribute]
-        else f"it shows {account.name} {key}, elsewhere {identity[account.key_attribute]}"
-    )
+    key = read_key(exchange)
+    message = "" if key == expected else f"{account.name} of the token: got {key}, expected {expected}"
     yield case.build_result(case.build_requirement(parameter="self"), message, exchange)
+    requirement = case.build_requirement(parameter="other")
     if not session.has_token("other"):
-        yield case.skip(case.build_requirement(parameter="other"), NO_SECOND_TOKEN)
+        yield case.skip(requirement, NO_SECOND_TOKEN)
         return
     other_exchange = session.send(operation, actor="other")
-    body = session.data(operation, other_exchange)
-    is_same_account = isinstance(body, dict) and body.get(account.key_attribute) == identity[account.key_attribute]
-    message = f"it shows {account.name} {identity[account.key_attribute]} to another token" if is_same_account else ""
+    is_same_account = read_key(other_exchange) == expected
     if is_same_account and (reason := find_shared_tenant_reason(session)):
-        yield case.skip(case.build_requirement(parameter="other"), reason)
+        yield case.skip(requirement, reason)
     else:
-        yield case.build_result(case.build_requirement(parameter="other"), message, other_exchange)
+        message = f"another token returns the same {account.name} {expected}" if is_same_account else ""
+        yield case.build_result(requirement, message, other_exchange)
 
 
 def _creates_owned_record(contract: Contract, operation: Operation) -> bool:
@@ -58,60 +60,49 @@ def _creates_owned_record(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_owner(case: Case) -> Iterator[CheckResult]:
-    """A record that names its owner names the account that made it."""
+    """The owner of a new record is the account that created it, in every response that has the owner."""
     session, resource = case.session, case.session.resource(case.operation)
     account, name = session.contract.account_resource, resource.owner_path[0]
     relation = resource.relations.get(name)
     created = session.shared_record(resource.name)
     owner = created.body.get(name)
     if account is None or relation is None or not isinstance(owner, dict) or account.key_attribute not in owner:
-        raise SkipCheck(not_testable(f"the contract has no {name} that a new {resource.name} shows"))
+        raise SkipCheck(not_testable(f"the contract defines no {name} in the response of a new {resource.name}"))
     expected = session.identity().get(account.key_attribute)
-    for operation, record, exchange in [
-        (case.operation, created.body, created.exchange),
-        *_read_back(session, created),
-    ]:
-        record_owner = record.get(name)
-        if not isinstance(record_owner, dict) or account.key_attribute not in record_owner:
+    views = [(case.operation, created.body, created.exchange), *_read_back(session, created)]
+    for operation, record, exchange in views:
+        owner = record.get(name)
+        if not isinstance(owner, dict) or account.key_attribute not in owner:
             continue
         location = select_least_certain(case, (relation.pointer, None), (operation.pointer, None))
-        message = (
-            f"its {name} is {record_owner[account.key_attribute]}, made by {expected}"
-            if record_owner[account.key_attribute] != expected
-            else ""
-        )
+        key = owner[account.key_attribute]
+        message = f"{name}: got {account.name} {key}, expected {expected}" if key != expected else ""
         label = name if operation is case.operation else f"{name} by {operation.id}"
         yield case.build_result(case.build_requirement(*location, parameter=label), message, exchange)
 
 
 def _read_back(session: Session, created: CreatedRecord) -> Iterator[tuple[Operation, Mapping[str, Any], Exchange]]:
-    """The record as it is retrieved, and as it is listed where it stands on the first page."""
+    """Yield the record as retrieved, and as listed if it is on the first page."""
     key = session.contract.resources[created.resource].key_attribute
-    retrieve_operation, listing = (
-        session.operation(created.resource, "retrieve"),
-        session.operation(created.resource, "list"),
-    )
-    if retrieve_operation is not None:
-        path = {retrieve_operation.path_parameter_names[0]: created.key}
-        exchange = session.send(
-            retrieve_operation, path=path, query=build_full_include_query(session, retrieve_operation)
-        )
-        record = session.data(retrieve_operation, exchange)
-        yield from [(retrieve_operation, record, exchange)] if isinstance(record, dict) else []
+    retrieve, listing = session.operation(created.resource, "retrieve"), session.operation(created.resource, "list")
+    if retrieve is not None:
+        query = build_full_include_query(session, retrieve)
+        exchange = session.send(retrieve, path=path_of(retrieve, created.key), query=query)
+        record = session.data(retrieve, exchange)
+        yield from [(retrieve, record, exchange)] if isinstance(record, dict) else []
     if listing is not None:
-        exchange = session.send(
-            listing, query=(*session.required_query(listing).items(), *build_full_include_query(session, listing))
-        )
+        query = (*session.required_query(listing).items(), *build_full_include_query(session, listing))
+        exchange = session.send(listing, query=query)
         rows = session.data(listing, exchange)
         row = next((row for row in rows if row.get(key) == created.key), None) if isinstance(rows, list) else None
         yield from [(listing, row, exchange)] if row is not None else []
 
 
-# Signing in -----------------------------------------------------------------------------------------------------
+# Login
 
 
 def _is_login(contract: Contract, operation: Operation) -> bool:
-    """Whether an operation takes an account's login and secret from anybody."""
+    """Whether an operation accepts the credentials of an account without authentication."""
     account = contract.account_resource.credentials if contract.account_resource else None
     fields = operation.request_body.fields if operation.request_body else {}
     accepts_credentials = account is not None and account.login in fields and account.secret in fields
@@ -119,17 +110,16 @@ def _is_login(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_wrong_credentials(case: Case) -> Iterator[CheckResult]:
-    """Somebody who is not there, and the run's own account with a wrong secret: once each, so that nobody is locked
-    out."""
+    """Log in with an unknown login and with a wrong password, once each to avoid a lockout."""
     session = case.session
     account = session.contract.account_resource.credentials if session.contract.account_resource else None
     if account is None or case.operation.request_body is None:
         return
     unknown_login = {**session.payloads.build(case.operation, session.parent), account.secret: WRONG_PASSWORD}
-    yield evaluate_status(case, 401, _attempt_login(case, unknown_login), "nobody's")
+    yield evaluate_status(case, 401, _attempt_login(case, unknown_login), "unknown login")
     if session.credentials:
         wrong_password = {**unknown_login, account.login: session.credentials[account.login]}
-        yield evaluate_status(case, 401, _attempt_login(case, wrong_password), "wrong")
+        yield evaluate_status(case, 401, _attempt_login(case, wrong_password), "wrong password")
 
 
 def _attempt_login(case: Case, body: Mapping[str, Any]) -> Exchange:
@@ -141,10 +131,10 @@ def _attempt_login(case: Case, body: Mapping[str, Any]) -> Exchange:
 
 
 def _log_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
-    """A fresh token as a header, and how it was had. Raises CannotMake."""
+    """Log in and return the exchange and the header with the new token. Raises SkipCheck."""
     operation = next((o for o in session.contract.operations.values() if _is_login(session.contract, o)), None)
     if operation is None:
-        raise SkipCheck(not_testable("the contract has no operation to sign in"))
+        raise SkipCheck(not_testable("the contract defines no login operation"))
     if not session.credentials:
         raise SkipCheck(NO_CREDENTIALS)
     if session.read_only:
@@ -152,31 +142,28 @@ def _log_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
     body = {**session.payloads.build(operation, session.parent), **session.credentials}
     exchange = session.send(operation, body=body, actor="nobody")
     data = session.data(operation, exchange)
-    token = next(
-        (data[name] for name in TOKEN_PROPERTIES if isinstance(data, dict) and isinstance(data.get(name), str)), None
-    )
+    values = [data.get(name) for name in TOKEN_PROPERTIES] if isinstance(data, dict) else []
+    token = next((value for value in values if isinstance(value, str)), None)
     if not exchange.response.ok or token is None:
-        raise SkipCheck(f"{operation.id} answered {exchange.response.status} and no token")
+        raise SkipCheck(f"{operation.id} returned {exchange.response.status} without a token")
     return exchange, {AUTHORIZATION: f"Bearer {token}"}
 
 
 def _check_login_token(case: Case) -> Iterator[CheckResult]:
-    """The fresh token is the account's whose login was sent."""
+    """The new token identifies the account whose login was sent."""
     session = case.session
     exchange, token = _log_in(session)
     identity_exchange = _request_identity(session, token)
     account = session.contract.account_resource
     login = account.credentials.login if account and account.credentials else ""
     identity = session.data(session.contract.operations[identity_exchange.request.operation], identity_exchange)
-    message = (
-        f"the fresh token is answered {identity_exchange.response.status}" if not identity_exchange.response.ok else ""
-    )
-    expected, actual = (
-        str(session.credentials.get(login)),
-        str(identity.get(login)) if isinstance(identity, dict) else "",
-    )
-    if not message and isinstance(identity, dict) and login in identity and expected.casefold() != actual.casefold():
-        message = f"the fresh token is another {account.name if account else 'account'}'s than that which signed in"
+    message = ""
+    if not identity_exchange.response.ok:
+        message = f"request with the new token: got {identity_exchange.response.status}, expected 2xx"
+    elif isinstance(identity, dict) and login in identity:
+        expected, actual = str(session.credentials.get(login)), str(identity.get(login))
+        if expected.casefold() != actual.casefold():
+            message = f"the new token identifies another {account.name if account else 'account'} than the login"
     yield case.build_result(case.build_requirement(parameter="works"), message, exchange, identity_exchange)
     _log_out(session, token)
 
@@ -184,7 +171,7 @@ def _check_login_token(case: Case) -> Iterator[CheckResult]:
 def _request_identity(session: Session, token: Mapping[str, str]) -> Exchange:
     operation = next((o for o in session.contract.operations.values() if session.contract.is_whoami(o)), None)
     if operation is None:
-        raise SkipCheck(not_testable("the contract has no operation that says whose token it is"))
+        raise SkipCheck(not_testable("the contract defines no operation that returns the account of a token"))
     return session.send(operation, actor="nobody", headers=token)
 
 
@@ -194,20 +181,20 @@ def _log_out(session: Session, token: Mapping[str, str]) -> Exchange | None:
 
 
 def obtain_logged_out_token(session: Session) -> Mapping[str, str]:
-    """The header of a token that was logged out. Raises CannotMake."""
+    """Return the header with a revoked token. Raises SkipCheck."""
 
     def end_session() -> Mapping[str, str]:
         _, token = _log_in(session)
-        logout_exchange = _log_out(session, token)
-        if logout_exchange is None or not logout_exchange.response.ok:
-            raise SkipCheck(not_testable("the contract has no way to log out that the target takes"))
+        exchange = _log_out(session, token)
+        if exchange is None or not exchange.response.ok:
+            raise SkipCheck(not_testable("the contract defines no logout that the target accepts"))
         return token
 
     headers: Mapping[str, str] = session.run_once(LOGOUT_ACTION, end_session)
     return headers
 
 
-# Signing out ----------------------------------------------------------------------------------------------------
+# Logout
 
 
 def _is_logout(contract: Contract, operation: Operation) -> bool:
@@ -215,29 +202,26 @@ def _is_logout(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_logout(case: Case) -> Iterator[CheckResult]:
-    """A token that was signed in for this: none after it, while the run's own goes on."""
+    """Log in and out again: the new token is rejected, the token of the run still works."""
     session = case.session
     _, token = _log_in(session)
     logout_exchange = _log_out(session, token)
     if logout_exchange is None or not logout_exchange.response.ok:
-        raise SkipCheck(
-            f"{case.operation.id} answered {logout_exchange.response.status if logout_exchange else 'nothing'}"
-        )
+        status = logout_exchange.response.status if logout_exchange else "no response"
+        raise SkipCheck(f"{case.operation.id} returned {status}")
     exchanges = [logout_exchange]
 
     def find_problem() -> str:
         exchanges.append(_request_identity(session, token))
         status = exchanges[-1].response.status
-        return "" if status == 401 else f"the token is answered {status} after it was logged out, due: 401"
+        return "" if status == 401 else f"request with the token after its logout: got {status}, expected 401"
 
     message = session.wait_until(find_problem)
     yield case.build_result(case.build_requirement(parameter="ended"), message, logout_exchange, exchanges[-1])
     own_exchange = session.send(session.contract.operations[exchanges[-1].request.operation])
-    message = (
-        ""
-        if own_exchange.response.ok
-        else f"another token of the account is answered {own_exchange.response.status} after it"
-    )
+    status = own_exchange.response.status
+    is_valid = own_exchange.response.ok
+    message = "" if is_valid else f"request with another token after the logout: got {status}, expected 2xx"
     yield case.build_result(case.build_requirement(parameter="others"), message, logout_exchange, own_exchange)
 
 

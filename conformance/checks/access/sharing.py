@@ -1,4 +1,4 @@
-"""The law on what gives sight of a record to another tenant: it opens that record, for what was granted, no more."""
+"""Checks of sharing: it grants another tenant the permitted access to one record, and can be revoked."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,13 +6,8 @@ from typing import Any
 from conformance.checks.support.action_calls import find_access_grant, is_action, perform_action
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.tenancy import find_shared_tenant_reason
-from conformance.checks.support.values import (
-    equal,
-    get_stored_attributes,
-    iter_round_trip_fields,
-    retrieve_record,
-    truncate,
-)
+from conformance.checks.support.values import equal, iter_round_trip_fields, truncate
+from conformance.checks.writes.changes import fetch_attributes, path_of
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord
@@ -24,33 +19,24 @@ HIDDEN_STATUSES = (403, 404)
 
 
 def _grants_access(contract: Contract, operation: Operation) -> bool:
-    return (
-        is_action(contract, operation)
-        and find_access_grant(contract, operation) is not None
-        and bool(operation.path_parameter_names)
-    )
+    has_grant = is_action(contract, operation) and find_access_grant(contract, operation) is not None
+    return has_grant and bool(operation.path_parameter_names)
 
 
 def _check_share_grants_access(case: Case) -> Iterator[CheckResult]:
-    """Hidden before, seen after, not to be written, and gone with the record."""
-    session, operation = case.session, case.operation
+    """The record is hidden before it is shared; afterwards it is readable and, with the first permission, read-only."""
+    session, resource = case.session, case.operation.resource or ""
     reason = find_shared_tenant_reason(session)
     if reason:
         raise SkipCheck(reason)
-    exchange_before = session.retrieve(
-        operation.resource or "", session.shared_record(operation.resource or "").key, actor="other"
-    )
-    message = (
-        ""
-        if exchange_before.response.status in HIDDEN_STATUSES
-        else f"answered {exchange_before.response.status} before it was shared"
-    )
-    yield case.build_result(case.build_requirement(parameter="before"), message, exchange_before)
+    exchange = session.retrieve(resource, session.shared_record(resource).key, actor="other")
+    status = exchange.response.status
+    message = "" if status in HIDDEN_STATUSES else f"request before sharing: got {status}, expected 404 or 403"
+    yield case.build_result(case.build_requirement(parameter="before"), message, exchange)
     action = perform_action(case)
-    record = action.record
-    if record is not None:
-        yield _evaluate_visible(case, record, action.exchange)
-        yield from _evaluate_read_only(case, record)
+    if action.record is not None:
+        yield _evaluate_visible(case, action.record, action.exchange)
+        yield from _evaluate_read_only(case, action.record)
 
 
 def _evaluate_visible(case: Case, record: CreatedRecord, share_exchange: Exchange) -> CheckResult:
@@ -58,74 +44,62 @@ def _evaluate_visible(case: Case, record: CreatedRecord, share_exchange: Exchang
 
     def find_problem() -> str:
         exchanges.append(case.session.retrieve(record.resource, record.key, actor="other"))
-        status = exchanges[-1].response.status
-        return "" if exchanges[-1].response.ok else f"answered {status} to whom it was shared with, due: a success"
+        response = exchanges[-1].response
+        return "" if response.ok else f"request of the recipient: got {response.status}, expected 2xx"
 
     message = case.session.wait_until(find_problem)
-    return case.build_result(case.build_requirement(parameter="seen"), message, share_exchange, exchanges[-1])
+    return case.build_result(case.build_requirement(parameter="visible"), message, share_exchange, exchanges[-1])
 
 
 def _evaluate_read_only(case: Case, record: CreatedRecord) -> Iterator[CheckResult]:
-    """Where the least is granted, an update is refused and changes nothing."""
+    """An update by the recipient is rejected and changes nothing."""
     session = case.session
-    update_operation = session.operation(record.resource, "update")
-    if update_operation is None:
+    operation = session.operation(record.resource, "update")
+    if operation is None:
         return
-    field = next(
-        iter(
-            iter_round_trip_fields(
-                Case(case.check, session, update_operation), session.contract.resources[record.resource]
-            )
-        ),
-        None,
-    )
+    update_case = Case(case.check, session, operation)
+    field, _ = next(iter_round_trip_fields(update_case, session.contract.resources[record.resource]), (None, None))
     if field is None:
         return
-    value: Any = session.payloads.generate_value(field[0].schema, field[0].name)
-    path_values = {update_operation.path_parameter_names[0]: record.key}
-    exchange = session.send(update_operation, path=path_values, body={field[0].name: value}, actor="other")
-    expected = [status for status in HIDDEN_STATUSES if status in update_operation.responses] or list(HIDDEN_STATUSES)
-    requirement = case.build_requirement(parameter="only read")
-    if exchange.response.status not in expected:
-        message = f"an update was answered {exchange.response.status}, due: {' or '.join(map(str, expected))}"
+    value: Any = session.payloads.generate_value(field.schema, field.name)
+    path = path_of(operation, record.key)
+    exchange = session.send(operation, path=path, body={field.name: value}, actor="other")
+    expected = [status for status in HIDDEN_STATUSES if status in operation.responses] or list(HIDDEN_STATUSES)
+    requirement = case.build_requirement(parameter="read-only")
+    status = exchange.response.status
+    if status not in expected:
+        message = f"update by the recipient: got {status}, expected {' or '.join(map(str, expected))}"
         yield case.build_result(requirement, message, exchange)
         return
-    retrieve_operation = session.require_operation(record.resource, "retrieve")
-    attributes = get_stored_attributes(
-        session.contract, retrieve_operation, retrieve_record(session, record.resource, record.key)[0]
-    )
-    was_applied = equal(attributes.get(field[0].name), value)
-    yield case.build_result(
-        requirement, f"refused, yet {field[0].name} is {truncate(value)}" if was_applied else "", exchange
-    )
+    attributes = fetch_attributes(session, record.resource, record.key)
+    was_applied = equal(attributes.get(field.name), value)
+    message = f"the update was rejected, but {field.name} is {truncate(value)}" if was_applied else ""
+    yield case.build_result(requirement, message, exchange)
 
 
 def _check_share_revocation(case: Case) -> Iterator[CheckResult]:
-    """Taken back where the contract has a way to, or else with the record itself; judged again: still taken back."""
+    """Delete the share, or the record if shares cannot be deleted: the recipient has no access any more."""
     session, operation = case.session, case.operation
     action = perform_action(case)
     if action.record is None or find_shared_tenant_reason(session):
-        raise SkipCheck(find_shared_tenant_reason(session) or not_testable("the contract has no record in its path"))
+        reason = find_shared_tenant_reason(session)
+        raise SkipCheck(reason or not_testable("the contract defines no record in the path of the share operation"))
     record, resource = action.record, session.contract.views[operation.envelope.view_name or ""].resource
     share = session.data(operation, action.exchange)
     key = share.get(session.contract.resources[resource].key_attribute) if isinstance(share, dict) else None
-    delete_target = (
-        (resource, key) if key is not None and session.operation(resource, "delete") else (record.resource, record.key)
-    )
-    session.retrieve(record.resource, record.key, actor="other")  # who has seen it once must not keep it
-    delete_exchange = session.delete(*delete_target)
+    if key is None or session.operation(resource, "delete") is None:
+        resource, key = record.resource, record.key
+    session.retrieve(record.resource, record.key, actor="other")  # the response must not be cached for the recipient
+    delete_exchange = session.delete(resource, key)
     if delete_exchange is None or not (delete_exchange.response.ok or delete_exchange.response.status == 404):
-        raise SkipCheck(
-            not_testable(
-                f"the contract has no way to take back what was shared that the target takes: {delete_target[0]}"
-            )
-        )
+        raise SkipCheck(not_testable(f"the contract defines no delete of {resource} that the target accepts"))
     exchanges = [delete_exchange]
 
     def find_problem() -> str:
         exchanges.append(session.retrieve(record.resource, record.key, actor="other"))
         status = exchanges[-1].response.status
-        return "" if status in HIDDEN_STATUSES else f"still answered {status} after the {delete_target[0]} was deleted"
+        is_hidden = status in HIDDEN_STATUSES
+        return "" if is_hidden else f"request after the delete of {resource}: got {status}, expected 404 or 403"
 
     message = session.wait_until(find_problem)
     yield case.build_result(case.build_requirement(), message, delete_exchange, exchanges[-1])

@@ -1,4 +1,4 @@
-"""Laws on the actions that a contract names: what they show is stored, is about their record, and stays done."""
+"""Checks of custom actions: their results are stored, concern the record of the path, and set final states."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,10 +12,10 @@ from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.values import (
     describe_change,
     get_stored_attributes,
-    iter_changed_names,
     retrieve_record,
     select_least_certain,
 )
+from conformance.checks.writes.changes import describe_changes, path_of
 from conformance.errors import SkipCheck
 from conformance.responses.records import NestedRecord
 from conformance.results import CheckResult
@@ -24,11 +24,11 @@ from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
 from spec.loader import Contract, Operation, Relation
 
-STATE_POLLS = 3  # times that a state is looked at again
+STATE_POLLS = 3  # requests that check that a state does not change
 POLL_INTERVAL = 1.0  # seconds
 
 
-# What is shown --------------------------------------------------------------------------------------------------
+# Stored results
 
 
 def _returns_records(contract: Contract, operation: Operation) -> bool:
@@ -36,10 +36,10 @@ def _returns_records(contract: Contract, operation: Operation) -> bool:
 
 
 def _find_retrievable_records(case: Case, action: PerformedAction) -> list[NestedRecord]:
-    """The records that the answer shows of itself, and that can be retrieved."""
+    """Return the top-level records of the response that can be retrieved."""
     session = case.session
     nested = session.records(case.operation, action.exchange, max_nesting=0)
-    return [s for s in nested if session.operation(s.view.resource, "retrieve") and _get_key(session, s) is not None]
+    return [n for n in nested if session.operation(n.view.resource, "retrieve") and _get_key(session, n) is not None]
 
 
 def _get_key(session: Session, nested: NestedRecord) -> Any:
@@ -47,49 +47,43 @@ def _get_key(session: Session, nested: NestedRecord) -> Any:
 
 
 def _check_stored(case: Case) -> Iterator[CheckResult]:
-    """One promise for each place in the answer that shows a record."""
+    """Yield one result for each location in the response that has records."""
     action = perform_action(case)
-    records_by_path: dict[str, list[NestedRecord]] = {}
+    records_by_location: dict[str, list[NestedRecord]] = {}
     for nested in _find_retrievable_records(case, action):
-        records_by_path.setdefault(nested.location, []).append(nested)
-    for dotted_path, records in records_by_path.items():
+        records_by_location.setdefault(nested.location, []).append(nested)
+    for dotted_path, records in records_by_location.items():
         exchanges = [action.exchange]
 
         def find_problem(records: list[NestedRecord] = records, exchanges: list[Exchange] = exchanges) -> str:
-            return next(
-                (message for nested in records if (message := _describe_stored_difference(case, nested, exchanges))), ""
-            )
+            messages = (_describe_stored_difference(case, nested, exchanges) for nested in records)
+            return next((message for message in messages if message), "")
 
         message = case.session.wait_until(find_problem)
         location = select_least_certain(case, (case.operation.pointer, None), (records[0].view.pointer, None))
-        yield case.build_result(
-            case.build_requirement(*location, parameter=dotted_path), message, action.exchange, exchanges[-1]
-        )
-    if not records_by_path:
-        yield case.skip(
-            case.build_requirement(), not_testable("the contract has no operation to retrieve what it answers")
-        )
+        requirement = case.build_requirement(*location, parameter=dotted_path)
+        yield case.build_result(requirement, message, action.exchange, exchanges[-1])
+    if not records_by_location:
+        reason = not_testable("the contract defines no operation to retrieve the returned records")
+        yield case.skip(case.build_requirement(), reason)
 
 
 def _describe_stored_difference(case: Case, nested: NestedRecord, exchanges: list[Exchange]) -> str:
-    """How a shown record differs from the stored one, or ""."""
-    session, resource = case.session, nested.view.resource
+    """Retrieve a returned record and describe how it differs, or return ""."""
+    session, resource, key = case.session, nested.view.resource, _get_key(case.session, nested)
     operation = session.require_operation(resource, "retrieve")
-    exchanges.append(session.retrieve(resource, _get_key(session, nested)))
-    record = session.data(operation, exchanges[-1])
-    if not exchanges[-1].response.ok or not isinstance(record, dict):
-        status = exchanges[-1].response.status
-        return f"{nested.location} shows {resource} {_get_key(session, nested)}, which is answered {status} when it is retrieved"
-    stored_values = get_stored_attributes(session.contract, operation, record, include_updated=False)
-    returned_values = {name: value for name, value in nested.record.items() if name in stored_values}
-    changes = [
-        describe_change(name, returned_values[name], stored_values[name])
-        for name in sorted(iter_changed_names(returned_values, stored_values))
-    ]
-    return f"{nested.location}, retrieved: {'; '.join(changes)}" if changes else ""
+    exchange = session.retrieve(resource, key)
+    exchanges.append(exchange)
+    record = session.data(operation, exchange)
+    if not exchange.response.ok or not isinstance(record, dict):
+        return f"retrieving {resource} {key} from {nested.location} returned {exchange.response.status}"
+    stored = get_stored_attributes(session.contract, operation, record, include_updated=False)
+    returned = {name: nested.record[name] for name in sorted(stored) if name in nested.record}
+    changes = describe_changes(returned, stored)
+    return f"{nested.location}, retrieved: {changes}" if changes else ""
 
 
-# What it is about -----------------------------------------------------------------------------------------------
+# Record of the path
 
 
 def _has_path_record(contract: Contract, operation: Operation) -> bool:
@@ -97,26 +91,24 @@ def _has_path_record(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_subject(case: Case) -> Iterator[CheckResult]:
-    """The record of the path, or records that lead to it."""
+    """The result is the record of the path, or references it."""
     action = perform_action(case)
-    expected_key = action.record.key if action.record else None
-    results_by_path: dict[str, tuple[tuple[str, str | None], str]] = {}
+    expected = action.record.key if action.record else None
+    results: dict[str, tuple[tuple[str, str | None], str]] = {}
     for nested in _find_retrievable_records(case, action):
         for location, key in _iter_referenced_keys(case, nested):
-            message = f"{nested.location} is about {key}, the path named {expected_key}" if key != expected_key else ""
-            if message or nested.location not in results_by_path:
-                results_by_path[nested.location] = location, message
-    for dotted_path, (location, message) in results_by_path.items():
+            message = f"{nested.location} concerns {key}, expected {expected} as in the path" if key != expected else ""
+            if message or nested.location not in results:
+                results[nested.location] = location, message
+    for dotted_path, (location, message) in results.items():
         yield case.build_result(case.build_requirement(*location, parameter=dotted_path), message, action.exchange)
-    if not results_by_path:
-        yield case.skip(
-            case.build_requirement(),
-            not_testable("the contract has no relation of what it answers to the record of its path"),
-        )
+    if not results:
+        reason = not_testable("the contract defines no relation from the result to the record of the path")
+        yield case.skip(case.build_requirement(), reason)
 
 
 def _iter_referenced_keys(case: Case, nested: NestedRecord) -> Iterator[tuple[tuple[str, str | None], Any]]:
-    """(place, key) of the record of the path's resource that a shown record is, or leads to."""
+    """Yield (location, key) of each record of the path's resource that a returned record is or references."""
     session, resource = case.session, case.operation.resource or ""
     if nested.view.resource == resource:
         yield select_least_certain(case, (case.operation.pointer, None)), _get_key(session, nested)
@@ -131,57 +123,50 @@ def _iter_referenced_keys(case: Case, nested: NestedRecord) -> Iterator[tuple[tu
 
 def _retrieve_relation(session: Session, nested: NestedRecord, relation: Relation) -> Any:
     operation = session.require_operation(nested.view.resource, "retrieve")
-    path_values = {operation.path_parameter_names[0]: _get_key(session, nested)}
-    record = session.data(
-        operation, session.send(operation, path=path_values, query=build_full_include_query(session, operation))
-    )
+    path, query = path_of(operation, _get_key(session, nested)), build_full_include_query(session, operation)
+    record = session.data(operation, session.send(operation, path=path, query=query))
     return record.get(relation.name) if isinstance(record, dict) else None
 
 
-# States ---------------------------------------------------------------------------------------------------------
+# States
 
 
 def _is_state_transition(contract: Contract, operation: Operation) -> bool:
-    """Whether an action moves the record of its path, without being told how, and is refused in some states."""
+    """Whether an action without a body changes the record of the path and is rejected in some states."""
     view = contract.views.get(operation.envelope.view_name or "")
-    is_bodiless_action = (
-        is_action(contract, operation) and len(operation.path_parameter_names) == 1 and operation.request_body is None
-    )
-    return (
-        is_bodiless_action and view is not None and view.resource == operation.resource and 409 in operation.responses
-    )
+    has_no_input = len(operation.path_parameter_names) == 1 and operation.request_body is None
+    returns_subject = view is not None and view.resource == operation.resource
+    return is_action(contract, operation) and has_no_input and returns_subject and 409 in operation.responses
 
 
 def _check_final_state(case: Case) -> Iterator[CheckResult]:
-    """The state that it answers stays, and in it the action is refused."""
+    """The returned state does not change, and the action is rejected in it."""
     session, operation = case.session, case.operation
     action = perform_action(case)
-    body_after = session.data(operation, action.exchange)
-    final_state = _find_changed_states(case, action.body_before, body_after if isinstance(body_after, dict) else {})
-    if action.record is None or not final_state:
-        raise SkipCheck(f"{operation.id} changed no state of a fresh {operation.resource}")
-    path_values = {operation.path_parameter_names[0]: action.record.key}
-    yield evaluate_status(case, 409, session.send(operation, path=path_values), "again")
-    message, last_exchange = "", action.exchange
+    returned = session.data(operation, action.exchange)
+    state = _find_changed_states(case, action.body_before, returned if isinstance(returned, dict) else {})
+    if action.record is None or not state:
+        raise SkipCheck(f"{operation.id} changed no state of a new {operation.resource}")
+    second = session.send(operation, path=path_of(operation, action.record.key))
+    yield evaluate_status(case, 409, second, "again")
+    message, exchange = "", action.exchange
     for _ in range(STATE_POLLS):
         session.sleep(POLL_INTERVAL)
-        record, last_exchange = retrieve_record(session, action.record.resource, action.record.key)
-        changed = [name for name, value in final_state.items() if record.get(name) != value]
-        message = "; ".join(describe_change(name, final_state[name], record.get(name)) for name in changed)
+        record, exchange = retrieve_record(session, action.record.resource, action.record.key)
+        changed = [name for name, value in state.items() if record.get(name) != value]
+        message = "; ".join(describe_change(name, state[name], record.get(name)) for name in changed)
         if message:
             break
-    resource = session.resource(operation)
-    location = select_least_certain(
-        case, (operation.pointer, None), (resource.attributes[next(iter(final_state))].pointer, None)
-    )
-    yield case.build_result(case.build_requirement(*location, parameter="stays"), message, last_exchange)
+    attribute = session.resource(operation).attributes[next(iter(state))]
+    location = select_least_certain(case, (operation.pointer, None), (attribute.pointer, None))
+    yield case.build_result(case.build_requirement(*location, parameter="stays"), message, exchange)
 
 
 def _find_changed_states(case: Case, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """The properties with a choice of values that an action changed, and their values after it."""
-    resource = case.session.resource(case.operation)
-    enum_names = [p.name for p in resource.attributes.values() if p.enum_values and p.name in after]
-    return {name: after[name] for name in enum_names if before.get(name) != after[name]}
+    """Return the enum attributes that an action changed, with their new values."""
+    attributes = case.session.resource(case.operation).attributes.values()
+    names = [attribute.name for attribute in attributes if attribute.enum_values and attribute.name in after]
+    return {name: after[name] for name in names if before.get(name) != after[name]}
 
 
 CHECKS: tuple[Check, ...] = (

@@ -1,6 +1,6 @@
-"""Laws on figures: what an operation counts follows the run's own writes, agrees with lists, and adds up."""
+"""Checks of metrics: they follow writes, equal the totals of lists, and are the sum of their parts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,23 +9,25 @@ from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import ListChangedDuringCheck, Listing
 from conformance.checks.support.tenancy import UNKNOWN_NUMBER, build_unmatched_value
 from conformance.checks.support.values import format_query_value, parse_integer
+from conformance.checks.writes.changes import body_fields
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
 from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import BodyField, Contract, Operation, Parameter, Relation, Resource
+from spec.loader import BodyField, Contract, Operation, Parameter, Resource
 
-COUNT_WORD = "count"  # what a choice of a calculation is called that counts
-CREATED_CHOICE = "created"  # the stamp's word: what a choice of a figure is called that counts what was made
+COUNT_WORD = "count"  # part of the enum value that makes a metric count records
+CREATED_CHOICE = "created"  # the enum value that makes a metric count created records
 TOTAL_PROPERTY = "total"
 VALUE_PROPERTY = "value"
 MAX_COMPARED_FILTERS = 4  # filters that are compared with a list
+Argument = Parameter | BodyField
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A way to ask an operation how many records of a resource there are: the choices that make it count them."""
+    """An operation and the arguments with which it returns the number of records of a resource."""
 
     operation: Operation
     resource: Resource
@@ -33,11 +35,11 @@ class Metric:
 
     @property
     def name(self) -> str:
-        """What tells it from others of the same operation."""
+        """The arguments as a label, unique within the operation."""
         return " ".join(f"{name}={value}" for name, value in self.arguments.items())
 
     def fetch(self, session: Session, filters: Mapping[str, Any] | None = None) -> tuple[int, Exchange]:
-        """The total. Raises CannotMake."""
+        """Request the total. Raises SkipCheck."""
         arguments = {**self.arguments, **(filters or {})}
         if self.operation.request_body is not None:
             exchange = session.send(self.operation, body=arguments)
@@ -45,12 +47,22 @@ class Metric:
             exchange = session.send(self.operation, query=arguments)
         value = extract_total(session, self.operation, exchange)
         if value is None:
-            raise SkipCheck(f"{self.operation.id} answered {exchange.response.status} and no {TOTAL_PROPERTY}")
+            raise SkipCheck(f"{self.operation.id} returned {exchange.response.status} without a {TOTAL_PROPERTY}")
         return value, exchange
+
+    def get_arguments(self) -> Collection[Argument]:
+        """Return all parameters, or the fields of the body if there is one."""
+        return body_fields(self.operation) if self.operation.request_body else self.operation.query_parameters
+
+    def iter_equality_filters(self) -> Iterator[tuple[Argument, tuple[str, ...]]]:
+        """Yield (argument, path) of each filter for equal values."""
+        for item in self.get_arguments():
+            if item.x_query and item.x_query.role == "filter" and item.x_query.operator == "eq":
+                yield item, item.x_query.paths[0]
 
 
 def extract_total(session: Session, operation: Operation, exchange: Exchange) -> int | None:
-    """The total of a success, in the envelope or in what it holds."""
+    """Return the total of a successful response, from its envelope or its data."""
     body, data = exchange.response.json, session.data(operation, exchange)
     for container in (body, data) if exchange.response.ok else ():
         if isinstance(container, dict) and parse_integer(container.get(TOTAL_PROPERTY)) is not None:
@@ -59,43 +71,38 @@ def extract_total(session: Session, operation: Operation, exchange: Exchange) ->
 
 
 def find_metrics(contract: Contract, operation: Operation) -> Iterator[Metric]:
-    """The ways to make an operation count records: by its required choices and the collection that one names."""
+    """Yield each combination of required arguments that makes an operation count records.
+
+    An argument whose enum values are names of collections selects the resource.
+    """
     if operation.is_generic or operation.path_parameter_names or not _returns_total(contract, operation):
         return
-    items: list[Parameter | BodyField] = list(operation.query_parameters)
+    items: Collection[Argument] = operation.query_parameters
     if operation.request_body is not None:
-        items = list(operation.request_body.fields.values()) if operation.has_query_body else []
-    choices_by_name = {
-        item.name: _get_enum_values(contract, item) for item in items if item.required and item.x_query is None
-    }
+        items = body_fields(operation) if operation.has_query_body else ()
+    choices = {i.name: _get_enum_values(contract, i) for i in items if i.required and i.x_query is None}
     collections = {r.collection: r for r in contract.resources.values()}
-    collection_parameter = next(
-        (name for name, values in choices_by_name.items() if values and set(values) <= collections.keys()), None
-    )
-    for value in choices_by_name.pop(collection_parameter) if collection_parameter is not None else [None]:
+    selector = next((name for name, values in choices.items() if values and set(values) <= collections.keys()), None)
+    for value in choices.pop(selector) if selector is not None else [None]:
         resource = collections[value] if value is not None else contract.resources.get(operation.resource or "")
-        arguments = {name: _select_count_choice(values) for name, values in choices_by_name.items()}
+        arguments = {name: _select_count_choice(values) for name, values in choices.items()}
         if resource is not None and None not in arguments.values():
-            yield Metric(
-                operation, resource, {**({collection_parameter: value} if collection_parameter else {}), **arguments}
-            )
+            yield Metric(operation, resource, {**({selector: value} if selector else {}), **arguments})
 
 
 def _returns_total(contract: Contract, operation: Operation) -> bool:
-    """Whether a success holds a total beside no rows of records."""
-    if operation.envelope.schema_pointer is None or operation.envelope.view_name is not None:
+    """Whether a successful response has a total and is no list of records."""
+    pointer = operation.envelope.schema_pointer
+    if pointer is None or operation.envelope.view_name is not None:
         return False
     document = contract.document
-    schema, pointer = document.dereference(
-        document.resolve(operation.envelope.schema_pointer), operation.envelope.schema_pointer
-    )
+    schema, resolved = document.dereference(document.resolve(pointer), pointer)
     properties = schema.get("properties", {})
-    data_schema = properties.get(operation.envelope.data_property or "", {})
-    resolved_data, _ = document.dereference(data_schema, pointer)
-    return TOTAL_PROPERTY in properties or TOTAL_PROPERTY in resolved_data.get("properties", {})
+    data_schema, _ = document.dereference(properties.get(operation.envelope.data_property or "", {}), resolved)
+    return TOTAL_PROPERTY in properties or TOTAL_PROPERTY in data_schema.get("properties", {})
 
 
-def _get_enum_values(contract: Contract, item: Parameter | BodyField) -> list[str]:
+def _get_enum_values(contract: Contract, item: Argument) -> list[str]:
     schema: Mapping[str, Any] = item.schema
     for _ in range(5):
         if len(schema.get("allOf", ())) == 1:
@@ -105,26 +112,24 @@ def _get_enum_values(contract: Contract, item: Parameter | BodyField) -> list[st
 
 
 def _select_count_choice(values: list[str]) -> str | None:
-    """The choice that counts records: what was made, or the first that says to count."""
-    return (
-        CREATED_CHOICE if CREATED_CHOICE in values else next((value for value in values if COUNT_WORD in value), None)
-    )
+    if CREATED_CHOICE in values:
+        return CREATED_CHOICE
+    return next((value for value in values if COUNT_WORD in value), None)
 
 
 def _has_metrics(contract: Contract, operation: Operation) -> bool:
     return any(True for _ in find_metrics(contract, operation))
 
 
-# They follow the run's own writes -------------------------------------------------------------------------------
+# Writes
 
 
 def _check_metric_follows_writes(case: Case) -> Iterator[CheckResult]:
-    """One more with a record of the run's, and one less without it, while the list says the same."""
-    session = case.session
-    for metric in find_metrics(session.contract, case.operation):
+    """The metric increases by one with a created record and decreases by one without it, as the list total does."""
+    for metric in find_metrics(case.session.contract, case.operation):
         requirement = case.build_requirement(parameter=metric.name)
         try:
-            message, exchange = _evaluate_write_effect(session, metric)
+            message, exchange = _evaluate_write_effect(case.session, metric)
         except SkipCheck as skip:
             yield case.skip(requirement, skip.reason)
         else:
@@ -133,157 +138,128 @@ def _check_metric_follows_writes(case: Case) -> Iterator[CheckResult]:
 
 def _evaluate_write_effect(session: Session, metric: Metric) -> tuple[str, Exchange]:
     listing = Listing(session, session.require_operation(metric.resource.name, "list"))
-    _create_dependencies(session, metric.resource.name)
+    session.shared_record(metric.resource.name)  # creates the parents now, so that the write adds one record only
     row_count = listing.fetch().total
-    value_before, _ = metric.fetch(session)
+    value, _ = metric.fetch(session)
     if listing.fetch().total != row_count:
         raise ListChangedDuringCheck
     record = session.create(metric.resource.name)
-    message, exchange = _wait_for_value(session, metric, listing, (value_before + 1, row_count + 1), row_count)
+    message, exchange = _wait_for_value(session, metric, listing, (value + 1, row_count + 1), row_count)
     if message:
-        return f"{message} after a record was made that it counts", exchange
+        return f"{message} after the create of a counted record", exchange
     if session.delete(record.resource, record.key):
-        message, exchange = _wait_for_value(session, metric, listing, (value_before, row_count), row_count + 1)
-    return f"{message} after that record was deleted" if message else "", exchange
-
-
-def _create_dependencies(session: Session, resource: str) -> None:
-    """Make what a record will need beforehand, so that what is counted moves by that record alone."""
-    session.shared_record(resource)
+        message, exchange = _wait_for_value(session, metric, listing, (value, row_count), row_count + 1)
+    return f"{message} after the delete of that record" if message else "", exchange
 
 
 def _wait_for_value(
     session: Session, metric: Metric, listing: Listing, expected: tuple[int, int], previous_rows: int
 ) -> tuple[str, Exchange]:
-    """Whether the figure has moved. Raises Moving when the list has moved by more than the run's own record."""
+    """Wait for the metric to reach `expected[0]`. Raises ListChangedDuringCheck if another client changes the list.
+
+    `expected`: metric and list total after the write. `previous_rows`: list total before it.
+    """
     exchanges: list[Exchange] = []
 
     def find_problem() -> str:
         row_count = listing.fetch().total
         value, exchange = metric.fetch(session)
         exchanges.append(exchange)
-        if value != expected[0] and (
-            row_count not in (previous_rows, expected[1]) or listing.fetch().total != row_count
-        ):
+        if value == expected[0]:
+            return ""
+        if row_count not in (previous_rows, expected[1]) or listing.fetch().total != row_count:
             raise ListChangedDuringCheck
-        return "" if value == expected[0] else f"{TOTAL_PROPERTY} is {value}, due: {expected[0]}"
+        return f"{TOTAL_PROPERTY}: got {value}, expected {expected[0]}"
 
     message = session.wait_until(find_problem)
     return message, exchanges[-1]
 
 
-# They agree with lists ------------------------------------------------------------------------------------------
-
-
-def _find_equality_filters(metric: Metric) -> list[tuple[Parameter | BodyField, tuple[str, ...]]]:
-    items: list[Parameter | BodyField] = list(metric.operation.query_parameters)
-    if metric.operation.request_body is not None:
-        items = list(metric.operation.request_body.fields.values())
-    return [
-        (i, i.x_query.paths[0])
-        for i in items
-        if i.x_query and i.x_query.role == "filter" and i.x_query.operator == "eq"
-    ]
+# Lists
 
 
 def _check_metric_equals_list(case: Case) -> Iterator[CheckResult]:
-    """Narrowed to a record of the run's, figure and list count the same; narrowed further too."""
+    """Filtered by a record of the run, and by one more value, metric and list have the same total."""
     session = case.session
     for metric in find_metrics(session.contract, case.operation):
         listing = Listing(session, session.require_operation(metric.resource.name, "list"))
         yield from _check_metric_zero(case, metric)
         shared_filter = _find_shared_filter(session, metric, listing)
         if shared_filter is None:
-            requirement = case.build_requirement(parameter=metric.name)
-            yield case.skip(
-                requirement, not_testable("the contract has no filter that narrows it to the run's records")
-            )
+            reason = not_testable("the contract defines no filter that selects the records of the run")
+            yield case.skip(case.build_requirement(parameter=metric.name), reason)
             continue
-        (item, key), parameter = shared_filter
-        base_query = (_as_argument(item, key), ((parameter.name, format_query_value(key)),))
-        yield _evaluate_metric_against_list(case, metric, listing, item, base_query)
-        for filter_pair, value in _iter_refining_filters(session, metric, listing, item):
-            refined_query = (
-                {**base_query[0], **_as_argument(filter_pair[0], value)},
-                (*base_query[1], (filter_pair[1].name, format_query_value(value))),
-            )
-            yield _evaluate_metric_against_list(case, metric, listing, filter_pair[0], refined_query)
+        item, parameter, key = shared_filter
+        arguments, pairs = _as_argument(item, key), ((parameter.name, format_query_value(key)),)
+        yield _evaluate_metric_against_list(case, metric, listing, item, (arguments, pairs))
+        for other, parameter, value in _iter_refining_filters(session, metric, listing, item):
+            refined_pairs = (*pairs, (parameter.name, format_query_value(value)))
+            query = ({**arguments, **_as_argument(other, value)}, refined_pairs)
+            yield _evaluate_metric_against_list(case, metric, listing, other, query)
 
 
 def _check_metric_zero(case: Case, metric: Metric) -> Iterator[CheckResult]:
-    """Narrowed to what nobody has, or has made yet, a figure is 0; a target may refuse what names no record."""
+    """Filtered by a value that no record has, the metric is 0; the target may reject an unknown key."""
     for item, value in _iter_filters_without_matches(metric):
         requirement = case.build_requirement(item.pointer, None, f"{metric.name} {item.name} of nothing".strip())
         try:
-            metric_value, exchange = metric.fetch(case.session, _as_argument(item, value))
+            total, exchange = metric.fetch(case.session, _as_argument(item, value))
         except SkipCheck as skip:
             yield case.skip(requirement, skip.reason)
             continue
-        message = (
-            f"{TOTAL_PROPERTY} is {metric_value} with {item.name}={value}, which nothing has: 0 is due"
-            if metric_value
-            else ""
-        )
+        message = f"{TOTAL_PROPERTY} with {item.name}={value}: got {total}, expected 0" if total else ""
         yield case.build_result(requirement, message, exchange)
         return
 
 
-def _iter_filters_without_matches(metric: Metric) -> Iterator[tuple[Parameter | BodyField, Any]]:
-    """Filters that can be asked for what nobody has: from a day to come, or of a number that is no record's."""
-    items: list[Parameter | BodyField] = list(metric.operation.query_parameters)
-    if metric.operation.request_body is not None:
-        items = list(metric.operation.request_body.fields.values())
-    for item in items:
+def _iter_filters_without_matches(metric: Metric) -> Iterator[tuple[Argument, Any]]:
+    """Yield (argument, value) of filters that match no record: a future date or an unknown key."""
+    for item in metric.get_arguments():
         if item.x_query is None or item.x_query.role != "filter":
             continue
-        if item.x_query.operator == "from" and item.schema.get("format") == "date":
+        operator, schema = item.x_query.operator, item.schema
+        if operator == "from" and schema.get("format") == "date":
             yield item, "2999-12-31"
-        elif item.x_query.operator == "eq" and item.schema.get("format") == "uuid":
+        elif operator == "eq" and schema.get("format") == "uuid":
             yield item, build_unmatched_value(str(UUID(int=0)))
-        elif item.x_query.operator == "eq" and item.schema.get("items", item.schema).get("type") == "integer":
+        elif operator == "eq" and schema.get("items", schema).get("type") == "integer":
             yield item, UNKNOWN_NUMBER
 
 
-FilterQuery = tuple[Mapping[str, Any], tuple[tuple[str, str], ...]]
+FilterQuery = tuple[Mapping[str, Any], tuple[tuple[str, str], ...]]  # arguments of the metric, query of the list
 
 
-def _as_argument(item: Parameter | BodyField, value: Any) -> dict[str, Any]:
+def _as_argument(item: Argument, value: Any) -> dict[str, Any]:
     return {item.name: [value] if item.schema.get("type") == "array" else value}
 
 
-def _find_shared_filter(
-    session: Session, metric: Metric, listing: Listing
-) -> tuple[tuple[Parameter | BodyField, Any], Parameter] | None:
-    """A filter of both by a record of the run that new records belong to, and that record's key."""
+def _find_list_filter(listing: Listing, path: tuple[str, ...]) -> Parameter | None:
+    filters = [p for p in listing.iter_filters() if p.x_query and p.x_query.operator == "eq"]
+    return next((p for p in filters if p.x_query and p.x_query.paths[0] == path), None)
+
+
+def _find_shared_filter(session: Session, metric: Metric, listing: Listing) -> tuple[Argument, Parameter, Any] | None:
+    """Find a filter that metric and list share, by a parent record that the run created, and its key."""
     resource = metric.resource
     if session.read_only:
         return None
     records = [session.shared_record(resource.name), *session.distinct_records(resource.name, 3)]
-    for item, path in _find_equality_filters(metric):
-        relation: Relation | None = resource.relations.get(path[0])
+    for item, path in metric.iter_equality_filters():
+        relation = resource.relations.get(path[0])
         if relation is None or len(path) != 2 or len(relation.targets) != 1:
             continue
         target = session.contract.resources[relation.targets[0]]
-        parameter = next(
-            (
-                p
-                for p in listing.iter_filters()
-                if p.x_query and p.x_query.paths[0] == path and p.x_query.operator == "eq"
-            ),
-            None,
-        )
-        parent_key = next(
-            (key for record in records if (key := _find_sent_parent_key(session, record, relation.name))), None
-        )
-        if path[1] == target.key_attribute and parameter is not None and parent_key is not None:
-            return (item, parent_key), parameter
+        parameter = _find_list_filter(listing, path)
+        keys = (_find_sent_parent_key(session, record, relation.name) for record in records)
+        key = next((key for key in keys if key), None)
+        if path[1] == target.key_attribute and parameter is not None and key is not None:
+            return item, parameter, key
     return None
 
 
 def _find_sent_parent_key(session: Session, record: CreatedRecord, relation: str) -> Any:
-    """The key that a record of the run was sent for a relation; a record of the run's, if it names one."""
-    create_operation = session.creator(record.resource)
-    for field in create_operation.request_body.fields.values() if create_operation.request_body else ():
+    """Return the key of the parent that a create request referenced; None unless the run created the parent."""
+    for field in body_fields(session.creator(record.resource)):
         if field.relation_setter and field.relation_setter.relation == relation and field.name in record.request_body:
             key = record.request_body[field.name]
             return key if any(created.key == key for created in session.write_log.created_records) else None
@@ -291,32 +267,22 @@ def _find_sent_parent_key(session: Session, record: CreatedRecord, relation: str
 
 
 def _iter_refining_filters(
-    session: Session, metric: Metric, listing: Listing, used_item: Parameter | BodyField
-) -> Iterator[tuple[tuple[Parameter | BodyField, Parameter], Any]]:
-    """Filters of both by a choice or a flag of the record itself, with a value of the run's record."""
+    session: Session, metric: Metric, listing: Listing, used_item: Argument
+) -> Iterator[tuple[Argument, Parameter, Any]]:
+    """Yield further shared filters, by a string or boolean attribute of the shared record, and its value."""
     record, count = session.shared_record(metric.resource.name).body, 0
-    for item, path in _find_equality_filters(metric):
-        parameter = next(
-            (
-                p
-                for p in listing.iter_filters()
-                if p.x_query and p.x_query.paths[0] == path and p.x_query.operator == "eq"
-            ),
-            None,
-        )
+    for item, path in metric.iter_equality_filters():
+        parameter = _find_list_filter(listing, path)
         value = record.get(path[0]) if len(path) == 1 else None
-        if (
-            item is not used_item
-            and parameter is not None
-            and isinstance(value, (str, bool))
-            and count < MAX_COMPARED_FILTERS
-        ):
+        if item is used_item or parameter is None or not isinstance(value, (str, bool)):
+            continue
+        if count < MAX_COMPARED_FILTERS:
             count += 1
-            yield (item, parameter), value
+            yield item, parameter, value
 
 
 def _evaluate_metric_against_list(
-    case: Case, metric: Metric, listing: Listing, item: Parameter | BodyField, query: FilterQuery
+    case: Case, metric: Metric, listing: Listing, item: Argument, query: FilterQuery
 ) -> CheckResult:
     session, (arguments, pairs) = case.session, query
     requirement = case.build_requirement(item.pointer, None, f"{metric.name} {item.name}".strip())
@@ -326,11 +292,8 @@ def _evaluate_metric_against_list(
         page = listing.fetch(*pairs)
         value, exchange = metric.fetch(session, arguments)
         exchanges[:] = [exchange, page.exchange]
-        return (
-            ""
-            if value == page.total
-            else f"{TOTAL_PROPERTY} is {value}, the list with the same filter has {page.total}"
-        )
+        is_equal = value == page.total
+        return "" if is_equal else f"{TOTAL_PROPERTY}: got {value}, expected {page.total} as in the filtered list"
 
     try:
         return case.build_result(requirement, session.wait_until(find_problem), *exchanges)
@@ -338,32 +301,31 @@ def _evaluate_metric_against_list(
         return case.skip(requirement, skip.reason)
 
 
-# They add up ----------------------------------------------------------------------------------------------------
+# Parts
 
 
 def _check_metric_parts(case: Case) -> Iterator[CheckResult]:
-    """The parts of an answer, by state or by row, are the total."""
+    """The values by state or by row add up to the total."""
     session = case.session
     for metric in find_metrics(session.contract, case.operation):
         total, exchange = metric.fetch(session)
         parts = _extract_parts(metric, session.data(case.operation, exchange))
         requirement = case.build_requirement(parameter=metric.name)
         if parts is None:
-            yield case.skip(requirement, not_testable("the contract has no parts of it that are the whole"))
+            yield case.skip(requirement, not_testable("the contract defines no parts that add up to the total"))
         else:
-            message = f"{TOTAL_PROPERTY} is {total}, its parts are {sum(parts)}" if sum(parts) != total else ""
-            yield case.build_result(requirement, message, exchange)
+            message = f"{TOTAL_PROPERTY}: got {total}, expected {sum(parts)} (sum of its parts)"
+            yield case.build_result(requirement, message if sum(parts) != total else "", exchange)
 
 
 def _extract_parts(metric: Metric, data: Any) -> list[float] | None:
     if isinstance(data, list):
-        values = [row.get(VALUE_PROPERTY) for row in data if isinstance(row, dict)]
+        values: list[Any] = [row.get(VALUE_PROPERTY) for row in data if isinstance(row, dict)]
         return [v for v in values if isinstance(v, (int, float))] if None not in values else None
     for attribute in metric.resource.attributes.values() if isinstance(data, dict) else ():
-        if attribute.enum_values and all(
-            isinstance(data.get(choice), (int, float)) for choice in attribute.enum_values
-        ):
-            return [data[choice] for choice in attribute.enum_values]
+        values = [data.get(choice) for choice in attribute.enum_values or ()]
+        if values and all(isinstance(value, (int, float)) for value in values):
+            return values
     return None
 
 

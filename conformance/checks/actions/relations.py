@@ -1,4 +1,4 @@
-"""Laws on what leads from one record to others: references resolve, counts count, embedded records are up to date."""
+"""Checks of relations: references resolve, counts follow writes, embedded records are up to date."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from conformance.checks.lists.includes import build_full_include_query, is_whoami
 from conformance.checks.support.check import Case, Category, Check
-from conformance.checks.support.listing import Listing, is_list
+from conformance.checks.support.listing import ListChangedDuringCheck, Listing, is_list
 from conformance.checks.support.values import (
     contains,
     equal,
@@ -20,68 +20,68 @@ from conformance.checks.support.values import (
     truncate,
 )
 from conformance.checks.writes import on_delete
+from conformance.checks.writes.changes import iter_reference_fields, path_of
 from conformance.checks.writes.on_delete import create_child
 from conformance.errors import SkipCheck
 from conformance.responses.records import NestedRecord
-from conformance.results import CheckResult
+from conformance.results import CheckResult, Requirement
 from conformance.session.session import CreatedRecord, Session
 from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import BodyField, Contract, DerivedProperty, Operation, Relation, Resource
+from spec.loader import BodyField, Contract, DerivedProperty, Operation, Parameter, Relation, Resource
 
-DISTINCT_EXAMPLES = 2  # own records that are looked at beside the shared one
-MAX_RETRIEVED_PER_RELATION = 3  # records that one relation leads to which are retrieved, at most
+DISTINCT_EXAMPLES = 2  # records that are read in addition to the shared one
+MAX_RETRIEVED_PER_RELATION = 3  # referenced records of one relation that are retrieved
+NOT_COUNTED = "the created record does not match the condition of the count"
 
 
 def find_embedding_relation(contract: Contract, nested: NestedRecord) -> Relation | None:
-    """The relation by which a record stands in another."""
+    """Return the relation that embeds a record; None for a top-level record."""
     return contract.resources[nested.holder.resource].relations.get(nested.name) if nested.holder else None
 
 
-# References -----------------------------------------------------------------------------------------------------
+# References
 
 
 def _check_references(case: Case) -> Iterator[CheckResult]:
-    """What the run's own records embed can be retrieved; one promise for each relation."""
-    session, operation = case.session, case.operation
+    """Retrieve the records that the run's records embed; one result for each location."""
+    session, contract = case.session, case.session.contract
     references: dict[str, tuple[NestedRecord, Relation, Exchange, dict[Any, None]]] = {}
-    for nested, exchange in _iter_embedded_records(session, operation):
-        relation = find_embedding_relation(session.contract, nested)
-        key = nested.record.get(session.contract.resources[nested.view.resource].key_attribute)
+    for nested, exchange in _iter_embedded_records(session, case.operation):
+        relation = find_embedding_relation(contract, nested)
+        key = nested.record.get(contract.resources[nested.view.resource].key_attribute)
         if relation is None or key is None or session.operation(nested.view.resource, "retrieve") is None:
             continue
         references.setdefault(nested.location, (nested, relation, exchange, {}))[3][key] = None
     for nested, relation, exchange, keys in references.values():
         yield _evaluate_references(case, nested, relation, list(keys)[:MAX_RETRIEVED_PER_RELATION], exchange)
     if not references:
-        yield case.skip(
-            case.build_requirement(), not_testable("the contract has no operation to retrieve what it embeds")
-        )
+        reason = not_testable("the contract defines no operation to retrieve the embedded records")
+        yield case.skip(case.build_requirement(), reason)
 
 
 def _returns_references(contract: Contract, operation: Operation) -> bool:
-    is_retrieved = operation.resource in contract.resources and operation.action == "retrieve"
-    return is_retrieved or is_list(contract, operation) or is_whoami(contract, operation)
+    is_retrieve = operation.resource in contract.resources and operation.action == "retrieve"
+    return is_retrieve or is_list(contract, operation) or is_whoami(contract, operation)
 
 
 def _iter_embedded_records(session: Session, operation: Operation) -> Iterator[tuple[NestedRecord, Exchange]]:
-    """What the run's own records embed, where they are retrieved or listed; and what the account itself does."""
+    """Yield the records embedded in records of the run, retrieved or listed, or in the account of the token."""
     query = build_full_include_query(session, operation)
     if operation.action == "retrieve":
         for record in _create_examples(session, operation.resource or ""):
-            exchange = session.send(operation, path={operation.path_parameter_names[0]: record.key}, query=query)
+            exchange = session.send(operation, path=path_of(operation, record.key), query=query)
             yield from ((nested, exchange) for nested in session.records(operation, exchange))
     elif is_whoami(session.contract, operation):
         exchange = session.send(operation, query=query)
         yield from ((nested, exchange) for nested in session.records(operation, exchange))
     else:
-        resource = operation.resource or ""
-        own_keys = {record.key for record in _create_examples(session, resource)}
+        created_keys = {record.key for record in _create_examples(session, operation.resource or "")}
         listing = Listing(session, operation)
         page = listing.fetch(*listing.build_largest_page_query(), *query)
-        own_positions = {position for position, key in enumerate(listing.get_keys(page.rows)) if key in own_keys}
+        positions = {position for position, key in enumerate(listing.get_keys(page.rows)) if key in created_keys}
         for nested in session.records(operation, page.exchange):
-            if next((step for step in nested.path if isinstance(step, int)), None) in own_positions:
+            if next((step for step in nested.path if isinstance(step, int)), None) in positions:
                 yield nested, page.exchange
 
 
@@ -99,144 +99,133 @@ def _evaluate_references(
     def find_problem() -> str:
         for key in keys:
             exchanges.append(case.session.retrieve(resource, key))
-            status = exchanges[-1].response.status
-            if not exchanges[-1].response.ok:
-                return f"{nested.location} leads to {resource} {key}, which is answered {status}"
+            response = exchanges[-1].response
+            if not response.ok:
+                return f"{nested.location} references {resource} {key}: got {response.status} for it, expected 2xx"
         return ""
 
     message = case.session.wait_until(find_problem)
-    return case.build_result(
-        case.build_requirement(relation.pointer, None, nested.location), message, exchange, exchanges[-1]
-    )
+    requirement = case.build_requirement(relation.pointer, None, nested.location)
+    return case.build_result(requirement, message, exchange, exchanges[-1])
 
 
-# Counts ---------------------------------------------------------------------------------------------------------
+# Counts
 
 
 @dataclass(frozen=True, slots=True)
 class ParentCount:
-    """A count on a parent that a create raises: the create's field that names the parent, and the parent's count."""
+    """A count on a parent that a create increases. `field`: the field of the create that references the parent."""
 
     field: BodyField
+    relation: str
     parent: Resource
     derived: DerivedProperty
 
 
 def _find_parent_counts(contract: Contract, operation: Operation) -> Iterator[ParentCount]:
     resource = contract.resources.get(operation.resource or "")
-    for field in operation.request_body.fields.values() if operation.request_body and resource else ():
-        relation = (
-            resource.relations.get(field.relation_setter.relation)
-            if field.relation_setter and not field.relation_setter.discriminator and resource
-            else None
-        )
-        if relation is None or relation.to_many or len(relation.targets) != 1 or resource is None:
+    for field, name in iter_reference_fields(operation):
+        relation = resource.relations.get(name) if resource else None
+        if resource is None or relation is None or relation.to_many or len(relation.targets) != 1:
             continue
         parent = contract.resources[relation.targets[0]]
         for derived in parent.derived_properties.values():
             inverse = parent.relations.get(derived.path[0]) if derived.kind == "count" else None
             if inverse is not None and inverse.inverse == relation.name and inverse.targets == (resource.name,):
-                yield ParentCount(field, parent, derived)
+                yield ParentCount(field, name, parent, derived)
 
 
 def _affects_count(contract: Contract, operation: Operation) -> bool:
     return is_create(contract, operation) and any(True for _ in _find_parent_counts(contract, operation))
 
 
+def _iter_count_requirements(case: Case) -> Iterator[tuple[ParentCount, Requirement]]:
+    for count in _find_parent_counts(case.session.contract, case.operation):
+        location = select_least_certain(case, (count.derived.pointer, None), (case.operation.pointer, None))
+        yield count, case.build_requirement(*location, parameter=f"{count.parent.name}.{count.derived.name}")
+
+
 def _check_counts_follow_writes(case: Case) -> Iterator[CheckResult]:
-    """One more with the child, and one less without it."""
+    """The count increases by one with a created child and decreases by one when it is deleted."""
     session = case.session
-    for parent_count in _find_parent_counts(session.contract, case.operation):
-        location = select_least_certain(case, (parent_count.derived.pointer, None), (case.operation.pointer, None))
-        requirement = case.build_requirement(
-            *location, parameter=f"{parent_count.parent.name}.{parent_count.derived.name}"
-        )
-        parent = session.shared_record(parent_count.parent.name)
-        count_before = _read_count(session, parent, parent_count.derived)
-        child = session.create(case.operation.resource or "", {parent_count.field.name: parent.key})
-        if not _matches_conditions(parent_count.derived, child.body):
-            yield case.skip(requirement, "the record that create makes is not of those that are counted")
+    for count, requirement in _iter_count_requirements(case):
+        parent = session.shared_record(count.parent.name)
+        value = _read_count(session, parent, count.derived)
+        child = session.create(case.operation.resource or "", {count.field.name: parent.key})
+        if not _matches_conditions(count.derived, child.body):
+            yield case.skip(requirement, NOT_COUNTED)
             continue
-        message = _wait_for_count(session, parent, parent_count.derived, count_before + 1, "made")
+        message = _wait_for_count(session, parent, count.derived, value + 1, "create")
         if not message:
             session.delete(child.resource, child.key)
-            message = _wait_for_count(session, parent, parent_count.derived, count_before, "deleted")
-        if message and _list_confirms_count(session, parent_count, parent, child):
-            yield case.skip(requirement, "the list changed while it was looked at")
+            message = _wait_for_count(session, parent, count.derived, value, "delete")
+        if message and _list_confirms_count(session, count, parent, child):
+            yield case.skip(requirement, ListChangedDuringCheck().reason)
         else:
             yield case.build_result(requirement, message, child.exchange)
 
 
 def _check_counts_from_zero(case: Case) -> Iterator[CheckResult]:
-    """A parent that nothing leads to counts 0, then 1 and 2, where it is retrieved and where it is listed."""
+    """A new parent has the count 0, then 1 and 2, when it is retrieved and when it is listed."""
     session = case.session
-    for parent_count in _find_parent_counts(session.contract, case.operation):
-        location = select_least_certain(case, (parent_count.derived.pointer, None), (case.operation.pointer, None))
-        requirement = case.build_requirement(
-            *location, parameter=f"{parent_count.parent.name}.{parent_count.derived.name}"
-        )
-        parent = session.create(parent_count.parent.name)
+    for count, requirement in _iter_count_requirements(case):
+        parent = session.create(count.parent.name)
         children: list[CreatedRecord] = []
-        message = _find_count_problem(session, parent, parent_count.derived, 0)
+        message = _find_count_problem(session, parent, count.derived, 0)
         while not message and len(children) < 2:
-            children.append(session.create(case.operation.resource or "", {parent_count.field.name: parent.key}))
-            if not _matches_conditions(parent_count.derived, children[-1].body):
+            children.append(session.create(case.operation.resource or "", {count.field.name: parent.key}))
+            if not _matches_conditions(count.derived, children[-1].body):
                 break
-            message = _find_count_problem(session, parent, parent_count.derived, len(children))
+            message = _find_count_problem(session, parent, count.derived, len(children))
+        total = _fetch_listed_total(session, count, parent, children[-1]) if message and children else None
         if not message and len(children) < 2:
-            yield case.skip(requirement, "the record that create makes is not of those that are counted")
-        elif (
-            message
-            and children
-            and _fetch_listed_total(session, parent_count, parent, children[-1]) not in (None, len(children))
-        ):
-            yield case.skip(requirement, "the list changed while it was looked at")
+            yield case.skip(requirement, NOT_COUNTED)
+        elif total not in (None, len(children)):
+            yield case.skip(requirement, ListChangedDuringCheck().reason)
         else:
-            yield case.build_result(requirement, message, *(child.exchange for child in children[-1:] or [parent]))
+            yield case.build_result(requirement, message, *(record.exchange for record in children[-1:] or [parent]))
 
 
 def _find_count_problem(session: Session, parent: CreatedRecord, derived: DerivedProperty, expected: int) -> str:
-    """What a fresh record shows wrong of a count, retrieved and on the first page of its list, or ""."""
-    listing = session.operation(parent.resource, "list")
+    """Compare the count of a new record, retrieved and on the first page of its list; "" if it is correct."""
+    operation, name = session.operation(parent.resource, "list"), derived.name
+    listing = Listing(session, operation) if operation else None
 
     def find_problem() -> str:
         actual = _read_count(session, parent, derived)
         if actual != expected:
-            return f"a fresh {parent.resource} shows {derived.name} {actual} where retrieved, due: {expected}"
+            return f"{name} of a new {parent.resource}, retrieved: got {actual}, expected {expected}"
+        rows = listing.fetch(*listing.build_largest_page_query()).rows if listing else []
         key = session.contract.resources[parent.resource].key_attribute
-        rows = (
-            Listing(session, listing).fetch(*Listing(session, listing).build_largest_page_query()).rows
-            if listing
-            else []
-        )
         row = next((row for row in rows if row.get(key) == parent.key), {})
-        if parse_integer(row.get(derived.name, expected)) != expected:
-            return f"a fresh {parent.resource} shows {derived.name} {row[derived.name]} where listed, due: {expected}"
+        if parse_integer(row.get(name, expected)) != expected:
+            return f"{name} of a new {parent.resource}, listed: got {row[name]}, expected {expected}"
         return ""
 
     return session.wait_until(find_problem)
 
 
-def _list_confirms_count(
-    session: Session, parent_count: ParentCount, parent: CreatedRecord, child: CreatedRecord
-) -> bool:
-    """Whether the list of what is counted has as many: then somebody else made one meanwhile."""
-    listed_total = _fetch_listed_total(session, parent_count, parent, child)
-    return not parent_count.derived.where and listed_total == _read_count(session, parent, parent_count.derived)
+def _list_confirms_count(session: Session, count: ParentCount, parent: CreatedRecord, child: CreatedRecord) -> bool:
+    """Whether the list of counted records has the same total, because another client created or deleted one."""
+    total = _fetch_listed_total(session, count, parent, child)
+    return not count.derived.where and total == _read_count(session, parent, count.derived)
 
 
 def _fetch_listed_total(
-    session: Session, parent_count: ParentCount, parent: CreatedRecord, child: CreatedRecord
+    session: Session, count: ParentCount, parent: CreatedRecord, child: CreatedRecord
 ) -> int | None:
-    """How many the list names that is narrowed to the parent; None where it cannot be."""
-    listing = session.operation(child.resource, "list")
-    path = (
-        parent_count.field.relation_setter.relation if parent_count.field.relation_setter else "",
-        parent_count.parent.key_attribute,
-    )
+    """Return the total of the list filtered by the parent; None if there is no such filter."""
+    operation = session.operation(child.resource, "list")
+    parameter = _find_parent_filter(operation, (count.relation, count.parent.key_attribute))
+    if operation is None or parameter is None:
+        return None
+    return Listing(session, operation).fetch((parameter.name, format_query_value(parent.key))).total
+
+
+def _find_parent_filter(listing: Operation | None, path: tuple[str, ...]) -> Parameter | None:
     for parameter in listing.query_parameters if listing else ():
-        if listing and parameter.x_query and parameter.x_query.role == "filter" and parameter.x_query.paths[0] == path:
-            return Listing(session, listing).fetch((parameter.name, format_query_value(parent.key))).total
+        if parameter.x_query and parameter.x_query.role == "filter" and parameter.x_query.paths[0] == path:
+            return parameter
     return None
 
 
@@ -249,50 +238,47 @@ def _wait_for_count(
 ) -> str:
     def find_problem() -> str:
         actual = _read_count(session, parent, derived)
-        return (
-            ""
-            if actual == expected
-            else f"{derived.name} is {actual} after a record was {action} that it counts, due: {expected}"
-        )
+        is_equal = actual == expected
+        return "" if is_equal else f"{derived.name} after the {action}: got {actual}, expected {expected}"
 
     return session.wait_until(find_problem)
 
 
 def _read_count(session: Session, parent: CreatedRecord, derived: DerivedProperty) -> int:
-    """What the parent shows. Raises CannotMake when it does not show it as a number."""
+    """Retrieve the parent and return its count. Raises SkipCheck if it is not a number."""
     record, _ = retrieve_record(session, parent.resource, parent.key)
     value = record.get(derived.name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise SkipCheck(f"the {parent.resource} does not show {derived.name}")
+        raise SkipCheck(f"the {parent.resource} has no number {derived.name}")
     return int(value)
 
 
-# Embedded records -----------------------------------------------------------------------------------------------
+# Embedded records
+
+Query = tuple[tuple[str, str], ...]
+Read = tuple[Operation, Mapping[str, Any], Query]  # operation, path, query
 
 
 def _check_embedded_updates(case: Case) -> Iterator[CheckResult]:
-    """After an update, wherever the record is embedded in the run's records, it shows what was sent."""
+    """After an update, the record has the new value wherever records of the run embed it."""
     session, operation = case.session, case.operation
     resource = session.resource(operation)
     record = session.create(resource.name)
     reads = list(_iter_embedding_reads(session, record))
-    change = next(iter(_iter_text_changes(case, resource)), None)
+    change = next(_iter_text_changes(case, resource), None)
     if change is None:
-        raise SkipCheck(not_testable("the contract has no field to change that comes back as it was sent"))
-    name, value = change
-    exchange = session.send(operation, path={operation.path_parameter_names[0]: record.key}, body={name: value})
+        raise SkipCheck(not_testable("the contract defines no updatable text field that the response contains"))
+    exchange = session.send(operation, path=path_of(operation, record.key), body=dict([change]))
     if not exchange.response.ok:
-        raise SkipCheck(f"{operation.id} answered {exchange.response.status}")
+        raise SkipCheck(f"{operation.id} returned {exchange.response.status}")
     has_evaluated = False
-    for read_operation, path_values, query in reads:
-        for result in _evaluate_embedded_updates(case, record, (name, value), read_operation, path_values, query):
+    for read in reads:
+        for result in _evaluate_embedded_updates(case, record, change, read):
             has_evaluated = True
             yield result
     if not has_evaluated:
-        yield case.skip(
-            case.build_requirement(),
-            not_testable(f"the contract has no record of the run's that embeds a {resource.name}"),
-        )
+        reason = not_testable(f"the contract defines no record of the run that embeds a {resource.name}")
+        yield case.skip(case.build_requirement(), reason)
 
 
 def _iter_text_changes(case: Case, resource: Resource) -> Iterator[tuple[str, Any]]:
@@ -302,90 +288,62 @@ def _iter_text_changes(case: Case, resource: Resource) -> Iterator[tuple[str, An
             yield field.name, case.session.payloads.generate_value(field.schema, field.name)
 
 
-EmbedQuery = tuple[tuple[str, str], ...]
-
-
-def _iter_embedding_reads(
-    session: Session, record: CreatedRecord
-) -> Iterator[tuple[Operation, Mapping[str, Any], EmbedQuery]]:
-    """(operation, path, query) of answers that may embed a record: of new children, and of its own parent."""
+def _iter_embedding_reads(session: Session, record: CreatedRecord) -> Iterator[Read]:
+    """Yield the requests whose responses may embed a record: those for new children and for its parents."""
     for source, relation in session.contract.find_relations_to(record.resource):
         try:
             child = create_child(session, source.name, relation, record)
         except SkipCheck:
             continue
         yield from _iter_record_reads(session, source.name, child.key, (relation.name, record))
-    for field in _find_reference_fields(session, record.resource):
-        parent_relation = session.payloads.find_relation(
-            session.creator(record.resource), field.relation_setter.relation if field.relation_setter else ""
-        )
+    creator = session.creator(record.resource)
+    for field, name in iter_reference_fields(creator):
+        parent_relation = session.payloads.find_relation(creator, name)
         if field.name in record.request_body and len(parent_relation.targets) == 1 and not parent_relation.to_many:
             yield from _iter_record_reads(session, parent_relation.targets[0], record.request_body[field.name], None)
 
 
-def _find_reference_fields(session: Session, resource: str) -> list[BodyField]:
-    create_operation = session.creator(resource)
-    return [
-        f
-        for f in (create_operation.request_body.fields.values() if create_operation.request_body else ())
-        if f.relation_setter and not f.relation_setter.discriminator
-    ]
-
-
 def _iter_record_reads(
-    session: Session, resource: str, key: Any, parent_filter: tuple[str, CreatedRecord] | None
-) -> Iterator[tuple[Operation, Mapping[str, Any], EmbedQuery]]:
-    retrieve_operation, listing = session.operation(resource, "retrieve"), session.operation(resource, "list")
-    if retrieve_operation is not None:
-        yield (
-            retrieve_operation,
-            {retrieve_operation.path_parameter_names[0]: key},
-            build_full_include_query(session, retrieve_operation),
-        )
-    if listing is not None and parent_filter is not None:
-        relation, record = parent_filter
-        path = (relation, session.contract.resources[record.resource].key_attribute)
-        for parameter in listing.query_parameters:
-            if parameter.x_query and parameter.x_query.role == "filter" and parameter.x_query.paths[0] == path:
-                yield listing, {}, (*build_full_include_query(session, listing), (parameter.name, str(record.key)))
-                return
+    session: Session, resource: str, key: Any, parent: tuple[str, CreatedRecord] | None
+) -> Iterator[Read]:
+    """Yield the requests that read a record. `parent`: relation and record by which its list is filtered."""
+    operation, listing = session.operation(resource, "retrieve"), session.operation(resource, "list")
+    if operation is not None:
+        yield operation, path_of(operation, key), build_full_include_query(session, operation)
+    if listing is not None and parent is not None:
+        relation, record = parent
+        key_name = session.contract.resources[record.resource].key_attribute
+        parameter = _find_parent_filter(listing, (relation, key_name))
+        if parameter is not None:
+            yield listing, {}, (*build_full_include_query(session, listing), (parameter.name, str(record.key)))
 
 
 def _evaluate_embedded_updates(
-    case: Case,
-    record: CreatedRecord,
-    change: tuple[str, Any],
-    read_operation: Operation,
-    path_values: Mapping[str, Any],
-    query: EmbedQuery,
+    case: Case, record: CreatedRecord, change: tuple[str, Any], read: Read
 ) -> Iterator[CheckResult]:
-    """One outcome for each place at which an answer embeds the record."""
-    session, (name, value) = case.session, change
+    """Yield one result for each location at which the response embeds the record."""
+    session, (name, value), (operation, path, query) = case.session, change, read
     key = session.contract.resources[record.resource].key_attribute
     exchanges: list[Exchange] = []
 
-    def fetch_embedded() -> dict[str, tuple[NestedRecord, Any]]:
-        exchanges.append(session.send(read_operation, path=path_values, query=query))
-        records = session.records(read_operation, exchanges[-1])
-        matching = (
-            s
-            for s in records
-            if s.nesting and s.view.resource == record.resource and equal(s.record.get(key), record.key)
-        )
-        return {nested.location: (nested, nested.record[name]) for nested in matching if name in nested.record}
+    def fetch_embedded() -> dict[str, NestedRecord]:
+        exchanges.append(session.send(operation, path=path, query=query))
+        records = [n for n in session.records(operation, exchanges[-1]) if n.nesting and name in n.record]
+        same_resource = [n for n in records if n.view.resource == record.resource]
+        return {n.location: n for n in same_resource if equal(n.record.get(key), record.key)}
 
-    for dotted_path, (nested, _) in fetch_embedded().items():
+    for dotted_path, nested in fetch_embedded().items():
 
         def find_problem(dotted_path: str = dotted_path) -> str:
             current = fetch_embedded().get(dotted_path)
-            if current is None or contains(value, current[1]):
+            if current is None or contains(value, current.record[name]):
                 return ""
-            return f"{dotted_path}.{name} is {truncate(current[1])} after the update to {truncate(value)}"
+            actual = truncate(current.record[name])
+            return f"{dotted_path}.{name} after the update: got {actual}, expected {truncate(value)}"
 
         relation = find_embedding_relation(session.contract, nested)
-        requirement = case.build_requirement(
-            relation.pointer if relation else None, None, f"{read_operation.id} {dotted_path}"
-        )
+        pointer = relation.pointer if relation else None
+        requirement = case.build_requirement(pointer, None, f"{operation.id} {dotted_path}")
         yield case.build_result(requirement, session.wait_until(find_problem), exchanges[-1])
 
 

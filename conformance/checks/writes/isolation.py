@@ -1,26 +1,24 @@
-"""The law on what a write leaves alone: records beside the written one, whosever they are."""
+"""Check that a write does not change unrelated records."""
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.values import (
-    describe_change,
     find_sendable_names,
     get_stored_attributes,
     is_create,
-    iter_changed_names,
     iter_round_trip_fields,
     new_record,
     retrieve_record,
 )
+from conformance.checks.writes.changes import describe_changes, iter_reference_fields, path_of
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
 from spec.loader import Contract, Operation
 
-SIBLING, OTHER_PARENT = "a sibling", "one of another parent"
+SIBLING, OTHER_PARENT = "a sibling", "a child of another parent"
 
 
 def _is_record_write(contract: Contract, operation: Operation) -> bool:
@@ -30,47 +28,32 @@ def _is_record_write(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_isolation(case: Case) -> Iterator[CheckResult]:
-    """Only this write stands between two looks at the others: siblings made for it, and what laws share."""
-    session, resource = case.session, case.operation.resource or ""
+    """Retrieve other records before and after one write: new siblings and the records that the checks share."""
+    session, contract, resource = case.session, case.session.contract, case.operation.resource or ""
     session.shared_record(resource)
     others = dict(_iter_unrelated_records(case))
-    target = None if is_create(session.contract, case.operation) else new_record(case)
-    others = {
-        name: candidate
-        for name, candidate in others.items()
-        if target is None or _get_key(candidate) != _get_key(target)
-    }
-    records_before = {
-        name: retrieve_record(session, candidate.resource, candidate.key)[0] for name, candidate in others.items()
-    }
+    target = None if is_create(contract, case.operation) else new_record(case)
+    if target is not None:
+        target_id = (target.resource, target.key)
+        others = {name: record for name, record in others.items() if (record.resource, record.key) != target_id}
+    before = {name: retrieve_record(session, record.resource, record.key)[0] for name, record in others.items()}
     _perform_write(case, target)
     for name, other in others.items():
-        retrieve_operation = session.require_operation(other.resource, "retrieve")
+        operation = session.require_operation(other.resource, "retrieve")
         exchange = session.retrieve(other.resource, other.key)
-        values_before, values_after = (
-            get_stored_attributes(session.contract, retrieve_operation, record)
-            for record in (records_before[name], session.data(retrieve_operation, exchange))
-        )
-        missing = "" if exchange.response.ok else f"answered {exchange.response.status}"
-        # What no client sends, the server may count by itself, for others too.
-        changed_names = [
-            n
-            for n in iter_changed_names(values_before, values_after)
-            if n in find_sendable_names(session.contract, other.resource)
-        ]
-        message = missing or "; ".join(describe_change(n, values_before[n], values_after[n]) for n in changed_names)
-        requirement = case.build_requirement(parameter=name)
-        yield case.build_result(
-            requirement, f"another {other.resource}, not written to: {message}" if message else "", exchange
-        )
-
-
-def _get_key(record: CreatedRecord) -> tuple[str, Any]:
-    return record.resource, record.key
+        # The server may compute attributes that no client sends, also those of unrelated records.
+        sendable_names = find_sendable_names(contract, other.resource)
+        records = (before[name], session.data(operation, exchange))
+        attributes = [get_stored_attributes(contract, operation, record) for record in records]
+        message = describe_changes(*({n: v for n, v in a.items() if n in sendable_names} for a in attributes))
+        if not exchange.response.ok:
+            message = f"got {exchange.response.status}, expected the record"
+        failure = f"{other.resource} {other.key}, which was not written: {message}" if message else ""
+        yield case.build_result(case.build_requirement(parameter=name), failure, exchange)
 
 
 def _perform_write(case: Case, record: CreatedRecord | None) -> None:
-    """The case's own write, to `record` or of a new record. Raises CannotMake when it is not taken."""
+    """Send the case's operation for `record`; a create if it is None. Raises SkipCheck if it is rejected."""
     session, operation = case.session, case.operation
     if record is None:
         new_record(case)
@@ -78,28 +61,28 @@ def _perform_write(case: Case, record: CreatedRecord | None) -> None:
     if operation.action == "delete":
         exchange = session.delete(record.resource, record.key)
     else:
-        field = next(iter(iter_round_trip_fields(case, session.resource(operation))), None)
-        body = {field[0].name: session.payloads.generate_value(field[0].schema, field[0].name)} if field else {}
-        exchange = session.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
+        fields = [field for field, _ in iter_round_trip_fields(case, session.resource(operation))][:1]
+        body = {field.name: session.payloads.generate_value(field.schema, field.name) for field in fields}
+        exchange = session.send(operation, path=path_of(operation, record.key), body=body)
     if exchange is None or not exchange.response.ok:
-        raise SkipCheck(f"{operation.id} answered {exchange.response.status if exchange else 'nothing'}")
+        raise SkipCheck(f"{operation.id} returned {exchange.response.status if exchange else 'no response'}")
 
 
 def _iter_unrelated_records(case: Case) -> Iterator[tuple[str, CreatedRecord]]:
-    """(what it is, record): two of the same resource, and the run's shared ones.
+    """Yield (label, record): two records of the same resource and the shared records of other resources.
 
-    None of these leads to what is written nor is led to by it: a child may touch its parents.
+    Parents and grandparents are left out, because writing a child may change them.
     """
-    session, contract = case.session, case.session.contract
-    resource = contract.resources[case.operation.resource or ""]
+    session, resources = case.session, case.session.contract.resources
+    resource = resources[case.operation.resource or ""]
     if session.operation(resource.name, "retrieve") is not None:
         with suppress(SkipCheck):
             yield SIBLING, new_record(case)
         with suppress(SkipCheck):
             yield OTHER_PARENT, _create_with_other_parent(session, resource.name)
     parents = {name for relation in resource.relations.values() for name in relation.targets} - {resource.name}
-    grandparents = {n for t in parents for r in contract.resources[t].relations.values() for n in r.targets}
-    for name in contract.resources:
+    grandparents = {n for t in parents for r in resources[t].relations.values() for n in r.targets}
+    for name in resources:
         record = session.shared_records.get(name)
         is_related = name != resource.name and name in parents | grandparents
         if record is not None and not is_related and session.operation(name, "retrieve") is not None:
@@ -107,20 +90,14 @@ def _iter_unrelated_records(case: Case) -> Iterator[tuple[str, CreatedRecord]]:
 
 
 def _create_with_other_parent(session: Session, resource: str) -> CreatedRecord:
-    """A record made for a parent that was made for it. Raises CannotMake."""
-    create_operation = session.creator(resource)
-    for field in (
-        create_operation.request_body.fields.values()
-        if create_operation.request_body and not create_operation.path_parameter_names
-        else ()
-    ):
-        if field.relation_setter is None or field.relation_setter.discriminator is not None:
-            continue
-        relation = session.payloads.find_relation(create_operation, field.relation_setter.relation)
+    """Create a record and its own new parent. Raises SkipCheck."""
+    operation = session.creator(resource)
+    for field, name in iter_reference_fields(None if operation.path_parameter_names else operation):
+        relation = session.payloads.find_relation(operation, name)
         if relation.to_many or len(relation.targets) != 1 or session.operation(relation.targets[0], "create") is None:
             continue
         return session.create(resource, {field.name: session.create(relation.targets[0]).key})
-    raise SkipCheck(f"a {resource} has no parent that can be made")
+    raise SkipCheck(f"{resource} has no parent that can be created")
 
 
 CHECKS: tuple[Check, ...] = (

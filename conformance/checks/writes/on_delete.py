@@ -1,4 +1,4 @@
-"""The law on what becomes of those that lead to a deleted record: gone with it, cleared, or a reason to refuse."""
+"""Check of the on-delete rules of relations: cascade, clear the reference, or reject the delete."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -7,6 +7,7 @@ from typing import Any
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.support.listing import Listing
 from conformance.checks.support.values import equal, new_record, retrieve_record, select_least_certain
+from conformance.checks.writes.changes import iter_reference_fields
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
@@ -24,7 +25,7 @@ def _has_dependents(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_on_delete(case: Case) -> Iterator[CheckResult]:
-    """One promise for each relation by which a record of the run's can be made to lead to another."""
+    """Yield one result for each relation by which a created record can reference another."""
     session, resource = case.session, case.operation.resource or ""
     has_evaluated = False
     for source, relation in session.contract.find_relations_to(resource):
@@ -38,24 +39,16 @@ def _check_on_delete(case: Case) -> Iterator[CheckResult]:
         has_evaluated = True
         yield _evaluate_on_delete(case, source, relation, record, child)
     if not has_evaluated:
-        yield case.skip(case.build_requirement(), f"the contract has nothing that can be made to lead to a {resource}")
+        yield case.skip(case.build_requirement(), f"no record that references a {resource} can be created")
 
 
 def create_child(session: Session, resource: str, relation: Relation, parent: CreatedRecord) -> CreatedRecord:
-    """A new record that leads to another by a relation. Raises CannotMake."""
-    create_operation = session.creator(resource)
-    for field in (
-        create_operation.request_body.fields.values()
-        if create_operation.request_body and not create_operation.path_parameter_names
-        else ()
-    ):
-        if (
-            field.relation_setter
-            and not field.relation_setter.discriminator
-            and field.relation_setter.relation == relation.name
-        ):
+    """Create a record that references another by a relation. Raises SkipCheck."""
+    operation = session.creator(resource)
+    for field, name in iter_reference_fields(None if operation.path_parameter_names else operation):
+        if name == relation.name:
             return session.create(resource, {field.name: [parent.key] if relation.to_many else parent.key})
-    raise SkipCheck(not_testable(f"the contract has no {resource} that can be made for a {parent.resource}"))
+    raise SkipCheck(not_testable(f"the contract defines no {resource} that can be created for a {parent.resource}"))
 
 
 def _evaluate_on_delete(
@@ -68,16 +61,13 @@ def _evaluate_on_delete(
     status = exchange.response.status if exchange else 0
     is_restricted = relation.on_delete == "refuse"
     if exchange is None or not (exchange.response.ok or status == CONFLICT_STATUS):
-        return case.skip(requirement, f"{case.operation.id} answered {status or 'nothing'}")
+        return case.skip(requirement, f"{case.operation.id} returned {status or 'no response'}")
     if is_restricted != (status == CONFLICT_STATUS):
-        expected = CONFLICT_STATUS if is_restricted else "a success"
-        return case.build_result(
-            requirement, f"answered {status} while a {source.name} leads to it, due: {expected}", exchange
-        )
+        expected = CONFLICT_STATUS if is_restricted else "2xx"
+        message = f"delete while a {source.name} references the record: got {status}, expected {expected}"
+        return case.build_result(requirement, message, exchange)
     exchanges: list[Exchange] = []
-    find_problem = {"cascade": _find_cascade_problem, "clear": _find_clear_problem, "refuse": _find_restrict_problem}[
-        str(relation.on_delete)
-    ]
+    find_problem = _PROBLEM_FINDERS[str(relation.on_delete)]
     message = session.wait_until(lambda: find_problem(session, relation, record, child, exchanges))
     return case.build_result(requirement, message, exchange, *exchanges[-1:])
 
@@ -85,20 +75,18 @@ def _evaluate_on_delete(
 def _find_cascade_problem(
     session: Session, relation: Relation, record: CreatedRecord, child: CreatedRecord, exchanges: list[Exchange]
 ) -> str:
-    """Neither retrieved nor on the first page of its list."""
+    """The child is neither retrieved nor on the first page of its list."""
     if session.operation(child.resource, "retrieve") is not None:
         exchanges.append(session.retrieve(child.resource, child.key))
-        if exchanges[-1].response.status not in GONE_STATUSES:
-            return f"its {child.resource} is answered {exchanges[-1].response.status} after the delete, due: 404"
-    listing = session.operation(child.resource, "list")
+        status = exchanges[-1].response.status
+        if status not in GONE_STATUSES:
+            return f"its {child.resource} after the delete: got {status}, expected 404"
+    operation = session.operation(child.resource, "list")
     with suppress(SkipCheck):
-        list_page = (
-            Listing(session, listing).fetch(*Listing(session, listing).build_largest_page_query()) if listing else None
-        )
-        if list_page is not None and child.key in [
-            row.get(session.resource(listing).key_attribute) for row in list_page.rows if listing
-        ]:
-            exchanges.append(list_page.exchange)
+        listing = Listing(session, operation) if operation else None
+        page = listing.fetch(*listing.build_largest_page_query()) if listing else None
+        if listing and page and child.key in [row.get(listing.resource.key_attribute) for row in page.rows]:
+            exchanges.append(page.exchange)
             return f"its {child.resource} {child.key} is still listed after the delete"
     return ""
 
@@ -106,30 +94,32 @@ def _find_cascade_problem(
 def _find_clear_problem(
     session: Session, relation: Relation, record: CreatedRecord, child: CreatedRecord, exchanges: list[Exchange]
 ) -> str:
-    """Still there, and not leading to the deleted record."""
+    """The child exists and does not reference the deleted record."""
     exchanges.append(session.retrieve(child.resource, child.key))
     if not exchanges[-1].response.ok:
-        return f"its {child.resource} is answered {exchanges[-1].response.status} after the delete, due: a success"
+        return f"its {child.resource} after the delete: got {exchanges[-1].response.status}, expected 2xx"
     body = session.data(session.require_operation(child.resource, "retrieve"), exchanges[-1])
     value: Any = body.get(relation.name) if isinstance(body, dict) else None
     key = session.contract.resources[record.resource].key_attribute
     for related in value if isinstance(value, list) else [value]:
         if isinstance(related, dict) and equal(related.get(key), record.key):
-            return f"its {child.resource} shows the deleted {record.resource} at {relation.name}"
+            return f"its {child.resource} still references the deleted {record.resource} by {relation.name}"
     return ""
 
 
 def _find_restrict_problem(
     session: Session, relation: Relation, record: CreatedRecord, child: CreatedRecord, exchanges: list[Exchange]
 ) -> str:
-    """Refused, so that nothing went away. Raises CannotMake when the contract retrieves none."""
+    """Both records exist after the rejected delete."""
     for candidate in (record, child):
         with suppress(SkipCheck):
             exchanges.append(retrieve_record(session, candidate.resource, candidate.key)[1])
             continue
-        return f"the {candidate.resource} is gone although the delete was refused"
+        return f"the delete was rejected, but the {candidate.resource} does not exist any more"
     return ""
 
+
+_PROBLEM_FINDERS = {"cascade": _find_cascade_problem, "clear": _find_clear_problem, "refuse": _find_restrict_problem}
 
 CHECKS: tuple[Check, ...] = (
     Check(

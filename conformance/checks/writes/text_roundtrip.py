@@ -1,4 +1,4 @@
-"""The law on free texts: they come back as they were sent."""
+"""Checks of free text fields: texts are returned unchanged, and one create makes one record."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from conformance.session.session import Session
 from conformance.skip_reasons import not_testable
 from spec.loader import Attribute, BodyField
 
-# What is often lost: bytes above three in UTF-8, marks, characters with a meaning in HTML, SQL and JSON.
+# Often damaged: UTF-8 sequences of four bytes, combining characters, characters special in HTML, SQL and JSON.
 SAMPLE_TEXTS: Mapping[str, str] = {
     "accents": "Zażółć gęślą jaźń, naïve Ærøskøbing",
     "emoji": "ok 👍🏽 👩‍👩‍👧 🚀",
@@ -22,112 +22,86 @@ SAMPLE_TEXTS: Mapping[str, str] = {
     "lines": "one\ntwo\tthree",
 }
 MAX_TEXT_CHARS = 2000
-MIN_FIELD_CHARS = 20  # characters that a field must hold to be judged
+MIN_FIELD_CHARS = 20  # fields with a smaller maxLength are not checked
+TextField = tuple[BodyField, Attribute]
+
+
+def _find_text_fields(case: Case) -> list[TextField]:
+    fields = iter_round_trip_fields(case, case.session.resource(case.operation))
+    return [pair for pair in fields if accepts_any_text(case.session, *pair)]
 
 
 def _check_texts(case: Case) -> Iterator[CheckResult]:
-    """Every free text of a create at once, one kind of text after the other."""
-    fields = [
-        pair
-        for pair in iter_round_trip_fields(case, case.session.resource(case.operation))
-        if accepts_any_text(case.session, *pair)
-    ]
-    if not fields:
-        return
-    for kind in (*SAMPLE_TEXTS, "long"):
+    """Send all free text fields of a create at once, one request for each sample text."""
+    fields = _find_text_fields(case)
+    for kind in (*SAMPLE_TEXTS, "long") if fields else ():
         try:
             yield from _evaluate_texts(case, kind, fields)
-        except SkipCheck:  # a field with rules of its own: each by itself
+        except SkipCheck:  # a field may have additional rules: send each one separately
             for pair in fields:
                 yield from _evaluate_single_field(case, kind, pair)
 
 
-def _evaluate_single_field(case: Case, kind: str, pair: tuple[BodyField, Attribute]) -> Iterator[CheckResult]:
+def _evaluate_single_field(case: Case, kind: str, pair: TextField) -> Iterator[CheckResult]:
     try:
         yield from _evaluate_texts(case, kind, [pair])
     except SkipCheck as error:
         yield case.skip(case.build_requirement(pair[1].pointer, None, f"{pair[0].name} {kind}"), error.reason)
 
 
-def _evaluate_texts(case: Case, kind: str, fields: list[tuple[BodyField, Attribute]]) -> Iterator[CheckResult]:
-    """A record with a text in each of the fields. Raises CannotMake before anything is judged."""
+def _evaluate_texts(case: Case, kind: str, fields: list[TextField]) -> Iterator[CheckResult]:
+    """Create a record with a text in each field and compare. Raises SkipCheck before the first result."""
     texts = {field.name: _build_text(case, field, kind) for field, _ in fields}
     record = case.session.create(case.operation.resource or "", texts)
     for field, attribute in fields:
-        location = select_least_certain(
-            case, (attribute.pointer, None), (field.pointer, None), (case.operation.pointer, None)
-        )
-        returned: Any = record.body.get(field.name)
-        message = (
-            ""
-            if equal(texts[field.name], returned)
-            else _describe_text_loss(field.name, kind, texts[field.name], returned)
-        )
-        yield case.build_result(
-            case.build_requirement(*location, parameter=f"{field.name} {kind}"), message, record.exchange
-        )
-
-
-def _describe_text_loss(name: str, kind: str, expected: str, returned: Any) -> str:
-    return f"{name} ({kind}) was sent as {truncate(expected)} and came back as {truncate(returned)}"
+        pointers = (attribute.pointer, field.pointer, case.operation.pointer)
+        location = select_least_certain(case, *((pointer, None) for pointer in pointers))
+        expected, actual = texts[field.name], record.body.get(field.name)
+        is_equal = equal(expected, actual)
+        message = "" if is_equal else f"{field.name} ({kind}): got {truncate(actual)}, expected {truncate(expected)}"
+        requirement = case.build_requirement(*location, parameter=f"{field.name} {kind}")
+        yield case.build_result(requirement, message, record.exchange)
 
 
 def accepts_any_text(session: Session, field: BodyField, attribute: Attribute) -> bool:
-    """Whether a field takes any text: no format, choices or pattern, and room for one."""
+    """Whether a field accepts any text: a long enough string without format, enum or pattern."""
     schema = session.payloads.resolve_schema(field.schema)
-    restrictions = schema.keys() & {"enum", "format", "pattern"}
-    return (
-        schema.get("type") == "string"
-        and not restrictions
-        and attribute.type == "string"
-        and _get_max_length(schema) >= MIN_FIELD_CHARS
-    )
+    is_text = schema.get("type") == "string" and attribute.type == "string"
+    return is_text and not schema.keys() & {"enum", "format", "pattern"} and _max_length(schema) >= MIN_FIELD_CHARS
 
 
-def _get_max_length(schema: Mapping[str, Any]) -> int:
+def _max_length(schema: Mapping[str, Any]) -> int:
     return int(schema.get("maxLength", MAX_TEXT_CHARS))
 
 
 def _build_text(case: Case, field: BodyField, kind: str) -> str:
-    max_length, marker = (
-        min(_get_max_length(case.session.payloads.resolve_schema(field.schema)), MAX_TEXT_CHARS),
-        case.session.payloads.marker,
-    )
+    payloads = case.session.payloads
+    limit, marker = min(_max_length(payloads.resolve_schema(field.schema)), MAX_TEXT_CHARS), payloads.marker
     if kind == "long":
-        return (f"{marker} " * (max_length // len(marker) + 1))[:max_length].rstrip().ljust(max_length, "x")
-    number = case.session.payloads.random.randrange(10**6)  # some texts may stand only once
-    text = f"{number} {SAMPLE_TEXTS[kind]}"[:max_length].rstrip()
-    return f"{text} {marker}" if len(text) + len(marker) < max_length else text
+        return (f"{marker} " * (limit // len(marker) + 1))[:limit].rstrip().ljust(limit, "x")
+    number = payloads.random.randrange(10**6)  # the field may have to be unique
+    text = f"{number} {SAMPLE_TEXTS[kind]}"[:limit].rstrip()
+    return f"{text} {marker}" if len(text) + len(marker) < limit else text
 
 
 def _check_single_record(case: Case) -> Iterator[CheckResult]:
-    """A text that nobody else has stands in one row: of the parent's list, of a search, or of the newest rows."""
+    """Create a record with a unique text: one row has it, in a search or among the newest rows."""
     session, operation = case.session, case.operation
-    fields = [
-        field
-        for field, attribute in iter_round_trip_fields(case, session.resource(operation))
-        if accepts_any_text(case.session, field, attribute)
-    ]
+    fields = [field for field, _ in _find_text_fields(case)]
     if not fields:
-        raise SkipCheck(not_testable("the contract has no free text that tells a record from others"))
+        raise SkipCheck(not_testable("the contract defines no free text field that can identify a record"))
+    name = fields[0].name
     listing = Listing(session, session.require_operation(operation.resource or "", "list"))
-    record = session.create(
-        operation.resource or "", {f.name: session.payloads.generate_value(f.schema, f.name) for f in fields[:1]}
-    )
-    name, sent_text = fields[0].name, record.request_body[fields[0].name]
-    search_parameter = listing.find_parameter("search")
-    is_searched = (
-        search_parameter is not None
-        and search_parameter.x_query is not None
-        and (name,) in search_parameter.x_query.paths
-    )
-    pairs = ((search_parameter.name, sent_text.split()[-1]),) if search_parameter and is_searched else ()
+    record = session.create(operation.resource or "", {name: session.payloads.generate_value(fields[0].schema, name)})
+    text = record.request_body[name]
+    search = listing.find_parameter("search")
+    is_searched = search is not None and search.x_query is not None and (name,) in search.x_query.paths
+    pairs = ((search.name, text.split()[-1]),) if search and is_searched else ()
     page = listing.fetch(*listing.build_largest_page_query(), *pairs)
-    keys = [
-        key for row, key in zip(page.rows, listing.get_keys(page.rows), strict=True) if equal(row.get(name), sent_text)
-    ]
+    rows = zip(page.rows, listing.get_keys(page.rows), strict=True)
+    keys = [key for row, key in rows if equal(row.get(name), text)]
     if not keys:
-        raise SkipCheck(f"{listing.operation.id} does not list the new record among the first")
+        raise SkipCheck(f"the first page of {listing.operation.id} does not contain the new record")
     message = f"one create made {len(keys)} records: {', '.join(map(str, keys[:3]))}" if len(keys) > 1 else ""
     yield case.build_result(case.build_requirement(), message, record.exchange, page.exchange)
 

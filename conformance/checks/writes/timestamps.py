@@ -1,4 +1,4 @@
-"""Laws on the stamps that a server sets: created never moves, updated never goes back."""
+"""Checks of server-set timestamps: creation is constant, update never decreases."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,22 +17,23 @@ from conformance.checks.support.values import (
     parse_instant_to_second,
     retrieve_record,
 )
+from conformance.checks.writes.changes import path_of
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.payloads import attribute_fields
 from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import Contract, Operation
+from spec.loader import BodyField, Contract, Operation
 
-ZONE_STEP = timedelta(minutes=15)  # what zones differ by
-MAX_CLOCK_SKEW = timedelta(minutes=2)  # what two clocks of one server may differ by
-MAX_ZONE_OFFSET = timedelta(hours=15)  # the farthest zone
-StampPredicate = Callable[[datetime, datetime, bool], bool]  # of a stamp before and after; whether both were retrieved
-STAMP_RESOLUTION = 1.1  # seconds: a stamp may be told to the second
+ZONE_STEP = timedelta(minutes=15)  # time zone offsets are multiples of this
+MAX_CLOCK_SKEW = timedelta(minutes=2)  # between the clocks of one server
+MAX_ZONE_OFFSET = timedelta(hours=15)
+StampPredicate = Callable[[datetime, datetime, bool], bool]  # before, after, whether both were retrieved
+STAMP_RESOLUTION = 1.1  # seconds: the server may truncate timestamps to seconds
 
 
 def _updates_stamped_record(stamp: str) -> Callable[[Contract, Operation], bool]:
-    """Whether an operation updates a record that carries a stamp."""
+    """Build a predicate: whether an operation updates a record with such a timestamp."""
 
     def applies(contract: Contract, operation: Operation) -> bool:
         resource = contract.resources.get(operation.resource or "")
@@ -42,121 +43,108 @@ def _updates_stamped_record(stamp: str) -> Callable[[Contract, Operation], bool]
 
 
 def _check_created_constant(case: Case) -> Iterator[CheckResult]:
-    """Exactly the same as soon as it is retrieved; an update comes a second after, where stamps are told so."""
+    """Retrieved values must be identical; the create response may be rounded."""
     yield from _check_over_updates(
         case,
         "created",
         lambda before, after, is_exact: before == after if is_exact else abs(before - after) <= MAX_ROUNDING,
-        "moved",
+        "changed",
     )
 
 
 def _check_updated_monotonic(case: Case) -> Iterator[CheckResult]:
     yield from _check_over_updates(
-        case, "updated", lambda before, after, is_exact: before <= after + MAX_ROUNDING, "went back"
+        case, "updated", lambda before, after, is_exact: before <= after + MAX_ROUNDING, "decreased"
     )
 
 
 def has_second_precision(values: Iterable[Any]) -> bool:
-    """Whether no stamp has a fraction, so that one that moves within a second would not be seen to."""
+    """Whether no timestamp has a fraction, so that a change within one second is invisible."""
     return all(re.search(r"\.0*[1-9]", str(value)) is None for value in values)
 
 
-def _check_over_updates(
-    case: Case, stamp: str, is_valid: Callable[[datetime, datetime, bool], bool], violation: str
-) -> Iterator[CheckResult]:
-    """The stamps of a record as created, as retrieved, and after two updates, to the second."""
+def _send_update(case: Case, key: Any, field: BodyField | None) -> Exchange:
+    """Update a field to a generated value; send an empty body without a field."""
+    body = {field.name: case.session.payloads.generate_value(field.schema, field.name)} if field else {}
+    return case.session.send(case.operation, path=path_of(case.operation, key), body=body)
+
+
+def _check_over_updates(case: Case, stamp: str, is_valid: StampPredicate, violation: str) -> Iterator[CheckResult]:
+    """Compare the timestamps of a record as created, as retrieved, and after two updates."""
     session, operation = case.session, case.operation
     resource = session.resource(operation)
+    names = resource.attributes_with_stamp(stamp)
     record = new_record(case)
     snapshots: list[Mapping[str, Any]] = [record.body, retrieve_record(session, record.resource, record.key)[0]]
-    if has_second_precision(snapshots[-1].get(name) for name in resource.attributes_with_stamp(stamp)):
+    if has_second_precision(snapshots[-1].get(name) for name in names):
         session.sleep(STAMP_RESOLUTION)
     field = next(attribute_fields(operation), None)
     for _ in range(2):
-        body = {field.name: session.payloads.generate_value(field.schema, field.name)} if field else {}
-        exchange = session.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
+        exchange = _send_update(case, record.key, field)
         snapshots.append(retrieve_record(session, record.resource, record.key)[0])
-    echoed_record = session.data(operation, exchange)
+    returned = session.data(operation, exchange)
     stamp_names = (*resource.attributes_with_stamp("created"), *resource.attributes_with_stamp("updated"))
-    precision = max(_find_precision(stamp_names, snapshots[1:]), _find_precision(stamp_names, [echoed_record]))
-    for name in resource.attributes_with_stamp(stamp):
+    precision = max(_find_precision(stamp_names, snapshots[1:]), _find_precision(stamp_names, [returned]))
+    for name in names:
         requirement = case.build_requirement(resource.attributes[name].pointer, "x-stamp", name)
-        instants = [
-            (snapshot[name], instant)
-            for snapshot in snapshots
-            if (instant := parse_instant(snapshot.get(name))) is not None
-        ]
-        # What create answers a database may round; what is retrieved twice is told in the same way.
+        parsed = [(snapshot[name], parse_instant(snapshot[name])) for snapshot in snapshots if name in snapshot]
+        instants = [(value, instant) for value, instant in parsed if instant is not None]
+        if len(instants) < 2:
+            yield case.skip(requirement, f"the record has no {name}")
+            continue
+        # The create response may be rounded; retrieved values all have the same precision.
         violations = [
-            (a, b)
-            for i, ((a, before), (b, after)) in enumerate(pairwise(instants))
+            f"{name} {violation} from {value} to {next_value}"
+            for i, ((value, before), (next_value, after)) in enumerate(pairwise(instants))
             if not is_valid(before, after, i > 0)
         ]
-        message = (
-            f"{name} {violation}: from {violations[0][0]} to {violations[0][1]}"
-            if violations
-            else _find_echo_problem(name, snapshots[-1], echoed_record, precision)
-        )
-        yield (
-            case.build_result(requirement, message, exchange)
-            if len(instants) > 1
-            else case.skip(requirement, "it is not shown")
-        )
+        message = violations[0] if violations else _find_echo_problem(name, snapshots[-1], returned, precision)
+        yield case.build_result(requirement, message, exchange)
 
 
-def _find_echo_problem(name: str, stored_record: Mapping[str, Any], echoed_record: Any, precision: timedelta) -> str:
-    """What the answer to an update says of a stamp that is not what is retrieved after it, or "".
+def _find_echo_problem(name: str, stored: Mapping[str, Any], returned: Any, precision: timedelta) -> str:
+    """Describe how a timestamp in the update response differs from the one retrieved afterwards, or return "".
 
-    A database may round what the answer tells in full, to what stamps are `precision` to.
+    The response may have more digits than the database stores: differences up to `precision` are allowed.
     """
-    echoed_value, stored_value = (
-        echoed_record.get(name) if isinstance(echoed_record, Mapping) else None,
-        stored_record.get(name),
-    )
-    echoed_instant, stored_instant = parse_instant(echoed_value), parse_instant(stored_value)
-    if echoed_instant is None or stored_instant is None or abs(echoed_instant - stored_instant) <= precision:
+    value, expected = returned.get(name) if isinstance(returned, Mapping) else None, stored.get(name)
+    instant, expected_instant = parse_instant(value), parse_instant(expected)
+    if instant is None or expected_instant is None or abs(instant - expected_instant) <= precision:
         return ""
-    return f"{name} is {echoed_value} in the answer to the update, and {stored_value} as it is retrieved"
+    return f"{name}: the update returned {value}, retrieving the record returned {expected}"
 
 
-def _find_precision(names: Iterable[str], records: Iterable[Any]) -> timedelta:
-    """What the last digit of the finest of some stamps stands for: zeros may be all that a database keeps."""
-    stamps = [
-        str(record[name]) for record in records if isinstance(record, Mapping) for name in names if name in record
-    ]
+def _find_precision(names: tuple[str, ...], records: Iterable[Any]) -> timedelta:
+    """Return the unit of the last nonzero digit of the most precise timestamp."""
+    stamps = [str(record[n]) for record in records if isinstance(record, Mapping) for n in names if n in record]
     digits = max((len(match[1]) for stamp in stamps if (match := re.search(r"\.(\d*[1-9])", stamp))), default=0)
     return timedelta(seconds=10.0**-digits)
 
 
 def _check_updated_advances(case: Case) -> Iterator[CheckResult]:
-    """After an update it is later than before; where it is told to the second only, a second is waited for."""
+    """An update increases the timestamp; if it is unchanged, update again after more than a second."""
     session, operation = case.session, case.operation
     resource = session.resource(operation)
+    names = resource.attributes_with_stamp("updated")
     record = new_record(case)
     before = retrieve_record(session, record.resource, record.key)[0]
-    field = next(iter_round_trip_fields(case, resource), None)
+    field = next((field for field, _ in iter_round_trip_fields(case, resource)), None)
     if field is None:
-        raise SkipCheck(not_testable("the contract has no field to change that is shown"))
+        raise SkipCheck(not_testable("the contract defines no updatable field that the response contains"))
     for delay in (0.0, STAMP_RESOLUTION):
         if delay:
             session.sleep(delay)
-        body = {field[0].name: session.payloads.generate_value(field[0].schema, field[0].name)}
-        exchange = session.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
+        exchange = _send_update(case, record.key, field)
         after = retrieve_record(session, record.resource, record.key)[0]
-        unchanged = [
-            name
-            for name in resource.attributes_with_stamp("updated")
-            if name in before and after.get(name) == before[name]
-        ]
+        unchanged = [name for name in names if name in before and after.get(name) == before[name]]
         if not unchanged or not exchange.response.ok:
             break
-    for name in resource.attributes_with_stamp("updated"):
+    for name in names:
         requirement = case.build_requirement(resource.attributes[name].pointer, "x-stamp", name)
         if not exchange.response.ok:
-            yield case.skip(requirement, f"{operation.id} answered {exchange.response.status}")
+            yield case.skip(requirement, f"{operation.id} returned {exchange.response.status}")
         else:
-            message = f"{name} is {before[name]} before and after an update" if name in unchanged else ""
+            message = f"{name} is {before[name]} before and after the update" if name in unchanged else ""
             yield case.build_result(requirement, message, exchange)
 
 
@@ -166,34 +154,31 @@ def _creates_stamped_record(contract: Contract, operation: Operation) -> bool:
 
 
 def _check_created_now(case: Case) -> Iterator[CheckResult]:
-    """The created stamp against the answer's own Date: off by whole quarters of an hour, it is in another zone.
+    """Compare the creation timestamp with the Date header: a multiple of 15 minutes is a time zone error.
 
-    Any other distance says nothing: a target for tests may have a clock of its own.
+    Other differences are no failure, because a test target may use a simulated clock.
     """
     resource = case.session.resource(case.operation)
     record = new_record(case)
-    response_time = _parse_date_header(record.exchange)
+    date = _parse_date_header(record.exchange)
     for name in resource.attributes_with_stamp("created"):
         requirement = case.build_requirement(resource.attributes[name].pointer, "x-stamp", name)
         stamp = parse_instant_to_second(record.body.get(name))
-        if response_time is None or stamp is None:
-            yield case.skip(requirement, "the answer has no Date" if response_time is None else "it is not shown")
+        if date is None or stamp is None:
+            yield case.skip(requirement, "the response has no Date" if date is None else f"the record has no {name}")
             continue
-        offset = stamp - response_time
-        quarters = round(offset / ZONE_STEP)
-        if abs(offset - quarters * ZONE_STEP) > MAX_CLOCK_SKEW or abs(offset) > MAX_ZONE_OFFSET:
-            yield case.skip(requirement, f"the target's clock and its Date are {abs(offset)} apart")
-        else:
-            message = (
-                f"{name} is {record.body[name]}, and the answer's Date is {record.exchange.response.headers['date']}"
-            )
-            yield case.build_result(
-                requirement, f"{message}: a shift as between time zones" if quarters else "", record.exchange
-            )
+        offset = stamp - date
+        steps = round(offset / ZONE_STEP)
+        if abs(offset - steps * ZONE_STEP) > MAX_CLOCK_SKEW or abs(offset) > MAX_ZONE_OFFSET:
+            yield case.skip(requirement, f"the Date header and {name} differ by {abs(offset)}")
+            continue
+        header = record.exchange.response.headers["date"]
+        message = f"{name} is {record.body[name]}, but the Date header is {header}: wrong time zone" if steps else ""
+        yield case.build_result(requirement, message, record.exchange)
 
 
 def _parse_date_header(exchange: Exchange) -> datetime | None:
-    """When an answer was given, by its Date; None where it says nothing of the kind."""
+    """Return the time of a response from its Date header; None if it is missing or invalid."""
     try:
         parsed = parsedate_to_datetime(exchange.response.headers.get("date", ""))
     except ValueError:

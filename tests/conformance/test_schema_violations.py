@@ -1,4 +1,4 @@
-"""What makes a breach another one than the next: the key, the type or the choice that it is about."""
+"""Details that distinguish schema violations: the key, the type or the enum value."""
 
 from typing import Any
 
@@ -20,18 +20,18 @@ SCHEMA = {
 }
 
 
-def told(value: Any) -> list[str]:
-    """Each breach by its place and what it is about."""
-    found = jsonschema_rs.Draft202012Validator(SCHEMA).iter_errors(value)
+def describe_violations(value: Any) -> list[str]:
+    """Return the path and the detail of each violation."""
+    violations = jsonschema_rs.Draft202012Validator(SCHEMA).iter_errors(value)
     return sorted(
-        f"{format_path(b.instance_path)} {detail}".strip()
-        for b in found
-        for detail in violation_details(str(b.schema_path[-1]), b)
+        f"{format_path(violation.instance_path)} {detail}".strip()
+        for violation in violations
+        for detail in violation_details(str(violation.schema_path[-1]), violation)
     )
 
 
 @pytest.mark.parametrize(
-    ("value", "about"),
+    ("value", "details"),
     [
         ({}, ["kind"]),
         ({"kind": "a", "x": 1, "y": 2}, ["x", "y"]),
@@ -43,11 +43,11 @@ def told(value: Any) -> list[str]:
         ({"kind": "a", "rows": [1, 2, "x"]}, ["rows.[] string"]),
     ],
 )
-def test_a_breach_is_named_by_what_it_is_about(value: Any, about: list[str]) -> None:
-    assert told(value) == about
+def test_violation_details(value: Any, details: list[str]) -> None:
+    assert describe_violations(value) == details
 
 
-def test_a_text_of_the_target_is_no_name_unless_it_is_a_plain_word() -> None:
-    (name,) = told({"kind": "\x1b[31m secret token"})
+def test_unsafe_text_of_target_is_hashed() -> None:
+    (name,) = describe_violations({"kind": "\x1b[31m secret token"})
     assert name.startswith("kind #")
     assert len(name) == len("kind #") + 8

@@ -1,4 +1,4 @@
-"""A session against an ASGI application in process: httpx speaks, no socket is opened and no thread is started."""
+"""In-process session against an ASGI application through httpx, without sockets or threads."""
 
 from random import Random
 
@@ -18,15 +18,15 @@ TOKENS = {"self": "demo-token", "other": "other-token"}
 
 
 class AsgiTransport(httpx.BaseTransport):
-    """Runs the application for each request, until it has answered."""
+    """Transport that runs the application for each request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         headers = {name.decode().lower(): value for name, value in request.headers.raw}
-        asked = call(self.app, request.method, request.url.raw_path, headers, request.read(), ("127.0.0.1", 50000))
-        reply = completed(asked)
+        pending = call(self.app, request.method, request.url.raw_path, headers, request.read(), ("127.0.0.1", 50000))
+        reply = completed(pending)
         return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body)
 
 
@@ -39,9 +39,9 @@ def session(
     read_only: bool = False,
     tokens: dict[str, str] | None = None,
 ) -> Session:
-    """A run's session; equal seeds send equal requests."""
+    """Create a session; equal seeds send equal requests."""
     budget = Budget(None, None)
     target = HttpTarget(HOST + contract.base_path, tokens or TOKENS, budget, transport=AsgiTransport(app))
-    bodies = PayloadFactory(contract, f"conformance-run{seed}", Random(seed))
-    known = schemas or SchemaValidators.from_document(contract.document)
-    return Session(contract, known, target, WriteLog("test"), bodies, read_only, sleep=lambda seconds: None)
+    payloads = PayloadFactory(contract, f"conformance-run{seed}", Random(seed))
+    validators = schemas or SchemaValidators.from_document(contract.document)
+    return Session(contract, validators, target, WriteLog("test"), payloads, read_only, sleep=lambda seconds: None)

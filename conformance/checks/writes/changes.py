@@ -1,0 +1,42 @@
+"""Requests that change a record and the differences they cause."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from conformance.checks.support.values import (
+    describe_change,
+    get_stored_attributes,
+    iter_changed_names,
+    retrieve_record,
+)
+from conformance.session.session import Session
+from spec.loader import BodyField, Operation
+
+
+def path_of(operation: Operation, key: Any) -> dict[str, Any]:
+    """Return the path values of an operation with one path parameter."""
+    return {operation.path_parameter_names[0]: key}
+
+
+def body_fields(operation: Operation | None) -> Collection[BodyField]:
+    """Return the fields of the request body; none if the operation has no body."""
+    return operation.request_body.fields.values() if operation is not None and operation.request_body else ()
+
+
+def iter_reference_fields(operation: Operation | None) -> Iterator[tuple[BodyField, str]]:
+    """Yield each body field that references a record of one resource, with the name of its relation."""
+    for field in body_fields(operation):
+        if field.relation_setter and not field.relation_setter.discriminator:
+            yield field, field.relation_setter.relation
+
+
+def fetch_attributes(session: Session, resource: str, key: Any) -> dict[str, Any]:
+    """Retrieve a record and return its stored attributes. Raises SkipCheck."""
+    operation = session.require_operation(resource, "retrieve")
+    return get_stored_attributes(session.contract, operation, retrieve_record(session, resource, key)[0])
+
+
+def describe_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Describe the properties in both records whose values differ; "" if none does."""
+    names = sorted(iter_changed_names(before, after))
+    return "; ".join(describe_change(name, before[name], after[name]) for name in names)

@@ -1,0 +1,224 @@
+"""Write checks: they pass on the unmodified mock, and each detects an injected fault."""
+
+import json
+from typing import Any
+
+import pytest
+
+from conformance.checks.support.check import Check
+from conformance.checks.support.values import contains, equal
+from conformance.checks.writes import crud
+from conformance.results import Status
+from tests.conformance.check_runner import LAWS, amiss, broken, judge
+from tests.conformance.fault_injection import Answered, Asked, Next, is_written_in_php
+
+DEMO_TOKEN = "demo-token"
+
+
+@pytest.mark.parametrize("check", crud.CHECKS, ids=lambda check: check.id)
+def test_check_passes_on_unmodified_mock(check: Check) -> None:
+    run = judge([check])
+    assert not [f"{r.requirement.fingerprint}: {r.message}" for r in run.with_status(Status.FAILED)]
+    # The in-process mock sends no Date header: see test_search_and_relation_checks.
+    assert any(run.with_status(Status.PASSED)) or {r.message for r in run.results} == {"the response has no Date"}
+    assert not run.records_not_deleted
+
+
+def is_record_request(request: Asked, method: str) -> bool:
+    """Whether the path of a request names one record."""
+    return request.method == method and request.path.count("/") == 2
+
+
+def timestamp_of_day(count: int) -> str:
+    return f"2026-01-{1 + count % 28:02d}T00:00:00Z"
+
+
+async def drop_description(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    body = request.body
+    if request.method == "POST" and isinstance(body, dict):
+        request = request.saying({n: v for n, v in body.items() if n != "description"})
+    response: Answered = await call_next(request)
+    return response
+
+
+async def return_empty_list(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    """Return an empty list."""
+    response: Answered = await call_next(request)
+    if request.method == "GET" and request.path == "/prompts":
+        return response.showing({**response.body, "data": []})
+    return response
+
+
+async def replace_four_byte_characters(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    if request.method == "POST":
+        text = json.dumps(json.loads(response.raw), ensure_ascii=False)
+        return response.showing(json.loads("".join(c if ord(c) < 0x10000 else "?" for c in text)))
+    return response
+
+
+async def hide_children_of_thread(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    if request.method == "GET" and "thread_uuid=" in request.query:
+        return response.showing({**response.body, "data": []})
+    return response
+
+
+async def return_same_key(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    key = "00000000-0000-4000-8000-000000000001"
+    return response.with_data(uuid=key) if request.method == "POST" else response
+
+
+async def return_sent_timestamp(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    if request.method == "POST" and "created_at" in request.body:
+        return response.with_data(created_at=request.body["created_at"])
+    return response
+
+
+async def overwrite_description(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    if request.method == "PUT" and "description" not in request.body:
+        request = request.saying({**request.body, "description": f"written over by {request.body}"})
+    response: Answered = await call_next(request)
+    return response
+
+
+async def rename_on_each_update(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    if request.method == "PUT" and "name" in request.body:
+        memory["count"] = memory.get("count", 0) + 1
+        request = request.saying({**request.body, "name": f"{memory['count']}"})
+    response: Answered = await call_next(request)
+    return response
+
+
+async def store_before_validation(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    if request.method == "PUT" and response.status == 422:
+        await call_next(request.saying({"name": request.body["name"]}))
+    return response
+
+
+async def write_without_authorization(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    if request.method == "PUT" and response.status == 401:
+        await call_next(request.by(DEMO_TOKEN))
+    return response
+
+
+async def change_created_timestamp(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    memory["puts"] = memory.get("puts", 0) + (request.method == "PUT")
+    return (
+        response.with_data(created_at=timestamp_of_day(memory["puts"]))
+        if is_record_request(request, "GET")
+        else response
+    )
+
+
+async def decrease_updated_timestamp(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    memory["puts"] = memory.get("puts", 0) + (request.method == "PUT")
+    return (
+        response.with_data(updated_at=timestamp_of_day(20 - memory["puts"]))
+        if is_record_request(request, "GET")
+        else response
+    )
+
+
+async def freeze_updated_timestamp(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    if is_record_request(request, "GET") and response.status == 200:
+        stamp = memory.setdefault(request.path, response.body["data"]["updated_at"])
+        return response.with_data(updated_at=stamp)
+    return response
+
+
+async def change_updated_timestamp_on_read(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    response: Answered = await call_next(request)
+    memory["reads"] = memory.get("reads", 0) + 1
+    return (
+        response.with_data(updated_at=timestamp_of_day(memory["reads"]))
+        if is_record_request(request, "GET")
+        else response
+    )
+
+
+async def update_all_records(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    """Update all records, as SQL without a WHERE clause."""
+    response: Answered = await call_next(request)
+    if is_record_request(request, "PUT"):
+        memory["name"] = request.body["name"]
+    return response.with_data(**memory) if is_record_request(request, "GET") and response.status == 200 else response
+
+
+async def ignore_delete(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    if request.method != "DELETE":
+        response: Answered = await call_next(request)
+        return response
+    return Answered(204, {}, b"")
+
+
+async def create_twice(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    if (request.method, request.path) == ("POST", "/workflows"):
+        await call_next(request)
+    response: Answered = await call_next(request)
+    return response
+
+
+@pytest.mark.parametrize(
+    ("check", "operation", "fault", "parameter"),
+    [
+        ("reads-have-no-side-effects", "retrieveAgent", change_updated_timestamp_on_read, ""),
+        ("create-adds-one-record", "createWorkflow", create_twice, ""),
+        ("create-is-stored", "createAgent", drop_description, "description"),
+        ("create-is-stored", "createPrompt", return_empty_list, "in the list"),
+        ("text-round-trip", "createMessage", replace_four_byte_characters, "content emoji"),
+        ("child-listed-by-parent", "createMessage", hide_children_of_thread, "thread_uuid"),
+        ("identifiers-are-unique", "createPrompt", return_same_key, ""),
+        ("server-set-fields-protected", "createPrompt", return_sent_timestamp, "created_at"),
+        ("update-changes-only-sent-fields", "updateAgent", overwrite_description, "name"),
+        ("update-is-idempotent", "updateAgent", rename_on_each_update, ""),
+        ("rejected-write-has-no-effect", "updateAgent", store_before_validation, "description"),
+        ("rejected-write-has-no-effect", "updatePrompt", write_without_authorization, "token"),
+        ("created-timestamp-constant", "updateAgent", change_created_timestamp, "created_at"),
+        ("updated-timestamp-monotonic", "updateThread", decrease_updated_timestamp, "updated_at"),
+        ("updated-timestamp-advances", "updateThread", freeze_updated_timestamp, "updated_at"),
+        ("writes-leave-others-unchanged", "updatePrompt", update_all_records, "Prompt"),
+        ("delete-removes-record", "deleteThread", ignore_delete, "retrieve"),
+        ("delete-removes-record", "deleteThread", ignore_delete, "list"),
+        ("delete-removes-record", "deleteThread", ignore_delete, "delete"),
+    ],
+)
+def test_check_detects_fault(check: str, operation: str, fault: Any, parameter: str) -> None:
+    assert not amiss(check, operation, fault, parameter)
+
+
+def test_lost_emoji_fails_in_documented_field() -> None:
+    failures = broken("text-round-trip", "createMessage", replace_four_byte_characters)
+    assert {r.requirement.parameter for r in failures} == {"content emoji"}
+    assert {r.requirement.provenance for r in failures} == {"documented"}
+
+
+# These compare request and response record by record; the slow tests run the other checks, too.
+COMPARING_CHECKS = ("create-is-stored", "update-changes-only-sent-fields", "updated-timestamp-monotonic")
+PARAMETERS = [
+    pytest.param(check, id=check.id, marks=() if check.id in COMPARING_CHECKS else pytest.mark.slow)
+    for check in crud.CHECKS
+]
+
+
+@pytest.mark.parametrize("check", PARAMETERS)
+def test_check_passes_on_php_serialization(check: Check) -> None:
+    run = judge([LAWS[check.id]], None, is_written_in_php)
+    assert not [f"{r.requirement.fingerprint}: {r.message}" for r in run.with_status(Status.FAILED)]
+
+
+def test_equal_ignores_notation() -> None:
+    assert equal({"a": 1, "b": [1.0]}, {"b": [1], "a": 1.0})
+    assert equal("2026-01-15T10:30:00Z", "2026-01-15T10:30:00.999999+00:00")
+    assert equal(" text ", "text")
+    assert not equal(True, 1)
+    assert not equal("one", "two")
+    assert contains({"a": {"b": 1}}, {"a": {"b": 1, "c": 2}})
+    assert not contains({"a": 1}, {})
