@@ -24,7 +24,7 @@ from mock_server.sandbox.clock import Clock, format_timestamp
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store, StoreError
 from mock_server.store.bulk_load import bulk_load
-from mock_server.store.store import connect, copy_image
+from mock_server.store.connection import connect, copy_image
 from spec.loader import Contract
 from spec.record import Record
 from spec.validators import SchemaValidators

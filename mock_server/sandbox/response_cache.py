@@ -93,7 +93,7 @@ class ResponseCache:
 
     def is_valid(self, depends_on: CacheDependencies, generation: int) -> bool:
         """Whether nothing that an answer of generation `generation` rests on was touched since."""
-        generations, write_generations = self.store.generation_by_resource, self.write_generations
+        generations, write_generations = self.store.changes.generation_by_resource, self.write_generations
         for name in depends_on.resources:
             if generations[name] > generation:
                 return False

@@ -82,7 +82,7 @@ class Sandbox:
             self._load_next_change()
 
     def _load_next_change(self) -> None:
-        timestamp = self.store.scalar("SELECT MIN(at) FROM _due")
+        timestamp = self.store.scalar("SELECT MIN(at) FROM _scheduled_changes")
         self._next_change_at = None if timestamp is None else datetime.fromisoformat(timestamp)
 
     def create_query(self, viewer: Viewer | None) -> Query:
@@ -186,12 +186,14 @@ class Sandbox:
     def schedule_change(self, instant: datetime, record: StoredRecord, attributes: Mapping[str, Any]) -> None:
         """Let own properties of a record change at an instant."""
         row = (format_timestamp(instant), record.resource, record.key, orjson.dumps(dict(attributes)).decode())
-        self.store.connection.execute("INSERT INTO _due (at, resource, key, changes) VALUES (?, ?, ?, ?)", row)
+        self.store.connection.execute(
+            "INSERT INTO _scheduled_changes (at, resource, key, changes) VALUES (?, ?, ?, ?)", row
+        )
         self._next_change_at = min(self._next_change_at or instant, instant)
 
     def cancel_scheduled_changes(self, record: StoredRecord) -> None:
         """Nothing more is due for a record."""
-        sql = "DELETE FROM _due WHERE resource = ? AND key = ?"
+        sql = "DELETE FROM _scheduled_changes WHERE resource = ? AND key = ?"
         self.store.connection.execute(sql, (record.resource, record.key))
 
     def apply_scheduled_changes(self, now: datetime) -> None:
@@ -199,7 +201,7 @@ class Sandbox:
         if self._next_change_at is None or self._next_change_at > now:
             return
         with self.store.transaction():
-            sql = "SELECT id, resource, key, changes, at FROM _due WHERE at <= ? ORDER BY at, id"
+            sql = "SELECT id, resource, key, changes, at FROM _scheduled_changes WHERE at <= ? ORDER BY at, id"
             for change_id, resource, key, changes, changed_at in self.store.connection.execute(
                 sql, (format_timestamp(now),)
             ).fetchall():
@@ -209,7 +211,7 @@ class Sandbox:
                         self.contract.resources[resource].attributes_with_stamp("updated"), changed_at
                     )
                     self.store.update(resource, key, record.attributes | orjson.loads(changes) | updated_attributes)
-                self.store.connection.execute("DELETE FROM _due WHERE id = ?", (change_id,))
+                self.store.connection.execute("DELETE FROM _scheduled_changes WHERE id = ?", (change_id,))
         self._load_next_change()
 
     # Loading ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
-"""Records by world, resource and key: SQLite inside, no HTTP."""
+"""Record storage in SQLite, without HTTP."""
 
+from mock_server.store.changes import Tag
 from mock_server.store.errors import DeleteRestricted, StoreError
-from mock_server.store.store import Store, StoredRecord, Tag
+from mock_server.store.reader import StoredRecord
+from mock_server.store.store import Store
 
 __all__ = ["DeleteRestricted", "Store", "StoreError", "StoredRecord", "Tag"]

@@ -1,10 +1,10 @@
-"""Fills an empty store with many records: the same rows that `Store.add` writes one by one, in half the time.
+"""Bulk load of records into an empty store, in half the time of `Store.add`.
 
-Rows are written in batches, and what only lists and searches are found by is made at the end, each index from its
-sorted values. Nobody is told of it and nothing is kept of it: this is for images of datasets.
+Rows are inserted in batches, and indexes are built at the end. Listeners are not notified and nothing is cached: it
+builds the images of datasets.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,18 +12,16 @@ import orjson
 
 from mock_server.store import schema
 from mock_server.store.errors import StoreError
-from mock_server.store.schema import Table
 from mock_server.store.store import Store
+from mock_server.store.tenancy import References, find_tenant_key
 from spec.record import Record, Reference
 
 BATCH_SIZE = 500
 MAX_CACHED_PARENTS = 10_000
 
-_ReferenceMap = Mapping[str, Reference | None]
-
 
 def bulk_load(store: Store, records: Iterable[Record]) -> None:
-    """Store records, in their order. Raises StoreError for one that the contract has no place for."""
+    """Store records in their order. Raises StoreError for a record that the contract does not allow."""
     try:
         _bulk_load(store, records)
     finally:
@@ -45,7 +43,7 @@ def _bulk_load(store: Store, records: Iterable[Record]) -> None:
 
 
 def _find_parent_resources(store: Store) -> frozenset[str]:
-    """The resources on whose references it depends in which tenant others lie."""
+    """Return the resources whose references lead from other records to their tenant."""
     parents = set()
     for table in store.tables.values():
         resource_names = {table.resource.name}
@@ -61,17 +59,17 @@ def _find_parent_resources(store: Store) -> frozenset[str]:
 
 @dataclass(slots=True)
 class _BulkLoader:
-    """What waits to be written: rows by resource, and rows of lists by table. `parent_references`: the references of parents."""
+    """Pending rows by resource and link table. `parent_references`: cached references of the resources `parents`."""
 
     store: Store
     parents: frozenset[str]
     pending_rows: dict[str, list[list[Any]]] = field(default_factory=dict)
     pending_links: dict[str, list[tuple[Any, int, Any]]] = field(default_factory=dict)
-    parent_references: dict[Reference, _ReferenceMap] = field(default_factory=dict)
+    parent_references: dict[Reference, References] = field(default_factory=dict)
     pending_count: int = 0
 
     def add(self, record: Record) -> None:
-        """The rows of a record."""
+        """Add the rows of a record."""
         table = self.store.tables[record.resource]
         explicit_number = record.attributes.get(table.number_attribute) if table.number_attribute else None
         number = explicit_number if isinstance(explicit_number, int) else self.store.next_number(record.resource)
@@ -79,54 +77,36 @@ class _BulkLoader:
         references = {
             relation.name: _get_reference(record, relation.name) for relation in table.reference_columns.values()
         }
-        tenant_key = self.find_tenant_key(table, record.key, references)
-        row = [
-            number,
-            record.key,
-            orjson.dumps(dict(record.attributes)),
-            *table.column_values(tenant_key, references, record.attributes),
-        ]
+        tenant_key = find_tenant_key(table.resource, record.key, references, self.get_references)
+        attributes = orjson.dumps(dict(record.attributes))
+        row = [number, record.key, attributes, *table.column_values(tenant_key, references, record.attributes)]
         self.pending_rows.setdefault(record.resource, []).append(row)
         for name, link in table.links.items():
             targets = [schema.encode_reference(link.relation, target) for target in _get_references(record, name)]
-            self.pending_links.setdefault(link.name, []).extend(
-                (record.key, position, target) for position, target in enumerate(targets)
-            )
+            rows = self.pending_links.setdefault(link.name, [])
+            rows.extend((record.key, position, target) for position, target in enumerate(targets))
         if record.resource in self.parents:
             self.cache_parent(Reference(record.resource, record.key), references)
         self.pending_count += 1
         if self.pending_count >= BATCH_SIZE:
             self.flush()
 
-    def cache_parent(self, reference: Reference, references: _ReferenceMap) -> None:
+    def cache_parent(self, reference: Reference, references: References) -> None:
         if len(self.parent_references) >= MAX_CACHED_PARENTS:
-            self.flush()  # from now on they are found in the store
+            self.flush()  # the store has them from now on
             self.parent_references.clear()
         self.parent_references[reference] = references
 
-    def find_tenant_key(self, table: Table, key: Any, references: _ReferenceMap) -> Any:
-        """Key of the tenant that a record lies in, as `Store.tenant_of` finds it."""
-        if table.resource.members_relation:
-            return key
-        *relation_names, last_name = table.resource.tenant_path or (None,)
-        for relation_name in relation_names:
-            parent_references = self.get_references(references.get(str(relation_name)))
-            if parent_references is None:
-                return None
-            references = parent_references
-        reference = references.get(last_name) if last_name else None
-        return reference.key if reference else None
-
-    def get_references(self, reference: Reference | None) -> _ReferenceMap | None:
-        """The references of a record; None where it is not there yet."""
-        if reference is None or reference in self.parent_references:
-            return None if reference is None else self.parent_references[reference]
-        self.flush()
-        parent = self.store.get(reference.resource, reference.key)
-        return None if parent is None else parent.references
+    def get_references(self, reference: Reference) -> References | None:
+        """Return the references of a record; None if it is not loaded yet."""
+        references = self.parent_references.get(reference)
+        if references is None:
+            self.flush()
+            references = self.store.get_references(reference)
+        return references
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Insert the pending rows."""
         connection = self.store.connection
         for resource, rows in self.pending_rows.items():
             connection.executemany(self.store.tables[resource].insert_sql, rows)
@@ -141,7 +121,7 @@ def _get_reference(record: Record, name: str) -> Reference | None:
     value = record.references.get(name)
     if value is None or isinstance(value, Reference):
         return value
-    raise StoreError(f"{record.resource} {record.key}: {name}: found a list of references; allowed: one, or none")
+    raise StoreError(f"{record.resource} {record.key}: {name}: got a list of references, expected one reference")
 
 
 def _get_references(record: Record, name: str) -> tuple[Reference, ...]:

@@ -1,8 +1,7 @@
-"""How many records of one resource fulfil each of the conditions that lists ask: counted once, then kept up by writes.
+"""Counts of a resource's records by condition: counted once with COUNT(*), then kept up to date by each write.
 
-A COUNT(*) reads every record that fulfils its condition; a write asks only of its own record, and in one statement,
-which of the conditions it fulfils. That is told by conditions that read nothing but the record's own row. New records
-are asked of together, when a count is wanted next.
+A write evaluates the conditions on its own record only, in one statement; so only conditions that read nothing but the
+record's row are cached. New records are evaluated together, before the next count is returned.
 """
 
 import sqlite3
@@ -12,11 +11,9 @@ from typing import Any
 
 import orjson
 
-# A write pays for each condition that is kept.
-MAX_CONDITIONS = 32
+MAX_CONDITIONS = 32  # each one makes writes slower
 MAX_PARAMETERS = 100
-# New records that are asked of together; some milliseconds.
-MAX_PENDING_RECORDS = 500
+MAX_PENDING_RECORDS = 500  # evaluated together in some milliseconds
 
 _Condition = tuple[str, tuple[Any, ...]]
 
@@ -34,11 +31,11 @@ class CountCache:
 
     @staticmethod
     def is_cacheable(where: str, parameters: Sequence[Any]) -> bool:
-        """Whether a condition reads nothing but its own row, and is no burden to a write."""
+        """Return whether a condition reads only its own row and is cheap to evaluate."""
         return "SELECT" not in where and len(parameters) <= MAX_PARAMETERS
 
     def get(self, where: str, parameters: tuple[Any, ...], compute: Callable[[], int]) -> int:
-        """How many records fulfil a condition that is taken. `compute` counts them where that is not kept."""
+        """Return how many records fulfil a cacheable condition. `compute` counts them if that is not cached."""
         self.count_pending()
         count = self.counts.get((where, parameters))
         if count is None:
@@ -50,15 +47,15 @@ class CountCache:
         return count
 
     def clear(self) -> None:
-        """Count anew when asked next."""
+        """Drop all counts."""
         self.counts.clear()
         self.pending_keys.clear()
         self.sql = ""
 
     def matches_for_row(self, key: Any, columns: Iterable[str] | None = None) -> Sequence[Any]:
-        """Which of the conditions a record fulfils now: a truth for each, in their order; () when there are none.
+        """Evaluate the conditions on a record: a truth value for each, in their order; () if nothing is cached.
 
-        `columns`: those that are to change; () as well when no condition reads any of them.
+        `columns`: the columns that change; () is returned if no condition reads any of them.
         """
         if not self.counts:
             return ()
@@ -72,14 +69,14 @@ class CountCache:
         return matches or ()
 
     def on_insert(self, key: Any) -> None:
-        """A record was added."""
+        """Count a new record, later."""
         if self.counts:
             self.pending_keys.append(key)
             if len(self.pending_keys) >= MAX_PENDING_RECORDS:
                 self.count_pending()
 
     def count_pending(self) -> None:
-        """Count the new records, as they stand now."""
+        """Count the new records in their current state."""
         if not self.pending_keys:
             return
         keys, self.pending_keys = orjson.dumps(self.pending_keys).decode(), []
@@ -91,7 +88,7 @@ class CountCache:
             self.counts[condition] += increment
 
     def on_update(self, matches_before: Sequence[Any], matches_after: Sequence[Any]) -> None:
-        """A record that was counted by `matches_before` is now by `matches_after`; () where it was not, or is no longer, there."""
+        """Replace a record's matches before a write by those after it; () if the record does not exist."""
         for sign, matches in ((-1, matches_before), (1, matches_after)):
             for condition, is_match in zip(self.counts, matches, strict=False):
                 if is_match:

@@ -1,13 +1,14 @@
-"""Which tables a contract needs: one for each resource, one for each stored list of references, and their indexes.
+"""Database schema of a contract: a table for each resource and for each stored list of references, with indexes.
 
-A table holds the record's own JSON (`own`), and as real columns what the contract's words ask of it:
+The columns of a resource's table:
 
-    n        running number, in the order of creation; never used again
-    key      the record's key
-    tenant   key of the tenant it lies in, found along the contract's path; NULL where there is none
-    r_<x>    stored reference `x`: the key, or ``Resource/key`` where it may lead to several resources
-    p_<x>    own property `x` that is filtered, sorted, counted or compared by (``a__b``: nested)
-    s_<x>    own property `x` that is searched, case folded
+    n           number, in the order of creation; never reused
+    key         the record's key
+    attributes  the record's attributes as JSON
+    tenant      key of the record's tenant, see `tenancy`; NULL if it has none
+    r_<x>       stored reference `x`: the key, or ``Resource/key`` if the relation has several targets
+    p_<x>       attribute `x` that is filtered, sorted, counted or compared by (``a__b``: nested)
+    s_<x>       attribute `x` that is searched, case folded
 """
 
 import re
@@ -22,7 +23,7 @@ from spec.extensions import QueryExtension
 from spec.loader import Contract, DerivedProperty, Relation, Resource, resolve_property_path
 from spec.record import Reference
 
-# What a column holds of a record's own properties.
+# Returns the value of a column for attributes.
 Extractor = Callable[[Mapping[str, Any]], Any]
 
 _NORMALIZED_DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
@@ -32,7 +33,7 @@ MAX_DATETIME = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class LinkTable:
-    """The table of a stored list of references: owner, position, target. `has_inverse`: some inverse leads back by it."""
+    """The table of a stored list of references: owner, position, target. `has_inverse`: has an inverse relation."""
 
     name: str
     relation: Relation
@@ -41,10 +42,10 @@ class LinkTable:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One resource's table. `attribute_columns` and `search_columns`: column name -> path of the own property.
+    """One resource's table. `attribute_columns` and `search_columns`: column name -> path of the attribute.
 
-    `columns`: tenant, references, properties, searched. `extractors`: what the last two kinds hold. `insert_sql`: the statement
-    that adds a row of n, key, own and these. `number_attribute`: the own property that holds a record's number.
+    `columns`: tenant, reference, attribute and search columns; `extractors`: for the last two kinds. `insert_sql`
+    inserts n, key, attributes and `columns`. `number_attribute`: the attribute that holds a record's number.
     """
 
     resource: Resource
@@ -66,76 +67,62 @@ class Table:
         search_columns: Mapping[str, tuple[str, ...]],
         links: Mapping[str, LinkTable],
     ) -> "Table":
-        """The table of a resource."""
+        """Create the table of a resource."""
         reference_columns = {
             reference_column(relation.name): relation
             for relation in resource.relations.values()
             if relation.is_stored and not relation.to_many
         }
         columns = ("tenant", *reference_columns, *attribute_columns, *search_columns)
-        formats = (
-            (path, resource.attributes[path[0]].format if len(path) == 1 else None)
-            for path in attribute_columns.values()
-        )
         extractors = (
-            *(_create_attribute_extractor(*path_and_format) for path_and_format in formats),
+            *(_create_attribute_extractor(resource, path) for path in attribute_columns.values()),
             *(_create_search_extractor(path) for path in search_columns.values()),
         )
         number_attribute = next(iter(resource.attributes_with_stamp("number")), None)
         name, placeholders = quote_identifier(resource.name), ", ".join("?" * len(columns))
-        insert_sql = f"INSERT INTO {name} (n, key, own, {', '.join(columns)}) VALUES (?, ?, ?, {placeholders})"
-        return cls(
-            resource,
-            name,
-            reference_columns,
-            attribute_columns,
-            search_columns,
-            links,
-            columns,
-            insert_sql,
-            extractors,
-            number_attribute,
-        )
+        insert_sql = f"INSERT INTO {name} (n, key, attributes, {', '.join(columns)}) VALUES (?, ?, ?, {placeholders})"
+        mappings = (reference_columns, attribute_columns, search_columns, links)
+        return cls(resource, name, *mappings, columns, insert_sql, extractors, number_attribute)
 
     def column_values(
         self, tenant_key: Any, references: Mapping[str, Reference | None], attributes: Mapping[str, Any]
     ) -> list[Any]:
-        """What the columns hold of a record."""
-        encoded_references = [
+        """Return the values of `columns` for a record."""
+        encoded = [
             encode_reference(relation, references[relation.name]) for relation in self.reference_columns.values()
         ]
-        return [tenant_key, *encoded_references, *[extract(attributes) for extract in self.extractors]]
+        return [tenant_key, *encoded, *[extract(attributes) for extract in self.extractors]]
 
 
 def quote_identifier(name: str) -> str:
-    """An SQL identifier."""
+    """Quote an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def reference_column(name: str) -> str:
-    """Column of the stored reference `name`, quoted."""
+    """Return the column of the stored reference `name`, quoted."""
     return quote_identifier(f"r_{name}")
 
 
 def attribute_column(path: tuple[str, ...]) -> str:
-    """Column of an own property, quoted."""
+    """Return the column of an attribute, quoted."""
     return quote_identifier("p_" + "__".join(path))
 
 
 def search_column(path: tuple[str, ...]) -> str:
-    """Case-folded column of an own property, quoted."""
+    """Return the case-folded column of an attribute, quoted."""
     return quote_identifier("s_" + "__".join(path))
 
 
 def encode_reference(relation: Relation, reference: Reference | None) -> Any:
-    """A reference as its column holds it."""
+    """Convert a reference to the value of its column."""
     if reference is None:
         return None
     return reference.key if len(relation.targets) == 1 else f"{reference.resource}/{reference.key}"
 
 
 def decode_reference(contract: Contract, relation: Relation, value: Any) -> Reference | None:
-    """What a column holds, as a reference."""
+    """Convert the value of a column to a reference."""
     if value is None:
         return None
     if len(relation.targets) == 1:
@@ -145,7 +132,7 @@ def decode_reference(contract: Contract, relation: Relation, value: Any) -> Refe
 
 
 def parse_key(resource: Resource, value: Any) -> Any:
-    """A key that was sent, as the store holds it: UUIDs in small letters, integers as such; None for what is no key."""
+    """Convert a key from a request to the stored form: lower-case UUID, integer or text; None if it is not a key."""
     if resource.has_integer_key:
         if isinstance(value, str):
             return int(value) if value.isascii() and value.isdigit() and len(value) < 19 else None
@@ -157,7 +144,7 @@ def parse_key(resource: Resource, value: Any) -> Any:
 
 
 def to_sql_literal(value: Any) -> str:
-    """An SQL literal of a value that the contract says."""
+    """Convert a value from the contract to an SQL literal."""
     if value is None:
         return "NULL"
     if isinstance(value, (int, float)):
@@ -166,7 +153,7 @@ def to_sql_literal(value: Any) -> str:
 
 
 def build_in_sql(path: tuple[str, ...], values: Iterable[Any]) -> str:
-    """SQL that holds where an own property has one of the values that the contract says; null among them too."""
+    """Build the SQL condition that an attribute has one of the values from the contract, which may include null."""
     column = attribute_column(path)
     all_values = list(values)
     literals = ", ".join(to_sql_literal(value) for value in all_values if value is not None)
@@ -174,7 +161,7 @@ def build_in_sql(path: tuple[str, ...], values: Iterable[Any]) -> str:
 
 
 def to_comparable(value: Any, format_: str | None) -> Any:
-    """A JSON value as a column holds it, so that SQL's order is the value's order."""
+    """Convert a JSON value to the value of a column, so that SQL's order is the order of the values."""
     if isinstance(value, str):
         return normalize_datetime(value) if format_ == "date-time" else value
     if isinstance(value, bool):
@@ -189,46 +176,47 @@ def to_comparable(value: Any, format_: str | None) -> Any:
 
 
 def escape_list_item(value: Any) -> Any:
-    """A value as it stands in a list's column: without NUL, where SQLite would end the text of a JSON array's item."""
+    """Escape NUL in an item of a list's column: SQLite would end the text of a JSON array's item there."""
     if not isinstance(value, str) or ("\0" not in value and "\\" not in value):
         return value
     return value.replace("\\", "\\\\").replace("\0", "\\0")
 
 
 def normalize_datetime(text: str) -> str:
-    """An RFC 3339 date-time in UTC with microseconds, so that texts compare as instants do."""
+    """Convert an RFC 3339 date-time to UTC with microseconds, so that texts compare like instants."""
     if _NORMALIZED_DATETIME.fullmatch(text):
-        return text  # as the mock itself writes them
+        return text  # the format that the mock writes
     try:
         moment = datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
     except ValueError:
-        return text  # a leap second, say: kept as it is
+        return text  # a leap second, for example: not converted
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     try:
         moment = moment.astimezone(UTC)
-    except OverflowError:  # the first or last hours of the calendar, seen from another zone
+    except OverflowError:  # the first or last hours of the calendar in another time zone
         moment = MIN_DATETIME if moment.year == 1 else MAX_DATETIME
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def fold_case(value: Any) -> str | None:
-    """A text as search compares it."""
+    """Fold the case of a text for search."""
     return value.casefold() if isinstance(value, str) else None
 
 
 def get_nested(attributes: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    """The value of a (nested) own property, None where there is none."""
+    """Return the value of a (nested) attribute, None if it is missing."""
     value: Any = attributes
     for part in path:
         value = value.get(part) if isinstance(value, dict) else None
     return value
 
 
-def _create_attribute_extractor(path: tuple[str, ...], format_: str | None) -> Extractor:
+def _create_attribute_extractor(resource: Resource, path: tuple[str, ...]) -> Extractor:
     if len(path) == 1:
+        format_ = resource.attributes[path[0]].format
         return lambda attributes: to_comparable(attributes.get(path[0]), format_)
-    return lambda attributes: to_comparable(get_nested(attributes, path), format_)
+    return lambda attributes: to_comparable(get_nested(attributes, path), None)
 
 
 def _create_search_extractor(path: tuple[str, ...]) -> Extractor:
@@ -236,7 +224,7 @@ def _create_search_extractor(path: tuple[str, ...]) -> Extractor:
 
 
 def build_tables(contract: Contract) -> dict[str, Table]:
-    """A table for each resource, by the resource's name."""
+    """Build the table of each resource, by the resource's name."""
     attribute_columns: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in contract.resources}
     search_columns: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in contract.resources}
     for resource, path, is_search in _iter_column_paths(contract):
@@ -267,7 +255,7 @@ def _has_inverse(contract: Contract, resource: str, relation: str) -> bool:
 
 
 def _iter_column_paths(contract: Contract) -> Iterator[tuple[str, tuple[str, ...], bool]]:
-    """(resource, path of an own property, whether searched) of everything that SQL must see."""
+    """Yield (resource, attribute path, whether it is searched) for each attribute that needs a column."""
     for resource in contract.resources.values():
         yield from ((resource.name, (name,), False) for name in _iter_resource_attributes(resource))
     for view in contract.views.values():
@@ -285,7 +273,7 @@ def _iter_column_paths(contract: Contract) -> Iterator[tuple[str, tuple[str, ...
 
 
 def _iter_resource_attributes(resource: Resource) -> Iterator[str]:
-    """Names of own properties that the resource's own words compare."""
+    """Yield the attributes that the specification extensions of a resource compare."""
     for stamp in ("created", "updated"):
         yield from resource.attributes_with_stamp(stamp)
     yield from resource.public_when
@@ -320,16 +308,11 @@ def _iter_query_columns(
 
 
 def build_ddl(contract: Contract) -> Iterator[str]:
-    """The statements that make an empty store."""
+    """Yield the statements that create an empty store."""
     for table in build_tables(contract).values():
         key_type = "INTEGER" if table.resource.has_integer_key else "TEXT"
-        columns = [
-            "n INTEGER PRIMARY KEY AUTOINCREMENT",
-            f"key {key_type} NOT NULL UNIQUE",
-            "tenant",
-            "own BLOB NOT NULL",
-        ]
-        columns += [*table.reference_columns, *table.attribute_columns, *table.search_columns]
+        columns = ["n INTEGER PRIMARY KEY AUTOINCREMENT", f"key {key_type} NOT NULL UNIQUE", "attributes BLOB NOT NULL"]
+        columns += table.columns
         yield f"CREATE TABLE {table.name} ({', '.join(columns)})"
         yield from _build_index_statements(table)
         for link in table.links.values():
@@ -339,26 +322,22 @@ def build_ddl(contract: Contract) -> Iterator[str]:
             yield f"CREATE INDEX {index_name} ON {link.name} (target, owner)"
     yield "CREATE TABLE _meta (name TEXT PRIMARY KEY, value TEXT)"
     yield "CREATE TABLE _tokens (token TEXT PRIMARY KEY, user, expires TEXT)"
-    yield "CREATE TABLE _due (id INTEGER PRIMARY KEY, at TEXT, resource TEXT, key, changes TEXT)"
-    yield "CREATE INDEX _due_at ON _due (at)"
+    yield "CREATE TABLE _scheduled_changes (id INTEGER PRIMARY KEY, at TEXT, resource TEXT, key, changes TEXT)"
+    yield "CREATE INDEX _scheduled_changes_at ON _scheduled_changes (at)"
 
 
 def _build_index_statements(table: Table) -> Iterator[str]:
-    """What lists are narrowed by, each in the default order (newest first) and by each sortable property."""
+    """Yield the indexes for the filters of lists, in the default order (newest first), and for sortable attributes."""
     name = table.resource.name
-    created_columns = [
-        attribute_column((name_of_attribute,))
-        for name_of_attribute in table.resource.attributes_with_stamp("created")[:1]
-    ]
+    created_columns = [attribute_column((created,)) for created in table.resource.attributes_with_stamp("created")[:1]]
     created_order = "".join(f"{column} DESC, " for column in created_columns)
     for column in ("tenant", *table.reference_columns):
-        yield f"CREATE INDEX {quote_identifier(f'{name} {column} newest')} ON {table.name} ({column}, {created_order}key)"
+        index_name = quote_identifier(f"{name} {column} newest")
+        yield f"CREATE INDEX {index_name} ON {table.name} ({column}, {created_order}key)"
     indexed_columns = []
-    if created_order and table.resource.tenant_path:  # for who sees several tenants: the order first
+    if created_order and table.resource.tenant_path:  # for viewers with several tenants
         yield f"CREATE INDEX {quote_identifier(f'{name} newest')} ON {table.name} ({created_order}key, tenant)"
-        indexed_columns = (
-            created_columns  # read from its end it is the order of this property too; equal ones are sorted
-        )
+        indexed_columns = created_columns  # the index, read backwards, sorts by this column too
     for column in table.attribute_columns:
         if column not in indexed_columns:
             yield f"CREATE INDEX {quote_identifier(f'{name} {column}')} ON {table.name} ({column}, key)"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.store.store import connect
-from mock_server.store.write_behind import BEGIN, COMMIT, MOST, ROLLBACK, Late
+from mock_server.store.connection import connect
+from mock_server.store.write_behind import BEGIN, COMMIT, MAX_PENDING_WRITES, ROLLBACK, WriteBehindConnection
 
 INSERT = "INSERT INTO rows VALUES (?)"
 
@@ -23,8 +23,8 @@ def made(kind: type[sqlite3.Connection]) -> Any:
 
 
 @pytest.fixture
-def late() -> Iterator[Late]:
-    connection: Late = made(Late)
+def late() -> Iterator[WriteBehindConnection]:
+    connection: WriteBehindConnection = made(WriteBehindConnection)
     yield connection
     connection.close()
 
@@ -38,7 +38,7 @@ STEPS = ("add", "add at once", "read", "begin", "commit", "roll back", "save", "
 
 @given(st.lists(st.sampled_from(STEPS), max_size=30))
 def test_rows_are_there_whatever_is_done_in_between(steps: list[str]) -> None:
-    late, plain = made(Late), made(sqlite3.Connection)
+    late, plain = made(WriteBehindConnection), made(sqlite3.Connection)
     for number, step in enumerate(steps):
         for connection in (late, plain):
             take(connection, step, number)
@@ -51,7 +51,7 @@ def test_rows_are_there_whatever_is_done_in_between(steps: list[str]) -> None:
 def take(connection: Any, step: str, number: int) -> None:
     """One step, where it can be taken."""
     if step == "add":
-        add = connection.later if isinstance(connection, Late) else connection.execute
+        add = connection.enqueue if isinstance(connection, WriteBehindConnection) else connection.execute
         add(INSERT, (number,))
     elif step == "add at once":
         connection.execute(INSERT, (number,))
@@ -78,9 +78,9 @@ def take(connection: Any, step: str, number: int) -> None:
         lambda late: left(late),
     ],
 )
-def test_nobody_comes_before_the_rows(late: Late, ask: Callable[[Late], int]) -> None:
-    late.later(INSERT, (1,))
-    late.later(INSERT, (2,))
+def test_nobody_comes_before_the_rows(late: WriteBehindConnection, ask: Callable[[WriteBehindConnection], int]) -> None:
+    late.enqueue(INSERT, (1,))
+    late.enqueue(INSERT, (2,))
     assert ask(late) == 2
 
 
@@ -90,34 +90,34 @@ def counted(image: bytes) -> int:
         return len(shown(other))
 
 
-def backed_up(late: Late) -> int:
+def backed_up(late: WriteBehindConnection) -> int:
     with sqlite3.connect(":memory:") as other:
         late.backup(other)
         return len(shown(other))
 
 
-def left(late: Late) -> int:
+def left(late: WriteBehindConnection) -> int:
     with late:
         late.execute(BEGIN)
     assert not late.in_transaction
     return len(shown(late))
 
 
-def test_rows_wait_until_they_are_many(late: Late) -> None:
+def test_rows_wait_until_they_are_many(late: WriteBehindConnection) -> None:
     told: list[str] = []
     late.set_trace_callback(told.append)
-    for number in range(MOST - 1):
+    for number in range(MAX_PENDING_WRITES - 1):
         late.execute(BEGIN)
-        late.later(INSERT, (number,))
+        late.enqueue(INSERT, (number,))
         late.execute(COMMIT)
     assert told == []
-    late.later(INSERT, (MOST,))
-    assert (told[0], len(told), told[-1]) == (BEGIN, MOST + 2, COMMIT)
+    late.enqueue(INSERT, (MAX_PENDING_WRITES,))
+    assert (told[0], len(told), told[-1]) == (BEGIN, MAX_PENDING_WRITES + 2, COMMIT)
 
 
-def test_a_row_that_cannot_be_written_leaves_no_transaction_behind(late: Late) -> None:
-    late.later(INSERT, (1,))
-    late.later("INSERT INTO rows VALUES (?, ?)", (1, 2))
+def test_a_row_that_cannot_be_written_leaves_no_transaction_behind(late: WriteBehindConnection) -> None:
+    late.enqueue(INSERT, (1,))
+    late.enqueue("INSERT INTO rows VALUES (?, ?)", (1, 2))
     with pytest.raises(sqlite3.OperationalError, match="has 1 columns"):
         shown(late)
     assert not late.in_transaction
@@ -126,5 +126,5 @@ def test_a_row_that_cannot_be_written_leaves_no_transaction_behind(late: Late) -
 
 def test_nothing_waits_in_a_file(tmp_path: Path) -> None:
     connection = connect(str(tmp_path / "a.sqlite"))
-    assert not isinstance(connection, Late)
+    assert not isinstance(connection, WriteBehindConnection)
     connection.close()

@@ -245,7 +245,7 @@ def test_nested_transaction_is_rolled_back_alone(store: Store) -> None:
 
 
 def test_a_record_that_is_not_there_cannot_be_changed(store: Store) -> None:
-    with pytest.raises(StoreError, match="no Room r9 to change"):
+    with pytest.raises(StoreError, match="no Room r9"):
         store.update("Room", "r9", {})
 
 

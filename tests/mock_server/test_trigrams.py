@@ -188,7 +188,7 @@ def test_an_index_is_made_in_steps_and_used_when_it_is_whole(many: Store, monkey
 def test_a_store_without_fts5_is_searched_all_the_same(many: Store) -> None:
     with_index = found(many, "hall 77")
     many.search_indexes.clear()
-    many.memo.clear()
+    many.changes.memo.clear()
     assert found(many, "hall 77") == with_index
 
 

@@ -1,0 +1,242 @@
+"""Reads of stored records, with the caches that make repeated reads fast."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from mock_server.store import schema
+from mock_server.store.changes import ChangeTracker, Tag
+from mock_server.store.counts import CountCache
+from mock_server.store.derived_sql import build_derived_sql
+from mock_server.store.errors import StoreError
+from mock_server.store.schema import Table
+from mock_server.store.search_index import TrigramIndex
+from spec.loader import Contract, DerivedProperty, Relation
+from spec.record import Reference
+
+MAX_CACHED_RECORDS = 4096
+MAX_CACHED_REFERRERS = 100  # references to one record
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record in the store.
+
+    `references`: its to-one references; for to-many references see `RecordReader.get_linked_references`.
+    `created_generation`: the generation of the write that added it with a new key, else -1; records of resources that
+    were last written before that do not refer to it.
+    """
+
+    resource: str
+    number: int
+    key: Any
+    tenant_key: Any
+    attributes: dict[str, Any]
+    references: dict[str, Reference | None]
+    created_generation: int = field(default=-1, compare=False)
+
+    @property
+    def reference(self) -> Reference:
+        """The reference to this record."""
+        return Reference(self.resource, self.key)
+
+
+@dataclass(slots=True)
+class RecordReader:
+    """Reads the records of one store. Records are shared with the cache: never modify them.
+
+    `record_cache` and `referrer_cache` hold entries until a write changes their tags. `last_numbers`: the last number
+    assigned, by resource; the other mappings are by resource too.
+    """
+
+    contract: Contract
+    connection: sqlite3.Connection
+    tables: Mapping[str, Table]
+    changes: ChangeTracker
+    count_caches: Mapping[str, CountCache]
+    search_indexes: dict[str, TrigramIndex]
+    last_numbers: dict[str, int] = field(default_factory=dict)
+    record_cache: dict[Tag, StoredRecord] = field(default_factory=dict)
+    referrer_cache: dict[Tag, list[Reference]] = field(default_factory=dict)
+
+    @classmethod
+    def from_connection(cls, contract: Contract, connection: sqlite3.Connection) -> "RecordReader":
+        """Create the reader of the store that a connection leads to."""
+        tables = schema.build_tables(contract)
+        counts = {name: CountCache(connection, table.name) for name, table in tables.items()}
+        indexes = TrigramIndex.create_all(connection, tables)
+        reader = cls(contract, connection, tables, ChangeTracker(dict.fromkeys(tables, 0)), counts, indexes)
+        reader.load_last_numbers()
+        return reader
+
+    def load_last_numbers(self) -> None:
+        """Read the last numbers from the database."""
+        self.last_numbers.clear()
+        self.last_numbers.update(self.connection.execute("SELECT name, seq FROM sqlite_sequence"))
+
+    def next_number(self, resource: str) -> int:
+        """Return the number of the next record to be added."""
+        return self.last_numbers.get(resource, 0) + 1
+
+    def get(self, resource: str, key: Any) -> StoredRecord | None:
+        """Return the record with that key."""
+        cached = self.record_cache.get((resource, key))
+        if cached is not None:
+            return cached
+        records = self.select(resource, "key = ?", (key,))
+        return records[0] if records else None
+
+    def resolve(self, reference: Reference | None) -> StoredRecord | None:
+        """Return the record that a reference leads to."""
+        return None if reference is None else self.get(reference.resource, reference.key)
+
+    def get_existing(self, reference: Reference) -> StoredRecord:
+        """Return the record that a reference leads to. Raises StoreError if it does not exist."""
+        record = self.get(reference.resource, reference.key)
+        if record is None:
+            raise StoreError(f"no {reference.resource} {reference.key}")
+        return record
+
+    def get_references(self, reference: Reference) -> Mapping[str, Reference | None] | None:
+        """Return the to-one references of a record, None if it does not exist."""
+        record = self.get(reference.resource, reference.key)
+        return None if record is None else record.references
+
+    def select(
+        self, resource: str, where: str, parameters: tuple[Any, ...] = (), order: str = "n", limit: str = ""
+    ) -> list[StoredRecord]:
+        """Return the records that fulfil the SQL condition `where`."""
+        table = self.tables[resource]
+        columns = ", ".join(("n", "key", "tenant", "attributes", *table.reference_columns))
+        sql = f"SELECT {columns} FROM {table.name} WHERE {where} ORDER BY {order} {limit}"
+        record_cache = self.record_cache
+        return [
+            record_cache.get((resource, row[1])) or self._decode_row(table, row)
+            for row in self.connection.execute(sql, parameters).fetchall()
+        ]
+
+    def _decode_row(self, table: Table, row: Sequence[Any]) -> StoredRecord:
+        number, key, tenant_key, attributes, *values = row
+        references = {
+            relation.name: schema.decode_reference(self.contract, relation, value)
+            for relation, value in zip(table.reference_columns.values(), values, strict=True)
+        }
+        name = table.resource.name
+        return self.cache_record(StoredRecord(name, number, key, tenant_key, orjson.loads(attributes), references))
+
+    def cache_record(self, record: StoredRecord) -> StoredRecord:
+        """Cache a record and return it."""
+        if len(self.record_cache) >= MAX_CACHED_RECORDS:
+            self.record_cache.clear()
+        self.record_cache[record.resource, record.key] = record
+        return record
+
+    def invalidate(self, changed_tags: Iterable[Tag] | None) -> None:
+        """Remove changed entries from the caches; None: all entries."""
+        if changed_tags is None:
+            self.record_cache.clear()
+            self.referrer_cache.clear()
+            for cache in self.count_caches.values():
+                cache.clear()
+            return
+        for tag in changed_tags:
+            if len(tag) == 2:
+                self.record_cache.pop(tag, None)
+            else:
+                self.referrer_cache.pop(tag, None)
+
+    def scalar(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
+        """Return the first column of the first row, None without a row."""
+        row = self.connection.execute(sql, parameters).fetchone()
+        return None if row is None else row[0]
+
+    def count(
+        self,
+        resource: str,
+        where: str,
+        parameters: tuple[Any, ...] = (),
+        get_faster_condition: Callable[[], tuple[str, tuple[Any, ...]]] | None = None,
+    ) -> int:
+        """Return how many records fulfil an SQL condition. Counted once, then kept up to date by each write.
+
+        `get_faster_condition`: returns an equivalent condition and its parameters that SQLite counts faster, and that
+        is valid until the next write only.
+        """
+        cache = self.count_caches[resource]
+
+        def execute_count() -> int:
+            sql, values = get_faster_condition() if get_faster_condition else (where, parameters)
+            return int(self.scalar(f"SELECT COUNT(*) FROM {self.tables[resource].name} WHERE {sql}", values))
+
+        if cache.is_cacheable(where, parameters):
+            return cache.get(where, parameters, execute_count)
+        memoize = self.changes.memoize
+        mentioned_resources = memoize(("mentioned", where), (), lambda: self.find_mentioned_resources(where))
+        total: int = memoize((resource, where, parameters), (resource, *mentioned_resources), execute_count)
+        return total
+
+    def find_mentioned_resources(self, where: str) -> list[str]:
+        """Return the resources whose tables or link tables an SQL condition may read."""
+        quoted = ((name, schema.quote_identifier(name)) for name in self.tables)
+        return [name for name, identifier in quoted if identifier in where or identifier[:-1] + "." in where]
+
+    def count_by_resource(self) -> dict[str, int]:
+        """Return the number of records by resource."""
+        return {name: self.scalar(f"SELECT COUNT(*) FROM {table.name}") for name, table in self.tables.items()}
+
+    def find_search_candidates(self, resource: str, term: str, max_candidates: int) -> tuple[list[int], int] | None:
+        """Return (numbers, last indexed number): records that contain a case-folded term have one of these numbers or
+        a number after the last one. None if there are more than `max_candidates` or no index.
+        """
+        index = self.search_indexes.get(resource)
+        if index is None:
+            return None
+        index.index_pending()
+        candidates = None if index.is_behind() else index.find_candidates(term, max_candidates)
+        return None if candidates is None else (candidates, index.last_indexed)
+
+    def get_linked_references(self, resource: str, relation: Relation, key: Any) -> list[Reference]:
+        """Return a stored list of references in its order."""
+        link = self.tables[resource].links[relation.name]
+        rows = self.connection.execute(f"SELECT target FROM {link.name} WHERE owner = ? ORDER BY position", (key,))
+        references = [schema.decode_reference(self.contract, relation, row[0]) for row in rows]
+        return [reference for reference in references if reference is not None]
+
+    def find_inverse(self, relation: Relation, reference: Reference) -> list[Reference]:
+        """Return the records of an inverse relation of `reference`, oldest first."""
+        if len(relation.targets) == 1:
+            return self.find_referrers(relation.targets[0], relation.inverse or "", reference)
+        names = relation.targets
+        return [referrer for name in names for referrer in self.find_referrers(name, relation.inverse or "", reference)]
+
+    def find_referrers(self, resource: str, relation_name: str, reference: Reference) -> list[Reference]:
+        """Return the records of a resource whose stored relation holds `reference`, oldest first."""
+        target = self.record_cache.get(reference)
+        if target is not None and self.changes.generation_by_resource[resource] < target.created_generation:
+            return []  # the resource was last written before the target was created
+        table = self.tables[resource]
+        relation = table.resource.relations[relation_name]
+        tag = (resource, relation_name, schema.encode_reference(relation, reference))
+        referrers = self.referrer_cache.get(tag)
+        if referrers is None:
+            where = f"{schema.reference_column(relation_name)} = ?"
+            if relation.to_many:
+                where = f"key IN (SELECT owner FROM {table.links[relation_name].name} WHERE target = ?)"
+            rows = self.connection.execute(f"SELECT key FROM {table.name} WHERE {where} ORDER BY n", tag[2:])
+            referrers = [Reference(resource, row[0]) for row in rows]
+            if len(self.referrer_cache) >= MAX_CACHED_RECORDS:
+                self.referrer_cache.clear()
+            if len(referrers) <= MAX_CACHED_REFERRERS:
+                self.referrer_cache[tag] = referrers
+        return referrers
+
+    def compute_derived(self, resource: str, derived: DerivedProperty, key: Any) -> Any:
+        """Return the value of a count, sum or max for the record `key`."""
+        return self.scalar(f"SELECT {self.build_derived_sql(resource, derived, '?1')}", (key,))
+
+    def build_derived_sql(self, resource: str, derived: DerivedProperty, key_sql: str) -> str:
+        """Build a count, sum or max as an SQL expression, see `derived_sql.build_derived_sql`."""
+        return build_derived_sql(self.tables, resource, derived, key_sql)
