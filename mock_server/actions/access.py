@@ -4,7 +4,7 @@ from typing import Any
 
 from mock_server.actions.call import ActionRequest
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.query.query import SqlCondition, all_of, any_of
+from mock_server.query import SqlCondition, all_of, any_of
 from mock_server.store import StoredRecord
 from mock_server.store.schema import parse_key
 from spec.loader import Resource

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from mock_server.query.viewer import Viewer
+from mock_server.query import Viewer
 from mock_server.sandbox.clock import format_timestamp
 from mock_server.sandbox.response_cache import CacheDependencies
 from mock_server.sandbox.sandbox import Sandbox

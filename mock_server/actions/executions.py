@@ -13,7 +13,7 @@ from mock_server.actions.crud import insert_record
 from mock_server.actions.request_mapping import extract_attributes
 from mock_server.actions.responses import render_record
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.query.query import all_of, collect_query_arguments
+from mock_server.query import all_of, collect_query_arguments
 from mock_server.sandbox.clock import format_timestamp
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import StoredRecord

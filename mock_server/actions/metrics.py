@@ -6,7 +6,7 @@ import orjson
 
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series
-from mock_server.query.query import SqlCondition, all_of, collect_query_arguments
+from mock_server.query import SqlCondition, all_of, collect_query_arguments
 from mock_server.store.schema import attribute_column, quote_identifier
 from spec.loader import BodyField, Resource
 

@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.query.query import collect_query_arguments
-from mock_server.serialization.encoder import Projection
+from mock_server.query import collect_query_arguments
+from mock_server.serialization.projections import Projection
 from mock_server.store import StoredRecord
 
 

@@ -9,7 +9,7 @@ without a write, by the clock: that is asked anew by whoever gets a kept answer.
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
-from mock_server.query.viewer import Viewer
+from mock_server.query import Viewer
 from mock_server.store import Store, Tag
 
 # Bytes of all answers together, and of one; a page of 20 Messages has 200,000.

@@ -8,8 +8,7 @@ from typing import Any
 
 import orjson
 
-from mock_server.query.query import Query
-from mock_server.query.viewer import Viewer
+from mock_server.query import Query, Viewer
 from mock_server.sandbox.clock import Clock, format_timestamp
 from mock_server.sandbox.response_cache import ResponseCache
 from mock_server.sandbox.write_plans import WritePlans
@@ -87,7 +86,7 @@ class Sandbox:
 
     def create_query(self, viewer: Viewer | None) -> Query:
         """Questions to this world's store on behalf of `resolve_token`."""
-        return Query(self.contract, self.store, viewer)
+        return Query(self.store, viewer)
 
     # Identity ---------------------------------------------------------------------------------------------------
 

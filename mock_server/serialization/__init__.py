@@ -1,1 +1,1 @@
-"""Records as JSON bytes, with their relations, for one viewer."""
+"""Records as JSON bytes."""

@@ -110,7 +110,7 @@ class RecordReader:
     ) -> list[StoredRecord]:
         """Return the records that fulfil the SQL condition `where`."""
         table = self.tables[resource]
-        columns = ", ".join(("n", "key", "tenant", "attributes", *table.reference_columns))
+        columns = ", ".join(("n", "key", "tenant", "own", *table.reference_columns))
         sql = f"SELECT {columns} FROM {table.name} WHERE {where} ORDER BY {order} {limit}"
         record_cache = self.record_cache
         return [

@@ -4,7 +4,7 @@ The columns of a resource's table:
 
     n           number, in the order of creation; never reused
     key         the record's key
-    attributes  the record's attributes as JSON
+    own         the record's attributes as JSON
     tenant      key of the record's tenant, see `tenancy`; NULL if it has none
     r_<x>       stored reference `x`: the key, or ``Resource/key`` if the relation has several targets
     p_<x>       attribute `x` that is filtered, sorted, counted or compared by (``a__b``: nested)
@@ -45,7 +45,7 @@ class Table:
     """One resource's table. `attribute_columns` and `search_columns`: column name -> path of the attribute.
 
     `columns`: tenant, reference, attribute and search columns; `extractors`: for the last two kinds. `insert_sql`
-    inserts n, key, attributes and `columns`. `number_attribute`: the attribute that holds a record's number.
+    inserts n, key, own and `columns`. `number_attribute`: the attribute that holds a record's number.
     """
 
     resource: Resource
@@ -80,7 +80,7 @@ class Table:
         )
         number_attribute = next(iter(resource.attributes_with_stamp("number")), None)
         name, placeholders = quote_identifier(resource.name), ", ".join("?" * len(columns))
-        insert_sql = f"INSERT INTO {name} (n, key, attributes, {', '.join(columns)}) VALUES (?, ?, ?, {placeholders})"
+        insert_sql = f"INSERT INTO {name} (n, key, own, {', '.join(columns)}) VALUES (?, ?, ?, {placeholders})"
         mappings = (reference_columns, attribute_columns, search_columns, links)
         return cls(resource, name, *mappings, columns, insert_sql, extractors, number_attribute)
 
@@ -311,7 +311,7 @@ def build_ddl(contract: Contract) -> Iterator[str]:
     """Yield the statements that create an empty store."""
     for table in build_tables(contract).values():
         key_type = "INTEGER" if table.resource.has_integer_key else "TEXT"
-        columns = ["n INTEGER PRIMARY KEY AUTOINCREMENT", f"key {key_type} NOT NULL UNIQUE", "attributes BLOB NOT NULL"]
+        columns = ["n INTEGER PRIMARY KEY AUTOINCREMENT", f"key {key_type} NOT NULL UNIQUE", "own BLOB NOT NULL"]
         columns += table.columns
         yield f"CREATE TABLE {table.name} ({', '.join(columns)})"
         yield from _build_index_statements(table)

@@ -90,7 +90,7 @@ class RecordWriter:
         changed_columns = _find_changed_columns(table, current, tenant_key, new_references, attributes)
         counts = reader.count_caches[resource]
         matches_before = counts.matches_for_row(key, changed_columns)
-        sql = f"UPDATE {table.name} SET {', '.join(f'{c} = ?' for c in ('attributes', *changed_columns))} WHERE n = ?"
+        sql = f"UPDATE {table.name} SET {', '.join(f'{c} = ?' for c in ('own', *changed_columns))} WHERE n = ?"
         values = (orjson.dumps(dict(attributes)), *changed_columns.values(), current.number)
         write_later(reader.connection, sql, values)
         self._update_search_index(resource, current.number, current.attributes, attributes)

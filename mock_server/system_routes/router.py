@@ -8,7 +8,7 @@ from starlette.types import Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.sandbox import Sandbox
-from mock_server.serialization.encoder import is_file
+from mock_server.serialization.layout import is_file
 from mock_server.store import StoredRecord
 from mock_server.store.schema import parse_key
 from mock_server.system_routes.docs import ASSETS, Docs

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.types import Scope, Send
 
-from mock_server.query.viewer import Viewer
+from mock_server.query import Viewer
 from mock_server.sandbox.response_cache import CacheKey
 from spec.loader import Operation
 

@@ -10,7 +10,7 @@ from mock_server.actions.access import find_in_path
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.sandbox.response_cache import CacheDependencies, CachedResponse
 from mock_server.sandbox.sandbox import Sandbox
-from mock_server.serialization.encoder import insert_base_url
+from mock_server.serialization.layout import insert_base_url
 from mock_server.web.context import RequestContext, get_context, send_response
 from spec.loader import Operation
 

@@ -15,7 +15,7 @@ from connexion.security import ApiKeySecurityHandler, BearerSecurityHandler
 from starlette.types import Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.query.viewer import Viewer
+from mock_server.query import Viewer
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.web.context import RequestContext, get_context
 from mock_server.web.parameters import encode_header_name

@@ -13,8 +13,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mock_server.query.query import Query, QueryArgument, ResultPage
-from mock_server.query.viewer import Viewer
+from mock_server.query import Query, QueryArgument, ResultPage, Viewer
 from mock_server.sandbox.clock import Clock
 from mock_server.sandbox.sandbox import Sandbox
 from spec.loader import Contract, DerivedProperty, Relation, Resource, load_contract

@@ -86,7 +86,7 @@ def test_only_a_change_that_a_count_reads_is_asked_for_it(api: Api) -> None:
 
 def test_a_condition_on_other_tables_is_counted_after_their_writes(api: Api) -> None:
     store = api.world.store
-    named, name = '"r_thread" IN (SELECT key FROM "Thread" WHERE json_extract(attributes, \'$.name\') = ?)', "Counted"
+    named, name = '"r_thread" IN (SELECT key FROM "Thread" WHERE json_extract(own, \'$.name\') = ?)', "Counted"
     assert store.count("Message", named, (name,)) == 0
     thread = store.get_existing(Reference("Thread", THREAD))
     store.update("Thread", THREAD, {**thread.attributes, "name": name})

@@ -110,7 +110,7 @@ def test_acknowledged_writes_survive_sigkill(tmp_path: Path) -> None:
         expected |= written
         with closing(sqlite3.connect(file, timeout=10)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            stored = dict(connection.execute("SELECT key, json_extract(attributes, '$.name') FROM \"Thread\""))
+            stored = dict(connection.execute("SELECT key, json_extract(own, '$.name') FROM \"Thread\""))
         assert {key: stored.get(key) for key, names in expected.items() if stored.get(key) not in names} == {}
     with mock(file, around) as (_, port):
         for key, names in written.items():

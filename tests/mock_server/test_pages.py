@@ -272,7 +272,9 @@ WORDS = [
 def assert_rests_on_all_that_is_read(api: Api, **request: Any) -> None:
     """An answer names every resource whose table was read for it."""
     api.send(**request)
-    known = {asked: found for asked, found in api.world.store.changes.memo.items() if asked[0] in ("standing", "viewer")}
+    known = {
+        asked: found for asked, found in api.world.store.changes.memo.items() if asked[0] in ("standing", "viewer")
+    }
     api.world.store.changes.memo = known  # for whom an answer was made is asked anew each time
     for kept in (api.world.response_cache.on_write, api.world.encoder.on_write):
         kept(None)
@@ -286,7 +288,7 @@ def assert_rests_on_all_that_is_read(api: Api, **request: Any) -> None:
 
     fresh = Store.from_image(api.contract, api.image).connection  # which has prepared no statement yet
     fresh.set_authorizer(authorized)
-    api.world.store.connection = fresh
+    api.world.store.connection = api.world.store.reader.connection = fresh
     for counts in api.world.store.count_caches.values():
         counts.connection = fresh
         counts.clear()

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from mock_server import actions
 from mock_server.actions.call import ActionRequest
-from mock_server.query.query import Query, collect_query_arguments
-from mock_server.query.viewer import Viewer
+from mock_server.query import Query, Viewer, collect_query_arguments
+from mock_server.query.filters import build_search
 from mock_server.sandbox.clock import Clock, get_system_time
-from mock_server.serialization.encoder import build_page_url_prefix, build_pagination_values, insert_base_url
+from mock_server.serialization.layout import insert_base_url
+from mock_server.serialization.pagination import build_page_url_prefix, build_pagination_values
 from mock_server.store import Store
 from spec.extensions import QueryExtension
 from spec.loader import Operation, Parameter, resolve_property_path
@@ -205,9 +206,7 @@ def test_a_page_holds_what_the_words_ask_for(records: list[Record], operation: O
         viewer = data.draw(st.sampled_from(house.viewers()), label="viewer")
         values = data.draw(queries(operation), label="query")
         resource = museum().resources[operation.resource or ""]
-        page = paged(
-            Query(museum(), house.store, viewer), resource, collect_query_arguments(operation.parameters, values)
-        )
+        page = paged(Query(house.store, viewer), resource, collect_query_arguments(operation.parameters, values))
         due = expected(house.model, operation, values, viewer)
         number, size = values.get("page", 1), values.get("size", 20)
         assert page.total == len(due)
@@ -236,7 +235,7 @@ def test_each_word_alone(operation: str, name: str, records: list[Record], data:
         if parameter.x_query and parameter.x_query.role == "sort":
             values["direction"] = data.draw(st.sampled_from(("asc", "desc")))
         page = paged(
-            Query(museum(), house.store, None),
+            Query(house.store, None),
             resource,
             collect_query_arguments(said.parameters, {**values, "size": 100}),
         )
@@ -249,7 +248,7 @@ def test_what_a_viewer_sees_is_in_the_viewers_tenants_or_public_or_shared(record
     house = housed(records)
     for viewer in house.viewers():
         for resource in museum().resources.values():
-            condition = Query(museum(), house.store, viewer).build_visibility_condition(resource)
+            condition = Query(house.store, viewer).build_visibility_condition(resource)
             found = house.store.select(resource.name, condition.sql, condition.parameters)
             assert [r.key for r in found] == [
                 r.key for r in house.model.all(resource.name) if house.model.sees(viewer, r)
@@ -300,8 +299,7 @@ def test_search_knows_no_case_in_any_script(name: str, term: str) -> None:
     store.add(Record("Room", "r1", {"uuid": "r1", "name": name, "open": False}, {}))
     word = next(p.x_query for p in museum().operations["listRooms"].query_parameters if p.name == "search")
     assert word is not None
-    query = Query(museum(), store, None)
-    condition = query.build_search(museum().resources["Room"], ("name",), term)
+    condition = build_search(store, museum().resources["Room"], ("name",), term)
     assert bool(store.select("Room", condition.sql, condition.parameters)) == (term.casefold() in name.casefold())
     store.close()
 
@@ -336,7 +334,7 @@ def test_a_number_beyond_64_bits_is_answered_like_any_other(house: House, name: 
     operation = museum().operations["listRooms"]
     sent = {name: [value] if name == "floor" else value}
     page = paged(
-        Query(museum(), house.store, None),
+        Query(house.store, None),
         museum().resources["Room"],
         collect_query_arguments(operation.parameters, sent),
     )
@@ -346,20 +344,20 @@ def test_a_number_beyond_64_bits_is_answered_like_any_other(house: House, name: 
 def test_a_key_beyond_64_bits_is_nobodys(house: House) -> None:
     operation = museum().operations["listExhibits"]
     words = collect_query_arguments(operation.parameters, {"curator": [2**64]})
-    assert paged(Query(museum(), house.store, None), museum().resources["Exhibit"], words).total == 0
+    assert paged(Query(house.store, None), museum().resources["Exhibit"], words).total == 0
 
 
 def test_a_page_past_the_last_is_empty_and_keeps_the_total(house: House) -> None:
     operation = museum().operations["listRooms"]
     words = collect_query_arguments(operation.parameters, {"page": 2147483647, "size": 100})
-    page = paged(Query(museum(), house.store, None), museum().resources["Room"], words)
+    page = paged(Query(house.store, None), museum().resources["Room"], words)
     assert (page.rows, page.total) == ([], 7)
 
 
 def test_an_empty_list_of_values_finds_nothing(house: House) -> None:
     operation = museum().operations["listRooms"]
     page = paged(
-        Query(museum(), house.store, None),
+        Query(house.store, None),
         museum().resources["Room"],
         collect_query_arguments(operation.parameters, {"floor": []}),
     )

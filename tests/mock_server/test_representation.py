@@ -10,15 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from mock_server.query.viewer import Viewer
+from mock_server.query import Viewer
 from mock_server.serialization import encoder
-from mock_server.serialization.encoder import (
-    FieldSegment,
-    Projection,
-    ProjectionFactory,
-    RecordEncoder,
-    insert_base_url,
-)
+from mock_server.serialization.encoder import RecordEncoder
+from mock_server.serialization.layout import FieldSegment, insert_base_url
+from mock_server.serialization.projections import Projection, ProjectionFactory
 from mock_server.store import DeleteRestricted, Store
 from spec.loader import Relation, View
 from spec.record import Record, Reference

@@ -254,9 +254,9 @@ def test_removing_what_is_not_there_does_nothing(store: Store) -> None:
     assert store.generation == 0
 
 
-def test_a_list_is_refused_where_one_reference_is_due(store: Store) -> None:
+def test_list_of_references_for_to_one_relation_is_rejected(store: Store) -> None:
     record = Record("Room", "r1", {"uuid": "r1"}, {"parent": (Reference("Room", "r2"),)})
-    with pytest.raises(StoreError, match="a list of references where one is due"):
+    with pytest.raises(StoreError, match="got a list of references, expected one"):
         store.add(record)
 
 

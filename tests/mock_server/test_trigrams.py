@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mock_server.query.query import Query, collect_query_arguments
+from mock_server.query import Query, collect_query_arguments
 from mock_server.store import Store
 from mock_server.store.search_index import MAX_UNINDEXED_RECORDS, TrigramIndex
 from spec.record import Record, Reference
@@ -30,9 +30,7 @@ def own_of(number: int, name: str) -> dict[str, Any]:
 
 def found(store: Store, term: str, **values: Any) -> tuple[int, list[Any]]:
     """(total, keys of the first page) of the rooms that a search finds."""
-    page = paged(
-        Query(museum(), store, None), ROOM, collect_query_arguments(SEARCHED, {"search": term, "size": PAGE, **values})
-    )
+    page = paged(Query(store, None), ROOM, collect_query_arguments(SEARCHED, {"search": term, "size": PAGE, **values}))
     return page.total, [row.key for row in page.rows]
 
 
@@ -217,7 +215,7 @@ def test_no_record_is_missed_through_a_relation(names: list[str], term: str) -> 
             store.add(Record("Exhibit", number, own, {"room": Reference("Room", f"r{number}")}))
         operation = museum().operations["listExhibits"]
         words = collect_query_arguments(operation.parameters, {"search": term})
-        page = paged(Query(museum(), store, None), museum().resources["Exhibit"], words)
+        page = paged(Query(store, None), museum().resources["Exhibit"], words)
         pairs.append((page.total, [row.key for row in page.rows]))
         store.close()
     assert pairs[0] == pairs[1]

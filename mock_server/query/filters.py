@@ -1,0 +1,122 @@
+"""Filter and search parameters as SQL conditions."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mock_server.query.conditions import (
+    MATCH_ALL,
+    SqlCondition,
+    all_of,
+    any_of,
+    build_in_condition,
+    build_path_condition,
+    build_relation_condition,
+)
+from mock_server.store import Store, schema
+from mock_server.store.schema import attribute_column, quote_identifier, reference_column, search_column
+from spec.extensions import QueryExtension
+from spec.loader import Relation, Resource, resolve_property_path
+
+
+@dataclass(frozen=True, slots=True)
+class QueryArgument:
+    """The value of a query parameter or body field that has a query extension. `name`: the parameter's name."""
+
+    name: str
+    x_query: QueryExtension
+    value: Any
+
+
+def collect_query_arguments(parameters: Iterable[Any], values: Mapping[str, Any]) -> list[QueryArgument]:
+    """Return the arguments of an operation's parameters, or of a body's fields, that have a value."""
+    return [
+        QueryArgument(parameter.name, parameter.x_query, values[parameter.name])
+        for parameter in parameters
+        if parameter.x_query and values.get(parameter.name) is not None
+    ]
+
+
+def build_condition(
+    store: Store, resource: Resource, arguments: Iterable[QueryArgument], max_candidates: int = 0
+) -> SqlCondition:
+    """Build the condition of all filters and searches of a query.
+
+    `max_candidates`: how many records found in the search index may be listed in the condition. A condition with such a
+    list is valid until the next write; with 0 the index is not used and the condition stays valid.
+    """
+    all_arguments = list(arguments)
+    argument_names = {item.name for item in all_arguments}
+    conditions = []
+    for item in all_arguments:
+        if item.x_query.role == "filter" and item.x_query.unless_parameter not in argument_names:
+            conditions.append(_build_filter(store, resource, item.x_query, item.value))
+        elif item.x_query.role == "search":
+            term, paths = str(item.value), item.x_query.paths
+            conditions.append(any_of(build_search(store, resource, path, term, max_candidates) for path in paths))
+    return all_of(conditions)
+
+
+def build_search(
+    store: Store, resource: Resource, path: tuple[str, ...], term: str, max_candidates: int = 0
+) -> SqlCondition:
+    """Build the condition that a property contains a term, case-insensitively."""
+    relations, target, attribute_path = resolve_property_path(store.contract, resource, path, "")
+    text = schema.fold_case(term) or ""
+    contains = SqlCondition(f"instr({search_column(attribute_path)}, ?) > 0", (text,))
+    inner = all_of((_build_candidate_condition(store, target, text, max_candidates), contains))
+    return build_path_condition(store.tables, resource, relations, attribute_path, inner)
+
+
+def _build_candidate_condition(store: Store, resource: Resource, text: str, max_candidates: int) -> SqlCondition:
+    """Build a condition that is true of all records that contain a case-folded text, and of few others."""
+    candidates = store.find_search_candidates(resource.name, text, max_candidates) if max_candidates else None
+    if candidates is None:
+        return MATCH_ALL
+    numbers, last_indexed = candidates
+    newer_sql = f"SELECT n FROM {quote_identifier(resource.name)} WHERE n > ?"
+    sql = f"n IN (SELECT value FROM json_each(?) UNION ALL {newer_sql})"
+    return SqlCondition(sql, (json.dumps(numbers), last_indexed))
+
+
+def _build_filter(store: Store, resource: Resource, x_query: QueryExtension, value: Any) -> SqlCondition:
+    relations, target, attribute_path = resolve_property_path(store.contract, resource, x_query.paths[0], "")
+    if x_query.operator == "exists":
+        condition = _build_exists_condition(store, resource, relations[0])
+        return condition if value else SqlCondition(f"NOT {condition.sql}", condition.parameters)
+    values = value if isinstance(value, list) else [value]
+    inner = _build_comparison(target, attribute_path, x_query.operator, values)
+    return build_path_condition(store.tables, resource, relations, attribute_path, inner)
+
+
+def _build_exists_condition(store: Store, resource: Resource, relation: Relation) -> SqlCondition:
+    if relation.is_stored and not relation.to_many:
+        return SqlCondition(f"({reference_column(relation.name)} IS NOT NULL)")
+    return any_of(
+        build_relation_condition(store.tables, resource, relation, target, MATCH_ALL) for target in relation.targets
+    )
+
+
+def _build_comparison(
+    resource: Resource, attribute_path: tuple[str, ...], operator: str, values: list[Any]
+) -> SqlCondition:
+    attribute = resource.attributes[attribute_path[0]]
+    column = "key" if attribute_path == (resource.key_attribute,) else attribute_column(attribute_path)
+    if operator == "from":
+        return SqlCondition(f"{column} >= ?", (_build_bound(values[0], attribute.format, "T00:00:00.000000Z"),))
+    if operator == "to":
+        return SqlCondition(f"{column} <= ?", (_build_bound(values[0], attribute.format, "T23:59:59.999999Z"),))
+    if attribute.type == "array":
+        inner = build_in_condition("value", [schema.escape_list_item(value) for value in values])
+        return SqlCondition(f"EXISTS (SELECT 1 FROM json_each({column}) WHERE {inner.sql})", inner.parameters)
+    if column == "key":
+        return build_in_condition(column, [schema.parse_key(resource, value) for value in values])
+    return build_in_condition(column, [schema.to_comparable(item, attribute.format) for item in values])
+
+
+def _build_bound(value: Any, format_: str | None, time: str) -> Any:
+    """Build the bound of a period. `time` is added to a date, which includes its complete day."""
+    if format_ != "date-time":
+        return schema.to_comparable(value, format_)
+    return value + time if len(value) == 10 else schema.normalize_datetime(value)

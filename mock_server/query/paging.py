@@ -1,0 +1,161 @@
+"""List queries: a validated query as SQL conditions and order, and the pages of its result.
+
+Only records that the viewer may see are counted and returned. No table is scanned in Python.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import isqrt
+from typing import Any
+
+from mock_server.query import filters, visibility
+from mock_server.query.conditions import SqlCondition, all_of
+from mock_server.query.filters import QueryArgument
+from mock_server.query.visibility import Viewer
+from mock_server.store import Store, StoredRecord
+from mock_server.store.schema import attribute_column
+from spec.loader import Resource, resolve_count, resolve_include
+
+DEFAULT_PAGE_SIZE = 100  # if the contract defines no size
+# Search candidates are listed in the condition if they are at most CANDIDATE_LIMIT, and few enough that scanning the
+# table in the order of the list would not find a page of TYPICAL_PAGE_SIZE matches sooner.
+CANDIDATE_LIMIT = 2_000
+TYPICAL_PAGE_SIZE = 20
+# Counting candidates is faster than counting in the complete table up to this fraction of its records.
+COUNT_CANDIDATE_DIVISOR = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """A list query as SQL; valid until an access grant is written.
+
+    `search_arguments`: all arguments if there is a search, which the search index can speed up. `reverse_order`: the
+    order from the end of the list.
+    """
+
+    resource: Resource
+    condition: SqlCondition
+    search_arguments: tuple[QueryArgument, ...]
+    order: str
+    reverse_order: str
+    page_number: int
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPage:
+    """A page of a list. `total`: the number of records on all pages."""
+
+    rows: list[StoredRecord]
+    total: int
+    number: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Queries of one viewer to one store."""
+
+    store: Store
+    viewer: Viewer | None
+
+    def build_visibility_condition(self, resource: Resource) -> SqlCondition:
+        """Build the condition that the viewer may see a record, see `visibility`."""
+        memo_key, grants = ("visible", resource.name, self.viewer), self.store.contract.access_grant_resources
+        condition: SqlCondition = self.store.memoize(
+            memo_key, grants, lambda: visibility.build_visibility_condition(self.store, self.viewer, resource)
+        )
+        return condition
+
+    def iter_shared_conditions(self, resource: Resource) -> Iterator[tuple[SqlCondition, str]]:
+        """Yield (condition, permission) of the records shared with the viewer."""
+        return visibility.iter_shared_conditions(self.store, self.viewer, resource)
+
+    def build_condition(self, resource: Resource, arguments: Iterable[QueryArgument]) -> SqlCondition:
+        """Build the condition of all filters and searches of a query."""
+        return filters.build_condition(self.store, resource, arguments)
+
+    def create_list_query(self, resource: Resource, arguments: Iterable[QueryArgument]) -> ListQuery:
+        """Create the list query of a request's arguments."""
+        all_arguments = tuple(arguments)
+        values: dict[str, Any] = {
+            item.x_query.role: item.value for item in all_arguments if item.x_query.role != "filter"
+        }
+        sort, direction = values.get("sort"), values.get("direction")
+        return ListQuery(
+            resource,
+            all_of((self.build_condition(resource, all_arguments), self.build_visibility_condition(resource))),
+            all_arguments if "search" in values else (),
+            self._build_order(resource, sort, direction),
+            self._build_order(resource, sort, direction, is_reversed=True),
+            int(values.get("page", 1)),
+            int(values.get("size", DEFAULT_PAGE_SIZE)),
+        )
+
+    def _build_order(
+        self, resource: Resource, sort: str | None, direction: str | None, *, is_reversed: bool = False
+    ) -> str:
+        """Build the ORDER BY expressions: the sort property, or newest first, and the key."""
+        is_descending = direction != "asc" if sort is None else direction == "desc"
+        if sort is None:
+            created = resource.attributes_with_stamp("created")
+            expression = attribute_column((created[0],)) if created else "n"
+        elif sort in resource.attributes:
+            expression = attribute_column((sort,))
+        else:
+            key = f"{self.store.tables[resource.name].name}.key"
+            expression = self.store.build_derived_sql(resource.name, resource.derived_properties[sort], key)
+        direction_sql = "DESC" if is_descending != is_reversed else "ASC"
+        return f"{expression} {direction_sql}, {'key DESC' if is_reversed else 'key'}"
+
+    def fetch_page(self, query: ListQuery) -> ResultPage:
+        """Return one page of the records that match a list query."""
+        name, size = query.resource.name, query.page_size
+        total = self._count_total(query)
+        rows_before = (query.page_number - 1) * size
+        row_count = max(0, min(size, total - rows_before))
+        rows_after = total - rows_before - row_count
+        # SQLite steps over all rows before a page: start from the end for pages of the second half.
+        is_reversed = rows_after < rows_before
+        rows: list[StoredRecord] = []
+        if row_count:
+            max_candidates = isqrt(TYPICAL_PAGE_SIZE * self.store.last_numbers.get(name, 0))
+            condition = self._narrow_condition(query, min(CANDIDATE_LIMIT, max_candidates))
+            order, offset = (query.reverse_order, rows_after) if is_reversed else (query.order, rows_before)
+            limit = f"LIMIT {row_count} OFFSET {offset}"
+            rows = self.store.select(name, condition.sql, condition.parameters, order, limit)
+        return ResultPage(rows[::-1] if is_reversed else rows, total, query.page_number, size)
+
+    def _count_total(self, query: ListQuery) -> int:
+        name = query.resource.name
+
+        def get_narrowed_condition() -> tuple[str, tuple[Any, ...]]:
+            max_candidates = self.store.last_numbers.get(name, 0) // COUNT_CANDIDATE_DIVISOR
+            condition = self._narrow_condition(query, max(CANDIDATE_LIMIT, max_candidates))
+            return condition.sql, condition.parameters
+
+        return self.store.count(name, query.condition.sql, query.condition.parameters, get_narrowed_condition)
+
+    def _narrow_condition(self, query: ListQuery, max_candidates: int) -> SqlCondition:
+        """Return an equivalent condition that lists the search candidates, if any; valid until the next write."""
+        if not query.search_arguments:
+            return query.condition
+        condition = filters.build_condition(self.store, query.resource, query.search_arguments, max_candidates)
+        return all_of((condition, self.build_visibility_condition(query.resource)))
+
+    def parse_includes(
+        self, resource: Resource, arguments: Iterable[QueryArgument]
+    ) -> tuple[list[tuple[str, ...]] | None, frozenset[str]]:
+        """Return (relation paths to embed, or None for the default; optional properties to include)."""
+        include_paths: list[tuple[str, ...]] | None = None
+        property_names: set[str] = set()
+        for argument in arguments:
+            role, value = argument.x_query.role, argument.value
+            names = value if isinstance(value, list) else str(value).split(",")
+            if role == "include" and value:
+                include_paths = [resolve_include(self.store.contract, resource, name, "") for name in names]
+            elif role == "count":
+                property_names |= {resolve_count(resource, name, "") for name in names}
+            elif role == "show" and value:
+                property_names.add(argument.x_query.paths[0][0])
+        return include_paths, frozenset(property_names)

@@ -1,0 +1,92 @@
+"""Which records a viewer may see: those of the viewer's tenants, public ones and those shared with the viewer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mock_server.query.conditions import (
+    MATCH_ALL,
+    SqlCondition,
+    all_of,
+    any_of,
+    build_in_condition,
+    build_path_condition,
+)
+from mock_server.store import Store, schema
+from mock_server.store.schema import attribute_column, quote_identifier, reference_column
+from spec.loader import Relation, Resource
+from spec.record import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """The authenticated user of a request.
+
+    `user_key`: key of the account record. `tenant_keys`: keys of the user's tenants, the home tenant first.
+    """
+
+    user_key: Any
+    tenant_keys: tuple[str, ...]
+
+
+def build_visibility_condition(store: Store, viewer: Viewer | None, resource: Resource) -> SqlCondition:
+    """Build the condition that the viewer may see a record; without a viewer every record is visible."""
+    if viewer is None or not (resource.tenant_path or resource.members_relation):
+        return MATCH_ALL
+    conditions = [build_in_condition("tenant", viewer.tenant_keys)]
+    if resource.public_when:
+        values = {name: schema.to_comparable(value, None) for name, value in resource.public_when.items()}
+        conditions.append(
+            all_of(build_in_condition(attribute_column((name,)), (value,)) for name, value in values.items())
+        )
+    return any_of([*conditions, *(condition for condition, _ in iter_shared_conditions(store, viewer, resource))])
+
+
+def iter_shared_conditions(
+    store: Store, viewer: Viewer | None, resource: Resource
+) -> Iterator[tuple[SqlCondition, str]]:
+    """Yield (condition, permission) of the records shared with the viewer.
+
+    A record is shared if it, or a record on its path to the tenant, has been shared.
+    """
+    relations: tuple[Relation, ...] = ()
+    current = resource
+    for name in (None, *resource.tenant_path):
+        if name is not None:
+            relation = current.relations[name]
+            if len(relation.targets) != 1:
+                return
+            relations, current = (*relations, relation), store.contract.resources[relation.targets[0]]
+        keys_by_permission: dict[str, list[Any]] = {}
+        for key, permission in _find_granted_keys(store, viewer, current):
+            keys_by_permission.setdefault(permission, []).append(key)
+        for permission, keys in keys_by_permission.items():
+            inner = build_in_condition("key", keys)
+            path = (current.key_attribute,)
+            yield build_path_condition(store.tables, resource, relations, path, inner), permission
+
+
+def _find_granted_keys(store: Store, viewer: Viewer | None, resource: Resource) -> Iterator[tuple[Any, str]]:
+    """Yield (key, permission) of the records of a resource that were themselves shared with the viewer."""
+    for grants in store.contract.resources.values():
+        if viewer is None or grants.access_grant is None:
+            continue
+        subject, entity = grants.relations[grants.access_grant.subject], grants.relations[grants.access_grant.entity]
+        if resource.name not in subject.targets:
+            continue
+        grantees = [schema.encode_reference(entity, grantee) for grantee in _iter_grantees(store, entity, viewer)]
+        condition = build_in_condition(reference_column(entity.name), grantees)
+        columns = f"{reference_column(subject.name)}, {attribute_column((grants.access_grant.permission,))}"
+        sql = f"SELECT {columns} FROM {quote_identifier(grants.name)} WHERE {condition.sql}"
+        for value, permission in store.connection.execute(sql, condition.parameters):
+            reference = schema.decode_reference(store.contract, subject, value)
+            if reference is not None and reference.resource == resource.name:
+                yield reference.key, permission
+
+
+def _iter_grantees(store: Store, relation: Relation, viewer: Viewer) -> Iterator[Reference]:
+    account, tenant = store.contract.account_resource, store.contract.tenant_resource
+    if account and account.name in relation.targets:
+        yield Reference(account.name, viewer.user_key)
+    if tenant and tenant.name in relation.targets:
+        yield from (Reference(tenant.name, key) for key in viewer.tenant_keys)
