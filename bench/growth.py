@@ -28,8 +28,8 @@ from starlette.types import ASGIApp
 from bench.servers import THREAD
 from fixtures import dataset, generator
 from fixtures.personas import PersonaLibrary
+from mock_server import images
 from mock_server.app import PermissiveAppConfig, create_app
-from mock_server.images import images
 from mock_server.sandbox.clock import format_timestamp, get_system_time
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from fixtures import dataset
+from mock_server import images
 from mock_server.cli.settings import OPTIONS
 from mock_server.errors import ErrorKind
-from mock_server.images import images
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS
 from spec import extensions
 from tests.running import INSTALLED, ROOT, environment, running

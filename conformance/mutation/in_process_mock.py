@@ -24,8 +24,8 @@ from conformance.transport.messages import AUTHORIZATION, Request, Response
 from fixtures import dataset, generator
 from fixtures.errors import FixtureError
 from fixtures.personas import PersonaLibrary
+from mock_server import images
 from mock_server.app import PermissiveAppConfig, create_app
-from mock_server.images import images
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
 from mock_server.web.request_log import RequestLog

@@ -1,1 +1,1 @@
-"""One isolated state: store, clock, tokens, schedule and response cache."""
+"""Isolated state of a mock: store, clock, tokens, scheduled changes and response cache."""

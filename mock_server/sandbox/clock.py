@@ -1,4 +1,4 @@
-"""The mock's time. Nothing else asks the system for it."""
+"""The clock of a sandbox. No other module reads the system's time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from datetime import UTC, datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The system's clock (`source`, UTC), set `offset` by so much, or behind where that is negative."""
+    """The system's clock (`source`, UTC) plus `offset`."""
 
     source: Callable[[], datetime]
     offset: timedelta = timedelta(0)
 
     @classmethod
     def starting_at(cls, instant: datetime, source: Callable[[], datetime]) -> "Clock":
-        """A clock that shows `instant` now and runs on."""
+        """Create a clock that shows `instant` now."""
         return cls(source, instant - source())
 
     def now(self) -> datetime:
-        """The present instant, UTC."""
+        """Return the current time in UTC."""
         return self.source() + self.offset
 
 
 def get_system_time() -> datetime:
-    """The system's time, UTC."""
+    """Return the system's time in UTC."""
     return datetime.now(UTC)
 
 
 def format_timestamp(instant: datetime) -> str:
-    """An instant as Athena writes it: ``2024-01-15T10:30:00.000000Z``."""
+    """Format an instant: ``2024-01-15T10:30:00.000000Z``."""
     return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

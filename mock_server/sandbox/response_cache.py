@@ -1,9 +1,8 @@
-"""Whole answers to reads, kept while what they were made of stands: clients, and test suites above all, ask the same
-again and again.
+"""Cache of complete responses to reads: clients, and test suites in particular, repeat their requests.
 
-All that the mock reads of a request is in an answer's key. What an answer rests on is told in the store's tags, and in
-resources of which any record counts; the store says after each write what it touched. Who a token stands for may change
-without a write, by the clock: that is asked anew by whoever gets a kept answer.
+The key contains everything that the mock reads of a request. A response depends on tags of the store and on complete
+resources, and is valid until a write changes one of them. The viewer of a token can change without a write, when the
+token expires: the caller checks it for each response from the cache.
 """
 
 from collections.abc import Iterable, Mapping, Set
@@ -12,27 +11,26 @@ from dataclasses import dataclass, field
 from mock_server.query import Viewer
 from mock_server.store import Store, Tag
 
-# Bytes of all answers together, and of one; a page of 20 Messages has 200,000.
 MAX_TOTAL_BYTES = 8 * 1024 * 1024
-MAX_RESPONSE_BYTES = MAX_TOTAL_BYTES // 8
+MAX_RESPONSE_BYTES = MAX_TOTAL_BYTES // 8  # a page of 20 Messages has 200,000
 MAX_KEY_BYTES = 4096
 MAX_TRACKED_TAGS = 20_000
-# What an answer takes beside its bytes and its request's: its place in the dictionary, and each of its tags.
+# Estimated bytes of an entry in addition to body and key, and of each tag.
 _ENTRY_OVERHEAD = 500
 _TAG_OVERHEAD = 150
 
-# A request as bytes: method, path, query, the mock's address, and the names and values of the headers that are read.
+# Method, path, query, base URL, and the names and values of the headers that the mock reads.
 CacheKey = tuple[str | bytes, ...]
 
 
 def build_cache_key(method: str, path: bytes, query: bytes, base_url: str, headers: Mapping[bytes, bytes]) -> CacheKey:
-    """The key of a request."""
+    """Build the cache key of a request."""
     return (method, path, query, base_url, *headers, *headers.values())
 
 
 @dataclass(frozen=True, slots=True)
 class CacheDependencies:
-    """What an answer was made of: what these tags mean, and whatever `resources` hold."""
+    """What a response depends on: these tags, and all records of `resources`."""
 
     tags: Set[Tag]
     resources: tuple[str, ...]
@@ -40,7 +38,7 @@ class CacheDependencies:
 
 @dataclass(frozen=True, slots=True)
 class CachedResponse:
-    """An answer: for whom it was made, by what token, and its status."""
+    """A response with the viewer and the token that it was created for."""
 
     body: bytes
     status: int
@@ -51,9 +49,9 @@ class CachedResponse:
 
 @dataclass(slots=True)
 class ResponseCache:
-    """The answers of one world, each with the store's generation at which it was last known to hold.
+    """The cached responses of one sandbox, each with the generation at which it was last valid.
 
-    `write_generations`: tag -> the generation of the last write that touched it. `total_bytes`: bytes of all answers together.
+    `write_generations`: tag -> generation of the last write that changed it. `total_bytes`: size of all entries.
     """
 
     store: Store
@@ -63,13 +61,13 @@ class ResponseCache:
 
     @classmethod
     def from_store(cls, store: Store) -> "ResponseCache":
-        """The answers made of a store; they listen to its writes."""
+        """Create the cache of a store and register it as a listener."""
         cache = cls(store)
         store.listeners.append(cache.on_write)
         return cache
 
     def on_write(self, changed_tags: Iterable[Tag] | None) -> None:
-        """Note what a write touched; None: all."""
+        """Record the changed tags of a write; None: everything changed."""
         if changed_tags is None or len(self.write_generations) > MAX_TRACKED_TAGS:
             self.write_generations.clear()
             self.entries.clear()
@@ -79,7 +77,7 @@ class ResponseCache:
             self.write_generations[tag] = self.store.generation
 
     def get(self, key: CacheKey) -> CachedResponse | None:
-        """The answer to what was asked, if it still holds."""
+        """Return the response of a key if it is still valid."""
         entry = self.entries.get(key)
         if entry is None:
             return None
@@ -92,7 +90,7 @@ class ResponseCache:
         return response
 
     def is_valid(self, depends_on: CacheDependencies, generation: int) -> bool:
-        """Whether nothing that an answer of generation `generation` rests on was touched since."""
+        """Return whether none of the dependencies has changed since a generation."""
         generations, write_generations = self.store.changes.generation_by_resource, self.write_generations
         for name in depends_on.resources:
             if generations[name] > generation:
@@ -100,7 +98,7 @@ class ResponseCache:
         return all(write_generations.get(tag, 0) <= generation for tag in depends_on.tags)
 
     def put(self, key: CacheKey, response: CachedResponse) -> None:
-        """Keep an answer of now; when there is no room, all others go."""
+        """Add a response that is valid now; a full cache is cleared."""
         key_bytes = sum(map(len, key))
         if key_bytes > MAX_KEY_BYTES or len(response.body) > MAX_RESPONSE_BYTES:
             return

@@ -1,4 +1,4 @@
-"""One world: a store with its clock, its encodings, its tokens and what is due in it."""
+"""A sandbox: a store with its clock, encoder, response cache, tokens and scheduled changes."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -14,8 +14,9 @@ from mock_server.sandbox.response_cache import ResponseCache
 from mock_server.sandbox.write_plans import WritePlans
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.store import Store, StoredRecord, Tag
-from mock_server.store.schema import attribute_column, quote_identifier
+from mock_server.store.schema import attribute_column, quote_identifier, reference_column
 from spec.loader import Contract, Resource
+from spec.record import Reference
 from spec.validators import SchemaValidators
 
 TOKEN_LIFETIME = timedelta(hours=12)
@@ -23,13 +24,12 @@ TOKEN_LIFETIME = timedelta(hours=12)
 
 @dataclass(frozen=True, slots=True)
 class BuiltinToken:
-    """Whom a token is for. `account_index`: which of the account resource, in the order of their numbers; None: nobody."""
+    """A token that exists without sign-in. `account_index`: position of its account by number; None: always invalid."""
 
     account_index: int | None
     description: str
 
 
-# The tokens that nobody has to ask for.
 BUILTIN_TOKENS = {
     "demo-token": BuiltinToken(0, "the first user"),
     "other-token": BuiltinToken(1, "the second, in another tenant"),
@@ -37,13 +37,13 @@ BUILTIN_TOKENS = {
     "expired-token": BuiltinToken(None, "always 401"),
 }
 
-# The last two bits of a digit, as RFC 4122 has them behind the first two of that place.
+# Hexadecimal digit -> the digit with the two most significant bits of the variant of RFC 4122.
 _UUID_VARIANT_DIGITS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """What sign in gives."""
+    """A token issued by sign-in."""
 
     token: str
     expires_at: datetime
@@ -51,7 +51,7 @@ class AccessToken:
 
 @dataclass(slots=True)
 class Sandbox:
-    """Everything that one world holds; nothing of it is shared with another."""
+    """The complete state of a mock; sandboxes share nothing."""
 
     contract: Contract
     validators: SchemaValidators
@@ -63,7 +63,7 @@ class Sandbox:
     encoder: RecordEncoder = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
     write_plans: WritePlans = field(init=False)
-    _membership_resources: tuple[str, ...] = field(init=False)  # the resources that say who enters which tenant
+    _membership_resources: tuple[str, ...] = field(init=False)  # resources that define the users and their tenants
     _next_change_at: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class Sandbox:
         self._load_next_change()
 
     def _on_write(self, changed_tags: Iterable[Tag] | None) -> None:
-        if changed_tags is None:  # what was to be due may have been undone
+        if changed_tags is None:  # a rollback may have removed scheduled changes
             self._load_next_change()
 
     def _load_next_change(self) -> None:
@@ -85,39 +85,34 @@ class Sandbox:
         self._next_change_at = None if timestamp is None else datetime.fromisoformat(timestamp)
 
     def create_query(self, viewer: Viewer | None) -> Query:
-        """Questions to this world's store on behalf of `resolve_token`."""
+        """Create the queries of a viewer."""
         return Query(self.store, viewer)
 
-    # Identity ---------------------------------------------------------------------------------------------------
-
     def create_key(self, resource: Resource) -> Any:
-        """The key of the next record of a resource: a function of seed, world, resource and number."""
+        """Return the key of the next record of a resource: a function of seed, sandbox, resource and number."""
         number = self.store.next_number(resource.name)
         return number if resource.has_integer_key else self.derive_uuid(resource.name, number)
 
     def derive_uuid(self, *parts: object) -> str:
-        """A UUID that is a function of seed, world and `parts`."""
+        """Return a UUID that is a function of seed, sandbox and `parts`."""
         seed_text = f"{self.seed}/{self.name}/{'/'.join(map(str, parts))}"
         digest = hashlib.sha256(seed_text.encode()).hexdigest()
-        return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-{_UUID_VARIANT_DIGITS[digest[16]]}{digest[17:20]}-{digest[20:32]}"
-
-    # Who asks ---------------------------------------------------------------------------------------------------
+        variant = _UUID_VARIANT_DIGITS[digest[16]]
+        return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
     def resolve_token(self, token: str, now: datetime) -> Viewer | None:
-        """Who a token stands for; None when it is unknown, expired or ended."""
+        """Return the viewer of a token; None if it is unknown, expired or revoked."""
         account = self.contract.account_resource
         if account is None:
             return None
         builtin_token = BUILTIN_TOKENS.get(token)
         if builtin_token is not None:
-            resource_names = self._membership_resources
             viewer: Viewer | None = self.store.memoize(
-                ("standing", token), resource_names, lambda: self._create_builtin_viewer(builtin_token)
+                ("builtin", token), self._membership_resources, lambda: self._create_builtin_viewer(builtin_token)
             )
             return viewer
-        account_exists = (
-            f"user IN (SELECT key FROM {quote_identifier(account.name)})"  # an account may be deleted while signed in
-        )
+        # An account may be deleted while its tokens are valid.
+        account_exists = f"user IN (SELECT key FROM {quote_identifier(account.name)})"
         sql = f"SELECT user FROM _tokens WHERE token = ? AND expires > ? AND {account_exists}"
         user_key = self.store.scalar(sql, (token, format_timestamp(now)))
         return None if user_key is None else self.get_viewer(user_key)
@@ -126,14 +121,12 @@ class Sandbox:
         account = self.contract.account_resource
         if account is None or builtin_token.account_index is None:
             return None
-        sql = (
-            f"SELECT key FROM {quote_identifier(account.name)} ORDER BY n LIMIT 1 OFFSET {builtin_token.account_index}"
-        )
-        user_key = self.store.scalar(sql)
+        sql = f"SELECT key FROM {quote_identifier(account.name)} ORDER BY n LIMIT 1 OFFSET ?"
+        user_key = self.store.scalar(sql, (builtin_token.account_index,))
         return None if user_key is None else self.get_viewer(user_key)
 
     def get_viewer(self, user_key: Any) -> Viewer:
-        """A user of the account resource as viewer, with the tenants that it may enter, its home first."""
+        """Return the viewer of an account, with its tenants, the home tenant first."""
         viewer: Viewer = self.store.memoize(
             ("viewer", user_key), self._membership_resources, lambda: self._create_viewer(user_key)
         )
@@ -144,22 +137,17 @@ class Sandbox:
         if account is None or tenant is None:
             return Viewer(user_key, ())
         link = self.store.tables[tenant.name].links[tenant.members_relation or ""]
-        tenant_keys = [
-            row[0]
-            for row in self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user_key,))
-        ]
+        rows = self.store.connection.execute(f"SELECT owner FROM {link.name} WHERE target = ?", (user_key,))
+        tenant_keys = [row[0] for row in rows]
         if len(tenant.owner_path) == 1:
-            condition = f"{quote_identifier('r_' + tenant.owner_path[0])} = ?"
+            condition = f"{reference_column(tenant.owner_path[0])} = ?"
             tenant_keys += [record.key for record in self.store.select(tenant.name, condition, (user_key,))]
-        record = self.store.get(account.name, user_key)
-        references = record.references.values() if record else ()
-        home_tenant_keys = [
-            reference.key for reference in references if reference is not None and reference.resource == tenant.name
-        ]
-        return Viewer(user_key, tuple(dict.fromkeys([*home_tenant_keys, *tenant_keys])))
+        references = self.store.get_references(Reference(account.name, user_key)) or {}
+        home_keys = [target.key for target in references.values() if target and target.resource == tenant.name]
+        return Viewer(user_key, tuple(dict.fromkeys([*home_keys, *tenant_keys])))
 
     def sign_in(self, login: str, secret: str, now: datetime) -> tuple[AccessToken, StoredRecord] | None:
-        """A fresh token for the account with this login and secret, and the account; None when they do not fit."""
+        """Return a new token and its account for valid credentials, else None."""
         resource = self.contract.account_resource
         if resource is None or resource.credentials is None:
             return None
@@ -177,13 +165,11 @@ class Sandbox:
         return AccessToken(token, expires_at), accounts[0]
 
     def sign_out(self, token: str) -> None:
-        """End a token that sign in gave. The standing ones never end."""
+        """Revoke a token issued by sign-in. Built-in tokens cannot be revoked."""
         self.store.connection.execute("DELETE FROM _tokens WHERE token = ?", (token,))
 
-    # Time -------------------------------------------------------------------------------------------------------
-
     def schedule_change(self, instant: datetime, record: StoredRecord, attributes: Mapping[str, Any]) -> None:
-        """Let own properties of a record change at an instant."""
+        """Schedule a change of attributes of a record."""
         row = (format_timestamp(instant), record.resource, record.key, orjson.dumps(dict(attributes)).decode())
         self.store.connection.execute(
             "INSERT INTO _scheduled_changes (at, resource, key, changes) VALUES (?, ?, ?, ?)", row
@@ -191,32 +177,28 @@ class Sandbox:
         self._next_change_at = min(self._next_change_at or instant, instant)
 
     def cancel_scheduled_changes(self, record: StoredRecord) -> None:
-        """Nothing more is due for a record."""
+        """Cancel all scheduled changes of a record."""
         sql = "DELETE FROM _scheduled_changes WHERE resource = ? AND key = ?"
         self.store.connection.execute(sql, (record.resource, record.key))
 
     def apply_scheduled_changes(self, now: datetime) -> None:
-        """Apply every change that is due by now, in the order of their instants."""
+        """Apply the changes scheduled up to `now`, in the order of their instants."""
         if self._next_change_at is None or self._next_change_at > now:
             return
         with self.store.transaction():
             sql = "SELECT id, resource, key, changes, at FROM _scheduled_changes WHERE at <= ? ORDER BY at, id"
-            for change_id, resource, key, changes, changed_at in self.store.connection.execute(
-                sql, (format_timestamp(now),)
-            ).fetchall():
+            rows = self.store.connection.execute(sql, (format_timestamp(now),)).fetchall()
+            for change_id, resource, key, changes, changed_at in rows:
                 record = self.store.get(resource, key)
                 if record is not None:
-                    updated_attributes = dict.fromkeys(
-                        self.contract.resources[resource].attributes_with_stamp("updated"), changed_at
-                    )
-                    self.store.update(resource, key, record.attributes | orjson.loads(changes) | updated_attributes)
+                    updated = self.contract.resources[resource].attributes_with_stamp("updated")
+                    attributes = record.attributes | orjson.loads(changes) | dict.fromkeys(updated, changed_at)
+                    self.store.update(resource, key, attributes)
                 self.store.connection.execute("DELETE FROM _scheduled_changes WHERE id = ?", (change_id,))
         self._load_next_change()
 
-    # Loading ----------------------------------------------------------------------------------------------------
-
     def add_records(self, records: Iterable[Any]) -> None:
-        """Store records that were made elsewhere."""
+        """Store records in one transaction."""
         with self.store.transaction():
             for record in records:
                 self.store.add(record)

@@ -1,4 +1,4 @@
-"""What a write asks of the contract: found once for an operation or a resource, and kept beside the world."""
+"""What writes read from the contract, computed once per operation and resource."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from spec.loader import BodyField, Contract, Operation, Parameter, Relation, Res
 
 @dataclass(frozen=True, slots=True)
 class RecordDefaults:
-    """A new record of a resource as it stands when nothing is sent.
+    """The default values of a new record.
 
-    `attributes`: the properties in the order of the schema. `managed_attributes`: those that the server sets, and to which stamp.
-    `optional_attributes`: those that a record lacks unless they are sent. `object_defaults`: those whose defaults hold for each key of an
-    object. `owner_relations`, `tenant_relations`: the relations that lead to who makes the record, and to the home of who does.
+    `attributes`: in the order of the schema. `managed_attributes`: (name, stamp) of those that the server sets.
+    `optional_attributes`: those that a record only has if they are sent. `object_defaults`: those with a default for each
+    key of an object. `owner_relations`, `tenant_relations`: relations to the viewer's account and home tenant.
     """
 
     attributes: Mapping[str, Any]
@@ -26,27 +26,18 @@ class RecordDefaults:
 
     @classmethod
     def from_resource(cls, contract: Contract, resource: Resource) -> "RecordDefaults":
-        """What the contract says of a resource."""
-        all_attributes = list(resource.attributes.values())
-        client_attributes = [p for p in all_attributes if p.name != resource.key_attribute and p.stamp is None]
-        to_one_relations = [r for r in resource.relations.values() if r.is_stored and not r.to_many]
+        """Compute the defaults of a resource."""
+        others = [p for p in resource.attributes.values() if p.name != resource.key_attribute]
+        unmanaged = [p for p in others if p.stamp is None]
+        relations = [r for r in resource.relations.values() if r.is_stored and not r.to_many]
+        account, tenant = contract.account_resource, contract.tenant_resource
         return cls(
-            {p.name: p.default for p in all_attributes},
-            tuple(
-                (p.name, p.stamp) for p in all_attributes if p.stamp is not None and p.name != resource.key_attribute
-            ),
-            tuple(p.name for p in client_attributes if p.write_only and not (p.nullable or p.has_default)),
-            {p.name: p.default for p in client_attributes if isinstance(p.default, dict) and p.default},
-            tuple(
-                r.name
-                for r in to_one_relations
-                if contract.account_resource and _is_owner(contract.account_resource, resource, r)
-            ),
-            tuple(
-                r.name
-                for r in to_one_relations
-                if contract.tenant_resource and _is_tenant(contract.tenant_resource, resource, r)
-            ),
+            {p.name: p.default for p in resource.attributes.values()},
+            tuple((p.name, p.stamp) for p in others if p.stamp is not None),
+            tuple(p.name for p in unmanaged if p.write_only and not (p.nullable or p.has_default)),
+            {p.name: p.default for p in unmanaged if isinstance(p.default, dict) and p.default},
+            tuple(r.name for r in relations if account and _is_owner(account, resource, r)),
+            tuple(r.name for r in relations if tenant and _is_tenant(tenant, resource, r)),
         )
 
 
@@ -61,9 +52,9 @@ def _is_tenant(tenant: Resource, resource: Resource, relation: Relation) -> bool
 
 @dataclass(frozen=True, slots=True)
 class ReferenceInput:
-    """A parameter or a field, `name`, by which a request says where a relation leads.
+    """A parameter or body field, `name`, that sets a relation.
 
-    To `default_target`, unless the field `discriminator` says one of `targets_by_type`.
+    Its target is of the resource `default_target`, unless the field `discriminator` names one of `targets_by_type`.
     """
 
     name: str
@@ -73,21 +64,18 @@ class ReferenceInput:
     targets_by_type: Mapping[str, Resource]
 
     def resolve_target(self, body: Any) -> Resource:
-        """Of which resource the named record is, by a request's body."""
+        """Return the resource of the target, for a request's body."""
         type_name = body.get(self.discriminator) if self.discriminator is not None and body is not None else None
-        return (
-            self.targets_by_type.get(type_name, self.default_target)
-            if isinstance(type_name, str)
-            else self.default_target
-        )
+        target = self.targets_by_type.get(type_name) if isinstance(type_name, str) else None
+        return target or self.default_target
 
 
 @dataclass(frozen=True, slots=True)
 class RequestMapping:
-    """What of a request is about the record.
+    """How an operation's request maps to a record.
 
-    `attributes`: the fields of the body that are properties of it. `query_references`, `body_references`: what names other records, of the
-    parameters and of the fields.
+    `attributes`: the body fields that set attributes. `query_references`, `body_references`: the query parameters and body
+    fields that set relations.
     """
 
     attributes: tuple[str, ...]
@@ -96,19 +84,13 @@ class RequestMapping:
 
     @classmethod
     def from_operation(cls, contract: Contract, operation: Operation, resource: Resource) -> "RequestMapping":
-        """What an operation's request says of a record of a resource."""
+        """Compute the mapping of an operation to a resource."""
         fields: Mapping[str, BodyField] = operation.request_body.fields if operation.request_body else {}
-        attributes = (
-            name
-            for name, body_field in fields.items()
-            if body_field.relation_setter is None and name in resource.attributes
-        )
+        writable = {
+            p.name for p in resource.attributes.values() if p.name != resource.key_attribute and p.stamp is None
+        }
         return cls(
-            tuple(
-                name
-                for name in attributes
-                if name != resource.key_attribute and resource.attributes[name].stamp is None
-            ),
+            tuple(name for name, item in fields.items() if item.relation_setter is None and name in writable),
             tuple(_iter_reference_inputs(contract, resource, ((p.name, p) for p in operation.query_parameters))),
             tuple(_iter_reference_inputs(contract, resource, fields.items())),
         )
@@ -127,24 +109,23 @@ def _iter_reference_inputs(
 
 @dataclass(frozen=True, slots=True)
 class WritePlans:
-    """The plans of one contract, each made when it is first asked for."""
+    """The defaults and mappings of one contract, each computed on first use."""
 
     contract: Contract
     record_defaults: dict[str, RecordDefaults] = field(default_factory=dict)
     request_mappings: dict[tuple[str, str], RequestMapping] = field(default_factory=dict)
 
     def get_record_defaults(self, resource: Resource) -> RecordDefaults:
-        """How a new record of a resource stands."""
+        """Return the defaults of a resource."""
         defaults = self.record_defaults.get(resource.name)
         if defaults is None:
             defaults = self.record_defaults[resource.name] = RecordDefaults.from_resource(self.contract, resource)
         return defaults
 
     def get_request_mapping(self, operation: Operation, resource: Resource) -> RequestMapping:
-        """What an operation's request says of a record of a resource."""
+        """Return the mapping of an operation to a resource."""
         mapping = self.request_mappings.get((operation.id, resource.name))
         if mapping is None:
-            mapping = self.request_mappings[operation.id, resource.name] = RequestMapping.from_operation(
-                self.contract, operation, resource
-            )
+            mapping = RequestMapping.from_operation(self.contract, operation, resource)
+            self.request_mappings[operation.id, resource.name] = mapping
         return mapping

@@ -126,7 +126,7 @@ def test_a_key_changes_when_a_file_is_added(files: list[Path]) -> None:
 
 def test_a_key_changes_with_the_version_of_faker(monkeypatch: pytest.MonkeyPatch) -> None:
     before = compute_image_key(museum(), RECIPE, ())
-    monkeypatch.setattr("mock_server.images.images.metadata.version", lambda name: f"another {name}")
+    monkeypatch.setattr("mock_server.images.cache.metadata.version", lambda name: f"another {name}")
     assert compute_image_key(museum(), RECIPE, ()) != before
 
 
@@ -150,7 +150,7 @@ def test_another_process_names_the_image_alike(files: list[Path]) -> None:
     code = f"""
 from datetime import UTC, datetime
 from pathlib import Path
-from mock_server.images.images import DatasetParameters, compute_image_key, list_source_files
+from mock_server.images import DatasetParameters, compute_image_key, list_source_files
 from tests.mock_server.museum import museum
 recipe = DatasetParameters("demo", 7, datetime(2024, 5, 1, 12, tzinfo=UTC), 1.0)
 print(compute_image_key(museum(), recipe, list_source_files(Path({str(files[0].parent)!r}))))
@@ -237,7 +237,7 @@ def test_processes_that_make_the_same_image_at_once_all_get_it_whole(tmp_path: P
     code = f"""
 import time
 from pathlib import Path
-from mock_server.images.images import get_or_build_image
+from mock_server.images import get_or_build_image
 def make(path):
     with path.open("wb") as file:
         for _ in range(20):

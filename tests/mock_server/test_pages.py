@@ -273,7 +273,7 @@ def assert_rests_on_all_that_is_read(api: Api, **request: Any) -> None:
     """An answer names every resource whose table was read for it."""
     api.send(**request)
     known = {
-        asked: found for asked, found in api.world.store.changes.memo.items() if asked[0] in ("standing", "viewer")
+        asked: found for asked, found in api.world.store.changes.memo.items() if asked[0] in ("builtin", "viewer")
     }
     api.world.store.changes.memo = known  # for whom an answer was made is asked anew each time
     for kept in (api.world.response_cache.on_write, api.world.encoder.on_write):
