@@ -13,8 +13,8 @@ class RecordDefaults:
     """The default values of a new record.
 
     `attributes`: in the order of the schema. `managed_attributes`: (name, stamp) of those that the server sets.
-    `optional_attributes`: those that a record only has if they are sent. `object_defaults`: those with a default for each
-    key of an object. `owner_relations`, `tenant_relations`: relations to the viewer's account and home tenant.
+    `optional_attributes`: those that a record has only if they are sent. `object_defaults`: those with defaults for the
+    keys of an object. `owner_relations`, `tenant_relations`: relations to the viewer's account and home tenant.
     """
 
     attributes: Mapping[str, Any]
@@ -74,8 +74,8 @@ class ReferenceInput:
 class RequestMapping:
     """How an operation's request maps to a record.
 
-    `attributes`: the body fields that set attributes. `query_references`, `body_references`: the query parameters and body
-    fields that set relations.
+    `attributes`: the body fields that set attributes. `query_references`, `body_references`: the query parameters and
+    body fields that set relations.
     """
 
     attributes: tuple[str, ...]

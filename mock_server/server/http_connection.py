@@ -1,7 +1,7 @@
-"""HTTP on one connection: uvicorn's own protocol, but bytes that are no request are refused in the house's form.
+"""HTTP protocol of a connection: uvicorn's, with limits and with the mock's error format for malformed requests.
 
-uvicorn answers them itself, in plain text, and the application never hears of them. Here the outermost layer answers
-as it does whatever it refuses: with a request id, a reason and a line on the console. Then the connection ends.
+uvicorn itself responds to malformed requests in plain text and does not call the application. Here `MockApp` responds,
+with a request id, a reason and a line in the request log. Then the connection is closed.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from mock_server.response_coalescing import Coalescer
 from mock_server.web.outer_app import ABORTED_SCOPE_TYPE, MockApp
 
 MAX_HEAD_BYTES = 128 * 1024
-MAX_TARGET_BYTES = 65535  # of httptools' own reader of URLs
-REQUEST_TIMEOUT = 15.0  # seconds in which a request must have come, head and body
-WRITE_TIMEOUT = 30.0  # seconds for which a client may read nothing of its answer
-MAX_UNSENT_BYTES = 64 * 1024 * 1024  # bytes of answers that wait for their readers, of all connections together
-MAX_CONNECTIONS = 2000  # that are served at once
+MAX_TARGET_BYTES = 65535  # limit of httptools' URL parser
+REQUEST_TIMEOUT = 15.0  # seconds until a request is complete
+WRITE_TIMEOUT = 30.0  # seconds in which a client must read some of its response
+MAX_UNSENT_BYTES = 64 * 1024 * 1024  # in the write buffers of all connections
+MAX_CONNECTIONS = 2000  # served at the same time
 
 _METHOD_PATTERN = rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40})"
 _REQUEST_LINE = re.compile(_METHOD_PATTERN + rb" [!-~]+ HTTP/1\.[01]\r\n")
@@ -30,11 +30,11 @@ _REQUEST_START = re.compile(_METHOD_PATTERN + rb" +([^ \r\n?]{1,600})")
 _STANDARD_METHODS = frozenset(method.encode() for method in HTTPMethod)
 _PLACEHOLDER_METHOD = b"TRACE"
 _TLS_PREFIX = b"\x16\x03"
-_EXPECTED_FORMAT = "METHOD /path HTTP/1.1, then header lines and an empty one"
+_EXPECTED_FORMAT = "METHOD /path HTTP/1.1, then header lines and an empty line"
 
 
 class CustomMethodRequest:
-    """A connection whose next request has a method that the parser has no word for."""
+    """A connection whose next request has a method that the parser does not know."""
 
     def __init__(self, connection: "HttpConnection", method: str) -> None:
         self.connection = connection
@@ -44,7 +44,7 @@ class CustomMethodRequest:
         return getattr(self.connection, name)
 
     def on_headers_complete(self) -> None:
-        """Put the method that was sent in the place of the one that the parser was given."""
+        """Replace the placeholder method by the one that was sent."""
         self.connection.on_headers_complete()
         if self.method is not None:
             self.connection.scope["method"] = self.method
@@ -52,11 +52,11 @@ class CustomMethodRequest:
 
 
 class HttpConnection(HttpToolsProtocol):
-    """One connection. `is_closing`: what came was no HTTP, and nothing more is read.
+    """One connection.
 
-    `incomplete_request`: (the request that is not whole yet, since when); `unsent`: (bytes that wait for their reader, since when).
-    `max_connections`: connections that are served at once. The next ones are refused, and closed at once from twice as many on.
-    `coalescer`: of all connections of a server; without one each connection has its own.
+    `is_closing`: an error response is being sent and nothing more is read. `incomplete_request`: (scope, since when).
+    `unsent`: (bytes in the write buffer, since when). `max_connections`: further connections get error responses, and
+    are closed immediately above twice this number. `coalescer`: shared by all connections of a server.
     """
 
     is_closing = False
@@ -67,18 +67,18 @@ class HttpConnection(HttpToolsProtocol):
     coalescer: Coalescer | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Serve it, refuse what it will ask, or end it, by how many there are."""
+        """Serve the connection, reject its requests or abort it, depending on the number of connections."""
         super().connection_made((self.coalescer or Coalescer()).wrap(transport))
         mock_app = self.config.app
         if len(self.connections) > self.max_connections and isinstance(mock_app, MockApp):
-            detail = f"there are {len(self.connections)} connections; at most {self.max_connections} are served at once"
+            detail = f"{len(self.connections)} connections (maximum {self.max_connections})"
             error_app: Any = mock_app.error_app(overloaded_error(detail, close_connection=True))
             self.app = error_app
         if len(self.connections) > 2 * self.max_connections:
             transport.abort()
 
     def pause_writing(self) -> None:
-        """Keep what waits for its readers within bounds: the answer that was waited for longest is given up."""
+        """Limit the size of all write buffers: abort the connection that has been paused longest."""
         super().pause_writing()
         self.unsent = (self.transport.get_write_buffer_size(), time.monotonic())
         paused = [
@@ -90,7 +90,7 @@ class HttpConnection(HttpToolsProtocol):
             min(paused, key=lambda connection: connection.unsent[1] if connection.unsent else 0.0).transport.abort()
 
     def check_timeouts(self, now: float) -> None:
-        """End it when its request does not become whole, or its answer is not read."""
+        """Close the connection if its request stays incomplete or its response is not read."""
         if self.flow.write_paused:
             unsent_bytes = self.transport.get_write_buffer_size()
             if self.unsent is None or self.unsent[0] != unsent_bytes:
@@ -106,7 +106,7 @@ class HttpConnection(HttpToolsProtocol):
             self.timeout_request()
 
     def is_incomplete(self) -> bool:
-        """Whether a request is waited for: nothing has come yet, or not all of it."""
+        """Return whether the connection waits for a request or the rest of one."""
         cycle = self.cycle
         if self.is_closing or self.flow.write_paused:
             return False
@@ -115,15 +115,15 @@ class HttpConnection(HttpToolsProtocol):
         return cycle.more_body and not cycle.response_complete
 
     def timeout_request(self) -> None:
-        """Refuse a request that came too slowly; who has not said a word gets none."""
+        """Reject an incomplete request; close a connection that has sent nothing."""
         if self.scope is None:
             self.transport.close()
             return
-        detail = f"the request was not whole after {REQUEST_TIMEOUT:g} seconds"
+        detail = f"the request was incomplete after {REQUEST_TIMEOUT:g} seconds"
         self.send_error(ApiError(ErrorKind.REQUEST_TIMEOUT, detail, headers={"Connection": "close"}), b"")
 
     def data_received(self, data: bytes) -> None:
-        """Read what came; uvicorn's, but for what is no request."""
+        """Parse received data, like uvicorn, with error handling and a limit for the head."""
         if self.is_closing:
             return
         self._unset_keepalive_if_required()
@@ -131,7 +131,7 @@ class HttpConnection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # nothing else is spoken here, so the request is answered as if it had not asked
+            pass  # upgrades are not supported: respond as if it had not been requested
         except httptools.HttpParserError as error:
             self.handle_parse_error(data if self.cycle is previous_cycle else b"", error)
         else:
@@ -141,14 +141,14 @@ class HttpConnection(HttpToolsProtocol):
                     self.send_error(self.too_large_error(), data)
 
     def handle_parse_error(self, data: bytes, error: httptools.HttpParserError) -> None:
-        """Make what can be made of bytes that the parser does not take. `data`: where a request begins, if known."""
+        """Handle bytes that the parser rejects. `data`: the start of a request, empty if unknown."""
         request_line = _REQUEST_LINE.match(data)
         if (
             isinstance(error, httptools.HttpParserInvalidMethodError)
             and request_line
             and request_line[1] not in _STANDARD_METHODS
         ):
-            # A method is any token, and which ones a path has is for the application to say.
+            # Any token is a method: the application rejects those that a path does not have.
             self.parser = httptools.HttpRequestParser(CustomMethodRequest(self, request_line[1].decode()))
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self.data_received(_PLACEHOLDER_METHOD + data[request_line.end(1) :])
@@ -158,15 +158,15 @@ class HttpConnection(HttpToolsProtocol):
             self.send_error(_malformed_error(data, error), data)
 
     def too_large_error(self) -> ApiError:
-        """The refusal of a request line, or of headers, without end."""
+        """Return the error for a request line or headers that are too long."""
         if self.headers and len(self.url) <= MAX_TARGET_BYTES:
-            detail = f"the request's head has more than {MAX_HEAD_BYTES} bytes; at most so many are read"
+            detail = f"the request's head has more than {MAX_HEAD_BYTES} bytes"
             return ApiError(ErrorKind.HEADERS_TOO_LARGE, detail, message="The request headers are too large.")
-        detail = f"path and query have {len(self.url)} bytes or more; at most {MAX_TARGET_BYTES} are read"
+        detail = f"path and query have at least {len(self.url)} bytes (maximum {MAX_TARGET_BYTES})"
         return ApiError(ErrorKind.URI_TOO_LONG, detail, message="The request's path and query are too long.")
 
     def send_error(self, error: ApiError, data: bytes) -> None:
-        """Let the application refuse, after the answers that are due before, and end the connection with that."""
+        """Let the application send an error after the pending responses, then close the connection."""
         self.is_closing = True
         mock_app = self.config.app
         incomplete_cycle = self.cycle if self.cycle is not None and self.cycle.scope is self.scope else None
@@ -189,14 +189,14 @@ class HttpConnection(HttpToolsProtocol):
             keep_alive=False,
             on_response=self.on_response_complete,
         )
-        error_app: Any = mock_app.error_app(error)  # Starlette's and uvicorn's words for an application differ
+        error_app: Any = mock_app.error_app(error)  # the types of Starlette and uvicorn differ
         if is_queued:
             self.pipeline.appendleft((self.cycle, error_app))
         else:
             self._start_asgi_task(self.cycle, error_app)
 
     def abort_request(self, cycle: RequestResponseCycle) -> None:
-        """End a request whose body is broken: one that was not begun is never, of another the client has gone away."""
+        """Abort a request with a malformed body: remove it from the queue, or signal a disconnect if it is running."""
         if self.pipeline and self.pipeline[0][0] is cycle:
             self.pipeline.popleft()
         scope: Any = cycle.scope
@@ -205,7 +205,7 @@ class HttpConnection(HttpToolsProtocol):
         cycle.message_event.set()
 
     def build_scope(self, data: bytes) -> Any:
-        """The scope of what was no request, as far as it was one."""
+        """Build the scope of a malformed request from the parts that could be parsed."""
         request_start = _REQUEST_START.match(data)
         path = self.url.partition(b"?")[0] or (request_start[2] if request_start else b"-")
         parsed_method = request_start[1].decode() if request_start else "-"
@@ -216,12 +216,9 @@ class HttpConnection(HttpToolsProtocol):
 
 def _malformed_error(data: bytes, error: httptools.HttpParserError) -> ApiError:
     if data.startswith(_TLS_PREFIX):
-        detail = "this is the beginning of TLS; allowed: http:// without s"
-        return ApiError(ErrorKind.BAD_REQUEST, detail, message="This port speaks HTTP, not HTTPS.")
-    message = "the path cannot be read" if isinstance(error, httptools.HttpParserCallbackError) else str(error)
+        detail = "got a TLS handshake (expected http://, not https://)"
+        return ApiError(ErrorKind.BAD_REQUEST, detail, message="This port serves HTTP, not HTTPS.")
+    message = "the path cannot be parsed" if isinstance(error, httptools.HttpParserCallbackError) else str(error)
     message = message[:1].lower() + message[1:]
-    return ApiError(
-        ErrorKind.BAD_REQUEST,
-        f"{message}; allowed: {_EXPECTED_FORMAT}",
-        message=f"The request is not valid HTTP: {message}.",
-    )
+    detail, message = f"{message} (expected {_EXPECTED_FORMAT})", f"The request is not valid HTTP: {message}."
+    return ApiError(ErrorKind.BAD_REQUEST, detail, message=message)

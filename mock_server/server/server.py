@@ -1,4 +1,4 @@
-"""The server of one process: uvicorn's, with an end to waiting for requests that never become whole."""
+"""The HTTP server: uvicorn with timeouts for incomplete requests and slow clients."""
 
 import gc
 import socket
@@ -8,17 +8,16 @@ from contextlib import suppress
 import uvicorn
 from starlette.types import ASGIApp
 
-from mock_server.response_coalescing import Coalescer
 from mock_server.server.http_connection import MAX_CONNECTIONS, HttpConnection
+from mock_server.server.response_coalescing import Coalescer
 
-# Seconds for which answers that are under way are waited for at the end.
-SHUTDOWN_GRACE_SECONDS = 3
-_RESERVED_FILES = 64  # that are open beside connections
-_TICKS_PER_SECOND = 10  # of uvicorn's, in a second
+SHUTDOWN_GRACE_SECONDS = 3  # for responses in progress
+_RESERVED_FILES = 64  # open files that are not connections
+_TICKS_PER_SECOND = 10  # of uvicorn's main loop
 
 
 class Server(uvicorn.Server):
-    """Serves until SIGINT or SIGTERM; a second signal does not wait for connections."""
+    """Serves until SIGINT or SIGTERM; a second signal exits without waiting for connections."""
 
     def handle_exit(self, sig: int, frame: object) -> None:
         self.force_exit = self.should_exit
@@ -34,7 +33,7 @@ class Server(uvicorn.Server):
 
 
 def compute_max_connections() -> int:
-    """How many connections a process may serve: so many as its limit of open files has room for twice, at most 2000."""
+    """Return the maximum number of connections: half of the limit of open files, at most MAX_CONNECTIONS."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -51,7 +50,7 @@ def compute_max_connections() -> int:
 
 
 def serve(app: ASGIApp, log_level: str, sockets: list[socket.socket]) -> None:
-    """Serve an application on listening sockets."""
+    """Serve an application on listening sockets until the process is stopped."""
 
     class LimitedConnection(HttpConnection):
         max_connections = compute_max_connections()
@@ -64,10 +63,10 @@ def serve(app: ASGIApp, log_level: str, sockets: list[socket.socket]) -> None:
         log_level=log_level,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # X-Forwarded-* is the application's to believe or not
+        proxy_headers=False,  # the application evaluates X-Forwarded-*
         ws="none",
         lifespan="on",
         timeout_graceful_shutdown=SHUTDOWN_GRACE_SECONDS,
     )
-    gc.freeze()  # the application lasts as long as the process: looking through it again is what a slow request was
+    gc.freeze()  # exclude the application from later collections, which delay requests
     Server(config).run(sockets=sockets)

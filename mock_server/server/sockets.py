@@ -1,4 +1,4 @@
-"""Where the mock listens: one port, on IPv4 and IPv6 alike, so that every spelling of localhost reaches it."""
+"""Listening sockets: one port on IPv4 and IPv6, so that every name of localhost reaches the mock."""
 
 import errno
 import socket
@@ -10,11 +10,11 @@ _IPV6_UNAVAILABLE_ERRNOS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROT
 
 
 class ListenError(Exception):
-    """An address that cannot be listened on: one sentence for people."""
+    """The mock cannot listen on an address. The message is shown to the user."""
 
 
 def listen(host: str, port: int) -> tuple[list[socket.socket], int]:
-    """(open sockets that listen, their port). Port 0 takes one that is free on all of them. Raises ListenError."""
+    """Return (listening sockets, port). Port 0 selects one that is free on all of them. Raises ListenError."""
     for _ in range(_MAX_ATTEMPTS if port == 0 else 1):
         sockets: list[socket.socket] = []
         try:
@@ -29,11 +29,11 @@ def listen(host: str, port: int) -> tuple[list[socket.socket], int]:
                 sock.close()
             if error.errno != errno.EADDRINUSE or port != 0:
                 raise ListenError(_describe_error(error, host, port)) from None
-    raise ListenError(f"No free port was found on {host} in {_MAX_ATTEMPTS} attempts.")
+    raise ListenError(f"No free port on {host} after {_MAX_ATTEMPTS} attempts.")
 
 
 def _bind_ipv6(address: str, port: int) -> list[socket.socket]:
-    """The IPv6 socket beside an IPv4 one; none where this machine has no IPv6."""
+    """Bind the IPv6 counterpart of an IPv4 socket; none if this machine has no IPv6."""
     try:
         return [_bind(address, port)] if socket.has_ipv6 else []
     except OSError as error:
@@ -43,9 +43,8 @@ def _bind_ipv6(address: str, port: int) -> list[socket.socket]:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    family, socket_type, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, socket_type, protocol, _, address = addresses[0]
     sock = socket.socket(family, socket_type, protocol)
     try:
         if sys.platform == "win32":
@@ -66,7 +65,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _describe_error(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is in use: stop what listens there, or choose another by --port (0: a free one)."
+        return f"Port {port} on {host} is in use: stop the other process, or use another --port (0: any free port)."
     if isinstance(error, socket.gaierror):
-        return f"--host: found {host!r}; allowed: an address of this machine."
-    return f"{host}:{port} cannot be listened on: {error.strerror}."
+        return f"--host: invalid value {host!r} (expected an address of this machine)."
+    return f"Cannot listen on {host}:{port}: {error.strerror}."

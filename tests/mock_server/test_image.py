@@ -444,13 +444,13 @@ def test_a_file_of_another_recipe_is_refused_with_a_way_out(target: str, other: 
     opened(target).close()
     with pytest.raises(StoreError) as error:
         opened(target, recipe=other)
-    assert f"was made under another {name}" in str(error.value)
-    assert f"start with that {name}, name another file, or delete this one to begin anew" in str(error.value)
+    assert f"was created with another {name}" in str(error.value)
+    assert f"start with that {name}, use another file, or delete this one to start over" in str(error.value)
 
 
 def test_a_file_of_another_contract_is_refused(target: str) -> None:
     opened(target).close()
-    with pytest.raises(StoreError, match="was made under another contract"):
+    with pytest.raises(StoreError, match="was created with another contract"):
         opened(target, said=contract("museum", ("#/info/title", "Another")))
 
 
@@ -464,7 +464,7 @@ def test_a_file_of_another_epoch_is_opened(target: str) -> None:
 def test_a_file_of_another_recipe_is_opened_where_that_was_not_asked_for(target: str) -> None:
     opened(target).close()
     other = DatasetParameters("empty", 8, EPOCH, 2.0)
-    with pytest.raises(StoreError, match="was made under another size"):
+    with pytest.raises(StoreError, match="was created with another size"):
         open_store(museum(), other, target, lambda: pytest.fail("built again"), {"size"})
     again = open_store(museum(), other, target, lambda: pytest.fail("built again"), {"epoch", "store"})
     assert again.read_metadata()["seed"] == "7"
@@ -498,7 +498,7 @@ def test_a_file_that_is_no_store_is_refused(target: str, content: bytes | str) -
         other = sqlite3.connect(parse_store_url(target))
         other.execute("CREATE TABLE people (name)")
         other.close()
-    with pytest.raises(StoreError, match=r"is no store of this mock .*: name another file"):
+    with pytest.raises(StoreError, match=r"is not a store of this mock .*: use another file"):
         opened(target)
 
 
@@ -521,13 +521,13 @@ def test_another_programs_database_is_left_as_it_is(target: str, table: str) -> 
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"there is no folder .*/nowhere$"):
+    with pytest.raises(StoreError, match=r"folder .*/nowhere does not exist$"):
         opened(f"sqlite:///{tmp_path}/nowhere/store.db")
 
 
 @pytest.mark.parametrize("target", ["sqlite:///", "postgres://x", "/tmp/x.db", ""])
 def test_an_address_that_names_no_file_is_refused(target: str) -> None:
-    with pytest.raises(StoreError, match="allowed are 'memory' and 'sqlite:///FILE'"):
+    with pytest.raises(StoreError, match="expected 'memory' or 'sqlite:///FILE'"):
         parse_store_url(target)
 
 

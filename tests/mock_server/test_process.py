@@ -166,4 +166,4 @@ def test_a_file_of_another_seed_is_refused_with_a_way_out(around: dict[str, str]
     status, output, errors = told(around, *store, "--seed", "7")
     assert (status, output) == (2, "")
     assert "another seed" in errors
-    assert "delete this one to begin anew" in errors
+    assert "delete this one to start over" in errors

@@ -112,13 +112,13 @@ def test_what_is_no_http_is_a_400_of_the_house(sent: bytes) -> None:
     assert said.headers["connection"] == "close"
     (line,) = terminal.getvalue().splitlines()
     assert line.startswith("400 ")
-    assert "allowed: METHOD /path HTTP/1.1" in line
+    assert "expected METHOD /path HTTP/1.1" in line
     assert line.endswith(f"[req {said.headers['x-request-id']}]")
 
 
 def test_tls_is_told_to_speak_http() -> None:
     (said,) = talk(stub()[0].app, b"\x16\x03\x01\x02\x00\x01\x00\x01")
-    assert refused(said, 400) == "This port speaks HTTP, not HTTPS."
+    assert refused(said, 400) == "This port serves HTTP, not HTTPS."
 
 
 def test_what_was_read_of_a_broken_request_counts() -> None:

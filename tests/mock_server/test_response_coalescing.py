@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from mock_server.response_coalescing import Coalescer
+from mock_server.server.response_coalescing import Coalescer
 
 
 class FakeTransport:

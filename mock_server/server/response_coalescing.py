@@ -3,8 +3,8 @@ call per connection.
 
 Without it, a retrieve takes 82 instead of 60 microseconds of processor time, a list of one row 88 instead of 62, a
 create 290 instead of 250 and a refused create 152 instead of 116 (wrk, 16 connections, medians of five alternating
-rounds, busy machine): head and body are two system calls, and each response by itself wakes a client that sleeps on
-another processor.
+rounds, busy machine): head and body are two system calls, and each separate response wakes a client on another
+processor.
 """
 
 import asyncio
@@ -12,17 +12,17 @@ from typing import Any
 
 
 class Coalescer:
-    """The data that waits to be sent, of all connections of one event loop."""
+    """The pending data of all connections of one event loop."""
 
     def __init__(self) -> None:
         self.pending: dict[asyncio.Transport, list[bytes]] = {}
 
     def wrap(self, transport: asyncio.Transport) -> Any:
-        """Return a transport that sends by way of this coalescer, and is like `transport` in all else."""
+        """Return a transport that writes with this coalescer and otherwise delegates to `transport`."""
         return _CoalescingTransport(transport, self)
 
     def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Send data in the next iteration, after all that the transport was given before."""
+        """Send data in the next iteration, in the order of the calls."""
         if not self.pending:
             asyncio.get_running_loop().call_soon(self.flush)
         self.pending.setdefault(transport, []).append(data)
@@ -39,7 +39,7 @@ class _CoalescingTransport:
     def __init__(self, transport: asyncio.Transport, coalescer: Coalescer) -> None:
         self._transport = transport
         self._coalescer = coalescer
-        self.is_closing = transport.is_closing  # called for each response: not by way of __getattr__
+        self.is_closing = transport.is_closing  # called for each response, so not through __getattr__
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
