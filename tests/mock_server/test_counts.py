@@ -24,7 +24,7 @@ def anew(store: Store, where: str, *parameters: object) -> int:
     return int(store.scalar(f'SELECT COUNT(*) FROM "Message" WHERE {where}', parameters))
 
 
-def test_a_record_that_moves_with_another_is_counted_where_it_lies(api: Api) -> None:
+def test_record_is_counted_in_its_tenant_after_its_parent_moves(api: Api) -> None:
     store = api.world.store
     other = next(r.key for r in store.select("Workspace", "1") if r.key != HOME)
     for tenant in (HOME, other):
@@ -35,7 +35,7 @@ def test_a_record_that_moves_with_another_is_counted_where_it_lies(api: Api) -> 
         assert store.count("Message", IN_A_TENANT, (tenant,)) == anew(store, IN_A_TENANT, tenant)
 
 
-def test_what_is_undone_is_not_counted(api: Api) -> None:
+def test_rolled_back_write_is_not_counted(api: Api) -> None:
     store = api.world.store
     before = store.count("Message", IN_A_TENANT, (HOME,))
     own = {**store.get_existing(Reference("Message", MESSAGE)).attributes, "uuid": "new"}
@@ -46,7 +46,7 @@ def test_what_is_undone_is_not_counted(api: Api) -> None:
     assert store.count("Message", IN_A_TENANT, (HOME,)) == before == anew(store, IN_A_TENANT, HOME)
 
 
-def test_an_update_moves_a_record_from_one_count_to_another(api: Api) -> None:
+def test_update_moves_record_between_counts(api: Api) -> None:
     store, by_role = api.world.store, '"p_role" = ?'
     before = [store.count("Message", by_role, (role,)) for role in ("user", "assistant")]
     message = store.get_existing(Reference("Message", MESSAGE))
@@ -56,7 +56,7 @@ def test_an_update_moves_a_record_from_one_count_to_another(api: Api) -> None:
     assert after == [anew(store, by_role, "user"), anew(store, by_role, "assistant")] != before
 
 
-def test_new_records_are_counted_when_a_count_is_wanted_next(api: Api) -> None:
+def test_new_records_are_counted_before_the_next_count(api: Api) -> None:
     store, by_role = api.world.store, '"p_role" = ?'
     before = store.count("Message", by_role, ("system",))
     own = {**store.get_existing(Reference("Message", MESSAGE)).attributes, "role": "system"}
@@ -71,7 +71,7 @@ def test_new_records_are_counted_when_a_count_is_wanted_next(api: Api) -> None:
     assert store.count("Message", by_role, ("system",)) == expected == anew(store, by_role, "system")
 
 
-def test_only_a_change_that_a_count_reads_is_asked_for_it(api: Api) -> None:
+def test_update_evaluates_only_counts_of_changed_columns(api: Api) -> None:
     store, holding = api.world.store, 'instr("s_content", ?) > 0'
     message = store.get_existing(Reference("Message", MESSAGE))
     store.count("Message", holding, ("quetzal",))
@@ -84,7 +84,7 @@ def test_only_a_change_that_a_count_reads_is_asked_for_it(api: Api) -> None:
     assert store.count("Message", holding, ("quetzal",)) == anew(store, holding, "quetzal") == 1
 
 
-def test_a_condition_on_other_tables_is_counted_after_their_writes(api: Api) -> None:
+def test_condition_on_other_tables_is_counted_again_after_their_writes(api: Api) -> None:
     store = api.world.store
     named, name = '"r_thread" IN (SELECT key FROM "Thread" WHERE json_extract(own, \'$.name\') = ?)', "Counted"
     assert store.count("Message", named, (name,)) == 0
@@ -93,7 +93,7 @@ def test_a_condition_on_other_tables_is_counted_after_their_writes(api: Api) -> 
     assert store.count("Message", named, (name,)) == anew(store, named, name) > 0
 
 
-def test_so_many_conditions_are_kept_and_no_more(api: Api) -> None:
+def test_number_of_cached_conditions_is_limited(api: Api) -> None:
     store = api.world.store
     for number in range(3 * MAX_CONDITIONS):
         store.count("Message", "n > ?", (number,))
@@ -103,7 +103,7 @@ def test_so_many_conditions_are_kept_and_no_more(api: Api) -> None:
 
 
 @given(st.integers(0, 2**32))
-def test_an_identifier_is_a_uuid_of_its_digest(number: int) -> None:
+def test_derived_uuid_is_valid(number: int) -> None:
     digest = hashlib.sha256(f"0/default/Book/{number}".encode()).digest()
     made = world()
     assert made.derive_uuid("Book", number) == str(UUID(bytes=digest[:16], version=4))

@@ -52,26 +52,26 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["demo", "plain", "empty"])
-def test_a_dataset_makes_the_same_store_at_once_as_one_by_one(name: str) -> None:
+def test_bulk_load_of_a_dataset_equals_single_adds(name: str) -> None:
     records = world(athena_contract(), name, 2)
     assert content(at_once(athena_contract(), records)) == content(one_by_one(athena_contract(), records))
 
 
 @pytest.mark.usefixtures("small")
-def test_so_it_does_in_small_batches() -> None:
+def test_bulk_load_in_small_batches_equals_single_adds() -> None:
     records = world(athena_contract(), "demo")
     assert content(at_once(athena_contract(), records)) == content(one_by_one(athena_contract(), records))
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_so_do_other_contracts(name: str) -> None:
+def test_bulk_load_with_other_contracts_equals_single_adds(name: str) -> None:
     contract = load_contract(FOREIGN[name])
     records = world(contract, "plain")
     assert content(at_once(contract, records)) == content(one_by_one(contract, records))
 
 
 @given(houses(3), st.integers(1, 9), st.integers(1, 3))
-def test_so_does_any_world_in_whatever_order(records: list[Record], batch: int, parents: int) -> None:
+def test_bulk_load_in_any_order_equals_single_adds(records: list[Record], batch: int, parents: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(filling, "BATCH_SIZE", batch)
         patch.setattr(filling, "MAX_CACHED_PARENTS", parents)
@@ -79,7 +79,7 @@ def test_so_does_any_world_in_whatever_order(records: list[Record], batch: int, 
             assert content(at_once(museum(), listed)) == content(one_by_one(museum(), listed))
 
 
-def test_numbers_go_on_from_those_that_were_filled_in() -> None:
+def test_numbers_continue_after_loaded_records() -> None:
     records = world(athena_contract(), "demo")
     with closing(at_once(athena_contract(), records)) as filled, closing(one_by_one(athena_contract(), records)) as one:
         assert filled.last_numbers == one.last_numbers
@@ -88,7 +88,7 @@ def test_numbers_go_on_from_those_that_were_filled_in() -> None:
         }
 
 
-def test_what_was_read_of_the_empty_store_is_forgotten() -> None:
+def test_caches_of_empty_store_are_invalidated() -> None:
     [room, *_] = records = world(museum(), "plain")
     with closing(Store.create(museum())) as store:
         assert store.get(room.resource, room.key) is None
@@ -98,7 +98,7 @@ def test_what_was_read_of_the_empty_store_is_forgotten() -> None:
         assert store.count(room.resource, "1") == sum(r.resource == room.resource for r in records)
 
 
-def test_a_list_of_references_where_one_is_due_is_refused_by_its_place() -> None:
+def test_list_of_references_for_to_one_relation_is_rejected() -> None:
     contract = athena_contract()
     resource, relation = next(
         (r, x) for r in contract.resources.values() for x in r.relations.values() if x.is_stored and not x.to_many
@@ -111,7 +111,7 @@ def test_a_list_of_references_where_one_is_due_is_refused_by_its_place() -> None
         bulk_load(store, [wrong])
 
 
-def test_what_broke_on_the_way_leaves_an_empty_store_with_its_indexes() -> None:
+def test_failed_load_leaves_empty_store_with_indexes() -> None:
     records = world(museum(), "plain")
 
     def breaking() -> Iterator[Record]:

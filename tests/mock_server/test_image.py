@@ -66,11 +66,11 @@ def files(tmp_path: Path) -> list[Path]:
     return sorted(list_source_files(tmp_path))
 
 
-def test_the_same_ingredients_make_the_same_key(files: list[Path]) -> None:
+def test_key_is_deterministic(files: list[Path]) -> None:
     assert compute_image_key(museum(), RECIPE, files) == compute_image_key(museum(), RECIPE, reversed(files))
 
 
-def test_code_and_data_are_ingredients_and_other_files_are_not(files: list[Path]) -> None:
+def test_key_depends_on_code_and_data_files_only(files: list[Path]) -> None:
     assert [path.name for path in files] == ["a.py", "b.yaml"]
 
 
@@ -84,7 +84,7 @@ def test_code_and_data_are_ingredients_and_other_files_are_not(files: list[Path]
         replace(RECIPE, size=1.0000001),
     ],
 )
-def test_a_key_changes_with_each_part_of_the_recipe(files: list[Path], other: DatasetParameters) -> None:
+def test_key_depends_on_each_dataset_parameter(files: list[Path], other: DatasetParameters) -> None:
     assert compute_image_key(museum(), RECIPE, files) != compute_image_key(museum(), other, files)
 
 
@@ -102,29 +102,29 @@ def test_a_key_changes_with_each_part_of_the_recipe(files: list[Path], other: Da
         unique=True,
     )
 )
-def test_no_two_recipes_share_a_key(recipes: list[DatasetParameters]) -> None:
+def test_keys_of_different_parameters_differ(recipes: list[DatasetParameters]) -> None:
     assert len({compute_image_key(museum(), recipe, ()) for recipe in recipes}) == len(recipes)
 
 
-def test_a_key_changes_with_the_contract() -> None:
+def test_key_depends_on_the_contract() -> None:
     other = contract("museum", ("#/info/title", "Another"))
     assert compute_image_key(museum(), RECIPE, ()) != compute_image_key(other, RECIPE, ())
 
 
 @pytest.mark.parametrize("name", ["a.py", "b.yaml"])
-def test_a_key_changes_with_the_content_of_each_file(files: list[Path], name: str) -> None:
+def test_key_depends_on_the_content_of_each_file(files: list[Path], name: str) -> None:
     before = compute_image_key(museum(), RECIPE, files)
     next(path for path in files if path.name == name).write_text("changed")
     assert compute_image_key(museum(), RECIPE, files) != before
 
 
-def test_a_key_changes_when_a_file_is_added(files: list[Path]) -> None:
+def test_key_depends_on_added_files(files: list[Path]) -> None:
     before = compute_image_key(museum(), RECIPE, files)
     (files[0].parent / "d.py").write_text("")
     assert compute_image_key(museum(), RECIPE, list_source_files(files[0].parent)) != before
 
 
-def test_a_key_changes_with_the_version_of_faker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_depends_on_the_version_of_faker(monkeypatch: pytest.MonkeyPatch) -> None:
     before = compute_image_key(museum(), RECIPE, ())
     monkeypatch.setattr("mock_server.images.cache.metadata.version", lambda name: f"another {name}")
     assert compute_image_key(museum(), RECIPE, ()) != before
@@ -142,11 +142,11 @@ def test_a_key_changes_with_the_version_of_faker(monkeypatch: pytest.MonkeyPatch
         "mock_server/cli/dataset_image.py",
     ],
 )
-def test_what_makes_an_image_is_among_its_ingredients(name: str) -> None:
+def test_source_file_of_images_is_listed(name: str) -> None:
     assert ROOT / name in list_image_sources(RECIPE)
 
 
-def test_another_process_names_the_image_alike(files: list[Path]) -> None:
+def test_key_is_the_same_in_another_process(files: list[Path]) -> None:
     code = f"""
 from datetime import UTC, datetime
 from pathlib import Path
@@ -179,13 +179,13 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / f"athena-mock-{os.getuid()}"
 
 
-def test_without_a_cache_folder_images_are_kept_where_all_may_write(shared: Path) -> None:
+def test_cache_folder_falls_back_to_a_temporary_folder(shared: Path) -> None:
     assert [find_cache_folder(), find_cache_folder()] == [shared, shared]
     assert stat.S_IMODE(shared.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("form", ["open to others", "another's", "a link"])
-def test_a_folder_that_others_may_write_to_is_not_taken(
+def test_folder_writable_by_others_is_not_used(
     shared: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     if form == "a link":
@@ -206,7 +206,7 @@ def test_a_folder_that_others_may_write_to_is_not_taken(
 # Images that are kept ------------------------------------------------------------------------------------------------
 
 
-def test_an_image_is_made_once(tmp_path: Path) -> None:
+def test_image_is_built_once(tmp_path: Path) -> None:
     asked: list[Path] = []
 
     def make(path: Path) -> None:
@@ -217,7 +217,7 @@ def test_an_image_is_made_once(tmp_path: Path) -> None:
     assert len(asked) == 1
 
 
-def test_an_image_that_could_not_be_made_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_failed_build_leaves_no_file(tmp_path: Path) -> None:
     def make(path: Path) -> None:
         path.write_bytes(b"half")
         raise ZeroDivisionError
@@ -227,13 +227,13 @@ def test_an_image_that_could_not_be_made_leaves_nothing_behind(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_old_images_make_room_for_new_ones(tmp_path: Path) -> None:
+def test_old_images_are_deleted(tmp_path: Path) -> None:
     for number in range(MAX_CACHED_IMAGES + 3):
         get_or_build_image(tmp_path, f"k{number}", Path.touch)
     assert len(list(tmp_path.glob("*.image"))) == MAX_CACHED_IMAGES
 
 
-def test_processes_that_make_the_same_image_at_once_all_get_it_whole(tmp_path: Path) -> None:
+def test_concurrent_builds_return_complete_images(tmp_path: Path) -> None:
     code = f"""
 import time
 from pathlib import Path
@@ -255,7 +255,7 @@ for number in range(12):
 
 
 @given(houses(2))
-def test_a_store_from_an_image_holds_what_it_was_built_of(records: list[Record]) -> None:
+def test_store_from_image_contains_its_records(records: list[Record]) -> None:
     store = Store.from_image(museum(), made(*records))
     assert [store.get(r.resource, r.key) is not None for r in records] == [True] * len(records)
     store.close()
@@ -267,7 +267,7 @@ def rows_of(store: Store) -> list[str]:
 
 
 @given(houses(2))
-def test_an_image_in_a_file_holds_what_one_in_memory_does(records: list[Record]) -> None:
+def test_image_file_equals_image_in_memory(records: list[Record]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a #?%20.image"
         build_image_file(path, museum(), RECIPE, records, {"greeting": "hello"})
@@ -278,7 +278,7 @@ def test_an_image_in_a_file_holds_what_one_in_memory_does(records: list[Record])
         store.close()
 
 
-def test_the_texts_of_a_large_dataset_are_indexed_in_its_image() -> None:
+def test_texts_of_a_large_dataset_are_indexed_in_its_image() -> None:
     rooms = [room(f"r{number}") for number in range(MAX_UNINDEXED_RECORDS + 1)]
     store = Store.from_image(museum(), made(*rooms))
     assert store.find_search_candidates("Room", "r77", 100) is not None
@@ -286,7 +286,7 @@ def test_the_texts_of_a_large_dataset_are_indexed_in_its_image() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no image" * 1000])
-def test_an_image_that_is_broken_is_made_anew(tmp_path: Path, content: bytes) -> None:
+def test_corrupt_image_is_rebuilt(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "k.image").write_bytes(content)
 
     def make(path: Path) -> None:
@@ -298,7 +298,7 @@ def test_an_image_that_is_broken_is_made_anew(tmp_path: Path, content: bytes) ->
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no image" * 1000])
-def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+def test_error_names_an_image_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "demo.image"
     if content is not None:
         path.write_bytes(content)
@@ -307,7 +307,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | 
 
 
 @pytest.mark.slow
-def test_a_store_from_an_image_may_grow_beyond_a_gibibyte() -> None:
+def test_store_from_image_may_exceed_a_gibibyte() -> None:
     store, mebibytes = Store.from_image(museum(), made(room())), 16
     for number in range(2**30 // (mebibytes * 2**20) + 2):
         store.write_metadata({f"text {number}": "x" * mebibytes * 2**20})
@@ -317,7 +317,7 @@ def test_a_store_from_an_image_may_grow_beyond_a_gibibyte() -> None:
     store.close()
 
 
-def test_an_image_keeps_the_epoch_and_the_phrases() -> None:
+def test_image_stores_epoch_and_phrases() -> None:
     store = Store.from_image(museum(), made())
     served = create_sandbox(museum(), SchemaValidators.from_document(museum().document), store, lambda: EPOCH)
     assert (get_epoch(store), served.seed, dict(served.phrases)) == (EPOCH, 7, {"greeting": "hello"})
@@ -328,7 +328,7 @@ def test_an_image_keeps_the_epoch_and_the_phrases() -> None:
 
 
 @pytest.mark.parametrize("days", [-400, 0, 400])
-def test_a_clock_starts_at_the_epoch_wherever_it_lies_and_runs_on(days: int) -> None:
+def test_clock_starts_at_the_epoch(days: int) -> None:
     store, watch = Store.from_image(museum(), made()), Watch(EPOCH - timedelta(days=days))
     found = open_clock(store, watch, from_epoch=True)
     assert found.now() == EPOCH
@@ -337,7 +337,7 @@ def test_a_clock_starts_at_the_epoch_wherever_it_lies_and_runs_on(days: int) -> 
     store.close()
 
 
-def test_without_an_epoch_of_its_own_the_clock_is_the_systems() -> None:
+def test_clock_without_explicit_epoch_is_the_systems() -> None:
     store, watch = Store.from_image(museum(), made()), Watch(EPOCH + timedelta(hours=9))
     assert open_clock(store, watch, from_epoch=False).now() == watch()
     store.close()
@@ -345,7 +345,7 @@ def test_without_an_epoch_of_its_own_the_clock_is_the_systems() -> None:
 
 @pytest.mark.parametrize("again", [True, False])
 @pytest.mark.parametrize("days", [-400, 400])
-def test_a_clock_never_goes_back_when_a_store_is_opened_again(target: str, days: int, again: bool) -> None:
+def test_clock_never_goes_back_when_a_store_is_reopened(target: str, days: int, again: bool) -> None:
     store, watch = opened(target), Watch(EPOCH - timedelta(days=days))
     before = open_clock(store, watch, from_epoch=True)
     watch.wait(days=3)
@@ -369,7 +369,7 @@ def opened(target: str, *, recipe: DatasetParameters = RECIPE, said: Any = None)
     return open_store(said or museum(), recipe, target, lambda: made(room(), recipe=recipe))
 
 
-def test_a_file_store_in_use_is_not_opened_a_second_time(target: str) -> None:
+def test_file_store_in_use_cannot_be_opened_twice(target: str) -> None:
     first = opened(target)
     with pytest.raises(StoreError, match="in use by another mock"):
         opened(target)
@@ -377,7 +377,7 @@ def test_a_file_store_in_use_is_not_opened_a_second_time(target: str) -> None:
     opened(target).close()
 
 
-def test_a_file_store_survives_reopening(target: str) -> None:
+def test_file_store_survives_reopening(target: str) -> None:
     store = opened(target)
     with store.transaction():
         store.add(room("r2"))
@@ -387,7 +387,7 @@ def test_a_file_store_survives_reopening(target: str) -> None:
     again.close()
 
 
-def test_a_file_store_survives_its_process(target: str) -> None:
+def test_file_store_survives_its_process(target: str) -> None:
     opened(target).close()
     code = f"""
 import os
@@ -403,7 +403,7 @@ os._exit(0)
     again.close()
 
 
-def test_what_a_killed_process_had_not_finished_is_not_there(target: str) -> None:
+def test_uncommitted_writes_of_a_killed_process_are_lost(target: str) -> None:
     opened(target).close()
     code = f"""
 import os
@@ -419,13 +419,13 @@ with store.transaction():
     again.close()
 
 
-def test_a_file_store_is_not_built_again(target: str) -> None:
+def test_file_store_is_not_rebuilt(target: str) -> None:
     opened(target).close()
     again = open_store(museum(), RECIPE, target, lambda: pytest.fail("built again"))
     again.close()
 
 
-def test_an_empty_file_is_a_new_store(target: str) -> None:
+def test_empty_file_becomes_a_new_store(target: str) -> None:
     parse_store_url(target).touch()
     store = opened(target)
     assert store.count_by_resource()["Room"] == 1
@@ -440,7 +440,7 @@ def test_an_empty_file_is_a_new_store(target: str) -> None:
         (replace(RECIPE, size=2.0), "size"),
     ],
 )
-def test_a_file_of_another_recipe_is_refused_with_a_way_out(target: str, other: DatasetParameters, name: str) -> None:
+def test_file_with_other_parameters_is_rejected_with_advice(target: str, other: DatasetParameters, name: str) -> None:
     opened(target).close()
     with pytest.raises(StoreError) as error:
         opened(target, recipe=other)
@@ -448,20 +448,20 @@ def test_a_file_of_another_recipe_is_refused_with_a_way_out(target: str, other: 
     assert f"start with that {name}, use another file, or delete this one to start over" in str(error.value)
 
 
-def test_a_file_of_another_contract_is_refused(target: str) -> None:
+def test_file_with_another_contract_is_rejected(target: str) -> None:
     opened(target).close()
     with pytest.raises(StoreError, match="was created with another contract"):
         opened(target, said=contract("museum", ("#/info/title", "Another")))
 
 
-def test_a_file_of_another_epoch_is_opened(target: str) -> None:
+def test_file_with_another_epoch_is_opened(target: str) -> None:
     opened(target).close()
     again = opened(target, recipe=replace(RECIPE, epoch=EPOCH.replace(year=2025)))
     assert get_epoch(again) == EPOCH
     again.close()
 
 
-def test_a_file_of_another_recipe_is_opened_where_that_was_not_asked_for(target: str) -> None:
+def test_file_with_other_parameters_is_opened_if_not_required(target: str) -> None:
     opened(target).close()
     other = DatasetParameters("empty", 8, EPOCH, 2.0)
     with pytest.raises(StoreError, match="was created with another size"):
@@ -480,7 +480,7 @@ def test_a_file_of_another_recipe_is_opened_where_that_was_not_asked_for(target:
         ((), None),
     ],
 )
-def test_records_that_are_younger_than_the_epoch_are_known(instants: tuple[str, ...], after: datetime | None) -> None:
+def test_records_newer_than_the_epoch_are_detected(instants: tuple[str, ...], after: datetime | None) -> None:
     rooms = [
         replace(room(f"r{n}"), attributes={**room(f"r{n}").attributes, "created_at": at})
         for n, at in enumerate(instants)
@@ -491,7 +491,7 @@ def test_records_that_are_younger_than_the_epoch_are_known(instants: tuple[str, 
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to look at" * 40, "another mock's"])
-def test_a_file_that_is_no_store_is_refused(target: str, content: bytes | str) -> None:
+def test_file_that_is_not_a_store_is_rejected(target: str, content: bytes | str) -> None:
     if isinstance(content, bytes):
         parse_store_url(target).write_bytes(content)
     else:
@@ -502,7 +502,7 @@ def test_a_file_that_is_no_store_is_refused(target: str, content: bytes | str) -
         opened(target)
 
 
-def test_a_file_that_is_no_store_is_left_as_it_is(target: str) -> None:
+def test_file_that_is_not_a_store_is_unchanged(target: str) -> None:
     parse_store_url(target).write_bytes(b"precious" * 100)
     with pytest.raises(StoreError):
         opened(target)
@@ -510,7 +510,7 @@ def test_a_file_that_is_no_store_is_left_as_it_is(target: str) -> None:
 
 
 @pytest.mark.parametrize("table", ["people (name)", "_meta (name, value)"])
-def test_another_programs_database_is_left_as_it_is(target: str, table: str) -> None:
+def test_database_of_another_program_is_unchanged(target: str, table: str) -> None:
     with closing(sqlite3.connect(parse_store_url(target))) as other:
         other.execute(f"CREATE TABLE {table}")
     before = parse_store_url(target).read_bytes()
@@ -520,16 +520,16 @@ def test_another_programs_database_is_left_as_it_is(target: str, table: str) -> 
     assert list(parse_store_url(target).parent.iterdir()) == [parse_store_url(target)]
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"folder .*/nowhere does not exist$"):
         opened(f"sqlite:///{tmp_path}/nowhere/store.db")
 
 
 @pytest.mark.parametrize("target", ["sqlite:///", "postgres://x", "/tmp/x.db", ""])
-def test_an_address_that_names_no_file_is_refused(target: str) -> None:
+def test_url_without_a_file_is_rejected(target: str) -> None:
     with pytest.raises(StoreError, match="expected 'memory' or 'sqlite:///FILE'"):
         parse_store_url(target)
 
 
-def test_a_file_with_spaces_may_be_named_as_in_an_address() -> None:
+def test_file_url_may_contain_encoded_spaces() -> None:
     assert parse_store_url("sqlite:///a%20b.db") == Path("a b.db")

@@ -37,7 +37,7 @@ STEPS = ("add", "add at once", "read", "begin", "commit", "roll back", "save", "
 
 
 @given(st.lists(st.sampled_from(STEPS), max_size=30))
-def test_rows_are_there_whatever_is_done_in_between(steps: list[str]) -> None:
+def test_deferred_writes_equal_direct_writes_for_any_statements(steps: list[str]) -> None:
     late, plain = made(WriteBehindConnection), made(sqlite3.Connection)
     for number, step in enumerate(steps):
         for connection in (late, plain):
@@ -78,7 +78,7 @@ def take(connection: Any, step: str, number: int) -> None:
         lambda late: left(late),
     ],
 )
-def test_nobody_comes_before_the_rows(late: WriteBehindConnection, ask: Callable[[WriteBehindConnection], int]) -> None:
+def test_every_read_sees_deferred_rows(late: WriteBehindConnection, ask: Callable[[WriteBehindConnection], int]) -> None:
     late.enqueue(INSERT, (1,))
     late.enqueue(INSERT, (2,))
     assert ask(late) == 2
@@ -103,7 +103,7 @@ def left(late: WriteBehindConnection) -> int:
     return len(shown(late))
 
 
-def test_rows_wait_until_they_are_many(late: WriteBehindConnection) -> None:
+def test_rows_are_deferred_up_to_the_limit(late: WriteBehindConnection) -> None:
     told: list[str] = []
     late.set_trace_callback(told.append)
     for number in range(MAX_PENDING_WRITES - 1):
@@ -115,7 +115,7 @@ def test_rows_wait_until_they_are_many(late: WriteBehindConnection) -> None:
     assert (told[0], len(told), told[-1]) == (BEGIN, MAX_PENDING_WRITES + 2, COMMIT)
 
 
-def test_a_row_that_cannot_be_written_leaves_no_transaction_behind(late: WriteBehindConnection) -> None:
+def test_failed_write_leaves_no_transaction_open(late: WriteBehindConnection) -> None:
     late.enqueue(INSERT, (1,))
     late.enqueue("INSERT INTO rows VALUES (?, ?)", (1, 2))
     with pytest.raises(sqlite3.OperationalError, match="has 1 columns"):
@@ -124,7 +124,7 @@ def test_a_row_that_cannot_be_written_leaves_no_transaction_behind(late: WriteBe
     assert shown(late) == []
 
 
-def test_nothing_waits_in_a_file(tmp_path: Path) -> None:
+def test_file_connection_does_not_defer_writes(tmp_path: Path) -> None:
     connection = connect(str(tmp_path / "a.sqlite"))
     assert not isinstance(connection, WriteBehindConnection)
     connection.close()

@@ -36,7 +36,7 @@ def value_of(expression: Any, answer: Any) -> Any:
 
 
 @pytest.mark.parametrize(("name", "link"), links())
-def test_a_link_leads_on(api: Api, name: str, link: str) -> None:
+def test_link_leads_to_its_operation(api: Api, name: str, link: str) -> None:
     operation = CONTRACT.operations[name]
     answer = api.whole(name, start(api, name), example_of(operation), required(operation))
     status = CONTRACT.document.resolve(f"{operation.pointer}/responses/{operation.envelope.status}")

@@ -90,7 +90,7 @@ def is_served(port: int) -> bool:
     return found
 
 
-def test_beyond_capacity_the_answer_is_503_at_once(around: dict[str, str]) -> None:
+def test_connections_beyond_capacity_get_503_immediately(around: dict[str, str]) -> None:
     with limited(around, 464) as (process, port), ExitStack() as stack:
         assert is_served(port)
         before = rss(process.pid)
@@ -110,7 +110,7 @@ def test_beyond_capacity_the_answer_is_503_at_once(around: dict[str, str]) -> No
     assert "Traceback" not in process.communicate()[1]
 
 
-def test_connections_without_end_leave_no_traceback_and_room_again(around: dict[str, str]) -> None:
+def test_many_connections_leave_no_traceback_and_are_freed(around: dict[str, str]) -> None:
     with limited(around, 264) as (process, port):
         with ExitStack() as stack:
             for _ in range(600):
@@ -122,7 +122,7 @@ def test_connections_without_end_leave_no_traceback_and_room_again(around: dict[
         assert process.communicate(timeout=20)[1] == ""
 
 
-def test_a_request_that_never_becomes_whole_is_408_and_silence_is_ended(around: dict[str, str]) -> None:
+def test_incomplete_request_returns_408_and_silent_connection_is_closed(around: dict[str, str]) -> None:
     post = b"POST /api/v1/threads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer demo-token\r\n"
     post += b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     with limited(around, 464) as (_, port), connected(port) as head, connected(port) as rest, connected(port) as mute:
@@ -139,7 +139,7 @@ def test_a_request_that_never_becomes_whole_is_408_and_silence_is_ended(around: 
         assert REQUEST_TIMEOUT - 1 < time.monotonic() - began < REQUEST_TIMEOUT + 5
 
 
-def test_answers_that_nobody_reads_are_held_within_bounds(around: dict[str, str]) -> None:
+def test_unread_responses_are_limited(around: dict[str, str]) -> None:
     with limited(around, 2064) as (process, port):
         assert is_served(port)
         before = rss(process.pid)
@@ -156,7 +156,7 @@ def test_answers_that_nobody_reads_are_held_within_bounds(around: dict[str, str]
     assert grown < 1.5 * MAX_UNSENT_BYTES / MIB + 40, f"{grown:.0f} MiB"
 
 
-def test_bodies_that_arrive_at_once_are_held_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_of_concurrent_bodies_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body, "MAX_BUFFERED_BYTES", 100)
     arriving = BodyMemoryLimit(buffered_bytes=50)
     exchange = RequestContext("1", "POST", b"/", b"", {}, [], "", EPOCH)

@@ -157,18 +157,18 @@ TestTwins = Twins.TestCase
 TestTwins.settings = settings(max_examples=25, stateful_step_count=8, deadline=None)
 
 
-def test_every_read_of_the_contract_is_among_those_asked() -> None:
+def test_every_read_operation_is_tested() -> None:
     assert {"listMessages", "retrieveMessage"} <= set(READS)
 
 
-def test_a_read_is_answered_from_what_is_kept(api: Api) -> None:
+def test_repeated_read_is_served_from_the_cache(api: Api) -> None:
     api.data("listMessages")
     asked, (at, kept) = next(iter(api.world.response_cache.entries.items()))
     api.world.response_cache.entries[asked] = (at, replace(kept, body=b'{"data":"kept"}'))
     assert api.send("listMessages").body == b'{"data":"kept"}'
 
 
-def test_a_record_is_told_again_after_a_write_that_does_not_touch_it(api: Api) -> None:
+def test_cached_record_survives_unrelated_write(api: Api) -> None:
     first, second = (row["uuid"] for row in api.data("listMessages")[:2])
     api.data("retrieveMessage", first)
     asked, (at, kept) = list(api.world.response_cache.entries.items())[-1]
@@ -179,7 +179,7 @@ def test_a_record_is_told_again_after_a_write_that_does_not_touch_it(api: Api) -
     assert api.data("retrieveMessage", first)["content"] == "changed"
 
 
-def test_a_write_drops_what_is_kept(api: Api) -> None:
+def test_related_write_invalidates_the_cached_response(api: Api) -> None:
     before = api.send("listMessages").body
     key = api.data("listMessages")[0]["uuid"]
     api.data("updateMessage", key, {"content": "changed"})
@@ -195,7 +195,7 @@ def of(length: int, *tags: Tag, resources: tuple[str, ...] = ()) -> CachedRespon
     return CachedResponse(b"x" * length, 200, None, None, CacheDependencies(set(tags), resources))
 
 
-def test_what_is_kept_has_a_bound() -> None:
+def test_total_size_of_cache_is_limited() -> None:
     kept = pages()
     for number in range(100):
         kept.put((str(number),), of(MAX_RESPONSE_BYTES))
@@ -203,7 +203,7 @@ def test_what_is_kept_has_a_bound() -> None:
         assert kept.get((str(number),)) is not None
 
 
-def test_an_answer_that_takes_another_s_place_takes_its_room() -> None:
+def test_replaced_response_frees_its_size() -> None:
     kept = pages()
     for length in (10, 30, 20):
         kept.put(("page",), of(length))
@@ -214,13 +214,13 @@ def test_an_answer_that_takes_another_s_place_takes_its_room() -> None:
 
 
 @pytest.mark.parametrize(("request_length", "length"), [(1, MAX_RESPONSE_BYTES + 1), (MAX_KEY_BYTES + 1, 1)])
-def test_what_is_too_long_is_not_kept(request_length: int, length: int) -> None:
+def test_oversized_response_is_not_cached(request_length: int, length: int) -> None:
     kept = pages()
     kept.put(("x" * request_length,), of(length))
     assert not kept.entries
 
 
-def test_a_write_ends_what_rests_on_what_it_touched_and_nothing_else() -> None:
+def test_write_invalidates_only_responses_that_depend_on_it() -> None:
     kept, room, other = pages(), Record("Room", "r", {"uuid": "r"}, {}), Record("Room", "o", {"uuid": "o"}, {})
     kept.store.add(room)
     kept.put(("room",), of(1, ("Room", "r")))
@@ -234,7 +234,7 @@ def test_a_write_ends_what_rests_on_what_it_touched_and_nothing_else() -> None:
     assert kept.get(("people",)) is None
 
 
-def test_what_is_noted_of_writes_has_a_bound() -> None:
+def test_number_of_tracked_tags_is_limited() -> None:
     kept = pages()
     kept.put(("first",), of(1, ("Room", 0)))
     for number in range(MAX_TRACKED_TAGS + 2):
@@ -302,12 +302,12 @@ def assert_rests_on_all_that_is_read(api: Api, **request: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "word", "value"), WORDS)
-def test_a_list_rests_on_every_table_that_is_read_for_it(api: Api, name: str, word: str, value: Any) -> None:
+def test_list_depends_on_every_table_that_it_reads(api: Api, name: str, word: str, value: Any) -> None:
     assert_rests_on_all_that_is_read(api, name=name, query={word: value})
 
 
 @pytest.mark.parametrize("name", [name for name in READS if OPERATIONS[name].path_parameter_names])
-def test_a_record_rests_on_every_table_that_is_read_for_it(api: Api, name: str) -> None:
+def test_record_depends_on_every_table_that_it_reads(api: Api, name: str) -> None:
     found = (key for key in keys(api, OPERATIONS[name].resource or "") if api.send(name, key).status == 200)
     assert_rests_on_all_that_is_read(api, name=name, key=next(found))
 
@@ -318,7 +318,7 @@ def signed_in(api: Api) -> str:
     return token
 
 
-def test_a_kept_answer_is_not_told_to_a_token_that_has_ended(api: Api) -> None:
+def test_cached_response_is_not_served_to_a_revoked_token(api: Api) -> None:
     ended, expired = signed_in(api), signed_in(api)
     assert [api.status("listMessages", token=token) for token in (ended, ended, expired)] == [200, 200, 200]
     assert api.status("logout", token=ended) == 204
@@ -327,7 +327,7 @@ def test_a_kept_answer_is_not_told_to_a_token_that_has_ended(api: Api) -> None:
     assert api.status("listMessages", token=expired) == 401
 
 
-def test_a_kept_answer_is_one_to_all_that_is_read_of_a_request(api: Api) -> None:
+def test_cache_key_contains_everything_that_is_read_of_a_request(api: Api) -> None:
     assert api.send("listMessages").status == 200
     assert api.send("listMessages", headers={"accept": "text/plain"}).status == 406
     assert api.send("listMessages", headers={"host": "example.com"}).status == 421
@@ -341,7 +341,7 @@ def test_a_kept_answer_is_one_to_all_that_is_read_of_a_request(api: Api) -> None
 
 
 @pytest.mark.parametrize("last", ["Bearer junk", "Bearer expired-token", "", "Basic x"])
-def test_a_kept_answer_is_not_told_to_the_last_of_two_tokens(api: Api, last: str) -> None:
+def test_cached_response_is_not_served_to_the_last_of_two_tokens(api: Api, last: str) -> None:
     twice = {"authorization": "Bearer demo-token", "Authorization": last}  # on the wire both are one header, sent twice
     for headers in (twice, {"authorization": last}, twice):
         assert api.send("listMessages", token=None, headers=headers).status == 401
@@ -349,7 +349,7 @@ def test_a_kept_answer_is_not_told_to_the_last_of_two_tokens(api: Api, last: str
     assert api.send("listMessages", token=None, headers=good).status == 200
 
 
-def test_a_header_that_is_not_read_changes_nothing(api: Api) -> None:
+def test_ignored_header_is_not_part_of_the_cache_key(api: Api) -> None:
     for number in range(3):
         reply = api.send("listMessages", headers={"traceparent": f"{number}", "x-request-id": f"r{number}"})
         assert reply.headers["x-request-id"] == f"r{number}"

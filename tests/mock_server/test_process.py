@@ -68,37 +68,37 @@ def pasted(line: str) -> tuple[int, Any]:
 # The greeting --------------------------------------------------------------------------------------------------------
 
 
-def test_the_greeting_begins_with_the_base_url_that_serves(greeting: str) -> None:
+def test_banner_starts_with_the_base_url(greeting: str) -> None:
     assert re.match(r"http://127\.0\.0\.1:\d+/api/v1  Athena API \S+\n", greeting)
     assert ask(base_of(greeting) + "/user")["data"]["id"] == 123
 
 
-def test_the_greeting_says_how_much_there_is(greeting: str) -> None:
+def test_banner_shows_the_number_of_records(greeting: str) -> None:
     operations, records = re.findall(r"^(\d+) operations, (\d+) records", greeting, re.MULTILINE)[0]
     assert int(operations) == len(athena_contract().operations)
     health = ask(re.findall(r"http\S+/health", greeting)[0])
     assert int(records) == sum(health["records"].values()) > 500
 
 
-def test_the_greeting_names_every_token(greeting: str) -> None:
+def test_banner_lists_every_token(greeting: str) -> None:
     assert re.findall(r"^  (\S+-token) ", greeting, re.MULTILINE) == [*BUILTIN_TOKENS]
 
 
-def test_the_curl_of_the_greeting_works_when_pasted(greeting: str) -> None:
+def test_curl_command_of_the_banner_works(greeting: str) -> None:
     line = next(line for line in greeting.splitlines() if line.startswith("  curl") and "422" not in line)
     status, answer = pasted(line)
     assert status == 200
     assert answer["data"]["uuid"] in line
 
 
-def test_the_other_curl_shows_a_422(greeting: str) -> None:
+def test_second_curl_command_returns_422(greeting: str) -> None:
     line = next(line for line in greeting.splitlines() if line.endswith("# 422"))
     status, answer = pasted(line)
     assert status == 422
     assert set(answer) == {"message", "errors"}
 
 
-def test_a_refusal_is_one_line_on_the_console(around: dict[str, str]) -> None:
+def test_error_is_one_line_in_the_request_log(around: dict[str, str]) -> None:
     with running(SERVE, around) as (mock, said):
         with pytest.raises(urllib.error.HTTPError):
             ask(base_of(said) + "/agnets")
@@ -112,14 +112,14 @@ def test_a_refusal_is_one_line_on_the_console(around: dict[str, str]) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_0_and_without_a_word(around: dict[str, str], sent: signal.Signals) -> None:
+def test_signal_exits_with_0_without_output(around: dict[str, str], sent: signal.Signals) -> None:
     with running(SERVE, around) as (mock, _):
         mock.send_signal(sent)
         assert mock.communicate(timeout=20)[1] == ""
         assert mock.returncode == 0
 
 
-def test_a_port_in_use_is_told_with_status_1(around: dict[str, str], greeting: str) -> None:
+def test_port_in_use_exits_with_1(around: dict[str, str], greeting: str) -> None:
     port = re.findall(r":(\d+)/", greeting)[0]
     status, _, errors = told(around, "--port", port)
     assert status == 1
@@ -136,7 +136,7 @@ def test_a_port_in_use_is_told_with_status_1(around: dict[str, str], greeting: s
         (("--size", "none"), "a number greater than 0"),
     ],
 )
-def test_a_wrong_option_is_told_with_what_is_allowed_and_status_2(
+def test_invalid_option_exits_with_2_and_shows_expected_values(
     around: dict[str, str], options: tuple[str, ...], allowed: str
 ) -> None:
     status, output, errors = told(around, *options)
@@ -147,7 +147,7 @@ def test_a_wrong_option_is_told_with_what_is_allowed_and_status_2(
 # A store that lasts --------------------------------------------------------------------------------------------------
 
 
-def test_what_was_written_to_a_file_is_there_after_a_restart(around: dict[str, str], tmp_path: Path) -> None:
+def test_file_store_survives_a_restart(around: dict[str, str], tmp_path: Path) -> None:
     command = (*SERVE, "--store", f"sqlite:///{tmp_path}/mock.db")
     with running(command, around) as (mock, said):
         made = ask(base_of(said) + "/threads", {"name": "Still here"})["data"]
@@ -158,7 +158,7 @@ def test_what_was_written_to_a_file_is_there_after_a_restart(around: dict[str, s
         assert ask(base_of(said) + "/threads", {})["data"]["uuid"] != made["uuid"]
 
 
-def test_a_file_of_another_seed_is_refused_with_a_way_out(around: dict[str, str], tmp_path: Path) -> None:
+def test_file_of_another_seed_is_rejected_with_advice(around: dict[str, str], tmp_path: Path) -> None:
     store = ("--store", f"sqlite:///{tmp_path}/mock.db", "--dataset", "empty")
     with running((*SERVE, *store), around) as (mock, _):
         mock.send_signal(signal.SIGTERM)

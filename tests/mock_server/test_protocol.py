@@ -105,7 +105,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("sent", BROKEN.values(), ids=BROKEN)
-def test_what_is_no_http_is_a_400_of_the_house(sent: bytes) -> None:
+def test_malformed_request_returns_400_in_the_mocks_format(sent: bytes) -> None:
     terminal = Terminal()
     (said,) = talk(app(terminal=terminal), sent)
     assert refused(said, 400).startswith("The request is not valid HTTP: ")
@@ -116,12 +116,12 @@ def test_what_is_no_http_is_a_400_of_the_house(sent: bytes) -> None:
     assert line.endswith(f"[req {said.headers['x-request-id']}]")
 
 
-def test_tls_is_told_to_speak_http() -> None:
+def test_tls_handshake_returns_advice_to_use_http() -> None:
     (said,) = talk(stub()[0].app, b"\x16\x03\x01\x02\x00\x01\x00\x01")
     assert refused(said, 400) == "This port serves HTTP, not HTTPS."
 
 
-def test_what_was_read_of_a_broken_request_counts() -> None:
+def test_parsed_part_of_a_malformed_request_is_logged() -> None:
     terminal = Terminal()
     headers = (b"X-Request-Id: abc", b"Origin: http://localhost:1", b"X-A: 1", b"Non sense: 1")
     (said,) = talk(app(terminal=terminal), request(b"POST " + AUTHORS + b"?a=b HTTP/1.1", *headers))
@@ -130,20 +130,20 @@ def test_what_was_read_of_a_broken_request_counts() -> None:
     assert terminal.getvalue().startswith(f"400 POST {AUTHORS.decode()} - validation: ")
 
 
-def test_answers_that_are_due_come_before_the_refusal() -> None:
+def test_error_is_sent_after_pending_responses() -> None:
     good = request(b"GET " + AUTHORS + b" HTTP/1.1")
     first, second, third = talk(stub()[0].app, good + good + BROKEN["a path with a space"] + good)
     assert (first.status, second.status) == (200, 200)
     refused(third, 400)
 
 
-def test_a_body_that_breaks_later_is_refused_once() -> None:
+def test_body_that_becomes_malformed_is_rejected_once() -> None:
     head = request(b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Type: application/json", b"Transfer-Encoding: chunked")
     (said,) = talk(stub()[0].app, head, b"1\r\n{\r\n", b"zz\r\n", b"more\r\n")
     refused(said, 400)
 
 
-def test_what_is_refused_for_its_framing_is_not_done() -> None:
+def test_request_with_invalid_framing_is_not_executed() -> None:
     made = world()
     poe = AUTHORS + b"/" + POE.encode()
     (said,) = talk(app(of=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Transfer-Encoding: gzip"))
@@ -153,7 +153,7 @@ def test_what_is_refused_for_its_framing_is_not_done() -> None:
     assert (said.status, made.store.get("Author", POE)) == (204, None)
 
 
-def test_a_broken_body_that_waits_for_its_turn_is_refused_in_its_turn() -> None:
+def test_queued_request_with_malformed_body_is_rejected_in_order() -> None:
     good = request(b"GET " + AUTHORS + b" HTTP/1.1")
     first, second = talk(stub()[0].app, good + BROKEN["a bad chunk"])
     assert first.status == 200
@@ -164,14 +164,14 @@ def test_a_broken_body_that_waits_for_its_turn_is_refused_in_its_turn() -> None:
 
 
 @pytest.mark.parametrize("pieces", [1, 4])
-def test_a_query_without_end_is_a_414(pieces: int) -> None:
+def test_oversized_query_returns_414(pieces: int) -> None:
     sent = request(b"GET " + AUTHORS + b"?search=" + b"a" * 100_000 + b" HTTP/1.1")
     size = -(-len(sent) // pieces)
     (said,) = talk(stub()[0].app, *(sent[at : at + size] for at in range(0, len(sent), size)))
     assert refused(said, 414) == "The request's path and query are too long."
 
 
-def test_a_long_query_is_served_up_to_the_limit() -> None:
+def test_long_query_is_served_up_to_the_limit() -> None:
     query = b"?nothing="
     fill = b"a" * (MAX_TARGET_BYTES - len(AUTHORS + query))
     said, _ = talk(stub()[0].app, request(b"GET " + AUTHORS + query + fill + b" HTTP/1.1") + LAST)
@@ -180,7 +180,7 @@ def test_a_long_query_is_served_up_to_the_limit() -> None:
     refused(said, 414)
 
 
-def test_headers_without_end_are_a_431() -> None:
+def test_oversized_headers_return_431() -> None:
     lines = [b"X-%d: %s\r\n" % (n, b"a" * 1000) for n in range(MAX_HEAD_BYTES // 1000 + 20)]
     begun = b"GET " + AUTHORS + b" HTTP/1.1\r\n" + HOST
     packets = (begun, *(b"".join(lines[at : at + 20]) for at in range(0, len(lines), 20)))
@@ -188,12 +188,12 @@ def test_headers_without_end_are_a_431() -> None:
     assert refused(said, 431) == "The request headers are too large."
 
 
-def test_a_path_without_end_that_never_ends_is_a_414() -> None:
+def test_oversized_unfinished_path_returns_414() -> None:
     (said,) = talk(stub()[0].app, b"GET /", *[b"a" * 30_000] * 5)
     refused(said, 414)
 
 
-def test_a_head_in_small_pieces_is_a_request() -> None:
+def test_head_in_small_packets_is_parsed() -> None:
     (said,) = talk(stub()[0].app, *(LAST[at : at + 30] for at in range(0, len(LAST), 30)))
     assert said.status == 200
 
@@ -202,7 +202,7 @@ def test_a_head_in_small_pieces_is_a_request() -> None:
 
 
 @pytest.mark.parametrize("method", ["FOO", "get", "Get", "M-X", "PROPFIND", "GETT"])
-def test_a_method_that_no_path_has_is_a_405_and_the_connection_goes_on(method: str) -> None:
+def test_unknown_method_returns_405_and_keeps_the_connection(method: str) -> None:
     terminal = Terminal()
     sent = request(method.encode() + b" " + AUTHORS + b" HTTP/1.1", b"Content-Length: 2", body=b"{}")
     said, last = talk(app(terminal=terminal), sent + LAST)
@@ -213,12 +213,12 @@ def test_a_method_that_no_path_has_is_a_405_and_the_connection_goes_on(method: s
     assert last.status == 200
 
 
-def test_a_method_that_is_unknown_on_a_path_that_is_too_is_a_404() -> None:
+def test_unknown_method_on_unknown_path_returns_404() -> None:
     (said,) = talk(stub()[0].app, request(b"FOO /nothing HTTP/1.1", b"Connection: close"))
     refused(said, 404, "route-not-found")
 
 
-def test_of_a_connection_each_unknown_method_is_named() -> None:
+def test_each_unknown_method_of_a_connection_is_reported() -> None:
     sent = [request(method + b" /docs HTTP/1.1") for method in (b"FOO", b"get", b"BAR")]
     for packets in ((*sent, LAST), (b"".join(sent) + LAST,)):
         said = talk(stub()[0].app, *packets)
@@ -228,12 +228,12 @@ def test_of_a_connection_each_unknown_method_is_named() -> None:
     assert [s.status for s in said] == [405, 400]
 
 
-def test_a_request_behind_an_unknown_method_keeps_its_own() -> None:
+def test_request_after_an_unknown_method_keeps_its_method() -> None:
     first, second = talk(stub()[0].app, request(b"FOO /docs HTTP/1.1") + LAST)
     assert (first.status, second.status) == (405, 200)
 
 
-def test_an_upgrade_that_is_not_spoken_is_answered_as_http() -> None:
+def test_unsupported_upgrade_is_served_as_http() -> None:
     headers = (b"Connection: Upgrade, close", b"Upgrade: websocket")
     (said,) = talk(stub()[0].app, request(b"GET /__mock/health HTTP/1.1", *headers))
     assert said.status == 200
@@ -243,13 +243,13 @@ def test_an_upgrade_that_is_not_spoken_is_answered_as_http() -> None:
 
 
 @given(st.lists(st.sampled_from([*BROKEN.values(), LAST, b"\r\n", b"0\r\n\r\n"]) | st.binary(max_size=60), max_size=4))
-def test_no_bytes_make_a_5xx_or_a_line_that_is_none(packets: list[bytes]) -> None:
+def test_arbitrary_bytes_never_cause_5xx_or_invalid_log_lines(packets: list[bytes]) -> None:
     for said in talk(stub()[0].app, b"".join(packets) + b"\r\n\r\n" + LAST + b"\x00"):
         assert said.status < 500
         assert said.headers["x-request-id"]
 
 
-def test_who_waits_to_be_told_to_go_on_is_told_before_the_body_comes() -> None:
+def test_expect_100_continue_is_answered_before_the_body() -> None:
     async def exchange() -> tuple[bytes, bytes]:
         config = uvicorn.Config(app(), log_config=None, ws="none", server_header=False, proxy_headers=False)
         config.load()

@@ -200,7 +200,7 @@ operations = st.sampled_from([museum().operations[name] for name in LISTS])
 
 
 @given(houses(), operations, st.data())
-def test_a_page_holds_what_the_words_ask_for(records: list[Record], operation: Operation, data: st.DataObject) -> None:
+def test_page_contains_the_matching_records(records: list[Record], operation: Operation, data: st.DataObject) -> None:
     house = housed(records)
     for _ in range(4):
         viewer = data.draw(st.sampled_from(house.viewers()), label="viewer")
@@ -225,7 +225,7 @@ def test_a_page_holds_what_the_words_ask_for(records: list[Record], operation: O
 )
 @settings(max_examples=settings().max_examples // 5)  # there are many words
 @given(records=houses(), data=st.data())
-def test_each_word_alone(operation: str, name: str, records: list[Record], data: st.DataObject) -> None:
+def test_single_query_parameter(operation: str, name: str, records: list[Record], data: st.DataObject) -> None:
     house = housed(records)
     said = museum().operations[operation]
     resource = museum().resources[said.resource or ""]
@@ -244,7 +244,7 @@ def test_each_word_alone(operation: str, name: str, records: list[Record], data:
 
 
 @given(houses())
-def test_what_a_viewer_sees_is_in_the_viewers_tenants_or_public_or_shared(records: list[Record]) -> None:
+def test_visible_records_are_in_the_viewers_tenants_public_or_shared(records: list[Record]) -> None:
     house = housed(records)
     for viewer in house.viewers():
         for resource in museum().resources.values():
@@ -257,7 +257,7 @@ def test_what_a_viewer_sees_is_in_the_viewers_tenants_or_public_or_shared(record
 
 
 @given(houses())
-def test_a_person_enters_the_home_and_every_museum_that_names_the_person(records: list[Record]) -> None:
+def test_viewer_tenants_are_home_and_memberships(records: list[Record]) -> None:
     house = housed(records)
     served = world(house.store, Clock(get_system_time))
     for person in house.model.all("Person"):
@@ -270,7 +270,7 @@ def test_a_person_enters_the_home_and_every_museum_that_names_the_person(records
     house.store.close()
 
 
-def test_a_token_ends_with_its_account() -> None:
+def test_token_is_revoked_with_its_account() -> None:
     store = Store.create(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "P", "email": "p@example.org", "password": "word"}, {}))
     served = world(store, Clock(get_system_time))
@@ -281,7 +281,7 @@ def test_a_token_ends_with_its_account() -> None:
     store.close()
 
 
-def test_a_token_stands_for_its_account_until_it_expires() -> None:
+def test_token_is_valid_for_its_account_until_it_expires() -> None:
     store = Store.create(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "P", "email": "p@example.org", "password": "word"}, {}))
     served = world(store, Clock(get_system_time))
@@ -294,7 +294,7 @@ def test_a_token_stands_for_its_account_until_it_expires() -> None:
 
 
 @given(texts, texts)
-def test_search_knows_no_case_in_any_script(name: str, term: str) -> None:
+def test_search_is_case_insensitive_in_every_script(name: str, term: str) -> None:
     store = Store.create(museum())
     store.add(Record("Room", "r1", {"uuid": "r1", "name": name, "open": False}, {}))
     word = next(p.x_query for p in museum().operations["listRooms"].query_parameters if p.name == "search")
@@ -330,7 +330,7 @@ def house() -> Iterator[House]:
 
 @pytest.mark.parametrize("name", ["floor", "floor_from", "floor_to"])
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**400])
-def test_a_number_beyond_64_bits_is_answered_like_any_other(house: House, name: str, value: int) -> None:
+def test_integer_beyond_64_bits_is_compared(house: House, name: str, value: int) -> None:
     operation = museum().operations["listRooms"]
     sent = {name: [value] if name == "floor" else value}
     page = paged(
@@ -341,20 +341,20 @@ def test_a_number_beyond_64_bits_is_answered_like_any_other(house: House, name: 
     assert page.total == len(expected(house.model, operation, sent, None))
 
 
-def test_a_key_beyond_64_bits_is_nobodys(house: House) -> None:
+def test_key_beyond_64_bits_matches_no_record(house: House) -> None:
     operation = museum().operations["listExhibits"]
     words = collect_query_arguments(operation.parameters, {"curator": [2**64]})
     assert paged(Query(house.store, None), museum().resources["Exhibit"], words).total == 0
 
 
-def test_a_page_past_the_last_is_empty_and_keeps_the_total(house: House) -> None:
+def test_page_after_the_last_is_empty_with_the_total(house: House) -> None:
     operation = museum().operations["listRooms"]
     words = collect_query_arguments(operation.parameters, {"page": 2147483647, "size": 100})
     page = paged(Query(house.store, None), museum().resources["Room"], words)
     assert (page.rows, page.total) == ([], 7)
 
 
-def test_an_empty_list_of_values_finds_nothing(house: House) -> None:
+def test_empty_list_of_values_matches_nothing(house: House) -> None:
     operation = museum().operations["listRooms"]
     page = paged(
         Query(house.store, None),
@@ -376,7 +376,7 @@ def listed(house: House, raw_query: str, **query: Any) -> Any:
 
 
 @given(st.integers(0, 60), st.integers(1, 12), st.integers(1, 12))
-def test_page_words_agree_with_each_other(total: int, size: int, page: int) -> None:
+def test_pagination_values_are_consistent(total: int, size: int, page: int) -> None:
     on_page = max(0, min(size, total - (page - 1) * size))
     words = build_pagination_values(
         page_number=page, page_size=size, total=total, row_count=on_page, url="/x", url_prefix="/x?page="
@@ -398,7 +398,7 @@ def test_links_keep_the_rest_of_the_query(pairs: list[tuple[str, str]]) -> None:
     assert sent == [*(p for p in parse_qsl(raw, keep_blank_values=True) if p[0] != "page"), ("page", "4")]
 
 
-def test_next_leads_through_every_record_once(house: House) -> None:
+def test_next_links_lead_through_every_record_once(house: House) -> None:
     seen: list[str] = []
     query: dict[str, Any] = {"size": 3, "sort": "floor"}
     raw = "size=3&sort=floor"
@@ -412,7 +412,7 @@ def test_next_leads_through_every_record_once(house: House) -> None:
     assert seen == [f"r{i}" for i in range(1, 8)]
 
 
-def test_links_stand_on_the_address_that_was_asked(house: House) -> None:
+def test_links_use_the_requested_base_url(house: House) -> None:
     body = listed(house, "page=2&size=2&search=%C3%A4%26", page=2, size=2)
     assert body["links"] == {
         "first": f"{BASE}/house/rooms?size=2&search=%C3%A4%26&page=1",
@@ -422,7 +422,7 @@ def test_links_stand_on_the_address_that_was_asked(house: House) -> None:
     }
 
 
-def test_the_page_object_says_where_it_stands(house: House) -> None:
+def test_page_object_describes_its_position(house: House) -> None:
     assert listed(house, "page=3&size=3", page=3, size=3)["meta"] == {
         "page": 3,
         "from": 7,
@@ -434,6 +434,6 @@ def test_the_page_object_says_where_it_stands(house: House) -> None:
     }
 
 
-def test_a_page_past_the_last_leads_back_by_one_as_laravels_does(house: House) -> None:
+def test_previous_link_after_the_last_page_goes_back_by_one(house: House) -> None:
     links = listed(house, "page=9&size=3", page=9, size=3)["links"]
     assert (links["prev"], links["next"]) == (f"{BASE}/house/rooms?size=3&page=8", None)

@@ -214,43 +214,43 @@ def names(shape: Projection) -> Any:
     }
 
 
-def test_the_default_embeds_what_the_contract_embeds_until_a_circle_closes() -> None:
+def test_default_embeds_relations_up_to_cycles() -> None:
     assert names(ProjectionFactory(museum()).get_default("Label")) == {}
     person = {"home": {"Museum": {"director": None}}}
     assert names(ProjectionFactory(museum()).get_default("Person")) == person
 
 
-def test_a_circle_ends_in_an_empty_object_where_the_contract_has_a_stub() -> None:
+def test_cycle_ends_in_an_empty_object_if_allowed() -> None:
     shape = ProjectionFactory(museum()).get_default("Museum")
     assert names(shape) == {"director": {"Person": {"home": None}}}
 
 
-def test_a_circle_without_a_stub_ends_before_it_closes() -> None:
+def test_cycle_ends_before_it_closes_without_an_empty_object() -> None:
     exhibits = ProjectionFactory(museum()).get_default("Room").embedded_relations["exhibits"]
     assert exhibits is not None
     assert "room" not in exhibits["Exhibit"].embedded_relations
 
 
-def test_named_relations_come_alone() -> None:
+def test_included_relations_replace_the_default() -> None:
     assert names(ProjectionFactory(museum()).get_for_paths("Room", [("museum",)])) == {"museum": {"Museum": {}}}
 
 
-def test_named_relations_may_go_round_a_circle() -> None:
+def test_included_relations_may_contain_a_cycle() -> None:
     shape = ProjectionFactory(museum()).get_for_paths("Room", [("parent", "parent")])
     assert names(shape) == {"parent": {"Room": {"parent": {"Room": {}}}}}
 
 
-def test_a_relation_to_several_resources_is_shaped_for_each() -> None:
+def test_polymorphic_relation_has_a_projection_for_each_target() -> None:
     shape = ProjectionFactory(museum()).get_for_paths("Note", [("subject",)])
     assert names(shape) == {"subject": {"Artist": {}, "Room": {}, "Exhibit": {"artists": {"Artist": {}}}}}
 
 
-def test_what_the_schema_requires_is_named_always_and_ends_its_circles() -> None:
+def test_required_relation_is_always_embedded_and_ends_its_cycles() -> None:
     assert names(ProjectionFactory(museum()).get_for_paths("Person", [])) == {"home": {"Museum": {}}}
 
 
 @given(st.permutations([("museum",), ("keeper",), ("parent", "keeper"), ("exhibits", "artists")]))
-def test_equal_shapes_are_one(paths: list[tuple[str, ...]]) -> None:
+def test_equal_projections_are_interned(paths: list[tuple[str, ...]]) -> None:
     shapes = ProjectionFactory(museum())
     assert shapes.get_for_paths("Room", paths) is shapes.get_for_paths("Room", sorted(paths))
 
@@ -267,21 +267,21 @@ def shown(store: Store, resource: str, key: Any, *paths: tuple[str, ...]) -> Any
     return orjson.loads(made.encode_record(resource, record, shape, None))
 
 
-def test_a_record_without_any_property_of_a_run_is_still_json() -> None:
+def test_record_without_attributes_of_a_segment_is_valid_json() -> None:
     store = Store.create(museum())
     store.add(Record("Room", "r1", {"uuid": "r1", "name": "a", "floor": 0, "open": False}, {}))
     assert "motto" not in shown(store, "Room", "r1", ("exhibits",), ("notes",))
     store.close()
 
 
-def test_a_required_relation_that_is_empty_is_shown_as_its_stub() -> None:
+def test_empty_required_relation_is_an_empty_object() -> None:
     store = Store.create(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "a"}, {}))
     assert shown(store, "Person", 1)["home"] == {}
     store.close()
 
 
-def test_a_missing_target_is_like_none() -> None:
+def test_missing_target_is_encoded_like_none() -> None:
     store = Store.create(museum())
     gone = (Reference("Artist", "x"), Reference("Artist", "y"))
     store.add(Record("Artist", "y", {"slug": "y", "name": "a"}, {}))
@@ -290,7 +290,7 @@ def test_a_missing_target_is_like_none() -> None:
     store.close()
 
 
-def test_a_target_that_comes_later_is_seen() -> None:
+def test_target_created_later_is_embedded() -> None:
     store = Store.create(museum())
     kept = RecordEncoder.from_store(museum(), store)
     store.add(Record("Museum", "m1", {"uuid": "m1", "name": "a"}, {"director": Reference("Person", 1)}))
@@ -304,7 +304,7 @@ def test_a_target_that_comes_later_is_seen() -> None:
     store.close()
 
 
-def test_what_is_dropped_leaves_no_trace() -> None:
+def test_dropped_encodings_leave_no_dependents() -> None:
     store = Store.create(museum())
     kept = RecordEncoder.from_store(museum(), store)
     store.add(Record("Room", "r1", {"uuid": "r1", "name": "a"}, {}))
@@ -323,7 +323,7 @@ def test_what_is_dropped_leaves_no_trace() -> None:
 
 
 @given(st.text(max_size=8), st.sampled_from(("http://127.0.0.1:8000", "https://x/p", 'http://"')))
-def test_no_text_of_a_record_is_taken_for_the_base(text: str, base: str) -> None:
+def test_text_of_a_record_is_never_replaced_by_the_base_url(text: str, base: str) -> None:
     resource = museum().resources["Room"]
     encoded = insert_base_url(
         b"{" + FieldSegment.from_resource(resource, ["name"]).encode({"name": text + "\x01"}) + b"}", base
@@ -334,16 +334,16 @@ def test_no_text_of_a_record_is_taken_for_the_base(text: str, base: str) -> None
 # Contracts whose schemas require relations ---------------------------------------------------------------------------
 
 
-def test_a_required_relation_is_shown_though_nobody_names_it() -> None:
+def test_required_relation_is_embedded_without_include() -> None:
     said = contract("museum", ("#/components/schemas/Exhibit/required", ["uuid", "curator"]))
     assert "curator" in ProjectionFactory(said).get_default("Exhibit").embedded_relations
 
 
-def test_a_required_circle_with_a_stub_ends_in_it() -> None:
+def test_required_cycle_with_an_empty_object_ends_in_it() -> None:
     said = contract("museum", ("#/components/schemas/Museum/required", ["uuid", "director"]))
     assert names(ProjectionFactory(said).get_for_paths("Museum", [])) == {"director": {"Person": {"home": None}}}
 
 
-def test_a_required_circle_without_a_stub_ends_before_it_closes() -> None:
+def test_required_cycle_without_an_empty_object_ends_before_it_closes() -> None:
     said = contract("museum", ("#/components/schemas/Room/required", ["uuid", "parent"]))
     assert names(ProjectionFactory(said).get_for_paths("Room", [("parent",)])) == {"parent": {"Room": {}}}

@@ -27,7 +27,7 @@ def has_ipv6() -> bool:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_free_port_is_the_same_on_both_addresses(opened: list[socket.socket], host: str) -> None:
+def test_free_port_is_the_same_on_both_addresses(opened: list[socket.socket], host: str) -> None:
     sockets, port = listen(host, 0)
     opened += sockets
     addresses = [sock.getsockname()[:2] for sock in sockets]
@@ -37,14 +37,14 @@ def test_a_free_port_is_the_same_on_both_addresses(opened: list[socket.socket], 
             pass
 
 
-def test_a_port_in_use_is_told_with_a_way_out(opened: list[socket.socket]) -> None:
+def test_port_in_use_is_reported_with_advice(opened: list[socket.socket]) -> None:
     sockets, port = listen("127.0.0.1", 0)
     opened += sockets
     with pytest.raises(ListenError, match=f"Port {port} on 127.0.0.1 is in use: .*--port"):
         listen("127.0.0.1", port)
 
 
-def test_a_port_in_use_on_ipv6_alone_is_in_use(opened: list[socket.socket]) -> None:
+def test_port_in_use_on_ipv6_only_is_reported(opened: list[socket.socket]) -> None:
     if not has_ipv6():
         pytest.skip("this machine has no IPv6")
     sockets, port = listen("::1", 0)
@@ -57,6 +57,6 @@ def test_a_port_in_use_on_ipv6_alone_is_in_use(opened: list[socket.socket]) -> N
 
 
 @pytest.mark.parametrize("host", ["no such host", "192.0.2.1"])
-def test_a_host_that_is_not_here_is_told(host: str) -> None:
+def test_invalid_host_is_reported(host: str) -> None:
     with pytest.raises(ListenError):
         listen(host, 0)

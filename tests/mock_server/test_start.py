@@ -29,26 +29,26 @@ import mock_server.app
 """
 
 
-def test_the_serving_process_imports_no_other_framework_and_no_client() -> None:
+def test_serving_process_imports_no_unused_packages() -> None:
     found = told(f"{LEAN}print(json.dumps(sorted(sys.modules)))")
     assert "connexion.middleware.main" in found
     assert not {*UNUSED_PACKAGES, OPTIONAL_PACKAGE, "faker", "rich", "starlette.testclient"} & set(found)
 
 
 @pytest.mark.parametrize("name", [*UNUSED_PACKAGES, OPTIONAL_PACKAGE])
-def test_what_was_left_out_can_be_imported_afterwards(name: str) -> None:
+def test_omitted_package_can_be_imported_afterwards(name: str) -> None:
     file = told(f"{LEAN}import {name}; print(json.dumps({name}.__file__))")
     assert Path(file).parent.name == name
 
 
-def test_what_was_put_off_is_there_for_who_uses_it() -> None:
+def test_deferred_module_is_imported_on_use() -> None:
     script = "import connexion.security as s; import httpx; print(json.dumps(s.httpx.AsyncClient is httpx.AsyncClient))"
     assert told(LEAN + script)
     script = "import connexion.security as s; c = s.httpx.AsyncClient; import httpx; print(json.dumps(c.__module__))"
     assert told(LEAN + script).startswith("httpx")
 
 
-def test_the_front_is_there_for_who_asks_for_it() -> None:
+def test_package_init_runs_on_first_use_of_its_names() -> None:
     script = """
 import connexion
 from connexion.middleware import ConnexionMiddleware
@@ -59,7 +59,7 @@ print(json.dumps(connexion.resolver.__name__))
     assert told(LEAN + script) == "connexion.resolver"
 
 
-def test_a_name_that_is_nowhere_is_still_an_error() -> None:
+def test_unknown_name_raises_attribute_error() -> None:
     script = """
 import connexion
 try:
@@ -70,7 +70,7 @@ except AttributeError as error:
     assert "'connexion'" in told(LEAN + script)
 
 
-def test_who_has_connexion_already_keeps_it() -> None:
+def test_connexion_imported_before_is_kept() -> None:
     script = """
 import json, sys, connexion, httpx
 from mock_server.server.lazy_imports import import_connexion
@@ -81,7 +81,7 @@ print(json.dumps([sys.modules["connexion"] is connexion, sys.modules["httpx"] is
 
 
 @pytest.mark.parametrize("on", [True, False])
-def test_garbage_is_looked_for_again_after_a_start(on: bool) -> None:
+def test_garbage_collection_is_restored_after_startup(on: bool) -> None:
     was_on = gc.isenabled()
     try:
         (gc.enable if on else gc.disable)()

@@ -200,7 +200,7 @@ def room(number: int, *, parent: str | None = None, museum: str | None = None, *
     return Record("Room", key, {"uuid": key, "name": key, "floor": 0, "open": False, **own}, references)
 
 
-def test_the_number_of_a_removed_record_is_not_given_again_after_reopening(store: Store) -> None:
+def test_number_of_deleted_record_is_not_reused_after_reopening(store: Store) -> None:
     store.add(room(1))
     store.add(room(2))
     store.delete("Room", "r2")
@@ -208,7 +208,7 @@ def test_the_number_of_a_removed_record_is_not_given_again_after_reopening(store
         assert again.next_number("Room") == 3
 
 
-def test_what_leads_to_a_new_record_is_found_though_nothing_did_when_it_was_new(store: Store) -> None:
+def test_references_to_new_record_are_found_after_first_lookup(store: Store) -> None:
     relation = museum().resources["Room"].relations["children"]
     hall = store.add(room(1), has_new_key=True).reference
     store.add(Record("Person", 1, {"id": 1}, {}))
@@ -219,13 +219,13 @@ def test_what_leads_to_a_new_record_is_found_though_nothing_did_when_it_was_new(
     assert store.find_inverse(relation, hall) == []
 
 
-def test_what_led_to_a_record_before_it_was_there_is_found(store: Store) -> None:
+def test_references_stored_before_their_target_are_found(store: Store) -> None:
     store.add(room(2, parent="r1"))
     hall = store.add(room(1)).reference
     assert store.find_inverse(museum().resources["Room"].relations["children"], hall) == [Reference("Room", "r2")]
 
 
-def test_a_key_that_is_taken_is_refused_at_once_where_it_may_be(store: Store) -> None:
+def test_duplicate_key_is_rejected_immediately_without_has_new_key(store: Store) -> None:
     store.add(Record("Person", 1, {"id": 1}, {}))
     with pytest.raises(sqlite3.IntegrityError), store.transaction():
         store.add(Record("Person", 1, {"id": 1}, {}))
@@ -244,12 +244,12 @@ def test_nested_transaction_is_rolled_back_alone(store: Store) -> None:
     assert store.count_by_resource()["Room"] == 1
 
 
-def test_a_record_that_is_not_there_cannot_be_changed(store: Store) -> None:
+def test_update_of_missing_record_raises_store_error(store: Store) -> None:
     with pytest.raises(StoreError, match="no Room r9"):
         store.update("Room", "r9", {})
 
 
-def test_removing_what_is_not_there_does_nothing(store: Store) -> None:
+def test_delete_of_missing_record_does_nothing(store: Store) -> None:
     store.delete("Room", "r9")
     assert store.generation == 0
 
@@ -260,7 +260,7 @@ def test_list_of_references_for_to_one_relation_is_rejected(store: Store) -> Non
         store.add(record)
 
 
-def test_a_refusal_says_who_refers_to_the_record(store: Store) -> None:
+def test_delete_restricted_names_the_referring_resource(store: Store) -> None:
     store.add(Record("Person", 1, {"id": 1}, {}))
     store.add(Record("Exhibit", "e1", {"uuid": "e1", "number": 1}, {"curator": Reference("Person", 1)}))
     with pytest.raises(DeleteRestricted) as refused:
@@ -272,7 +272,7 @@ def test_a_refusal_says_who_refers_to_the_record(store: Store) -> None:
     )
 
 
-def test_what_lies_below_moves_along_when_its_parent_changes_tenant(store: Store) -> None:
+def test_descendants_change_tenant_with_their_parent(store: Store) -> None:
     for name in ("m1", "m2"):
         store.add(Record("Museum", name, {"uuid": name}, {}))
     store.add(room(1, museum="m1"))
@@ -284,7 +284,7 @@ def test_what_lies_below_moves_along_when_its_parent_changes_tenant(store: Store
     assert label.tenant_key == "m2"
 
 
-def test_a_count_of_its_own_kind_counts_those_of_the_record_only(store: Store) -> None:
+def test_self_relation_count_counts_only_children_of_the_record(store: Store) -> None:
     store.add(room(1))
     store.add(room(2, parent="r1"))
     derived = museum().resources["Room"].derived_properties["children_count"]
@@ -294,7 +294,7 @@ def test_a_count_of_its_own_kind_counts_those_of_the_record_only(store: Store) -
 
 
 @given(houses(2))
-def test_a_write_names_the_record_and_the_sets_that_it_is_in(house: list[Record]) -> None:
+def test_write_publishes_tags_of_record_and_its_relations(house: list[Record]) -> None:
     store = Store.create(museum())
     told: list[set[Tag] | None] = []
     store.listeners.append(lambda touched: told.append(None if touched is None else set(touched)))
@@ -307,12 +307,12 @@ def test_a_write_names_the_record_and_the_sets_that_it_is_in(house: list[Record]
 
 
 @given(st.sampled_from(INSTANTS[1:]), st.sampled_from(INSTANTS[1:]))
-def test_instants_compare_as_texts_as_they_do_in_time(one: str, other: str) -> None:
+def test_normalized_datetimes_compare_like_instants(one: str, other: str) -> None:
     assert (normalize_datetime(one) < normalize_datetime(other)) == (moment(one) < moment(other))
 
 
 @given(st.integers(min_value=-(10**400), max_value=10**400))
-def test_any_integer_can_be_compared_with(value: int) -> None:
+def test_any_integer_is_comparable(value: int) -> None:
     assert isinstance(to_comparable(value, None), int | float)
 
 

@@ -137,14 +137,14 @@ def test_few_records_are_not_indexed(many: Store) -> None:
     assert many.find_search_candidates("Room", "hall", 2 * MAX_UNINDEXED_RECORDS) is None
 
 
-def test_many_are(many: Store) -> None:
+def test_many_records_are_indexed(many: Store) -> None:
     assert found(many, "hall 77")[0] == 11
     said = many.find_search_candidates("Room", "hall 77", 100)
     assert said is not None
     assert (len(said[0]), said[1]) == (11, MAX_UNINDEXED_RECORDS + 1)
 
 
-def test_what_many_hold_is_looked_for_once(many: Store) -> None:
+def test_common_term_is_looked_up_once(many: Store) -> None:
     assert many.find_search_candidates("Room", "hall", 100) is None
     before: list[str] = []
     many.connection.set_trace_callback(before.append)
@@ -152,14 +152,14 @@ def test_what_many_hold_is_looked_for_once(many: Store) -> None:
     assert not [sql for sql in before if "MATCH" in sql]
 
 
-def test_a_text_longer_than_any_is_found_by_a_part_of_its_runs(many: Store) -> None:
+def test_long_term_is_found_by_some_trigrams(many: Store) -> None:
     long = "".join(chr(0x4E00 + n) for n in range(300))
     many.add(Record("Room", "long", own_of(0, f"x{long}x") | {"uuid": "long"}, {}))
     assert found(many, long) == (1, ["long"])
     assert found(many, long[:-1] + "y") == (0, [])
 
 
-def test_a_letter_before_any_other_is_found(many: Store) -> None:
+def test_smallest_character_is_found(many: Store) -> None:
     with many.transaction():
         for number in range(MAX_UNINDEXED_RECORDS):
             key = f"k{number}"
@@ -171,7 +171,7 @@ def test_a_letter_before_any_other_is_found(many: Store) -> None:
     assert len(said[0]) + (many.next_number("Room") - 1 - said[1]) >= MAX_UNINDEXED_RECORDS
 
 
-def test_an_index_is_made_in_steps_and_used_when_it_is_whole(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_index_is_built_in_steps_and_used_when_complete(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mock_server.store.search_index.MAX_BATCH_CHARS", 500)
     index(many).max_unindexed = 10
     answers, steps = set(), 0
@@ -183,14 +183,14 @@ def test_an_index_is_made_in_steps_and_used_when_it_is_whole(many: Store, monkey
     assert answers == {11} == {found(many, "hall 77")[0]}
 
 
-def test_a_store_without_fts5_is_searched_all_the_same(many: Store) -> None:
+def test_search_works_without_fts5(many: Store) -> None:
     with_index = found(many, "hall 77")
     many.search_indexes.clear()
     many.changes.memo.clear()
     assert found(many, "hall 77") == with_index
 
 
-def test_what_was_written_without_fts5_is_found_with_it_again(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_written_without_fts5_are_found_with_fts5_later(many: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(many, "hall 77")[0] == 11
     with monkeypatch.context() as patched:
         patched.setattr("mock_server.store.search_index._has_trigram_support", lambda connection: False)
@@ -203,7 +203,7 @@ def test_what_was_written_without_fts5_is_found_with_it_again(many: Store, monke
 
 
 @given(st.lists(texts, max_size=4), terms)
-def test_no_record_is_missed_through_a_relation(names: list[str], term: str) -> None:
+def test_search_through_relation_finds_every_record(names: list[str], term: str) -> None:
     pairs = []
     for eager in (True, False):
         store = Store.create(museum())
