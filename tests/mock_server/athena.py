@@ -26,7 +26,7 @@ from mock_server.web.request_log import RequestLog
 from spec.loader import Contract, Operation, load_contract
 from spec.validators import SchemaValidators
 from tests.asgi import Client, Reply
-from tests.mock_server.second_opinion import SecondOpinion
+from tests.mock_server.openapi_core_validator import OpenapiCoreValidator
 
 CONTRACT = Path(__file__).parents[2] / "spec" / "openapi.yaml"
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
@@ -79,7 +79,7 @@ class Api:
 
     contract: Contract = field(repr=False)
     schemas: SchemaValidators = field(repr=False)
-    opinion: SecondOpinion = field(repr=False)
+    opinion: OpenapiCoreValidator = field(repr=False)
     app: ASGIApp = field(repr=False)
     world: Sandbox = field(repr=False)
     watch: Watch
@@ -95,7 +95,7 @@ class Api:
         world = images.create_sandbox(contract, schemas, Store.from_image(contract, content), watch)
         console = RequestLog(contract.document, io.StringIO(), quiet=True)
         app = create_app(contract, world, PermissiveAppConfig(), request_log=console)
-        return cls(contract, schemas, SecondOpinion(contract), app, world, watch, content)
+        return cls(contract, schemas, OpenapiCoreValidator(contract), app, world, watch, content)
 
     def begin_anew(self) -> None:
         """Restore the initial data and set the clock to the epoch."""

@@ -11,7 +11,7 @@ from mock_server.store import Store
 from mock_server.store.counts import MAX_CONDITIONS, MAX_PENDING_RECORDS
 from spec.record import Record, Reference
 from tests.mock_server.athena import Api
-from tests.mock_server.library import world
+from tests.mock_server.library_contract import world
 
 HOME = "550e8400-e29b-41d4-a716-446655440000"
 MESSAGE = "123e4567-e89b-12d3-a456-426614174000"
@@ -19,7 +19,7 @@ THREAD = "095be615-a8ad-4c33-8e9c-c7612fbf6c9f"
 IN_A_TENANT = "tenant = ?"
 
 
-def anew(store: Store, where: str, *parameters: object) -> int:
+def count_directly(store: Store, where: str, *parameters: object) -> int:
     """The count of Messages as SQL gives it."""
     return int(store.scalar(f'SELECT COUNT(*) FROM "Message" WHERE {where}', parameters))
 
@@ -32,7 +32,7 @@ def test_record_is_counted_in_its_tenant_after_its_parent_moves(api: Api) -> Non
     thread = store.get_existing(Reference("Thread", THREAD))
     store.update("Thread", THREAD, thread.attributes, {"workspace": Reference("Workspace", other)})
     for tenant in (HOME, other):
-        assert store.count("Message", IN_A_TENANT, (tenant,)) == anew(store, IN_A_TENANT, tenant)
+        assert store.count("Message", IN_A_TENANT, (tenant,)) == count_directly(store, IN_A_TENANT, tenant)
 
 
 def test_rolled_back_write_is_not_counted(api: Api) -> None:
@@ -43,7 +43,7 @@ def test_rolled_back_write_is_not_counted(api: Api) -> None:
         store.add(Record("Message", "new", own, {"thread": Reference("Thread", THREAD)}))
         assert store.count("Message", IN_A_TENANT, (HOME,)) == before + 1
         raise ZeroDivisionError
-    assert store.count("Message", IN_A_TENANT, (HOME,)) == before == anew(store, IN_A_TENANT, HOME)
+    assert store.count("Message", IN_A_TENANT, (HOME,)) == before == count_directly(store, IN_A_TENANT, HOME)
 
 
 def test_update_moves_record_between_counts(api: Api) -> None:
@@ -53,7 +53,7 @@ def test_update_moves_record_between_counts(api: Api) -> None:
     role = "user" if message.attributes["role"] == "assistant" else "assistant"
     store.update("Message", MESSAGE, {**message.attributes, "role": role})
     after = [store.count("Message", by_role, (role,)) for role in ("user", "assistant")]
-    assert after == [anew(store, by_role, "user"), anew(store, by_role, "assistant")] != before
+    assert after == [count_directly(store, by_role, "user"), count_directly(store, by_role, "assistant")] != before
 
 
 def test_new_records_are_counted_before_the_next_count(api: Api) -> None:
@@ -68,20 +68,20 @@ def test_new_records_are_counted_before_the_next_count(api: Api) -> None:
     store.update("Message", f"new-{MAX_PENDING_RECORDS}", {**own, "role": "user"})
     store.delete("Message", f"new-{MAX_PENDING_RECORDS + 1}")
     expected = before + MAX_PENDING_RECORDS
-    assert store.count("Message", by_role, ("system",)) == expected == anew(store, by_role, "system")
+    assert store.count("Message", by_role, ("system",)) == expected == count_directly(store, by_role, "system")
 
 
 def test_update_evaluates_only_counts_of_changed_columns(api: Api) -> None:
     store, holding = api.world.store, 'instr("s_content", ?) > 0'
     message = store.get_existing(Reference("Message", MESSAGE))
     store.count("Message", holding, ("quetzal",))
-    told: list[str] = []
-    store.connection.set_trace_callback(told.append)
+    statements: list[str] = []
+    store.connection.set_trace_callback(statements.append)
     store.update("Message", MESSAGE, {**message.attributes, "role": "system"})
-    assert not [statement for statement in told if "instr" in statement]
+    assert not [statement for statement in statements if "instr" in statement]
     store.update("Message", MESSAGE, {**message.attributes, "content": "a quetzal"})
-    assert len([statement for statement in told if "instr" in statement]) == 2
-    assert store.count("Message", holding, ("quetzal",)) == anew(store, holding, "quetzal") == 1
+    assert len([statement for statement in statements if "instr" in statement]) == 2
+    assert store.count("Message", holding, ("quetzal",)) == count_directly(store, holding, "quetzal") == 1
 
 
 def test_condition_on_other_tables_is_counted_again_after_their_writes(api: Api) -> None:
@@ -90,7 +90,7 @@ def test_condition_on_other_tables_is_counted_again_after_their_writes(api: Api)
     assert store.count("Message", named, (name,)) == 0
     thread = store.get_existing(Reference("Thread", THREAD))
     store.update("Thread", THREAD, {**thread.attributes, "name": name})
-    assert store.count("Message", named, (name,)) == anew(store, named, name) > 0
+    assert store.count("Message", named, (name,)) == count_directly(store, named, name) > 0
 
 
 def test_number_of_cached_conditions_is_limited(api: Api) -> None:
@@ -99,7 +99,7 @@ def test_number_of_cached_conditions_is_limited(api: Api) -> None:
         store.count("Message", "n > ?", (number,))
         assert len(store.count_caches["Message"].counts) <= MAX_CONDITIONS
     store.delete("Message", MESSAGE)
-    assert store.count("Message", "n > ?", (0,)) == anew(store, "n > ?", 0)
+    assert store.count("Message", "n > ?", (0,)) == count_directly(store, "n > ?", 0)
 
 
 @given(st.integers(0, 2**32))

@@ -34,7 +34,7 @@ def served(cache: Path, seed: int, hash_seed: int) -> Iterator[str]:
             process.terminate()
 
 
-def ask(base: str, target: str) -> bytes:
+def fetch(base: str, target: str) -> bytes:
     request = urllib.request.Request(base + target, headers={"Authorization": "Bearer demo-token"})
     with urllib.request.urlopen(request, timeout=10) as answer:
         content: bytes = answer.read()
@@ -49,7 +49,7 @@ def paths(contract: Contract, base: str) -> Iterator[str]:
             continue
         key = contract.resources[operation.resource].key_attribute
         page = 1
-        while rows := json.loads(ask(base, f"{operation.path}?per_page=100&page={page}"))["data"]:
+        while rows := json.loads(fetch(base, f"{operation.path}?per_page=100&page={page}"))["data"]:
             yield from (f"{operation.path}/{row[key]}" for row in rows)
             page += 1
 

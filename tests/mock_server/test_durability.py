@@ -65,9 +65,12 @@ class Writer:
 
 
 @contextmanager
-def mock(file: Path, around: dict[str, str]) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+def mock(file: Path, process_environment: dict[str, str]) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """Yield the process and the port of a mock that serves a store file."""
-    with running((*MODULE, "--port", "0", "--quiet", "--store", f"sqlite:///{file}"), around) as (process, greeting):
+    with running((*MODULE, "--port", "0", "--quiet", "--store", f"sqlite:///{file}"), process_environment) as (
+        process,
+        greeting,
+    ):
         yield process, int(greeting.split("/")[2].rpartition(":")[2])
 
 
@@ -81,9 +84,9 @@ def read_name(port: int, key: str) -> str | None:
     return name
 
 
-def write_and_kill(file: Path, around: dict[str, str], label: str, seconds: float) -> list[Writer]:
+def write_and_kill(file: Path, process_environment: dict[str, str], label: str, seconds: float) -> list[Writer]:
     """Start a mock, let several clients write, and kill it while they do."""
-    with mock(file, around) as (process, port):
+    with mock(file, process_environment) as (process, port):
         writers = [Writer(port, f"{label} writer {index}") for index in range(WRITERS)]
         threads = [threading.Thread(target=writer.run) for writer in writers]
         for thread in threads:
@@ -100,10 +103,10 @@ def write_and_kill(file: Path, around: dict[str, str], label: str, seconds: floa
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_acknowledged_writes_survive_sigkill(tmp_path: Path) -> None:
-    around, file, random = environment(tmp_path / "cache"), tmp_path / "store.db", Random(0)
+    process_environment, file, random = environment(tmp_path / "cache"), tmp_path / "store.db", Random(0)
     expected: dict[str, set[str]] = {}
     for number in range(ROUNDS):
-        writers = write_and_kill(file, around, f"round {number}", MAX_WRITING_SECONDS * random.random())
+        writers = write_and_kill(file, process_environment, f"round {number}", MAX_WRITING_SECONDS * random.random())
         assert [error for writer in writers for error in writer.errors] == []
         written = {key: names for writer in writers for key, names in writer.names.items()}
         assert written
@@ -112,6 +115,6 @@ def test_acknowledged_writes_survive_sigkill(tmp_path: Path) -> None:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             stored = dict(connection.execute("SELECT key, json_extract(own, '$.name') FROM \"Thread\""))
         assert {key: stored.get(key) for key, names in expected.items() if stored.get(key) not in names} == {}
-    with mock(file, around) as (_, port):
+    with mock(file, process_environment) as (_, port):
         for key, names in written.items():
             assert read_name(port, key) in names

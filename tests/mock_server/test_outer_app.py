@@ -12,7 +12,7 @@ from mock_server.app import PermissiveAppConfig
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.web.hosts_and_cors import is_loopback, parse_host
 from tests.asgi import Client
-from tests.mock_server.library import API, POE, Calls, Terminal, app, client, stub
+from tests.mock_server.library_contract import API, POE, Calls, Terminal, app, client, stub
 
 AUTHORS = f"{API}/authors"
 

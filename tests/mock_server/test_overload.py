@@ -38,7 +38,7 @@ LIMITED = (
 
 
 @pytest.fixture(scope="module")
-def around(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def process_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of every process here; its data is built, so that none has to say that it builds it."""
     found = environment(tmp_path_factory.mktemp("cache"))
     with limited(found, 264):
@@ -46,11 +46,11 @@ def around(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @contextmanager
-def limited(around: dict[str, str], files: int) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+def limited(process_environment: dict[str, str], files: int) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """(the process, its port) of a mock that may open this number of files."""
     command = (sys.executable, "-c", LIMITED.format(files=files))
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=around) as process:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=process_environment) as process:
         try:
             assert process.stdout is not None
             yield process, int(process.stdout.readline().split("/")[2].rpartition(":")[2])
@@ -58,13 +58,13 @@ def limited(around: dict[str, str], files: int) -> Iterator[tuple["subprocess.Po
             process.kill()
 
 
-def rss(pid: int) -> float:
+def resident_bytes(pid: int) -> float:
     """MiB that a process holds."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
-def connected(port: int, room: int = 0) -> socket.socket:
+def connect_and_send(port: int, room: int = 0) -> socket.socket:
     """A connection that reads little at a time, if `room` says so."""
     sock = socket.socket()
     if room:
@@ -74,7 +74,7 @@ def connected(port: int, room: int = 0) -> socket.socket:
     return sock
 
 
-def said(sock: socket.socket) -> bytes:
+def receive_all(sock: socket.socket) -> bytes:
     """All that comes until the other side ends it."""
     found = b""
     while part := sock.recv(65536):
@@ -90,31 +90,31 @@ def is_served(port: int) -> bool:
     return found
 
 
-def test_connections_beyond_capacity_get_503_immediately(around: dict[str, str]) -> None:
-    with limited(around, 464) as (process, port), ExitStack() as stack:
+def test_connections_beyond_capacity_get_503_immediately(process_environment: dict[str, str]) -> None:
+    with limited(process_environment, 464) as (process, port), ExitStack() as stack:
         assert is_served(port)
-        before = rss(process.pid)
+        before = resident_bytes(process.pid)
         for _ in range(200):  # what 464 files have room for twice
-            stack.enter_context(connected(port)).sendall(HEAD)
+            stack.enter_context(connect_and_send(port)).sendall(HEAD)
         began = time.monotonic()
         for _ in range(100):
-            late = stack.enter_context(connected(port))
-            late.sendall(HEAD + b"\r\n")
-            answer = said(late)
-            head, _, content = answer.partition(b"\r\n\r\n")
+            extra_connection = stack.enter_context(connect_and_send(port))
+            extra_connection.sendall(HEAD + b"\r\n")
+            response = receive_all(extra_connection)
+            head, _, content = response.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 503 ")
             assert b"x-mock-reason: overloaded" in head
             assert json.loads(content) == {"message": "Service Unavailable"}
         assert time.monotonic() - began < 10
-        assert rss(process.pid) - before < 20
+        assert resident_bytes(process.pid) - before < 20
     assert "Traceback" not in process.communicate()[1]
 
 
-def test_many_connections_leave_no_traceback_and_are_freed(around: dict[str, str]) -> None:
-    with limited(around, 264) as (process, port):
+def test_many_connections_leave_no_traceback_and_are_freed(process_environment: dict[str, str]) -> None:
+    with limited(process_environment, 264) as (process, port):
         with ExitStack() as stack:
             for _ in range(600):
-                stack.enter_context(connected(port))
+                stack.enter_context(connect_and_send(port))
             time.sleep(1)
         time.sleep(1)
         assert is_served(port)
@@ -122,33 +122,38 @@ def test_many_connections_leave_no_traceback_and_are_freed(around: dict[str, str
         assert process.communicate(timeout=20)[1] == ""
 
 
-def test_incomplete_request_returns_408_and_silent_connection_is_closed(around: dict[str, str]) -> None:
+def test_incomplete_request_returns_408_and_silent_connection_is_closed(process_environment: dict[str, str]) -> None:
     post = b"POST /api/v1/threads HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer demo-token\r\n"
     post += b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
-    with limited(around, 464) as (_, port), connected(port) as head, connected(port) as rest, connected(port) as mute:
+    with (
+        limited(process_environment, 464) as (_, port),
+        connect_and_send(port) as head,
+        connect_and_send(port) as rest,
+        connect_and_send(port) as silent_connection,
+    ):
         for sock, sent in ((head, HEAD), (rest, post)):
             sock.settimeout(REQUEST_TIMEOUT + 10)
             sock.sendall(sent)
-        mute.settimeout(REQUEST_TIMEOUT + 10)
+        silent_connection.settimeout(REQUEST_TIMEOUT + 10)
         began = time.monotonic()
         for sock in (head, rest):
-            answer = said(sock)
-            assert answer.startswith(b"HTTP/1.1 408 ")
-            assert b"x-mock-reason: late" in answer
-        assert said(mute) == b""
+            response = receive_all(sock)
+            assert response.startswith(b"HTTP/1.1 408 ")
+            assert b"x-mock-reason: late" in response
+        assert receive_all(silent_connection) == b""
         assert REQUEST_TIMEOUT - 1 < time.monotonic() - began < REQUEST_TIMEOUT + 5
 
 
-def test_unread_responses_are_limited(around: dict[str, str]) -> None:
-    with limited(around, 2064) as (process, port):
+def test_unread_responses_are_limited(process_environment: dict[str, str]) -> None:
+    with limited(process_environment, 2064) as (process, port):
         assert is_served(port)
-        before = rss(process.pid)
+        before = resident_bytes(process.pid)
         with ExitStack() as stack:
             for _ in range(300):
-                stack.enter_context(connected(port, 2048)).sendall((HEAD + b"\r\n") * 4)
+                stack.enter_context(connect_and_send(port, 2048)).sendall((HEAD + b"\r\n") * 4)
             assert is_served(port)
             time.sleep(2)
-            grown = rss(process.pid) - before
+            grown = resident_bytes(process.pid) - before
             assert is_served(port)
         time.sleep(0.5)
         process.terminate()

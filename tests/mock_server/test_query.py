@@ -22,7 +22,7 @@ from mock_server.store import Store
 from spec.extensions import QueryExtension
 from spec.loader import Operation, Parameter, resolve_property_path
 from spec.record import Record, Reference
-from tests.mock_server.museum import (
+from tests.mock_server.museum_contract import (
     DATES,
     INSTANTS,
     KEYS,
@@ -30,12 +30,12 @@ from tests.mock_server.museum import (
     TEXTS,
     WEIGHTS,
     Model,
-    houses,
-    moment,
+    create_sandbox,
+    datasets,
+    fetch_page,
     museum,
-    paged,
     texts,
-    world,
+    to_instant,
 )
 
 LISTS = ("listRooms", "listExhibits", "listArtists", "listNotes")
@@ -44,7 +44,7 @@ BASE = "http://127.0.0.1:8000"
 
 
 @dataclass
-class House:
+class LoadedMuseum:
     """The same records twice: in a store, and in plain dictionaries."""
 
     store: Store
@@ -55,25 +55,25 @@ class House:
         return [None, *(self.model.viewer(person) for person in self.model.all("Person"))]
 
 
-def housed(records: list[Record]) -> House:
+def load_museum(records: list[Record]) -> LoadedMuseum:
     """A house of these records."""
-    house = House(Store.create(museum()), Model())
+    museum_data = LoadedMuseum(Store.create(museum()), Model())
     for record in records:
-        house.store.add(record)
-        house.model.add(record)
-    return house
+        museum_data.store.add(record)
+        museum_data.model.add(record)
+    return museum_data
 
 
 # What the words mean, in Python ---------------------------------------------------------------------------------------
 
 
-def compared(value: Any) -> Any:
+def to_comparable_value(value: Any) -> Any:
     """A value as it sorts: nulls first, truth as a number, instants by the instant."""
-    value = moment(value)
+    value = to_instant(value)
     return (0,) if value is None else (1, value)
 
 
-def holds(model: Model, reference: Reference, word: QueryExtension, value: Any) -> bool:
+def matches_filter(model: Model, reference: Reference, word: QueryExtension, value: Any) -> bool:
     """Whether a record passes one filter."""
     path = word.paths[0]
     if word.operator == "exists":
@@ -82,60 +82,60 @@ def holds(model: Model, reference: Reference, word: QueryExtension, value: Any) 
     found = [v for each in found for v in (each if isinstance(each, list) else [each])]
     if word.operator == "eq":
         return any(v in found for v in (value if isinstance(value, list) else [value]))
-    low, high = (f"{value}T00:00:00Z", f"{value}T23:59:59.999999Z") if is_day(reference, path, value) else (value,) * 2
+    low, high = (f"{value}T00:00:00Z", f"{value}T23:59:59.999999Z") if is_date(reference, path, value) else (value,) * 2
     if word.operator == "from":
-        return any(moment(v) >= moment(low) for v in found)
-    return any(moment(v) <= moment(high) for v in found)
+        return any(to_instant(v) >= to_instant(low) for v in found)
+    return any(to_instant(v) <= to_instant(high) for v in found)
 
 
-def is_day(reference: Reference, path: tuple[str, ...], value: Any) -> bool:
+def is_date(reference: Reference, path: tuple[str, ...], value: Any) -> bool:
     """Whether a bound of instants is given as a date."""
     _, end, own = resolve_property_path(museum(), museum().resources[reference.resource], path, "")
     return isinstance(value, str) and len(value) == 10 and end.attributes[own[0]].format == "date-time"
 
 
-def matches(model: Model, reference: Reference, word: QueryExtension, term: str) -> bool:
+def matches_search(model: Model, reference: Reference, word: QueryExtension, term: str) -> bool:
     """Whether one of the searched properties holds the term, whatever the case."""
     found = [v for path in word.paths for v in model.values(reference, path)]
     return any(isinstance(v, str) and term.casefold() in v.casefold() for v in found)
 
 
-def expected(model: Model, operation: Operation, values: Mapping[str, Any], viewer: Viewer | None) -> list[Any]:
+def find_expected(model: Model, operation: Operation, values: Mapping[str, Any], viewer: Viewer | None) -> list[Any]:
     """Keys of all that a list shows, in its order, on whatever page."""
     assert operation.resource is not None
     resource = museum().resources[operation.resource]
-    words = {p.name: p.x_query for p in operation.parameters if p.x_query and p.name in values}
+    arguments = {p.name: p.x_query for p in operation.parameters if p.x_query and p.name in values}
     found = [r for r in model.all(resource.name) if model.sees(viewer, r)]
-    for name, word in words.items():
+    for name, word in arguments.items():
         if word.role == "filter" and word.unless_parameter not in values:
-            found = [r for r in found if holds(model, r, word, values[name])]
+            found = [r for r in found if matches_filter(model, r, word, values[name])]
         elif word.role == "search":
-            found = [r for r in found if matches(model, r, word, values[name])]
+            found = [r for r in found if matches_search(model, r, word, values[name])]
     sort, direction = values.get("sort"), values.get("direction")
     found.sort(key=lambda r: str(r.key))
     if sort is not None:
-        found.sort(key=lambda r: compared(shown(model, r, sort)), reverse=False)
+        found.sort(key=lambda r: to_comparable_value(property_value(model, r, sort)), reverse=False)
         if direction == "desc":
-            found = backwards(found, lambda r: compared(shown(model, r, sort)))
+            found = descending(found, lambda r: to_comparable_value(property_value(model, r, sort)))
     else:
         created = resource.attributes_with_stamp("created")
 
         def age(reference: Reference) -> Any:
             entry = model.entries[reference]
-            return compared(entry.own.get(created[0])) if created else (1, entry.number)
+            return to_comparable_value(entry.own.get(created[0])) if created else (1, entry.number)
 
         found.sort(key=age)
         if direction != "asc":
-            found = backwards(found, age)
+            found = descending(found, age)
     return [r.key for r in found]
 
 
-def backwards(found: list[Reference], key: Any) -> list[Reference]:
+def descending(found: list[Reference], key: Any) -> list[Reference]:
     """The other way about, where equal ones stay in the order of their keys."""
     return sorted(found, key=key, reverse=True)  # stable: Python keeps equal ones in their order
 
 
-def shown(model: Model, reference: Reference, name: str) -> Any:
+def property_value(model: Model, reference: Reference, name: str) -> Any:
     """An own or a computed property."""
     derived = museum().resources[reference.resource].derived_properties.get(name)
     if derived is not None:
@@ -167,15 +167,15 @@ TYPED: Mapping[str, st.SearchStrategy[Any]] = {
 
 
 @st.composite
-def values_of(draw: st.DrawFn, parameter: Parameter) -> Any:
+def draw_values(draw: st.DrawFn, parameter: Parameter) -> Any:
     """A value that a query parameter's schema admits."""
     schema = parameter.schema
     if schema.get("type") == "array":
-        return draw(st.lists(value_of(parameter.name, schema["items"]), min_size=1, max_size=3))
-    return draw(value_of(parameter.name, schema))
+        return draw(st.lists(draw_value(parameter.name, schema["items"]), min_size=1, max_size=3))
+    return draw(draw_value(parameter.name, schema))
 
 
-def value_of(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+def draw_value(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     """One value."""
     if "$ref" in schema:
         schema = museum().document.resolve(schema["$ref"])
@@ -190,7 +190,7 @@ def value_of(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 def queries(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
     """Any few of an operation's query parameters, with values; pages are small."""
     chosen = draw(st.sets(st.sampled_from([p.name for p in operation.query_parameters]), max_size=5))
-    values = {p.name: draw(values_of(p)) for p in operation.query_parameters if p.name in chosen}
+    values = {p.name: draw(draw_values(p)) for p in operation.query_parameters if p.name in chosen}
     if "size" in values:
         values["size"] = draw(st.integers(1, 3))
     return values
@@ -199,19 +199,21 @@ def queries(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
 operations = st.sampled_from([museum().operations[name] for name in LISTS])
 
 
-@given(houses(), operations, st.data())
+@given(datasets(), operations, st.data())
 def test_page_contains_the_matching_records(records: list[Record], operation: Operation, data: st.DataObject) -> None:
-    house = housed(records)
+    museum_data = load_museum(records)
     for _ in range(4):
-        viewer = data.draw(st.sampled_from(house.viewers()), label="viewer")
+        viewer = data.draw(st.sampled_from(museum_data.viewers()), label="viewer")
         values = data.draw(queries(operation), label="query")
         resource = museum().resources[operation.resource or ""]
-        page = paged(Query(house.store, viewer), resource, collect_query_arguments(operation.parameters, values))
-        due = expected(house.model, operation, values, viewer)
+        page = fetch_page(
+            Query(museum_data.store, viewer), resource, collect_query_arguments(operation.parameters, values)
+        )
+        expected_keys = find_expected(museum_data.model, operation, values, viewer)
         number, size = values.get("page", 1), values.get("size", 20)
-        assert page.total == len(due)
-        assert [row.key for row in page.rows] == due[(number - 1) * size : number * size]
-    house.store.close()
+        assert page.total == len(expected_keys)
+        assert [row.key for row in page.rows] == expected_keys[(number - 1) * size : number * size]
+    museum_data.store.close()
 
 
 @pytest.mark.parametrize(
@@ -224,56 +226,56 @@ def test_page_contains_the_matching_records(records: list[Record], operation: Op
     ],
 )
 @settings(max_examples=settings().max_examples // 5)  # there are many words
-@given(records=houses(), data=st.data())
+@given(records=datasets(), data=st.data())
 def test_single_query_parameter(operation: str, name: str, records: list[Record], data: st.DataObject) -> None:
-    house = housed(records)
-    said = museum().operations[operation]
-    resource = museum().resources[said.resource or ""]
-    parameter = next(p for p in said.query_parameters if p.name == name)
+    museum_data = load_museum(records)
+    definition = museum().operations[operation]
+    resource = museum().resources[definition.resource or ""]
+    parameter = next(p for p in definition.query_parameters if p.name == name)
     for _ in range(3):
-        values = {name: data.draw(values_of(parameter))}
+        values = {name: data.draw(draw_values(parameter))}
         if parameter.x_query and parameter.x_query.role == "sort":
             values["direction"] = data.draw(st.sampled_from(("asc", "desc")))
-        page = paged(
-            Query(house.store, None),
+        page = fetch_page(
+            Query(museum_data.store, None),
             resource,
-            collect_query_arguments(said.parameters, {**values, "size": 100}),
+            collect_query_arguments(definition.parameters, {**values, "size": 100}),
         )
-        assert [row.key for row in page.rows] == expected(house.model, said, values, None)
-    house.store.close()
+        assert [row.key for row in page.rows] == find_expected(museum_data.model, definition, values, None)
+    museum_data.store.close()
 
 
-@given(houses())
+@given(datasets())
 def test_visible_records_are_in_the_viewers_tenants_public_or_shared(records: list[Record]) -> None:
-    house = housed(records)
-    for viewer in house.viewers():
+    museum_data = load_museum(records)
+    for viewer in museum_data.viewers():
         for resource in museum().resources.values():
-            condition = Query(house.store, viewer).build_visibility_condition(resource)
-            found = house.store.select(resource.name, condition.sql, condition.parameters)
+            condition = Query(museum_data.store, viewer).build_visibility_condition(resource)
+            found = museum_data.store.select(resource.name, condition.sql, condition.parameters)
             assert [r.key for r in found] == [
-                r.key for r in house.model.all(resource.name) if house.model.sees(viewer, r)
+                r.key for r in museum_data.model.all(resource.name) if museum_data.model.sees(viewer, r)
             ]
-    house.store.close()
+    museum_data.store.close()
 
 
-@given(houses())
+@given(datasets())
 def test_viewer_tenants_are_home_and_memberships(records: list[Record]) -> None:
-    house = housed(records)
-    served = world(house.store, Clock(get_system_time))
-    for person in house.model.all("Person"):
-        viewer, due = served.get_viewer(person.key), house.model.viewer(person)
+    museum_data = load_museum(records)
+    served = create_sandbox(museum_data.store, Clock(get_system_time))
+    for person in museum_data.model.all("Person"):
+        viewer, expected_keys = served.get_viewer(person.key), museum_data.model.viewer(person)
         assert (viewer.user_key, viewer.tenant_keys[:1], set(viewer.tenant_keys)) == (
-            due.user_key,
-            due.tenant_keys[:1],
-            set(due.tenant_keys),
+            expected_keys.user_key,
+            expected_keys.tenant_keys[:1],
+            set(expected_keys.tenant_keys),
         )
-    house.store.close()
+    museum_data.store.close()
 
 
 def test_token_is_revoked_with_its_account() -> None:
     store = Store.create(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "P", "email": "p@example.org", "password": "word"}, {}))
-    served = world(store, Clock(get_system_time))
+    served = create_sandbox(store, Clock(get_system_time))
     signed_in = served.sign_in("P@example.org", "word", NOW)
     assert signed_in is not None
     store.delete("Person", 1)
@@ -284,7 +286,7 @@ def test_token_is_revoked_with_its_account() -> None:
 def test_token_is_valid_for_its_account_until_it_expires() -> None:
     store = Store.create(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "P", "email": "p@example.org", "password": "word"}, {}))
-    served = world(store, Clock(get_system_time))
+    served = create_sandbox(store, Clock(get_system_time))
     signed_in = served.sign_in("p@example.org", "word", NOW)
     assert signed_in is not None
     token = signed_in[0]
@@ -308,8 +310,8 @@ def test_search_is_case_insensitive_in_every_script(name: str, term: str) -> Non
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    made = housed(
+def museum_data() -> Iterator[LoadedMuseum]:
+    made = load_museum(
         [
             Record("Museum", "m1", {"uuid": "m1", "name": "One"}, {}),
             Record("Person", 1, {"id": 1, "name": "P"}, {"home": Reference("Museum", "m1")}),
@@ -330,34 +332,34 @@ def house() -> Iterator[House]:
 
 @pytest.mark.parametrize("name", ["floor", "floor_from", "floor_to"])
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**400])
-def test_integer_beyond_64_bits_is_compared(house: House, name: str, value: int) -> None:
+def test_integer_beyond_64_bits_is_compared(museum_data: LoadedMuseum, name: str, value: int) -> None:
     operation = museum().operations["listRooms"]
     sent = {name: [value] if name == "floor" else value}
-    page = paged(
-        Query(house.store, None),
+    page = fetch_page(
+        Query(museum_data.store, None),
         museum().resources["Room"],
         collect_query_arguments(operation.parameters, sent),
     )
-    assert page.total == len(expected(house.model, operation, sent, None))
+    assert page.total == len(find_expected(museum_data.model, operation, sent, None))
 
 
-def test_key_beyond_64_bits_matches_no_record(house: House) -> None:
+def test_key_beyond_64_bits_matches_no_record(museum_data: LoadedMuseum) -> None:
     operation = museum().operations["listExhibits"]
-    words = collect_query_arguments(operation.parameters, {"curator": [2**64]})
-    assert paged(Query(house.store, None), museum().resources["Exhibit"], words).total == 0
+    arguments = collect_query_arguments(operation.parameters, {"curator": [2**64]})
+    assert fetch_page(Query(museum_data.store, None), museum().resources["Exhibit"], arguments).total == 0
 
 
-def test_page_after_the_last_is_empty_with_the_total(house: House) -> None:
+def test_page_after_the_last_is_empty_with_the_total(museum_data: LoadedMuseum) -> None:
     operation = museum().operations["listRooms"]
-    words = collect_query_arguments(operation.parameters, {"page": 2147483647, "size": 100})
-    page = paged(Query(house.store, None), museum().resources["Room"], words)
+    arguments = collect_query_arguments(operation.parameters, {"page": 2147483647, "size": 100})
+    page = fetch_page(Query(museum_data.store, None), museum().resources["Room"], arguments)
     assert (page.rows, page.total) == ([], 7)
 
 
-def test_empty_list_of_values_matches_nothing(house: House) -> None:
+def test_empty_list_of_values_matches_nothing(museum_data: LoadedMuseum) -> None:
     operation = museum().operations["listRooms"]
-    page = paged(
-        Query(house.store, None),
+    page = fetch_page(
+        Query(museum_data.store, None),
         museum().resources["Room"],
         collect_query_arguments(operation.parameters, {"floor": []}),
     )
@@ -367,10 +369,10 @@ def test_empty_list_of_values_matches_nothing(house: House) -> None:
 # Page words and links ------------------------------------------------------------------------------------------------
 
 
-def listed(house: House, raw_query: str, **query: Any) -> Any:
+def fetch_body(museum_data: LoadedMuseum, raw_query: str, **query: Any) -> Any:
     """The parsed body of the list of rooms."""
     operation = museum().operations["listRooms"]
-    served = world(house.store, Clock(get_system_time))
+    served = create_sandbox(museum_data.store, Clock(get_system_time))
     call = ActionRequest(operation, served, None, {}, query, raw_query, None, BASE, NOW)
     return orjson.loads(insert_base_url(actions.run_action(call).body or b"", BASE))
 
@@ -378,32 +380,32 @@ def listed(house: House, raw_query: str, **query: Any) -> Any:
 @given(st.integers(0, 60), st.integers(1, 12), st.integers(1, 12))
 def test_pagination_values_are_consistent(total: int, size: int, page: int) -> None:
     on_page = max(0, min(size, total - (page - 1) * size))
-    words = build_pagination_values(
+    arguments = build_pagination_values(
         page_number=page, page_size=size, total=total, row_count=on_page, url="/x", url_prefix="/x?page="
     )
     rows = list(range(1, total + 1))[(page - 1) * size : page * size]
-    assert (words["first-item"], words["last-item"]) == ((rows[0], rows[-1]) if rows else (None, None))
-    assert words["last-page"] == max(1, -(-total // size))
-    assert (words["next"] is None) == (page >= words["last-page"])
-    assert (words["previous"] is None) == (page == 1)
+    assert (arguments["first-item"], arguments["last-item"]) == ((rows[0], rows[-1]) if rows else (None, None))
+    assert arguments["last-page"] == max(1, -(-total // size))
+    assert (arguments["next"] is None) == (page >= arguments["last-page"])
+    assert (arguments["previous"] is None) == (page == 1)
 
 
 @given(st.lists(st.tuples(st.text(max_size=4), st.text(max_size=4)), max_size=4))
 def test_links_keep_the_rest_of_the_query(pairs: list[tuple[str, str]]) -> None:
     raw = urlencode([*pairs, ("page", "3")])
-    words = build_pagination_values(
+    arguments = build_pagination_values(
         page_number=3, page_size=1, total=9, row_count=1, url="/x", url_prefix=build_page_url_prefix("/x", raw, "page")
     )
-    sent = parse_qsl(urlsplit(words["next"]).query, keep_blank_values=True)
+    sent = parse_qsl(urlsplit(arguments["next"]).query, keep_blank_values=True)
     assert sent == [*(p for p in parse_qsl(raw, keep_blank_values=True) if p[0] != "page"), ("page", "4")]
 
 
-def test_next_links_lead_through_every_record_once(house: House) -> None:
+def test_next_links_lead_through_every_record_once(museum_data: LoadedMuseum) -> None:
     seen: list[str] = []
     query: dict[str, Any] = {"size": 3, "sort": "floor"}
     raw = "size=3&sort=floor"
     while True:
-        body = listed(house, raw, **query)
+        body = fetch_body(museum_data, raw, **query)
         seen += [row["uuid"] for row in body["data"]]
         if body["links"]["next"] is None:
             break
@@ -412,8 +414,8 @@ def test_next_links_lead_through_every_record_once(house: House) -> None:
     assert seen == [f"r{i}" for i in range(1, 8)]
 
 
-def test_links_use_the_requested_base_url(house: House) -> None:
-    body = listed(house, "page=2&size=2&search=%C3%A4%26", page=2, size=2)
+def test_links_use_the_requested_base_url(museum_data: LoadedMuseum) -> None:
+    body = fetch_body(museum_data, "page=2&size=2&search=%C3%A4%26", page=2, size=2)
     assert body["links"] == {
         "first": f"{BASE}/house/rooms?size=2&search=%C3%A4%26&page=1",
         "last": f"{BASE}/house/rooms?size=2&search=%C3%A4%26&page=4",
@@ -422,8 +424,8 @@ def test_links_use_the_requested_base_url(house: House) -> None:
     }
 
 
-def test_page_object_describes_its_position(house: House) -> None:
-    assert listed(house, "page=3&size=3", page=3, size=3)["meta"] == {
+def test_page_object_describes_its_position(museum_data: LoadedMuseum) -> None:
+    assert fetch_body(museum_data, "page=3&size=3", page=3, size=3)["meta"] == {
         "page": 3,
         "from": 7,
         "last": 3,
@@ -434,6 +436,6 @@ def test_page_object_describes_its_position(house: House) -> None:
     }
 
 
-def test_previous_link_after_the_last_page_goes_back_by_one(house: House) -> None:
-    links = listed(house, "page=9&size=3", page=9, size=3)["links"]
+def test_previous_link_after_the_last_page_goes_back_by_one(museum_data: LoadedMuseum) -> None:
+    links = fetch_body(museum_data, "page=9&size=3", page=9, size=3)["links"]
     assert (links["prev"], links["next"]) == (f"{BASE}/house/rooms?size=3&page=8", None)

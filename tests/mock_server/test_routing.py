@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mock_server.web.routing import Routes
 from spec.errors import ContractError
 from spec.loader import Contract
-from tests.mock_server.library import API, POE, Calls, Terminal, app, changed, client, library
+from tests.mock_server.library_contract import API, POE, Calls, Terminal, app, changed, client, library
 
 
 @pytest.fixture(scope="module")

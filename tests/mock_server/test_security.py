@@ -18,7 +18,7 @@ from spec.errors import ContractError
 from spec.loader import Contract
 from spec.validators import SchemaValidators
 from tests.asgi import Client, Reply
-from tests.mock_server.library import API, NOW, RECORDS, Calls, Terminal, app, changed, client, stub, world
+from tests.mock_server.library_contract import API, NOW, RECORDS, Calls, Terminal, app, changed, client, stub, world
 
 AUTHORS = f"{API}/authors"
 ME = f"{API}/me"

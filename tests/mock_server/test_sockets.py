@@ -10,7 +10,7 @@ from mock_server.server.sockets import ListenError, listen
 
 
 @pytest.fixture
-def opened() -> Iterator[list[socket.socket]]:
+def open_sockets() -> Iterator[list[socket.socket]]:
     sockets: list[socket.socket] = []
     yield sockets
     for sock in sockets:
@@ -27,9 +27,9 @@ def has_ipv6() -> bool:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_free_port_is_the_same_on_both_addresses(opened: list[socket.socket], host: str) -> None:
+def test_free_port_is_the_same_on_both_addresses(open_sockets: list[socket.socket], host: str) -> None:
     sockets, port = listen(host, 0)
-    opened += sockets
+    open_sockets += sockets
     addresses = [sock.getsockname()[:2] for sock in sockets]
     assert addresses == [("127.0.0.1", port), *([("::1", port)] if has_ipv6() else [])]
     for address in addresses:
@@ -37,18 +37,18 @@ def test_free_port_is_the_same_on_both_addresses(opened: list[socket.socket], ho
             pass
 
 
-def test_port_in_use_is_reported_with_advice(opened: list[socket.socket]) -> None:
+def test_port_in_use_is_reported_with_advice(open_sockets: list[socket.socket]) -> None:
     sockets, port = listen("127.0.0.1", 0)
-    opened += sockets
+    open_sockets += sockets
     with pytest.raises(ListenError, match=f"Port {port} on 127.0.0.1 is in use: .*--port"):
         listen("127.0.0.1", port)
 
 
-def test_port_in_use_on_ipv6_only_is_reported(opened: list[socket.socket]) -> None:
+def test_port_in_use_on_ipv6_only_is_reported(open_sockets: list[socket.socket]) -> None:
     if not has_ipv6():
         pytest.skip("this machine has no IPv6")
     sockets, port = listen("::1", 0)
-    opened += sockets
+    open_sockets += sockets
     assert len(sockets) == 1
     with pytest.raises(ListenError, match="is in use"):
         listen("127.0.0.1", port)

@@ -5,7 +5,7 @@ import re
 from mock_server.cli.startup_banner import build_banner
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
-from tests.mock_server.library import app, library, schemas, world
+from tests.mock_server.library_contract import app, library, schemas, world
 
 
 def tokens(of: Sandbox) -> list[str]:

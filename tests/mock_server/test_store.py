@@ -13,26 +13,26 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from mock_server.store import DeleteRestricted, Store, StoreError, Tag
 from mock_server.store.schema import normalize_datetime, to_comparable
 from spec.record import Record, Reference
-from tests.mock_server.museum import (
+from tests.mock_server.museum_contract import (
     INSTANTS,
     Model,
-    houses,
-    moment,
+    attribute_values,
+    datasets,
     museum,
-    own_properties,
     records,
-    references_to,
+    references_for,
+    to_instant,
 )
 
 RESOURCES = tuple(museum().resources)
 STEPS = ("adding", "changing", "removing")
 
 
-class Undone(Exception):
+class RollbackError(Exception):
     """Leaves a transaction, so that it is rolled back."""
 
 
-class Life(RuleBasedStateMachine):
+class StoreMachine(RuleBasedStateMachine):
     """A store and its model live through the same."""
 
     def __init__(self) -> None:
@@ -40,11 +40,13 @@ class Life(RuleBasedStateMachine):
         self.store = Store.create(museum())
         self.model = Model()
         self.gone: dict[str, int] = {}
-        self.told: list[set[Tag] | None] = []
+        self.notifications: list[set[Tag] | None] = []
         self.listen()
 
     def listen(self) -> None:
-        self.store.listeners.append(lambda touched: self.told.append(None if touched is None else set(touched)))
+        self.store.listeners.append(
+            lambda changed_tags: self.notifications.append(None if changed_tags is None else set(changed_tags))
+        )
 
     def known(self) -> list[Reference]:
         return list(self.model.entries)
@@ -64,12 +66,12 @@ class Life(RuleBasedStateMachine):
 
     def changing(self, data: st.DataObject, model: Model) -> None:
         reference = data.draw(st.sampled_from(list(model.entries)), label="changed")
-        said = museum().resources[reference.resource]
-        own = model.entries[reference].own | data.draw(own_properties(reference.resource), label="own")
-        stored = [r for r in said.relations.values() if r.is_stored]
+        definition = museum().resources[reference.resource]
+        own = model.entries[reference].own | data.draw(attribute_values(reference.resource), label="own")
+        stored = [r for r in definition.relations.values() if r.is_stored]
         named = data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
         known = list(model.entries)
-        references = {r.name: data.draw(references_to(r, known), label=r.name) for r in stored if r.name in named}
+        references = {r.name: data.draw(references_for(r, known), label=r.name) for r in stored if r.name in named}
         self.store.update(reference.resource, reference.key, own, references)
         model.change(reference, own, references)
 
@@ -100,17 +102,17 @@ class Life(RuleBasedStateMachine):
 
     @rule(data=st.data(), steps=st.lists(st.sampled_from(STEPS), max_size=4))
     def roll_back(self, data: st.DataObject, steps: list[str]) -> None:
-        before, told = self.store.generation, len(self.told)
+        before, notifications = self.store.generation, len(self.notifications)
         apart = self.model.copy()
-        with suppress(Undone), self.store.transaction():
+        with suppress(RollbackError), self.store.transaction():
             for step in steps:
                 if step == "adding" or apart.entries:
                     act: Callable[[st.DataObject, Model], None] = getattr(self, step)
                     act(data, apart)
             written = self.store.generation > before
-            raise Undone
+            raise RollbackError
         # What was told of writes is taken back; where nothing was written, all that is kept still holds.
-        assert (self.told[told:][-1:] == [None]) is written
+        assert (self.notifications[notifications:][-1:] == [None]) is written
         assert (self.store.generation > before) is written
 
     @rule(data=st.data(), steps=st.lists(st.tuples(st.sampled_from(STEPS), st.booleans()), min_size=2, max_size=5))
@@ -119,10 +121,10 @@ class Life(RuleBasedStateMachine):
         for step, keeps in steps:
             model = self.model if keeps else self.model.copy()
             if step == "adding" or model.entries:
-                with suppress(Undone), self.store.transaction():
+                with suppress(RollbackError), self.store.transaction():
                     getattr(self, step)(data, model)
                     if not keeps:
-                        raise Undone
+                        raise RollbackError
 
     @rule()
     def reopen(self) -> None:
@@ -134,7 +136,7 @@ class Life(RuleBasedStateMachine):
     # What must hold
 
     @invariant()
-    def every_record_stands_as_the_model_has_it(self) -> None:
+    def every_record_equals_the_model(self) -> None:
         for reference, entry in self.model.entries.items():
             stored = self.store.resolve(reference)
             assert stored is not None
@@ -142,36 +144,36 @@ class Life(RuleBasedStateMachine):
             assert stored.references == {name: entry.references.get(name) for name in stored.references}
 
     @invariant()
-    def nothing_else_stands_there(self) -> None:
+    def no_other_record_is_stored(self) -> None:
         assert self.store.count_by_resource() == {name: len(self.model.all(name)) for name in RESOURCES}
 
     @invariant()
-    def relations_lead_both_ways(self) -> None:
+    def inverse_relations_are_consistent(self) -> None:
         for reference in self.model.entries:
             for relation in museum().resources[reference.resource].relations.values():
-                due = self.model.related(reference, relation.name)
+                expected = self.model.related(reference, relation.name)
                 if relation.inverse is not None:
-                    assert self.store.find_inverse(relation, reference) == due
+                    assert self.store.find_inverse(relation, reference) == expected
                 elif relation.to_many:
-                    assert self.store.get_linked_references(reference.resource, relation, reference.key) == due
+                    assert self.store.get_linked_references(reference.resource, relation, reference.key) == expected
 
     @invariant()
-    def counts_sums_and_maxima_are_those_of_the_records(self) -> None:
+    def derived_values_equal_the_model(self) -> None:
         for reference in self.model.entries:
             for derived in museum().resources[reference.resource].derived_properties.values():
                 if derived.kind in ("count", "sum", "max"):
                     found = self.store.compute_derived(reference.resource, derived, reference.key)
-                    assert moment(found) == moment(self.model.computed(reference, derived, None))
+                    assert to_instant(found) == to_instant(self.model.computed(reference, derived, None))
 
     @invariant()
-    def every_record_lies_in_the_tenant_that_its_path_leads_to(self) -> None:
+    def every_record_has_the_tenant_of_its_path(self) -> None:
         for reference in self.model.entries:
             stored = self.store.resolve(reference)
             assert stored is not None
             assert stored.tenant_key == self.model.tenant(reference)
 
     @invariant()
-    def numbers_are_never_used_again(self) -> None:
+    def numbers_are_not_reused(self) -> None:
         for resource in RESOURCES:
             newest = max((self.model.entries[r].number for r in self.model.all(resource)), default=0)
             assert self.store.next_number(resource) > max(newest, self.gone.get(resource, 0))
@@ -181,7 +183,7 @@ class Life(RuleBasedStateMachine):
         self.store.close()
 
 
-TestLife = Life.TestCase
+TestStore = StoreMachine.TestCase
 
 
 @pytest.fixture
@@ -204,7 +206,7 @@ def test_number_of_deleted_record_is_not_reused_after_reopening(store: Store) ->
     store.add(room(1))
     store.add(room(2))
     store.delete("Room", "r2")
-    with Store_(store.serialize()) as again:
+    with OpenedStore(store.serialize()) as again:
         assert again.next_number("Room") == 3
 
 
@@ -236,9 +238,9 @@ def test_nested_transaction_is_rolled_back_alone(store: Store) -> None:
     store.add(room(1))
     with store.transaction():
         store.write_metadata({"outer": "1"})
-        with suppress(Undone), store.transaction():
+        with suppress(RollbackError), store.transaction():
             store.delete("Room", "r1")
-            raise Undone
+            raise RollbackError
         assert store.get("Room", "r1") is not None
     assert store.read_metadata()["outer"] == "1"
     assert store.count_by_resource()["Room"] == 1
@@ -293,22 +295,24 @@ def test_self_relation_count_counts_only_children_of_the_record(store: Store) ->
     assert rows == [("r1", 1), ("r2", 0)]
 
 
-@given(houses(2))
-def test_write_publishes_tags_of_record_and_its_relations(house: list[Record]) -> None:
+@given(datasets(2))
+def test_write_publishes_tags_of_record_and_its_relations(dataset: list[Record]) -> None:
     store = Store.create(museum())
-    told: list[set[Tag] | None] = []
-    store.listeners.append(lambda touched: told.append(None if touched is None else set(touched)))
-    for record in house:
+    notifications: list[set[Tag] | None] = []
+    store.listeners.append(
+        lambda changed_tags: notifications.append(None if changed_tags is None else set(changed_tags))
+    )
+    for record in dataset:
         store.add(record)
-        touched = told[-1]
-        assert touched is not None
-        assert (record.resource, record.key) in touched
+        changed_tags = notifications[-1]
+        assert changed_tags is not None
+        assert (record.resource, record.key) in changed_tags
     store.close()
 
 
 @given(st.sampled_from(INSTANTS[1:]), st.sampled_from(INSTANTS[1:]))
 def test_normalized_datetimes_compare_like_instants(one: str, other: str) -> None:
-    assert (normalize_datetime(one) < normalize_datetime(other)) == (moment(one) < moment(other))
+    assert (normalize_datetime(one) < normalize_datetime(other)) == (to_instant(one) < to_instant(other))
 
 
 @given(st.integers(min_value=-(10**400), max_value=10**400))
@@ -316,7 +320,7 @@ def test_any_integer_is_comparable(value: int) -> None:
     assert isinstance(to_comparable(value, None), int | float)
 
 
-class Store_:
+class OpenedStore:
     """A store from an image, closed at the end."""
 
     def __init__(self, image: bytes) -> None:

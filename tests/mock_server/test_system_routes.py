@@ -20,7 +20,19 @@ from mock_server.system_routes.media import generate_file
 from spec.document import parse_document
 from spec.record import Reference
 from tests.asgi import Client
-from tests.mock_server.library import API, LIBRARY, POE, RAVEN, RECORDS, Terminal, app, changed, client, library, world
+from tests.mock_server.library_contract import (
+    API,
+    LIBRARY,
+    POE,
+    RAVEN,
+    RECORDS,
+    Terminal,
+    app,
+    changed,
+    client,
+    library,
+    world,
+)
 
 PITCH = 'x-faker: "faker:catch_phrase"}'
 COVER = (PITCH, PITCH + "\n        cover: {type: string, nullable: true, x-faker: {file: any}}")

@@ -18,7 +18,7 @@ from spec.document import parse_document
 from spec.errors import ContractError
 from spec.validators import SchemaValidators
 from tests.asgi import Client, Reply
-from tests.mock_server.library import API, HOUSE, POE, Calls, Terminal, app, changed, client, library, stub
+from tests.mock_server.library_contract import API, HOUSE, POE, Calls, Terminal, app, changed, client, library, stub
 
 AUTHORS = f"{API}/authors"
 BOOKS = f"{API}/books"

@@ -32,12 +32,12 @@ def museum() -> Contract:
     return load_contract(MUSEUM)
 
 
-def paged(query: Query, resource: Resource, words: Iterable[QueryArgument]) -> ResultPage:
+def fetch_page(query: Query, resource: Resource, words: Iterable[QueryArgument]) -> ResultPage:
     """One page of what a query's words ask for."""
     return query.fetch_page(query.create_list_query(resource, words))
 
 
-def world(store: Any, clock: Clock) -> Sandbox:
+def create_sandbox(store: Any, clock: Clock) -> Sandbox:
     """A world of the museum on a store."""
     return Sandbox(museum(), SchemaValidators.from_document(museum().document), store, clock, 7)
 
@@ -112,7 +112,7 @@ NULLABLE = frozenset({"home", "keeper", "parent", "curator", "director"})
 
 
 @st.composite
-def own_properties(draw: st.DrawFn, resource: str) -> dict[str, Any]:
+def attribute_values(draw: st.DrawFn, resource: str) -> dict[str, Any]:
     """Own properties of a record, without its key and number."""
     return {
         name: draw(values) for name, values in OWN[resource].items() if name not in LACKING or draw(st.integers(0, 3))
@@ -120,7 +120,7 @@ def own_properties(draw: st.DrawFn, resource: str) -> dict[str, Any]:
 
 
 @st.composite
-def references_to(draw: st.DrawFn, relation: Relation, known: list[Reference]) -> Any:
+def references_for(draw: st.DrawFn, relation: Relation, known: list[Reference]) -> Any:
     """What a stored relation may hold, of records that are there. None also where nothing fits."""
     fitting = [reference for reference in known if reference.resource in relation.targets]
     if relation.to_many:
@@ -136,20 +136,20 @@ KEYS = ("7", "007", "1", "²", "a/b", "it's")  # of the one resource whose keys 
 @st.composite
 def records(draw: st.DrawFn, resource: str, number: int, known: list[Reference]) -> Record:
     """A record that the museum's contract admits, the `number`th of its resource."""
-    said = museum().resources[resource]
-    own = draw(own_properties(resource))
-    key: Any = number if said.has_integer_key else f"{resource[0].lower()}{number}"
+    definition = museum().resources[resource]
+    own = draw(attribute_values(resource))
+    key: Any = number if definition.has_integer_key else f"{resource[0].lower()}{number}"
     if resource == "Artist" and number <= len(KEYS):
         key = KEYS[number - 1]
-    own[said.key_attribute] = key
-    for stamped in said.attributes_with_stamp("number"):
+    own[definition.key_attribute] = key
+    for stamped in definition.attributes_with_stamp("number"):
         own[stamped] = number
-    stored = [relation for relation in said.relations.values() if relation.is_stored]
-    return Record(resource, key, own, {r.name: draw(references_to(r, known)) for r in stored})
+    stored = [relation for relation in definition.relations.values() if relation.is_stored]
+    return Record(resource, key, own, {r.name: draw(references_for(r, known)) for r in stored})
 
 
 @st.composite
-def houses(draw: st.DrawFn, most: int = 5) -> list[Record]:
+def datasets(draw: st.DrawFn, most: int = 5) -> list[Record]:
     """A whole world of records, parents first."""
     made: list[Record] = []
     for resource in ("Museum", "Person", "Room", "Room", "Artist", "Exhibit", "Label", "Note", "Pass"):
@@ -169,7 +169,7 @@ def houses(draw: st.DrawFn, most: int = 5) -> list[Record]:
 
 
 @dataclass(slots=True)
-class Entry:
+class ModelRecord:
     """A record as the model holds it."""
 
     number: int
@@ -181,12 +181,12 @@ class Entry:
 class Model:
     """A store as one dictionary."""
 
-    entries: dict[Reference, Entry] = field(default_factory=dict)
+    entries: dict[Reference, ModelRecord] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
 
     def copy(self) -> "Model":
         """The same again, apart."""
-        entries = {k: Entry(e.number, dict(e.own), dict(e.references)) for k, e in self.entries.items()}
+        entries = {k: ModelRecord(e.number, dict(e.own), dict(e.references)) for k, e in self.entries.items()}
         return Model(entries, dict(self.numbers))
 
     # Writing
@@ -194,7 +194,7 @@ class Model:
     def add(self, record: Record) -> None:
         """Keep a record under the next number."""
         number = self.numbers[record.resource] = self.numbers.get(record.resource, 0) + 1
-        self.entries[Reference(record.resource, record.key)] = Entry(
+        self.entries[Reference(record.resource, record.key)] = ModelRecord(
             number, dict(record.attributes), dict(record.references)
         )
 
@@ -204,7 +204,7 @@ class Model:
         entry.own = dict(own)
         entry.references.update(references)
 
-    def holders(self, targets: Iterable[Reference], on_delete: str) -> list[tuple[Reference, str]]:
+    def find_referrers(self, targets: Iterable[Reference], on_delete: str) -> list[tuple[Reference, str]]:
         """(record, relation) of all that refer to one of `targets` by a relation with that fate."""
         wanted = set(targets)
         return [
@@ -216,16 +216,16 @@ class Model:
 
     def remove(self, reference: Reference) -> bool:
         """Remove a record and what the contract says beside it; False, and nothing done, where it refuses."""
-        doomed = {reference}
-        while more := {by for by, _ in self.holders(doomed, "cascade")} - doomed:
-            doomed |= more
-        if {by for by, _ in self.holders(doomed, "refuse")} - doomed:
+        to_delete = {reference}
+        while more := {by for by, _ in self.find_referrers(to_delete, "cascade")} - to_delete:
+            to_delete |= more
+        if {by for by, _ in self.find_referrers(to_delete, "refuse")} - to_delete:
             return False
-        for by, name in self.holders(doomed, "clear"):
+        for by, name in self.find_referrers(to_delete, "clear"):
             held = self.entries[by].references[name]
-            left = tuple(r for r in listed(held) if r not in doomed)
+            left = tuple(r for r in listed(held) if r not in to_delete)
             self.entries[by].references[name] = left if isinstance(held, tuple) and not is_reference(held) else None
-        for gone in doomed:
+        for gone in to_delete:
             del self.entries[gone]
         return True
 
@@ -253,8 +253,8 @@ class Model:
         """Every value that a path of relations and then of (nested) own properties leads to."""
         if not path:
             return [reference]
-        said = museum().resources[reference.resource]
-        if path[0] in said.relations:
+        definition = museum().resources[reference.resource]
+        if path[0] in definition.relations:
             return [v for other in self.related(reference, path[0]) for v in self.values(other, path[1:])]
         value: Any = self.entries[reference].own
         for part in path:
@@ -282,7 +282,7 @@ class Model:
         if derived.kind == "count":
             return len(members)
         values = [v for m in members if (v := m.own.get(derived.path[1])) is not None]
-        return sum(values) if derived.kind == "sum" else max(values, key=moment, default=None)
+        return sum(values) if derived.kind == "sum" else max(values, key=to_instant, default=None)
 
     def owner(self, reference: Reference) -> Any:
         """Key of the account that a record belongs to."""
@@ -292,26 +292,30 @@ class Model:
 
     def tenant(self, reference: Reference) -> Any:
         """Key of the tenant that a record lies in."""
-        said = museum().resources[reference.resource]
-        if said.members_relation:
+        definition = museum().resources[reference.resource]
+        if definition.members_relation:
             return reference.key
-        ends = self.values(reference, said.tenant_path) if said.tenant_path else []
+        ends = self.values(reference, definition.tenant_path) if definition.tenant_path else []
         return ends[0].key if ends else None
 
     def sees(self, viewer: Viewer | None, reference: Reference) -> bool:
         """Whether the viewer may see a record."""
-        said = museum().resources[reference.resource]
-        if viewer is None or not (said.tenant_path or said.members_relation):
+        definition = museum().resources[reference.resource]
+        if viewer is None or not (definition.tenant_path or definition.members_relation):
             return True
         if self.tenant(reference) in viewer.tenant_keys:
             return True
         own = self.entries[reference].own
-        if said.public_when and all(own.get(k) == v for k, v in said.public_when.items()):
+        if definition.public_when and all(own.get(k) == v for k, v in definition.public_when.items()):
             return True
         entities = {Reference("Person", viewer.user_key), *(Reference("Museum", t) for t in viewer.tenant_keys)}
         way = {
             reference,
-            *(at for n in range(len(said.tenant_path)) for at in self.values(reference, said.tenant_path[: n + 1])),
+            *(
+                at
+                for n in range(len(definition.tenant_path))
+                for at in self.values(reference, definition.tenant_path[: n + 1])
+            ),
         }
         passes = [self.entries[r].references for r in self.all("Pass")]
         return any(found["subject"] in way and found["entity"] in entities for found in passes)
@@ -337,7 +341,7 @@ def listed(value: Any) -> list[Reference]:
     return [value] if isinstance(value, Reference) else list(value)
 
 
-def moment(value: Any) -> Any:
+def to_instant(value: Any) -> Any:
     """A value as people compare it: texts that are instants by the instant they mean, in microseconds."""
     if not isinstance(value, str) or len(value) < 11 or value[10] not in "Tt":
         return value

@@ -15,12 +15,12 @@ from mock_server.store.bulk_load import bulk_load
 from spec.loader import Contract, load_contract
 from spec.record import Record, Reference
 from tests.mock_server.athena import EPOCH, athena_contract
-from tests.mock_server.museum import houses, museum
+from tests.mock_server.museum_contract import datasets, museum
 
 FOREIGN = {path.stem: path for path in sorted((Path(__file__).parents[1] / "foreign").glob("*.yaml"))}
 
 
-def one_by_one(contract: Contract, records: Iterable[Record]) -> Store:
+def load_singly(contract: Contract, records: Iterable[Record]) -> Store:
     store = Store.create(contract)
     with store.transaction():
         for record in records:
@@ -28,7 +28,7 @@ def one_by_one(contract: Contract, records: Iterable[Record]) -> Store:
     return store
 
 
-def at_once(contract: Contract, records: Iterable[Record]) -> Store:
+def load_in_bulk(contract: Contract, records: Iterable[Record]) -> Store:
     store = Store.create(contract)
     bulk_load(store, records)
     return store
@@ -40,12 +40,12 @@ def content(store: Store) -> list[str]:
         return sorted(store.connection.iterdump())
 
 
-def world(contract: Contract, name: str, size: float = 1) -> list[Record]:
+def generate_dataset(contract: Contract, name: str, size: float = 1) -> list[Record]:
     return list(generator.generate_records(contract, dataset.load(name), seed=3, epoch=EPOCH, size=size))
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits is written, and what was seen is let go, every few records."""
     monkeypatch.setattr(filling, "BATCH_SIZE", 7)
     monkeypatch.setattr(filling, "MAX_CACHED_PARENTS", 2)
@@ -53,35 +53,38 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["demo", "plain", "empty"])
 def test_bulk_load_of_a_dataset_equals_single_adds(name: str) -> None:
-    records = world(athena_contract(), name, 2)
-    assert content(at_once(athena_contract(), records)) == content(one_by_one(athena_contract(), records))
+    records = generate_dataset(athena_contract(), name, 2)
+    assert content(load_in_bulk(athena_contract(), records)) == content(load_singly(athena_contract(), records))
 
 
 @pytest.mark.usefixtures("small")
 def test_bulk_load_in_small_batches_equals_single_adds() -> None:
-    records = world(athena_contract(), "demo")
-    assert content(at_once(athena_contract(), records)) == content(one_by_one(athena_contract(), records))
+    records = generate_dataset(athena_contract(), "demo")
+    assert content(load_in_bulk(athena_contract(), records)) == content(load_singly(athena_contract(), records))
 
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_bulk_load_with_other_contracts_equals_single_adds(name: str) -> None:
     contract = load_contract(FOREIGN[name])
-    records = world(contract, "plain")
-    assert content(at_once(contract, records)) == content(one_by_one(contract, records))
+    records = generate_dataset(contract, "plain")
+    assert content(load_in_bulk(contract, records)) == content(load_singly(contract, records))
 
 
-@given(houses(3), st.integers(1, 9), st.integers(1, 3))
+@given(datasets(3), st.integers(1, 9), st.integers(1, 3))
 def test_bulk_load_in_any_order_equals_single_adds(records: list[Record], batch: int, parents: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(filling, "BATCH_SIZE", batch)
         patch.setattr(filling, "MAX_CACHED_PARENTS", parents)
         for listed in (records, records[::-1]):  # backwards: what is referred to is not there yet
-            assert content(at_once(museum(), listed)) == content(one_by_one(museum(), listed))
+            assert content(load_in_bulk(museum(), listed)) == content(load_singly(museum(), listed))
 
 
 def test_numbers_continue_after_loaded_records() -> None:
-    records = world(athena_contract(), "demo")
-    with closing(at_once(athena_contract(), records)) as filled, closing(one_by_one(athena_contract(), records)) as one:
+    records = generate_dataset(athena_contract(), "demo")
+    with (
+        closing(load_in_bulk(athena_contract(), records)) as filled,
+        closing(load_singly(athena_contract(), records)) as one,
+    ):
         assert filled.last_numbers == one.last_numbers
         assert {name: filled.next_number(name) for name in filled.tables} == {
             name: one.next_number(name) for name in one.tables
@@ -89,7 +92,7 @@ def test_numbers_continue_after_loaded_records() -> None:
 
 
 def test_caches_of_empty_store_are_invalidated() -> None:
-    [room, *_] = records = world(museum(), "plain")
+    [room, *_] = records = generate_dataset(museum(), "plain")
     with closing(Store.create(museum())) as store:
         assert store.get(room.resource, room.key) is None
         assert store.count(room.resource, "1") == 0
@@ -103,7 +106,7 @@ def test_list_of_references_for_to_one_relation_is_rejected() -> None:
     resource, relation = next(
         (r, x) for r in contract.resources.values() for x in r.relations.values() if x.is_stored and not x.to_many
     )
-    record = next(r for r in world(contract, "demo") if r.resource == resource.name)
+    record = next(r for r in generate_dataset(contract, "demo") if r.resource == resource.name)
     wrong = Record(
         record.resource, record.key, record.attributes, {relation.name: (Reference(relation.targets[0], "x"),)}
     )
@@ -112,15 +115,15 @@ def test_list_of_references_for_to_one_relation_is_rejected() -> None:
 
 
 def test_failed_load_leaves_empty_store_with_indexes() -> None:
-    records = world(museum(), "plain")
+    records = generate_dataset(museum(), "plain")
 
-    def breaking() -> Iterator[Record]:
+    def failing_records() -> Iterator[Record]:
         yield from records
         raise KeyError
 
     with closing(Store.create(museum())) as store:
         before = sorted(store.connection.iterdump())
         with pytest.raises(KeyError):
-            bulk_load(store, breaking())
+            bulk_load(store, failing_records())
         assert sorted(store.connection.iterdump()) == before
         assert not any(store.last_numbers.values())

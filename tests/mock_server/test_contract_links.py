@@ -18,36 +18,36 @@ ENDED = {
 
 def links() -> list[tuple[str, str]]:
     """(operation, name) of each link of a success."""
-    found = []
+    result = []
     for operation in CONTRACT.operations.values():
         pointer = f"{operation.pointer}/responses/{operation.envelope.status}"
-        said, _ = CONTRACT.document.dereference(CONTRACT.document.resolve(pointer), pointer)
-        found += [(operation.id, escape(name)) for name in said.get("links", {})]
-    return found
+        definition, _ = CONTRACT.document.dereference(CONTRACT.document.resolve(pointer), pointer)
+        result += [(operation.id, escape(name)) for name in definition.get("links", {})]
+    return result
 
 
-def value_of(expression: Any, answer: Any) -> Any:
+def evaluate(expression: Any, reply: Any) -> Any:
     """What a runtime expression says of an answer; anything else is the value itself."""
     if not (isinstance(expression, str) and expression.startswith(BODY)):
         return expression
     for part in expression.removeprefix(BODY).split("/")[1:]:
-        answer = answer[int(part)] if isinstance(answer, list) else answer[part]
-    return answer
+        reply = reply[int(part)] if isinstance(reply, list) else reply[part]
+    return reply
 
 
 @pytest.mark.parametrize(("name", "link"), links())
 def test_link_leads_to_its_operation(api: Api, name: str, link: str) -> None:
     operation = CONTRACT.operations[name]
-    answer = api.whole(name, start(api, name), example_of(operation), required(operation))
+    reply = api.whole(name, start(api, name), example_of(operation), required(operation))
     status = CONTRACT.document.resolve(f"{operation.pointer}/responses/{operation.envelope.status}")
     response, _ = CONTRACT.document.dereference(status, "")
-    said, _ = CONTRACT.document.dereference(response["links"][link], "")
-    then = CONTRACT.operations[said["operationId"]]
-    parameters = {key: value_of(value, answer) for key, value in said.get("parameters", {}).items()}
+    definition, _ = CONTRACT.document.dereference(response["links"][link], "")
+    then = CONTRACT.operations[definition["operationId"]]
+    parameters = {key: evaluate(value, reply) for key, value in definition.get("parameters", {}).items()}
     key = next((parameters.pop(part) for part in then.path_parameter_names), None)
-    sent = {field: value_of(value, answer) for field, value in said.get("requestBody", {}).items()}
-    due = 409 if (name, link) in ENDED else then.envelope.status
-    assert api.status(then.id, key, sent or example_of(then), parameters) == due
+    sent = {field: evaluate(value, reply) for field, value in definition.get("requestBody", {}).items()}
+    expected_status = 409 if (name, link) in ENDED else then.envelope.status
+    assert api.status(then.id, key, sent or example_of(then), parameters) == expected_status
 
 
 def start(api: Api, name: str) -> Any:

@@ -14,7 +14,7 @@ from spec.loader import Contract
 from tests.asgi import Reply
 
 
-class SecondOpinion:
+class OpenapiCoreValidator:
     """openapi-core on one contract. Both methods raise what it objects to."""
 
     def __init__(self, contract: Contract) -> None:
@@ -51,5 +51,5 @@ class SecondOpinion:
     def on_answer(self, request: MockRequest, reply: Reply) -> None:
         """Whether the contract admits an answer to it."""
         kind = reply.headers.get("content-type", "")
-        said = MockResponse(reply.body, reply.status, dict(reply.headers), content_type=kind)
-        self.openapi.validate_response(request, said)
+        response = MockResponse(reply.body, reply.status, dict(reply.headers), content_type=kind)
+        self.openapi.validate_response(request, response)

@@ -44,7 +44,7 @@ from tests.mock_server.museum import houses, museum
 from tests.spec.contract_edits import contract
 
 EPOCH = datetime(2024, 5, 1, 12, tzinfo=UTC)
-RECIPE = DatasetParameters("demo", 7, EPOCH, 1.0)
+PARAMETERS = DatasetParameters("demo", 7, EPOCH, 1.0)
 ROOT = Path(__file__).parents[2]
 
 
@@ -52,8 +52,8 @@ def room(key: str = "r1") -> Record:
     return Record("Room", key, {"uuid": key, "name": "a", "floor": 0, "open": True}, {})
 
 
-def made(*records: Record, recipe: DatasetParameters = RECIPE) -> bytes:
-    return build_image(museum(), recipe, records, {"greeting": "hello"})
+def build(*records: Record, parameters: DatasetParameters = PARAMETERS) -> bytes:
+    return build_image(museum(), parameters, records, {"greeting": "hello"})
 
 
 # Keys ----------------------------------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_key_is_deterministic(files: list[Path]) -> None:
-    assert compute_image_key(museum(), RECIPE, files) == compute_image_key(museum(), RECIPE, reversed(files))
+    assert compute_image_key(museum(), PARAMETERS, files) == compute_image_key(museum(), PARAMETERS, reversed(files))
 
 
 def test_key_depends_on_code_and_data_files_only(files: list[Path]) -> None:
@@ -77,15 +77,15 @@ def test_key_depends_on_code_and_data_files_only(files: list[Path]) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        replace(RECIPE, dataset="empty"),
-        replace(RECIPE, seed=8),
-        replace(RECIPE, epoch=EPOCH.replace(microsecond=1)),
-        replace(RECIPE, size=2.0),
-        replace(RECIPE, size=1.0000001),
+        replace(PARAMETERS, dataset="empty"),
+        replace(PARAMETERS, seed=8),
+        replace(PARAMETERS, epoch=EPOCH.replace(microsecond=1)),
+        replace(PARAMETERS, size=2.0),
+        replace(PARAMETERS, size=1.0000001),
     ],
 )
-def test_key_depends_on_each_dataset_parameter(files: list[Path], other: DatasetParameters) -> None:
-    assert compute_image_key(museum(), RECIPE, files) != compute_image_key(museum(), other, files)
+def test_key_depends_on_each_dataset_parameter(files: list[Path], other_parameters: DatasetParameters) -> None:
+    assert compute_image_key(museum(), PARAMETERS, files) != compute_image_key(museum(), other_parameters, files)
 
 
 @given(
@@ -102,32 +102,32 @@ def test_key_depends_on_each_dataset_parameter(files: list[Path], other: Dataset
         unique=True,
     )
 )
-def test_keys_of_different_parameters_differ(recipes: list[DatasetParameters]) -> None:
-    assert len({compute_image_key(museum(), recipe, ()) for recipe in recipes}) == len(recipes)
+def test_keys_of_different_parameters_differ(parameter_sets: list[DatasetParameters]) -> None:
+    assert len({compute_image_key(museum(), parameters, ()) for parameters in parameter_sets}) == len(parameter_sets)
 
 
 def test_key_depends_on_the_contract() -> None:
-    other = contract("museum", ("#/info/title", "Another"))
-    assert compute_image_key(museum(), RECIPE, ()) != compute_image_key(other, RECIPE, ())
+    other_parameters = contract("museum", ("#/info/title", "Another"))
+    assert compute_image_key(museum(), PARAMETERS, ()) != compute_image_key(other_parameters, PARAMETERS, ())
 
 
 @pytest.mark.parametrize("name", ["a.py", "b.yaml"])
 def test_key_depends_on_the_content_of_each_file(files: list[Path], name: str) -> None:
-    before = compute_image_key(museum(), RECIPE, files)
+    before = compute_image_key(museum(), PARAMETERS, files)
     next(path for path in files if path.name == name).write_text("changed")
-    assert compute_image_key(museum(), RECIPE, files) != before
+    assert compute_image_key(museum(), PARAMETERS, files) != before
 
 
 def test_key_depends_on_added_files(files: list[Path]) -> None:
-    before = compute_image_key(museum(), RECIPE, files)
+    before = compute_image_key(museum(), PARAMETERS, files)
     (files[0].parent / "d.py").write_text("")
-    assert compute_image_key(museum(), RECIPE, list_source_files(files[0].parent)) != before
+    assert compute_image_key(museum(), PARAMETERS, list_source_files(files[0].parent)) != before
 
 
 def test_key_depends_on_the_version_of_faker(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = compute_image_key(museum(), RECIPE, ())
+    before = compute_image_key(museum(), PARAMETERS, ())
     monkeypatch.setattr("mock_server.images.cache.metadata.version", lambda name: f"another {name}")
-    assert compute_image_key(museum(), RECIPE, ()) != before
+    assert compute_image_key(museum(), PARAMETERS, ()) != before
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_key_depends_on_the_version_of_faker(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_source_file_of_images_is_listed(name: str) -> None:
-    assert ROOT / name in list_image_sources(RECIPE)
+    assert ROOT / name in list_image_sources(PARAMETERS)
 
 
 def test_key_is_the_same_in_another_process(files: list[Path]) -> None:
@@ -151,14 +151,14 @@ def test_key_is_the_same_in_another_process(files: list[Path]) -> None:
 from datetime import UTC, datetime
 from pathlib import Path
 from mock_server.images import DatasetParameters, compute_image_key, list_source_files
-from tests.mock_server.museum import museum
+from tests.mock_server.museum_contract import museum
 recipe = DatasetParameters("demo", 7, datetime(2024, 5, 1, 12, tzinfo=UTC), 1.0)
 print(compute_image_key(museum(), recipe, list_source_files(Path({str(files[0].parent)!r}))))
 """
-    assert printed(code) == compute_image_key(museum(), RECIPE, files)
+    assert run_script(code) == compute_image_key(museum(), PARAMETERS, files)
 
 
-def printed(code: str) -> str:
+def run_script(code: str) -> str:
     """What another process prints."""
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr
@@ -169,7 +169,7 @@ def printed(code: str) -> str:
 
 
 @pytest.fixture
-def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def temporary_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that is ours by its name where all may write; there is no other."""
     if not hasattr(os, "getuid"):
         pytest.skip("folders have no owners here")
@@ -179,51 +179,51 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / f"athena-mock-{os.getuid()}"
 
 
-def test_cache_folder_falls_back_to_a_temporary_folder(shared: Path) -> None:
-    assert [find_cache_folder(), find_cache_folder()] == [shared, shared]
-    assert stat.S_IMODE(shared.stat().st_mode) == 0o700
+def test_cache_folder_falls_back_to_a_temporary_folder(temporary_cache: Path) -> None:
+    assert [find_cache_folder(), find_cache_folder()] == [temporary_cache, temporary_cache]
+    assert stat.S_IMODE(temporary_cache.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("form", ["open to others", "another's", "a link"])
 def test_folder_writable_by_others_is_not_used(
-    shared: Path, monkeypatch: pytest.MonkeyPatch, form: str
+    temporary_cache: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     if form == "a link":
-        (shared.parent / "elsewhere").mkdir(mode=0o700)
-        shared.symlink_to(shared.parent / "elsewhere")
+        (temporary_cache.parent / "elsewhere").mkdir(mode=0o700)
+        temporary_cache.symlink_to(temporary_cache.parent / "elsewhere")
     else:
-        shared.mkdir()
-        shared.chmod(0o777 if form == "open to others" else 0o700)
+        temporary_cache.mkdir()
+        temporary_cache.chmod(0o777 if form == "open to others" else 0o700)
     if form == "another's":
-        shared.rename(shared.with_name("athena-mock-4711"))
+        temporary_cache.rename(temporary_cache.with_name("athena-mock-4711"))
         monkeypatch.setattr(os, "getuid", lambda: 4711)
-    found = find_cache_folder()
-    assert found.name.startswith("athena-mock-")
-    assert found not in (shared, shared.with_name("athena-mock-4711"))
-    assert stat.S_IMODE(found.stat().st_mode) == 0o700
+    result = find_cache_folder()
+    assert result.name.startswith("athena-mock-")
+    assert result not in (temporary_cache, temporary_cache.with_name("athena-mock-4711"))
+    assert stat.S_IMODE(result.stat().st_mode) == 0o700
 
 
 # Images that are kept ------------------------------------------------------------------------------------------------
 
 
 def test_image_is_built_once(tmp_path: Path) -> None:
-    asked: list[Path] = []
+    built_paths: list[Path] = []
 
-    def make(path: Path) -> None:
-        asked.append(path)
+    def build_file(path: Path) -> None:
+        built_paths.append(path)
         path.write_bytes(b"image")
 
-    assert [get_or_build_image(tmp_path, "k", make).read_bytes() for _ in range(2)] == [b"image", b"image"]
-    assert len(asked) == 1
+    assert [get_or_build_image(tmp_path, "k", build_file).read_bytes() for _ in range(2)] == [b"image", b"image"]
+    assert len(built_paths) == 1
 
 
 def test_failed_build_leaves_no_file(tmp_path: Path) -> None:
-    def make(path: Path) -> None:
+    def build_file(path: Path) -> None:
         path.write_bytes(b"half")
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        get_or_build_image(tmp_path, "k", make)
+        get_or_build_image(tmp_path, "k", build_file)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -254,33 +254,33 @@ for number in range(12):
     assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 4
 
 
-@given(houses(2))
+@given(datasets(2))
 def test_store_from_image_contains_its_records(records: list[Record]) -> None:
-    store = Store.from_image(museum(), made(*records))
+    store = Store.from_image(museum(), build(*records))
     assert [store.get(r.resource, r.key) is not None for r in records] == [True] * len(records)
     store.close()
 
 
-def rows_of(store: Store) -> list[str]:
+def dump_rows(store: Store) -> list[str]:
     """All that a store's own tables hold, as SQL, without what SQLite notes of them."""
     return [line for line in store.connection.iterdump() if "sqlite_stat" not in line]
 
 
-@given(houses(2))
+@given(datasets(2))
 def test_image_file_equals_image_in_memory(records: list[Record]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a #?%20.image"
-        build_image_file(path, museum(), RECIPE, records, {"greeting": "hello"})
-        assert [found.name for found in Path(folder).iterdir()] == [path.name]
-        stores = [Store.from_image(museum(), image) for image in (made(*records), path)]
-    assert rows_of(stores[0]) == rows_of(stores[1])
+        build_image_file(path, museum(), PARAMETERS, records, {"greeting": "hello"})
+        assert [result.name for result in Path(folder).iterdir()] == [path.name]
+        stores = [Store.from_image(museum(), image) for image in (build(*records), path)]
+    assert dump_rows(stores[0]) == dump_rows(stores[1])
     for store in stores:
         store.close()
 
 
 def test_texts_of_a_large_dataset_are_indexed_in_its_image() -> None:
     rooms = [room(f"r{number}") for number in range(MAX_UNINDEXED_RECORDS + 1)]
-    store = Store.from_image(museum(), made(*rooms))
+    store = Store.from_image(museum(), build(*rooms))
     assert store.find_search_candidates("Room", "r77", 100) is not None
     store.close()
 
@@ -289,10 +289,10 @@ def test_texts_of_a_large_dataset_are_indexed_in_its_image() -> None:
 def test_corrupt_image_is_rebuilt(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "k.image").write_bytes(content)
 
-    def make(path: Path) -> None:
-        build_image_file(path, museum(), RECIPE, [Record("Room", "r1", {"uuid": "r1"}, {})], {})
+    def build_file(path: Path) -> None:
+        build_image_file(path, museum(), PARAMETERS, [Record("Room", "r1", {"uuid": "r1"}, {})], {})
 
-    store = open_store(museum(), RECIPE, "memory", lambda: get_or_build_image(tmp_path, "k", make))
+    store = open_store(museum(), PARAMETERS, "memory", lambda: get_or_build_image(tmp_path, "k", build_file))
     assert store.get("Room", "r1") is not None
     store.close()
 
@@ -303,12 +303,12 @@ def test_error_names_an_image_that_cannot_be_read(tmp_path: Path, content: bytes
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ImageError, match=re.escape(str(path))):
-        open_store(museum(), RECIPE, "memory", lambda: path)
+        open_store(museum(), PARAMETERS, "memory", lambda: path)
 
 
 @pytest.mark.slow
 def test_store_from_image_may_exceed_a_gibibyte() -> None:
-    store, mebibytes = Store.from_image(museum(), made(room())), 16
+    store, mebibytes = Store.from_image(museum(), build(room())), 16
     for number in range(2**30 // (mebibytes * 2**20) + 2):
         store.write_metadata({f"text {number}": "x" * mebibytes * 2**20})
     assert store.scalar("PRAGMA page_count") * store.scalar("PRAGMA page_size") > 2**30
@@ -318,7 +318,7 @@ def test_store_from_image_may_exceed_a_gibibyte() -> None:
 
 
 def test_image_stores_epoch_and_phrases() -> None:
-    store = Store.from_image(museum(), made())
+    store = Store.from_image(museum(), build())
     served = create_sandbox(museum(), SchemaValidators.from_document(museum().document), store, lambda: EPOCH)
     assert (get_epoch(store), served.seed, dict(served.phrases)) == (EPOCH, 7, {"greeting": "hello"})
     store.close()
@@ -329,16 +329,16 @@ def test_image_stores_epoch_and_phrases() -> None:
 
 @pytest.mark.parametrize("days", [-400, 0, 400])
 def test_clock_starts_at_the_epoch(days: int) -> None:
-    store, watch = Store.from_image(museum(), made()), Watch(EPOCH - timedelta(days=days))
-    found = open_clock(store, watch, from_epoch=True)
-    assert found.now() == EPOCH
+    store, watch = Store.from_image(museum(), build()), Watch(EPOCH - timedelta(days=days))
+    result = open_clock(store, watch, from_epoch=True)
+    assert result.now() == EPOCH
     watch.wait(days=3)
-    assert found.now() == EPOCH + timedelta(days=3)
+    assert result.now() == EPOCH + timedelta(days=3)
     store.close()
 
 
 def test_clock_without_explicit_epoch_is_the_systems() -> None:
-    store, watch = Store.from_image(museum(), made()), Watch(EPOCH + timedelta(hours=9))
+    store, watch = Store.from_image(museum(), build()), Watch(EPOCH + timedelta(hours=9))
     assert open_clock(store, watch, from_epoch=False).now() == watch()
     store.close()
 
@@ -346,13 +346,13 @@ def test_clock_without_explicit_epoch_is_the_systems() -> None:
 @pytest.mark.parametrize("again", [True, False])
 @pytest.mark.parametrize("days", [-400, 400])
 def test_clock_never_goes_back_when_a_store_is_reopened(target: str, days: int, again: bool) -> None:
-    store, watch = opened(target), Watch(EPOCH - timedelta(days=days))
+    store, watch = open_target(target), Watch(EPOCH - timedelta(days=days))
     before = open_clock(store, watch, from_epoch=True)
     watch.wait(days=3)
     written = before.now()
     store.close()
     watch.wait(hours=1)
-    store = opened(target)
+    store = open_target(target)
     assert open_clock(store, watch, from_epoch=again).now() == written + timedelta(hours=1)
     store.close()
 
@@ -365,30 +365,30 @@ def target(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'store.db'}"
 
 
-def opened(target: str, *, recipe: DatasetParameters = RECIPE, said: Any = None) -> Store:
-    return open_store(said or museum(), recipe, target, lambda: made(room(), recipe=recipe))
+def open_target(target: str, *, parameters: DatasetParameters = PARAMETERS, another_contract: Any = None) -> Store:
+    return open_store(another_contract or museum(), parameters, target, lambda: build(room(), parameters=parameters))
 
 
 def test_file_store_in_use_cannot_be_opened_twice(target: str) -> None:
-    first = opened(target)
+    first = open_target(target)
     with pytest.raises(StoreError, match="in use by another mock"):
-        opened(target)
+        open_target(target)
     first.close()
-    opened(target).close()
+    open_target(target).close()
 
 
 def test_file_store_survives_reopening(target: str) -> None:
-    store = opened(target)
+    store = open_target(target)
     with store.transaction():
         store.add(room("r2"))
     store.close()
-    again = opened(target)
+    again = open_target(target)
     assert (again.get("Room", "r2") is not None, again.next_number("Room")) == (True, 3)
     again.close()
 
 
 def test_file_store_survives_its_process(target: str) -> None:
-    opened(target).close()
+    open_target(target).close()
     code = f"""
 import os
 from tests.mock_server.test_image import opened, room
@@ -397,14 +397,14 @@ with store.transaction():
     store.add(room("r2"))
 os._exit(0)
 """
-    printed(code)
-    again = opened(target)
+    run_script(code)
+    again = open_target(target)
     assert again.count_by_resource()["Room"] == 2
     again.close()
 
 
 def test_uncommitted_writes_of_a_killed_process_are_lost(target: str) -> None:
-    opened(target).close()
+    open_target(target).close()
     code = f"""
 import os
 from tests.mock_server.test_image import opened, room
@@ -413,21 +413,21 @@ with store.transaction():
     store.add(room("r2"))
     os._exit(0)
 """
-    printed(code)
-    again = opened(target)
+    run_script(code)
+    again = open_target(target)
     assert again.count_by_resource()["Room"] == 1
     again.close()
 
 
 def test_file_store_is_not_rebuilt(target: str) -> None:
-    opened(target).close()
-    again = open_store(museum(), RECIPE, target, lambda: pytest.fail("built again"))
+    open_target(target).close()
+    again = open_store(museum(), PARAMETERS, target, lambda: pytest.fail("built again"))
     again.close()
 
 
 def test_empty_file_becomes_a_new_store(target: str) -> None:
     parse_store_url(target).touch()
-    store = opened(target)
+    store = open_target(target)
     assert store.count_by_resource()["Room"] == 1
     store.close()
 
@@ -435,38 +435,40 @@ def test_empty_file_becomes_a_new_store(target: str) -> None:
 @pytest.mark.parametrize(
     ("other", "name"),
     [
-        (replace(RECIPE, dataset="empty"), "dataset"),
-        (replace(RECIPE, seed=8), "seed"),
-        (replace(RECIPE, size=2.0), "size"),
+        (replace(PARAMETERS, dataset="empty"), "dataset"),
+        (replace(PARAMETERS, seed=8), "seed"),
+        (replace(PARAMETERS, size=2.0), "size"),
     ],
 )
-def test_file_with_other_parameters_is_rejected_with_advice(target: str, other: DatasetParameters, name: str) -> None:
-    opened(target).close()
+def test_file_with_other_parameters_is_rejected_with_advice(
+    target: str, other_parameters: DatasetParameters, name: str
+) -> None:
+    open_target(target).close()
     with pytest.raises(StoreError) as error:
-        opened(target, recipe=other)
+        open_target(target, parameters=other_parameters)
     assert f"was created with another {name}" in str(error.value)
     assert f"start with that {name}, use another file, or delete this one to start over" in str(error.value)
 
 
 def test_file_with_another_contract_is_rejected(target: str) -> None:
-    opened(target).close()
+    open_target(target).close()
     with pytest.raises(StoreError, match="was created with another contract"):
-        opened(target, said=contract("museum", ("#/info/title", "Another")))
+        open_target(target, another_contract=contract("museum", ("#/info/title", "Another")))
 
 
 def test_file_with_another_epoch_is_opened(target: str) -> None:
-    opened(target).close()
-    again = opened(target, recipe=replace(RECIPE, epoch=EPOCH.replace(year=2025)))
+    open_target(target).close()
+    again = open_target(target, parameters=replace(PARAMETERS, epoch=EPOCH.replace(year=2025)))
     assert get_epoch(again) == EPOCH
     again.close()
 
 
 def test_file_with_other_parameters_is_opened_if_not_required(target: str) -> None:
-    opened(target).close()
-    other = DatasetParameters("empty", 8, EPOCH, 2.0)
+    open_target(target).close()
+    other_parameters = DatasetParameters("empty", 8, EPOCH, 2.0)
     with pytest.raises(StoreError, match="was created with another size"):
-        open_store(museum(), other, target, lambda: pytest.fail("built again"), {"size"})
-    again = open_store(museum(), other, target, lambda: pytest.fail("built again"), {"epoch", "store"})
+        open_store(museum(), other_parameters, target, lambda: pytest.fail("built again"), {"size"})
+    again = open_store(museum(), other_parameters, target, lambda: pytest.fail("built again"), {"epoch", "store"})
     assert again.read_metadata()["seed"] == "7"
     again.close()
 
@@ -485,7 +487,7 @@ def test_records_newer_than_the_epoch_are_detected(instants: tuple[str, ...], af
         replace(room(f"r{n}"), attributes={**room(f"r{n}").attributes, "created_at": at})
         for n, at in enumerate(instants)
     ]
-    store = Store.from_image(museum(), made(*rooms, room("r9")))
+    store = Store.from_image(museum(), build(*rooms, room("r9")))
     assert find_newest_after_epoch(store) == after
     store.close()
 
@@ -495,34 +497,34 @@ def test_file_that_is_not_a_store_is_rejected(target: str, content: bytes | str)
     if isinstance(content, bytes):
         parse_store_url(target).write_bytes(content)
     else:
-        other = sqlite3.connect(parse_store_url(target))
-        other.execute("CREATE TABLE people (name)")
-        other.close()
+        other_parameters = sqlite3.connect(parse_store_url(target))
+        other_parameters.execute("CREATE TABLE people (name)")
+        other_parameters.close()
     with pytest.raises(StoreError, match=r"is not a store of this mock .*: use another file"):
-        opened(target)
+        open_target(target)
 
 
 def test_file_that_is_not_a_store_is_unchanged(target: str) -> None:
     parse_store_url(target).write_bytes(b"precious" * 100)
     with pytest.raises(StoreError):
-        opened(target)
+        open_target(target)
     assert parse_store_url(target).read_bytes() == b"precious" * 100
 
 
 @pytest.mark.parametrize("table", ["people (name)", "_meta (name, value)"])
 def test_database_of_another_program_is_unchanged(target: str, table: str) -> None:
-    with closing(sqlite3.connect(parse_store_url(target))) as other:
-        other.execute(f"CREATE TABLE {table}")
+    with closing(sqlite3.connect(parse_store_url(target))) as other_parameters:
+        other_parameters.execute(f"CREATE TABLE {table}")
     before = parse_store_url(target).read_bytes()
     with pytest.raises(StoreError):
-        opened(target)
+        open_target(target)
     assert parse_store_url(target).read_bytes() == before
     assert list(parse_store_url(target).parent.iterdir()) == [parse_store_url(target)]
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"folder .*/nowhere does not exist$"):
-        opened(f"sqlite:///{tmp_path}/nowhere/store.db")
+        open_target(f"sqlite:///{tmp_path}/nowhere/store.db")
 
 
 @pytest.mark.parametrize("target", ["sqlite:///", "postgres://x", "/tmp/x.db", ""])

@@ -91,9 +91,9 @@ def changed(*changes: tuple[str, str]) -> Contract:
 def world(contract: Contract | None = None) -> Sandbox:
     """A fresh world with one record of each resource, whose clock stands still. `contract`: a changed library's."""
     of, checked = (contract, SchemaValidators.from_document(contract.document)) if contract else (library(), schemas())
-    made = Sandbox(of, checked, Store.create(of), Clock(lambda: NOW), 0)
-    made.add_records(RECORDS)
-    return made
+    created = Sandbox(of, checked, Store.create(of), Clock(lambda: NOW), 0)
+    created.add_records(RECORDS)
+    return created
 
 
 class Calls:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from mock_server.server.http_connection import MAX_HEAD_BYTES, MAX_TARGET_BYTES, HttpConnection
-from tests.mock_server.library import API, POE, Terminal, app, stub, world
+from tests.mock_server.library_contract import API, POE, Terminal, app, stub, world
 
 AUTHORS = f"{API}/authors".encode()
 HOST = b"Host: localhost\r\n"
@@ -21,7 +21,7 @@ LAST = b"GET /__mock/health HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class RawResponse:
     """One answer as it came over the wire."""
 
     status: int
@@ -30,7 +30,7 @@ class Said:
     json: Any = field(default=None)
 
 
-async def _talk(served: Any, packets: tuple[bytes, ...]) -> bytes:
+async def _send_packets(served: Any, packets: tuple[bytes, ...]) -> bytes:
     config = uvicorn.Config(served, log_config=None, ws="none", server_header=False, proxy_headers=False)
     config.load()
     state = ServerState()
@@ -49,9 +49,9 @@ async def _talk(served: Any, packets: tuple[bytes, ...]) -> bytes:
     return found
 
 
-def talk(served: Any, *packets: bytes) -> list[Said]:
+def send_packets(served: Any, *packets: bytes) -> list[RawResponse]:
     """The answers to bytes, read until the mock ends the connection."""
-    rest = asyncio.run(_talk(served, packets))
+    rest = asyncio.run(_send_packets(served, packets))
     found = []
     while rest:
         head, _, rest = rest.partition(b"\r\n\r\n")
@@ -60,17 +60,17 @@ def talk(served: Any, *packets: bytes) -> list[Said]:
         length = int(headers.get("content-length", "0"))
         body, rest = rest[:length], rest[length:]
         kind = headers.get("content-type", "")
-        found.append(Said(int(line.split()[1]), headers, body, json.loads(body) if "json" in kind else None))
+        found.append(RawResponse(int(line.split()[1]), headers, body, json.loads(body) if "json" in kind else None))
     return found
 
 
-def refused(said: Said, status: int, reason: str = "validation") -> str:
+def assert_error(response: RawResponse, status: int, reason: str = "validation") -> str:
     """The message of an answer that has all that the house's refusals have."""
-    assert (said.status, said.headers["x-mock-reason"]) == (status, reason)
-    assert said.headers["content-type"] == "application/json"
-    assert said.headers["x-request-id"]
-    assert set(said.json) == {"message"}
-    message: str = said.json["message"]
+    assert (response.status, response.headers["x-mock-reason"]) == (status, reason)
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-request-id"]
+    assert set(response.json) == {"message"}
+    message: str = response.json["message"]
     return message
 
 
@@ -107,57 +107,57 @@ BROKEN = {
 @pytest.mark.parametrize("sent", BROKEN.values(), ids=BROKEN)
 def test_malformed_request_returns_400_in_the_mocks_format(sent: bytes) -> None:
     terminal = Terminal()
-    (said,) = talk(app(terminal=terminal), sent)
-    assert refused(said, 400).startswith("The request is not valid HTTP: ")
-    assert said.headers["connection"] == "close"
+    (response,) = send_packets(app(terminal=terminal), sent)
+    assert assert_error(response, 400).startswith("The request is not valid HTTP: ")
+    assert response.headers["connection"] == "close"
     (line,) = terminal.getvalue().splitlines()
     assert line.startswith("400 ")
     assert "expected METHOD /path HTTP/1.1" in line
-    assert line.endswith(f"[req {said.headers['x-request-id']}]")
+    assert line.endswith(f"[req {response.headers['x-request-id']}]")
 
 
 def test_tls_handshake_returns_advice_to_use_http() -> None:
-    (said,) = talk(stub()[0].app, b"\x16\x03\x01\x02\x00\x01\x00\x01")
-    assert refused(said, 400) == "This port serves HTTP, not HTTPS."
+    (response,) = send_packets(stub()[0].app, b"\x16\x03\x01\x02\x00\x01\x00\x01")
+    assert assert_error(response, 400) == "This port serves HTTP, not HTTPS."
 
 
 def test_parsed_part_of_a_malformed_request_is_logged() -> None:
     terminal = Terminal()
     headers = (b"X-Request-Id: abc", b"Origin: http://localhost:1", b"X-A: 1", b"Non sense: 1")
-    (said,) = talk(app(terminal=terminal), request(b"POST " + AUTHORS + b"?a=b HTTP/1.1", *headers))
-    assert said.headers["x-request-id"] == "abc"
-    assert said.headers["access-control-allow-origin"] == "http://localhost:1"
+    (response,) = send_packets(app(terminal=terminal), request(b"POST " + AUTHORS + b"?a=b HTTP/1.1", *headers))
+    assert response.headers["x-request-id"] == "abc"
+    assert response.headers["access-control-allow-origin"] == "http://localhost:1"
     assert terminal.getvalue().startswith(f"400 POST {AUTHORS.decode()} - validation: ")
 
 
 def test_error_is_sent_after_pending_responses() -> None:
     good = request(b"GET " + AUTHORS + b" HTTP/1.1")
-    first, second, third = talk(stub()[0].app, good + good + BROKEN["a path with a space"] + good)
+    first, second, third = send_packets(stub()[0].app, good + good + BROKEN["a path with a space"] + good)
     assert (first.status, second.status) == (200, 200)
-    refused(third, 400)
+    assert_error(third, 400)
 
 
 def test_body_that_becomes_malformed_is_rejected_once() -> None:
     head = request(b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Type: application/json", b"Transfer-Encoding: chunked")
-    (said,) = talk(stub()[0].app, head, b"1\r\n{\r\n", b"zz\r\n", b"more\r\n")
-    refused(said, 400)
+    (response,) = send_packets(stub()[0].app, head, b"1\r\n{\r\n", b"zz\r\n", b"more\r\n")
+    assert_error(response, 400)
 
 
 def test_request_with_invalid_framing_is_not_executed() -> None:
     made = world()
     poe = AUTHORS + b"/" + POE.encode()
-    (said,) = talk(app(of=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Transfer-Encoding: gzip"))
-    refused(said, 400)
+    (response,) = send_packets(app(of=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Transfer-Encoding: gzip"))
+    assert_error(response, 400)
     assert made.store.get("Author", POE) is not None
-    (said,) = talk(app(of=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Connection: close"))
-    assert (said.status, made.store.get("Author", POE)) == (204, None)
+    (response,) = send_packets(app(of=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Connection: close"))
+    assert (response.status, made.store.get("Author", POE)) == (204, None)
 
 
 def test_queued_request_with_malformed_body_is_rejected_in_order() -> None:
     good = request(b"GET " + AUTHORS + b" HTTP/1.1")
-    first, second = talk(stub()[0].app, good + BROKEN["a bad chunk"])
+    first, second = send_packets(stub()[0].app, good + BROKEN["a bad chunk"])
     assert first.status == 200
-    refused(second, 400)
+    assert_error(second, 400)
 
 
 # What is too much -----------------------------------------------------------------------------------------------------
@@ -167,35 +167,35 @@ def test_queued_request_with_malformed_body_is_rejected_in_order() -> None:
 def test_oversized_query_returns_414(pieces: int) -> None:
     sent = request(b"GET " + AUTHORS + b"?search=" + b"a" * 100_000 + b" HTTP/1.1")
     size = -(-len(sent) // pieces)
-    (said,) = talk(stub()[0].app, *(sent[at : at + size] for at in range(0, len(sent), size)))
-    assert refused(said, 414) == "The request's path and query are too long."
+    (response,) = send_packets(stub()[0].app, *(sent[at : at + size] for at in range(0, len(sent), size)))
+    assert assert_error(response, 414) == "The request's path and query are too long."
 
 
 def test_long_query_is_served_up_to_the_limit() -> None:
     query = b"?nothing="
     fill = b"a" * (MAX_TARGET_BYTES - len(AUTHORS + query))
-    said, _ = talk(stub()[0].app, request(b"GET " + AUTHORS + query + fill + b" HTTP/1.1") + LAST)
-    assert said.status == 200
-    (said,) = talk(stub()[0].app, request(b"GET " + AUTHORS + query + fill + b"a HTTP/1.1"))
-    refused(said, 414)
+    response, _ = send_packets(stub()[0].app, request(b"GET " + AUTHORS + query + fill + b" HTTP/1.1") + LAST)
+    assert response.status == 200
+    (response,) = send_packets(stub()[0].app, request(b"GET " + AUTHORS + query + fill + b"a HTTP/1.1"))
+    assert_error(response, 414)
 
 
 def test_oversized_headers_return_431() -> None:
     lines = [b"X-%d: %s\r\n" % (n, b"a" * 1000) for n in range(MAX_HEAD_BYTES // 1000 + 20)]
-    begun = b"GET " + AUTHORS + b" HTTP/1.1\r\n" + HOST
-    packets = (begun, *(b"".join(lines[at : at + 20]) for at in range(0, len(lines), 20)))
-    (said,) = talk(stub()[0].app, *packets)
-    assert refused(said, 431) == "The request headers are too large."
+    request_start = b"GET " + AUTHORS + b" HTTP/1.1\r\n" + HOST
+    packets = (request_start, *(b"".join(lines[at : at + 20]) for at in range(0, len(lines), 20)))
+    (response,) = send_packets(stub()[0].app, *packets)
+    assert assert_error(response, 431) == "The request headers are too large."
 
 
 def test_oversized_unfinished_path_returns_414() -> None:
-    (said,) = talk(stub()[0].app, b"GET /", *[b"a" * 30_000] * 5)
-    refused(said, 414)
+    (response,) = send_packets(stub()[0].app, b"GET /", *[b"a" * 30_000] * 5)
+    assert_error(response, 414)
 
 
 def test_head_in_small_packets_is_parsed() -> None:
-    (said,) = talk(stub()[0].app, *(LAST[at : at + 30] for at in range(0, len(LAST), 30)))
-    assert said.status == 200
+    (response,) = send_packets(stub()[0].app, *(LAST[at : at + 30] for at in range(0, len(LAST), 30)))
+    assert response.status == 200
 
 
 # Methods ------------------------------------------------------------------------------------------------------------
@@ -221,22 +221,22 @@ def test_unknown_method_on_unknown_path_returns_404() -> None:
 def test_each_unknown_method_of_a_connection_is_reported() -> None:
     sent = [request(method + b" /docs HTTP/1.1") for method in (b"FOO", b"get", b"BAR")]
     for packets in ((*sent, LAST), (b"".join(sent) + LAST,)):
-        said = talk(stub()[0].app, *packets)
-        assert [s.status for s in said][:1] == [405]
-        assert "The FOO method" in said[0].json["message"]
+        response = send_packets(stub()[0].app, *packets)
+        assert [s.status for s in response][:1] == [405]
+        assert "The FOO method" in response[0].json["message"]
     # In one packet only the first can be told from the rest; what follows is refused and ends it.
-    assert [s.status for s in said] == [405, 400]
+    assert [s.status for s in response] == [405, 400]
 
 
 def test_request_after_an_unknown_method_keeps_its_method() -> None:
-    first, second = talk(stub()[0].app, request(b"FOO /docs HTTP/1.1") + LAST)
+    first, second = send_packets(stub()[0].app, request(b"FOO /docs HTTP/1.1") + LAST)
     assert (first.status, second.status) == (405, 200)
 
 
 def test_unsupported_upgrade_is_served_as_http() -> None:
     headers = (b"Connection: Upgrade, close", b"Upgrade: websocket")
-    (said,) = talk(stub()[0].app, request(b"GET /__mock/health HTTP/1.1", *headers))
-    assert said.status == 200
+    (response,) = send_packets(stub()[0].app, request(b"GET /__mock/health HTTP/1.1", *headers))
+    assert response.status == 200
 
 
 # Any bytes ----------------------------------------------------------------------------------------------------------
@@ -244,9 +244,9 @@ def test_unsupported_upgrade_is_served_as_http() -> None:
 
 @given(st.lists(st.sampled_from([*BROKEN.values(), LAST, b"\r\n", b"0\r\n\r\n"]) | st.binary(max_size=60), max_size=4))
 def test_arbitrary_bytes_never_cause_5xx_or_invalid_log_lines(packets: list[bytes]) -> None:
-    for said in talk(stub()[0].app, b"".join(packets) + b"\r\n\r\n" + LAST + b"\x00"):
-        assert said.status < 500
-        assert said.headers["x-request-id"]
+    for response in send_packets(stub()[0].app, b"".join(packets) + b"\r\n\r\n" + LAST + b"\x00"):
+        assert response.status < 500
+        assert response.headers["x-request-id"]
 
 
 def test_expect_100_continue_is_answered_before_the_body() -> None:

@@ -29,7 +29,7 @@ from mock_server.store import Store, Tag
 from spec.loader import Operation
 from spec.record import Record
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
-from tests.mock_server.museum import museum
+from tests.mock_server.museum_contract import museum
 
 TOKENS = ("demo-token", "other-token", "viewer-token")
 AGAIN = 4
@@ -43,7 +43,7 @@ FEW = 2
 
 
 @cache
-def mocks() -> tuple[Api, Api]:
+def mock_pair() -> tuple[Api, Api]:
     """One that keeps, one that forgets; made once, begun anew for each example."""
     made = (Api.of(athena_contract(), athena_schemas(), "demo") for _ in range(2))
     return next(made), next(made)
@@ -61,7 +61,7 @@ def examples() -> Mapping[str, Any]:
     return {name: node["example"] for name, node in bodies if "example" in node}
 
 
-def word(data: st.DataObject, api: Api, operation: Operation, name: str) -> Any:
+def draw_argument(data: st.DataObject, api: Api, operation: Operation, name: str) -> Any:
     """A value for a query parameter, as its schema and its role have it; None leaves it out."""
     parameter = next(p for p in operation.query_parameters if p.name == name)
     role = parameter.x_query.role if parameter.x_query else None
@@ -86,37 +86,40 @@ def keys(api: Api, resource: str) -> list[Any]:
     return list(dict.fromkeys(found))
 
 
-class Twins(RuleBasedStateMachine):
+class CacheMachine(RuleBasedStateMachine):
     """The same requests to both."""
 
     @initialize(about=st.sampled_from(ABOUT))
-    def begin(self, about: str) -> None:
+    def initialize_mocks(self, about: str) -> None:
         contract = athena_contract()
         leads_to = {name for relation in contract.resources[about].relations.values() for name in relation.targets}
         near = {about, *leads_to}
         self.reads = [name for name in READS if OPERATIONS[name].resource in near]
         self.writes = [name for name in WRITES if OPERATIONS[name].resource in near] or WRITES
-        self.keeping, self.forgetting = mocks()
-        self.keeping.begin_anew()
-        self.forgetting.begin_anew()
-        for trigrams in self.keeping.world.store.search_indexes.values():
+        self.cached_mock, self.uncached_mock = mock_pair()
+        self.cached_mock.begin_anew()
+        self.uncached_mock.begin_anew()
+        for trigrams in self.cached_mock.world.store.search_indexes.values():
             trigrams.max_unindexed = 0
-        self.forgetting.world.store.search_indexes.clear()
-        self.asked: list[dict[str, Any]] = []
+        self.uncached_mock.world.store.search_indexes.clear()
+        self.previous_requests: list[dict[str, Any]] = []
 
-    def both(self, times: int = 1, **request: Any) -> None:
+    def compare_mocks(self, times: int = 1, **request: Any) -> None:
         """Ask both, what keeps so many times, and compare."""
-        self.forgetting.world.store.invalidate_caches()
-        fresh = self.forgetting.send(**request)
+        self.uncached_mock.world.store.invalidate_caches()
+        uncached_reply = self.uncached_mock.send(**request)
         for _ in range(times):
-            kept = self.keeping.send(**request)
-            assert (kept.status, kept.body) == (fresh.status, fresh.body), request
-            told = [{k: v for k, v in reply.headers.items() if k != "x-request-id"} for reply in (kept, fresh)]
-            assert told[0] == told[1], request
+            cached_reply = self.cached_mock.send(**request)
+            assert (cached_reply.status, cached_reply.body) == (uncached_reply.status, uncached_reply.body), request
+            reply_headers = [
+                {k: v for k, v in reply.headers.items() if k != "x-request-id"}
+                for reply in (cached_reply, uncached_reply)
+            ]
+            assert reply_headers[0] == reply_headers[1], request
 
     def key(self, data: st.DataObject, operation: Operation) -> Any:
         """A key for the path of an operation, None where it has none."""
-        known = keys(self.keeping, operation.resource or "")
+        known = keys(self.cached_mock, operation.resource or "")
         return data.draw(st.sampled_from([*known, "gone"]), label="key") if operation.path_parameter_names else None
 
     def read(self, data: st.DataObject) -> None:
@@ -125,7 +128,7 @@ class Twins(RuleBasedStateMachine):
         sizes = {p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "size"}
         others = sorted({p.name for p in operation.query_parameters} - sizes)
         names = data.draw(st.sets(st.sampled_from(others), max_size=3), label="words") if others else ()
-        drawn = {name: word(data, self.keeping, operation, name) for name in sorted(names)}
+        drawn = {name: draw_argument(data, self.cached_mock, operation, name) for name in sorted(names)}
         drawn |= dict.fromkeys(sizes, data.draw(st.sampled_from((1, 2, 3)), label="size"))  # long pages take long
         request = {
             "name": operation.id,
@@ -134,27 +137,27 @@ class Twins(RuleBasedStateMachine):
             "token": data.draw(st.sampled_from(TOKENS), label="token"),
             "headers": {"host": data.draw(st.sampled_from(("localhost:8000", "127.0.0.1:8001")), label="host")},
         }
-        self.both(times=2, **request)
-        self.asked = [*self.asked, request][-AGAIN:]
+        self.compare_mocks(times=2, **request)
+        self.previous_requests = [*self.previous_requests, request][-AGAIN:]
 
     @rule(data=st.data(), token=st.sampled_from(TOKENS), seconds=st.sampled_from((0, 1, 3600)))
     def reads_and_write(self, data: st.DataObject, token: str, seconds: int) -> None:
         self.read(data)
         self.read(data)
         operation = OPERATIONS[data.draw(st.sampled_from(self.writes), label="operation")]
-        for api in (self.keeping, self.forgetting):
+        for api in (self.cached_mock, self.uncached_mock):
             api.watch.wait(seconds=seconds)
         body = examples().get(operation.id)
         if isinstance(body, dict) and body:
             left_out = data.draw(st.sets(st.sampled_from(sorted(body)), max_size=2), label="left out")
             body = {name: value for name, value in body.items() if name not in left_out}
-        self.both(name=operation.id, key=self.key(data, operation), body=body, token=token)
-        for request in self.asked:
-            self.both(**request)
+        self.compare_mocks(name=operation.id, key=self.key(data, operation), body=body, token=token)
+        for request in self.previous_requests:
+            self.compare_mocks(**request)
 
 
-TestTwins = Twins.TestCase
-TestTwins.settings = settings(max_examples=25, stateful_step_count=8, deadline=None)
+TestCache = CacheMachine.TestCase
+TestCache.settings = settings(max_examples=25, stateful_step_count=8, deadline=None)
 
 
 def test_every_read_operation_is_tested() -> None:
@@ -163,16 +166,16 @@ def test_every_read_operation_is_tested() -> None:
 
 def test_repeated_read_is_served_from_the_cache(api: Api) -> None:
     api.data("listMessages")
-    asked, (at, kept) = next(iter(api.world.response_cache.entries.items()))
-    api.world.response_cache.entries[asked] = (at, replace(kept, body=b'{"data":"kept"}'))
+    previous_requests, (at, cached_reply) = next(iter(api.world.response_cache.entries.items()))
+    api.world.response_cache.entries[previous_requests] = (at, replace(cached_reply, body=b'{"data":"kept"}'))
     assert api.send("listMessages").body == b'{"data":"kept"}'
 
 
 def test_cached_record_survives_unrelated_write(api: Api) -> None:
     first, second = (row["uuid"] for row in api.data("listMessages")[:2])
     api.data("retrieveMessage", first)
-    asked, (at, kept) = list(api.world.response_cache.entries.items())[-1]
-    api.world.response_cache.entries[asked] = (at, replace(kept, body=b'{"data":"kept"}'))
+    previous_requests, (at, cached_reply) = list(api.world.response_cache.entries.items())[-1]
+    api.world.response_cache.entries[previous_requests] = (at, replace(cached_reply, body=b'{"data":"kept"}'))
     api.data("updateMessage", second, {"content": "changed"})
     assert api.send("retrieveMessage", first).body == b'{"data":"kept"}'
     api.data("updateMessage", first, {"content": "changed"})
@@ -186,61 +189,69 @@ def test_related_write_invalidates_the_cached_response(api: Api) -> None:
     assert api.send("listMessages").body != before
 
 
-def pages() -> ResponseCache:
+def page_cache() -> ResponseCache:
     """Of a museum with nothing in it."""
     return ResponseCache.from_store(Store.create(museum()))
 
 
-def of(length: int, *tags: Tag, resources: tuple[str, ...] = ()) -> CachedResponse:
+def create_response(length: int, *tags: Tag, resources: tuple[str, ...] = ()) -> CachedResponse:
     return CachedResponse(b"x" * length, 200, None, None, CacheDependencies(set(tags), resources))
 
 
 def test_total_size_of_cache_is_limited() -> None:
-    kept = pages()
+    cached_reply = page_cache()
     for number in range(100):
-        kept.put((str(number),), of(MAX_RESPONSE_BYTES))
-        assert sum(len(answer.body) for _, answer in kept.entries.values()) <= kept.total_bytes <= MAX_TOTAL_BYTES
-        assert kept.get((str(number),)) is not None
+        cached_reply.put((str(number),), create_response(MAX_RESPONSE_BYTES))
+        assert (
+            sum(len(answer.body) for _, answer in cached_reply.entries.values())
+            <= cached_reply.total_bytes
+            <= MAX_TOTAL_BYTES
+        )
+        assert cached_reply.get((str(number),)) is not None
 
 
 def test_replaced_response_frees_its_size() -> None:
-    kept = pages()
+    cached_reply = page_cache()
     for length in (10, 30, 20):
-        kept.put(("page",), of(length))
-    held = kept.total_bytes
-    kept.store.invalidate_caches()
-    kept.put(("page",), of(20))
-    assert kept.total_bytes == held
+        cached_reply.put(("page",), create_response(length))
+    held = cached_reply.total_bytes
+    cached_reply.store.invalidate_caches()
+    cached_reply.put(("page",), create_response(20))
+    assert cached_reply.total_bytes == held
 
 
 @pytest.mark.parametrize(("request_length", "length"), [(1, MAX_RESPONSE_BYTES + 1), (MAX_KEY_BYTES + 1, 1)])
 def test_oversized_response_is_not_cached(request_length: int, length: int) -> None:
-    kept = pages()
-    kept.put(("x" * request_length,), of(length))
-    assert not kept.entries
+    cached_reply = page_cache()
+    cached_reply.put(("x" * request_length,), create_response(length))
+    assert not cached_reply.entries
 
 
 def test_write_invalidates_only_responses_that_depend_on_it() -> None:
-    kept, room, other = pages(), Record("Room", "r", {"uuid": "r"}, {}), Record("Room", "o", {"uuid": "o"}, {})
-    kept.store.add(room)
-    kept.put(("room",), of(1, ("Room", "r")))
-    kept.put(("rooms",), of(1, resources=("Room",)))
-    kept.put(("people",), of(1, ("Person", "p"), resources=("Person",)))
-    kept.store.add(other)
-    assert [kept.get((name,)) is not None for name in ("room", "rooms", "people")] == [True, False, True]
-    kept.store.delete("Room", "r")
-    assert [kept.get((name,)) is not None for name in ("room", "people")] == [False, True]
-    kept.store.invalidate_caches()
-    assert kept.get(("people",)) is None
+    cached_reply, room, other = (
+        page_cache(),
+        Record("Room", "r", {"uuid": "r"}, {}),
+        Record("Room", "o", {"uuid": "o"}, {}),
+    )
+    cached_reply.store.add(room)
+    cached_reply.put(("room",), create_response(1, ("Room", "r")))
+    cached_reply.put(("rooms",), create_response(1, resources=("Room",)))
+    cached_reply.put(("people",), create_response(1, ("Person", "p"), resources=("Person",)))
+    cached_reply.store.add(other)
+    assert [cached_reply.get((name,)) is not None for name in ("room", "rooms", "people")] == [True, False, True]
+    cached_reply.store.delete("Room", "r")
+    assert [cached_reply.get((name,)) is not None for name in ("room", "people")] == [False, True]
+    cached_reply.store.invalidate_caches()
+    assert cached_reply.get(("people",)) is None
 
 
 def test_number_of_tracked_tags_is_limited() -> None:
-    kept = pages()
-    kept.put(("first",), of(1, ("Room", 0)))
+    cached_reply = page_cache()
+    cached_reply.put(("first",), create_response(1, ("Room", 0)))
     for number in range(MAX_TRACKED_TAGS + 2):
-        kept.on_write({("Room", number)})
-    assert len(kept.write_generations) <= MAX_TRACKED_TAGS + 1
-    assert kept.get(("first",)) is None
+        cached_reply.on_write({("Room", number)})
+    assert len(cached_reply.write_generations) <= MAX_TRACKED_TAGS + 1
+    assert cached_reply.get(("first",)) is None
 
 
 SAMPLES: Mapping[Any, str] = {
@@ -269,28 +280,30 @@ WORDS = [
 ]
 
 
-def assert_rests_on_all_that_is_read(api: Api, **request: Any) -> None:
+def assert_depends_on_all_read_tables(api: Api, **request: Any) -> None:
     """An answer names every resource whose table was read for it."""
     api.send(**request)
     known = {
-        asked: found for asked, found in api.world.store.changes.memo.items() if asked[0] in ("builtin", "viewer")
+        previous_requests: found
+        for previous_requests, found in api.world.store.changes.memo.items()
+        if previous_requests[0] in ("builtin", "viewer")
     }
     api.world.store.changes.memo = known  # for whom an answer was made is asked anew each time
-    for kept in (api.world.response_cache.on_write, api.world.encoder.on_write):
-        kept(None)
+    for cached_reply in (api.world.response_cache.on_write, api.world.encoder.on_write):
+        cached_reply(None)
     api.world.store.record_cache.clear()
     read: set[str] = set()
 
-    def authorized(action: int, table: str | None, *_: str | None) -> int:
+    def authorize(action: int, table: str | None, *_: str | None) -> int:
         if action == sqlite3.SQLITE_READ and table:
             read.add(table.partition(".")[0])
         return sqlite3.SQLITE_OK
 
-    fresh = Store.from_image(api.contract, api.image).connection  # which has prepared no statement yet
-    fresh.set_authorizer(authorized)
-    api.world.store.connection = api.world.store.reader.connection = fresh
+    uncached_reply = Store.from_image(api.contract, api.image).connection  # which has prepared no statement yet
+    uncached_reply.set_authorizer(authorize)
+    api.world.store.connection = api.world.store.reader.connection = uncached_reply
     for counts in api.world.store.count_caches.values():
-        counts.connection = fresh
+        counts.connection = uncached_reply
         counts.clear()
     assert api.send(**request).status == 200
     ((_, answer),) = api.world.response_cache.entries.values()
@@ -302,24 +315,24 @@ def assert_rests_on_all_that_is_read(api: Api, **request: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "word", "value"), WORDS)
-def test_list_depends_on_every_table_that_it_reads(api: Api, name: str, word: str, value: Any) -> None:
-    assert_rests_on_all_that_is_read(api, name=name, query={word: value})
+def test_list_depends_on_every_table_that_it_reads(api: Api, name: str, draw_argument: str, value: Any) -> None:
+    assert_depends_on_all_read_tables(api, name=name, query={draw_argument: value})
 
 
 @pytest.mark.parametrize("name", [name for name in READS if OPERATIONS[name].path_parameter_names])
 def test_record_depends_on_every_table_that_it_reads(api: Api, name: str) -> None:
     found = (key for key in keys(api, OPERATIONS[name].resource or "") if api.send(name, key).status == 200)
-    assert_rests_on_all_that_is_read(api, name=name, key=next(found))
+    assert_depends_on_all_read_tables(api, name=name, key=next(found))
 
 
-def signed_in(api: Api) -> str:
+def sign_in(api: Api) -> str:
     body = {"email": "john.doe@example.com", "password": "password"}
     token: str = api.send("signIn", body=body, token=None).json["data"]["token"]
     return token
 
 
 def test_cached_response_is_not_served_to_a_revoked_token(api: Api) -> None:
-    ended, expired = signed_in(api), signed_in(api)
+    ended, expired = sign_in(api), sign_in(api)
     assert [api.status("listMessages", token=token) for token in (ended, ended, expired)] == [200, 200, 200]
     assert api.status("logout", token=ended) == 204
     assert [api.status("listMessages", token=token) for token in (ended, expired)] == [401, 200]

@@ -23,24 +23,24 @@ SERVE = (*MODULE, "--port", "0", *EPOCH)
 
 
 @pytest.fixture(scope="module")
-def around(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def process_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of every process here: one folder for images, so that the dataset is built once."""
     return environment(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
-def greeting(around: dict[str, str]) -> Iterator[str]:
+def banner(process_environment: dict[str, str]) -> Iterator[str]:
     """What a running mock said at its start."""
-    with running(SERVE, around) as (_, said):
-        yield said
+    with running(SERVE, process_environment) as (_, banner):
+        yield banner
 
 
-def base_of(greeting: str) -> str:
+def get_base_url(banner: str) -> str:
     """The API's address."""
-    return greeting.split()[0]
+    return banner.split()[0]
 
 
-def ask(url: str, body: Any = None) -> Any:
+def send_request(url: str, body: Any = None) -> Any:
     """The JSON of an answer to the first user."""
     headers = {"Authorization": "Bearer demo-token", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
@@ -48,14 +48,16 @@ def ask(url: str, body: Any = None) -> Any:
         return json.load(answer)
 
 
-def told(around: dict[str, str], *options: str) -> tuple[int, str, str]:
+def run_mock(process_environment: dict[str, str], *options: str) -> tuple[int, str, str]:
     """Exit status, output and errors of a command that does not serve."""
     command = (*SERVE, *options)
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=around, timeout=60, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env=process_environment, timeout=60, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
-def pasted(line: str) -> tuple[int, Any]:
+def run_shell_line(line: str) -> tuple[int, Any]:
     """Status and JSON of a curl command, run as it was printed."""
     if shutil.which("curl") is None:
         pytest.skip("there is no curl here")
@@ -68,40 +70,40 @@ def pasted(line: str) -> tuple[int, Any]:
 # The greeting --------------------------------------------------------------------------------------------------------
 
 
-def test_banner_starts_with_the_base_url(greeting: str) -> None:
-    assert re.match(r"http://127\.0\.0\.1:\d+/api/v1  Athena API \S+\n", greeting)
-    assert ask(base_of(greeting) + "/user")["data"]["id"] == 123
+def test_banner_starts_with_the_base_url(banner: str) -> None:
+    assert re.match(r"http://127\.0\.0\.1:\d+/api/v1  Athena API \S+\n", banner)
+    assert send_request(get_base_url(banner) + "/user")["data"]["id"] == 123
 
 
-def test_banner_shows_the_number_of_records(greeting: str) -> None:
-    operations, records = re.findall(r"^(\d+) operations, (\d+) records", greeting, re.MULTILINE)[0]
+def test_banner_shows_the_number_of_records(banner: str) -> None:
+    operations, records = re.findall(r"^(\d+) operations, (\d+) records", banner, re.MULTILINE)[0]
     assert int(operations) == len(athena_contract().operations)
-    health = ask(re.findall(r"http\S+/health", greeting)[0])
+    health = send_request(re.findall(r"http\S+/health", banner)[0])
     assert int(records) == sum(health["records"].values()) > 500
 
 
-def test_banner_lists_every_token(greeting: str) -> None:
-    assert re.findall(r"^  (\S+-token) ", greeting, re.MULTILINE) == [*BUILTIN_TOKENS]
+def test_banner_lists_every_token(banner: str) -> None:
+    assert re.findall(r"^  (\S+-token) ", banner, re.MULTILINE) == [*BUILTIN_TOKENS]
 
 
-def test_curl_command_of_the_banner_works(greeting: str) -> None:
-    line = next(line for line in greeting.splitlines() if line.startswith("  curl") and "422" not in line)
-    status, answer = pasted(line)
+def test_curl_command_of_the_banner_works(banner: str) -> None:
+    line = next(line for line in banner.splitlines() if line.startswith("  curl") and "422" not in line)
+    status, answer = run_shell_line(line)
     assert status == 200
     assert answer["data"]["uuid"] in line
 
 
-def test_second_curl_command_returns_422(greeting: str) -> None:
-    line = next(line for line in greeting.splitlines() if line.endswith("# 422"))
-    status, answer = pasted(line)
+def test_second_curl_command_returns_422(banner: str) -> None:
+    line = next(line for line in banner.splitlines() if line.endswith("# 422"))
+    status, answer = run_shell_line(line)
     assert status == 422
     assert set(answer) == {"message", "errors"}
 
 
-def test_error_is_one_line_in_the_request_log(around: dict[str, str]) -> None:
-    with running(SERVE, around) as (mock, said):
+def test_error_is_one_line_in_the_request_log(process_environment: dict[str, str]) -> None:
+    with running(SERVE, process_environment) as (mock, banner):
         with pytest.raises(urllib.error.HTTPError):
-            ask(base_of(said) + "/agnets")
+            send_request(get_base_url(banner) + "/agnets")
         mock.send_signal(signal.SIGTERM)
         _, errors = mock.communicate(timeout=20)
     assert re.fullmatch(r"404 GET /api/v1/agnets - route-not-found: .*/agents.*\n", errors)
@@ -112,16 +114,16 @@ def test_error_is_one_line_in_the_request_log(around: dict[str, str]) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_signal_exits_with_0_without_output(around: dict[str, str], sent: signal.Signals) -> None:
-    with running(SERVE, around) as (mock, _):
+def test_signal_exits_with_0_without_output(process_environment: dict[str, str], sent: signal.Signals) -> None:
+    with running(SERVE, process_environment) as (mock, _):
         mock.send_signal(sent)
         assert mock.communicate(timeout=20)[1] == ""
         assert mock.returncode == 0
 
 
-def test_port_in_use_exits_with_1(around: dict[str, str], greeting: str) -> None:
-    port = re.findall(r":(\d+)/", greeting)[0]
-    status, _, errors = told(around, "--port", port)
+def test_port_in_use_exits_with_1(process_environment: dict[str, str], banner: str) -> None:
+    port = re.findall(r":(\d+)/", banner)[0]
+    status, _, errors = run_mock(process_environment, "--port", port)
     assert status == 1
     assert f"Port {port}" in errors
     assert "in use" in errors
@@ -137,9 +139,9 @@ def test_port_in_use_exits_with_1(around: dict[str, str], greeting: str) -> None
     ],
 )
 def test_invalid_option_exits_with_2_and_shows_expected_values(
-    around: dict[str, str], options: tuple[str, ...], allowed: str
+    process_environment: dict[str, str], options: tuple[str, ...], allowed: str
 ) -> None:
-    status, output, errors = told(around, *options)
+    status, output, errors = run_mock(process_environment, *options)
     assert (status, output, errors.count("\n")) == (2, "", 1)
     assert allowed in errors
 
@@ -147,23 +149,23 @@ def test_invalid_option_exits_with_2_and_shows_expected_values(
 # A store that lasts --------------------------------------------------------------------------------------------------
 
 
-def test_file_store_survives_a_restart(around: dict[str, str], tmp_path: Path) -> None:
+def test_file_store_survives_a_restart(process_environment: dict[str, str], tmp_path: Path) -> None:
     command = (*SERVE, "--store", f"sqlite:///{tmp_path}/mock.db")
-    with running(command, around) as (mock, said):
-        made = ask(base_of(said) + "/threads", {"name": "Still here"})["data"]
+    with running(command, process_environment) as (mock, banner):
+        created = send_request(get_base_url(banner) + "/threads", {"name": "Still here"})["data"]
         mock.send_signal(signal.SIGTERM)
         mock.communicate(timeout=20)
-    with running(command, around) as (_, said):
-        assert ask(f"{base_of(said)}/threads/{made['uuid']}")["data"] == made
-        assert ask(base_of(said) + "/threads", {})["data"]["uuid"] != made["uuid"]
+    with running(command, process_environment) as (_, banner):
+        assert send_request(f"{get_base_url(banner)}/threads/{created['uuid']}")["data"] == created
+        assert send_request(get_base_url(banner) + "/threads", {})["data"]["uuid"] != created["uuid"]
 
 
-def test_file_of_another_seed_is_rejected_with_advice(around: dict[str, str], tmp_path: Path) -> None:
+def test_file_of_another_seed_is_rejected_with_advice(process_environment: dict[str, str], tmp_path: Path) -> None:
     store = ("--store", f"sqlite:///{tmp_path}/mock.db", "--dataset", "empty")
-    with running((*SERVE, *store), around) as (mock, _):
+    with running((*SERVE, *store), process_environment) as (mock, _):
         mock.send_signal(signal.SIGTERM)
         mock.communicate(timeout=20)
-    status, output, errors = told(around, *store, "--seed", "7")
+    status, output, errors = run_mock(process_environment, *store, "--seed", "7")
     assert (status, output) == (2, "")
     assert "another seed" in errors
     assert "delete this one to start over" in errors

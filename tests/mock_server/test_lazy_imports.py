@@ -14,7 +14,7 @@ from mock_server.server.lazy_imports import OPTIONAL_PACKAGE, UNUSED_PACKAGES, g
 ROOT = Path(__file__).parents[2]
 
 
-def told(script: str) -> Any:
+def run_script(script: str) -> Any:
     """The JSON that a program prints in a process of its own."""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
@@ -30,22 +30,22 @@ import mock_server.app
 
 
 def test_serving_process_imports_no_unused_packages() -> None:
-    found = told(f"{LEAN}print(json.dumps(sorted(sys.modules)))")
-    assert "connexion.middleware.main" in found
-    assert not {*UNUSED_PACKAGES, OPTIONAL_PACKAGE, "faker", "rich", "starlette.testclient"} & set(found)
+    result = run_script(f"{LEAN}print(json.dumps(sorted(sys.modules)))")
+    assert "connexion.middleware.main" in result
+    assert not {*UNUSED_PACKAGES, OPTIONAL_PACKAGE, "faker", "rich", "starlette.testclient"} & set(result)
 
 
 @pytest.mark.parametrize("name", [*UNUSED_PACKAGES, OPTIONAL_PACKAGE])
 def test_omitted_package_can_be_imported_afterwards(name: str) -> None:
-    file = told(f"{LEAN}import {name}; print(json.dumps({name}.__file__))")
+    file = run_script(f"{LEAN}import {name}; print(json.dumps({name}.__file__))")
     assert Path(file).parent.name == name
 
 
 def test_deferred_module_is_imported_on_use() -> None:
     script = "import connexion.security as s; import httpx; print(json.dumps(s.httpx.AsyncClient is httpx.AsyncClient))"
-    assert told(LEAN + script)
+    assert run_script(LEAN + script)
     script = "import connexion.security as s; c = s.httpx.AsyncClient; import httpx; print(json.dumps(c.__module__))"
-    assert told(LEAN + script).startswith("httpx")
+    assert run_script(LEAN + script).startswith("httpx")
 
 
 def test_package_init_runs_on_first_use_of_its_names() -> None:
@@ -56,7 +56,7 @@ assert connexion.AsyncApp.__name__ == "AsyncApp"
 assert connexion.ConnexionMiddleware is ConnexionMiddleware
 print(json.dumps(connexion.resolver.__name__))
 """
-    assert told(LEAN + script) == "connexion.resolver"
+    assert run_script(LEAN + script) == "connexion.resolver"
 
 
 def test_unknown_name_raises_attribute_error() -> None:
@@ -67,7 +67,7 @@ try:
 except AttributeError as error:
     print(json.dumps(str(error)))
 """
-    assert "'connexion'" in told(LEAN + script)
+    assert "'connexion'" in run_script(LEAN + script)
 
 
 def test_connexion_imported_before_is_kept() -> None:
@@ -77,7 +77,7 @@ from mock_server.server.lazy_imports import import_connexion
 import_connexion()
 print(json.dumps([sys.modules["connexion"] is connexion, sys.modules["httpx"] is httpx, "flask" in sys.modules]))
 """
-    assert told(script) == [True, True, True]
+    assert run_script(script) == [True, True, True]
 
 
 @pytest.mark.parametrize("on", [True, False])

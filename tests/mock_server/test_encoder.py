@@ -45,43 +45,47 @@ SHOWN: Mapping[str, frozenset[str]] = {
 }
 
 
-def asked_of(shapes: ProjectionFactory, view: str) -> list[Projection]:
+def random_projection(projections: ProjectionFactory, view: str) -> list[Projection]:
     """Every shape of a view that the tests read."""
-    shown = SHOWN.get(view, frozenset())
-    named = [shapes.get_for_paths(view, paths, shown) for paths in NAMED.get(view, ())]
-    return [shapes.get_default(view), shapes.get_default(view, shown), *named]
+    encode = SHOWN.get(view, frozenset())
+    named = [projections.get_for_paths(view, paths, encode) for paths in NAMED.get(view, ())]
+    return [projections.get_default(view), projections.get_default(view, encode), *named]
 
 
-def body(model: Model, view: View, reference: Reference, shape: Projection, viewer: Viewer | None) -> dict[str, Any]:
+def expected_body(
+    model: Model, view: View, reference: Reference, projection: Projection, viewer: Viewer | None
+) -> dict[str, Any]:
     """The object that a view shows of a record, from the model."""
     resource = museum().resources[view.resource]
     own, made = model.entries[reference].own, {}
     for name in view.property_names:
         if name in view.derived_properties:
             derived = view.derived_properties[name]
-            if derived.required or name in shape.property_names:
+            if derived.required or name in projection.property_names:
                 made[name] = model.computed(reference, derived, viewer)
-        elif name in shape.embedded_relations:
-            embedded(model, made, reference, resource.relations[name], shape.embedded_relations[name], viewer)
+        elif name in projection.embedded_relations:
+            expected_embedded(
+                model, made, reference, resource.relations[name], projection.embedded_relations[name], viewer
+            )
         elif name in own:
             made[name] = own[name]
     return made
 
 
-def embedded(
+def expected_embedded(
     model: Model,
     made: dict[str, Any],
     reference: Reference,
     relation: Relation,
-    shapes: Mapping[str, Projection] | None,
+    projections: Mapping[str, Projection] | None,
     viewer: Viewer | None,
 ) -> None:
     """Add to a body what a relation shows: records, null, the empty object of a stub, or nothing at all."""
-    if shapes is None:
+    if projections is None:
         made[relation.name] = {}
         return
     bodies = [
-        body(model, museum().views[relation.target_views[r.resource]], r, shapes[r.resource], viewer)
+        expected_body(model, museum().views[relation.target_views[r.resource]], r, projections[r.resource], viewer)
         for r in model.related(reference, relation.name)
     ]
     if relation.to_many:
@@ -96,7 +100,7 @@ def as_instants(value: Any) -> Any:
         return {name: as_instants(below) for name, below in value.items()}
     if isinstance(value, list):
         return [as_instants(below) for below in value]
-    return moment(value)
+    return to_instant(value)
 
 
 def without_caches(store: Store) -> RecordEncoder:
@@ -106,18 +110,18 @@ def without_caches(store: Store) -> RecordEncoder:
     return made
 
 
-class Reading(RuleBasedStateMachine):
+class EncoderMachine(RuleBasedStateMachine):
     """Random writes, and reads between them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.store = Store.create(museum())
         self.model = Model()
-        self.kept = RecordEncoder.from_store(museum(), self.store)
+        self.cached = RecordEncoder.from_store(museum(), self.store)
 
-    @initialize(house=houses(2))
-    def begin(self, house: list[Record]) -> None:
-        for record in house:
+    @initialize(dataset=datasets(2))
+    def begin(self, dataset: list[Record]) -> None:
+        for record in dataset:
             self.store.add(record)
             self.model.add(record)
 
@@ -135,21 +139,21 @@ class Reading(RuleBasedStateMachine):
     @rule(data=st.data(), undone=st.booleans())
     def change(self, data: st.DataObject, undone: bool) -> None:
         reference = data.draw(st.sampled_from(list(self.model.entries)), label="changed")
-        own = self.model.entries[reference].own | data.draw(own_properties(reference.resource), label="own")
+        own = self.model.entries[reference].own | data.draw(attribute_values(reference.resource), label="own")
         stored = [r for r in museum().resources[reference.resource].relations.values() if r.is_stored]
         named = data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
         known = list(self.model.entries)
-        references = {r.name: data.draw(references_to(r, known)) for r in stored if r.name in named}
+        references = {r.name: data.draw(references_for(r, known)) for r in stored if r.name in named}
         if not undone:
             self.store.update(reference.resource, reference.key, own, references)
             self.model.change(reference, own, references)
             return
         with suppress(ZeroDivisionError), self.store.transaction():
             self.store.update(reference.resource, reference.key, own, references)
-            stood = self.store.resolve(reference)
-            assert stood is not None
-            self.kept.encode_record(
-                reference.resource, stood, self.kept.projections.get_default(reference.resource), None
+            previous = self.store.resolve(reference)
+            assert previous is not None
+            self.cached.encode_record(
+                reference.resource, previous, self.cached.projections.get_default(reference.resource), None
             )
             raise ZeroDivisionError
 
@@ -173,21 +177,25 @@ class Reading(RuleBasedStateMachine):
         for reference in self.model.all(view.resource):
             record = self.store.resolve(reference)
             assert record is not None
-            for shape, same in zip(
-                asked_of(self.kept.projections, view.name), asked_of(fresh.projections, view.name), strict=True
+            for projection, same in zip(
+                random_projection(self.cached.projections, view.name),
+                random_projection(fresh.projections, view.name),
+                strict=True,
             ):
-                found = self.kept.encode_record(view.name, record, shape, viewer)
-                assert found == fresh.encode_record(view.name, record, same, viewer)
-                assert as_instants(orjson.loads(found)) == as_instants(body(self.model, view, reference, shape, viewer))
+                record_found = self.cached.encode_record(view.name, record, projection, viewer)
+                assert record_found == fresh.encode_record(view.name, record, same, viewer)
+                assert as_instants(orjson.loads(record_found)) == as_instants(
+                    expected_body(self.model, view, reference, projection, viewer)
+                )
 
     def teardown(self) -> None:
         self.store.close()
 
 
-TestReading = Reading.TestCase
+TestEncoder = EncoderMachine.TestCase
 
 
-class Crowded(Reading):
+class FullCacheMachine(EncoderMachine):
     """The same with room for three encodings only."""
 
     def __init__(self) -> None:
@@ -200,17 +208,17 @@ class Crowded(Reading):
         super().teardown()
 
 
-TestCrowded = Crowded.TestCase
+TestFullCache = FullCacheMachine.TestCase
 
 
 # Shapes --------------------------------------------------------------------------------------------------------------
 
 
-def names(shape: Projection) -> Any:
+def names(projection: Projection) -> Any:
     """A shape as the names that it embeds, one below another; None where a circle ends."""
     return {
         name: None if below is None else {resource: names(s) for resource, s in below.items()}
-        for name, below in shape.embedded_relations.items()
+        for name, below in projection.embedded_relations.items()
     }
 
 
@@ -221,8 +229,8 @@ def test_default_embeds_relations_up_to_cycles() -> None:
 
 
 def test_cycle_ends_in_an_empty_object_if_allowed() -> None:
-    shape = ProjectionFactory(museum()).get_default("Museum")
-    assert names(shape) == {"director": {"Person": {"home": None}}}
+    projection = ProjectionFactory(museum()).get_default("Museum")
+    assert names(projection) == {"director": {"Person": {"home": None}}}
 
 
 def test_cycle_ends_before_it_closes_without_an_empty_object() -> None:
@@ -236,13 +244,13 @@ def test_included_relations_replace_the_default() -> None:
 
 
 def test_included_relations_may_contain_a_cycle() -> None:
-    shape = ProjectionFactory(museum()).get_for_paths("Room", [("parent", "parent")])
-    assert names(shape) == {"parent": {"Room": {"parent": {"Room": {}}}}}
+    projection = ProjectionFactory(museum()).get_for_paths("Room", [("parent", "parent")])
+    assert names(projection) == {"parent": {"Room": {"parent": {"Room": {}}}}}
 
 
 def test_polymorphic_relation_has_a_projection_for_each_target() -> None:
-    shape = ProjectionFactory(museum()).get_for_paths("Note", [("subject",)])
-    assert names(shape) == {"subject": {"Artist": {}, "Room": {}, "Exhibit": {"artists": {"Artist": {}}}}}
+    projection = ProjectionFactory(museum()).get_for_paths("Note", [("subject",)])
+    assert names(projection) == {"subject": {"Artist": {}, "Room": {}, "Exhibit": {"artists": {"Artist": {}}}}}
 
 
 def test_required_relation_is_always_embedded_and_ends_its_cycles() -> None:
@@ -251,71 +259,71 @@ def test_required_relation_is_always_embedded_and_ends_its_cycles() -> None:
 
 @given(st.permutations([("museum",), ("keeper",), ("parent", "keeper"), ("exhibits", "artists")]))
 def test_equal_projections_are_interned(paths: list[tuple[str, ...]]) -> None:
-    shapes = ProjectionFactory(museum())
-    assert shapes.get_for_paths("Room", paths) is shapes.get_for_paths("Room", sorted(paths))
+    projections = ProjectionFactory(museum())
+    assert projections.get_for_paths("Room", paths) is projections.get_for_paths("Room", sorted(paths))
 
 
 # Records that lack something -----------------------------------------------------------------------------------------
 
 
-def shown(store: Store, resource: str, key: Any, *paths: tuple[str, ...]) -> Any:
+def encode(store: Store, resource: str, key: Any, *paths: tuple[str, ...]) -> Any:
     """A record's body with these relations."""
     made = without_caches(store)
     record = store.get(resource, key)
     assert record is not None
-    shape = made.projections.get_for_paths(resource, paths) if paths else made.projections.get_default(resource)
-    return orjson.loads(made.encode_record(resource, record, shape, None))
+    projection = made.projections.get_for_paths(resource, paths) if paths else made.projections.get_default(resource)
+    return orjson.loads(made.encode_record(resource, record, projection, None))
 
 
 def test_record_without_attributes_of_a_segment_is_valid_json() -> None:
     store = Store.create(museum())
     store.add(Record("Room", "r1", {"uuid": "r1", "name": "a", "floor": 0, "open": False}, {}))
-    assert "motto" not in shown(store, "Room", "r1", ("exhibits",), ("notes",))
+    assert "motto" not in encode(store, "Room", "r1", ("exhibits",), ("notes",))
     store.close()
 
 
 def test_empty_required_relation_is_an_empty_object() -> None:
     store = Store.create(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "a"}, {}))
-    assert shown(store, "Person", 1)["home"] == {}
+    assert encode(store, "Person", 1)["home"] == {}
     store.close()
 
 
 def test_missing_target_is_encoded_like_none() -> None:
     store = Store.create(museum())
-    gone = (Reference("Artist", "x"), Reference("Artist", "y"))
+    deleted = (Reference("Artist", "x"), Reference("Artist", "y"))
     store.add(Record("Artist", "y", {"slug": "y", "name": "a"}, {}))
-    store.add(Record("Exhibit", "e1", {"uuid": "e1", "number": 1, "title": "a"}, {"artists": gone}))
-    assert [artist["slug"] for artist in shown(store, "Exhibit", "e1")["artists"]] == ["y"]
+    store.add(Record("Exhibit", "e1", {"uuid": "e1", "number": 1, "title": "a"}, {"artists": deleted}))
+    assert [artist["slug"] for artist in encode(store, "Exhibit", "e1")["artists"]] == ["y"]
     store.close()
 
 
 def test_target_created_later_is_embedded() -> None:
     store = Store.create(museum())
-    kept = RecordEncoder.from_store(museum(), store)
+    cached = RecordEncoder.from_store(museum(), store)
     store.add(Record("Museum", "m1", {"uuid": "m1", "name": "a"}, {"director": Reference("Person", 1)}))
     store.add(Record("Room", "r1", {"uuid": "r1", "name": "a"}, {"museum": Reference("Museum", "m1")}))
     room = store.get("Room", "r1")
     assert room is not None
-    shape = kept.projections.get_default("Room")
-    kept.encode_record("Room", room, shape, None)
+    projection = cached.projections.get_default("Room")
+    cached.encode_record("Room", room, projection, None)
     store.add(Record("Person", 1, {"id": 1, "name": "b"}, {"home": Reference("Museum", "m1")}))
-    assert orjson.loads(kept.encode_record("Room", room, shape, None))["museum"]["director"]["name"] == "b"
+    assert orjson.loads(cached.encode_record("Room", room, projection, None))["museum"]["director"]["name"] == "b"
     store.close()
 
 
 def test_dropped_encodings_leave_no_dependents() -> None:
     store = Store.create(museum())
-    kept = RecordEncoder.from_store(museum(), store)
+    cached = RecordEncoder.from_store(museum(), store)
     store.add(Record("Room", "r1", {"uuid": "r1", "name": "a"}, {}))
     for number in range(20):
         key = f"e{number}"
         store.add(Record("Exhibit", key, {"uuid": key, "number": number + 1}, {"room": Reference("Room", "r1")}))
         room = store.get("Room", "r1")
         assert room is not None
-        kept.encode_record("Room", room, kept.projections.get_default("Room"), None)
+        cached.encode_record("Room", room, cached.projections.get_default("Room"), None)
         store.delete("Exhibit", key)
-    assert sum(map(len, kept.dependents.values())) <= len(kept.embedded_cache) * 5
+    assert sum(map(len, cached.dependents.values())) <= len(cached.embedded_cache) * 5
     store.close()
 
 
@@ -335,15 +343,17 @@ def test_text_of_a_record_is_never_replaced_by_the_base_url(text: str, base: str
 
 
 def test_required_relation_is_embedded_without_include() -> None:
-    said = contract("museum", ("#/components/schemas/Exhibit/required", ["uuid", "curator"]))
-    assert "curator" in ProjectionFactory(said).get_default("Exhibit").embedded_relations
+    changed_contract = contract("museum", ("#/components/schemas/Exhibit/required", ["uuid", "curator"]))
+    assert "curator" in ProjectionFactory(changed_contract).get_default("Exhibit").embedded_relations
 
 
 def test_required_cycle_with_an_empty_object_ends_in_it() -> None:
-    said = contract("museum", ("#/components/schemas/Museum/required", ["uuid", "director"]))
-    assert names(ProjectionFactory(said).get_for_paths("Museum", [])) == {"director": {"Person": {"home": None}}}
+    changed_contract = contract("museum", ("#/components/schemas/Museum/required", ["uuid", "director"]))
+    assert names(ProjectionFactory(changed_contract).get_for_paths("Museum", [])) == {
+        "director": {"Person": {"home": None}}
+    }
 
 
 def test_required_cycle_without_an_empty_object_ends_before_it_closes() -> None:
-    said = contract("museum", ("#/components/schemas/Room/required", ["uuid", "parent"]))
-    assert names(ProjectionFactory(said).get_for_paths("Room", [("parent",)])) == {"parent": {"Room": {}}}
+    changed_contract = contract("museum", ("#/components/schemas/Room/required", ["uuid", "parent"]))
+    assert names(ProjectionFactory(changed_contract).get_for_paths("Room", [("parent",)])) == {"parent": {"Room": {}}}

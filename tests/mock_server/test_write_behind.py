@@ -1,0 +1,132 @@
+"""A connection that keeps rows back is like any other to whoever asks it, also where a transaction is undone."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mock_server.store.connection import connect
+from mock_server.store.write_behind import BEGIN, COMMIT, MAX_PENDING_WRITES, ROLLBACK, WriteBehindConnection
+
+INSERT = "INSERT INTO rows VALUES (?)"
+
+
+def create_connection(kind: type[sqlite3.Connection]) -> Any:
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=kind)
+    connection.execute("CREATE TABLE rows (value)")
+    return connection
+
+
+@pytest.fixture
+def deferring() -> Iterator[WriteBehindConnection]:
+    connection: WriteBehindConnection = create_connection(WriteBehindConnection)
+    yield connection
+    connection.close()
+
+
+def read_rows(connection: sqlite3.Connection) -> list[int]:
+    return [row[0] for row in connection.execute("SELECT value FROM rows ORDER BY rowid")]
+
+
+STEPS = ("add", "add at once", "read", "begin", "commit", "roll back", "save", "give up", "release")
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=30))
+def test_deferred_writes_equal_direct_writes_for_any_statements(steps: list[str]) -> None:
+    deferring, plain = create_connection(WriteBehindConnection), create_connection(sqlite3.Connection)
+    for number, step in enumerate(steps):
+        for connection in (deferring, plain):
+            execute_step(connection, step, number)
+        assert deferring.in_transaction == plain.in_transaction
+    assert read_rows(deferring) == read_rows(plain)
+    deferring.close()
+    plain.close()
+
+
+def execute_step(connection: Any, step: str, number: int) -> None:
+    """One step, where it can be taken."""
+    if step == "add":
+        add = connection.enqueue if isinstance(connection, WriteBehindConnection) else connection.execute
+        add(INSERT, (number,))
+    elif step == "add at once":
+        connection.execute(INSERT, (number,))
+    elif step == "read":
+        assert read_rows(connection) is not None
+    elif step == "begin":
+        if not connection.in_transaction:
+            connection.execute(BEGIN)
+    elif connection.in_transaction:
+        inside = {"save": "SAVEPOINT s", "give up": "ROLLBACK TO s", "release": "RELEASE s"}
+        with suppress(sqlite3.OperationalError):  # no such savepoint
+            connection.execute(inside.get(step) or {"commit": COMMIT, "roll back": ROLLBACK}[step])
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda deferring: deferring.execute("SELECT COUNT(*) FROM rows").fetchone()[0],
+        lambda deferring: deferring.cursor().execute("SELECT COUNT(*) FROM rows").fetchone()[0],
+        lambda deferring: deferring.executemany(INSERT, []) and len(read_rows(deferring)),
+        lambda deferring: deferring.executescript("SELECT 1") and len(read_rows(deferring)),
+        lambda deferring: count_rows_of_image(deferring.serialize()),
+        lambda deferring: count_rows_of_backup(deferring),
+        lambda deferring: count_rows_after_exit(deferring),
+    ],
+)
+def test_every_read_sees_deferred_rows(
+    deferring: WriteBehindConnection, read_anything: Callable[[WriteBehindConnection], int]
+) -> None:
+    deferring.enqueue(INSERT, (1,))
+    deferring.enqueue(INSERT, (2,))
+    assert read_anything(deferring) == 2
+
+
+def count_rows_of_image(image: bytes) -> int:
+    with sqlite3.connect(":memory:") as other:
+        other.deserialize(image)
+        return len(read_rows(other))
+
+
+def count_rows_of_backup(deferring: WriteBehindConnection) -> int:
+    with sqlite3.connect(":memory:") as other:
+        deferring.backup(other)
+        return len(read_rows(other))
+
+
+def count_rows_after_exit(deferring: WriteBehindConnection) -> int:
+    with deferring:
+        deferring.execute(BEGIN)
+    assert not deferring.in_transaction
+    return len(read_rows(deferring))
+
+
+def test_rows_are_deferred_up_to_the_limit(deferring: WriteBehindConnection) -> None:
+    statements: list[str] = []
+    deferring.set_trace_callback(statements.append)
+    for number in range(MAX_PENDING_WRITES - 1):
+        deferring.execute(BEGIN)
+        deferring.enqueue(INSERT, (number,))
+        deferring.execute(COMMIT)
+    assert statements == []
+    deferring.enqueue(INSERT, (MAX_PENDING_WRITES,))
+    assert (statements[0], len(statements), statements[-1]) == (BEGIN, MAX_PENDING_WRITES + 2, COMMIT)
+
+
+def test_failed_write_leaves_no_transaction_open(deferring: WriteBehindConnection) -> None:
+    deferring.enqueue(INSERT, (1,))
+    deferring.enqueue("INSERT INTO rows VALUES (?, ?)", (1, 2))
+    with pytest.raises(sqlite3.OperationalError, match="has 1 columns"):
+        read_rows(deferring)
+    assert not deferring.in_transaction
+    assert read_rows(deferring) == []
+
+
+def test_file_connection_does_not_defer_writes(tmp_path: Path) -> None:
+    connection = connect(str(tmp_path / "a.sqlite"))
+    assert not isinstance(connection, WriteBehindConnection)
+    connection.close()
