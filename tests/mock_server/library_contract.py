@@ -1,4 +1,4 @@
-"""The library's contract and a small world of it: what the tests of the edge serve."""
+"""The library's contract and a small sandbox of it, used by the tests of the outer layers."""
 
 import io
 from collections.abc import Callable
@@ -69,18 +69,18 @@ RECORDS = (
 
 @cache
 def library() -> Contract:
-    """The library's contract; frozen, so read once."""
+    """Return the library's contract, loaded once."""
     return load_contract(LIBRARY)
 
 
 @cache
 def schemas() -> SchemaValidators:
-    """Its validators."""
+    """Return its validators."""
     return SchemaValidators.from_document(library().document)
 
 
 def changed(*changes: tuple[str, str]) -> Contract:
-    """The library's contract with text replaced in it."""
+    """Return the library's contract with text replaced in it."""
     text = LIBRARY.read_text()
     for old, new in changes:
         assert old in text
@@ -89,7 +89,7 @@ def changed(*changes: tuple[str, str]) -> Contract:
 
 
 def world(contract: Contract | None = None) -> Sandbox:
-    """A fresh world with one record of each resource, whose clock stands still. `contract`: a changed library's."""
+    """Create a sandbox with one record of each resource and a stopped clock. `contract`: a modified library."""
     of, checked = (contract, SchemaValidators.from_document(contract.document)) if contract else (library(), schemas())
     created = Sandbox(of, checked, Store.create(of), Clock(lambda: NOW), 0)
     created.add_records(RECORDS)
@@ -97,14 +97,14 @@ def world(contract: Contract | None = None) -> Sandbox:
 
 
 class Calls:
-    """An action that keeps the calls it gets and answers what reached it."""
+    """An action that records its calls and responds with what it received."""
 
     def __init__(self) -> None:
         self.all: list[ActionRequest] = []
 
     @property
     def last(self) -> ActionRequest:
-        """The call that came last."""
+        """The last call."""
         return self.all[-1]
 
     def __call__(self, call: ActionRequest) -> ActionResult:
@@ -118,13 +118,13 @@ class Calls:
 
 @cache
 def stub() -> tuple[Client, Calls]:
-    """A signed-in client of an application that only keeps its calls, and those; shared, for it is slow to make."""
+    """Return a signed-in client of an application that only records its calls, and the calls; cached for speed."""
     calls = Calls()
     return client(app(calls)), calls
 
 
 class Terminal(io.StringIO):
-    """What the console wrote."""
+    """Captures the request log."""
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -138,12 +138,12 @@ def app(
     terminal: io.StringIO | None = None,
     of: Sandbox | None = None,
 ) -> ASGIApp:
-    """The application on a fresh world."""
+    """Create the application on a new sandbox."""
     served = of or world()
     console = RequestLog(served.contract.document, terminal or Terminal(), quiet=terminal is None)
     return create_app(served.contract, served, manners or PermissiveAppConfig(), request_log=console, run_action=run)
 
 
 def client(served: ASGIApp, token: str | None = "demo-token") -> Client:
-    """A client that is signed in."""
+    """Create a signed-in client."""
     return Client(served, {} if token is None else {"authorization": f"Bearer {token}"})

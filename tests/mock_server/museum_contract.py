@@ -1,7 +1,7 @@
-"""The museum's contract, and a plain-Python model of a store to hold the real one against.
+"""The museum's contract, and a plain-Python model of a store for comparison.
 
-The model keeps records in a dictionary and walks it for every question: slow, and too simple to be wrong in the same
-way as SQL is.
+The model stores records in a dictionary and scans it for every read: slow, and too simple to have the same errors as
+the SQL.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,23 +28,23 @@ References = Mapping[str, Reference | tuple[Reference, ...] | None]
 
 @cache
 def museum() -> Contract:
-    """The museum's contract; frozen, so read once."""
+    """Return the museum's contract, loaded once."""
     return load_contract(MUSEUM)
 
 
 def fetch_page(query: Query, resource: Resource, words: Iterable[QueryArgument]) -> ResultPage:
-    """One page of what a query's words ask for."""
+    """Return a page of a query."""
     return query.fetch_page(query.create_list_query(resource, words))
 
 
 def create_sandbox(store: Any, clock: Clock) -> Sandbox:
-    """A world of the museum on a store."""
+    """Create a sandbox of the museum on a store."""
     return Sandbox(museum(), SchemaValidators.from_document(museum().document), store, clock, 7)
 
 
 # Values -------------------------------------------------------------------------------------------------------------
 
-# Few and alike on purpose: ties, and texts whose case folds in odd ways, or that SQL or JSON could take for its own.
+# Few and similar values: ties, texts with unusual case folding, and texts that resemble SQL or JSON.
 TEXTS = (
     "a",
     "A",
@@ -73,7 +73,7 @@ INSTANTS = (
     "9999-12-31T23:59:59-12:00",
 )
 DATES = (None, "1999-12-31", "2024-01-15", "2024-01-16")
-# SQLite reads the text of a JSON array's item only up to a NUL.
+# SQLite ends the text of a JSON array's item at NUL.
 TAGS = ("a", "A", "ß", "'", '"', "1", "true", "\\", "é\x7f", "\0", "a\0", "a\0b", "a\\0", "\\\\")
 WEIGHTS = (None, 0, 1, 1.5, -2, 2, 10**6)
 
@@ -106,14 +106,14 @@ OWN: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
     "Note": {"text": texts},
     "Pass": {"permission": st.sampled_from(("read", "write"))},
 }
-# A property that a record may lack altogether.
+# An attribute that a record may lack.
 LACKING = frozenset({"motto", "place"})
 NULLABLE = frozenset({"home", "keeper", "parent", "curator", "director"})
 
 
 @st.composite
 def attribute_values(draw: st.DrawFn, resource: str) -> dict[str, Any]:
-    """Own properties of a record, without its key and number."""
+    """Draw attributes of a record without key and number."""
     return {
         name: draw(values) for name, values in OWN[resource].items() if name not in LACKING or draw(st.integers(0, 3))
     }
@@ -121,7 +121,7 @@ def attribute_values(draw: st.DrawFn, resource: str) -> dict[str, Any]:
 
 @st.composite
 def references_for(draw: st.DrawFn, relation: Relation, known: list[Reference]) -> Any:
-    """What a stored relation may hold, of records that are there. None also where nothing fits."""
+    """Draw the value of a stored relation from existing records; None if there is none."""
     fitting = [reference for reference in known if reference.resource in relation.targets]
     if relation.to_many:
         return tuple(draw(st.lists(st.sampled_from(fitting), max_size=3, unique=True))) if fitting else ()
@@ -130,12 +130,12 @@ def references_for(draw: st.DrawFn, relation: Relation, known: list[Reference]) 
     return draw(st.sampled_from(fitting))
 
 
-KEYS = ("7", "007", "1", "²", "a/b", "it's")  # of the one resource whose keys are texts of people's choice
+KEYS = ("7", "007", "1", "²", "a/b", "it's")  # the resource whose keys are texts chosen by the client
 
 
 @st.composite
 def records(draw: st.DrawFn, resource: str, number: int, known: list[Reference]) -> Record:
-    """A record that the museum's contract admits, the `number`th of its resource."""
+    """Draw the record with a number that the museum's contract allows."""
     definition = museum().resources[resource]
     own = draw(attribute_values(resource))
     key: Any = number if definition.has_integer_key else f"{resource[0].lower()}{number}"
@@ -150,7 +150,7 @@ def records(draw: st.DrawFn, resource: str, number: int, known: list[Reference])
 
 @st.composite
 def datasets(draw: st.DrawFn, most: int = 5) -> list[Record]:
-    """A whole world of records, parents first."""
+    """Draw a dataset, parents first."""
     made: list[Record] = []
     for resource in ("Museum", "Person", "Room", "Room", "Artist", "Exhibit", "Label", "Note", "Pass"):
         for _ in range(draw(st.integers(1, most))):
@@ -170,7 +170,7 @@ def datasets(draw: st.DrawFn, most: int = 5) -> list[Record]:
 
 @dataclass(slots=True)
 class ModelRecord:
-    """A record as the model holds it."""
+    """A record of the model."""
 
     number: int
     own: dict[str, Any]
@@ -185,27 +185,27 @@ class Model:
     numbers: dict[str, int] = field(default_factory=dict)
 
     def copy(self) -> "Model":
-        """The same again, apart."""
+        """Return a copy."""
         entries = {k: ModelRecord(e.number, dict(e.own), dict(e.references)) for k, e in self.entries.items()}
         return Model(entries, dict(self.numbers))
 
-    # Writing
+    # Writes
 
     def add(self, record: Record) -> None:
-        """Keep a record under the next number."""
+        """Add a record with the next number."""
         number = self.numbers[record.resource] = self.numbers.get(record.resource, 0) + 1
         self.entries[Reference(record.resource, record.key)] = ModelRecord(
             number, dict(record.attributes), dict(record.references)
         )
 
     def change(self, reference: Reference, own: Mapping[str, Any], references: References) -> None:
-        """Replace own properties, and the named references."""
+        """Replace attributes and the named references."""
         entry = self.entries[reference]
         entry.own = dict(own)
         entry.references.update(references)
 
     def find_referrers(self, targets: Iterable[Reference], on_delete: str) -> list[tuple[Reference, str]]:
-        """(record, relation) of all that refer to one of `targets` by a relation with that fate."""
+        """Return (record, relation) of all references to `targets` by relations with an on-delete rule."""
         wanted = set(targets)
         return [
             (reference, relation.name)
@@ -215,7 +215,7 @@ class Model:
         ]
 
     def remove(self, reference: Reference) -> bool:
-        """Remove a record and what the contract says beside it; False, and nothing done, where it refuses."""
+        """Delete a record according to the contract; False, without changes, if it is restricted."""
         to_delete = {reference}
         while more := {by for by, _ in self.find_referrers(to_delete, "cascade")} - to_delete:
             to_delete |= more
@@ -229,15 +229,15 @@ class Model:
             del self.entries[gone]
         return True
 
-    # Reading
+    # Reads
 
     def all(self, resource: str) -> list[Reference]:
-        """The records of a resource, oldest first."""
+        """Return the records of a resource, oldest first."""
         found = [reference for reference in self.entries if reference.resource == resource]
         return sorted(found, key=lambda reference: self.entries[reference].number)
 
     def related(self, reference: Reference, name: str) -> list[Reference]:
-        """The records that a relation leads to: a list's own order, inverses oldest first."""
+        """Return the targets of a relation: a list in its order, inverses oldest first."""
         relation = museum().resources[reference.resource].relations[name]
         if relation.inverse is None:
             held = listed(self.entries[reference].references.get(name))
@@ -250,7 +250,7 @@ class Model:
         ]
 
     def values(self, reference: Reference, path: tuple[str, ...]) -> list[Any]:
-        """Every value that a path of relations and then of (nested) own properties leads to."""
+        """Return every value that a path of relations and (nested) attributes leads to."""
         if not path:
             return [reference]
         definition = museum().resources[reference.resource]
@@ -264,7 +264,7 @@ class Model:
         return [] if value is None else [value]
 
     def computed(self, reference: Reference, derived: DerivedProperty, viewer: Viewer | None) -> Any:
-        """The value of a computed property."""
+        """Return the value of a derived property."""
         if derived.kind == "group":
             return {name: self.computed(reference, part, viewer) for name, part in derived.parts.items()}
         if derived.kind == "viewer":
@@ -285,13 +285,13 @@ class Model:
         return sum(values) if derived.kind == "sum" else max(values, key=to_instant, default=None)
 
     def owner(self, reference: Reference) -> Any:
-        """Key of the account that a record belongs to."""
+        """Return the key of a record's owner."""
         path = museum().resources[reference.resource].owner_path
         ends = self.values(reference, path) if path else []
         return ends[0].key if ends else None
 
     def tenant(self, reference: Reference) -> Any:
-        """Key of the tenant that a record lies in."""
+        """Return the key of a record's tenant."""
         definition = museum().resources[reference.resource]
         if definition.members_relation:
             return reference.key
@@ -299,7 +299,7 @@ class Model:
         return ends[0].key if ends else None
 
     def sees(self, viewer: Viewer | None, reference: Reference) -> bool:
-        """Whether the viewer may see a record."""
+        """Return whether the viewer may see a record."""
         definition = museum().resources[reference.resource]
         if viewer is None or not (definition.tenant_path or definition.members_relation):
             return True
@@ -321,7 +321,7 @@ class Model:
         return any(found["subject"] in way and found["entity"] in entities for found in passes)
 
     def viewer(self, user: Reference) -> Viewer:
-        """A person with the museums that the person may enter, the home first."""
+        """Return a person as viewer with the person's museums, the home museum first."""
         home = [r.key for r in self.related(user, "home")]
         entered = [
             m.key for m in self.all("Museum") if user in (*self.related(m, "members"), *self.related(m, "director"))
@@ -330,19 +330,19 @@ class Model:
 
 
 def is_reference(value: Any) -> bool:
-    """Whether it is one reference, not a list of them (both are tuples)."""
+    """Return whether a value is one reference, not a tuple of them."""
     return isinstance(value, Reference)
 
 
 def listed(value: Any) -> list[Reference]:
-    """One reference, several or none as a list."""
+    """Return one reference, several or none as a list."""
     if value is None:
         return []
     return [value] if isinstance(value, Reference) else list(value)
 
 
 def to_instant(value: Any) -> Any:
-    """A value as people compare it: texts that are instants by the instant they mean, in microseconds."""
+    """Convert a value for comparison: texts that are instants to microseconds."""
     if not isinstance(value, str) or len(value) < 11 or value[10] not in "Tt":
         return value
     at = datetime.fromisoformat(value.upper().replace("Z", "+00:00"))

@@ -1,4 +1,4 @@
-"""What openapi-core says of an exchange. It shares no code with our validators: it stands on jsonschema in Python."""
+"""Validates exchanges with openapi-core, which shares no code with our validators: it uses jsonschema in Python."""
 
 import json
 import warnings
@@ -15,7 +15,7 @@ from tests.asgi import Reply
 
 
 class OpenapiCoreValidator:
-    """openapi-core on one contract. Both methods raise what it objects to."""
+    """openapi-core for one contract. Both methods raise its errors."""
 
     def __init__(self, contract: Contract) -> None:
         root = json.loads(json.dumps(contract.document.root))
@@ -31,7 +31,7 @@ class OpenapiCoreValidator:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> MockRequest:
-        """A request as openapi-core takes it; `path` with the contract's base path."""
+        """Convert a request for openapi-core; `path` includes the contract's base path."""
         return MockRequest(
             f"{self.server.scheme}://{self.server.netloc}",
             method,
@@ -42,14 +42,14 @@ class OpenapiCoreValidator:
         )
 
     def on_request(self, request: MockRequest) -> None:
-        """Whether the contract admits a request."""
+        """Validate a request against the contract."""
         with warnings.catch_warnings():
-            # OpenAPI 3.1 frowns on it; this is 3.0, and the documented requests send parameters blank.
+            # Deprecated in OpenAPI 3.1 but allowed in 3.0; the documented requests send empty parameters.
             warnings.filterwarnings("ignore", message="Use of allowEmptyValue property is deprecated")
             self.openapi.validate_request(request)
 
     def on_answer(self, request: MockRequest, reply: Reply) -> None:
-        """Whether the contract admits an answer to it."""
+        """Validate a response to the request."""
         kind = reply.headers.get("content-type", "")
         response = MockResponse(reply.body, reply.status, dict(reply.headers), content_type=kind)
         self.openapi.validate_response(request, response)

@@ -1,4 +1,4 @@
-"""A store that was filled at once is the store that its records would have made one by one."""
+"""A bulk load creates the same store as single adds."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -35,7 +35,7 @@ def load_in_bulk(contract: Contract, records: Iterable[Record]) -> Store:
 
 
 def content(store: Store) -> list[str]:
-    """All that it holds, tables and indexes, as SQL."""
+    """Return the content of a store, tables and indexes, as SQL."""
     with closing(store):
         return sorted(store.connection.iterdump())
 
@@ -46,7 +46,7 @@ def generate_dataset(contract: Contract, name: str, size: float = 1) -> list[Rec
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What waits is written, and what was seen is let go, every few records."""
+    """Limit batches and cached parents to a few records."""
     monkeypatch.setattr(filling, "BATCH_SIZE", 7)
     monkeypatch.setattr(filling, "MAX_CACHED_PARENTS", 2)
 
@@ -75,7 +75,7 @@ def test_bulk_load_in_any_order_equals_single_adds(records: list[Record], batch:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(filling, "BATCH_SIZE", batch)
         patch.setattr(filling, "MAX_CACHED_PARENTS", parents)
-        for listed in (records, records[::-1]):  # backwards: what is referred to is not there yet
+        for listed in (records, records[::-1]):  # reversed: references to records that do not exist yet
             assert content(load_in_bulk(museum(), listed)) == content(load_singly(museum(), listed))
 
 

@@ -1,4 +1,4 @@
-"""Every link of the contract can be gone: from an operation's real answer to the next operation's success."""
+"""Every link of the contract leads from an operation's response to a success of the next operation."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from tests.mock_server.test_every_operation import example_of, key_for, required
 
 CONTRACT = athena_contract()
 BODY = "$response.body#"
-# What the first step itself has put an end to.
+# Links that the first step makes invalid.
 ENDED = {
     ("stopWorkflowExecution", "stop"),
 }
 
 
 def links() -> list[tuple[str, str]]:
-    """(operation, name) of each link of a success."""
+    """Return (operation, name) of each link of a successful response."""
     result = []
     for operation in CONTRACT.operations.values():
         pointer = f"{operation.pointer}/responses/{operation.envelope.status}"
@@ -27,7 +27,7 @@ def links() -> list[tuple[str, str]]:
 
 
 def evaluate(expression: Any, reply: Any) -> Any:
-    """What a runtime expression says of an answer; anything else is the value itself."""
+    """Evaluate a runtime expression for a response; other values are returned unchanged."""
     if not (isinstance(expression, str) and expression.startswith(BODY)):
         return expression
     for part in expression.removeprefix(BODY).split("/")[1:]:
@@ -51,10 +51,10 @@ def test_link_leads_to_its_operation(api: Api, name: str, link: str) -> None:
 
 
 def start(api: Api, name: str) -> Any:
-    """A seeded key to begin with; states that forbid what may follow are stepped around."""
+    """Return a seeded key to start with, in a state that allows the next operation."""
     operation = CONTRACT.operations[name]
     if operation.action in ("retrieve", "update"):
-        # A record that may be deleted, stopped and so on: the one that these operations are tried with.
+        # Records that may be deleted, stopped and so on.
         by_state = {
             "Workspace": "deleteWorkspace",
             "Provider": "deleteProvider",

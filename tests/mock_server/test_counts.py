@@ -1,4 +1,4 @@
-"""Counts that writes keep up are what counting anew gives."""
+"""Cached counts equal counts by SQL."""
 
 import hashlib
 from contextlib import suppress
@@ -20,7 +20,7 @@ IN_A_TENANT = "tenant = ?"
 
 
 def count_directly(store: Store, where: str, *parameters: object) -> int:
-    """The count of Messages as SQL gives it."""
+    """Count Messages with SQL."""
     return int(store.scalar(f'SELECT COUNT(*) FROM "Message" WHERE {where}', parameters))
 
 

@@ -42,7 +42,7 @@ def fetch(base: str, target: str) -> bytes:
 
 
 def paths(contract: Contract, base: str) -> Iterator[str]:
-    """The path of each record that a list shows and an operation retrieves."""
+    """Yield the path of each record that a list contains and an operation retrieves."""
     retrievable = {o.resource: o for o in contract.operations.values() if o.action == "retrieve"}
     for operation in contract.operations.values():
         if operation.action != "list" or operation.resource is None or operation.resource not in retrievable:

@@ -1,4 +1,4 @@
-"""What is kept is never stale: bodies made with caches equal those made without, and those made from dictionaries."""
+"""Bodies from the caches equal bodies encoded without caches and bodies built from the model."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,7 +22,7 @@ from tests.mock_server.museum import Model, houses, moment, museum, own_properti
 from tests.spec.contract_edits import contract
 
 VIEWS = tuple(museum().views)
-# What some client asks for beside the default.
+# Include paths other than the default.
 NAMED: Mapping[str, tuple[tuple[tuple[str, ...], ...], ...]] = {
     "Room": (
         (("children",),),
@@ -46,7 +46,7 @@ SHOWN: Mapping[str, frozenset[str]] = {
 
 
 def random_projection(projections: ProjectionFactory, view: str) -> list[Projection]:
-    """Every shape of a view that the tests read."""
+    """Return the projections of a view that the tests use."""
     encode = SHOWN.get(view, frozenset())
     named = [projections.get_for_paths(view, paths, encode) for paths in NAMED.get(view, ())]
     return [projections.get_default(view), projections.get_default(view, encode), *named]
@@ -55,7 +55,7 @@ def random_projection(projections: ProjectionFactory, view: str) -> list[Project
 def expected_body(
     model: Model, view: View, reference: Reference, projection: Projection, viewer: Viewer | None
 ) -> dict[str, Any]:
-    """The object that a view shows of a record, from the model."""
+    """Build the object of a view for a record from the model."""
     resource = museum().resources[view.resource]
     own, made = model.entries[reference].own, {}
     for name in view.property_names:
@@ -80,7 +80,7 @@ def expected_embedded(
     projections: Mapping[str, Projection] | None,
     viewer: Viewer | None,
 ) -> None:
-    """Add to a body what a relation shows: records, null, the empty object of a stub, or nothing at all."""
+    """Add a relation to a body: records, null, an empty object, or nothing."""
     if projections is None:
         made[relation.name] = {}
         return
@@ -95,7 +95,7 @@ def expected_embedded(
 
 
 def as_instants(value: Any) -> Any:
-    """A body whose texts that are instants are the instants they mean: a maximum comes in one spelling of its own."""
+    """Convert the texts of a body that are instants to instants: a maximum has a normalized format."""
     if isinstance(value, dict):
         return {name: as_instants(below) for name, below in value.items()}
     if isinstance(value, list):
@@ -104,14 +104,14 @@ def as_instants(value: Any) -> Any:
 
 
 def without_caches(store: Store) -> RecordEncoder:
-    """A representation that has kept nothing and is told nothing."""
+    """Create an encoder with empty caches and no listener."""
     made = RecordEncoder.from_store(museum(), store)
     store.listeners.remove(made.on_write)
     return made
 
 
 class EncoderMachine(RuleBasedStateMachine):
-    """Random writes, and reads between them."""
+    """Random writes with reads in between."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -201,7 +201,7 @@ class FullCacheMachine(EncoderMachine):
     def __init__(self) -> None:
         super().__init__()
         self.before = encoder.MAX_CACHED_ENCODINGS
-        setattr(encoder, "MAX_CACHED_ENCODINGS", 3)  # noqa: B010 - a Final for all but this test
+        setattr(encoder, "MAX_CACHED_ENCODINGS", 3)  # noqa: B010 - mypy treats it as Final
 
     def teardown(self) -> None:
         setattr(encoder, "MAX_CACHED_ENCODINGS", self.before)  # noqa: B010
@@ -211,11 +211,11 @@ class FullCacheMachine(EncoderMachine):
 TestFullCache = FullCacheMachine.TestCase
 
 
-# Shapes --------------------------------------------------------------------------------------------------------------
+# Projections --------------------------------------------------------------------------------------------------------
 
 
 def names(projection: Projection) -> Any:
-    """A shape as the names that it embeds, one below another; None where a circle ends."""
+    """Return the names of the embedded relations as a tree; None where a cycle ends."""
     return {
         name: None if below is None else {resource: names(s) for resource, s in below.items()}
         for name, below in projection.embedded_relations.items()
@@ -263,11 +263,11 @@ def test_equal_projections_are_interned(paths: list[tuple[str, ...]]) -> None:
     assert projections.get_for_paths("Room", paths) is projections.get_for_paths("Room", sorted(paths))
 
 
-# Records that lack something -----------------------------------------------------------------------------------------
+# Records with missing values ----------------------------------------------------------------------------------------
 
 
 def encode(store: Store, resource: str, key: Any, *paths: tuple[str, ...]) -> Any:
-    """A record's body with these relations."""
+    """Return the body of a record with these relations."""
     made = without_caches(store)
     record = store.get(resource, key)
     assert record is not None
@@ -327,7 +327,7 @@ def test_dropped_encodings_leave_no_dependents() -> None:
     store.close()
 
 
-# Bytes ---------------------------------------------------------------------------------------------------------------
+# Bytes --------------------------------------------------------------------------------------------------------------
 
 
 @given(st.text(max_size=8), st.sampled_from(("http://127.0.0.1:8000", "https://x/p", 'http://"')))
@@ -339,7 +339,7 @@ def test_text_of_a_record_is_never_replaced_by_the_base_url(text: str, base: str
     assert orjson.loads(encoded) == {"name": text + "\x01"}
 
 
-# Contracts whose schemas require relations ---------------------------------------------------------------------------
+# Contracts whose schemas require relations --------------------------------------------------------------------------
 
 
 def test_required_relation_is_embedded_without_include() -> None:

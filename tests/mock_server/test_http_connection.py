@@ -1,4 +1,4 @@
-"""What is no HTTP, or more than is read: answered by the house and not by the server, and then the connection ends."""
+"""Malformed and oversized requests get an error from the application, and then the connection is closed."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ LAST = b"GET /__mock/health HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """One answer as it came over the wire."""
+    """A response as received from the socket."""
 
     status: int
     headers: dict[str, str]
@@ -44,13 +44,13 @@ async def _send_packets(served: Any, packets: tuple[bytes, ...]) -> bytes:
             writer.write(packet)
             await writer.drain()
             await asyncio.sleep(0.02 if len(packets) > 1 else 0)
-        found = await asyncio.wait_for(reader.read(), 5)  # to the end: a connection that stays open fails the test
+        found = await asyncio.wait_for(reader.read(), 5)  # until the end: a connection that stays open fails the test
         writer.close()
     return found
 
 
 def send_packets(served: Any, *packets: bytes) -> list[RawResponse]:
-    """The answers to bytes, read until the mock ends the connection."""
+    """Send packets and return the responses until the mock closes the connection."""
     rest = asyncio.run(_send_packets(served, packets))
     found = []
     while rest:
@@ -65,7 +65,7 @@ def send_packets(served: Any, *packets: bytes) -> list[RawResponse]:
 
 
 def assert_error(response: RawResponse, status: int, reason: str = "validation") -> str:
-    """The message of an answer that has all that the house's refusals have."""
+    """Check the parts common to all errors of the mock and return the message."""
     assert (response.status, response.headers["x-mock-reason"]) == (status, reason)
     assert response.headers["content-type"] == "application/json"
     assert response.headers["x-request-id"]
@@ -78,7 +78,7 @@ def request(line: bytes, *headers: bytes, body: bytes = b"") -> bytes:
     return line + b"\r\n" + HOST + TOKEN + b"".join(h + b"\r\n" for h in headers) + b"\r\n" + body
 
 
-# What is no HTTP ------------------------------------------------------------------------------------------------------
+# Malformed requests -------------------------------------------------------------------------------------------------
 
 BROKEN = {
     "a path with bytes beyond ASCII": request(b"GET /caf\xc3\xa9 HTTP/1.1"),
@@ -160,7 +160,7 @@ def test_queued_request_with_malformed_body_is_rejected_in_order() -> None:
     assert_error(second, 400)
 
 
-# What is too much -----------------------------------------------------------------------------------------------------
+# Oversized requests -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pieces", [1, 4])
@@ -224,7 +224,7 @@ def test_each_unknown_method_of_a_connection_is_reported() -> None:
         response = send_packets(stub()[0].app, *packets)
         assert [s.status for s in response][:1] == [405]
         assert "The FOO method" in response[0].json["message"]
-    # In one packet only the first can be told from the rest; what follows is refused and ends it.
+    # In one packet only the first method can be parsed; the rest is rejected and closes the connection.
     assert [s.status for s in response] == [405, 400]
 
 
@@ -239,7 +239,7 @@ def test_unsupported_upgrade_is_served_as_http() -> None:
     assert response.status == 200
 
 
-# Any bytes ----------------------------------------------------------------------------------------------------------
+# Arbitrary bytes ----------------------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.sampled_from([*BROKEN.values(), LAST, b"\r\n", b"0\r\n\r\n"]) | st.binary(max_size=60), max_size=4))
@@ -266,12 +266,12 @@ def test_expect_100_continue_is_answered_before_the_body() -> None:
                 b"Connection: close",
             )
             writer.write(request(b"POST " + AUTHORS + b" HTTP/1.1", *sent))
-            told = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            interim = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
             writer.write(b"{}")
             answered = await asyncio.wait_for(reader.read(), 5)
             writer.close()
-        return told, answered
+        return interim, answered
 
-    told, answered = asyncio.run(exchange())
-    assert told == b"HTTP/1.1 100 Continue\r\n\r\n"
+    interim, answered = asyncio.run(exchange())
+    assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert answered.startswith(b"HTTP/1.1 422 ")

@@ -1,4 +1,4 @@
-"""An image is kept under everything that it is made from, and a store in a file outlives the process."""
+"""The key of an image covers everything that it is built from; a file store outlives its process."""
 
 import os
 import re
@@ -56,7 +56,7 @@ def build(*records: Record, parameters: DatasetParameters = PARAMETERS) -> bytes
     return build_image(museum(), parameters, records, {"greeting": "hello"})
 
 
-# Keys ----------------------------------------------------------------------------------------------------------------
+# Keys ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -159,18 +159,18 @@ print(compute_image_key(museum(), recipe, list_source_files(Path({str(files[0].p
 
 
 def run_script(code: str) -> str:
-    """What another process prints."""
+    """Return the output of a script in another process."""
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.strip()
 
 
-# Where they are kept -------------------------------------------------------------------------------------------------
+# Cache folder -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def temporary_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that is ours by its name where all may write; there is no other."""
+    """The private folder in a shared one; the user has no cache folder."""
     if not hasattr(os, "getuid"):
         pytest.skip("folders have no owners here")
     (tmp_path / "file").touch()
@@ -203,7 +203,7 @@ def test_folder_writable_by_others_is_not_used(
     assert stat.S_IMODE(result.stat().st_mode) == 0o700
 
 
-# Images that are kept ------------------------------------------------------------------------------------------------
+# Cached images ------------------------------------------------------------------------------------------------------
 
 
 def test_image_is_built_once(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_store_from_image_contains_its_records(records: list[Record]) -> None:
 
 
 def dump_rows(store: Store) -> list[str]:
-    """All that a store's own tables hold, as SQL, without what SQLite notes of them."""
+    """Dump the tables of a store as SQL, without SQLite's statistics."""
     return [line for line in store.connection.iterdump() if "sqlite_stat" not in line]
 
 
@@ -324,7 +324,7 @@ def test_image_stores_epoch_and_phrases() -> None:
     store.close()
 
 
-# Clocks --------------------------------------------------------------------------------------------------------------
+# Clocks -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("days", [-400, 0, 400])
@@ -357,7 +357,7 @@ def test_clock_never_goes_back_when_a_store_is_reopened(target: str, days: int, 
     store.close()
 
 
-# Stores in a file ----------------------------------------------------------------------------------------------------
+# File stores --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

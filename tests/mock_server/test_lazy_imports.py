@@ -1,4 +1,4 @@
-"""A start imports what serving needs and no more, and leaves everything else as it would be."""
+"""Startup imports only what serving needs and leaves other modules importable."""
 
 import gc
 import json
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_script(script: str) -> Any:
-    """The JSON that a program prints in a process of its own."""
+    """Return the JSON that a script prints in a separate process."""
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""More connections than are served, requests that never become whole, answers that nobody reads: all within bounds."""
+"""Too many connections, incomplete requests and unread responses are limited."""
 
 import asyncio
 import http.client
@@ -28,7 +28,7 @@ pytestmark = [
 
 MIB = 1024 * 1024
 HEAD = b"GET /api/v1/messages?per_page=100 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer demo-token\r\n"
-# The command with so many files that it may open, so that a few hundred connections are too many.
+# The command with a low limit of open files, so that a few hundred connections exceed it.
 LIMITED = (
     "import resource, sys\n"
     "resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))\n"
@@ -39,7 +39,7 @@ LIMITED = (
 
 @pytest.fixture(scope="module")
 def process_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of every process here; its data is built, so that none has to say that it builds it."""
+    """The environment of all processes, with the dataset already built, so that no banner mentions a build."""
     found = environment(tmp_path_factory.mktemp("cache"))
     with limited(found, 264):
         return found
@@ -47,7 +47,7 @@ def process_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, s
 
 @contextmanager
 def limited(process_environment: dict[str, str], files: int) -> Iterator[tuple["subprocess.Popen[str]", int]]:
-    """(the process, its port) of a mock that may open this number of files."""
+    """Yield (process, port) of a mock with a limit of open files."""
     command = (sys.executable, "-c", LIMITED.format(files=files))
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=process_environment) as process:
@@ -59,13 +59,13 @@ def limited(process_environment: dict[str, str], files: int) -> Iterator[tuple["
 
 
 def resident_bytes(pid: int) -> float:
-    """MiB that a process holds."""
+    """Return the resident memory of a process in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
 def connect_and_send(port: int, room: int = 0) -> socket.socket:
-    """A connection that reads little at a time, if `room` says so."""
+    """Open a connection; `room` limits its receive buffer."""
     sock = socket.socket()
     if room:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
@@ -75,7 +75,7 @@ def connect_and_send(port: int, room: int = 0) -> socket.socket:
 
 
 def receive_all(sock: socket.socket) -> bytes:
-    """All that comes until the other side ends it."""
+    """Receive until the peer closes the connection."""
     found = b""
     while part := sock.recv(65536):
         found += part
@@ -83,7 +83,7 @@ def receive_all(sock: socket.socket) -> bytes:
 
 
 def is_served(port: int) -> bool:
-    """Whether another client is answered."""
+    """Return whether another client gets a response."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
         connection.request("GET", "/api/v1/user", headers={"Authorization": "Bearer demo-token"})
         found: bool = json.load(connection.getresponse())["data"]["id"] == 123
@@ -94,7 +94,7 @@ def test_connections_beyond_capacity_get_503_immediately(process_environment: di
     with limited(process_environment, 464) as (process, port), ExitStack() as stack:
         assert is_served(port)
         before = resident_bytes(process.pid)
-        for _ in range(200):  # what 464 files have room for twice
+        for _ in range(200):  # half of 464 files
             stack.enter_context(connect_and_send(port)).sendall(HEAD)
         began = time.monotonic()
         for _ in range(100):

@@ -1,4 +1,4 @@
-"""Any combination of query words means what a walk over plain dictionaries says."""
+"""Queries with any combination of parameters return what a scan of plain dictionaries returns."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -45,18 +45,18 @@ BASE = "http://127.0.0.1:8000"
 
 @dataclass
 class LoadedMuseum:
-    """The same records twice: in a store, and in plain dictionaries."""
+    """The same records in a store and in a model."""
 
     store: Store
     model: Model
 
     def viewers(self) -> list[Viewer | None]:
-        """Nobody in particular, and everybody."""
+        """No viewer, and every person."""
         return [None, *(self.model.viewer(person) for person in self.model.all("Person"))]
 
 
 def load_museum(records: list[Record]) -> LoadedMuseum:
-    """A house of these records."""
+    """Load records into a store and a model."""
     museum_data = LoadedMuseum(Store.create(museum()), Model())
     for record in records:
         museum_data.store.add(record)
@@ -64,17 +64,17 @@ def load_museum(records: list[Record]) -> LoadedMuseum:
     return museum_data
 
 
-# What the words mean, in Python ---------------------------------------------------------------------------------------
+# The meaning of the parameters in Python ----------------------------------------------------------------------------
 
 
 def to_comparable_value(value: Any) -> Any:
-    """A value as it sorts: nulls first, truth as a number, instants by the instant."""
+    """Convert a value for sorting: nulls first, booleans as integers, instants in UTC."""
     value = to_instant(value)
     return (0,) if value is None else (1, value)
 
 
 def matches_filter(model: Model, reference: Reference, word: QueryExtension, value: Any) -> bool:
-    """Whether a record passes one filter."""
+    """Return whether a record passes a filter."""
     path = word.paths[0]
     if word.operator == "exists":
         return bool(model.related(reference, path[0])) is value
@@ -89,19 +89,19 @@ def matches_filter(model: Model, reference: Reference, word: QueryExtension, val
 
 
 def is_date(reference: Reference, path: tuple[str, ...], value: Any) -> bool:
-    """Whether a bound of instants is given as a date."""
+    """Return whether the bound of a period is a date."""
     _, end, own = resolve_property_path(museum(), museum().resources[reference.resource], path, "")
     return isinstance(value, str) and len(value) == 10 and end.attributes[own[0]].format == "date-time"
 
 
 def matches_search(model: Model, reference: Reference, word: QueryExtension, term: str) -> bool:
-    """Whether one of the searched properties holds the term, whatever the case."""
+    """Return whether one of the searched properties contains the term, case-insensitively."""
     found = [v for path in word.paths for v in model.values(reference, path)]
     return any(isinstance(v, str) and term.casefold() in v.casefold() for v in found)
 
 
 def find_expected(model: Model, operation: Operation, values: Mapping[str, Any], viewer: Viewer | None) -> list[Any]:
-    """Keys of all that a list shows, in its order, on whatever page."""
+    """Return the keys of all records of a list, in order, without paging."""
     assert operation.resource is not None
     resource = museum().resources[operation.resource]
     arguments = {p.name: p.x_query for p in operation.parameters if p.x_query and p.name in values}
@@ -131,19 +131,19 @@ def find_expected(model: Model, operation: Operation, values: Mapping[str, Any],
 
 
 def descending(found: list[Reference], key: Any) -> list[Reference]:
-    """The other way about, where equal ones stay in the order of their keys."""
-    return sorted(found, key=key, reverse=True)  # stable: Python keeps equal ones in their order
+    """Sort in descending order, equal values by ascending key."""
+    return sorted(found, key=key, reverse=True)  # stable: Python does not reorder equal values
 
 
 def property_value(model: Model, reference: Reference, name: str) -> Any:
-    """An own or a computed property."""
+    """Return the value of an attribute or derived property."""
     derived = museum().resources[reference.resource].derived_properties.get(name)
     if derived is not None:
         return model.computed(reference, derived, None)
     return model.entries[reference].own.get(name)
 
 
-# Queries -------------------------------------------------------------------------------------------------------------
+# Queries ------------------------------------------------------------------------------------------------------------
 
 EVERY_VALUE = (*TEXTS, *KEYS, "r1", "r2", "m1", "m2", "e1", "north", "i", "s", "ss", "Σ")
 
@@ -168,7 +168,7 @@ TYPED: Mapping[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def draw_values(draw: st.DrawFn, parameter: Parameter) -> Any:
-    """A value that a query parameter's schema admits."""
+    """Draw a value that a query parameter's schema allows."""
     schema = parameter.schema
     if schema.get("type") == "array":
         return draw(st.lists(draw_value(parameter.name, schema["items"]), min_size=1, max_size=3))
@@ -176,7 +176,7 @@ def draw_values(draw: st.DrawFn, parameter: Parameter) -> Any:
 
 
 def draw_value(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    """One value."""
+    """Draw one value."""
     if "$ref" in schema:
         schema = museum().document.resolve(schema["$ref"])
     if "enum" in schema:
@@ -188,7 +188,7 @@ def draw_value(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 
 @st.composite
 def queries(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
-    """Any few of an operation's query parameters, with values; pages are small."""
+    """Draw values of some query parameters; pages are small."""
     chosen = draw(st.sets(st.sampled_from([p.name for p in operation.query_parameters]), max_size=5))
     values = {p.name: draw(draw_values(p)) for p in operation.query_parameters if p.name in chosen}
     if "size" in values:
@@ -225,7 +225,7 @@ def test_page_contains_the_matching_records(records: list[Record], operation: Op
         if parameter.x_query and parameter.x_query.role in ("filter", "search", "sort")
     ],
 )
-@settings(max_examples=settings().max_examples // 5)  # there are many words
+@settings(max_examples=settings().max_examples // 5)  # there are many parameters
 @given(records=datasets(), data=st.data())
 def test_single_query_parameter(operation: str, name: str, records: list[Record], data: st.DataObject) -> None:
     museum_data = load_museum(records)
@@ -306,7 +306,7 @@ def test_search_is_case_insensitive_in_every_script(name: str, term: str) -> Non
     store.close()
 
 
-# Numbers that no record has ------------------------------------------------------------------------------------------
+# Out-of-range numbers -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -366,11 +366,11 @@ def test_empty_list_of_values_matches_nothing(museum_data: LoadedMuseum) -> None
     assert page.total == 0
 
 
-# Page words and links ------------------------------------------------------------------------------------------------
+# Pagination values and links ----------------------------------------------------------------------------------------
 
 
 def fetch_body(museum_data: LoadedMuseum, raw_query: str, **query: Any) -> Any:
-    """The parsed body of the list of rooms."""
+    """Return the parsed body of the list of rooms."""
     operation = museum().operations["listRooms"]
     served = create_sandbox(museum_data.store, Clock(get_system_time))
     call = ActionRequest(operation, served, None, {}, query, raw_query, None, BASE, NOW)

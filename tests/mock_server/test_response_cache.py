@@ -1,8 +1,7 @@
-"""Nothing that is kept shows: a mock that keeps what it may answers byte for byte as one that forgets all before it.
+"""Caches are invisible: a mock with caches responds byte for byte like one whose caches are cleared for each request.
 
-The same is true of what is indexed: one of the two indexes each text as soon as it may, the other none.
-
-Two mocks of one image get the same requests. What one is asked between writes is asked again after each of them.
+The same holds for the search index, which only the first mock uses. Two mocks of one image get the same requests; reads
+are repeated after each write.
 """
 
 import sqlite3
@@ -36,22 +35,22 @@ AGAIN = 4
 OPERATIONS = athena_contract().operations
 READS = [o.id for o in OPERATIONS.values() if o.action in ("list", "retrieve")]
 WRITES = [o.id for o in OPERATIONS.values() if o.method in ("post", "put", "delete")]
-# What one example is about, so that its writes touch its reads: a resource, and those whose records show or name it.
+# The resource of an example, and those related to it, so that its writes affect its reads.
 ABOUT = sorted({o.resource for o in OPERATIONS.values() if o.id in READS and o.resource})
-# Few records of each resource, so that what is written is what was read.
+# Few records of each resource, so that writes affect the records that are read.
 FEW = 2
 
 
 @cache
 def mock_pair() -> tuple[Api, Api]:
-    """One that keeps, one that forgets; made once, begun anew for each example."""
+    """A mock with caches and one without, created once and reset for each example."""
     made = (Api.of(athena_contract(), athena_schemas(), "demo") for _ in range(2))
     return next(made), next(made)
 
 
 @cache
 def examples() -> Mapping[str, Any]:
-    """By operation, the body that the contract shows."""
+    """Return the example body of each operation that has one."""
     document = athena_contract().document
     bodies = (
         (o.id, document.resolve(o.request_body.pointer.removesuffix("/schema")))
@@ -62,7 +61,7 @@ def examples() -> Mapping[str, Any]:
 
 
 def draw_argument(data: st.DataObject, api: Api, operation: Operation, name: str) -> Any:
-    """A value for a query parameter, as its schema and its role have it; None leaves it out."""
+    """Draw a value of a query parameter by its schema and role; None omits it."""
     parameter = next(p for p in operation.query_parameters if p.name == name)
     role = parameter.x_query.role if parameter.x_query else None
     schema = parameter.schema
@@ -77,7 +76,7 @@ def draw_argument(data: st.DataObject, api: Api, operation: Operation, name: str
 
 
 def keys(api: Api, resource: str) -> list[Any]:
-    """Keys of the oldest and the newest records of a resource, if there is one of that name."""
+    """Return the keys of the oldest and newest records of a resource, if it exists."""
     if resource not in api.contract.resources:
         return []
     table = api.world.store.tables[resource].name
@@ -87,7 +86,7 @@ def keys(api: Api, resource: str) -> list[Any]:
 
 
 class CacheMachine(RuleBasedStateMachine):
-    """The same requests to both."""
+    """Sends the same requests to both mocks."""
 
     @initialize(about=st.sampled_from(ABOUT))
     def initialize_mocks(self, about: str) -> None:
@@ -105,7 +104,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.previous_requests: list[dict[str, Any]] = []
 
     def compare_mocks(self, times: int = 1, **request: Any) -> None:
-        """Ask both, what keeps so many times, and compare."""
+        """Send a request to both mocks, `times` times to the one with caches, and compare the responses."""
         self.uncached_mock.world.store.invalidate_caches()
         uncached_reply = self.uncached_mock.send(**request)
         for _ in range(times):
@@ -118,18 +117,18 @@ class CacheMachine(RuleBasedStateMachine):
             assert reply_headers[0] == reply_headers[1], request
 
     def key(self, data: st.DataObject, operation: Operation) -> Any:
-        """A key for the path of an operation, None where it has none."""
+        """Draw a key for the path of an operation, None if it has no parameter."""
         known = keys(self.cached_mock, operation.resource or "")
         return data.draw(st.sampled_from([*known, "gone"]), label="key") if operation.path_parameter_names else None
 
     def read(self, data: st.DataObject) -> None:
-        """Ask for something, and remember it to ask again."""
+        """Send a random read and record it for later repetition."""
         operation = OPERATIONS[data.draw(st.sampled_from(self.reads), label="operation")]
         sizes = {p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "size"}
         others = sorted({p.name for p in operation.query_parameters} - sizes)
         names = data.draw(st.sets(st.sampled_from(others), max_size=3), label="words") if others else ()
         drawn = {name: draw_argument(data, self.cached_mock, operation, name) for name in sorted(names)}
-        drawn |= dict.fromkeys(sizes, data.draw(st.sampled_from((1, 2, 3)), label="size"))  # long pages take long
+        drawn |= dict.fromkeys(sizes, data.draw(st.sampled_from((1, 2, 3)), label="size"))  # long pages are slow
         request = {
             "name": operation.id,
             "key": self.key(data, operation),
@@ -190,7 +189,7 @@ def test_related_write_invalidates_the_cached_response(api: Api) -> None:
 
 
 def page_cache() -> ResponseCache:
-    """Of a museum with nothing in it."""
+    """The response cache of an empty museum."""
     return ResponseCache.from_store(Store.create(museum()))
 
 
@@ -265,7 +264,7 @@ SAMPLES: Mapping[Any, str] = {
 
 
 def samples(schema: Mapping[str, Any]) -> list[str]:
-    """Values of a query parameter: all that are listed, or one of the kind."""
+    """Return sample values of a query parameter: its enum, or one value of its type."""
     one = schema.get("items", schema)
     return one.get("enum") or [SAMPLES[one.get("format") if one.get("format") in SAMPLES else one["type"]]]
 
@@ -281,14 +280,14 @@ WORDS = [
 
 
 def assert_depends_on_all_read_tables(api: Api, **request: Any) -> None:
-    """An answer names every resource whose table was read for it."""
+    """Check that a response depends on every resource whose table was read."""
     api.send(**request)
     known = {
         previous_requests: found
         for previous_requests, found in api.world.store.changes.memo.items()
         if previous_requests[0] in ("builtin", "viewer")
     }
-    api.world.store.changes.memo = known  # for whom an answer was made is asked anew each time
+    api.world.store.changes.memo = known  # the viewer of a cached response is resolved for each request
     for cached_reply in (api.world.response_cache.on_write, api.world.encoder.on_write):
         cached_reply(None)
     api.world.store.record_cache.clear()
@@ -299,7 +298,7 @@ def assert_depends_on_all_read_tables(api: Api, **request: Any) -> None:
             read.add(table.partition(".")[0])
         return sqlite3.SQLITE_OK
 
-    uncached_reply = Store.from_image(api.contract, api.image).connection  # which has prepared no statement yet
+    uncached_reply = Store.from_image(api.contract, api.image).connection  # a connection without prepared statements
     uncached_reply.set_authorizer(authorize)
     api.world.store.connection = api.world.store.reader.connection = uncached_reply
     for counts in api.world.store.count_caches.values():
@@ -355,7 +354,7 @@ def test_cache_key_contains_everything_that_is_read_of_a_request(api: Api) -> No
 
 @pytest.mark.parametrize("last", ["Bearer junk", "Bearer expired-token", "", "Basic x"])
 def test_cached_response_is_not_served_to_the_last_of_two_tokens(api: Api, last: str) -> None:
-    twice = {"authorization": "Bearer demo-token", "Authorization": last}  # on the wire both are one header, sent twice
+    twice = {"authorization": "Bearer demo-token", "Authorization": last}  # two headers are one header, sent twice
     for headers in (twice, {"authorization": last}, twice):
         assert api.send("listMessages", token=None, headers=headers).status == 401
     good = {"authorization": last, "Authorization": "Bearer demo-token"}

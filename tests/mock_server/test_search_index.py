@@ -1,4 +1,4 @@
-"""An index of the searched texts finds what reading them all finds, whatever was written, undone or reopened before."""
+"""The search index finds what a scan of all texts finds, after any writes, rollbacks and reopening."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -17,19 +17,19 @@ from tests.mock_server.museum_contract import fetch_page, museum
 
 ROOM = museum().resources["Room"]
 SEARCHED = museum().operations["listRooms"].parameters
-# Few characters, so that terms are found: quotes that FTS5 reads, NUL that ends its texts, and what grows when folded.
+# Few characters, so that terms match: FTS5 quotes, NUL, which ends FTS5 texts, and characters that grow when folded.
 texts = st.text("ab\"' \0\1ßİΣ\U0001d4b3\U0010ffff", max_size=8)
 terms = st.text("abB\"'\0\1ßsİΣς\U0001d4b3\U0010ffff", min_size=1, max_size=5)
 PAGE = 3
 
 
 def room_attributes(number: int, name: str) -> dict[str, Any]:
-    """Own properties of the room with a number."""
+    """Return the attributes of the room with a number."""
     return {"uuid": f"r{number}", "name": name, "floor": number % 3, "open": False, "created_at": None}
 
 
 def search(store: Store, term: str, **values: Any) -> tuple[int, list[Any]]:
-    """(total, keys of the first page) of the rooms that a search finds."""
+    """Return (total, keys of the first page) of a search for rooms."""
     page = fetch_page(
         Query(store, None), ROOM, collect_query_arguments(SEARCHED, {"search": term, "size": PAGE, **values})
     )
@@ -37,11 +37,11 @@ def search(store: Store, term: str, **values: Any) -> tuple[int, list[Any]]:
 
 
 class RollbackError(Exception):
-    """Leaves a transaction, so that it is rolled back."""
+    """Raised inside a transaction to roll it back."""
 
 
 class SearchMachine(RuleBasedStateMachine):
-    """A store of rooms whose texts are all indexed at each search, and a dictionary of their names."""
+    """A store of rooms that indexes all texts at each search, and a dictionary of their names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class SearchMachine(RuleBasedStateMachine):
 
     @staticmethod
     def numbers_containing(names: Mapping[int, str], term: str) -> list[int]:
-        """Numbers of the rooms whose name, or key, holds a term, whatever the case."""
+        """Return the numbers of the rooms whose name or key contains a term, case-insensitively."""
         sought = term.casefold()
         return [number for number, name in names.items() if sought in name.casefold() or sought in f"r{number}"]
 
@@ -131,7 +131,7 @@ def many() -> Iterator[Store]:
 
 
 def index(store: Store) -> TrigramIndex:
-    """The index of the rooms."""
+    """Return the index of the rooms."""
     return store.search_indexes["Room"]
 
 

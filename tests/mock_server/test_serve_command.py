@@ -1,4 +1,4 @@
-"""The command on our own contract, as a user meets it: its greeting, what can be pasted from it, a store that lasts."""
+"""The serve command on our contract: its banner, the commands printed in it, and file stores."""
 
 import json
 import re
@@ -24,24 +24,24 @@ SERVE = (*MODULE, "--port", "0", *EPOCH)
 
 @pytest.fixture(scope="module")
 def process_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of every process here: one folder for images, so that the dataset is built once."""
+    """The environment of all processes: one cache folder, so that the dataset is built once."""
     return environment(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
 def banner(process_environment: dict[str, str]) -> Iterator[str]:
-    """What a running mock said at its start."""
+    """The startup banner of a running mock."""
     with running(SERVE, process_environment) as (_, banner):
         yield banner
 
 
 def get_base_url(banner: str) -> str:
-    """The API's address."""
+    """Return the base URL of the API."""
     return banner.split()[0]
 
 
 def send_request(url: str, body: Any = None) -> Any:
-    """The JSON of an answer to the first user."""
+    """Return the JSON of a response to the first user."""
     headers = {"Authorization": "Bearer demo-token", "Content-Type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=10) as answer:
@@ -49,7 +49,7 @@ def send_request(url: str, body: Any = None) -> Any:
 
 
 def run_mock(process_environment: dict[str, str], *options: str) -> tuple[int, str, str]:
-    """Exit status, output and errors of a command that does not serve."""
+    """Return exit status, output and errors of a command that does not serve."""
     command = (*SERVE, *options)
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=ROOT, env=process_environment, timeout=60, check=False
@@ -58,7 +58,7 @@ def run_mock(process_environment: dict[str, str], *options: str) -> tuple[int, s
 
 
 def run_shell_line(line: str) -> tuple[int, Any]:
-    """Status and JSON of a curl command, run as it was printed."""
+    """Run a curl command as printed and return status and JSON."""
     if shutil.which("curl") is None:
         pytest.skip("there is no curl here")
     command = re.sub(r"^\s*curl ", "curl -s -w '\\\\n%{http_code}' ", line)
@@ -67,7 +67,7 @@ def run_shell_line(line: str) -> tuple[int, Any]:
     return int(status), json.loads(body)
 
 
-# The greeting --------------------------------------------------------------------------------------------------------
+# The banner ---------------------------------------------------------------------------------------------------------
 
 
 def test_banner_starts_with_the_base_url(banner: str) -> None:
@@ -109,7 +109,7 @@ def test_error_is_one_line_in_the_request_log(process_environment: dict[str, str
     assert re.fullmatch(r"404 GET /api/v1/agnets - route-not-found: .*/agents.*\n", errors)
 
 
-# Ending and refusing to begin ----------------------------------------------------------------------------------------
+# Exit codes and startup errors --------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
@@ -146,7 +146,7 @@ def test_invalid_option_exits_with_2_and_shows_expected_values(
     assert allowed in errors
 
 
-# A store that lasts --------------------------------------------------------------------------------------------------
+# File stores --------------------------------------------------------------------------------------------------------
 
 
 def test_file_store_survives_a_restart(process_environment: dict[str, str], tmp_path: Path) -> None:

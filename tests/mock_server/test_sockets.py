@@ -1,4 +1,4 @@
-"""The mock listens on every spelling of localhost, on one port."""
+"""The mock listens on one port with every name of localhost."""
 
 import socket
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def test_port_in_use_on_ipv6_only_is_reported(open_sockets: list[socket.socket])
     assert len(sockets) == 1
     with pytest.raises(ListenError, match="is in use"):
         listen("127.0.0.1", port)
-    with socket.socket() as free:  # nothing was left open
+    with socket.socket() as free:  # no socket is left open
         free.bind(("127.0.0.1", port))
 
 

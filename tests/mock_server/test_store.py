@@ -1,4 +1,4 @@
-"""The store does what plain dictionaries do, whatever is added, changed, removed, rolled back or reopened."""
+"""Compares the store with plain dictionaries under random adds, updates, deletes, rollbacks and reopening."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -29,11 +29,11 @@ STEPS = ("adding", "changing", "removing")
 
 
 class RollbackError(Exception):
-    """Leaves a transaction, so that it is rolled back."""
+    """Raised inside a transaction to roll it back."""
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """A store and its model live through the same."""
+    """Applies the same operations to a store and its model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class StoreMachine(RuleBasedStateMachine):
     def known(self) -> list[Reference]:
         return list(self.model.entries)
 
-    # What may happen
+    # Steps
 
     def adding(self, data: st.DataObject, model: Model) -> None:
         resource = data.draw(st.sampled_from(RESOURCES), label="resource")
@@ -59,7 +59,7 @@ class StoreMachine(RuleBasedStateMachine):
         record = data.draw(records(resource, number, list(model.entries)), label="record")
         if Reference(record.resource, record.key) in model.entries:
             return
-        # Here, unlike in a dataset, nothing refers to what is not there yet.
+        # Unlike in a dataset, no record refers to a missing record here.
         self.store.add(record, has_new_key=data.draw(st.booleans(), label="fresh"))
         model.numbers[resource] = number - 1
         model.add(record)
@@ -111,13 +111,13 @@ class StoreMachine(RuleBasedStateMachine):
                     act(data, apart)
             written = self.store.generation > before
             raise RollbackError
-        # What was told of writes is taken back; where nothing was written, all that is kept still holds.
+        # A rollback notifies the listeners; if nothing was written, the caches stay valid.
         assert (self.notifications[notifications:][-1:] == [None]) is written
         assert (self.store.generation > before) is written
 
     @rule(data=st.data(), steps=st.lists(st.tuples(st.sampled_from(STEPS), st.booleans()), min_size=2, max_size=5))
     def write_one_after_another(self, data: st.DataObject, steps: list[tuple[str, bool]]) -> None:
-        """With nothing asked in between, some of it undone."""
+        """Write several records without reads in between, some of them rolled back."""
         for step, keeps in steps:
             model = self.model if keeps else self.model.copy()
             if step == "adding" or model.entries:
@@ -133,7 +133,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = Store.from_image(museum(), image)
         self.listen()
 
-    # What must hold
+    # Invariants
 
     @invariant()
     def every_record_equals_the_model(self) -> None:
@@ -321,7 +321,7 @@ def test_any_integer_is_comparable(value: int) -> None:
 
 
 class OpenedStore:
-    """A store from an image, closed at the end."""
+    """A store from an image, closed on exit."""
 
     def __init__(self, image: bytes) -> None:
         self.store = Store.from_image(museum(), image)

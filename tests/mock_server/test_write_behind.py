@@ -1,4 +1,4 @@
-"""A connection that keeps rows back is like any other to whoever asks it, also where a transaction is undone."""
+"""A connection that defers writes returns the same rows as any other, also after rollbacks."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def test_deferred_writes_equal_direct_writes_for_any_statements(steps: list[str]
 
 
 def execute_step(connection: Any, step: str, number: int) -> None:
-    """One step, where it can be taken."""
+    """Execute one step if it is possible."""
     if step == "add":
         add = connection.enqueue if isinstance(connection, WriteBehindConnection) else connection.execute
         add(INSERT, (number,))
