@@ -1,11 +1,11 @@
 """SQL conditions on a resource's table, and conditions on records that its relations lead to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from mock_server.store import schema
-from mock_server.store.schema import Table, quote_identifier, reference_column
+from mock_server.store.schema import PropertyPath, Tables, quote_identifier, reference_column
 from spec.loader import Relation, Resource
 
 
@@ -40,7 +40,7 @@ def _join_conditions(conditions: list[SqlCondition], operator: str, empty: SqlCo
     return SqlCondition(f"({sql})", tuple(parameter for condition in conditions for parameter in condition.parameters))
 
 
-def build_in_condition(column: str, values: Iterable[Any]) -> SqlCondition:
+def one_of(column: str, values: Iterable[Any]) -> SqlCondition:
     """Build the condition that a column has one of the values."""
     parameters = tuple(values)
     if not parameters:
@@ -51,15 +51,15 @@ def build_in_condition(column: str, values: Iterable[Any]) -> SqlCondition:
 
 
 def build_path_condition(
-    tables: Mapping[str, Table],
+    tables: Tables,
     resource: Resource,
     relations: tuple[Relation, ...],
-    attribute_path: tuple[str, ...],
+    path: PropertyPath,
     inner: SqlCondition,
 ) -> SqlCondition:
     """Build the condition on `resource` that `relations` lead to a record that fulfils `inner`.
 
-    `attribute_path`: the attribute that `inner` is about; targets without it are left out.
+    `path`: the attribute that `inner` is about; targets without it are left out.
     """
     if not relations:
         return inner
@@ -70,14 +70,14 @@ def build_path_condition(
     conditions = []
     for name in relation.targets:
         target = tables[name].resource
-        if remaining[0].name in target.relations if remaining else attribute_path[0] in target.attributes:
-            condition = build_path_condition(tables, target, remaining, attribute_path, inner)
+        if remaining[0].name in target.relations if remaining else path[0] in target.attributes:
+            condition = build_path_condition(tables, target, remaining, path, inner)
             conditions.append(build_relation_condition(tables, resource, relation, name, condition))
     return any_of(conditions)
 
 
 def build_relation_condition(
-    tables: Mapping[str, Table], resource: Resource, relation: Relation, target: str, inner: SqlCondition
+    tables: Tables, resource: Resource, relation: Relation, target: str, inner: SqlCondition
 ) -> SqlCondition:
     """Build the condition on `resource` that a relation leads to a record of `target` that fulfils `inner`."""
     table = quote_identifier(target)

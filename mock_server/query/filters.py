@@ -5,17 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mock_server.query.conditions import (
-    MATCH_ALL,
-    SqlCondition,
-    all_of,
-    any_of,
-    build_in_condition,
-    build_path_condition,
-    build_relation_condition,
-)
+from mock_server.query import conditions
+from mock_server.query.conditions import MATCH_ALL, SqlCondition, all_of, any_of, one_of
 from mock_server.store import Store, schema
-from mock_server.store.schema import attribute_column, quote_identifier, reference_column, search_column
+from mock_server.store.schema import PropertyPath, attribute_column, quote_identifier, reference_column, search_column
 from spec.extensions import QueryExtension
 from spec.loader import Relation, Resource, resolve_property_path
 
@@ -59,14 +52,14 @@ def build_condition(
 
 
 def build_search(
-    store: Store, resource: Resource, path: tuple[str, ...], term: str, max_candidates: int = 0
+    store: Store, resource: Resource, path: PropertyPath, term: str, max_candidates: int = 0
 ) -> SqlCondition:
     """Build the condition that a property contains a term, case-insensitively."""
     relations, target, attribute_path = resolve_property_path(store.contract, resource, path, "")
     text = schema.fold_case(term) or ""
     contains = SqlCondition(f"instr({search_column(attribute_path)}, ?) > 0", (text,))
     inner = all_of((_build_candidate_condition(store, target, text, max_candidates), contains))
-    return build_path_condition(store.tables, resource, relations, attribute_path, inner)
+    return conditions.build_path_condition(store.tables, resource, relations, attribute_path, inner)
 
 
 def _build_candidate_condition(store: Store, resource: Resource, text: str, max_candidates: int) -> SqlCondition:
@@ -87,32 +80,31 @@ def _build_filter(store: Store, resource: Resource, x_query: QueryExtension, val
         return condition if value else SqlCondition(f"NOT {condition.sql}", condition.parameters)
     values = value if isinstance(value, list) else [value]
     inner = _build_comparison(target, attribute_path, x_query.operator, values)
-    return build_path_condition(store.tables, resource, relations, attribute_path, inner)
+    return conditions.build_path_condition(store.tables, resource, relations, attribute_path, inner)
 
 
 def _build_exists_condition(store: Store, resource: Resource, relation: Relation) -> SqlCondition:
     if relation.is_stored and not relation.to_many:
         return SqlCondition(f"({reference_column(relation.name)} IS NOT NULL)")
     return any_of(
-        build_relation_condition(store.tables, resource, relation, target, MATCH_ALL) for target in relation.targets
+        conditions.build_relation_condition(store.tables, resource, relation, target, MATCH_ALL)
+        for target in relation.targets
     )
 
 
-def _build_comparison(
-    resource: Resource, attribute_path: tuple[str, ...], operator: str, values: list[Any]
-) -> SqlCondition:
-    attribute = resource.attributes[attribute_path[0]]
-    column = "key" if attribute_path == (resource.key_attribute,) else attribute_column(attribute_path)
+def _build_comparison(resource: Resource, path: PropertyPath, operator: str, values: list[Any]) -> SqlCondition:
+    attribute = resource.attributes[path[0]]
+    column = "key" if path == (resource.key_attribute,) else attribute_column(path)
     if operator == "from":
         return SqlCondition(f"{column} >= ?", (_build_bound(values[0], attribute.format, "T00:00:00.000000Z"),))
     if operator == "to":
         return SqlCondition(f"{column} <= ?", (_build_bound(values[0], attribute.format, "T23:59:59.999999Z"),))
     if attribute.type == "array":
-        inner = build_in_condition("value", [schema.escape_list_item(value) for value in values])
+        inner = one_of("value", [schema.escape_list_item(value) for value in values])
         return SqlCondition(f"EXISTS (SELECT 1 FROM json_each({column}) WHERE {inner.sql})", inner.parameters)
     if column == "key":
-        return build_in_condition(column, [schema.parse_key(resource, value) for value in values])
-    return build_in_condition(column, [schema.to_comparable(item, attribute.format) for item in values])
+        return one_of(column, [schema.parse_key(resource, value) for value in values])
+    return one_of(column, [schema.to_comparable(item, attribute.format) for item in values])
 
 
 def _build_bound(value: Any, format_: str | None, time: str) -> Any:

@@ -4,14 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mock_server.query.conditions import (
-    MATCH_ALL,
-    SqlCondition,
-    all_of,
-    any_of,
-    build_in_condition,
-    build_path_condition,
-)
+from mock_server.query.conditions import MATCH_ALL, SqlCondition, all_of, any_of, build_path_condition, one_of
 from mock_server.store import Store, schema
 from mock_server.store.schema import attribute_column, quote_identifier, reference_column
 from spec.loader import Relation, Resource
@@ -33,12 +26,10 @@ def build_visibility_condition(store: Store, viewer: Viewer | None, resource: Re
     """Build the condition that the viewer may see a record; without a viewer every record is visible."""
     if viewer is None or not (resource.tenant_path or resource.members_relation):
         return MATCH_ALL
-    conditions = [build_in_condition("tenant", viewer.tenant_keys)]
+    conditions = [one_of("tenant", viewer.tenant_keys)]
     if resource.public_when:
         values = {name: schema.to_comparable(value, None) for name, value in resource.public_when.items()}
-        conditions.append(
-            all_of(build_in_condition(attribute_column((name,)), (value,)) for name, value in values.items())
-        )
+        conditions.append(all_of(one_of(attribute_column((name,)), (value,)) for name, value in values.items()))
     return any_of([*conditions, *(condition for condition, _ in iter_shared_conditions(store, viewer, resource))])
 
 
@@ -61,7 +52,7 @@ def iter_shared_conditions(
         for key, permission in _find_granted_keys(store, viewer, current):
             keys_by_permission.setdefault(permission, []).append(key)
         for permission, keys in keys_by_permission.items():
-            inner = build_in_condition("key", keys)
+            inner = one_of("key", keys)
             path = (current.key_attribute,)
             yield build_path_condition(store.tables, resource, relations, path, inner), permission
 
@@ -75,7 +66,7 @@ def _find_granted_keys(store: Store, viewer: Viewer | None, resource: Resource) 
         if resource.name not in subject.targets:
             continue
         grantees = [schema.encode_reference(entity, grantee) for grantee in _iter_grantees(store, entity, viewer)]
-        condition = build_in_condition(reference_column(entity.name), grantees)
+        condition = one_of(reference_column(entity.name), grantees)
         columns = f"{reference_column(subject.name)}, {attribute_column((grants.access_grant.permission,))}"
         sql = f"SELECT {columns} FROM {quote_identifier(grants.name)} WHERE {condition.sql}"
         for value, permission in store.connection.execute(sql, condition.parameters):

@@ -12,8 +12,9 @@ import orjson
 
 from mock_server.store import schema
 from mock_server.store.errors import StoreError
+from mock_server.store.schema import References
 from mock_server.store.store import Store
-from mock_server.store.tenancy import References, find_tenant_key
+from mock_server.store.tenancy import find_tenant_key
 from spec.record import Record, Reference
 
 BATCH_SIZE = 500

@@ -1,13 +1,11 @@
 """SQL expressions for derived properties that count, add up or take the maximum of related records."""
 
-from collections.abc import Mapping
-
 from mock_server.store import schema
-from mock_server.store.schema import Table
+from mock_server.store.schema import Tables
 from spec.loader import DerivedProperty, Relation
 
 
-def build_derived_sql(tables: Mapping[str, Table], resource: str, derived: DerivedProperty, key_sql: str) -> str:
+def build_derived_sql(tables: Tables, resource: str, derived: DerivedProperty, key_sql: str) -> str:
     """Build the SQL expression of a count, sum or max. `key_sql`: SQL for the key of the record that has it."""
     relation = tables[resource].resource.relations[derived.path[0]]
     parts = [_build_aggregate_sql(tables, resource, relation, target, derived, key_sql) for target in relation.targets]
@@ -17,7 +15,7 @@ def build_derived_sql(tables: Mapping[str, Table], resource: str, derived: Deriv
 
 
 def _build_aggregate_sql(
-    tables: Mapping[str, Table], resource: str, relation: Relation, target: str, derived: DerivedProperty, key_sql: str
+    tables: Tables, resource: str, relation: Relation, target: str, derived: DerivedProperty, key_sql: str
 ) -> str:
     table = tables[target]
     conditions = [_build_relation_sql(tables, resource, relation, target, key_sql)]
@@ -32,9 +30,7 @@ def _build_aggregate_sql(
     return f"(SELECT {aggregate} FROM {table.name} AS _of WHERE {' AND '.join(conditions)})"
 
 
-def _build_relation_sql(
-    tables: Mapping[str, Table], resource: str, relation: Relation, target: str, key_sql: str
-) -> str:
+def _build_relation_sql(tables: Tables, resource: str, relation: Relation, target: str, key_sql: str) -> str:
     """Build the condition on `target` that holds for the records related to the record `key_sql`."""
     if relation.inverse is None:
         key = f"{schema.to_sql_literal(target + '/')} || key" if len(relation.targets) > 1 else "key"

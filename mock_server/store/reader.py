@@ -12,7 +12,7 @@ from mock_server.store.changes import ChangeTracker, Tag
 from mock_server.store.counts import CountCache
 from mock_server.store.derived_sql import build_derived_sql
 from mock_server.store.errors import StoreError
-from mock_server.store.schema import Table
+from mock_server.store.schema import References, Table, Tables
 from mock_server.store.search_index import TrigramIndex
 from spec.loader import Contract, DerivedProperty, Relation
 from spec.record import Reference
@@ -54,7 +54,7 @@ class RecordReader:
 
     contract: Contract
     connection: sqlite3.Connection
-    tables: Mapping[str, Table]
+    tables: Tables
     changes: ChangeTracker
     count_caches: Mapping[str, CountCache]
     search_indexes: dict[str, TrigramIndex]
@@ -100,7 +100,7 @@ class RecordReader:
             raise StoreError(f"no {reference.resource} {reference.key}")
         return record
 
-    def get_references(self, reference: Reference) -> Mapping[str, Reference | None] | None:
+    def get_references(self, reference: Reference) -> References | None:
         """Return the to-one references of a record, None if it does not exist."""
         record = self.get(reference.resource, reference.key)
         return None if record is None else record.references

@@ -23,8 +23,11 @@ from spec.extensions import QueryExtension
 from spec.loader import Contract, DerivedProperty, Relation, Resource, resolve_property_path
 from spec.record import Reference
 
-# Returns the value of a column for attributes.
-Extractor = Callable[[Mapping[str, Any]], Any]
+Attributes = Mapping[str, Any]
+References = Mapping[str, Reference | None]
+PropertyPath = tuple[str, ...]
+Extractor = Callable[[Attributes], Any]  # returns the value of a column
+_Column = tuple[str, PropertyPath, bool]  # resource, attribute path, whether it is searched
 
 _NORMALIZED_DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 MIN_DATETIME = datetime(1, 1, 1, tzinfo=UTC)
@@ -51,8 +54,8 @@ class Table:
     resource: Resource
     name: str
     reference_columns: Mapping[str, Relation]
-    attribute_columns: Mapping[str, tuple[str, ...]]
-    search_columns: Mapping[str, tuple[str, ...]]
+    attribute_columns: Mapping[str, PropertyPath]
+    search_columns: Mapping[str, PropertyPath]
     links: Mapping[str, LinkTable]
     columns: tuple[str, ...]
     insert_sql: str
@@ -63,8 +66,8 @@ class Table:
     def from_resource(
         cls,
         resource: Resource,
-        attribute_columns: Mapping[str, tuple[str, ...]],
-        search_columns: Mapping[str, tuple[str, ...]],
+        attribute_columns: Mapping[str, PropertyPath],
+        search_columns: Mapping[str, PropertyPath],
         links: Mapping[str, LinkTable],
     ) -> "Table":
         """Create the table of a resource."""
@@ -84,14 +87,15 @@ class Table:
         mappings = (reference_columns, attribute_columns, search_columns, links)
         return cls(resource, name, *mappings, columns, insert_sql, extractors, number_attribute)
 
-    def column_values(
-        self, tenant_key: Any, references: Mapping[str, Reference | None], attributes: Mapping[str, Any]
-    ) -> list[Any]:
+    def column_values(self, tenant_key: Any, references: References, attributes: Attributes) -> list[Any]:
         """Return the values of `columns` for a record."""
         encoded = [
             encode_reference(relation, references[relation.name]) for relation in self.reference_columns.values()
         ]
         return [tenant_key, *encoded, *[extract(attributes) for extract in self.extractors]]
+
+
+Tables = Mapping[str, Table]
 
 
 def quote_identifier(name: str) -> str:
@@ -104,12 +108,12 @@ def reference_column(name: str) -> str:
     return quote_identifier(f"r_{name}")
 
 
-def attribute_column(path: tuple[str, ...]) -> str:
+def attribute_column(path: PropertyPath) -> str:
     """Return the column of an attribute, quoted."""
     return quote_identifier("p_" + "__".join(path))
 
 
-def search_column(path: tuple[str, ...]) -> str:
+def search_column(path: PropertyPath) -> str:
     """Return the case-folded column of an attribute, quoted."""
     return quote_identifier("s_" + "__".join(path))
 
@@ -152,7 +156,7 @@ def to_sql_literal(value: Any) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def build_in_sql(path: tuple[str, ...], values: Iterable[Any]) -> str:
+def build_in_sql(path: PropertyPath, values: Iterable[Any]) -> str:
     """Build the SQL condition that an attribute has one of the values from the contract, which may include null."""
     column = attribute_column(path)
     all_values = list(values)
@@ -204,7 +208,7 @@ def fold_case(value: Any) -> str | None:
     return value.casefold() if isinstance(value, str) else None
 
 
-def get_nested(attributes: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+def get_nested(attributes: Attributes, path: PropertyPath) -> Any:
     """Return the value of a (nested) attribute, None if it is missing."""
     value: Any = attributes
     for part in path:
@@ -212,21 +216,21 @@ def get_nested(attributes: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-def _create_attribute_extractor(resource: Resource, path: tuple[str, ...]) -> Extractor:
+def _create_attribute_extractor(resource: Resource, path: PropertyPath) -> Extractor:
     if len(path) == 1:
         format_ = resource.attributes[path[0]].format
         return lambda attributes: to_comparable(attributes.get(path[0]), format_)
     return lambda attributes: to_comparable(get_nested(attributes, path), None)
 
 
-def _create_search_extractor(path: tuple[str, ...]) -> Extractor:
+def _create_search_extractor(path: PropertyPath) -> Extractor:
     return lambda attributes: fold_case(get_nested(attributes, path))
 
 
 def build_tables(contract: Contract) -> dict[str, Table]:
     """Build the table of each resource, by the resource's name."""
-    attribute_columns: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in contract.resources}
-    search_columns: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in contract.resources}
+    attribute_columns: dict[str, dict[str, PropertyPath]] = {name: {} for name in contract.resources}
+    search_columns: dict[str, dict[str, PropertyPath]] = {name: {} for name in contract.resources}
     for resource, path, is_search in _iter_column_paths(contract):
         if is_search:
             search_columns[resource][search_column(path)] = path
@@ -254,7 +258,7 @@ def _has_inverse(contract: Contract, resource: str, relation: str) -> bool:
     return any(candidate.inverse == relation and resource in candidate.targets for candidate in relations)
 
 
-def _iter_column_paths(contract: Contract) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+def _iter_column_paths(contract: Contract) -> Iterator[_Column]:
     """Yield (resource, attribute path, whether it is searched) for each attribute that needs a column."""
     for resource in contract.resources.values():
         yield from ((resource.name, (name,), False) for name in _iter_resource_attributes(resource))
@@ -283,21 +287,19 @@ def _iter_resource_attributes(resource: Resource) -> Iterator[str]:
         yield resource.access_grant.permission
 
 
-def _iter_derived_columns(
-    contract: Contract, resource: Resource, derived_property: DerivedProperty
-) -> Iterator[tuple[str, tuple[str, ...], bool]]:
-    for part in derived_property.parts.values():
+def _iter_derived_columns(contract: Contract, resource: Resource, derived: DerivedProperty) -> Iterator[_Column]:
+    for part in derived.parts.values():
         yield from _iter_derived_columns(contract, resource, part)
-    if derived_property.kind in ("count", "sum", "max"):
-        for target in resource.relations[derived_property.path[0]].targets:
-            yield from ((target, (name,), False) for name in derived_property.where)
-            if len(derived_property.path) > 1:
-                yield target, derived_property.path[1:], False
+    if derived.kind in ("count", "sum", "max"):
+        for target in resource.relations[derived.path[0]].targets:
+            yield from ((target, (name,), False) for name in derived.where)
+            if len(derived.path) > 1:
+                yield target, derived.path[1:], False
 
 
 def _iter_query_columns(
     contract: Contract, resource: Resource, x_query: QueryExtension, schema: Mapping[str, Any]
-) -> Iterator[tuple[str, tuple[str, ...], bool]]:
+) -> Iterator[_Column]:
     if x_query.role in ("filter", "search"):
         for path in x_query.paths:
             _, target, attribute_path = resolve_property_path(contract, resource, path, "")

@@ -6,11 +6,10 @@ newest records are not in the index and are always candidates.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from mock_server.store.schema import Table, fold_case, get_nested, quote_identifier
+from mock_server.store.schema import Attributes, Table, Tables, fold_case, get_nested, quote_identifier
 
 TRIGRAM_LENGTH = 3
 MAX_UNINDEXED_RECORDS = 1_000  # comparing these takes about a millisecond
@@ -53,7 +52,7 @@ class TrigramIndex:
         return f"trigrams of {self.table.resource.name}"
 
     @staticmethod
-    def create_all(connection: sqlite3.Connection, tables: Mapping[str, Table]) -> "dict[str, TrigramIndex]":
+    def create_all(connection: sqlite3.Connection, tables: Tables) -> "dict[str, TrigramIndex]":
         """Open the index of each searched table; empty if SQLite does not support trigrams."""
         if not _has_trigram_support(connection):  # an existing index would become outdated
             connection.execute("DELETE FROM _meta WHERE name LIKE 'trigrams of %'")
@@ -154,13 +153,11 @@ class TrigramIndex:
             if remaining_chars < 0:
                 return
 
-    def on_update(
-        self, number: int, old_attributes: Mapping[str, Any] | None, new_attributes: Mapping[str, Any] | None
-    ) -> None:
+    def on_update(self, number: int, old: Attributes | None, new: Attributes | None) -> None:
         """Update the entry of a record whose attributes changed; None: it did not exist before, or was deleted."""
         if number > self.last_indexed:
             return
-        old_text, new_text = self._build_text(old_attributes), self._build_text(new_attributes)
+        old_text, new_text = self._build_text(old), self._build_text(new)
         if old_text == new_text:
             return
         if old_text is not None:
@@ -169,7 +166,7 @@ class TrigramIndex:
         if new_text is not None:
             self.connection.execute(f"INSERT INTO {self.index_name} (rowid, text) VALUES (?, ?)", (number, new_text))
 
-    def _build_text(self, attributes: Mapping[str, Any] | None) -> str | None:
+    def _build_text(self, attributes: Attributes | None) -> str | None:
         if attributes is None:
             return None
         return _join_texts([fold_case(get_nested(attributes, path)) for path in self.table.search_columns.values()])

@@ -1,14 +1,12 @@
 """The tenant of a record, found along the relations of its resource's tenant path."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mock_server.store.reader import RecordReader, StoredRecord
-from mock_server.store.schema import Table
+from mock_server.store.schema import References, Table
 from spec.loader import Resource
 from spec.record import Reference
-
-References = Mapping[str, Reference | None]
 
 
 def find_tenant_key(

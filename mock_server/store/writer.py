@@ -10,7 +10,7 @@ from mock_server.store import schema
 from mock_server.store.changes import Tag
 from mock_server.store.errors import DeleteRestricted, StoreError
 from mock_server.store.reader import RecordReader, StoredRecord
-from mock_server.store.schema import Table
+from mock_server.store.schema import Attributes, References, Table
 from mock_server.store.tenancy import find_tenant_dependents, find_tenant_key
 from mock_server.store.write_behind import write_later
 from spec.loader import Relation
@@ -69,7 +69,7 @@ class RecordWriter:
         self,
         resource: str,
         key: Any,
-        attributes: Mapping[str, Any],
+        attributes: Attributes,
         references: Mapping[str, Reference | tuple[Reference, ...] | None] | None = None,
     ) -> None:
         """Replace a record's attributes and the references that are named."""
@@ -181,9 +181,7 @@ class RecordWriter:
         counts.on_update(matches_before, ())
         self._publish(changed_tags)
 
-    def _update_search_index(
-        self, resource: str, number: int, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
-    ) -> None:
+    def _update_search_index(self, resource: str, number: int, old: Attributes | None, new: Attributes | None) -> None:
         index = self.reader.search_indexes.get(resource)
         if index is not None:
             index.on_update(number, old, new)
@@ -218,8 +216,8 @@ def _find_changed_columns(
     table: Table,
     current: StoredRecord,
     tenant_key: Any,
-    references: Mapping[str, Reference | None],
-    attributes: Mapping[str, Any],
+    references: References,
+    attributes: Attributes,
 ) -> dict[str, Any]:
     """Return the new values of the columns that change: SQLite would rewrite the index entries of the others too."""
     old_values = table.column_values(current.tenant_key, current.references, current.attributes)
@@ -232,7 +230,7 @@ def _get_link_tags(table: Table, link: schema.LinkTable, targets: Iterable[Refer
     return {(name, relation.name, schema.encode_reference(relation, target)) for target in targets}
 
 
-def _get_reference_tags(table: Table, references: Mapping[str, Reference | None]) -> set[Tag]:
+def _get_reference_tags(table: Table, references: References) -> set[Tag]:
     return {
         (table.resource.name, relation.name, schema.encode_reference(relation, references[relation.name]))
         for relation in table.reference_columns.values()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fixtures import dataset, generator
 from mock_server.store import Store, StoreError
-from mock_server.store import bulk_load as filling
+from mock_server.store import bulk_load as bulk_load_module
 from mock_server.store.bulk_load import bulk_load
 from spec.loader import Contract, load_contract
 from spec.record import Record, Reference
@@ -47,8 +47,8 @@ def generate_dataset(contract: Contract, name: str, size: float = 1) -> list[Rec
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit batches and cached parents to a few records."""
-    monkeypatch.setattr(filling, "BATCH_SIZE", 7)
-    monkeypatch.setattr(filling, "MAX_CACHED_PARENTS", 2)
+    monkeypatch.setattr(bulk_load_module, "BATCH_SIZE", 7)
+    monkeypatch.setattr(bulk_load_module, "MAX_CACHED_PARENTS", 2)
 
 
 @pytest.mark.parametrize("name", ["demo", "plain", "empty"])
@@ -57,7 +57,7 @@ def test_bulk_load_of_a_dataset_equals_single_adds(name: str) -> None:
     assert content(load_in_bulk(athena_contract(), records)) == content(load_singly(athena_contract(), records))
 
 
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_batches")
 def test_bulk_load_in_small_batches_equals_single_adds() -> None:
     records = generate_dataset(athena_contract(), "demo")
     assert content(load_in_bulk(athena_contract(), records)) == content(load_singly(athena_contract(), records))
@@ -73,8 +73,8 @@ def test_bulk_load_with_other_contracts_equals_single_adds(name: str) -> None:
 @given(datasets(3), st.integers(1, 9), st.integers(1, 3))
 def test_bulk_load_in_any_order_equals_single_adds(records: list[Record], batch: int, parents: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(filling, "BATCH_SIZE", batch)
-        patch.setattr(filling, "MAX_CACHED_PARENTS", parents)
+        patch.setattr(bulk_load_module, "BATCH_SIZE", batch)
+        patch.setattr(bulk_load_module, "MAX_CACHED_PARENTS", parents)
         for listed in (records, records[::-1]):  # reversed: references to records that do not exist yet
             assert content(load_in_bulk(museum(), listed)) == content(load_singly(museum(), listed))
 

@@ -75,7 +75,7 @@ def test_key_depends_on_code_and_data_files_only(files: list[Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    "other",
+    "other_parameters",
     [
         replace(PARAMETERS, dataset="empty"),
         replace(PARAMETERS, seed=8),
@@ -107,8 +107,8 @@ def test_keys_of_different_parameters_differ(parameter_sets: list[DatasetParamet
 
 
 def test_key_depends_on_the_contract() -> None:
-    other_parameters = contract("museum", ("#/info/title", "Another"))
-    assert compute_image_key(museum(), PARAMETERS, ()) != compute_image_key(other_parameters, PARAMETERS, ())
+    other_contract = contract("museum", ("#/info/title", "Another"))
+    assert compute_image_key(museum(), PARAMETERS, ()) != compute_image_key(other_contract, PARAMETERS, ())
 
 
 @pytest.mark.parametrize("name", ["a.py", "b.yaml"])
@@ -433,7 +433,7 @@ def test_empty_file_becomes_a_new_store(target: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "name"),
+    ("other_parameters", "name"),
     [
         (replace(PARAMETERS, dataset="empty"), "dataset"),
         (replace(PARAMETERS, seed=8), "seed"),
@@ -497,9 +497,9 @@ def test_file_that_is_not_a_store_is_rejected(target: str, content: bytes | str)
     if isinstance(content, bytes):
         parse_store_url(target).write_bytes(content)
     else:
-        other_parameters = sqlite3.connect(parse_store_url(target))
-        other_parameters.execute("CREATE TABLE people (name)")
-        other_parameters.close()
+        connection = sqlite3.connect(parse_store_url(target))
+        connection.execute("CREATE TABLE people (name)")
+        connection.close()
     with pytest.raises(StoreError, match=r"is not a store of this mock .*: use another file"):
         open_target(target)
 
@@ -513,8 +513,8 @@ def test_file_that_is_not_a_store_is_unchanged(target: str) -> None:
 
 @pytest.mark.parametrize("table", ["people (name)", "_meta (name, value)"])
 def test_database_of_another_program_is_unchanged(target: str, table: str) -> None:
-    with closing(sqlite3.connect(parse_store_url(target))) as other_parameters:
-        other_parameters.execute(f"CREATE TABLE {table}")
+    with closing(sqlite3.connect(parse_store_url(target))) as connection:
+        connection.execute(f"CREATE TABLE {table}")
     before = parse_store_url(target).read_bytes()
     with pytest.raises(StoreError):
         open_target(target)

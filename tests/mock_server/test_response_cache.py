@@ -188,7 +188,7 @@ def test_related_write_invalidates_the_cached_response(api: Api) -> None:
     assert api.send("listMessages").body != before
 
 
-def page_cache() -> ResponseCache:
+def create_cache() -> ResponseCache:
     """The response cache of an empty museum."""
     return ResponseCache.from_store(Store.create(museum()))
 
@@ -198,58 +198,54 @@ def create_response(length: int, *tags: Tag, resources: tuple[str, ...] = ()) ->
 
 
 def test_total_size_of_cache_is_limited() -> None:
-    cached_reply = page_cache()
+    cache = create_cache()
     for number in range(100):
-        cached_reply.put((str(number),), create_response(MAX_RESPONSE_BYTES))
-        assert (
-            sum(len(answer.body) for _, answer in cached_reply.entries.values())
-            <= cached_reply.total_bytes
-            <= MAX_TOTAL_BYTES
-        )
-        assert cached_reply.get((str(number),)) is not None
+        cache.put((str(number),), create_response(MAX_RESPONSE_BYTES))
+        assert sum(len(answer.body) for _, answer in cache.entries.values()) <= cache.total_bytes <= MAX_TOTAL_BYTES
+        assert cache.get((str(number),)) is not None
 
 
 def test_replaced_response_frees_its_size() -> None:
-    cached_reply = page_cache()
+    cache = create_cache()
     for length in (10, 30, 20):
-        cached_reply.put(("page",), create_response(length))
-    held = cached_reply.total_bytes
-    cached_reply.store.invalidate_caches()
-    cached_reply.put(("page",), create_response(20))
-    assert cached_reply.total_bytes == held
+        cache.put(("page",), create_response(length))
+    size_before = cache.total_bytes
+    cache.store.invalidate_caches()
+    cache.put(("page",), create_response(20))
+    assert cache.total_bytes == size_before
 
 
 @pytest.mark.parametrize(("request_length", "length"), [(1, MAX_RESPONSE_BYTES + 1), (MAX_KEY_BYTES + 1, 1)])
 def test_oversized_response_is_not_cached(request_length: int, length: int) -> None:
-    cached_reply = page_cache()
-    cached_reply.put(("x" * request_length,), create_response(length))
-    assert not cached_reply.entries
+    cache = create_cache()
+    cache.put(("x" * request_length,), create_response(length))
+    assert not cache.entries
 
 
 def test_write_invalidates_only_responses_that_depend_on_it() -> None:
-    cached_reply, room, other = (
-        page_cache(),
+    cache, room, other = (
+        create_cache(),
         Record("Room", "r", {"uuid": "r"}, {}),
         Record("Room", "o", {"uuid": "o"}, {}),
     )
-    cached_reply.store.add(room)
-    cached_reply.put(("room",), create_response(1, ("Room", "r")))
-    cached_reply.put(("rooms",), create_response(1, resources=("Room",)))
-    cached_reply.put(("people",), create_response(1, ("Person", "p"), resources=("Person",)))
-    cached_reply.store.add(other)
-    assert [cached_reply.get((name,)) is not None for name in ("room", "rooms", "people")] == [True, False, True]
-    cached_reply.store.delete("Room", "r")
-    assert [cached_reply.get((name,)) is not None for name in ("room", "people")] == [False, True]
-    cached_reply.store.invalidate_caches()
-    assert cached_reply.get(("people",)) is None
+    cache.store.add(room)
+    cache.put(("room",), create_response(1, ("Room", "r")))
+    cache.put(("rooms",), create_response(1, resources=("Room",)))
+    cache.put(("people",), create_response(1, ("Person", "p"), resources=("Person",)))
+    cache.store.add(other)
+    assert [cache.get((name,)) is not None for name in ("room", "rooms", "people")] == [True, False, True]
+    cache.store.delete("Room", "r")
+    assert [cache.get((name,)) is not None for name in ("room", "people")] == [False, True]
+    cache.store.invalidate_caches()
+    assert cache.get(("people",)) is None
 
 
 def test_number_of_tracked_tags_is_limited() -> None:
-    cached_reply = page_cache()
-    cached_reply.put(("first",), create_response(1, ("Room", 0)))
+    cache = create_cache()
+    cache.put(("first",), create_response(1, ("Room", 0)))
     for number in range(MAX_TRACKED_TAGS + 2):
-        cached_reply.on_write({("Room", number)})
-    assert len(cached_reply.write_generations) <= MAX_TRACKED_TAGS + 1
+        cache.on_write({("Room", number)})
+    assert len(cache.write_generations) <= MAX_TRACKED_TAGS + 1
     assert cached_reply.get(("first",)) is None
 
 
@@ -269,7 +265,7 @@ def samples(schema: Mapping[str, Any]) -> list[str]:
     return one.get("enum") or [SAMPLES[one.get("format") if one.get("format") in SAMPLES else one["type"]]]
 
 
-WORDS = [
+ARGUMENTS = [
     (o.id, p.name, value)
     for o in OPERATIONS.values()
     if o.action == "list"
@@ -313,9 +309,9 @@ def assert_depends_on_all_read_tables(api: Api, **request: Any) -> None:
     assert OPERATIONS[request["name"]].resource in read
 
 
-@pytest.mark.parametrize(("name", "word", "value"), WORDS)
-def test_list_depends_on_every_table_that_it_reads(api: Api, name: str, draw_argument: str, value: Any) -> None:
-    assert_depends_on_all_read_tables(api, name=name, query={draw_argument: value})
+@pytest.mark.parametrize(("name", "parameter", "value"), ARGUMENTS)
+def test_list_depends_on_every_table_that_it_reads(api: Api, name: str, parameter: str, value: Any) -> None:
+    assert_depends_on_all_read_tables(api, name=name, query={parameter: value})
 
 
 @pytest.mark.parametrize("name", [name for name in READS if OPERATIONS[name].path_parameter_names])

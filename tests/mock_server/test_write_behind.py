@@ -67,7 +67,7 @@ def execute_step(connection: Any, step: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "ask",
+    "read_anything",
     [
         lambda deferring: deferring.execute("SELECT COUNT(*) FROM rows").fetchone()[0],
         lambda deferring: deferring.cursor().execute("SELECT COUNT(*) FROM rows").fetchone()[0],
