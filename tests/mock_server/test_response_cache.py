@@ -246,7 +246,7 @@ def test_number_of_tracked_tags_is_limited() -> None:
     for number in range(MAX_TRACKED_TAGS + 2):
         cache.on_write({("Room", number)})
     assert len(cache.write_generations) <= MAX_TRACKED_TAGS + 1
-    assert cached_reply.get(("first",)) is None
+    assert cache.get(("first",)) is None
 
 
 SAMPLES: Mapping[Any, str] = {
