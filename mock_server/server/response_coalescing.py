@@ -2,7 +2,7 @@
 call per connection.
 
 Without it, a retrieve takes 82 instead of 60 microseconds of processor time, a list of one row 88 instead of 62, a
-create 290 instead of 250 and a refused create 152 instead of 116 (wrk, 16 connections, medians of five alternating
+create 290 instead of 250 and a rejected create 152 instead of 116 (wrk, 16 connections, medians of five alternating
 rounds, busy machine): head and body are two system calls, and each separate response wakes a client on another
 processor.
 """

@@ -98,8 +98,8 @@ class CacheMachine(RuleBasedStateMachine):
         self.cached_mock, self.uncached_mock = mock_pair()
         self.cached_mock.begin_anew()
         self.uncached_mock.begin_anew()
-        for trigrams in self.cached_mock.world.store.search_indexes.values():
-            trigrams.max_unindexed = 0
+        for index in self.cached_mock.world.store.search_indexes.values():
+            index.max_unindexed = 0
         self.uncached_mock.world.store.search_indexes.clear()
         self.previous_requests: list[dict[str, Any]] = []
 
@@ -126,7 +126,7 @@ class CacheMachine(RuleBasedStateMachine):
         operation = OPERATIONS[data.draw(st.sampled_from(self.reads), label="operation")]
         sizes = {p.name for p in operation.query_parameters if p.x_query and p.x_query.role == "size"}
         others = sorted({p.name for p in operation.query_parameters} - sizes)
-        names = data.draw(st.sets(st.sampled_from(others), max_size=3), label="words") if others else ()
+        names = data.draw(st.sets(st.sampled_from(others), max_size=3), label="parameters") if others else ()
         drawn = {name: draw_argument(data, self.cached_mock, operation, name) for name in sorted(names)}
         drawn |= dict.fromkeys(sizes, data.draw(st.sampled_from((1, 2, 3)), label="size"))  # long pages are slow
         request = {
@@ -165,18 +165,18 @@ def test_every_read_operation_is_tested() -> None:
 
 def test_repeated_read_is_served_from_the_cache(api: Api) -> None:
     api.data("listMessages")
-    previous_requests, (at, cached_reply) = next(iter(api.world.response_cache.entries.items()))
-    api.world.response_cache.entries[previous_requests] = (at, replace(cached_reply, body=b'{"data":"kept"}'))
-    assert api.send("listMessages").body == b'{"data":"kept"}'
+    cache_key, (generation, response) = next(iter(api.world.response_cache.entries.items()))
+    api.world.response_cache.entries[cache_key] = (generation, replace(response, body=b'{"data":"cached"}'))
+    assert api.send("listMessages").body == b'{"data":"cached"}'
 
 
 def test_cached_record_survives_unrelated_write(api: Api) -> None:
     first, second = (row["uuid"] for row in api.data("listMessages")[:2])
     api.data("retrieveMessage", first)
-    previous_requests, (at, cached_reply) = list(api.world.response_cache.entries.items())[-1]
-    api.world.response_cache.entries[previous_requests] = (at, replace(cached_reply, body=b'{"data":"kept"}'))
+    cache_key, (generation, response) = list(api.world.response_cache.entries.items())[-1]
+    api.world.response_cache.entries[cache_key] = (generation, replace(response, body=b'{"data":"cached"}'))
     api.data("updateMessage", second, {"content": "changed"})
-    assert api.send("retrieveMessage", first).body == b'{"data":"kept"}'
+    assert api.send("retrieveMessage", first).body == b'{"data":"cached"}'
     api.data("updateMessage", first, {"content": "changed"})
     assert api.data("retrieveMessage", first)["content"] == "changed"
 
@@ -278,14 +278,11 @@ ARGUMENTS = [
 def assert_depends_on_all_read_tables(api: Api, **request: Any) -> None:
     """Check that a response depends on every resource whose table was read."""
     api.send(**request)
-    known = {
-        previous_requests: found
-        for previous_requests, found in api.world.store.changes.memo.items()
-        if previous_requests[0] in ("builtin", "viewer")
-    }
-    api.world.store.changes.memo = known  # the viewer of a cached response is resolved for each request
-    for cached_reply in (api.world.response_cache.on_write, api.world.encoder.on_write):
-        cached_reply(None)
+    memo = api.world.store.changes.memo
+    # the viewer of a cached response is resolved for each request
+    api.world.store.changes.memo = {key: value for key, value in memo.items() if key[0] in ("builtin", "viewer")}
+    for listener in (api.world.response_cache.on_write, api.world.encoder.on_write):
+        listener(None)
     api.world.store.record_cache.clear()
     read: set[str] = set()
 
@@ -294,17 +291,17 @@ def assert_depends_on_all_read_tables(api: Api, **request: Any) -> None:
             read.add(table.partition(".")[0])
         return sqlite3.SQLITE_OK
 
-    uncached_reply = Store.from_image(api.contract, api.image).connection  # a connection without prepared statements
-    uncached_reply.set_authorizer(authorize)
-    api.world.store.connection = api.world.store.reader.connection = uncached_reply
+    connection = Store.from_image(api.contract, api.image).connection  # a connection without prepared statements
+    connection.set_authorizer(authorize)
+    api.world.store.connection = api.world.store.reader.connection = connection
     for counts in api.world.store.count_caches.values():
-        counts.connection = uncached_reply
+        counts.connection = connection
         counts.clear()
     assert api.send(**request).status == 200
-    ((_, answer),) = api.world.response_cache.entries.values()
+    ((_, response),) = api.world.response_cache.entries.values()
     assert read & api.contract.resources.keys() <= {
-        *answer.depends_on.resources,
-        *(tag[0] for tag in answer.depends_on.tags),
+        *response.depends_on.resources,
+        *(tag[0] for tag in response.depends_on.tags),
     }
     assert OPERATIONS[request["name"]].resource in read
 
@@ -327,10 +324,10 @@ def sign_in(api: Api) -> str:
 
 
 def test_cached_response_is_not_served_to_a_revoked_token(api: Api) -> None:
-    ended, expired = sign_in(api), sign_in(api)
-    assert [api.status("listMessages", token=token) for token in (ended, ended, expired)] == [200, 200, 200]
-    assert api.status("logout", token=ended) == 204
-    assert [api.status("listMessages", token=token) for token in (ended, expired)] == [401, 200]
+    revoked, expired = sign_in(api), sign_in(api)
+    assert [api.status("listMessages", token=token) for token in (revoked, revoked, expired)] == [200, 200, 200]
+    assert api.status("logout", token=revoked) == 204
+    assert [api.status("listMessages", token=token) for token in (revoked, expired)] == [401, 200]
     api.watch.wait(hours=12)
     assert api.status("listMessages", token=expired) == 401
 
