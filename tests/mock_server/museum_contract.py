@@ -206,12 +206,12 @@ class Model:
 
     def find_referrers(self, targets: Iterable[Reference], on_delete: str) -> list[tuple[Reference, str]]:
         """Return (record, relation) of all references to `targets` by relations with an on-delete rule."""
-        wanted = set(targets)
+        target_set = set(targets)
         return [
             (reference, relation.name)
             for reference, entry in self.entries.items()
             for relation in museum().resources[reference.resource].relations.values()
-            if relation.on_delete == on_delete and wanted & set(listed(entry.references.get(relation.name)))
+            if relation.on_delete == on_delete and target_set & set(listed(entry.references.get(relation.name)))
         ]
 
     def remove(self, reference: Reference) -> bool:
@@ -298,7 +298,7 @@ class Model:
         ends = self.values(reference, definition.tenant_path) if definition.tenant_path else []
         return ends[0].key if ends else None
 
-    def sees(self, viewer: Viewer | None, reference: Reference) -> bool:
+    def is_visible(self, viewer: Viewer | None, reference: Reference) -> bool:
         """Return whether the viewer may see a record."""
         definition = museum().resources[reference.resource]
         if viewer is None or not (definition.tenant_path or definition.members_relation):
@@ -317,8 +317,8 @@ class Model:
                 for at in self.values(reference, definition.tenant_path[: n + 1])
             ),
         }
-        passes = [self.entries[r].references for r in self.all("Pass")]
-        return any(found["subject"] in way and found["entity"] in entities for found in passes)
+        grants = [self.entries[r].references for r in self.all("Pass")]
+        return any(found["subject"] in way and found["entity"] in entities for found in grants)
 
     def viewer(self, user: Reference) -> Viewer:
         """Return a person as viewer with the person's museums, the home museum first."""

@@ -48,8 +48,8 @@ SHOWN: Mapping[str, frozenset[str]] = {
 def random_projection(projections: ProjectionFactory, view: str) -> list[Projection]:
     """Return the projections of a view that the tests use."""
     encode = SHOWN.get(view, frozenset())
-    named = [projections.get_for_paths(view, paths, encode) for paths in NAMED.get(view, ())]
-    return [projections.get_default(view), projections.get_default(view, encode), *named]
+    relation_names = [projections.get_for_paths(view, paths, encode) for paths in NAMED.get(view, ())]
+    return [projections.get_default(view), projections.get_default(view, encode), *relation_names]
 
 
 def expected_body(
@@ -117,10 +117,10 @@ class EncoderMachine(RuleBasedStateMachine):
         super().__init__()
         self.store = Store.create(museum())
         self.model = Model()
-        self.cached = RecordEncoder.from_store(museum(), self.store)
+        self.cached_encoder = RecordEncoder.from_store(museum(), self.store)
 
     @initialize(dataset=datasets(2))
-    def begin(self, dataset: list[Record]) -> None:
+    def load_dataset(self, dataset: list[Record]) -> None:
         for record in dataset:
             self.store.add(record)
             self.model.add(record)
@@ -136,15 +136,17 @@ class EncoderMachine(RuleBasedStateMachine):
             self.model.add(record)
 
     @precondition(lambda self: self.model.entries)
-    @rule(data=st.data(), undone=st.booleans())
-    def change(self, data: st.DataObject, undone: bool) -> None:
+    @rule(data=st.data(), is_rolled_back=st.booleans())
+    def change(self, data: st.DataObject, is_rolled_back: bool) -> None:
         reference = data.draw(st.sampled_from(list(self.model.entries)), label="changed")
         own = self.model.entries[reference].own | data.draw(attribute_values(reference.resource), label="own")
         stored = [r for r in museum().resources[reference.resource].relations.values() if r.is_stored]
-        named = data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
+        relation_names = (
+            data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
+        )
         known = list(self.model.entries)
-        references = {r.name: data.draw(references_for(r, known)) for r in stored if r.name in named}
-        if not undone:
+        references = {r.name: data.draw(references_for(r, known)) for r in stored if r.name in relation_names}
+        if not is_rolled_back:
             self.store.update(reference.resource, reference.key, own, references)
             self.model.change(reference, own, references)
             return
@@ -152,8 +154,8 @@ class EncoderMachine(RuleBasedStateMachine):
             self.store.update(reference.resource, reference.key, own, references)
             previous = self.store.resolve(reference)
             assert previous is not None
-            self.cached.encode_record(
-                reference.resource, previous, self.cached.projections.get_default(reference.resource), None
+            self.cached_encoder.encode_record(
+                reference.resource, previous, self.cached_encoder.projections.get_default(reference.resource), None
             )
             raise ZeroDivisionError
 
@@ -173,18 +175,18 @@ class EncoderMachine(RuleBasedStateMachine):
         viewers: list[Viewer | None] = [None, *(Viewer(p.key, ()) for p in self.model.all("Person"))]
         viewer = data.draw(st.sampled_from(viewers), label="viewer")
         view = museum().views[data.draw(st.sampled_from(VIEWS), label="view")]
-        fresh = without_caches(self.store)
+        uncached_encoder = without_caches(self.store)
         for reference in self.model.all(view.resource):
             record = self.store.resolve(reference)
             assert record is not None
-            for projection, same in zip(
-                random_projection(self.cached.projections, view.name),
-                random_projection(fresh.projections, view.name),
+            for projection, other_projection in zip(
+                random_projection(self.cached_encoder.projections, view.name),
+                random_projection(uncached_encoder.projections, view.name),
                 strict=True,
             ):
-                record_found = self.cached.encode_record(view.name, record, projection, viewer)
-                assert record_found == fresh.encode_record(view.name, record, same, viewer)
-                assert as_instants(orjson.loads(record_found)) == as_instants(
+                encoded = self.cached_encoder.encode_record(view.name, record, projection, viewer)
+                assert encoded == uncached_encoder.encode_record(view.name, record, other_projection, viewer)
+                assert as_instants(orjson.loads(encoded)) == as_instants(
                     expected_body(self.model, view, reference, projection, viewer)
                 )
 
@@ -300,30 +302,32 @@ def test_missing_target_is_encoded_like_none() -> None:
 
 def test_target_created_later_is_embedded() -> None:
     store = Store.create(museum())
-    cached = RecordEncoder.from_store(museum(), store)
+    cached_encoder = RecordEncoder.from_store(museum(), store)
     store.add(Record("Museum", "m1", {"uuid": "m1", "name": "a"}, {"director": Reference("Person", 1)}))
     store.add(Record("Room", "r1", {"uuid": "r1", "name": "a"}, {"museum": Reference("Museum", "m1")}))
     room = store.get("Room", "r1")
     assert room is not None
-    projection = cached.projections.get_default("Room")
-    cached.encode_record("Room", room, projection, None)
+    projection = cached_encoder.projections.get_default("Room")
+    cached_encoder.encode_record("Room", room, projection, None)
     store.add(Record("Person", 1, {"id": 1, "name": "b"}, {"home": Reference("Museum", "m1")}))
-    assert orjson.loads(cached.encode_record("Room", room, projection, None))["museum"]["director"]["name"] == "b"
+    assert (
+        orjson.loads(cached_encoder.encode_record("Room", room, projection, None))["museum"]["director"]["name"] == "b"
+    )
     store.close()
 
 
 def test_dropped_encodings_leave_no_dependents() -> None:
     store = Store.create(museum())
-    cached = RecordEncoder.from_store(museum(), store)
+    cached_encoder = RecordEncoder.from_store(museum(), store)
     store.add(Record("Room", "r1", {"uuid": "r1", "name": "a"}, {}))
     for number in range(20):
         key = f"e{number}"
         store.add(Record("Exhibit", key, {"uuid": key, "number": number + 1}, {"room": Reference("Room", "r1")}))
         room = store.get("Room", "r1")
         assert room is not None
-        cached.encode_record("Room", room, cached.projections.get_default("Room"), None)
+        cached_encoder.encode_record("Room", room, cached_encoder.projections.get_default("Room"), None)
         store.delete("Exhibit", key)
-    assert sum(map(len, cached.dependents.values())) <= len(cached.embedded_cache) * 5
+    assert sum(map(len, cached_encoder.dependents.values())) <= len(cached_encoder.embedded_cache) * 5
     store.close()
 
 

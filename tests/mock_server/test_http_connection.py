@@ -44,15 +44,17 @@ async def _send_packets(served: Any, packets: tuple[bytes, ...]) -> bytes:
             writer.write(packet)
             await writer.drain()
             await asyncio.sleep(0.02 if len(packets) > 1 else 0)
-        found = await asyncio.wait_for(reader.read(), 5)  # until the end: a connection that stays open fails the test
+        received = await asyncio.wait_for(
+            reader.read(), 5
+        )  # until the end: a connection that stays open fails the test
         writer.close()
-    return found
+    return received
 
 
 def send_packets(served: Any, *packets: bytes) -> list[RawResponse]:
     """Send packets and return the responses until the mock closes the connection."""
     rest = asyncio.run(_send_packets(served, packets))
-    found = []
+    received = []
     while rest:
         head, _, rest = rest.partition(b"\r\n\r\n")
         line, *lines = head.decode("latin-1").split("\r\n")
@@ -60,8 +62,8 @@ def send_packets(served: Any, *packets: bytes) -> list[RawResponse]:
         length = int(headers.get("content-length", "0"))
         body, rest = rest[:length], rest[length:]
         kind = headers.get("content-type", "")
-        found.append(RawResponse(int(line.split()[1]), headers, body, json.loads(body) if "json" in kind else None))
-    return found
+        received.append(RawResponse(int(line.split()[1]), headers, body, json.loads(body) if "json" in kind else None))
+    return received
 
 
 def assert_error(response: RawResponse, status: int, reason: str = "validation") -> str:
@@ -268,10 +270,10 @@ def test_expect_100_continue_is_answered_before_the_body() -> None:
             writer.write(request(b"POST " + AUTHORS + b" HTTP/1.1", *sent))
             interim = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
             writer.write(b"{}")
-            answered = await asyncio.wait_for(reader.read(), 5)
+            final_response = await asyncio.wait_for(reader.read(), 5)
             writer.close()
-        return interim, answered
+        return interim, final_response
 
-    interim, answered = asyncio.run(exchange())
+    interim, final_response = asyncio.run(exchange())
     assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
-    assert answered.startswith(b"HTTP/1.1 422 ")
+    assert final_response.startswith(b"HTTP/1.1 422 ")

@@ -343,9 +343,9 @@ def test_clock_without_explicit_epoch_is_the_systems() -> None:
     store.close()
 
 
-@pytest.mark.parametrize("again", [True, False])
+@pytest.mark.parametrize("reopened", [True, False])
 @pytest.mark.parametrize("days", [-400, 400])
-def test_clock_never_goes_back_when_a_store_is_reopened(target: str, days: int, again: bool) -> None:
+def test_clock_never_goes_back_when_a_store_is_reopened(target: str, days: int, reopened: bool) -> None:
     store, watch = open_target(target), Watch(EPOCH - timedelta(days=days))
     before = open_clock(store, watch, from_epoch=True)
     watch.wait(days=3)
@@ -353,7 +353,7 @@ def test_clock_never_goes_back_when_a_store_is_reopened(target: str, days: int, 
     store.close()
     watch.wait(hours=1)
     store = open_target(target)
-    assert open_clock(store, watch, from_epoch=again).now() == written + timedelta(hours=1)
+    assert open_clock(store, watch, from_epoch=reopened).now() == written + timedelta(hours=1)
     store.close()
 
 
@@ -382,9 +382,9 @@ def test_file_store_survives_reopening(target: str) -> None:
     with store.transaction():
         store.add(room("r2"))
     store.close()
-    again = open_target(target)
-    assert (again.get("Room", "r2") is not None, again.next_number("Room")) == (True, 3)
-    again.close()
+    reopened = open_target(target)
+    assert (reopened.get("Room", "r2") is not None, reopened.next_number("Room")) == (True, 3)
+    reopened.close()
 
 
 def test_file_store_survives_its_process(target: str) -> None:
@@ -398,9 +398,9 @@ with store.transaction():
 os._exit(0)
 """
     run_script(code)
-    again = open_target(target)
-    assert again.count_by_resource()["Room"] == 2
-    again.close()
+    reopened = open_target(target)
+    assert reopened.count_by_resource()["Room"] == 2
+    reopened.close()
 
 
 def test_uncommitted_writes_of_a_killed_process_are_lost(target: str) -> None:
@@ -414,15 +414,15 @@ with store.transaction():
     os._exit(0)
 """
     run_script(code)
-    again = open_target(target)
-    assert again.count_by_resource()["Room"] == 1
-    again.close()
+    reopened = open_target(target)
+    assert reopened.count_by_resource()["Room"] == 1
+    reopened.close()
 
 
 def test_file_store_is_not_rebuilt(target: str) -> None:
     open_target(target).close()
-    again = open_store(museum(), PARAMETERS, target, lambda: pytest.fail("built again"))
-    again.close()
+    reopened = open_store(museum(), PARAMETERS, target, lambda: pytest.fail("built again"))
+    reopened.close()
 
 
 def test_empty_file_becomes_a_new_store(target: str) -> None:
@@ -458,9 +458,9 @@ def test_file_with_another_contract_is_rejected(target: str) -> None:
 
 def test_file_with_another_epoch_is_opened(target: str) -> None:
     open_target(target).close()
-    again = open_target(target, parameters=replace(PARAMETERS, epoch=EPOCH.replace(year=2025)))
-    assert get_epoch(again) == EPOCH
-    again.close()
+    reopened = open_target(target, parameters=replace(PARAMETERS, epoch=EPOCH.replace(year=2025)))
+    assert get_epoch(reopened) == EPOCH
+    reopened.close()
 
 
 def test_file_with_other_parameters_is_opened_if_not_required(target: str) -> None:
@@ -468,9 +468,9 @@ def test_file_with_other_parameters_is_opened_if_not_required(target: str) -> No
     other_parameters = DatasetParameters("empty", 8, EPOCH, 2.0)
     with pytest.raises(StoreError, match="was created with another size"):
         open_store(museum(), other_parameters, target, lambda: pytest.fail("built again"), {"size"})
-    again = open_store(museum(), other_parameters, target, lambda: pytest.fail("built again"), {"epoch", "store"})
-    assert again.read_metadata()["seed"] == "7"
-    again.close()
+    reopened = open_store(museum(), other_parameters, target, lambda: pytest.fail("built again"), {"epoch", "store"})
+    assert reopened.read_metadata()["seed"] == "7"
+    reopened.close()
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def find_expected(model: Model, operation: Operation, values: Mapping[str, Any],
     assert operation.resource is not None
     resource = museum().resources[operation.resource]
     arguments = {p.name: p.x_query for p in operation.parameters if p.x_query and p.name in values}
-    found = [r for r in model.all(resource.name) if model.sees(viewer, r)]
+    found = [r for r in model.all(resource.name) if model.is_visible(viewer, r)]
     for name, word in arguments.items():
         if word.role == "filter" and word.unless_parameter not in values:
             found = [r for r in found if matches_filter(model, r, word, values[name])]
@@ -253,7 +253,7 @@ def test_visible_records_are_in_the_viewers_tenants_public_or_shared(records: li
             condition = Query(museum_data.store, viewer).build_visibility_condition(resource)
             found = museum_data.store.select(resource.name, condition.sql, condition.parameters)
             assert [r.key for r in found] == [
-                r.key for r in museum_data.model.all(resource.name) if museum_data.model.sees(viewer, r)
+                r.key for r in museum_data.model.all(resource.name) if museum_data.model.is_visible(viewer, r)
             ]
     museum_data.store.close()
 
@@ -261,13 +261,13 @@ def test_visible_records_are_in_the_viewers_tenants_public_or_shared(records: li
 @given(datasets())
 def test_viewer_tenants_are_home_and_memberships(records: list[Record]) -> None:
     museum_data = load_museum(records)
-    served = create_sandbox(museum_data.store, Clock(get_system_time))
+    sandbox = create_sandbox(museum_data.store, Clock(get_system_time))
     for person in museum_data.model.all("Person"):
-        viewer, expected_keys = served.get_viewer(person.key), museum_data.model.viewer(person)
+        viewer, expected_viewer = sandbox.get_viewer(person.key), museum_data.model.viewer(person)
         assert (viewer.user_key, viewer.tenant_keys[:1], set(viewer.tenant_keys)) == (
-            expected_keys.user_key,
-            expected_keys.tenant_keys[:1],
-            set(expected_keys.tenant_keys),
+            expected_viewer.user_key,
+            expected_viewer.tenant_keys[:1],
+            set(expected_viewer.tenant_keys),
         )
     museum_data.store.close()
 
@@ -275,22 +275,22 @@ def test_viewer_tenants_are_home_and_memberships(records: list[Record]) -> None:
 def test_token_is_revoked_with_its_account() -> None:
     store = Store.create(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "P", "email": "p@example.org", "password": "word"}, {}))
-    served = create_sandbox(store, Clock(get_system_time))
-    signed_in = served.sign_in("P@example.org", "word", NOW)
+    sandbox = create_sandbox(store, Clock(get_system_time))
+    signed_in = sandbox.sign_in("P@example.org", "word", NOW)
     assert signed_in is not None
     store.delete("Person", 1)
-    assert served.resolve_token(signed_in[0].token, NOW) is None
+    assert sandbox.resolve_token(signed_in[0].token, NOW) is None
     store.close()
 
 
 def test_token_is_valid_for_its_account_until_it_expires() -> None:
     store = Store.create(museum())
     store.add(Record("Person", 1, {"id": 1, "name": "P", "email": "p@example.org", "password": "word"}, {}))
-    served = create_sandbox(store, Clock(get_system_time))
-    signed_in = served.sign_in("p@example.org", "word", NOW)
+    sandbox = create_sandbox(store, Clock(get_system_time))
+    signed_in = sandbox.sign_in("p@example.org", "word", NOW)
     assert signed_in is not None
     token = signed_in[0]
-    viewers = [served.resolve_token(token.token, NOW), served.resolve_token(token.token, token.expires_at)]
+    viewers = [sandbox.resolve_token(token.token, NOW), sandbox.resolve_token(token.token, token.expires_at)]
     assert viewers == [Viewer(1, ()), None]
     store.close()
 
@@ -372,8 +372,8 @@ def test_empty_list_of_values_matches_nothing(museum_data: LoadedMuseum) -> None
 def fetch_body(museum_data: LoadedMuseum, raw_query: str, **query: Any) -> Any:
     """Return the parsed body of the list of rooms."""
     operation = museum().operations["listRooms"]
-    served = create_sandbox(museum_data.store, Clock(get_system_time))
-    call = ActionRequest(operation, served, None, {}, query, raw_query, None, BASE, NOW)
+    sandbox = create_sandbox(museum_data.store, Clock(get_system_time))
+    call = ActionRequest(operation, sandbox, None, {}, query, raw_query, None, BASE, NOW)
     return orjson.loads(insert_base_url(actions.run_action(call).body or b"", BASE))
 
 

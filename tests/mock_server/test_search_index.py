@@ -69,7 +69,7 @@ class SearchMachine(RuleBasedStateMachine):
         self.write(self.names, number, name)
 
     @rule(number=st.integers(1, 12))
-    def removed(self, number: int) -> None:
+    def delete_room(self, number: int) -> None:
         self.remove(self.names, number)
 
     @rule(number=st.integers(1, 12), other=st.integers(1, 12), name=texts, term=terms)
@@ -102,8 +102,12 @@ class SearchMachine(RuleBasedStateMachine):
     @staticmethod
     def numbers_containing(names: Mapping[int, str], term: str) -> list[int]:
         """Return the numbers of the rooms whose name or key contains a term, case-insensitively."""
-        sought = term.casefold()
-        return [number for number, name in names.items() if sought in name.casefold() or sought in f"r{number}"]
+        searched_texts = term.casefold()
+        return [
+            number
+            for number, name in names.items()
+            if searched_texts in name.casefold() or searched_texts in f"r{number}"
+        ]
 
     @invariant()
     def candidates_contain_every_match(self) -> None:
@@ -200,9 +204,9 @@ def test_records_written_without_fts5_are_found_with_fts5_later(many: Store, mon
         patched.setattr("mock_server.store.search_index._has_trigram_support", lambda connection: False)
         without = Store.from_image(museum(), many.serialize())
     without.update("Room", "r1", room_attributes(1, "Quire"))
-    again = Store.from_image(museum(), without.serialize())
-    assert search(again, "quire") == (1, ["r1"])
-    for store in (without, again):
+    search_repeatedly = Store.from_image(museum(), without.serialize())
+    assert search(search_repeatedly, "quire") == (1, ["r1"])
+    for store in (without, search_repeatedly):
         store.close()
 
 

@@ -51,10 +51,10 @@ def send_request(url: str, body: Any = None) -> Any:
 def run_mock(process_environment: dict[str, str], *options: str) -> tuple[int, str, str]:
     """Return exit status, output and errors of a command that does not serve."""
     command = (*SERVE, *options)
-    done = subprocess.run(
+    completed = subprocess.run(
         command, capture_output=True, text=True, cwd=ROOT, env=process_environment, timeout=60, check=False
     )
-    return done.returncode, done.stdout, done.stderr
+    return completed.returncode, completed.stdout, completed.stderr
 
 
 def run_shell_line(line: str) -> tuple[int, Any]:
@@ -62,8 +62,8 @@ def run_shell_line(line: str) -> tuple[int, Any]:
     if shutil.which("curl") is None:
         pytest.skip("there is no curl here")
     command = re.sub(r"^\s*curl ", "curl -s -w '\\\\n%{http_code}' ", line)
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=20, check=True)
-    body, _, status = done.stdout.rpartition("\n")
+    completed = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=20, check=True)
+    body, _, status = completed.stdout.rpartition("\n")
     return int(status), json.loads(body)
 
 

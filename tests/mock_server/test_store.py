@@ -25,7 +25,7 @@ from tests.mock_server.museum_contract import (
 )
 
 RESOURCES = tuple(museum().resources)
-STEPS = ("adding", "changing", "removing")
+STEPS = ("add_record", "update_record", "delete_record")
 
 
 class RollbackError(Exception):
@@ -39,11 +39,11 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.store = Store.create(museum())
         self.model = Model()
-        self.gone: dict[str, int] = {}
+        self.last_numbers: dict[str, int] = {}
         self.notifications: list[set[Tag] | None] = []
-        self.listen()
+        self.register_listener()
 
-    def listen(self) -> None:
+    def register_listener(self) -> None:
         self.store.listeners.append(
             lambda changed_tags: self.notifications.append(None if changed_tags is None else set(changed_tags))
         )
@@ -53,7 +53,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     # Steps
 
-    def adding(self, data: st.DataObject, model: Model) -> None:
+    def add_record(self, data: st.DataObject, model: Model) -> None:
         resource = data.draw(st.sampled_from(RESOURCES), label="resource")
         number = self.store.next_number(resource)
         record = data.draw(records(resource, number, list(model.entries)), label="record")
@@ -64,18 +64,22 @@ class StoreMachine(RuleBasedStateMachine):
         model.numbers[resource] = number - 1
         model.add(record)
 
-    def changing(self, data: st.DataObject, model: Model) -> None:
+    def update_record(self, data: st.DataObject, model: Model) -> None:
         reference = data.draw(st.sampled_from(list(model.entries)), label="changed")
         definition = museum().resources[reference.resource]
         own = model.entries[reference].own | data.draw(attribute_values(reference.resource), label="own")
         stored = [r for r in definition.relations.values() if r.is_stored]
-        named = data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
+        relation_names = (
+            data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
+        )
         known = list(model.entries)
-        references = {r.name: data.draw(references_for(r, known), label=r.name) for r in stored if r.name in named}
+        references = {
+            r.name: data.draw(references_for(r, known), label=r.name) for r in stored if r.name in relation_names
+        }
         self.store.update(reference.resource, reference.key, own, references)
         model.change(reference, own, references)
 
-    def removing(self, data: st.DataObject, model: Model) -> None:
+    def delete_record(self, data: st.DataObject, model: Model) -> None:
         reference = data.draw(st.sampled_from(list(model.entries)), label="removed")
         if model.remove(reference):
             self.store.delete(*reference)
@@ -86,44 +90,44 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def add(self, data: st.DataObject) -> None:
         with self.store.transaction():
-            self.adding(data, self.model)
+            self.add_record(data, self.model)
 
     @precondition(lambda self: self.model.entries)
     @rule(data=st.data())
     def change(self, data: st.DataObject) -> None:
         with self.store.transaction():
-            self.changing(data, self.model)
+            self.update_record(data, self.model)
 
     @precondition(lambda self: self.model.entries)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
         with self.store.transaction():
-            self.removing(data, self.model)
+            self.delete_record(data, self.model)
 
     @rule(data=st.data(), steps=st.lists(st.sampled_from(STEPS), max_size=4))
     def roll_back(self, data: st.DataObject, steps: list[str]) -> None:
         before, notifications = self.store.generation, len(self.notifications)
-        apart = self.model.copy()
+        model_copy = self.model.copy()
         with suppress(RollbackError), self.store.transaction():
             for step in steps:
-                if step == "adding" or apart.entries:
+                if step == "add_record" or model_copy.entries:
                     act: Callable[[st.DataObject, Model], None] = getattr(self, step)
-                    act(data, apart)
-            written = self.store.generation > before
+                    act(data, model_copy)
+            has_written = self.store.generation > before
             raise RollbackError
         # A rollback notifies the listeners; if nothing was written, the caches stay valid.
-        assert (self.notifications[notifications:][-1:] == [None]) is written
-        assert (self.store.generation > before) is written
+        assert (self.notifications[notifications:][-1:] == [None]) is has_written
+        assert (self.store.generation > before) is has_written
 
     @rule(data=st.data(), steps=st.lists(st.tuples(st.sampled_from(STEPS), st.booleans()), min_size=2, max_size=5))
     def write_one_after_another(self, data: st.DataObject, steps: list[tuple[str, bool]]) -> None:
         """Write several records without reads in between, some of them rolled back."""
-        for step, keeps in steps:
-            model = self.model if keeps else self.model.copy()
-            if step == "adding" or model.entries:
+        for step, is_committed in steps:
+            model = self.model if is_committed else self.model.copy()
+            if step == "add_record" or model.entries:
                 with suppress(RollbackError), self.store.transaction():
                     getattr(self, step)(data, model)
-                    if not keeps:
+                    if not is_committed:
                         raise RollbackError
 
     @rule()
@@ -131,17 +135,21 @@ class StoreMachine(RuleBasedStateMachine):
         image = self.store.serialize()
         self.store.close()
         self.store = Store.from_image(museum(), image)
-        self.listen()
+        self.register_listener()
 
     # Invariants
 
     @invariant()
     def every_record_equals_the_model(self) -> None:
-        for reference, entry in self.model.entries.items():
+        for reference, model_record in self.model.entries.items():
             stored = self.store.resolve(reference)
             assert stored is not None
-            assert (stored.number, stored.key, stored.attributes) == (entry.number, reference.key, entry.own)
-            assert stored.references == {name: entry.references.get(name) for name in stored.references}
+            assert (stored.number, stored.key, stored.attributes) == (
+                model_record.number,
+                reference.key,
+                model_record.own,
+            )
+            assert stored.references == {name: model_record.references.get(name) for name in stored.references}
 
     @invariant()
     def no_other_record_is_stored(self) -> None:
@@ -176,8 +184,8 @@ class StoreMachine(RuleBasedStateMachine):
     def numbers_are_not_reused(self) -> None:
         for resource in RESOURCES:
             newest = max((self.model.entries[r].number for r in self.model.all(resource)), default=0)
-            assert self.store.next_number(resource) > max(newest, self.gone.get(resource, 0))
-            self.gone[resource] = max(newest, self.gone.get(resource, 0))
+            assert self.store.next_number(resource) > max(newest, self.last_numbers.get(resource, 0))
+            self.last_numbers[resource] = max(newest, self.last_numbers.get(resource, 0))
 
     def teardown(self) -> None:
         self.store.close()
