@@ -391,8 +391,8 @@ def test_file_store_survives_its_process(target: str) -> None:
     open_target(target).close()
     code = f"""
 import os
-from tests.mock_server.test_image import opened, room
-store = opened({target!r})
+from tests.mock_server.test_images import open_target, room
+store = open_target({target!r})
 with store.transaction():
     store.add(room("r2"))
 os._exit(0)
@@ -407,8 +407,8 @@ def test_uncommitted_writes_of_a_killed_process_are_lost(target: str) -> None:
     open_target(target).close()
     code = f"""
 import os
-from tests.mock_server.test_image import opened, room
-store = opened({target!r})
+from tests.mock_server.test_images import open_target, room
+store = open_target({target!r})
 with store.transaction():
     store.add(room("r2"))
     os._exit(0)
