@@ -17,18 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Modules of mock_server/actions that serve any resource. Every other module implements named actions of the API and may
 # name the properties of its request and record.
-GENERIC_ACTIONS = (
-    "__init__",
-    "access",
-    "request_mapping",
-    "responses",
-    "call",
-    "list",
-    "create",
-    "retrieve",
-    "update",
-    "delete",
-)
+GENERIC_ACTIONS = ("__init__", "access", "call", "crud", "request_mapping", "responses")
 
 
 def words(text: str) -> frozenset[str]:
@@ -67,7 +56,7 @@ FILE_WORDS: Mapping[str, frozenset[str]] = {
     "fixtures/expressions.py": words("position"),  # a placeholder of templates
     "fixtures/personas.py": words("agent answer texts workflow"),  # persona files
     "mock_server/actions/__init__.py": words("logout metrics share sign-in"),  # values of x-action
-    "mock_server/images/images.py": words("memory"),  # a store without a file
+    "mock_server/images/opener.py": words("memory"),  # a store without a file
     "mock_server/cli/settings.py": words("error memory"),  # a log level; a store without a file
     "mock_server/sandbox/sandbox.py": words("tokens"),  # a counter of the mock
 }

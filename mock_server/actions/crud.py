@@ -11,11 +11,12 @@ from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.request_mapping import RelationValue, extract_attributes, resolve_references
 from mock_server.actions.responses import render_record, select_projection
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.query.query import ListQuery, ResultPage, collect_query_arguments
+from mock_server.query import ListQuery, ResultPage, collect_query_arguments
 from mock_server.sandbox.response_cache import CacheDependencies
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.sandbox.write_plans import RecordDefaults
-from mock_server.serialization.encoder import Projection, build_page_url_prefix, build_pagination_values
+from mock_server.serialization.pagination import build_page_url_prefix, build_pagination_values
+from mock_server.serialization.projections import Projection
 from mock_server.store import DeleteRestricted, StoredRecord, Tag
 from spec.loader import Resource
 from spec.record import Record, Reference

@@ -11,7 +11,7 @@ import orjson
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series, get_period_start
 from mock_server.actions.responses import render_fragment
-from mock_server.query.query import MATCH_NONE, SqlCondition, all_of, collect_query_arguments
+from mock_server.query import MATCH_NONE, SqlCondition, all_of, collect_query_arguments
 from spec.record import Reference
 
 # Metric -> SQL with the columns at, user and workspace, and for durations started and stopped.

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from mock_server import images
 from mock_server.cli.settings import Settings
-from mock_server.images import images
-from mock_server.images.images import DatasetParameters, ImageError
+from mock_server.images import DatasetParameters, ImageError
 from mock_server.sandbox.clock import get_system_time
 from spec.loader import Contract, load_contract
 
@@ -67,8 +67,11 @@ def list_image_sources(parameters: DatasetParameters) -> list[Path]:
 
     mock_server = Path(str(resources.files("mock_server")))
     folders = [Path(str(resources.files(package))) for package in ("spec", "fixtures")]
-    files = [*images.list_source_files(*folders, mock_server / "store"), *dataset.list_sources(parameters.dataset)]
-    return [*files, mock_server / "images" / "images.py", mock_server / "cli" / "dataset_image.py"]
+    files = [
+        *images.list_source_files(*folders, mock_server / "store", mock_server / "images"),
+        *dataset.list_sources(parameters.dataset),
+    ]
+    return [*files, mock_server / "cli" / "dataset_image.py"]
 
 
 def build_image(path: Path, settings: Settings) -> None:

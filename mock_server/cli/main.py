@@ -237,9 +237,9 @@ def _print_banner(banner: str) -> None:
 
 
 def _create_app_and_sandbox(settings: Settings) -> "tuple[MockApp, Sandbox]":
+    from mock_server import images
     from mock_server.app import create_app
     from mock_server.cli import dataset_image
-    from mock_server.images import images
     from mock_server.sandbox.clock import format_timestamp, get_system_time
     from mock_server.web.request_log import RequestLog
     from spec.loader import load_contract

@@ -14,7 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
-from mock_server.response_coalescing import Coalescer
+from mock_server.server.response_coalescing import Coalescer
 from mock_server.web.outer_app import ABORTED_SCOPE_TYPE, MockApp
 
 MAX_HEAD_BYTES = 128 * 1024

@@ -2,13 +2,12 @@
 
 import json
 
-from tests.conformance.sample_reports import report_of
-
 from conformance.contract_edits.proposals import build_proposals
 from conformance.reporting import Report
 from conformance.results import CheckResult, FailureKind, Requirement, Status
 from conformance.runner.runner import RunResult
 from conformance.transport.messages import Exchange, Request, Response
+from tests.conformance.sample_reports import build_report
 from tests.mock_server.athena import athena_contract, athena_schemas
 
 ROWS = 25  # of a list response
@@ -41,4 +40,4 @@ def large_report(checks: int) -> Report:
                 requirement, Status.FAILED, f"failure {number}", evidence, KINDS[number // FAILURE_INTERVAL // 2 % 2]
             )
             run.record(failure, (2, 2))
-    return report_of(contract, run, proposals=build_proposals(contract, athena_schemas(), "a.yaml", run.results))
+    return build_report(contract, run, proposals=build_proposals(contract, athena_schemas(), "a.yaml", run.results))

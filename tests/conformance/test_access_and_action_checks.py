@@ -234,7 +234,7 @@ async def reject_long_titles(request: Asked, call_next: Next, memory: Memory) ->
         ("token-identifies-account", "getAuthenticatedUser", return_first_account, "other"),
         ("creator-owns-record", "createPrompt", return_another_owner, "user"),
         ("wrong-credentials-are-401", "signIn", return_422_for_401, "unknown login"),
-        ("wrong-credentials-are-401", "signIn", return_422_for_401, "wrong"),
+        ("wrong-credentials-are-401", "signIn", return_422_for_401, "wrong password"),
         ("login-token-works", "signIn", return_token_of_another, "works"),
         ("logout-revokes-token", "logout", ignore_logout, "ended"),
         ("valid-parameter-accepted", "listThreads", reject_sort_by_update, "sort_by updated_at"),

@@ -20,7 +20,7 @@ import pytest
 import mock_server.cli.dataset_image
 import mock_server.cli.main
 from mock_server.cli.main import parse_settings
-from tests.mock_server.library import API, LIBRARY
+from tests.mock_server.library_contract import API, LIBRARY
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "mock_server")

@@ -1,4 +1,4 @@
-"""Tests that two starts with the same seed and epoch serve the same records, in any order of requests."""
+"""Two processes with one seed and epoch serve the same records in any order of requests; another seed does not."""
 
 import json
 import os
@@ -21,8 +21,8 @@ IDS = 1000
 
 
 @contextmanager
-def served(cache: Path, seed: int, hash_seed: int) -> Iterator[str]:
-    """Run a mock in a separate process, with an empty cache folder."""
+def start_mock(cache: Path, seed: int, hash_seed: int) -> Iterator[str]:
+    """Run a mock in a separate process with an empty image cache."""
     command = [sys.executable, "-m", "mock_server", "--port", "0", "--quiet", "--size", "4"]
     command += ["--epoch", "2026-03-01T00:00:00Z", "--seed", str(seed), "--contract", str(CONTRACT)]
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONHASHSEED": str(hash_seed)}
@@ -56,12 +56,12 @@ def paths(contract: Contract, base: str) -> Iterator[str]:
 
 def test_same_seed_same_bytes_in_any_order_and_another_seed_differs(tmp_path: Path) -> None:
     contract = athena_contract()
-    with served(tmp_path / "a", 5, 1) as first, served(tmp_path / "b", 5, 2) as second:
-        requests = list(paths(contract, first))[:IDS]
-        assert len(requests) == IDS
-        one = {path: ask(first, path) for path in requests}
-        random.Random(1).shuffle(requests)
-        other = {path: ask(second, path) for path in requests}
-    assert one == other
-    with served(tmp_path / "c", 6, 1) as third:
-        assert not set(paths(contract, third)) >= set(requests)
+    with start_mock(tmp_path / "a", 5, 1) as first, start_mock(tmp_path / "b", 5, 2) as second:
+        sampled_paths = list(paths(contract, first))[:IDS]
+        assert len(sampled_paths) == IDS
+        first_bodies = {path: fetch(first, path) for path in sampled_paths}
+        random.Random(1).shuffle(sampled_paths)
+        second_bodies = {path: fetch(second, path) for path in sampled_paths}
+    assert first_bodies == second_bodies
+    with start_mock(tmp_path / "c", 6, 1) as third:
+        assert not set(paths(contract, third)) >= set(sampled_paths)

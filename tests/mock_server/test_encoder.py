@@ -18,7 +18,15 @@ from mock_server.serialization.projections import Projection, ProjectionFactory
 from mock_server.store import DeleteRestricted, Store
 from spec.loader import Relation, View
 from spec.record import Record, Reference
-from tests.mock_server.museum import Model, houses, moment, museum, own_properties, records, references_to
+from tests.mock_server.museum_contract import (
+    Model,
+    attribute_values,
+    datasets,
+    museum,
+    records,
+    references_for,
+    to_instant,
+)
 from tests.spec.contract_edits import contract
 
 VIEWS = tuple(museum().views)

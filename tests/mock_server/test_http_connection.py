@@ -207,17 +207,17 @@ def test_head_in_small_packets_is_parsed() -> None:
 def test_unknown_method_returns_405_and_keeps_the_connection(method: str) -> None:
     terminal = Terminal()
     sent = request(method.encode() + b" " + AUTHORS + b" HTTP/1.1", b"Content-Length: 2", body=b"{}")
-    said, last = talk(app(terminal=terminal), sent + LAST)
-    message = refused(said, 405, "route-not-found")
+    response, last = send_packets(app(terminal=terminal), sent + LAST)
+    message = assert_error(response, 405, "no-operation")
     assert message.startswith(f"The {method} method is not supported for route {AUTHORS.decode()}.")
-    assert said.headers["allow"] == "GET, POST, HEAD, OPTIONS"
-    assert terminal.getvalue().startswith(f"405 {method} {AUTHORS.decode()} - route-not-found")
+    assert response.headers["allow"] == "GET, POST, HEAD, OPTIONS"
+    assert terminal.getvalue().startswith(f"405 {method} {AUTHORS.decode()} - no-operation")
     assert last.status == 200
 
 
 def test_unknown_method_on_unknown_path_returns_404() -> None:
-    (said,) = talk(stub()[0].app, request(b"FOO /nothing HTTP/1.1", b"Connection: close"))
-    refused(said, 404, "route-not-found")
+    (response,) = send_packets(stub()[0].app, request(b"FOO /nothing HTTP/1.1", b"Connection: close"))
+    assert_error(response, 404, "no-operation")
 
 
 def test_each_unknown_method_of_a_connection_is_reported() -> None:

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server.cli.dataset_image import list_image_sources
-from mock_server.images.images import (
+from mock_server.images import (
     MAX_CACHED_IMAGES,
     DatasetParameters,
     ImageError,
@@ -40,7 +40,7 @@ from mock_server.store.search_index import MAX_UNINDEXED_RECORDS
 from spec.record import Record
 from spec.validators import SchemaValidators
 from tests.mock_server.athena import Watch
-from tests.mock_server.museum import houses, museum
+from tests.mock_server.museum_contract import datasets, museum
 from tests.spec.contract_edits import contract
 
 EPOCH = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -138,8 +138,8 @@ def test_key_depends_on_the_version_of_faker(monkeypatch: pytest.MonkeyPatch) ->
         "fixtures/personas/agent.yaml",
         "fixtures/datasets/demo.yaml",
         "mock_server/store/schema.py",
-        "mock_server/images/images.py",
-        "mock_server/cli/dataset_image.py",
+        "mock_server/images/builder.py",
+        "mock_server/cli/main.py",
     ],
 )
 def test_source_file_of_images_is_listed(name: str) -> None:

@@ -13,7 +13,7 @@ from mock_server.cli.main import athena_mock, main, parse_settings
 from mock_server.cli.settings import OPTIONS, Settings
 from mock_server.web.hosts_and_cors import parse_host
 from spec.version import get_version
-from tests.mock_server.library import LIBRARY
+from tests.mock_server.library_contract import LIBRARY
 
 TODAY = datetime(2026, 5, 4, tzinfo=UTC)
 
