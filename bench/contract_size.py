@@ -24,7 +24,8 @@ from bench.growth import CONTRACT, InProcessApp, build_demo_image, create_app_wi
 from bench.servers import MESSAGE, THREAD, measure_cold_start
 from mock_server.web.routing import Routes
 from spec.document import METHODS, read_document
-from spec.loader import Contract, load_contract
+from spec.loader import load_contract
+from spec.model import Contract
 
 _REPETITIONS = 200
 _COLD_STARTS = 3

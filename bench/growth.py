@@ -34,7 +34,8 @@ from mock_server.sandbox.clock import format_timestamp, get_system_time
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
 from mock_server.web.request_log import RequestLog
-from spec.loader import Contract, load_contract
+from spec.loader import load_contract
+from spec.model import Contract
 from spec.record import Record, Reference
 from spec.validators import SchemaValidators
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from spec.loader import Operation
+from spec.model import Operation
 
 
 class SkipCategory(Enum):

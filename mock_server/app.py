@@ -20,7 +20,7 @@ from mock_server.web.request_log import RequestLog
 from mock_server.web.routing import Routes, RoutingMiddleware
 from mock_server.web.security import FastPathSecurityMiddleware, security_map
 from mock_server.web.validation import ValidationMiddleware
-from spec.loader import Contract
+from spec.model import Contract
 
 
 class AppConfig(Protocol):

@@ -12,45 +12,9 @@ from spec.document import Document, read_document
 from spec.errors import ContractError, invalid_value
 from spec.extensions import check_extensions
 from spec.keyword_types import check_keyword_types
-from spec.model import (
-    AccessGrant,
-    Attribute,
-    BodyField,
-    Contract,
-    CredentialAttributes,
-    DerivedProperty,
-    Envelope,
-    Operation,
-    Parameter,
-    Relation,
-    RequestBody,
-    Resource,
-    View,
-)
+from spec.model import Contract, View
 from spec.operation_parser import OperationParser
-from spec.property_paths import resolve_count, resolve_include, resolve_property_path
 from spec.resource_parser import parse_resources, parse_views
-
-__all__ = [
-    "AccessGrant",
-    "Attribute",
-    "BodyField",
-    "Contract",
-    "CredentialAttributes",
-    "DerivedProperty",
-    "Envelope",
-    "Operation",
-    "Parameter",
-    "Relation",
-    "RequestBody",
-    "Resource",
-    "View",
-    "load_contract",
-    "parse_contract",
-    "resolve_count",
-    "resolve_include",
-    "resolve_property_path",
-]
 
 
 def load_contract(path: Path) -> Contract:

@@ -46,7 +46,7 @@ class Client:
             body = json.dumps(data).encode()
             all_headers["content-type"] = "application/json"
         all_headers |= headers or {}
-        return completed(call(self.app, method, target, all_headers, body, self.client))
+        return run_coroutine(call(self.app, method, target, all_headers, body, self.client))
 
     def get(self, target: str | bytes, **headers: str) -> Reply:
         """Send a GET request. Keyword arguments are headers, with underscores for hyphens."""
@@ -57,7 +57,7 @@ class Client:
         return self.request("POST", target, data=data)
 
 
-def completed(reply: Coroutine[Any, Any, Reply]) -> Reply:
+def run_coroutine(reply: Coroutine[Any, Any, Reply]) -> Reply:
     """Run `call` on a new event loop. `asyncio.run` would install a signal handler for each request."""
     loop = asyncio.new_event_loop()
     try:

@@ -12,7 +12,7 @@ from conformance.gate.policy import ExitCode
 from conformance.gate.reasons import pluralize
 from conformance.session.cleanup import RunCleanup
 from conformance.session.write_log import LoggedRun, WriteLog, read_write_log
-from spec.loader import Contract
+from spec.model import Contract
 
 
 def command(settings: Settings, checks: object = None) -> int:

@@ -16,7 +16,8 @@ from conformance.past_runs import report_reader
 from conformance.past_runs.promotion import Confirmation, build_confirmation, proposal_edits
 from spec.document import parse_document
 from spec.errors import ContractError
-from spec.loader import Contract, parse_contract
+from spec.loader import parse_contract
+from spec.model import Contract
 
 
 def command(settings: Settings, checks: object = None) -> int:

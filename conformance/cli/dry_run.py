@@ -20,7 +20,7 @@ from conformance.config.settings import Settings
 from conformance.gate.history import History
 from conformance.gate.reasons import pluralize
 from conformance.schemathesis_engine.write_guard import get_exclusion_reason
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 LINE_WIDTH = 120
 NO_EFFECTS = "--allow-effects is not set"

@@ -25,7 +25,7 @@ from conformance.session.preflight import wait_until_ready
 from conformance.session.session import Session
 from conformance.transport.client import HttpTarget
 from conformance.transport.redaction import Redactor
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 if TYPE_CHECKING:
     from conformance.cli.pytest_plugin import ConformancePlugin

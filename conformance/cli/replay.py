@@ -13,13 +13,13 @@ from conformance.config.settings import Settings
 from conformance.errors import BudgetExhausted, SuiteError, TargetUnreachable, UsageError
 from conformance.gate.policy import ExitCode
 from conformance.past_runs import replay, report_reader, shell_script
-from conformance.past_runs.report_reader import PastReport, ReportedFailure
+from conformance.past_runs.report_reader import PastReport, ReportedResult
 from conformance.results import CheckResult, Requirement, Status
 from conformance.session.preflight import wait_until_ready
 from conformance.session.session import Session
 from conformance.trace import sequence
 from conformance.trace.recorder import Recorder
-from spec.loader import Contract
+from spec.model import Contract
 
 MAX_LISTED_REQUESTS = 30
 LABELS = {True: "REPRODUCED", False: "NOT REPRODUCED", None: "INCONCLUSIVE"}
@@ -49,7 +49,7 @@ def _replay(
     settings: Settings,
     contract: Contract,
     report: PastReport,
-    failure: ReportedFailure,
+    failure: ReportedResult,
     steps: sequence.RequestSequence | None,
     checks: Sequence[Check],
 ) -> int:
@@ -87,7 +87,7 @@ def _replay(
 
 
 def _result_lines(
-    failure: ReportedFailure, requests: Sequence[str], notes: Sequence[str], remaining: list[tuple[str, object]]
+    failure: ReportedResult, requests: Sequence[str], notes: Sequence[str], remaining: list[tuple[str, object]]
 ) -> Iterator[str]:
     yield " ".join(filter(None, [failure.operation, failure.parameter, failure.check, failure.id]))
     yield f"requirement: {failure.requirement}"
@@ -99,7 +99,7 @@ def _result_lines(
 
 
 def _request_lines(
-    recorder: Recorder, contract: Contract, failure: ReportedFailure, result: replay.ReplayResult
+    recorder: Recorder, contract: Contract, failure: ReportedResult, result: replay.ReplayResult
 ) -> list[str]:
     """The requests that reproduce the failure; all requests if it is not reproduced."""
     requirement = Requirement(

@@ -15,7 +15,7 @@ from conformance.reporting import REPORT_WRITERS, Report, github, terminal
 from conformance.runner.runner import RunResult
 from conformance.transport.redaction import Redactor
 from spec.document import find_line_numbers
-from spec.loader import Contract
+from spec.model import Contract
 
 
 class ReportBuilder:

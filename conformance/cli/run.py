@@ -30,7 +30,7 @@ from conformance.trace.recorder import Recorder
 from conformance.transport.client import HttpTarget
 from conformance.transport.messages import Exchange, Request, Response
 from conformance.transport.token_refresh import TokenCommand
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 
 def command(settings: Settings, checks: Sequence[Check] | None = None) -> int:

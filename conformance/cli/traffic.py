@@ -16,7 +16,7 @@ from conformance.har.openapi_core_adapter import OpenapiCoreValidator
 from conformance.har.routes import find_base_url
 from conformance.runner.runner import RunResult
 from conformance.transport.redaction import Redactor
-from spec.loader import Contract
+from spec.model import Contract
 from spec.validators import SchemaValidators
 
 MAX_BASE_URL_ENTRIES = 2_000  # entries from which the API's address is derived

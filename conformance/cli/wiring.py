@@ -24,7 +24,8 @@ from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget, HttpTarget, Target
 from conformance.transport.redaction import MIN_ENCODED_SECRET_CHARS, Redactor
 from conformance.transport.token_refresh import TokenCommand, TokenRefreshingTarget
-from spec.loader import Contract, Operation, load_contract
+from spec.loader import load_contract
+from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 from spec.validators import SchemaValidators
 

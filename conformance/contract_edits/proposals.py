@@ -16,7 +16,7 @@ from conformance.results import CheckResult, Status
 from conformance.transport.messages import Exchange
 from spec.document import Document, escape, iter_keyword_objects, split_pointer
 from spec.errors import ContractError
-from spec.loader import Contract
+from spec.model import Contract
 from spec.validators import SchemaValidators, SchemaViolation
 
 MAX_NAME_CHARS = 64

@@ -14,7 +14,7 @@ from conformance.gate.ratchet import Ratchet
 from conformance.gate.verdict import ExitCode, GateResult
 from conformance.results import Status
 from conformance.runner.runner import RunResult
-from spec.loader import Contract
+from spec.model import Contract
 
 
 @dataclass(frozen=True, slots=True)

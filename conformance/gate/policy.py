@@ -9,7 +9,7 @@ from conformance.gate.baseline import Baseline
 from conformance.gate.ratchet import Ratchet
 from conformance.results import CheckResult
 from conformance.skip_reasons import SkipCategory
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 EXCUSED_CATEGORIES = (SkipCategory.USER_SKIPPED, SkipCategory.DISABLED_BY_OPTION, SkipCategory.NOT_TESTABLE)
 

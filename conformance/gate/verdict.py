@@ -10,7 +10,7 @@ from conformance.gate.reasons import GateTotals, pluralize, warnings
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult
 from conformance.skip_reasons import SkipCategory, SkipReason
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 __all__ = ("ExitCode", "GatePolicy", "GateResult", "evaluate", "pluralize")
 NOT_RERUN = "passed in an earlier run, skipped in this run"

@@ -19,7 +19,7 @@ from conformance.har.routes import RecordedRoute, find_route
 from conformance.responses.findings import SERVER_STATUSES, Finding, inspect_response
 from conformance.results import CheckResult, Requirement, Status
 from conformance.transport.messages import AUTHORIZATION, Exchange, Request, Response
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 
 REQUIREMENTS = {

@@ -20,7 +20,7 @@ from werkzeug.datastructures import MultiDict
 from conformance.responses.findings import locate_violation
 from conformance.transport.messages import Response
 from spec.document import METHODS
-from spec.loader import Contract, Operation, Parameter
+from spec.model import Contract, Operation, Parameter
 from spec.validators import SchemaValidators
 
 HOST = "http://recorded.invalid"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 MAX_PATH_PARTS = 12
 

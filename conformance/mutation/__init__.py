@@ -13,7 +13,7 @@ from conformance.mutation import (
     validation,
 )
 from conformance.mutation.mutant import Mutant
-from spec.loader import Contract
+from spec.model import Contract
 
 
 def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:

@@ -10,7 +10,7 @@ from conformance.mutation.mutant import Mutant, Trigger
 from conformance.mutation.triggers import MISSING_KEY, resolve_path, trigger_rejections
 from conformance.session.session import Session
 from conformance.transport.messages import AUTHORIZATION
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 DENIED_STATUSES = (401, 403, 404)
 Condition = Callable[[InterceptedRequest, InterceptedResponse], bool]

@@ -15,8 +15,7 @@ from conformance.mutation.faults import MakeFault, stateless
 from conformance.mutation.mutant import Mutant, sample
 from conformance.mutation.triggers import trigger_crud_cycle, trigger_partial_update, trigger_text_roundtrip
 from conformance.session.session import Session
-from spec.loader import Attribute, BodyField, Contract, Operation, Resource
-from spec.model import GENERIC_ACTIONS
+from spec.model import GENERIC_ACTIONS, Attribute, BodyField, Contract, Operation, Resource
 
 EVOMASTER, RESTLER = "EvoMaster httpOracles 900-908", "RESTler, checkers of resource lifecycle"
 MAX_FIELDS = 2  # mutated fields of an operation

@@ -21,7 +21,7 @@ from conformance.results import CheckResult, Status
 from conformance.runner.runner import build_cases, run_check
 from conformance.schemathesis_engine import GATE, Depth, run_engine
 from conformance.session.session import Session
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 SEED = 1
 Failure = tuple[str, str, bool]  # check id, message, whether it blocks by default

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 QueryParameters = tuple[tuple[str, str], ...]
 

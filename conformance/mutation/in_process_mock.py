@@ -29,7 +29,7 @@ from mock_server.app import PermissiveAppConfig, create_app
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
 from mock_server.web.request_log import RequestLog
-from spec.loader import Contract
+from spec.model import Contract
 from spec.validators import SchemaValidators
 
 EPOCH = datetime(2026, 3, 1, tzinfo=UTC)

@@ -10,7 +10,7 @@ from conformance.mutation.faults import MakeFault, ignore_parameters, remove_par
 from conformance.mutation.mutant import Mutant
 from conformance.mutation.triggers import trigger_list
 from spec.extensions import PAGINATION_LINKS
-from spec.loader import Contract, Operation, Parameter
+from spec.model import Contract, Operation, Parameter
 
 SEGURA = "Segura et al., TSE 2018"
 MAX_PAGE_SIZE = 100

@@ -8,7 +8,7 @@ from typing import TypeVar
 from conformance.mutation.fault_injection import Fault
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 
 T = TypeVar("T")

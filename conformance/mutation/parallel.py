@@ -18,7 +18,8 @@ from conformance.mutation.in_process_mock import TOKENS, InProcessMock, build_de
 from conformance.mutation.mutant import Mutant, Witness
 from conformance.results import Status
 from conformance.runner.runner import run
-from spec.loader import Contract, load_contract
+from spec.loader import load_contract
+from spec.model import Contract
 
 TOKEN_ENV = "ATHENA_TOKEN"
 OTHER_TOKEN_ENV = "ATHENA_OTHER_TOKEN"

@@ -8,7 +8,7 @@ from conformance.mutation import triggers
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import MakeFault, ResponseChange, on_status, server_error
 from conformance.mutation.mutant import Mutant
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 STACK_TRACE = (
     "SQLSTATE[42S02]: Base table or view not found\n#0 /var/www/vendor/laravel/framework/src/Connection.php(829)"

@@ -9,7 +9,7 @@ from conformance.mutation.faults import MakeFault, ignore_parameters
 from conformance.mutation.mutant import Mutant, sample
 from conformance.mutation.response_schemas import REMOVED, change_at_path, change_response_json
 from conformance.mutation.triggers import trigger_list, trigger_retrieve, trigger_success
-from spec.loader import BodyField, Contract, Operation, Parameter
+from spec.model import BodyField, Contract, Operation, Parameter
 
 MAX_RELATIONS = 2
 UNKNOWN_ID = "00000000-0000-4000-8000-0000000dead0"

@@ -10,7 +10,7 @@ from conformance.mutation.faults import MakeFault
 from conformance.mutation.mutant import Mutant, sample
 from conformance.mutation.triggers import trigger_success
 from spec.document import Document, escape
-from spec.loader import Contract
+from spec.model import Contract
 
 ANY_ITEM = "*"
 MAX_DEPTH = 4

@@ -8,7 +8,7 @@ from conformance.mutation.fault_injection import InterceptedResponse
 from conformance.mutation.faults import ResponseChange, on_status, server_error
 from conformance.mutation.mutant import Mutant
 from conformance.mutation.triggers import trigger_rejections, trigger_success
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 # Documented status -> the wrong statuses to try; one that the operation documents is skipped.
 WRONG_STATUSES: Mapping[int, tuple[int, ...]] = {

@@ -7,7 +7,7 @@ from typing import Any
 from conformance.errors import SkipCheck
 from conformance.session.session import CreatedRecord, Session
 from conformance.transport.messages import AUTHORIZATION, Exchange
-from spec.loader import Operation, Parameter
+from spec.model import Operation, Parameter
 
 MISSING_KEY = "00000000-0000-4000-8000-00000000dead"
 OMITTED = object()  # instead of a value: the field is omitted

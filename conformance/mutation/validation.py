@@ -12,7 +12,7 @@ from conformance.mutation.mutant import Mutant, sample
 from conformance.mutation.triggers import OMITTED, trigger_field_values, trigger_parameter_values
 from conformance.session.payloads import PayloadFactory
 from spec.document import snake_case
-from spec.loader import BodyField, Contract, Operation, Parameter
+from spec.model import BodyField, Contract, Operation, Parameter
 from spec.validators import SchemaValidators
 
 MAX_MUTANTS_PER_OPERATION = 5  # of each kind

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.contract_edits.yaml_patch import Edit
-from conformance.past_runs.report_reader import PastReport, ReportedFailure
+from conformance.past_runs.report_reader import PastReport, ReportedResult
 from spec.document import LITERAL_KEYWORDS
-from spec.loader import Contract
+from spec.model import Contract
 from spec.provenance import DOCUMENTED_KEYWORDS, EXAMPLE_KEYWORDS, INFERRED, get_provenance
 
 CONFIRMED = "confirmed"
@@ -31,7 +31,7 @@ class Confirmation:
 
 def build_confirmation(contract: Contract, report: PastReport) -> Confirmation:
     """Build the edits that a report justifies. `contract`: the contract that the run used."""
-    passed: dict[tuple[str, str], list[ReportedFailure]] = {}
+    passed: dict[tuple[str, str], list[ReportedResult]] = {}
     excluded_counts: dict[str, int] = {}
     failed_pointers = {failure.pointer for failure in report.failures()}
     for result in report.results:
@@ -49,9 +49,7 @@ def build_confirmation(contract: Contract, report: PastReport) -> Confirmation:
     return Confirmation(tuple(edits), len(passed), excluded_counts)
 
 
-def _exclusion_reason(
-    contract: Contract, report: PastReport, result: ReportedFailure, failed_pointers: set[str]
-) -> str:
+def _exclusion_reason(contract: Contract, report: PastReport, result: ReportedResult, failed_pointers: set[str]) -> str:
     """Return why a passed check confirms nothing, or ""."""
     if not any(200 <= status < 300 for status in report.statuses.get(result.operation, ())):
         return "the operation did not succeed in the run"
@@ -70,7 +68,7 @@ def _exclusion_reason(
 
 
 def _location_edits(
-    contract: Contract, pointer: str, results_by_keyword: Mapping[str, list[ReportedFailure]], report: PastReport
+    contract: Contract, pointer: str, results_by_keyword: Mapping[str, list[ReportedResult]], report: PastReport
 ) -> Iterator[Edit]:
     """Yield the edits that confirm a location, or some of its keywords, and preserve the provenance of nested parts."""
     node = contract.document.resolve(pointer)
@@ -122,7 +120,7 @@ def _preserve_provenance(contract: Contract, pointer: str, node: Mapping[str, An
                 yield Edit(child_pointer, "x-source", INFERRED if current is None else {"*": INFERRED} | current)
 
 
-def _describe_evidence(report: PastReport, results: list[ReportedFailure]) -> str:
+def _describe_evidence(report: PastReport, results: list[ReportedResult]) -> str:
     """Return the run and the checks that passed."""
     checks = sorted({f"{result.check} ({result.operation})" for result in results})
     suffix = f" and {len(checks) - MAX_NAMED_CHECKS} more" if len(checks) > MAX_NAMED_CHECKS else ""

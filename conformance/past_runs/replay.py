@@ -11,7 +11,7 @@ from typing import Any
 from conformance.checks.support.check import Case, Check
 from conformance.checks.validation import responses
 from conformance.errors import SkipCheck, UsageError
-from conformance.past_runs.report_reader import ReportedFailure
+from conformance.past_runs.report_reader import ReportedResult
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import run_check
 from conformance.session.session import Session
@@ -20,7 +20,7 @@ from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.sequence import RequestSequence, TraceStep, value_at
 from conformance.transport.messages import Exchange, Request
 from spec.document import UNSAFE_METHODS
-from spec.loader import Operation
+from spec.model import Operation
 
 MAX_ATTEMPTS = 2  # a state-dependent failure may need the records of the first attempt
 RESPONSE_CHECKS = {check.id: check for check in responses.CHECKS}
@@ -36,7 +36,7 @@ class ReplayResult:
 
 
 def replay(
-    session: Session, failure: ReportedFailure, steps: RequestSequence | None, checks: Mapping[str, Check]
+    session: Session, failure: ReportedResult, steps: RequestSequence | None, checks: Mapping[str, Check]
 ) -> ReplayResult:
     """Rerun a failure. Raises UsageError if the check is unknown and there are no requests; see also `run_check`."""
     check = checks.get(failure.check)
@@ -51,7 +51,7 @@ def replay(
         return ReplayResult(None, str(error))
 
 
-def _replay_check(case: Case, failure: ReportedFailure) -> ReplayResult:
+def _replay_check(case: Case, failure: ReportedResult) -> ReplayResult:
     if not case.check.applies_to(case.session.contract, case.operation):
         return ReplayResult(None, f"{case.check.id} does not apply to {case.operation.id} in this contract")
     if case.check.writes and case.session.read_only:
@@ -72,7 +72,7 @@ def _skip_reason(results: list[CheckResult]) -> str:
 
 
 def _replay_requests(
-    session: Session, operation: Operation, failure: ReportedFailure, steps: RequestSequence
+    session: Session, operation: Operation, failure: ReportedResult, steps: RequestSequence
 ) -> ReplayResult:
     """Send the recorded requests; findings in the responses decide, otherwise the status of the evidence."""
     evidence: list[tuple[TraceStep, Exchange]] = []
@@ -132,7 +132,7 @@ def _identifiers_from(steps: RequestSequence, number: int, exchange: Exchange) -
     return identifiers
 
 
-def _matching_finding(session: Session, operation: Operation, failure: ReportedFailure) -> ReplayResult | None:
+def _matching_finding(session: Session, operation: Operation, failure: ReportedResult) -> ReplayResult | None:
     """Return the same violation in one of the responses. Schemathesis failures are compared by location only."""
     compares_location = failure.check not in RESPONSE_CHECKS and _is_about_response(operation, failure)
     for (operation_id, name, *_), (finding, exchange) in session.findings.items():
@@ -147,7 +147,7 @@ def _matching_finding(session: Session, operation: Operation, failure: ReportedF
     return None
 
 
-def _is_about_response(operation: Operation, failure: ReportedFailure) -> bool:
+def _is_about_response(operation: Operation, failure: ReportedResult) -> bool:
     """Return whether a failure concerns the body of a response, so that the status alone does not show it."""
     request_parts = (f"{operation.pointer}/parameters", f"{operation.pointer}/requestBody")
     statuses = (operation.pointer, f"{operation.pointer}/responses")  # failures that concern only the status

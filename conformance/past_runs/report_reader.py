@@ -9,7 +9,7 @@ from typing import Any
 from conformance.errors import UsageError
 from conformance.reporting.json_report import VERSION
 from conformance.results import FailureKind
-from spec.loader import Contract
+from spec.model import Contract
 
 MAX_REPORT_BYTES = 500_000_000
 MIN_ID_CHARS = 4  # of an abbreviated id
@@ -20,7 +20,7 @@ RECURRING_KINDS = ("", FailureKind.DETERMINISTIC.value, FailureKind.STATE_DEPEND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportedFailure:
+class ReportedResult:
     """A result in a report. `proposal`, `sequence`: JSON as in the report, or None."""
 
     fingerprint: str
@@ -56,13 +56,13 @@ class PastReport:
     started: str
     digest: str
     statuses: Mapping[str, frozenset[int]]
-    results: tuple[ReportedFailure, ...]
+    results: tuple[ReportedResult, ...]
 
-    def failures(self) -> Iterator[ReportedFailure]:
+    def failures(self) -> Iterator[ReportedResult]:
         """Yield the failed results, including flaky ones."""
         return (result for result in self.results if result.status == "failed")
 
-    def failure(self, name: str) -> ReportedFailure:
+    def failure(self, name: str) -> ReportedResult:
         """Find a failure by its id, the beginning of the id, or its fingerprint. Raises UsageError."""
         query = name.strip().removeprefix("#")
         failures = {failure.fingerprint: failure for failure in self.failures()}
@@ -112,9 +112,9 @@ def _read_json(path: Path) -> Any:
         raise UsageError(f"{path}: invalid JSON: {str(error)[:100]} (expected {EXPECTED})") from None
 
 
-def _parse_result(data: Mapping[str, Any]) -> ReportedFailure:
+def _parse_result(data: Mapping[str, Any]) -> ReportedResult:
     location = data["location"]
-    return ReportedFailure(
+    return ReportedResult(
         **{name: str(data[name]) for name in TEXTS},
         failure_kind=str(data.get("failure_kind") or ""),
         keyword=str(data.get("keyword") or ""),

@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
-from conformance.past_runs.report_reader import ReportedFailure
+from conformance.past_runs.report_reader import ReportedResult
 from conformance.reporting.templating import render_template
 from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.recorder import Path
 from conformance.trace.sequence import RequestSequence, TraceStep
 from conformance.transport.messages import AUTHORIZATION, Request
 from conformance.transport.redaction import plain
-from spec.loader import Contract
+from spec.model import Contract
 
 MAX_COMMENT_CHARS = 300
 _RUN = "zqrunqz"
@@ -37,7 +37,7 @@ class _CreatedByStep:
     target: str
 
 
-def build_script(sequence: RequestSequence, contract: Contract, failure: ReportedFailure, settings: Settings) -> str:
+def build_script(sequence: RequestSequence, contract: Contract, failure: ReportedResult, settings: Settings) -> str:
     """Build the script. Raises UsageError."""
     names = {value: f"{'num' if value.isdigit() else 'id'}{number}" for number, value in enumerate(sequence.sources, 1)}
     placeholders = {value: f"zq{name}qz" for value, name in names.items()}

@@ -7,7 +7,7 @@ from typing import Any
 from conformance.responses.schema_violations import distinguishing_input, format_path, violation_details
 from conformance.transport.messages import AUTHORIZATION, Exchange
 from spec.document import escape
-from spec.loader import Operation
+from spec.model import Operation
 from spec.validators import SchemaValidators
 
 # Statuses of the server itself, which no operation documents.

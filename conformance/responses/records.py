@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spec.document import escape
-from spec.loader import Contract, View
+from spec.model import Contract, View
 from spec.validators import SchemaValidators
 
 MAX_DEPTH = 12

@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 from conformance.transport.messages import Request
-from spec.loader import Operation
+from spec.model import Operation
 from spec.validators import SchemaValidators, SchemaViolation
 
 PLAIN_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,40}")

@@ -13,7 +13,7 @@ from conformance.checks.support.check import Case
 from conformance.checks.support.values import get_stored_attributes
 from conformance.errors import SkipCheck
 from conformance.session.session import Session
-from spec.loader import Operation, Resource
+from spec.model import Operation, Resource
 
 MAX_DELETION_PROBES = 3  # missing records that are retrieved
 

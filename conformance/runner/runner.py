@@ -13,7 +13,7 @@ from conformance.runner.interference import InterferenceMonitor
 from conformance.runner.rerun import Rerunner, Reruns
 from conformance.session.session import Session
 from conformance.skip_reasons import NO_SECOND_TOKEN
-from spec.loader import Operation
+from spec.model import Operation
 
 ReportResult = Callable[[CheckResult], None]
 # Results from other sources than checks, each with (failures, runs).

@@ -10,7 +10,7 @@ from conformance.errors import UsageError
 from conformance.results import CheckResult
 from conformance.schemathesis_engine.types import DEEP, GATE, SMOKE, Depth, EngineResult
 from conformance.session.session import Session
-from spec.loader import Operation
+from spec.model import Operation
 
 __all__ = ["DEEP", "GATE", "SMOKE", "Depth", "EngineResult", "run_engine"]
 

@@ -25,7 +25,7 @@ from conformance.responses.findings import SERVER_STATUSES
 from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
 from conformance.schemathesis_engine.types import PHASES, Depth
 from conformance.transport.messages import AUTHORIZATION
-from spec.loader import Operation
+from spec.model import Operation
 
 # Safe if the target accepts them after all; our own checks cover the other methods.
 UNDOCUMENTED_METHODS = ["GET", "OPTIONS"]

@@ -10,7 +10,7 @@ from schemathesis.generation.case import Case
 from schemathesis.generation.meta import CoveragePhaseData, CoverageScenario
 
 from conformance.transport.messages import Exchange
-from spec.loader import Operation
+from spec.model import Operation
 
 
 @dataclass(frozen=True, slots=True)

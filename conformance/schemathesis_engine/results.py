@@ -26,7 +26,7 @@ from conformance.schemathesis_engine.write_guard import BlockedRequest, WriteGua
 from conformance.session.session import Session
 from conformance.skip_reasons import SkipReason
 from conformance.transport.messages import Exchange
-from spec.loader import Operation
+from spec.model import Operation
 from spec.provenance import INFERRED, get_provenance
 
 TOO_MANY_REQUESTS = 429  # no result for the operation

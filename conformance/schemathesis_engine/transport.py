@@ -20,7 +20,7 @@ from conformance.session.session import Session
 from conformance.skip_reasons import SkipReason
 from conformance.transport.messages import AUTHORIZATION, Exchange, Request
 from spec.document import UNSAFE_METHODS
-from spec.loader import Operation
+from spec.model import Operation
 
 PLACEHOLDER_BASE_URL = "http://target.invalid"
 PLACEHOLDER_TOKEN = "Bearer the-token-of-the-run"  # Schemathesis does not get the token

@@ -9,7 +9,7 @@ from typing import Any
 from conformance.responses.findings import locate_violation
 from conformance.session.session import Session
 from conformance.transport.messages import Request
-from spec.loader import Operation, Parameter
+from spec.model import Operation, Parameter
 from spec.validators import SchemaViolation
 
 MAX_COLUMN_CHARS = 191  # fits into common column types

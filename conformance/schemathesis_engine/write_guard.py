@@ -16,7 +16,7 @@ from conformance.session.session import Session
 from conformance.skip_reasons import READ_ONLY, SkipReason, not_testable
 from conformance.transport.messages import Exchange
 from spec.document import snake_case
-from spec.loader import BodyField, Contract, Operation, Relation
+from spec.model import BodyField, Contract, Operation, Relation
 
 HEX = "[0-9a-fA-F]"
 UUID = re.compile(f"(?<!{HEX}){HEX}{{8}}(?:-?{HEX}{{4}}){{3}}-?{HEX}{{12}}(?!{HEX})")

@@ -12,7 +12,7 @@ from conformance.errors import SkipCheck
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.session import Session
 from conformance.session.write_log import LoggedRun, RecordKey
-from spec.loader import Operation, Resource
+from spec.model import Operation, Resource
 
 MAX_PAGES = 50  # pages of a list that are searched
 MAX_PASSES = 5  # a record may be deletable only after the records that refer to it

@@ -26,7 +26,7 @@ from conformance.transport.client import Target
 from conformance.transport.messages import AUTHORIZATION, Exchange, Request
 from conformance.transport.retry import Retrier
 from spec.document import UNSAFE_METHODS
-from spec.loader import Contract, Operation, Resource
+from spec.model import Contract, Operation, Resource
 from spec.validators import SchemaValidators
 
 FindingKey = tuple[str, str, str, str | None, str]  # operationId, check, pointer, keyword, parameter

@@ -14,7 +14,7 @@ from typing import Any
 
 from conformance.transport.messages import Exchange
 from spec.document import Document, escape
-from spec.loader import Contract, Operation, Parameter
+from spec.model import Contract, Operation, Parameter
 
 OPERATIONS, PARAMETERS, STATUSES = "operations", "parameters", "statuses"
 BODY_FIELDS, RESPONSE_PROPERTIES, ENUM_VALUES = "body fields", "response properties", "enum values"

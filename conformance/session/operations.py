@@ -8,7 +8,7 @@ from conformance.errors import SkipCheck
 from conformance.session.client import NO_CREATE_OPERATION, TrackedClient
 from conformance.skip_reasons import NO_SECOND_TOKEN, SkipReason, not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import Operation, Resource
+from spec.model import Operation, Resource
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from conformance.errors import SkipCheck
 from spec.document import snake_case
-from spec.loader import BodyField, Contract, Operation, Relation
+from spec.model import BodyField, Contract, Operation, Relation
 
 ParentProvider = Callable[[Relation], tuple[str, Any]]
 

@@ -11,7 +11,7 @@ from conformance.errors import NoResponse, TargetUnreachable
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
 from conformance.transport.retry import GATEWAY_STATUSES
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 MAX_PROBES = 3
 PROBE_INTERVAL = 0.5

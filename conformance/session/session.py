@@ -11,7 +11,7 @@ from conformance.session.borrowed import borrow, restore
 from conformance.session.operations import OperationClient
 from conformance.skip_reasons import READ_ONLY
 from conformance.transport.messages import Exchange
-from spec.loader import Operation, Relation
+from spec.model import Operation, Relation
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.errors import UsageError
-from spec.loader import Contract, Operation, Relation, Resource
+from spec.model import Contract, Operation, Relation, Resource
 
 UUID = re.compile(
     "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"

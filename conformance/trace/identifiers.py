@@ -6,7 +6,7 @@ from typing import Any
 
 from conformance.trace.recorder import find_uuids
 from conformance.transport.messages import Request
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 ReplaceIdentifier = Callable[[str], Any]  # identifier as text -> its replacement, or None to leave it unchanged
 

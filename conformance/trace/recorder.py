@@ -11,7 +11,7 @@ from typing import Any
 from conformance.checks.support.check import Case, Check
 from conformance.results import CheckResult, Status
 from conformance.transport.messages import Request, Response
-from spec.loader import Contract
+from spec.model import Contract
 
 MAX_RECORDED = 100_000  # requests, and identifiers; later ones are not recorded
 MAX_NODES = 20_000  # JSON values of one response that are searched

@@ -20,7 +20,7 @@ from conformance.trace.recorder import IdentifierSource, Path, RecordedExchange,
 from conformance.transport.messages import Request
 from conformance.transport.redaction import Redactor
 from spec.document import UNSAFE_METHODS
-from spec.loader import Contract
+from spec.model import Contract
 
 MAX_STEPS = 60  # a failure that needs more has no sequence
 MAX_REQUEST_CHARS = 100_000

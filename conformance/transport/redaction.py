@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus
 
 from conformance.transport.messages import AUTHORIZATION, Exchange, Request
 from spec.document import iter_keyword_objects, split_pointer
-from spec.loader import Contract
+from spec.model import Contract
 
 REDACTED = "[redacted]"
 MIN_SECRET_CHARS = 4  # shorter secrets occur in unrelated text

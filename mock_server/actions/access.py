@@ -7,7 +7,7 @@ from mock_server.errors import ApiError, ErrorKind
 from mock_server.query import SqlCondition, all_of, any_of
 from mock_server.store import StoredRecord
 from mock_server.store.schema import parse_key
-from spec.loader import Resource
+from spec.model import Resource
 
 
 def find_in_path(request: ActionRequest, *, for_write: bool = False, allow_shared: bool = True) -> StoredRecord:

@@ -10,7 +10,7 @@ from mock_server.sandbox.clock import format_timestamp
 from mock_server.sandbox.response_cache import CacheDependencies
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
-from spec.loader import Contract, Operation, Resource
+from spec.model import Contract, Operation, Resource
 
 
 @dataclass(frozen=True, slots=True)

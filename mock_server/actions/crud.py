@@ -18,7 +18,7 @@ from mock_server.sandbox.write_plans import RecordDefaults
 from mock_server.serialization.pagination import build_page_url_prefix, build_pagination_values
 from mock_server.serialization.projections import Projection
 from mock_server.store import DeleteRestricted, StoredRecord, Tag
-from spec.loader import Resource
+from spec.model import Resource
 from spec.record import Record, Reference
 
 MAX_CACHED_QUERY_CHARS = 500

@@ -8,7 +8,7 @@ from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series
 from mock_server.query import SqlCondition, all_of, collect_query_arguments
 from mock_server.store.schema import attribute_column, quote_identifier
-from spec.loader import BodyField, Resource
+from spec.model import BodyField, Resource
 
 MAX_SERIES_ENTRIES = 10_000  # as in the contract
 

@@ -6,7 +6,7 @@ from mock_server.actions.access import find_visible
 from mock_server.actions.call import ActionRequest
 from mock_server.sandbox.write_plans import ReferenceInput
 from mock_server.store.schema import parse_key
-from spec.loader import Resource
+from spec.model import Resource
 from spec.record import Reference
 
 RelationValue = Reference | tuple[Reference, ...] | None

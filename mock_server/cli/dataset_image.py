@@ -8,27 +8,28 @@ from importlib import resources
 from pathlib import Path
 
 from mock_server import images
-from mock_server.cli.settings import Settings
+from mock_server.cli.settings import MockSettings
 from mock_server.images import DatasetParameters, ImageError
 from mock_server.sandbox.clock import get_system_time
-from spec.loader import Contract, load_contract
+from spec.loader import load_contract
+from spec.model import Contract
 
 BUILD_COMMAND = "build-image"
 _PROGRESS_DELAY = 1.0  # seconds after which the progress message is printed
 
 
-def get_contract_path(settings: Settings) -> Path:
+def get_contract_path(settings: MockSettings) -> Path:
     """Return the path of the contract; default: the packaged one."""
     return settings.contract or Path(str(resources.files("spec") / "openapi.yaml"))
 
 
-def create_dataset_parameters(settings: Settings) -> DatasetParameters:
+def create_dataset_parameters(settings: MockSettings) -> DatasetParameters:
     """Return the parameters that identify the dataset."""
     epoch = settings.resolve_epoch(get_system_time())
     return DatasetParameters(settings.dataset, settings.seed, epoch, settings.size)
 
 
-def ensure_image(contract: Contract, parameters: DatasetParameters, settings: Settings) -> Path:
+def ensure_image(contract: Contract, parameters: DatasetParameters, settings: MockSettings) -> Path:
     """Return the image of the dataset; a missing one is built by a child process. Raises ImageError."""
 
     def build_in_child(path: Path) -> None:
@@ -74,7 +75,7 @@ def list_image_sources(parameters: DatasetParameters) -> list[Path]:
     return [*files, mock_server / "cli" / "dataset_image.py"]
 
 
-def build_image(path: Path, settings: Settings) -> None:
+def build_image(path: Path, settings: MockSettings) -> None:
     """Build the image of a dataset in this process. Raises ContractError, FixtureError, ImageError."""
     from fixtures import dataset, generator
     from fixtures.personas import PersonaLibrary

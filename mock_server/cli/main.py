@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mock_server.cli.settings import OPTIONS, VARIABLE_PREFIX, Option, Settings
+from mock_server.cli.settings import OPTIONS, VARIABLE_PREFIX, MockSettings, Option
 from mock_server.server.sockets import ListenError, listen
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def build_image(ctx: click.Context, /, file: Path, **values: Any) -> int:
     return 0
 
 
-def _create_settings(ctx: click.Context) -> Settings:
+def _create_settings(ctx: click.Context) -> MockSettings:
     """Return the settings of a command; options that it does not have get their default. Raises click.UsageError."""
     variables = [option.variable for option in OPTIONS]
     for name in os.environ:
@@ -183,10 +183,10 @@ def _create_settings(ctx: click.Context) -> Settings:
     defaults = {o.field: () if o.is_list else o.parse(o.default) for o in OPTIONS}
     explicit = frozenset(o.field for o in OPTIONS if ctx.get_parameter_source(o.field) in _EXPLICIT_SOURCES)
     values = {name: value for name, value in ctx.params.items() if name in defaults}
-    return Settings(**{**defaults, **values}, explicit_fields=explicit)
+    return MockSettings(**{**defaults, **values}, explicit_fields=explicit)
 
 
-def parse_settings(arguments: Sequence[str]) -> Settings:
+def parse_settings(arguments: Sequence[str]) -> MockSettings:
     """Return the settings of `athena-mock serve` for its arguments. Raises click.UsageError."""
     return _create_settings(serve.make_context("athena-mock", list(arguments)))
 
@@ -202,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report_error(str(error), 1)
 
 
-def _serve(settings: Settings, sockets: "list[socket.socket]", port: int) -> int:
+def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int) -> int:
     from mock_server.server.lazy_imports import gc_disabled, import_connexion
 
     with gc_disabled():
@@ -236,7 +236,7 @@ def _print_banner(banner: str) -> None:
         os.close(null_device)
 
 
-def _create_app_and_sandbox(settings: Settings) -> "tuple[MockApp, Sandbox]":
+def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]":
     from mock_server import images
     from mock_server.app import create_app
     from mock_server.cli import dataset_image

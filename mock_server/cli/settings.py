@@ -18,7 +18,7 @@ LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class MockSettings:
     """All settings.
 
     Args:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.web.context import INTERNAL_REQUEST_KEY
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 
 def build_banner(app: ASGIApp, sandbox: Sandbox, url: str, *, colour: bool) -> str:

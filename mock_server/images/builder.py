@@ -12,7 +12,7 @@ import orjson
 from mock_server.sandbox.clock import format_timestamp
 from mock_server.store import Store, StoreError
 from mock_server.store.bulk_load import bulk_load
-from spec.loader import Contract
+from spec.model import Contract
 from spec.record import Record
 
 NEWEST_RECORD_KEY = "newest"  # metadata: when the last of the dataset's records was created

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from mock_server.images.builder import DatasetParameters, build_metadata
-from spec.loader import Contract
+from spec.model import Contract
 
 APP_NAME = "athena-mock"
 MAX_CACHED_IMAGES = 8

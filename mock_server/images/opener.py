@@ -12,7 +12,7 @@ from mock_server.sandbox.clock import Clock
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store, StoreError
 from mock_server.store.connection import connect, copy_image
-from spec.loader import Contract
+from spec.model import Contract
 from spec.validators import SchemaValidators
 
 SQLITE_URL_PREFIX = "sqlite:///"

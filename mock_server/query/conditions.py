@@ -6,7 +6,7 @@ from typing import Any
 
 from mock_server.store import schema
 from mock_server.store.schema import PropertyPath, Tables, quote_identifier, reference_column
-from spec.loader import Relation, Resource
+from spec.model import Relation, Resource
 
 
 @dataclass(frozen=True, slots=True)

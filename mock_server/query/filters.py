@@ -10,7 +10,8 @@ from mock_server.query.conditions import MATCH_ALL, SqlCondition, all_of, any_of
 from mock_server.store import Store, schema
 from mock_server.store.schema import PropertyPath, attribute_column, quote_identifier, reference_column, search_column
 from spec.extensions import QueryExtension
-from spec.loader import Relation, Resource, resolve_property_path
+from spec.model import Relation, Resource
+from spec.property_paths import resolve_property_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from mock_server.query.filters import QueryArgument
 from mock_server.query.visibility import Viewer
 from mock_server.store import Store, StoredRecord
 from mock_server.store.schema import attribute_column
-from spec.loader import Resource, resolve_count, resolve_include
+from spec.model import Resource
+from spec.property_paths import resolve_count, resolve_include
 
 DEFAULT_PAGE_SIZE = 100  # if the contract defines no size
 # Search candidates are listed in the condition if they are at most CANDIDATE_LIMIT, and few enough that scanning the

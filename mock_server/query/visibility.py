@@ -7,7 +7,7 @@ from typing import Any
 from mock_server.query.conditions import MATCH_ALL, SqlCondition, all_of, any_of, build_path_condition, one_of
 from mock_server.store import Store, schema
 from mock_server.store.schema import attribute_column, quote_identifier, reference_column
-from spec.loader import Relation, Resource
+from spec.model import Relation, Resource
 from spec.record import Reference
 
 

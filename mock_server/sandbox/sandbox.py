@@ -15,7 +15,7 @@ from mock_server.sandbox.write_plans import WritePlans
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.store import Store, StoredRecord, Tag
 from mock_server.store.schema import attribute_column, quote_identifier, reference_column
-from spec.loader import Contract, Resource
+from spec.model import Contract, Resource
 from spec.record import Reference
 from spec.validators import SchemaValidators
 

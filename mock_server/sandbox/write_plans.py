@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spec.document import snake_case
-from spec.loader import BodyField, Contract, Operation, Parameter, Relation, Resource
+from spec.model import BodyField, Contract, Operation, Parameter, Relation, Resource
 
 
 @dataclass(frozen=True, slots=True)

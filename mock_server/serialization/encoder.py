@@ -16,7 +16,7 @@ from mock_server.serialization.layout import EmbeddedRelation, FieldSegment, Lay
 from mock_server.serialization.projections import Projection, ProjectionFactory
 from mock_server.store import Store, StoredRecord, Tag
 from mock_server.store.schema import encode_reference
-from spec.loader import Contract, DerivedProperty, Envelope, Relation, View
+from spec.model import Contract, DerivedProperty, Envelope, Relation, View
 from spec.record import Reference
 
 MAX_CACHED_ENCODINGS = 20_000

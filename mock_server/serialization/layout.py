@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from mock_server.serialization.projections import Projection
-from spec.loader import Attribute, DerivedProperty, Relation, Resource, View
+from spec.model import Attribute, DerivedProperty, Relation, Resource, View
 
 # Placeholder for scheme, host and prefix in cached bytes. JSON text never contains it unescaped.
 BASE_URL_MARKER = b"\x01"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from spec.loader import Contract, View
+from spec.model import Contract, View
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from mock_server.store import schema
 from mock_server.store.schema import Tables
-from spec.loader import DerivedProperty, Relation
+from spec.model import DerivedProperty, Relation
 
 
 def build_derived_sql(tables: Tables, resource: str, derived: DerivedProperty, key_sql: str) -> str:

@@ -14,7 +14,7 @@ from mock_server.store.derived_sql import build_derived_sql
 from mock_server.store.errors import StoreError
 from mock_server.store.schema import References, Table, Tables
 from mock_server.store.search_index import TrigramIndex
-from spec.loader import Contract, DerivedProperty, Relation
+from spec.model import Contract, DerivedProperty, Relation
 from spec.record import Reference
 
 MAX_CACHED_RECORDS = 4096

@@ -20,7 +20,8 @@ from typing import Any
 import orjson
 
 from spec.extensions import QueryExtension
-from spec.loader import Contract, DerivedProperty, Relation, Resource, resolve_property_path
+from spec.model import Contract, DerivedProperty, Relation, Resource
+from spec.property_paths import resolve_property_path
 from spec.record import Reference
 
 Attributes = Mapping[str, Any]

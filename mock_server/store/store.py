@@ -9,7 +9,7 @@ from mock_server.store import schema
 from mock_server.store.connection import connect, copy_image, transaction
 from mock_server.store.reader import RecordReader
 from mock_server.store.writer import RecordWriter
-from spec.loader import Contract
+from spec.model import Contract
 
 
 class Store:

@@ -5,7 +5,7 @@ from typing import Any
 
 from mock_server.store.reader import RecordReader, StoredRecord
 from mock_server.store.schema import References, Table
-from spec.loader import Resource
+from spec.model import Resource
 from spec.record import Reference
 
 

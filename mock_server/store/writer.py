@@ -13,7 +13,7 @@ from mock_server.store.reader import RecordReader, StoredRecord
 from mock_server.store.schema import Attributes, References, Table
 from mock_server.store.tenancy import find_tenant_dependents, find_tenant_key
 from mock_server.store.write_behind import write_later
-from spec.loader import Relation
+from spec.model import Relation
 from spec.record import Record, Reference
 
 _DeleteSet = Mapping[tuple[str, Any], StoredRecord]

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from spec.document import Document
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 # File of swagger_ui_bundle -> media type.
 ASSETS = {

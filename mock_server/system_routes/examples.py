@@ -14,7 +14,7 @@ from mock_server.actions.call import ActionRequest
 from mock_server.errors import ApiError
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
 from mock_server.store import StoredRecord
-from spec.loader import Operation, Resource
+from spec.model import Operation, Resource
 
 MAX_CANDIDATES = 200  # per operation, oldest first
 

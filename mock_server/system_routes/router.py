@@ -18,7 +18,7 @@ from mock_server.system_routes.media import GeneratedFile, generate_file
 from mock_server.web.context import READ_METHODS, RequestContext, send_response
 from mock_server.web.request_log import escape_unprintable
 from mock_server.web.routing import method_not_allowed_error
-from spec.loader import Resource
+from spec.model import Resource
 
 _IMMUTABLE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 _NO_CACHE_HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}

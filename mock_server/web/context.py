@@ -9,7 +9,7 @@ from starlette.types import Scope, Send
 
 from mock_server.query import Viewer
 from mock_server.sandbox.response_cache import CacheKey
-from spec.loader import Operation
+from spec.model import Operation
 
 CONTEXT_KEY = "mock.context"
 INTERNAL_REQUEST_KEY = "mock.internal"  # marks a request of the mock to itself, which is not logged

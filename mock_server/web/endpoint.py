@@ -12,7 +12,7 @@ from mock_server.sandbox.response_cache import CacheDependencies, CachedResponse
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.serialization.layout import insert_base_url
 from mock_server.web.context import RequestContext, get_context, send_response
-from spec.loader import Operation
+from spec.model import Operation
 
 RunAction = Callable[[ActionRequest], ActionResult]
 

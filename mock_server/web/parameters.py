@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from mock_server.web.validation_messages import FieldError, field_errors, required_error, type_error
 from spec.document import Document
 from spec.errors import ContractError
-from spec.loader import BodyField, Contract, Operation, Parameter
+from spec.model import BodyField, Contract, Operation, Parameter
 from spec.validators import SchemaValidators, Validator
 
 _INTEGER_PATTERN = re.compile(r"-?[0-9]{1,19}", re.ASCII)
@@ -153,11 +153,13 @@ def check_styles(contract: Contract) -> None:
         for parameter in operation.parameters:
             style = (parameter.location, parameter.style)
             if parameter.schema.get("type") == "object" and style != ("query", "deepObject"):
-                actual = f"an object in style {parameter.style}"
+                actual = f"unsupported style {parameter.style} of an object"
                 raise ContractError(parameter.pointer, actual, "style: deepObject in the query")
             if style not in (("query", "form"), ("query", "deepObject"), ("header", "simple"), ("path", "simple")):
                 expected = "form or deepObject in the query, simple in path and header"
-                raise ContractError(parameter.pointer, f"style {parameter.style} in {parameter.location}", expected)
+                raise ContractError(
+                    parameter.pointer, f"unsupported style {parameter.style} in {parameter.location}", expected
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.web.context import RequestContext, get_context, send_response
 from spec.errors import ContractError
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 _INVALID_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _MIN_SIMILARITY = 0.6

@@ -20,7 +20,7 @@ from mock_server.sandbox.sandbox import Sandbox
 from mock_server.web.context import RequestContext, get_context
 from mock_server.web.parameters import encode_header_name
 from spec.errors import ContractError
-from spec.loader import Contract
+from spec.model import Contract
 
 _AUTHORIZATION = b"authorization"
 _BEARER_PREFIX = b"Bearer "
@@ -34,7 +34,11 @@ def security_map(contract: Contract, sandbox: Sandbox) -> dict[str, Any]:
         scheme_kind = (scheme.get("type"), str(scheme.get("scheme", scheme.get("in"))).lower())
         if scheme_kind not in (("http", "bearer"), ("apiKey", "header")):
             location = f"#/components/securitySchemes/{name}"
-            raise ContractError(location, " ".join(map(str, scheme_kind)), "http bearer, or an apiKey in a header")
+            raise ContractError(
+                location,
+                f"unsupported scheme {' '.join(map(str, scheme_kind))}",
+                "http bearer, or an apiKey in a header",
+            )
     return {"bearer": partial(BearerHandler, sandbox), "apiKey": partial(ApiKeyHandler, sandbox)}
 
 

@@ -16,7 +16,7 @@ from mock_server.web.context import RequestContext, get_context, memoize
 from mock_server.web.parameters import OperationParameters, ParsedParameters, check_styles, collect_defaults
 from mock_server.web.validation_messages import FieldError, field_errors, required_error, type_error
 from spec.document import snake_case
-from spec.loader import Contract, Operation, RequestBody
+from spec.model import Contract, Operation, RequestBody
 from spec.validators import SchemaValidators, Validator
 
 READ_HEADERS = (b"accept",)  # in addition to header parameters

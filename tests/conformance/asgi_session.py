@@ -9,9 +9,9 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget, HttpTarget
-from spec.loader import Contract
+from spec.model import Contract
 from spec.validators import SchemaValidators
-from tests.asgi import call, completed
+from tests.asgi import call, run_coroutine
 
 HOST = "http://localhost:8000"
 TOKENS = {"self": "demo-token", "other": "other-token"}
@@ -26,7 +26,7 @@ class AsgiTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         headers = {name.decode().lower(): value for name, value in request.headers.raw}
         pending = call(self.app, request.method, request.url.raw_path, headers, request.read(), ("127.0.0.1", 50000))
-        reply = completed(pending)
+        reply = run_coroutine(pending)
         return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body)
 
 

@@ -16,27 +16,36 @@ from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult, run
 from conformance.session.session import Session
 from tests.conformance.asgi_session import session
-from tests.conformance.fault_injection import Faulty
+from tests.conformance.fault_injection import FaultMiddleware
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
 
-MEANING = (*sessions.CHECKS, *accepted_input.CHECKS, *relations.CHECKS, *actions.CHECKS)
-LISTED = (*sorting.UPDATE_CHECKS, *search.SPECIAL_TEXT_CHECKS, *leaks.CHECKS)
-LAWS = {check.id: check for check in (*rejected_input.CHECKS, *crud.CHECKS, *MEANING, *LISTED, *responses.CHECKS)}
+ACCESS_AND_ACTION_CHECKS = (*sessions.CHECKS, *accepted_input.CHECKS, *relations.CHECKS, *actions.CHECKS)
+LIST_WRITE_CHECKS = (*sorting.UPDATE_CHECKS, *search.SPECIAL_TEXT_CHECKS, *leaks.CHECKS)
+CHECKS_BY_ID = {
+    check.id: check
+    for check in (
+        *rejected_input.CHECKS,
+        *crud.CHECKS,
+        *ACCESS_AND_ACTION_CHECKS,
+        *LIST_WRITE_CHECKS,
+        *responses.CHECKS,
+    )
+}
 CREDENTIALS = {"email": "john.doe@example.com", "password": PASSWORD}
 
 
 @cache
-def mock() -> Api:
+def demo_mock() -> Api:
     """The Athena mock with the demo dataset; every run resets it."""
     return Api.of(athena_contract(), athena_schemas(), "demo")
 
 
-def judge(checks: list[Check], operation: str | None = None, fault: Callable[..., Any] | None = None) -> RunResult:
+def run_checks(checks: list[Check], operation: str | None = None, fault: Callable[..., Any] | None = None) -> RunResult:
     """Run checks on one or all operations of a mock, with an optional fault."""
-    return judged(checks, operation, fault)[0]
+    return run_checks_with_session(checks, operation, fault)[0]
 
 
-def judged(
+def run_checks_with_session(
     checks: list[Check],
     operation: str | None = None,
     fault: Callable[..., Any] | None = None,
@@ -45,9 +54,9 @@ def judged(
     effects: bool = True,
 ) -> tuple[RunResult, Session]:
     """Run checks and return the session too. `sleep` advances the clock of the mock."""
-    api = mock()
-    api.begin_anew()
-    app: ASGIApp = Faulty(api.app, fault) if fault else api.app
+    api = demo_mock()
+    api.reset()
+    app: ASGIApp = FaultMiddleware(api.app, fault) if fault else api.app
     operations = [o for o in api.contract.operations.values() if operation in (None, o.id)]
     check_session = session(app, api.contract, schemas=api.schemas, tokens=tokens)
     check_session.allow_effects, check_session.credentials = effects, CREDENTIALS
@@ -55,14 +64,14 @@ def judged(
     return run(check_session, checks, operations, lambda outcome: None), check_session
 
 
-def broken(check: str, operation: str, fault: Callable[..., Any]) -> list[CheckResult]:
+def find_failures(check: str, operation: str, fault: Callable[..., Any]) -> list[CheckResult]:
     """Return the failures of a check on an operation with a fault."""
-    return list(judge([LAWS[check]], operation, fault).with_status(Status.FAILED))
+    return list(run_checks([CHECKS_BY_ID[check]], operation, fault).with_status(Status.FAILED))
 
 
-def amiss(check: str, operation: str, fault: Callable[..., Any], about: str) -> list[str]:
+def find_unexpected_failures(check: str, operation: str, fault: Callable[..., Any], about: str) -> list[str]:
     """Return how the failures differ from the expected one: by this check, of this operation and parameter `about`."""
-    failures = broken(check, operation, fault)
+    failures = find_failures(check, operation, fault)
     locations = {(o.requirement.check, o.requirement.operation) for o in failures}
     parameters = {o.requirement.parameter for o in failures}
     return [

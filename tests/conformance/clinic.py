@@ -19,7 +19,7 @@ from conformance.mutation.in_process_mock import (
     create_session,
 )
 from conformance.runner.runner import RunResult, run
-from tests.conformance.clinic_faults import CLINIC, Dress, FaultFactory
+from tests.conformance.clinic_faults import CLINIC, AppWrapper, FaultFactory
 
 SEED = 1
 
@@ -33,7 +33,7 @@ class FaultCase:
 
     check_id: str
     operation: str
-    fault: Dress
+    fault: AppWrapper
     provided_by: tuple[str, ...] = ()
 
 
@@ -54,7 +54,7 @@ class DateHeader:
 
 
 @cache
-def mock() -> InProcessMock:
+def demo_clinic() -> InProcessMock:
     """The clinic with the demo dataset; every run resets it."""
     return InProcessMock.from_image(CLINIC, build_demo_image(CLINIC))
 
@@ -65,7 +65,7 @@ def mutants_by_id() -> dict[str, Mutant]:
     return {mutant.id: mutant for mutant in derive_mutants(CLINIC, TOKENS["self"])}
 
 
-def mutant(name: str) -> Dress:
+def mutant(name: str) -> AppWrapper:
     """Build a wrapper that injects a mutant."""
 
     def wrap(app: ASGIApp) -> ASGIApp:
@@ -76,7 +76,7 @@ def mutant(name: str) -> Dress:
     return wrap
 
 
-def planted(make_fault: FaultFactory, *operations: str) -> Dress:
+def inject_fault(make_fault: FaultFactory, *operations: str) -> AppWrapper:
     """Build a wrapper that injects a fault into some operations."""
 
     def wrap(app: ASGIApp) -> ASGIApp:
@@ -86,10 +86,10 @@ def planted(make_fault: FaultFactory, *operations: str) -> Dress:
 
 
 def run_checks(
-    checks: Iterable[Check], operations: Iterable[str] | None = None, fault: Dress | None = None
+    checks: Iterable[Check], operations: Iterable[str] | None = None, fault: AppWrapper | None = None
 ) -> RunResult:
     """Run checks on some or all operations of the clinic, with an optional fault."""
-    clinic_mock = mock()
+    clinic_mock = demo_clinic()
     clinic_mock.reset()
     app: ASGIApp = DateHeader(clinic_mock.app, clinic_mock)
     clinic_session = create_session(clinic_mock, fault(app) if fault else app, SEED)

@@ -17,7 +17,7 @@ from conformance.mutation.fault_injection import CallNext, Fault, InterceptedReq
 from spec.loader import load_contract
 
 FaultFactory = Callable[[], Fault]
-Dress = Callable[[ASGIApp], ASGIApp]
+AppWrapper = Callable[[ASGIApp], ASGIApp]
 
 CLINIC = load_contract(Path(__file__).parents[1] / "foreign" / "clinic.yaml")
 
@@ -341,7 +341,7 @@ def return_another_record() -> Fault:
     return fault
 
 
-def stops_again() -> Fault:
+def accept_second_stop() -> Fault:
     """Stopping a stopped treatment succeeds."""
 
     async def fault(request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
@@ -361,7 +361,7 @@ def hide_shared_records() -> Fault:
     return fault
 
 
-def keeps_it_open() -> Fault:
+def keep_shared_records_visible() -> Fault:
     """A patient remains visible after the referral is deleted."""
     responses: dict[str, InterceptedResponse] = {}
 

@@ -12,7 +12,7 @@ BASE = "/api/v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FaultRequest:
     """Request below the base path. `headers`: lower-case names; `body`: parsed JSON, None if it is none."""
 
     method: str
@@ -28,17 +28,17 @@ class Asked:
         except ValueError:
             return None
 
-    def saying(self, body: Any) -> "Asked":
+    def with_json(self, body: Any) -> "FaultRequest":
         """Return a copy with another JSON body."""
         return replace(self, raw=json.dumps(body).encode())
 
-    def by(self, token: str) -> "Asked":
+    def with_token(self, token: str) -> "FaultRequest":
         """Return a copy with another bearer token."""
         return replace(self, headers={**self.headers, "authorization": f"Bearer {token}"})
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class FaultResponse:
     """Response. `headers`: lower-case names."""
 
     status: int
@@ -49,25 +49,25 @@ class Answered:
     def body(self) -> Any:
         return json.loads(self.raw) if self.raw else None
 
-    def showing(self, body: Any) -> "Answered":
+    def with_json(self, body: Any) -> "FaultResponse":
         """Return a copy with another JSON body."""
         return replace(self, raw=json.dumps(body).encode())
 
-    def with_data(self, **changes: Any) -> "Answered":
+    def with_data(self, **changes: Any) -> "FaultResponse":
         """Return a copy with changed attributes of its record."""
         body = self.body
-        return self.showing({**body, "data": {**body["data"], **changes}})
+        return self.with_json({**body, "data": {**body["data"], **changes}})
 
 
-Next = Callable[[Asked], Any]
+CallNext = Callable[[FaultRequest], Any]
 
 
 @dataclass(slots=True)
-class Faulty:
+class FaultMiddleware:
     """Middleware that delegates to `fault(request, call_next, memory)`; `call_next` calls the application."""
 
     app: ASGIApp
-    fault: Callable[[Asked, Next, dict[str, Any]], Any]
+    fault: Callable[[FaultRequest, CallNext, dict[str, Any]], Any]
     memory: dict[str, Any] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,14 +77,14 @@ class Faulty:
             message = await receive()
             raw, more = raw + message.get("body", b""), message.get("more_body", False)
         path = scope["path"].removeprefix(BASE)
-        request = Asked(scope["method"], path, scope["query_string"].decode(), headers, raw)
-        response = await self.fault(request, lambda other: self.ask(scope, other), self.memory)
+        request = FaultRequest(scope["method"], path, scope["query_string"].decode(), headers, raw)
+        response = await self.fault(request, lambda other: self.call_app(scope, other), self.memory)
         headers = {**response.headers, "content-length": str(len(response.raw))}
         pairs = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": response.status, "headers": pairs})
         await send({"type": "http.response.body", "body": response.raw, "more_body": False})
 
-    async def ask(self, scope: Scope, request: Asked) -> Answered:
+    async def call_app(self, scope: Scope, request: FaultRequest) -> FaultResponse:
         """Call the application and return its response."""
         base = BASE if scope["path"].startswith(BASE) else ""  # the paths of other contracts are unchanged
         headers = {**request.headers, "content-length": str(len(request.raw))}
@@ -107,7 +107,7 @@ class Faulty:
         await self.app(inner_scope, receive, send)
         headers = {name.decode(): value.decode("latin-1") for name, value in sent[0]["headers"]}
         headers.pop("content-length", None)
-        return Answered(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
+        return FaultResponse(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
 # Conforming variant: another serialization ---------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def _to_php_json(value: Any) -> Any:
     return value
 
 
-async def is_written_in_php(request: Asked, ask: Next, memory: dict[str, Any]) -> Answered:
+async def serialize_like_php(request: FaultRequest, ask: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Serialize every successful response like PHP."""
-    response: Answered = await ask(request)
-    return response.showing(_to_php_json(response.body)) if response.raw and response.status < 300 else response
+    response: FaultResponse = await ask(request)
+    return response.with_json(_to_php_json(response.body)) if response.raw and response.status < 300 else response

@@ -23,7 +23,7 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget, HttpTarget
-from spec.loader import Operation
+from spec.model import Operation
 from tests.conformance.asgi_session import HOST, TOKENS, AsgiTransport
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 
@@ -62,7 +62,7 @@ def source(operations: Sequence[Operation], seed: int, depth: Depth) -> ResultSo
 def main(run_id: str, seed: int, operation_ids: list[str], depth: Depth | None) -> list[str]:
     """The requests of one run; with Schemathesis if `depth` is not None."""
     api = Api.of(athena_contract(), athena_schemas(), "demo")
-    api.begin_anew()
+    api.reset()
     transport = Recording(api.app)
     transport.lines = []
     target = HttpTarget(HOST + api.contract.base_path, TOKENS, Budget(None, None), transport=transport)

@@ -18,7 +18,7 @@ from conformance.session.coverage import Coverage
 from conformance.transport.messages import Exchange, Request, Response
 from conformance.transport.redaction import Redactor
 from spec.document import find_line_numbers
-from spec.loader import Contract
+from spec.model import Contract
 from tests.mock_server.athena import athena_contract
 
 WRITERS: Mapping[str, Callable[[Report], str]] = {

@@ -12,8 +12,15 @@ from conformance.checks.validation import rejected_input, responses
 from conformance.checks.writes import crud
 from conformance.errors import SkipCheck
 from conformance.results import Status
-from tests.conformance.check_runner import LAWS, MEANING, amiss, judge, judged, mock
-from tests.conformance.fault_injection import Answered, Asked, Next, is_written_in_php
+from tests.conformance.check_runner import (
+    ACCESS_AND_ACTION_CHECKS,
+    CHECKS_BY_ID,
+    demo_mock,
+    find_unexpected_failures,
+    run_checks,
+    run_checks_with_session,
+)
+from tests.conformance.fault_injection import CallNext, FaultRequest, FaultResponse, serialize_like_php
 
 pytestmark = pytest.mark.slow  # each case sends many requests to a reset mock
 
@@ -23,9 +30,9 @@ UNKNOWN_KEY = "00000000-0000-4000-8000-00000000dead"
 Memory = dict[str, Any]
 
 
-@pytest.mark.parametrize("check", MEANING, ids=lambda check: check.id)
+@pytest.mark.parametrize("check", ACCESS_AND_ACTION_CHECKS, ids=lambda check: check.id)
 def test_check_passes_on_the_mock(check: Check) -> None:
-    run_result = judge([check])
+    run_result = run_checks([check])
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in run_result.with_status(Status.FAILED)]
     assert any(run_result.with_status(Status.PASSED))
     assert not run_result.records_not_deleted
@@ -34,24 +41,24 @@ def test_check_passes_on_the_mock(check: Check) -> None:
 # Faults
 
 
-def is_record_request(request: Asked, collection: str, method: str = "GET") -> bool:
+def is_record_request(request: FaultRequest, collection: str, method: str = "GET") -> bool:
     """Return whether a request addresses one record of a collection."""
     return request.method == method and request.path.startswith(f"/{collection}/") and request.path.count("/") == 2
 
 
-def is_other_account(request: Asked) -> bool:
+def is_other_account(request: FaultRequest) -> bool:
     return OTHER in request.headers.get("authorization", "")
 
 
-async def break_reference(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def break_reference(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if is_record_request(request, "threads") and response.status == 200 and response.body["data"].get("agent"):
         return response.with_data(agent={**response.body["data"]["agent"], "uuid": UNKNOWN_KEY})
     return response
 
 
-async def return_zero_count(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def return_zero_count(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     return (
         response.with_data(threads_count=0)
         if is_record_request(request, "agents") and response.status == 200
@@ -59,44 +66,44 @@ async def return_zero_count(request: Asked, call_next: Next, memory: Memory) -> 
     )
 
 
-async def embed_old_names(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def embed_old_names(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """Threads embed an agent with the values of its first embedding."""
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     if request.path.startswith("/threads") and response.raw and response.status < 300:
         body = response.body
         for row in body["data"] if isinstance(body["data"], list) else [body["data"]]:
             if row.get("agent"):
                 row["agent"] = memory.setdefault(row["agent"]["uuid"], row["agent"])
-        return response.showing(body)
+        return response.with_json(body)
     return response
 
 
-async def return_another_answer(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def return_another_answer(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if request.path.endswith("/run") and response.status == 200:
         return response.with_data(answer={**response.body["data"]["answer"], "content": "another answer"})
     return response
 
 
-async def return_unknown_key(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def return_unknown_key(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     return response.with_data(uuid=UNKNOWN_KEY) if request.path.endswith("/generate") else response
 
 
-async def return_another_workflow(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def return_another_workflow(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if request.path.endswith("/webhook") and response.status == 201:
         return response.with_data(workflow={**response.body["data"]["workflow"], "uuid": UNKNOWN_KEY})
     return response
 
 
-async def accept_second_stop(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def accept_second_stop(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     return replace(response, status=200) if request.path.endswith("/stop") and response.status == 409 else response
 
 
-async def run_after_stop(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def run_after_stop(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if request.path.endswith("/stop"):
         memory["stopped"] = request.path.split("/")[2]
     if is_record_request(request, "workflow-executions") and request.path.endswith(memory.get("stopped", "never")):
@@ -104,27 +111,29 @@ async def run_after_stop(request: Asked, call_next: Next, memory: Memory) -> Ans
     return response
 
 
-async def hide_shared_agents(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def hide_shared_agents(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if is_record_request(request, "agents") and is_other_account(request):
         return replace(response, status=404, raw=b'{"message": "Not found."}')
     return response
 
 
-async def allow_readers_to_write(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(
-        request.by(DEMO) if is_record_request(request, "workflows", "PUT") else request
+async def allow_readers_to_write(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(
+        request.with_token(DEMO) if is_record_request(request, "workflows", "PUT") else request
     )
     return response
 
 
-async def show_agents_to_all(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request.by(DEMO) if is_record_request(request, "agents") else request)
+async def show_agents_to_all(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(
+        request.with_token(DEMO) if is_record_request(request, "agents") else request
+    )
     return response
 
 
-async def keep_shared_agents_visible(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def keep_shared_agents_visible(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if is_record_request(request, "agents") and is_other_account(request):
         if response.status == 200:
             memory[request.path] = response
@@ -132,77 +141,79 @@ async def keep_shared_agents_visible(request: Asked, call_next: Next, memory: Me
     return response
 
 
-async def return_first_metrics(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def return_first_metrics(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """Every metric keeps its first value."""
     key = f"{request.path} {request.query} {request.raw!r}"
     if request.path.endswith("/metrics") and key in memory:
-        first: Answered = memory[key]
+        first: FaultResponse = memory[key]
         return first
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     memory[key] = response
     return response
 
 
-async def ignore_thread_filter(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def ignore_thread_filter(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     if request.path.endswith("/metrics") and isinstance(request.body, dict):
-        request = request.saying({name: value for name, value in request.body.items() if name != "thread_uuid"})
-    response: Answered = await call_next(request)
+        request = request.with_json({name: value for name, value in request.body.items() if name != "thread_uuid"})
+    response: FaultResponse = await call_next(request)
     return response
 
 
-async def increase_total(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def increase_total(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if request.path.endswith("/count") and response.status == 200:
         return response.with_data(total=response.body["data"]["total"] + 1)
     return response
 
 
-async def return_another_account(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def return_another_account(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     return response.with_data(id=999) if request.path == "/user" and response.status == 200 else response
 
 
-async def return_first_account(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(
-        request.by(DEMO) if request.path == "/user" and is_other_account(request) else request
+async def return_first_account(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(
+        request.with_token(DEMO) if request.path == "/user" and is_other_account(request) else request
     )
     return response
 
 
-async def return_another_owner(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def return_another_owner(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if (request.method, request.path) == ("POST", "/prompts") and response.status == 201:
         return response.with_data(user={**response.body["data"]["user"], "id": 999})
     return response
 
 
-async def return_422_for_401(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def return_422_for_401(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     return replace(response, status=422) if request.path.endswith("/sign-in") and response.status == 401 else response
 
 
-async def return_token_of_another(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def return_token_of_another(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     return response.with_data(token=OTHER) if request.path.endswith("/sign-in") and response.status == 200 else response
 
 
-async def ignore_logout(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = Answered(204, {}, b"") if request.path.endswith("/logout") else await call_next(request)
+async def ignore_logout(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = (
+        FaultResponse(204, {}, b"") if request.path.endswith("/logout") else await call_next(request)
+    )
     return response
 
 
-async def reject_sort_by_update(request: Asked, call_next: Next, memory: Memory) -> Answered:
-    response: Answered = await call_next(request)
+async def reject_sort_by_update(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if request.path == "/threads" and "sort_by=updated_at" in request.query:
         return replace(response, status=422)
     return response
 
 
-async def reject_long_titles(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def reject_long_titles(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     body = request.body
     if request.method == "POST" and isinstance(body, dict) and len(str(body.get("title", ""))) > 100:
-        request = request.saying({})
-    response: Answered = await call_next(request)
+        request = request.with_json({})
+    response: FaultResponse = await call_next(request)
     return response
 
 
@@ -242,7 +253,7 @@ async def reject_long_titles(request: Asked, call_next: Next, memory: Memory) ->
     ],
 )
 def test_check_fails_for_its_fault(check: str, operation: str, fault: Any, about: str) -> None:
-    assert not amiss(check, operation, fault, about)
+    assert not find_unexpected_failures(check, operation, fault, about)
 
 
 # Conforming variants
@@ -250,10 +261,10 @@ def test_check_fails_for_its_fault(check: str, operation: str, fault: Any, about
 DELAY = timedelta(seconds=2)
 
 
-async def delay_reads(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def delay_reads(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """New records are visible two seconds after their creation."""
-    response: Answered = await call_next(request)
-    now = mock().watch.at
+    response: FaultResponse = await call_next(request)
+    now = demo_mock().watch.at
     created: dict[str, datetime] = memory.setdefault("made", {})
     if request.method == "POST" and response.status == 201:
         created[response.body["data"].get("uuid", "")] = now
@@ -266,37 +277,37 @@ async def delay_reads(request: Asked, call_next: Next, memory: Memory) -> Answer
     if isinstance(body.get("data"), list) and "meta" in body:
         rows = [row for row in body["data"] if row.get("uuid") not in recent]
         total = body["meta"]["total"] - len(body["data"]) + len(rows)
-        return response.showing({**body, "data": rows, "meta": {**body["meta"], "total": total}})
+        return response.with_json({**body, "data": rows, "meta": {**body["meta"], "total": total}})
     return response
 
 
-@pytest.mark.parametrize("check", MEANING, ids=lambda check: check.id)
+@pytest.mark.parametrize("check", ACCESS_AND_ACTION_CHECKS, ids=lambda check: check.id)
 def test_check_passes_with_reads_delayed_by_two_seconds(check: Check) -> None:
-    run_result = judge([check], None, delay_reads)
+    run_result = run_checks([check], None, delay_reads)
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in run_result.with_status(Status.FAILED)]
 
 
-@pytest.mark.parametrize("check", MEANING, ids=lambda check: check.id)
+@pytest.mark.parametrize("check", ACCESS_AND_ACTION_CHECKS, ids=lambda check: check.id)
 def test_check_passes_with_the_notation_of_php(check: Check) -> None:
-    run_result = judge([check], None, is_written_in_php)
+    run_result = run_checks([check], None, serialize_like_php)
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in run_result.with_status(Status.FAILED)]
 
 
 # Coverage and effects
 
-WRITING_CHECKS = [*rejected_input.CHECKS, *crud.CHECKS, *MEANING, *responses.CHECKS]
+WRITING_CHECKS = [*rejected_input.CHECKS, *crud.CHECKS, *ACCESS_AND_ACTION_CHECKS, *responses.CHECKS]
 # Their resource has no create operation, and other records must not be changed.
 UNREACHABLE_OPERATIONS = {"updateWorkspace", "deleteWorkspace"}
 
 
 def snapshot() -> dict[tuple[str, str], list[Any]]:
     """Return every row of every list, for both tokens."""
-    lists = [o.id for o in mock().contract.operations.values() if o.action == "list"]
+    lists = [o.id for o in demo_mock().contract.operations.values() if o.action == "list"]
     return {(name, token): _rows(name, token) for name in lists for token in (DEMO, OTHER)}
 
 
 def _rows(name: str, token: str) -> list[Any]:
-    api, rows, page = mock(), [], 1
+    api, rows, page = demo_mock(), [], 1
     while True:
         reply = api.send(name, query={"per_page": 100, "page": page}, token=token)
         rows += reply.json["data"]
@@ -306,9 +317,9 @@ def _rows(name: str, token: str) -> list[Any]:
 
 
 def test_all_checks_reach_every_operation_use_effects_once_and_delete_all_records() -> None:
-    mock().begin_anew()
+    demo_mock().reset()
     before = snapshot()
-    run_result, session = judged(WRITING_CHECKS)
+    run_result, session = run_checks_with_session(WRITING_CHECKS)
     assert not [f"{o.requirement.fingerprint}: {o.message}" for o in run_result.with_status(Status.FAILED)]
     assert not run_result.records_not_deleted
     succeeded = Counter(name for name, status in session.call_counts.elements() if 200 <= status < 300)
@@ -319,14 +330,14 @@ def test_all_checks_reach_every_operation_use_effects_once_and_delete_all_record
 
 
 def test_operation_with_effects_is_not_called_without_permission() -> None:
-    run_result, session = judged([*MEANING, *responses.CHECKS], effects=False)
+    run_result, session = run_checks_with_session([*ACCESS_AND_ACTION_CHECKS, *responses.CHECKS], effects=False)
     effect_operations = {name for name, o in session.contract.operations.items() if o.effects}
     assert not [name for name, _ in session.call_counts if name in effect_operations]
     assert {o.requirement.operation for o in run_result.with_status(Status.SKIPPED)} >= effect_operations
 
 
 def test_operation_with_effects_is_called_up_to_its_limit() -> None:
-    _, session = judged([])
+    _, session = run_checks_with_session([])
     operation = session.contract.operations["runPrompt"]
     session.max_effect_calls = 2
     session.charge_call(operation)
@@ -335,14 +346,16 @@ def test_operation_with_effects_is_called_up_to_its_limit() -> None:
         session.charge_call(operation)
 
 
-async def create_inactive_workflows(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def create_inactive_workflows(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     if (request.method, request.path) == ("POST", "/workflows") and isinstance(request.body, dict):
-        request = request.saying({"is_active": False, **request.body})
-    response: Answered = await call_next(request)
+        request = request.with_json({"is_active": False, **request.body})
+    response: FaultResponse = await call_next(request)
     return response
 
 
 def test_action_that_a_new_record_rejects_is_tried_with_every_flag_set() -> None:
-    run_result, session = judged([LAWS["action-result-concerns-record"]], "triggerWebhook", create_inactive_workflows)
+    run_result, session = run_checks_with_session(
+        [CHECKS_BY_ID["action-result-concerns-record"]], "triggerWebhook", create_inactive_workflows
+    )
     assert [o.status for o in run_result.results] == [Status.PASSED]
     assert session.call_counts["triggerWebhook", 409] == session.call_counts["triggerWebhook", 201] == 1

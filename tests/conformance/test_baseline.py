@@ -17,9 +17,9 @@ from conformance.gate.baseline import AcceptedFailure, Baseline
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
-from tests.conformance.check_runner import LAWS, mock
-from tests.conformance.check_runner import judge as judged
-from tests.conformance.fault_injection import Answered, Asked, Next
+from tests.conformance.check_runner import CHECKS_BY_ID, demo_mock
+from tests.conformance.check_runner import run_checks as judged
+from tests.conformance.fault_injection import CallNext, FaultRequest, FaultResponse
 
 TODAY = date(2026, 3, 1)
 OPERATION = "retrievePrompt"
@@ -31,39 +31,39 @@ CHECK_IDS = (
     "response-matches-schema",
 )
 REQUESTING = ("unknown-record-is-404", "unauthenticated-access-denied")  # send the requests that the others check
-Fault = Callable[[Asked, Answered], Answered]
+Fault = Callable[[FaultRequest, FaultResponse], FaultResponse]
 
 
 def with_data(**changes: Any) -> Fault:
     """Change values of a successful response; None removes the key."""
 
-    def fault(request: Asked, response: Answered) -> Answered:
+    def fault(request: FaultRequest, response: FaultResponse) -> FaultResponse:
         if response.status != 200:
             return response
         data = {**response.body["data"], **changes}
-        return response.showing({"data": {name: value for name, value in data.items() if value is not None}})
+        return response.with_json({"data": {name: value for name, value in data.items() if value is not None}})
 
     return fault
 
 
-def when(holds: Callable[[Asked, Answered], bool], status: int, body: str = '{"message": "no"}') -> Fault:
+def when(holds: Callable[[FaultRequest, FaultResponse], bool], status: int, body: str = '{"message": "no"}') -> Fault:
     """Another status for the requests that match."""
 
-    def fault(request: Asked, response: Answered) -> Answered:
-        return Answered(status, response.headers, body.encode()) if holds(request, response) else response
+    def fault(request: FaultRequest, response: FaultResponse) -> FaultResponse:
+        return FaultResponse(status, response.headers, body.encode()) if holds(request, response) else response
 
     return fault
 
 
-def is_anonymous(request: Asked, response: Answered) -> bool:
+def is_anonymous(request: FaultRequest, response: FaultResponse) -> bool:
     return "authorization" not in request.headers
 
 
-def is_unknown(request: Asked, response: Answered) -> bool:
+def is_unknown(request: FaultRequest, response: FaultResponse) -> bool:
     return response.status == 404
 
 
-def is_basic(request: Asked, response: Answered) -> bool:
+def is_basic(request: FaultRequest, response: FaultResponse) -> bool:
     return request.headers.get("authorization", "").startswith("Basic")
 
 
@@ -84,8 +84,8 @@ FAULTS: dict[str, Fault] = {
 def with_faults(*names: str) -> Callable[..., Any]:
     """Middleware with these faults."""
 
-    async def fault(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
-        response: Answered = await send(request)
+    async def fault(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
+        response: FaultResponse = await send(request)
         if request.method == "GET" and request.path.startswith("/prompts/"):
             for name in names:
                 response = FAULTS[name](request, response)
@@ -96,7 +96,7 @@ def with_faults(*names: str) -> Callable[..., Any]:
 
 def ran(*names: str) -> RunResult:
     """Run the checks on the operation with these faults."""
-    return judged([LAWS[name] for name in (*REQUESTING, *CHECK_IDS)], OPERATION, with_faults(*names))
+    return judged([CHECKS_BY_ID[name] for name in (*REQUESTING, *CHECK_IDS)], OPERATION, with_faults(*names))
 
 
 @cache
@@ -107,7 +107,7 @@ def fingerprints_of(name: str) -> frozenset[str]:
 
 def gate_result_of(run_result: RunResult, accepted: Baseline) -> GateResult:
     """The gate result with --strict."""
-    contract = mock().contract
+    contract = demo_mock().contract
     policy = GatePolicy(strict=True, baseline=accepted, min_coverage=0)
     return evaluate(run_result, contract, [contract.operations[OPERATION]], {(OPERATION, 200): 1000}, policy)
 

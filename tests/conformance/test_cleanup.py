@@ -19,7 +19,7 @@ from conformance.session.cleanup import RunCleanup
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.session import Session
 from conformance.session.write_log import RecordKey, WriteLog, read_write_log
-from spec.loader import Contract
+from spec.model import Contract
 from tests.conformance.asgi_session import session
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 from tests.running import MODULE, ROOT, environment, running
@@ -150,7 +150,7 @@ def api() -> Api:
 @pytest.fixture
 def run(api: Api) -> Session:
     """The session of a run, in a fresh sandbox."""
-    api.begin_anew()
+    api.reset()
     return session(api.app, api.contract, schemas=api.schemas)
 
 

@@ -19,7 +19,8 @@ from conformance.session.coverage import (
     CoverageReport,
 )
 from conformance.transport.messages import Exchange, Request, Response
-from spec.loader import Contract, load_contract
+from spec.loader import load_contract
+from spec.model import Contract
 
 CONTRACT = """\
 openapi: 3.0.3

@@ -109,7 +109,7 @@ def test_checks_that_need_a_second_token_are_skipped_without_one(capsys: pytest.
 
 def test_a_run_without_a_second_token_skips_the_same_checks() -> None:
     api = Api.of(athena_contract(), athena_schemas(), "demo")
-    api.begin_anew()
+    api.reset()
     of_run = session(api.app, api.contract, schemas=api.schemas, tokens={"self": "demo-token"})
     needing = [check for check in CHECKS if check.needs_second_token]
     for case in build_cases(of_run, needing, api.contract.operations.values()):

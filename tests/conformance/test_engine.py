@@ -31,15 +31,15 @@ from conformance.transport.client import Budget
 from conformance.transport.messages import Request, Response
 from mock_server.store import StoredRecord
 from tests.conformance.asgi_session import session
-from tests.conformance.check_runner import mock
-from tests.conformance.fault_injection import Answered, Asked, Faulty, Next
-from tests.mock_server import library
+from tests.conformance.check_runner import demo_mock
+from tests.conformance.fault_injection import CallNext, FaultMiddleware, FaultRequest, FaultResponse
+from tests.mock_server import library_contract
 
 pytestmark = pytest.mark.slow  # each test is a complete engine run
 
 COVERAGE = Depth(("examples", "coverage"), reruns=1)
 ALL_PHASES = Depth(("examples", "coverage", "fuzzing", "stateful"), max_examples=3, max_steps=4, reruns=1)
-Fault = Callable[[Asked, Next, dict[str, Any]], Any]
+Fault = Callable[[FaultRequest, CallNext, dict[str, Any]], Any]
 
 
 @dataclass(slots=True)
@@ -66,9 +66,9 @@ class RecordingTarget:
 
 def new_session(fault: Fault | None = None, *, read_only: bool = False) -> Session:
     """A session on a reset mock, optionally with a fault."""
-    api = mock()
-    api.begin_anew()
-    app: ASGIApp = Faulty(api.app, fault) if fault else api.app
+    api = demo_mock()
+    api.reset()
+    app: ASGIApp = FaultMiddleware(api.app, fault) if fault else api.app
     return session(app, api.contract, schemas=api.schemas, read_only=read_only)
 
 
@@ -89,7 +89,7 @@ def failure_messages(results: list[EngineResult]) -> list[str]:
 
 def all_records() -> dict[tuple[str, str], StoredRecord]:
     """Every record in the mock's store."""
-    api = mock()
+    api = demo_mock()
     rows = ((name, api.world.store.select(name, "1")) for name in api.contract.resources)
     return {(name, str(record.key)): record for name, records in rows for record in records}
 
@@ -97,11 +97,11 @@ def all_records() -> dict[tuple[str, str], StoredRecord]:
 # Conforming targets
 
 
-async def ignores_other_scheme(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def ignores_other_scheme(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Ignore the other scheme if the bearer token is valid."""
     headers = {name: value for name, value in request.headers.items() if name != "x-multiplai-authorization"}
     good = request.headers.get("authorization") == "Bearer demo-token"
-    answered: Answered = await call_next(replace(request, headers=headers) if good else request)
+    answered: FaultResponse = await call_next(replace(request, headers=headers) if good else request)
     return answered
 
 
@@ -136,71 +136,71 @@ def test_smoke_run_has_no_failures_and_deletes_its_records() -> None:
 # Faults
 
 
-async def fails_on_long_names(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def fails_on_long_names(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     body = request.body
     if request.method == "POST" and isinstance(body, dict) and len(str(body.get("name", ""))) > 200:
-        return Answered(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
-    answered: Answered = await call_next(request)
+        return FaultResponse(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
+    answered: FaultResponse = await call_next(request)
     return answered
 
 
-async def returns_418(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    answered: Answered = await call_next(request)
+async def returns_418(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    answered: FaultResponse = await call_next(request)
     return replace(answered, status=418) if request.method == "GET" and answered.status == 200 else answered
 
 
-async def returns_number_as_name(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    answered: Answered = await call_next(request)
+async def returns_number_as_name(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    answered: FaultResponse = await call_next(request)
     return answered.with_data(name=7) if request.method == "POST" and answered.status == 201 else answered
 
 
-async def accepts_any_token(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    answered: Answered = await call_next(request.by("demo-token"))
+async def accepts_any_token(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    answered: FaultResponse = await call_next(request.with_token("demo-token"))
     return answered
 
 
-async def omits_media_type(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    answered: Answered = await call_next(request)
+async def omits_media_type(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    answered: FaultResponse = await call_next(request)
     return replace(answered, headers={n: v for n, v in answered.headers.items() if n != "content-type"})
 
 
-async def accepts_any_name(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def accepts_any_name(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     body = request.body
     if isinstance(body, dict) and "name" in body and not isinstance(body["name"], str):
-        request = request.saying({**body, "name": "taken"})
-    answered: Answered = await call_next(request)
+        request = request.with_json({**body, "name": "taken"})
+    answered: FaultResponse = await call_next(request)
     return answered
 
 
-async def accepts_any_page_size(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    answered: Answered = await call_next(replace(request, query=re.sub(r"(^|&)per_page=[^&]*", "", request.query)))
+async def accepts_any_page_size(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    answered: FaultResponse = await call_next(replace(request, query=re.sub(r"(^|&)per_page=[^&]*", "", request.query)))
     return answered
 
 
-async def deletes_nothing(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def deletes_nothing(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     if request.method == "DELETE":
         answered = await call_next(replace(request, method="GET"))
-        return Answered(204, {}, b"") if answered.status == 200 else answered
-    response: Answered = await call_next(request)
+        return FaultResponse(204, {}, b"") if answered.status == 200 else answered
+    response: FaultResponse = await call_next(request)
     return response
 
 
-def validation_error(name: str) -> Answered:
+def validation_error(name: str) -> FaultResponse:
     expected_values = {"message": "The given data was invalid.", "errors": {name: ["The field is invalid."]}}
-    return Answered(422, {"content-type": "application/json"}, json.dumps(expected_values).encode())
+    return FaultResponse(422, {"content-type": "application/json"}, json.dumps(expected_values).encode())
 
 
-async def rejects_tags(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def rejects_tags(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     if request.method == "POST" and isinstance(request.body, dict) and "tags" in request.body:
         return validation_error("tags")
-    answered: Answered = await call_next(request)
+    answered: FaultResponse = await call_next(request)
     return answered
 
 
-async def exposes_stack_trace(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    answered: Answered = await call_next(request)
+async def exposes_stack_trace(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    answered: FaultResponse = await call_next(request)
     if answered.status == 422:
-        return answered.showing({**answered.body, "message": "SQLSTATE[22001]: too long"})
+        return answered.with_json({**answered.body, "message": "SQLSTATE[22001]: too long"})
     return answered
 
 
@@ -261,11 +261,11 @@ def test_use_after_free_is_detected_in_stateful_phase() -> None:
 def test_transient_failure_is_not_deterministic(
     status: int, expected: list[tuple[str, int, int]], retries: int
 ) -> None:
-    async def fails_once(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+    async def fails_once(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
         memory["count"] = memory.get("count", 0) + 1
         if memory["count"] == 20:
-            return Answered(status, {"content-type": "application/json"}, b'{"message":"Odd"}')
-        answered: Answered = await call_next(request)
+            return FaultResponse(status, {"content-type": "application/json"}, b'{"message":"Odd"}')
+        answered: FaultResponse = await call_next(request)
         return answered
 
     run = new_session(fails_once)
@@ -282,12 +282,12 @@ def test_server_error_is_blocking() -> None:
 # Common server behavior
 
 
-async def is_laravel(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def is_laravel(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Trim texts and convert integral floats."""
     body = request.body
     if isinstance(body, dict):
-        request = request.saying({name: trimmed(value) for name, value in body.items()})
-    answered: Answered = await call_next(request)
+        request = request.with_json({name: trimmed(value) for name, value in body.items()})
+    answered: FaultResponse = await call_next(request)
     return answered
 
 
@@ -317,12 +317,12 @@ def test_brackets_are_accepted_for_arrays_only(name: str, is_violation: bool) ->
     assert (name.removesuffix("[]") in {place.parameter for place in places}) is is_violation
 
 
-async def rejects_unusual_texts(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def rejects_unusual_texts(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Reject control characters, long texts and blank texts."""
     name = request.body.get("name") if isinstance(request.body, dict) else None
     if isinstance(name, str) and (len(name) > 100 or not name.isprintable() or not name.strip()):
         return validation_error("name")
-    answered: Answered = await call_next(request)
+    answered: FaultResponse = await call_next(request)
     return answered
 
 
@@ -330,13 +330,13 @@ def test_server_that_rejects_unusual_texts_passes() -> None:
     assert not failure_messages(run_engine_on(new_session(rejects_unusual_texts), "createPrompt", "updatePrompt"))
 
 
-async def combines_routes(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def combines_routes(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """OPTIONS allows every method; GET of an unknown path below /agents is 404."""
     if request.method == "OPTIONS":
-        return Answered(200, {"allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}, b"")
-    answered: Answered = await call_next(request)
+        return FaultResponse(200, {"allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}, b"")
+    answered: FaultResponse = await call_next(request)
     if request.method == "GET" and answered.status == 405 and request.path.startswith("/agents/"):
-        return Answered(404, {"content-type": "application/json"}, b'{"message":"No query results"}')
+        return FaultResponse(404, {"content-type": "application/json"}, b'{"message":"No query results"}')
     return answered
 
 
@@ -345,10 +345,10 @@ def test_router_that_combines_routes_passes() -> None:
     assert not failure_messages(run_engine_on(new_session(combines_routes), *names))
 
 
-async def returns_404_for_401(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    answered: Answered = await call_next(request)
+async def returns_404_for_401(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    answered: FaultResponse = await call_next(request)
     if answered.status == 401:
-        return Answered(404, {"content-type": "application/json"}, b'{"message":"Not found"}')
+        return FaultResponse(404, {"content-type": "application/json"}, b'{"message":"Not found"}')
     return answered
 
 
@@ -357,8 +357,8 @@ def test_404_instead_of_401_is_not_ignored_auth() -> None:
     assert "engine-ignored-auth" not in {item.result.requirement.check for item in results}
 
 
-async def fails_with_500(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    return Answered(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
+async def fails_with_500(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    return FaultResponse(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
 
 
 def test_failure_of_limited_operation_is_rerun() -> None:
@@ -547,7 +547,7 @@ def authorize_write(path: str, operation: str = "updatePrompt", body: Any = None
 
 def test_write_to_foreign_record_is_redirected() -> None:
     run = new_session()
-    guard, foreign_keys = WriteGuard(run, 1), mock().seeded("Prompt")
+    guard, foreign_keys = WriteGuard(run, 1), demo_mock().seeded("Prompt")
     sent = CaseRequest({"uuid": foreign_keys}, {}, {"name": "x"}, is_valid=True)
     admitted = guard.authorize(run.contract.operations["updatePrompt"], sent, uses_run_token=True)
     assert admitted.path["uuid"] in [made.key for made in run.write_log.created_records]
@@ -591,24 +591,26 @@ def test_integer_key_never_references_foreign_record(path: str) -> None:
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 def test_mock_of_another_contract_has_no_failures(seed: int) -> None:
-    run = session(library.app(of=library.world()), library.library(), seed)
+    run = session(library_contract.app(sandbox=library_contract.create_sandbox()), library_contract.library(), seed)
     results = run_engine_on(run, depth=ALL_PHASES, seed=seed)
     assert not failure_messages(results)
     assert sum(item.result.status is Status.PASSED for item in results) > 90
     assert not run.clean_up()
 
 
-async def accepts_any_title(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def accepts_any_title(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     body = request.body
     if request.method == "POST" and isinstance(body, dict) and body.get("title") is not None:
-        request = request.saying({**body, "title": "taken"})
-    answered: Answered = await call_next(request)
+        request = request.with_json({**body, "title": "taken"})
+    answered: FaultResponse = await call_next(request)
     return answered
 
 
 def test_fault_in_another_contract_is_detected() -> None:
-    served: ASGIApp = Faulty(library.app(of=library.world()), accepts_any_title)
-    results = failed_results(run_engine_on(session(served, library.library()), "createBook"))
+    served: ASGIApp = FaultMiddleware(
+        library_contract.app(sandbox=library_contract.create_sandbox()), accepts_any_title
+    )
+    results = failed_results(run_engine_on(session(served, library_contract.library()), "createBook"))
     check_ids = {
         (o.requirement.check, o.requirement.operation, o.requirement.parameter)
         for o in (item.result for item in results)

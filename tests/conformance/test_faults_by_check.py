@@ -10,7 +10,7 @@ from conformance.checks.support.check import Check
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult
 from tests.conformance import clinic_faults as faults
-from tests.conformance.clinic import FaultCase, mutant, planted, run_checks
+from tests.conformance.clinic import FaultCase, inject_fault, mutant, run_checks
 from tests.conformance.clinic_faults import change_data, change_json, change_request
 
 BY_ID = {check.id: check for check in CHECKS}
@@ -116,89 +116,101 @@ MUTANT_CASES: tuple[FaultCase, ...] = (
 # Faults that no mutant has, or only together with other faults.
 INJECTED_CASES: tuple[FaultCase, ...] = (
     FaultCase(
-        "total-independent-of-page-size", "listWards", planted(change_json(faults.report_page_total), "listWards")
+        "total-independent-of-page-size", "listWards", inject_fault(change_json(faults.report_page_total), "listWards")
     ),
     FaultCase(
         "array-encodings-equivalent",
         "listPatients",
-        planted(change_request(faults.ignore_bracketed_arrays), "listPatients"),
+        inject_fault(change_request(faults.ignore_bracketed_arrays), "listPatients"),
     ),
-    FaultCase("blank-parameter-ignored", "listPatients", planted(change_json(faults.filter_by_blank), "listPatients")),
-    FaultCase("filtered-total-correct", "listPatients", planted(faults.report_unfiltered_total, "listPatients")),
+    FaultCase(
+        "blank-parameter-ignored", "listPatients", inject_fault(change_json(faults.filter_by_blank), "listPatients")
+    ),
+    FaultCase("filtered-total-correct", "listPatients", inject_fault(faults.report_unfiltered_total, "listPatients")),
     FaultCase(
         "relation-count-correct",
         "listPatients",
-        planted(change_json(faults.decrease_count("treatments_count")), "listPatients"),
+        inject_fault(change_json(faults.decrease_count("treatments_count")), "listPatients"),
     ),
     FaultCase(
         "sort-by-update-time-correct",
         "listPatients",
-        planted(change_request(faults.sort_by_creation_time), "listPatients"),
+        inject_fault(change_request(faults.sort_by_creation_time), "listPatients"),
     ),
-    FaultCase("any-search-text-accepted", "listWards", planted(faults.fail_on_apostrophe, "listWards")),
+    FaultCase("any-search-text-accepted", "listWards", inject_fault(faults.fail_on_apostrophe, "listWards")),
     FaultCase(
         "search-wildcards-are-literal",
         "listPatients",
-        planted(change_request(faults.use_wildcards), "listPatients"),
+        inject_fault(change_request(faults.use_wildcards), "listPatients"),
     ),
     FaultCase(
-        "search-hides-other-tenants", "listPatients", planted(change_request(faults.search_all_tenants), "listPatients")
+        "search-hides-other-tenants",
+        "listPatients",
+        inject_fault(change_request(faults.search_all_tenants), "listPatients"),
     ),
     FaultCase(
         "unsupported-media-type-is-415",
         "createPatient",
-        planted(change_request(faults.accept_any_media_type), "createPatient"),
+        inject_fault(change_request(faults.accept_any_media_type), "createPatient"),
     ),
     FaultCase(
-        "token-identifies-account", "whoseDesk", planted(change_request(faults.return_first_account), "whoseDesk")
+        "token-identifies-account", "whoseDesk", inject_fault(change_request(faults.return_first_account), "whoseDesk")
     ),
     FaultCase(
-        "creator-owns-record", "createPatient", planted(change_json(faults.return_another_owner), "createPatient")
+        "creator-owns-record", "createPatient", inject_fault(change_json(faults.return_another_owner), "createPatient")
     ),
-    FaultCase("wrong-credentials-are-401", "openSession", planted(faults.accept_any_password, "openSession")),
-    FaultCase("login-token-works", "openSession", planted(faults.return_unknown_token, "openSession")),
-    FaultCase("identifiers-are-unique", "createWard", planted(faults.return_first_key, "createWard")),
+    FaultCase("wrong-credentials-are-401", "openSession", inject_fault(faults.accept_any_password, "openSession")),
+    FaultCase("login-token-works", "openSession", inject_fault(faults.return_unknown_token, "openSession")),
+    FaultCase("identifiers-are-unique", "createWard", inject_fault(faults.return_first_key, "createWard")),
     FaultCase(
         "server-set-fields-protected",
         "createWard",
-        planted(faults.accept_server_set_fields, "createWard", "retrieveWard"),
+        inject_fault(faults.accept_server_set_fields, "createWard", "retrieveWard"),
     ),
-    FaultCase("update-is-idempotent", "updateTreatment", planted(faults.increase_at_every_update, "updateTreatment")),
-    FaultCase("created-timestamp-correct", "createTreatment", planted(faults.shift_date_header, "createTreatment")),
     FaultCase(
-        "updated-timestamp-monotonic", "updateTreatment", planted(faults.decrease_update_time, "retrieveTreatment")
+        "update-is-idempotent", "updateTreatment", inject_fault(faults.increase_at_every_update, "updateTreatment")
     ),
-    FaultCase("references-resolve", "retrievePatient", planted(faults.hide_referenced_record, "retrieveWard")),
+    FaultCase(
+        "created-timestamp-correct", "createTreatment", inject_fault(faults.shift_date_header, "createTreatment")
+    ),
+    FaultCase(
+        "updated-timestamp-monotonic", "updateTreatment", inject_fault(faults.decrease_update_time, "retrieveTreatment")
+    ),
+    FaultCase("references-resolve", "retrievePatient", inject_fault(faults.hide_referenced_record, "retrieveWard")),
     FaultCase(
         "relation-count-starts-at-zero",
         "createTreatment",
-        planted(change_data(treatments_count=lambda n: max(0, n - 1)), "retrievePatient"),
+        inject_fault(change_data(treatments_count=lambda n: max(0, n - 1)), "retrievePatient"),
     ),
     FaultCase(
         "on-delete-rule-applied",
         "deletePatient",
-        planted(faults.keep_created_records, "retrieveTreatment", "createTreatment"),
+        inject_fault(faults.keep_created_records, "retrieveTreatment", "createTreatment"),
     ),
-    FaultCase("on-delete-rule-applied", "deleteWard", planted(faults.confirm_restricted_delete, "deleteWard")),
+    FaultCase("on-delete-rule-applied", "deleteWard", inject_fault(faults.confirm_restricted_delete, "deleteWard")),
     FaultCase(
         "embedded-follows-updates",
         "updatePatient",
-        planted(faults.embed_first_version, "createTreatment", "retrieveTreatment"),
+        inject_fault(faults.embed_first_version, "createTreatment", "retrieveTreatment"),
     ),
-    FaultCase("action-result-is-stored", "stopTreatment", planted(change_data(reason=str.swapcase), "stopTreatment")),
+    FaultCase(
+        "action-result-is-stored", "stopTreatment", inject_fault(change_data(reason=str.swapcase), "stopTreatment")
+    ),
     FaultCase(
         "action-result-concerns-record",
         "stopTreatment",
-        planted(faults.return_another_record, "stopTreatment"),
+        inject_fault(faults.return_another_record, "stopTreatment"),
     ),
-    FaultCase("terminal-state-is-final", "stopTreatment", planted(faults.stops_again, "stopTreatment")),
-    FaultCase("sharing-grants-access", "referPatient", planted(faults.hide_shared_records, "retrievePatient")),
-    FaultCase("unsharing-revokes-access", "referPatient", planted(faults.keeps_it_open, "retrievePatient")),
-    FaultCase("metric-follows-writes", "countTreatments", planted(faults.return_first_metric, "countTreatments")),
+    FaultCase("terminal-state-is-final", "stopTreatment", inject_fault(faults.accept_second_stop, "stopTreatment")),
+    FaultCase("sharing-grants-access", "referPatient", inject_fault(faults.hide_shared_records, "retrievePatient")),
+    FaultCase(
+        "unsharing-revokes-access", "referPatient", inject_fault(faults.keep_shared_records_visible, "retrievePatient")
+    ),
+    FaultCase("metric-follows-writes", "countTreatments", inject_fault(faults.return_first_metric, "countTreatments")),
     FaultCase(
         "metric-parts-add-up",
         "countTreatments",
-        planted(change_json(faults.increase_total), "countTreatments"),
+        inject_fault(change_json(faults.increase_total), "countTreatments"),
     ),
     FaultCase("unknown-path-is-404", "retrievePractice", faults.serve_unknown_paths),
 )

@@ -30,7 +30,7 @@ def serve(name: str) -> Api:
 @pytest.mark.parametrize(("name", "share"), [("library", 0.85), ("museum", 0.75)])
 def test_all_checks_pass_on_another_contract(name: str, share: float) -> None:
     api = serve(name)
-    api.begin_anew()
+    api.reset()
     contract_session = session(api.app, api.contract, schemas=api.schemas)
     contract_session.allow_effects = True
     contract_session.sleep = lambda seconds: api.watch.wait(seconds=seconds)

@@ -26,7 +26,7 @@ def module_mock() -> Api:
 @pytest.fixture
 def mock(module_mock: Api) -> Mock:
     """Mock with its initial dataset."""
-    module_mock.begin_anew()
+    module_mock.reset()
     return Mock(module_mock)
 
 

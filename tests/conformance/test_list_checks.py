@@ -29,7 +29,7 @@ LIST_CHECKS = {check.id: check for check in CHECKS if check.affected_by_other_cl
 def api() -> Api:
     """The Athena mock with the demo dataset in its initial state."""
     api = served()
-    api.begin_anew()
+    api.reset()
     return api
 
 

@@ -15,9 +15,10 @@ from conformance.cli.main import main
 from conformance.contract_edits.yaml_patch import apply_edits
 from conformance.gate.verdict import ExitCode
 from conformance.past_runs.promotion import build_confirmation
-from conformance.past_runs.report_reader import PastReport, ReportedFailure
+from conformance.past_runs.report_reader import PastReport, ReportedResult
 from spec.document import Document, iter_keyword_objects, parse_document
-from spec.loader import Contract, load_contract, parse_contract
+from spec.loader import load_contract, parse_contract
+from spec.model import Contract
 from spec.provenance import EXAMPLE_KEYWORDS, get_provenance
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ def contract(name: str) -> Contract:
     return load_contract(FILES[name])
 
 
-def result(contract: Contract, pointer: str, operation: str | None = None, **values: Any) -> ReportedFailure:
+def result(contract: Contract, pointer: str, operation: str | None = None, **values: Any) -> ReportedResult:
     """Return a passed result of the first operation at a location."""
     texts = dict.fromkeys(("fingerprint", "id", "parameter", "requirement", "message", "location"), "x")
     defaults: dict[str, Any] = {
@@ -48,10 +49,10 @@ def result(contract: Contract, pointer: str, operation: str | None = None, **val
         "proposal": None,
         "sequence": None,
     }
-    return ReportedFailure(**{**defaults, **values})
+    return ReportedResult(**{**defaults, **values})
 
 
-def build_report(contract: Contract, *results: ReportedFailure, status: int = 200) -> PastReport:
+def build_report(contract: Contract, *results: ReportedResult, status: int = 200) -> PastReport:
     """Return a report in which every operation returned that status."""
     return PastReport(
         file="r.json",
@@ -205,7 +206,7 @@ def test_excluded_results_are_counted_by_reason() -> None:
 # Command --------------------------------------------------------------------------------------------------------
 
 
-def write_report(folder: Path, name: str, *results: ReportedFailure) -> str:
+def write_report(folder: Path, name: str, *results: ReportedResult) -> str:
     """Write a report; return its path."""
     now = contract(name)
     document = {
@@ -264,7 +265,7 @@ def test_output_writes_another_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "--output: cannot write" in capsys.readouterr().err
 
 
-def gap(edits: Any, **values: Any) -> ReportedFailure:
+def gap(edits: Any, **values: Any) -> ReportedResult:
     """Return a contract gap with a proposal."""
     now = contract("library")
     values = {"status": "failed", "proposal": {"edits": edits}, **values}

@@ -15,7 +15,8 @@ from conformance.responses.findings import inspect_response
 from conformance.results import CheckResult, Requirement, Status
 from conformance.transport.messages import Exchange, Request, Response
 from spec.document import find_line_numbers
-from spec.loader import Contract, load_contract
+from spec.loader import load_contract
+from spec.model import Contract
 from spec.validators import SchemaValidators
 from tests.conformance.asgi_session import session
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
@@ -27,7 +28,7 @@ NAME = "spec/openapi.yaml"
 def response_body(operation: str) -> Any:
     """Return a response body of the mock."""
     api = Api.of(athena_contract(), athena_schemas(), "demo")
-    api.begin_anew()
+    api.reset()
     return session(api.app, api.contract, schemas=api.schemas).send(api.contract.operations[operation]).response.json
 
 

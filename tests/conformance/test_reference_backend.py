@@ -16,7 +16,7 @@ from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget, HttpTarget
-from spec.loader import Contract
+from spec.model import Contract
 from spec.validators import SchemaValidators
 from tests.mock_server.athena import athena_contract, athena_schemas
 from tests.reference_backend import run_suite

@@ -14,81 +14,85 @@ from conformance.checks.support.check import Check
 from conformance.cli.main import main
 from conformance.gate.verdict import ExitCode
 from conformance.past_runs.replay import RESPONSE_CHECKS
-from tests.conformance.check_runner import mock
-from tests.conformance.fault_injection import Answered, Asked, Faulty, Next
+from tests.conformance.check_runner import demo_mock
+from tests.conformance.fault_injection import CallNext, FaultMiddleware, FaultRequest, FaultResponse
 from tests.conformance.http_server import serving
 
 pytestmark = pytest.mark.slow  # each case is a run against a served mock, or of Schemathesis
 
 SCRIPT_OPTION = "--sh"
 TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
-Fault = Callable[[Asked, Next, dict[str, Any]], Any]
+Fault = Callable[[FaultRequest, CallNext, dict[str, Any]], Any]
 
 
-async def violate_schema(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+async def violate_schema(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Return a number instead of a string in a record."""
-    response: Answered = await send(request)
+    response: FaultResponse = await send(request)
     is_agent = request.method == "GET" and request.path.startswith("/agents/") and response.status == 200
     return response.with_data(name=7) if is_agent else response
 
 
-async def return_202(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+async def return_202(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Return 202 for a creation."""
-    response: Answered = await send(request)
+    response: FaultResponse = await send(request)
     created = request.method == "POST" and request.path == "/agents" and response.status == 201
-    return Answered(202, response.headers, response.raw) if created else response
+    return FaultResponse(202, response.headers, response.raw) if created else response
 
 
-async def lose_update(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+async def lose_update(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Return the correct response to an update, but do not store the name."""
     if request.method != "PUT" or not isinstance(request.body, dict) or "name" not in request.body:
-        unchanged: Answered = await send(request)
+        unchanged: FaultResponse = await send(request)
         return unchanged
-    before: Answered = await send(Asked("GET", request.path, "", request.headers, b""))
-    response: Answered = await send(request)
+    before: FaultResponse = await send(FaultRequest("GET", request.path, "", request.headers, b""))
+    response: FaultResponse = await send(request)
     if before.status == response.status == 200:
-        await send(request.saying({"name": before.body["data"]["name"]}))
+        await send(request.with_json({"name": before.body["data"]["name"]}))
     return response
 
 
-async def repeat_first_page(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+async def repeat_first_page(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Return the first page for every page of agents."""
     if request.method == "GET" and request.path == "/agents":
         pairs = [pair for pair in request.query.split("&") if not pair.startswith("page=")]
-        request = Asked("GET", request.path, "&".join(pairs), request.headers, b"")
-    response: Answered = await send(request)
+        request = FaultRequest("GET", request.path, "&".join(pairs), request.headers, b"")
+    response: FaultResponse = await send(request)
     return response
 
 
-async def ignore_token(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+async def ignore_token(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Treat every caller as the first user."""
-    response: Answered = await send(request.by("demo-token"))
+    response: FaultResponse = await send(request.with_token("demo-token"))
     return response
 
 
-async def fail_on_high_page(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+async def fail_on_high_page(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Return 500 for a page number above 30."""
-    response: Answered = await send(request)
+    response: FaultResponse = await send(request)
     is_high = any(pair.startswith("page=") and int(pair[5:] or 0) > 30 for pair in request.query.split("&"))
-    return Answered(500, {"content-type": "application/json"}, b'{"message": "Server Error"}') if is_high else response
+    return (
+        FaultResponse(500, {"content-type": "application/json"}, b'{"message": "Server Error"}')
+        if is_high
+        else response
+    )
 
 
-async def ignore_invalid_query(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+async def ignore_invalid_query(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Ignore an invalid query of a list instead of rejecting it."""
-    response: Answered = await send(request)
+    response: FaultResponse = await send(request)
     if request.method == "GET" and request.path == "/agents" and response.status == 422:
-        unfiltered: Answered = await send(Asked("GET", request.path, "", request.headers, b""))
+        unfiltered: FaultResponse = await send(FaultRequest("GET", request.path, "", request.headers, b""))
         return unfiltered
     return response
 
 
-async def reject_tags(request: Asked, send: Next, memory: dict[str, Any]) -> Answered:
+async def reject_tags(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Reject tags although the contract allows them."""
     body = request.body
     if request.method == "POST" and request.path == "/prompts" and isinstance(body, dict) and body.get("tags"):
         content = b'{"message": "No.", "errors": {"tags": ["No tags."]}}'
-        return Answered(422, {"content-type": "application/json"}, content)
-    response: Answered = await send(request)
+        return FaultResponse(422, {"content-type": "application/json"}, content)
+    response: FaultResponse = await send(request)
     return response
 
 
@@ -112,9 +116,9 @@ def select_checks(check_id: str) -> list[Check]:
 def run_suite(folder: Path, fault: Fault) -> tuple[Path, list[dict[str, Any]]]:
     """Run the suite against the fault; return the report and the failures of its check."""
     operation, check_id, _ = FAULTS[fault]
-    api = mock()
-    api.begin_anew()
-    with serving(Faulty(api.app, fault)) as base:
+    api = demo_mock()
+    api.reset()
+    with serving(FaultMiddleware(api.app, fault)) as base:
         options = ["--base-url", base, "--operation", operation, "--report-dir", str(folder)]
         main(["run", *options], TOKENS, select_checks(check_id))
     return folder / "conformance.json", failures_of(folder, check_id)
@@ -128,9 +132,9 @@ def failures_of(folder: Path, check_id: str) -> list[dict[str, Any]]:
 
 def run_replay(report: Path, failure: dict[str, Any], fault: Fault | None) -> int:
     """Return the exit code of `replay` against a fresh server, with the fault or without."""
-    api = mock()
-    api.begin_anew()
-    with serving(Faulty(api.app, fault) if fault else api.app) as base:
+    api = demo_mock()
+    api.reset()
+    with serving(FaultMiddleware(api.app, fault) if fault else api.app) as base:
         return main(["replay", str(report), failure["id"], "--base-url", base], TOKENS)
 
 
@@ -140,7 +144,7 @@ def test_failure_is_reproduced_only_with_the_fault(
 ) -> None:
     report, failures = run_suite(tmp_path, fault)
     assert failures, capsys.readouterr().out
-    mock().begin_anew()
+    demo_mock().reset()
     before = count_agents()
     assert run_replay(report, failures[0], fault) == ExitCode.FAILED
     assert "\nREPRODUCED (exit 1)" in capsys.readouterr().out
@@ -159,9 +163,9 @@ def test_failure_is_reproduced_only_with_the_fault(
 def test_schemathesis_failure_is_reproduced_only_with_the_fault(
     fault: Fault, operation: str, check_id: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    api = mock()
-    api.begin_anew()
-    with serving(Faulty(api.app, fault)) as base:
+    api = demo_mock()
+    api.reset()
+    with serving(FaultMiddleware(api.app, fault)) as base:
         main(["run", "--base-url", base, "--operation", operation, "--report-dir", str(tmp_path)], TOKENS)
     failures = failures_of(tmp_path, check_id)
     assert failures, capsys.readouterr().out
@@ -179,7 +183,7 @@ def test_script_sends_the_same_requests_to_a_fresh_server(
     assert main(["replay", str(report), failures[0]["id"], SCRIPT_OPTION], TOKENS) == 0
     script = capsys.readouterr().out
     assert not any(token in script for token in TOKENS.values())
-    mock().begin_anew()
+    demo_mock().reset()
     before = count_agents()
     code, output = run_script(script, fault)
     assert code == 0, output
@@ -195,14 +199,14 @@ def test_script_sends_the_same_requests_to_a_fresh_server(
 
 def count_agents() -> int:
     """Return the number of agents of the mock."""
-    return int(mock().whole("listAgents")["meta"]["total"])
+    return int(demo_mock().whole("listAgents")["meta"]["total"])
 
 
 def run_script(script: str, fault: Fault | None) -> tuple[int, list[str]]:
     """Return the exit code and output lines of a script against a fresh server."""
-    api = mock()
-    api.begin_anew()
-    with serving(Faulty(api.app, fault) if fault else api.app) as base:
+    api = demo_mock()
+    api.reset()
+    with serving(FaultMiddleware(api.app, fault) if fault else api.app) as base:
         env = {**os.environ, **TOKENS, "BASE_URL": f"{base}/api/v1"}
         process = subprocess.run(["sh"], input=script, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert not process.stderr

@@ -16,7 +16,7 @@ from conformance.runner.runner import RunResult
 from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange, Request, Response
 from conformance.transport.redaction import REDACTED, Redactor, plain
-from spec.loader import Contract
+from spec.model import Contract
 from tests.conformance.sample_reports import (
     PASSWORD,
     TOKEN,

@@ -11,16 +11,16 @@ import pytest
 from conformance.checks.support.check import Case, Category, Check
 from conformance.cli.commands import parse_settings
 from conformance.past_runs import replay, shell_script
-from conformance.past_runs.report_reader import ReportedFailure
+from conformance.past_runs.report_reader import ReportedResult
 from conformance.results import CheckResult, Requirement, Status
 from conformance.trace import sequence
 from conformance.trace.identifiers import find_identifiers, replace_identifiers
 from conformance.trace.recorder import MAX_RECORDED, IdentifierSource, Recorder
 from conformance.transport.messages import Exchange, Request, Response
 from conformance.transport.redaction import REDACTED, Redactor
-from spec.loader import Contract
+from spec.model import Contract
 from tests.conformance.asgi_session import session
-from tests.conformance.check_runner import mock
+from tests.conformance.check_runner import demo_mock
 from tests.mock_server.athena import athena_contract
 
 ONE, TWO, OLD = (f"{digit * 8}-0000-4000-8000-000000000001" for digit in "123")
@@ -212,7 +212,7 @@ def test_identifiers_are_replaced_everywhere(contract: Contract) -> None:
 # Replay ---------------------------------------------------------------------------------------------------------
 
 
-def failure(contract: Contract, operation: str, **values: Any) -> ReportedFailure:
+def failure(contract: Contract, operation: str, **values: Any) -> ReportedResult:
     """Return a failure of a Schemathesis check."""
     defaults: Mapping[str, Any] = {
         "fingerprint": "f",
@@ -230,12 +230,12 @@ def failure(contract: Contract, operation: str, **values: Any) -> ReportedFailur
         "proposal": None,
         "sequence": None,
     }
-    return ReportedFailure(**{**defaults, **values})
+    return ReportedResult(**{**defaults, **values})
 
 
 def test_schemathesis_failure_is_reproduced_by_status(contract: Contract) -> None:
-    api = mock()
-    api.begin_anew()
+    api = demo_mock()
+    api.reset()
     suite = session(api.app, contract, schemas=api.schemas)
     steps = sequence.RequestSequence(
         "m",
@@ -255,8 +255,8 @@ def test_schemathesis_failure_is_reproduced_by_status(contract: Contract) -> Non
 
 
 def test_replay_does_not_write_to_existing_record(contract: Contract) -> None:
-    api = mock()
-    api.begin_anew()
+    api = demo_mock()
+    api.reset()
     suite = session(api.app, contract, schemas=api.schemas)
     steps = sequence.RequestSequence(
         "m",
@@ -273,7 +273,7 @@ def test_replay_does_not_write_to_existing_record(contract: Contract) -> None:
 
 
 def test_missing_identifier_is_inconclusive(contract: Contract) -> None:
-    api = mock()
+    api = demo_mock()
     suite = session(api.app, contract, schemas=api.schemas)
     steps = sequence.RequestSequence(
         "m",

@@ -58,7 +58,7 @@ def recorded(api: Api, name: str, key: Any = None, body: Any = None, query: Any 
 def api() -> Api:
     """The mock with a fresh sandbox."""
     api = served()
-    api.begin_anew()
+    api.reset()
     return api
 
 

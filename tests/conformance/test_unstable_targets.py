@@ -41,7 +41,7 @@ def module_apis() -> list[Api]:
 def apis(module_apis: list[Api]) -> list[Api]:
     """Two mocks with their initial dataset."""
     for api in module_apis:
-        api.begin_anew()
+        api.reset()
     return module_apis
 
 

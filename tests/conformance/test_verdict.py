@@ -17,7 +17,8 @@ from conformance.session.session import CreatedRecord, Session
 from conformance.session.write_log import WriteLog
 from conformance.skip_reasons import SkipCategory, SkipReason, not_testable
 from conformance.transport.messages import Exchange, Request, Response
-from spec.loader import Contract, Operation, load_contract
+from spec.loader import load_contract
+from spec.model import Contract, Operation
 from spec.validators import SchemaValidators
 
 LIBRARY = Path(__file__).parents[1] / "foreign" / "library.yaml"

@@ -21,8 +21,8 @@ from conformance.transport.client import Budget, HttpTarget
 from mock_server.store import StoredRecord
 from tests.conformance.asgi_session import HOST, TOKENS, AsgiTransport
 from tests.conformance.check_runner import CREDENTIALS
-from tests.conformance.clinic import mock, planted
-from tests.conformance.clinic_faults import Dress, keeps_it_open, stops_again
+from tests.conformance.clinic import demo_clinic, inject_fault
+from tests.conformance.clinic_faults import AppWrapper, accept_second_stop, keep_shared_records_visible
 from tests.conformance.http_server import serving
 from tests.conformance.recorded import source
 from tests.mock_server.athena import PASSWORD, Api, athena_contract, athena_schemas
@@ -121,12 +121,14 @@ def test_mock_of_another_contract_passes_every_check(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("operation", "check", "fault"),
     [
-        ("stopTreatment", "terminal-state-is-final", planted(stops_again, "stopTreatment")),
-        ("referPatient", "unsharing-revokes-access", planted(keeps_it_open, "retrievePatient")),
+        ("stopTreatment", "terminal-state-is-final", inject_fault(accept_second_stop, "stopTreatment")),
+        ("referPatient", "unsharing-revokes-access", inject_fault(keep_shared_records_visible, "retrievePatient")),
     ],
 )
-def test_command_reports_fault_in_another_contract(tmp_path: Path, operation: str, check: str, fault: Dress) -> None:
-    clinic = mock()
+def test_command_reports_fault_in_another_contract(
+    tmp_path: Path, operation: str, check: str, fault: AppWrapper
+) -> None:
+    clinic = demo_clinic()
     clinic.reset()
     with serving(fault(clinic.app)) as address:
         code, promises = run_on_clinic(f"{address}/clinic/v3", tmp_path, "--operation", operation)

@@ -9,22 +9,22 @@ from conformance.checks.support.check import Check
 from conformance.checks.support.values import contains, equal
 from conformance.checks.writes import crud
 from conformance.results import Status
-from tests.conformance.check_runner import LAWS, amiss, broken, judge
-from tests.conformance.fault_injection import Answered, Asked, Next, is_written_in_php
+from tests.conformance.check_runner import CHECKS_BY_ID, find_failures, find_unexpected_failures, run_checks
+from tests.conformance.fault_injection import CallNext, FaultRequest, FaultResponse, serialize_like_php
 
 DEMO_TOKEN = "demo-token"
 
 
 @pytest.mark.parametrize("check", crud.CHECKS, ids=lambda check: check.id)
 def test_check_passes_on_unmodified_mock(check: Check) -> None:
-    run = judge([check])
+    run = run_checks([check])
     assert not [f"{r.requirement.fingerprint}: {r.message}" for r in run.with_status(Status.FAILED)]
     # The in-process mock sends no Date header: see test_search_and_relation_checks.
     assert any(run.with_status(Status.PASSED)) or {r.message for r in run.results} == {"the response has no Date"}
     assert not run.records_not_deleted
 
 
-def is_record_request(request: Asked, method: str) -> bool:
+def is_record_request(request: FaultRequest, method: str) -> bool:
     """Whether the path of a request names one record."""
     return request.method == method and request.path.count("/") == 2
 
@@ -33,81 +33,85 @@ def timestamp_of_day(count: int) -> str:
     return f"2026-01-{1 + count % 28:02d}T00:00:00Z"
 
 
-async def drop_description(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def drop_description(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     body = request.body
     if request.method == "POST" and isinstance(body, dict):
-        request = request.saying({n: v for n, v in body.items() if n != "description"})
-    response: Answered = await call_next(request)
+        request = request.with_json({n: v for n, v in body.items() if n != "description"})
+    response: FaultResponse = await call_next(request)
     return response
 
 
-async def return_empty_list(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def return_empty_list(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Return an empty list."""
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     if request.method == "GET" and request.path == "/prompts":
-        return response.showing({**response.body, "data": []})
+        return response.with_json({**response.body, "data": []})
     return response
 
 
-async def replace_four_byte_characters(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    response: Answered = await call_next(request)
+async def replace_four_byte_characters(
+    request: FaultRequest, call_next: CallNext, memory: dict[str, Any]
+) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if request.method == "POST":
         text = json.dumps(json.loads(response.raw), ensure_ascii=False)
-        return response.showing(json.loads("".join(c if ord(c) < 0x10000 else "?" for c in text)))
+        return response.with_json(json.loads("".join(c if ord(c) < 0x10000 else "?" for c in text)))
     return response
 
 
-async def hide_children_of_thread(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    response: Answered = await call_next(request)
+async def hide_children_of_thread(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if request.method == "GET" and "thread_uuid=" in request.query:
-        return response.showing({**response.body, "data": []})
+        return response.with_json({**response.body, "data": []})
     return response
 
 
-async def return_same_key(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    response: Answered = await call_next(request)
+async def return_same_key(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     key = "00000000-0000-4000-8000-000000000001"
     return response.with_data(uuid=key) if request.method == "POST" else response
 
 
-async def return_sent_timestamp(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    response: Answered = await call_next(request)
+async def return_sent_timestamp(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if request.method == "POST" and "created_at" in request.body:
         return response.with_data(created_at=request.body["created_at"])
     return response
 
 
-async def overwrite_description(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def overwrite_description(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     if request.method == "PUT" and "description" not in request.body:
-        request = request.saying({**request.body, "description": f"written over by {request.body}"})
-    response: Answered = await call_next(request)
+        request = request.with_json({**request.body, "description": f"written over by {request.body}"})
+    response: FaultResponse = await call_next(request)
     return response
 
 
-async def rename_on_each_update(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def rename_on_each_update(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     if request.method == "PUT" and "name" in request.body:
         memory["count"] = memory.get("count", 0) + 1
-        request = request.saying({**request.body, "name": f"{memory['count']}"})
-    response: Answered = await call_next(request)
+        request = request.with_json({**request.body, "name": f"{memory['count']}"})
+    response: FaultResponse = await call_next(request)
     return response
 
 
-async def store_before_validation(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    response: Answered = await call_next(request)
+async def store_before_validation(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if request.method == "PUT" and response.status == 422:
-        await call_next(request.saying({"name": request.body["name"]}))
+        await call_next(request.with_json({"name": request.body["name"]}))
     return response
 
 
-async def write_without_authorization(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    response: Answered = await call_next(request)
+async def write_without_authorization(
+    request: FaultRequest, call_next: CallNext, memory: dict[str, Any]
+) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if request.method == "PUT" and response.status == 401:
-        await call_next(request.by(DEMO_TOKEN))
+        await call_next(request.with_token(DEMO_TOKEN))
     return response
 
 
-async def change_created_timestamp(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    response: Answered = await call_next(request)
+async def change_created_timestamp(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     memory["puts"] = memory.get("puts", 0) + (request.method == "PUT")
     return (
         response.with_data(created_at=timestamp_of_day(memory["puts"]))
@@ -116,8 +120,10 @@ async def change_created_timestamp(request: Asked, call_next: Next, memory: dict
     )
 
 
-async def decrease_updated_timestamp(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    response: Answered = await call_next(request)
+async def decrease_updated_timestamp(
+    request: FaultRequest, call_next: CallNext, memory: dict[str, Any]
+) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     memory["puts"] = memory.get("puts", 0) + (request.method == "PUT")
     return (
         response.with_data(updated_at=timestamp_of_day(20 - memory["puts"]))
@@ -126,16 +132,18 @@ async def decrease_updated_timestamp(request: Asked, call_next: Next, memory: di
     )
 
 
-async def freeze_updated_timestamp(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    response: Answered = await call_next(request)
+async def freeze_updated_timestamp(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     if is_record_request(request, "GET") and response.status == 200:
         stamp = memory.setdefault(request.path, response.body["data"]["updated_at"])
         return response.with_data(updated_at=stamp)
     return response
 
 
-async def change_updated_timestamp_on_read(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
-    response: Answered = await call_next(request)
+async def change_updated_timestamp_on_read(
+    request: FaultRequest, call_next: CallNext, memory: dict[str, Any]
+) -> FaultResponse:
+    response: FaultResponse = await call_next(request)
     memory["reads"] = memory.get("reads", 0) + 1
     return (
         response.with_data(updated_at=timestamp_of_day(memory["reads"]))
@@ -144,25 +152,25 @@ async def change_updated_timestamp_on_read(request: Asked, call_next: Next, memo
     )
 
 
-async def update_all_records(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def update_all_records(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Update all records, as SQL without a WHERE clause."""
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     if is_record_request(request, "PUT"):
         memory["name"] = request.body["name"]
     return response.with_data(**memory) if is_record_request(request, "GET") and response.status == 200 else response
 
 
-async def ignore_delete(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def ignore_delete(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     if request.method != "DELETE":
-        response: Answered = await call_next(request)
+        response: FaultResponse = await call_next(request)
         return response
-    return Answered(204, {}, b"")
+    return FaultResponse(204, {}, b"")
 
 
-async def create_twice(request: Asked, call_next: Next, memory: dict[str, Any]) -> Answered:
+async def create_twice(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     if (request.method, request.path) == ("POST", "/workflows"):
         await call_next(request)
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     return response
 
 
@@ -191,11 +199,11 @@ async def create_twice(request: Asked, call_next: Next, memory: dict[str, Any]) 
     ],
 )
 def test_check_detects_fault(check: str, operation: str, fault: Any, parameter: str) -> None:
-    assert not amiss(check, operation, fault, parameter)
+    assert not find_unexpected_failures(check, operation, fault, parameter)
 
 
 def test_lost_emoji_fails_in_documented_field() -> None:
-    failures = broken("text-round-trip", "createMessage", replace_four_byte_characters)
+    failures = find_failures("text-round-trip", "createMessage", replace_four_byte_characters)
     assert {r.requirement.parameter for r in failures} == {"content emoji"}
     assert {r.requirement.provenance for r in failures} == {"documented"}
 
@@ -210,7 +218,7 @@ PARAMETERS = [
 
 @pytest.mark.parametrize("check", PARAMETERS)
 def test_check_passes_on_php_serialization(check: Check) -> None:
-    run = judge([LAWS[check.id]], None, is_written_in_php)
+    run = run_checks([CHECKS_BY_ID[check.id]], None, serialize_like_php)
     assert not [f"{r.requirement.fingerprint}: {r.message}" for r in run.with_status(Status.FAILED)]
 
 

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.conformance.fault_injection import Answered, Asked, Faulty, Next
+from tests.conformance.fault_injection import CallNext, FaultMiddleware, FaultRequest, FaultResponse
 from tests.conformance.http_server import serving
 from tests.mock_server.athena import EPOCH, Api, athena_contract, athena_schemas
 from tests.running import ROOT
@@ -36,128 +36,128 @@ JSON = {"content-type": "application/json"}
 Memory = dict[str, Any]
 
 
-def is_prompt_list(request: Asked, response: Answered) -> bool:
+def is_prompt_list(request: FaultRequest, response: FaultResponse) -> bool:
     """Whether the response is a page of prompts."""
     return request.method == "GET" and request.path == "/prompts" and response.status == 200
 
 
-def without_parameters(request: Asked, *names: str) -> Asked:
+def without_parameters(request: FaultRequest, *names: str) -> FaultRequest:
     """Copy without some query parameters."""
     pairs = [(n, v) for n, v in parse_qsl(request.query, keep_blank_values=True) if n.removesuffix("[]") not in names]
-    return Asked(request.method, request.path, urlencode(pairs), request.headers, request.raw)
+    return FaultRequest(request.method, request.path, urlencode(pairs), request.headers, request.raw)
 
 
-async def exceeds_page_size(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def exceeds_page_size(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """A page has one row more than requested."""
     pairs = parse_qsl(request.query, keep_blank_values=True)
     if request.method == "GET" and request.path == "/prompts":
         more = [(n, str(int(v) + 1) if n == "per_page" and v.isdigit() and int(v) < 100 else v) for n, v in pairs]
-        response: Answered = await call_next(
-            Asked(request.method, request.path, urlencode(more), request.headers, request.raw)
+        response: FaultResponse = await call_next(
+            FaultRequest(request.method, request.path, urlencode(more), request.headers, request.raw)
         )
         return response
     return await call_next(request)  # type: ignore[no-any-return]
 
 
-async def counts_page_as_total(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def counts_page_as_total(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """`total` is the number of rows on the page."""
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     if is_prompt_list(request, response):
         page = response.body
-        return response.showing({**page, "meta": {**page["meta"], "total": len(page["data"])}})
+        return response.with_json({**page, "meta": {**page["meta"], "total": len(page["data"])}})
     return response
 
 
-async def repeats_row(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def repeats_row(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """The second page starts with the last row of the first."""
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     pairs = dict(parse_qsl(request.query))
     if is_prompt_list(request, response) and pairs.get("page") == "2":
-        first: Answered = await call_next(
-            Asked("GET", request.path, urlencode(pairs | {"page": "1"}), request.headers, b"")
+        first: FaultResponse = await call_next(
+            FaultRequest("GET", request.path, urlencode(pairs | {"page": "1"}), request.headers, b"")
         )
         page = response.body
         if page["data"] and first.body["data"]:
-            return response.showing({**page, "data": [first.body["data"][-1], *page["data"][1:]]})
+            return response.with_json({**page, "data": [first.body["data"][-1], *page["data"][1:]]})
     return response
 
 
-async def ignores_sort_direction(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def ignores_sort_direction(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """`sort_direction=desc` is ignored."""
     listing = request.method == "GET" and request.path == "/prompts"
     return await call_next(without_parameters(request, "sort_direction") if listing else request)  # type: ignore[no-any-return]
 
 
-async def ignores_search(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def ignores_search(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """`search` is ignored."""
     return await call_next(without_parameters(request, "search") if request.path == "/prompts" else request)  # type: ignore[no-any-return]
 
 
-async def ignores_filter(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def ignores_filter(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """`visibility` is ignored."""
     return await call_next(without_parameters(request, "visibility") if request.path == "/prompts" else request)  # type: ignore[no-any-return]
 
 
-async def drops_last_match(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def drops_last_match(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """A filtered list lacks its last row."""
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     if is_prompt_list(request, response) and "visibility=p" in request.query and response.body["data"]:
-        return response.showing({**response.body, "data": response.body["data"][:-1]})
+        return response.with_json({**response.body, "data": response.body["data"][:-1]})
     return response
 
 
-async def ignores_with(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def ignores_with(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """`with` is ignored when a record is retrieved."""
     return await call_next(without_parameters(request, "with") if RECORD.match(request.path) else request)  # type: ignore[no-any-return]
 
 
-async def truncates_names(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def truncates_names(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """A name is truncated to 40 characters."""
     body = request.body
     if request.method == "POST" and request.path == "/prompts" and isinstance(body, dict):
         name = body.get("name")
-        request = request.saying({**body, "name": name[:40] if isinstance(name, str) else name})
+        request = request.with_json({**body, "name": name[:40] if isinstance(name, str) else name})
     return await call_next(request)  # type: ignore[no-any-return]
 
 
-async def replaces_astral_characters(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def replaces_astral_characters(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """Characters outside the Basic Multilingual Plane become question marks, as in a three-byte column."""
     if request.method in ("POST", "PUT") and request.path.startswith("/prompts") and isinstance(request.body, dict):
         plain = "".join("?" if ord(sign) > 0xFFFF else sign for sign in json.dumps(request.body, ensure_ascii=False))
-        request = request.saying(json.loads(plain))
+        request = request.with_json(json.loads(plain))
     return await call_next(request)  # type: ignore[no-any-return]
 
 
-async def discards_description(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def discards_description(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """An update returns the new description without storing it."""
     body = request.body
     if request.method == "PUT" and RECORD.match(request.path) and isinstance(body, dict) and "description" in body:
         rest = {name: value for name, value in body.items() if name != "description"}
-        response: Answered = await call_next(request.saying(rest))
+        response: FaultResponse = await call_next(request.with_json(rest))
         return response.with_data(description=body["description"]) if response.status == 200 else response
     return await call_next(request)  # type: ignore[no-any-return]
 
 
-async def resets_omitted_tags(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def resets_omitted_tags(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """An update without tags deletes them."""
     body = request.body
     if request.method == "PUT" and RECORD.match(request.path) and isinstance(body, dict) and "tags" not in body:
-        request = request.saying({**body, "tags": []})
+        request = request.with_json({**body, "tags": []})
     return await call_next(request)  # type: ignore[no-any-return]
 
 
-async def stores_rejected_update(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def stores_rejected_update(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """A rejected update stores the description."""
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     body = request.body
     if request.method == "PUT" and RECORD.match(request.path) and response.status == 422 and isinstance(body, dict):
-        await call_next(request.saying({"description": body.get("description", "half written")}))
+        await call_next(request.with_json({"description": body.get("description", "half written")}))
     return response
 
 
-async def updates_other_record(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def updates_other_record(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """An update also changes the description of another record."""
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     body = request.body
     if request.method == "POST" and request.path == "/prompts" and response.status == 201:
         memory.setdefault("made", []).append(response.body["data"]["uuid"])
@@ -165,66 +165,68 @@ async def updates_other_record(request: Asked, call_next: Next, memory: Memory) 
     if request.method == "PUT" and found and response.status == 200 and isinstance(body, dict):
         others = [key for key in memory.get("made", []) if key != found[1]]
         for key in others[-1:]:
-            await call_next(Asked("PUT", f"/prompts/{key}", "", request.headers, b"").saying({"description": "other"}))
+            await call_next(
+                FaultRequest("PUT", f"/prompts/{key}", "", request.headers, b"").with_json({"description": "other"})
+            )
     return response
 
 
-async def deletes_nothing(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def deletes_nothing(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """A deleted record remains in lists."""
     found = RECORD.match(request.path)
     gone = memory.setdefault("gone", set())
     if found and found[1] in gone:
-        return Answered(404, JSON, b'{"message":"Not found."}')
+        return FaultResponse(404, JSON, b'{"message":"Not found."}')
     if found and request.method == "DELETE":
-        there: Answered = await call_next(Asked("GET", request.path, "", request.headers, b""))
+        there: FaultResponse = await call_next(FaultRequest("GET", request.path, "", request.headers, b""))
         if there.status == 200:
             gone.add(found[1])
-            return Answered(204, {}, b"")
+            return FaultResponse(204, {}, b"")
     return await call_next(request)  # type: ignore[no-any-return]
 
 
-async def changes_created_at(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def changes_created_at(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """An update changes `created_at`."""
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     if RECORD.match(request.path) and request.method in ("GET", "PUT") and response.status == 200:
         return response.with_data(created_at=response.body["data"]["updated_at"])
     return response
 
 
-async def exposes_other_tenants(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def exposes_other_tenants(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """Records of other tenants can be retrieved."""
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     if request.method == "GET" and RECORD.match(request.path) and response.status == 404:
-        return await call_next(request.by("demo-token"))  # type: ignore[no-any-return]
+        return await call_next(request.with_token("demo-token"))  # type: ignore[no-any-return]
     return response
 
 
-async def accepts_unknown_tokens(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def accepts_unknown_tokens(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """Any token of more than eight characters is accepted."""
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     if response.status == 401 and request.path == "/prompts" and len(request.headers.get("authorization", "")) > 15:
-        return await call_next(request.by("demo-token"))  # type: ignore[no-any-return]
+        return await call_next(request.with_token("demo-token"))  # type: ignore[no-any-return]
     return response
 
 
-async def names_wrong_field(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def names_wrong_field(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """A 422 names `body` instead of the invalid field."""
-    response: Answered = await call_next(request)
+    response: FaultResponse = await call_next(request)
     if response.status == 422 and request.path == "/prompts" and request.method == "POST":
         failures = response.body
-        return response.showing({**failures, "errors": {"body": ["The body field is invalid."]}})
+        return response.with_json({**failures, "errors": {"body": ["The body field is invalid."]}})
     return response
 
 
-async def fails_on_search(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def fails_on_search(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """A search with a quotation mark is a server error."""
     searched = dict(parse_qsl(request.query)).get("search", "")
     if request.path == "/prompts" and request.method == "GET" and ("'" in searched or len(searched) > 200):
-        return Answered(500, JSON, b'{"message":"Server Error"}')
+        return FaultResponse(500, JSON, b'{"message":"Server Error"}')
     return await call_next(request)  # type: ignore[no-any-return]
 
 
-Fault = Callable[[Asked, Next, Memory], Any]
+Fault = Callable[[FaultRequest, CallNext, Memory], Any]
 FAULTS: tuple[Fault, ...] = (
     exceeds_page_size,
     counts_page_as_total,
@@ -250,7 +252,7 @@ FAULTS: tuple[Fault, ...] = (
 TAG = "Prompt"
 
 
-async def no_fault(request: Asked, call_next: Next, memory: Memory) -> Answered:
+async def no_fault(request: FaultRequest, call_next: CallNext, memory: Memory) -> FaultResponse:
     """No fault."""
     return await call_next(request)  # type: ignore[no-any-return]
 
@@ -321,8 +323,8 @@ def rows(faults: Sequence[Fault], seconds: int) -> Iterator[tuple[Fault, ToolRes
     for fault in faults:
         found = []
         for run_tool in (run_suite, run_schemathesis):
-            api.begin_anew()
-            with serving(Faulty(with_real_time(api), fault)) as base, tempfile.TemporaryDirectory() as name:
+            api.reset()
+            with serving(FaultMiddleware(with_real_time(api), fault)) as base, tempfile.TemporaryDirectory() as name:
                 found.append(run_tool(base + api.contract.base_path, seconds, Path(name)))
         yield fault, found[0], found[1]
 

@@ -21,7 +21,7 @@ from conformance.session.session import Session
 from conformance.session.write_log import WriteLog
 from conformance.transport.client import Budget, HttpTarget
 from conformance.transport.retry import Retrier
-from tests.asgi import call, completed
+from tests.asgi import call, run_coroutine
 from tests.conformance.asgi_session import HOST, TOKENS
 from tests.mock_server.athena import EPOCH, Api
 
@@ -56,7 +56,7 @@ def send_to_mock(api: Api, request: httpx.Request, moment: float) -> httpx.Respo
     api.watch.at = EPOCH + timedelta(seconds=moment)
     headers = {name.decode().lower(): value for name, value in request.headers.raw}
     pending = call(api.app, request.method, request.url.raw_path, headers, request.read(), ("127.0.0.1", 50000))
-    reply = completed(pending)
+    reply = run_coroutine(pending)
     return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body)
 
 

@@ -23,7 +23,8 @@ from mock_server.app import PermissiveAppConfig, create_app
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
 from mock_server.web.request_log import RequestLog
-from spec.loader import Contract, Operation, load_contract
+from spec.loader import load_contract
+from spec.model import Contract, Operation
 from spec.validators import SchemaValidators
 from tests.asgi import Client, Reply
 from tests.mock_server.openapi_core_validator import OpenapiCoreValidator
@@ -97,7 +98,7 @@ class Api:
         app = create_app(contract, world, PermissiveAppConfig(), request_log=console)
         return cls(contract, schemas, OpenapiCoreValidator(contract), app, world, watch, content)
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Restore the initial data and set the clock to the epoch."""
         self.world.store.close()
         self.watch.at = EPOCH

@@ -9,5 +9,5 @@ from tests.mock_server.athena import Api, served
 def api() -> Api:
     """Return the API with its initial data, and the clock at the epoch."""
     found = served()
-    found.begin_anew()
+    found.reset()
     return found

@@ -17,7 +17,8 @@ from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
 from mock_server.web.request_log import RequestLog
 from spec.document import parse_document
-from spec.loader import Contract, load_contract, parse_contract
+from spec.loader import load_contract, parse_contract
+from spec.model import Contract
 from spec.record import Record, Reference
 from spec.validators import SchemaValidators
 from tests.asgi import Client
@@ -28,7 +29,7 @@ HOUSE = "11111111-1111-4111-8111-111111111111"
 POE = "22222222-2222-4222-8222-222222222222"
 RAVEN = "33333333-3333-4333-8333-333333333333"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-THEN = "2024-01-15T10:30:00.000000Z"
+CREATED_AT = "2024-01-15T10:30:00.000000Z"
 
 RECORDS = (
     Record(
@@ -53,15 +54,15 @@ RECORDS = (
             "genre": "poem",
             "living": False,
             "born": "1809-01-19",
-            "created_at": THEN,
-            "updated_at": THEN,
+            "created_at": CREATED_AT,
+            "updated_at": CREATED_AT,
         },
         {"library": Reference("Library", HOUSE), "keeper": Reference("User", 1)},
     ),
     Record(
         "Book",
         RAVEN,
-        {"uuid": RAVEN, "title": "The Raven", "pages": 12, "price": None, "tags": [], "created_at": THEN},
+        {"uuid": RAVEN, "title": "The Raven", "pages": 12, "price": None, "tags": [], "created_at": CREATED_AT},
         {"author": Reference("Author", POE)},
     ),
 )
@@ -79,7 +80,7 @@ def schemas() -> SchemaValidators:
     return SchemaValidators.from_document(library().document)
 
 
-def changed(*changes: tuple[str, str]) -> Contract:
+def edit_contract(*changes: tuple[str, str]) -> Contract:
     """Return the library's contract with text replaced in it."""
     text = LIBRARY.read_text()
     for old, new in changes:
@@ -88,7 +89,7 @@ def changed(*changes: tuple[str, str]) -> Contract:
     return parse_contract(parse_document(text.encode(), "changed.yaml"))
 
 
-def world(contract: Contract | None = None) -> Sandbox:
+def create_sandbox(contract: Contract | None = None) -> Sandbox:
     """Create a sandbox with one record of each resource and a stopped clock. `contract`: a modified library."""
     of, checked = (contract, SchemaValidators.from_document(contract.document)) if contract else (library(), schemas())
     created = Sandbox(of, checked, Store.create(of), Clock(lambda: NOW), 0)
@@ -96,7 +97,7 @@ def world(contract: Contract | None = None) -> Sandbox:
     return created
 
 
-class Calls:
+class RecordedCalls:
     """An action that records its calls and responds with what it received."""
 
     def __init__(self) -> None:
@@ -117,13 +118,13 @@ class Calls:
 
 
 @cache
-def stub() -> tuple[Client, Calls]:
+def recording_client() -> tuple[Client, RecordedCalls]:
     """Return a signed-in client of an application that only records its calls, and the calls; cached for speed."""
-    calls = Calls()
+    calls = RecordedCalls()
     return client(app(calls)), calls
 
 
-class Terminal(io.StringIO):
+class LogCapture(io.StringIO):
     """Captures the request log."""
 
     @property
@@ -134,16 +135,16 @@ class Terminal(io.StringIO):
 def app(
     run: Callable[[ActionRequest], ActionResult] = actions.run_action,
     *,
-    manners: AppConfig | None = None,
+    settings: AppConfig | None = None,
     terminal: io.StringIO | None = None,
-    of: Sandbox | None = None,
+    sandbox: Sandbox | None = None,
 ) -> ASGIApp:
     """Create the application on a new sandbox."""
-    served = of or world()
-    console = RequestLog(served.contract.document, terminal or Terminal(), quiet=terminal is None)
-    return create_app(served.contract, served, manners or PermissiveAppConfig(), request_log=console, run_action=run)
+    served = sandbox or create_sandbox()
+    console = RequestLog(served.contract.document, terminal or LogCapture(), quiet=terminal is None)
+    return create_app(served.contract, served, settings or PermissiveAppConfig(), request_log=console, run_action=run)
 
 
-def client(served: ASGIApp, token: str | None = "demo-token") -> Client:
+def client(application: ASGIApp, token: str | None = "demo-token") -> Client:
     """Create a signed-in client."""
-    return Client(served, {} if token is None else {"authorization": f"Bearer {token}"})
+    return Client(application, {} if token is None else {"authorization": f"Bearer {token}"})

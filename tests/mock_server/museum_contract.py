@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from mock_server.query import Query, QueryArgument, ResultPage, Viewer
 from mock_server.sandbox.clock import Clock
 from mock_server.sandbox.sandbox import Sandbox
-from spec.loader import Contract, DerivedProperty, Relation, Resource, load_contract
+from spec.loader import load_contract
+from spec.model import Contract, DerivedProperty, Relation, Resource
 from spec.record import Record, Reference
 from spec.validators import SchemaValidators
 

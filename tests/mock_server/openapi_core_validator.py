@@ -10,7 +10,7 @@ from openapi_core import Config, OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
 from werkzeug.datastructures import MultiDict
 
-from spec.loader import Contract
+from spec.model import Contract
 from tests.asgi import Reply
 
 

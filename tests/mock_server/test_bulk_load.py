@@ -12,7 +12,8 @@ from fixtures import dataset, generator
 from mock_server.store import Store, StoreError
 from mock_server.store import bulk_load as bulk_load_module
 from mock_server.store.bulk_load import bulk_load
-from spec.loader import Contract, load_contract
+from spec.loader import load_contract
+from spec.model import Contract
 from spec.record import Record, Reference
 from tests.mock_server.athena import EPOCH, athena_contract
 from tests.mock_server.museum_contract import datasets, museum

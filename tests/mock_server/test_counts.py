@@ -11,7 +11,7 @@ from mock_server.store import Store
 from mock_server.store.counts import MAX_CONDITIONS, MAX_PENDING_RECORDS
 from spec.record import Record, Reference
 from tests.mock_server.athena import Api
-from tests.mock_server.library_contract import world
+from tests.mock_server.library_contract import create_sandbox
 
 HOME = "550e8400-e29b-41d4-a716-446655440000"
 MESSAGE = "123e4567-e89b-12d3-a456-426614174000"
@@ -105,6 +105,6 @@ def test_number_of_cached_conditions_is_limited(api: Api) -> None:
 @given(st.integers(0, 2**32))
 def test_derived_uuid_is_valid(number: int) -> None:
     digest = hashlib.sha256(f"0/default/Book/{number}".encode()).digest()
-    made = world()
+    made = create_sandbox()
     assert made.derive_uuid("Book", number) == str(UUID(bytes=digest[:16], version=4))
     made.store.close()

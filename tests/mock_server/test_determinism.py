@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from spec.loader import Contract
+from spec.model import Contract
 from tests.mock_server.athena import CONTRACT, athena_contract
 
 pytestmark = pytest.mark.slow

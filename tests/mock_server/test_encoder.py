@@ -16,7 +16,7 @@ from mock_server.serialization.encoder import RecordEncoder
 from mock_server.serialization.layout import FieldSegment, insert_base_url
 from mock_server.serialization.projections import Projection, ProjectionFactory
 from mock_server.store import DeleteRestricted, Store
-from spec.loader import Relation, View
+from spec.model import Relation, View
 from spec.record import Record, Reference
 from tests.mock_server.museum_contract import (
     Model,

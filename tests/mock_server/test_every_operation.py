@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from openapi_core.exceptions import OpenAPIError
 
-from spec.loader import BodyField, Operation, Parameter
+from spec.model import BodyField, Operation, Parameter
 from tests.asgi import Reply
 from tests.mock_server.athena import PASSWORD, Api, athena_contract
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from spec.loader import Operation
+from spec.model import Operation
 from tests.asgi import Client
 from tests.mock_server.athena import Api, athena_contract
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from spec.loader import BodyField, Operation, load_contract
+from spec.loader import load_contract
+from spec.model import BodyField, Operation
 from spec.record import Reference
 from spec.validators import SchemaValidators
 from tests.mock_server.athena import Api
@@ -29,7 +30,7 @@ def served(name: str) -> Api:
 def fresh_api(name: str) -> Api:
     """The same, as its dataset has it."""
     found = served(name)
-    found.begin_anew()
+    found.reset()
     return found
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from mock_server.server.http_connection import MAX_HEAD_BYTES, MAX_TARGET_BYTES, HttpConnection
-from tests.mock_server.library_contract import API, POE, Terminal, app, stub, world
+from tests.mock_server.library_contract import API, POE, LogCapture, app, create_sandbox, recording_client
 
 AUTHORS = f"{API}/authors".encode()
 HOST = b"Host: localhost\r\n"
@@ -108,7 +108,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("sent", BROKEN.values(), ids=BROKEN)
 def test_malformed_request_returns_400_in_the_mocks_format(sent: bytes) -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     (response,) = send_packets(app(terminal=terminal), sent)
     assert assert_error(response, 400).startswith("The request is not valid HTTP: ")
     assert response.headers["connection"] == "close"
@@ -119,12 +119,12 @@ def test_malformed_request_returns_400_in_the_mocks_format(sent: bytes) -> None:
 
 
 def test_tls_handshake_returns_advice_to_use_http() -> None:
-    (response,) = send_packets(stub()[0].app, b"\x16\x03\x01\x02\x00\x01\x00\x01")
+    (response,) = send_packets(recording_client()[0].app, b"\x16\x03\x01\x02\x00\x01\x00\x01")
     assert assert_error(response, 400) == "This port serves HTTP, not HTTPS."
 
 
 def test_parsed_part_of_a_malformed_request_is_logged() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     headers = (b"X-Request-Id: abc", b"Origin: http://localhost:1", b"X-A: 1", b"Non sense: 1")
     (response,) = send_packets(app(terminal=terminal), request(b"POST " + AUTHORS + b"?a=b HTTP/1.1", *headers))
     assert response.headers["x-request-id"] == "abc"
@@ -134,30 +134,30 @@ def test_parsed_part_of_a_malformed_request_is_logged() -> None:
 
 def test_error_is_sent_after_pending_responses() -> None:
     good = request(b"GET " + AUTHORS + b" HTTP/1.1")
-    first, second, third = send_packets(stub()[0].app, good + good + BROKEN["a path with a space"] + good)
+    first, second, third = send_packets(recording_client()[0].app, good + good + BROKEN["a path with a space"] + good)
     assert (first.status, second.status) == (200, 200)
     assert_error(third, 400)
 
 
 def test_body_that_becomes_malformed_is_rejected_once() -> None:
     head = request(b"POST " + AUTHORS + b" HTTP/1.1", b"Content-Type: application/json", b"Transfer-Encoding: chunked")
-    (response,) = send_packets(stub()[0].app, head, b"1\r\n{\r\n", b"zz\r\n", b"more\r\n")
+    (response,) = send_packets(recording_client()[0].app, head, b"1\r\n{\r\n", b"zz\r\n", b"more\r\n")
     assert_error(response, 400)
 
 
 def test_request_with_invalid_framing_is_not_executed() -> None:
-    made = world()
+    made = create_sandbox()
     poe = AUTHORS + b"/" + POE.encode()
-    (response,) = send_packets(app(of=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Transfer-Encoding: gzip"))
+    (response,) = send_packets(app(sandbox=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Transfer-Encoding: gzip"))
     assert_error(response, 400)
     assert made.store.get("Author", POE) is not None
-    (response,) = send_packets(app(of=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Connection: close"))
+    (response,) = send_packets(app(sandbox=made), request(b"DELETE " + poe + b" HTTP/1.1", b"Connection: close"))
     assert (response.status, made.store.get("Author", POE)) == (204, None)
 
 
 def test_queued_request_with_malformed_body_is_rejected_in_order() -> None:
     good = request(b"GET " + AUTHORS + b" HTTP/1.1")
-    first, second = send_packets(stub()[0].app, good + BROKEN["a bad chunk"])
+    first, second = send_packets(recording_client()[0].app, good + BROKEN["a bad chunk"])
     assert first.status == 200
     assert_error(second, 400)
 
@@ -169,16 +169,18 @@ def test_queued_request_with_malformed_body_is_rejected_in_order() -> None:
 def test_oversized_query_returns_414(pieces: int) -> None:
     sent = request(b"GET " + AUTHORS + b"?search=" + b"a" * 100_000 + b" HTTP/1.1")
     size = -(-len(sent) // pieces)
-    (response,) = send_packets(stub()[0].app, *(sent[at : at + size] for at in range(0, len(sent), size)))
+    (response,) = send_packets(recording_client()[0].app, *(sent[at : at + size] for at in range(0, len(sent), size)))
     assert assert_error(response, 414) == "The request's path and query are too long."
 
 
 def test_long_query_is_served_up_to_the_limit() -> None:
     query = b"?nothing="
     fill = b"a" * (MAX_TARGET_BYTES - len(AUTHORS + query))
-    response, _ = send_packets(stub()[0].app, request(b"GET " + AUTHORS + query + fill + b" HTTP/1.1") + LAST)
+    response, _ = send_packets(
+        recording_client()[0].app, request(b"GET " + AUTHORS + query + fill + b" HTTP/1.1") + LAST
+    )
     assert response.status == 200
-    (response,) = send_packets(stub()[0].app, request(b"GET " + AUTHORS + query + fill + b"a HTTP/1.1"))
+    (response,) = send_packets(recording_client()[0].app, request(b"GET " + AUTHORS + query + fill + b"a HTTP/1.1"))
     assert_error(response, 414)
 
 
@@ -186,17 +188,17 @@ def test_oversized_headers_return_431() -> None:
     lines = [b"X-%d: %s\r\n" % (n, b"a" * 1000) for n in range(MAX_HEAD_BYTES // 1000 + 20)]
     request_start = b"GET " + AUTHORS + b" HTTP/1.1\r\n" + HOST
     packets = (request_start, *(b"".join(lines[at : at + 20]) for at in range(0, len(lines), 20)))
-    (response,) = send_packets(stub()[0].app, *packets)
+    (response,) = send_packets(recording_client()[0].app, *packets)
     assert assert_error(response, 431) == "The request headers are too large."
 
 
 def test_oversized_unfinished_path_returns_414() -> None:
-    (response,) = send_packets(stub()[0].app, b"GET /", *[b"a" * 30_000] * 5)
+    (response,) = send_packets(recording_client()[0].app, b"GET /", *[b"a" * 30_000] * 5)
     assert_error(response, 414)
 
 
 def test_head_in_small_packets_is_parsed() -> None:
-    (response,) = send_packets(stub()[0].app, *(LAST[at : at + 30] for at in range(0, len(LAST), 30)))
+    (response,) = send_packets(recording_client()[0].app, *(LAST[at : at + 30] for at in range(0, len(LAST), 30)))
     assert response.status == 200
 
 
@@ -205,7 +207,7 @@ def test_head_in_small_packets_is_parsed() -> None:
 
 @pytest.mark.parametrize("method", ["FOO", "get", "Get", "M-X", "PROPFIND", "GETT"])
 def test_unknown_method_returns_405_and_keeps_the_connection(method: str) -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     sent = request(method.encode() + b" " + AUTHORS + b" HTTP/1.1", b"Content-Length: 2", body=b"{}")
     response, last = send_packets(app(terminal=terminal), sent + LAST)
     message = assert_error(response, 405, "no-operation")
@@ -216,14 +218,14 @@ def test_unknown_method_returns_405_and_keeps_the_connection(method: str) -> Non
 
 
 def test_unknown_method_on_unknown_path_returns_404() -> None:
-    (response,) = send_packets(stub()[0].app, request(b"FOO /nothing HTTP/1.1", b"Connection: close"))
+    (response,) = send_packets(recording_client()[0].app, request(b"FOO /nothing HTTP/1.1", b"Connection: close"))
     assert_error(response, 404, "no-operation")
 
 
 def test_each_unknown_method_of_a_connection_is_reported() -> None:
     sent = [request(method + b" /docs HTTP/1.1") for method in (b"FOO", b"get", b"BAR")]
     for packets in ((*sent, LAST), (b"".join(sent) + LAST,)):
-        response = send_packets(stub()[0].app, *packets)
+        response = send_packets(recording_client()[0].app, *packets)
         assert [s.status for s in response][:1] == [405]
         assert "The FOO method" in response[0].json["message"]
     # In one packet only the first method can be parsed; the rest is rejected and closes the connection.
@@ -231,13 +233,13 @@ def test_each_unknown_method_of_a_connection_is_reported() -> None:
 
 
 def test_request_after_an_unknown_method_keeps_its_method() -> None:
-    first, second = send_packets(stub()[0].app, request(b"FOO /docs HTTP/1.1") + LAST)
+    first, second = send_packets(recording_client()[0].app, request(b"FOO /docs HTTP/1.1") + LAST)
     assert (first.status, second.status) == (405, 200)
 
 
 def test_unsupported_upgrade_is_served_as_http() -> None:
     headers = (b"Connection: Upgrade, close", b"Upgrade: websocket")
-    (response,) = send_packets(stub()[0].app, request(b"GET /__mock/health HTTP/1.1", *headers))
+    (response,) = send_packets(recording_client()[0].app, request(b"GET /__mock/health HTTP/1.1", *headers))
     assert response.status == 200
 
 
@@ -246,7 +248,7 @@ def test_unsupported_upgrade_is_served_as_http() -> None:
 
 @given(st.lists(st.sampled_from([*BROKEN.values(), LAST, b"\r\n", b"0\r\n\r\n"]) | st.binary(max_size=60), max_size=4))
 def test_arbitrary_bytes_never_cause_5xx_or_invalid_log_lines(packets: list[bytes]) -> None:
-    for response in send_packets(stub()[0].app, b"".join(packets) + b"\r\n\r\n" + LAST + b"\x00"):
+    for response in send_packets(recording_client()[0].app, b"".join(packets) + b"\r\n\r\n" + LAST + b"\x00"):
         assert response.status < 500
         assert response.headers["x-request-id"]
 

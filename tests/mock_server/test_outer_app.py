@@ -12,21 +12,21 @@ from mock_server.app import PermissiveAppConfig
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.web.hosts_and_cors import is_loopback, parse_host
 from tests.asgi import Client
-from tests.mock_server.library_contract import API, POE, Calls, Terminal, app, client, stub
+from tests.mock_server.library_contract import API, POE, LogCapture, RecordedCalls, app, client, recording_client
 
 AUTHORS = f"{API}/authors"
 
 
 @pytest.fixture
-def calls() -> Calls:
-    calls = stub()[1]
+def calls() -> RecordedCalls:
+    calls = recording_client()[1]
     calls.all.clear()
     return calls
 
 
 @pytest.fixture
-def caller(calls: Calls) -> Client:
-    return stub()[0]
+def caller(calls: RecordedCalls) -> Client:
+    return recording_client()[0]
 
 
 # Host ---------------------------------------------------------------------------------------------------------------
@@ -84,19 +84,19 @@ def test_other_hosts_return_421(caller: Client, host: str, path: str) -> None:
 
 
 def test_only_allowed_hosts_are_served() -> None:
-    caller = client(app(Calls(), manners=PermissiveAppConfig(allowed_hosts=("mock.example.test",))))
+    caller = client(app(RecordedCalls(), settings=PermissiveAppConfig(allowed_hosts=("mock.example.test",))))
     assert caller.get(AUTHORS, host="Mock.example.test:8000").status == 200
     assert caller.get(AUTHORS, host="localhost").status == 200
     assert caller.get(AUTHORS, host="x.mock.example.test").status == 421
 
 
 def test_star_allows_any_valid_host() -> None:
-    caller = client(app(Calls(), manners=PermissiveAppConfig(allowed_hosts=("*",))))
+    caller = client(app(RecordedCalls(), settings=PermissiveAppConfig(allowed_hosts=("*",))))
     assert caller.get(AUTHORS, host="anything.example").status == 200
     assert caller.get(AUTHORS, host="any thing").status == 421
 
 
-def test_host_header_is_optional_in_http_1_0(calls: Calls, caller: Client) -> None:
+def test_host_header_is_optional_in_http_1_0(calls: RecordedCalls, caller: Client) -> None:
     async def old(scope: Any, receive: Any, send: Any) -> None:
         await caller.app({**scope, "http_version": "1.0"}, receive, send)
 
@@ -143,21 +143,21 @@ PROXY = {"x_forwarded_host": "api.example.test", "x_forwarded_proto": "https", "
     ],
 )
 def test_base_url_follows_host_and_forwarded_headers(
-    calls: Calls, caller: Client, headers: dict[str, str], base: str
+    calls: RecordedCalls, caller: Client, headers: dict[str, str], base: str
 ) -> None:
     assert caller.get(AUTHORS, **headers).status == 200
     assert calls.last.base_url == base
 
 
 @pytest.mark.parametrize(("peer", "believed"), [("127.0.0.1", True), ("::1", True), ("10.0.0.7", False)])
-def test_forwarded_headers_are_used_from_loopback_only(calls: Calls, peer: str, believed: bool) -> None:
-    caller = Client(stub()[0].app, stub()[0].headers, (peer, 1))
+def test_forwarded_headers_are_used_from_loopback_only(calls: RecordedCalls, peer: str, believed: bool) -> None:
+    caller = Client(recording_client()[0].app, recording_client()[0].headers, (peer, 1))
     assert caller.get(AUTHORS, **PROXY).status == 200
     assert (calls.last.base_url == "https://api.example.test/mock") is believed
 
 
 def test_invalid_forwarded_headers_are_noted() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     sent = PROXY | {"x_forwarded_host": "evil/path", "x_forwarded_prefix": "//evil"}
     reply = client(app(terminal=terminal)).get(f"{AUTHORS}?nothing=1", **sent)
     assert reply.headers["x-mock-note"] == "ignored: x-forwarded-host, x-forwarded-prefix, query.nothing"
@@ -207,7 +207,7 @@ def test_other_origins_may_not_read(caller: Client, origin: str) -> None:
 
 @pytest.mark.parametrize("allowed", ["https://app.example.test", "*"])
 def test_allowed_origins_may_read(allowed: str) -> None:
-    caller = client(app(Calls(), manners=PermissiveAppConfig(cors_origins=(allowed,))))
+    caller = client(app(RecordedCalls(), settings=PermissiveAppConfig(cors_origins=(allowed,))))
     reply = caller.get(AUTHORS, origin="https://app.example.test")
     assert reply.headers["access-control-allow-origin"] == "https://app.example.test"
     other = caller.get(AUTHORS, origin="https://other.example.test").headers
@@ -218,7 +218,7 @@ def test_allowed_origins_may_read(allowed: str) -> None:
 
 
 def test_denied_origin_is_logged_once() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     caller = client(app(terminal=terminal))
     origin = "https://app.example.test"
     preflight(caller, AUTHORS, origin)
@@ -235,9 +235,9 @@ def test_denied_origin_is_logged_once() -> None:
 
 
 def test_allowed_origin_is_not_logged() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     manners = PermissiveAppConfig(allowed_hosts=("mock.example.test",), cors_origins=("https://app.example.test",))
-    caller = client(app(manners=manners, terminal=terminal))
+    caller = client(app(settings=manners, terminal=terminal))
     caller.get(AUTHORS, origin="https://app.example.test")
     caller.get(AUTHORS, origin="http://localhost:5173")
     caller.get(AUTHORS, host="mock.example.test:81", origin="http://mock.example.test:81")  # its own documentation
@@ -245,7 +245,7 @@ def test_allowed_origin_is_not_logged() -> None:
 
 
 def test_number_of_logged_origins_is_limited() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     caller = client(app(terminal=terminal))
     for number in range(300):
         caller.request("OPTIONS", AUTHORS, headers={"origin": f"https://{number}.example.test"})
@@ -290,7 +290,7 @@ def test_malformed_requested_headers_are_not_echoed(caller: Client) -> None:
 
 
 def test_private_network_access_is_allowed_for_allowed_origins() -> None:
-    caller = client(app(Calls(), manners=PermissiveAppConfig(cors_origins=("https://app.example.test",))))
+    caller = client(app(RecordedCalls(), settings=PermissiveAppConfig(cors_origins=("https://app.example.test",))))
     request_headers = {"access_control_request_private_network": "true"}
     assert preflight(caller, AUTHORS, "https://app.example.test", **request_headers)["allow-private-network"] == "true"
     assert "allow-private-network" not in preflight(caller, AUTHORS, "https://example.com", **request_headers)
@@ -314,7 +314,7 @@ def test_internal_error_returns_500_without_traceback(caplog: pytest.LogCaptureF
     def fall(call: ActionRequest) -> ActionResult:
         raise RuntimeError("a secret")
 
-    terminal = Terminal()
+    terminal = LogCapture()
     with caplog.at_level(logging.ERROR):
         reply = client(app(fall, terminal=terminal)).get(AUTHORS, x_request_id="abc")
     assert (reply.status, reply.json) == (500, {"message": "Server Error"})
@@ -339,7 +339,7 @@ def test_api_error_of_an_action_sets_status_and_reason(problem: ErrorKind, statu
             problem, "because", resource="Author", key="{0}", message="{nothing}", headers={"Retry-After": "1"}
         )
 
-    terminal = Terminal()
+    terminal = LogCapture()
     reply = client(app(refuse, terminal=terminal)).get(AUTHORS)
     assert (reply.status, reply.headers["x-mock-reason"], reply.headers["retry-after"]) == (status, reason, "1")
     assert set(reply.json) == {"message"}
@@ -366,7 +366,7 @@ def test_log_level_info_logs_each_request(
 
 
 def test_control_characters_are_escaped_in_the_request_log() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     caller = client(app(terminal=terminal))
     caller.get(b"/a\x1b[31m\r\n\xc3\xa9" + b"x" * 2000)
     caller.get(AUTHORS, host="\x1b]0;x\x07")
@@ -378,13 +378,13 @@ def test_control_characters_are_escaped_in_the_request_log() -> None:
 
 
 def test_successful_request_prints_nothing() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     client(app(terminal=terminal)).get(AUTHORS)
     assert terminal.getvalue() == ""
 
 
 def test_closed_terminal_does_not_fail_requests() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     terminal.close()
     assert client(app(terminal=terminal)).get(f"{API}/nothing").status == 404
 
@@ -403,7 +403,7 @@ PATHS = st.binary(max_size=40) | st.sampled_from([b"authors", b"books", b"me", b
 def test_no_request_returns_5xx(method: str, path: bytes, query: bytes, body: bytes, content_type: str) -> None:
     for target in (f"{API}/".encode() + path, b"/" + path, b"/storage/" + path, b"/docs/" + path):
         sent = {"content-type": content_type, "x-desk": content_type, "accept": "*/*"}
-        reply = stub()[0].request(method, target + b"?" + query, body=body, headers=sent)
+        reply = recording_client()[0].request(method, target + b"?" + query, body=body, headers=sent)
         assert reply.status < 500
         assert "x-request-id" in reply.headers
         assert reply.status < 400 or reply.headers["x-mock-reason"]
@@ -413,9 +413,9 @@ def test_no_request_returns_5xx(method: str, path: bytes, query: bytes, body: by
     st.dictionaries(st.sampled_from(["host", "origin", "accept", "x-forwarded-host", "cookie"]), st.binary(max_size=40))
 )
 def test_no_header_returns_5xx(headers: dict[str, bytes]) -> None:
-    assert stub()[0].request("GET", AUTHORS, headers=headers).status < 500
+    assert recording_client()[0].request("GET", AUTHORS, headers=headers).status < 500
     request_headers = {
         "access-control-request-method": b"PUT",
         "access-control-request-headers": headers.get("cookie", b""),
     }
-    assert stub()[0].request("OPTIONS", AUTHORS, headers=headers | request_headers).status < 500
+    assert recording_client()[0].request("OPTIONS", AUTHORS, headers=headers | request_headers).status < 500

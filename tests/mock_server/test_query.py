@@ -20,7 +20,8 @@ from mock_server.serialization.layout import insert_base_url
 from mock_server.serialization.pagination import build_page_url_prefix, build_pagination_values
 from mock_server.store import Store
 from spec.extensions import QueryExtension
-from spec.loader import Operation, Parameter, resolve_property_path
+from spec.model import Operation, Parameter
+from spec.property_paths import resolve_property_path
 from spec.record import Record, Reference
 from tests.mock_server.museum_contract import (
     DATES,

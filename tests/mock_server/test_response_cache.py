@@ -25,7 +25,7 @@ from mock_server.sandbox.response_cache import (
     ResponseCache,
 )
 from mock_server.store import Store, Tag
-from spec.loader import Operation
+from spec.model import Operation
 from spec.record import Record
 from tests.mock_server.athena import Api, athena_contract, athena_schemas
 from tests.mock_server.museum_contract import museum
@@ -96,8 +96,8 @@ class CacheMachine(RuleBasedStateMachine):
         self.reads = [name for name in READS if OPERATIONS[name].resource in near]
         self.writes = [name for name in WRITES if OPERATIONS[name].resource in near] or WRITES
         self.cached_mock, self.uncached_mock = mock_pair()
-        self.cached_mock.begin_anew()
-        self.uncached_mock.begin_anew()
+        self.cached_mock.reset()
+        self.uncached_mock.reset()
         for index in self.cached_mock.world.store.search_indexes.values():
             index.max_unindexed = 0
         self.uncached_mock.world.store.search_indexes.clear()

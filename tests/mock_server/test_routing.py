@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mock_server.web.routing import Routes
 from spec.errors import ContractError
-from spec.loader import Contract
-from tests.mock_server.library_contract import API, POE, Calls, Terminal, app, changed, client, library
+from spec.model import Contract
+from tests.mock_server.library_contract import API, POE, LogCapture, RecordedCalls, app, client, edit_contract, library
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def crossing() -> Contract:
             ("/authors/{uuid}/{part}", ("uuid", "part"), "get", "part"),
         )
     )
-    return changed(("\ncomponents:\n", paths + "\n\ncomponents:\n"))
+    return edit_contract(("\ncomponents:\n", paths + "\n\ncomponents:\n"))
 
 
 @pytest.mark.parametrize("path", ["/authors", "/authors/", "/%61uthors", "/author%73/"])
@@ -89,13 +89,15 @@ def test_path_is_selected_before_the_method(crossing: Contract) -> None:
 
 
 def test_template_within_a_segment_is_an_error() -> None:
-    contract = changed(("/books/{uuid}:", "/books/{uuid}.json:"))
+    contract = edit_contract(("/books/{uuid}:", "/books/{uuid}.json:"))
     with pytest.raises(ContractError, match="complete segment"):
         Routes.from_contract(contract)
 
 
 def test_ambiguous_paths_are_an_error() -> None:
-    contract = changed(("  /books/{uuid}:", "  /authors/{key}:"), ("{name: uuid, in: path", "{name: key, in: path"))
+    contract = edit_contract(
+        ("  /books/{uuid}:", "  /authors/{key}:"), ("{name: uuid, in: path", "{name: key, in: path")
+    )
     with pytest.raises(ContractError, match="one path for each pattern of segments"):
         Routes.from_contract(contract)
 
@@ -145,7 +147,7 @@ def test_head_is_get_without_body() -> None:
 
 
 def test_unknown_path_logs_the_most_similar_path() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     refused = client(app(terminal=terminal)).get(f"{API}/author")
     assert (refused.status, refused.headers["x-mock-reason"]) == (404, "route-not-found")
     assert refused.json == {"message": f"The route {API}/author could not be found."}
@@ -156,7 +158,7 @@ def test_unknown_path_logs_the_most_similar_path() -> None:
 
 @pytest.mark.parametrize("path", ["nothing", f"nothing/{'0' * 36}", "zzzzzzz", "authors/1/2/3/4/5/6/7/8/9/10/11"])
 def test_unknown_path_without_similar_paths_logs_no_suggestion(path: str) -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     assert client(app(terminal=terminal)).get(f"{API}/{path}").status == 404
     assert "route-not-found: the contract has no similar path (" in terminal.getvalue()
 
@@ -166,12 +168,12 @@ def test_unknown_path_without_similar_paths_logs_no_suggestion(path: str) -> Non
     [(f"{API}/author/{'0' * 36}", f"{API}/authors/{{uuid}}"), ("/authors", f"{API}/authors")],
 )
 def test_base_path_and_parameters_do_not_affect_similarity(path: str, near: str) -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     assert client(app(terminal=terminal)).get(path).status == 404
     assert f"route-not-found: did you mean {near}" in terminal.getvalue()
 
 
 def test_action_gets_decoded_path_parameters() -> None:
-    calls = Calls()
+    calls = RecordedCalls()
     client(app(calls)).get(f"{API}/authors/a%2Fb%20%C3%A9%00")
     assert dict(calls.last.path_parameters) == {"uuid": "a/b é\x00"}

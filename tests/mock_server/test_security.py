@@ -15,10 +15,21 @@ from mock_server.store import Store
 from mock_server.web.request_log import RequestLog
 from mock_server.web.security import security_map
 from spec.errors import ContractError
-from spec.loader import Contract
+from spec.model import Contract
 from spec.validators import SchemaValidators
 from tests.asgi import Client, Reply
-from tests.mock_server.library_contract import API, NOW, RECORDS, Calls, Terminal, app, changed, client, stub, world
+from tests.mock_server.library_contract import (
+    API,
+    NOW,
+    RECORDS,
+    LogCapture,
+    RecordedCalls,
+    app,
+    client,
+    create_sandbox,
+    edit_contract,
+    recording_client,
+)
 
 AUTHORS = f"{API}/authors"
 ME = f"{API}/me"
@@ -31,11 +42,11 @@ def is_refused(reply: Reply) -> bool:
 
 @pytest.fixture(scope="module")
 def caller() -> Client:
-    return client(app(Calls()), token=None)
+    return client(app(RecordedCalls()), token=None)
 
 
 def test_builtin_token_identifies_the_viewer() -> None:
-    calls = Calls()
+    calls = RecordedCalls()
     assert client(app(calls)).get(AUTHORS).status == 200
     viewer = calls.last.viewer
     assert viewer is not None
@@ -72,7 +83,7 @@ def test_scheme_is_case_insensitive(caller: Client, sent: str) -> None:
 
 @given(st.binary(max_size=60))
 def test_no_authorization_returns_5xx(sent: bytes) -> None:
-    caller = Client(stub()[0].app, {})
+    caller = Client(recording_client()[0].app, {})
     assert caller.request("GET", AUTHORS, headers={"authorization": sent}).status == 401
     assert caller.request("GET", AUTHORS, headers={"authorization": b"Bearer " + sent}).status == 401
     assert caller.request("GET", ME, headers={"x-desk-token": sent}).status == 401
@@ -116,12 +127,12 @@ def test_token_is_valid_from_sign_in_to_sign_out() -> None:
 
 
 def test_token_expires_by_the_clock_of_the_sandbox() -> None:
-    made = world()
+    made = create_sandbox()
     signed = made.sign_in("ada@example.com", "password", NOW)
     assert signed is not None
-    assert client(app(of=made), signed[0].token).get(AUTHORS).status == 200
+    assert client(app(sandbox=made), signed[0].token).get(AUTHORS).status == 200
     made.clock = Clock(lambda: NOW, timedelta(days=2))
-    assert is_refused(client(app(of=made), signed[0].token).get(AUTHORS))
+    assert is_refused(client(app(sandbox=made), signed[0].token).get(AUTHORS))
 
 
 def test_security_is_between_routing_and_validation(caller: Client) -> None:
@@ -131,8 +142,8 @@ def test_security_is_between_routing_and_validation(caller: Client) -> None:
 
 
 def test_optional_security_permits_anonymous_access() -> None:
-    contract = changed(("security: [{desk: []}, {bearer: []}]", "security: [{bearer: []}, {}]"))
-    calls = Calls()
+    contract = edit_contract(("security: [{desk: []}, {bearer: []}]", "security: [{bearer: []}, {}]"))
+    calls = RecordedCalls()
     caller = Client(_app(contract, calls), {})
     assert [caller.get(ME, **headers).status for headers in ({}, {"authorization": "Bearer demo-token"})] == [200, 200]
     assert [call.viewer is None for call in calls.all] == [True, False]
@@ -140,15 +151,15 @@ def test_optional_security_permits_anonymous_access() -> None:
 
 @pytest.mark.parametrize(("security", "header"), [("{desk: [], bearer: []}", True), ("{desk: []}", False)])
 def test_all_schemes_of_one_requirement_are_needed(security: str, header: bool) -> None:
-    contract = changed(("security: [{desk: []}, {bearer: []}]", f"security: [{security}]"))
-    caller = Client(_app(contract, Calls()), {})
+    contract = edit_contract(("security: [{desk: []}, {bearer: []}]", f"security: [{security}]"))
+    caller = Client(_app(contract, RecordedCalls()), {})
     bearer = {"authorization": "Bearer demo-token"} if header else {}
     assert caller.get(ME, x_desk_token="demo-token", **bearer).status == 200
     assert is_refused(caller.get(ME, authorization="Bearer demo-token"))
     assert is_refused(caller.get(ME))
 
 
-def _app(contract: Contract, calls: Calls) -> ASGIApp:
+def _app(contract: Contract, calls: RecordedCalls) -> ASGIApp:
     made = Sandbox(
         contract, SchemaValidators.from_document(contract.document), Store.create(contract), Clock(lambda: NOW), 0
     )
@@ -157,20 +168,20 @@ def _app(contract: Contract, calls: Calls) -> ASGIApp:
         contract,
         made,
         PermissiveAppConfig(),
-        request_log=RequestLog(contract.document, Terminal(), quiet=True),
+        request_log=RequestLog(contract.document, LogCapture(), quiet=True),
         run_action=calls,
     )
 
 
 @pytest.mark.parametrize("scheme", ["{type: http, scheme: basic}", "{type: apiKey, in: query, name: key}"])
 def test_unsupported_scheme_is_an_error(scheme: str) -> None:
-    contract = changed(("desk: {type: apiKey, in: header, name: X-Desk-Token}", f"desk: {scheme}"))
+    contract = edit_contract(("desk: {type: apiKey, in: header, name: X-Desk-Token}", f"desk: {scheme}"))
     with pytest.raises(ContractError, match="http bearer, or an apiKey in a header"):
-        security_map(contract, world())
+        security_map(contract, create_sandbox())
 
 
 def test_cause_of_a_401_is_only_logged() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     caller = client(app(terminal=terminal), "no-such-token")
     assert is_refused(caller.get(AUTHORS))
     assert "401 GET /api/v2/authors - auth: the token is unknown, expired or revoked" in terminal.getvalue()
@@ -188,7 +199,7 @@ def test_cause_of_a_401_is_only_logged() -> None:
     ],
 )
 def test_request_log_describes_invalid_credentials(sent: str | None, detail: str) -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     headers = {} if sent is None else {"authorization": sent}
     assert is_refused(Client(app(terminal=terminal), {}).get(AUTHORS, **headers))
     assert re.fullmatch(rf"401 GET \S+ - auth: {re.escape(detail)} \(\S+\) \[req 1\]\n", terminal.getvalue())

@@ -10,7 +10,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from mock_server.cli.main import athena_mock, main, parse_settings
-from mock_server.cli.settings import OPTIONS, Settings
+from mock_server.cli.settings import OPTIONS, MockSettings
 from mock_server.web.hosts_and_cors import parse_host
 from spec.version import get_version
 from tests.mock_server.library_contract import LIBRARY
@@ -18,7 +18,7 @@ from tests.mock_server.library_contract import LIBRARY
 TODAY = datetime(2026, 5, 4, tzinfo=UTC)
 
 
-def read(*arguments: str, **environment: str) -> Settings:
+def read(*arguments: str, **environment: str) -> MockSettings:
     with patch.dict("os.environ", environment):
         return parse_settings(arguments)
 

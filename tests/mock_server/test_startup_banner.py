@@ -5,20 +5,20 @@ import re
 from mock_server.cli.startup_banner import build_banner
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
-from tests.mock_server.library_contract import app, library, schemas, world
+from tests.mock_server.library_contract import app, create_sandbox, library, schemas
 
 
 def tokens(of: Sandbox) -> list[str]:
     """Return the tokens in the banner of a sandbox."""
-    return re.findall(r"^  (\S+-token) ", build_banner(app(of=of), of, "http://h", colour=False), re.MULTILINE)
+    return re.findall(r"^  (\S+-token) ", build_banner(app(sandbox=of), of, "http://h", colour=False), re.MULTILINE)
 
 
 def test_banner_lists_tokens_of_existing_users() -> None:
-    assert tokens(world()) == ["demo-token", "expired-token"]
+    assert tokens(create_sandbox()) == ["demo-token", "expired-token"]
 
 
 def test_banner_has_no_tokens_without_users() -> None:
-    empty = Sandbox(library(), schemas(), Store.create(library()), world().clock, 0)
-    banner = build_banner(app(of=empty), empty, "http://h", colour=False)
+    empty = Sandbox(library(), schemas(), Store.create(library()), create_sandbox().clock, 0)
+    banner = build_banner(app(sandbox=empty), empty, "http://h", colour=False)
     assert "Tokens" not in banner
     assert tokens(empty) == []

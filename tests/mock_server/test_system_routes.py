@@ -26,12 +26,12 @@ from tests.mock_server.library_contract import (
     POE,
     RAVEN,
     RECORDS,
-    Terminal,
+    LogCapture,
     app,
-    changed,
     client,
+    create_sandbox,
+    edit_contract,
     library,
-    world,
 )
 
 PITCH = 'x-faker: "faker:catch_phrase"}'
@@ -41,14 +41,14 @@ FILE = f"/storage/books/{RAVEN}.svg"
 
 def shelf(cover: str | None = FILE) -> Sandbox:
     """A library whose book has a cover."""
-    made = world(changed(COVER))
+    made = create_sandbox(edit_contract(COVER))
     made.store.update("Book", RAVEN, {**made.store.get_existing(Reference("Book", RAVEN)).attributes, "cover": cover})
     return made
 
 
 @pytest.fixture(scope="module")
 def caller() -> Client:
-    return client(app(of=shelf()), token=None)
+    return client(app(sandbox=shelf()), token=None)
 
 
 # Documentation ------------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_other_paths_return_404(caller: Client, path: str) -> None:
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:9"])
 def test_contract_has_the_url_of_this_server(caller: Client, host: str) -> None:
-    meant = changed(COVER).document.root | {"servers": [{"url": f"http://{host}{API}"}]}  # type: ignore[operator]
+    meant = edit_contract(COVER).document.root | {"servers": [{"url": f"http://{host}{API}"}]}  # type: ignore[operator]
     assert json.loads(caller.get("/openapi.json", host=host).body) == meant
     assert yaml.safe_load(caller.get("/openapi.yaml", host=host).body) == yaml.safe_load(json.dumps(meant))
 
@@ -126,7 +126,7 @@ def test_json_contract_is_served_as_yaml() -> None:
 
 
 def test_placeholder_of_the_server_url_is_unique() -> None:
-    contract = changed(("description: A small API that", "description: Of https://here.example and //here it"))
+    contract = edit_contract(("description: A small API that", "description: Of https://here.example and //here it"))
     written = parse_document(json.dumps(contract.document.root).encode(), "x.json")
     for served in (contract, replace(contract, document=written)):
         docs = Docs.from_contract(served, "t")
@@ -159,9 +159,9 @@ def test_system_routes_are_read_only(caller: Client, path: str) -> None:
 @pytest.fixture(scope="module")
 def bare() -> Client:
     """A client of the library when its contract has no base path."""
-    made = world(changed(("https://localhost/api/v2", "/"), COVER))
+    made = create_sandbox(edit_contract(("https://localhost/api/v2", "/"), COVER))
     made.store.update("Book", RAVEN, {**made.store.get_existing(Reference("Book", RAVEN)).attributes, "cover": FILE})
-    return client(app(of=made))
+    return client(app(sandbox=made))
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui.css", "/openapi.json", "/__mock/health", FILE])
@@ -180,10 +180,10 @@ def test_an_api_without_a_base_path_is_served_at_the_root(bare: Client) -> None:
 
 
 def test_contract_path_takes_precedence_over_a_system_route() -> None:
-    contract = changed(
+    contract = edit_contract(
         ("https://localhost/api/v2", "/"), ("/authors", "/docs"), ("collection: authors", "collection: docs")
     )
-    assert client(app(of=world(contract))).get("/docs").json["meta"]["total"] == 1
+    assert client(app(sandbox=create_sandbox(contract))).get("/docs").json["meta"]["total"] == 1
 
 
 # Media --------------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ TYPES = {
 @pytest.mark.parametrize(("suffix", "media_type"), TYPES.items())
 def test_media_have_types_and_cache_headers(suffix: str, media_type: str) -> None:
     path = f"/storage/books/{RAVEN}.{suffix}"
-    reply = client(app(of=shelf(path)), token=None).get(path)
+    reply = client(app(sandbox=shelf(path)), token=None).get(path)
     assert (reply.status, reply.headers["content-type"]) == (200, media_type)
     assert "immutable" in reply.headers["cache-control"]
     assert reply.headers["x-content-type-options"] == "nosniff"
@@ -212,7 +212,7 @@ def test_media_have_types_and_cache_headers(suffix: str, media_type: str) -> Non
 
 def test_file_without_suffix_is_served() -> None:
     path = f"/storage/books/{RAVEN}"
-    assert client(app(of=shelf(path))).get(path).headers["content-type"].startswith("text/plain")
+    assert client(app(sandbox=shelf(path))).get(path).headers["content-type"].startswith("text/plain")
 
 
 @pytest.mark.parametrize(
@@ -233,8 +233,8 @@ def test_file_without_suffix_is_served() -> None:
     ],
 )
 def test_unreferenced_file_returns_404(path: str) -> None:
-    terminal = Terminal()
-    reply = client(app(of=shelf(), terminal=terminal)).get(path)
+    terminal = LogCapture()
+    reply = client(app(sandbox=shelf(), terminal=terminal)).get(path)
     assert (reply.status, reply.headers["x-mock-reason"]) == (404, "record-not-found")
     assert reply.json == {"message": f"No query results for file {path}."}
     assert f"404 GET {path} - record-not-found: no record refers to {path}" in terminal.getvalue()
@@ -242,7 +242,7 @@ def test_unreferenced_file_returns_404(path: str) -> None:
 
 def test_file_exists_while_its_record_refers_to_it() -> None:
     made = shelf()
-    caller = client(app(of=made))
+    caller = client(app(sandbox=made))
     assert caller.get(FILE).status == 200
     own = made.store.get_existing(Reference("Book", RAVEN)).attributes
     for cover, status in (("http://localhost:8000" + FILE, 200), ("https://example.com/a.svg", 404), (None, 404)):
@@ -333,4 +333,4 @@ def test_any_path_generates_a_file_or_none(path: str) -> None:
 
 
 def test_media_vary_by_origin(caller: Client) -> None:
-    assert client(app(of=shelf())).get(FILE).headers["vary"] == "Origin"
+    assert client(app(sandbox=shelf())).get(FILE).headers["vary"] == "Origin"

@@ -18,7 +18,18 @@ from spec.document import parse_document
 from spec.errors import ContractError
 from spec.validators import SchemaValidators
 from tests.asgi import Client, Reply
-from tests.mock_server.library_contract import API, HOUSE, POE, Calls, Terminal, app, changed, client, library, stub
+from tests.mock_server.library_contract import (
+    API,
+    HOUSE,
+    POE,
+    LogCapture,
+    RecordedCalls,
+    app,
+    client,
+    edit_contract,
+    library,
+    recording_client,
+)
 
 AUTHORS = f"{API}/authors"
 BOOKS = f"{API}/books"
@@ -26,15 +37,15 @@ NEW = {"title": "The Raven", "author_uuid": POE}
 
 
 @pytest.fixture
-def calls() -> Calls:
-    calls = stub()[1]
+def calls() -> RecordedCalls:
+    calls = recording_client()[1]
     calls.all.clear()
     return calls
 
 
 @pytest.fixture
-def caller(calls: Calls) -> Client:
-    return stub()[0]
+def caller(calls: RecordedCalls) -> Client:
+    return recording_client()[0]
 
 
 def errors(reply: Reply) -> dict[str, list[str]]:
@@ -74,7 +85,9 @@ DEFAULTS = {"page": 1, "per_page": 20}
         (f"library_uuid={HOUSE}", {"library_uuid": HOUSE}),
     ],
 )
-def test_query_is_converted_to_the_types_of_the_contract(calls: Calls, caller: Client, query: str, values: Any) -> None:
+def test_query_is_converted_to_the_types_of_the_contract(
+    calls: RecordedCalls, caller: Client, query: str, values: Any
+) -> None:
     reply = caller.get(f"{AUTHORS}?{query}")
     assert (reply.status, dict(calls.last.query)) == (200, {**DEFAULTS, **values})
     assert calls.last.raw_query == query
@@ -89,7 +102,7 @@ def test_query_is_converted_to_the_types_of_the_contract(calls: Calls, caller: C
         ("filters[title]=&filters[pages]=3", {"pages": 3}),
     ],
 )
-def test_deep_object_is_parsed(calls: Calls, caller: Client, query: str, values: Any) -> None:
+def test_deep_object_is_parsed(calls: RecordedCalls, caller: Client, query: str, values: Any) -> None:
     assert caller.get(f"{BOOKS}?author_uuid={POE}&{query}").status == 200
     assert calls.last.query["filters"] == values
 
@@ -172,7 +185,7 @@ def test_all_invalid_fields_are_reported(caller: Client) -> None:
 
 
 @pytest.mark.parametrize("query", ["colour=red", "pages[]=1", "genre[x]=poem", "page[=1", "%5B%5D=1", "%FF=1", "="])
-def test_unknown_parameters_are_ignored(calls: Calls, caller: Client, query: str) -> None:
+def test_unknown_parameters_are_ignored(calls: RecordedCalls, caller: Client, query: str) -> None:
     assert caller.get(f"{AUTHORS}?{query}").status == 200
     assert dict(calls.last.query) == DEFAULTS
 
@@ -190,8 +203,8 @@ def test_unknown_parameters_are_ignored(calls: Calls, caller: Client, query: str
         ('"123456789012345678901234567890"', False),
     ],
 )
-def test_integer_that_loses_digits_is_noted(calls: Calls, number: str, noted: bool) -> None:
-    terminal = Terminal()
+def test_integer_that_loses_digits_is_noted(calls: RecordedCalls, number: str, noted: bool) -> None:
+    terminal = LogCapture()
     caller = client(app(calls, terminal=terminal))
     raw = f'{{"title": "The Raven", "author_uuid": "{POE}", "extra": {{"a": [1, {number}]}}}}'.encode()
     reply = caller.request("POST", BOOKS, body=raw, headers={"content-type": "application/json"})
@@ -215,8 +228,8 @@ def test_number_beyond_floats_is_an_error(caller: Client) -> None:
         assert "number is infinity when parsed as double" in reply.json["message"]
 
 
-def test_ignored_fields_are_noted(calls: Calls) -> None:
-    terminal = Terminal()
+def test_ignored_fields_are_noted(calls: RecordedCalls) -> None:
+    terminal = LogCapture()
     caller = client(app(calls, terminal=terminal))
     reply = caller.request("POST", f"{BOOKS}?colour=red&c%0A=1", data=NEW | {"colour": "red", "uuid": POE})
     assert reply.status == 201
@@ -238,20 +251,20 @@ def test_invalid_header_parameter_is_an_error(caller: Client) -> None:
 def test_unknown_parameters_do_not_affect_known_ones(pairs: list[tuple[str, str]]) -> None:
     names = {parameter.name for parameter in library().operations["listAuthors"].parameters}
     strange = [(name, text) for name, text in pairs if name.partition("[")[0] not in names]
-    reply = stub()[0].get(f"{AUTHORS}?{urlencode(strange, quote_via=quote)}&page=3")
+    reply = recording_client()[0].get(f"{AUTHORS}?{urlencode(strange, quote_via=quote)}&page=3")
     assert (reply.status, reply.json["query"]) == (200, {**DEFAULTS, "page": 3})
 
 
 @given(st.binary())
 def test_no_query_returns_5xx(raw: bytes) -> None:
-    assert stub()[0].get(AUTHORS.encode() + b"?" + raw).status in (200, 422)
+    assert recording_client()[0].get(AUTHORS.encode() + b"?" + raw).status in (200, 422)
 
 
 @given(st.sampled_from(["page", "genre[]", "living", "with", "search", "born_to"]), st.text())
 def test_parameter_is_valid_exactly_if_the_schema_accepts_it(name: str, text: str) -> None:
     contract = library()
     parameter = next(p for p in contract.operations["listAuthors"].parameters if p.name == name.removesuffix("[]"))
-    reply = stub()[0].get(f"{AUTHORS}?{quote(name)}={quote(text, safe='')}")
+    reply = recording_client()[0].get(f"{AUTHORS}?{quote(name)}={quote(text, safe='')}")
     allowed = text == "" or any(
         SchemaValidators.from_document(contract.document).get(f"{parameter.pointer}/schema", "write").is_valid(value)
         for value in _meant(text)
@@ -307,26 +320,26 @@ def test_errors_are_in_the_order_of_the_contract(caller: Client) -> None:
     assert list(errors(reply)) == ["title", "pages", "price", "tags", "author_uuid"]
 
 
-def test_action_gets_the_sent_body(calls: Calls, caller: Client) -> None:
+def test_action_gets_the_sent_body(calls: RecordedCalls, caller: Client) -> None:
     sent = NEW | {"title": " é\x00\ud83d\ude00 ".encode("utf-16", "surrogatepass").decode("utf-16"), "price": 1.25}
     assert caller.post(BOOKS, sent).status == 201
     assert calls.last.body == sent
 
 
-def test_float_without_fraction_is_an_integer(calls: Calls, caller: Client) -> None:
+def test_float_without_fraction_is_an_integer(calls: RecordedCalls, caller: Client) -> None:
     raw = f'{{"title": "5.0", "author_uuid": "{POE}", "pages": 5.0, "price": 1e2}}'.encode()
     assert caller.request("POST", BOOKS, body=raw, headers={"content-type": "application/json"}).status == 201
     assert [type(calls.last.body[name]) for name in ("pages", "price", "title")] == [int, int, str]
 
 
-def test_absent_body_is_an_empty_object(calls: Calls, caller: Client) -> None:
+def test_absent_body_is_an_empty_object(calls: RecordedCalls, caller: Client) -> None:
     assert caller.request("PUT", f"{AUTHORS}/{POE}").status == 200
     assert calls.last.body == {}
     assert list(errors(caller.request("POST", BOOKS))) == ["title", "author_uuid"]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_body_is_ignored_if_the_operation_has_none(calls: Calls, caller: Client, method: str) -> None:
+def test_body_is_ignored_if_the_operation_has_none(calls: RecordedCalls, caller: Client, method: str) -> None:
     reply = caller.request(method, f"{AUTHORS}/{POE}", body=b"\xff{", headers={"content-type": "text/x"})
     assert reply.status in (200, 204)
     assert calls.last.body is None
@@ -362,7 +375,7 @@ def test_malformed_json_returns_400_with_position(caller: Client, raw: bytes, wh
     assert what in reply.json["message"]
 
 
-def test_key_may_repeat_in_other_objects_and_strings(calls: Calls, caller: Client) -> None:
+def test_key_may_repeat_in_other_objects_and_strings(calls: RecordedCalls, caller: Client) -> None:
     sent = NEW | {"title": '"title": "x", "title": ', "chapters": [{"name": "title"}, {"name": "name"}]}
     assert caller.post(BOOKS, sent).status == 201
 
@@ -420,8 +433,8 @@ def test_body_of_maximum_size_is_accepted(caller: Client) -> None:
     assert caller.request("POST", BOOKS, body=parts, headers={"content-type": "application/json"}).status == 201
 
 
-def test_disconnected_client_gets_no_response(calls: Calls) -> None:
-    reply = stub()[0].request("POST", BOOKS, body=[], headers={"content-type": "application/json"})
+def test_disconnected_client_gets_no_response(calls: RecordedCalls) -> None:
+    reply = recording_client()[0].request("POST", BOOKS, body=[], headers={"content-type": "application/json"})
     assert (reply.status, calls.all) == (0, [])
 
 
@@ -452,7 +465,7 @@ def test_duplicate_key_is_an_error(value: Any, key: str) -> None:
 
 @given(st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_no_body_returns_5xx(raw: bytes) -> None:
-    reply = stub()[0].request("POST", BOOKS, body=raw, headers={"content-type": "application/json"})
+    reply = recording_client()[0].request("POST", BOOKS, body=raw, headers={"content-type": "application/json"})
     assert reply.status in (400, 422)
 
 
@@ -464,7 +477,7 @@ def test_body_is_valid_exactly_if_the_schema_accepts_it(value: Any) -> None:
     allowed = (
         SchemaValidators.from_document(library().document).get(operation.request_body.pointer, "write").is_valid(sent)
     )
-    assert stub()[0].post(AUTHORS, sent).status == (201 if allowed else 422)
+    assert recording_client()[0].post(AUTHORS, sent).status == (201 if allowed else 422)
 
 
 BODY = st.fixed_dictionaries(
@@ -491,7 +504,7 @@ def test_422_has_all_violations_of_the_schema(sent: Any) -> None:
     messages: dict[str, list[str]] = {}
     for complaint in field_errors(breaches, operation.request_body.pointer, required_fields=expected):
         messages.setdefault(complaint.field, []).append(complaint.message)
-    reply = stub()[0].post(BOOKS, sent)
+    reply = recording_client()[0].post(BOOKS, sent)
     assert (reply.status, reply.json.get("errors", {})) == (422 if messages else 201, messages)
 
 
@@ -524,7 +537,7 @@ def test_accept_header_without_json_returns_406(caller: Client, accept: str) -> 
 )
 def test_a_style_that_cannot_be_read_is_refused(old: str, new: str) -> None:
     with pytest.raises(ContractError, match="expected"):
-        check_styles(changed((old, new)))
+        check_styles(edit_contract((old, new)))
 
 
 @pytest.mark.parametrize(
@@ -549,7 +562,7 @@ def test_a_style_that_cannot_be_read_is_refused(old: str, new: str) -> None:
     ],
 )
 def test_each_keyword_has_a_message(schema: Any, value: Any, sentence: str) -> None:
-    contract = changed(("living: {type: boolean}", f"living: {json.dumps(schema)}"))
+    contract = edit_contract(("living: {type: boolean}", f"living: {json.dumps(schema)}"))
     operation = contract.operations["createAuthor"]
     assert operation.request_body is not None
     validator = SchemaValidators.from_document(contract.document).get(operation.request_body.pointer, "write")
@@ -559,7 +572,7 @@ def test_each_keyword_has_a_message(schema: Any, value: Any, sentence: str) -> N
 
 def test_additional_property_is_prohibited() -> None:
     chapter = "required: [name], properties: {name:"
-    contract = changed((chapter, "additionalProperties: false, " + chapter))
+    contract = edit_contract((chapter, "additionalProperties: false, " + chapter))
     operation = contract.operations["createBook"]
     assert operation.request_body is not None
     validator = SchemaValidators.from_document(contract.document).get(operation.request_body.pointer, "write")
@@ -571,7 +584,7 @@ def test_additional_property_is_prohibited() -> None:
 
 
 def test_error_is_logged_with_its_line_in_the_contract() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     client(app(terminal=terminal)).post(AUTHORS, {"name": "x", "genre": "song"})
     lines = library().document.content.decode().split("\n")
     number = next(n for n, line in enumerate(lines, 1) if line.startswith("    Genre:"))
@@ -593,21 +606,21 @@ def test_error_is_logged_with_its_line_in_the_contract() -> None:
     ],
 )
 def test_expected_values_are_only_logged(sent: Any, messages: str) -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     reply = client(app(terminal=terminal)).post(AUTHORS, {"name": "x", **sent})
     assert f"validation: {messages}" in terminal.getvalue()
     assert "allowed" not in reply.body.decode()
 
 
 def test_request_log_has_the_expected_values_of_a_parameter() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     client(app(terminal=terminal)).get(f"{AUTHORS}?sort_by=age")
     message = "sort_by: The selected sort by is invalid. (expected name, born, books_count, created_at) ("
     assert f"validation: {message}" in terminal.getvalue()
 
 
 def test_request_log_has_the_syntax_of_lists() -> None:
-    terminal = Terminal()
+    terminal = LogCapture()
     client(app(terminal=terminal)).get(f"{AUTHORS}?genre=poem,essay")
     message = "genre.0: The selected genre.0 is invalid. (expected genre=1&genre=2 or genre[]=1) ("
     assert f"validation: {message}" in terminal.getvalue()

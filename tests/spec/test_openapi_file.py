@@ -12,7 +12,8 @@ import pytest
 from openapi_spec_validator import validate
 
 from spec.document import escape, iter_keyword_objects
-from spec.loader import Contract, Operation, load_contract
+from spec.loader import load_contract
+from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 from spec.validators import Direction, SchemaValidators
 from tests.spec.facts import check_facts

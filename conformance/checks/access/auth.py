@@ -22,7 +22,7 @@ from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord
 from conformance.skip_reasons import READ_ONLY
 from conformance.transport.messages import AUTHORIZATION, Exchange
-from spec.loader import Contract, Operation, Resource
+from spec.model import Contract, Operation, Resource
 
 NO_TOKEN = "no token"
 INVALID_CREDENTIALS: Mapping[str, Mapping[str, str]] = {  # kind -> headers

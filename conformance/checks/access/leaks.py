@@ -14,7 +14,7 @@ from conformance.checks.writes.text_roundtrip import accepts_any_text
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
-from spec.loader import Contract, Operation, Parameter
+from spec.model import Contract, Operation, Parameter
 
 NARROWING_ROLES = ("search", "filter")
 

@@ -14,7 +14,7 @@ from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
 from conformance.skip_reasons import NO_CREDENTIALS, NO_SECOND_TOKEN, READ_ONLY, not_testable
 from conformance.transport.messages import AUTHORIZATION, Exchange
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 TOKEN_PROPERTIES = ("token", "access_token")
 LOGOUT_ACTION = "logout"  # the x-action of the operation that revokes the token of the request

@@ -13,7 +13,7 @@ from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord
 from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 HIDDEN_STATUSES = (403, 404)
 

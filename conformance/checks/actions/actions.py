@@ -22,7 +22,7 @@ from conformance.results import CheckResult
 from conformance.session.session import Session
 from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import Contract, Operation, Relation
+from spec.model import Contract, Operation, Relation
 
 STATE_POLLS = 3  # requests that check that a state does not change
 POLL_INTERVAL = 1.0  # seconds

@@ -15,7 +15,7 @@ from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
 from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import BodyField, Contract, Operation, Parameter, Resource
+from spec.model import BodyField, Contract, Operation, Parameter, Resource
 
 COUNT_WORD = "count"  # part of the enum value that makes a metric count records
 CREATED_CHOICE = "created"  # the enum value that makes a metric count created records

@@ -28,7 +28,7 @@ from conformance.results import CheckResult, Requirement
 from conformance.session.session import CreatedRecord, Session
 from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import BodyField, Contract, DerivedProperty, Operation, Parameter, Relation, Resource
+from spec.model import BodyField, Contract, DerivedProperty, Operation, Parameter, Relation, Resource
 
 DISTINCT_EXAMPLES = 2  # records that are read in addition to the shared one
 MAX_RETRIEVED_PER_RELATION = 3  # referenced records of one relation that are retrieved

@@ -26,7 +26,7 @@ from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import Session
 from conformance.skip_reasons import insufficient_data, not_testable
-from spec.loader import BodyField, Contract, Operation, Parameter
+from spec.model import BodyField, Contract, Operation, Parameter
 
 NIL_UUID = str(UUID(int=0))
 MAX_EXPECTED_RECORDS = 3  # records that a filtered list must contain

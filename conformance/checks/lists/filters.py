@@ -17,7 +17,7 @@ from conformance.checks.support.values import (
 from conformance.errors import SkipCheck
 from conformance.skip_reasons import not_testable
 from spec.extensions import QueryExtension
-from spec.loader import Parameter
+from spec.model import Parameter
 
 MAX_FILTER_VALUES = 2  # values of one filter that are tested
 MAX_RETRIEVED_ROWS = 3  # rows that are retrieved if the list does not contain the filtered property

@@ -30,16 +30,8 @@ from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import (
-    Contract,
-    DerivedProperty,
-    Operation,
-    Relation,
-    Resource,
-    View,
-    resolve_count,
-    resolve_include,
-)
+from spec.model import Contract, DerivedProperty, Operation, Relation, Resource, View
+from spec.property_paths import resolve_count, resolve_include
 
 MAX_COUNTED_ROWS = 5  # rows whose counts are compared with lists
 

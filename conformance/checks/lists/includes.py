@@ -16,7 +16,8 @@ from conformance.checks.support.listing import (
 from conformance.errors import SkipCheck
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
-from spec.loader import Contract, Operation, Parameter, View, resolve_include
+from spec.model import Contract, Operation, Parameter, View
+from spec.property_paths import resolve_include
 
 MAX_INSPECTED_ROWS = 20  # rows of a list that are inspected
 

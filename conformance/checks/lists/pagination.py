@@ -21,7 +21,7 @@ from conformance.checks.support.values import parse_integer
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from spec.extensions import PAGINATION_LINKS
-from spec.loader import Contract, Operation, Parameter
+from spec.model import Contract, Operation, Parameter
 
 
 def _has_total_and(*roles: str) -> Callable[[Contract, Operation], bool]:

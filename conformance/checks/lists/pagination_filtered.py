@@ -22,7 +22,7 @@ from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.skip_reasons import insufficient_data
 from spec.extensions import PAGINATION_LINKS
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 from spec.provenance import INFERRED
 
 

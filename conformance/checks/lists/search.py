@@ -19,7 +19,7 @@ from conformance.checks.writes.text_roundtrip import accepts_any_text
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.skip_reasons import not_testable
-from spec.loader import Parameter
+from spec.model import Parameter
 
 # Characters with a meaning in SQL, patterns or JSON, and characters of several bytes.
 SPECIAL_TEXTS: Mapping[str, str] = {

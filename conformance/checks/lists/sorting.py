@@ -35,7 +35,7 @@ from conformance.results import CheckResult, Requirement, Status
 from conformance.session.session import CreatedRecord
 from conformance.skip_reasons import insufficient_data, not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 MAX_COMPARED_ROWS = 100  # rows of a page that are compared in pairs
 MAX_TEXT_CHARS = 200  # characters of a text that are compared

@@ -11,7 +11,7 @@ from conformance.session.payloads import attribute_fields
 from conformance.session.session import CreatedRecord, Session
 from conformance.skip_reasons import READ_ONLY, effects_not_allowed, not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import AccessGrant, BodyField, Contract, Operation, Relation
+from spec.model import AccessGrant, BodyField, Contract, Operation, Relation
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.skip_reasons import READ_ONLY, SkipReason, effects_not_allowed
 from conformance.transport.messages import Exchange
-from spec.loader import Operation
+from spec.model import Operation
 
 SAFE_METHODS = ("get", "head")
 

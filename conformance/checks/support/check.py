@@ -8,7 +8,7 @@ from conformance.results import CheckResult, Requirement, Status
 from conformance.session.session import Session
 from conformance.skip_reasons import SkipReason
 from conformance.transport.messages import Exchange
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 from spec.provenance import get_provenance
 
 

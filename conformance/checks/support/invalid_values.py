@@ -6,7 +6,7 @@ from typing import Any
 from conformance.checks.support.check import Case
 from conformance.checks.support.values import dereference_schema
 from spec.document import escape
-from spec.loader import BodyField
+from spec.model import BodyField
 
 MAX_TEXT_CHARS = 20_000  # characters of a text that exceeds maxLength
 MAX_NESTED_PROPERTIES = 6  # properties of one object that are tested

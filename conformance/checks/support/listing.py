@@ -13,7 +13,7 @@ from conformance.session.session import Session
 from conformance.skip_reasons import insufficient_data, not_testable
 from conformance.transport.messages import Exchange
 from spec.document import escape
-from spec.loader import Contract, Operation, Parameter, Resource
+from spec.model import Contract, Operation, Parameter, Resource
 
 MAX_WALKED_ROWS = 300  # rows of a list that is read completely
 DISTINCT_RECORDS = 4  # records with different values that are created before a list is sampled

@@ -7,7 +7,7 @@ from uuid import UUID
 from conformance.errors import SkipCheck
 from conformance.session.session import Session
 from conformance.skip_reasons import SkipReason, not_testable
-from spec.loader import Resource
+from spec.model import Resource
 
 UNKNOWN_NUMBER = 1_900_000_000  # an integer key that no record has
 

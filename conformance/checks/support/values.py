@@ -10,7 +10,7 @@ from conformance.errors import SkipCheck
 from conformance.session.session import CreatedRecord, Session
 from conformance.transport.messages import Exchange
 from spec.document import Document
-from spec.loader import Attribute, BodyField, Contract, Operation, Resource
+from spec.model import Attribute, BodyField, Contract, Operation, Resource
 
 MAX_ROUNDING = timedelta(seconds=1)  # a database may round an instant that the write response truncated
 MAX_VALUE_CHARS = 80  # characters of a value in a message

@@ -17,7 +17,7 @@ from conformance.results import CheckResult
 from conformance.session.payloads import attribute_fields
 from conformance.transport.messages import Exchange
 from spec.document import snake_case
-from spec.loader import BodyField, Contract, Operation, Parameter
+from spec.model import BodyField, Contract, Operation, Parameter
 
 MAX_TEXT_CHARS = 20_000  # characters of a text with its maximum length
 MAX_SAFE_INTEGER = 2**53

@@ -9,7 +9,7 @@ from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.skip_reasons import READ_ONLY, SkipReason
 from conformance.transport.messages import Exchange, Request
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 UNKNOWN_PATH = "/conformance-no-such-path"
 TESTED_METHODS = ("post", "put", "delete")

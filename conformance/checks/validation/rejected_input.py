@@ -14,7 +14,7 @@ from conformance.checks.validation import http_errors
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.transport.messages import Exchange
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 INVALID_QUERY_VALUES: Mapping[str, str] = {"integer": "not-a-number", "number": "not-a-number", "boolean": "maybe"}
 

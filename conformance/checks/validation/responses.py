@@ -12,7 +12,7 @@ from conformance.checks.support.check import Case, Category, Check
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.skip_reasons import insufficient_data
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 
 def _is_any_operation(contract: Contract, operation: Operation) -> bool:

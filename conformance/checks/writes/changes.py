@@ -10,7 +10,7 @@ from conformance.checks.support.values import (
     retrieve_record,
 )
 from conformance.session.session import Session
-from spec.loader import BodyField, Operation
+from spec.model import BodyField, Operation
 
 
 def path_of(operation: Operation, key: Any) -> dict[str, Any]:

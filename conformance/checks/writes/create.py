@@ -21,7 +21,7 @@ from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord
 from conformance.transport.messages import Exchange
-from spec.loader import Attribute, BodyField, Contract, Operation
+from spec.model import Attribute, BodyField, Contract, Operation
 
 MAX_LIST_ROWS = 5000  # rows of a list that are searched for a record
 View = tuple[str, Mapping[str, Any], Exchange]  # what shows the record ("response", "retrieved record"), its body

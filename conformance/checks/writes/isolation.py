@@ -16,7 +16,7 @@ from conformance.checks.writes.changes import describe_changes, iter_reference_f
 from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 SIBLING, OTHER_PARENT = "a sibling", "a child of another parent"
 

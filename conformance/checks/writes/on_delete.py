@@ -13,7 +13,7 @@ from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord, Session
 from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import Contract, Operation, Relation, Resource
+from spec.model import Contract, Operation, Relation, Resource
 
 GONE_STATUSES = (404, 410)
 CONFLICT_STATUS = 409

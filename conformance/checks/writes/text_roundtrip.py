@@ -10,7 +10,7 @@ from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import Session
 from conformance.skip_reasons import not_testable
-from spec.loader import Attribute, BodyField
+from spec.model import Attribute, BodyField
 
 # Often damaged: UTF-8 sequences of four bytes, combining characters, characters special in HTML, SQL and JSON.
 SAMPLE_TEXTS: Mapping[str, str] = {

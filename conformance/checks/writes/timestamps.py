@@ -23,7 +23,7 @@ from conformance.results import CheckResult
 from conformance.session.payloads import attribute_fields
 from conformance.skip_reasons import not_testable
 from conformance.transport.messages import Exchange
-from spec.loader import BodyField, Contract, Operation
+from spec.model import BodyField, Contract, Operation
 
 ZONE_STEP = timedelta(minutes=15)  # time zone offsets are multiples of this
 MAX_CLOCK_SKEW = timedelta(minutes=2)  # between the clocks of one server

@@ -22,7 +22,7 @@ from conformance.errors import SkipCheck
 from conformance.results import CheckResult
 from conformance.session.session import CreatedRecord
 from conformance.transport.messages import Exchange
-from spec.loader import BodyField
+from spec.model import BodyField
 
 MAX_FIELDS = 12  # fields of a body that are checked one at a time
 

@@ -11,7 +11,7 @@ from conformance.mutation.conforming_variants import lists, requests, responses,
 from conformance.mutation.conforming_variants.responses import VariantFactory, change_headers, transform_json
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from conformance.mutation.in_process_mock import ManualClock
-from spec.loader import Contract
+from spec.model import Contract
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from conformance.mutation.conforming_variants.responses import map_values
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from conformance.mutation.in_process_mock import ManualClock
-from spec.loader import Contract
+from spec.model import Contract
 
 MAX_RECENT_CREATES = 5
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")

@@ -9,7 +9,7 @@ from typing import Any
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from conformance.mutation.faults import ResponseChange
 from conformance.mutation.in_process_mock import ManualClock
-from spec.loader import Contract
+from spec.model import Contract
 
 TIMESTAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z$")
 Change = Callable[[Any], Any]

@@ -6,7 +6,7 @@ from typing import Any
 from conformance.mutation.conforming_variants.responses import VariantFactory
 from conformance.mutation.fault_injection import CallNext, Fault, InterceptedRequest, InterceptedResponse
 from conformance.mutation.in_process_mock import ManualClock
-from spec.loader import Contract, Operation
+from spec.model import Contract, Operation
 
 
 @dataclass(slots=True)

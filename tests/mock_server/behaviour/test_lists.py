@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from mock_server.store import StoredRecord
-from spec.loader import Operation, Parameter
+from spec.model import Operation, Parameter
 from spec.record import Reference
 from tests.mock_server.athena import Api, athena_contract
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spec.loader import Operation
+from spec.model import Operation
 from tests.mock_server.athena import EPOCH, Api, athena_contract
 
 OPERATIONS = athena_contract().operations

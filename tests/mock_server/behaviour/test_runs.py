@@ -63,7 +63,7 @@ def test_answer_is_listed_after_its_question(api: Api) -> None:
 def test_answer_is_deterministic_for_a_dataset(api: Api) -> None:
     call = ("runAgent", AGENT, {"content": "How do I change my address?"})
     first = api.ask(*call).body
-    api.begin_anew()
+    api.reset()
     assert api.ask(*call).body == first
 
 

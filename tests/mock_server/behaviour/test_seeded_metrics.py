@@ -69,7 +69,7 @@ def test_metrics_of_the_last_days_end_at_the_epoch(past: Api, period: str) -> No
 
 
 def test_new_record_is_dated_after_the_epoch_and_listed_first(past: Api) -> None:
-    past.begin_anew()
+    past.reset()
     past.watch.wait(minutes=5)
     made = past.data("triggerWebhook", WORKFLOW, {})
     assert datetime.fromisoformat(made["created_at"]) == PAST + timedelta(minutes=5)
@@ -79,7 +79,7 @@ def test_new_record_is_dated_after_the_epoch_and_listed_first(past: Api) -> None
 
 
 def test_tokens_expire_by_the_same_clock(past: Api) -> None:
-    past.begin_anew()
+    past.reset()
     body = {"email": "john.doe@example.com", "password": "password"}
     made = past.data("signIn", body=body)
     assert datetime.fromisoformat(made["expires_at"]) == PAST + timedelta(hours=12)

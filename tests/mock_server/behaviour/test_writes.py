@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from spec.loader import Operation
+from spec.model import Operation
 from tests.mock_server.athena import Api, athena_contract
 
 OPERATIONS = athena_contract().operations
@@ -97,7 +97,7 @@ def test_timestamps_come_from_the_clock_of_the_mock(api: Api) -> None:
 @pytest.mark.parametrize("field", ["uuid", "created_at", "usage_count", "is_owner"])
 def test_server_set_fields_are_ignored_in_requests(api: Api, field: str) -> None:
     plain = api.data("createAgent", body={"name": "X"})
-    api.begin_anew()
+    api.reset()
     value = {"uuid": THREAD, "created_at": "2020-01-01T00:00:00Z", "usage_count": 99, "is_owner": False}[field]
     assert api.data("createAgent", body={"name": "X", field: value}) == plain
 
