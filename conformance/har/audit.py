@@ -232,7 +232,7 @@ def _parse_body(body: bytes | None) -> tuple[Any, bytes | None]:
 
 
 def _actor(headers: Mapping[str, str]) -> str:
-    return "self" if AUTHORIZATION.lower() in headers or "cookie" in headers else "nobody"
+    return "self" if AUTHORIZATION.lower() in headers or "cookie" in headers else "anonymous"
 
 
 def _credentials(contract: Contract, entry: HarEntry) -> Iterator[str]:

@@ -84,7 +84,7 @@ def trigger_unauthorized(session: Session, operation: Operation) -> None:
     body = session.payloads.build(operation, session.parent) if operation.request_body else None
     for authorization in (None, "Bearer conformance-unknown", "Basic ZGVtbzpkZW1v"):
         headers = {AUTHORIZATION: authorization} if authorization else {}
-        session.send(operation, path=path_values, body=body, actor="nobody", headers=headers)
+        session.send(operation, path=path_values, body=body, actor="anonymous", headers=headers)
     trigger_rejections(session, operation)
 
 

@@ -56,7 +56,7 @@ def trigger_rejections(session: Session, operation: Operation) -> None:
     missing_path = dict.fromkeys(operation.path_parameter_names, MISSING_KEY)
     empty_body: Any = {} if operation.request_body else None
     for headers in ({}, {AUTHORIZATION: "Bearer unknown-token"}):
-        session.send(operation, path=missing_path, body=empty_body, actor="nobody", headers=headers)
+        session.send(operation, path=missing_path, body=empty_body, actor="anonymous", headers=headers)
     session.send(operation, path=missing_path, body=session.payloads.build(operation, session.parent) or None)
     path_values = resolve_path(session, operation)
     for parameter in operation.query_parameters:
@@ -218,7 +218,7 @@ def trigger_after_logout(session: Session, operation: Operation) -> None:
     token = sign_in(session)
     headers = {AUTHORIZATION: f"Bearer {token}"}
     for next_operation in (list_operation, operation, list_operation):
-        session.send(next_operation, actor="nobody", headers=headers)
+        session.send(next_operation, actor="anonymous", headers=headers)
 
 
 def sign_in(session: Session) -> str:
@@ -226,7 +226,7 @@ def sign_in(session: Session) -> str:
     for operation in session.contract.operations.values():
         fields = operation.request_body.fields if operation.request_body else {}
         if operation.method == "post" and session.credentials and session.credentials.keys() <= fields.keys():
-            data = session.data(operation, session.send(operation, body=dict(session.credentials), actor="nobody"))
+            data = session.data(operation, session.send(operation, body=dict(session.credentials), actor="anonymous"))
             for value in data.values() if isinstance(data, dict) else ():
                 if isinstance(value, str) and len(value) > 20:
                     return value

@@ -68,7 +68,7 @@ def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: 
 
 
 def _is_anonymous(exchange: Exchange) -> bool:
-    return exchange.request.actor == "nobody" or AUTHORIZATION in exchange.request.headers
+    return exchange.request.actor == "anonymous" or AUTHORIZATION in exchange.request.headers
 
 
 def _inspect_body(schemas: SchemaValidators, operation: Operation, exchange: Exchange) -> Iterator[Finding]:

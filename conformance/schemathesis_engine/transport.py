@@ -116,8 +116,8 @@ class CaseTransport(RequestsTransport):
         if headers.get("Accept") == "*/*":
             del headers["Accept"]
         authorization = headers.pop(AUTHORIZATION, None)
-        actor = "self" if authorization == PLACEHOLDER_TOKEN else "nobody"
-        if authorization is not None and actor == "nobody":
+        actor = "self" if authorization == PLACEHOLDER_TOKEN else "anonymous"
+        if authorization is not None and actor == "anonymous":
             headers[AUTHORIZATION] = authorization
         if not all(HEADER_VALUE.fullmatch(value) for value in headers.values()):
             raise BlockedRequest("invalid header value")

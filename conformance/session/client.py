@@ -94,7 +94,7 @@ class TrackedClient:
         )
         if request.method in UNSAFE_METHODS:
             has_own_token = any(name.lower() == AUTHORIZATION.lower() for name in request.headers)
-            self.write_log.log_write(operation.id, request.target, "nobody" if has_own_token else actor)
+            self.write_log.log_write(operation.id, request.target, "anonymous" if has_own_token else actor)
         elif self._pending_delay:
             self.sleep(self._pending_delay)
             self._pending_delay = 0.0

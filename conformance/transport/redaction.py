@@ -138,7 +138,7 @@ class Redactor:
         header_names = {name.lower() for name in exchange.request.headers}
         request = self._redact_request(exchange.request)
         if AUTHORIZATION.lower() in header_names:
-            request = replace(request, actor="nobody")
+            request = replace(request, actor="anonymous")
         return self.line(replace(exchange, request=request).curl(base, token_env, other_env), MAX_BODY_CHARS)
 
     def _redact_request(self, request: Request) -> Request:

@@ -62,7 +62,7 @@ def test_each_line_is_written_before_the_request(tmp_path: Path) -> None:
     log.log_write("createAgent", "/agents")
     (found,) = read_write_log(path)
     assert found.pending_write == ("createAgent", "/agents")
-    log.log_write("createAgent", "/agents", "nobody")
+    log.log_write("createAgent", "/agents", "anonymous")
     assert read_write_log(path)[0].pending_write == ("", "")
 
 

@@ -34,7 +34,8 @@ def run(case):
     message = "" if exchange.response.ok else f"got {exchange.response.status}"
     yield case.build_result(case.build_requirement(), message, exchange)
 
-check = Check("lists-succeed", "A list succeeds.", Category.LISTS, lambda contract, operation: operation.action == "list", run)
+check = Check("lists-succeed", "A list succeeds.", Category.LISTS, 
+    lambda contract, operation: operation.action == "list", run)
 sys.exit(main(sys.argv[1:], checks=[check]))
 """
 

@@ -158,7 +158,7 @@ def test_json_round_trip(contract: Contract) -> None:
         path_values={"uuid": ONE},
         query=(("a", "1"), ("a", "\u202e")),
         raw_body=bytes(range(256)),
-        actor="nobody",
+        actor="anonymous",
         headers={"X-A": "b"},
     )
     evidence = record(recorder, request, 500, {})
@@ -308,9 +308,9 @@ def test_script_does_not_execute_texts(contract: Contract, tmp_path: Path) -> No
         query=((hostile, hostile),),
         body={hostile: hostile},
         headers={"X-A": hostile.replace("\n", " ")},
-        actor="nobody",
+        actor="anonymous",
     )
-    raw = build_request(contract, "createThread", raw_body=hostile.encode() + bytes(range(256)), actor="nobody")
+    raw = build_request(contract, "createThread", raw_body=hostile.encode() + bytes(range(256)), actor="anonymous")
     steps = (sequence.TraceStep(request, 200, True), sequence.TraceStep(raw, 200, False))
     text = build_script(contract, *steps, message=f"x\ntouch {mark}\x1b[0m")
     fake = tmp_path / "curl"
@@ -341,7 +341,7 @@ RESPONSE = {"a": [{"uuid": 'no\\"ne'}, {"x": {"y": [1.5, None, True, "", {"uuid"
 def test_script_reads_value_at_path(
     contract: Contract, tmp_path: Path, path: str, value: str, indent: int | None
 ) -> None:
-    text = build_script(contract, sequence.TraceStep(build_request(contract, "listAgents", actor="nobody"), 200, True))
+    text = build_script(contract, sequence.TraceStep(build_request(contract, "listAgents", actor="anonymous"), 200, True))
     reader = text[text.index("value_at() {") : text.index("send() {")]
     (tmp_path / "response").write_text(json.dumps(RESPONSE, indent=indent))
     run = f"response={tmp_path}/response\n{reader}\nvalue_at '{path}'"

@@ -87,7 +87,7 @@ def test_401_of_another_actor_or_a_public_operation_is_returned() -> None:
         )
         assert target_with_refresh.send(REQUEST).status == 200
         assert target_with_refresh.send(Request("signIn", "get", "/sign-in")).status == 401
-        assert target_with_refresh.send(Request("listThings", "get", "/things", actor="nobody")).status == 401
+        assert target_with_refresh.send(Request("listThings", "get", "/things", actor="anonymous")).status == 401
         assert (
             target_with_refresh.send(Request("listThings", "get", "/", headers={"authorization": "Bearer x"})).status
             == 401

@@ -57,7 +57,7 @@ def _send_unauthenticated(case: Case, kinds: Iterable[str]) -> Iterator[tuple[st
         path = _build_expendable_path(case) if path is None else path
         body = build_empty_body(operation) if was_accepted and operation.effects else _build_valid_body(case)
         query = session.required_query(operation)
-        exchange = session.send(operation, path=path, query=query, body=body, actor="nobody", headers=headers)
+        exchange = session.send(operation, path=path, query=query, body=body, actor="anonymous", headers=headers)
         was_accepted = was_accepted or exchange.response.ok
         yield kind, exchange
 

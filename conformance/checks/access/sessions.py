@@ -125,7 +125,7 @@ def _check_wrong_credentials(case: Case) -> Iterator[CheckResult]:
 def _attempt_login(case: Case, body: Mapping[str, Any]) -> Exchange:
     exchange: Exchange = case.session.run_once(
         f"{case.operation.id} {sorted(body.items())[0]}",
-        lambda: case.session.send(case.operation, body=dict(body), actor="nobody"),
+        lambda: case.session.send(case.operation, body=dict(body), actor="anonymous"),
     )
     return exchange
 
@@ -140,7 +140,7 @@ def _log_in(session: Session) -> tuple[Exchange, Mapping[str, str]]:
     if session.read_only:
         raise SkipCheck(READ_ONLY)
     body = {**session.payloads.build(operation, session.parent), **session.credentials}
-    exchange = session.send(operation, body=body, actor="nobody")
+    exchange = session.send(operation, body=body, actor="anonymous")
     data = session.data(operation, exchange)
     values = [data.get(name) for name in TOKEN_PROPERTIES] if isinstance(data, dict) else []
     token = next((value for value in values if isinstance(value, str)), None)
@@ -172,12 +172,12 @@ def _request_identity(session: Session, token: Mapping[str, str]) -> Exchange:
     operation = next((o for o in session.contract.operations.values() if session.contract.is_whoami(o)), None)
     if operation is None:
         raise SkipCheck(not_testable("the contract defines no operation that returns the account of a token"))
-    return session.send(operation, actor="nobody", headers=token)
+    return session.send(operation, actor="anonymous", headers=token)
 
 
 def _log_out(session: Session, token: Mapping[str, str]) -> Exchange | None:
     operation = next((o for o in session.contract.operations.values() if o.action == LOGOUT_ACTION), None)
-    return session.send(operation, actor="nobody", headers=token) if operation else None
+    return session.send(operation, actor="anonymous", headers=token) if operation else None
 
 
 def obtain_logged_out_token(session: Session) -> Mapping[str, str]:
