@@ -69,7 +69,13 @@ mutation-full: $(READY)  ## the same with all mutants, and with three seeds for 
 	@$(PY) -m conformance mutation-test $(ARGS)
 
 test-reference-backend: $(READY)  ## bugs of the Flask backend that the suite detects; ARGS="BUG ... --workers 2"
-	@$(PY) -m tests.reference_backend.judge $(ARGS)
+	@$(PY) -m tests.reference_backend.run_suite $(ARGS)
+
+nightly: $(READY)  ## what takes long: all slow tests, all mutants, all bugs of the Flask backend, the comparison with peers
+	@$(MAKE) test-slow
+	@$(MAKE) mutation-full
+	@$(MAKE) test-reference-backend
+	@$(MAKE) bench
 
 check: $(READY)  ## lint, format, types, architecture, language, and the contract against the facts
 	$(PY) -m ruff check .
