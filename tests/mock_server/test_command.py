@@ -188,7 +188,7 @@ def test_port_in_use_is_an_error(environment: dict[str, str], served: str) -> No
     [
         (("--port", "x"), "--port: invalid value 'x' (expected "),
         (("--dataset", "no-such"), "no-such"),
-        (("--contract", "pyproject.toml"), "allowed"),
+        (("--contract", "pyproject.toml"), "pyproject.toml: did not find expected <document start>"),
         (("--store", "sqlite:////no/such/folder/x.db"), "/no/such/folder"),
     ],
 )
@@ -237,7 +237,7 @@ def test_reopened_store_needs_no_dataset_options(environment: dict[str, str], tm
         check=False,
     )
     assert (result.returncode, result.stdout) == (2, "")
-    assert "was made under another seed (7, now 8)" in result.stderr
+    assert "was created with another seed (7, now 8)" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_slow_build_prints_a_progress_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(mock_server.cli.dataset_image, "_PROGRESS_DELAY", 0.05)
-    monkeypatch.setattr("mock_server.images.images.find_cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("mock_server.images.find_cache_folder", lambda: tmp_path)
     settings = parse_settings(SERVE[:-2])
     for _ in range(2):
         _, world = mock_server.cli.main._create_app_and_sandbox(settings)

@@ -210,16 +210,16 @@ def test_unknown_method_returns_405_and_keeps_the_connection(method: str) -> Non
     terminal = LogCapture()
     sent = request(method.encode() + b" " + AUTHORS + b" HTTP/1.1", b"Content-Length: 2", body=b"{}")
     response, last = send_packets(app(terminal=terminal), sent + LAST)
-    message = assert_error(response, 405, "no-operation")
+    message = assert_error(response, 405, "route-not-found")
     assert message.startswith(f"The {method} method is not supported for route {AUTHORS.decode()}.")
     assert response.headers["allow"] == "GET, POST, HEAD, OPTIONS"
-    assert terminal.getvalue().startswith(f"405 {method} {AUTHORS.decode()} - no-operation")
+    assert terminal.getvalue().startswith(f"405 {method} {AUTHORS.decode()} - route-not-found")
     assert last.status == 200
 
 
 def test_unknown_method_on_unknown_path_returns_404() -> None:
     (response,) = send_packets(recording_client()[0].app, request(b"FOO /nothing HTTP/1.1", b"Connection: close"))
-    assert_error(response, 404, "no-operation")
+    assert_error(response, 404, "route-not-found")
 
 
 def test_each_unknown_method_of_a_connection_is_reported() -> None:

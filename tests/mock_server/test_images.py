@@ -139,7 +139,7 @@ def test_key_depends_on_the_version_of_faker(monkeypatch: pytest.MonkeyPatch) ->
         "fixtures/datasets/demo.yaml",
         "mock_server/store/schema.py",
         "mock_server/images/builder.py",
-        "mock_server/cli/main.py",
+        "mock_server/cli/dataset_image.py",
     ],
 )
 def test_source_file_of_images_is_listed(name: str) -> None:

@@ -11,7 +11,7 @@ from tests.mock_server.athena import PASSWORD, Api, athena_contract
 OPERATIONS = athena_contract().operations
 LISTS = [operation.id for operation in OPERATIONS.values() if operation.action == "list"]
 AGENT = WORKSPACE = "550e8400-e29b-41d4-a716-446655440000"
-TOKENS = [token for token, said in BUILTIN_TOKENS.items() if said.account_index is not None]
+TOKENS = [token for token, actor in BUILTIN_TOKENS.items() if actor.account_index is not None]
 PEOPLE = {"john.doe@example.com": 123, "jane.smith@example.com": 124, "noor.haddad@example.com": 125}
 
 

@@ -304,7 +304,7 @@ def test_running_execution_can_be_stopped_once(api: Api, status: str) -> None:
 @pytest.mark.parametrize("status", sorted(FINAL))
 def test_finished_execution_cannot_be_stopped(api: Api, status: str) -> None:
     reply = api.ask("stopWorkflowExecution", api.seeded("WorkflowExecution", status=status))
-    assert (reply.status, reply.headers["x-mock-reason"]) == (409, "state")
+    assert (reply.status, reply.headers["x-mock-reason"]) == (409, "conflict")
 
 
 def test_stopped_execution_does_not_change_afterwards(api: Api) -> None:

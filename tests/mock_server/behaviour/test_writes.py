@@ -283,7 +283,7 @@ def test_delete_of_a_workspace_deletes_its_records(api: Api) -> None:
 def test_a_primary_workspace_cannot_be_deleted(api: Api) -> None:
     before = api.world.store.count_by_resource()
     reply = api.ask("deleteWorkspace", HOME)
-    assert (reply.status, reply.headers["x-mock-reason"]) == (409, "state")
+    assert (reply.status, reply.headers["x-mock-reason"]) == (409, "conflict")
     message = "This Workspace cannot be deleted while it is any User's primary workspace."
     assert reply.json == {"message": message}
     assert api.world.store.count_by_resource() == before
