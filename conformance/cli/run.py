@@ -122,13 +122,13 @@ def _run_checks(
     """Wait for the target, test the tokens, then run checks and Schemathesis."""
     try:
         exchanges = wait_until_ready(session, settings.wait_ready) if operations else []
+        problem = find_token_problem(settings, session, operations, exchanges)
     except TargetUnreachable as error:
         return aborted_run(session, checks, operations, str(error), target_unreachable=True)
     except BudgetExhausted as error:
         return aborted_run(session, checks, operations, str(error))
     except KeyboardInterrupt:
         return aborted_run(session, checks, operations, "interrupted")
-    problem = find_token_problem(settings, session, operations, exchanges)
     if problem:
         return aborted_run(session, checks, operations, problem)
     selected = [operation for operation in operations if operation.id not in session.skipped_operations]

@@ -273,7 +273,7 @@ class Coverage:
 
     def _failure_reason(self, operation: Operation, reasons: Mapping[str, str]) -> str:
         counts = sorted((code, count) for (name, code), count in self._response_counts.items() if name == operation.id)
-        statuses = ", ".join(f"{status} ({count} times)" for status, count in counts)
+        statuses = ", ".join(f"{status} ({count} {'time' if count == 1 else 'times'})" for status, count in counts)
         reason = reasons.get(operation.id)
         return reason or (f"got {statuses}" if statuses else "never called")
 

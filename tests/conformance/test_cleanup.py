@@ -82,15 +82,21 @@ def test_truncated_last_line_is_ignored_and_the_next_run_is_appended(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "which tells of no run"),
-        ("PK\x03\x04", ":1: found b'PK"),
-        ('{"run": "x", "created": "Agent", "key": 1}\n', ":1: found"),
-        ('{"ledger": 2, "run": "x", "target": "http://x", "marker": "m"}\n', ":1: found"),
-        ('{"ledger": 1, "run": "x", "target": 5, "marker": "m"}\n', ":1: found"),
-        ('{"ledger": 1, "run": "x", "target": "http://x", "marker": "m"}\n{"torn\n{"run": "x"}\n', ":2: found"),
-        ('{"ledger": 1, "run": "x", "target": "http://x", "marker": "m"}\n{"run": "x", "gone": "A"}\n', ":2: found"),
-        ('{"ledger": 1, "run": ["x"], "target": "http://x", "marker": "m"}\n', ":1: found"),
-        ('{"ledger": 1, "run": "x", "target": "http://x", "marker": "m"}\n[1]\n{"run": "x"}\n', ":2: found"),
+        ("", "WRITE_LOG: no run in"),
+        ("PK\x03\x04", ":1: invalid line b'PK"),
+        ('{"run": "x", "created": "Agent", "key": 1}\n', ":1: invalid line"),
+        ('{"write_log": 2, "run": "x", "target": "http://x", "marker": "m"}\n', ":1: invalid line"),
+        ('{"write_log": 1, "run": "x", "target": 5, "marker": "m"}\n', ":1: invalid line"),
+        (
+            '{"write_log": 1, "run": "x", "target": "http://x", "marker": "m"}\n{"torn\n{"run": "x"}\n',
+            ":2: invalid line",
+        ),
+        (
+            '{"write_log": 1, "run": "x", "target": "http://x", "marker": "m"}\n{"run": "x", "deleted": "A"}\n',
+            ":2: invalid line",
+        ),
+        ('{"write_log": 1, "run": ["x"], "target": "http://x", "marker": "m"}\n', ":1: invalid line"),
+        ('{"write_log": 1, "run": "x", "target": "http://x", "marker": "m"}\n[1]\n{"run": "x"}\n', ":2: invalid line"),
     ],
 )
 def test_invalid_write_log_is_rejected_in_one_line(
@@ -101,7 +107,7 @@ def test_invalid_write_log_is_rejected_in_one_line(
     assert main(["cleanup", str(path)], TOKENS) == ExitCode.USAGE
     output = capsys.readouterr().err
     assert message in output
-    assert "allowed: a ledger that `run` wrote" in output
+    assert "(expected a write log of `run`)" in output
     assert len(output.splitlines()) == 1
 
 
@@ -179,7 +185,7 @@ def test_record_whose_create_got_no_response_is_found_by_its_marker(
     record = run.create(resource)
     # The log of a run that is killed before the last response: its last complete line is the write.
     lines = path.read_text().splitlines()
-    last = max(number for number, line in enumerate(lines) if "writing" in json.loads(line))
+    last = max(number for number, line in enumerate(lines) if "write" in json.loads(line))
     path.write_text("\n".join(lines[: last + 1]) + '\n{"run": "kil')
     leftovers = resumed(run, path, api)
     assert leftovers.clean_up() == []
@@ -194,9 +200,7 @@ def test_record_without_a_list_operation_is_reported_as_unverified(run: Session,
     run.write_log.log_write("storeCommandRoomTask", "/command-room-tasks")
     leftovers = resumed(run, path, api)
     assert leftovers.clean_up() == []
-    assert leftovers.unverified == [
-        "a CommandRoomTask may be left: the contract has no operation to list or to delete one"
-    ]
+    assert leftovers.unverified == ["a CommandRoomTask may remain: the contract defines no list or delete operation"]
 
 
 @pytest.mark.parametrize("owner", ["run", "none"])

@@ -238,17 +238,17 @@ def test_contract_is_edited_in_place(tmp_path: Path, capsys: pytest.CaptureFixtu
     file = copy_contract(tmp_path, "library")
     pointer = inferred_pointers("library")[0]
     report = write_report(tmp_path, "library", result(contract("library"), pointer))
-    assert main(["promote", report, "--contract", str(file)], {}) == ExitCode.PASSED
-    assert capsys.readouterr().out.startswith("1 place confirmed; written to ")
+    assert main(["confirm", report, "--contract", str(file)], {}) == ExitCode.PASSED
+    assert capsys.readouterr().out.startswith("1 location confirmed; written to ")
     assert get_provenance(load_contract(file).document, pointer) == "confirmed"
-    assert main(["promote", report, "--contract", str(file)], {}) == ExitCode.USAGE
+    assert main(["confirm", report, "--contract", str(file)], {}) == ExitCode.USAGE
     assert "the report was made with another contract" in capsys.readouterr().err
 
 
 def test_dry_run_prints_the_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = copy_contract(tmp_path, "library")
     report = write_report(tmp_path, "library", result(contract("library"), inferred_pointers("library")[0]))
-    assert main(["promote", report, "--contract", str(file), "--dry-run"], {}) == ExitCode.PASSED
+    assert main(["confirm", report, "--contract", str(file), "--dry-run"], {}) == ExitCode.PASSED
     out, err = capsys.readouterr()
     assert out.startswith("--- a/")
     assert "\n+" in out
@@ -259,7 +259,7 @@ def test_dry_run_prints_the_diff(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_output_writes_another_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, other = copy_contract(tmp_path, "library"), tmp_path / "other.yaml"
     report = write_report(tmp_path, "library", result(contract("library"), inferred_pointers("library")[0]))
-    assert main(["promote", report, "--contract", str(file), "--output", str(other)], {}) == ExitCode.PASSED
+    assert main(["confirm", report, "--contract", str(file), "--output", str(other)], {}) == ExitCode.PASSED
     assert file.read_bytes() == FILES["library"].read_bytes() != other.read_bytes()
     assert main(["confirm", report, "--contract", str(file), "--output", str(tmp_path)], {}) == ExitCode.USAGE
     assert "--output: cannot write" in capsys.readouterr().err
@@ -278,7 +278,7 @@ def test_proposals_are_applied_on_request(tmp_path: Path, capsys: pytest.Capture
     report = write_report(
         tmp_path, "library", gap([edit]), gap([edit]), gap([{**edit, "value": "No"}], failure_kind="flaky")
     )
-    assert main(["promote", report, "--contract", str(file), "--dry-run"], {}) == ExitCode.PASSED
+    assert main(["confirm", report, "--contract", str(file), "--dry-run"], {}) == ExitCode.PASSED
     assert capsys.readouterr().out == ""
     assert main(["confirm", report, "--contract", str(file), "--apply-proposals"], {}) == ExitCode.PASSED
     assert capsys.readouterr().out.startswith("0 locations confirmed, 1 edit of proposals; written to")
@@ -298,7 +298,13 @@ def test_edit_that_invalidates_the_contract_is_rejected(
     edit: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = copy_contract(tmp_path, "library")
-    assert main(["promote", write_report(tmp_path, "library", gap([edit])), "--contract", str(file), "--gaps"], {}) == 2
+    assert (
+        main(
+            ["confirm", write_report(tmp_path, "library", gap([edit])), "--contract", str(file), "--apply-proposals"],
+            {},
+        )
+        == 2
+    )
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert message in err

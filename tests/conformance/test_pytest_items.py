@@ -55,7 +55,7 @@ def test_rejected_token_exits_with_5() -> None:
     with serving(answering(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
         code, output = ran("pytest", "--base-url", base, token="wrong-token")
     assert code == ExitCode.INCOMPLETE, output
-    assert "put a valid token there" in output
+    assert "set a valid token" in output
 
 
 def test_invalid_pytest_option_exits_with_2() -> None:
@@ -69,4 +69,4 @@ def test_aborted_run_skips_the_remaining_items() -> None:
     with serving(GOOD) as base:
         code, output = ran("pytest", "--base-url", base, "--max-requests", "5", "--", "-rs")
     assert code == ExitCode.INCOMPLETE, output
-    assert "not reached: the 5 requests of --max-requests are used up" in output
+    assert "not reached: the limit of 5 requests is reached (--max-requests)" in output

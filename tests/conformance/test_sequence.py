@@ -341,7 +341,9 @@ RESPONSE = {"a": [{"uuid": 'no\\"ne'}, {"x": {"y": [1.5, None, True, "", {"uuid"
 def test_script_reads_value_at_path(
     contract: Contract, tmp_path: Path, path: str, value: str, indent: int | None
 ) -> None:
-    text = build_script(contract, sequence.TraceStep(build_request(contract, "listAgents", actor="anonymous"), 200, True))
+    text = build_script(
+        contract, sequence.TraceStep(build_request(contract, "listAgents", actor="anonymous"), 200, True)
+    )
     reader = text[text.index("value_at() {") : text.index("send() {")]
     (tmp_path / "response").write_text(json.dumps(RESPONSE, indent=indent))
     run = f"response={tmp_path}/response\n{reader}\nvalue_at '{path}'"

@@ -71,4 +71,7 @@ def test_effects_reason_has_effects_and_option() -> None:
     operation = next(o for o in athena_contract().operations.values() if o.effects)
     reason = effects_not_allowed(operation)
     assert reason.category is SkipCategory.DISABLED_BY_OPTION
-    assert reason.message == f"{operation.id} has effects outside ({', '.join(operation.effects)}): --allow-effects"
+    assert (
+        reason.message
+        == f"{operation.id} has effects ({', '.join(operation.effects)}); allow them with --allow-effects"
+    )

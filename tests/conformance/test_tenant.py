@@ -49,10 +49,10 @@ def test_integer_key_is_parsed() -> None:
     contract = athena_contract()
     assert parse_key(contract, "User", "12") == 12
     assert parse_key(contract, "Agent", KEY) == KEY
-    with pytest.raises(UsageError, match="--sacrifice: found 'x'; allowed: a key of User, a whole number"):
+    with pytest.raises(UsageError, match=r"--mutable-record: invalid key 'x' of User \(expected an integer\)"):
         parse_key(contract, "User", "x")
 
 
 def test_invalid_uuid_key_is_usage_error() -> None:
-    with pytest.raises(UsageError, match="--workspace: found 'acme'; allowed: a key of Workspace, a UUID"):
+    with pytest.raises(UsageError, match=r"--tenant: invalid key 'acme' of Workspace \(expected a UUID\)"):
         TenantScope.from_option(athena_contract(), "acme")
