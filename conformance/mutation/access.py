@@ -34,12 +34,8 @@ def _has_no_token(request: InterceptedRequest, response: InterceptedResponse) ->
     return response.status == 401 and not request.headers.get("authorization")
 
 
-def _has_bearer_token(request: InterceptedRequest, response: InterceptedResponse) -> bool:
-    return response.status == 401 and request.headers.get("authorization", "").lower().startswith("bearer ")
-
-
-def _has_basic_credentials(request: InterceptedRequest, response: InterceptedResponse) -> bool:
-    return response.status == 401 and request.headers.get("authorization", "").lower().startswith("basic ")
+def _has_scheme(scheme: str, request: InterceptedRequest, response: InterceptedResponse) -> bool:
+    return response.status == 401 and request.headers.get("authorization", "").lower().startswith(f"{scheme} ")
 
 
 def _is_forbidden_or_not_found(request: InterceptedRequest, response: InterceptedResponse) -> bool:
@@ -48,8 +44,8 @@ def _is_forbidden_or_not_found(request: InterceptedRequest, response: Intercepte
 
 AUTHENTICATION_OPERATORS = (
     ("auth-none", _has_no_token, "A request without a token is rejected."),
-    ("auth-any-token", _has_bearer_token, "An unknown token is rejected."),
-    ("auth-other-scheme", _has_basic_credentials, "Another scheme than bearer is rejected."),
+    ("auth-any-token", partial(_has_scheme, "bearer"), "An unknown token is rejected."),
+    ("auth-other-scheme", partial(_has_scheme, "basic"), "Another scheme than bearer is rejected."),
 )
 
 

@@ -188,7 +188,7 @@ class FaultInjector:
             "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
         }
         capture = ResponseCapture()
-        await self.app(inner_scope, _replay_body(request.body), capture)
+        await self.app(inner_scope, replay_body(request.body), capture)
         response = capture.to_response()
         return replace(response, headers={n: v for n, v in response.headers.items() if n != "content-length"})
 
@@ -209,7 +209,8 @@ class ResponseCapture:
         return InterceptedResponse(start["status"], headers, b"".join(message.get("body", b"") for message in rest))
 
 
-def _replay_body(body: bytes) -> Receive:
+def replay_body(body: bytes) -> Receive:
+    """Return an ASGI receive function that delivers a body."""
     pending_messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:

@@ -11,10 +11,10 @@ from random import Random
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from starlette.types import ASGIApp, Message, Scope
+from starlette.types import ASGIApp, Scope
 
 from conformance.errors import SkipCheck
-from conformance.mutation.fault_injection import ResponseCapture
+from conformance.mutation.fault_injection import ResponseCapture, replay_body
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.payloads import PayloadFactory
 from conformance.session.session import Session
@@ -132,12 +132,7 @@ class InProcessTarget:
         if token is not None:
             headers.setdefault(AUTHORIZATION.lower(), f"Bearer {token}")
         capture = ResponseCapture()
-        pending_messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def receive() -> Message:
-            return pending_messages.pop() if pending_messages else {"type": "http.disconnect"}
-
-        await self.app(self._scope(request, headers), receive, capture)
+        await self.app(self._scope(request, headers), replay_body(body), capture)
         response = capture.to_response()
         return Response(response.status, response.headers, response.body, 0.0)
 

@@ -25,13 +25,13 @@ def derive_mutants(contract: Contract, token: str) -> Iterator[Mutant]:
         yield from _derive_allow_header_mutants(operation)
         if operation.action == "logout":
             yield Mutant(
-                family="auth-after-logout",
-                operation=operation.id,
-                detail="let in",
-                requirement="A token is rejected after the logout.",
-                pointer=operation.pointer,
-                make_fault=partial(AcceptRevokedToken, token),
-                trigger=triggers.trigger_after_logout,
+                "auth-after-logout",
+                operation.id,
+                "let in",
+                "A token is rejected after the logout.",
+                operation.pointer,
+                partial(AcceptRevokedToken, token),
+                triggers.trigger_after_logout,
                 operations=frozenset(contract.operations),
                 provenance_independent=True,
             )
@@ -96,16 +96,11 @@ def _derive_robustness_mutants(operation: Operation) -> Iterator[Mutant]:
             conditions["signs beyond ASCII"] = _has_non_ascii
     if operation.query_parameters:
         conditions["a parameter that it does not know"] = _has_unknown_parameter
-    for detail, applies in conditions.items():
+    for condition, applies in conditions.items():
+        detail, requirement = f"500 on {condition}", "No request causes a server error."
+        make_fault, trigger, pointer = _fail_with_500(applies), triggers.trigger_unusual_input, operation.pointer
         yield Mutant(
-            family="robustness",
-            operation=operation.id,
-            detail=f"500 on {detail}",
-            requirement="No request causes a server error.",
-            pointer=operation.pointer,
-            make_fault=_fail_with_500(applies),
-            trigger=triggers.trigger_unusual_input,
-            provenance_independent=True,
+            "robustness", operation.id, detail, requirement, pointer, make_fault, trigger, provenance_independent=True
         )
 
 

@@ -143,13 +143,9 @@ def _increment_all(value: Any) -> Any:
 
 def _derive_metric_mutants(operation: Operation) -> Iterator[Mutant]:
     """Increment every integer of a response that contains no record."""
+    requirement, fault = "A metric agrees with the records that it counts.", change_response_json(_increment_all)
+    support = ((_filter_inputs(operation)[0].pointer, None),)  # what relates the metric to records
+    pointer, trigger = operation.pointer, trigger_success
     yield Mutant(
-        family="metric",
-        operation=operation.id,
-        detail="one too many",
-        requirement="A metric agrees with the records that it counts.",
-        pointer=operation.pointer,
-        make_fault=change_response_json(_increment_all),
-        trigger=trigger_success,
-        supporting_locations=((_filter_inputs(operation)[0].pointer, None),),  # what relates the metric to records
+        "metric", operation.id, "one too many", requirement, pointer, fault, trigger, supporting_locations=support
     )

@@ -184,14 +184,7 @@ def derive_mutants(contract: Contract) -> Iterator[Mutant]:
                 applicable = [prop for prop in properties if operator(prop) is not None]
                 for prop in sample(applicable, max_mutants, family, operation.id):
                     change = operator(prop) or _always(REMOVED)
-                    yield Mutant(
-                        family,
-                        operation.id,
-                        prop.id,
-                        requirement,
-                        pointer=prop.object_pointer if keyword == "required" else prop.pointer,
-                        make_fault=change_response_json(change, prop.path),
-                        trigger=trigger_success,
-                        keyword=keyword,
-                        violates_schema=True,
-                    )
+                    pointer = prop.object_pointer if keyword == "required" else prop.pointer
+                    head = (family, operation.id, prop.id, requirement, pointer)
+                    make_fault = change_response_json(change, prop.path)
+                    yield Mutant(*head, make_fault, trigger_success, keyword=keyword, violates_schema=True)

@@ -38,25 +38,16 @@ def _derive_status_mutants(operation: Operation) -> Iterator[Mutant]:
     success_status = operation.envelope.status
     for status in (success_status, *(s for s in _REJECTION_STATUSES if s in operation.responses)):
         wrong_status = next((s for s in WRONG_STATUSES.get(status, ()) if s not in operation.responses), 418)
-        yield Mutant(
-            family="status-success" if status == success_status else "status-refusal",
-            operation=operation.id,
-            detail=f"{wrong_status} for {status}",
-            requirement=f"The operation returns {status}, as documented.",
-            pointer=f"{operation.pointer}/responses",
-            make_fault=on_status(status, partial(_with_status, wrong_status)),
-            trigger=trigger_rejections if status in _REJECTION_STATUSES else trigger_success,
-            keyword="*",
-        )
+        family = "status-success" if status == success_status else "status-refusal"
+        detail, requirement = f"{wrong_status} for {status}", f"The operation returns {status}, as documented."
+        make_fault = on_status(status, partial(_with_status, wrong_status))
+        trigger = trigger_rejections if status in _REJECTION_STATUSES else trigger_success
+        pointer = f"{operation.pointer}/responses"
+        yield Mutant(family, operation.id, detail, requirement, pointer, make_fault, trigger, keyword="*")
+    detail, requirement = "500 on every request that is granted", "No request causes a server error."
+    fault, pointer = on_status(success_status, server_error), operation.pointer
     yield Mutant(
-        family="server-error",
-        operation=operation.id,
-        detail="500 on every request that is granted",
-        requirement="No request causes a server error.",
-        pointer=operation.pointer,
-        make_fault=on_status(success_status, server_error),
-        trigger=trigger_success,
-        provenance_independent=True,
+        "server-error", operation.id, detail, requirement, pointer, fault, trigger_success, provenance_independent=True
     )
 
 

@@ -80,12 +80,7 @@ def build_settings(
         "warnings": False,
         "analysis": {"constants": {"enabled": False}},
         "suppress-health-check": ["all"],
-        "generation": {
-            "max-examples": depth.max_examples,
-            "database": "none",
-            "no-shrink": True,
-            "allow-x00": False,
-        },
+        "generation": {"max-examples": depth.max_examples, "database": "none", "no-shrink": True, "allow-x00": False},
         "phases": {
             **{name: {"enabled": name in depth.phases} for name in PHASES},
             "coverage": {"enabled": "coverage" in depth.phases, "unexpected-methods": UNDOCUMENTED_METHODS},
@@ -93,12 +88,8 @@ def build_settings(
         },
         "checks": {name: {"enabled": False} for name in DISABLED_CHECKS},
         "operations": [
-            {
-                "include-operation-id": operation.id,
-                "enabled": operation in operations,
-                "checks": build_check_settings(operation),
-            }
-            for operation in all_operations
+            {"include-operation-id": o.id, "enabled": o in operations, "checks": build_check_settings(o)}
+            for o in all_operations
         ],
     }
 

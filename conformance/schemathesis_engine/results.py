@@ -319,9 +319,8 @@ def _is_common_behavior(
     if check.name == "missing_required_header":
         return not sent_case.exchange.response.ok  # rejected for another reason
     # rejected with another status than 401: covered by our own checks
-    return check.name == "ignored_auth" and (
-        not _is_success(check_exchanges) or (not check_exchanges and _sent_run_token(session, sent_case))
-    )
+    is_common = not check_exchanges[-1].response.ok if check_exchanges else _sent_run_token(session, sent_case)
+    return check.name == "ignored_auth" and is_common
 
 
 def _sent_run_token(session: Session, sent_case: SentCase) -> bool:
@@ -333,10 +332,6 @@ def _sent_run_token(session: Session, sent_case: SentCase) -> bool:
     single_schemes = [alternative[0] for alternative in sent_case.operation.security if len(alternative) == 1]
     accepts_bearer = any(schemes[name].get("scheme") == "bearer" for name in single_schemes)
     return sent_case.exchange.request.actor == "self" and accepts_bearer
-
-
-def _is_success(check_exchanges: tuple[Exchange, ...]) -> bool:
-    return not check_exchanges or check_exchanges[-1].response.ok
 
 
 def _is_other_route(session: Session, sent_case: SentCase) -> bool:

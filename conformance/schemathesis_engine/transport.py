@@ -108,11 +108,8 @@ class CaseTransport(RequestsTransport):
         ).prepare()
 
     def _send_case(self, operation: Operation, case: Case[Any], prepared_request: requests.PreparedRequest) -> Exchange:
-        headers = {
-            name: _decode_header(value)
-            for name, value in prepared_request.headers.items()
-            if name.lower() not in LIBRARY_HEADERS
-        }
+        prepared_headers = prepared_request.headers.items()
+        headers = {n: _decode_header(v) for n, v in prepared_headers if n.lower() not in LIBRARY_HEADERS}
         if headers.get("Accept") == "*/*":
             del headers["Accept"]
         authorization = headers.pop(AUTHORIZATION, None)
