@@ -268,15 +268,9 @@ def _derive_update_mutants(crud: CrudOperations) -> Iterator[Mutant]:
     yield mutant("update", "applied to another record", stored, stateless(faults.update_other_instead))
     requirement, make_fault = "A write changes no other record.", stateless(faults.update_other_too)
     yield mutant("frame", "update changes another too", requirement, make_fault, provenance_independent=True)
-    yield mutant(
-        family="refused-write",
-        detail="applied but for the wrong field",
-        requirement="A rejected write changes nothing.",
-        make_fault=stateless(faults.store_valid_part),
-        trigger=trigger_partial_update,
-        provenance_independent=True,
-        source=EVOMASTER,
-    )
+    detail, requirement = "applied but for the wrong field", "A rejected write changes nothing."
+    options: dict[str, Any] = {"trigger": trigger_partial_update, "provenance_independent": True, "source": EVOMASTER}
+    yield mutant("refused-write", detail, requirement, stateless(faults.store_valid_part), **options)
 
 
 def _derive_field_mutants(crud: CrudOperations) -> Iterator[Mutant]:
@@ -443,15 +437,11 @@ TEXT_CHANGES: Mapping[str, Callable[[str], str]] = {
 def _derive_text_mutants(crud: CrudOperations) -> Iterator[Mutant]:
     for detail, change in TEXT_CHANGES.items():
         for body_field in sample(crud.text_fields("create"), 1, "text", crud.resource.name):
-            yield crud.mutant(
-                action="create",
-                family="text",
-                detail=f"{body_field.name} {detail}",
-                requirement="A text is returned as it was sent.",
-                make_fault=stateless(_change_text(body_field.name, change)),
-                pointer=body_field.pointer,
-                trigger=partial(trigger_text_roundtrip, name=body_field.name),
+            name, requirement = body_field.name, "A text is returned as it was sent."
+            mutant = partial(
+                crud.mutant, pointer=body_field.pointer, trigger=partial(trigger_text_roundtrip, name=name)
             )
+            yield mutant("create", "text", f"{name} {detail}", requirement, stateless(_change_text(name, change)))
 
 
 def _change_text(name: str, change: Callable[[str], str]) -> Fault:

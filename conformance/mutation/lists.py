@@ -47,17 +47,9 @@ class ListOperation:
         supporting_locations: tuple[tuple[str, str | None], ...] = (),
     ) -> Mutant:
         """Build a mutant that is located at `parameter` and triggered with its values."""
-        return Mutant(
-            family,
-            self.operation.id,
-            detail,
-            requirement,
-            pointer=(parameter or self.operation).pointer,
-            make_fault=make_fault,
-            trigger=partial(trigger_list, parameter=parameter),
-            source=SEGURA,
-            supporting_locations=supporting_locations,
-        )
+        head = (family, self.operation.id, detail, requirement, (parameter or self.operation).pointer)
+        trigger, support = partial(trigger_list, parameter=parameter), supporting_locations
+        return Mutant(*head, make_fault, trigger, source=SEGURA, supporting_locations=support)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +267,8 @@ class OrderFaults:
         value, allowed = get_value(request.query, sort.name), tuple(sort.schema.get("enum", ()))
         if value not in allowed or len(allowed) < 2:
             return await call_next(request)
-        return await _replace_parameter(
-            sort.name, allowed[(allowed.index(value) + 1) % len(allowed)], request, call_next
-        )
+        next_value = allowed[(allowed.index(value) + 1) % len(allowed)]
+        return await _replace_parameter(sort.name, next_value, request, call_next)
 
     async def reverse_direction(self, request: InterceptedRequest, call_next: CallNext) -> InterceptedResponse:
         """Sort in the opposite direction."""

@@ -53,16 +53,9 @@ def _name_other_field(response: InterceptedResponse) -> InterceptedResponse:
 
 def _derive_error_shape_mutants(operation: Operation) -> Iterator[Mutant]:
     def mutant(family: str, status: int, detail: str, requirement: str, change: ResponseChange) -> Mutant:
-        return Mutant(
-            family,
-            operation.id,
-            detail,
-            requirement,
-            pointer=operation.responses[status] or operation.pointer,
-            make_fault=on_status(status, change, documented_method=True),
-            trigger=triggers.trigger_rejections,
-            provenance_independent=family == "leak",
-        )
+        head = (family, operation.id, detail, requirement, operation.responses[status] or operation.pointer)
+        make_fault, trigger = on_status(status, change, documented_method=True), triggers.trigger_rejections
+        return Mutant(*head, make_fault, trigger, provenance_independent=family == "leak")
 
     shape, internals = "An error response has the documented shape.", "No response exposes internal details."
     for status in sorted(s for s in operation.responses if s in (400, 401, 404, 422)):

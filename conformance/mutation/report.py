@@ -133,18 +133,13 @@ def _render_table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
 
 def render_markdown(report: MutationReport) -> str:
     """Render the report for a pull request."""
-    parts = [
-        f"# Mutation score: {report.totals.mutation_score:.1%}",
-        "",
-        _format_verdict(report).replace("\n", ". "),
-        "",
-    ]
+    verdict = _format_verdict(report).replace("\n", ". ")
+    parts = [f"# Mutation score: {report.totals.mutation_score:.1%}", "", verdict, ""]
     parts += [f"| {' | '.join(TABLE_HEADER)} |", f"|{'---|' * len(TABLE_HEADER)}"]
     parts += [f"| {' | '.join(row)} |" for row in _build_rows(report)]
     parts += ["", "## By operation", "", "| operation | killed | mutants |", "|---|--:|--:|"]
-    parts += [
-        f"| {name} | {totals.killed} | {totals.total} |" for name, totals in report.totals_by("operation").items()
-    ]
+    totals_by_operation = report.totals_by("operation").items()
+    parts += [f"| {name} | {totals.killed} | {totals.total} |" for name, totals in totals_by_operation]
     if report.survivors:
         parts += ["", "## Survivors", ""]
     for survivor in report.survivors:

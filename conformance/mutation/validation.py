@@ -137,17 +137,10 @@ def _build_mutant(
     value: Any,
     keyword: str,
 ) -> Mutant:
-    return Mutant(
-        family,
-        operation.id,
-        detail,
-        requirement,
-        pointer=body_field.pointer,
-        make_fault=make_fault,
-        trigger=partial(trigger_field_values, name=body_field.name, values=(value,)),
-        keyword=keyword,
-        supporting_locations=_rejection_location(operation) if family == "validation" else (),
-    )
+    head = (family, operation.id, detail, requirement, body_field.pointer)
+    trigger = partial(trigger_field_values, name=body_field.name, values=(value,))
+    support = _rejection_location(operation) if family == "validation" else ()
+    return Mutant(*head, make_fault, trigger, keyword, supporting_locations=support)
 
 
 def _rejection_location(operation: Operation) -> tuple[tuple[str, str | None], ...]:
@@ -228,17 +221,11 @@ def _derive_parameter_mutants(bodies: PayloadFactory, operation: Operation, para
     name, pointer = parameter.name, f"{parameter.pointer}/schema"
 
     def mutant(family: str, detail: str, requirement: str, fault: Fault, value: str, keyword: str) -> Mutant:
-        return Mutant(
-            family,
-            operation.id,
-            detail,
-            requirement,
-            pointer=f"{pointer}/items" if schema.get("type") == "array" else pointer,
-            make_fault=stateless(fault),
-            trigger=partial(trigger_parameter_values, name=name, values=(value,)),
-            keyword=keyword,
-            supporting_locations=_rejection_location(operation) if family == "validation-query" else (),
-        )
+        schema_pointer = f"{pointer}/items" if schema.get("type") == "array" else pointer
+        head = (family, operation.id, detail, requirement, schema_pointer)
+        trigger = partial(trigger_parameter_values, name=name, values=(value,))
+        support = _rejection_location(operation) if family == "validation-query" else ()
+        return Mutant(*head, stateless(fault), trigger, keyword, supporting_locations=support)
 
     replacement = str(bodies.generate_value(items, name)) if parameter.required else None
     for keyword, value in _invalid_parameter_values(items):

@@ -319,8 +319,9 @@ def _is_common_behavior(
     if check.name == "missing_required_header":
         return not sent_case.exchange.response.ok  # rejected for another reason
     # rejected with another status than 401: covered by our own checks
-    is_common = not check_exchanges[-1].response.ok if check_exchanges else _sent_run_token(session, sent_case)
-    return check.name == "ignored_auth" and is_common
+    return check.name == "ignored_auth" and (
+        not check_exchanges[-1].response.ok if check_exchanges else _sent_run_token(session, sent_case)
+    )
 
 
 def _sent_run_token(session: Session, sent_case: SentCase) -> bool:
