@@ -25,20 +25,9 @@ from spec.model import Contract, Operation
 
 SEED = 1
 Failure = tuple[str, str, bool]  # check id, message, whether it blocks by default
-WIDE_FAMILIES = frozenset(  # may show in the checks of any operation
-    [
-        "create",
-        "update",
-        "delete",
-        "frame",
-        "reading",
-        "stale-read",
-        "auth-after-logout",
-        "count",
-        "reference",
-        "embedding",
-    ]
-)
+CRUD_FAMILIES = ("create", "update", "delete", "frame", "reading", "stale-read")
+# may show in the checks of any operation
+WIDE_FAMILIES = frozenset([*CRUD_FAMILIES, "auth-after-logout", "count", "reference", "embedding"])
 
 
 class MutantStatus(Enum):

@@ -41,9 +41,8 @@ class InterceptedRequest:
 
     def with_json(self, body: Any) -> "InterceptedRequest":
         """Copy with another JSON body."""
-        return replace(
-            self, body=json.dumps(body).encode(), headers={**self.headers, "content-type": "application/json"}
-        )
+        headers = {**self.headers, "content-type": "application/json"}
+        return replace(self, body=json.dumps(body).encode(), headers=headers)
 
     def with_query(self, pairs: QueryParameters) -> "InterceptedRequest":
         """Copy with another query."""

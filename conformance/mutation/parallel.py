@@ -158,11 +158,9 @@ class Worker:
         """Evaluate one mutant."""
         mutant = self.mutants[index]
         result = evaluate_mutant(mutant, self.mock, self.detectors)
+        head = (mutant.id, mutant.family, mutant.operation, mutant.requirement)
         return MutantSummary(
-            mutant.id,
-            mutant.family,
-            mutant.operation,
-            mutant.requirement,
+            *head,
             result.status,
             mutant.is_blocking(self.mock.contract),
             mutant.provenance_independent,
@@ -171,8 +169,7 @@ class Worker:
             result.message[:300],
             result.seconds,
             result.requests,
-            _format_curl(result.witness, self.mock.contract),
-            _format_response(result.witness),
+            *_describe_witness(result.witness, self.mock.contract),
         )
 
     def run_variant(self, index: int, seed: int) -> VariantResult:
@@ -194,16 +191,13 @@ class Worker:
         )
 
 
-def _format_curl(witness: Witness | None, contract: Contract) -> str:
-    base = f"http://127.0.0.1:8000{contract.base_path}"
-    return "" if witness is None else witness.mutant_exchange.curl(base, TOKEN_ENV, OTHER_TOKEN_ENV)
-
-
-def _format_response(witness: Witness | None) -> str:
+def _describe_witness(witness: Witness | None, contract: Contract) -> tuple[str, str]:
+    """The curl command and the start of the response."""
     if witness is None:
-        return ""
-    response = witness.mutant_exchange.response
-    return f"{response.status} {response.content[:300].decode('utf-8', 'replace')}"
+        return "", ""
+    exchange, base = witness.mutant_exchange, f"http://127.0.0.1:8000{contract.base_path}"
+    response = f"{exchange.response.status} {exchange.response.content[:300].decode('utf-8', 'replace')}"
+    return exchange.curl(base, TOKEN_ENV, OTHER_TOKEN_ENV), response
 
 
 CHUNK_SIZE = 40  # mutants that a process evaluates before it returns the results

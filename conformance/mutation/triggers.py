@@ -86,11 +86,8 @@ def trigger_crud_cycle(session: Session, operation: Operation) -> None:
 def _update_bodies(session: Session, update: Operation) -> Iterator[dict[str, Any]]:
     """One field, then all fields, then all fields again."""
     fields = update.request_body.fields.values() if update.request_body else ()
-    body = {
-        f.name: session.payloads.generate_value(f.schema, f.name)
-        for f in fields
-        if f.relation_setter is None and f.x_query is None
-    }
+    attributes = [f for f in fields if f.relation_setter is None and f.x_query is None]
+    body = {f.name: session.payloads.generate_value(f.schema, f.name) for f in attributes}
     yield dict(list(body.items())[:1])
     yield body
     yield body

@@ -16,6 +16,8 @@ from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTra
 from conformance.schemathesis_engine.write_guard import BlockedRequest
 from conformance.transport.messages import AUTHORIZATION, Exchange
 
+FindingKey = tuple[str, str, str | None]
+
 
 @dataclass(frozen=True, slots=True)
 class ChainStep:
@@ -31,7 +33,7 @@ class RequestChain:
     """The requests that lead to a failure, in order. `finding_key`: (check, pointer, keyword) of a response finding."""
 
     steps: tuple[ChainStep, ...]
-    finding_key: tuple[str, str, str | None] | None
+    finding_key: FindingKey | None
     failure_type: type[Failure] | None
 
     @property
@@ -41,10 +43,7 @@ class RequestChain:
 
 
 def build_chain(
-    transport: CaseTransport,
-    sent_case: SentCase,
-    failure: Failure | None,
-    finding_key: tuple[str, str, str | None] | None,
+    transport: CaseTransport, sent_case: SentCase, failure: Failure | None, finding_key: FindingKey | None
 ) -> RequestChain:
     """Build the chain of a failure."""
     related_ids = failure.related_case_ids() if failure is not None else ()
@@ -102,13 +101,9 @@ def _is_reproduced(
         return chain.finding_key in {(item.check, item.pointer, item.keyword) for item in response_findings}
     headers = _run_token_header(chain.steps[-1])
     try:
-        case.validate_response(
-            response,
-            checks=[FUNCTIONS.get_one(check.name)],  # type: ignore[list-item]  # a function
-            headers=headers,
-            transport_kwargs={"headers": headers},
-            recorder=recorder,
-        )
+        checks: list[Any] = [FUNCTIONS.get_one(check.name)]
+        options = {"headers": headers}
+        case.validate_response(response, checks=checks, headers=headers, transport_kwargs=options, recorder=recorder)
     except FailureGroup as error:
         return any(type(item) is chain.failure_type for item in error.exceptions)
     return False

@@ -114,15 +114,8 @@ class FailureCollector:
         provenance_level = get_provenance(self.session.contract.document, location.pointer, location.keyword)
         if not sent_case.is_valid and not check.response_check and provenance_level != INFERRED:
             provenance_level = self._rejection_provenance(sent_case.operation)  # a rejection has to be documented too
-        requirement = Requirement(
-            check.check_id,
-            sent_case.operation.id,
-            check.requirement,
-            location.pointer,
-            provenance_level,
-            check.provenance_independent,
-            location.parameter,
-        )
+        head = (check.check_id, sent_case.operation.id, check.requirement, location.pointer)
+        requirement = Requirement(*head, provenance_level, check.provenance_independent, location.parameter)
         self.completed_checks.add((sent_case.operation.id, check.name))
         chain = build_chain(self.transport, sent_case, failure, finding_key)
         evidence = (*chain.exchanges, *_check_exchanges(self.transport, sent_case, failure))
