@@ -1,7 +1,6 @@
 """Composition root: Connexion's middlewares with the mock's routing, security and validation, inside `MockApp`."""
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Protocol
 
 from connexion.middleware import ConnexionMiddleware
@@ -75,13 +74,8 @@ def create_app(
         schemas=sandbox.validators,
         check_path_record=endpoint.check_path_record,
     )
-    header_groups = (
-        hosts_and_cors.READ_HEADERS,
-        body.READ_HEADERS,
-        validation.READ_HEADERS,
-        security.list_credential_headers(contract),
-        parameters.list_header_names(contract),
-    )
+    read_headers = {*hosts_and_cors.READ_HEADERS, *body.READ_HEADERS, *validation.READ_HEADERS}
+    read_headers.update(security.list_credential_headers(contract), parameters.list_header_names(contract))
     return MockApp(
         api,
         routes,
@@ -90,7 +84,7 @@ def create_app(
         CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in config.cors_origins)),
         request_log,
         sandbox,
-        frozenset(chain.from_iterable(header_groups)),
+        frozenset(read_headers),
     )
 
 

@@ -13,8 +13,7 @@ from spec.model import Resource
 def find_in_path(request: ActionRequest, *, for_write: bool = False, allow_shared: bool = True) -> StoredRecord:
     """Return the record that the path names. `allow_shared`: whether a share is sufficient for write access.
 
-    Raises:
-        ApiError: The record does not exist, or the viewer may not see it (404) or not write it (403).
+    Raises ApiError if the record does not exist, or the viewer may not see it (404) or not write it (403).
     """
     resource = request.resource
     text = next(iter(request.path_parameters.values()))

@@ -22,11 +22,7 @@ def extract_attributes(request: ActionRequest, resource: Resource) -> dict[str, 
 
 
 def resolve_references(request: ActionRequest, resource: Resource) -> dict[str, RelationValue]:
-    """Return the relations that the request sets; the body takes precedence over the query.
-
-    Raises:
-        ApiError: A record does not exist or the viewer may not see it (404).
-    """
+    """Return the relations that the request sets; the body takes precedence over the query. Raises ApiError (404)."""
     mapping = request.sandbox.write_plans.get_request_mapping(request.operation, resource)
     references: dict[str, RelationValue] = {}
     for query_input in mapping.query_references:

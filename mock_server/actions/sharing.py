@@ -13,8 +13,7 @@ from spec.record import Reference
 def share_record(request: ActionRequest) -> ActionResult:
     """Create a Share of the record for the body's entity, or change the permission of the existing one.
 
-    Raises:
-        ApiError: The record is only shared with the viewer (403), or the entity does not exist (404).
+    Raises ApiError if the record is only shared with the viewer (403), or the entity does not exist (404).
     """
     store = request.store
     record = find_in_path(request, for_write=True, allow_shared=False)

@@ -255,10 +255,9 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
         _print_warning(f"--store {settings.store}: {text}")
     newest = images.find_newest_after_epoch(store)
     if newest is not None:
-        text = (
-            f"the epoch {format_timestamp(epoch)} is earlier than documented records (up to {format_timestamp(newest)})"
-        )
-        _print_warning(f"{text}; records that belong to these get the epoch as their date")
+        documented = f"documented records (up to {format_timestamp(newest)})"
+        consequence = "records that belong to these get the epoch as their date"
+        _print_warning(f"the epoch {format_timestamp(epoch)} is earlier than {documented}; {consequence}")
     validators = SchemaValidators.from_document(contract.document)
     sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=settings.epoch is not None)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+import orjson
 from starlette.types import Send
 
 from mock_server.errors import ApiError, ErrorKind
@@ -13,7 +14,6 @@ from mock_server.store import StoredRecord
 from mock_server.store.schema import parse_key
 from mock_server.system_routes.docs import ASSETS, Docs
 from mock_server.system_routes.examples import find_example_keys
-from mock_server.system_routes.health import health
 from mock_server.system_routes.media import GeneratedFile, generate_file
 from mock_server.web.context import READ_METHODS, RequestContext, send_response
 from mock_server.web.request_log import escape_unprintable
@@ -49,12 +49,17 @@ class SystemRoutes:
             "/docs/openapi.json": (self.render_examples, "application/json", _NO_CACHE_HEADERS),
             "/openapi.yaml": (docs.render_yaml, "application/yaml", _NO_CACHE_HEADERS),
             "/openapi.json": (docs.render_json, "application/json", _NO_CACHE_HEADERS),
-            "/__mock/health": (lambda url: health(sandbox), "application/json", {"Cache-Control": "no-store"}),
+            "/__mock/health": (self.render_health, "application/json", {"Cache-Control": "no-store"}),
         }
 
     def render_examples(self, base_url: str) -> bytes:
         """Render the contract with example keys, for Swagger UI."""
         return self.docs.render_json_with_examples(base_url, find_example_keys(self.sandbox))
+
+    def render_health(self, base_url: str) -> bytes:
+        """Render ``{"status": "ok", "operations": 75, "records": {"Message": 240, ...}}``."""
+        operations, records = len(self.sandbox.contract.operations), dict(self.sandbox.store.count_by_resource())
+        return orjson.dumps({"status": "ok", "operations": operations, "records": records})
 
     def find_page(self, context: RequestContext) -> SystemPage | None:
         """Return the page at the context's path; None if there is none."""

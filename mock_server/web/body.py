@@ -41,11 +41,9 @@ class BodyMemoryLimit:
 
 
 async def read_body(context: RequestContext, receive: Receive, memory_limit: BodyMemoryLimit) -> bytes:
-    """Return the complete body.
+    """Return the complete body. Raises ClientDisconnect if the client disconnects before.
 
-    Raises:
-        ApiError: The body (413) or all incomplete bodies together (503) exceed their limit.
-        ClientDisconnect: The client disconnected before the body was complete.
+    Raises ApiError if the body (413) or all incomplete bodies together (503) exceed their limit.
     """
     content_length = context.headers.get(b"content-length", b"")
     if content_length.isdigit() and int(content_length[:20]) > MAX_BODY_BYTES:

@@ -82,18 +82,14 @@ async def send_response(
     context.status = status
     lines = context.response_headers
     if context.notes:
-        lines.append((NOTE_HEADER, _to_ascii("ignored: " + ", ".join(context.notes[:_MAX_NOTES]))))
+        notes = "ignored: " + ", ".join(context.notes[:_MAX_NOTES])
+        lines.append((NOTE_HEADER, notes[:1000].encode("unicode_escape")))  # printable ASCII
     if body is not None:
         lines += (content_type, (b"content-length", b"%d" % len(body)))
     if headers:
         lines += ((name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in headers.items())
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": b"" if body is None or context.is_head else body})
-
-
-def _to_ascii(text: str) -> bytes:
-    """Encode `text` as a header value: one line of printable ASCII."""
-    return text[:1000].encode("unicode_escape")
 
 
 def memoize(cache: MutableMapping[Any, Any], key: Any, value: Any, limit: int = 1024) -> Any:

@@ -50,18 +50,9 @@ class Endpoint:
 
     def create_request(self, context: RequestContext, operation: Operation) -> ActionRequest:
         """Create the action's request from the context."""
-        return ActionRequest(
-            operation,
-            self.sandbox,
-            context.viewer,
-            context.path_parameters,
-            context.query,
-            context.raw_query.decode("latin-1"),
-            context.body,
-            context.base_url,
-            context.now,
-            context.token,
-        )
+        path_parameters, raw_query = context.path_parameters, context.raw_query.decode("latin-1")
+        sent = (path_parameters, context.query, raw_query, context.body, context.base_url, context.now, context.token)
+        return ActionRequest(operation, self.sandbox, context.viewer, *sent)
 
     def check_path_record(self, context: RequestContext, operation: Operation) -> None:
         """Raise ApiError (404, 403) unless the viewer may use the operation on the record in the path.

@@ -49,8 +49,7 @@ class HostPolicy:
     def get_base_url(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[str, tuple[str, ...]]:
         """Return the base URL for the client (scheme, host, prefix), and the names of invalid forwarded headers.
 
-        Raises:
-            ApiError: The host is not allowed (421) or missing (400).
+        Raises ApiError if the host is not allowed (421) or missing (400).
         """
         host_header = headers.get(b"host", b"")
         if not host_header and scope["http_version"] != "1.0":
@@ -88,11 +87,8 @@ def _apply_forwarded(scope: Scope, headers: Mapping[bytes, bytes], base_url: str
     client = scope.get("client")
     if client and not is_loopback(client[0].removeprefix("::ffff:")):
         return base_url, ()
-    values = {
-        name: headers[name].decode("latin-1").partition(",")[0].strip()
-        for name in _FORWARDED_VALIDATORS
-        if name in headers
-    }
+    sent_names = [name for name in _FORWARDED_VALIDATORS if name in headers]
+    values = {name: headers[name].decode("latin-1").partition(",")[0].strip() for name in sent_names}
     valid_values = {name: text for name, text in values.items() if _FORWARDED_VALIDATORS[name](text)}
     scheme, _, host = base_url.partition("://")
     scheme = valid_values.get(b"x-forwarded-proto", scheme).lower()
@@ -156,12 +152,8 @@ class CorsPolicy:
 
         Pages of the mock itself, below `base_url`, are same-origin and may always read.
         """
-        if (
-            origin in self.reported
-            or len(self.reported) >= _MAX_REPORTED_ORIGINS
-            or self.is_allowed(origin)
-            or base_url.startswith(f"{origin}/")
-        ):
+        is_silent = origin in self.reported or len(self.reported) >= _MAX_REPORTED_ORIGINS
+        if is_silent or self.is_allowed(origin) or base_url.startswith(f"{origin}/"):
             return None
         self.reported.add(origin)
         if origin == "*" or _get_origin_host(origin) is None:

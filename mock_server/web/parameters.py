@@ -7,6 +7,7 @@ scalar is used, and a blank value is absent. A scalar with brackets (``page[]=1`
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -51,10 +52,11 @@ class ParameterParser:
         """Create the parser of `parameter`."""
         pointer = f"{parameter.pointer}/schema"
         schema = parameter.schema
+        resolved_type = str(_dereference(document, schema).get("type", ""))
         return cls(
             parameter,
             str(schema.get("type", "")),
-            _get_scalar_type(_dereference(document, schema)),
+            resolved_type if resolved_type in ("string", "integer", "number", "boolean") else "",
             _dereference(document, schema.get("items", {})),
             {name: _dereference(document, node) for name, node in schema.get("properties", {}).items()},
             schema.get("additionalProperties") is False,
@@ -115,12 +117,6 @@ def _dereference(document: Document, schema: Mapping[str, Any]) -> Mapping[str, 
     return schema
 
 
-def _get_scalar_type(schema: Mapping[str, Any]) -> str:
-    """Return the type of a scalar schema; empty for any other and for a schema without a type."""
-    type_name = str(schema.get("type", ""))
-    return type_name if type_name in ("string", "integer", "number", "boolean") else ""
-
-
 def _coerce_to_type(type_name: str, text: str) -> Any:
     """Convert `text` to a type; None if it does not match."""
     if type_name == "integer" and _INTEGER_PATTERN.fullmatch(text):
@@ -156,10 +152,9 @@ def check_styles(contract: Contract) -> None:
                 actual = f"unsupported style {parameter.style} of an object"
                 raise ContractError(parameter.pointer, actual, "style: deepObject in the query")
             if style not in (("query", "form"), ("query", "deepObject"), ("header", "simple"), ("path", "simple")):
+                actual = f"unsupported style {parameter.style} in {parameter.location}"
                 expected = "form or deepObject in the query, simple in path and header"
-                raise ContractError(
-                    parameter.pointer, f"unsupported style {parameter.style} in {parameter.location}", expected
-                )
+                raise ContractError(parameter.pointer, actual, expected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +169,9 @@ class OperationParameters:
         cls, document: Document, schemas: SchemaValidators, operation: Operation
     ) -> "OperationParameters":
         """Create the parsers of an operation's parameters."""
-        query, headers = (
-            [
-                ParameterParser.from_parameter(document, schemas, p)
-                for p in operation.parameters
-                if p.location == location
-            ]
-            for location in ("query", "header")
-        )
-        return cls({parser.parameter.name: parser for parser in query}, tuple(headers))
+        create = partial(ParameterParser.from_parameter, document, schemas)
+        query = {p.name: create(p) for p in operation.parameters if p.location == "query"}
+        return cls(query, tuple(create(p) for p in operation.parameters if p.location == "header"))
 
     def parse_query(self, raw: bytes) -> ParsedParameters:
         """Parse a raw query string."""

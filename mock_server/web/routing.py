@@ -77,11 +77,8 @@ class Routes:
         root = _RouteNode()
         for route in routes:
             _insert_route(root, route)
-        literal_matches = {
-            base_path + route.path.rstrip("/").encode(): RouteMatch(route, {})
-            for route in routes
-            if not route.parameter_names
-        }
+        literal_routes = (route for route in routes if not route.parameter_names)
+        literal_matches = {base_path + r.path.rstrip("/").encode(): RouteMatch(r, {}) for r in literal_routes}
         return cls(base_path, literal_matches, root, routes)
 
     def find(self, path: bytes) -> RouteMatch | None:
@@ -174,14 +171,8 @@ def _decode_segments(path: bytes) -> list[str] | None:
 
 def method_not_allowed_error(context: RequestContext, allowed: str, *, location: str | None = None) -> ApiError:
     """Return the error (405) for a path that has other methods."""
-    return ApiError(
-        ErrorKind.METHOD_NOT_ALLOWED,
-        headers={"Allow": allowed},
-        location=location,
-        method=context.method,
-        path=context.display_path,
-        allowed=allowed,
-    )
+    values: dict[str, Any] = {"method": context.method, "path": context.display_path, "allowed": allowed}
+    return ApiError(ErrorKind.METHOD_NOT_ALLOWED, headers={"Allow": allowed}, location=location, **values)
 
 
 class RoutingMiddleware(SpecMiddleware):  # type: ignore[misc]

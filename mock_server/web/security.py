@@ -34,11 +34,8 @@ def security_map(contract: Contract, sandbox: Sandbox) -> dict[str, Any]:
         scheme_kind = (scheme.get("type"), str(scheme.get("scheme", scheme.get("in"))).lower())
         if scheme_kind not in (("http", "bearer"), ("apiKey", "header")):
             location = f"#/components/securitySchemes/{name}"
-            raise ContractError(
-                location,
-                f"unsupported scheme {' '.join(map(str, scheme_kind))}",
-                "http bearer, or an apiKey in a header",
-            )
+            actual = f"unsupported scheme {' '.join(map(str, scheme_kind))}"
+            raise ContractError(location, actual, "http bearer, or an apiKey in a header")
     return {"bearer": partial(BearerHandler, sandbox), "apiKey": partial(ApiKeyHandler, sandbox)}
 
 

@@ -5,6 +5,7 @@ Errors have the precedence 401, 404, 403, then 400, 415 and 422.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
@@ -26,35 +27,27 @@ _MAX_CACHED_QUERY_BYTES = 2048
 CheckPathRecord = Callable[[RequestContext, Operation], None]
 
 
+@dataclass(eq=False, slots=True)
 class RequestValidator:
     """Validates the requests of one operation."""
 
-    def __init__(
-        self,
-        operation: Operation,
-        contract: Contract,
-        schemas: SchemaValidators,
-        check_path_record: CheckPathRecord,
-        memory_limit: body.BodyMemoryLimit,
-        next_app: ASGIApp,
-    ) -> None:
-        self.operation = operation
-        self.contract = contract
-        self.schemas = schemas
-        self.check_path_record = check_path_record
-        self.memory_limit = memory_limit
-        self.next_app = next_app
-        self.parameters: OperationParameters | None = None
-        self.query_cache: dict[bytes, ParsedParameters] = {}
-        self.accept_cache: dict[bytes, bool] = {}
-        self.media_type_cache: dict[bytes, str] = {}
-        self.body_validator: Validator | None = None
-        self.lenient_validator: Validator | None = None
-        self.missing_field_errors: dict[str, FieldError] = {}
-        self.required_fields: frozenset[str] = frozenset()
-        self.field_order: dict[str, int] = {}
-        self.known_fields: frozenset[str] | None = None
-        self.defaults: Mapping[str, Any] = {}
+    operation: Operation
+    contract: Contract
+    schemas: SchemaValidators
+    check_path_record: CheckPathRecord
+    memory_limit: body.BodyMemoryLimit
+    next_app: ASGIApp
+    parameters: OperationParameters | None = None
+    query_cache: dict[bytes, ParsedParameters] = field(default_factory=dict)
+    accept_cache: dict[bytes, bool] = field(default_factory=dict)
+    media_type_cache: dict[bytes, str] = field(default_factory=dict)
+    body_validator: Validator | None = None
+    lenient_validator: Validator | None = None
+    missing_field_errors: Mapping[str, FieldError] = field(default_factory=dict)
+    required_fields: frozenset[str] = frozenset()
+    field_order: Mapping[str, int] = field(default_factory=dict)
+    known_fields: frozenset[str] | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def compile(self) -> OperationParameters:
         """Compile parameters and body schema."""
@@ -66,11 +59,11 @@ class RequestValidator:
             self.field_order = {name: index for index, name in enumerate(fields)}
             if operation.action != "update":  # an update changes the sent fields only
                 self.defaults = collect_defaults(self.contract.document, fields)
-            self.required_fields = frozenset(name for name, field in fields.items() if field.required)
+            self.required_fields = frozenset(name for name, f in fields.items() if f.required)
             document = self.contract.document
             schema, _ = document.dereference(document.resolve(operation.request_body.pointer), "")
             if fields and not schema.get("additionalProperties"):
-                self.known_fields = frozenset(n for n, field in fields.items() if not field.schema.get("readOnly"))
+                self.known_fields = frozenset(n for n, f in fields.items() if not f.schema.get("readOnly"))
         return self.parameters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,9 +90,8 @@ class RequestValidator:
         accept = context.headers.get(b"accept")
         if accept is not None and not self.accepts_json(accept):
             detail = f"Accept: invalid value {accept.decode('latin-1')!r} (expected application/json)"
-            raise ApiError(
-                ErrorKind.NOT_ACCEPTABLE, detail, message="The response is only available as application/json."
-            )
+            message = "The response is only available as application/json."
+            raise ApiError(ErrorKind.NOT_ACCEPTABLE, detail, message=message)
         parsed = self.query_cache.get(context.raw_query) or self.parse_query(parameters, context.raw_query)
         errors = list(parsed.errors)
         if parameters.headers:
@@ -158,9 +150,9 @@ class RequestValidator:
 
     def refine_reference_error(self, error: FieldError, value: Mapping[str, Any]) -> FieldError:
         """Replace the type error of a polymorphic key by that of the resource which the discriminator names."""
-        field = self.operation.request_body.fields.get(error.field) if self.operation.request_body else None
-        setter = field.relation_setter if field else None
-        if field is None or setter is None or setter.discriminator is None or error.field not in value:
+        body_field = self.operation.request_body.fields.get(error.field) if self.operation.request_body else None
+        setter = body_field.relation_setter if body_field else None
+        if body_field is None or setter is None or setter.discriminator is None or error.field not in value:
             return error
         type_name, key = value.get(setter.discriminator), value[error.field]
         resource = next((r for r in self.contract.resources.values() if snake_case(r.name) == type_name), None)
@@ -168,7 +160,7 @@ class RequestValidator:
             return error
         key_type_name, key_type = ("integer", int) if resource.has_integer_key else ("string", str)
         has_key_type = isinstance(key, key_type) and not isinstance(key, bool)
-        return error if has_key_type else type_error(error.field, key_type_name, field.pointer)
+        return error if has_key_type else type_error(error.field, key_type_name, body_field.pointer)
 
     def create_validation_error(self, failures: Iterable[FieldError]) -> ApiError:
         """Return the error (422) with all invalid fields, in the order of the contract."""
@@ -220,14 +212,8 @@ class RequestValidatorAPI(RoutedAPI):  # type: ignore[misc]
         self.add_paths()
 
     def make_operation(self, operation: Any) -> RequestValidator:
-        return RequestValidator(
-            self.contract.operations[operation.operation_id],
-            self.contract,
-            self.schemas,
-            self.check_path_record,
-            self.memory_limit,
-            self.next_app,
-        )
+        shared = (self.contract, self.schemas, self.check_path_record, self.memory_limit, self.next_app)
+        return RequestValidator(self.contract.operations[operation.operation_id], *shared)
 
 
 class ValidationMiddleware(RoutedMiddleware):  # type: ignore[misc]

@@ -109,8 +109,9 @@ def _iter_violation_errors(
         if violation.instance is None and len(path) == 1 and field in required_fields:
             yield required_error(field, location)
         else:
-            message = _build_message(keyword, kind, violation.instance).format(_display_name(field))
-            yield FieldError(field, message, location, _describe_expected(keyword, kind))
+            build, describe = _MESSAGES.get(keyword), _EXPECTED_DESCRIPTIONS.get(keyword)
+            message = build(kind, violation.instance) if build else "The {} field is invalid."
+            yield FieldError(field, message.format(_display_name(field)), location, describe(kind) if describe else "")
 
 
 def _find_best_branch(kind: Any, depth: int) -> list[SchemaViolation]:
@@ -130,18 +131,6 @@ def _find_best_branch(kind: Any, depth: int) -> list[SchemaViolation]:
     return branches[ranks.index(best)]
 
 
-def _build_message(keyword: str, kind: Any, value: Any) -> str:
-    """Return the message with ``{}`` for the field's name."""
-    builder = _MESSAGES.get(keyword)
-    return "The {} field is invalid." if builder is None else builder(kind, value)
-
-
-def _describe_expected(keyword: str, kind: Any) -> str:
-    """Return the accepted values if Laravel's message does not name them."""
-    describe = _EXPECTED_DESCRIPTIONS.get(keyword)
-    return "" if describe is None else describe(kind)
-
-
 def _format_values(values: Iterable[Any]) -> str:
     """Format values as JSON, strings without quotation marks; a long list is truncated."""
     texts = [value if isinstance(value, str) and value else orjson.dumps(value).decode() for value in values]
@@ -155,6 +144,7 @@ def _list_branch_types(kind: Any) -> str:
     return " or ".join(dict.fromkeys(_TYPE_NAMES.get(name, name) for types in type_lists for name in types))
 
 
+# The accepted values, for keywords whose message does not name them.
 _EXPECTED_DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
     "enum": lambda kind: _format_values(kind.options),
     "const": lambda kind: _format_values([kind.expected_value]),
@@ -180,6 +170,7 @@ def _build_min_length_message(kind: Any, value: Any) -> str:
     return f"The {{}} field must be at least {kind.limit} characters."
 
 
+# The message, with ``{}`` for the field's name.
 _MESSAGES: Mapping[str, Callable[[Any, Any], str]] = {
     "type": _build_type_message,
     "format": _build_format_message,
