@@ -20,10 +20,8 @@ def compose_answer(
 ) -> str:
     """Compose an assistant's answer to a question, which is not parsed.
 
-    Args:
-        answers: The dataset's answers. Their parts (opening, middle, closing) are chosen independently.
-        agent: The agent's attributes. Its role, goal and guardrails add a sentence.
-        turn: The number of messages in the thread, so that a repeated question gets another answer.
+    Opening, middle and closing are chosen independently from `answers`. The role, goal and guardrails of the `agent`
+    add a sentence. `turn`: the number of messages in the thread, so that a repeated question gets another answer.
     """
     agent = agent or {}
     key = (question, agent.get("name"), turn)
@@ -70,9 +68,4 @@ def estimate_tokens(*texts: str) -> int:
 
 def fill_placeholders(template: str, variables: Mapping[str, Any]) -> str:
     """Replace the ``{{placeholders}}`` of a prompt; one without a value is replaced by its name."""
-
-    def get_value(match: re.Match[str]) -> str:
-        name = match[1].strip()
-        return str(variables.get(name, name))
-
-    return _PLACEHOLDER_PATTERN.sub(get_value, template)
+    return _PLACEHOLDER_PATTERN.sub(lambda match: str(variables.get(match[1].strip(), match[1].strip())), template)

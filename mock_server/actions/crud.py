@@ -98,8 +98,12 @@ def retrieve_record(request: ActionRequest) -> ActionResult:
 
 def create_record(request: ActionRequest) -> ActionResult:
     """Create a record from the body and return it."""
-    resource = request.resource
-    attributes, references = extract_attributes(request, resource), resolve_references(request, resource)
+    return create_from_attributes(request, request.resource, extract_attributes(request, request.resource))
+
+
+def create_from_attributes(request: ActionRequest, resource: Resource, attributes: Mapping[str, Any]) -> ActionResult:
+    """Create a record with these attributes and the request's relations, and return it."""
+    references = resolve_references(request, resource)
     with request.store.transaction():
         record = insert_record(request, resource, attributes, references)
     return render_record(request, record)

@@ -7,8 +7,7 @@ from typing import Any
 from mock_server.actions.access import find_in_path
 from mock_server.actions.assistant import pick, shorten_title
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.actions.crud import insert_record
-from mock_server.actions.request_mapping import resolve_references
+from mock_server.actions.crud import create_from_attributes
 from mock_server.actions.responses import render_record
 
 AGENT_ATTRIBUTES = ("name", "description", "instruction")
@@ -27,7 +26,7 @@ def generate_agent(request: ActionRequest) -> ActionResult:
         "profile_photo_config": _build_photo_config(persona),
         "metadata": {name: persona[name] for name in AGENT_METADATA_FIELDS},
     }
-    return _create_record(request, "Agent", attributes)
+    return create_from_attributes(request, request.contract.resources["Agent"], attributes)
 
 
 def generate_workflow(request: ActionRequest) -> ActionResult:
@@ -54,7 +53,7 @@ def generate_workflow(request: ActionRequest) -> ActionResult:
             for number, (source, target) in edges
         ],
     }
-    return _create_record(request, "Workflow", attributes)
+    return create_from_attributes(request, request.contract.resources["Workflow"], attributes)
 
 
 def generate_thread_name(request: ActionRequest) -> ActionResult:
@@ -76,11 +75,3 @@ def _pick_persona(request: ActionRequest, name: str) -> Mapping[str, Any]:
 
 def _build_photo_config(persona: Mapping[str, Any]) -> dict[str, Any]:
     return {"emoji": persona["emoji"], "background_color": persona["background_color"], "preference": "emoji"}
-
-
-def _create_record(request: ActionRequest, name: str, attributes: Mapping[str, Any]) -> ActionResult:
-    resource = request.contract.resources[name]
-    references = resolve_references(request, resource)
-    with request.store.transaction():
-        record = insert_record(request, resource, attributes, references)
-    return render_record(request, record)

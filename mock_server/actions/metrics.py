@@ -8,7 +8,7 @@ from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series
 from mock_server.query import SqlCondition, all_of, collect_query_arguments
 from mock_server.store.schema import attribute_column, quote_identifier
-from spec.model import BodyField, Resource
+from spec.model import Resource
 
 MAX_SERIES_ENTRIES = 10_000  # as in the contract
 
@@ -17,8 +17,9 @@ def compute_metrics(request: ActionRequest) -> ActionResult:
     """Count or sum the records that match the body's filters."""
     store, body, resource = request.store, request.body, request.resource
     query = request.sandbox.create_query(request.viewer)
-    filters = query.build_condition(resource, collect_query_arguments(_body_fields(request), body))
-    condition = all_of((filters, query.build_visibility_condition(resource)))
+    request_body = request.operation.request_body
+    arguments = collect_query_arguments(tuple(request_body.fields.values()) if request_body else (), body)
+    condition = all_of((query.build_condition(resource, arguments), query.build_visibility_condition(resource)))
     is_sum = body["calculation"].endswith("_sum")
     value = _build_sum(request, resource, body["property"]) if is_sum else SqlCondition("COUNT(*)")
     from_where = f"FROM {quote_identifier(resource.name)} WHERE {condition.sql}"
@@ -29,26 +30,16 @@ def compute_metrics(request: ActionRequest) -> ActionResult:
         total = store.count(resource.name, condition.sql, condition.parameters)
     data: list[dict[str, Any]] = [{"value": total}]
     if body["calculation"].startswith("time_series"):
-        created = attribute_column(resource.attributes_with_stamp("created")[:1])
-        period = PERIOD_START_SQL[body["granularity"]].format(created)
+        created = resource.attributes_with_stamp("created")[:1]
+        period = PERIOD_START_SQL[body["granularity"]].format(attribute_column(created))
         sql = f"SELECT {period}, {value.sql} {from_where} GROUP BY 1"
         values_by_period = dict(store.connection.execute(sql, parameters).fetchall())
-        date_range = _get_date_range(request, resource)
+        # The last day defaults to today.
+        bounds = {a.x_query.operator: str(a.value)[:10] for a in arguments if a.x_query.paths == (created,)}
+        date_range = DateRange(bounds.get("from"), bounds.get("to", request.timestamp[:10]))
         series = fill_series(values_by_period, date_range, body["granularity"], MAX_SERIES_ENTRIES)
         data = [{"date": date, "value": entry} for date, entry in series.items()]
     return ActionResult(orjson.dumps({"data": data, "total": total}))
-
-
-def _body_fields(request: ActionRequest) -> tuple[BodyField, ...]:
-    return tuple(request.operation.request_body.fields.values()) if request.operation.request_body else ()
-
-
-def _get_date_range(request: ActionRequest, resource: Resource) -> DateRange:
-    """Return the first and last day that the body's filters allow; the last day defaults to today."""
-    created = (resource.attributes_with_stamp("created")[:1],)
-    arguments = collect_query_arguments(_body_fields(request), request.body)
-    bounds = {a.x_query.operator: str(a.value)[:10] for a in arguments if a.x_query.paths == created}
-    return DateRange(bounds.get("from"), bounds.get("to", request.timestamp[:10]))
 
 
 def _build_sum(request: ActionRequest, resource: Resource, name: str) -> SqlCondition:

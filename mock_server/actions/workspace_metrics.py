@@ -39,6 +39,8 @@ _EFFECTIVE_GROUPS = {
     "granularity": (("date",), "without group_by=date"),
     **dict.fromkeys(("order_by", "order_dir", "limit"), (("user", "date"), "without a group")),
 }
+# The properties after rank and agent, in the order of the columns of LEADERBOARD_SQL.
+LEADERBOARD_PROPERTIES = ("executions_count", "threads_count", "messages_count", "users_count", "score")
 LEADERBOARD_SQL = """
     WITH period(since) AS (VALUES (?)),
     used AS (
@@ -167,15 +169,8 @@ def rank_agents(request: ActionRequest) -> ActionResult:
     parameters = (get_period_start(request, request.query["period"]), *condition.parameters, request.query["limit"])
     results = store.connection.execute(LEADERBOARD_SQL.format(where=condition.sql), parameters).fetchall()
     rows = [
-        {
-            "rank": rank,
-            "agent": render_fragment(request, store.get_existing(Reference(agent.name, key))),
-            "executions_count": executions,
-            "threads_count": threads,
-            "messages_count": messages,
-            "users_count": users,
-            "score": score,
-        }
-        for rank, (key, executions, threads, messages, users, score) in enumerate(results, 1)
+        {"rank": rank, "agent": render_fragment(request, store.get_existing(Reference(agent.name, key)))}
+        | dict(zip(LEADERBOARD_PROPERTIES, counts, strict=True))
+        for rank, (key, *counts) in enumerate(results, 1)
     ]
     return ActionResult(orjson.dumps({"data": rows}))

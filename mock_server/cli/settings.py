@@ -19,13 +19,9 @@ LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 @dataclass(frozen=True, slots=True)
 class MockSettings:
-    """All settings.
+    """All settings. `epoch` None: today; `contract` None: the packaged contract.
 
-    Args:
-        size: Factor for the number of records.
-        epoch: None: today.
-        contract: None: the packaged contract.
-        explicit_fields: Names of the fields set by the command line or the environment.
+    `explicit_fields`: names of the fields set by the command line or the environment.
     """
 
     host: str
@@ -142,19 +138,17 @@ def _parse_log_level(text: str) -> str:
 
 
 _PORT, _SEED = partial(_parse_integer, 0, 65535), partial(_parse_integer, 0, 2**63 - 1)
+_HOST_HELP = "Address to listen on; the default also listens on ::1."
+_EPOCH_HELP = "End of the data, start of the clock."
 _HOSTS_HELP = "Host names to accept in addition to loopback names, without ports; * accepts any."
 _ORIGINS_HELP = "Origins to accept in addition to loopback origins; * accepts any, without cookies."
 
 OPTIONS = (
-    Option(
-        "host", "--host", "127.0.0.1", _parse_name, "Address to listen on; the default also listens on ::1.", "HOST"
-    ),
+    Option("host", "--host", "127.0.0.1", _parse_name, _HOST_HELP, "HOST"),
     Option("port", "--port", "8000", _PORT, "Port to listen on; 0 selects a free port.", "PORT"),
     Option("dataset", "--dataset", "demo", _parse_name, "Name or file of a dataset.", "NAME", shapes_dataset=True),
     Option("seed", "--seed", "0", _SEED, "Seed of the generated data.", "N", shapes_dataset=True),
-    Option(
-        "epoch", "--epoch", "today", _parse_epoch, "End of the data, start of the clock.", "TIME", shapes_dataset=True
-    ),
+    Option("epoch", "--epoch", "today", _parse_epoch, _EPOCH_HELP, "TIME", shapes_dataset=True),
     Option("size", "--size", "1", _parse_size, "Factor for the number of records.", "FACTOR", shapes_dataset=True),
     Option("store", "--store", IN_MEMORY_STORE, _parse_store, "memory or sqlite:///FILE.", "URL"),
     Option("contract", "--contract", "", _parse_contract, "OpenAPI 3.0 file to serve.", "FILE", shapes_dataset=True),

@@ -80,9 +80,10 @@ class Docs:
     def render_json_with_examples(self, base_url: str, example_keys: Mapping[str, Any]) -> bytes:
         """Return the contract with examples of path parameters from `example_keys` (by operationId)."""
         document = self.contract.document
-        paths = {path: _omit_parameters(item) for path, item in document.root["paths"].items()}
+        items = document.root["paths"]
+        paths = {path: {k: v for k, v in item.items() if k != "parameters"} for path, item in items.items()}
         for operation in self.contract.operations.values():
-            item, path = document.root["paths"][operation.path], paths[operation.path]
+            item, path = items[operation.path], paths[operation.path]
             merged = _merge_parameters(document, item, operation, example_keys.get(operation.id))
             path[operation.method] = {**item[operation.method], **({"parameters": merged} if merged else {})}
         servers = [{"url": base_url + self.contract.base_path}]
@@ -93,10 +94,6 @@ class Docs:
         if self.assets_folder is None or name not in ASSETS:
             return None
         return (self.assets_folder / name).read_bytes()
-
-
-def _omit_parameters(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {keyword: value for keyword, value in item.items() if keyword != "parameters"}
 
 
 def _merge_parameters(document: Document, item: Mapping[str, Any], operation: Operation, key: Any) -> list[Any]:

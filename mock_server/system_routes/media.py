@@ -38,13 +38,9 @@ def generate_file(path: str) -> GeneratedFile | None:
     return GeneratedFile(render(match[1], hashlib.sha256(path.encode()).digest()), media_type)
 
 
-def _get_hue(digest: bytes) -> int:
-    return digest[0] * 360 // 256
-
-
 def _render_svg(stem: str, digest: bytes) -> bytes:
     """Draw initials on a coloured background; a pattern for a name without letters (a UUID)."""
-    hue = _get_hue(digest)
+    hue = digest[0] * 360 // 256
     words = [word for word in re.split(r"[._~-]+", stem) if word.isalpha()]
     if words and not re.fullmatch(r"[0-9a-f-]{32,36}", stem):
         initials = escape("".join(word[0] for word in words[:2]).upper())

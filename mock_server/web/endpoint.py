@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 from mock_server.actions import OWN_TENANT_ACTIONS
 from mock_server.actions.access import find_in_path
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.sandbox.response_cache import CacheDependencies, CachedResponse
+from mock_server.sandbox.response_cache import CachedResponse
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.serialization.layout import insert_base_url
 from mock_server.web.context import RequestContext, get_context, send_response
@@ -35,18 +35,12 @@ class Endpoint:
         result = self.run_action(self.create_request(context, operation))
         context.notes += result.ignored
         body = None if result.body is None else insert_base_url(result.body, context.base_url)
-        if context.cache_key is not None and result.depends_on is not None and body is not None:
-            self.cache_response(context, operation, result.depends_on, body)
-        await send_response(send, context, operation.envelope.status, body, headers=result.headers)
-
-    def cache_response(
-        self, context: RequestContext, operation: Operation, dependencies: CacheDependencies, body: bytes
-    ) -> None:
-        """Cache the response to a read, unless it has notes or depends on an anonymous caller."""
-        is_identified = context.token is not None or not operation.security
-        if context.cache_key is not None and is_identified and not context.notes:
-            response = CachedResponse(body, operation.envelope.status, context.viewer, context.token, dependencies)
+        is_cacheable = not context.notes and (context.token is not None or not operation.security)
+        if context.cache_key is not None and result.depends_on is not None and body is not None and is_cacheable:
+            status, viewer = operation.envelope.status, context.viewer
+            response = CachedResponse(body, status, viewer, context.token, result.depends_on)
             self.sandbox.response_cache.put(context.cache_key, response)
+        await send_response(send, context, operation.envelope.status, body, headers=result.headers)
 
     def create_request(self, context: RequestContext, operation: Operation) -> ActionRequest:
         """Create the action's request from the context."""

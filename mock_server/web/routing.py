@@ -186,11 +186,9 @@ class RoutingMiddleware(SpecMiddleware):  # type: ignore[misc]
     def add_api(self, specification: Any, *, routes: Routes, **_: Any) -> None:
         """Called by Connexion with the arguments of `ConnexionMiddleware.add_api`."""
         self.routes = routes
-        self.connexion_contexts = {
-            operation.id: {"api_base_path": specification.base_path, "operation_id": operation.id}
-            for route in routes.routes
-            for operation in route.operations.values()
-        }
+        operation_ids = (operation.id for route in routes.routes for operation in route.operations.values())
+        base_path = specification.base_path
+        self.connexion_contexts = {id_: {"api_base_path": base_path, "operation_id": id_} for id_ in operation_ids}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self.routes is None:
