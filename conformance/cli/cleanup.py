@@ -36,9 +36,8 @@ def _check_target(settings: Settings, path: Path, runs: list[LoggedRun]) -> None
         if logged != expected:
             raise UsageError(f"{path}: write log of a run on {logged!a} (expected {expected}, see --base-url)")
     if not settings.writes_allowed:
-        raise UsageError(
-            f"--allow-writes-to: no writes to {settings.host} (expected --allow-writes-to {settings.host})"
-        )
+        host = settings.host
+        raise UsageError(f"--allow-writes-to: no writes to {host} (expected --allow-writes-to {host})")
 
 
 def _host_and_port(base_url: str) -> str:

@@ -114,12 +114,7 @@ COMMANDS = (
         "Delete the records that a killed run left on the target: those in its write log, and those with its marker.",
         "reports/write-log.jsonl",
         click.Argument(["log_file"], metavar="WRITE_LOG", type=click.Path()),
-        exit_codes={
-            0: "nothing is left",
-            2: USAGE,
-            3: UNREACHABLE,
-            5: "records are left, or may be; they are listed",
-        },
+        exit_codes={0: "nothing is left", 2: USAGE, 3: UNREACHABLE, 5: "records are left, or may be; they are listed"},
     ),
     SuiteCommand(
         "mutation-test",

@@ -64,10 +64,8 @@ class Proposer:
             if proposal is not None:
                 return self._with_diff(proposal)
         requirement = result.requirement
-        message = (
-            f'Confirm with the backend team that this is required: "{requirement.summary}" If not, edit the contract.'
-        )
-        return Proposal(requirement.pointer, "", message)
+        question = f'Confirm with the backend team that this is required: "{requirement.summary}"'
+        return Proposal(requirement.pointer, "", f"{question} If not, edit the contract.")
 
     def _with_diff(self, proposal: Proposal) -> Proposal:
         """Add the diff; without edits if the layout of the contract cannot be edited."""
@@ -124,9 +122,8 @@ class Proposer:
         if not violations_by_keyword:
             return None
         keyword = reported_keywords[0] if reported_keywords else next(iter(violations_by_keyword))
-        return self._propose_schema_change(
-            body_pointer, result.requirement.pointer, keyword, violations_by_keyword[keyword]
-        )
+        violations = violations_by_keyword[keyword]
+        return self._propose_schema_change(body_pointer, result.requirement.pointer, keyword, violations)
 
     def _propose_schema_change(
         self, body_pointer: str, pointer: str, keyword: str, violations: list[SchemaViolation]

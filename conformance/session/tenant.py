@@ -12,9 +12,8 @@ from typing import Any
 from conformance.errors import UsageError
 from spec.model import Contract, Operation, Relation, Resource
 
-UUID = re.compile(
-    "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-)  # any version: those of the documentation have none
+# Any version: those of the documentation have none.
+UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True)

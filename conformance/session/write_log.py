@@ -47,9 +47,8 @@ class WriteLog:
     @classmethod
     def resume(cls, logged_run: "LoggedRun", path: Path) -> "WriteLog":
         """Continue the write log of a finished run, to log deletions. Raises OSError."""
-        return cls(logged_run.run_id, _terminate_last_line(path), list(logged_run.remaining))._write_header(
-            logged_run.target, logged_run.marker
-        )
+        write_log = cls(logged_run.run_id, _terminate_last_line(path), list(logged_run.remaining))
+        return write_log._write_header(logged_run.target, logged_run.marker)
 
     def _write_header(self, target: str, marker: str) -> "WriteLog":
         """Write the header line of the run."""
@@ -156,11 +155,8 @@ def _apply_line(runs: dict[str, LoggedRun], event: dict[str, Any]) -> None:
     """Apply one event. Raises KeyError, TypeError if it is not valid."""
     run_id = event["run"]
     if "write_log" in event:
-        if (
-            event["write_log"] != VERSION
-            or not isinstance(event["target"], str)
-            or not isinstance(event["marker"], str)
-        ):
+        texts = event["target"], event["marker"]
+        if event["write_log"] != VERSION or not all(isinstance(text, str) for text in texts):
             raise KeyError(run_id)
         runs.setdefault(run_id, LoggedRun(run_id, event["target"], event["marker"]))
         return
