@@ -342,7 +342,7 @@ def test_operation_with_effects_is_called_up_to_its_limit() -> None:
     session.max_effect_calls = 2
     session.charge_call(operation)
     session.charge_call(operation)
-    with pytest.raises(SkipCheck, match=r"runPrompt was used 2 times, as often as it may be: --max-expensive"):
+    with pytest.raises(SkipCheck, match=r"runPrompt was called 2 times, the limit of --max-effect-calls"):
         session.charge_call(operation)
 
 

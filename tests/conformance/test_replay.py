@@ -20,7 +20,7 @@ from tests.conformance.http_server import serving
 
 pytestmark = pytest.mark.slow  # each case is a run against a served mock, or of Schemathesis
 
-SCRIPT_OPTION = "--sh"
+SCRIPT_OPTION = "--format=sh"
 TOKENS = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token"}
 Fault = Callable[[FaultRequest, CallNext, dict[str, Any]], Any]
 
@@ -289,7 +289,7 @@ def test_unknown_operation_is_a_usage_error(tmp_path: Path, capsys: pytest.Captu
 
 def test_failure_without_requests_has_no_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_report(tmp_path, result("aaaa1111"))
-    assert "no requests in the report" in usage_error(capsys, file, "aaaa1111", SCRIPT_OPTION)
+    assert "the report has no requests" in usage_error(capsys, file, "aaaa1111", SCRIPT_OPTION)
 
 
 @pytest.mark.parametrize(
