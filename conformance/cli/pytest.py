@@ -88,11 +88,11 @@ def _readiness_problem(
     """Why no check can run, with the exit code."""
     try:
         exchanges = wait_until_ready(session, settings.wait_ready) if operations else []
+        reason = find_token_problem(settings, session, operations, exchanges)
     except TargetUnreachable as error:
         return ExitCode.TARGET_UNREACHABLE, str(error)
     except BudgetExhausted as error:
         return ExitCode.INCOMPLETE, str(error)
-    reason = find_token_problem(settings, session, operations, exchanges)
     return (ExitCode.INCOMPLETE, reason) if reason else None
 
 

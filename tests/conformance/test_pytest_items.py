@@ -3,6 +3,8 @@
 from pathlib import Path
 from xml.etree import ElementTree as etree
 
+import pytest
+
 from conformance.gate.verdict import ExitCode
 from tests.conformance.test_command import GOOD, answering, ran, serving
 
@@ -56,6 +58,15 @@ def test_rejected_token_exits_with_5() -> None:
         code, output = ran("pytest", "--base-url", base, token="wrong-token")
     assert code == ExitCode.INCOMPLETE, output
     assert "set a valid token" in output
+
+
+@pytest.mark.parametrize("requests", [1, 3])  # before and during the test of the second token
+def test_budget_exhausted_before_the_first_item_exits_with_5(requests: int) -> None:
+    with serving(GOOD) as base:
+        code, output = ran("pytest", "--base-url", base, "--max-requests", str(requests), other="b-token")
+    assert code == ExitCode.INCOMPLETE, output
+    assert f"the limit of {requests} request" in output
+    assert "internal error" not in output
 
 
 def test_invalid_pytest_option_exits_with_2() -> None:
