@@ -43,7 +43,8 @@ class Budget:
     def count_request(self) -> None:
         """Count one request. Raises BudgetExhausted."""
         if self.requests is not None and self.sent >= self.requests:
-            raise BudgetExhausted(f"the limit of {self.requests} requests is reached (--max-requests)")
+            noun = "request" if self.requests == 1 else "requests"
+            raise BudgetExhausted(f"the limit of {self.requests} {noun} is reached (--max-requests)")
         if self.deadline is not None and self.clock() >= self.deadline:
             raise BudgetExhausted("the time limit is reached (--max-time)")
         self.sent += 1

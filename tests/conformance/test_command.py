@@ -274,7 +274,8 @@ def test_exhausted_budget_exits_with_5(requests: int) -> None:
     with serving(GOOD) as base:
         code, output = ran("run", "--base-url", base, "--max-requests", str(requests), other="b-token")
     assert code == ExitCode.INCOMPLETE
-    assert f"the limit of {requests} request" in output
+    noun = "request" if requests == 1 else "requests"
+    assert f"the limit of {requests} {noun} is reached (--max-requests)" in output
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def test_budget_exhausted_before_the_first_item_exits_with_5(requests: int) -> N
     with serving(GOOD) as base:
         code, output = ran("pytest", "--base-url", base, "--max-requests", str(requests), other="b-token")
     assert code == ExitCode.INCOMPLETE, output
-    assert f"the limit of {requests} request" in output
+    noun = "request" if requests == 1 else "requests"
+    assert f"the limit of {requests} {noun} is reached (--max-requests)" in output
     assert "internal error" not in output
 
 

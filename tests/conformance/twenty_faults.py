@@ -275,8 +275,8 @@ class ToolResult:
 
 def environment() -> dict[str, str]:
     """The environment of both tools: built-in tokens and the first user."""
-    failures = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token", "PYTHONPATH": str(ROOT)}
-    return {**os.environ, **failures, "ATHENA_LOGIN": "john.doe@example.com", "ATHENA_PASSWORD": "password"}
+    tokens = {"ATHENA_TOKEN": "demo-token", "ATHENA_OTHER_TOKEN": "other-token", "PYTHONPATH": str(ROOT)}
+    return {**os.environ, **tokens, "ATHENA_LOGIN": "john.doe@example.com", "ATHENA_PASSWORD": "password"}
 
 
 def run_suite(base: str, seconds: int, folder: Path) -> ToolResult:
