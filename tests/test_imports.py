@@ -54,7 +54,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("results", "responses"),
         ("session", "contract_edits"),
         ("checks.support", "schemathesis_engine"),
-        ("checks.writes", "runner", "trace"),
+        ("checks.writes", "model", "runner", "trace"),
         ("checks.lists", "gate"),
         ("checks.access",),
         ("checks.validation", "checks.actions"),

@@ -8,6 +8,7 @@ from conformance.checks.lists import filter_checks, include_checks, pagination, 
 from conformance.checks.support.check import Case, Category, Check
 from conformance.checks.validation import accepted_input, rejected_input, responses
 from conformance.checks.writes import crud
+from conformance.model import checks as model
 
 LIST_CHECKS = (
     *pagination.CHECKS,
@@ -23,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     *sessions.CHECKS,
     *accepted_input.CHECKS,
     *crud.CHECKS,
+    *model.CHECKS,
     *relations.CHECKS,
     *actions.CHECKS,
     *sorting.UPDATE_CHECKS,

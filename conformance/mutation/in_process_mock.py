@@ -180,7 +180,10 @@ def _create_basic_session(
     target = InProcessTarget(app, mock.clock, base, on_exchange=on_exchange)
     bodies = PayloadFactory(mock.contract, f"conformance-{seed:08x}", Random(seed))
     write_log = WriteLog(f"{seed:08x}")
-    return Session(mock.contract, mock.schemas, target, write_log, bodies, allow_effects=True, sleep=mock.clock.advance)
+    session = Session(mock.contract, mock.schemas, target, write_log, bodies, allow_effects=True)
+    session.sleep = mock.clock.advance
+    session.reduction_requests = 0  # only the first failure counts
+    return session
 
 
 def _find_mutable_records(session: Session) -> Iterator[tuple[str, Any]]:

@@ -43,7 +43,8 @@ class TrackedClient:
     the account (login, secret) to sign in with. `consistency_timeout`: seconds after which reads must reflect a write;
     `observed_delay`: the longest delay seen. `skipped_operations`: operationId -> reason. `tenant`: restricts the run
     to one tenant. `mutable_records`: records of others that may be changed. `findings`: contract violations seen in any
-    response, each with its first exchange.
+    response, each with its first exchange. `exploration_sequences`: sequences that the model explores for each
+    resource; `reduction_requests`: limit for the search of the shortest sequence that shows a failure.
     """
 
     contract: Contract
@@ -65,6 +66,8 @@ class TrackedClient:
     tenant: TenantScope | None = None
     mutable_records: MutableRecords = field(default_factory=MutableRecords)
     retrier: Retrier = field(default_factory=Retrier)
+    exploration_sequences: int = 3
+    reduction_requests: int = 200
     _effect_calls: Counter[str] = field(default_factory=Counter)
     _pending_delay: float = 0.0
 

@@ -1,0 +1,135 @@
+"""The checks of the model: one for each kind of operation on records."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from conformance.checks.support.check import Case, Category, Check
+from conformance.checks.support.listing import is_list
+from conformance.checks.support.values import has_action, is_create
+from conformance.model.execution import Divergence, Execution
+from conformance.model.reduction import reduce_steps
+from conformance.model.steps import Step
+from conformance.model.tours import Tour, run_tour
+from conformance.results import CheckResult
+from conformance.skip_reasons import not_testable
+from spec.model import Contract, Operation
+from spec.provenance import get_provenance
+
+BuildSteps = Callable[[Tour], Iterator[Step]]
+MAX_REDUCED = 3  # divergences of one case that are reduced
+MAX_SHOWN_STEPS = 12
+EXPLORATION_STEPS = 20  # rules of one explored sequence
+
+
+def _run(build_steps: BuildSteps) -> Callable[[Case], Iterator[CheckResult]]:
+    """Build the function of a check: execute a tour of the operation and compare each response with the model."""
+
+    def run(case: Case) -> Iterator[CheckResult]:
+        execution = Execution.start(case.session)
+        run_tour(execution, build_steps(Tour(execution, case.operation)))
+        own = [divergence for divergence in execution.divergences if divergence.operation.id == case.operation.id]
+        yield from _report(case, [(divergence, execution) for divergence in own])
+        if not execution.steps:
+            yield case.skip(case.build_requirement(), not_testable("the contract defines no way to create the records"))
+        elif not own:
+            yield case.build_result(case.build_requirement(), "")
+
+    return run
+
+
+def _explore(case: Case) -> Iterator[CheckResult]:
+    """Explore sequences around the resource; a divergence is reported for the operation that it is attributed to."""
+    from conformance.model.exploration import ExplorationDepth, explore  # imports Hypothesis
+
+    session = case.session
+    depth = ExplorationDepth(session.exploration_sequences, EXPLORATION_STEPS)
+    executions = explore(session, case.operation, depth, session.payloads.random.randrange(2**32))
+    found: dict[tuple[str, str], tuple[Divergence, Execution]] = {}
+    for execution in executions:
+        for divergence in execution.divergences:
+            found.setdefault(divergence.identity, (divergence, execution))
+    yield from _report(case, list(found.values()))
+    if not found:
+        yield case.build_result(case.build_requirement(), "")
+
+
+def _report(case: Case, found: list[tuple[Divergence, Execution]]) -> Iterator[CheckResult]:
+    """Yield the result of each divergence, with the shortest sequence of steps that shows it."""
+    for position, (divergence, execution) in enumerate(found):
+        target = replace(case, operation=divergence.operation)
+        requirement = target.build_requirement(*_select_least_certain(case, divergence), divergence.subject)
+        budget = case.session.reduction_requests if position < MAX_REDUCED else 0
+        steps = list(execution.steps[: divergence.step])
+        if budget:
+            steps = reduce_steps(case.session, divergence, steps, budget)
+        message = f"{divergence.message} [{format_steps(steps)}]"
+        yield case.build_result(requirement, message, *divergence.evidence)
+
+
+def format_steps(steps: Sequence[Step]) -> str:
+    """Describe a sequence in one line; the first steps of a long one are left out."""
+    omitted = f"{len(steps) - MAX_SHOWN_STEPS} earlier steps; " if len(steps) > MAX_SHOWN_STEPS else ""
+    return omitted + "; ".join(map(str, steps[-MAX_SHOWN_STEPS:]))
+
+
+def _select_least_certain(case: Case, divergence: Divergence) -> tuple[str, str | None]:
+    """Return the first location with inferred provenance, or else the first."""
+    document = case.session.contract.document
+    inferred = (loc for loc in divergence.locations if get_provenance(document, *loc) == "inferred")
+    return next(inferred, divergence.locations[0])
+
+
+def _is_explored(contract: Contract, operation: Operation) -> bool:
+    creator = contract.find_create_operation(operation.resource or "")
+    return creator is operation and is_create(contract, operation) and not operation.effects
+
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "model-create",
+        "A created record has the values of the request and the defaults of the contract, wherever it is returned.",
+        Category.WRITES,
+        is_create,
+        _run(Tour.creates),
+        writes=True,
+    ),
+    Check(
+        "model-update",
+        "An update changes the fields of the request and nothing else, wherever the record is returned.",
+        Category.WRITES,
+        has_action("update"),
+        _run(Tour.updates),
+        writes=True,
+    ),
+    Check(
+        "model-retrieve",
+        "A retrieved record has its current values and the relations of the request.",
+        Category.RELATIONS,
+        has_action("retrieve"),
+        _run(Tour.retrievals),
+    ),
+    Check(
+        "model-list",
+        "A list contains exactly the records that match the query, in the requested order and pages.",
+        Category.LISTS,
+        is_list,
+        _run(Tour.lists),
+        affected_by_other_clients=True,
+    ),
+    Check(
+        "model-delete",
+        "A deleted record is returned nowhere, and the records that refer to it follow the on-delete rule.",
+        Category.WRITES,
+        has_action("delete"),
+        _run(Tour.deletes),
+        writes=True,
+    ),
+    Check(
+        "model-sequence",
+        "After any sequence of writes, every read returns what the contract states.",
+        Category.WRITES,
+        _is_explored,
+        _explore,
+        writes=True,
+    ),
+)

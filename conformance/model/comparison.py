@@ -1,0 +1,200 @@
+"""Compares a record in a response with the model, within the freedom that the contract leaves.
+
+A response may trim and normalize texts, return null for an empty text, add keys to objects, and write instants and
+numbers in another notation. Records that other clients created may occur in inverse relations.
+"""
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from conformance.checks.support.values import equal, parse_instant, truncate
+from conformance.model.specification import UNKNOWN, Model, ModelRecord, RecordId, is_volatile
+from spec.model import Contract, DerivedProperty, Relation, View
+
+MAX_DEPTH = 4  # embedded records that are compared
+RELATIVE_TOLERANCE = 1e-6  # of fractions
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A property whose value differs from the model. `path`: names from the record. `record`: the one that has it."""
+
+    record: ModelRecord
+    path: tuple[str, ...]
+    pointer: str
+    keyword: str | None
+    expected: Any
+    actual: Any
+    message: str
+
+    @property
+    def name(self) -> str:
+        """The path with dots."""
+        return ".".join(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Compares bodies with a model. `identity_key`: key of the account of the run, None if unknown."""
+
+    model: Model
+    identity_key: Any = None
+
+    @property
+    def contract(self) -> Contract:
+        """The contract of the model."""
+        return self.model.contract
+
+    def mismatches(self, view: View, record: ModelRecord, body: Any, *, depth: int = 0) -> Iterator[Mismatch]:
+        """Yield the differences between a record in a response and the model."""
+        if not isinstance(body, Mapping):
+            return
+        for name in view.property_names:
+            if name not in body:
+                continue
+            if name in view.derived_properties:
+                yield from self._compare_derived(record, (name,), view.derived_properties[name], body[name])
+            elif name in record.resource.attributes:
+                yield from self._compare_attribute(record, name, body[name])
+            elif name in record.resource.relations:
+                relation = record.resource.relations[name]
+                yield from self._compare_relation(record, relation, body[name], depth)
+
+    def _compare_attribute(self, record: ModelRecord, name: str, actual: Any) -> Iterator[Mismatch]:
+        attribute = record.resource.attributes[name]
+        expected = record.attributes.get(name, UNKNOWN)
+        is_file = isinstance(attribute.faker, Mapping) and "file" in attribute.faker  # a server may store a copy
+        if expected is UNKNOWN or is_file or _is_uncompared(record, name):
+            return
+        if attribute.stamp == "updated":
+            before, after = parse_instant(expected), parse_instant(actual)
+            if before is None or after is None or before <= after or equal(expected, actual):
+                return
+        elif matches(expected, actual) or (name in record.uncertain_empty and actual is None):
+            return
+        yield _build_mismatch(record, (name,), attribute.pointer, None, expected, actual)
+
+    def _compare_derived(
+        self, record: ModelRecord, path: tuple[str, ...], derived: DerivedProperty, actual: Any
+    ) -> Iterator[Mismatch]:
+        if derived.kind == "group":
+            for name, part in derived.parts.items():
+                if isinstance(actual, Mapping) and name in actual:
+                    yield from self._compare_derived(record, (*path, name), part, actual[name])
+            return
+        expected = self.model.evaluate(record, derived, self.identity_key)
+        if expected is UNKNOWN or matches(expected, actual):
+            return
+        relation = record.resource.relations.get(derived.path[0]) if derived.path else None
+        is_lower_bound = relation is not None and relation.inverse is not None and derived.kind != "from"
+        if is_lower_bound and _exceeds(actual, expected):
+            return
+        yield _build_mismatch(record, path, derived.pointer, "x-derived", expected, actual)
+
+    # Relations
+
+    def _compare_relation(self, record: ModelRecord, relation: Relation, value: Any, depth: int) -> Iterator[Mismatch]:
+        ids = self.model.related_ids(record, relation)
+        if ids is None:
+            return
+        embedded = dict(self._embedded(relation, value))
+        known = {record_id for record_id in embedded if record_id in self.model.records}
+        expected = set(map(normalize_id, ids))
+        actual = set(map(normalize_id, embedded))
+        other_clients = set() if relation.is_stored else actual - set(map(normalize_id, known))
+        is_cut = relation.allows_empty_object and value == {}
+        if actual - other_clients != expected and not is_cut and not (relation.write_only and value is None):
+            yield _build_mismatch(
+                record, (relation.name,), relation.pointer, None, _format_keys(expected), _format_keys(actual)
+            )
+            return
+        if depth >= MAX_DEPTH:
+            return
+        for record_id, body in embedded.items():
+            related = self.model.records.get(record_id)
+            view_name = relation.target_views.get(record_id[0])
+            if related is not None and view_name is not None:
+                view = self.contract.views[view_name]
+                for mismatch in self.mismatches(view, related, body, depth=depth + 1):
+                    yield replace(mismatch, path=(relation.name, *mismatch.path))
+
+    def _embedded(self, relation: Relation, value: Any) -> Iterator[tuple[RecordId, Mapping[str, Any]]]:
+        """Yield the records in the value of a relation, by id."""
+        for body in value if isinstance(value, list) else [value]:
+            for name in relation.targets if isinstance(body, Mapping) else ():
+                key = body.get(self.contract.resources[name].key_attribute)
+                if key is not None and self._is_key(name, key):
+                    yield (name, key), body
+                    break
+
+    def _is_key(self, resource: str, key: Any) -> bool:
+        definition = self.contract.resources[resource]
+        return isinstance(key, int) == definition.has_integer_key and not isinstance(key, bool)
+
+    # Adoption
+
+    def adopt(self, view: View, record: ModelRecord, body: Any) -> None:
+        """Take over all values of a response: those that were unknown, and those that differ."""
+        for name in view.property_names if isinstance(body, Mapping) else ():
+            if name not in body or name in view.derived_properties:
+                continue
+            if name in record.resource.attributes:
+                record.attributes[name] = body[name]
+                record.uncertain_empty.discard(name)
+            elif name in record.resource.relations:
+                self._adopt_relation(record, record.resource.relations[name], body[name])
+
+    def _adopt_relation(self, record: ModelRecord, relation: Relation, value: Any) -> None:
+        if not relation.is_stored or (relation.allows_empty_object and value == {}):
+            return
+        ids = [record_id for record_id, _ in self._embedded(relation, value)]
+        if relation.to_many:
+            record.references[relation.name] = ids
+        elif ids or value in (None, {}):
+            record.references[relation.name] = ids[0] if ids else None
+
+
+def _is_uncompared(record: ModelRecord, name: str) -> bool:
+    """Whether the server may change an attribute at any time; stamps and keys are compared."""
+    return is_volatile(record.resource, name) and record.resource.attributes[name].stamp is None
+
+
+def _build_mismatch(
+    record: ModelRecord, path: tuple[str, ...], pointer: str, keyword: str | None, expected: Any, actual: Any
+) -> Mismatch:
+    message = f"got {truncate(actual)}, expected {truncate(expected)}"
+    return Mismatch(record, path, pointer, keyword, expected, actual, message)
+
+
+def _format_keys(ids: Collection[tuple[str, str]]) -> Any:
+    return sorted(f"{resource} {key}" for resource, key in ids)
+
+
+def normalize_id(record_id: RecordId) -> tuple[str, str]:
+    """Return an id in which a key is a text: 1, 1.0 and "1" are the same key."""
+    key = record_id[1]
+    is_integral = isinstance(key, float) and key.is_integer()
+    return record_id[0], str(int(key) if is_integral else key)
+
+
+def _exceeds(actual: Any, expected: Any) -> bool:
+    """Whether records of other clients may explain a higher value."""
+    if expected is None:
+        return True
+    try:
+        return bool(actual >= expected)
+    except TypeError:
+        return False
+
+
+def matches(expected: Any, actual: Any) -> bool:
+    """Return whether a value in a response satisfies the model; objects may have additional keys."""
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        return all(name in actual and matches(value, actual[name]) for name, value in expected.items())
+    if isinstance(expected, list) and isinstance(actual, list):
+        return len(expected) == len(actual) and all(map(matches, expected, actual))
+    if isinstance(expected, float) and isinstance(actual, (int, float)) and not isinstance(actual, bool):
+        return math.isclose(expected, actual, rel_tol=RELATIVE_TOLERANCE, abs_tol=RELATIVE_TOLERANCE)
+    return equal(expected, actual)

@@ -1,0 +1,387 @@
+"""Executes steps on a target and on the model, and collects the differences.
+
+After a difference the model takes over what the target returned, so that one wrong value does not hide others.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from conformance.checks.support.listing import Listing, ListRequestRejected
+from conformance.errors import SkipCheck
+from conformance.model.comparison import Comparison, Mismatch
+from conformance.model.list_comparison import ListComparison
+from conformance.model.queries import find_parameter
+from conformance.model.specification import UNKNOWN, Model, ModelRecord
+from conformance.model.steps import Action, RecordName, Step, find_names
+from conformance.session.session import Session
+from conformance.transport.messages import Exchange
+from spec.model import Operation, Parameter
+from spec.property_paths import resolve_count, resolve_include
+
+GONE_STATUSES = (404, 410)
+CONFLICT_STATUS = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """A difference between the target and the model.
+
+    `operation`: whose requirement is violated. `locations`: (pointer, keyword) of all parts of the contract that the
+    expectation depends on. `subject`: the property or parameter concerned. `evidence`: exchanges; the last one shows
+    it. `step`: number of steps up to the one that showed it.
+    """
+
+    operation: Operation
+    locations: tuple[tuple[str, str | None], ...]
+    subject: str
+    message: str
+    evidence: tuple[Exchange, ...]
+    step: int
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What identifies the divergence in repetitions of a sequence."""
+        return self.operation.id, self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A successful write. `number`: position among the writes of the sequence."""
+
+    number: int
+    operation: Operation
+    exchange: Exchange
+
+
+@dataclass(slots=True)
+class Execution:
+    """One sequence of steps.
+
+    `steps`: those that were executed. `compared`: (operationId, property or parameter) that were compared.
+    `own_writes`: the last write to each record. `confirmed`: (record, property) -> number of the last write before a
+    response that showed the expected value.
+    """
+
+    session: Session
+    model: Model
+    records: dict[RecordName, ModelRecord] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+    divergences: list[Divergence] = field(default_factory=list)
+    own_writes: dict[RecordName, Write] = field(default_factory=dict)
+    last_write: Write | None = None
+    confirmed: dict[tuple[RecordName, str], int] = field(default_factory=dict)
+    compared: set[tuple[str, str]] = field(default_factory=set)
+    _identity_key: Any = field(default=UNKNOWN)
+    _name_counts: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def start(cls, session: Session) -> "Execution":
+        """Start a sequence without records."""
+        return cls(session, Model(session.contract))
+
+    @property
+    def comparison(self) -> Comparison:
+        """Compares records with the model of this sequence."""
+        if self._identity_key is UNKNOWN:
+            self._identity_key = None
+            account = self.session.contract.account_resource
+            with suppress(SkipCheck):
+                self._identity_key = self.session.identity().get(account.key_attribute) if account else None
+        return Comparison(self.model, self._identity_key)
+
+    def execute(self, step: Step) -> list[Divergence]:
+        """Execute a step and return the new divergences; a step whose records do not exist is left out."""
+        names = [*find_names(step.body), *find_names(step.query)]
+        if step.action not in (Action.CREATE, Action.LIST) and step.record is not None:
+            names.append(step.record)
+        if any(name not in self.records for name in names):
+            return []
+        if step.action in (Action.UPDATE, Action.DELETE) and step.record and self.records[step.record].is_foreign:
+            return []
+        first = len(self.divergences)
+        self.steps.append(step)
+        {
+            Action.CREATE: self._create,
+            Action.UPDATE: self._update,
+            Action.DELETE: self._delete,
+            Action.RETRIEVE: self._retrieve,
+            Action.LIST: self._list,
+        }[step.action](step)
+        return self.divergences[first:]
+
+    def resolve(self, value: Any) -> Any:
+        """Replace the names of records by their keys."""
+        if isinstance(value, RecordName):
+            return self.records[value].key
+        if isinstance(value, Mapping):
+            return {name: self.resolve(item) for name, item in value.items()}
+        return [self.resolve(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    def new_name(self, resource: str) -> RecordName:
+        """Return a name for a new record."""
+        self._name_counts[resource] += 1
+        return RecordName(resource, self._name_counts[resource])
+
+    def live_names(self, resource: str = "") -> list[RecordName]:
+        """Return the names of the existing records, of one resource or of all."""
+        return [n for n, r in self.records.items() if not r.is_deleted and resource in ("", n.resource)]
+
+    def adopt_rows(self, resource: str, max_rows: int) -> None:
+        """Take records of other clients from the first page of a list, to compare other lists with them."""
+        operation = self.session.operation(resource, "list")
+        view = self.session.contract.views.get(operation.envelope.view_name or "") if operation else None
+        if operation is None or view is None:
+            return
+        definition = self.session.contract.resources[resource]
+        for row in Listing(self.session, operation).fetch_largest().rows[:max_rows]:
+            record = ModelRecord(definition, self.session.key_of(resource, row), is_foreign=True)
+            if record.id not in self.model.records:
+                self.model.records[record.id] = self.records[self.new_name(resource)] = record
+                self.comparison.adopt(view, record, row)
+
+    # Writes
+
+    def _create(self, step: Step) -> None:
+        """Create a record; a rejected create is left to other checks."""
+        assert step.record is not None
+        operation = self.session.creator(step.resource)
+        try:
+            created = self.session.create(step.resource, self.resolve(step.body))
+        except SkipCheck:
+            return
+        record = self.model.create(operation, step.resource, created.key, created.request_body)
+        self.records[step.record] = record
+        self._record_write(operation, created.exchange, step.record)
+        self._compare_record(operation, step.record, created.body, created.exchange)
+
+    def _update(self, step: Step) -> None:
+        assert step.record is not None
+        record = self.records[step.record]
+        operation = self.session.require_operation(step.resource, "update")
+        body = self.resolve(step.body)
+        exchange = self.session.send(operation, path={operation.path_parameter_names[0]: record.key}, body=body)
+        if record.is_deleted:
+            self._expect_status(operation, "of a deleted record", exchange, GONE_STATUSES)
+            return
+        if not exchange.response.ok:
+            return
+        self.model.update(record, operation, body)
+        self._record_write(operation, exchange, step.record)
+        self._compare_record(operation, step.record, self.session.data(operation, exchange), exchange)
+
+    def _delete(self, step: Step) -> None:
+        assert step.record is not None
+        record = self.records[step.record]
+        operation = self.session.require_operation(step.resource, "delete")
+        restriction = None if record.is_deleted else self.model.find_restriction(record)
+        exchange = self.session.delete(step.resource, record.key)
+        assert exchange is not None
+        if record.is_deleted:
+            self._expect_status(operation, "delete", exchange, GONE_STATUSES)
+        elif restriction is not None:
+            referrer, relation = restriction
+            subject = f"{referrer.resource.name}.{relation.name} refuse"
+            locations = ((relation.pointer, "x-relation"),)
+            self._expect_status(operation, subject, exchange, (CONFLICT_STATUS,), *locations)
+            if exchange.response.ok:
+                self.model.delete(record)
+        elif exchange.response.ok:
+            deleted = [candidate.id for candidate in self.model.delete(record)]
+            self._record_write(operation, exchange, *(name for name, r in self.records.items() if r.id in deleted))
+        elif exchange.response.status == CONFLICT_STATUS:
+            message = f"delete of {step.record}, which no record refers to: got 409, expected 2xx"
+            self._report(operation, (), "delete", message, exchange)
+
+    def _record_write(self, operation: Operation, exchange: Exchange, *names: RecordName) -> None:
+        self.last_write = Write(self.model.write_count, operation, exchange)
+        self.own_writes |= dict.fromkeys(names, self.last_write)
+
+    # Reads
+
+    def _retrieve(self, step: Step) -> None:
+        assert step.record is not None
+        record, name = self.records[step.record], step.record
+        operation = self.session.operation(step.resource, "retrieve")
+        if operation is None:
+            return
+        exchanges: list[Exchange] = []
+        query = tuple(iter_pairs(operation, step.query))
+
+        def find_problem() -> str:
+            path = {operation.path_parameter_names[0]: record.key}
+            exchanges.append(self.session.send(operation, path=path, query=query))
+            response = exchanges[-1].response
+            if record.is_deleted:
+                return "" if response.status in GONE_STATUSES else "it is returned"
+            if not response.ok:
+                return f"got {response.status}"
+            body = self.session.data(operation, exchanges[-1])
+            return next((m.message for m in self._new_mismatches(operation, record, body)), "")
+
+        self.session.wait_until(find_problem)
+        exchange = exchanges[-1]
+        blamed, evidence = self._find_cause(operation, name, "retrieved", exchange)
+        if record.is_deleted:
+            self._expect_status(blamed, "retrieve", exchange, GONE_STATUSES)
+        elif not exchange.response.ok:
+            message = f"{name} exists, but retrieving it returned {exchange.response.status}"
+            self._report(blamed, (), "retrieved", message, *evidence)
+        else:
+            self.confirmed[name, "retrieved"] = self.model.write_count
+            body = self.session.data(operation, exchange)
+            self._compare_record(operation, name, body, exchange)
+            self._compare_presence(operation, step, body, exchange)
+
+    def _list(self, step: Step) -> None:
+        operation = self.session.operation(step.resource, "list")
+        if operation is None:
+            return
+        query = self.resolve(step.query)
+        names = {r.key: n for n, r in self.records.items() if n.resource == step.resource}
+        comparison = ListComparison(self.session, self.comparison, operation, query)
+        try:
+            problems = comparison.compare([self.records[name] for name in names.values()])
+        except ListRequestRejected as rejection:
+            subject = " ".join(query) or "rows"
+            self._report(operation, (), subject, f"{step}: {rejection}", rejection.exchange)
+            return
+        except SkipCheck:
+            return
+        for row, exchange in comparison.own_rows():
+            name = names[row[self.session.resource(operation).key_attribute]]
+            self._compare_record(operation, name, row, exchange)
+            self._compare_presence(operation, step, row, exchange)
+        for problem in problems:
+            locations = tuple((pointer, None) for pointer in problem.pointers)
+            message = problem.message
+            for name in names.values():
+                message = message.replace(str(self.records[name].key), str(name))
+            self._report(operation, locations, problem.subject, message, *problem.evidence)
+        for subject in comparison.subjects():
+            self.compared.add((operation.id, subject))
+
+    # Comparison
+
+    def _new_mismatches(self, operation: Operation, record: ModelRecord, body: Any) -> Iterator[Mismatch]:
+        """Yield the mismatches that were not reported before: the target is not given time for those again."""
+        view = self.session.contract.views.get(operation.envelope.view_name or "")
+        reported = {divergence.identity for divergence in self.divergences}
+        for mismatch in self.comparison.mismatches(view, record, body) if view is not None else ():
+            if all((name, mismatch.name) not in reported for name in self.session.contract.operations):
+                yield mismatch
+
+    def _compare_record(self, operation: Operation, name: RecordName, body: Any, exchange: Exchange) -> None:
+        """Report the differences of a record in a response, then take over its values."""
+        view = self.session.contract.views.get(operation.envelope.view_name or "")
+        record = self.records[name]
+        if view is None or not isinstance(body, Mapping) or view.resource != record.resource.name:
+            return
+        names = {owner.id: owner_name for owner_name, owner in self.records.items()}
+        wrong: set[tuple[RecordName, str]] = set()
+        for mismatch in list(self.comparison.mismatches(view, record, body)):
+            owner = names.get(mismatch.record.id, name)
+            wrong.add((owner, mismatch.path[-1]))
+            blamed, evidence = self._find_cause(operation, owner, mismatch.path[-1], exchange)
+            message = f"{mismatch.name} of {name} in {operation.id}: {mismatch.message}"
+            locations = ((mismatch.pointer, mismatch.keyword), (blamed.pointer, None))
+            self._report(blamed, locations, mismatch.name, message, *evidence)
+        for property_name in map(str, body):
+            self.compared.add((operation.id, property_name))
+            if (name, property_name) not in wrong:
+                self.confirmed[name, property_name] = self.model.write_count
+        self.comparison.adopt(view, record, body)
+
+    def _find_cause(
+        self, operation: Operation, name: RecordName, property_name: str, exchange: Exchange
+    ) -> tuple[Operation, tuple[Exchange, ...]]:
+        """Return the operation that a wrong value in a response is attributed to, and the evidence.
+
+        It is the last write to the record; a later write, if the value was right after the last write to the record; or
+        the read, if the value was right since the last write.
+        """
+        own = self.own_writes.get(name)
+        if operation.method != "get" or own is None or self.last_write is None:
+            return operation, (exchange,)
+        confirmed = self.confirmed.get((name, property_name), -1)
+        if confirmed >= self.last_write.number:
+            return operation, (exchange,)
+        cause = own if confirmed < own.number else self.last_write
+        return cause.operation, (cause.exchange, exchange)
+
+    def _compare_presence(self, operation: Operation, step: Step, body: Any, exchange: Exchange) -> None:
+        """Compare which relations and counts a response contains with those that the request names."""
+        view = self.session.contract.views.get(operation.envelope.view_name or "")
+        if view is None or not isinstance(body, Mapping):
+            return
+        resource = self.session.contract.resources[view.resource]
+        include, count = find_parameter(operation, "include"), find_parameter(operation, "count")
+        if include is not None and step.query.get(include.name):
+            required = set(self.session.contract.document.resolve(view.pointer).get("required", ()))
+            paths = [resolve_include(self.session.contract, resource, v, "") for v in step.query[include.name]]
+            expected = required | {path[0] for path in paths}
+            relations = {r.name for r in resource.relations.values() if not r.write_only} & set(view.property_names)
+            for name in sorted(relations):
+                if (name in body) != (name in expected):
+                    self._report_presence(operation, include, step, name, exchange)
+        if count is not None and step.query.get(count.name):
+            names = (resolve_count(resource, value, "") for value in step.query[count.name])
+            for name in names:
+                if name in view.property_names and name not in body:
+                    self._report_presence(operation, count, step, name, exchange)
+
+    def _report_presence(
+        self, operation: Operation, parameter: Parameter, step: Step, name: str, exchange: Exchange
+    ) -> None:
+        """Report a relation or count that is missing or not requested; `name` is embedded if it is not missing."""
+        body = self.session.data(operation, exchange)
+        rows = body if isinstance(body, list) else [body]
+        is_embedded = any(isinstance(row, Mapping) and name in row for row in rows)
+        problem = "is embedded, but was not requested" if is_embedded else "is missing, but was requested"
+        message = f"{name} {problem} ({parameter.name}={','.join(step.query[parameter.name])})"
+        self._report(operation, ((parameter.pointer, None),), f"{parameter.name}={name}", message, exchange)
+
+    def _expect_status(
+        self,
+        operation: Operation,
+        subject: str,
+        exchange: Exchange,
+        expected: tuple[int, ...],
+        *locations: tuple[str, str | None],
+    ) -> None:
+        status = exchange.response.status
+        if status not in expected and status < 500:
+            message = f"{subject}: got {status}, expected {expected[0]}"
+            self._report(operation, locations, subject, message, exchange)
+
+    def _report(
+        self,
+        operation: Operation,
+        locations: tuple[tuple[str, str | None], ...],
+        subject: str,
+        message: str,
+        *evidence: Exchange,
+    ) -> None:
+        pointers = locations or ((operation.pointer, None),)
+        divergence = Divergence(operation, pointers, subject, message, evidence, len(self.steps))
+        if all(other.identity != divergence.identity for other in self.divergences):
+            self.divergences.append(divergence)
+
+
+def iter_pairs(operation: Operation, query: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the query pairs of parameters, with arrays as the contract encodes them."""
+    parameters = {parameter.name: parameter for parameter in operation.query_parameters}
+    for name, value in query.items():
+        items = [_format_item(item) for item in (value if isinstance(value, (list, tuple)) else [value])]
+        parameter = parameters.get(name)
+        if parameter is not None and not parameter.explode and len(items) > 1:
+            yield name, ",".join(items)
+        else:
+            yield from ((name, item) for item in items)
+
+
+def _format_item(value: Any) -> str:
+    is_integral = isinstance(value, bool) or (isinstance(value, float) and value.is_integer())
+    return str(int(value)) if is_integral else str(value)

@@ -1,0 +1,302 @@
+"""Compares a list with the model: rows, order, pages and totals, for any combination of query parameters."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from conformance.checks.support.listing import Listing, ListPage, Row
+from conformance.checks.support.values import format_query_value, parse_integer
+from conformance.model.comparison import Comparison
+from conformance.model.queries import (
+    find_inversion,
+    find_parameter,
+    is_match,
+    iter_conditions,
+    read_model,
+    read_row,
+)
+from conformance.model.specification import ModelRecord, RecordId, is_volatile
+from conformance.session.session import Session
+from conformance.transport.messages import Exchange
+from spec.model import Operation, Parameter
+
+MAX_PAGES_OF_SIZE = 15  # pages that are requested with the page size of a query
+MAX_ROWS = 300  # rows of a list that is read completely; a longer one is narrowed to the records of the run
+
+
+@dataclass(frozen=True, slots=True)
+class ListProblem:
+    """A difference in a list. `subject`: the parameters concerned. `pointers`: of these parameters, or of the list."""
+
+    subject: str
+    pointers: tuple[str, ...]
+    message: str
+    evidence: tuple[Exchange, ...]
+
+
+@dataclass(slots=True)
+class ListComparison:
+    """One list request with all its pages, compared with the records of the run."""
+
+    session: Session
+    comparison: Comparison
+    operation: Operation
+    query: Mapping[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    pages: list[ListPage] = field(default_factory=list)
+    narrowed_by: dict[str, Any] = field(default_factory=dict)
+    is_complete: bool = True
+    _records: list[ModelRecord] = field(default_factory=list)
+
+    def compare(self, records: list[ModelRecord]) -> list[ListProblem]:
+        """Read the list until it agrees with the model or the consistency timeout has elapsed; return the problems.
+
+        Raises SkipCheck if the list cannot be read.
+        """
+        self._records = records
+        self.query = {**self._required_query(), **self.query}
+        problems: list[ListProblem] = []
+
+        def find_problem() -> str:
+            self._read()
+            problems[:] = [*self._row_problems(), *self._order_problems()]
+            return problems[0].message if problems else ""
+
+        self.session.wait_until(find_problem)
+        return problems or list(self._page_problems())
+
+    def own_rows(self) -> Iterator[tuple[Row, Exchange]]:
+        """Yield the rows of the run's existing records, with the exchange that returned them."""
+        keys = {record.key for record in self._records if not record.is_deleted}
+        key = self.session.resource(self.operation).key_attribute
+        for page in self.pages:
+            yield from ((row, page.exchange) for row in page.rows if row.get(key) in keys)
+
+    def subjects(self) -> list[str]:
+        """Return the parameters that the request had."""
+        return list(self.query) or ["rows"]
+
+    # Reading
+
+    def _required_query(self) -> dict[str, Any]:
+        """Return values for the required parameters: of a record of the run where one has a value."""
+        values = self.session.required_query(self.operation)
+        live = [record for record in self._records if not record.is_deleted]
+        for parameter in self.operation.query_parameters:
+            if parameter.name in values and parameter.x_query and parameter.x_query.role == "filter" and live:
+                known = read_model(self.comparison.model, live[-1])(parameter.x_query.paths[0])
+                values[parameter.name] = known[0] if known else values[parameter.name]
+        return values
+
+    @property
+    def _key(self) -> str:
+        return self.session.resource(self.operation).key_attribute
+
+    def _read(self) -> None:
+        """Read all rows, or those of the run if the list is long."""
+        size, page = find_parameter(self.operation, "size"), find_parameter(self.operation, "page")
+        query = {n: v for n, v in self.query.items() if n not in (size and size.name, page and page.name)}
+        listing = Listing(self.session, self.operation, self._pairs({**query, **self.narrowed_by}))
+        first = listing.fetch_largest()
+        total = parse_integer(first.pagination_values.get("total"))
+        if total is not None and total > MAX_ROWS and not self.narrowed_by:
+            self.narrowed_by = self._find_narrowing()
+            if self.narrowed_by:
+                self._read()
+                return
+        self.pages = [first]
+        self.is_complete = page is not None or (total is not None and total <= len(first.rows))
+        while page is not None and self._has_more(total, len(first.rows)):
+            next_page = listing.fetch_largest((page.name, str(len(self.pages) + 1)))
+            if not next_page.rows:
+                break
+            self.pages.append(next_page)
+        self.rows = [row for page_ in self.pages for row in page_.rows]
+
+    def _has_more(self, total: int | None, page_rows: int) -> bool:
+        """Whether another page may follow: by the total, or because the last page is as long as the first one."""
+        if (total is not None and total > MAX_ROWS) or (total is None and self._row_count() >= MAX_ROWS):
+            self.is_complete = False
+        else:
+            return self._row_count() < total if total is not None else len(self.pages[-1].rows) == page_rows > 0
+        return False
+
+    def _row_count(self) -> int:
+        return sum(len(page.rows) for page in self.pages)
+
+    def _pairs(self, query: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        parameters = {parameter.name: parameter for parameter in self.operation.query_parameters}
+        pairs: list[tuple[str, str]] = []
+        for name, value in query.items():
+            items = [format_query_value(v) for v in (value if isinstance(value, (list, tuple)) else [value])]
+            if name in parameters and not parameters[name].explode and len(items) > 1:
+                items = [",".join(items)]
+            pairs += [(name, item) for item in items]
+        return tuple(pairs)
+
+    def _find_narrowing(self) -> dict[str, Any]:
+        """Return a parameter that selects the records of the run: a filter by a common parent, or a search."""
+        live = [record for record in self._records if not record.is_deleted]
+        for parameter in self.operation.query_parameters if live else ():
+            x_query = parameter.x_query
+            if x_query is None or parameter.name in self.query:
+                continue
+            if x_query.role == "filter" and x_query.operator == "eq" and len(x_query.paths[0]) == 2:
+                parents = {self._parent(record, x_query.paths[0][0]) for record in live}
+                parent = next(iter(parents)) if len(parents) == 1 else None
+                if parent is not None:
+                    return {parameter.name: parent[1]}
+            if x_query.role == "search" and all(self._has_marker(record, x_query.paths) for record in live):
+                return {parameter.name: self.session.payloads.marker}
+        return {}
+
+    def _parent(self, record: ModelRecord, name: str) -> RecordId | None:
+        """Return the record of the run that a relation to one record refers to."""
+        relation = record.resource.relations.get(name)
+        ids = self.comparison.model.related_ids(record, relation) if relation and not relation.to_many else None
+        return ids[0] if ids and ids[0] in self.comparison.model.records else None
+
+    def _has_marker(self, record: ModelRecord, paths: tuple[tuple[str, ...], ...]) -> bool:
+        read = read_model(self.comparison.model, record)
+        return any(self.session.payloads.marker in str(value) for path in paths for value in read(path) or ())
+
+    # Rows
+
+    def _conditions(self) -> list[tuple[Parameter, Any]]:
+        return list(iter_conditions(self.operation, {**self.query, **self.narrowed_by}))
+
+    def _row_problems(self) -> Iterator[ListProblem]:
+        """Compare the rows with the records that must and must not be in the list."""
+        rows: dict[Any, list[Row]] = {}
+        for row in self.rows:
+            rows.setdefault(row.get(self._key), []).append(row)
+        for record in self._records:
+            yield from self._record_problems(record, rows.get(record.key, []))
+        own = {record.key for record in self._records}
+        for key in rows.keys() - own:
+            for parameter, value in self._conditions():
+                if self._is_wrong(parameter, value, rows[key][0]):
+                    yield self._problem("", [parameter], f"{key} is listed, but it does not match")
+
+    def _record_problems(self, record: ModelRecord, rows: list[Row]) -> Iterator[ListProblem]:
+        """Compare the number of rows of one record with 0 or 1, as the conditions decide."""
+        if record.is_deleted:
+            if rows:
+                yield self._problem("rows", [], f"{record.key} is listed, but it is deleted")
+            return
+        verdicts = [(parameter, self._verdict(record, rows, parameter, v)) for parameter, v in self._conditions()]
+        excluded_by = [parameter for parameter, verdict in verdicts if verdict is False]
+        if rows and excluded_by:
+            yield self._problem("", excluded_by[:1], f"{record.key} is listed, but it does not match")
+        elif len(rows) > 1:
+            yield self._problem("rows", [], f"{record.key} is listed {len(rows)} times")
+        elif not rows and self.is_complete and all(verdict is True for _, verdict in verdicts):
+            effective = [parameter for parameter, _ in verdicts if parameter.name in self.query]
+            if not any(self._may_change(record, p) for p, _ in verdicts) or self._matches_now(record):
+                yield self._problem("rows", effective, f"{record.key} is missing, but it matches")
+
+    def _verdict(self, record: ModelRecord, rows: list[Row], parameter: Parameter, value: Any) -> bool | None:
+        """Return whether a record matches; a value that may have changed is taken from its row."""
+        if rows and self._may_change(record, parameter):
+            return is_match(parameter, value, read_row(rows[0]))
+        return is_match(parameter, value, read_model(self.comparison.model, record))
+
+    def _may_change(self, record: ModelRecord, parameter: Parameter) -> bool:
+        """Whether other clients or the server may have changed the value that a parameter refers to."""
+        names = [path[0] for path in parameter.x_query.paths] if parameter.x_query else []
+        attributes = [name for name in names if name in record.resource.attributes]
+        return record.is_foreign or any(is_volatile(record.resource, name) for name in attributes)
+
+    def _matches_now(self, record: ModelRecord) -> bool:
+        """Whether the record, retrieved again, satisfies all conditions."""
+        retrieve = self.session.operation(record.resource.name, "retrieve")
+        if retrieve is None:
+            return False
+        body = self.session.data(retrieve, self.session.retrieve(record.resource.name, record.key))
+        if not isinstance(body, Mapping):
+            return False
+        return all(is_match(parameter, value, read_row(body)) is True for parameter, value in self._conditions())
+
+    def _is_wrong(self, parameter: Parameter, value: Any, row: Row) -> bool:
+        """Whether a row of another client shows that it does not match; a row need not embed the whole relation."""
+        x_query = parameter.x_query
+        if x_query is None or x_query.role != "filter" or x_query.operator == "exists":
+            return False
+        return is_match(parameter, value, read_row(row)) is False
+
+    def _problem(self, subject: str, parameters: list[Parameter], message: str) -> ListProblem:
+        name = " ".join(parameter.name for parameter in parameters) or subject
+        pointers = tuple(parameter.pointer for parameter in parameters) or (self.operation.pointer,)
+        return ListProblem(name, pointers, f"{self._describe()}: {message}", (self.pages[0].exchange,))
+
+    def _describe(self) -> str:
+        pairs = self._pairs({**self.query, **self.narrowed_by})
+        query = "&".join(f"{name}={value}" for name, value in pairs)
+        return f"{self.operation.path}?{query}" if query else self.operation.path
+
+    # Order
+
+    def _order_problems(self) -> Iterator[ListProblem]:
+        sort, direction = find_parameter(self.operation, "sort"), find_parameter(self.operation, "direction")
+        name = self.query.get(sort.name) if sort is not None else None
+        chosen = self.query.get(direction.name) if direction is not None else None
+        if sort is None or not name or chosen is None or self._is_enum(str(name)):
+            return
+        values = [row.get(str(name)) for row in self.rows]
+        inversion = find_inversion(values, descending=chosen == "desc")
+        if inversion is not None:
+            message = f"got {inversion[0]!r} before {inversion[1]!r}, expected the reverse"
+            pointers = (f"{sort.pointer}/schema", sort.pointer)
+            subject = f"{sort.name}={name}"
+            yield ListProblem(subject, pointers, f"{self._describe()}: {message}", (self.pages[0].exchange,))
+
+    def _is_enum(self, name: str) -> bool:
+        attribute = self.session.resource(self.operation).attributes.get(name)
+        return attribute is not None and bool(attribute.enum_values)
+
+    # Pages
+
+    def _page_problems(self) -> Iterator[ListProblem]:
+        """Read the list with the page size of the query: the pages contain each row once and state the same total."""
+        size, page = find_parameter(self.operation, "size"), find_parameter(self.operation, "page")
+        if size is None or page is None or size.name not in self.query or not self.is_complete:
+            return
+        requested, total = int(self.query[size.name]), len(self.rows)
+        if -(-total // requested) > MAX_PAGES_OF_SIZE:
+            return
+        query = {n: v for n, v in self.query.items() if n not in (size.name, page.name)}
+        listing = Listing(self.session, self.operation, self._pairs({**query, **self.narrowed_by}))
+        pages: list[ListPage] = []
+        for number in range(1, max(1, -(-total // requested)) + 1):
+            pages.append(listing.fetch((size.name, str(requested)), (page.name, str(number))))
+        before = [row.get(self._key) for row in self.rows]
+        self._read()
+        if [row.get(self._key) for row in self.rows] != before:
+            return  # another client wrote
+        yield from self._compare_pages(pages, requested, before, size)
+
+    def _compare_pages(
+        self, pages: list[ListPage], requested: int, keys: list[Any], size: Parameter
+    ) -> Iterator[ListProblem]:
+        paged_keys = [row.get(self._key) for page in pages for row in page.rows]
+        evidence = tuple(page.exchange for page in pages[:3])
+        problem = partial(ListProblem, evidence=evidence, pointers=(size.pointer,))
+        label = f"{self._describe()} in pages of {requested}"
+        if sorted(map(str, paged_keys)) != sorted(map(str, keys)):
+            missing = next((k for k in keys if k not in paged_keys), None)
+            repeated = next((k for k in paged_keys if paged_keys.count(k) > 1), None)
+            detail = f"{missing} is on no page" if missing is not None else f"{repeated} is on several pages"
+            yield problem(subject="pages", message=f"{label}: {detail}")
+        for number, page in enumerate(pages, 1):
+            expected: dict[str, Any] = {
+                "total": len(keys),
+                "last-page": max(1, -(-len(keys) // requested)),
+                "current-page": number,
+                "first-item": (number - 1) * requested + 1 if page.rows else None,
+                "last-item": min(number * requested, len(keys)) if page.rows else None,
+            }
+            for role, value in expected.items():
+                actual = page.pagination_values.get(role, value)
+                if (parse_integer(actual) if value is not None else actual) != value:
+                    yield problem(subject=role, message=f"{label}, page {number}: {role} is {actual}, expected {value}")

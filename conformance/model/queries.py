@@ -1,0 +1,165 @@
+"""What the query parameters of a list mean for the records of the run and for any row.
+
+A row matches, does not match, or (None) cannot be judged: the contract leaves it open, or the row does not show it.
+"""
+
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from itertools import combinations, takewhile
+from typing import Any
+
+from conformance.checks.support.values import (
+    get_values_at,
+    loosely_equal,
+    parse_utc_date,
+    parse_zoned_datetime,
+)
+from conformance.model.specification import UNKNOWN, Model, ModelRecord
+from spec.extensions import QueryExtension
+from spec.model import Operation, Parameter
+
+MAX_COLLATED_CHARS = 200
+ValueReader = Callable[[tuple[str, ...]], list[Any] | None]  # path -> values, None if they are unknown
+
+
+def find_parameter(operation: Operation, role: str) -> Parameter | None:
+    """Return the query parameter with a role."""
+    return next((p for p in operation.query_parameters if p.x_query and p.x_query.role == role), None)
+
+
+def read_model(model: Model, record: ModelRecord) -> ValueReader:
+    """Build a reader of a record of the run."""
+
+    def read(path: tuple[str, ...]) -> list[Any] | None:
+        return _read_model(model, record, path)
+
+    return read
+
+
+def _read_model(model: Model, record: ModelRecord, path: tuple[str, ...]) -> list[Any] | None:
+    name, *rest = path
+    if name in record.resource.attributes:
+        value = record.attributes.get(name, UNKNOWN)
+        return None if value is UNKNOWN or name in record.uncertain_empty else get_values_at(value, tuple(rest))
+    relation = record.resource.relations.get(name)
+    ids = model.related_ids(record, relation) if relation is not None else None
+    if ids is None or relation is None:
+        return None
+    values: list[Any] = []
+    for resource, key in ids:
+        if not rest or rest == [model.contract.resources[resource].key_attribute]:
+            values.append(key)
+            continue
+        related = model.records.get((resource, key))
+        found = _read_model(model, related, tuple(rest)) if related is not None else None
+        if found is None:
+            return None
+        values += found
+    return values
+
+
+def read_row(row: Mapping[str, Any]) -> ValueReader:
+    """Build a reader of a row in a response."""
+    return lambda path: get_values_at(row, path)
+
+
+def is_match(parameter: Parameter, value: Any, read: ValueReader) -> bool | None:
+    """Return whether a record satisfies a filter or search parameter; True for all other parameters."""
+    x_query = parameter.x_query
+    if x_query is None or x_query.role not in ("filter", "search") or value in ("", []):
+        return True
+    if x_query.role == "search":
+        return _is_found(x_query, str(value), read)
+    if x_query.operator == "exists":
+        related = read(x_query.paths[0][:1])
+        return None if related is None else any(item not in (None, [], {}) for item in related) == bool(value)
+    values = read(x_query.paths[0])
+    if values is None:
+        return None
+    flat = [item for entry in values for item in (entry if isinstance(entry, list) else [entry])]
+    if x_query.operator in ("from", "to"):
+        verdicts = [_is_in_range(x_query.operator, item, value) for item in flat if item is not None]
+        return True if True in verdicts else None if None in verdicts else False
+    wanted = value if isinstance(value, (list, tuple)) else [value]
+    return any(loosely_equal(item, candidate) for item in flat for candidate in wanted)
+
+
+def _is_found(x_query: QueryExtension, term: str, read: ValueReader) -> bool | None:
+    """Whether a text contains the term; a term inside a word need not be found."""
+    texts, is_known = [], True
+    for path in x_query.paths:
+        values = read(path)
+        is_known = is_known and values is not None
+        texts += [unicodedata.normalize("NFC", str(value)).casefold() for value in values or () if value is not None]
+    folded = unicodedata.normalize("NFC", term.strip()).casefold()
+    if any(_has_words(text, folded) for text in texts):
+        return True
+    if any(folded in text for text in texts) or not is_known:
+        return None
+    has_other_form = not folded.isascii()  # a collation may ignore accents
+    return None if has_other_form else False
+
+
+def _has_words(text: str, term: str) -> bool:
+    """Whether a term occurs in a text between white space or its ends."""
+    return f" {' '.join(term.split())} " in f" {' '.join(text.split())} "
+
+
+def _is_in_range(operator: str, actual: Any, bound: Any) -> bool | None:
+    """Whether a value is in a range; None close to the bound, where precision and time zone decide."""
+    low, high = (bound, actual) if operator == "from" else (actual, bound)
+    if parse_utc_date(bound) is None:
+        return bool(low <= high) if isinstance(low, (int, float)) and isinstance(high, (int, float)) else None
+    if len(str(bound)) == 10:
+        first, last = parse_utc_date(low), parse_utc_date(high)
+        return None if first is None or last is None else first <= last
+    start, end = parse_zoned_datetime(low), parse_zoned_datetime(high)
+    if start is None or end is None or abs((start - end).total_seconds()) <= 1:
+        return None
+    return start <= end
+
+
+# Order
+
+
+def build_collation_keys(value: Any) -> tuple[Any, ...] | None:
+    """Build the sort keys of a value under common collations; None for a value without a defined order."""
+    if isinstance(value, (bool, int, float)):
+        return (float(value),)
+    if not isinstance(value, str):
+        return None
+    instant = parse_zoned_datetime(value)
+    if instant is not None:
+        return (instant.timestamp(),)
+    text = value.strip()[:MAX_COLLATED_CHARS]
+    base_letters = "".join(c for c in unicodedata.normalize("NFD", text.casefold()) if not unicodedata.combining(c))
+    # Some collations ignore punctuation.
+    alphanumeric = "".join(takewhile(str.isascii, (c for c in base_letters if c.isalnum())))
+    return text, text.casefold(), base_letters, alphanumeric
+
+
+def sorts_before(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
+    """Return whether every collation sorts a value before another."""
+    is_comparable = len(left) == len(right) and all(type(a) is type(b) for a, b in zip(left, right, strict=True))
+    return is_comparable and all(a < b for a, b in zip(left, right, strict=True))
+
+
+def find_inversion(values: list[Any], *, descending: bool) -> tuple[Any, Any] | None:
+    """Return two values in the wrong order, the first of them returned first."""
+    keys = [(value, build_collation_keys(value)) for value in values]
+    comparable = [(value, key) for value, key in keys if key is not None]
+    for (first, first_key), (second, second_key) in combinations(comparable, 2):
+        before, after = (first_key, second_key) if descending else (second_key, first_key)
+        if sorts_before(before, after):
+            return first, second
+    return None
+
+
+def iter_conditions(operation: Operation, query: Mapping[str, Any]) -> Iterator[tuple[Parameter, Any]]:
+    """Yield the filter and search parameters of a query that take effect, with their values."""
+    for parameter in operation.query_parameters:
+        x_query = parameter.x_query
+        if x_query is None or x_query.role not in ("filter", "search") or parameter.name not in query:
+            continue
+        if x_query.unless_parameter is None or query.get(x_query.unless_parameter) in (None, ""):
+            yield parameter, query[parameter.name]

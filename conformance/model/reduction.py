@@ -1,0 +1,75 @@
+"""Reduces a sequence to the steps, fields and parameters that a divergence needs, by repeating it with new records."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from conformance.errors import SkipCheck
+from conformance.model.execution import Divergence, Execution
+from conformance.model.steps import Step
+from conformance.session.session import Session
+
+
+def reduce_steps(session: Session, divergence: Divergence, steps: Sequence[Step], max_requests: int) -> list[Step]:
+    """Return the shortest sequence found within `max_requests` that shows the same divergence.
+
+    If it does not occur again, the steps are returned as they are.
+    """
+    budget = [max_requests]
+
+    def fails(candidate: Sequence[Step]) -> bool:
+        return budget[0] > 0 and _shows(session, divergence, candidate, budget)
+
+    current = list(steps)
+    if not fails(current):
+        return current
+    for shrink in (_without_steps, _without_arguments):
+        current = _shrink(current, shrink, fails)
+    return current
+
+
+def _shows(session: Session, divergence: Divergence, steps: Sequence[Step], budget: list[int]) -> bool:
+    """Whether a sequence shows the divergence; `budget`: remaining requests."""
+    execution = Execution.start(session)
+    before = sum(session.call_counts.values())
+    for step in steps:
+        try:
+            execution.execute(step)
+        except SkipCheck:
+            continue
+        if any(other.identity == divergence.identity for other in execution.divergences):
+            break
+    budget[0] -= sum(session.call_counts.values()) - before
+    return any(other.identity == divergence.identity for other in execution.divergences)
+
+
+def _shrink(
+    steps: list[Step],
+    candidates: Callable[[list[Step]], Iterator[list[Step]]],
+    fails: Callable[[Sequence[Step]], bool],
+) -> list[Step]:
+    """Take the first shorter candidate that fails, until there is none."""
+    while True:
+        shorter = next((candidate for candidate in candidates(steps) if fails(candidate)), None)
+        if shorter is None:
+            return steps
+        steps = shorter
+
+
+def _without_steps(steps: list[Step]) -> Iterator[list[Step]]:
+    """Yield the sequence without a block of steps, large blocks first; the last step shows the divergence."""
+    size = max(1, len(steps) // 2)
+    while size:
+        for start in range(len(steps) - 1 - size, -1, -size):
+            yield steps[:start] + steps[start + size :]
+        size //= 2
+
+
+def _without_arguments(steps: list[Step]) -> Iterator[list[Step]]:
+    """Yield the sequence without one field or parameter."""
+    for position, step in enumerate(steps):
+        for name in step.body:
+            body = {other: value for other, value in step.body.items() if other != name}
+            yield [*steps[:position], replace(step, body=body), *steps[position + 1 :]]
+        for name in step.query:
+            query = {other: value for other, value in step.query.items() if other != name}
+            yield [*steps[:position], replace(step, query=query), *steps[position + 1 :]]

@@ -1,0 +1,223 @@
+"""What the contract states about stored records: the state after each write, and the values that reads show.
+
+Everything is derived from the contract and from what was sent. A value that the contract leaves open is unknown until a
+response shows it; from then on it must not change. Records of other clients are known only as far as responses show
+them.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spec.document import snake_case
+from spec.model import Attribute, Contract, DerivedProperty, Operation, Relation, Resource
+
+RecordId = tuple[str, Any]  # resource, key
+
+
+class Unknown:
+    """Type of `UNKNOWN`."""
+
+    def __repr__(self) -> str:
+        return "unknown"
+
+
+UNKNOWN = Unknown()
+
+
+@dataclass(slots=True)
+class ModelRecord:
+    """A record of the run, or one of other clients that a list returned (`is_foreign`), which is only read.
+
+    `attributes`: known values. `references`: stored relation -> RecordId, None, or (to-many) a list of RecordIds; a
+    relation that is missing is unknown. `uncertain_empty`: attributes that were sent as "" and may be null instead.
+    """
+
+    resource: Resource
+    key: Any
+    attributes: dict[str, Any] = field(default_factory=dict)
+    references: dict[str, Any] = field(default_factory=dict)
+    uncertain_empty: set[str] = field(default_factory=set)
+    is_deleted: bool = False
+    is_foreign: bool = False
+
+    @property
+    def id(self) -> RecordId:
+        """Resource and key."""
+        return self.resource.name, self.key
+
+
+@dataclass(slots=True)
+class Model:
+    """The records of the run. `write_count`: number of successful writes so far."""
+
+    contract: Contract
+    records: dict[RecordId, ModelRecord] = field(default_factory=dict)
+    write_count: int = 0
+
+    # Writes
+
+    def create(self, operation: Operation, resource: str, key: Any, body: Mapping[str, Any]) -> ModelRecord:
+        """Add the record that a create operation stores."""
+        definition = self.contract.resources[resource]
+        record = ModelRecord(definition, key, {definition.key_attribute: key})
+        for attribute, name in iter_writable_attributes(definition, operation):
+            if name not in body and attribute.has_default:
+                record.attributes[name] = attribute.default
+            elif name not in body and attribute.nullable:
+                record.attributes[name] = None
+        self._apply(record, operation, body, is_new=True)
+        self.records[record.id] = record
+        return record
+
+    def update(self, record: ModelRecord, operation: Operation, body: Mapping[str, Any]) -> None:
+        """Change the properties that an update sends."""
+        self._apply(record, operation, body, is_new=False)
+
+    def _apply(self, record: ModelRecord, operation: Operation, body: Mapping[str, Any], *, is_new: bool) -> None:
+        self.write_count += 1
+        for attribute, name in iter_writable_attributes(record.resource, operation):
+            if name in body:
+                before = attribute.default if is_new else record.attributes.get(name)
+                record.attributes[name] = merge_object(attribute, before, body[name])
+                record.uncertain_empty.discard(name)
+                if body[name] == "":
+                    record.uncertain_empty.add(name)
+        for name, relation, discriminator in iter_setters(record.resource, operation):
+            if name in body:
+                kind = body.get(discriminator) if discriminator else None
+                record.references[relation.name] = self._parse_reference(relation, body[name], kind)
+
+    def _parse_reference(self, relation: Relation, value: Any, discriminator: Any) -> Any:
+        if relation.to_many:
+            return [(relation.targets[0], key) for key in value or ()]
+        if value is None:
+            return None
+        matching = [name for name in relation.targets if discriminator in (None, name, snake_case(name))]
+        return (matching[0], value) if matching else UNKNOWN
+
+    def find_restriction(self, record: ModelRecord) -> tuple[ModelRecord, Relation] | None:
+        """Return a record that makes the contract reject the deletion of `record`, with its relation."""
+        for source, relation in self.contract.find_relations_to(record.resource.name):
+            for referrer in self.find_referrers(record.id, source.name, relation):
+                if relation.on_delete == "refuse":
+                    return referrer, relation
+        return None
+
+    def delete(self, record: ModelRecord) -> list[ModelRecord]:
+        """Delete a record, apply the on-delete rules, and return all deleted records."""
+        self.write_count += 1
+        return list(self._delete(record))
+
+    def _delete(self, record: ModelRecord) -> Iterator[ModelRecord]:
+        record.is_deleted = True
+        yield record
+        for source, relation in self.contract.find_relations_to(record.resource.name):
+            for referrer in list(self.find_referrers(record.id, source.name, relation)):
+                if relation.on_delete == "cascade":
+                    yield from self._delete(referrer)
+                elif relation.on_delete == "clear" and relation.to_many:
+                    others = [target for target in referrer.references[relation.name] if target != record.id]
+                    referrer.references[relation.name] = others
+                elif relation.on_delete == "clear":
+                    referrer.references[relation.name] = None
+
+    # Reads
+
+    def find_referrers(self, target: RecordId, resource: str, relation: Relation) -> Iterator[ModelRecord]:
+        """Yield the existing records of a resource that refer to a record by a stored relation."""
+        for record in self.records.values():
+            if record.resource.name == resource and not record.is_deleted:
+                value = record.references.get(relation.name)
+                if target in (value if isinstance(value, list) else [value]):
+                    yield record
+
+    def related_ids(self, record: ModelRecord, relation: Relation) -> list[RecordId] | None:
+        """Return the known records that a relation refers to; None if the reference is unknown.
+
+        Other clients may have added records to an inverse relation.
+        """
+        if relation.inverse is None:
+            value = record.references.get(relation.name, UNKNOWN)
+            if value is UNKNOWN:
+                return None
+            return value if isinstance(value, list) else [value] if value is not None else []
+        if record.is_foreign:
+            return None
+        inverses = [(name, self.contract.resources[name].relations[relation.inverse]) for name in relation.targets]
+        return [r.id for name, inverse in inverses for r in self.find_referrers(record.id, name, inverse)]
+
+    def evaluate(self, record: ModelRecord, derived: DerivedProperty, identity_key: Any) -> Any:
+        """Return the value of a computed property, or UNKNOWN.
+
+        Counts, sums and maxima are lower bounds for an inverse relation. `identity_key`: key of the run's account.
+        """
+        if derived.kind == "viewer":
+            return self._evaluate_viewer(record, derived, identity_key)
+        relation = record.resource.relations.get(derived.path[0]) if derived.path else None
+        ids = self.related_ids(record, relation) if relation is not None else None
+        if relation is None or ids is None or derived.kind not in ("count", "sum", "max", "from"):
+            return UNKNOWN
+        known = [self.records.get(record_id) for record_id in ids]
+        if derived.where and None in known:
+            return UNKNOWN
+        if any(name not in r.attributes or is_volatile(r.resource, name) for r in known if r for name in derived.where):
+            return UNKNOWN  # the server may have changed it
+        counted = [
+            (record_id, related)
+            for record_id, related in zip(ids, known, strict=True)
+            if related is None or all(related.attributes[name] in allowed for name, allowed in derived.where.items())
+        ]
+        if derived.kind == "count":
+            return len(counted)
+        values: list[Any] = [r.attributes.get(derived.path[1], UNKNOWN) if r else UNKNOWN for _, r in counted]
+        if len(derived.path) != 2 or UNKNOWN in values:
+            return UNKNOWN
+        if derived.kind == "from":
+            return values[0] if values else None
+        present = [value for value in values if value is not None]
+        return sum(present) if derived.kind == "sum" else max(present, default=None)
+
+    def _evaluate_viewer(self, record: ModelRecord, derived: DerivedProperty, identity_key: Any) -> Any:
+        path = record.resource.owner_path if derived.path == ("owner",) else derived.path
+        relation = record.resource.relations.get(path[0]) if len(path) == 1 else None
+        ids = self.related_ids(record, relation) if relation is not None else None
+        if ids is None or len(ids) != 1 or identity_key is None:
+            return UNKNOWN
+        return ids[0][1] == identity_key
+
+
+def iter_writable_attributes(resource: Resource, operation: Operation) -> Iterator[tuple[Attribute, str]]:
+    """Yield the attributes that the body of an operation sets, with the name of the field."""
+    discriminators = {discriminator for _, _, discriminator in iter_setters(resource, operation)}
+    for field_ in operation.request_body.fields.values() if operation.request_body else ():
+        attribute = resource.attributes.get(field_.name)
+        is_plain = field_.relation_setter is None and field_.x_query is None and field_.name not in discriminators
+        if attribute is not None and is_plain and attribute.stamp is None:
+            yield attribute, field_.name
+
+
+def iter_setters(resource: Resource, operation: Operation) -> Iterator[tuple[str, Relation, str | None]]:
+    """Yield (field, relation, discriminator) of the body fields that set a stored relation."""
+    for field_ in operation.request_body.fields.values() if operation.request_body else ():
+        setter = field_.relation_setter
+        relation = resource.relations.get(setter.relation) if setter is not None else None
+        if setter is not None and relation is not None and relation.is_stored:
+            yield field_.name, relation, setter.discriminator
+
+
+def is_volatile(resource: Resource, name: str) -> bool:
+    """Whether the server may change an attribute by itself: no client can send it, or it is a stamp."""
+    attribute = resource.attributes[name]
+    return attribute.read_only and name != resource.key_attribute
+
+
+def merge_object(attribute: Attribute, before: Any, value: Any) -> Any:
+    """Return the stored value after `value` was sent: objects with default keys are merged, all else is replaced."""
+    return _merge(attribute.default if attribute.has_default else None, before, value)
+
+
+def _merge(default: Any, before: Any, value: Any) -> Any:
+    if not (isinstance(default, Mapping) and default and isinstance(before, Mapping) and isinstance(value, Mapping)):
+        return value
+    return {**before, **{name: _merge(default.get(name), before.get(name), item) for name, item in value.items()}}

@@ -1,0 +1,67 @@
+"""Steps of a sequence: requests in terms of named records, so that a sequence can be repeated with new records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from conformance.checks.support.values import truncate
+
+
+class Action(StrEnum):
+    """What a step does."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    RETRIEVE = "retrieve"
+    LIST = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordName:
+    """A record of the sequence, such as ``Agent 1``; in a body or query it stands for the key."""
+
+    resource: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.resource} {self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request.
+
+    `record`: the created, updated, deleted or retrieved record. `body`: fields of a write; a create adds the required
+    ones. `query`: parameters of a read; a list is a repeated or comma-separated parameter.
+    """
+
+    action: Action
+    resource: str
+    record: RecordName | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    query: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        subject = str(self.record) if self.record is not None else self.resource
+        arguments = self.body if self.action in (Action.CREATE, Action.UPDATE) else self.query
+        shown = ", ".join(f"{name}: {_format(value)}" for name, value in arguments.items())
+        is_write = self.action in (Action.CREATE, Action.UPDATE)
+        return f"{self.action} {subject} {{{shown}}}" if shown or is_write else f"{self.action} {subject}"
+
+
+def _format(value: Any) -> str:
+    if isinstance(value, RecordName):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_format, value))}]"
+    return truncate(value)
+
+
+def find_names(value: Any) -> list[RecordName]:
+    """Return the records that a body or query refers to."""
+    if isinstance(value, RecordName):
+        return [value]
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    return [name for item in items for name in find_names(item)]

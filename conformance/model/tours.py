@@ -1,0 +1,509 @@
+"""Sequences that reach each part of an operation at least once.
+
+Each field is set, changed, null and absent; each parameter is sent alone and combined; each relation, computed property
+and on-delete rule is reached.
+"""
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations, zip_longest
+from typing import Any
+
+from conformance.checks.support.tenancy import build_unmatched_value
+from conformance.errors import SkipCheck
+from conformance.model.execution import Execution
+from conformance.model.queries import find_parameter, read_model
+from conformance.model.specification import iter_setters
+from conformance.model.steps import Action, RecordName, Step
+from conformance.model.values import ValueGenerator, is_nullable
+from conformance.session.session import Session
+from spec.document import snake_case
+from spec.model import BodyField, Operation, Parameter, Relation
+
+MAX_VALUES = 14  # values of one field that are sent with creates
+MAX_UPDATED_VALUES = 4  # values of one field that are sent with updates
+MAX_FILTER_VALUES = 3
+MIN_WORD_CHARS = 3  # longer words of a text are searched for
+MAX_PAIRS = 14  # combinations of two parameters
+OLD_INSTANT = "2001-02-03T04:05:06Z"
+ADOPTED_ROWS = 20  # records of other clients that lists are compared with if the run creates none
+LIST_RECORDS = 6  # records with different values that lists are compared with
+
+
+@dataclass(slots=True)
+class Tour:
+    """Builds steps for one operation of the contract; they refer to the records of `execution`."""
+
+    execution: Execution
+    operation: Operation
+    _parents: dict[str, list[RecordName]] = field(default_factory=dict)
+
+    @property
+    def session(self) -> Session:
+        """The session of the execution."""
+        return self.execution.session
+
+    @property
+    def resource(self) -> str:
+        """The resource of the operation."""
+        return self.operation.resource or ""
+
+    @property
+    def values(self) -> ValueGenerator:
+        """Values for the fields."""
+        return ValueGenerator(self.session)
+
+    # Building blocks
+
+    def create(self, resource: str, body: Mapping[str, Any] | None = None) -> Iterator[Step]:
+        """Create a record, with new parents for the references that are required."""
+        references: dict[str, Any] = {}
+        for name, relation, discriminator, required in self._references(resource):
+            if required and name not in (body or {}):
+                parents = yield from self.parents(relation.targets[0], 1)
+                references |= self._refer(relation, name, discriminator, parents[:1])
+        yield Step(Action.CREATE, resource, self.execution.new_name(resource), {**references, **(body or {})})
+
+    def parents(self, resource: str, number: int) -> Generator[Step, None, list[RecordName]]:
+        """Create records that others refer to; returns their names. Without a create operation there are none."""
+        known = self._parents.setdefault(resource, [])
+        while len(known) < number and self.can_create(self.session, resource):
+            before = len(self.execution.records)
+            yield from self.create(resource)
+            created = list(self.execution.records)[before:]
+            if not created:
+                break
+            known.append(created[-1])
+        return known
+
+    @staticmethod
+    def can_create(session: Session, resource: str) -> bool:
+        """Return whether records of a resource can be created without effects and without another record's path."""
+        operation = session.contract.find_create_operation(resource)
+        return operation is not None and not operation.path_parameter_names and not operation.effects
+
+    def _references(self, resource: str) -> list[tuple[str, Relation, str | None, bool]]:
+        """Return (field, relation, discriminator, required) of the references that a create sets."""
+        operation = self.session.contract.find_create_operation(resource)
+        if operation is None or operation.path_parameter_names or operation.request_body is None:
+            return []
+        definition, fields = self.session.contract.resources[resource], operation.request_body.fields
+        return [(n, r, d, fields[n].required) for n, r, d in iter_setters(definition, operation) if self._is_own(r)]
+
+    def _is_own(self, relation: Relation) -> bool:
+        """Whether the run can create the record that a relation refers to, other than accounts and tenants."""
+        contract = self.session.contract
+        fixed = {r.name for r in (contract.account_resource, contract.tenant_resource) if r is not None}
+        return relation.targets[0] not in fixed and self.can_create(self.session, relation.targets[0])
+
+    def _refer(
+        self, relation: Relation, name: str, discriminator: str | None, targets: list[RecordName]
+    ) -> dict[str, Any]:
+        """Build the body fields that refer to records; empty without records."""
+        if not targets and not relation.to_many:
+            return {}
+        value: Any = list(targets) if relation.to_many else targets[0]
+        return {name: value, **({discriminator: snake_case(targets[0].resource)} if discriminator else {})}
+
+    def observe(self, *names: RecordName) -> Iterator[Step]:
+        """Retrieve records."""
+        yield from (Step(Action.RETRIEVE, name.resource, name) for name in names)
+
+    def created(self) -> RecordName | None:
+        """Return the newest record of the resource."""
+        names = [name for name in self.execution.records if name.resource == self.resource]
+        return names[-1] if names else None
+
+    def _fields(self, operation: Operation) -> list[BodyField]:
+        """Return the body fields that set attributes."""
+        fields = list(operation.request_body.fields.values()) if operation.request_body else []
+        discriminators = {f.relation_setter.discriminator for f in fields if f.relation_setter}
+        attributes = self.session.contract.resources[self.resource].attributes
+        plain = [f for f in fields if f.relation_setter is None and f.x_query is None and f.name not in discriminators]
+        return [f for f in plain if f.name in attributes and attributes[f.name].stamp is None]
+
+    # Create
+
+    def creates(self) -> Iterator[Step]:
+        """Create records: with the required fields only, then with each value of each field, null and references."""
+        yield from self.create(self.resource)
+        witness = self.created()
+        yield from self._observe_created()
+        creator = self.session.creator(self.resource)
+        fields = self._fields(creator)
+        columns = [self.values.list_values(f)[1 : MAX_VALUES + 1] for f in fields]
+        for row in zip_longest(*columns, fillvalue=None):
+            body = {f.name: value for f, value in zip(fields, row, strict=True) if value is not None}
+            yield from self._create_valid(body)
+        nulls = {f.name: None for f in fields if not f.required and is_nullable(self.session, f)}
+        if nulls:
+            yield from self._create_valid(nulls)
+        for name, relation, discriminator, _ in self._references(self.resource):
+            for target in relation.targets if discriminator else relation.targets[:1]:
+                parents = yield from self.parents(target, 2)
+                if relation.to_many:
+                    yield from self.create(self.resource, {name: []})
+                    yield from self.create(self.resource, {name: list(reversed(parents))})
+                elif parents:
+                    body = self._refer(relation, name, discriminator, parents[-1:])
+                    yield from self.create(self.resource, body)
+                yield from self._observe_created()
+                yield from self.observe(*parents)
+        if witness is not None:
+            yield from self.observe(witness)
+        yield Step(Action.LIST, self.resource)
+
+    def _create_valid(self, body: Mapping[str, Any]) -> Iterator[Step]:
+        """Create a record with several fields; if the target rejects that, with each field alone."""
+        before = self.created()
+        yield from self.create(self.resource, body)
+        if self.created() == before:
+            for name, value in body.items() if len(body) > 1 else ():
+                yield from self.create(self.resource, {name: value})
+        yield from self._observe_created()
+
+    def _observe_created(self) -> Iterator[Step]:
+        name = self.created()
+        if name is not None:
+            yield from self.observe(name)
+
+    # Update
+
+    def updates(self) -> Iterator[Step]:
+        """Update each field to each of a few values, to null, then only a relation, nothing, and everything."""
+        yield from self.create(self.resource)
+        sibling = self.created()
+        yield from self.create(self.resource, self._full_body())
+        name = self.created()
+        if name is None or sibling is None:
+            return
+        yield from self.observe(name, sibling)
+        fields = self._fields(self.operation)
+        for position, f in enumerate(fields):
+            values = self.values.list_values(f)
+            selected = [*values[:1], *values[1 + position % 3 :: 3], *([""] if "" in values else [])]
+            for value in selected[:MAX_UPDATED_VALUES]:
+                yield from self._update(name, {f.name: value})
+            if is_nullable(self.session, f):
+                yield from self._update(name, {f.name: None})
+        yield from self._update(name, {})
+        yield from self._update(name, self._server_set_fields())
+        yield from self._update_references(name)
+        yield from self._update(name, {f.name: values[0] for f in fields if (values := self.values.list_values(f))})
+        yield from self.observe(sibling)
+        yield Step(Action.LIST, self.resource)
+        yield from self._observe_parents()
+
+    def _full_body(self) -> dict[str, Any]:
+        creator = self.session.contract.find_create_operation(self.resource)
+        fields = self._fields(creator) if creator is not None else []
+        return {f.name: values[-1] for f in fields if (values := self.values.list_values(f)[:2]) and not f.required}
+
+    def _server_set_fields(self) -> dict[str, Any]:
+        """Return values for the key and the stamps, which an update rejects or ignores."""
+        definition = self.session.contract.resources[self.resource]
+        writable = self.operation.request_body.fields if self.operation.request_body else {}
+        stamps = (*definition.attributes_with_stamp("created"), *definition.attributes_with_stamp("updated"))
+        key = definition.attributes[definition.key_attribute]
+        body: dict[str, Any] = {name: OLD_INSTANT for name in stamps if name not in writable}
+        if key.name not in writable:
+            body[key.name] = self.session.payloads.generate_value(key.schema, key.name)
+        return body
+
+    def _update(self, name: RecordName, body: Mapping[str, Any]) -> Iterator[Step]:
+        yield Step(Action.UPDATE, self.resource, name, body)
+        yield from self.observe(name)
+
+    def _update_references(self, name: RecordName) -> Iterator[Step]:
+        """Move a record from one parent to another and to none; the parents show it."""
+        definition = self.session.contract.resources[self.resource]
+        fields = self.operation.request_body.fields if self.operation.request_body else {}
+        for field_name, relation, discriminator in iter_setters(definition, self.operation):
+            parents = list((yield from self.parents(relation.targets[0], 2))) if self._is_own(relation) else []
+            choices = [parents, parents[:1], []] if relation.to_many else [[parent] for parent in parents]
+            for targets in choices:
+                yield from self._update(name, self._refer(relation, field_name, discriminator, targets))
+                yield from self.observe(*parents)
+            if not relation.to_many and is_nullable(self.session, fields[field_name]):
+                yield from self._update(name, {field_name: None})
+                yield from self.observe(*parents)
+
+    def _observe_parents(self) -> Iterator[Step]:
+        for resource, names in list(self._parents.items()):
+            yield from self.observe(*names)
+            if names and self.session.operation(resource, "list") is not None:
+                yield Step(Action.LIST, resource)
+
+    # Delete
+
+    def deletes(self) -> Iterator[Step]:
+        """Delete a record, once more, and one that others refer to; siblings, parents and lists show it."""
+        yield from self.create(self.resource)
+        sibling = self.created()
+        yield from self.create(self.resource)
+        name = self.created()
+        if name is None or sibling is None or name == sibling:
+            return
+        yield from self.observe(name, sibling)
+        yield from self._observe_parents()
+        yield from self._delete(name)
+        yield Step(Action.UPDATE, self.resource, name, {})
+        yield from self.observe(sibling)
+        yield Step(Action.LIST, self.resource)
+        yield from self._observe_parents()
+        for source, relation in self.session.contract.find_relations_to(self.resource):
+            yield from self._delete_referenced(source.name, relation)
+
+    def _delete(self, name: RecordName) -> Iterator[Step]:
+        if self.session.operation(name.resource, "delete") is None:
+            return
+        yield Step(Action.DELETE, name.resource, name)
+        yield from self.observe(name)
+        yield Step(Action.DELETE, name.resource, name)
+
+    def _delete_referenced(self, source: str, relation: Relation) -> Iterator[Step]:
+        """Delete a record that a child refers to, next to a child of another record."""
+        setters = [(n, d) for n, r, d, _ in self._references(source) if r.name == relation.name]
+        if not setters or not self.can_create(self.session, self.resource):
+            return
+        (field_name, discriminator), children = setters[0], []
+        targets: list[RecordName] = []
+        for _ in range(2):
+            yield from self.create(self.resource)
+            target = self.created()
+            if target is None or target in targets:
+                return
+            targets.append(target)
+            before = len(self.execution.records)
+            yield from self.create(source, self._refer(relation, field_name, discriminator, [target]))
+            children += list(self.execution.records)[before:][-1:]
+        yield from self.observe(*targets, *children)
+        yield Step(Action.DELETE, self.resource, targets[0])
+        yield from self.observe(*children, *targets)
+        yield Step(Action.LIST, source)
+        yield Step(Action.LIST, self.resource)
+
+    # Retrieve
+
+    def retrievals(self) -> Iterator[Step]:
+        """Retrieve records with each relation alone, with pairs, and with all."""
+        yield from self.list_records(2)
+        self._adopt_rows()
+        names = self.execution.live_names(self.resource)[-2:]
+        for role in ("include", "count"):
+            parameter = find_parameter(self.operation, role)
+            for values in _selections(parameter):
+                for name in names[-1:]:
+                    assert parameter is not None
+                    yield Step(Action.RETRIEVE, self.resource, name, query={parameter.name: values})
+        yield from self.observe(*names)
+
+    # Lists
+
+    def list_records(self, number: int) -> Iterator[Step]:
+        """Create records that differ in each attribute and relation; some have equal values."""
+        creator = self.session.contract.find_create_operation(self.resource)
+        if creator is None or not self.can_create(self.session, self.resource):
+            return
+        searched = self._searched_names()
+        for index in range(number):
+            body: dict[str, Any] = {}
+            for f in self._fields(creator):
+                body |= self._distinct_value(f, index, is_searched=f.name in searched)
+            body |= yield from self._distinct_references(index)
+            before = self.created()
+            yield from self.create(self.resource, body)
+            if self.created() == before:
+                yield from self.create(self.resource)
+
+    def _distinct_references(self, index: int) -> Generator[Step, None, dict[str, Any]]:
+        """Return references that depend on `index`: to one parent, another, and none; to none, one and two."""
+        body: dict[str, Any] = {}
+        for position, (name, relation, discriminator, required) in enumerate(self._references(self.resource)):
+            target = relation.targets[index % len(relation.targets)] if discriminator else relation.targets[0]
+            parents = yield from self.parents(target, 2)
+            if relation.to_many:
+                body[name] = [[], parents[:1], parents[:2], parents[1:2]][index % 4]
+            elif parents and (required or (index + position) % 3):
+                body |= self._refer(relation, name, discriminator, [parents[(index + position) % len(parents)]])
+        return body
+
+    def _distinct_value(self, f: BodyField, index: int, *, is_searched: bool) -> dict[str, Any]:
+        """Return a value of a field that depends on `index`: two records have equal values, one has null."""
+        values = self.values.list_values(f)
+        schema = self.session.payloads.resolve_schema(f.schema)
+        if index == 2 and not f.required and is_nullable(self.session, f):
+            return {f.name: None}
+        if schema.get("enum") or schema.get("type") != "string" or schema.keys() & {"format", "pattern"}:
+            ordinary = [v for v in values if v not in ("", {}, [])] or values
+            return {f.name: ordinary[index % len(ordinary)]} if ordinary else {}
+        word = ("alpha", "beta", "beta", "Gamma", "delta 50% x_y", "epsilon 50xx xxy")[index % 6]
+        text = f"{word} {self.session.payloads.marker}" if is_searched else word
+        valid = self.session.schemas.get(f.pointer, "write").is_valid(text)
+        return {f.name: text} if valid else {}
+
+    def _searched_names(self) -> set[str]:
+        listing = self.session.operation(self.resource, "list")
+        search = find_parameter(listing, "search") if listing is not None else None
+        return {path[0] for path in search.x_query.paths} if search is not None and search.x_query else set()
+
+    def lists(self) -> Iterator[Step]:
+        """List with each parameter alone, with pairs of them, with each order in pages, and with each relation."""
+        yield from self.list_records(LIST_RECORDS)
+        self._adopt_rows()
+        yield Step(Action.LIST, self.resource)
+        conditions = list(self._conditions())
+        yield from (Step(Action.LIST, self.resource, query={name: value}) for name, value in conditions)
+        size = find_parameter(self.operation, "size")
+        paging = {size.name: 2} if size is not None else {}
+        narrow = self._narrow_condition(conditions)
+        for order in self._orders():
+            yield Step(Action.LIST, self.resource, query={**order, **narrow, **paging})
+        yield from self._pairs(conditions, paging)
+        for role in ("include", "count"):
+            parameter = find_parameter(self.operation, role)
+            for values in _selections(parameter):
+                assert parameter is not None
+                yield Step(Action.LIST, self.resource, query={parameter.name: values})
+        yield from self._after_writes(conditions)
+
+    def list_queries(self) -> list[dict[str, Any]]:
+        """Return queries for exploration: one condition, order, page size or selection each."""
+        size = find_parameter(self.operation, "size")
+        queries = [{name: value} for name, value in self._conditions()] + list(self._orders())
+        queries += [{size.name: number} for number in (1, 2, 3)] if size is not None else []
+        for role in ("include", "count"):
+            parameter = find_parameter(self.operation, role)
+            queries += [{parameter.name: values} for values in _selections(parameter)] if parameter is not None else []
+        return queries
+
+    def body_choices(self, operation: Operation) -> dict[str, list[dict[str, Any]]]:
+        """Return for each field of a body the values to choose from, as bodies with that field."""
+        choices: dict[str, list[dict[str, Any]]] = {}
+        for f in self._fields(operation):
+            values = [*self.values.list_values(f), *([None] if is_nullable(self.session, f) else [])]
+            choices[f.name] = [{f.name: value} for value in values]
+        definition = self.session.contract.resources[self.resource]
+        fields = operation.request_body.fields if operation.request_body else {}
+        for name, relation, discriminator in iter_setters(definition, operation):
+            targets = [n for target in relation.targets for n in self.execution.live_names(target)]
+            options: list[list[RecordName]] = [[target] for target in targets]
+            if relation.to_many:
+                options = [[], *options, targets[:2]]
+            choices[name] = [self._refer(relation, name, discriminator, option) for option in options]
+            if not relation.to_many and not discriminator and is_nullable(self.session, fields[name]):
+                choices[name].append({name: None})
+        return {name: bodies for name, bodies in choices.items() if bodies}
+
+    def _adopt_rows(self) -> None:
+        """Use records of other clients if the run has none."""
+        if not self.execution.live_names(self.resource):
+            self.execution.adopt_rows(self.resource, ADOPTED_ROWS)
+
+    def _conditions(self) -> Iterator[tuple[str, Any]]:
+        """Yield (parameter, value) of each filter and search, with values that some records have and some do not."""
+        for parameter in self.operation.query_parameters:
+            x_query = parameter.x_query
+            if x_query is None or x_query.role not in ("filter", "search") or parameter.required:
+                continue
+            if x_query.role == "search":
+                yield from ((parameter.name, term) for term in self._terms())
+            else:
+                yield from ((parameter.name, value) for value in self._filter_values(parameter))
+
+    def _terms(self) -> list[str]:
+        marker = self.session.payloads.marker
+        foreign = [term for name in self.execution.live_names(self.resource) for term in self._words(name)][:2]
+        if foreign:
+            return [*foreign, foreign[0].upper(), f"{marker}-unknown"]
+        return [marker, "beta", "BETA", "gamma", "50%", "x_y", f"{marker}-unknown"]
+
+    def _words(self, name: RecordName) -> Iterator[str]:
+        """Yield a word of each searched text of a record of another client."""
+        record = self.execution.records[name]
+        search = find_parameter(self.operation, "search")
+        for path in search.x_query.paths if record.is_foreign and search is not None and search.x_query else ():
+            for value in read_model(self.execution.model, record)(path) or ():
+                words = [w for w in str(value or "").split() if w.isascii() and w.isalnum() and len(w) > MIN_WORD_CHARS]
+                yield from words[:1]
+
+    def _filter_values(self, parameter: Parameter) -> list[Any]:
+        assert parameter.x_query is not None
+        x_query, schema = parameter.x_query, self.session.payloads.resolve_schema(parameter.schema)
+        if x_query.operator == "exists":
+            return [True, False]
+        model = self.execution.model
+        values: list[Any] = []
+        for name in self.execution.live_names(self.resource):
+            for value in read_model(model, self.execution.records[name])(x_query.paths[0]) or ():
+                items = value if isinstance(value, list) else [value]
+                values += [v for v in items if isinstance(v, (str, int, float)) and v not in values and v != ""]
+        if x_query.operator in ("from", "to"):
+            is_date = schema.get("format") == "date"
+            return sorted({str(v)[:10] if is_date else v for v in values if isinstance(v, str)})[:2]
+        item_schema = self.session.payloads.resolve_schema(schema.get("items", schema))
+        values += [v for v in item_schema.get("enum", ()) if v not in (None, "", *values)]
+        if item_schema.get("type") == "boolean":
+            values += [v for v in (True, False) if v not in values]
+        validator = self.session.schemas.get(f"{parameter.pointer}/schema", "write")
+        if schema.get("type") == "array":
+            return [v for v in ([*values[:1]], values[:2], values[:3]) if v and validator.is_valid(v)]
+        selected = values[:MAX_FILTER_VALUES]
+        if values and not item_schema.get("enum") and item_schema.get("type") != "boolean":
+            selected.append(build_unmatched_value(values[0]))
+        return [v for v in selected if validator.is_valid(v)]
+
+    def _orders(self) -> Iterator[dict[str, Any]]:
+        sort, direction = find_parameter(self.operation, "sort"), find_parameter(self.operation, "direction")
+        if sort is None or direction is None:
+            return
+        names = [name for name in sort.schema.get("enum", ()) if name]
+        yield from ({sort.name: name, direction.name: chosen} for name in names for chosen in ("asc", "desc"))
+
+    def _narrow_condition(self, conditions: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Return the search for the marker of the run: it selects few records."""
+        return next(({n: v} for n, v in conditions if v == self.session.payloads.marker), {})
+
+    def _pairs(self, conditions: list[tuple[str, Any]], paging: Mapping[str, Any]) -> Iterator[Step]:
+        """Combine two filters, and a filter with an order, in pages."""
+        first_values = dict(reversed(conditions))
+        orders = list(self._orders())
+        for index, ((left, value), (right, other)) in enumerate(combinations(first_values.items(), 2)):
+            if index < MAX_PAIRS:
+                yield Step(Action.LIST, self.resource, query={left: value, right: other})
+        for index, (name, value) in enumerate(first_values.items()):
+            order = orders[index % len(orders)] if orders else {}
+            yield Step(Action.LIST, self.resource, query={name: value, **order, **paging})
+
+    def _after_writes(self, conditions: list[tuple[str, Any]]) -> Iterator[Step]:
+        """Update and delete a record; the lists follow."""
+        names = self.execution.live_names(self.resource)
+        update = self.session.operation(self.resource, "update")
+        queries = [{}, *({name: value} for name, value in dict(conditions).items())]
+        if update is not None and names:
+            body: dict[str, Any] = {}
+            for f in self._fields(update):
+                body |= self._distinct_value(f, 3, is_searched=f.name in self._searched_names())
+            yield Step(Action.UPDATE, self.resource, names[0], body)
+            yield from (Step(Action.LIST, self.resource, query=query) for query in queries)
+        if self.session.operation(self.resource, "delete") is not None and len(names) > 1:
+            yield Step(Action.DELETE, self.resource, names[1])
+            yield from (Step(Action.LIST, self.resource, query=query) for query in queries[:3])
+
+
+def _selections(parameter: Parameter | None) -> Iterator[list[str]]:
+    """Yield the values of an include or count parameter: each alone, and all."""
+    schema = parameter.schema.get("items", parameter.schema) if parameter is not None else {}
+    values = [str(value) for value in schema.get("enum", ()) if value]
+    yield from ([value] for value in values)
+    if len(values) > 1:
+        yield values
+
+
+def run_tour(execution: Execution, steps: Iterator[Step]) -> None:
+    """Execute the steps of a tour as they are built; each step may depend on the results of the previous ones."""
+    for step in steps:
+        try:
+            execution.execute(step)
+        except SkipCheck:
+            continue

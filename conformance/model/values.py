@@ -1,0 +1,103 @@
+"""Values for body fields and query parameters: those that backends handle wrongly first, all valid by the schema."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.session.session import Session
+from spec.model import BodyField
+
+MAX_TEXT_CHARS = 2000
+NUMBERS = (0, 1, -1, 0.5, 2.25, 100)
+TEXTS = (
+    'it\'s "quoted" \\ `back` %s {0} -- ; DROP',
+    "Zażółć gęślą jaźń, naïve Ærøskøbing",
+    "ok 👍🏽 👩‍👩‍👧 🚀",
+    "a < b & c > d <b>bold</b> &amp; &#39;",
+    "שלום עולם مرحبا",
+    "one\ntwo\tthree  four",
+    "50% off_now",
+    "0",
+    "null",
+    "007",
+)
+INSTANTS = ("2026-01-15T10:30:00Z", "2024-02-29T23:59:59Z", "2031-12-31T00:00:00Z")
+DATES = ("2026-01-15", "2024-02-29", "2031-12-31")
+
+
+@dataclass(frozen=True, slots=True)
+class ValueGenerator:
+    """Generates values for the fields of one session; texts contain its marker where they are long enough."""
+
+    session: Session
+
+    def list_values(self, field: BodyField) -> list[Any]:
+        """Return valid values without null, the most ordinary one first."""
+        payloads = self.session.payloads
+        schema = payloads.resolve_schema(field.schema)
+        candidates = [payloads.generate_value(field.schema, field.name), *self._candidates(schema, field.name)]
+        validator = self.session.schemas.get(field.pointer, "write")
+        values: list[Any] = []
+        for value in candidates:
+            is_new = all(value is not other and repr(value) != repr(other) for other in values)
+            if value is not None and is_new and validator.is_valid(value):
+                values.append(value)
+        return values
+
+    def _candidates(self, schema: Mapping[str, Any], name: str) -> Iterator[Any]:
+        if schema.get("enum"):
+            yield from schema["enum"]
+            return
+        match schema.get("type", "object"):
+            case "boolean":
+                yield from (True, False)
+            case "integer" | "number":
+                yield from self._numbers(schema)
+            case "string":
+                yield from self._texts(schema, name)
+            case "array":
+                yield from self._arrays(schema, name)
+            case _:
+                yield from self._objects(schema, name)
+
+    def _numbers(self, schema: Mapping[str, Any]) -> Iterator[Any]:
+        yield from (schema[bound] for bound in ("minimum", "maximum") if bound in schema)
+        yield from (n for n in NUMBERS if schema["type"] == "number" or isinstance(n, int))
+
+    def _texts(self, schema: Mapping[str, Any], name: str) -> Iterator[str]:
+        payloads = self.session.payloads
+        fixed = {"date-time": INSTANTS, "date": DATES}.get(schema.get("format", ""))
+        if fixed is not None:
+            yield from fixed
+        if schema.keys() & {"format", "pattern"}:
+            yield payloads.generate_value(schema, name)
+            return
+        number = payloads.random.randrange(10**6)
+        for text in TEXTS:
+            yield f"{number} {text} {payloads.marker}"
+        maximum = min(int(schema.get("maxLength", MAX_TEXT_CHARS)), MAX_TEXT_CHARS)
+        prefix = f"{payloads.marker} {number} "
+        yield (prefix * (maximum // len(prefix) + 1))[:maximum].rstrip().ljust(maximum, "x")
+        yield "x" * max(1, int(schema.get("minLength", 0)))
+        yield ""
+
+    def _arrays(self, schema: Mapping[str, Any], name: str) -> Iterator[list[Any]]:
+        items = schema.get("items", {})
+        values = [self.session.payloads.generate_value(items, name) for _ in range(3)]
+        for text in TEXTS[:2] if self.session.payloads.resolve_schema(items).get("type") == "string" else ():
+            values.append(text)
+        yield from ([], values[:1], values[:2], list(reversed(values)), [values[0], values[0]])
+
+    def _objects(self, schema: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
+        properties = schema.get("properties", {})
+        payloads = self.session.payloads
+        full = {key: payloads.generate_value(value, key) for key, value in properties.items()}
+        yield full
+        yield from ({key: value} for key, value in full.items())
+        if schema.get("additionalProperties", True) is not False and not properties:
+            yield from ({payloads.marker: "a value"}, {"a": {"b": [1, 0.5, None, False]}, "": ""}, {})
+
+
+def is_nullable(session: Session, field: BodyField) -> bool:
+    """Return whether the contract allows null for a field."""
+    return session.schemas.get(field.pointer, "write").is_valid(None)
