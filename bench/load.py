@@ -119,7 +119,7 @@ def _parse_milliseconds(percentile: str, output: str) -> float:
 def _search_output(pattern: str, output: str) -> str:
     match = re.search(pattern, output)
     if match is None:
-        raise SystemExit(f"wrk said nothing of {pattern}:\n{output}")
+        raise SystemExit(f"the output of wrk has no match for {pattern!r}:\n{output}")
     return match[1]
 
 

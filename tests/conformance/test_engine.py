@@ -389,7 +389,7 @@ def test_blocked_operation_is_skipped_with_reason() -> None:
     skip_messages = {
         o.requirement.operation: o.message for o in (item.result for item in results) if o.status is Status.SKIPPED
     }
-    assert skip_messages["deleteWorkspace"] == "the contract has no operation to create a Workspace"
+    assert skip_messages["deleteWorkspace"] == "the contract defines no operation to create a Workspace"
     assert skip_messages["logout"] == "the contract defines no operation to create what logout acts on"
 
 
@@ -404,7 +404,7 @@ def test_effects_are_skipped_and_read_only_run_only_reads() -> None:
     }
     assert expected_values == {"shareAgent": "the run is read-only", "createPrompt": "the run is read-only"}
     assert [o.result.message for o in run_engine_on(new_session(), "shareAgent")] == [
-        "shareAgent has effects outside (mail): --allow-effects"
+        "shareAgent has effects (mail); allow them with --allow-effects"
     ]
 
 

@@ -87,5 +87,5 @@ def build_unmatched_value(value: Any) -> Any:
     try:
         UUID(str(value))
     except ValueError:
-        return "conformance-nobody"
+        return "conformance-unknown"
     return f"00000000-0000-4000-8000-{UNKNOWN_NUMBER:012d}"
