@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from conformance import schemathesis_engine
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import display_path, resolve_contract, select_operations

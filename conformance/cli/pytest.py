@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Case, Check
 from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder

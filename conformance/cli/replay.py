@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import build_redactor, open_session, resolve_contract, resolve_scope, resolve_token

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from conformance import schemathesis_engine
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder, create_folder, publish

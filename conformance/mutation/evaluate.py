@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import chain
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.errors import SuiteError
 from conformance.mutation.equivalence import create_mutant_app, find_witness

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.mutation import derive_mutants
 from conformance.mutation.conforming_variants import build_variants
 from conformance.mutation.evaluate import Detectors, MutantStatus, evaluate_mutant

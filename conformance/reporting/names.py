@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Category
 from conformance.gate.verdict import pluralize
 from conformance.reporting.model import Report

@@ -13,7 +13,7 @@ from random import Random
 import httpx
 
 from conformance import schemathesis_engine
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.cli.wiring import run_marker
 from conformance.results import CheckResult
 from conformance.runner.runner import ResultSource, run

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.results import Status
 from conformance.runner.runner import RunResult, run
 from conformance.session.payloads import PayloadFactory

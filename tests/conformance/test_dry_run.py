@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.cli.main import main
 from conformance.gate.verdict import ExitCode
 from conformance.results import Status

@@ -5,7 +5,7 @@ A check without a fault fails the test suite, because nothing would prove that i
 
 import pytest
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult

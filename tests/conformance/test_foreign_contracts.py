@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.results import Status
 from conformance.runner.runner import run
 from spec.document import parse_document

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Case
 from conformance.runner.interference import InterferenceMonitor
 from tests.conformance.asgi_session import HOST

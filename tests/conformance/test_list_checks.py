@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 from starlette.types import ASGIApp
 
-from conformance.checks import CHECKS
 from conformance.checks.lists.sorting import build_collation_keys, sorts_before
+from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import run

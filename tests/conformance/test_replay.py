@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli.main import main
 from conformance.gate.verdict import ExitCode

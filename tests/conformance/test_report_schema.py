@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.cli.main import main
 from conformance.reporting import json_report
 from tests.conformance.check_runner import demo_mock

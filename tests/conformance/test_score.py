@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.mutation import derive_mutants
 from conformance.mutation.conforming_variants import build_variants
 from conformance.mutation.equivalence import find_witness

@@ -7,7 +7,7 @@ from random import Random
 import httpx
 import pytest
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.gate.verdict import ExitCode
 from conformance.results import CheckResult, FailureKind, Status
 from conformance.runner.runner import RunResult, run

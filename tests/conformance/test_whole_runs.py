@@ -11,7 +11,7 @@ from random import Random
 import httpx
 import pytest
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.runner.runner import run
 from conformance.schemathesis_engine import DEEP
 from conformance.session.payloads import PayloadFactory

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from conformance.checks import CHECKS
+from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.gate.verdict import GatePolicy, GateResult, evaluate
 from conformance.runner.runner import RunResult, run
