@@ -389,8 +389,8 @@ def test_blocked_operation_is_skipped_with_reason() -> None:
     skip_messages = {
         o.requirement.operation: o.message for o in (item.result for item in results) if o.status is Status.SKIPPED
     }
-    assert skip_messages["deleteWorkspace"] == "the contract has no operation to create a Workspace"
-    assert skip_messages["logout"] == "the contract defines no operation to create what logout acts on"
+    assert skip_messages["deleteWorkspace"] == "the contract defines no operation to create a Workspace"
+    assert skip_messages["logout"] == "logout acts on the account of the token, which the run did not create"
 
 
 def test_effects_are_skipped_and_read_only_run_only_reads() -> None:

@@ -83,7 +83,7 @@ def _check_share_revocation(case: Case) -> Iterator[CheckResult]:
     action = perform_action(case)
     if action.record is None or find_shared_tenant_reason(session):
         reason = find_shared_tenant_reason(session)
-        raise SkipCheck(reason or not_testable("the contract defines no record in the path of the share operation"))
+        raise SkipCheck(reason or not_testable("the path of the share operation contains no record"))
     record, resource = action.record, session.contract.views[operation.envelope.view_name or ""].resource
     share = session.data(operation, action.exchange)
     key = share.get(session.contract.resources[resource].key_attribute) if isinstance(share, dict) else None
@@ -92,7 +92,7 @@ def _check_share_revocation(case: Case) -> Iterator[CheckResult]:
     session.retrieve(record.resource, record.key, actor="other")  # the response must not be cached for the recipient
     delete_exchange = session.delete(resource, key)
     if delete_exchange is None or not (delete_exchange.response.ok or delete_exchange.response.status == 404):
-        raise SkipCheck(not_testable(f"the contract defines no delete of {resource} that the target accepts"))
+        raise SkipCheck(not_testable(f"the target does not accept the deletion of a {resource}"))
     exchanges = [delete_exchange]
 
     def find_problem() -> str:

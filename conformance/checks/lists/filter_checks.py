@@ -135,7 +135,7 @@ def _evaluate_sent_value(list_filter: Filter) -> Evaluation:
     field = operation.request_body.fields.get(name) if operation and operation.request_body else None
     values = _build_sendable_values(session, field) if field else []
     if not values:
-        raise SkipCheck(not_testable(f"the contract does not define how to set {name}, which the rows do not have"))
+        raise SkipCheck(not_testable(f"{name} is not returned, and no request sets it"))
     for value in values:
         key = session.create(resource.name, {name: value}).key
         for query_value in values:

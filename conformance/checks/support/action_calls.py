@@ -112,7 +112,7 @@ def _select_parent(session: Session, access_grant: AccessGrant | None, field: Bo
     def other_account(relation: Relation) -> tuple[str, Any]:
         account = session.contract.account_resource
         if account is None or account.name not in relation.targets:
-            raise SkipCheck(not_testable("the contract defines no account to share with"))
+            raise SkipCheck(not_testable("the contract defines no sharing with accounts"))
         return account.name, session.key_of(account.name, session.identity("other"))
 
     return other_account
