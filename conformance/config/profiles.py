@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """`max_time`: seconds after which no check starts. `engine_depth`: a constant of `schemathesis_engine.depth`."""
+    """`max_time`: seconds after which no check starts. `engine_depth`: such as ``GATE``."""
 
     name: str
     max_time: float | None
