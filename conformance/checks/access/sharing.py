@@ -1,4 +1,4 @@
-"""Checks of sharing: it grants another tenant the permitted access to one record, and can be revoked."""
+"""Checks of sharing: a share gives another tenant access to one record, with its permission, and can be revoked."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,9 +18,10 @@ from spec.model import Contract, Operation
 HIDDEN_STATUSES = (403, 404)
 
 
-def _grants_access(contract: Contract, operation: Operation) -> bool:
-    has_grant = is_action(contract, operation) and find_access_grant(contract, operation) is not None
-    return has_grant and bool(operation.path_parameter_names)
+def _is_share_action(contract: Contract, operation: Operation) -> bool:
+    """Whether an operation shares the record in its path."""
+    returns_grant = is_action(contract, operation) and find_access_grant(contract, operation) is not None
+    return returns_grant and bool(operation.path_parameter_names)
 
 
 def _check_share_grants_access(case: Case) -> Iterator[CheckResult]:
@@ -110,7 +111,7 @@ CHECKS: tuple[Check, ...] = (
         "sharing-grants-access",
         "A shared record is accessible to the recipient, with the granted permission only.",
         Category.SHARING,
-        _grants_access,
+        _is_share_action,
         _check_share_grants_access,
         writes=True,
         needs_second_token=True,
@@ -119,7 +120,7 @@ CHECKS: tuple[Check, ...] = (
         "unsharing-revokes-access",
         "Deleting a share or the shared record revokes the access of the recipient.",
         Category.SHARING,
-        _grants_access,
+        _is_share_action,
         _check_share_revocation,
         writes=True,
         needs_second_token=True,

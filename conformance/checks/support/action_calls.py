@@ -30,7 +30,7 @@ def is_action(contract: Contract, operation: Operation) -> bool:
 
 
 def find_access_grant(contract: Contract, operation: Operation) -> AccessGrant | None:
-    """Return the access grant of the record that a POST operation returns."""
+    """Return the `grants` of the resource that a POST operation returns, if its records share other records."""
     view = contract.views.get(operation.envelope.view_name or "")
     resource = contract.resources[view.resource] if view and operation.method == "post" else None
     return resource.access_grant if resource else None
