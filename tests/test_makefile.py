@@ -34,7 +34,7 @@ def test_settings_of_an_outer_make_are_not_passed(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o.flag != "--quiet"], ids=lambda option: option.field)
-def test_command_line_setting_is_passed(option: object) -> None:
+def test_a_setting_of_the_command_line_is_passed(option: object) -> None:
     flag = option.flag  # type: ignore[attr-defined]
     name = flag.removeprefix("--").upper().replace("-", "_")
     assert mock_arguments(f"{name}=it's $$(x)") == [flag, "it's $(x)"]

@@ -26,18 +26,18 @@ class RecordDefaults:
 
     @classmethod
     def from_resource(cls, contract: Contract, resource: Resource) -> "RecordDefaults":
-        """Compute the defaults of a resource from its attributes and relations."""
+        """Compute the defaults of a resource."""
         others = [p for p in resource.attributes.values() if p.name != resource.key_attribute]
         unmanaged = [p for p in others if p.stamp is None]
         relations = [r for r in resource.relations.values() if r.is_stored and not r.to_many]
         account, tenant = contract.account_resource, contract.tenant_resource
         return cls(
-            attributes={p.name: p.default for p in resource.attributes.values()},
-            managed_attributes=tuple((p.name, p.stamp) for p in others if p.stamp is not None),
-            optional_attributes=tuple(p.name for p in unmanaged if p.write_only and not (p.nullable or p.has_default)),
-            object_defaults={p.name: p.default for p in unmanaged if isinstance(p.default, dict) and p.default},
-            owner_relations=tuple(r.name for r in relations if account and _is_owner(account, resource, r)),
-            tenant_relations=tuple(r.name for r in relations if tenant and _is_tenant(tenant, resource, r)),
+            {p.name: p.default for p in resource.attributes.values()},
+            tuple((p.name, p.stamp) for p in others if p.stamp is not None),
+            tuple(p.name for p in unmanaged if p.write_only and not (p.nullable or p.has_default)),
+            {p.name: p.default for p in unmanaged if isinstance(p.default, dict) and p.default},
+            tuple(r.name for r in relations if account and _is_owner(account, resource, r)),
+            tuple(r.name for r in relations if tenant and _is_tenant(tenant, resource, r)),
         )
 
 
