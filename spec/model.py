@@ -93,7 +93,11 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class AccessGrant:
-    """The relations and the attribute of a resource whose records grant access to other records."""
+    """The meaning of a resource whose records share other records.
+
+    `subject`: relation to the shared record. `entity`: relation to the recipient, an account or a tenant. `permission`:
+    attribute with the permission.
+    """
 
     subject: str
     entity: str

@@ -56,7 +56,7 @@ def _read_levels(node: Any, inherited: str) -> tuple[str, Mapping[str, str]]:
 
 
 def _is_response(parts: list[str]) -> bool:
-    """Whether this is a response of an operation. (A response component shows a body, not that it is returned.)"""
+    """Whether this is a response of an operation. A response component is not: no operation need return it."""
     return len(parts) == 5 and (parts[0], parts[3]) == ("paths", "responses")
 
 

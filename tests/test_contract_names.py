@@ -190,7 +190,7 @@ SMALL_CONTRACT: Mapping[str, Any] = {
     ],
 )
 @pytest.mark.parametrize("file", ["spec/a.py", "fixtures/a.py", "mock_server/a/b.py", "mock_server/actions/access.py"])
-def test_a_contract_name_in_generic_code_is_reported(tmp_path: Path, file: str, name: str, kind: str) -> None:
+def test_contract_name_in_generic_code_is_reported(tmp_path: Path, file: str, name: str, kind: str) -> None:
     write_tree(tmp_path, {file: f'"""Module."""\n\nx = {{"{name}": 1}}\n'})
     (violation,) = find_contract_names(tmp_path, SMALL_CONTRACT)
     assert violation == f"{file}:3: {name!r} is {kind} of the contract; read it from the contract"
@@ -209,7 +209,7 @@ def test_a_contract_name_in_generic_code_is_reported(tmp_path: Path, file: str, 
         ("tests/mock_server/test_a.py", 'x = "figurehead"'),
     ],
 )
-def test_a_name_is_allowed_where_it_belongs(tmp_path: Path, file: str, source: str) -> None:
+def test_name_is_allowed_where_it_belongs(tmp_path: Path, file: str, source: str) -> None:
     write_tree(tmp_path, {file: source})
     assert find_contract_names(tmp_path, SMALL_CONTRACT) == []
 

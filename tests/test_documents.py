@@ -334,15 +334,53 @@ def test_every_folder_is_documented() -> None:
     assert documented == folders | {"docs"}
 
 
-@pytest.mark.parametrize("package", ["mock_server", "conformance"])
-def test_every_package_is_documented(package: str) -> None:
+def package_rows(package: str) -> dict[str, list[str]]:
+    """Package or module -> the names in its row of the table of packages (the last column)."""
     text = section(CONTRIBUTING, "Packages and layers")
     (block,) = re.findall(rf"^`{package}/`, top layer first:\n\n((?:^\|.*\n)+)", text, re.MULTILINE)
-    documented = {code_spans(row[0])[0] for row in tables(block)}
-    folders = {f"{path.name}/" for path in (ROOT / package).iterdir() if path.is_dir() and any(path.rglob("*.py"))}
-    assert {name for name in documented if name.endswith("/")} == folders
-    modules = {name for name in documented if not name.endswith("/")}
-    assert [name for name in sorted(modules) if not (ROOT / package / f"{name}.py").is_file()] == []
+    return {code_spans(row[0])[0]: code_spans(row[2]) for row in tables(block)}
+
+
+@pytest.mark.parametrize("package", ["mock_server", "conformance"])
+def test_every_package_is_documented(package: str) -> None:
+    rows = package_rows(package)
+    packages = (path.parent.relative_to(ROOT / package) for path in (ROOT / package).rglob("__init__.py"))
+    assert {name for name in rows if name.endswith("/")} == {f"{path}/" for path in packages if path.parts}
+    modules = {path.stem for path in (ROOT / package).glob("*.py") if not path.stem.startswith("__")}
+    assert {name for name in rows if not name.endswith("/")} == modules
+
+
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [(package, name) for package in ("mock_server", "conformance") for name in package_rows(package)],
+)
+def test_every_module_is_documented(package: str, name: str) -> None:
+    documented = {span for span in package_rows(package)[name] if re.fullmatch("[a-z_]+", span)}
+    modules = {path.stem for path in (ROOT / package / name).glob("*.py") if not path.stem.startswith("__")}
+    assert documented == modules
+
+
+@pytest.mark.parametrize("package", ["spec", "fixtures"])
+def test_every_module_of_a_flat_package_is_documented(package: str) -> None:
+    text = section(CONTRIBUTING, "Packages and layers")
+    (paragraph,) = re.findall(rf"^`{package}/`: (.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    modules = {path.stem for path in (ROOT / package).glob("*.py") if not path.stem.startswith("__")}
+    assert {span for span in code_spans(paragraph) if re.fullmatch("[a-z_]+", span)} == modules
+
+
+# A path in a code span has a slash; in upper case, a part stands for any name (`fixtures/datasets/NAME.yaml`).
+REPOSITORY_PATHS = sorted(
+    span
+    for span in set(code_spans(re.sub(r"^```.*?^```", "", read(CONTRIBUTING), flags=re.MULTILINE | re.DOTALL)))
+    if re.fullmatch(r"(?!/)[\w.*-]+/[\w./*-]*", span) and not span.endswith("/*")
+)
+
+
+@pytest.mark.parametrize("path", REPOSITORY_PATHS)
+def test_path_in_contributing_exists(path: str) -> None:
+    folders = (ROOT, *(ROOT / package for package in ("fixtures", "mock_server", "conformance")))
+    pattern = re.sub(r"\b[A-Z]+\b", "*", path)
+    assert [folder for folder in folders if any(folder.glob(pattern))] != []
 
 
 # Links

@@ -281,7 +281,7 @@ TYPE_CHECKING_IMPORT = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n   
         ("conformance/transport/a.py", "import conformance.config.file", "(layer 3) may not import"),
     ],
 )
-def test_a_forbidden_import_is_reported(tmp_path: Path, file: str, source: str, reason: str) -> None:
+def test_forbidden_import_is_reported(tmp_path: Path, file: str, source: str, reason: str) -> None:
     write_tree(tmp_path, {file: source})
     (violation,) = find_violations(tmp_path)
     assert violation.startswith(f"{file}:{len(source.splitlines())}: ")
@@ -308,12 +308,12 @@ def test_a_forbidden_import_is_reported(tmp_path: Path, file: str, source: str, 
         ("bench/a.py", "import conformance, mock_server"),
     ],
 )
-def test_an_allowed_import_passes(tmp_path: Path, file: str, source: str) -> None:
+def test_allowed_import_passes(tmp_path: Path, file: str, source: str) -> None:
     write_tree(tmp_path, {file: source})
     assert find_violations(tmp_path) == []
 
 
-def test_a_part_without_a_layer_is_reported(tmp_path: Path) -> None:
+def test_part_without_a_layer_is_reported(tmp_path: Path) -> None:
     write_tree(tmp_path, {"mock_server/__init__.py": "", "mock_server/store/a.py": "", "mock_server/extras/a.py": ""})
     assert find_unlisted_parts(tmp_path) == ["mock_server.extras.a"]
 
@@ -341,7 +341,7 @@ def test_a_part_without_a_layer_is_reported(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_an_import_cycle_is_reported_with_its_members(tmp_path: Path, files: Mapping[str, str], members: str) -> None:
+def test_import_cycle_is_reported_with_its_members(tmp_path: Path, files: Mapping[str, str], members: str) -> None:
     write_tree(tmp_path, {**files, "spec/outside.py": "import spec.a, spec.x.a"})
     assert find_cycles(tmp_path) == [f"import cycle: {members}"]
 

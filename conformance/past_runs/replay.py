@@ -87,7 +87,7 @@ def _replay_requests(
         elif (200 <= step.status < 300) and not exchange.response.ok:
             return ReplayResult(None, f"{request.operation}: got {exchange.response.status}, expected {step.status}")
         identifiers |= _identifiers_from(steps, number, exchange)
-    finding = _matching_finding(session, operation, failure)
+    finding = _find_same_violation(session, operation, failure)
     if finding is not None:
         return finding
     if failure.check in RESPONSE_CHECKS or _is_about_response(operation, failure):
@@ -132,8 +132,11 @@ def _identifiers_from(steps: RequestSequence, number: int, exchange: Exchange) -
     return identifiers
 
 
-def _matching_finding(session: Session, operation: Operation, failure: ReportedResult) -> ReplayResult | None:
-    """Return the same violation in one of the responses. Schemathesis failures are compared by location only."""
+def _find_same_violation(session: Session, operation: Operation, failure: ReportedResult) -> ReplayResult | None:
+    """Search the responses of this session for the violation of a reported failure; None if it did not recur.
+
+    The failure of a Schemathesis check about a response matches any violation at its location.
+    """
     compares_location = failure.check not in RESPONSE_CHECKS and _is_about_response(operation, failure)
     for (operation_id, name, *_), (finding, exchange) in session.findings.items():
         check = RESPONSE_CHECKS.get(name)

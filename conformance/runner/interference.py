@@ -28,11 +28,11 @@ class InterferenceMonitor:
     session: Session
 
     def snapshot(self, case: Case) -> ListSnapshot:
-        """The records of others on the first page of each list; empty if the check uses only own records."""
+        """Fetch the records of other clients on the first page of each list; none if the check depends on no list."""
         return {listing.id: self._rows(listing) for listing in self._lists(case)}
 
     def unchanged(self, case: Case, before: ListSnapshot) -> bool:
-        """Whether no write by another client is known since a snapshot."""
+        """Whether no write by another client is detected since a snapshot."""
         return not any(self._was_modified(listing, before[listing.id]) for listing in self._lists(case))
 
     def _lists(self, case: Case) -> Iterator[Operation]:

@@ -143,7 +143,7 @@ class WriteGuard:
             self._count_call(operation, self.max_public_calls)
         elif uses_run_token:
             raise BlockedRequest(
-                not_testable(f"the contract defines no operation to create what {operation.id} acts on")
+                not_testable(f"{operation.id} acts on the account of the token, which the run did not create")
             )
 
     def _count_call(self, operation: Operation, max_calls: int) -> None:

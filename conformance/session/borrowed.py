@@ -12,7 +12,7 @@ from conformance.transport.messages import Exchange
 
 
 def borrow(session: OperationClient, resource: str) -> tuple[Any, Mapping[str, Any], Exchange]:
-    """(key, record, exchange that returned it) of the record to use. Raises SkipCheck."""
+    """Retrieve the record to use; return (key, record, exchange). Raises SkipCheck."""
     mutable = session.mutable_records
     key = mutable.keys[resource]
     record, exchange = _retrieve(session, resource, key)
@@ -78,5 +78,9 @@ def _restorable_values(session: OperationClient, resource: str, record: Mapping[
     """The values that an update accepts."""
     update = session.operation(resource, "update")
     fields = update.request_body.fields.values() if update is not None and update.request_body is not None else ()
-    own = session.contract.resources[resource].attributes
-    return {f.name: record[f.name] for f in fields if f.relation_setter is None and f.name in own and f.name in record}
+    attributes = session.contract.resources[resource].attributes
+    return {
+        f.name: record[f.name]
+        for f in fields
+        if f.relation_setter is None and f.name in attributes and f.name in record
+    }

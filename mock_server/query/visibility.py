@@ -49,7 +49,7 @@ def iter_shared_conditions(
                 return
             relations, current = (*relations, relation), store.contract.resources[relation.targets[0]]
         keys_by_permission: dict[str, list[Any]] = {}
-        for key, permission in _find_granted_keys(store, viewer, current):
+        for key, permission in _find_shared_keys(store, viewer, current):
             keys_by_permission.setdefault(permission, []).append(key)
         for permission, keys in keys_by_permission.items():
             inner = one_of("key", keys)
@@ -57,25 +57,27 @@ def iter_shared_conditions(
             yield build_path_condition(store.tables, resource, relations, path, inner), permission
 
 
-def _find_granted_keys(store: Store, viewer: Viewer | None, resource: Resource) -> Iterator[tuple[Any, str]]:
+def _find_shared_keys(store: Store, viewer: Viewer | None, resource: Resource) -> Iterator[tuple[Any, str]]:
     """Yield (key, permission) of the records of a resource that were themselves shared with the viewer."""
-    for grants in store.contract.resources.values():
-        if viewer is None or grants.access_grant is None:
+    for share in store.contract.resources.values():
+        grant = share.access_grant
+        if viewer is None or grant is None:
             continue
-        subject, entity = grants.relations[grants.access_grant.subject], grants.relations[grants.access_grant.entity]
+        subject, entity = share.relations[grant.subject], share.relations[grant.entity]
         if resource.name not in subject.targets:
             continue
-        grantees = [schema.encode_reference(entity, grantee) for grantee in _iter_grantees(store, entity, viewer)]
-        condition = one_of(reference_column(entity.name), grantees)
-        columns = f"{reference_column(subject.name)}, {attribute_column((grants.access_grant.permission,))}"
-        sql = f"SELECT {columns} FROM {quote_identifier(grants.name)} WHERE {condition.sql}"
+        recipients = [schema.encode_reference(entity, item) for item in _iter_recipients(store, entity, viewer)]
+        condition = one_of(reference_column(entity.name), recipients)
+        columns = f"{reference_column(subject.name)}, {attribute_column((grant.permission,))}"
+        sql = f"SELECT {columns} FROM {quote_identifier(share.name)} WHERE {condition.sql}"
         for value, permission in store.connection.execute(sql, condition.parameters):
             reference = schema.decode_reference(store.contract, subject, value)
             if reference is not None and reference.resource == resource.name:
                 yield reference.key, permission
 
 
-def _iter_grantees(store: Store, relation: Relation, viewer: Viewer) -> Iterator[Reference]:
+def _iter_recipients(store: Store, relation: Relation, viewer: Viewer) -> Iterator[Reference]:
+    """Yield the recipients that include the viewer: its account and tenants, if `relation` can refer to them."""
     account, tenant = store.contract.account_resource, store.contract.tenant_resource
     if account and account.name in relation.targets:
         yield Reference(account.name, viewer.user_key)

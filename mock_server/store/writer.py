@@ -189,6 +189,7 @@ class RecordWriter:
     def _replace_links(
         self, table: Table, link: schema.LinkTable, owner_key: Any, targets: tuple[Reference, ...]
     ) -> set[Tag]:
+        """Replace a stored list of references. Returns the tags of the owner and of all previous and new targets."""
         connection = self.reader.connection
         previous = self.reader.get_linked_references(table.resource.name, link.relation, owner_key)
         connection.execute(f"DELETE FROM {link.name} WHERE owner = ?", (owner_key,))

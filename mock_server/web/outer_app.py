@@ -164,7 +164,7 @@ class MockApp:
             self.request_log.log_error(context, error)
 
     def log_response(self, context: RequestContext) -> None:
-        """Log the response, and print one line for each origin whose pages may not read it."""
+        """Log the response. If the CORS rules deny it to the origin of the request, print a line, once per origin."""
         if b"origin" in context.headers:
             denial = self.cors_policy.explain_denial(context.get_header(b"origin"), f"{context.base_url}/")
             if denial is not None:

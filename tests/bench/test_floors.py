@@ -24,12 +24,12 @@ def evaluate(
     return {str(row["floor"]): row["met"] for row in rows}
 
 
-def test_a_floor_without_figures_is_not_measured() -> None:
+def test_floor_without_figures_is_not_measured() -> None:
     assert set(evaluate().values()) == {None}
 
 
 @pytest.mark.parametrize(("rate", "is_met"), [(799, False), (800, True), (801, True)])
-def test_a_rate_is_compared_with_prism_in_the_same_round(rate: float, is_met: bool) -> None:
+def test_rate_is_compared_with_prism_in_the_same_round(rate: float, is_met: bool) -> None:
     results = evaluate(measurement(RETRIEVE.name, OURS, rate), measurement(RETRIEVE.name, BASELINE, 100))
     assert results["retrieve a message, relative to Prism"] is is_met
     assert results["create a message, relative to Prism"] is None

@@ -34,7 +34,7 @@ REQUESTING = ("unknown-record-is-404", "unauthenticated-access-denied")  # send 
 Fault = Callable[[FaultRequest, FaultResponse], FaultResponse]
 
 
-def with_data(**changes: Any) -> Fault:
+def change_data(**changes: Any) -> Fault:
     """Change values of a successful response; None removes the key."""
 
     def fault(request: FaultRequest, response: FaultResponse) -> FaultResponse:
@@ -46,7 +46,9 @@ def with_data(**changes: Any) -> Fault:
     return fault
 
 
-def when(holds: Callable[[FaultRequest, FaultResponse], bool], status: int, body: str = '{"message": "no"}') -> Fault:
+def set_status(
+    holds: Callable[[FaultRequest, FaultResponse], bool], status: int, body: str = '{"message": "no"}'
+) -> Fault:
     """Another status for the requests that match."""
 
     def fault(request: FaultRequest, response: FaultResponse) -> FaultResponse:
@@ -69,19 +71,19 @@ def is_basic(request: FaultRequest, response: FaultResponse) -> bool:
 
 # Faults of one operation that can be combined.
 FAULTS: dict[str, Fault] = {
-    "missing key": with_data(name=None),
-    "other missing key": with_data(content=None),
-    "additional key": with_data(planted_one=1),
-    "other additional key": with_data(planted_two=2),
-    "wrong type": with_data(created_at=7),
-    "wrong type of another property": with_data(updated_at=7),
-    "undocumented status without a token": when(is_anonymous, 418),
-    "server error for an unknown record": when(is_unknown, 500),
-    "traceback for a wrong scheme": when(is_basic, 401, '{"message": "no", "exception": "Traceback"}'),
+    "missing key": change_data(name=None),
+    "other missing key": change_data(content=None),
+    "additional key": change_data(planted_one=1),
+    "other additional key": change_data(planted_two=2),
+    "wrong type": change_data(created_at=7),
+    "wrong type of another property": change_data(updated_at=7),
+    "undocumented status without a token": set_status(is_anonymous, 418),
+    "server error for an unknown record": set_status(is_unknown, 500),
+    "traceback for a wrong scheme": set_status(is_basic, 401, '{"message": "no", "exception": "Traceback"}'),
 }
 
 
-def with_faults(*names: str) -> Callable[..., Any]:
+def combine_faults(*names: str) -> Callable[..., Any]:
     """Middleware with these faults."""
 
     async def fault(request: FaultRequest, send: CallNext, memory: dict[str, Any]) -> FaultResponse:
@@ -94,25 +96,25 @@ def with_faults(*names: str) -> Callable[..., Any]:
     return fault
 
 
-def ran(*names: str) -> RunResult:
+def run_with_faults(*names: str) -> RunResult:
     """Run the checks on the operation with these faults."""
-    return judged([CHECKS_BY_ID[name] for name in (*REQUESTING, *CHECK_IDS)], OPERATION, with_faults(*names))
+    return judged([CHECKS_BY_ID[name] for name in (*REQUESTING, *CHECK_IDS)], OPERATION, combine_faults(*names))
 
 
 @cache
-def fingerprints_of(name: str) -> frozenset[str]:
+def find_fingerprints(name: str) -> frozenset[str]:
     """Fingerprints of the requirements that one fault violates."""
-    return frozenset(o.requirement.fingerprint for o in ran(name).with_status(Status.FAILED))
+    return frozenset(o.requirement.fingerprint for o in run_with_faults(name).with_status(Status.FAILED))
 
 
-def gate_result_of(run_result: RunResult, accepted: Baseline) -> GateResult:
+def evaluate_gate(run_result: RunResult, accepted: Baseline) -> GateResult:
     """The gate result with --strict."""
     contract = demo_mock().contract
     policy = GatePolicy(strict=True, baseline=accepted, min_coverage=0)
     return evaluate(run_result, contract, [contract.operations[OPERATION]], {(OPERATION, 200): 1000}, policy)
 
 
-def accepting(*fingerprints: str, expires: date | None = None) -> Baseline:
+def create_baseline(*fingerprints: str, expires: date | None = None) -> Baseline:
     """A baseline of these fingerprints."""
     return Baseline(
         TODAY, {fingerprint: AcceptedFailure(fingerprint, TODAY, "known", expires) for fingerprint in fingerprints}
@@ -121,48 +123,52 @@ def accepting(*fingerprints: str, expires: date | None = None) -> Baseline:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_each_fault_is_accepted_by_its_fingerprints(name: str) -> None:
-    assert fingerprints_of(name)
-    others = frozenset().union(*(fingerprints_of(other) for other in FAULTS if other != name))
-    assert fingerprints_of(name) - others
-    gate_result = gate_result_of(ran(name), accepting(*fingerprints_of(name)))
-    assert (gate_result.exit_code, len(gate_result.accepted)) == (ExitCode.PASSED, len(fingerprints_of(name)))
+    assert find_fingerprints(name)
+    others = frozenset().union(*(find_fingerprints(other) for other in FAULTS if other != name))
+    assert find_fingerprints(name) - others
+    gate_result = evaluate_gate(run_with_faults(name), create_baseline(*find_fingerprints(name)))
+    assert (gate_result.exit_code, len(gate_result.accepted)) == (ExitCode.PASSED, len(find_fingerprints(name)))
 
 
 @pytest.mark.parametrize(("accepted", "new"), list(permutations(FAULTS, 2)))
 def test_accepted_failure_hides_no_other_failure_of_the_operation(accepted: str, new: str) -> None:
-    gate_result = gate_result_of(ran(accepted, new), accepting(*fingerprints_of(accepted)))
+    gate_result = evaluate_gate(run_with_faults(accepted, new), create_baseline(*find_fingerprints(accepted)))
     assert gate_result.exit_code is ExitCode.FAILED
-    assert fingerprints_of(new) & {o.requirement.fingerprint for o in gate_result.blocking}
+    assert find_fingerprints(new) & {o.requirement.fingerprint for o in gate_result.blocking}
 
 
 def test_expired_entry_blocks_again_with_a_warning() -> None:
-    run_result = ran("missing key")
+    run_result = run_with_faults("missing key")
     assert (
-        gate_result_of(
-            run_result, accepting(*fingerprints_of("missing key"), expires=TODAY + timedelta(days=1))
+        evaluate_gate(
+            run_result, create_baseline(*find_fingerprints("missing key"), expires=TODAY + timedelta(days=1))
         ).exit_code
         is ExitCode.PASSED
     )
-    gate_result = gate_result_of(run_result, accepting(*fingerprints_of("missing key"), expires=TODAY))
+    gate_result = evaluate_gate(run_result, create_baseline(*find_fingerprints("missing key"), expires=TODAY))
     assert gate_result.exit_code is ExitCode.FAILED
     assert any("accepted until 2026-03-01, and still failing" in warning for warning in gate_result.warnings)
 
 
-def result_of(name: str, status: Status) -> CheckResult:
+def create_result(name: str, status: Status) -> CheckResult:
     """A result of a requirement."""
     requirement = Requirement("check", "operation", "It holds.", f"#/{name}", "documented")
     return CheckResult(requirement, status, "got 1" if status is Status.FAILED else "")
 
 
 def test_entry_whose_requirement_passes_is_reported_as_stale() -> None:
-    passed = result_of("a", Status.PASSED)
-    gate_result = gate_result_of(RunResult([passed]), accepting(passed.requirement.fingerprint))
+    passed = create_result("a", Status.PASSED)
+    gate_result = evaluate_gate(RunResult([passed]), create_baseline(passed.requirement.fingerprint))
     assert any(warning.startswith("accepted, but passes now") for warning in gate_result.warnings)
 
 
 def test_update_adds_failures_and_removes_what_passed(tmp_path: Path) -> None:
-    new, known, fixed = result_of("a", Status.FAILED), result_of("b", Status.FAILED), result_of("c", Status.PASSED)
-    before = accepting(known.requirement.fingerprint, fixed.requirement.fingerprint)
+    new, known, fixed = (
+        create_result("a", Status.FAILED),
+        create_result("b", Status.FAILED),
+        create_result("c", Status.PASSED),
+    )
+    before = create_baseline(known.requirement.fingerprint, fixed.requirement.fingerprint)
     updated = before.with_results([new, known], [fixed])
     updated.save(tmp_path / "baseline.yaml")
     read = Baseline.load(tmp_path / "baseline.yaml", TODAY)
@@ -173,9 +179,9 @@ def test_update_adds_failures_and_removes_what_passed(tmp_path: Path) -> None:
 
 
 def test_entries_of_the_file_can_be_removed_one_by_one(tmp_path: Path) -> None:
-    fingerprints = [result_of(name, Status.FAILED).requirement.fingerprint for name in "abc"]
+    fingerprints = [create_result(name, Status.FAILED).requirement.fingerprint for name in "abc"]
     path = tmp_path / "baseline.yaml"
-    accepting(*fingerprints).save(path)
+    create_baseline(*fingerprints).save(path)
     heading, first, *rest = path.read_text().split("- fingerprint:")
     path.write_text("- fingerprint:".join([heading, *rest]))
     assert len(Baseline.load(path, TODAY).entries) == len(fingerprints) - 1, first
@@ -215,7 +221,7 @@ def test_invalid_file_is_rejected(tmp_path: Path, document: Any, message: str) -
     assert message in str(caught.value)
 
 
-def usage(capsys: pytest.CaptureFixture[str], *arguments: str) -> Iterator[str]:
+def usage_error(capsys: pytest.CaptureFixture[str], *arguments: str) -> Iterator[str]:
     """The message about an invalid command line."""
     environment = {"ATHENA_TOKEN": "a-token"}
     assert main(["run", "--base-url", "http://127.0.0.1:1", *arguments], environment) == ExitCode.USAGE
@@ -227,9 +233,9 @@ def test_missing_file_is_rejected_before_the_first_request(
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     missing = tmp_path / "missing.yaml"
-    assert f"--update-{name}, which creates it" in next(usage(capsys, f"--{name}", str(missing)))
-    assert f"--update-{name}: no file (expected --{name} FILE too)" in next(usage(capsys, f"--update-{name}"))
+    assert f"--update-{name}, which creates it" in next(usage_error(capsys, f"--{name}", str(missing)))
+    assert f"--update-{name}: no file (expected --{name} FILE too)" in next(usage_error(capsys, f"--update-{name}"))
     nowhere = tmp_path / "no" / "b.yaml"
-    assert "(expected a writable folder)" in next(usage(capsys, f"--{name}", str(nowhere), f"--update-{name}"))
+    assert "(expected a writable folder)" in next(usage_error(capsys, f"--{name}", str(nowhere), f"--update-{name}"))
     missing.write_text("{")
-    assert "invalid YAML" in next(usage(capsys, f"--{name}", str(missing)))
+    assert "invalid YAML" in next(usage_error(capsys, f"--{name}", str(missing)))

@@ -42,7 +42,7 @@ sys.exit(main(sys.argv[1:], checks=[check]))
 Handler = Callable[[BaseHTTPRequestHandler], None]
 
 
-def answering(status: int, kind: str, body: bytes, pause: float = 0.0) -> Handler:
+def respond_with(status: int, kind: str, body: bytes, pause: float = 0.0) -> Handler:
     """A handler that sends the same response to every request."""
 
     def handle(handler: BaseHTTPRequestHandler) -> None:
@@ -95,7 +95,7 @@ def start(
     return subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env)
 
 
-def ran(*arguments: str, token: str = "a-token", other: str = "") -> tuple[int, str]:
+def run_command(*arguments: str, token: str = "a-token", other: str = "") -> tuple[int, str]:
     """Run the command: exit code and output, which has no traceback."""
     with start(*arguments, token=token, other=other) as process:
         out, err = process.communicate(timeout=60)
@@ -103,32 +103,34 @@ def ran(*arguments: str, token: str = "a-token", other: str = "") -> tuple[int, 
     return process.returncode, out + err
 
 
-GOOD = answering(200, "application/json", b'{"data": []}')
+GOOD = respond_with(200, "application/json", b'{"data": []}')
 
 
 def test_conforming_target_exits_with_0(tmp_path: Path) -> None:
     with serving(GOOD) as base:
-        code, output = ran("run", "--base-url", base, "--read-only", "--tag", "Message", "--report-dir", str(tmp_path))
+        code, output = run_command(
+            "run", "--base-url", base, "--read-only", "--tag", "Message", "--report-dir", str(tmp_path)
+        )
         # no check of this test retrieves a message
         assert code == ExitCode.INCOMPLETE, output
         assert "retrieveMessage" in output
-        code, output = ran("run", "--base-url", base, "--read-only", "--operation", "listMessages")
+        code, output = run_command("run", "--base-url", base, "--read-only", "--operation", "listMessages")
     assert code == ExitCode.PASSED, output
     assert json.loads((tmp_path / "conformance.json").read_text())["counts"]["passed"] == 1
     assert (tmp_path / "junit.xml").exists()
 
 
 def test_failing_target_exits_with_1() -> None:
-    with serving(answering(500, "application/json", b'{"message": "\\u001b[31mno"}')) as base:
-        code, output = ran("run", "--base-url", base, "--operation", "listMessages", "--strict")
+    with serving(respond_with(500, "application/json", b'{"message": "\\u001b[31mno"}')) as base:
+        code, output = run_command("run", "--base-url", base, "--operation", "listMessages", "--strict")
     assert code == ExitCode.FAILED, output
     assert "FAILED  listMessages lists-succeed" in output
     assert 'curl -i -X GET -H "Authorization: Bearer $ATHENA_TOKEN"' in output
 
 
 def test_github_annotations_contain_no_commands_of_the_target() -> None:
-    with serving(answering(500, "application/json", b'{"message": "no\\n::error::planted"}')) as base:
-        code, output = ran("run", "--base-url", base, "--operation", "listMessages", "--strict", "--github")
+    with serving(respond_with(500, "application/json", b'{"message": "no\\n::error::planted"}')) as base:
+        code, output = run_command("run", "--base-url", base, "--operation", "listMessages", "--strict", "--github")
     assert code == ExitCode.FAILED, output
     commands = [line for line in output.splitlines() if line.startswith("::")]
     assert commands[0].startswith("::error file=spec/openapi.yaml,line=")
@@ -136,23 +138,23 @@ def test_github_annotations_contain_no_commands_of_the_target() -> None:
 
 
 def test_unreachable_target_exits_with_3() -> None:
-    code, output = ran("run", "--base-url", "http://127.0.0.1:1/api/v1")
+    code, output = run_command("run", "--base-url", "http://127.0.0.1:1/api/v1")
     assert code == ExitCode.TARGET_UNREACHABLE
     assert "Connection refused" in output
     assert " 0 failed" in output
 
 
 def test_hanging_target_exits_with_3() -> None:
-    with serving(answering(200, "application/json", b"{}", pause=3)) as base:
-        code, output = ran("run", "--base-url", base, "--timeout", "0.2")
+    with serving(respond_with(200, "application/json", b"{}", pause=3)) as base:
+        code, output = run_command("run", "--base-url", base, "--timeout", "0.2")
     assert code == ExitCode.TARGET_UNREACHABLE
     assert "timeout after 0.2 s (--timeout)" in output
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_target_that_returns_html_exits_with_3(status: int) -> None:
-    with serving(answering(status, "text/html", b"<html>Sign in</html>")) as base:
-        code, output = ran("run", "--base-url", base)
+    with serving(respond_with(status, "text/html", b"<html>Sign in</html>")) as base:
+        code, output = run_command("run", "--base-url", base)
     assert code == ExitCode.TARGET_UNREACHABLE
     assert "returned an HTML page" in output
     assert "HTML page" in output
@@ -163,7 +165,7 @@ def test_target_that_does_not_speak_http_exits_with_3() -> None:
         handler.wfile.write(b"220 mail.example.com ESMTP\r\n")
 
     with serving(greeting) as base:
-        code, output = ran("run", "--base-url", base)
+        code, output = run_command("run", "--base-url", base)
     assert code == ExitCode.TARGET_UNREACHABLE
     assert "invalid HTTP" in output
 
@@ -176,14 +178,14 @@ def test_redirecting_target_exits_with_3_and_gets_no_token() -> None:
         handler.end_headers()
 
     with serving(redirect) as base:
-        code, output = ran("run", "--base-url", base)
+        code, output = run_command("run", "--base-url", base)
     assert code == ExitCode.TARGET_UNREACHABLE
     assert "redirects to https://elsewhere.example.com/" in output
 
 
 def test_rejected_token_exits_with_5() -> None:
-    with serving(answering(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
-        code, output = ran("run", "--base-url", base, token="wrong-token")
+    with serving(respond_with(401, "application/json", b'{"message": "Unauthenticated."}')) as base:
+        code, output = run_command("run", "--base-url", base, token="wrong-token")
     assert code == ExitCode.INCOMPLETE
     assert "the target rejects the token in $ATHENA_TOKEN" in output
     assert "set a valid token" in output
@@ -200,14 +202,14 @@ def test_target_lost_during_the_run_exits_with_3_without_failures() -> None:
             handler.close_connection = True
 
     with serving(dying) as base:
-        code, output = ran("run", "--base-url", base)
+        code, output = run_command("run", "--base-url", base)
     assert code == ExitCode.TARGET_UNREACHABLE, output
     assert "0 failed" in output
 
 
 def test_selection_without_operations_exits_with_4() -> None:
     with serving(GOOD) as base:
-        code, output = ran("run", "--base-url", base, "--tag", "Message", "--provenance", "confirmed")
+        code, output = run_command("run", "--base-url", base, "--tag", "Message", "--provenance", "confirmed")
     assert code == ExitCode.NO_CHECKS_RAN
     assert "no checks ran" in output
 
@@ -231,7 +233,7 @@ def test_closed_output_changes_no_exit_code(closed_pipe: int, arguments: list[st
 
 
 def test_closed_output_changes_no_verdict_and_no_report(closed_pipe: int, tmp_path: Path) -> None:
-    with serving(answering(500, "application/json", b"{}")) as base:
+    with serving(respond_with(500, "application/json", b"{}")) as base:
         arguments = (
             "run",
             "--base-url",
@@ -272,7 +274,7 @@ def test_interrupted_run_writes_its_report(tmp_path: Path) -> None:
 @pytest.mark.parametrize("requests", [1, 3, 6])  # before, during and after the token is tested
 def test_exhausted_budget_exits_with_5(requests: int) -> None:
     with serving(GOOD) as base:
-        code, output = ran("run", "--base-url", base, "--max-requests", str(requests), other="b-token")
+        code, output = run_command("run", "--base-url", base, "--max-requests", str(requests), other="b-token")
     assert code == ExitCode.INCOMPLETE
     noun = "request" if requests == 1 else "requests"
     assert f"the limit of {requests} {noun} is reached (--max-requests)" in output
@@ -373,11 +375,11 @@ def test_usage_error_is_one_line_and_exits_with_2(
 def test_rejected_token_of_the_other_tenant_exits_with_5() -> None:
     def by_token(handler: BaseHTTPRequestHandler) -> None:
         is_valid = handler.headers.get("Authorization") == "Bearer a-token"
-        refusal = answering(401, "application/json", b'{"message": "Unauthenticated."}')
+        refusal = respond_with(401, "application/json", b'{"message": "Unauthenticated."}')
         (GOOD if is_valid else refusal)(handler)
 
     with serving(by_token) as base:
-        code, output = ran("run", "--base-url", base, "--operation", "listMessages", other="wrong")
+        code, output = run_command("run", "--base-url", base, "--operation", "listMessages", other="wrong")
     assert code == ExitCode.INCOMPLETE
     assert "the target rejects the token in $ATHENA_OTHER_TOKEN" in output
 
@@ -402,19 +404,19 @@ def test_login_without_password_exits_with_2(
 
 
 def test_same_token_for_both_tenants_exits_with_2() -> None:
-    code, output = ran("run", "--base-url", "http://127.0.0.1:1", other="a-token")
+    code, output = run_command("run", "--base-url", "http://127.0.0.1:1", other="a-token")
     assert code == ExitCode.USAGE
     assert "$ATHENA_OTHER_TOKEN: same token as $ATHENA_TOKEN" in output
 
 
 def test_token_is_required_even_if_some_operations_are_public() -> None:
-    code, output = ran("run", "--base-url", "http://127.0.0.1:1", token="")
+    code, output = run_command("run", "--base-url", "http://127.0.0.1:1", token="")
     assert code == ExitCode.USAGE
     assert "$ATHENA_TOKEN: no token" in output
 
 
 def test_missing_token_exits_with_2() -> None:
-    code, output = ran("run", "--base-url", "http://127.0.0.1:1", "--operation", "listMessages", token="")
+    code, output = run_command("run", "--base-url", "http://127.0.0.1:1", "--operation", "listMessages", token="")
     assert code == ExitCode.USAGE
     assert "$ATHENA_TOKEN: no token" in output
 

@@ -77,7 +77,7 @@ components:
 
 
 @cache
-def pets() -> Contract:
+def load_pets() -> Contract:
     """Load a small contract."""
     import tempfile
 
@@ -87,24 +87,24 @@ def pets() -> Contract:
         return load_contract(path)
 
 
-def after(*exchanges: tuple[str, dict[str, Any], int, Any]) -> CoverageReport:
+def measure_coverage(*exchanges: tuple[str, dict[str, Any], int, Any]) -> CoverageReport:
     """Return the coverage after exchanges: operation, request arguments, status, response body."""
-    coverage = Coverage(pets())
+    coverage = Coverage(load_pets())
     for name, arguments, status, body in exchanges:
-        operation = pets().operations[name]
+        operation = load_pets().operations[name]
         request = Request(name, operation.method, operation.path, **arguments)
         content = b"" if body is None else json.dumps(body).encode()
         coverage.record(operation, Exchange(request, Response(status, {}, content, 0.0)))
-    return coverage.build_report(pets().operations.values(), {})
+    return coverage.build_report(load_pets().operations.values(), {})
 
 
-def states(report: CoverageReport, kind: str) -> dict[str, str]:
+def get_states(report: CoverageReport, kind: str) -> dict[str, str]:
     """Return name -> state of one kind."""
     return {item.name: item.state for item in report.items if item.kind == kind}
 
 
 def test_without_requests_everything_is_uncovered() -> None:
-    report = after()
+    report = measure_coverage()
     assert {kind: report.total(kind) for kind in ITEM_KINDS} == {
         OPERATIONS: 2, PARAMETERS: 2, STATUSES: 3, BODY_FIELDS: 2, RESPONSE_PROPERTIES: 5, ENUM_VALUES: 3
     }  # fmt: skip
@@ -117,47 +117,51 @@ def test_without_requests_everything_is_uncovered() -> None:
 
 def test_success_covers_request_and_response() -> None:
     pet = {"id": 1, "name": None, "kind": "dog"}
-    report = after(("listPets", {"query": (("kind[]", "cat"), ("tame", ""))}, 200, {"data": [pet]}))
-    assert states(report, OPERATIONS) == {"listPets": "covered", "createPet": "uncovered"}
-    assert states(report, PARAMETERS) == {"listPets kind": "covered", "listPets tame": "uncovered"}
-    assert states(report, STATUSES)["listPets 200"] == "covered"
-    properties = states(report, RESPONSE_PROPERTIES)
+    report = measure_coverage(("listPets", {"query": (("kind[]", "cat"), ("tame", ""))}, 200, {"data": [pet]}))
+    assert get_states(report, OPERATIONS) == {"listPets": "covered", "createPet": "uncovered"}
+    assert get_states(report, PARAMETERS) == {"listPets kind": "covered", "listPets tame": "uncovered"}
+    assert get_states(report, STATUSES)["listPets 200"] == "covered"
+    properties = get_states(report, RESPONSE_PROPERTIES)
     assert (properties["Pet.id"], properties["Pet.name"], properties["Pet.kind"]) == (
         "covered",
         "partially",
         "covered",
     )
     assert "Pet.secret" not in properties
-    assert sorted(states(report, ENUM_VALUES).values()) == ["covered", "covered", "uncovered"]
-    assert states(report, BODY_FIELDS) == {"NewPet.name": "uncovered", "NewPet.kind": "uncovered"}
+    assert sorted(get_states(report, ENUM_VALUES).values()) == ["covered", "covered", "uncovered"]
+    assert get_states(report, BODY_FIELDS) == {"NewPet.name": "uncovered", "NewPet.kind": "uncovered"}
 
 
 def test_rejected_request_covers_partially() -> None:
-    report = after(("createPet", {"body": {"name": "x", "kind": "eel"}}, 422, {"message": "no"}))
-    assert states(report, OPERATIONS)["createPet"] == "partially"
-    assert states(report, BODY_FIELDS) == {"NewPet.name": "partially", "NewPet.kind": "partially"}
+    report = measure_coverage(("createPet", {"body": {"name": "x", "kind": "eel"}}, 422, {"message": "no"}))
+    assert get_states(report, OPERATIONS)["createPet"] == "partially"
+    assert get_states(report, BODY_FIELDS) == {"NewPet.name": "partially", "NewPet.kind": "partially"}
     assert report.operations_never_successful["createPet"] == "got 422 (1 time)"
-    later = after(("createPet", {"body": {"name": "x"}}, 422, None), ("createPet", {"body": {"name": "y"}}, 201, None))
-    assert states(later, BODY_FIELDS)["NewPet.name"] == "covered"
+    later = measure_coverage(
+        ("createPet", {"body": {"name": "x"}}, 422, None), ("createPet", {"body": {"name": "y"}}, 201, None)
+    )
+    assert get_states(later, BODY_FIELDS)["NewPet.name"] == "covered"
 
 
 def test_later_rejection_does_not_reduce_coverage() -> None:
-    report = after(("createPet", {"body": {"name": "y"}}, 201, None), ("createPet", {"body": {"name": "x"}}, 422, None))
-    assert states(report, BODY_FIELDS)["NewPet.name"] == "covered"
-    assert states(report, OPERATIONS)["createPet"] == "covered"
+    report = measure_coverage(
+        ("createPet", {"body": {"name": "y"}}, 201, None), ("createPet", {"body": {"name": "x"}}, 422, None)
+    )
+    assert get_states(report, BODY_FIELDS)["NewPet.name"] == "covered"
+    assert get_states(report, OPERATIONS)["createPet"] == "covered"
 
 
 @pytest.mark.parametrize("content", [b"{", b"[" * 100_000, b"null", b"3", b'{"data": {"data": []}}', b"\xff"])
 def test_invalid_response_body_covers_nothing(content: bytes) -> None:
-    coverage = Coverage(pets())
-    operation = pets().operations["listPets"]
+    coverage = Coverage(load_pets())
+    operation = load_pets().operations["listPets"]
     coverage.record(operation, Exchange(Request("listPets", "get", "/pets"), Response(200, {}, content, 0.0)))
-    assert states(coverage.build_report([operation], {}), RESPONSE_PROPERTIES)["Pet.id"] == "uncovered"
+    assert get_states(coverage.build_report([operation], {}), RESPONSE_PROPERTIES)["Pet.id"] == "uncovered"
 
 
 def test_values_of_exchanges_are_not_stored() -> None:
-    coverage = Coverage(pets())
-    operation = pets().operations["listPets"]
+    coverage = Coverage(load_pets())
+    operation = load_pets().operations["listPets"]
     for number in range(300):
         content = json.dumps({"data": [{"id": number, "name": f"canary-{number}", "x" * number: 1}]}).encode()
         request = Request("listPets", "get", "/pets", query=(("kind", f"canary-{number}"),))
@@ -167,7 +171,7 @@ def test_values_of_exchanges_are_not_stored() -> None:
 
 
 def test_summary_line_has_all_kinds() -> None:
-    assert after().summary_line() == (
+    assert measure_coverage().summary_line() == (
         "coverage: 0 of 2 operations, 0 of 2 parameters, 0 of 3 statuses, 0 of 2 body fields, "
         "0 of 5 response properties, 0 of 3 enum values"
     )

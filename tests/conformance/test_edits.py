@@ -42,12 +42,12 @@ list:
 """
 
 
-def loaded(text: str) -> Any:
+def load(text: str) -> Any:
     """Return the loaded document."""
     return parse_document(text.encode(), "test").root
 
 
-def changed_lines(before: str, after: str) -> list[str]:
+def find_changed_lines(before: str, after: str) -> list[str]:
     """Return the lines that differ."""
     return [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[:2] in ("- ", "+ ")]
 
@@ -93,12 +93,12 @@ def changed_lines(before: str, after: str) -> list[str]:
 def test_edit_changes_only_its_lines(edit: Edit, lines: list[str]) -> None:
     after = apply_edits(MIXED, [edit])
     if lines:
-        assert changed_lines(MIXED, after) == lines
+        assert find_changed_lines(MIXED, after) == lines
     assert after.count("#") >= MIXED.count("#") - 1
 
 
 @pytest.mark.parametrize(
-    "text", [MIXED.replace("\n", "\r\n"), json.dumps(loaded(MIXED)), json.dumps(loaded(MIXED), indent=2)]
+    "text", [MIXED.replace("\n", "\r\n"), json.dumps(load(MIXED)), json.dumps(load(MIXED), indent=2)]
 )
 def test_line_ends_and_json_are_preserved(text: str) -> None:
     edits = [Edit("#/flow", "nullable", True), Edit("#/block", "new", "x"), Edit("#/block/three/2", "c", remove=True)]
@@ -184,7 +184,7 @@ def find_objects(node: Any, pointer: str = "#") -> list[tuple[str, Any]]:
     return objects
 
 
-OBJECTS = {text: find_objects(loaded(text)) for text in (TEXT, FOREIGN)}
+OBJECTS = {text: find_objects(load(text)) for text in (TEXT, FOREIGN)}
 
 
 VALUES = st.recursive(
@@ -215,7 +215,7 @@ def check_edit(text: str, data: st.DataObject) -> None:
     pointer, holder = OBJECTS[text][data.draw(st.integers(0, len(OBJECTS[text]) - 1))]
     edit = data.draw(edits(pointer, holder))
     after = apply_edits(text, [edit])
-    expected = copy.deepcopy(loaded(text))
+    expected = copy.deepcopy(load(text))
     node: Any = expected
     for part in split_pointer(pointer):
         node = node[int(part)] if isinstance(node, list) else node[part]
@@ -223,7 +223,7 @@ def check_edit(text: str, data: st.DataObject) -> None:
         del node[edit.keyword]
     else:
         node[edit.keyword] = edit.value
-    assert loaded(after) == expected
+    assert load(after) == expected
     first, last = span(text, edit)
     before_lines, after_lines = text.splitlines(), after.splitlines()
     assert after_lines[: first - 1] == before_lines[: first - 1]

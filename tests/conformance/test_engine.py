@@ -78,13 +78,13 @@ def run_engine_on(run: Session, *names: str, depth: Depth = COVERAGE, seed: int 
     return list(run_engine(run, request, seed=seed, depth=depth, on_result=lambda outcome: None))
 
 
-def failed_results(results: list[EngineResult]) -> list[EngineResult]:
+def find_failed_results(results: list[EngineResult]) -> list[EngineResult]:
     return [item for item in results if item.result.status is Status.FAILED]
 
 
-def failure_messages(results: list[EngineResult]) -> list[str]:
+def describe_failures(results: list[EngineResult]) -> list[str]:
     """Describe the failed results."""
-    return [f"{item.result.requirement.fingerprint}: {item.result.message}" for item in failed_results(results)]
+    return [f"{item.result.requirement.fingerprint}: {item.result.message}" for item in find_failed_results(results)]
 
 
 def all_records() -> dict[tuple[str, str], StoredRecord]:
@@ -97,7 +97,7 @@ def all_records() -> dict[tuple[str, str], StoredRecord]:
 # Conforming targets
 
 
-async def ignores_other_scheme(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def ignore_other_scheme(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Ignore the other scheme if the bearer token is valid."""
     headers = {name: value for name, value in request.headers.items() if name != "x-multiplai-authorization"}
     good = request.headers.get("authorization") == "Bearer demo-token"
@@ -106,16 +106,16 @@ async def ignores_other_scheme(request: FaultRequest, call_next: CallNext, memor
 
 
 def test_one_satisfied_security_scheme_is_sufficient() -> None:
-    results = run_engine_on(new_session(ignores_other_scheme), "getAuthenticatedUserByAppToken")
+    results = run_engine_on(new_session(ignore_other_scheme), "getAuthenticatedUserByAppToken")
     assert any(item.result.requirement.check == "engine-ignored-auth" for item in results)
-    assert not failure_messages(results)
+    assert not describe_failures(results)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_mock_has_no_failures(seed: int) -> None:
     before, run = new_session_with_records()
     results = run_engine_on(run, depth=GATE, seed=seed)
-    assert not failure_messages(results)
+    assert not describe_failures(results)
     assert not run.clean_up()
     assert {key: record for key, record in all_records().items() if key in before} == before
 
@@ -128,7 +128,7 @@ def new_session_with_records() -> tuple[dict[tuple[str, str], StoredRecord], Ses
 def test_smoke_run_has_no_failures_and_deletes_its_records() -> None:
     run = new_session()
     results = run_engine_on(run, depth=SMOKE)
-    assert not failure_messages(results)
+    assert not describe_failures(results)
     assert sum(item.result.status is Status.PASSED for item in results) > 200
     assert not run.clean_up()
 
@@ -136,7 +136,7 @@ def test_smoke_run_has_no_failures_and_deletes_its_records() -> None:
 # Faults
 
 
-async def fails_on_long_names(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def fail_on_long_names(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     body = request.body
     if request.method == "POST" and isinstance(body, dict) and len(str(body.get("name", ""))) > 200:
         return FaultResponse(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
@@ -144,27 +144,27 @@ async def fails_on_long_names(request: FaultRequest, call_next: CallNext, memory
     return answered
 
 
-async def returns_418(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def return_418(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     answered: FaultResponse = await call_next(request)
     return replace(answered, status=418) if request.method == "GET" and answered.status == 200 else answered
 
 
-async def returns_number_as_name(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def return_number_as_name(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     answered: FaultResponse = await call_next(request)
     return answered.with_data(name=7) if request.method == "POST" and answered.status == 201 else answered
 
 
-async def accepts_any_token(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def accept_any_token(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     answered: FaultResponse = await call_next(request.with_token("demo-token"))
     return answered
 
 
-async def omits_media_type(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def omit_media_type(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     answered: FaultResponse = await call_next(request)
     return replace(answered, headers={n: v for n, v in answered.headers.items() if n != "content-type"})
 
 
-async def accepts_any_name(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def accept_any_name(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     body = request.body
     if isinstance(body, dict) and "name" in body and not isinstance(body["name"], str):
         request = request.with_json({**body, "name": "taken"})
@@ -172,12 +172,12 @@ async def accepts_any_name(request: FaultRequest, call_next: CallNext, memory: d
     return answered
 
 
-async def accepts_any_page_size(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def accept_any_page_size(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     answered: FaultResponse = await call_next(replace(request, query=re.sub(r"(^|&)per_page=[^&]*", "", request.query)))
     return answered
 
 
-async def deletes_nothing(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def ignore_delete(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     if request.method == "DELETE":
         answered = await call_next(replace(request, method="GET"))
         return FaultResponse(204, {}, b"") if answered.status == 200 else answered
@@ -190,14 +190,14 @@ def validation_error(name: str) -> FaultResponse:
     return FaultResponse(422, {"content-type": "application/json"}, json.dumps(expected_values).encode())
 
 
-async def rejects_tags(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def reject_tags(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     if request.method == "POST" and isinstance(request.body, dict) and "tags" in request.body:
         return validation_error("tags")
     answered: FaultResponse = await call_next(request)
     return answered
 
 
-async def exposes_stack_trace(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def expose_stack_trace(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     answered: FaultResponse = await call_next(request)
     if answered.status == 422:
         return answered.with_json({**answered.body, "message": "SQLSTATE[22001]: too long"})
@@ -207,22 +207,22 @@ async def exposes_stack_trace(request: FaultRequest, call_next: CallNext, memory
 @pytest.mark.parametrize(
     ("check", "operation", "fault", "pointer", "parameter"),
     [
-        ("not-a-server-error", "createPrompt", fails_on_long_names, "#/paths/~1prompts/post", ""),
-        ("no-traceback", "createPrompt", exposes_stack_trace, "#/paths/~1prompts/post", None),
-        ("status-code-conformance", "listPrompts", returns_418, "#/paths/~1prompts/get/responses", "418"),
+        ("not-a-server-error", "createPrompt", fail_on_long_names, "#/paths/~1prompts/post", ""),
+        ("no-traceback", "createPrompt", expose_stack_trace, "#/paths/~1prompts/post", None),
+        ("status-code-conformance", "listPrompts", return_418, "#/paths/~1prompts/get/responses", "418"),
         (
             "response-schema-conformance",
             "createPrompt",
-            returns_number_as_name,
+            return_number_as_name,
             "/properties/name",
             "data.name integer",
         ),
-        ("ignored-auth", "listPrompts", accepts_any_token, "#/paths/~1prompts/get", ""),
-        ("ignored-auth", "createPrompt", accepts_any_token, "#/paths/~1prompts/post", ""),
-        ("content-type-conformance", "listPrompts", omits_media_type, None, "200"),
-        ("positive-data-acceptance", "createPrompt", rejects_tags, "#/paths/~1prompts/post/responses", "422"),
-        ("negative-data-rejection", "createPrompt", accepts_any_name, "/properties/name", "name"),
-        ("negative-data-rejection", "listPrompts", accepts_any_page_size, "/schema", "per_page"),
+        ("ignored-auth", "listPrompts", accept_any_token, "#/paths/~1prompts/get", ""),
+        ("ignored-auth", "createPrompt", accept_any_token, "#/paths/~1prompts/post", ""),
+        ("content-type-conformance", "listPrompts", omit_media_type, None, "200"),
+        ("positive-data-acceptance", "createPrompt", reject_tags, "#/paths/~1prompts/post/responses", "422"),
+        ("negative-data-rejection", "createPrompt", accept_any_name, "/properties/name", "name"),
+        ("negative-data-rejection", "listPrompts", accept_any_page_size, "/schema", "per_page"),
     ],
 )
 def test_check_detects_fault(
@@ -230,7 +230,7 @@ def test_check_detects_fault(
 ) -> None:
     results = [
         item
-        for item in failed_results(run_engine_on(new_session(fault), operation))
+        for item in find_failed_results(run_engine_on(new_session(fault), operation))
         if item.result.requirement.check == f"engine-{check}"
     ]
     assert results
@@ -244,8 +244,8 @@ def test_check_detects_fault(
 
 def test_use_after_free_is_detected_in_stateful_phase() -> None:
     depth = Depth(("stateful",), max_examples=30, max_steps=6, reruns=1)
-    results = failed_results(
-        run_engine_on(new_session(deletes_nothing), "createPrompt", "retrievePrompt", "deletePrompt", depth=depth)
+    results = find_failed_results(
+        run_engine_on(new_session(ignore_delete), "createPrompt", "retrievePrompt", "deletePrompt", depth=depth)
     )
     check_ids = {item.result.requirement.check: item for item in results}
     assert "engine-use-after-free" in check_ids
@@ -269,29 +269,29 @@ def test_transient_failure_is_not_deterministic(
         return answered
 
     run = new_session(fails_once)
-    results = failed_results(run_engine_on(run, "listPrompts"))
+    results = find_failed_results(run_engine_on(run, "listPrompts"))
     assert [(item.result.requirement.check, item.failed_runs, item.total_runs) for item in results] == expected
     assert len(run.retrier.recovered) == retries
 
 
 def test_server_error_is_blocking() -> None:
-    results = failed_results(run_engine_on(new_session(fails_on_long_names), "createPrompt"))
+    results = find_failed_results(run_engine_on(new_session(fail_on_long_names), "createPrompt"))
     assert all(item.result.requirement.is_blocking(strict=False) for item in results)
 
 
 # Common server behavior
 
 
-async def is_laravel(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def trim_like_laravel(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Trim texts and convert integral floats."""
     body = request.body
     if isinstance(body, dict):
-        request = request.with_json({name: trimmed(value) for name, value in body.items()})
+        request = request.with_json({name: trim(value) for name, value in body.items()})
     answered: FaultResponse = await call_next(request)
     return answered
 
 
-def trimmed(value: Any) -> Any:
+def trim(value: Any) -> Any:
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, float) and value.is_integer():
@@ -300,8 +300,8 @@ def trimmed(value: Any) -> Any:
 
 
 def test_server_that_trims_texts_passes() -> None:
-    assert not failure_messages(
-        run_engine_on(new_session(is_laravel), "createPrompt", "updatePrompt", "createThread", depth=ALL_PHASES)
+    assert not describe_failures(
+        run_engine_on(new_session(trim_like_laravel), "createPrompt", "updatePrompt", "createThread", depth=ALL_PHASES)
     )
 
 
@@ -317,7 +317,7 @@ def test_brackets_are_accepted_for_arrays_only(name: str, is_violation: bool) ->
     assert (name.removesuffix("[]") in {place.parameter for place in places}) is is_violation
 
 
-async def rejects_unusual_texts(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def reject_unusual_texts(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """Reject control characters, long texts and blank texts."""
     name = request.body.get("name") if isinstance(request.body, dict) else None
     if isinstance(name, str) and (len(name) > 100 or not name.isprintable() or not name.strip()):
@@ -327,10 +327,10 @@ async def rejects_unusual_texts(request: FaultRequest, call_next: CallNext, memo
 
 
 def test_server_that_rejects_unusual_texts_passes() -> None:
-    assert not failure_messages(run_engine_on(new_session(rejects_unusual_texts), "createPrompt", "updatePrompt"))
+    assert not describe_failures(run_engine_on(new_session(reject_unusual_texts), "createPrompt", "updatePrompt"))
 
 
-async def combines_routes(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def combine_routes(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     """OPTIONS allows every method; GET of an unknown path below /agents is 404."""
     if request.method == "OPTIONS":
         return FaultResponse(200, {"allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}, b"")
@@ -342,10 +342,10 @@ async def combines_routes(request: FaultRequest, call_next: CallNext, memory: di
 
 def test_router_that_combines_routes_passes() -> None:
     names = ("createPrompt", "updatePrompt", "getAgentsMetrics", "generateAgent")
-    assert not failure_messages(run_engine_on(new_session(combines_routes), *names))
+    assert not describe_failures(run_engine_on(new_session(combine_routes), *names))
 
 
-async def returns_404_for_401(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def return_404_for_401(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     answered: FaultResponse = await call_next(request)
     if answered.status == 401:
         return FaultResponse(404, {"content-type": "application/json"}, b'{"message":"Not found"}')
@@ -353,16 +353,16 @@ async def returns_404_for_401(request: FaultRequest, call_next: CallNext, memory
 
 
 def test_404_instead_of_401_is_not_ignored_auth() -> None:
-    results = failed_results(run_engine_on(new_session(returns_404_for_401), "retrievePrompt"))
+    results = find_failed_results(run_engine_on(new_session(return_404_for_401), "retrievePrompt"))
     assert "engine-ignored-auth" not in {item.result.requirement.check for item in results}
 
 
-async def fails_with_500(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def fail_with_500(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     return FaultResponse(500, {"content-type": "application/json"}, b'{"message":"Server Error"}')
 
 
 def test_failure_of_limited_operation_is_rerun() -> None:
-    results = failed_results(run_engine_on(new_session(fails_with_500), "signIn"))
+    results = find_failed_results(run_engine_on(new_session(fail_with_500), "signIn"))
     assert "engine-not-a-server-error" in {item.result.requirement.check for item in results}
     assert all(item.failed_runs == item.total_runs for item in results)
 
@@ -390,7 +390,7 @@ def test_blocked_operation_is_skipped_with_reason() -> None:
         o.requirement.operation: o.message for o in (item.result for item in results) if o.status is Status.SKIPPED
     }
     assert skip_messages["deleteWorkspace"] == "the contract defines no operation to create a Workspace"
-    assert skip_messages["logout"] == "the contract defines no operation to create what logout acts on"
+    assert skip_messages["logout"] == "logout acts on the account of the token, which the run did not create"
 
 
 def test_effects_are_skipped_and_read_only_run_only_reads() -> None:
@@ -428,7 +428,7 @@ def test_texts_have_marker_and_addresses_are_reserved() -> None:
 # Determinism and aborts
 
 
-def recorded_requests(seed: int) -> list[tuple[str, str, str]]:
+def record_requests(seed: int) -> list[tuple[str, str, str]]:
     """The requests to a reset mock, with identifiers replaced by placeholders."""
     run = new_session()
     recording = RecordingTarget(run.target)
@@ -447,10 +447,10 @@ def recorded_requests(seed: int) -> list[tuple[str, str, str]]:
 
 
 def test_equal_seeds_send_equal_requests() -> None:
-    first = recorded_requests(1)
+    first = record_requests(1)
     assert len(first) > 100
-    assert recorded_requests(1) == first
-    assert recorded_requests(2) != first
+    assert record_requests(1) == first
+    assert record_requests(2) != first
 
 
 @pytest.mark.parametrize("error", [BudgetExhausted("used up"), TargetUnreachable("gone"), KeyboardInterrupt()])
@@ -466,7 +466,7 @@ def test_abort_error_stops_the_engine(error: BaseException) -> None:
 
 
 def test_failure_without_rerun_is_inconclusive() -> None:
-    run = new_session(returns_418)
+    run = new_session(return_418)
     run.target = RecordingTarget(run.target, 15, BudgetExhausted("used up"))
     reported: list[CheckResult] = []
     with pytest.raises(BudgetExhausted):
@@ -593,12 +593,12 @@ def test_integer_key_never_references_foreign_record(path: str) -> None:
 def test_mock_of_another_contract_has_no_failures(seed: int) -> None:
     run = session(library_contract.app(sandbox=library_contract.create_sandbox()), library_contract.library(), seed)
     results = run_engine_on(run, depth=ALL_PHASES, seed=seed)
-    assert not failure_messages(results)
+    assert not describe_failures(results)
     assert sum(item.result.status is Status.PASSED for item in results) > 90
     assert not run.clean_up()
 
 
-async def accepts_any_title(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
+async def accept_any_title(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     body = request.body
     if request.method == "POST" and isinstance(body, dict) and body.get("title") is not None:
         request = request.with_json({**body, "title": "taken"})
@@ -607,10 +607,8 @@ async def accepts_any_title(request: FaultRequest, call_next: CallNext, memory: 
 
 
 def test_fault_in_another_contract_is_detected() -> None:
-    served: ASGIApp = FaultMiddleware(
-        library_contract.app(sandbox=library_contract.create_sandbox()), accepts_any_title
-    )
-    results = failed_results(run_engine_on(session(served, library_contract.library()), "createBook"))
+    served: ASGIApp = FaultMiddleware(library_contract.app(sandbox=library_contract.create_sandbox()), accept_any_title)
+    results = find_failed_results(run_engine_on(session(served, library_contract.library()), "createBook"))
     check_ids = {
         (o.requirement.check, o.requirement.operation, o.requirement.parameter)
         for o in (item.result for item in results)

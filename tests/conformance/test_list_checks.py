@@ -72,7 +72,7 @@ def test_read_only_run_sends_only_get(api: Api, check: Check) -> None:
 Change = Callable[[Pairs, Any], None]
 
 
-def in_response(path: str, change: Change) -> Callable[[ASGIApp], ASGIApp]:
+def change_response(path: str, change: Change) -> Callable[[ASGIApp], ASGIApp]:
     """Fault in the responses of the list at a path: `change` modifies the body in place."""
 
     def changed(request_path: str, pairs: Pairs, body: Any) -> Any:
@@ -83,14 +83,14 @@ def in_response(path: str, change: Change) -> Callable[[ASGIApp], ASGIApp]:
     return lambda app: change_responses(app, changed)
 
 
-def in_query(path: str, change: Callable[[Pairs], Pairs]) -> Callable[[ASGIApp], ASGIApp]:
+def change_query(path: str, change: Callable[[Pairs], Pairs]) -> Callable[[ASGIApp], ASGIApp]:
     """Fault in the query of the list at a path."""
     return lambda app: change_queries(
         app, lambda request_path, pairs: change(pairs) if request_path.endswith(path) else pairs
     )
 
 
-def ignoring(path: str, *names: str) -> Callable[[ASGIApp], ASGIApp]:
+def ignore_parameters(path: str, *names: str) -> Callable[[ASGIApp], ASGIApp]:
     """Fault: some parameters of the list at a path are ignored."""
     return lambda app: drop_parameters(app, path, *names)
 
@@ -251,163 +251,188 @@ class Fault:
 
 
 FAULTS = {
-    "extra row": Fault("page-size-respected", in_response("/agents", duplicate_first_row), "listAgents", "per_page"),
-    "page size ignored": Fault("page-size-respected", ignoring("/messages", "per_page"), "listMessages", "per_page"),
-    "row missing on each page": Fault(
-        "pages-are-complete", in_response("/prompts", drop_last_row), "listPrompts", "page"
+    "extra row": Fault(
+        "page-size-respected", change_response("/agents", duplicate_first_row), "listAgents", "per_page"
     ),
-    "pages overlap": Fault("pages-are-complete", in_query("/threads", shift_pages), "listThreads", "page"),
+    "page size ignored": Fault(
+        "page-size-respected", ignore_parameters("/messages", "per_page"), "listMessages", "per_page"
+    ),
+    "row missing on each page": Fault(
+        "pages-are-complete", change_response("/prompts", drop_last_row), "listPrompts", "page"
+    ),
+    "pages overlap": Fault("pages-are-complete", change_query("/threads", shift_pages), "listThreads", "page"),
     "total of the page": Fault(
-        "total-independent-of-page-size", in_response("/agents", report_page_total), "listAgents", "meta.total"
+        "total-independent-of-page-size", change_response("/agents", report_page_total), "listAgents", "meta.total"
     ),
     "current page always 1": Fault(
         "pagination-metadata-correct",
-        in_response("/agents", set_page_value("meta", "current_page", 1)),
+        change_response("/agents", set_page_value("meta", "current_page", 1)),
         "listAgents",
         "meta.current_page",
     ),
     "first item always 1": Fault(
         "pagination-metadata-correct",
-        in_response("/agents", set_page_value("meta", "from", 1)),
+        change_response("/agents", set_page_value("meta", "from", 1)),
         "listAgents",
         "meta.from",
     ),
     "last item is null": Fault(
         "pagination-metadata-correct",
-        in_response("/agents", set_page_value("meta", "to", None)),
+        change_response("/agents", set_page_value("meta", "to", None)),
         "listAgents",
         "meta.to",
     ),
     "last page is 1": Fault(
         "pagination-metadata-correct",
-        in_response("/agents", set_page_value("meta", "last_page", 1)),
+        change_response("/agents", set_page_value("meta", "last_page", 1)),
         "listAgents",
         "meta.last_page",
     ),
     "last page rounded down": Fault(
-        "pagination-metadata-correct", in_response("/agents", round_last_page_down), "listAgents", "meta.last_page"
+        "pagination-metadata-correct", change_response("/agents", round_last_page_down), "listAgents", "meta.last_page"
     ),
     "total ignores the filter": Fault(
-        "filtered-total-correct", in_response("/messages", report_unfiltered_total), "listMessages", "role"
+        "filtered-total-correct", change_response("/messages", report_unfiltered_total), "listMessages", "role"
     ),
     "links drop the size": Fault(
-        "page-links-keep-query", in_response("/agents", drop_from_links("per_page")), "listAgents", "links.first"
+        "page-links-keep-query", change_response("/agents", drop_from_links("per_page")), "listAgents", "links.first"
     ),
     "links drop the order": Fault(
         "page-links-keep-query",
-        in_response("/prompts", drop_from_links("sort_direction")),
+        change_response("/prompts", drop_from_links("sort_direction")),
         "listPrompts",
         "links.first",
     ),
     "links drop a filter": Fault(
-        "page-links-keep-query", in_response("/messages", drop_from_links("thread_uuid")), "listMessages", "links.first"
+        "page-links-keep-query",
+        change_response("/messages", drop_from_links("thread_uuid")),
+        "listMessages",
+        "links.first",
     ),
     "size always 20": Fault(
         "pagination-metadata-correct",
-        in_response("/agents", set_page_value("meta", "per_page", 20)),
+        change_response("/agents", set_page_value("meta", "per_page", 20)),
         "listAgents",
         "meta.per_page",
     ),
     "path of another list": Fault(
         "pagination-metadata-correct",
-        in_response("/agents", set_page_value("meta", "path", "https://x/agent")),
+        change_response("/agents", set_page_value("meta", "path", "https://x/agent")),
         "listAgents",
         "meta.path",
     ),
     "no next page": Fault(
         "pagination-metadata-correct",
-        in_response("/agents", set_page_value("links", "next", None)),
+        change_response("/agents", set_page_value("links", "next", None)),
         "listAgents",
         "links.next",
     ),
     "previous link on the first page": Fault(
         "pagination-metadata-correct",
-        in_response("/agents", set_page_value("links", "prev", "/agents?page=1")),
+        change_response("/agents", set_page_value("links", "prev", "/agents?page=1")),
         "listAgents",
         "links.prev",
     ),
     "wrong last link": Fault(
         "pagination-metadata-correct",
-        in_response("/agents", set_page_value("links", "last", "/agents?page=1")),
+        change_response("/agents", set_page_value("links", "last", "/agents?page=1")),
         "listAgents",
         "links.last",
     ),
     "first page after the last": Fault(
-        "page-past-end-is-empty", in_query("/agents", wrap_past_last_page), "listAgents", "page"
+        "page-past-end-is-empty", change_query("/agents", wrap_past_last_page), "listAgents", "page"
     ),
-    "sort ignored": Fault("sort-order-respected", ignoring("/agents", "sort_by"), "listAgents", "sort_by=name"),
+    "sort ignored": Fault(
+        "sort-order-respected", ignore_parameters("/agents", "sort_by"), "listAgents", "sort_by=name"
+    ),
     "reverse order": Fault(
-        "sort-order-respected", in_response("/messages", reverse_rows), "listMessages", "sort_by=created_at"
+        "sort-order-respected", change_response("/messages", reverse_rows), "listMessages", "sort_by=created_at"
     ),
     "direction ignored": Fault(
-        "descending-reverses-ascending", ignoring("/messages", "sort_direction"), "listMessages", "sort_by=role"
+        "descending-reverses-ascending",
+        ignore_parameters("/messages", "sort_direction"),
+        "listMessages",
+        "sort_by=role",
     ),
-    "order alternates": Fault("list-is-repeatable", in_response("/agents", alternate_order()), "listAgents", ""),
-    "filter ignored": Fault("filter-excludes-non-matches", ignoring("/messages", "role"), "listMessages", "role"),
+    "order alternates": Fault("list-is-repeatable", change_response("/agents", alternate_order()), "listAgents", ""),
+    "filter ignored": Fault(
+        "filter-excludes-non-matches", ignore_parameters("/messages", "role"), "listMessages", "role"
+    ),
     "relation filter ignored": Fault(
-        "filter-excludes-non-matches", ignoring("/messages", "thread_uuid"), "listMessages", "thread_uuid"
+        "filter-excludes-non-matches", ignore_parameters("/messages", "thread_uuid"), "listMessages", "thread_uuid"
     ),
     "array filter ignored": Fault(
         "filter-excludes-non-matches",
-        ignoring("/workflow-executions", "workflow_uuids"),
+        ignore_parameters("/workflow-executions", "workflow_uuids"),
         "listWorkflowExecutions",
         "workflow_uuids",
     ),
     "date range start ignored": Fault(
         "filter-excludes-non-matches",
-        ignoring("/workflow-executions", "date_from"),
+        ignore_parameters("/workflow-executions", "date_from"),
         "listWorkflowExecutions",
         "date_from",
     ),
     "existence filter ignored": Fault(
-        "filter-excludes-non-matches", ignoring("/agents", "is_shared"), "listAgents", "is_shared"
+        "filter-excludes-non-matches", ignore_parameters("/agents", "is_shared"), "listAgents", "is_shared"
     ),
     "filter drops a row": Fault(
-        "filter-includes-all-matches", in_response("/messages", drop_first_filtered_row("role")), "listMessages", "role"
+        "filter-includes-all-matches",
+        change_response("/messages", drop_first_filtered_row("role")),
+        "listMessages",
+        "role",
     ),
     "filter by hidden attribute ignored": Fault(
-        "filter-includes-all-matches", ignoring("/agents", "favorite"), "listAgents", "favorite"
+        "filter-includes-all-matches", ignore_parameters("/agents", "favorite"), "listAgents", "favorite"
     ),
     "last day excluded": Fault(
         "filter-includes-all-matches",
-        in_query("/workflow-executions", exclude_last_day),
+        change_query("/workflow-executions", exclude_last_day),
         "listWorkflowExecutions",
         "date_to",
     ),
     "second filter ignored": Fault(
         "combined-filters-intersect",
-        in_query("/messages", use_first_filter_only("thread_uuid", "role", "workspace_uuid")),
+        change_query("/messages", use_first_filter_only("thread_uuid", "role", "workspace_uuid")),
         "listMessages",
         "thread_uuid&role",
     ),
     "bracketed array ignored": Fault(
         "array-encodings-equivalent",
-        in_query("/workflow-executions", drop_bracketed_parameters),
+        change_query("/workflow-executions", drop_bracketed_parameters),
         "listWorkflowExecutions",
         "workflow_uuids",
     ),
     "search is case-sensitive": Fault(
-        "search-includes-all-matches", in_query("/messages", ignore_upper_case_terms), "listMessages", "search:content"
+        "search-includes-all-matches",
+        change_query("/messages", ignore_upper_case_terms),
+        "listMessages",
+        "search:content",
     ),
-    "search ignored": Fault("search-excludes-non-matches", ignoring("/messages", "search"), "listMessages", "search"),
+    "search ignored": Fault(
+        "search-excludes-non-matches", ignore_parameters("/messages", "search"), "listMessages", "search"
+    ),
     "blank used as a value": Fault(
-        "blank-parameter-ignored", in_response("/messages", filter_by_blank("role")), "listMessages", "role"
+        "blank-parameter-ignored", change_response("/messages", filter_by_blank("role")), "listMessages", "role"
     ),
     "requested relation missing": Fault(
-        "include-embeds-requested", in_response("/memories", drop_relation("agent")), "listMemories", "with=agent"
+        "include-embeds-requested", change_response("/memories", drop_relation("agent")), "listMemories", "with=agent"
     ),
     "unrequested relation embedded": Fault(
-        "include-embeds-only-requested", in_response("/workflows", add_relation("shares")), "listWorkflows", "with=user"
+        "include-embeds-only-requested",
+        change_response("/workflows", add_relation("shares")),
+        "listWorkflows",
+        "with=user",
     ),
     "embedded record is stale": Fault(
         "embedded-matches-retrieved",
-        in_response("/messages", set_stale_value("thread", "name")),
+        change_response("/messages", set_stale_value("thread", "name")),
         "listMessages",
         "thread",
     ),
     "count always 0": Fault(
         "relation-count-correct",
-        in_response("/agents", set_in_every_row("threads_count", 0)),
+        change_response("/agents", set_in_every_row("threads_count", 0)),
         "listAgents",
         "threads_count",
     ),

@@ -41,7 +41,7 @@ def evaluate_results(
     return evaluate(RunResult(list(results)), contract, [contract.operations[operation]], {(operation, 200): 1}, policy)
 
 
-def recorded(*results: CheckResult) -> Ratchet:
+def build_ratchet(*results: CheckResult) -> Ratchet:
     """The ratchet after these results."""
     return Ratchet().with_results(results, athena_contract().operations)
 
@@ -50,7 +50,7 @@ PASSED, FAILED, SKIPPED = Status.PASSED, Status.FAILED, Status.SKIPPED
 
 
 def test_failure_of_a_recorded_requirement_blocks_and_others_of_its_provenance_do_not() -> None:
-    ratchet = recorded(result("a", PASSED))
+    ratchet = build_ratchet(result("a", PASSED))
     gate_result = evaluate_results(ratchet, result("a", FAILED), result("b", FAILED))
     assert gate_result.exit_code is ExitCode.FAILED
     assert [o.requirement.pointer for o in gate_result.blocking] == ["#/a"]
@@ -58,24 +58,24 @@ def test_failure_of_a_recorded_requirement_blocks_and_others_of_its_provenance_d
 
 
 def test_failure_inside_a_recorded_location_blocks() -> None:
-    ratchet = recorded(result("parent", PASSED))
+    ratchet = build_ratchet(result("parent", PASSED))
     assert evaluate_results(ratchet, result("parent/child", FAILED, keyword="type")).exit_code is ExitCode.FAILED
 
 
 def test_failure_elsewhere_is_a_gap_if_the_recorded_requirement_passes() -> None:
-    ratchet = recorded(result("a", PASSED))
+    ratchet = build_ratchet(result("a", PASSED))
     assert evaluate_results(ratchet, result("a", PASSED), result("b", FAILED)).exit_code is ExitCode.PASSED
 
 
 def test_recorded_requirement_that_did_not_run_is_reported_and_counted() -> None:
-    gate_result = evaluate_results(recorded(result("a", PASSED), result("b", PASSED)), result("a", PASSED))
+    gate_result = evaluate_results(build_ratchet(result("a", PASSED), result("b", PASSED)), result("a", PASSED))
     assert (gate_result.exit_code, gate_result.blocking_total) == (ExitCode.INCOMPLETE, 1)
     assert any(warning.startswith("passed in an earlier run (--ratchet), skipped") for warning in gate_result.warnings)
     assert "1 x passed in an earlier run, skipped in this run" in gate_result.reasons[0]
 
 
 def test_requirement_excluded_by_the_options_is_not_counted() -> None:
-    ratchet = recorded(result("a", PASSED), result("b", PASSED, check="other"))
+    ratchet = build_ratchet(result("a", PASSED), result("b", PASSED, check="other"))
     assert evaluate_results(ratchet, result("a", PASSED), read_only=True).exit_code is ExitCode.PASSED
     skipped = result(
         "b", SKIPPED, check="other", message="the run is read-only", category=SkipCategory.DISABLED_BY_OPTION
@@ -85,11 +85,11 @@ def test_requirement_excluded_by_the_options_is_not_counted() -> None:
 
 def test_requirement_of_an_unselected_operation_is_not_counted() -> None:
     passed = result("x", PASSED)
-    assert evaluate_results(recorded(result("a", PASSED)), passed, operation="listMessages").blocking_total == 0
+    assert evaluate_results(build_ratchet(result("a", PASSED)), passed, operation="listMessages").blocking_total == 0
 
 
 def test_file_is_sorted_and_read_back_unchanged(tmp_path: Path) -> None:
-    ratchet = recorded(*(result(name, PASSED, keyword="type") for name in "cab"))
+    ratchet = build_ratchet(*(result(name, PASSED, keyword="type") for name in "cab"))
     ratchet.save(tmp_path / "r.yaml")
     assert Ratchet.load(tmp_path / "r.yaml") == ratchet
     assert yaml.safe_load((tmp_path / "r.yaml").read_text()) == {
@@ -102,7 +102,7 @@ def test_update_preserves_entries_and_drops_unknown_operations() -> None:
     unknown = ("noSuchOperation", "check", "#/a")
     ratchet = Ratchet(frozenset({unknown, ratchet_key(result("a", PASSED).requirement)}))
     updated = ratchet.with_results([result("b", PASSED)], athena_contract().operations)
-    assert updated == recorded(result("a", PASSED), result("b", PASSED))
+    assert updated == build_ratchet(result("a", PASSED), result("b", PASSED))
 
 
 @pytest.mark.parametrize(

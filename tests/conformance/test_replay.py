@@ -121,10 +121,10 @@ def run_suite(folder: Path, fault: Fault) -> tuple[Path, list[dict[str, Any]]]:
     with serving(FaultMiddleware(api.app, fault)) as base:
         options = ["--base-url", base, "--operation", operation, "--report-dir", str(folder)]
         main(["run", *options], TOKENS, select_checks(check_id))
-    return folder / "conformance.json", failures_of(folder, check_id)
+    return folder / "conformance.json", find_failures(folder, check_id)
 
 
-def failures_of(folder: Path, check_id: str) -> list[dict[str, Any]]:
+def find_failures(folder: Path, check_id: str) -> list[dict[str, Any]]:
     """Return the failures of a check in a report."""
     results = json.loads((folder / "conformance.json").read_text())["results"]
     return [result for result in results if (result["check"], result["status"]) == (check_id, "failed")]
@@ -167,7 +167,7 @@ def test_schemathesis_failure_is_reproduced_only_with_the_fault(
     api.reset()
     with serving(FaultMiddleware(api.app, fault)) as base:
         main(["run", "--base-url", base, "--operation", operation, "--report-dir", str(tmp_path)], TOKENS)
-    failures = failures_of(tmp_path, check_id)
+    failures = find_failures(tmp_path, check_id)
     assert failures, capsys.readouterr().out
     report = tmp_path / "conformance.json"
     assert run_replay(report, failures[0], fault) == ExitCode.FAILED, capsys.readouterr().out

@@ -46,7 +46,7 @@ def requirement(check: str, operation: str = "listAgents", **options: object) ->
     return replace(Requirement(check, operation, "A sentence.", pointer, "documented"), **options)  # type: ignore[arg-type]
 
 
-def failed(check: str, operation: str = "listAgents", **options: object) -> CheckResult:
+def create_failure(check: str, operation: str = "listAgents", **options: object) -> CheckResult:
     """Return a failure of a blocking requirement."""
     message = f"message of {check}"
     kind = FailureKind.DETERMINISTIC
@@ -54,12 +54,12 @@ def failed(check: str, operation: str = "listAgents", **options: object) -> Chec
 
 
 @cache
-def large(checks: int = 12) -> Report:
+def build_large_report(checks: int = 12) -> Report:
     """Return a report of hundreds of results with dozens of failures; with 60 checks ten times as many."""
     return large_report(checks)
 
 
-def report_of(*results: CheckResult, **options: Any) -> Report:
+def create_report(*results: CheckResult, **options: Any) -> Report:
     """Return the report of a run with these results; the failed ones failed in each rerun."""
     run = RunResult()
     for result in results:
@@ -72,19 +72,27 @@ def report_of(*results: CheckResult, **options: Any) -> Report:
 
 def test_failures_of_one_check_form_one_group() -> None:
     operations = ["listAgents", "listPrompts", "listThreads", "listMessages"]
-    (group,) = group_results([failed("sorted", operation) for operation in operations])
+    (group,) = group_results([create_failure("sorted", operation) for operation in operations])
     assert group.title() == "sorted on 4 operations: listAgents, listPrompts, listThreads and 1 more"
     assert group.location_count == 4
 
 
 def test_failures_of_different_keywords_form_different_groups() -> None:
-    assert len(group_results([failed("schema", keyword="type"), failed("schema", keyword="required")])) == 2
+    assert (
+        len(group_results([create_failure("schema", keyword="type"), create_failure("schema", keyword="required")]))
+        == 2
+    )
 
 
 def test_groups_are_ordered_by_severity_and_number_of_operations() -> None:
-    many = [failed("many", "listAgents"), failed("many", "listPrompts")]
+    many = [create_failure("many", "listAgents"), create_failure("many", "listPrompts")]
     groups = group_results(
-        [failed("assumed", provenance="inferred"), failed("one"), *many, failed("crash", provenance_independent=True)]
+        [
+            create_failure("assumed", provenance="inferred"),
+            create_failure("one"),
+            *many,
+            create_failure("crash", provenance_independent=True),
+        ]
     )
     assert [group.first.requirement.check for group in groups] == ["crash", "many", "one", "assumed"]
 
@@ -94,24 +102,26 @@ def test_groups_are_ordered_by_severity_and_number_of_operations() -> None:
 
 @pytest.mark.parametrize("name", [name for name in WRITERS if name != "terminal"])
 def test_each_failure_has_replay_command(name: str) -> None:
-    result = failed("stored")
+    result = create_failure("stored")
     if name == "conformance.json":
-        assert f'"id": "{result.requirement.id}"' in WRITERS[name](report_of(result))
+        assert f'"id": "{result.requirement.id}"' in WRITERS[name](create_report(result))
     else:
-        assert f"athena-conformance replay conformance.json {result.requirement.id}" in WRITERS[name](report_of(result))
+        assert f"athena-conformance replay conformance.json {result.requirement.id}" in WRITERS[name](
+            create_report(result)
+        )
 
 
 def test_terminal_has_replay_command_only_if_report_is_written() -> None:
-    result = failed("stored")
-    assert " replay " not in terminal.render(report_of(result))
-    text = terminal.render(report_of(result, report_dir="out put/"))
+    result = create_failure("stored")
+    assert " replay " not in terminal.render(create_report(result))
+    text = terminal.render(create_report(result, report_dir="out put/"))
     assert f"athena-conformance replay 'out put/conformance.json' {result.requirement.id}" in text
 
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("kind", [FailureKind.DETERMINISTIC, FailureKind.STATE_DEPENDENT])
 def test_each_report_has_failure_kind(name: str, kind: FailureKind) -> None:
-    assert kind.value in WRITERS[name](report_of(replace(failed("stored"), failure_kind=kind)))
+    assert kind.value in WRITERS[name](create_report(replace(create_failure("stored"), failure_kind=kind)))
 
 
 def test_every_failure_kind_has_advice() -> None:
@@ -126,17 +136,17 @@ def test_each_report_has_warnings(name: str) -> None:
     assert "1.5 s" in WRITERS[name](report)
 
 
-def report_with_accepted(result: CheckResult) -> Report:
+def build_report_with_accepted(result: CheckResult) -> Report:
     """Return the report of a run with one accepted failure."""
     entry = AcceptedFailure(result.requirement.fingerprint, date(2026, 1, 1), "known", None)
-    report = report_of(result)
+    report = create_report(result)
     policy = GatePolicy(baseline=Baseline(date(2026, 2, 1), {entry.fingerprint: entry}))
     scope = list(athena_contract().operations.values())
     return replace(report, gate_result=evaluate(report.run, athena_contract(), scope, report.response_counts, policy))
 
 
 def test_accepted_failure_is_reported_and_does_not_block() -> None:
-    report = report_with_accepted(failed("stored"))
+    report = build_report_with_accepted(create_failure("stored"))
     assert report.gate_result.exit_code is not ExitCode.FAILED
     assert "accepted by --baseline" in terminal.render(report)
     assert "### Accepted by --baseline (1)" in markdown.render(report)
@@ -150,7 +160,7 @@ def test_accepted_failure_is_reported_and_does_not_block() -> None:
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_each_report_has_verdict_flaky(name: str) -> None:
-    flaky = replace(failed("stored"), failure_kind=FailureKind.FLAKY)
+    flaky = replace(create_failure("stored"), failure_kind=FailureKind.FLAKY)
     report = build_report(athena_contract(), RunResult(flaky=[flaky], transient_failures=40))
     assert report.gate_result.exit_code is ExitCode.FLAKY
     assert format_headline(report).startswith("FLAKY (exit 6)")
@@ -158,14 +168,14 @@ def test_each_report_has_verdict_flaky(name: str) -> None:
 
 
 def test_parameter_no_token_is_not_hidden() -> None:
-    result = replace(failed("unauthenticated-access-denied", parameter="no token"), message="got 200")
-    assert report_of(result).message(result) == "got 200"
+    result = replace(create_failure("unauthenticated-access-denied", parameter="no token"), message="got 200")
+    assert create_report(result).message(result) == "got 200"
 
 
 @pytest.mark.parametrize("parameter", ["password", "user.password", "password maxLength", "search:password"])
 def test_message_about_hidden_property_is_redacted(parameter: str) -> None:
-    result = replace(failed("stored", parameter=parameter), message="got 'hush-hush'")
-    assert "hush" not in report_of(result).message(result)
+    result = replace(create_failure("stored", parameter=parameter), message="got 'hush-hush'")
+    assert "hush" not in create_report(result).message(result)
 
 
 # Categories -----------------------------------------------------------------------------------------------------------
@@ -174,13 +184,13 @@ def test_message_about_hidden_property_is_redacted(parameter: str) -> None:
 def test_schemathesis_checks_have_their_own_column() -> None:
     assert check_category("engine-use-after-free") == ENGINE_CATEGORY
     assert check_category("unknown-check") == OTHER_CATEGORY
-    text = html.render(report_of(failed("engine-use-after-free"), failed("page-size-respected")))
+    text = html.render(create_report(create_failure("engine-use-after-free"), create_failure("page-size-respected")))
     assert [f"<th>{head}</th>" in text for head in (ENGINE_CATEGORY, "lists")] == [True, True]
 
 
 @pytest.mark.parametrize("check", HTTP_CHECKS)
 def test_http_checks_are_labelled_http(check: str) -> None:
-    report = report_of(failed(check))
+    report = create_report(create_failure(check))
     assert "<th>http</th>" in html.render(report)
     (rule,) = sarif.build_document(report)["runs"][0]["tool"]["driver"]["rules"]
     assert rule["properties"]["tags"] == ["http"]
@@ -196,25 +206,27 @@ def test_checks_of_recorded_requests_are_labelled_requests(check: str) -> None:
 
 
 def test_terminal_report_fits_on_one_screen() -> None:
-    text = terminal.render(replace(large(), report_dir="reports"))
-    assert len(large().gate_result.blocking) > 20
+    text = terminal.render(replace(build_large_report(), report_dir="reports"))
+    assert len(build_large_report().gate_result.blocking) > 20
     assert len(text.splitlines()) <= 45
     counted = sum(int(n) for n in re.findall(r"and (\d+) other failures? of", text))
     shown = sum(
         len(group.results)
-        for group in group_results(large().gate_result.blocking)[: terminal.MAX_FULL_GROUPS + terminal.MAX_SHORT_GROUPS]
+        for group in group_results(build_large_report().gate_result.blocking)[
+            : terminal.MAX_FULL_GROUPS + terminal.MAX_SHORT_GROUPS
+        ]
     )
-    assert counted + shown == len(large().gate_result.blocking)
+    assert counted + shown == len(build_large_report().gate_result.blocking)
 
 
 @pytest.mark.slow
 def test_time_to_write_reports_is_linear() -> None:
     """Six times the results take at most 18 times the CPU time; quadratic work would take 36 times."""
-    report = large(60)
+    report = build_large_report(60)
     assert len(report.run.results) > 4_300
     assert len([*report.run.with_status(Status.FAILED)]) >= 300
     assert len(terminal.render(report).splitlines()) <= 45
-    assert _write_seconds(report) < 18 * _write_seconds(large(10))
+    assert _write_seconds(report) < 18 * _write_seconds(build_large_report(10))
 
 
 def _write_seconds(report: Report) -> float:
@@ -226,11 +238,13 @@ def _write_seconds(report: Report) -> float:
 
 @pytest.mark.parametrize("render", WRITERS.values(), ids=WRITERS)
 def test_hidden_values_of_long_list_are_redacted(render: Callable[[Report], str]) -> None:
-    assert re.findall(r"t\d+-secret|pw-\d+-secret", render(large())) == []
+    assert re.findall(r"t\d+-secret|pw-\d+-secret", render(build_large_report())) == []
 
 
 def test_long_body_is_truncated_with_its_size() -> None:
-    (first, *_) = [result for result in json_report.build_document(large())["results"] if result["exchanges"]]
+    (first, *_) = [
+        result for result in json_report.build_document(build_large_report())["results"] if result["exchanges"]
+    ]
     body = first["exchanges"][0]["response"]["body"]
     assert re.search(r"\.\.\. \(\d{5,} bytes\)$", body)
     assert len(body) < 4_100
@@ -241,13 +255,15 @@ def test_hidden_value_with_escaped_name_is_redacted() -> None:
     exchange = hostile_exchange(contract)
     content = json.dumps({"password": "hush-hush", "note": "is hush-hush"}).replace("ss", "s\\u0073")
     response = replace(exchange.response, content=content.encode())
-    result = replace(failed("stored"), message="got hush-hush", evidence=(replace(exchange, response=response),))
+    result = replace(
+        create_failure("stored"), message="got hush-hush", evidence=(replace(exchange, response=response),)
+    )
     for name, render in WRITERS.items():
-        assert "hush-hush" not in render(report_of(result)), name
+        assert "hush-hush" not in render(create_report(result)), name
 
 
 def test_github_shows_first_failure_of_each_group_first() -> None:
-    many = [failed("many", operation) for operation in list(athena_contract().operations)[:20]]
-    lines = github.render(report_of(*many, failed("one"))).splitlines()
+    many = [create_failure("many", operation) for operation in list(athena_contract().operations)[:20]]
+    lines = github.render(create_report(*many, create_failure("one"))).splitlines()
     assert ["one" in line.partition("::")[2] for line in lines[:2]].count(True) >= 1
     assert len([line for line in lines if line.startswith("::error")]) == github.MAX_ANNOTATIONS

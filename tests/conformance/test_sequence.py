@@ -46,7 +46,7 @@ def record(recorder: Recorder, request: Request, status: int, body: Any) -> Exch
     return Exchange(request, response)
 
 
-def failed(contract: Contract, *evidence: Exchange) -> CheckResult:
+def create_failure(contract: Contract, *evidence: Exchange) -> CheckResult:
     """Return a failure with these exchanges."""
     pointer = contract.operations["retrieveMessage"].pointer
     requirement = Requirement("stub", "retrieveMessage", "It holds.", pointer, "documented")
@@ -81,7 +81,7 @@ def record_threads(contract: Contract) -> tuple[Recorder, Exchange]:
 
 def test_sequence_has_only_dependencies_of_the_evidence(contract: Contract) -> None:
     recorder, evidence = record_threads(contract)
-    requests = sequence.from_recording(recorder, contract, "m", failed(contract, evidence))
+    requests = sequence.from_recording(recorder, contract, "m", create_failure(contract, evidence))
     assert requests is not None
     steps = [(step.request.operation, step.request.body, step.is_evidence) for step in requests.steps]
     assert steps == [
@@ -103,7 +103,7 @@ def test_list_depends_on_records_created_by_same_execution(contract: Contract) -
     def run(case: Case) -> Iterator[CheckResult]:
         record(recorder, build_request(contract, "createAgent", body={"name": "created"}), 201, {"data": {"uuid": ONE}})
         evidence = record(recorder, build_request(contract, "listAgents"), 200, {"data": []})
-        yield failed(contract, evidence)
+        yield create_failure(contract, evidence)
 
     check = recorder.track(Check("stub", "It holds.", Category.RESPONSES, lambda c, o: True, run))
     results = list(check.run(Case(check, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
@@ -118,7 +118,7 @@ def test_request_after_write_is_evidence(contract: Contract) -> None:
     def run(case: Case) -> Iterator[CheckResult]:
         evidence = record(recorder, build_request(contract, "createAgent", body={}), 201, {"data": {"uuid": ONE}})
         record(recorder, build_request(contract, "listAgents"), 200, {"data": []})
-        yield failed(contract, evidence)
+        yield create_failure(contract, evidence)
 
     check = recorder.track(Check("stub", "It holds.", Category.RESPONSES, lambda c, o: True, run))
     results = list(check.run(Case(check, None, contract.operations["listAgents"])))  # type: ignore[arg-type]
@@ -133,14 +133,14 @@ def test_request_after_write_is_evidence(contract: Contract) -> None:
 def test_unrecorded_request_has_no_sequence(contract: Contract) -> None:
     recorder, evidence = record_threads(contract)
     other = Exchange(build_request(contract, "listAgents"), evidence.response)
-    assert sequence.from_recording(recorder, contract, "m", failed(contract, other)) is None
-    assert sequence.from_recording(recorder, contract, "m", failed(contract)) is None
+    assert sequence.from_recording(recorder, contract, "m", create_failure(contract, other)) is None
+    assert sequence.from_recording(recorder, contract, "m", create_failure(contract)) is None
 
 
 def test_failure_with_too_many_requests_has_no_sequence(contract: Contract) -> None:
     recorder = Recorder.from_contract(contract)
     evidence = [record(recorder, build_request(contract, "listAgents"), 200, {}) for _ in range(sequence.MAX_STEPS + 1)]
-    assert sequence.from_recording(recorder, contract, "m", failed(contract, *evidence)) is None
+    assert sequence.from_recording(recorder, contract, "m", create_failure(contract, *evidence)) is None
 
 
 def test_number_of_recorded_requests_is_limited(contract: Contract) -> None:
@@ -162,7 +162,7 @@ def test_json_round_trip(contract: Contract) -> None:
         headers={"X-A": "b"},
     )
     evidence = record(recorder, request, 500, {})
-    requests = sequence.from_recording(recorder, contract, "m", failed(contract, evidence))
+    requests = sequence.from_recording(recorder, contract, "m", create_failure(contract, evidence))
     assert requests is not None
     document = sequence.to_json(requests, Redactor.from_contract(contract, []))
     text = json.dumps(document, ensure_ascii=False)
@@ -175,7 +175,7 @@ def test_secrets_are_redacted(contract: Contract) -> None:
     body = {"password": "canary-password", "name": f"with {SECRET}", "list": [{"token": "canary-2"}]}
     headers = {"Authorization": f"Bearer {SECRET}", "Cookie": "canary-3"}
     evidence = record(recorder, build_request(contract, "createAgent", body=body, headers=headers), 500, {})
-    requests = sequence.from_recording(recorder, contract, "m", failed(contract, evidence))
+    requests = sequence.from_recording(recorder, contract, "m", create_failure(contract, evidence))
     assert requests is not None
     text = json.dumps(sequence.to_json(requests, Redactor.from_contract(contract, [SECRET])))
     assert "canary" not in text
@@ -187,7 +187,7 @@ def test_failure_with_too_large_request_has_no_sequence(contract: Contract) -> N
     evidence = record(
         recorder, build_request(contract, "createAgent", body={"name": "x" * sequence.MAX_REQUEST_CHARS}), 500, {}
     )
-    requests = sequence.from_recording(recorder, contract, "m", failed(contract, evidence))
+    requests = sequence.from_recording(recorder, contract, "m", create_failure(contract, evidence))
     assert requests is not None
     assert sequence.to_json(requests, Redactor.from_contract(contract, [])) is None
 

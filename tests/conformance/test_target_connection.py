@@ -17,7 +17,7 @@ from conformance.gate.verdict import ExitCode
 from conformance.transport.client import Budget, HttpTarget
 from conformance.transport.messages import Request
 from conformance.transport.token_refresh import TokenCommand, TokenRefreshingTarget
-from tests.conformance.test_command import GOOD, Handler, answering, ran, serving
+from tests.conformance.test_command import GOOD, Handler, respond_with, run_command, serving
 
 REQUEST = Request("listThings", "get", "/things")
 
@@ -44,7 +44,7 @@ def serve_with_tokens(*tokens: str, requests: int = 3) -> tuple[list[str], Handl
             accepted.pop(0)
             GOOD(handler)
         else:
-            answering(401, "application/json", b'{"message": "Unauthenticated."}')(handler)
+            respond_with(401, "application/json", b'{"message": "Unauthenticated."}')(handler)
 
     return received, handle
 
@@ -130,11 +130,13 @@ def test_run_sends_the_token_of_the_command_and_redacts_it(tmp_path: Path) -> No
 
     def echo_token(handler: BaseHTTPRequestHandler) -> None:
         received.append(handler.headers.get("Authorization", ""))
-        answering(500, "application/json", f'{{"message": "{received[-1]} is bad"}}'.encode())(handler)
+        respond_with(500, "application/json", f'{{"message": "{received[-1]} is bad"}}'.encode())(handler)
 
     with serving(echo_token) as base:
         command = ("--token-command", "echo printed-token", "--report-dir", str(tmp_path))
-        code, output = ran("run", "--base-url", base, "--operation", "listMessages", "--strict", *command, token="")
+        code, output = run_command(
+            "run", "--base-url", base, "--operation", "listMessages", "--strict", *command, token=""
+        )
     assert code == ExitCode.FAILED, output
     assert set(received) == {"Bearer printed-token"}
     for text in (output, *(path.read_text() for path in tmp_path.iterdir())):
@@ -241,11 +243,11 @@ def test_skipped_operation_is_reported_and_not_called(tmp_path: Path) -> None:
     path.write_text("[skip]\nlistMessages = 'times out; ticket 12'\n")
     options = ("--read-only", "--operation", "listMessages,listAgents", "--config", str(path))
     with serving(record_path) as base:
-        code, output = ran("run", "--base-url", base, *options)
+        code, output = run_command("run", "--base-url", base, *options)
         assert code == ExitCode.PASSED, output
         assert "skipped: times out; ticket 12" in output
         assert "note: skipped by the settings file: listMessages" in output
-        code, output = ran("run", "--base-url", base, "--operation", "listMessages", "--config", str(path))
+        code, output = run_command("run", "--base-url", base, "--operation", "listMessages", "--config", str(path))
         assert code == ExitCode.NO_CHECKS_RAN, output
     assert paths
     assert not [path for path in paths if "/messages" in path]

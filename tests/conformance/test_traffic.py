@@ -45,7 +45,7 @@ def entry(
     return {"startedDateTime": "2026-03-01T00:00:00Z", "time": 12.5, "request": request, "response": response, **more}
 
 
-def recorded(api: Api, name: str, key: Any = None, body: Any = None, query: Any = None) -> Entry:
+def record_exchange(api: Api, name: str, key: Any = None, body: Any = None, query: Any = None) -> Entry:
     """A recorded exchange with the mock."""
     reply = api.send(name, key, body, query)
     sent = b"" if body is None else json.dumps(body).encode()
@@ -80,16 +80,16 @@ def recordings(api: Api) -> list[Entry]:
     """Lists, and requests that create, update, retrieve and delete a record, some of them rejected."""
     key = api.data("createAgent", body={"name": "Ann"})["uuid"]
     return [
-        recorded(api, "listAgents", query={"search": "", "per_page": 3, "sort_by": "name", "with": "user"}),
-        recorded(api, "listWorkspaces"),
-        recorded(api, "getAuthenticatedUser"),
-        recorded(api, "createAgent", body={"name": "Bob"}),
-        recorded(api, "createAgent", body={"name": 7}),
-        recorded(api, "updateAgent", key, {"name": "Ann again"}),
-        recorded(api, "retrieveAgent", key),
-        recorded(api, "deleteAgent", key),
-        recorded(api, "retrieveAgent", key),
-        recorded(api, "listMessages", query={"per_page": 2}),
+        record_exchange(api, "listAgents", query={"search": "", "per_page": 3, "sort_by": "name", "with": "user"}),
+        record_exchange(api, "listWorkspaces"),
+        record_exchange(api, "getAuthenticatedUser"),
+        record_exchange(api, "createAgent", body={"name": "Bob"}),
+        record_exchange(api, "createAgent", body={"name": 7}),
+        record_exchange(api, "updateAgent", key, {"name": "Ann again"}),
+        record_exchange(api, "retrieveAgent", key),
+        record_exchange(api, "deleteAgent", key),
+        record_exchange(api, "retrieveAgent", key),
+        record_exchange(api, "listMessages", query={"per_page": 2}),
     ]
 
 
@@ -103,7 +103,7 @@ def test_recordings_of_the_mock_pass(api: Api, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_credentials_of_a_recording_are_redacted(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    wrong = recorded(api, "getAuthenticatedUser")
+    wrong = record_exchange(api, "getAuthenticatedUser")
     wrong["response"]["content"]["text"] = json.dumps({"echo": f"{TOKEN} {COOKIE}"})
     wrong["request"]["url"] += f"?access_token={TOKEN}"
     code, failed, output = audit(tmp_path, capsys, wrong, options=("--strict",))
@@ -114,7 +114,7 @@ def test_credentials_of_a_recording_are_redacted(api: Api, tmp_path: Path, capsy
         assert COOKIE not in text
 
 
-def with_content(change: Callable[[Any], Any]) -> Callable[[Entry], None]:
+def change_content(change: Callable[[Any], Any]) -> Callable[[Entry], None]:
     """Change the JSON of the response."""
 
     def change_entry(entry: Entry) -> None:
@@ -124,12 +124,12 @@ def with_content(change: Callable[[Any], Any]) -> Callable[[Entry], None]:
     return change_entry
 
 
-def numeric_name(body: Any) -> Any:
+def return_numeric_name(body: Any) -> Any:
     body["data"]["name"] = 7
     return body
 
 
-def with_response(status: int, text: str = "{}") -> Callable[[Entry], None]:
+def change_response(status: int, text: str = "{}") -> Callable[[Entry], None]:
     """Change status and body of the response."""
 
     def change_entry(entry: Entry) -> None:
@@ -139,11 +139,11 @@ def with_response(status: int, text: str = "{}") -> Callable[[Entry], None]:
     return change_entry
 
 
-def as_html(entry: Entry) -> None:
+def return_html(entry: Entry) -> None:
     entry["response"]["headers"] = [{"name": "content-type", "value": "text/html"}]
 
 
-def with_query(query: str) -> Callable[[Entry], None]:
+def append_query(query: str) -> Callable[[Entry], None]:
     """Append to the URL."""
 
     def change_entry(entry: Entry) -> None:
@@ -152,7 +152,7 @@ def with_query(query: str) -> Callable[[Entry], None]:
     return change_entry
 
 
-def with_body(text: str, kind: str = "application/json") -> Callable[[Entry], None]:
+def change_body(text: str, kind: str = "application/json") -> Callable[[Entry], None]:
     """Change the request body."""
 
     def change_entry(entry: Entry) -> None:
@@ -168,28 +168,28 @@ def with_body(text: str, kind: str = "application/json") -> Callable[[Entry], No
         (
             "createAgent",
             {"name": "a"},
-            with_content(numeric_name),
+            change_content(return_numeric_name),
             "response-matches-schema",
             "data.name integer",
             '7 is not of type "string"',
         ),
-        ("createAgent", {"name": "a"}, with_response(202), "status-is-documented", "202", "got 202, expected 201"),
-        ("createAgent", {"name": "a"}, with_response(500), "no-server-error", "", "got 500, a server error"),
-        ("listAgents", None, with_response(200, "{"), "response-matches-schema", "", "the body of 200 is not JSON"),
-        ("listAgents", None, as_html, "content-type-is-json", "", "got text/html for 200"),
-        ("listAgents", None, with_query("?colour=red"), "parameter-is-documented", "colour", "'colour' is sent"),
-        ("listAgents", None, with_query("?per_page=1000"), "request-matches-contract", "per_page", "1000"),
-        ("listAgents", None, with_query("?per_page=many"), "request-matches-contract", "per_page", "many"),
+        ("createAgent", {"name": "a"}, change_response(202), "status-is-documented", "202", "got 202, expected 201"),
+        ("createAgent", {"name": "a"}, change_response(500), "no-server-error", "", "got 500, a server error"),
+        ("listAgents", None, change_response(200, "{"), "response-matches-schema", "", "the body of 200 is not JSON"),
+        ("listAgents", None, return_html, "content-type-is-json", "", "got text/html for 200"),
+        ("listAgents", None, append_query("?colour=red"), "parameter-is-documented", "colour", "'colour' is sent"),
+        ("listAgents", None, append_query("?per_page=1000"), "request-matches-contract", "per_page", "1000"),
+        ("listAgents", None, append_query("?per_page=many"), "request-matches-contract", "per_page", "many"),
         (
             "createAgent",
             {"name": "a"},
-            with_body('{"name": 7}'),
+            change_body('{"name": 7}'),
             "request-matches-contract",
             "name",
             "7 is not of type",
         ),
-        ("createAgent", {"name": "a"}, with_body("{}"), "request-matches-contract", "", "name"),
-        ("createAgent", {"name": "a"}, with_body("a=b", "text/plain"), "request-matches-contract", "", "text/plain"),
+        ("createAgent", {"name": "a"}, change_body("{}"), "request-matches-contract", "", "name"),
+        ("createAgent", {"name": "a"}, change_body("a=b", "text/plain"), "request-matches-contract", "", "text/plain"),
     ],
 )
 def test_violation_is_reported_with_operation_and_parameter(
@@ -203,7 +203,7 @@ def test_violation_is_reported_with_operation_and_parameter(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    exchange = recorded(api, operation, body=body)
+    exchange = record_exchange(api, operation, body=body)
     change(exchange)
     code, failed, _ = audit(tmp_path, capsys, exchange, options=("--strict",))
     assert code == ExitCode.FAILED
@@ -215,7 +215,7 @@ def test_violation_is_reported_with_operation_and_parameter(
 
 def test_rejected_request_is_not_validated(api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, failed, output = audit(
-        tmp_path, capsys, recorded(api, "createAgent", body={"name": 7}), options=("--strict",)
+        tmp_path, capsys, record_exchange(api, "createAgent", body={"name": 7}), options=("--strict",)
     )
     assert (code, failed) == (ExitCode.PASSED, []), output
 
@@ -227,12 +227,15 @@ def test_unknown_paths_and_methods_are_listed_once(
     unknown = [entry("GET", f"/api/v1/colours/{n}", 200, b"{}", headers) for n in range(3)]
     method = entry("PATCH", "/api/v1/agents", 200, b"{}", headers)
     gone = entry("GET", "/api/v1/shapes", 404, b"{}", headers)
-    code, failed, output = audit(tmp_path, capsys, recorded(api, "listAgents"), *unknown, method, gone)
+    code, failed, output = audit(tmp_path, capsys, record_exchange(api, "listAgents"), *unknown, method, gone)
     assert code == ExitCode.PASSED, output
     messages = {p["operation"]: p["message"] for p in failed if p["check"] == "path-is-documented"}
     assert messages.keys() == {"GET /colours/*", "PATCH /agents"}
     assert messages["GET /colours/*"].endswith("(3 times)")
-    assert audit(tmp_path, capsys, *unknown, recorded(api, "listAgents"), options=("--strict",))[0] == ExitCode.FAILED
+    assert (
+        audit(tmp_path, capsys, *unknown, record_exchange(api, "listAgents"), options=("--strict",))[0]
+        == ExitCode.FAILED
+    )
 
 
 def test_entries_of_other_hosts_and_kinds_are_counted(
@@ -240,7 +243,7 @@ def test_entries_of_other_hosts_and_kinds_are_counted(
 ) -> None:
     html = {"content-type": "text/html"}
     entries = [
-        recorded(api, "listAgents"),
+        record_exchange(api, "listAgents"),
         entry("GET", "https://cdn.example.com/api/v1/agents", 500, b"", html),
         entry("GET", "/app.js", 200, b"", html),
         entry("GET", "/api/v10/agents", 200, b"", html),
@@ -267,24 +270,24 @@ def test_entries_of_other_hosts_and_kinds_are_counted(
 def test_bodies_are_decoded_and_missing_bodies_are_not_checked(
     api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    coded, absent, form = (recorded(api, "listAgents") for _ in range(3))
+    coded, absent, form = (record_exchange(api, "listAgents") for _ in range(3))
     content = coded["response"]["content"]
     content |= {"text": base64.b64encode(content["text"].encode()).decode(), "encoding": "base64", "compression": 900}
     coded["response"]["headers"].append({"name": "Content-Encoding", "value": "br"})
     absent["response"]["content"].pop("text")
-    no_body = recorded(api, "createAgent", body={"name": "a"})
+    no_body = record_exchange(api, "createAgent", body={"name": "a"})
     no_body["request"].pop("postData")
     form["request"]["postData"] = {"mimeType": "x", "params": [{"name": "a", "value": "b c"}]}
     code, failed, output = audit(tmp_path, capsys, coded, absent, no_body)
     assert (code, failed) == (ExitCode.PASSED, []), output
-    assert read_one(tmp_path, form).request_body == b"a=b+c"
-    assert read_one(tmp_path, no_body).request_body is None
-    assert read_one(tmp_path, absent).response_body is None
+    assert read_entry(tmp_path, form).request_body == b"a=b+c"
+    assert read_entry(tmp_path, no_body).request_body is None
+    assert read_entry(tmp_path, absent).response_body is None
     content["text"] = content["text"][:-5] + "!"
     assert "invalid base64" in audit(tmp_path, capsys, coded)[2]
 
 
-def read_one(folder: Path, raw_entry: Entry) -> Any:
+def read_entry(folder: Path, raw_entry: Entry) -> Any:
     """Read one entry."""
     (folder / "one.har").write_text("\ufeff" + json.dumps({"log": {"version": "1.2", "entries": [raw_entry]}}))
     return read_har(folder / "one.har")[0]
@@ -293,7 +296,7 @@ def read_one(folder: Path, raw_entry: Entry) -> Any:
 def test_base_url_is_the_option_or_the_most_frequent_one(
     api: Api, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    app, other = recorded(api, "listAgents"), recorded(api, "listAgents")
+    app, other = record_exchange(api, "listAgents"), record_exchange(api, "listAgents")
     other["request"]["url"] = "http://other.example.com:8080/v2/agents"
     assert audit(tmp_path, capsys, app, app, other)[2].startswith(f"{BASE}  ·")
     assert audit(tmp_path, capsys, other, other, app)[2].startswith("http://other.example.com:8080/v2  ·")

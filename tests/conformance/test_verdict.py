@@ -44,14 +44,14 @@ def contract() -> Contract:
     return load_contract(LIBRARY)
 
 
-def session_of(contract: Contract, *, status: int = 200, read_only: bool = False) -> Session:
+def create_session(contract: Contract, *, status: int = 200, read_only: bool = False) -> Session:
     """A session with a stub target."""
     bodies = PayloadFactory(contract, "test", Random(1))
     schemas = SchemaValidators.from_document(contract.document)
     return Session(contract, schemas, StubTarget(status), WriteLog("test"), bodies, read_only=read_only)
 
 
-def stub_check(function: CheckFunction, *, is_independent: bool = True, writes: bool = False) -> Check:
+def create_check(function: CheckFunction, *, is_independent: bool = True, writes: bool = False) -> Check:
     """A check that applies to every operation."""
     return Check(
         "stub",
@@ -76,7 +76,7 @@ def fails(case: Case) -> Iterator[CheckResult]:
         yield case.build_result(result.requirement, "got 1, expected 2", *result.evidence)
 
 
-def fails_at(*turns: int) -> CheckFunction:
+def fail_in_runs(*turns: int) -> CheckFunction:
     """Fail in these runs of an operation, counted from 0, and pass in the others."""
     turn: Counter[str] = Counter()
 
@@ -100,42 +100,42 @@ def run_checks(
     status: int = 200,
 ) -> tuple[RunResult, GateResult]:
     """Run checks on the lists and evaluate the gate."""
-    session = session_of(contract, status=status)
+    session = create_session(contract, status=status)
     scope = lists(contract) if operations is None else operations
     run_result = run(session, checks, scope, lambda result: None)
     return run_result, evaluate(run_result, contract, scope, session.call_counts, policy or GatePolicy())
 
 
 def test_passed_checks_exit_with_0(contract: Contract) -> None:
-    _, gate_result = run_checks(contract, stub_check(passes))
+    _, gate_result = run_checks(contract, create_check(passes))
     assert (gate_result.exit_code, gate_result.passed) == (ExitCode.PASSED, len(lists(contract)))
 
 
 def test_check_that_fails_twice_exits_with_1(contract: Contract) -> None:
-    run_result, gate_result = run_checks(contract, stub_check(fails))
+    run_result, gate_result = run_checks(contract, create_check(fails))
     assert gate_result.exit_code is ExitCode.FAILED
     assert set(run_result.reruns.values()) == {(2, 2)}
 
 
 def test_check_that_fails_once_is_flaky_and_does_not_block(contract: Contract) -> None:
-    run_result, gate_result = run_checks(contract, stub_check(fails_at(0)))
+    run_result, gate_result = run_checks(contract, create_check(fail_in_runs(0)))
     assert not gate_result.blocking
     assert len(gate_result.flaky) == len(lists(contract))
     assert {o.failure_kind for o in run_result.flaky} == {FailureKind.FLAKY}
     assert set(run_result.reruns.values()) == {(1, 3)}
 
 
-def fails_in_used_session(case: Case) -> Iterator[CheckResult]:
+def fail_in_used_session(case: Case) -> Iterator[CheckResult]:
     """Fail in the session of the run and pass in a fresh one."""
     yield from fails(case) if case.session.shared_records else passes(case)
 
 
 def test_failure_after_other_requests_only_is_state_dependent_and_blocks(contract: Contract) -> None:
-    session, scope = session_of(contract), lists(contract)[:1]
+    session, scope = create_session(contract), lists(contract)[:1]
     session._shared_records["Book"] = CreatedRecord(
         "Book", 1, {}, {}, Exchange(Request("x", "get", "/"), Response(200, {}, b"", 0.0))
     )
-    run_result = run(session, [stub_check(fails_in_used_session)], scope, lambda result: None)
+    run_result = run(session, [create_check(fail_in_used_session)], scope, lambda result: None)
     assert [(o.status, o.failure_kind) for o in run_result.results] == [(Status.FAILED, FailureKind.STATE_DEPENDENT)]
     assert set(run_result.reruns.values()) == {(3, 5)}
     assert evaluate(run_result, contract, scope, session.call_counts, GatePolicy()).exit_code is ExitCode.FAILED
@@ -143,36 +143,36 @@ def test_failure_after_other_requests_only_is_state_dependent_and_blocks(contrac
 
 @pytest.mark.parametrize("turns", [(0,), (0, 2), (0, 2, 3), (0, 4)])
 def test_check_that_fails_sometimes_is_flaky(contract: Contract, turns: tuple[int, ...]) -> None:
-    _, gate_result = run_checks(contract, stub_check(fails_at(*turns)))
+    _, gate_result = run_checks(contract, create_check(fail_in_runs(*turns)))
     assert {o.failure_kind for o in gate_result.flaky} == {FailureKind.FLAKY}
     assert not gate_result.blocking
 
 
 def test_failures_are_rerun_more_often_after_a_server_error(contract: Contract) -> None:
-    session, scope = session_of(contract), lists(contract)[:1]
+    session, scope = create_session(contract), lists(contract)[:1]
     session.retrier.recovered.append(Exchange(Request(scope[0].id, "get", "/"), Response(500, {}, b"{}", 0.0)))
-    run_result = run(session, [stub_check(fails_at(0, 1))], scope, lambda result: None)
+    run_result = run(session, [create_check(fail_in_runs(0, 1))], scope, lambda result: None)
     assert [o.failure_kind for o in run_result.flaky] == [FailureKind.FLAKY]
     assert (
-        run(session, [stub_check(fails)], scope, lambda result: None).results[0].failure_kind
+        run(session, [create_check(fails)], scope, lambda result: None).results[0].failure_kind
         is FailureKind.DETERMINISTIC
     )
 
 
 def test_flaky_failures_above_the_limit_exit_with_6(contract: Contract) -> None:
-    _, gate_result = run_checks(contract, stub_check(fails_at(0)))
+    _, gate_result = run_checks(contract, create_check(fail_in_runs(0)))
     assert gate_result.exit_code is ExitCode.FLAKY
     assert "did not recur" in gate_result.reasons[0]
-    _, content = run_checks(contract, stub_check(fails_at(0)), policy=GatePolicy(flaky_limit=100))
+    _, content = run_checks(contract, create_check(fail_in_runs(0)), policy=GatePolicy(flaky_limit=100))
     assert content.exit_code is ExitCode.PASSED
 
 
 def test_blocking_failure_precedes_flaky(contract: Contract) -> None:
-    assert run_checks(contract, stub_check(fails_at(0)), stub_check(fails))[1].exit_code is ExitCode.FAILED
+    assert run_checks(contract, create_check(fail_in_runs(0)), create_check(fails))[1].exit_code is ExitCode.FAILED
 
 
 def test_response_of_a_gateway_is_no_failure(contract: Contract) -> None:
-    run_result, gate_result = run_checks(contract, stub_check(fails), status=503)
+    run_result, gate_result = run_checks(contract, create_check(fails), status=503)
     assert {(o.status, o.failure_kind) for o in run_result.results} == {(Status.SKIPPED, FailureKind.INFRASTRUCTURE)}
     assert gate_result.exit_code is ExitCode.INCOMPLETE
 
@@ -186,7 +186,7 @@ def test_failure_that_cannot_be_rerun_is_skipped(contract: Contract) -> None:
             raise SkipCheck("no record any more")
         yield from fails(case)
 
-    run_result, gate_result = run_checks(contract, stub_check(once))
+    run_result, gate_result = run_checks(contract, create_check(once))
     assert not gate_result.blocking
     assert all("the rerun was skipped: no record any more" in o.message for o in run_result.with_status(Status.SKIPPED))
 
@@ -195,14 +195,14 @@ def test_other_sources_run_after_the_checks(contract: Contract) -> None:
     operation = lists(contract)[0]
 
     def source(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
-        case = Case(stub_check(fails), session, operation)
+        case = Case(create_check(fails), session, operation)
         for number, tally in enumerate([(2, 2), (1, 3)]):
             promise = case.build_requirement(parameter=f"{number}")
             yield CheckResult(promise, Status.FAILED, "found 1"), tally
         yield CheckResult(case.build_requirement(), Status.PASSED), (0, 1)
 
     reported: list[CheckResult] = []
-    run_result = run(session_of(contract), [stub_check(passes)], [operation], reported.append, sources=[source])
+    run_result = run(create_session(contract), [create_check(passes)], [operation], reported.append, sources=[source])
     assert [o.status for o in reported] == [Status.PASSED, Status.FAILED, Status.FAILED, Status.PASSED]
     assert [o.failure_kind for o in run_result.with_status(Status.FAILED)] == [FailureKind.DETERMINISTIC]
     assert [o.failure_kind for o in run_result.flaky] == [FailureKind.FLAKY]
@@ -210,20 +210,20 @@ def test_other_sources_run_after_the_checks(contract: Contract) -> None:
 
 def test_random_values_of_a_case_do_not_depend_on_other_cases(contract: Contract) -> None:
     def drawn(*checks: Check) -> list[str]:
-        run_result = run(session_of(contract), checks, lists(contract), lambda result: None)
+        run_result = run(create_session(contract), checks, lists(contract), lambda result: None)
         return [o.message for o in run_result.results if o.requirement.check == "draws"]
 
     def draws(case: Case) -> Iterator[CheckResult]:
         yield case.skip(case.build_requirement(), str(case.session.payloads.random.random()))
 
     asking = Check("draws", "It draws.", Category.RESPONSES, lambda contract, operation: True, draws)
-    assert drawn(asking) == drawn(stub_check(draws), asking)
+    assert drawn(asking) == drawn(create_check(draws), asking)
     assert len(set(drawn(asking))) == len(lists(contract))
 
 
 def test_failed_inferred_requirement_is_a_gap_and_blocks_with_strict(contract: Contract) -> None:
     inferred = lists(contract)[:1]
-    failing = stub_check(fails, is_independent=False)
+    failing = create_check(fails, is_independent=False)
     run_result, gate_result = run_checks(contract, failing, operations=inferred)
     assert [o.requirement.provenance for o in run_result.results] == ["inferred"]
     assert (gate_result.exit_code, len(gate_result.gaps)) == (ExitCode.PASSED, 1)
@@ -236,22 +236,24 @@ def test_run_without_checks_exits_with_4(contract: Contract) -> None:
 
 
 def test_run_without_operations_exits_with_4(contract: Contract) -> None:
-    assert run_checks(contract, stub_check(passes), operations=[])[1].exit_code is ExitCode.NO_CHECKS_RAN
+    assert run_checks(contract, create_check(passes), operations=[])[1].exit_code is ExitCode.NO_CHECKS_RAN
 
 
 def test_operation_that_never_succeeded_makes_the_run_incomplete(contract: Contract) -> None:
-    _, gate_result = run_checks(contract, stub_check(passes), status=401)
+    _, gate_result = run_checks(contract, create_check(passes), status=401)
     assert gate_result.exit_code is ExitCode.INCOMPLETE
     assert gate_result.operations_never_successful == {o.id: "got 401 (1 time)" for o in lists(contract)}
 
 
 def test_unsuccessful_actions_make_a_run_of_actions_only_incomplete(contract: Contract) -> None:
     actions = [o for o in contract.operations.values() if not o.is_generic][:2]
-    assert run_checks(contract, stub_check(passes), operations=actions, status=422)[1].exit_code is ExitCode.INCOMPLETE
-    assert run_checks(contract, stub_check(passes), operations=actions)[1].exit_code is ExitCode.PASSED
+    assert (
+        run_checks(contract, create_check(passes), operations=actions, status=422)[1].exit_code is ExitCode.INCOMPLETE
+    )
+    assert run_checks(contract, create_check(passes), operations=actions)[1].exit_code is ExitCode.PASSED
     read_only = GatePolicy(read_only=True)
     assert (
-        run_checks(contract, stub_check(passes), operations=actions, status=422, policy=read_only)[1].exit_code
+        run_checks(contract, create_check(passes), operations=actions, status=422, policy=read_only)[1].exit_code
         is ExitCode.PASSED
     )
 
@@ -261,10 +263,10 @@ def test_too_few_checks_make_the_run_incomplete(contract: Contract) -> None:
         raise SkipCheck("no record")
         yield
 
-    _, gate_result = run_checks(contract, stub_check(passes), stub_check(skips))
+    _, gate_result = run_checks(contract, create_check(passes), create_check(skips))
     assert (gate_result.exit_code, gate_result.blocking_run * 2) == (ExitCode.INCOMPLETE, gate_result.blocking_total)
     assert gate_result.skip_reasons == {SkipReason("no record"): len(lists(contract))}
-    _, content = run_checks(contract, stub_check(passes), stub_check(skips), policy=GatePolicy(min_coverage=50))
+    _, content = run_checks(contract, create_check(passes), create_check(skips), policy=GatePolicy(min_coverage=50))
     assert content.exit_code is ExitCode.PASSED
 
 
@@ -273,7 +275,7 @@ def test_untestable_checks_are_not_required(contract: Contract) -> None:
         raise SkipCheck(not_testable("the contract has no operation to create a Book"))
         yield
 
-    _, gate_result = run_checks(contract, stub_check(passes), stub_check(skips))
+    _, gate_result = run_checks(contract, create_check(passes), create_check(skips))
     assert (gate_result.exit_code, gate_result.blocking_run) == (ExitCode.PASSED, gate_result.blocking_total)
 
 
@@ -294,7 +296,7 @@ def test_skip_category_decides_whether_a_check_is_required(
         yield case.skip(case.build_requirement(), SkipReason("a reason", category))
 
     for policy, expected in ((GatePolicy(), is_required), (GatePolicy(read_only=True), is_required_read_only)):
-        _, gate_result = run_checks(contract, stub_check(passes), stub_check(skips), policy=policy)
+        _, gate_result = run_checks(contract, create_check(passes), create_check(skips), policy=policy)
         assert (gate_result.blocking_run < gate_result.blocking_total) is expected
 
 
@@ -303,7 +305,7 @@ def test_message_does_not_excuse(contract: Contract) -> None:
         raise SkipCheck("the contract has no way: the run is read-only, skipped: --allow-effects")
         yield
 
-    _, gate_result = run_checks(contract, stub_check(passes), stub_check(skips))
+    _, gate_result = run_checks(contract, create_check(passes), create_check(skips))
     assert (gate_result.exit_code, gate_result.blocking_run * 2) == (ExitCode.INCOMPLETE, gate_result.blocking_total)
 
 
@@ -312,7 +314,7 @@ def test_skip_reason_preserves_its_category(contract: Contract) -> None:
         raise SkipCheck(not_testable("not testable"))
         yield
 
-    run_result, gate_result = run_checks(contract, stub_check(passes), stub_check(skips))
+    run_result, gate_result = run_checks(contract, create_check(passes), create_check(skips))
     assert {(o.message, o.skip_category) for o in run_result.with_status(Status.SKIPPED)} == {
         ("not testable", SkipCategory.NOT_TESTABLE)
     }
@@ -327,7 +329,7 @@ def test_lost_target_exits_with_3_without_failures(contract: Contract) -> None:
         if next(times):
             raise TargetUnreachable("gone")
 
-    run_result, gate_result = run_checks(contract, stub_check(dies))
+    run_result, gate_result = run_checks(contract, create_check(dies))
     assert gate_result.exit_code is ExitCode.TARGET_UNREACHABLE
     assert not gate_result.blocking
     assert all(o.status is Status.SKIPPED for o in run_result.results)
@@ -342,7 +344,7 @@ def test_aborted_run_preserves_results_and_counts_the_rest(contract: Contract, e
             raise error
         yield from passes(case)
 
-    run_result, gate_result = run_checks(contract, stub_check(ends))
+    run_result, gate_result = run_checks(contract, create_check(ends))
     assert gate_result.exit_code is ExitCode.INCOMPLETE
     assert len(run_result.results) == len(lists(contract))
     assert gate_result.passed == 1
@@ -353,17 +355,17 @@ def test_internal_error_of_a_check_does_not_abort_the_run(contract: Contract) ->
         raise KeyError("id")
         yield
 
-    _, gate_result = run_checks(contract, stub_check(fails), stub_check(passes))
+    _, gate_result = run_checks(contract, create_check(fails), create_check(passes))
     assert gate_result.passed == len(lists(contract))
     assert any("KeyError" in cause.message for cause in gate_result.skip_reasons)
 
 
 def test_read_only_run_skips_checks_that_write(contract: Contract) -> None:
-    session = session_of(contract, read_only=True)
-    assert not run(session, [stub_check(passes, writes=True)], lists(contract), lambda result: None).results
+    session = create_session(contract, read_only=True)
+    assert not run(session, [create_check(passes, writes=True)], lists(contract), lambda result: None).results
 
 
 def test_budget_is_lifted_for_cleanup(contract: Contract) -> None:
     lifted: list[bool] = []
-    run(session_of(contract), [], [], lambda result: None, before_cleanup=lambda: lifted.append(True))
+    run(create_session(contract), [], [], lambda result: None, before_cleanup=lambda: lifted.append(True))
     assert lifted == [True]

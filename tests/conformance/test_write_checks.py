@@ -29,7 +29,7 @@ def is_record_request(request: FaultRequest, method: str) -> bool:
     return request.method == method and request.path.count("/") == 2
 
 
-def timestamp_of_day(count: int) -> str:
+def format_day(count: int) -> str:
     return f"2026-01-{1 + count % 28:02d}T00:00:00Z"
 
 
@@ -113,11 +113,7 @@ async def write_without_authorization(
 async def change_created_timestamp(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:
     response: FaultResponse = await call_next(request)
     memory["puts"] = memory.get("puts", 0) + (request.method == "PUT")
-    return (
-        response.with_data(created_at=timestamp_of_day(memory["puts"]))
-        if is_record_request(request, "GET")
-        else response
-    )
+    return response.with_data(created_at=format_day(memory["puts"])) if is_record_request(request, "GET") else response
 
 
 async def decrease_updated_timestamp(
@@ -126,7 +122,7 @@ async def decrease_updated_timestamp(
     response: FaultResponse = await call_next(request)
     memory["puts"] = memory.get("puts", 0) + (request.method == "PUT")
     return (
-        response.with_data(updated_at=timestamp_of_day(20 - memory["puts"]))
+        response.with_data(updated_at=format_day(20 - memory["puts"]))
         if is_record_request(request, "GET")
         else response
     )
@@ -145,11 +141,7 @@ async def change_updated_timestamp_on_read(
 ) -> FaultResponse:
     response: FaultResponse = await call_next(request)
     memory["reads"] = memory.get("reads", 0) + 1
-    return (
-        response.with_data(updated_at=timestamp_of_day(memory["reads"]))
-        if is_record_request(request, "GET")
-        else response
-    )
+    return response.with_data(updated_at=format_day(memory["reads"])) if is_record_request(request, "GET") else response
 
 
 async def update_all_records(request: FaultRequest, call_next: CallNext, memory: dict[str, Any]) -> FaultResponse:

@@ -38,13 +38,13 @@ Query = Mapping[str, Any]
 
 @cache
 def athena_contract() -> Contract:
-    """The project's contract; frozen, so read once."""
+    """Load the project's contract, once."""
     return load_contract(CONTRACT)
 
 
 @cache
 def athena_schemas() -> SchemaValidators:
-    """Its validators."""
+    """Compile the validators of the project's contract, once."""
     return SchemaValidators.from_document(athena_contract().document)
 
 
@@ -62,7 +62,7 @@ def image_of(
 
 @dataclass(slots=True)
 class Watch:
-    """The instant that the mock takes for the present, until a test moves it."""
+    """A clock that a test sets. `at`: the current time of the mock."""
 
     at: datetime = EPOCH
 
@@ -70,13 +70,13 @@ class Watch:
         return self.at
 
     def wait(self, **length: float) -> None:
-        """Let time pass: `seconds=3`."""
+        """Advance the clock: `seconds=3`."""
         self.at += timedelta(**length)
 
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """A served contract, and a caller who holds each answer to it."""
+    """A served contract, and a client that validates responses against it. `opinion`: the second validator."""
 
     contract: Contract = field(repr=False)
     schemas: SchemaValidators = field(repr=False)
@@ -90,7 +90,7 @@ class Api:
     def of(
         cls, contract: Contract, schemas: SchemaValidators, name: str, *, epoch: datetime = EPOCH, size: float = 1
     ) -> "Api":
-        """Serve a contract with a dataset, with the clock at EPOCH. Takes about a second."""
+        """Serve a contract with a dataset, the clock at EPOCH. Takes about a second."""
         content, _ = image_of(contract, name, epoch=epoch, size=size)
         watch = Watch()
         world = images.create_sandbox(contract, schemas, Store.from_image(contract, content), watch)
@@ -111,7 +111,7 @@ class Api:
     # Requests
 
     def operation(self, name: str) -> Operation:
-        """The operation with that operationId."""
+        """Return the operation with an operationId."""
         return self.contract.operations[name]
 
     def target(self, name: str, key: Any = None, query: Query | None = None) -> str:
@@ -144,26 +144,26 @@ class Api:
     def ask(
         self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
     ) -> Reply:
-        """What an operation answers, which must be what the contract says of that status."""
+        """Call an operation and validate the response against the contract."""
         reply = self.send(name, key, body, query, token=token)
         self.check(name, reply)
         return reply
 
     def check(self, name: str, reply: Reply) -> None:
-        """Hold an answer to the contract: a status that the operation has, and a body as its schema says."""
+        """Assert that the operation defines the status of a response, and that the body matches its schema."""
         statuses = self.operation(name).responses
-        assert reply.status in statuses, f"{name} answered {reply.status}: {reply.body[:500]!r}"
+        assert reply.status in statuses, f"{name}: undocumented status {reply.status}: {reply.body[:500]!r}"
         schema = statuses[reply.status]
         if schema is None:
             assert reply.body == b""
             return
         assert reply.headers["content-type"] == "application/json"
         validator = self.schemas.get(schema, "read")
-        wrong = [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(reply.json)]
-        assert not wrong, f"{name} answered {reply.status} against the contract: {wrong[:5]}"
+        violations = [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(reply.json)]
+        assert not violations, f"{name}: {reply.status} violates its schema: {violations[:5]}"
 
     def judge(self, name: str, reply: Reply, key: Any = None, body: Any = None, query: Query | None = None) -> None:
-        """Hold an answer to the contract twice: by our own validators, and by openapi-core's."""
+        """Validate a response with our own validators and with openapi-core."""
         self.check(name, reply)
         method, path = self.operation(name).method, self.target(name, key)
         self.opinion.on_answer(self.opinion.request(method, path, query, body), reply)
@@ -171,7 +171,7 @@ class Api:
     def whole(
         self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
     ) -> Any:
-        """The JSON of an operation's success, None where it has no body."""
+        """Call an operation that must succeed; return the JSON of the response, None without a body."""
         reply = self.ask(name, key, body, query, token=token)
         assert reply.status == self.operation(name).envelope.status, f"{name}: {reply.status} {reply.body[:500]!r}"
         return json.loads(reply.body) if reply.body else None
@@ -179,25 +179,25 @@ class Api:
     def data(
         self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
     ) -> Any:
-        """The `data` of an operation's success."""
+        """Call an operation that must succeed; return the `data` of the response."""
         found = self.whole(name, key, body, query, token=token)
         return None if found is None else found["data"]
 
     def status(
         self, name: str, key: Any = None, body: Any = None, query: Query | None = None, *, token: str = "demo-token"
     ) -> int:
-        """The status that an operation answers."""
+        """Call an operation and return the status of the response, which is validated."""
         return self.ask(name, key, body, query, token=token).status
 
     def every(self, name: str, query: Query | None = None, *, token: str = "demo-token") -> list[Any]:
-        """All records of a list, page by page."""
+        """Return all records of a list, read page by page."""
         found: list[Any] = []
         for page in self.pages(name, query, token=token):
             found += page["data"]
         return found
 
     def pages(self, name: str, query: Query | None = None, *, token: str = "demo-token") -> Iterator[Any]:
-        """Every page of a list, found by the number of the last one."""
+        """Yield every page of a list, up to `last_page` of the metadata."""
         number, last = 1, 1
         while number <= last:
             page = self.whole(name, query={"per_page": 100, **(query or {}), "page": number}, token=token)
@@ -205,17 +205,17 @@ class Api:
             number += 1
             yield page
 
-    # Looking ----------------------------------------------------------------------------------------------------
+    # Records ----------------------------------------------------------------------------------------------------
 
-    def seeded(self, resource: str, **own: Any) -> Any:
-        """Key of the first seeded record of a resource in the first user's workspaces with these own properties."""
+    def seeded(self, resource: str, **attributes: Any) -> Any:
+        """Return the key of the oldest record with these attributes in the first user's workspaces, or in none."""
         viewer = self.world.resolve_token("demo-token", self.watch())
         assert viewer is not None
         for record in self.world.store.select(resource, "1"):
-            near = record.tenant_key is None or record.tenant_key in viewer.tenant_keys
-            if near and all(record.attributes[name] == value for name, value in own.items()):
+            is_own = record.tenant_key is None or record.tenant_key in viewer.tenant_keys
+            if is_own and all(record.attributes[name] == value for name, value in attributes.items()):
                 return record.key
-        raise AssertionError(f"no {resource} with {own} is seeded")
+        raise AssertionError(f"no {resource} with {attributes} is seeded")
 
 
 @cache

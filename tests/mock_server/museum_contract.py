@@ -1,7 +1,6 @@
-"""The museum's contract, and a plain-Python model of a store for comparison.
+"""The museum contract, Hypothesis strategies for its records, and a plain-Python model of the store.
 
-The model stores records in a dictionary and scans it for every read: slow, and too simple to have the same errors as
-the SQL.
+The model keeps records in a dictionary and scans it for each read. Tests compare it with the SQL of the real store.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,23 +28,23 @@ References = Mapping[str, Reference | tuple[Reference, ...] | None]
 
 @cache
 def museum() -> Contract:
-    """Return the museum's contract, loaded once."""
+    """Load the museum contract, once."""
     return load_contract(MUSEUM)
 
 
-def fetch_page(query: Query, resource: Resource, words: Iterable[QueryArgument]) -> ResultPage:
-    """Return a page of a query."""
-    return query.fetch_page(query.create_list_query(resource, words))
+def fetch_page(query: Query, resource: Resource, arguments: Iterable[QueryArgument]) -> ResultPage:
+    """Run a list query and return the requested page."""
+    return query.fetch_page(query.create_list_query(resource, arguments))
 
 
 def create_sandbox(store: Any, clock: Clock) -> Sandbox:
-    """Create a sandbox of the museum on a store."""
+    """Create a sandbox of the museum contract with the given store."""
     return Sandbox(museum(), SchemaValidators.from_document(museum().document), store, clock, 7)
 
 
-# Values -------------------------------------------------------------------------------------------------------------
+# Strategies ---------------------------------------------------------------------------------------------------------
 
-# Few and similar values: ties, texts with unusual case folding, and texts that resemble SQL or JSON.
+# Few values, so that records have equal ones. They include unusual case folding and fragments of SQL and JSON.
 TEXTS = (
     "a",
     "A",
@@ -74,13 +73,14 @@ INSTANTS = (
     "9999-12-31T23:59:59-12:00",
 )
 DATES = (None, "1999-12-31", "2024-01-15", "2024-01-16")
-# SQLite ends the text of a JSON array's item at NUL.
+# With NUL, because SQLite truncates an item of a JSON array there.
 TAGS = ("a", "A", "ß", "'", '"', "1", "true", "\\", "é\x7f", "\0", "a\0", "a\0b", "a\\0", "\\\\")
 WEIGHTS = (None, 0, 1, 1.5, -2, 2, 10**6)
 
 texts = st.sampled_from(TEXTS)
 
-OWN: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
+# Resource -> attribute -> values. Keys and numbers are added by `records`.
+ATTRIBUTE_STRATEGIES: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
     "Person": {"name": texts, "email": st.just("p@example.org"), "password": st.just("password")},
     "Museum": {"name": texts},
     "Room": {
@@ -107,63 +107,67 @@ OWN: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
     "Note": {"text": texts},
     "Pass": {"permission": st.sampled_from(("read", "write"))},
 }
-# An attribute that a record may lack.
-LACKING = frozenset({"motto", "place"})
-NULLABLE = frozenset({"home", "keeper", "parent", "curator", "director"})
+OPTIONAL_ATTRIBUTES = frozenset({"motto", "place"})
+NULLABLE_RELATIONS = frozenset({"home", "keeper", "parent", "curator", "director"})
 
 
 @st.composite
 def attribute_values(draw: st.DrawFn, resource: str) -> dict[str, Any]:
-    """Draw attributes of a record without key and number."""
+    """Draw the attributes of a record, except its key and number. A quarter of the optional ones are absent."""
     return {
-        name: draw(values) for name, values in OWN[resource].items() if name not in LACKING or draw(st.integers(0, 3))
+        name: draw(values)
+        for name, values in ATTRIBUTE_STRATEGIES[resource].items()
+        if name not in OPTIONAL_ATTRIBUTES or draw(st.integers(0, 3))
     }
 
 
 @st.composite
-def references_for(draw: st.DrawFn, relation: Relation, known: list[Reference]) -> Any:
-    """Draw the value of a stored relation from existing records; None if there is none."""
-    fitting = [reference for reference in known if reference.resource in relation.targets]
+def relation_values(draw: st.DrawFn, relation: Relation, existing: list[Reference]) -> Any:
+    """Draw the value of a stored relation: a tuple of existing records, or one of them or None."""
+    targets = [reference for reference in existing if reference.resource in relation.targets]
     if relation.to_many:
-        return tuple(draw(st.lists(st.sampled_from(fitting), max_size=3, unique=True))) if fitting else ()
-    if not fitting or (relation.name in NULLABLE and draw(st.integers(0, 2)) == 0):
+        return tuple(draw(st.lists(st.sampled_from(targets), max_size=3, unique=True))) if targets else ()
+    if not targets or (relation.name in NULLABLE_RELATIONS and draw(st.integers(0, 2)) == 0):
         return None
-    return draw(st.sampled_from(fitting))
+    return draw(st.sampled_from(targets))
 
 
-KEYS = ("7", "007", "1", "²", "a/b", "it's")  # the resource whose keys are texts chosen by the client
+ARTIST_KEYS = ("7", "007", "1", "²", "a/b", "it's")  # any text may be the key of an artist
 
 
 @st.composite
-def records(draw: st.DrawFn, resource: str, number: int, known: list[Reference]) -> Record:
-    """Draw the record with a number that the museum's contract allows."""
+def records(draw: st.DrawFn, resource: str, number: int, existing: list[Reference]) -> Record:
+    """Draw a valid record. `number`: its position in the order of creation, from 1. It refers to `existing` records."""
     definition = museum().resources[resource]
-    own = draw(attribute_values(resource))
+    attributes = draw(attribute_values(resource))
     key: Any = number if definition.has_integer_key else f"{resource[0].lower()}{number}"
-    if resource == "Artist" and number <= len(KEYS):
-        key = KEYS[number - 1]
-    own[definition.key_attribute] = key
-    for stamped in definition.attributes_with_stamp("number"):
-        own[stamped] = number
-    stored = [relation for relation in definition.relations.values() if relation.is_stored]
-    return Record(resource, key, own, {r.name: draw(references_for(r, known)) for r in stored})
+    if resource == "Artist" and number <= len(ARTIST_KEYS):
+        key = ARTIST_KEYS[number - 1]
+    attributes[definition.key_attribute] = key
+    for name in definition.attributes_with_stamp("number"):
+        attributes[name] = number
+    relations = [relation for relation in definition.relations.values() if relation.is_stored]
+    return Record(resource, key, attributes, {r.name: draw(relation_values(r, existing)) for r in relations})
 
 
 @st.composite
-def datasets(draw: st.DrawFn, most: int = 5) -> list[Record]:
-    """Draw a dataset, parents first."""
-    made: list[Record] = []
+def datasets(draw: st.DrawFn, max_records: int = 5) -> list[Record]:
+    """Draw 1 to `max_records` records of each resource (twice for rooms), referenced records first.
+
+    Museums and people refer to each other: the directors and members of museums are set at the end.
+    """
+    dataset: list[Record] = []
     for resource in ("Museum", "Person", "Room", "Room", "Artist", "Exhibit", "Label", "Note", "Pass"):
-        for _ in range(draw(st.integers(1, most))):
-            known = [Reference(r.resource, r.key) for r in made]
-            number = 1 + sum(r.resource == resource for r in made)
-            made.append(draw(records(resource, number, known)))
-    people = [Reference(r.resource, r.key) for r in made if r.resource == "Person"]
-    directed = [
+        for _ in range(draw(st.integers(1, max_records))):
+            existing = [Reference(r.resource, r.key) for r in dataset]
+            number = 1 + sum(r.resource == resource for r in dataset)
+            dataset.append(draw(records(resource, number, existing)))
+    people = [Reference(r.resource, r.key) for r in dataset if r.resource == "Person"]
+    museums = [
         Record(r.resource, r.key, r.attributes, {"director": people[i % len(people)], "members": tuple(people[i::2])})
-        for i, r in enumerate(r for r in made if r.resource == "Museum")
+        for i, r in enumerate(r for r in dataset if r.resource == "Museum")
     ]
-    return [*directed, *(r for r in made if r.resource != "Museum")]
+    return [*museums, *(r for r in dataset if r.resource != "Museum")]
 
 
 # The model ----------------------------------------------------------------------------------------------------------
@@ -171,23 +175,23 @@ def datasets(draw: st.DrawFn, most: int = 5) -> list[Record]:
 
 @dataclass(slots=True)
 class ModelRecord:
-    """A record of the model."""
+    """A record of the model. `number`: its position among the records of its resource, in the order of creation."""
 
     number: int
-    own: dict[str, Any]
+    attributes: dict[str, Any]
     references: dict[str, Any]
 
 
 @dataclass(slots=True)
 class Model:
-    """A store as one dictionary."""
+    """A store as one dictionary. `numbers`: the last number of each resource."""
 
     entries: dict[Reference, ModelRecord] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
 
     def copy(self) -> "Model":
-        """Return a copy."""
-        entries = {k: ModelRecord(e.number, dict(e.own), dict(e.references)) for k, e in self.entries.items()}
+        """Copy the model; neither copy sees the later writes of the other."""
+        entries = {k: ModelRecord(e.number, dict(e.attributes), dict(e.references)) for k, e in self.entries.items()}
         return Model(entries, dict(self.numbers))
 
     # Writes
@@ -199,10 +203,10 @@ class Model:
             number, dict(record.attributes), dict(record.references)
         )
 
-    def change(self, reference: Reference, own: Mapping[str, Any], references: References) -> None:
-        """Replace attributes and the named references."""
+    def update(self, reference: Reference, attributes: Mapping[str, Any], references: References) -> None:
+        """Replace all attributes of a record, and the given references."""
         entry = self.entries[reference]
-        entry.own = dict(own)
+        entry.attributes = dict(attributes)
         entry.references.update(references)
 
     def find_referrers(self, targets: Iterable[Reference], on_delete: str) -> list[tuple[Reference, str]]:
@@ -212,142 +216,143 @@ class Model:
             (reference, relation.name)
             for reference, entry in self.entries.items()
             for relation in museum().resources[reference.resource].relations.values()
-            if relation.on_delete == on_delete and target_set & set(listed(entry.references.get(relation.name)))
+            if relation.on_delete == on_delete and target_set & set(as_list(entry.references.get(relation.name)))
         ]
 
-    def remove(self, reference: Reference) -> bool:
-        """Delete a record according to the contract; False, without changes, if it is restricted."""
-        to_delete = {reference}
-        while more := {by for by, _ in self.find_referrers(to_delete, "cascade")} - to_delete:
-            to_delete |= more
-        if {by for by, _ in self.find_referrers(to_delete, "refuse")} - to_delete:
+    def delete(self, reference: Reference) -> bool:
+        """Delete a record and apply the on-delete rules. Returns False, without changes, if a rule forbids it."""
+        deleted = {reference}
+        while cascaded := {referrer for referrer, _ in self.find_referrers(deleted, "cascade")} - deleted:
+            deleted |= cascaded
+        if {referrer for referrer, _ in self.find_referrers(deleted, "refuse")} - deleted:
             return False
-        for by, name in self.find_referrers(to_delete, "clear"):
-            held = self.entries[by].references[name]
-            left = tuple(r for r in listed(held) if r not in to_delete)
-            self.entries[by].references[name] = left if isinstance(held, tuple) and not is_reference(held) else None
-        for gone in to_delete:
-            del self.entries[gone]
+        for referrer, name in self.find_referrers(deleted, "clear"):
+            value = self.entries[referrer].references[name]
+            remaining = tuple(r for r in as_list(value) if r not in deleted)
+            is_list = isinstance(value, tuple) and not isinstance(value, Reference)
+            self.entries[referrer].references[name] = remaining if is_list else None
+        for record in deleted:
+            del self.entries[record]
         return True
 
     # Reads
 
-    def all(self, resource: str) -> list[Reference]:
-        """Return the records of a resource, oldest first."""
-        found = [reference for reference in self.entries if reference.resource == resource]
-        return sorted(found, key=lambda reference: self.entries[reference].number)
+    def list_references(self, resource: str) -> list[Reference]:
+        """List the records of a resource, oldest first."""
+        references = [reference for reference in self.entries if reference.resource == resource]
+        return sorted(references, key=lambda reference: self.entries[reference].number)
 
-    def related(self, reference: Reference, name: str) -> list[Reference]:
-        """Return the targets of a relation: a list in its order, inverses oldest first."""
+    def find_related(self, reference: Reference, name: str) -> list[Reference]:
+        """Return the targets of a relation: a stored list in its order, an inverse relation oldest first."""
         relation = museum().resources[reference.resource].relations[name]
         if relation.inverse is None:
-            held = listed(self.entries[reference].references.get(name))
-            return [r for r in held if r in self.entries]
+            targets = as_list(self.entries[reference].references.get(name))
+            return [target for target in targets if target in self.entries]
         return [
-            other
-            for target in relation.targets
-            for other in self.all(target)
-            if reference in listed(self.entries[other].references.get(relation.inverse))
+            referrer
+            for resource in relation.targets
+            for referrer in self.list_references(resource)
+            if reference in as_list(self.entries[referrer].references.get(relation.inverse))
         ]
 
-    def values(self, reference: Reference, path: tuple[str, ...]) -> list[Any]:
-        """Return every value that a path of relations and (nested) attributes leads to."""
+    def find_values(self, reference: Reference, path: tuple[str, ...]) -> list[Any]:
+        """Return all values, except null, at the end of a path of relations and (nested) attributes.
+
+        A path without an attribute ends at records; their references are the values.
+        """
         if not path:
             return [reference]
         definition = museum().resources[reference.resource]
         if path[0] in definition.relations:
-            return [v for other in self.related(reference, path[0]) for v in self.values(other, path[1:])]
-        value: Any = self.entries[reference].own
+            targets = self.find_related(reference, path[0])
+            return [value for target in targets for value in self.find_values(target, path[1:])]
+        value: Any = self.entries[reference].attributes
         for part in path:
             if not isinstance(value, dict) or part not in value:
                 return []
             value = value[part]
         return [] if value is None else [value]
 
-    def computed(self, reference: Reference, derived: DerivedProperty, viewer: Viewer | None) -> Any:
-        """Return the value of a derived property."""
+    def compute_derived(self, reference: Reference, derived: DerivedProperty, viewer: Viewer | None) -> Any:
+        """Compute the value of a derived property for a viewer."""
         if derived.kind == "group":
-            return {name: self.computed(reference, part, viewer) for name, part in derived.parts.items()}
+            return {name: self.compute_derived(reference, part, viewer) for name, part in derived.parts.items()}
         if derived.kind == "viewer":
-            return bool(viewer and self.owner(reference) == viewer.user_key)
+            return bool(viewer and self.find_owner_key(reference) == viewer.user_key)
         if derived.kind == "number":
-            ends = self.values(reference, derived.path)
-            return self.entries[ends[0]].number if ends else None
+            targets = self.find_values(reference, derived.path)
+            return self.entries[targets[0]].number if targets else None
         if derived.kind == "from":
-            return next(iter(self.values(reference, derived.path)), None)
+            return next(iter(self.find_values(reference, derived.path)), None)
         members = [
             self.entries[r]
-            for r in dict.fromkeys(self.related(reference, derived.path[0]))
-            if all(self.entries[r].own.get(k) in among for k, among in derived.where.items())
+            for r in dict.fromkeys(self.find_related(reference, derived.path[0]))
+            if all(self.entries[r].attributes.get(name) in values for name, values in derived.where.items())
         ]
         if derived.kind == "count":
             return len(members)
-        values = [v for m in members if (v := m.own.get(derived.path[1])) is not None]
+        values = [v for m in members if (v := m.attributes.get(derived.path[1])) is not None]
         return sum(values) if derived.kind == "sum" else max(values, key=to_instant, default=None)
 
-    def owner(self, reference: Reference) -> Any:
-        """Return the key of a record's owner."""
+    def find_owner_key(self, reference: Reference) -> Any:
+        """Return the key of a record's owner; None if it has none."""
         path = museum().resources[reference.resource].owner_path
-        ends = self.values(reference, path) if path else []
-        return ends[0].key if ends else None
+        owners = self.find_values(reference, path) if path else []
+        return owners[0].key if owners else None
 
-    def tenant(self, reference: Reference) -> Any:
-        """Return the key of a record's tenant."""
+    def find_tenant_key(self, reference: Reference) -> Any:
+        """Return the key of a record's tenant; None if it has none."""
         definition = museum().resources[reference.resource]
         if definition.members_relation:
             return reference.key
-        ends = self.values(reference, definition.tenant_path) if definition.tenant_path else []
-        return ends[0].key if ends else None
+        tenants = self.find_values(reference, definition.tenant_path) if definition.tenant_path else []
+        return tenants[0].key if tenants else None
 
     def is_visible(self, viewer: Viewer | None, reference: Reference) -> bool:
-        """Return whether the viewer may see a record."""
+        """Whether the viewer may see a record. None sees everything."""
         definition = museum().resources[reference.resource]
         if viewer is None or not (definition.tenant_path or definition.members_relation):
             return True
-        if self.tenant(reference) in viewer.tenant_keys:
+        if self.find_tenant_key(reference) in viewer.tenant_keys:
             return True
-        own = self.entries[reference].own
-        if definition.public_when and all(own.get(k) == v for k, v in definition.public_when.items()):
+        attributes = self.entries[reference].attributes
+        conditions = definition.public_when
+        if conditions and all(attributes.get(name) == value for name, value in conditions.items()):
             return True
+        # A share of a record also covers the records whose tenant path leads through it.
         entities = {Reference("Person", viewer.user_key), *(Reference("Museum", t) for t in viewer.tenant_keys)}
-        way = {
-            reference,
-            *(
-                at
-                for n in range(len(definition.tenant_path))
-                for at in self.values(reference, definition.tenant_path[: n + 1])
-            ),
-        }
-        grants = [self.entries[r].references for r in self.all("Pass")]
-        return any(found["subject"] in way and found["entity"] in entities for found in grants)
+        path = definition.tenant_path
+        subjects = {reference, *(r for n in range(len(path)) for r in self.find_values(reference, path[: n + 1]))}
+        shares = [self.entries[r].references for r in self.list_references("Pass")]
+        return any(share["subject"] in subjects and share["entity"] in entities for share in shares)
 
-    def viewer(self, user: Reference) -> Viewer:
-        """Return a person as viewer with the person's museums, the home museum first."""
-        home = [r.key for r in self.related(user, "home")]
-        entered = [
-            m.key for m in self.all("Museum") if user in (*self.related(m, "members"), *self.related(m, "director"))
+    def create_viewer(self, person: Reference) -> Viewer:
+        """Create the viewer of a person: first the home museum, then the museums it is a member or director of."""
+        home = [r.key for r in self.find_related(person, "home")]
+        others = [
+            m.key
+            for m in self.list_references("Museum")
+            if person in (*self.find_related(m, "members"), *self.find_related(m, "director"))
         ]
-        return Viewer(user.key, tuple(dict.fromkeys([*home, *entered])))
+        return Viewer(person.key, tuple(dict.fromkeys([*home, *others])))
 
 
-def is_reference(value: Any) -> bool:
-    """Return whether a value is one reference, not a tuple of them."""
-    return isinstance(value, Reference)
-
-
-def listed(value: Any) -> list[Reference]:
-    """Return one reference, several or none as a list."""
+def as_list(value: Any) -> list[Reference]:
+    """Convert the value of a relation (one reference, a tuple of them, or None) to a list."""
     if value is None:
         return []
     return [value] if isinstance(value, Reference) else list(value)
 
 
 def to_instant(value: Any) -> Any:
-    """Convert a value for comparison: texts that are instants to microseconds."""
+    """Convert a date-time text to microseconds since the year 1, limited to the range of `datetime`.
+
+    Other values are returned unchanged.
+    """
     if not isinstance(value, str) or len(value) < 11 or value[10] not in "Tt":
         return value
-    at = datetime.fromisoformat(value.upper().replace("Z", "+00:00"))
-    naive, offset = at.replace(tzinfo=UTC), at.utcoffset() or timedelta()
-    first, one = datetime(1, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-    last = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
-    return max(0, min((naive - first) // one - offset // one, (last - first) // one))
+    parsed = datetime.fromisoformat(value.upper().replace("Z", "+00:00"))
+    local, offset = parsed.replace(tzinfo=UTC), parsed.utcoffset() or timedelta()
+    first, last = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    microsecond = timedelta(microseconds=1)
+    return max(0, min((local - first) // microsecond - offset // microsecond, (last - first) // microsecond))

@@ -20,7 +20,7 @@ class OpenapiCoreValidator:
     def __init__(self, contract: Contract) -> None:
         root = json.loads(json.dumps(contract.document.root))
         self.server = urlsplit(root["servers"][0]["url"])
-        # Whether the document is OpenAPI, tests/spec/test_openapi_file.py asks.
+        # tests/spec/test_openapi_file.py validates the document itself.
         self.openapi = OpenAPI.from_dict(root, config=Config(spec_validator_cls=None))
 
     def request(

@@ -24,14 +24,14 @@ from tests.mock_server.museum_contract import (
     datasets,
     museum,
     records,
-    references_for,
+    relation_values,
     to_instant,
 )
 from tests.spec.contract_edits import contract
 
 VIEWS = tuple(museum().views)
-# Include paths other than the default.
-NAMED: Mapping[str, tuple[tuple[tuple[str, ...], ...], ...]] = {
+# View -> include paths in addition to the default ones.
+INCLUDE_PATHS: Mapping[str, tuple[tuple[tuple[str, ...], ...], ...]] = {
     "Room": (
         (("children",),),
         (("parent", "parent"), ("keeper",)),
@@ -47,42 +47,43 @@ NAMED: Mapping[str, tuple[tuple[tuple[str, ...], ...], ...]] = {
     "Note": ((("about",), ("subject",)),),
     "Pass": ((("subject",), ("entity",)),),
 }
-SHOWN: Mapping[str, frozenset[str]] = {
+# View -> optional properties to encode.
+OPTIONAL_PROPERTIES: Mapping[str, frozenset[str]] = {
     "Room": frozenset({"notes_count", "figures", "children"}),
     "Exhibit": frozenset({"room_name", "museum_name", "keeper_number", "notes"}),
 }
 
 
-def random_projection(projections: ProjectionFactory, view: str) -> list[Projection]:
-    """Return the projections of a view that the tests use."""
-    encode = SHOWN.get(view, frozenset())
-    relation_names = [projections.get_for_paths(view, paths, encode) for paths in NAMED.get(view, ())]
-    return [projections.get_default(view), projections.get_default(view, encode), *relation_names]
+def build_projections(projections: ProjectionFactory, view: str) -> list[Projection]:
+    """Build the tested projections of a view."""
+    property_names = OPTIONAL_PROPERTIES.get(view, frozenset())
+    with_paths = [projections.get_for_paths(view, paths, property_names) for paths in INCLUDE_PATHS.get(view, ())]
+    return [projections.get_default(view), projections.get_default(view, property_names), *with_paths]
 
 
-def expected_body(
+def build_expected_body(
     model: Model, view: View, reference: Reference, projection: Projection, viewer: Viewer | None
 ) -> dict[str, Any]:
     """Build the object of a view for a record from the model."""
     resource = museum().resources[view.resource]
-    own, made = model.entries[reference].own, {}
+    attributes, body = model.entries[reference].attributes, {}
     for name in view.property_names:
         if name in view.derived_properties:
             derived = view.derived_properties[name]
             if derived.required or name in projection.property_names:
-                made[name] = model.computed(reference, derived, viewer)
+                body[name] = model.compute_derived(reference, derived, viewer)
         elif name in projection.embedded_relations:
-            expected_embedded(
-                model, made, reference, resource.relations[name], projection.embedded_relations[name], viewer
+            add_expected_relation(
+                model, body, reference, resource.relations[name], projection.embedded_relations[name], viewer
             )
-        elif name in own:
-            made[name] = own[name]
-    return made
+        elif name in attributes:
+            body[name] = attributes[name]
+    return body
 
 
-def expected_embedded(
+def add_expected_relation(
     model: Model,
-    made: dict[str, Any],
+    body: dict[str, Any],
     reference: Reference,
     relation: Relation,
     projections: Mapping[str, Projection] | None,
@@ -90,36 +91,38 @@ def expected_embedded(
 ) -> None:
     """Add a relation to a body: records, null, an empty object, or nothing."""
     if projections is None:
-        made[relation.name] = {}
+        body[relation.name] = {}
         return
-    bodies = [
-        expected_body(model, museum().views[relation.target_views[r.resource]], r, projections[r.resource], viewer)
-        for r in model.related(reference, relation.name)
+    embedded = [
+        build_expected_body(
+            model, museum().views[relation.target_views[r.resource]], r, projections[r.resource], viewer
+        )
+        for r in model.find_related(reference, relation.name)
     ]
     if relation.to_many:
-        made[relation.name] = bodies
-    elif bodies or relation.nullable or relation.allows_empty_object:
-        made[relation.name] = bodies[0] if bodies else None if relation.nullable else {}
+        body[relation.name] = embedded
+    elif embedded or relation.nullable or relation.allows_empty_object:
+        body[relation.name] = embedded[0] if embedded else None if relation.nullable else {}
 
 
 def as_instants(value: Any) -> Any:
-    """Convert the texts of a body that are instants to instants: a maximum has a normalized format."""
+    """Convert all date-time texts of a body to instants, since the store normalizes the format of a maximum."""
     if isinstance(value, dict):
-        return {name: as_instants(below) for name, below in value.items()}
+        return {name: as_instants(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [as_instants(below) for below in value]
+        return [as_instants(item) for item in value]
     return to_instant(value)
 
 
-def without_caches(store: Store) -> RecordEncoder:
-    """Create an encoder with empty caches and no listener."""
-    made = RecordEncoder.from_store(museum(), store)
-    store.listeners.remove(made.on_write)
-    return made
+def create_uncached_encoder(store: Store) -> RecordEncoder:
+    """Create an encoder with empty caches that is not notified of writes."""
+    encoder = RecordEncoder.from_store(museum(), store)
+    store.listeners.remove(encoder.on_write)
+    return encoder
 
 
 class EncoderMachine(RuleBasedStateMachine):
-    """Random writes with reads in between."""
+    """Random writes, and reads that compare an encoder with caches, one without, and the model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,20 +149,21 @@ class EncoderMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.entries)
     @rule(data=st.data(), is_rolled_back=st.booleans())
     def change(self, data: st.DataObject, is_rolled_back: bool) -> None:
-        reference = data.draw(st.sampled_from(list(self.model.entries)), label="changed")
-        own = self.model.entries[reference].own | data.draw(attribute_values(reference.resource), label="own")
+        reference = data.draw(st.sampled_from(list(self.model.entries)), label="updated record")
+        changes = data.draw(attribute_values(reference.resource), label="attributes")
+        attributes = self.model.entries[reference].attributes | changes
         stored = [r for r in museum().resources[reference.resource].relations.values() if r.is_stored]
         relation_names = (
             data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
         )
-        known = list(self.model.entries)
-        references = {r.name: data.draw(references_for(r, known)) for r in stored if r.name in relation_names}
+        existing = list(self.model.entries)
+        references = {r.name: data.draw(relation_values(r, existing)) for r in stored if r.name in relation_names}
         if not is_rolled_back:
-            self.store.update(reference.resource, reference.key, own, references)
-            self.model.change(reference, own, references)
+            self.store.update(reference.resource, reference.key, attributes, references)
+            self.model.update(reference, attributes, references)
             return
         with suppress(ZeroDivisionError), self.store.transaction():
-            self.store.update(reference.resource, reference.key, own, references)
+            self.store.update(reference.resource, reference.key, attributes, references)
             previous = self.store.resolve(reference)
             assert previous is not None
             self.cached_encoder.encode_record(
@@ -170,8 +174,8 @@ class EncoderMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.entries)
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
-        reference = data.draw(st.sampled_from(list(self.model.entries)), label="removed")
-        if self.model.remove(reference):
+        reference = data.draw(st.sampled_from(list(self.model.entries)), label="deleted record")
+        if self.model.delete(reference):
             self.store.delete(*reference)
         else:
             with pytest.raises(DeleteRestricted):
@@ -180,22 +184,22 @@ class EncoderMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.entries)
     @rule(data=st.data())
     def read(self, data: st.DataObject) -> None:
-        viewers: list[Viewer | None] = [None, *(Viewer(p.key, ()) for p in self.model.all("Person"))]
+        viewers: list[Viewer | None] = [None, *(Viewer(p.key, ()) for p in self.model.list_references("Person"))]
         viewer = data.draw(st.sampled_from(viewers), label="viewer")
         view = museum().views[data.draw(st.sampled_from(VIEWS), label="view")]
-        uncached_encoder = without_caches(self.store)
-        for reference in self.model.all(view.resource):
+        uncached_encoder = create_uncached_encoder(self.store)
+        for reference in self.model.list_references(view.resource):
             record = self.store.resolve(reference)
             assert record is not None
             for projection, other_projection in zip(
-                random_projection(self.cached_encoder.projections, view.name),
-                random_projection(uncached_encoder.projections, view.name),
+                build_projections(self.cached_encoder.projections, view.name),
+                build_projections(uncached_encoder.projections, view.name),
                 strict=True,
             ):
                 encoded = self.cached_encoder.encode_record(view.name, record, projection, viewer)
                 assert encoded == uncached_encoder.encode_record(view.name, record, other_projection, viewer)
                 assert as_instants(orjson.loads(encoded)) == as_instants(
-                    expected_body(self.model, view, reference, projection, viewer)
+                    build_expected_body(self.model, view, reference, projection, viewer)
                 )
 
     def teardown(self) -> None:
@@ -277,12 +281,13 @@ def test_equal_projections_are_interned(paths: list[tuple[str, ...]]) -> None:
 
 
 def encode(store: Store, resource: str, key: Any, *paths: tuple[str, ...]) -> Any:
-    """Return the body of a record with these relations."""
-    made = without_caches(store)
+    """Encode a record without caches, with the relations at some include paths (default: those of its view)."""
+    encoder = create_uncached_encoder(store)
     record = store.get(resource, key)
     assert record is not None
-    projection = made.projections.get_for_paths(resource, paths) if paths else made.projections.get_default(resource)
-    return orjson.loads(made.encode_record(resource, record, projection, None))
+    projections = encoder.projections
+    projection = projections.get_for_paths(resource, paths) if paths else projections.get_default(resource)
+    return orjson.loads(encoder.encode_record(resource, record, projection, None))
 
 
 def test_record_without_attributes_of_a_segment_is_valid_json() -> None:

@@ -1,4 +1,4 @@
-"""Queries with any combination of parameters return what a scan of plain dictionaries returns."""
+"""Queries with any combination of parameters return the same records as a plain-Python model."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ from spec.model import Operation, Parameter
 from spec.property_paths import resolve_property_path
 from spec.record import Record, Reference
 from tests.mock_server.museum_contract import (
+    ARTIST_KEYS,
     DATES,
     INSTANTS,
-    KEYS,
     TAGS,
     TEXTS,
     WEIGHTS,
@@ -53,7 +53,7 @@ class LoadedMuseum:
 
     def viewers(self) -> list[Viewer | None]:
         """No viewer, and every person."""
-        return [None, *(self.model.viewer(person) for person in self.model.all("Person"))]
+        return [None, *(self.model.create_viewer(person) for person in self.model.list_references("Person"))]
 
 
 def load_museum(records: list[Record]) -> LoadedMuseum:
@@ -65,7 +65,7 @@ def load_museum(records: list[Record]) -> LoadedMuseum:
     return museum_data
 
 
-# The meaning of the parameters in Python ----------------------------------------------------------------------------
+# Filters, search and order in plain Python ---------------------------------------------------------------------------
 
 
 def to_comparable_value(value: Any) -> Any:
@@ -74,84 +74,78 @@ def to_comparable_value(value: Any) -> Any:
     return (0,) if value is None else (1, value)
 
 
-def matches_filter(model: Model, reference: Reference, word: QueryExtension, value: Any) -> bool:
-    """Return whether a record passes a filter."""
-    path = word.paths[0]
-    if word.operator == "exists":
-        return bool(model.related(reference, path[0])) is value
-    found = model.values(reference, path)
-    found = [v for each in found for v in (each if isinstance(each, list) else [each])]
-    if word.operator == "eq":
-        return any(v in found for v in (value if isinstance(value, list) else [value]))
+def matches_filter(model: Model, reference: Reference, x_query: QueryExtension, value: Any) -> bool:
+    """Whether a record matches a filter."""
+    path = x_query.paths[0]
+    if x_query.operator == "exists":
+        return bool(model.find_related(reference, path[0])) is value
+    values = model.find_values(reference, path)
+    values = [v for item in values for v in (item if isinstance(item, list) else [item])]
+    if x_query.operator == "eq":
+        return any(v in values for v in (value if isinstance(value, list) else [value]))
     low, high = (f"{value}T00:00:00Z", f"{value}T23:59:59.999999Z") if is_date(reference, path, value) else (value,) * 2
-    if word.operator == "from":
-        return any(to_instant(v) >= to_instant(low) for v in found)
-    return any(to_instant(v) <= to_instant(high) for v in found)
+    if x_query.operator == "from":
+        return any(to_instant(v) >= to_instant(low) for v in values)
+    return any(to_instant(v) <= to_instant(high) for v in values)
 
 
 def is_date(reference: Reference, path: tuple[str, ...], value: Any) -> bool:
-    """Return whether the bound of a period is a date."""
-    _, end, own = resolve_property_path(museum(), museum().resources[reference.resource], path, "")
-    return isinstance(value, str) and len(value) == 10 and end.attributes[own[0]].format == "date-time"
+    """Whether a bound of a date-time property is a date, which includes the complete day."""
+    _, target, attribute_path = resolve_property_path(museum(), museum().resources[reference.resource], path, "")
+    return isinstance(value, str) and len(value) == 10 and target.attributes[attribute_path[0]].format == "date-time"
 
 
-def matches_search(model: Model, reference: Reference, word: QueryExtension, term: str) -> bool:
-    """Return whether one of the searched properties contains the term, case-insensitively."""
-    found = [v for path in word.paths for v in model.values(reference, path)]
-    return any(isinstance(v, str) and term.casefold() in v.casefold() for v in found)
+def matches_search(model: Model, reference: Reference, x_query: QueryExtension, term: str) -> bool:
+    """Whether one of the searched properties contains the term, case-insensitively."""
+    values = [v for path in x_query.paths for v in model.find_values(reference, path)]
+    return any(isinstance(v, str) and term.casefold() in v.casefold() for v in values)
 
 
-def find_expected(model: Model, operation: Operation, values: Mapping[str, Any], viewer: Viewer | None) -> list[Any]:
+def find_expected_keys(
+    model: Model, operation: Operation, values: Mapping[str, Any], viewer: Viewer | None
+) -> list[Any]:
     """Return the keys of all records of a list, in order, without paging."""
     assert operation.resource is not None
     resource = museum().resources[operation.resource]
     arguments = {p.name: p.x_query for p in operation.parameters if p.x_query and p.name in values}
-    found = [r for r in model.all(resource.name) if model.is_visible(viewer, r)]
-    for name, word in arguments.items():
-        if word.role == "filter" and word.unless_parameter not in values:
-            found = [r for r in found if matches_filter(model, r, word, values[name])]
-        elif word.role == "search":
-            found = [r for r in found if matches_search(model, r, word, values[name])]
+    matches = [r for r in model.list_references(resource.name) if model.is_visible(viewer, r)]
+    for name, x_query in arguments.items():
+        if x_query.role == "filter" and x_query.unless_parameter not in values:
+            matches = [r for r in matches if matches_filter(model, r, x_query, values[name])]
+        elif x_query.role == "search":
+            matches = [r for r in matches if matches_search(model, r, x_query, values[name])]
     sort, direction = values.get("sort"), values.get("direction")
-    found.sort(key=lambda r: str(r.key))
+    matches.sort(key=lambda r: str(r.key))  # the sorts below are stable: equal values stay in the order of keys
     if sort is not None:
-        found.sort(key=lambda r: to_comparable_value(property_value(model, r, sort)), reverse=False)
-        if direction == "desc":
-            found = descending(found, lambda r: to_comparable_value(property_value(model, r, sort)))
+        matches.sort(key=lambda r: to_comparable_value(get_property(model, r, sort)), reverse=direction == "desc")
     else:
         created = resource.attributes_with_stamp("created")
 
-        def age(reference: Reference) -> Any:
+        def get_age(reference: Reference) -> Any:
             entry = model.entries[reference]
-            return to_comparable_value(entry.own.get(created[0])) if created else (1, entry.number)
+            return to_comparable_value(entry.attributes.get(created[0])) if created else (1, entry.number)
 
-        found.sort(key=age)
-        if direction != "asc":
-            found = descending(found, age)
-    return [r.key for r in found]
+        matches.sort(key=get_age, reverse=direction != "asc")
+    return [r.key for r in matches]
 
 
-def descending(found: list[Reference], key: Any) -> list[Reference]:
-    """Sort in descending order, equal values by ascending key."""
-    return sorted(found, key=key, reverse=True)  # stable: Python does not reorder equal values
-
-
-def property_value(model: Model, reference: Reference, name: str) -> Any:
+def get_property(model: Model, reference: Reference, name: str) -> Any:
     """Return the value of an attribute or derived property."""
     derived = museum().resources[reference.resource].derived_properties.get(name)
     if derived is not None:
-        return model.computed(reference, derived, None)
-    return model.entries[reference].own.get(name)
+        return model.compute_derived(reference, derived, None)
+    return model.entries[reference].attributes.get(name)
 
 
 # Queries ------------------------------------------------------------------------------------------------------------
 
-EVERY_VALUE = (*TEXTS, *KEYS, "r1", "r2", "m1", "m2", "e1", "north", "i", "s", "ss", "Σ")
+SAMPLE_TEXTS = (*TEXTS, *ARTIST_KEYS, "r1", "r2", "m1", "m2", "e1", "north", "i", "s", "ss", "Σ")
 
 
 INSTANT_BOUNDS = st.sampled_from([text for text in (*INSTANTS, *DATES) if text])
 DATE_BOUNDS = st.sampled_from(DATES[1:])
-SPECIAL: Mapping[str, st.SearchStrategy[Any]] = {
+# Parameter -> values to send.
+PARAMETER_STRATEGIES: Mapping[str, st.SearchStrategy[Any]] = {
     "shown_from": INSTANT_BOUNDS,
     "shown_to": INSTANT_BOUNDS,
     "made_from": DATE_BOUNDS,
@@ -159,39 +153,40 @@ SPECIAL: Mapping[str, st.SearchStrategy[Any]] = {
     "tags": st.sampled_from(TAGS),
     "page": st.integers(1, 4),
 }
-TYPED: Mapping[str, st.SearchStrategy[Any]] = {
+# Schema type -> values of all other parameters.
+TYPE_STRATEGIES: Mapping[str, st.SearchStrategy[Any]] = {
     "boolean": st.booleans(),
     "integer": st.integers(-2, 4),
     "number": st.sampled_from(WEIGHTS[1:]),
-    "string": st.sampled_from(EVERY_VALUE),
+    "string": st.sampled_from(SAMPLE_TEXTS),
 }
 
 
 @st.composite
-def draw_values(draw: st.DrawFn, parameter: Parameter) -> Any:
-    """Draw a value that a query parameter's schema allows."""
+def parameter_values(draw: st.DrawFn, parameter: Parameter) -> Any:
+    """Draw a valid value of a query parameter."""
     schema = parameter.schema
     if schema.get("type") == "array":
-        return draw(st.lists(draw_value(parameter.name, schema["items"]), min_size=1, max_size=3))
-    return draw(draw_value(parameter.name, schema))
+        return draw(st.lists(scalar_values(parameter.name, schema["items"]), min_size=1, max_size=3))
+    return draw(scalar_values(parameter.name, schema))
 
 
-def draw_value(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    """Draw one value."""
+def scalar_values(name: str, schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    """Return the strategy for one value of a parameter."""
     if "$ref" in schema:
         schema = museum().document.resolve(schema["$ref"])
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
-    if name in SPECIAL:
-        return SPECIAL[name]
-    return TYPED[schema["type"]]
+    if name in PARAMETER_STRATEGIES:
+        return PARAMETER_STRATEGIES[name]
+    return TYPE_STRATEGIES[schema["type"]]
 
 
 @st.composite
 def queries(draw: st.DrawFn, operation: Operation) -> dict[str, Any]:
-    """Draw values of some query parameters; pages are small."""
+    """Draw values of up to five query parameters, with a page size of 1 to 3."""
     chosen = draw(st.sets(st.sampled_from([p.name for p in operation.query_parameters]), max_size=5))
-    values = {p.name: draw(draw_values(p)) for p in operation.query_parameters if p.name in chosen}
+    values = {p.name: draw(parameter_values(p)) for p in operation.query_parameters if p.name in chosen}
     if "size" in values:
         values["size"] = draw(st.integers(1, 3))
     return values
@@ -210,7 +205,7 @@ def test_page_contains_the_matching_records(records: list[Record], operation: Op
         page = fetch_page(
             Query(museum_data.store, viewer), resource, collect_query_arguments(operation.parameters, values)
         )
-        expected_keys = find_expected(museum_data.model, operation, values, viewer)
+        expected_keys = find_expected_keys(museum_data.model, operation, values, viewer)
         number, size = values.get("page", 1), values.get("size", 20)
         assert page.total == len(expected_keys)
         assert [row.key for row in page.rows] == expected_keys[(number - 1) * size : number * size]
@@ -234,7 +229,7 @@ def test_single_query_parameter(operation: str, name: str, records: list[Record]
     resource = museum().resources[definition.resource or ""]
     parameter = next(p for p in definition.query_parameters if p.name == name)
     for _ in range(3):
-        values = {name: data.draw(draw_values(parameter))}
+        values = {name: data.draw(parameter_values(parameter))}
         if parameter.x_query and parameter.x_query.role == "sort":
             values["direction"] = data.draw(st.sampled_from(("asc", "desc")))
         page = fetch_page(
@@ -242,7 +237,7 @@ def test_single_query_parameter(operation: str, name: str, records: list[Record]
             resource,
             collect_query_arguments(definition.parameters, {**values, "size": 100}),
         )
-        assert [row.key for row in page.rows] == find_expected(museum_data.model, definition, values, None)
+        assert [row.key for row in page.rows] == find_expected_keys(museum_data.model, definition, values, None)
     museum_data.store.close()
 
 
@@ -252,9 +247,11 @@ def test_visible_records_are_in_the_viewers_tenants_public_or_shared(records: li
     for viewer in museum_data.viewers():
         for resource in museum().resources.values():
             condition = Query(museum_data.store, viewer).build_visibility_condition(resource)
-            found = museum_data.store.select(resource.name, condition.sql, condition.parameters)
-            assert [r.key for r in found] == [
-                r.key for r in museum_data.model.all(resource.name) if museum_data.model.is_visible(viewer, r)
+            visible = museum_data.store.select(resource.name, condition.sql, condition.parameters)
+            assert [r.key for r in visible] == [
+                r.key
+                for r in museum_data.model.list_references(resource.name)
+                if museum_data.model.is_visible(viewer, r)
             ]
     museum_data.store.close()
 
@@ -263,8 +260,8 @@ def test_visible_records_are_in_the_viewers_tenants_public_or_shared(records: li
 def test_viewer_tenants_are_home_and_memberships(records: list[Record]) -> None:
     museum_data = load_museum(records)
     sandbox = create_sandbox(museum_data.store, Clock(get_system_time))
-    for person in museum_data.model.all("Person"):
-        viewer, expected_viewer = sandbox.get_viewer(person.key), museum_data.model.viewer(person)
+    for person in museum_data.model.list_references("Person"):
+        viewer, expected_viewer = sandbox.get_viewer(person.key), museum_data.model.create_viewer(person)
         assert (viewer.user_key, viewer.tenant_keys[:1], set(viewer.tenant_keys)) == (
             expected_viewer.user_key,
             expected_viewer.tenant_keys[:1],
@@ -300,8 +297,6 @@ def test_token_is_valid_for_its_account_until_it_expires() -> None:
 def test_search_is_case_insensitive_in_every_script(name: str, term: str) -> None:
     store = Store.create(museum())
     store.add(Record("Room", "r1", {"uuid": "r1", "name": name, "open": False}, {}))
-    word = next(p.x_query for p in museum().operations["listRooms"].query_parameters if p.name == "search")
-    assert word is not None
     condition = build_search(store, museum().resources["Room"], ("name",), term)
     assert bool(store.select("Room", condition.sql, condition.parameters)) == (term.casefold() in name.casefold())
     store.close()
@@ -312,7 +307,7 @@ def test_search_is_case_insensitive_in_every_script(name: str, term: str) -> Non
 
 @pytest.fixture(scope="module")
 def museum_data() -> Iterator[LoadedMuseum]:
-    made = load_museum(
+    loaded = load_museum(
         [
             Record("Museum", "m1", {"uuid": "m1", "name": "One"}, {}),
             Record("Person", 1, {"id": 1, "name": "P"}, {"home": Reference("Museum", "m1")}),
@@ -327,21 +322,21 @@ def museum_data() -> Iterator[LoadedMuseum]:
             ),
         ]
     )
-    yield made
-    made.store.close()
+    yield loaded
+    loaded.store.close()
 
 
 @pytest.mark.parametrize("name", ["floor", "floor_from", "floor_to"])
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**400])
 def test_integer_beyond_64_bits_is_compared(museum_data: LoadedMuseum, name: str, value: int) -> None:
     operation = museum().operations["listRooms"]
-    sent = {name: [value] if name == "floor" else value}
+    values = {name: [value] if name == "floor" else value}
     page = fetch_page(
         Query(museum_data.store, None),
         museum().resources["Room"],
-        collect_query_arguments(operation.parameters, sent),
+        collect_query_arguments(operation.parameters, values),
     )
-    assert page.total == len(find_expected(museum_data.model, operation, sent, None))
+    assert page.total == len(find_expected_keys(museum_data.model, operation, values, None))
 
 
 def test_key_beyond_64_bits_matches_no_record(museum_data: LoadedMuseum) -> None:

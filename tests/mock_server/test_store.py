@@ -20,7 +20,7 @@ from tests.mock_server.museum_contract import (
     datasets,
     museum,
     records,
-    references_for,
+    relation_values,
     to_instant,
 )
 
@@ -48,9 +48,6 @@ class StoreMachine(RuleBasedStateMachine):
             lambda changed_tags: self.notifications.append(None if changed_tags is None else set(changed_tags))
         )
 
-    def known(self) -> list[Reference]:
-        return list(self.model.entries)
-
     # Steps
 
     def add_record(self, data: st.DataObject, model: Model) -> None:
@@ -60,28 +57,29 @@ class StoreMachine(RuleBasedStateMachine):
         if Reference(record.resource, record.key) in model.entries:
             return
         # Unlike in a dataset, no record refers to a missing record here.
-        self.store.add(record, has_new_key=data.draw(st.booleans(), label="fresh"))
+        self.store.add(record, has_new_key=data.draw(st.booleans(), label="has new key"))
         model.numbers[resource] = number - 1
         model.add(record)
 
     def update_record(self, data: st.DataObject, model: Model) -> None:
-        reference = data.draw(st.sampled_from(list(model.entries)), label="changed")
+        reference = data.draw(st.sampled_from(list(model.entries)), label="updated record")
         definition = museum().resources[reference.resource]
-        own = model.entries[reference].own | data.draw(attribute_values(reference.resource), label="own")
+        changes = data.draw(attribute_values(reference.resource), label="attributes")
+        attributes = model.entries[reference].attributes | changes
         stored = [r for r in definition.relations.values() if r.is_stored]
         relation_names = (
             data.draw(st.sets(st.sampled_from([r.name for r in stored])), label="relations") if stored else ()
         )
-        known = list(model.entries)
+        existing = list(model.entries)
         references = {
-            r.name: data.draw(references_for(r, known), label=r.name) for r in stored if r.name in relation_names
+            r.name: data.draw(relation_values(r, existing), label=r.name) for r in stored if r.name in relation_names
         }
-        self.store.update(reference.resource, reference.key, own, references)
-        model.change(reference, own, references)
+        self.store.update(reference.resource, reference.key, attributes, references)
+        model.update(reference, attributes, references)
 
     def delete_record(self, data: st.DataObject, model: Model) -> None:
-        reference = data.draw(st.sampled_from(list(model.entries)), label="removed")
-        if model.remove(reference):
+        reference = data.draw(st.sampled_from(list(model.entries)), label="deleted record")
+        if model.delete(reference):
             self.store.delete(*reference)
         else:
             with pytest.raises(DeleteRestricted):
@@ -120,7 +118,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert (self.store.generation > before) is has_written
 
     @rule(data=st.data(), steps=st.lists(st.tuples(st.sampled_from(STEPS), st.booleans()), min_size=2, max_size=5))
-    def write_one_after_another(self, data: st.DataObject, steps: list[tuple[str, bool]]) -> None:
+    def write_without_reads(self, data: st.DataObject, steps: list[tuple[str, bool]]) -> None:
         """Write several records without reads in between, some of them rolled back."""
         for step, is_committed in steps:
             model = self.model if is_committed else self.model.copy()
@@ -147,19 +145,19 @@ class StoreMachine(RuleBasedStateMachine):
             assert (stored.number, stored.key, stored.attributes) == (
                 model_record.number,
                 reference.key,
-                model_record.own,
+                model_record.attributes,
             )
             assert stored.references == {name: model_record.references.get(name) for name in stored.references}
 
     @invariant()
     def no_other_record_is_stored(self) -> None:
-        assert self.store.count_by_resource() == {name: len(self.model.all(name)) for name in RESOURCES}
+        assert self.store.count_by_resource() == {name: len(self.model.list_references(name)) for name in RESOURCES}
 
     @invariant()
     def inverse_relations_are_consistent(self) -> None:
         for reference in self.model.entries:
             for relation in museum().resources[reference.resource].relations.values():
-                expected = self.model.related(reference, relation.name)
+                expected = self.model.find_related(reference, relation.name)
                 if relation.inverse is not None:
                     assert self.store.find_inverse(relation, reference) == expected
                 elif relation.to_many:
@@ -170,20 +168,20 @@ class StoreMachine(RuleBasedStateMachine):
         for reference in self.model.entries:
             for derived in museum().resources[reference.resource].derived_properties.values():
                 if derived.kind in ("count", "sum", "max"):
-                    found = self.store.compute_derived(reference.resource, derived, reference.key)
-                    assert to_instant(found) == to_instant(self.model.computed(reference, derived, None))
+                    stored = self.store.compute_derived(reference.resource, derived, reference.key)
+                    assert to_instant(stored) == to_instant(self.model.compute_derived(reference, derived, None))
 
     @invariant()
     def every_record_has_the_tenant_of_its_path(self) -> None:
         for reference in self.model.entries:
             stored = self.store.resolve(reference)
             assert stored is not None
-            assert stored.tenant_key == self.model.tenant(reference)
+            assert stored.tenant_key == self.model.find_tenant_key(reference)
 
     @invariant()
     def numbers_are_not_reused(self) -> None:
         for resource in RESOURCES:
-            newest = max((self.model.entries[r].number for r in self.model.all(resource)), default=0)
+            newest = max((self.model.entries[r].number for r in self.model.list_references(resource)), default=0)
             assert self.store.next_number(resource) > max(newest, self.last_numbers.get(resource, 0))
             self.last_numbers[resource] = max(newest, self.last_numbers.get(resource, 0))
 
@@ -196,9 +194,9 @@ TestStore = StoreMachine.TestCase
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    made = Store.create(museum())
-    yield made
-    made.close()
+    empty_store = Store.create(museum())
+    yield empty_store
+    empty_store.close()
 
 
 def room(number: int, *, parent: str | None = None, museum: str | None = None, **own: Any) -> Record:

@@ -169,7 +169,7 @@ def test_system_routes_exist_without_a_base_path(bare: Client, path: str) -> Non
     assert bare.get(path).status == 200
 
 
-def test_an_api_without_a_base_path_is_served_at_the_root(bare: Client) -> None:
+def test_api_without_a_base_path_is_served_at_the_root(bare: Client) -> None:
     assert bare.get("/authors").json["meta"]["total"] == 1
     assert bare.get("/authors/nobody").headers["x-mock-reason"] == "record-not-found"
     assert bare.request("PATCH", "/authors").status == 405

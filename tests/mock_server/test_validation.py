@@ -535,7 +535,7 @@ def test_accept_header_without_json_returns_406(caller: Client, accept: str) -> 
         ("{name: X-Desk, in: header,", "{name: X-Desk, in: cookie,"),
     ],
 )
-def test_a_style_that_cannot_be_read_is_refused(old: str, new: str) -> None:
+def test_unsupported_style_is_rejected(old: str, new: str) -> None:
     with pytest.raises(ContractError, match="expected"):
         check_styles(edit_contract((old, new)))
 

@@ -1,4 +1,4 @@
-"""Checks of sharing: it grants another tenant the permitted access to one record, and can be revoked."""
+"""Checks of sharing: a share gives another tenant access to one record, with its permission, and can be revoked."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,9 +18,10 @@ from spec.model import Contract, Operation
 HIDDEN_STATUSES = (403, 404)
 
 
-def _grants_access(contract: Contract, operation: Operation) -> bool:
-    has_grant = is_action(contract, operation) and find_access_grant(contract, operation) is not None
-    return has_grant and bool(operation.path_parameter_names)
+def _is_share_action(contract: Contract, operation: Operation) -> bool:
+    """Whether an operation shares the record in its path."""
+    returns_grant = is_action(contract, operation) and find_access_grant(contract, operation) is not None
+    return returns_grant and bool(operation.path_parameter_names)
 
 
 def _check_share_grants_access(case: Case) -> Iterator[CheckResult]:
@@ -83,7 +84,7 @@ def _check_share_revocation(case: Case) -> Iterator[CheckResult]:
     action = perform_action(case)
     if action.record is None or find_shared_tenant_reason(session):
         reason = find_shared_tenant_reason(session)
-        raise SkipCheck(reason or not_testable("the contract defines no record in the path of the share operation"))
+        raise SkipCheck(reason or not_testable("the path of the share operation contains no record"))
     record, resource = action.record, session.contract.views[operation.envelope.view_name or ""].resource
     share = session.data(operation, action.exchange)
     key = share.get(session.contract.resources[resource].key_attribute) if isinstance(share, dict) else None
@@ -92,7 +93,7 @@ def _check_share_revocation(case: Case) -> Iterator[CheckResult]:
     session.retrieve(record.resource, record.key, actor="other")  # the response must not be cached for the recipient
     delete_exchange = session.delete(resource, key)
     if delete_exchange is None or not (delete_exchange.response.ok or delete_exchange.response.status == 404):
-        raise SkipCheck(not_testable(f"the contract defines no delete of {resource} that the target accepts"))
+        raise SkipCheck(not_testable(f"the target does not accept the deletion of a {resource}"))
     exchanges = [delete_exchange]
 
     def find_problem() -> str:
@@ -110,7 +111,7 @@ CHECKS: tuple[Check, ...] = (
         "sharing-grants-access",
         "A shared record is accessible to the recipient, with the granted permission only.",
         Category.SHARING,
-        _grants_access,
+        _is_share_action,
         _check_share_grants_access,
         writes=True,
         needs_second_token=True,
@@ -119,7 +120,7 @@ CHECKS: tuple[Check, ...] = (
         "unsharing-revokes-access",
         "Deleting a share or the shared record revokes the access of the recipient.",
         Category.SHARING,
-        _grants_access,
+        _is_share_action,
         _check_share_revocation,
         writes=True,
         needs_second_token=True,

@@ -103,7 +103,7 @@ def _check_subject(case: Case) -> Iterator[CheckResult]:
     for dotted_path, (location, message) in results.items():
         yield case.build_result(case.build_requirement(*location, parameter=dotted_path), message, action.exchange)
     if not results:
-        reason = not_testable("the contract defines no relation from the result to the record of the path")
+        reason = not_testable("the result does not reference the record in the path")
         yield case.skip(case.build_requirement(), reason)
 
 
@@ -146,7 +146,7 @@ def _check_final_state(case: Case) -> Iterator[CheckResult]:
     returned = session.data(operation, action.exchange)
     state = _find_changed_states(case, action.body_before, returned if isinstance(returned, dict) else {})
     if action.record is None or not state:
-        raise SkipCheck(f"{operation.id} changed no state of a new {operation.resource}")
+        raise SkipCheck(f"{operation.id} did not change the state of a new {operation.resource}")
     second = session.send(operation, path=path_of(operation, action.record.key))
     yield evaluate_status(case, 409, second, "again")
     message, exchange = "", action.exchange

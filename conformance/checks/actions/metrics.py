@@ -186,7 +186,7 @@ def _check_metric_equals_list(case: Case) -> Iterator[CheckResult]:
         yield from _check_metric_zero(case, metric)
         shared_filter = _find_shared_filter(session, metric, listing)
         if shared_filter is None:
-            reason = not_testable("the contract defines no filter that selects the records of the run")
+            reason = not_testable("no filter restricts the metric to records of the run")
             yield case.skip(case.build_requirement(parameter=metric.name), reason)
             continue
         item, parameter, key = shared_filter
@@ -312,7 +312,7 @@ def _check_metric_parts(case: Case) -> Iterator[CheckResult]:
         parts = _extract_parts(metric, session.data(case.operation, exchange))
         requirement = case.build_requirement(parameter=metric.name)
         if parts is None:
-            yield case.skip(requirement, not_testable("the contract defines no parts that add up to the total"))
+            yield case.skip(requirement, not_testable("the total of the metric is not divided into parts"))
         else:
             message = f"{TOTAL_PROPERTY}: got {total}, expected {sum(parts)} (sum of its parts)"
             yield case.build_result(requirement, message if sum(parts) != total else "", exchange)

@@ -59,16 +59,19 @@ def _evaluate_rows(list_filter: Filter) -> Evaluation:
 
 
 def _fetch_unmatched(list_filter: Filter) -> ListPage | None:
-    """Fetch the rows for an unknown key or name; None if there are none or the request is rejected."""
+    """Fetch the rows for a key or name that no record has.
+
+    None if there are none, as expected, if the request is rejected, or if the filter is not by key or name.
+    """
     resolve = list_filter.listing.session.payloads.resolve_schema
     schema = resolve(list_filter.parameter.schema)
     schema = resolve(schema.get("items", schema))
-    known_values = {"uuid": NIL_UUID, None: ""}
+    sample_values = {"uuid": NIL_UUID, None: ""}
     is_text = schema.get("type") == "string" and "enum" not in schema
-    if list_filter.x_query.operator != "eq" or not is_text or schema.get("format") not in known_values:
+    if list_filter.x_query.operator != "eq" or not is_text or schema.get("format") not in sample_values:
         return None
     try:
-        page = list_filter.fetch([build_unmatched_value(known_values[schema.get("format")])])
+        page = list_filter.fetch([build_unmatched_value(sample_values[schema.get("format")])])
     except ListRequestRejected:  # some servers validate that the referenced record exists
         return None
     return page if page.rows else None
@@ -135,7 +138,7 @@ def _evaluate_sent_value(list_filter: Filter) -> Evaluation:
     field = operation.request_body.fields.get(name) if operation and operation.request_body else None
     values = _build_sendable_values(session, field) if field else []
     if not values:
-        raise SkipCheck(not_testable(f"the contract does not define how to set {name}, which the rows do not have"))
+        raise SkipCheck(not_testable(f"{name} is not returned, and no request sets it"))
     for value in values:
         key = session.create(resource.name, {name: value}).key
         for query_value in values:

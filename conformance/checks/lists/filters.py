@@ -133,7 +133,11 @@ class Filter:
         return [value for value in schema.get("enum", ()) if value not in (None, "")]
 
     def load_rows(self, rows: list[Row]) -> list[Row]:
-        """Return the rows, or a few of them retrieved if the list does not contain the filtered property."""
+        """Return the rows with the filtered property.
+
+        If a list omits the property, a few of its records are retrieved instead. A hidden property is in no response:
+        the rows are returned as they are.
+        """
         if any(self.extract_values(row) is not None for row in rows) or self.path[0] in self._find_hidden_names():
             return rows
         session, resource = self.listing.session, self.listing.resource.name

@@ -149,7 +149,7 @@ def _check_wildcards_literal(case: Case) -> Iterator[CheckResult]:
     names = (field.name for field, attribute in fields if accepts_any_text(session, field, attribute))
     name = next((name for name in names if (name,) in paths), None)
     if name is None or create.path_parameter_names:
-        raise SkipCheck(not_testable("the contract defines no searched text field that create accepts"))
+        raise SkipCheck(not_testable("the contract defines no searchable text field that a create accepts"))
     number, marker = session.payloads.random.randrange(10**8, 10**9), session.payloads.marker
     matching = session.create(resource.name, {name: f"{marker} {number}%q {number}_q"})
     other = session.create(resource.name, {name: f"{marker} {number}xq"})

@@ -204,7 +204,7 @@ def _check_last_updated_order(case: Case) -> Iterator[CheckResult]:
     sort = listing.require_parameter("sort")
     field = next(iter(iter_round_trip_fields(Case(case.check, session, update), listing.resource)), None)
     if field is None:
-        raise SkipCheck(not_testable("the contract defines no field that an update changes and responses contain"))
+        raise SkipCheck(not_testable("the contract defines no field that can be updated and is returned"))
     records = []
     for _ in range(2):
         records.append(new_record(case))

@@ -30,7 +30,7 @@ def is_action(contract: Contract, operation: Operation) -> bool:
 
 
 def find_access_grant(contract: Contract, operation: Operation) -> AccessGrant | None:
-    """Return the access grant of the record that a POST operation returns."""
+    """Return the `grants` of the resource that a POST operation returns, if its records share other records."""
     view = contract.views.get(operation.envelope.view_name or "")
     resource = contract.resources[view.resource] if view and operation.method == "post" else None
     return resource.access_grant if resource else None
@@ -112,7 +112,7 @@ def _select_parent(session: Session, access_grant: AccessGrant | None, field: Bo
     def other_account(relation: Relation) -> tuple[str, Any]:
         account = session.contract.account_resource
         if account is None or account.name not in relation.targets:
-            raise SkipCheck(not_testable("the contract defines no account to share with"))
+            raise SkipCheck(not_testable("the contract defines no sharing with accounts"))
         return account.name, session.key_of(account.name, session.identity("other"))
 
     return other_account

@@ -45,7 +45,7 @@ def build_own_path(case: Case) -> dict[str, Any]:
     if not operation.path_parameter_names:
         return {}
     if operation.resource not in case.session.contract.resources or len(operation.path_parameter_names) > 1:
-        raise SkipCheck("its path does not identify a resource of the contract")
+        raise SkipCheck("the path does not identify a resource")
     return {operation.path_parameter_names[0]: case.session.shared_record(operation.resource or "").key}
 
 

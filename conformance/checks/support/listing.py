@@ -163,7 +163,7 @@ class Listing:
                     _, envelope = dereference_schema(document, pointer)
                     _, page = dereference_schema(document, f"{envelope}/properties/{escape(name)}")
                     return f"{page}/properties/{escape(key)}", f"{name}.{key}"
-        raise SkipCheck(not_testable(f"the contract defines no {role}"))
+        raise SkipCheck(not_testable(f"the contract defines no {role} property"))
 
     def build_largest_page_query(self) -> QueryPairs:
         """Build the query for the maximum page size; empty if the list has no size parameter."""

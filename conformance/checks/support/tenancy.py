@@ -72,7 +72,7 @@ def _get_tenant(session: Session, resource: Resource) -> Any:
         target = session.contract.resources[current.relations[name].targets[0]]
         setters = [f.relation_setter for f in fields if f.required and f.relation_setter]
         if target is tenant and any(setter.relation == name for setter in setters):
-            raise SkipCheck(not_testable(f"the contract assigns no default {target.name} to a {current.name}"))
+            raise SkipCheck(not_testable(f"a new {current.name} requires an explicit {target.name}"))
         current = target
     for related in session.identity().values():
         if tenant is not None and isinstance(related, dict) and tenant.key_attribute in related:

@@ -35,10 +35,10 @@ def has_action(*actions: str) -> Any:
 def get_stored_attributes(
     contract: Contract, operation: Operation, record: Any, *, include_updated: bool = True
 ) -> dict[str, Any]:
-    """Return the stored attributes in a record of an operation's response, without derived properties.
+    """Return the attributes of a record in an operation's response, without derived properties.
 
-    `include_updated`: with the update timestamp. Attributes that no request body has are left out for resources without
-    a create operation, because the server may still be changing them.
+    `include_updated`: with the update timestamp. A record that cannot be created, such as a run of an agent, may still
+    be changed by the server: only the attributes that a request body can set are returned.
     """
     view = contract.views.get(operation.envelope.view_name or "")
     if view is None or not isinstance(record, Mapping):

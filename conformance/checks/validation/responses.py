@@ -21,7 +21,7 @@ def _is_any_operation(contract: Contract, operation: Operation) -> bool:
 
 def _check_responses(case: Case) -> Iterator[CheckResult]:
     """Yield the findings on an operation, after a successful call if there was none."""
-    reason = insufficient_data("no success was observed, and a call may change data")
+    reason = insufficient_data("no call succeeded during the run, and another call may change data")
     try:
         has_success = _ensure_success(case)
     except SkipCheck as error:

@@ -48,7 +48,7 @@ def create_child(session: Session, resource: str, relation: Relation, parent: Cr
     for field, name in iter_reference_fields(None if operation.path_parameter_names else operation):
         if name == relation.name:
             return session.create(resource, {field.name: [parent.key] if relation.to_many else parent.key})
-    raise SkipCheck(not_testable(f"the contract defines no {resource} that can be created for a {parent.resource}"))
+    raise SkipCheck(not_testable(f"the contract defines no way to create a {resource} for a {parent.resource}"))
 
 
 def _evaluate_on_delete(

@@ -130,7 +130,7 @@ def _check_updated_advances(case: Case) -> Iterator[CheckResult]:
     before = retrieve_record(session, record.resource, record.key)[0]
     field = next((field for field, _ in iter_round_trip_fields(case, resource)), None)
     if field is None:
-        raise SkipCheck(not_testable("the contract defines no updatable field that the response contains"))
+        raise SkipCheck(not_testable("the contract defines no field that can be updated and is returned"))
     for delay in (0.0, STAMP_RESOLUTION):
         if delay:
             session.sleep(delay)

@@ -13,8 +13,8 @@ from tests.mock_server.athena import Api, athena_contract
 
 THREAD = "c2c8bf89-c607-4c7c-82f9-c6415a0447e9"
 HERE = "http://localhost:8000"
-# A picture that is drawn is an SVG, whatever its name says.
-DRAWN = {"image/jpeg": "image/svg+xml", "image/gif": "image/svg+xml", "image/webp": "image/svg+xml"}
+# Generated pictures are SVG, whatever the extension of their name.
+GENERATED_TYPES = {"image/jpeg": "image/svg+xml", "image/gif": "image/svg+xml", "image/webp": "image/svg+xml"}
 
 
 def fetch(api: Api, url: str) -> Reply:
@@ -40,7 +40,10 @@ def test_every_media_url_of_the_demo_dataset_is_served_with_its_type(api: Api) -
     for url in urls:
         reply = fetch(api, url)
         kind = mimetypes.guess_type(url)[0] or ""
-        assert (reply.status, reply.headers["content-type"].partition(";")[0]) == (200, DRAWN.get(kind, kind)), url
+        assert (reply.status, reply.headers["content-type"].partition(";")[0]) == (
+            200,
+            GENERATED_TYPES.get(kind, kind),
+        ), url
         assert len(reply.body) > 20
 
 

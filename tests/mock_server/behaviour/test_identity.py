@@ -118,7 +118,7 @@ def test_records_cannot_be_created_in_a_foreign_workspace(api: Api) -> None:
 
 
 @pytest.mark.parametrize("listing", ["listAgents", "listWorkflows", "listPrompts", "listMessages", "listMemories"])
-def test_a_member_sees_what_the_owner_sees(api: Api, listing: str) -> None:
+def test_member_sees_what_the_owner_sees(api: Api, listing: str) -> None:
     mine, his = (
         {row["uuid"] for row in api.every(listing, {"workspace_uuid": WORKSPACE}, token=token)}
         for token in ("demo-token", "viewer-token")

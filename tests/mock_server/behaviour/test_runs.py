@@ -73,7 +73,7 @@ def test_different_questions_get_different_answers(api: Api) -> None:
 
 
 @pytest.mark.parametrize("question", ["Where is the zeppelin?", "How do I repaint my zeppelin?", "Zeppelin"])
-def test_an_answer_contains_no_word_of_the_question(api: Api, question: str) -> None:
+def test_answer_contains_no_word_of_the_question(api: Api, question: str) -> None:
     content = api.data("runThread", THREAD, {"content": question})["answer"]["content"]
     assert "zeppelin" not in content.lower()
     assert len(content) > 80
@@ -95,7 +95,7 @@ def test_answer_reflects_the_agents_persona(api: Api) -> None:
     assert {aim in answer for answer in answers} == {True, False}
 
 
-def test_a_repeated_question_gets_different_answers(api: Api) -> None:
+def test_repeated_question_gets_different_answers(api: Api) -> None:
     thread = api.data("createThread", body={})["uuid"]
     body = {"content": "Where is my parcel?"}
     assert len({api.data("runThread", thread, body)["answer"]["content"] for _ in range(6)}) > 2
@@ -127,7 +127,7 @@ def test_thread_run_works_with_and_without_an_agent(api: Api) -> None:
         (" ", "New conversation"),
     ],
 )
-def test_a_thread_is_named_after_its_first_message(api: Api, content: str, name: str) -> None:
+def test_thread_is_named_after_its_first_message(api: Api, content: str, name: str) -> None:
     thread = api.data("createThread", body={})["uuid"]
     assert api.data("generateThreadName", thread)["name"] == "New conversation"
     api.data("runThread", thread, {"content": content})
@@ -173,7 +173,7 @@ def test_training_is_included_in_the_agents_metrics(api: Api) -> None:
 
 
 @pytest.mark.parametrize(("name", "listing"), [("generateAgent", "listAgents"), ("generateWorkflow", "listWorkflows")])
-def test_a_generated_record_is_stored_and_belongs_to_the_caller(api: Api, name: str, listing: str) -> None:
+def test_generated_record_is_stored_and_belongs_to_the_caller(api: Api, name: str, listing: str) -> None:
     made = api.data(name, body={"prompt": "Greet each new customer by mail"})
     assert made["uuid"] in {row["uuid"] for row in api.every(listing)}
     assert made["is_owner"] is True
@@ -187,7 +187,7 @@ def test_generated_record_depends_on_the_prompt(api: Api, name: str) -> None:
     assert len(set(names)) > 2
 
 
-def test_a_generated_agent_is_complete(api: Api) -> None:
+def test_generated_agent_is_complete(api: Api) -> None:
     made = api.data("generateAgent", body={"prompt": "I need an assistant that answers questions about invoices."})
     texts = {name: value for name, value in made["metadata"].items() if isinstance(value, str)}
     assert all(texts.values())

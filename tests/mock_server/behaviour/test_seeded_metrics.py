@@ -10,48 +10,48 @@ from tests.mock_server.athena import EPOCH, Api, athena_contract, athena_schemas
 
 PAST = datetime(2025, 3, 1, tzinfo=UTC)
 WORKFLOW = "550e8400-e29b-41d4-a716-446655440000"
-WORLDS = [*((name, 1) for name in dataset.list_names()), ("demo", 10)]
+DATASETS = [*((name, 1) for name in dataset.list_names()), ("demo", 10)]
 
 
-@pytest.fixture(scope="module", params=WORLDS, ids=lambda world: f"{world[0]} x {world[1]}")
-def world(request: pytest.FixtureRequest) -> Api:
-    """Each dataset, and a large one."""
+@pytest.fixture(scope="module", params=DATASETS, ids=lambda item: f"{item[0]} x {item[1]}")
+def dataset_api(request: pytest.FixtureRequest) -> Api:
+    """The API with each dataset, and with a large one."""
     name, size = request.param
     return Api.of(athena_contract(), athena_schemas(), name, size=size)
 
 
 @pytest.fixture(scope="module")
-def past() -> Api:
-    """The demo dataset with an epoch one year in the past."""
+def past_api() -> Api:
+    """The API with the demo dataset and an epoch one year in the past."""
     return Api.of(athena_contract(), athena_schemas(), "demo", epoch=PAST)
 
 
-def test_workflow_triggers_match_its_executions(world: Api) -> None:
+def test_workflow_triggers_match_its_executions(dataset_api: Api) -> None:
     executions = defaultdict(list)
-    for row in world.every("listWorkflowExecutions"):
+    for row in dataset_api.every("listWorkflowExecutions"):
         executions[row["workflow"]["uuid"]].append(row["created_at"])
         summary = row["workflow"]
         assert summary["trigger_count"] == summary["executions_count"]
-    for row in world.every("listWorkflowExecutions"):
+    for row in dataset_api.every("listWorkflowExecutions"):
         assert datetime.fromisoformat(row["workflow"]["last_used_at"]) == max(
             map(datetime.fromisoformat, executions[row["workflow"]["uuid"]])
         )
-    for workflow in world.every("listWorkflows"):
+    for workflow in dataset_api.every("listWorkflows"):
         assert workflow["trigger_count"] == len(executions[workflow["uuid"]])
 
 
-def test_agent_usage_matches_its_runs(world: Api) -> None:
+def test_agent_usage_matches_its_runs(dataset_api: Api) -> None:
     runs = defaultdict(list)
-    for run in world.world.store.select("AgentRun", "1"):
+    for run in dataset_api.world.store.select("AgentRun", "1"):
         assert run.references["agent"] is not None
         runs[run.references["agent"].key].append(run.attributes["created_at"])
-    for agent in world.every("listAgents"):
+    for agent in dataset_api.every("listAgents"):
         assert agent["usage_count"] == len(runs[agent["uuid"]])
         assert agent["last_used_at"] == max(runs[agent["uuid"]], default=None)
 
 
-def test_last_use_of_a_prompt_is_set_if_it_was_used(world: Api) -> None:
-    for prompt in world.every("listPrompts"):
+def test_last_use_of_a_prompt_is_set_if_it_was_used(dataset_api: Api) -> None:
+    for prompt in dataset_api.every("listPrompts"):
         assert (prompt["usage_count"] == 0) == (prompt["last_used_at"] is None)
         if prompt["last_used_at"] is not None:
             assert prompt["created_at"] <= prompt["last_used_at"] <= EPOCH.isoformat()
@@ -61,28 +61,28 @@ def test_last_use_of_a_prompt_is_set_if_it_was_used(world: Api) -> None:
 
 
 @pytest.mark.parametrize("period", ["7d", "30d", "90d"])
-def test_metrics_of_the_last_days_end_at_the_epoch(past: Api, period: str) -> None:
+def test_metrics_of_the_last_days_end_at_the_epoch(past_api: Api, period: str) -> None:
     query = {"entity": "workflows", "metric": "executions", "filters[period]": period}
-    assert past.data("getWorkspacesMetrics", query=query)["total"] > 0
-    board = past.data("getAgentLeaderboard", query={"period": period})
+    assert past_api.data("getWorkspacesMetrics", query=query)["total"] > 0
+    board = past_api.data("getAgentLeaderboard", query={"period": period})
     assert sum(row["score"] for row in board) > 0
 
 
-def test_new_record_is_dated_after_the_epoch_and_listed_first(past: Api) -> None:
-    past.reset()
-    past.watch.wait(minutes=5)
-    made = past.data("triggerWebhook", WORKFLOW, {})
+def test_new_record_is_dated_after_the_epoch_and_listed_first(past_api: Api) -> None:
+    past_api.reset()
+    past_api.watch.wait(minutes=5)
+    made = past_api.data("triggerWebhook", WORKFLOW, {})
     assert datetime.fromisoformat(made["created_at"]) == PAST + timedelta(minutes=5)
-    assert past.every("listWorkflowExecutions")[0]["uuid"] == made["uuid"]
-    past.watch.wait(seconds=10)
-    assert past.data("retrieveWorkflowExecution", made["uuid"])["is_finished"] is True
+    assert past_api.every("listWorkflowExecutions")[0]["uuid"] == made["uuid"]
+    past_api.watch.wait(seconds=10)
+    assert past_api.data("retrieveWorkflowExecution", made["uuid"])["is_finished"] is True
 
 
-def test_tokens_expire_by_the_same_clock(past: Api) -> None:
-    past.reset()
+def test_tokens_expire_by_the_same_clock(past_api: Api) -> None:
+    past_api.reset()
     body = {"email": "john.doe@example.com", "password": "password"}
-    made = past.data("signIn", body=body)
+    made = past_api.data("signIn", body=body)
     assert datetime.fromisoformat(made["expires_at"]) == PAST + timedelta(hours=12)
-    assert past.status("getAuthenticatedUser", token=made["token"]) == 200
-    past.watch.wait(hours=12)
-    assert past.status("getAuthenticatedUser", token=made["token"]) == 401
+    assert past_api.status("getAuthenticatedUser", token=made["token"]) == 200
+    past_api.watch.wait(hours=12)
+    assert past_api.status("getAuthenticatedUser", token=made["token"]) == 401

@@ -109,7 +109,7 @@ def test_unknown_fields_are_ignored_and_reported(api: Api) -> None:
     assert "colour" not in reply.json["data"]
 
 
-# Embeddings and counts: read before the write too, so that what was kept is seen to be dropped ------------------------
+# Embedded records and counts, also read before the write, so that a stale cache is noticed ---------------------------
 
 
 def test_new_agent_name_appears_wherever_it_is_embedded(api: Api) -> None:
@@ -140,7 +140,7 @@ def test_new_workspace_name_appears_wherever_it_is_embedded(api: Api) -> None:
     assert shown() == {"Renamed"}
 
 
-def test_a_new_thread_counts_for_its_agent(api: Api) -> None:
+def test_new_thread_counts_for_its_agent(api: Api) -> None:
     before = api.data("retrieveAgent", DOCUMENTED)["threads_count"]
     thread = api.data("createThread", body={"agent_uuid": DOCUMENTED})
     assert api.data("retrieveAgent", DOCUMENTED)["threads_count"] == before + 1
@@ -159,7 +159,7 @@ def test_tools_and_workflows_of_an_agent_are_set_as_lists(api: Api) -> None:
     assert fewer["workflows_count"] == 1
 
 
-def test_a_started_execution_counts_for_its_workflow(api: Api) -> None:
+def test_started_execution_counts_for_its_workflow(api: Api) -> None:
     def summary() -> Any:
         return api.every("listWorkflowExecutions", {"workflow_uuid": DOCUMENTED})[0]["workflow"]
 
@@ -210,7 +210,7 @@ def test_update_of_one_strategy_preserves_the_others(api: Api) -> None:
     assert after["authentication_config"] == before | {"token": before["token"] | {"key": "new"}}
 
 
-def test_a_list_is_replaced(api: Api) -> None:
+def test_list_is_replaced(api: Api) -> None:
     after = api.data("updateAgent", DOCUMENTED, {"metadata": {"conversation_starters": ["Hi"]}})
     assert after["metadata"]["conversation_starters"] == ["Hi"]
 
@@ -280,7 +280,7 @@ def test_delete_of_a_workspace_deletes_its_records(api: Api) -> None:
     assert [api.status(name, key) for name, key in gone] == [404, 404, 404]
 
 
-def test_a_primary_workspace_cannot_be_deleted(api: Api) -> None:
+def test_primary_workspace_cannot_be_deleted(api: Api) -> None:
     before = api.world.store.count_by_resource()
     reply = api.ask("deleteWorkspace", HOME)
     assert (reply.status, reply.headers["x-mock-reason"]) == (409, "conflict")
@@ -297,7 +297,7 @@ def test_provider_in_use_cannot_be_deleted(api: Api) -> None:
     assert api.status("deleteProvider", provider) == 204
 
 
-def test_an_account_never_shows_its_credentials(api: Api) -> None:
+def test_account_never_shows_its_credentials(api: Api) -> None:
     body = {**example_body("createAccount"), "credentials": {"key": "sk-secret-4711"}}
     made = api.ask("createAccount", body=body)
     listed = api.ask("listAccounts")
