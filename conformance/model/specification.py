@@ -87,6 +87,8 @@ class Model:
             if name in body:
                 kind = body.get(discriminator) if discriminator else None
                 record.references[relation.name] = self._parse_reference(relation, body[name], kind)
+                if is_new and body[name] is None and relation.name in _default_relations(record.resource):
+                    record.references[relation.name] = UNKNOWN
 
     def _parse_reference(self, relation: Relation, value: Any, discriminator: Any) -> Any:
         if relation.to_many:
@@ -185,6 +187,11 @@ class Model:
         if ids is None or len(ids) != 1 or identity_key is None:
             return UNKNOWN
         return ids[0][1] == identity_key
+
+
+def _default_relations(resource: Resource) -> tuple[str, ...]:
+    """Return the relations that the server may set to the caller or the caller's tenant if a create has null."""
+    return (*resource.owner_path[:1], *resource.tenant_path[:1])
 
 
 def iter_writable_attributes(resource: Resource, operation: Operation) -> Iterator[tuple[Attribute, str]]:

@@ -6,10 +6,12 @@ and on-delete rule is reached.
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import combinations, zip_longest
 from typing import Any
 
 from conformance.checks.support.tenancy import build_unmatched_value
+from conformance.checks.support.values import parse_instant
 from conformance.errors import SkipCheck
 from conformance.model.execution import Execution
 from conformance.model.queries import find_parameter, read_model
@@ -20,13 +22,15 @@ from conformance.session.session import Session
 from spec.document import snake_case
 from spec.model import BodyField, Operation, Parameter, Relation
 
-MAX_VALUES = 14  # values of one field that are sent with creates
+TWO_DAYS = timedelta(days=2)  # no time zone moves an instant that far
+MAX_VALUES = 18  # values of one field that are sent with creates
 MAX_UPDATED_VALUES = 4  # values of one field that are sent with updates
 MAX_FILTER_VALUES = 3
 MIN_WORD_CHARS = 3  # longer words of a text are searched for
 MAX_PAIRS = 14  # combinations of two parameters
 OLD_INSTANT = "2001-02-03T04:05:06Z"
 ADOPTED_ROWS = 20  # records of other clients that lists are compared with if the run creates none
+WORDS = ("alpha", "beta", "beta", "Gamma", "delta 50% x_y", "epsilon 50xx xxy")
 LIST_RECORDS = 6  # records with different values that lists are compared with
 
 
@@ -180,9 +184,7 @@ class Tour:
         yield from self.observe(name, sibling)
         fields = self._fields(self.operation)
         for position, f in enumerate(fields):
-            values = self.values.list_values(f)
-            selected = [*values[:1], *values[1 + position % 3 :: 3], *([""] if "" in values else [])]
-            for value in selected[:MAX_UPDATED_VALUES]:
+            for value in self._updated_values(f, position):
                 yield from self._update(name, {f.name: value})
             if is_nullable(self.session, f):
                 yield from self._update(name, {f.name: None})
@@ -193,6 +195,14 @@ class Tour:
         yield from self.observe(sibling)
         yield Step(Action.LIST, self.resource)
         yield from self._observe_parents()
+
+    def _updated_values(self, f: BodyField, position: int) -> list[Any]:
+        """Return an ordinary value, those that count as false in many languages, and some others by position."""
+        values = self.values.list_values(f)
+        falsy = [value for value in values[1:] if not value]
+        others = [value for value in values[1:] if value]
+        rotated = others[position % len(others) :] + others[: position % len(others)] if others else []
+        return [*values[:1], *falsy, *rotated][: MAX_UPDATED_VALUES + len(falsy)]
 
     def _full_body(self) -> dict[str, Any]:
         creator = self.session.contract.find_create_operation(self.resource)
@@ -308,8 +318,8 @@ class Tour:
         searched = self._searched_names()
         for index in range(number):
             body: dict[str, Any] = {}
-            for f in self._fields(creator):
-                body |= self._distinct_value(f, index, is_searched=f.name in searched)
+            for position, f in enumerate(self._fields(creator)):
+                body |= self._distinct_value(f, index, position, is_searched=f.name in searched)
             body |= yield from self._distinct_references(index)
             before = self.created()
             yield from self.create(self.resource, body)
@@ -328,16 +338,19 @@ class Tour:
                 body |= self._refer(relation, name, discriminator, [parents[(index + position) % len(parents)]])
         return body
 
-    def _distinct_value(self, f: BodyField, index: int, *, is_searched: bool) -> dict[str, Any]:
-        """Return a value of a field that depends on `index`: two records have equal values, one has null."""
-        values = self.values.list_values(f)
+    def _distinct_value(self, f: BodyField, index: int, position: int, *, is_searched: bool) -> dict[str, Any]:
+        """Return a value that depends on the record and on the position of the field.
+
+        Two records have equal values, and one has null.
+        """
         schema = self.session.payloads.resolve_schema(f.schema)
         if index == 2 and not f.required and is_nullable(self.session, f):
             return {f.name: None}
         if schema.get("enum") or schema.get("type") != "string" or schema.keys() & {"format", "pattern"}:
+            values = self.values.list_values(f)
             ordinary = [v for v in values if v not in ("", {}, [])] or values
             return {f.name: ordinary[index % len(ordinary)]} if ordinary else {}
-        word = ("alpha", "beta", "beta", "Gamma", "delta 50% x_y", "epsilon 50xx xxy")[index % 6]
+        word = WORDS[(index + position) % len(WORDS)]
         text = f"{word} {self.session.payloads.marker}" if is_searched else word
         valid = self.session.schemas.get(f.pointer, "write").is_valid(text)
         return {f.name: text} if valid else {}
@@ -365,6 +378,9 @@ class Tour:
             for values in _selections(parameter):
                 assert parameter is not None
                 yield Step(Action.LIST, self.resource, query={parameter.name: values})
+            if parameter is not None:
+                everything = {parameter.name: list(_selections(parameter))[-1], **next(self._orders(), {})}
+                yield Step(Action.LIST, self.resource, query={**everything, **narrow, **paging})
         yield from self._after_writes(conditions)
 
     def list_queries(self) -> list[dict[str, Any]]:
@@ -439,8 +455,7 @@ class Tour:
                 items = value if isinstance(value, list) else [value]
                 values += [v for v in items if isinstance(v, (str, int, float)) and v not in values and v != ""]
         if x_query.operator in ("from", "to"):
-            is_date = schema.get("format") == "date"
-            return sorted({str(v)[:10] if is_date else v for v in values if isinstance(v, str)})[:2]
+            return _build_bounds(values, is_date=schema.get("format") == "date")
         item_schema = self.session.payloads.resolve_schema(schema.get("items", schema))
         values += [v for v in item_schema.get("enum", ()) if v not in (None, "", *values)]
         if item_schema.get("type") == "boolean":
@@ -482,13 +497,25 @@ class Tour:
         queries = [{}, *({name: value} for name, value in dict(conditions).items())]
         if update is not None and names:
             body: dict[str, Any] = {}
-            for f in self._fields(update):
-                body |= self._distinct_value(f, 3, is_searched=f.name in self._searched_names())
+            for position, f in enumerate(self._fields(update)):
+                body |= self._distinct_value(f, 3, position, is_searched=f.name in self._searched_names())
             yield Step(Action.UPDATE, self.resource, names[0], body)
             yield from (Step(Action.LIST, self.resource, query=query) for query in queries)
         if self.session.operation(self.resource, "delete") is not None and len(names) > 1:
             yield Step(Action.DELETE, self.resource, names[1])
             yield from (Step(Action.LIST, self.resource, query=query) for query in queries[:3])
+
+
+def _build_bounds(values: list[Any], *, is_date: bool) -> list[Any]:
+    """Return bounds for a filter by range: of the middle of the values, before all of them and after all of them."""
+    numbers = sorted(value for value in values if isinstance(value, (int, float)))
+    if numbers:
+        return [numbers[len(numbers) // 2], numbers[0] - 1, numbers[-1] + 1]
+    instants = sorted(filter(None, map(parse_instant, values)))
+    if not instants:
+        return []
+    bounds = (instants[len(instants) // 2], instants[0] - TWO_DAYS, instants[-1] + TWO_DAYS)
+    return [bound.date().isoformat() if is_date else f"{bound:%Y-%m-%dT%H:%M:%SZ}" for bound in bounds]
 
 
 def _selections(parameter: Parameter | None) -> Iterator[list[str]]:
