@@ -1,7 +1,7 @@
 """Composition root: Connexion's middlewares with the mock's routing, security and validation, inside `MockApp`."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any
 
 from connexion.middleware import ConnexionMiddleware
 from connexion.resolver import Resolution, Resolver
@@ -22,23 +22,6 @@ from mock_server.web.validation import ValidationMiddleware
 from spec.model import Contract
 
 
-class AppConfig(Protocol):
-    """The settings of the application."""
-
-    @property
-    def allowed_hosts(self) -> tuple[str, ...]: ...
-    @property
-    def cors_origins(self) -> tuple[str, ...]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class PermissiveAppConfig:
-    """Configuration for tests and for programs that embed the mock."""
-
-    allowed_hosts: tuple[str, ...] = ()
-    cors_origins: tuple[str, ...] = ()
-
-
 class _EndpointResolver(Resolver):  # type: ignore[misc]
     """Resolves every operation to the same endpoint."""
 
@@ -52,12 +35,16 @@ class _EndpointResolver(Resolver):  # type: ignore[misc]
 def create_app(
     contract: Contract,
     sandbox: Sandbox,
-    config: AppConfig,
     *,
     request_log: RequestLog,
+    allowed_hosts: Iterable[str] = (),
+    cors_origins: Iterable[str] = (),
     run_action: RunAction = actions.run_action,
 ) -> MockApp:
-    """Create the application that serves `contract` in `sandbox`. Raises ContractError for unsupported contracts."""
+    """Create the application that serves `contract` in `sandbox`. Raises ContractError for unsupported contracts.
+
+    `allowed_hosts`, `cors_origins`: accepted in addition to loopback; ``*`` accepts any.
+    """
     routes = Routes.from_contract(contract)
     endpoint = Endpoint(sandbox, run_action)
     api = ConnexionMiddleware(
@@ -80,8 +67,8 @@ def create_app(
         api,
         routes,
         SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), sandbox),
-        HostPolicy(frozenset(host.lower() for host in config.allowed_hosts)),
-        CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in config.cors_origins)),
+        HostPolicy(frozenset(host.lower() for host in allowed_hosts)),
+        CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins)),
         request_log,
         sandbox,
         frozenset(read_headers),

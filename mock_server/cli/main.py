@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -261,8 +260,8 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     validators = SchemaValidators.from_document(contract.document)
     sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=settings.epoch is not None)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)
-    config = replace(settings, allowed_hosts=(*settings.allowed_hosts, settings.host))
-    return create_app(contract, sandbox, config, request_log=request_log), sandbox
+    hosts, origins = (*settings.allowed_hosts, settings.host), settings.cors_origins
+    return create_app(contract, sandbox, request_log=request_log, allowed_hosts=hosts, cors_origins=origins), sandbox
 
 
 def _raise_keyboard_interrupt(signum: int, frame: object) -> None:

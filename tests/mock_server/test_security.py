@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
-from mock_server.app import PermissiveAppConfig, create_app
+from mock_server.app import create_app
 from mock_server.sandbox.clock import Clock
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
@@ -167,7 +167,6 @@ def _app(contract: Contract, calls: RecordedCalls) -> ASGIApp:
     return create_app(
         contract,
         made,
-        PermissiveAppConfig(),
         request_log=RequestLog(contract.document, LogCapture(), quiet=True),
         run_action=calls,
     )
