@@ -186,7 +186,10 @@ def test_port_in_use_is_an_error(environment: dict[str, str], served: str) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--port", "x"), "--port: invalid value 'x' (expected "),
+        (
+            ("--port", "x"),
+            "Invalid value for '--port' (env var: 'ATHENA_MOCK_PORT'): 'x' is not a valid integer range.",
+        ),
         (("--dataset", "no-such"), "no-such"),
         (("--contract", "pyproject.toml"), "pyproject.toml: did not find expected <document start>"),
         (("--store", "sqlite:////no/such/folder/x.db"), "/no/such/folder"),
