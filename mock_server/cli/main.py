@@ -169,7 +169,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int) ->
             return _report_error(str(error), 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        _print_banner(build_banner(app, sandbox, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        _print_banner(build_banner(sandbox, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     server.serve(app, settings.log_level, sockets)
     sandbox.store.close()
     return 0

@@ -3,7 +3,7 @@
 The operations are not run. Access rules and `actions.STATE_CHECKS` are evaluated instead.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -19,20 +19,18 @@ from spec.model import Operation, Resource
 MAX_CANDIDATES = 200  # per operation, oldest first
 
 
-def find_example_keys(sandbox: Sandbox) -> Mapping[str, Any]:
-    """Return operationId -> key, for each operation with one path parameter for which a record exists."""
+def iter_example_keys(sandbox: Sandbox) -> Iterator[tuple[Operation, Any]]:
+    """Yield (operation, key) for each operation with one path parameter for which a record exists."""
     now = sandbox.clock.now()
     sandbox.apply_scheduled_changes(now)
     viewer = sandbox.resolve_token(next(iter(BUILTIN_TOKENS)), now)
-    keys_by_operation: dict[str, Any] = {}
     for operation in sandbox.contract.operations.values():
         resource = sandbox.contract.resources.get(operation.resource or "")
         if resource is not None and len(operation.path_parameter_names) == 1:
             request = ActionRequest(operation, sandbox, viewer, {}, {}, "", None, "", now)
             record = next((r for r in _iter_visible(request, resource) if _accepts(request, operation, r)), None)
             if record is not None:
-                keys_by_operation[operation.id] = record.key
-    return keys_by_operation
+                yield operation, record.key
 
 
 def _iter_visible(request: ActionRequest, resource: Resource) -> Iterator[StoredRecord]:

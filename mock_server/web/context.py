@@ -12,7 +12,6 @@ from mock_server.sandbox.response_cache import CacheKey
 from spec.model import Operation
 
 CONTEXT_KEY = "mock.context"
-INTERNAL_REQUEST_KEY = "mock.internal"  # marks a request of the mock to itself, which is not logged
 READ_METHODS = "GET, HEAD, OPTIONS"
 NOTE_HEADER = b"x-mock-note"
 _MAX_NOTES = 20

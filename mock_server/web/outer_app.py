@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.response_cache import build_cache_key
 from mock_server.sandbox.sandbox import Sandbox
-from mock_server.web.context import CONTEXT_KEY, INTERNAL_REQUEST_KEY, READ_METHODS, RequestContext, send_response
+from mock_server.web.context import CONTEXT_KEY, READ_METHODS, RequestContext, send_response
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
 from mock_server.web.routing import Routes
@@ -26,7 +26,6 @@ ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 ABORTED_SCOPE_TYPE = "aborted"
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
-_INTERNAL_REQUEST_ID = b"internal"
 _log = logging.getLogger("mock_server")
 
 
@@ -70,7 +69,7 @@ class MockApp:
             _log.exception("request %s failed", context.id)
             self.request_log.log_failure(context)
             await self.send_error(context, ApiError(ErrorKind.INTERNAL_ERROR), send)
-        if b"origin" in context.headers or (_log.isEnabledFor(logging.INFO) and INTERNAL_REQUEST_KEY not in scope):
+        if b"origin" in context.headers or _log.isEnabledFor(logging.INFO):
             self.log_response(context)
 
     async def serve(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,7 +127,7 @@ class MockApp:
         all_headers: dict[bytes, bytes] = dict(scope["headers"])
         allowed_headers = self.allowed_headers
         headers = {name: value for name, value in all_headers.items() if name in allowed_headers}
-        request_id = _INTERNAL_REQUEST_ID if INTERNAL_REQUEST_KEY in scope else all_headers.get(_REQUEST_ID_HEADER)
+        request_id = all_headers.get(_REQUEST_ID_HEADER)
         if request_id is None or not _REQUEST_ID_PATTERN.fullmatch(request_id):
             request_id = b"%d" % next(self.request_ids)
         raw_path = scope.get("raw_path")

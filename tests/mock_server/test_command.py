@@ -279,7 +279,7 @@ def test_slow_build_prints_a_progress_message(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
-def test_internal_requests_are_not_logged(environment: dict[str, str]) -> None:
+def test_startup_logs_no_requests(environment: dict[str, str]) -> None:
     with running(environment, "--log-level", "info") as (mock, banner):
         send(re.findall(r"http://\S+health", banner)[0])
         mock.send_signal(signal.SIGTERM)
