@@ -68,8 +68,9 @@ def list_image_sources(parameters: DatasetParameters) -> list[Path]:
 
     mock_server = Path(str(resources.files("mock_server")))
     folders = [Path(str(resources.files(package))) for package in ("spec", "fixtures")]
-    files = images.list_source_files(*folders, mock_server / "store", mock_server / "images")
-    return [*files, *dataset.list_sources(parameters.dataset), mock_server / "cli" / "dataset_image.py"]
+    files = images.list_source_files(*folders, mock_server / "store")
+    modules = (mock_server / "images.py", mock_server / "cli" / "dataset_image.py")
+    return [*files, *dataset.list_sources(parameters.dataset), *modules]
 
 
 def build_image(path: Path, contract_path: Path, parameters: DatasetParameters) -> None:

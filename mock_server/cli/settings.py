@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import click
 
@@ -19,7 +20,7 @@ LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MockSettings:
-    """All settings. `epoch` None: today; `contract` None: the packaged contract.
+    """All settings. `epoch` None: today; `contract` None: the packaged contract; `store` None: in memory.
 
     `explicit_fields`: names of the fields set by the command line or the environment.
     """
@@ -30,7 +31,7 @@ class MockSettings:
     dataset: str
     size: float
     epoch: datetime | None
-    store: str
+    store: Path | None
     contract: Path | None
     allowed_hosts: tuple[str, ...]
     cors_origin: tuple[str, ...]
@@ -63,10 +64,13 @@ def _parse_epoch(text: str) -> datetime | None:
     return epoch.astimezone(UTC) if epoch.tzinfo else epoch.replace(tzinfo=UTC)
 
 
-def _parse_store(text: str) -> str:
-    if text != "memory" and not (text.startswith("sqlite:///") and len(text) > 10):
+def _parse_store(text: str) -> Path | None:
+    path = unquote(text.removeprefix("sqlite:///"))
+    if text == "memory":
+        return None
+    if not text.startswith("sqlite:///") or not path:
         _reject(text, "memory, or sqlite:///FILE (with an absolute path: sqlite:////FILE)")
-    return text
+    return Path(path)
 
 
 def _parse_name(text: str) -> str:

@@ -26,7 +26,7 @@ def read(*arguments: str, **environment: str) -> MockSettings:
 def test_defaults() -> None:
     settings = read()
     assert (settings.host, settings.port, settings.seed, settings.dataset) == ("127.0.0.1", 8000, 0, "demo")
-    assert (settings.size, settings.store, settings.contract, settings.quiet) == (1.0, "memory", None, False)
+    assert (settings.size, settings.store, settings.contract, settings.quiet) == (1.0, None, None, False)
     assert (settings.allowed_hosts, settings.cors_origin, settings.log_level) == ((), (), "warning")
     assert settings.epoch is None
 
@@ -75,6 +75,10 @@ def test_epoch_is_converted_to_utc(text: str) -> None:
     assert read("--epoch", text).epoch == datetime(2026, 3, 1, tzinfo=UTC)
 
 
+def test_store_url_may_contain_encoded_spaces() -> None:
+    assert read("--store", "sqlite:///a%20b.db").store == Path("a b.db")
+
+
 def test_blank_environment_variable_is_ignored() -> None:
     assert read(ATHENA_MOCK_PORT="", ATHENA_MOCK_QUIET="").port == 8000
 
@@ -91,6 +95,8 @@ def test_blank_environment_variable_is_ignored() -> None:
         (("--epoch", "tomorrow"), "'tomorrow'", "today, or a date and time"),
         (("--epoch", "0001-01-01"), "'0001-01-01'", "1990"),
         (("--store", "postgres://x"), "'postgres://x'", "memory, or sqlite:///FILE"),
+        (("--store", "sqlite:///"), "'sqlite:///'", "memory, or sqlite:///FILE"),
+        (("--store", "/tmp/x.db"), "'/tmp/x.db'", "memory, or sqlite:///FILE"),
         (("--contract", "no/such.yaml"), "'no/such.yaml'", "does not exist"),
         (("--allowed-hosts", "http://x"), "'http://x'", "without scheme"),
         (("--allowed-hosts", "x.test:8000"), "'x.test:8000'", "without scheme, port"),
