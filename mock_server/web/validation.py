@@ -6,6 +6,7 @@ Errors have the precedence 401, 404, 403, then 400, 415 and 422.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
@@ -39,8 +40,6 @@ class RequestValidator:
     next_app: ASGIApp
     parameters: OperationParameters | None = None
     query_cache: dict[bytes, ParsedParameters] = field(default_factory=dict)
-    accept_cache: dict[bytes, bool] = field(default_factory=dict)
-    media_type_cache: dict[bytes, str] = field(default_factory=dict)
     body_validator: Validator | None = None
     lenient_validator: Validator | None = None
     missing_field_errors: Mapping[str, FieldError] = field(default_factory=dict)
@@ -88,7 +87,7 @@ class RequestValidator:
         """Parse the parameters into the context; return (errors, ignored names). Raises ApiError (406)."""
         parameters = self.parameters or self.compile()
         accept = context.headers.get(b"accept")
-        if accept is not None and not self.accepts_json(accept):
+        if accept is not None and not _accepts_json(accept):
             detail = f"Accept: invalid value {accept.decode('latin-1')!r} (expected application/json)"
             message = "The response is only available as application/json."
             raise ApiError(ErrorKind.NOT_ACCEPTABLE, detail, message=message)
@@ -105,12 +104,6 @@ class RequestValidator:
             memoize(self.query_cache, raw, parsed)
         return parsed
 
-    def accepts_json(self, accept: bytes) -> bool:
-        cached = self.accept_cache.get(accept)
-        if cached is None:
-            cached = memoize(self.accept_cache, accept, _accepts_json(accept.decode("latin-1")), 256)
-        return cached
-
     async def validate_body(
         self, context: RequestContext, receive: Receive, validator: Validator, notes: list[str]
     ) -> Iterable[FieldError]:
@@ -119,7 +112,7 @@ class RequestValidator:
         assert request_body is not None
         raw = await body.read_body(context, receive, self.memory_limit)
         if raw:
-            body.check_media_type(context.headers, self.media_type_cache)
+            body.check_media_type(context.headers)
             value, has_floats = body.parse_json(raw)
         else:
             value, has_floats = {}, False
@@ -177,9 +170,10 @@ class RequestValidator:
         return ApiError(ErrorKind.VALIDATION_FAILED, "; ".join(details), errors=errors, location=location)
 
 
-def _accepts_json(accept: str) -> bool:
+@lru_cache(256)
+def _accepts_json(accept: bytes) -> bool:
     ranges: dict[str, bool] = {}
-    for part in accept.lower().split(","):
+    for part in accept.decode("latin-1").lower().split(","):
         media, *parameters = (p.strip() for p in part.split(";"))
         quality = next((p[2:].strip() for p in parameters if p.startswith("q=")), "1")
         ranges[media] = quality.strip("0.") != ""
