@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series, get_period_start
+from mock_server.actions.metrics import PERIOD_START_SQL, DateRange, fill_series, get_period_start
 from mock_server.actions.responses import render_fragment
 from mock_server.query import MATCH_NONE, SqlCondition, all_of, collect_query_arguments
 from spec.record import Reference
@@ -165,7 +165,7 @@ def rank_agents(request: ActionRequest) -> ActionResult:
     store, agent = request.store, request.contract.resources["Agent"]
     query = request.sandbox.create_query(request.viewer)
     arguments = collect_query_arguments(request.operation.parameters, request.query)
-    condition = all_of((query.build_visibility_condition(agent), query.build_condition(agent, arguments)))
+    condition = query.build_visible_condition(agent, arguments)
     parameters = (get_period_start(request, request.query["period"]), *condition.parameters, request.query["limit"])
     results = store.connection.execute(LEADERBOARD_SQL.format(where=condition.sql), parameters).fetchall()
     rows = [

@@ -72,9 +72,12 @@ class Query:
         """Yield (condition, permission) of the records shared with the viewer."""
         return visibility.iter_shared_conditions(self.store, self.viewer, resource)
 
-    def build_condition(self, resource: Resource, arguments: Iterable[QueryArgument]) -> SqlCondition:
-        """Build the condition of all filters and searches of a query."""
-        return filters.build_condition(self.store, resource, arguments)
+    def build_visible_condition(
+        self, resource: Resource, arguments: Iterable[QueryArgument], max_candidates: int = 0
+    ) -> SqlCondition:
+        """Build the condition of all filters and searches, and of visibility, see `filters.build_condition`."""
+        condition = filters.build_condition(self.store, resource, arguments, max_candidates)
+        return all_of((condition, self.build_visibility_condition(resource)))
 
     def create_list_query(self, resource: Resource, arguments: Iterable[QueryArgument]) -> ListQuery:
         """Create the list query of a request's arguments."""
@@ -85,7 +88,7 @@ class Query:
         sort, direction = values.get("sort"), values.get("direction")
         return ListQuery(
             resource,
-            all_of((self.build_condition(resource, all_arguments), self.build_visibility_condition(resource))),
+            self.build_visible_condition(resource, all_arguments),
             all_arguments if "search" in values else (),
             self._build_order(resource, sort, direction),
             self._build_order(resource, sort, direction, is_reversed=True),
@@ -141,8 +144,7 @@ class Query:
         """Return an equivalent condition that lists the search candidates, if any; valid until the next write."""
         if not query.search_arguments:
             return query.condition
-        condition = filters.build_condition(self.store, query.resource, query.search_arguments, max_candidates)
-        return all_of((condition, self.build_visibility_condition(query.resource)))
+        return self.build_visible_condition(query.resource, query.search_arguments, max_candidates)
 
     def parse_includes(
         self, resource: Resource, arguments: Iterable[QueryArgument]
