@@ -8,13 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from mock_server.store import schema
-from mock_server.store.errors import StoreError
 from mock_server.store.schema import References
 from mock_server.store.store import Store
-from mock_server.store.tenancy import find_tenant_key
+from mock_server.store.writer import build_record, build_row, to_reference_tuple
 from spec.record import Record, Reference
 
 BATCH_SIZE = 500
@@ -72,22 +69,15 @@ class _BulkLoader:
     def add(self, record: Record) -> None:
         """Add the rows of a record."""
         table = self.store.tables[record.resource]
-        explicit_number = record.attributes.get(table.number_attribute) if table.number_attribute else None
-        number = explicit_number if isinstance(explicit_number, int) else self.store.next_number(record.resource)
-        self.store.last_numbers[record.resource] = max(number, self.store.last_numbers.get(record.resource, 0))
-        references = {
-            relation.name: _get_reference(record, relation.name) for relation in table.reference_columns.values()
-        }
-        tenant_key = find_tenant_key(table.resource, record.key, references, self.get_references)
-        attributes = orjson.dumps(dict(record.attributes))
-        row = [number, record.key, attributes, *table.column_values(tenant_key, references, record.attributes)]
-        self.pending_rows.setdefault(record.resource, []).append(row)
+        stored = build_record(self.store.reader, record, self.get_references)
+        self.pending_rows.setdefault(record.resource, []).append(build_row(table, stored))
         for name, link in table.links.items():
-            targets = [schema.encode_reference(link.relation, target) for target in _get_references(record, name)]
+            targets = to_reference_tuple(record.references.get(name) or ())
+            encoded = [schema.encode_reference(link.relation, target) for target in targets]
             rows = self.pending_links.setdefault(link.name, [])
-            rows.extend((record.key, position, target) for position, target in enumerate(targets))
+            rows.extend((record.key, position, target) for position, target in enumerate(encoded))
         if record.resource in self.parents:
-            self.cache_parent(Reference(record.resource, record.key), references)
+            self.cache_parent(stored.reference, stored.references)
         self.pending_count += 1
         if self.pending_count >= BATCH_SIZE:
             self.flush()
@@ -116,15 +106,3 @@ class _BulkLoader:
         self.pending_rows.clear()
         self.pending_links.clear()
         self.pending_count = 0
-
-
-def _get_reference(record: Record, name: str) -> Reference | None:
-    value = record.references.get(name)
-    if value is None or isinstance(value, Reference):
-        return value
-    raise StoreError(f"{record.resource} {record.key}: {name}: got a list of references, expected one reference")
-
-
-def _get_references(record: Record, name: str) -> tuple[Reference, ...]:
-    value = record.references.get(name) or ()
-    return (value,) if isinstance(value, Reference) else tuple(value)
