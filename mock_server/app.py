@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from connexion.middleware import ConnexionMiddleware
-from connexion.resolver import Resolution, Resolver
-from starlette.types import ASGIApp
+from connexion.resolver import Resolver
 
 from mock_server import actions
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
@@ -20,16 +19,6 @@ from mock_server.web.routing import Routes, RoutingMiddleware
 from mock_server.web.security import FastPathSecurityMiddleware, security_map
 from mock_server.web.validation import ValidationMiddleware
 from spec.model import Contract
-
-
-class _EndpointResolver(Resolver):  # type: ignore[misc]
-    """Resolves every operation to the same endpoint."""
-
-    def __init__(self, endpoint: ASGIApp) -> None:
-        self.endpoint = endpoint
-
-    def resolve(self, operation: Any) -> Resolution:
-        return Resolution(self.endpoint, operation.operation_id)
 
 
 def create_app(
@@ -51,7 +40,7 @@ def create_app(
         endpoint,
         middlewares=[RoutingMiddleware, FastPathSecurityMiddleware, ValidationMiddleware],
         security_map=security_map(contract, sandbox),
-        resolver=_EndpointResolver(endpoint),
+        resolver=Resolver(lambda operation_id: endpoint),
     )
     api.add_api(
         _build_minimal_spec(contract),
@@ -66,7 +55,7 @@ def create_app(
     return MockApp(
         api,
         routes,
-        SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), sandbox),
+        SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), sandbox).serve,
         HostPolicy(frozenset(host.lower() for host in allowed_hosts)),
         CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins)),
         request_log,

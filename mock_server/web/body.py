@@ -64,7 +64,7 @@ async def read_body(context: RequestContext, receive: Receive, memory_limit: Bod
                 raise _too_large_error(f"the body has at least {size} bytes")
             if memory_limit.buffered_bytes > MAX_BUFFERED_BYTES:
                 detail = f"incomplete request bodies use {memory_limit.buffered_bytes} bytes of memory"
-                raise overloaded_error(detail, close_connection=True)
+                raise overloaded_error(detail)
             if not message.get("more_body"):
                 return b"".join(chunks)
             message = await receive()

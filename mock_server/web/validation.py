@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.web import body
-from mock_server.web.context import RequestContext, get_context, memoize
+from mock_server.web.context import RequestContext, get_context
 from mock_server.web.parameters import OperationParameters, ParsedParameters, check_styles, collect_defaults
 from mock_server.web.validation_messages import FieldError, field_errors, required_error, type_error
 from spec.document import snake_case
@@ -22,7 +22,7 @@ from spec.model import Contract, Operation, RequestBody
 from spec.validators import SchemaValidators, Validator
 
 READ_HEADERS = (b"accept",)  # in addition to header parameters
-_MAX_CACHED_QUERY_BYTES = 2048
+_MAX_CACHED_QUERY_BYTES, _MAX_CACHED_QUERIES = 2048, 1024
 
 # Raises ApiError (404, 403) unless the viewer may use the operation on the record in the path.
 CheckPathRecord = Callable[[RequestContext, Operation], None]
@@ -94,14 +94,16 @@ class RequestValidator:
         parsed = self.query_cache.get(context.raw_query) or self.parse_query(parameters, context.raw_query)
         errors = list(parsed.errors)
         if parameters.headers:
-            errors += parameters.parse_headers(context.headers).errors
+            errors += parameters.validate_headers(context.headers)
         context.query = parsed.values
         return errors, [*context.notes, *(f"query.{name}" for name in parsed.ignored)]
 
     def parse_query(self, parameters: OperationParameters, raw: bytes) -> ParsedParameters:
         parsed = parameters.parse_query(raw)
         if len(raw) < _MAX_CACHED_QUERY_BYTES and not parsed.errors:
-            memoize(self.query_cache, raw, parsed)
+            if len(self.query_cache) >= _MAX_CACHED_QUERIES:
+                self.query_cache.clear()
+            self.query_cache[raw] = parsed
         return parsed
 
     async def validate_body(
@@ -198,16 +200,12 @@ class RequestValidatorAPI(RoutedAPI):  # type: ignore[misc]
     ) -> None:
         super().__init__(*args, **kwargs)
         self.contract = contract
-        self.schemas = schemas
-        self.check_path_record = check_path_record
-        self.memory_limit = body.BodyMemoryLimit()
-        self.operations: Mapping[str, RequestValidator]
+        self.shared = (contract, schemas, check_path_record, body.BodyMemoryLimit(), self.next_app)
         check_styles(contract)
         self.add_paths()
 
     def make_operation(self, operation: Any) -> RequestValidator:
-        shared = (self.contract, self.schemas, self.check_path_record, self.memory_limit, self.next_app)
-        return RequestValidator(self.contract.operations[operation.operation_id], *shared)
+        return RequestValidator(self.contract.operations[operation.operation_id], *self.shared)
 
 
 class ValidationMiddleware(RoutedMiddleware):  # type: ignore[misc]
