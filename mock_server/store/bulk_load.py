@@ -20,24 +20,20 @@ MAX_CACHED_PARENTS = 10_000
 
 def bulk_load(store: Store, records: Iterable[Record]) -> None:
     """Store records in their order. Raises StoreError for a record that the contract does not allow."""
+    connection, loader = store.connection, _BulkLoader(store, _find_parent_resources(store))
     try:
-        _bulk_load(store, records)
+        with store.transaction():
+            index_query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+            indexes = connection.execute(index_query).fetchall()
+            for name, _ in indexes:
+                connection.execute(f"DROP INDEX {schema.quote_identifier(name)}")
+            for record in records:
+                loader.add(record)
+            loader.flush()
+            for _, sql in indexes:
+                connection.execute(sql)
     finally:
         store.invalidate_caches()
-
-
-def _bulk_load(store: Store, records: Iterable[Record]) -> None:
-    with store.transaction():
-        index_query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-        indexes = store.connection.execute(index_query).fetchall()
-        for name, _ in indexes:
-            store.connection.execute(f"DROP INDEX {schema.quote_identifier(name)}")
-        loader = _BulkLoader(store, _find_parent_resources(store))
-        for record in records:
-            loader.add(record)
-        loader.flush()
-        for _, sql in indexes:
-            store.connection.execute(sql)
 
 
 def _find_parent_resources(store: Store) -> frozenset[str]:
@@ -67,7 +63,6 @@ class _BulkLoader:
     pending_count: int = 0
 
     def add(self, record: Record) -> None:
-        """Add the rows of a record."""
         table = self.store.tables[record.resource]
         stored = build_record(self.store.reader, record, self.get_references)
         self.pending_rows.setdefault(record.resource, []).append(build_row(table, stored))
@@ -97,7 +92,6 @@ class _BulkLoader:
         return references
 
     def flush(self) -> None:
-        """Insert the pending rows."""
         connection = self.store.connection
         for resource, rows in self.pending_rows.items():
             connection.executemany(self.store.tables[resource].insert_sql, rows)

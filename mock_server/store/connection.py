@@ -10,8 +10,8 @@ Without it a create takes 321 instead of 250 microseconds of processor time, 2.1
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -20,9 +20,6 @@ from typing import Any
 MAX_PENDING_WRITES = 100  # takes about a millisecond
 
 BEGIN, COMMIT, ROLLBACK = "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"
-# (begin, commit, rollback) of an outermost transaction and of a nested one.
-_TRANSACTION_STATEMENTS = (BEGIN, COMMIT, (ROLLBACK,))
-_SAVEPOINT_STATEMENTS = ("SAVEPOINT step", "RELEASE step", ("ROLLBACK TO step", "RELEASE step"))
 
 
 def connect(target: str) -> sqlite3.Connection:
@@ -38,21 +35,6 @@ def connect(target: str) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = MEMORY" if is_memory else "PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection, on_rollback: Callable[[], None]) -> Iterator[None]:
-    """Commit everything written inside, or nothing if an exception is raised. Transactions can be nested."""
-    begin, commit, rollback = _SAVEPOINT_STATEMENTS if connection.in_transaction else _TRANSACTION_STATEMENTS
-    connection.execute(begin)
-    try:
-        yield
-        connection.execute(commit)
-    except BaseException:
-        for statement in rollback if connection.in_transaction else ():  # SQLite may have rolled back already
-            connection.execute(statement)
-        on_rollback()
-        raise
 
 
 def copy_image(image: bytes | Path, connection: sqlite3.Connection) -> None:

@@ -71,7 +71,7 @@ class RecordWriter:
             if name in table.links:
                 changed_tags |= self._replace_links(table, table.links[name], key, to_reference_tuple(value or ()))
             else:
-                new_references[name] = _require_single_reference(name, value)
+                new_references[name] = _require_single_reference(resource, key, name, value)
         for name, link in table.links.items():
             if link.has_inverse and name not in (references or {}):
                 changed_tags |= _get_link_tags(table, link, reader.get_linked_references(resource, link.relation, key))
@@ -215,10 +215,8 @@ def build_record(
     explicit_number = attributes.get(table.number_attribute) if table.number_attribute else None
     number = explicit_number if isinstance(explicit_number, int) else last_number + 1
     reader.last_numbers[resource] = max(number, last_number)
-    references = {
-        relation.name: _require_single_reference(relation.name, record.references.get(relation.name))
-        for relation in table.reference_columns.values()
-    }
+    given, names = record.references, [relation.name for relation in table.reference_columns.values()]
+    references = {name: _require_single_reference(resource, record.key, name, given.get(name)) for name in names}
     tenant_key = find_tenant_key(table.resource, record.key, references, get_references)
     created_generation = reader.changes.generation + 1 if has_new_key else -1
     return StoredRecord(resource, number, record.key, tenant_key, attributes, references, created_generation)
@@ -252,10 +250,12 @@ def _get_reference_tags(table: Table, references: References) -> set[Tag]:
     }
 
 
-def _require_single_reference(name: str, value: Reference | tuple[Reference, ...] | None) -> Reference | None:
+def _require_single_reference(
+    resource: str, key: Any, name: str, value: Reference | tuple[Reference, ...] | None
+) -> Reference | None:
     if value is None or isinstance(value, Reference):
         return value
-    raise StoreError(f"{name}: got a list of references, expected one reference: {value!r}")
+    raise StoreError(f"{resource} {key}: {name}: got a list of references, expected one reference")
 
 
 def to_reference_tuple(value: Any) -> tuple[Reference, ...]:
