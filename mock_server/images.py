@@ -94,7 +94,6 @@ def _find_newest(store: Store) -> str:
 
 
 def build_metadata(contract: Contract, parameters: DatasetParameters) -> dict[str, str]:
-    """Return the metadata that describe an image."""
     return {
         "contract": contract.document.digest,
         "dataset": parameters.dataset,
@@ -242,7 +241,6 @@ def _read_metadata(path: Path) -> dict[str, str]:
 
 
 def get_epoch(store: Store) -> datetime:
-    """Return the epoch of a store's data."""
     return datetime.fromisoformat(store.read_metadata()["epoch"].replace("Z", "+00:00"))
 
 
@@ -274,6 +272,6 @@ def open_clock(store: Store, source: Callable[[], datetime], *, from_epoch: bool
     offset = store.read_metadata().get(CLOCK_OFFSET_KEY)
     if offset is not None:
         return Clock(source, int(offset) * MICROSECOND)
-    clock = Clock.starting_at(get_epoch(store), source) if from_epoch else Clock(source)
+    clock = Clock(source, get_epoch(store) - source()) if from_epoch else Clock(source)
     store.write_metadata({CLOCK_OFFSET_KEY: str(clock.offset // MICROSECOND)})
     return clock

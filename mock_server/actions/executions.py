@@ -125,7 +125,7 @@ def _get_stop_changes(request: ActionRequest, execution: StoredRecord) -> dict[s
 def count_executions(request: ActionRequest) -> ActionResult:
     """Return the number of executions that match the query's filters, in total and by status."""
     resource = request.contract.resources["WorkflowExecution"]
-    query = request.sandbox.create_query(request.viewer)
+    query = request.viewer_query
     arguments = collect_query_arguments(request.operation.parameters, request.query)
     condition = query.build_visible_condition(resource, arguments)
     status = attribute_column(("status",))

@@ -11,6 +11,7 @@ import orjson
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.query import SqlCondition, collect_query_arguments
 from mock_server.sandbox.clock import format_timestamp
+from mock_server.store.derived_sql import build_derived_sql
 from mock_server.store.schema import attribute_column, quote_identifier
 from spec.model import Resource
 
@@ -37,7 +38,7 @@ class DateRange:
 def compute_metrics(request: ActionRequest) -> ActionResult:
     """Count or sum the records that match the body's filters."""
     store, body, resource = request.store, request.body, request.resource
-    query = request.sandbox.create_query(request.viewer)
+    query = request.viewer_query
     request_body = request.operation.request_body
     arguments = collect_query_arguments(tuple(request_body.fields.values()) if request_body else (), body)
     condition = query.build_visible_condition(resource, arguments)
@@ -68,7 +69,8 @@ def _build_sum(request: ActionRequest, resource: Resource, name: str) -> SqlCond
     derived = resource.derived_properties.get(name)
     if derived is not None:
         key_column = f"{quote_identifier(resource.name)}.key"
-        return SqlCondition(f"COALESCE(SUM({request.store.build_derived_sql(resource.name, derived, key_column)}), 0)")
+        derived_sql = build_derived_sql(request.store.tables, resource.name, derived, key_column)
+        return SqlCondition(f"COALESCE(SUM({derived_sql}), 0)")
     return SqlCondition("COALESCE(SUM(json_extract(CAST(own AS TEXT), '$.' || ?)), 0)", (name,))
 
 

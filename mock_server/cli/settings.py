@@ -15,7 +15,6 @@ from urllib.parse import unquote
 import click
 
 VARIABLE_PREFIX = "ATHENA_MOCK_"
-LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,46 +107,34 @@ def _join_lists(ctx: click.Context, param: click.Parameter, values: Sequence[Seq
 
 def _create_option(flag: str, description: str, **arguments: Any) -> click.Option:
     variable = VARIABLE_PREFIX + flag.removeprefix("--").upper().replace("-", "_")
-    attributes = {"show_default": True, "show_envvar": True, **arguments}
-    return click.Option([flag], help=description, envvar=variable, **attributes)
+    return click.Option([flag], help=description, envvar=variable, show_default=True, show_envvar=True, **arguments)
 
 
+_HOST_HELP = "Address to listen on; the default also listens on ::1."
+_EPOCH_HELP = "End of the data, start of the clock."
+_CONTRACT_HELP = "OpenAPI 3.0 file to serve; default: the packaged contract."
 _HOSTS_HELP = "Host names to accept in addition to loopback names, without ports; * accepts any."
 _ORIGINS_HELP = "Origins to accept in addition to loopback origins; * accepts any, without cookies."
 _PORT, _SEED = click.IntRange(0, 65535), click.IntRange(0, 2**63 - 1)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_LEVEL = click.Choice(("critical", "error", "warning", "info", "debug"), case_sensitive=False)
 _LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}
 
 # The options that determine the dataset.
 DATASET_OPTIONS = (
     _create_option("--dataset", "Name or file of a dataset.", type=_parse_name, default="demo", metavar="NAME"),
     _create_option("--seed", "Seed of the generated data.", type=_SEED, default=0, metavar="N"),
-    _create_option(
-        "--epoch", "End of the data, start of the clock.", type=_parse_epoch, default="today", metavar="TIME"
-    ),
+    _create_option("--epoch", _EPOCH_HELP, type=_parse_epoch, default="today", metavar="TIME"),
     _create_option("--size", "Factor for the number of records.", type=_parse_size, default="1", metavar="FACTOR"),
-    _create_option(
-        "--contract", "OpenAPI 3.0 file to serve.", type=_FILE, show_default="the packaged contract", metavar="FILE"
-    ),
+    _create_option("--contract", _CONTRACT_HELP, type=_FILE, metavar="FILE"),
 )
 OPTIONS = (
-    _create_option(
-        "--host",
-        "Address to listen on; the default also listens on ::1.",
-        type=_parse_name,
-        default="127.0.0.1",
-        metavar="HOST",
-    ),
+    _create_option("--host", _HOST_HELP, type=_parse_name, default="127.0.0.1", metavar="HOST"),
     _create_option("--port", "Port to listen on; 0 selects a free port.", type=_PORT, default=8000, metavar="PORT"),
     *DATASET_OPTIONS,
     _create_option("--store", "memory or sqlite:///FILE.", type=_parse_store, default="memory", metavar="URL"),
     _create_option("--allowed-hosts", _HOSTS_HELP, type=_parse_hosts, metavar="HOST,...", **_LIST),
     _create_option("--cors-origin", _ORIGINS_HELP, type=_parse_origins, metavar="ORIGIN,...", **_LIST),
     _create_option("--quiet", "Do not print a line for each rejected request.", is_flag=True),
-    _create_option(
-        "--log-level",
-        "Level of the server's log.",
-        type=click.Choice(LOG_LEVELS, case_sensitive=False),
-        default="warning",
-    ),
+    _create_option("--log-level", "Level of the server's log.", type=_LEVEL, default="warning"),
 )

@@ -29,8 +29,6 @@ _ASSETS_PREFIX = "/docs/"
 
 @dataclass(frozen=True, slots=True)
 class SystemPage:
-    """The response of a system route."""
-
     content: bytes
     media_type: str
     headers: Mapping[str, str]

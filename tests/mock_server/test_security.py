@@ -130,9 +130,9 @@ def test_token_expires_by_the_clock_of_the_sandbox() -> None:
     made = create_sandbox()
     signed = made.sign_in("ada@example.com", "password", NOW)
     assert signed is not None
-    assert client(app(sandbox=made), signed[0].token).get(AUTHORS).status == 200
+    assert client(app(sandbox=made), signed[0]).get(AUTHORS).status == 200
     made.clock = Clock(lambda: NOW, timedelta(days=2))
-    assert is_refused(client(app(sandbox=made), signed[0].token).get(AUTHORS))
+    assert is_refused(client(app(sandbox=made), signed[0]).get(AUTHORS))
 
 
 def test_security_is_between_routing_and_validation(caller: Client) -> None:
