@@ -29,7 +29,7 @@ from bench.servers import THREAD
 from fixtures import dataset, generator
 from fixtures.personas import PersonaLibrary
 from mock_server import images
-from mock_server.app import PermissiveAppConfig, create_app
+from mock_server.app import create_app
 from mock_server.sandbox.clock import format_timestamp, get_system_time
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
@@ -113,9 +113,7 @@ def create_app_with_messages(demo_image_bytes: bytes, message_count: int, contra
         trigrams.index_all()
     world = images.create_sandbox(contract, SchemaValidators.from_document(contract.document), store, get_system_time)
     console = RequestLog(contract.document, io.StringIO(), quiet=True)
-    return InProcessApp(
-        create_app(contract, world, PermissiveAppConfig(), request_log=console), world, contract.base_path
-    )
+    return InProcessApp(create_app(contract, world, request_log=console), world, contract.base_path)
 
 
 def generate_messages(store: Store, message_count: int) -> Iterator[Record]:

@@ -1,11 +1,10 @@
 """Composition root: Connexion's middlewares with the mock's routing, security and validation, inside `MockApp`."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any
 
 from connexion.middleware import ConnexionMiddleware
-from connexion.resolver import Resolution, Resolver
-from starlette.types import ASGIApp
+from connexion.resolver import Resolver
 
 from mock_server import actions
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
@@ -22,49 +21,26 @@ from mock_server.web.validation import ValidationMiddleware
 from spec.model import Contract
 
 
-class AppConfig(Protocol):
-    """The settings of the application."""
-
-    @property
-    def allowed_hosts(self) -> tuple[str, ...]: ...
-    @property
-    def cors_origins(self) -> tuple[str, ...]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class PermissiveAppConfig:
-    """Configuration for tests and for programs that embed the mock."""
-
-    allowed_hosts: tuple[str, ...] = ()
-    cors_origins: tuple[str, ...] = ()
-
-
-class _EndpointResolver(Resolver):  # type: ignore[misc]
-    """Resolves every operation to the same endpoint."""
-
-    def __init__(self, endpoint: ASGIApp) -> None:
-        self.endpoint = endpoint
-
-    def resolve(self, operation: Any) -> Resolution:
-        return Resolution(self.endpoint, operation.operation_id)
-
-
 def create_app(
     contract: Contract,
     sandbox: Sandbox,
-    config: AppConfig,
     *,
     request_log: RequestLog,
+    allowed_hosts: Iterable[str] = (),
+    cors_origins: Iterable[str] = (),
     run_action: RunAction = actions.run_action,
 ) -> MockApp:
-    """Create the application that serves `contract` in `sandbox`. Raises ContractError for unsupported contracts."""
+    """Create the application that serves `contract` in `sandbox`. Raises ContractError for unsupported contracts.
+
+    `allowed_hosts`, `cors_origins`: accepted in addition to loopback; ``*`` accepts any.
+    """
     routes = Routes.from_contract(contract)
     endpoint = Endpoint(sandbox, run_action)
     api = ConnexionMiddleware(
         endpoint,
         middlewares=[RoutingMiddleware, FastPathSecurityMiddleware, ValidationMiddleware],
         security_map=security_map(contract, sandbox),
-        resolver=_EndpointResolver(endpoint),
+        resolver=Resolver(lambda operation_id: endpoint),
     )
     api.add_api(
         _build_minimal_spec(contract),
@@ -79,9 +55,9 @@ def create_app(
     return MockApp(
         api,
         routes,
-        SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), sandbox),
-        HostPolicy(frozenset(host.lower() for host in config.allowed_hosts)),
-        CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in config.cors_origins)),
+        SystemRoutes(Docs.from_contract(contract, next(iter(BUILTIN_TOKENS))), sandbox).serve,
+        HostPolicy(frozenset(host.lower() for host in allowed_hosts)),
+        CorsPolicy(frozenset(origin.lower().rstrip("/") for origin in cors_origins)),
         request_log,
         sandbox,
         frozenset(read_headers),

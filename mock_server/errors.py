@@ -79,12 +79,10 @@ class ApiError(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status."""
         return int(self.kind.value.status)
 
     @property
     def reason(self) -> str:
-        """The value of `X-Mock-Reason`."""
         return self.kind.value.reason
 
     def encode_body(self) -> bytes:
@@ -94,10 +92,9 @@ class ApiError(Exception):
         return orjson.dumps({"message": self.message})
 
 
-def overloaded_error(detail: str, *, close_connection: bool = False) -> ApiError:
-    """Return the error (503) for a request that the client may send again after a second."""
-    headers = {"Retry-After": "1"} | ({"Connection": "close"} if close_connection else {})
-    return ApiError(ErrorKind.OVERLOADED, detail, headers=headers)
+def overloaded_error(detail: str) -> ApiError:
+    """Return the error (503) for a request that the client may send again after a second, on a new connection."""
+    return ApiError(ErrorKind.OVERLOADED, detail, headers={"Retry-After": "1", "Connection": "close"})
 
 
 def _summarize(errors: Mapping[str, Sequence[str]]) -> str:

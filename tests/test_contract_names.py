@@ -56,7 +56,6 @@ FILE_WORDS: Mapping[str, frozenset[str]] = {
     "fixtures/expressions.py": words("position"),  # a placeholder of templates
     "fixtures/personas.py": words("agent answer texts workflow"),  # persona files
     "mock_server/actions/__init__.py": words("logout metrics share sign-in"),  # values of x-action
-    "mock_server/images/opener.py": words("memory"),  # a store without a file
     "mock_server/cli/settings.py": words("error memory"),  # a log level; a store without a file
     "mock_server/sandbox/sandbox.py": words("tokens"),  # a counter of the mock
 }

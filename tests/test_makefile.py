@@ -33,9 +33,8 @@ def test_settings_of_an_outer_make_are_not_passed(monkeypatch: pytest.MonkeyPatc
     assert mock_arguments() == []
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if o.flag != "--quiet"], ids=lambda option: option.field)
-def test_a_setting_of_the_command_line_is_passed(option: object) -> None:
-    flag = option.flag  # type: ignore[attr-defined]
+@pytest.mark.parametrize("flag", [option.opts[0] for option in OPTIONS if not option.is_flag])
+def test_a_setting_of_the_command_line_is_passed(flag: str) -> None:
     name = flag.removeprefix("--").upper().replace("-", "_")
     assert mock_arguments(f"{name}=it's $$(x)") == [flag, "it's $(x)"]
     assert mock_arguments(**{name: "x"}) == []

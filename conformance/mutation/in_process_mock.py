@@ -25,7 +25,7 @@ from fixtures import dataset, generator
 from fixtures.errors import FixtureError
 from fixtures.personas import PersonaLibrary
 from mock_server import images
-from mock_server.app import PermissiveAppConfig, create_app
+from mock_server.app import create_app
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
 from mock_server.web.request_log import RequestLog
@@ -83,7 +83,7 @@ class InProcessMock:
         clock, schemas = ManualClock(), SchemaValidators.from_document(contract.document)
         sandbox = images.create_sandbox(contract, schemas, Store.from_image(contract, image_bytes), clock)
         request_log = RequestLog(contract.document, io.StringIO(), quiet=True)
-        app = create_app(contract, sandbox, PermissiveAppConfig(), request_log=request_log)
+        app = create_app(contract, sandbox, request_log=request_log)
         return cls(contract, schemas, app, sandbox, clock, image_bytes)
 
     def reset(self) -> None:

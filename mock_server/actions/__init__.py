@@ -4,6 +4,7 @@ The five generic actions follow from method and path. Only named actions may use
 """
 
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 
 from mock_server.actions import (
     authentication,
@@ -16,6 +17,7 @@ from mock_server.actions import (
     sharing,
     workspace_metrics,
 )
+from mock_server.actions.access import find_in_path
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import StoredRecord
@@ -63,3 +65,13 @@ STATE_CHECKS: Mapping[str, Callable[[Sandbox, StoredRecord], bool]] = {
 def run_action(request: ActionRequest) -> ActionResult:
     """Run the action of the request's operation. Raises ApiError."""
     return ACTIONS[request.operation.action](request)
+
+
+def check_access(request: ActionRequest) -> None:
+    """Raise ApiError (404, 403) unless the viewer may use the operation on the record in the path.
+
+    Write permission is checked only if the contract documents a 403.
+    """
+    operation = request.operation
+    allow_shared = operation.action not in OWN_TENANT_ACTIONS
+    find_in_path(request, for_write=HTTPStatus.FORBIDDEN in operation.responses, allow_shared=allow_shared)

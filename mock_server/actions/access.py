@@ -4,7 +4,7 @@ from typing import Any
 
 from mock_server.actions.call import ActionRequest
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.query import SqlCondition, all_of, any_of
+from mock_server.query import SqlCondition, all_of, any_of, iter_shared_conditions
 from mock_server.store import StoredRecord
 from mock_server.store.schema import parse_key
 from spec.model import Resource
@@ -28,7 +28,7 @@ def find_visible(request: ActionRequest, resource: Resource, key: Any, *, displa
     record = request.store.get(resource.name, key)
     if record is not None and request.viewer is not None and record.tenant_key in request.viewer.tenant_keys:
         return record
-    visible = request.sandbox.create_query(request.viewer).build_visibility_condition(resource)
+    visible = request.viewer_query.build_visibility_condition(resource)
     condition = all_of((SqlCondition("key = ?", (key,)), visible))
     if records := request.store.select(resource.name, condition.sql, condition.parameters):
         return records[0]
@@ -51,7 +51,8 @@ def require_writable(
     if viewer is None:
         return
     if resource.writers == "owner":
-        if find_owner_key(request, resource, record) != viewer.user_key:
+        owner = request.sandbox.encoder.follow_path(record, resource.owner_path, set()) if resource.owner_path else None
+        if owner is None or owner.key != viewer.user_key:
             raise ApiError(ErrorKind.FORBIDDEN, f"only its owner may change this {resource.name}")
         return
     if record.tenant_key is None or record.tenant_key in viewer.tenant_keys:
@@ -59,18 +60,8 @@ def require_writable(
     if not allow_shared:
         detail = f"this {resource.name} is shared with the token's user; only its own workspace may delete or share it"
         raise ApiError(ErrorKind.FORBIDDEN, detail)
-    shared = request.sandbox.create_query(viewer).iter_shared_conditions(resource)
+    shared = iter_shared_conditions(request.store, viewer, resource)
     writable = any_of(condition for condition, permission in shared if permission == "write")
     condition = all_of((SqlCondition("key = ?", (record.key,)), writable))
     if not request.store.select(resource.name, condition.sql, condition.parameters):
         raise ApiError(ErrorKind.FORBIDDEN, f"this {resource.name} is shared for reading, not for writing")
-
-
-def find_owner_key(request: ActionRequest, resource: Resource, record: StoredRecord) -> Any:
-    """Return the key of the user that owns the record, or None."""
-    current: StoredRecord | None = record
-    reference = None
-    for relation_name in resource.owner_path:
-        reference = current.references.get(relation_name) if current else None
-        current = request.store.resolve(reference)
-    return reference.key if reference else None

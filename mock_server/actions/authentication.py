@@ -16,11 +16,11 @@ def sign_in(request: ActionRequest) -> ActionResult:
     if session is None:
         detail = "no user has this e-mail address and password; the password of all seeded users is 'password'"
         raise ApiError(ErrorKind.INVALID_CREDENTIALS, detail)
-    token, user = session
+    token, expires_at, user = session
     data = {
-        "token": token.token,
+        "token": token,
         "token_type": "Bearer",
-        "expires_at": format_timestamp(token.expires_at),
+        "expires_at": format_timestamp(expires_at),
         "user": render_fragment(replace(request, viewer=request.sandbox.get_viewer(user.key)), user),
     }
     return ActionResult(orjson.dumps({"data": data}))

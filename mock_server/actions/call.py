@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from mock_server.query import Viewer
+from mock_server.query import Query, Viewer
 from mock_server.sandbox.clock import format_timestamp
 from mock_server.sandbox.response_cache import CacheDependencies
 from mock_server.sandbox.sandbox import Sandbox
@@ -38,17 +38,18 @@ class ActionRequest:
 
     @property
     def contract(self) -> Contract:
-        """The contract of the sandbox."""
         return self.sandbox.contract
 
     @property
     def store(self) -> Store:
-        """The store of the sandbox."""
         return self.sandbox.store
 
     @property
+    def viewer_query(self) -> Query:
+        return Query(self.sandbox.store, self.viewer)
+
+    @property
     def resource(self) -> Resource:
-        """The resource of the operation."""
         return self.sandbox.contract.resources[self.operation.resource or ""]
 
     @property

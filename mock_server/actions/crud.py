@@ -12,11 +12,11 @@ from mock_server.actions.request_mapping import RelationValue, extract_attribute
 from mock_server.actions.responses import render_record, select_projection
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.query import ListQuery, ResultPage, collect_query_arguments
+from mock_server.sandbox.record_defaults import RecordDefaults
 from mock_server.sandbox.response_cache import CacheDependencies
 from mock_server.sandbox.sandbox import Sandbox
-from mock_server.sandbox.write_plans import RecordDefaults
+from mock_server.serialization.layout import Projection
 from mock_server.serialization.pagination import build_page_url_prefix, build_pagination_values
-from mock_server.serialization.projections import Projection
 from mock_server.store import DeleteRestricted, StoredRecord, Tag
 from spec.model import Resource
 from spec.record import Record, Reference
@@ -40,7 +40,7 @@ def list_records(request: ActionRequest) -> ActionResult:
     view, encoder = request.operation.envelope.view_name, request.sandbox.encoder
     assert view is not None
     plan = _get_plan(request)
-    page = request.sandbox.create_query(request.viewer).fetch_page(plan.listing)
+    page = request.viewer_query.fetch_page(plan.listing)
     tags: set[Tag] = set()
     rows = [encoder.encode_record(view, row, plan.projection, request.viewer, tags) for row in page.rows]
     return ActionResult(_encode_page(request, plan, rows, page), depends_on=CacheDependencies(tags, plan.dependencies))
@@ -59,7 +59,7 @@ def _get_plan(request: ActionRequest) -> ListPlan:
 def _create_plan(request: ActionRequest) -> ListPlan:
     contract, operation, resource = request.contract, request.operation, request.resource
     arguments = collect_query_arguments(operation.parameters, request.query)
-    listing = request.sandbox.create_query(request.viewer).create_list_query(resource, arguments)
+    listing = request.viewer_query.create_list_query(resource, arguments)
     read_resources = request.store.find_mentioned_resources(f"{listing.condition.sql} {listing.order}")
     dependencies = (resource.name, *read_resources, *contract.access_grant_resources)
     url = contract.base_path + operation.path
@@ -77,8 +77,8 @@ def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page
     if not envelope.pagination:
         return b"{%s:%s}" % (orjson.dumps(envelope.data_property), data)
     values = build_pagination_values(
-        page_number=page.number,
-        page_size=page.size,
+        page_number=plan.listing.page_number,
+        page_size=plan.listing.page_size,
         total=page.total,
         row_count=len(rows),
         url=request.base_url + plan.url,
@@ -89,7 +89,6 @@ def _encode_page(request: ActionRequest, plan: ListPlan, rows: list[bytes], page
 
 
 def retrieve_record(request: ActionRequest) -> ActionResult:
-    """Return one record with its relations."""
     sandbox, tags = request.sandbox, set[Tag]()
     record, projection = find_in_path(request), select_projection(request)
     body = sandbox.encoder.encode_body(request.operation.envelope, record, request.viewer, projection, tags)
@@ -97,7 +96,6 @@ def retrieve_record(request: ActionRequest) -> ActionResult:
 
 
 def create_record(request: ActionRequest) -> ActionResult:
-    """Create a record from the body and return it."""
     return create_from_attributes(request, request.resource, extract_attributes(request, request.resource))
 
 
@@ -114,7 +112,7 @@ def insert_record(
 ) -> StoredRecord:
     """Store a new record with the attributes and references that the server adds."""
     sandbox = request.sandbox
-    defaults = sandbox.write_plans.get_record_defaults(resource)
+    defaults = sandbox.get_record_defaults(resource)
     key = sandbox.create_key(resource)
     values = build_attributes(request, resource, defaults, key, attributes)
     relations: dict[str, Reference | tuple[Reference, ...]] = {**_default_references(defaults, request)}

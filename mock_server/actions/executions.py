@@ -13,7 +13,7 @@ from mock_server.actions.crud import insert_record
 from mock_server.actions.request_mapping import extract_attributes
 from mock_server.actions.responses import render_record
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.query import all_of, collect_query_arguments
+from mock_server.query import collect_query_arguments
 from mock_server.sandbox.clock import format_timestamp
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import StoredRecord
@@ -125,9 +125,9 @@ def _get_stop_changes(request: ActionRequest, execution: StoredRecord) -> dict[s
 def count_executions(request: ActionRequest) -> ActionResult:
     """Return the number of executions that match the query's filters, in total and by status."""
     resource = request.contract.resources["WorkflowExecution"]
-    query = request.sandbox.create_query(request.viewer)
+    query = request.viewer_query
     arguments = collect_query_arguments(request.operation.parameters, request.query)
-    condition = all_of((query.build_condition(resource, arguments), query.build_visibility_condition(resource)))
+    condition = query.build_visible_condition(resource, arguments)
     status = attribute_column(("status",))
     sql = f"SELECT {status}, COUNT(*) FROM {quote_identifier(resource.name)} WHERE {condition.sql} GROUP BY 1"
     counts = dict(request.store.connection.execute(sql, condition.parameters).fetchall())

@@ -1,7 +1,9 @@
 """Create a message with attached files."""
 
 import mimetypes
+import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from mock_server.actions.call import ActionRequest, ActionResult
@@ -39,6 +41,5 @@ def attach_files(request: ActionRequest, message: StoredRecord, files: list[Mapp
 
 def _get_file_extension(name: str) -> str:
     """Return the extension of a file name with its dot; empty unless it is short and alphanumeric."""
-    stem, _, extension = name.rpartition(".")
-    is_plain = stem and extension.isascii() and extension.isalnum() and len(extension) <= 5
-    return f".{extension.lower()}" if is_plain else ""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else ""

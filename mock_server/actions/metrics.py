@@ -1,25 +1,47 @@
-"""Metrics of one resource: a count or a sum, as one value or one per period."""
+"""Metrics of one resource: a count or a sum, as one value or as a time series with an entry for each period."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import islice
 from typing import Any
 
 import orjson
 
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series
-from mock_server.query import SqlCondition, all_of, collect_query_arguments
+from mock_server.query import SqlCondition, collect_query_arguments
+from mock_server.sandbox.clock import format_timestamp
+from mock_server.store.derived_sql import build_derived_sql
 from mock_server.store.schema import attribute_column, quote_identifier
 from spec.model import Resource
 
 MAX_SERIES_ENTRIES = 10_000  # as in the contract
+# Granularity -> SQL that converts a timestamp column to the first day of its period.
+PERIOD_START_SQL = {
+    "daily": "substr({0}, 1, 10)",
+    "weekly": "date(substr({0}, 1, 10), '-6 days', 'weekday 1')",
+    "monthly": "substr({0}, 1, 7) || '-01'",
+}
+PERIOD_DAYS = {"7d": 7, "30d": 30, "90d": 90, "365d": 365}
+# Granularity -> step that leads from the first day of a period into the next period.
+_PERIOD_STEP = {"daily": timedelta(days=1), "weekly": timedelta(days=7), "monthly": timedelta(days=31)}
+
+
+@dataclass(frozen=True, slots=True)
+class DateRange:
+    """The days of a series, as ``2026-03-01``. `first_day` None: the series starts at the first day with a value."""
+
+    first_day: str | None
+    last_day: str
 
 
 def compute_metrics(request: ActionRequest) -> ActionResult:
     """Count or sum the records that match the body's filters."""
     store, body, resource = request.store, request.body, request.resource
-    query = request.sandbox.create_query(request.viewer)
+    query = request.viewer_query
     request_body = request.operation.request_body
     arguments = collect_query_arguments(tuple(request_body.fields.values()) if request_body else (), body)
-    condition = all_of((query.build_condition(resource, arguments), query.build_visibility_condition(resource)))
+    condition = query.build_visible_condition(resource, arguments)
     is_sum = body["calculation"].endswith("_sum")
     value = _build_sum(request, resource, body["property"]) if is_sum else SqlCondition("COUNT(*)")
     from_where = f"FROM {quote_identifier(resource.name)} WHERE {condition.sql}"
@@ -47,5 +69,46 @@ def _build_sum(request: ActionRequest, resource: Resource, name: str) -> SqlCond
     derived = resource.derived_properties.get(name)
     if derived is not None:
         key_column = f"{quote_identifier(resource.name)}.key"
-        return SqlCondition(f"COALESCE(SUM({request.store.build_derived_sql(resource.name, derived, key_column)}), 0)")
+        derived_sql = build_derived_sql(request.store.tables, resource.name, derived, key_column)
+        return SqlCondition(f"COALESCE(SUM({derived_sql}), 0)")
     return SqlCondition("COALESCE(SUM(json_extract(CAST(own AS TEXT), '$.' || ?)), 0)", (name,))
+
+
+def get_period_start(request: ActionRequest, period: str | None) -> str:
+    """Return the timestamp at which a period up to now starts; empty for no period and for ``all``."""
+    days = PERIOD_DAYS.get(period or "")
+    return format_timestamp(request.now - timedelta(days=days)) if days else ""
+
+
+def fill_series(
+    values_by_day: Mapping[str, Any], date_range: DateRange, granularity: str, max_entries: int
+) -> dict[str, Any]:
+    """Return first day of a period -> value, in order, with zeros for periods of `date_range` without a value.
+
+    No zeros are added if the series would have more than `max_entries` entries.
+    """
+    first = date_range.first_day or min(values_by_day, default=None)
+    if first is None:
+        return {}
+    last = max(date_range.last_day, max(values_by_day, default=""))
+    periods = _iter_periods(date.fromisoformat(first), date.fromisoformat(last), granularity)
+    days = list(islice(periods, max_entries + 1))
+    zeros = dict.fromkeys((day.isoformat() for day in days), 0) if len(days) <= max_entries else {}
+    return dict(sorted({**zeros, **values_by_day}.items()))
+
+
+def _iter_periods(day: date, last: date, granularity: str) -> Iterator[date]:
+    """Yield the first day of each period from that of `day` to that of `last`; weeks start on Monday."""
+    day = _get_first_day(day, granularity)
+    while day <= last:
+        yield day
+        try:
+            day = _get_first_day(day + _PERIOD_STEP[granularity], granularity)
+        except OverflowError:  # date.max
+            return
+
+
+def _get_first_day(day: date, granularity: str) -> date:
+    if granularity == "monthly":
+        return day.replace(day=1)
+    return date.fromordinal(day.toordinal() - day.weekday()) if granularity == "weekly" else day

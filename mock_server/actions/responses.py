@@ -6,7 +6,7 @@ import orjson
 
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.query import collect_query_arguments
-from mock_server.serialization.projections import Projection
+from mock_server.serialization.layout import Projection
 from mock_server.store import StoredRecord
 
 
@@ -17,7 +17,7 @@ def select_projection(request: ActionRequest) -> Projection:
         return projections.get_default(view)
     resource = request.contract.resources[request.contract.views[view].resource]
     arguments = collect_query_arguments(request.operation.parameters, request.query)
-    paths, counted = request.sandbox.create_query(request.viewer).parse_includes(resource, arguments)
+    paths, counted = request.viewer_query.parse_includes(resource, arguments)
     return projections.get_default(view, counted) if paths is None else projections.get_for_paths(view, paths, counted)
 
 

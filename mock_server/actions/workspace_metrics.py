@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl
 import orjson
 
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.actions.periods import PERIOD_START_SQL, DateRange, fill_series, get_period_start
+from mock_server.actions.metrics import PERIOD_START_SQL, DateRange, fill_series, get_period_start
 from mock_server.actions.responses import render_fragment
-from mock_server.query import MATCH_NONE, SqlCondition, all_of, collect_query_arguments
+from mock_server.query import SqlCondition, all_of, collect_query_arguments, one_of
 from spec.record import Reference
 
 # Metric -> SQL with the columns at, user and workspace, and for durations started and stopped.
@@ -155,17 +155,15 @@ def _build_workspace_condition(request: ActionRequest) -> SqlCondition:
     workspace_key = request.query.get("workspace_uuid")
     if workspace_key is not None:
         tenant_keys = tuple(key for key in tenant_keys if key == workspace_key.lower())
-    if not tenant_keys:
-        return MATCH_NONE
-    return SqlCondition(f"workspace IN ({', '.join('?' * len(tenant_keys))})", tenant_keys)
+    return one_of("workspace", tenant_keys)
 
 
 def rank_agents(request: ActionRequest) -> ActionResult:
     """Return the agents by their score in a period, highest first."""
     store, agent = request.store, request.contract.resources["Agent"]
-    query = request.sandbox.create_query(request.viewer)
+    query = request.viewer_query
     arguments = collect_query_arguments(request.operation.parameters, request.query)
-    condition = all_of((query.build_visibility_condition(agent), query.build_condition(agent, arguments)))
+    condition = query.build_visible_condition(agent, arguments)
     parameters = (get_period_start(request, request.query["period"]), *condition.parameters, request.query["limit"])
     results = store.connection.execute(LEADERBOARD_SQL.format(where=condition.sql), parameters).fetchall()
     rows = [

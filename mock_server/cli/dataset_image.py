@@ -4,11 +4,11 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
 
 from mock_server import images
-from mock_server.cli.settings import MockSettings
 from mock_server.images import DatasetParameters, ImageError
 from mock_server.sandbox.clock import get_system_time
 from spec.loader import load_contract
@@ -18,23 +18,23 @@ BUILD_COMMAND = "build-image"
 _PROGRESS_DELAY = 1.0  # seconds after which the progress message is printed
 
 
-def get_contract_path(settings: MockSettings) -> Path:
+def get_contract_path(path: Path | None) -> Path:
     """Return the path of the contract; default: the packaged one."""
-    return settings.contract or Path(str(resources.files("spec") / "openapi.yaml"))
+    return path or Path(str(resources.files("spec") / "openapi.yaml"))
 
 
-def create_dataset_parameters(settings: MockSettings) -> DatasetParameters:
-    """Return the parameters that identify the dataset."""
-    epoch = settings.resolve_epoch(get_system_time())
-    return DatasetParameters(settings.dataset, settings.seed, epoch, settings.size)
+def create_dataset_parameters(dataset: str, seed: int, epoch: datetime | None, size: float) -> DatasetParameters:
+    """Return the parameters that identify the dataset. `epoch` None: today, 00:00 UTC."""
+    today = get_system_time().replace(hour=0, minute=0, second=0, microsecond=0)
+    return DatasetParameters(dataset, seed, epoch or today, size)
 
 
-def ensure_image(contract: Contract, parameters: DatasetParameters, settings: MockSettings) -> Path:
+def ensure_image(contract: Contract, parameters: DatasetParameters, contract_path: Path) -> Path:
     """Return the image of the dataset; a missing one is built by a child process. Raises ImageError."""
 
     def build_in_child(path: Path) -> None:
         command = [sys.executable, "-m", "mock_server", BUILD_COMMAND, str(path)]
-        command += ["--contract", str(get_contract_path(settings)), "--dataset", parameters.dataset]
+        command += ["--contract", str(contract_path), "--dataset", parameters.dataset]
         command += ["--seed", str(parameters.seed), "--epoch", parameters.epoch.isoformat()]
         command += ["--size", repr(parameters.size)]
         message = f"building dataset {parameters.dataset}, size {parameters.size:g} (cached for later starts) ..."
@@ -68,17 +68,17 @@ def list_image_sources(parameters: DatasetParameters) -> list[Path]:
 
     mock_server = Path(str(resources.files("mock_server")))
     folders = [Path(str(resources.files(package))) for package in ("spec", "fixtures")]
-    files = images.list_source_files(*folders, mock_server / "store", mock_server / "images")
-    return [*files, *dataset.list_sources(parameters.dataset), mock_server / "cli" / "dataset_image.py"]
+    files = images.list_source_files(*folders, mock_server / "store")
+    modules = (mock_server / "images.py", mock_server / "cli" / "dataset_image.py")
+    return [*files, *dataset.list_sources(parameters.dataset), *modules]
 
 
-def build_image(path: Path, settings: MockSettings) -> None:
+def build_image(path: Path, contract_path: Path, parameters: DatasetParameters) -> None:
     """Build the image of a dataset in this process. Raises ContractError, FixtureError, ImageError."""
     from fixtures import dataset, generator
     from fixtures.personas import PersonaLibrary
 
-    parameters, personas = create_dataset_parameters(settings), PersonaLibrary()
-    contract = load_contract(get_contract_path(settings))
+    contract, personas = load_contract(contract_path), PersonaLibrary()
     records = generator.generate_records(
         contract,
         dataset.load(parameters.dataset),

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mock_server.cli.settings import OPTIONS, VARIABLE_PREFIX, MockSettings, Option
+from mock_server.cli.settings import DATASET_OPTIONS, OPTIONS, VARIABLE_PREFIX, MockSettings
 from mock_server.server.sockets import ListenError, listen
 
 if TYPE_CHECKING:
@@ -45,60 +44,6 @@ Exit status:
 Shell completion (bash; also zsh_source and fish_source):
   eval "$(_ATHENA_MOCK_COMPLETE=bash_source athena-mock)"
 """
-
-
-class _SettingType(click.ParamType[Any]):
-    """Parses the text of an option; errors name the option or the environment variable."""
-
-    def __init__(self, option: Option) -> None:
-        self.option = option
-        self.name = option.field
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            if self.option.is_list:
-                return tuple(self.option.parse(part.strip()) for part in value.split(",") if part.strip())
-            return self.option.parse(value.strip())
-        except ValueError as error:
-            is_variable = ctx and ctx.get_parameter_source(self.option.field) is ParameterSource.ENVIRONMENT
-            name = self.option.variable if is_variable else self.option.flag
-            shown = ascii(value) if len(value) < 100 else f"{value[:100]!a}..."
-            raise click.UsageError(f"{name}: invalid value {shown} (expected {error})") from None
-
-
-class _SettingOption(click.Option):
-    """A click option for a setting. A blank environment variable is ignored."""
-
-    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        value = super().resolve_envvar_value(ctx)
-        return value if value and value.strip() else None
-
-    def value_from_envvar(self, ctx: click.Context) -> Any:
-        value = self.resolve_envvar_value(ctx)
-        return (value,) if self.multiple and value is not None else value
-
-
-def _create_option(option: Option) -> click.Option:
-    default = option.default or "the packaged contract"
-    arguments: dict[str, Any] = {"default": option.default, "metavar": option.metavar, "show_default": default}
-    if option.is_flag:
-        arguments = {"is_flag": True, "flag_value": "1", "default": option.default}
-    elif option.is_list:
-        arguments = {"multiple": True, "metavar": option.metavar, "callback": _join_lists}
-    return _SettingOption(
-        [option.flag, option.field],
-        type=_SettingType(option),
-        envvar=option.variable,
-        show_envvar=True,
-        help=option.help,
-        **arguments,
-    )
-
-
-def _join_lists(ctx: click.Context, param: click.Parameter, values: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(item for value in values for item in value)
 
 
 class _DefaultCommandGroup(click.Group):
@@ -142,7 +87,7 @@ def athena_mock() -> None:
     """Serve an OpenAPI contract with state: records, relations, filters, access rules and validation."""
 
 
-@athena_mock.command(params=[_create_option(option) for option in OPTIONS])
+@athena_mock.command(params=[*OPTIONS])
 @click.pass_context
 def serve(ctx: click.Context, /, **values: Any) -> int:
     """Start the server (default command)."""
@@ -156,34 +101,39 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
         return 0
 
 
-@athena_mock.command("build-image", params=[_create_option(option) for option in OPTIONS if option.shapes_dataset])
+@athena_mock.command("build-image", params=[*DATASET_OPTIONS])
 @click.argument("file", type=click.Path(path_type=Path))
 @click.pass_context
-def build_image(ctx: click.Context, /, file: Path, **values: Any) -> int:
+def build_image(ctx: click.Context, /, file: Path, contract: Path | None, **values: Any) -> int:
     """Build the image of a dataset in FILE. `serve` does this when needed."""
     from fixtures.errors import FixtureError
     from mock_server.cli import dataset_image
     from mock_server.store import StoreError
     from spec.errors import ContractError
 
+    _check_environment()
     try:
-        dataset_image.build_image(file, _create_settings(ctx))
+        parameters = dataset_image.create_dataset_parameters(**values)
+        dataset_image.build_image(file, dataset_image.get_contract_path(contract), parameters)
     except (ContractError, FixtureError, StoreError) as error:
         return _report_error(str(error), 2)
     return 0
 
 
-def _create_settings(ctx: click.Context) -> MockSettings:
-    """Return the settings of a command; options that it does not have get their default. Raises click.UsageError."""
-    variables = [option.variable for option in OPTIONS]
+def _check_environment() -> None:
+    """Raise click.UsageError for an unknown environment variable with the prefix of the settings."""
+    variables = [str(option.envvar) for option in OPTIONS]
     for name in os.environ:
         if name.startswith(VARIABLE_PREFIX) and name not in variables:
             similar = "".join(f" Did you mean {match}?" for match in get_close_matches(name, variables, 1))
             raise click.UsageError(f"No such environment variable: {name}.{similar or f' Expected one of {variables}'}")
-    defaults = {o.field: () if o.is_list else o.parse(o.default) for o in OPTIONS}
-    explicit = frozenset(o.field for o in OPTIONS if ctx.get_parameter_source(o.field) in _EXPLICIT_SOURCES)
-    values = {name: value for name, value in ctx.params.items() if name in defaults}
-    return MockSettings(**{**defaults, **values}, explicit_fields=explicit)
+
+
+def _create_settings(ctx: click.Context) -> MockSettings:
+    """Return the settings of the command `serve`. Raises click.UsageError."""
+    _check_environment()
+    explicit = frozenset(name for name in ctx.params if ctx.get_parameter_source(name) in _EXPLICIT_SOURCES)
+    return MockSettings(**ctx.params, explicit_fields=explicit)
 
 
 def parse_settings(arguments: Sequence[str]) -> MockSettings:
@@ -219,7 +169,7 @@ def _serve(settings: MockSettings, sockets: "list[socket.socket]", port: int) ->
             return _report_error(str(error), 2)
         host = {"0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        _print_banner(build_banner(app, sandbox, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        _print_banner(build_banner(sandbox, url, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
     server.serve(app, settings.log_level, sockets)
     sandbox.store.close()
     return 0
@@ -245,9 +195,10 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     from spec.loader import load_contract
     from spec.validators import SchemaValidators
 
-    contract = load_contract(dataset_image.get_contract_path(settings))
-    parameters = dataset_image.create_dataset_parameters(settings)
-    get_image = partial(dataset_image.ensure_image, contract, parameters, settings)
+    contract_path = dataset_image.get_contract_path(settings.contract)
+    contract = load_contract(contract_path)
+    parameters = dataset_image.create_dataset_parameters(settings.dataset, settings.seed, settings.epoch, settings.size)
+    get_image = partial(dataset_image.ensure_image, contract, parameters, contract_path)
     store = images.open_store(contract, parameters, settings.store, get_image, settings.explicit_fields)
     epoch = images.get_epoch(store)
     if settings.epoch is not None and epoch != parameters.epoch:
@@ -261,8 +212,8 @@ def _create_app_and_sandbox(settings: MockSettings) -> "tuple[MockApp, Sandbox]"
     validators = SchemaValidators.from_document(contract.document)
     sandbox = images.create_sandbox(contract, validators, store, get_system_time, from_epoch=settings.epoch is not None)
     request_log = RequestLog(contract.document, sys.stderr, quiet=settings.quiet)
-    config = replace(settings, allowed_hosts=(*settings.allowed_hosts, settings.host))
-    return create_app(contract, sandbox, config, request_log=request_log), sandbox
+    hosts, origins = (*settings.allowed_hosts, settings.host), settings.cors_origin
+    return create_app(contract, sandbox, request_log=request_log, allowed_hosts=hosts, cors_origins=origins), sandbox
 
 
 def _raise_keyboard_interrupt(signum: int, frame: object) -> None:

@@ -1,25 +1,25 @@
-"""The settings of `athena-mock`: a table of options, and how their texts are parsed.
+"""The settings of `athena-mock`, as options of click.
 
 Each option has an environment variable, ``ATHENA_MOCK_PORT`` for ``--port``. The option takes precedence.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+from urllib.parse import unquote
+
+import click
 
 VARIABLE_PREFIX = "ATHENA_MOCK_"
-IN_MEMORY_STORE = "memory"
-LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MockSettings:
-    """All settings. `epoch` None: today; `contract` None: the packaged contract.
+    """All settings. `epoch` None: today; `contract` None: the packaged contract; `store` None: in memory.
 
     `explicit_fields`: names of the fields set by the command line or the environment.
     """
@@ -30,43 +30,17 @@ class MockSettings:
     dataset: str
     size: float
     epoch: datetime | None
-    store: str
+    store: Path | None
     contract: Path | None
     allowed_hosts: tuple[str, ...]
-    cors_origins: tuple[str, ...]
+    cors_origin: tuple[str, ...]
     quiet: bool
     log_level: str
     explicit_fields: frozenset[str]
 
-    def resolve_epoch(self, now: datetime) -> datetime:
-        """Return the epoch; default: the day of `now`, 00:00 UTC."""
-        return self.epoch or now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A command-line option. `parse` raises ValueError with a description of the expected values."""
-
-    field: str
-    flag: str
-    default: str
-    parse: Callable[[str], Any]
-    help: str
-    metavar: str = ""
-    is_list: bool = False
-    is_flag: bool = False
-    shapes_dataset: bool = False
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return VARIABLE_PREFIX + self.flag.removeprefix("--").upper().replace("-", "_")
-
-
-def _parse_integer(low: int, high: int, text: str) -> int:
-    if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20 and low <= int(text) <= high):
-        raise ValueError(f"an integer between {low} and {high}")
-    return int(text)
+def _reject(text: str, expected: str) -> NoReturn:
+    raise click.BadParameter(f"{text[:100]!r} is not {expected}.")
 
 
 def _parse_size(text: str) -> float:
@@ -74,9 +48,7 @@ def _parse_size(text: str) -> float:
         size = float(text)
     except ValueError:
         size = -1.0
-    if not 0 < size <= 100_000:
-        raise ValueError("a number greater than 0, at most 100000")
-    return size
+    return size if 0 < size <= 100_000 else _reject(text, "a number greater than 0, at most 100000")
 
 
 def _parse_epoch(text: str) -> datetime | None:
@@ -85,28 +57,27 @@ def _parse_epoch(text: str) -> datetime | None:
     try:
         epoch = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError("today, or a date and time, for example 2026-03-01T00:00:00Z") from None
+        _reject(text, "today, or a date and time, for example 2026-03-01T00:00:00Z")
     if not 1990 <= epoch.year <= 2200:
-        raise ValueError("today, or a date and time between 1990 and 2200")
+        _reject(text, "today, or a date and time between 1990 and 2200")
     return epoch.astimezone(UTC) if epoch.tzinfo else epoch.replace(tzinfo=UTC)
 
 
-def _parse_store(text: str) -> str:
-    if text != IN_MEMORY_STORE and not (text.startswith("sqlite:///") and len(text) > 10):
-        raise ValueError("memory, or sqlite:///FILE (with an absolute path: sqlite:////FILE)")
-    return text
-
-
-def _parse_contract(text: str) -> Path | None:
-    if text and not Path(text).is_file():
-        raise ValueError("an existing OpenAPI 3.0 file")
-    return Path(text) if text else None
+def _parse_store(text: str) -> Path | None:
+    path = unquote(text.removeprefix("sqlite:///"))
+    if text == "memory":
+        return None
+    if not text.startswith("sqlite:///") or not path:
+        _reject(text, "memory, or sqlite:///FILE (with an absolute path: sqlite:////FILE)")
+    return Path(path)
 
 
 def _parse_name(text: str) -> str:
-    if not text:
-        raise ValueError("a name")
-    return text
+    return text or _reject(text, "a name")
+
+
+def _parse_hosts(text: str) -> Sequence[str]:
+    return [_parse_host(part) for part in _split(text)]
 
 
 def _parse_host(text: str) -> str:
@@ -115,45 +86,55 @@ def _parse_host(text: str) -> str:
         if host != "*" and not re.fullmatch(r"[a-z0-9_.-]+", host):
             IPv6Address(host := host.strip("[]"))
     except ValueError:
-        raise ValueError("comma-separated host names without scheme, port or path, or * for any") from None
+        _reject(text, "a host name without scheme, port or path, or * for any")
     return host.removesuffix(".")
 
 
-def _parse_origin(text: str) -> str:
-    if text != "*" and not (text.startswith(("http://", "https://")) and text.count("/") == 2):
-        raise ValueError("comma-separated origins, for example https://app.example.test, or * for any")
-    return text.lower()
+def _parse_origins(text: str) -> Sequence[str]:
+    for part in _split(text):
+        if part != "*" and not (part.startswith(("http://", "https://")) and part.count("/") == 2):
+            _reject(part, "an origin, for example https://app.example.test, or * for any")
+    return _split(text.lower())
 
 
-def _parse_flag(text: str) -> bool:
-    if text.lower() not in ("1", "true", "yes", "0", "false", "no"):
-        raise ValueError("1 or 0")
-    return text.lower() in ("1", "true", "yes")
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _parse_log_level(text: str) -> str:
-    if text.lower() not in LOG_LEVELS:
-        raise ValueError(", ".join(LOG_LEVELS))
-    return text.lower()
+def _join_lists(ctx: click.Context, param: click.Parameter, values: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    return tuple(item for value in values for item in value)
 
 
-_PORT, _SEED = partial(_parse_integer, 0, 65535), partial(_parse_integer, 0, 2**63 - 1)
+def _create_option(flag: str, description: str, **arguments: Any) -> click.Option:
+    variable = VARIABLE_PREFIX + flag.removeprefix("--").upper().replace("-", "_")
+    return click.Option([flag], help=description, envvar=variable, show_default=True, show_envvar=True, **arguments)
+
+
 _HOST_HELP = "Address to listen on; the default also listens on ::1."
 _EPOCH_HELP = "End of the data, start of the clock."
+_CONTRACT_HELP = "OpenAPI 3.0 file to serve; default: the packaged contract."
 _HOSTS_HELP = "Host names to accept in addition to loopback names, without ports; * accepts any."
 _ORIGINS_HELP = "Origins to accept in addition to loopback origins; * accepts any, without cookies."
+_PORT, _SEED = click.IntRange(0, 65535), click.IntRange(0, 2**63 - 1)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_LEVEL = click.Choice(("critical", "error", "warning", "info", "debug"), case_sensitive=False)
+_LIST: dict[str, Any] = {"multiple": True, "callback": _join_lists}
 
+# The options that determine the dataset.
+DATASET_OPTIONS = (
+    _create_option("--dataset", "Name or file of a dataset.", type=_parse_name, default="demo", metavar="NAME"),
+    _create_option("--seed", "Seed of the generated data.", type=_SEED, default=0, metavar="N"),
+    _create_option("--epoch", _EPOCH_HELP, type=_parse_epoch, default="today", metavar="TIME"),
+    _create_option("--size", "Factor for the number of records.", type=_parse_size, default="1", metavar="FACTOR"),
+    _create_option("--contract", _CONTRACT_HELP, type=_FILE, metavar="FILE"),
+)
 OPTIONS = (
-    Option("host", "--host", "127.0.0.1", _parse_name, _HOST_HELP, "HOST"),
-    Option("port", "--port", "8000", _PORT, "Port to listen on; 0 selects a free port.", "PORT"),
-    Option("dataset", "--dataset", "demo", _parse_name, "Name or file of a dataset.", "NAME", shapes_dataset=True),
-    Option("seed", "--seed", "0", _SEED, "Seed of the generated data.", "N", shapes_dataset=True),
-    Option("epoch", "--epoch", "today", _parse_epoch, _EPOCH_HELP, "TIME", shapes_dataset=True),
-    Option("size", "--size", "1", _parse_size, "Factor for the number of records.", "FACTOR", shapes_dataset=True),
-    Option("store", "--store", IN_MEMORY_STORE, _parse_store, "memory or sqlite:///FILE.", "URL"),
-    Option("contract", "--contract", "", _parse_contract, "OpenAPI 3.0 file to serve.", "FILE", shapes_dataset=True),
-    Option("allowed_hosts", "--allowed-hosts", "", _parse_host, _HOSTS_HELP, "HOST,...", is_list=True),
-    Option("cors_origins", "--cors-origin", "", _parse_origin, _ORIGINS_HELP, "ORIGIN,...", is_list=True),
-    Option("quiet", "--quiet", "0", _parse_flag, "Do not print a line for each rejected request.", is_flag=True),
-    Option("log_level", "--log-level", "warning", _parse_log_level, f"{', '.join(LOG_LEVELS)}.", "LEVEL"),
+    _create_option("--host", _HOST_HELP, type=_parse_name, default="127.0.0.1", metavar="HOST"),
+    _create_option("--port", "Port to listen on; 0 selects a free port.", type=_PORT, default=8000, metavar="PORT"),
+    *DATASET_OPTIONS,
+    _create_option("--store", "memory or sqlite:///FILE.", type=_parse_store, default="memory", metavar="URL"),
+    _create_option("--allowed-hosts", _HOSTS_HELP, type=_parse_hosts, metavar="HOST,...", **_LIST),
+    _create_option("--cors-origin", _ORIGINS_HELP, type=_parse_origins, metavar="ORIGIN,...", **_LIST),
+    _create_option("--quiet", "Do not print a line for each rejected request.", is_flag=True),
+    _create_option("--log-level", "Level of the server's log.", type=_LEVEL, default="warning"),
 )

@@ -22,12 +22,10 @@ MATCH_NONE = SqlCondition("0")
 
 
 def any_of(conditions: Iterable[SqlCondition]) -> SqlCondition:
-    """Join conditions with OR."""
     return _join_conditions(list(conditions), " OR ", MATCH_NONE)
 
 
 def all_of(conditions: Iterable[SqlCondition]) -> SqlCondition:
-    """Join conditions with AND."""
     return _join_conditions([condition for condition in conditions if condition is not MATCH_ALL], " AND ", MATCH_ALL)
 
 

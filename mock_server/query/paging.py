@@ -3,7 +3,7 @@
 Only records that the viewer may see are counted and returned. No table is scanned in Python.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isqrt
 from typing import Any
@@ -13,6 +13,7 @@ from mock_server.query.conditions import SqlCondition, all_of
 from mock_server.query.filters import QueryArgument
 from mock_server.query.visibility import Viewer
 from mock_server.store import Store, StoredRecord
+from mock_server.store.derived_sql import build_derived_sql
 from mock_server.store.schema import attribute_column
 from spec.model import Resource
 from spec.property_paths import resolve_count, resolve_include
@@ -49,8 +50,6 @@ class ResultPage:
 
     rows: list[StoredRecord]
     total: int
-    number: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +67,14 @@ class Query:
         )
         return condition
 
-    def iter_shared_conditions(self, resource: Resource) -> Iterator[tuple[SqlCondition, str]]:
-        """Yield (condition, permission) of the records shared with the viewer."""
-        return visibility.iter_shared_conditions(self.store, self.viewer, resource)
-
-    def build_condition(self, resource: Resource, arguments: Iterable[QueryArgument]) -> SqlCondition:
-        """Build the condition of all filters and searches of a query."""
-        return filters.build_condition(self.store, resource, arguments)
+    def build_visible_condition(
+        self, resource: Resource, arguments: Iterable[QueryArgument], max_candidates: int = 0
+    ) -> SqlCondition:
+        """Build the condition of all filters and searches, and of visibility, see `filters.build_condition`."""
+        condition = filters.build_condition(self.store, resource, arguments, max_candidates)
+        return all_of((condition, self.build_visibility_condition(resource)))
 
     def create_list_query(self, resource: Resource, arguments: Iterable[QueryArgument]) -> ListQuery:
-        """Create the list query of a request's arguments."""
         all_arguments = tuple(arguments)
         values: dict[str, Any] = {
             item.x_query.role: item.value for item in all_arguments if item.x_query.role != "filter"
@@ -85,7 +82,7 @@ class Query:
         sort, direction = values.get("sort"), values.get("direction")
         return ListQuery(
             resource,
-            all_of((self.build_condition(resource, all_arguments), self.build_visibility_condition(resource))),
+            self.build_visible_condition(resource, all_arguments),
             all_arguments if "search" in values else (),
             self._build_order(resource, sort, direction),
             self._build_order(resource, sort, direction, is_reversed=True),
@@ -105,7 +102,7 @@ class Query:
             expression = attribute_column((sort,))
         else:
             key = f"{self.store.tables[resource.name].name}.key"
-            expression = self.store.build_derived_sql(resource.name, resource.derived_properties[sort], key)
+            expression = build_derived_sql(self.store.tables, resource.name, resource.derived_properties[sort], key)
         direction_sql = "DESC" if is_descending != is_reversed else "ASC"
         return f"{expression} {direction_sql}, {'key DESC' if is_reversed else 'key'}"
 
@@ -125,7 +122,7 @@ class Query:
             order, offset = (query.reverse_order, rows_after) if is_reversed else (query.order, rows_before)
             limit = f"LIMIT {row_count} OFFSET {offset}"
             rows = self.store.select(name, condition.sql, condition.parameters, order, limit)
-        return ResultPage(rows[::-1] if is_reversed else rows, total, query.page_number, size)
+        return ResultPage(rows[::-1] if is_reversed else rows, total)
 
     def _count_total(self, query: ListQuery) -> int:
         name = query.resource.name
@@ -141,8 +138,7 @@ class Query:
         """Return an equivalent condition that lists the search candidates, if any; valid until the next write."""
         if not query.search_arguments:
             return query.condition
-        condition = filters.build_condition(self.store, query.resource, query.search_arguments, max_candidates)
-        return all_of((condition, self.build_visibility_condition(query.resource)))
+        return self.build_visible_condition(query.resource, query.search_arguments, max_candidates)
 
     def parse_includes(
         self, resource: Resource, arguments: Iterable[QueryArgument]

@@ -24,7 +24,6 @@ CacheKey = tuple[str | bytes, ...]
 
 
 def build_cache_key(method: str, path: bytes, query: bytes, base_url: str, headers: Mapping[bytes, bytes]) -> CacheKey:
-    """Build the cache key of a request."""
     return (method, path, query, base_url, *headers, *headers.values())
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from mock_server.query import Query, Viewer
+from mock_server.query import Viewer
 from mock_server.sandbox.clock import Clock, format_timestamp
+from mock_server.sandbox.record_defaults import RecordDefaults
 from mock_server.sandbox.response_cache import ResponseCache
-from mock_server.sandbox.write_plans import WritePlans
 from mock_server.serialization.encoder import RecordEncoder
 from mock_server.store import Store, StoredRecord, Tag
 from mock_server.store.schema import attribute_column, quote_identifier, reference_column
@@ -41,14 +41,6 @@ BUILTIN_TOKENS = {
 _UUID_VARIANT_DIGITS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """A token issued by sign-in."""
-
-    token: str
-    expires_at: datetime
-
-
 @dataclass(slots=True)
 class Sandbox:
     """The complete state of a mock; sandboxes share nothing."""
@@ -58,11 +50,10 @@ class Sandbox:
     store: Store
     clock: Clock
     seed: int
-    name: str = "default"
     response_cache: ResponseCache = field(init=False)
     encoder: RecordEncoder = field(init=False)
     phrases: Mapping[str, Any] = field(init=False)
-    write_plans: WritePlans = field(init=False)
+    _record_defaults: dict[str, RecordDefaults] = field(default_factory=dict)
     _membership_resources: tuple[str, ...] = field(init=False)  # resources that define the users and their tenants
     _next_change_at: datetime | None = None
 
@@ -71,7 +62,6 @@ class Sandbox:
         self._membership_resources = tuple(resource.name for resource in resources if resource)
         self.response_cache = ResponseCache.from_store(self.store)
         self.encoder = RecordEncoder.from_store(self.contract, self.store)
-        self.write_plans = WritePlans(self.contract)
         self.phrases = orjson.loads(self.store.read_metadata().get("phrases", "{}"))
         self.store.listeners.append(self._on_write)
         self._load_next_change()
@@ -84,18 +74,20 @@ class Sandbox:
         timestamp = self.store.scalar("SELECT MIN(at) FROM _scheduled_changes")
         self._next_change_at = None if timestamp is None else datetime.fromisoformat(timestamp)
 
-    def create_query(self, viewer: Viewer | None) -> Query:
-        """Create the queries of a viewer."""
-        return Query(self.store, viewer)
+    def get_record_defaults(self, resource: Resource) -> RecordDefaults:
+        defaults = self._record_defaults.get(resource.name)
+        if defaults is None:
+            defaults = self._record_defaults[resource.name] = RecordDefaults.from_resource(self.contract, resource)
+        return defaults
 
     def create_key(self, resource: Resource) -> Any:
-        """Return the key of the next record of a resource: a function of seed, sandbox, resource and number."""
+        """Return the key of the next record of a resource: a function of seed, resource and number."""
         number = self.store.next_number(resource.name)
         return number if resource.has_integer_key else self.derive_uuid(resource.name, number)
 
     def derive_uuid(self, *parts: object) -> str:
-        """Return a UUID that is a function of seed, sandbox and `parts`."""
-        seed_text = f"{self.seed}/{self.name}/{'/'.join(map(str, parts))}"
+        """Return a UUID that is a function of seed and `parts`."""
+        seed_text = f"{self.seed}/default/{'/'.join(map(str, parts))}"
         digest = hashlib.sha256(seed_text.encode()).hexdigest()
         variant = _UUID_VARIANT_DIGITS[digest[16]]
         return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
@@ -146,8 +138,8 @@ class Sandbox:
         home_keys = [target.key for target in references.values() if target and target.resource == tenant.name]
         return Viewer(user_key, tuple(dict.fromkeys([*home_keys, *tenant_keys])))
 
-    def sign_in(self, login: str, secret: str, now: datetime) -> tuple[AccessToken, StoredRecord] | None:
-        """Return a new token and its account for valid credentials, else None."""
+    def sign_in(self, login: str, secret: str, now: datetime) -> tuple[str, datetime, StoredRecord] | None:
+        """Return (token, when it expires, account) for valid credentials, else None."""
         resource = self.contract.account_resource
         if resource is None or resource.credentials is None:
             return None
@@ -162,14 +154,13 @@ class Sandbox:
             token = f"{number}|{hashlib.sha256(self.derive_uuid('token', number).encode()).hexdigest()[:40]}"
             row = (token, accounts[0].key, format_timestamp(expires_at))
             self.store.connection.execute("INSERT INTO _tokens VALUES (?, ?, ?)", row)
-        return AccessToken(token, expires_at), accounts[0]
+        return token, expires_at, accounts[0]
 
     def sign_out(self, token: str) -> None:
         """Revoke a token issued by sign-in. Built-in tokens cannot be revoked."""
         self.store.connection.execute("DELETE FROM _tokens WHERE token = ?", (token,))
 
     def schedule_change(self, instant: datetime, record: StoredRecord, attributes: Mapping[str, Any]) -> None:
-        """Schedule a change of attributes of a record."""
         row = (format_timestamp(instant), record.resource, record.key, orjson.dumps(dict(attributes)).decode())
         self.store.connection.execute(
             "INSERT INTO _scheduled_changes (at, resource, key, changes) VALUES (?, ?, ?, ?)", row
@@ -177,7 +168,6 @@ class Sandbox:
         self._next_change_at = min(self._next_change_at or instant, instant)
 
     def cancel_scheduled_changes(self, record: StoredRecord) -> None:
-        """Cancel all scheduled changes of a record."""
         sql = "DELETE FROM _scheduled_changes WHERE resource = ? AND key = ?"
         self.store.connection.execute(sql, (record.resource, record.key))
 
@@ -198,7 +188,6 @@ class Sandbox:
         self._load_next_change()
 
     def add_records(self, records: Iterable[Any]) -> None:
-        """Store records in one transaction."""
         with self.store.transaction():
             for record in records:
                 self.store.add(record)

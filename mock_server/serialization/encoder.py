@@ -12,8 +12,14 @@ from typing import Any
 import orjson
 
 from mock_server.query import Viewer
-from mock_server.serialization.layout import EmbeddedRelation, FieldSegment, LayoutItem, build_layout
-from mock_server.serialization.projections import Projection, ProjectionFactory
+from mock_server.serialization.layout import (
+    EmbeddedRelation,
+    FieldSegment,
+    LayoutItem,
+    Projection,
+    ProjectionFactory,
+    build_layout,
+)
 from mock_server.store import Store, StoredRecord, Tag
 from mock_server.store.schema import encode_reference
 from spec.model import Contract, DerivedProperty, Envelope, Relation, View
@@ -75,14 +81,12 @@ class RecordEncoder:
         envelope: Envelope,
         record: StoredRecord,
         viewer: Viewer | None,
-        projection: Projection | None = None,
+        projection: Projection,
         dependencies: set[Tag] | None = None,
     ) -> bytes:
         """Encode a complete body with one record, see `encode_record`."""
         view_name = envelope.view_name
         assert view_name is not None
-        if projection is None:
-            projection = self.projections.get_default(view_name)
         body = self.encode_record(view_name, record, projection, viewer, dependencies)
         return body if envelope.data_property is None else b"{%s:%s}" % (orjson.dumps(envelope.data_property), body)
 
@@ -224,15 +228,16 @@ class RecordEncoder:
         if derived.kind == "viewer":
             owner_path = self.contract.resources[record.resource].owner_path
             path = owner_path if derived.path == ("owner",) else derived.path
-            reference = self._follow_path(record, path, dependencies)
+            reference = self.follow_path(record, path, dependencies)
             return bool(viewer and reference and reference.key == viewer.user_key)
         if derived.kind == "number":
-            target = self.store.resolve(self._follow_path(record, derived.path, dependencies))
+            target = self.store.resolve(self.follow_path(record, derived.path, dependencies))
             return target.number if target else None
-        target = self.store.resolve(self._follow_path(record, derived.path[:-1], dependencies))
+        target = self.store.resolve(self.follow_path(record, derived.path[:-1], dependencies))
         return target.attributes.get(derived.path[-1]) if target else None
 
-    def _follow_path(self, record: StoredRecord, path: tuple[str, ...], dependencies: set[Tag]) -> Reference | None:
+    def follow_path(self, record: StoredRecord, path: tuple[str, ...], dependencies: set[Tag]) -> Reference | None:
+        """Return where a path of to-one relations leads; the tags it depends on are added to `dependencies`."""
         current: StoredRecord | None = record
         reference: Reference | None = record.reference
         for relation_name in path:

@@ -72,7 +72,7 @@ class HttpConnection(HttpToolsProtocol):
         mock_app = self.config.app
         if len(self.connections) > self.max_connections and isinstance(mock_app, MockApp):
             detail = f"{len(self.connections)} connections (maximum {self.max_connections})"
-            error_app: Any = mock_app.error_app(overloaded_error(detail, close_connection=True))
+            error_app: Any = mock_app.error_app(overloaded_error(detail))
             self.app = error_app
         if len(self.connections) > 2 * self.max_connections:
             transport.abort()

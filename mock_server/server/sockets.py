@@ -1,8 +1,8 @@
 """Listening sockets: one port on IPv4 and IPv6, so that every name of localhost reaches the mock."""
 
 import errno
+import os
 import socket
-import sys
 
 _MAX_ATTEMPTS = 20
 _IPV6_COUNTERPARTS = {"127.0.0.1": "::1", "localhost": "::1", "0.0.0.0": "::"}
@@ -43,23 +43,9 @@ def _bind_ipv6(address: str, port: int) -> list[socket.socket]:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, socket_type, protocol, _, address = addresses[0]
-    sock = socket.socket(family, socket_type, protocol)
-    try:
-        if sys.platform == "win32":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-        sock.listen(2048)
-        sock.setblocking(False)
-        sock.set_inheritable(False)
-    except BaseException:
-        sock.close()
-        raise
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    sock = socket.create_server(address, family=family, backlog=2048)
+    sock.setblocking(False)
     return sock
 
 
@@ -68,4 +54,4 @@ def _describe_error(error: OSError, host: str, port: int) -> str:
         return f"Port {port} on {host} is in use: stop the other process, or use another --port (0: any free port)."
     if isinstance(error, socket.gaierror):
         return f"--host: invalid value {host!r} (expected an address of this machine)."
-    return f"Cannot listen on {host}:{port}: {error.strerror}."
+    return f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}."

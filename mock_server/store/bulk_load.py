@@ -8,13 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from mock_server.store import schema
-from mock_server.store.errors import StoreError
 from mock_server.store.schema import References
 from mock_server.store.store import Store
-from mock_server.store.tenancy import find_tenant_key
+from mock_server.store.writer import build_record, build_row, to_reference_tuple
 from spec.record import Record, Reference
 
 BATCH_SIZE = 500
@@ -23,24 +20,20 @@ MAX_CACHED_PARENTS = 10_000
 
 def bulk_load(store: Store, records: Iterable[Record]) -> None:
     """Store records in their order. Raises StoreError for a record that the contract does not allow."""
+    connection, loader = store.connection, _BulkLoader(store, _find_parent_resources(store))
     try:
-        _bulk_load(store, records)
+        with store.transaction():
+            index_query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+            indexes = connection.execute(index_query).fetchall()
+            for name, _ in indexes:
+                connection.execute(f"DROP INDEX {schema.quote_identifier(name)}")
+            for record in records:
+                loader.add(record)
+            loader.flush()
+            for _, sql in indexes:
+                connection.execute(sql)
     finally:
         store.invalidate_caches()
-
-
-def _bulk_load(store: Store, records: Iterable[Record]) -> None:
-    with store.transaction():
-        index_query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
-        indexes = store.connection.execute(index_query).fetchall()
-        for name, _ in indexes:
-            store.connection.execute(f"DROP INDEX {schema.quote_identifier(name)}")
-        loader = _BulkLoader(store, _find_parent_resources(store))
-        for record in records:
-            loader.add(record)
-        loader.flush()
-        for _, sql in indexes:
-            store.connection.execute(sql)
 
 
 def _find_parent_resources(store: Store) -> frozenset[str]:
@@ -70,24 +63,16 @@ class _BulkLoader:
     pending_count: int = 0
 
     def add(self, record: Record) -> None:
-        """Add the rows of a record."""
         table = self.store.tables[record.resource]
-        explicit_number = record.attributes.get(table.number_attribute) if table.number_attribute else None
-        number = explicit_number if isinstance(explicit_number, int) else self.store.next_number(record.resource)
-        self.store.last_numbers[record.resource] = max(number, self.store.last_numbers.get(record.resource, 0))
-        references = {
-            relation.name: _get_reference(record, relation.name) for relation in table.reference_columns.values()
-        }
-        tenant_key = find_tenant_key(table.resource, record.key, references, self.get_references)
-        attributes = orjson.dumps(dict(record.attributes))
-        row = [number, record.key, attributes, *table.column_values(tenant_key, references, record.attributes)]
-        self.pending_rows.setdefault(record.resource, []).append(row)
+        stored = build_record(self.store.reader, record, self.get_references)
+        self.pending_rows.setdefault(record.resource, []).append(build_row(table, stored))
         for name, link in table.links.items():
-            targets = [schema.encode_reference(link.relation, target) for target in _get_references(record, name)]
+            targets = to_reference_tuple(record.references.get(name) or ())
+            encoded = [schema.encode_reference(link.relation, target) for target in targets]
             rows = self.pending_links.setdefault(link.name, [])
-            rows.extend((record.key, position, target) for position, target in enumerate(targets))
+            rows.extend((record.key, position, target) for position, target in enumerate(encoded))
         if record.resource in self.parents:
-            self.cache_parent(Reference(record.resource, record.key), references)
+            self.cache_parent(stored.reference, stored.references)
         self.pending_count += 1
         if self.pending_count >= BATCH_SIZE:
             self.flush()
@@ -107,7 +92,6 @@ class _BulkLoader:
         return references
 
     def flush(self) -> None:
-        """Insert the pending rows."""
         connection = self.store.connection
         for resource, rows in self.pending_rows.items():
             connection.executemany(self.store.tables[resource].insert_sql, rows)
@@ -116,15 +100,3 @@ class _BulkLoader:
         self.pending_rows.clear()
         self.pending_links.clear()
         self.pending_count = 0
-
-
-def _get_reference(record: Record, name: str) -> Reference | None:
-    value = record.references.get(name)
-    if value is None or isinstance(value, Reference):
-        return value
-    raise StoreError(f"{record.resource} {record.key}: {name}: got a list of references, expected one reference")
-
-
-def _get_references(record: Record, name: str) -> tuple[Reference, ...]:
-    value = record.references.get(name) or ()
-    return (value,) if isinstance(value, Reference) else tuple(value)

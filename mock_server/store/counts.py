@@ -29,13 +29,8 @@ class CountCache:
     parameters: tuple[Any, ...] = ()
     pending_keys: list[Any] = field(default_factory=list)
 
-    @staticmethod
-    def is_cacheable(where: str, parameters: Sequence[Any]) -> bool:
-        """Return whether a condition reads only its own row and is cheap to evaluate."""
-        return "SELECT" not in where and len(parameters) <= MAX_PARAMETERS
-
     def get(self, where: str, parameters: tuple[Any, ...], compute: Callable[[], int]) -> int:
-        """Return how many records fulfil a cacheable condition. `compute` counts them if that is not cached."""
+        """Return how many records fulfil a condition on their own row. `compute` counts them if that is not cached."""
         self.count_pending()
         count = self.counts.get((where, parameters))
         if count is None:
@@ -47,7 +42,6 @@ class CountCache:
         return count
 
     def clear(self) -> None:
-        """Drop all counts."""
         self.counts.clear()
         self.pending_keys.clear()
         self.sql = ""

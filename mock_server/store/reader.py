@@ -9,7 +9,7 @@ import orjson
 
 from mock_server.store import schema
 from mock_server.store.changes import ChangeTracker, Tag
-from mock_server.store.counts import CountCache
+from mock_server.store.counts import MAX_PARAMETERS, CountCache
 from mock_server.store.derived_sql import build_derived_sql
 from mock_server.store.errors import StoreError
 from mock_server.store.schema import References, Table, Tables
@@ -40,7 +40,6 @@ class StoredRecord:
 
     @property
     def reference(self) -> Reference:
-        """The reference to this record."""
         return Reference(self.resource, self.key)
 
 
@@ -64,7 +63,6 @@ class RecordReader:
 
     @classmethod
     def from_connection(cls, contract: Contract, connection: sqlite3.Connection) -> "RecordReader":
-        """Create the reader of the store that a connection leads to."""
         tables = schema.build_tables(contract)
         counts = {name: CountCache(connection, table.name) for name, table in tables.items()}
         indexes = TrigramIndex.create_all(connection, tables)
@@ -73,16 +71,13 @@ class RecordReader:
         return reader
 
     def load_last_numbers(self) -> None:
-        """Read the last numbers from the database."""
         self.last_numbers.clear()
         self.last_numbers.update(self.connection.execute("SELECT name, seq FROM sqlite_sequence"))
 
     def next_number(self, resource: str) -> int:
-        """Return the number of the next record to be added."""
         return self.last_numbers.get(resource, 0) + 1
 
     def get(self, resource: str, key: Any) -> StoredRecord | None:
-        """Return the record with that key."""
         cached = self.record_cache.get((resource, key))
         if cached is not None:
             return cached
@@ -90,7 +85,6 @@ class RecordReader:
         return records[0] if records else None
 
     def resolve(self, reference: Reference | None) -> StoredRecord | None:
-        """Return the record that a reference leads to."""
         return None if reference is None else self.get(reference.resource, reference.key)
 
     def get_existing(self, reference: Reference) -> StoredRecord:
@@ -128,7 +122,6 @@ class RecordReader:
         return self.cache_record(StoredRecord(name, number, key, tenant_key, orjson.loads(attributes), references))
 
     def cache_record(self, record: StoredRecord) -> StoredRecord:
-        """Cache a record and return it."""
         if len(self.record_cache) >= MAX_CACHED_RECORDS:
             self.record_cache.clear()
         self.record_cache[record.resource, record.key] = record
@@ -171,7 +164,7 @@ class RecordReader:
             sql, values = get_faster_condition() if get_faster_condition else (where, parameters)
             return int(self.scalar(f"SELECT COUNT(*) FROM {self.tables[resource].name} WHERE {sql}", values))
 
-        if cache.is_cacheable(where, parameters):
+        if "SELECT" not in where and len(parameters) <= MAX_PARAMETERS:  # reads only the record's own row
             return cache.get(where, parameters, execute_count)
         memoize = self.changes.memoize
         mentioned_resources = memoize(("mentioned", where), (), lambda: self.find_mentioned_resources(where))
@@ -184,7 +177,6 @@ class RecordReader:
         return [name for name, identifier in quoted if identifier in where or identifier[:-1] + "." in where]
 
     def count_by_resource(self) -> dict[str, int]:
-        """Return the number of records by resource."""
         return {name: self.scalar(f"SELECT COUNT(*) FROM {table.name}") for name, table in self.tables.items()}
 
     def find_search_candidates(self, resource: str, term: str, max_candidates: int) -> tuple[list[int], int] | None:
@@ -235,8 +227,4 @@ class RecordReader:
 
     def compute_derived(self, resource: str, derived: DerivedProperty, key: Any) -> Any:
         """Return the value of a count, sum or max for the record `key`."""
-        return self.scalar(f"SELECT {self.build_derived_sql(resource, derived, '?1')}", (key,))
-
-    def build_derived_sql(self, resource: str, derived: DerivedProperty, key_sql: str) -> str:
-        """Build a count, sum or max as an SQL expression, see `derived_sql.build_derived_sql`."""
-        return build_derived_sql(self.tables, resource, derived, key_sql)
+        return self.scalar(f"SELECT {build_derived_sql(self.tables, resource, derived, '?1')}", (key,))

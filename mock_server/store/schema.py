@@ -71,7 +71,6 @@ class Table:
         search_columns: Mapping[str, PropertyPath],
         links: Mapping[str, LinkTable],
     ) -> "Table":
-        """Create the table of a resource."""
         reference_columns = {
             reference_column(relation.name): relation
             for relation in resource.relations.values()
@@ -89,7 +88,6 @@ class Table:
         return cls(resource, name, *mappings, columns, insert_sql, extractors, number_attribute)
 
     def column_values(self, tenant_key: Any, references: References, attributes: Attributes) -> list[Any]:
-        """Return the values of `columns` for a record."""
         encoded = [
             encode_reference(relation, references[relation.name]) for relation in self.reference_columns.values()
         ]
@@ -100,7 +98,6 @@ Tables = Mapping[str, Table]
 
 
 def quote_identifier(name: str) -> str:
-    """Quote an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -27,7 +27,8 @@ class TrigramIndex:
     """The index of one table.
 
     `last_indexed`: number of the last indexed record, or NO_RECORD. `common_terms`: term -> a number of candidates that
-    it exceeds, so that it is not looked up again.
+    it exceeds, so that it is not looked up again. `index_name`, `vocabulary_name`: the FTS5 table, and the table of all
+    trigrams in it. `meta_key`: the metadata name of `last_indexed`.
     """
 
     connection: sqlite3.Connection
@@ -35,21 +36,14 @@ class TrigramIndex:
     last_indexed: int
     max_unindexed: int = MAX_UNINDEXED_RECORDS
     common_terms: dict[str, int] = field(default_factory=dict)
+    index_name: str = field(init=False)
+    vocabulary_name: str = field(init=False)
+    meta_key: str = field(init=False)
 
-    @property
-    def index_name(self) -> str:
-        """The FTS5 table."""
-        return quote_identifier(f"{self.table.resource.name} trigrams")
-
-    @property
-    def vocabulary_name(self) -> str:
-        """The table of all trigrams in the index."""
-        return quote_identifier(f"{self.table.resource.name} trigrams, each")
-
-    @property
-    def _meta_key(self) -> str:
-        """The metadata name of `last_indexed`."""
-        return f"trigrams of {self.table.resource.name}"
+    def __post_init__(self) -> None:
+        name = self.table.resource.name
+        self.index_name, self.meta_key = quote_identifier(f"{name} trigrams"), f"trigrams of {name}"
+        self.vocabulary_name = quote_identifier(f"{name} trigrams, each")
 
     @staticmethod
     def create_all(connection: sqlite3.Connection, tables: Tables) -> "dict[str, TrigramIndex]":
@@ -61,7 +55,7 @@ class TrigramIndex:
             name: TrigramIndex(connection, table, NO_RECORD) for name, table in tables.items() if table.search_columns
         }
         for index in indexes.values():
-            last_indexed = connection.execute("SELECT value FROM _meta WHERE name = ?", (index._meta_key,)).fetchone()
+            last_indexed = connection.execute("SELECT value FROM _meta WHERE name = ?", (index.meta_key,)).fetchone()
             index.last_indexed = NO_RECORD if last_indexed is None else int(last_indexed[0])
         return indexes
 
@@ -130,7 +124,7 @@ class TrigramIndex:
         last_indexed = self.last_indexed
         for last_indexed, text in self._iter_unindexed():
             self.connection.execute(f"INSERT INTO {self.index_name} (rowid, text) VALUES (?, ?)", (last_indexed, text))
-        self.connection.execute("INSERT OR REPLACE INTO _meta VALUES (?, ?)", (self._meta_key, str(last_indexed)))
+        self.connection.execute("INSERT OR REPLACE INTO _meta VALUES (?, ?)", (self.meta_key, str(last_indexed)))
         return last_indexed
 
     def is_behind(self) -> bool:

@@ -1,15 +1,19 @@
 """The store of one sandbox: connection, reads, writes and change notification in one object."""
 
 import sqlite3
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from mock_server.store import schema
-from mock_server.store.connection import connect, copy_image, transaction
+from mock_server.store.connection import BEGIN, COMMIT, ROLLBACK, connect, copy_image
 from mock_server.store.reader import RecordReader
 from mock_server.store.writer import RecordWriter
 from spec.model import Contract
+
+# (begin, commit, rollback) of an outermost transaction and of a nested one.
+_TRANSACTION_STATEMENTS = (BEGIN, COMMIT, (ROLLBACK,))
+_SAVEPOINT_STATEMENTS = ("SAVEPOINT step", "RELEASE step", ("ROLLBACK TO step", "RELEASE step"))
 
 
 class Store:
@@ -31,7 +35,7 @@ class Store:
         self.find_search_candidates, self.find_inverse = reader.find_search_candidates, reader.find_inverse
         self.find_mentioned_resources = reader.find_mentioned_resources
         self.get_linked_references, self.get_references = reader.get_linked_references, reader.get_references
-        self.compute_derived, self.build_derived_sql = reader.compute_derived, reader.build_derived_sql
+        self.compute_derived = reader.compute_derived
         self.add, self.update, self.delete = writer.add, writer.update, writer.delete
         self.is_restricted, self.invalidate_caches = writer.is_restricted, writer.invalidate_caches
 
@@ -53,36 +57,36 @@ class Store:
 
     @classmethod
     def from_connection(cls, contract: Contract, connection: sqlite3.Connection) -> "Store":
-        """Open the store that a connection leads to."""
         return cls(RecordReader.from_connection(contract, connection))
 
     @property
     def generation(self) -> int:
-        """The number of writes."""
         return self.changes.generation
 
     def serialize(self) -> bytes:
-        """Return the complete store as bytes."""
         return self.connection.serialize()
 
     def close(self) -> None:
-        """Close the connection."""
         self.connection.close()
 
-    def transaction(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         """Commit everything written inside, or nothing if an exception is raised. Transactions can be nested."""
-        generation = self.changes.generation
-
-        def invalidate() -> None:
+        connection, generation = self.connection, self.changes.generation
+        begin, commit, rollback = _SAVEPOINT_STATEMENTS if connection.in_transaction else _TRANSACTION_STATEMENTS
+        connection.execute(begin)
+        try:
+            yield
+            connection.execute(commit)
+        except BaseException:
+            for statement in rollback if connection.in_transaction else ():  # SQLite may have rolled back already
+                connection.execute(statement)
             if self.changes.generation != generation:  # else nothing was written and the caches are valid
                 self.invalidate_caches()
-
-        return transaction(self.connection, invalidate)
+            raise
 
     def read_metadata(self) -> dict[str, str]:
-        """Return the store's metadata: names and texts."""
         return dict(self.connection.execute("SELECT name, value FROM _meta"))
 
     def write_metadata(self, values: Mapping[str, str]) -> None:
-        """Add to the store's metadata."""
         self.connection.executemany("INSERT OR REPLACE INTO _meta VALUES (?, ?)", values.items())

@@ -1,6 +1,6 @@
 """Writes of records: add, update, and delete with what the contract defines for the records that refer to them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,11 +8,11 @@ import orjson
 
 from mock_server.store import schema
 from mock_server.store.changes import Tag
+from mock_server.store.connection import write_later
 from mock_server.store.errors import DeleteRestricted, StoreError
 from mock_server.store.reader import RecordReader, StoredRecord
 from mock_server.store.schema import Attributes, References, Table
 from mock_server.store.tenancy import find_tenant_dependents, find_tenant_key
-from mock_server.store.write_behind import write_later
 from spec.model import Relation
 from spec.record import Record, Reference
 
@@ -32,38 +32,27 @@ class RecordWriter:
         self._publish(None)
 
     def add(self, record: Record, *, has_new_key: bool = False) -> StoredRecord:
-        """Store a new record. Its number is the value of its number attribute, else the next one.
+        """Store a new record.
 
         `has_new_key`: the key was generated for it, so no record has it or refers to it.
         """
-        reader, resource, key, attributes = self.reader, record.resource, record.key, dict(record.attributes)
-        table = reader.tables[resource]
-        explicit_number = attributes.get(table.number_attribute) if table.number_attribute else None
-        last_number = reader.last_numbers.get(resource, 0)
-        number = explicit_number if isinstance(explicit_number, int) else last_number + 1
-        reader.last_numbers[resource] = max(number, last_number)
-        references = {
-            relation.name: _require_single_reference(record.references.get(relation.name))
-            for relation in table.reference_columns.values()
-        }
-        tenant_key = find_tenant_key(table.resource, key, references, reader.get_references)
-        values = [number, key, orjson.dumps(attributes), *table.column_values(tenant_key, references, attributes)]
-        if has_new_key and number > last_number:
+        reader, table = self.reader, self.reader.tables[record.resource]
+        last_number = reader.last_numbers.get(record.resource, 0)
+        stored = build_record(reader, record, reader.get_references, has_new_key=has_new_key)
+        values = build_row(table, stored)
+        if has_new_key and stored.number > last_number:
             write_later(reader.connection, table.insert_sql, values)
         else:
             reader.connection.execute(table.insert_sql, values)
-        self._update_search_index(resource, number, None, attributes)
-        changed_tags = _get_reference_tags(table, references)
-        changed_tags.add((resource, key))
+        self._update_search_index(record.resource, stored.number, None, stored.attributes)
+        changed_tags = _get_reference_tags(table, stored.references)
+        changed_tags.add((record.resource, record.key))
         for name, link in table.links.items():
             if targets := record.references.get(name):
-                changed_tags |= self._replace_links(table, link, key, _to_reference_tuple(targets))
-        reader.count_caches[resource].on_insert(key)
+                changed_tags |= self._replace_links(table, link, record.key, to_reference_tuple(targets))
+        reader.count_caches[record.resource].on_insert(record.key)
         self._publish(changed_tags)
-        generation = reader.changes.generation if has_new_key else -1
-        return reader.cache_record(
-            StoredRecord(resource, number, key, tenant_key, attributes, references, created_generation=generation)
-        )
+        return reader.cache_record(stored)
 
     def update(
         self,
@@ -80,9 +69,9 @@ class RecordWriter:
         changed_tags: set[Tag] = {(resource, key)}
         for name, value in (references or {}).items():
             if name in table.links:
-                changed_tags |= self._replace_links(table, table.links[name], key, _to_reference_tuple(value or ()))
+                changed_tags |= self._replace_links(table, table.links[name], key, to_reference_tuple(value or ()))
             else:
-                new_references[name] = _require_single_reference(value)
+                new_references[name] = _require_single_reference(resource, key, name, value)
         for name, link in table.links.items():
             if link.has_inverse and name not in (references or {}):
                 changed_tags |= _get_link_tags(table, link, reader.get_linked_references(resource, link.relation, key))
@@ -213,12 +202,34 @@ class RecordWriter:
         self.reader.changes.publish(changed_tags)
 
 
+def build_record(
+    reader: RecordReader,
+    record: Record,
+    get_references: Callable[[Reference], References | None],
+    *,
+    has_new_key: bool = False,
+) -> StoredRecord:
+    """Assign a number (the value of the number attribute, else the next one) and a tenant to a new record."""
+    resource, table, attributes = record.resource, reader.tables[record.resource], dict(record.attributes)
+    last_number = reader.last_numbers.get(resource, 0)
+    explicit_number = attributes.get(table.number_attribute) if table.number_attribute else None
+    number = explicit_number if isinstance(explicit_number, int) else last_number + 1
+    reader.last_numbers[resource] = max(number, last_number)
+    given, names = record.references, [relation.name for relation in table.reference_columns.values()]
+    references = {name: _require_single_reference(resource, record.key, name, given.get(name)) for name in names}
+    tenant_key = find_tenant_key(table.resource, record.key, references, get_references)
+    created_generation = reader.changes.generation + 1 if has_new_key else -1
+    return StoredRecord(resource, number, record.key, tenant_key, attributes, references, created_generation)
+
+
+def build_row(table: Table, record: StoredRecord) -> list[Any]:
+    """Return the values for the table's `insert_sql`."""
+    columns = table.column_values(record.tenant_key, record.references, record.attributes)
+    return [record.number, record.key, orjson.dumps(record.attributes), *columns]
+
+
 def _find_changed_columns(
-    table: Table,
-    current: StoredRecord,
-    tenant_key: Any,
-    references: References,
-    attributes: Attributes,
+    table: Table, current: StoredRecord, tenant_key: Any, references: References, attributes: Attributes
 ) -> dict[str, Any]:
     """Return the new values of the columns that change: SQLite would rewrite the index entries of the others too."""
     old_values = table.column_values(current.tenant_key, current.references, current.attributes)
@@ -239,11 +250,14 @@ def _get_reference_tags(table: Table, references: References) -> set[Tag]:
     }
 
 
-def _require_single_reference(value: Reference | tuple[Reference, ...] | None) -> Reference | None:
+def _require_single_reference(
+    resource: str, key: Any, name: str, value: Reference | tuple[Reference, ...] | None
+) -> Reference | None:
     if value is None or isinstance(value, Reference):
         return value
-    raise StoreError(f"got a list of references, expected one reference: {value!r}")
+    raise StoreError(f"{resource} {key}: {name}: got a list of references, expected one reference")
 
 
-def _to_reference_tuple(value: Any) -> tuple[Reference, ...]:
+def to_reference_tuple(value: Any) -> tuple[Reference, ...]:
+    """Return the references of a to-many relation."""
     return (value,) if isinstance(value, Reference) else tuple(value)

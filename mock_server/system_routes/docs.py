@@ -55,27 +55,32 @@ window.ui = SwaggerUIBundle({{
 
 @dataclass(frozen=True, slots=True)
 class Docs:
-    """The pages. `yaml_parts`, `json_parts`: the contract before and after the server URL."""
+    """The pages of a contract."""
 
     contract: Contract
     html: bytes
-    yaml_parts: tuple[bytes, bytes]
-    json_parts: tuple[bytes, bytes]
     assets_folder: Path | None
 
     @classmethod
     def from_contract(cls, contract: Contract, token: str) -> "Docs":
         """Build the pages of `contract`; `token` is shown as an example."""
         page = _PAGE_TEMPLATE.format(title=escape(contract.title or "API"), token=escape(token))
-        return cls(contract, page.encode(), _split_yaml(contract), _split_json(contract), _find_assets_folder())
+        return cls(contract, page.encode(), _find_assets_folder())
 
     def render_yaml(self, base_url: str) -> bytes:
         """Return the contract's text, with its comments and order, for the mock at `base_url`."""
-        return self.yaml_parts[0] + base_url.encode() + self.yaml_parts[1]
+        text = self.contract.document.content
+        if text.lstrip()[:1] == b"{":  # JSON
+            return self.render_json(base_url, orjson.OPT_INDENT_2)
+        servers = f'servers: [{{url: "{base_url}{self.contract.base_path}"}}]\n'.encode()
+        match = _SERVERS_BLOCK.search(text)
+        start, end = match.span() if match else (0, 0)
+        return text[:start] + servers + text[end:]
 
-    def render_json(self, base_url: str) -> bytes:
-        """Return the contract as JSON for the mock at `base_url`."""
-        return self.json_parts[0] + base_url.encode() + self.json_parts[1]
+    def render_json(self, base_url: str, option: int = 0, **replaced: Any) -> bytes:
+        """Return the contract as JSON for the mock at `base_url`. `replaced`: other values of top-level keys."""
+        servers = [{"url": base_url + self.contract.base_path}]
+        return orjson.dumps({**self.contract.document.root, "servers": servers, **replaced}, option=option)
 
     def render_json_with_examples(self, base_url: str, example_keys: Mapping[str, Any]) -> bytes:
         """Return the contract with examples of path parameters from `example_keys` (by operationId)."""
@@ -86,8 +91,7 @@ class Docs:
             item, path = items[operation.path], paths[operation.path]
             merged = _merge_parameters(document, item, operation, example_keys.get(operation.id))
             path[operation.method] = {**item[operation.method], **({"parameters": merged} if merged else {})}
-        servers = [{"url": base_url + self.contract.base_path}]
-        return orjson.dumps({**document.root, "servers": servers, "paths": paths})
+        return self.render_json(base_url, paths=paths)
 
     def read_asset(self, name: str) -> bytes | None:
         """Return a file of Swagger UI; None for any other name."""
@@ -104,32 +108,10 @@ def _merge_parameters(document: Document, item: Mapping[str, Any], operation: Op
     merged: dict[tuple[str, str], Any] = {}
     for parameter_node in (*item.get("parameters", ()), *item[operation.method].get("parameters", ())):
         parameter, _ = document.dereference(parameter_node, "")
-        in_path = parameter["in"] == "path" and key is not None
-        merged[parameter["name"], parameter["in"]] = _add_example(parameter, key) if in_path else parameter_node
+        if parameter["in"] == "path" and key is not None:
+            parameter_node = {k: v for k, v in parameter.items() if k != "examples"} | {"example": key}
+        merged[parameter["name"], parameter["in"]] = parameter_node
     return list(merged.values())
-
-
-def _add_example(parameter: Mapping[str, Any], example: Any) -> dict[str, Any]:
-    return {**{keyword: value for keyword, value in parameter.items() if keyword != "examples"}, "example": example}
-
-
-def _split_json(contract: Contract, option: int = 0) -> tuple[bytes, bytes]:
-    """Return the contract as JSON, split at the server URL."""
-    placeholder = contract.document.digest  # a text cannot contain its own digest
-    encoded = orjson.dumps({**contract.document.root, "servers": [{"url": placeholder}]}, option=option)
-    before, _, after = encoded.partition(placeholder.encode())
-    return before, contract.base_path.encode() + after
-
-
-def _split_yaml(contract: Contract) -> tuple[bytes, bytes]:
-    """Return the contract's text without its servers, split at the server URL."""
-    text = contract.document.content
-    if text.lstrip()[:1] == b"{":  # JSON
-        return _split_json(contract, orjson.OPT_INDENT_2)
-    match = _SERVERS_BLOCK.search(text)
-    start, end = match.span() if match else (0, 0)
-    path = contract.base_path.encode()
-    return text[:start] + b'servers: [{url: "', path + b'"}]\n' + text[end:]
 
 
 def _find_assets_folder() -> Path | None:

@@ -3,13 +3,11 @@
 The operations are not run. Access rules and `actions.STATE_CHECKS` are evaluated instead.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from http import HTTPStatus
 from typing import Any
 
-from mock_server.actions import OWN_TENANT_ACTIONS, STATE_CHECKS
-from mock_server.actions.access import find_in_path
+from mock_server.actions import STATE_CHECKS, check_access
 from mock_server.actions.call import ActionRequest
 from mock_server.errors import ApiError
 from mock_server.sandbox.sandbox import BUILTIN_TOKENS, Sandbox
@@ -19,25 +17,23 @@ from spec.model import Operation, Resource
 MAX_CANDIDATES = 200  # per operation, oldest first
 
 
-def find_example_keys(sandbox: Sandbox) -> Mapping[str, Any]:
-    """Return operationId -> key, for each operation with one path parameter for which a record exists."""
+def iter_example_keys(sandbox: Sandbox) -> Iterator[tuple[Operation, Any]]:
+    """Yield (operation, key) for each operation with one path parameter for which a record exists."""
     now = sandbox.clock.now()
     sandbox.apply_scheduled_changes(now)
     viewer = sandbox.resolve_token(next(iter(BUILTIN_TOKENS)), now)
-    keys_by_operation: dict[str, Any] = {}
     for operation in sandbox.contract.operations.values():
         resource = sandbox.contract.resources.get(operation.resource or "")
         if resource is not None and len(operation.path_parameter_names) == 1:
             request = ActionRequest(operation, sandbox, viewer, {}, {}, "", None, "", now)
             record = next((r for r in _iter_visible(request, resource) if _accepts(request, operation, r)), None)
             if record is not None:
-                keys_by_operation[operation.id] = record.key
-    return keys_by_operation
+                yield operation, record.key
 
 
 def _iter_visible(request: ActionRequest, resource: Resource) -> Iterator[StoredRecord]:
     store = request.sandbox.store
-    condition = request.sandbox.create_query(request.viewer).build_visibility_condition(resource)
+    condition = request.viewer_query.build_visibility_condition(resource)
     sql = f"SELECT key FROM {store.tables[resource.name].name} WHERE {condition.sql} ORDER BY n LIMIT {MAX_CANDIDATES}"
     rows = store.connection.execute(sql, condition.parameters).fetchall()
     records = (store.get(resource.name, key) for (key,) in rows)
@@ -49,10 +45,8 @@ def _accepts(request: ActionRequest, operation: Operation, record: StoredRecord)
     state_check = STATE_CHECKS.get(operation.action)
     if state_check is not None and not state_check(request.sandbox, record):
         return False
-    path_request = replace(request, path_parameters={operation.path_parameter_names[0]: str(record.key)})
     try:
-        for_write = HTTPStatus.FORBIDDEN in operation.responses
-        find_in_path(path_request, for_write=for_write, allow_shared=operation.action not in OWN_TENANT_ACTIONS)
+        check_access(replace(request, path_parameters={operation.path_parameter_names[0]: str(record.key)}))
     except ApiError:
         return False
     return True

@@ -23,8 +23,6 @@ _FILLER_WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class GeneratedFile:
-    """The content of a file and its media type."""
-
     content: bytes
     media_type: str
 

@@ -13,7 +13,7 @@ from mock_server.serialization.layout import is_file
 from mock_server.store import StoredRecord
 from mock_server.store.schema import parse_key
 from mock_server.system_routes.docs import ASSETS, Docs
-from mock_server.system_routes.examples import find_example_keys
+from mock_server.system_routes.examples import iter_example_keys
 from mock_server.system_routes.media import GeneratedFile, generate_file
 from mock_server.web.context import READ_METHODS, RequestContext, send_response
 from mock_server.web.request_log import escape_unprintable
@@ -29,8 +29,6 @@ _ASSETS_PREFIX = "/docs/"
 
 @dataclass(frozen=True, slots=True)
 class SystemPage:
-    """The response of a system route."""
-
     content: bytes
     media_type: str
     headers: Mapping[str, str]
@@ -54,7 +52,8 @@ class SystemRoutes:
 
     def render_examples(self, base_url: str) -> bytes:
         """Render the contract with example keys, for Swagger UI."""
-        return self.docs.render_json_with_examples(base_url, find_example_keys(self.sandbox))
+        keys = {operation.id: key for operation, key in iter_example_keys(self.sandbox)}
+        return self.docs.render_json_with_examples(base_url, keys)
 
     def render_health(self, base_url: str) -> bytes:
         """Render ``{"status": "ok", "operations": 75, "records": {"Message": 240, ...}}``."""

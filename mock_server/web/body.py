@@ -9,13 +9,14 @@ import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 from starlette.types import Receive
 
 from mock_server.errors import ApiError, ErrorKind, overloaded_error
-from mock_server.web.context import RequestContext, memoize
+from mock_server.web.context import RequestContext
 
 READ_HEADERS = (b"content-length", b"content-encoding", b"content-type")
 MAX_BODY_BYTES = 10 * 1024 * 1024
@@ -63,7 +64,7 @@ async def read_body(context: RequestContext, receive: Receive, memory_limit: Bod
                 raise _too_large_error(f"the body has at least {size} bytes")
             if memory_limit.buffered_bytes > MAX_BUFFERED_BYTES:
                 detail = f"incomplete request bodies use {memory_limit.buffered_bytes} bytes of memory"
-                raise overloaded_error(detail, close_connection=True)
+                raise overloaded_error(detail)
             if not message.get("more_body"):
                 return b"".join(chunks)
             message = await receive()
@@ -78,17 +79,13 @@ def _too_large_error(reason: str) -> ApiError:
     return ApiError(ErrorKind.BODY_TOO_LARGE, detail, message=message, headers={"Connection": "close"})
 
 
-def check_media_type(headers: Mapping[bytes, bytes], problem_cache: dict[bytes, str]) -> None:
-    """Raise ApiError (415) unless the headers declare JSON in UTF-8. `problem_cache`: results by content type."""
+def check_media_type(headers: Mapping[bytes, bytes]) -> None:
+    """Raise ApiError (415) unless the headers declare JSON in UTF-8."""
     encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.strip().lower() not in (b"", b"identity"):
         detail = f"Content-Encoding: invalid value {encoding.strip().lower().decode('latin-1')!r} (expected identity)"
         raise _media_type_error(detail, "The content encoding is not supported.")
-    content_type = headers.get(b"content-type", b"")
-    problem = problem_cache.get(content_type)
-    if problem is None:
-        problem = memoize(problem_cache, content_type, _find_media_type_problem(content_type.decode("latin-1")), 256)
-    if problem:
+    if problem := _find_media_type_problem(headers.get(b"content-type", b"")):
         raise _media_type_error(problem, "The content type must be application/json.")
 
 
@@ -96,8 +93,10 @@ def _media_type_error(detail: str, message: str) -> ApiError:
     return ApiError(ErrorKind.UNSUPPORTED_MEDIA_TYPE, detail, message=message, headers={"Accept": "application/json"})
 
 
-def _find_media_type_problem(content_type: str) -> str:
+@lru_cache(256)
+def _find_media_type_problem(header: bytes) -> str:
     """Describe the problem of a content type; empty if it is valid."""
+    content_type = header.decode("latin-1")
     media = content_type.partition(";")[0].strip().lower()
     if not media:
         return "no Content-Type (expected application/json)"

@@ -1,6 +1,6 @@
 """The context of one request, which all layers share through the ASGI scope. Each layer adds its results."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,6 @@ from mock_server.sandbox.response_cache import CacheKey
 from spec.model import Operation
 
 CONTEXT_KEY = "mock.context"
-INTERNAL_REQUEST_KEY = "mock.internal"  # marks a request of the mock to itself, which is not logged
 READ_METHODS = "GET, HEAD, OPTIONS"
 NOTE_HEADER = b"x-mock-note"
 _MAX_NOTES = 20
@@ -42,7 +41,6 @@ class RequestContext:
     response_headers: list[Header]
     base_url: str
     now: datetime
-    is_head: bool = False
     operation: Operation | None = None
     path_parameters: Mapping[str, str] = field(default_factory=dict)
     viewer: Viewer | None = None
@@ -59,12 +57,10 @@ class RequestContext:
 
     @property
     def display_path(self) -> str:
-        """The path for messages."""
         return self.raw_path.decode("latin-1")
 
 
 def get_context(scope: Scope) -> RequestContext:
-    """Return the context that the outermost application created."""
     context: RequestContext = scope[CONTEXT_KEY]
     return context
 
@@ -89,12 +85,4 @@ async def send_response(
     if headers:
         lines += ((name.lower().encode("latin-1"), text.encode("latin-1")) for name, text in headers.items())
     await send({"type": "http.response.start", "status": status, "headers": lines})
-    await send({"type": "http.response.body", "body": b"" if body is None or context.is_head else body})
-
-
-def memoize(cache: MutableMapping[Any, Any], key: Any, value: Any, limit: int = 1024) -> Any:
-    """Store `value` in a cache, which is cleared when it is full, and return it."""
-    if len(cache) >= limit:
-        cache.clear()
-    cache[key] = value
-    return value
+    await send({"type": "http.response.body", "body": b"" if body is None or context.method == "HEAD" else body})

@@ -5,8 +5,7 @@ from http import HTTPStatus
 
 from starlette.types import Receive, Scope, Send
 
-from mock_server.actions import OWN_TENANT_ACTIONS
-from mock_server.actions.access import find_in_path
+from mock_server.actions import check_access
 from mock_server.actions.call import ActionRequest, ActionResult
 from mock_server.sandbox.response_cache import CachedResponse
 from mock_server.sandbox.sandbox import Sandbox
@@ -43,7 +42,6 @@ class Endpoint:
         await send_response(send, context, operation.envelope.status, body, headers=result.headers)
 
     def create_request(self, context: RequestContext, operation: Operation) -> ActionRequest:
-        """Create the action's request from the context."""
         path_parameters, raw_query = context.path_parameters, context.raw_query.decode("latin-1")
         sent = (path_parameters, context.query, raw_query, context.body, context.base_url, context.now, context.token)
         return ActionRequest(operation, self.sandbox, context.viewer, *sent)
@@ -51,14 +49,12 @@ class Endpoint:
     def check_path_record(self, context: RequestContext, operation: Operation) -> None:
         """Raise ApiError (404, 403) unless the viewer may use the operation on the record in the path.
 
-        Called for invalid requests, since Laravel finds the record before it validates. Write permission is checked
-        only if the contract documents a 403.
+        Called for invalid requests, since Laravel finds the record before it validates.
         """
         names_record = context.path_parameters and operation.resource and HTTPStatus.NOT_FOUND in operation.responses
         if names_record and operation.action not in ("list", "create"):
             self.sandbox.apply_scheduled_changes(context.now)
-            request, for_write = self.create_request(context, operation), HTTPStatus.FORBIDDEN in operation.responses
-            find_in_path(request, for_write=for_write, allow_shared=operation.action not in OWN_TENANT_ACTIONS)
+            check_access(self.create_request(context, operation))
 
 
 async def _handle_lifespan(receive: Receive, send: Send) -> None:

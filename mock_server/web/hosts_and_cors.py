@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.types import Scope
 
 from mock_server.errors import ApiError, ErrorKind
-from mock_server.web.context import Header, memoize
+from mock_server.web.context import Header
 
 _MAX_REPORTED_ORIGINS = 256
 EXPOSED_HEADERS = "X-Request-Id, X-Mock-Reason, X-Mock-Note, Retry-After, Location"
@@ -21,6 +22,7 @@ _PREFIX_PATTERN = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){0,8}/?", re.ASC
 _HEADER_LIST_PATTERN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2000}", re.ASCII)
 
 
+@lru_cache(256)
 def parse_host(authority: str) -> str | None:
     """Return the host of ``host[:port]`` in lower case, without brackets; None if it is malformed."""
     match = _HOST_PATTERN.fullmatch(authority)
@@ -29,6 +31,7 @@ def parse_host(authority: str) -> str | None:
     return match[1].strip("[]").lower().removesuffix(".")
 
 
+@lru_cache(256)
 def is_loopback(host: str) -> bool:
     """Whether a host name always refers to this machine."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -44,7 +47,6 @@ class HostPolicy:
     """Validates hosts and derives the base URL. `allowed_hosts`: in lower case; ``*`` allows any."""
 
     allowed_hosts: Collection[str]
-    base_url_cache: dict[tuple[bytes, str], str] = field(default_factory=dict, repr=False)
 
     def get_base_url(self, scope: Scope, headers: Mapping[bytes, bytes]) -> tuple[str, tuple[str, ...]]:
         """Return the base URL for the client (scheme, host, prefix), and the names of invalid forwarded headers.
@@ -55,12 +57,7 @@ class HostPolicy:
         if not host_header and scope["http_version"] != "1.0":
             detail = "no Host header (required since HTTP/1.1)"
             raise ApiError(ErrorKind.BAD_REQUEST, detail, message="The request has no Host header.")
-        scheme: str = scope.get("scheme", "http")
-        cache_key = (host_header, scheme)
-        base_url = self.base_url_cache.get(cache_key)
-        if base_url is None:
-            base_url = self.build_base_url(scope, host_header.decode("latin-1"), scheme)
-            memoize(self.base_url_cache, cache_key, base_url, 256)
+        base_url = self.build_base_url(scope, host_header.decode("latin-1"), scope.get("scheme", "http"))
         if b"x-forwarded-host" in headers or b"x-forwarded-proto" in headers or b"x-forwarded-prefix" in headers:
             return _apply_forwarded(scope, headers, base_url)
         return base_url, ()
@@ -116,21 +113,12 @@ class CorsPolicy:
     """Decides which origins may read responses. `allowed_origins`: in addition to loopback; ``*``: any, no cookies."""
 
     allowed_origins: Collection[str]
-    header_cache: dict[bytes, tuple[Header, ...]] = field(default_factory=dict, repr=False)
     reported: set[str] = field(default_factory=set, repr=False)
 
     def get_response_headers(self, headers: Mapping[bytes, bytes]) -> tuple[Header, ...]:
-        """Return the CORS headers of a response."""
         origin = headers.get(b"origin")
         if origin is None:
             return _VARY_HEADER
-        cached = self.header_cache.get(origin)
-        if cached is None:
-            cached = memoize(self.header_cache, origin, self.build_response_headers(origin), 256)
-        return cached
-
-    def build_response_headers(self, origin: bytes) -> tuple[Header, ...]:
-        """Build the CORS headers for an origin."""
         origin_text = origin.decode("latin-1")
         if not self.is_allowed(origin_text):
             return _VARY_HEADER

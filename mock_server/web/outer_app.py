@@ -6,17 +6,16 @@ each `ApiError` to a response.
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.sandbox.response_cache import build_cache_key
 from mock_server.sandbox.sandbox import Sandbox
-from mock_server.web.context import CONTEXT_KEY, INTERNAL_REQUEST_KEY, READ_METHODS, RequestContext, send_response
+from mock_server.web.context import CONTEXT_KEY, READ_METHODS, RequestContext, send_response
 from mock_server.web.hosts_and_cors import CorsPolicy, HostPolicy
 from mock_server.web.request_log import RequestLog, escape_unprintable
 from mock_server.web.routing import Routes
@@ -26,27 +25,20 @@ ALL_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 ABORTED_SCOPE_TYPE = "aborted"
 _REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _REQUEST_ID_HEADER = b"x-request-id"
-_INTERNAL_REQUEST_ID = b"internal"
 _log = logging.getLogger("mock_server")
-
-
-class SystemApp(Protocol):
-    """Serves the paths outside the API."""
-
-    async def serve(self, context: RequestContext, send: Send) -> bool:
-        """Send the response if the path is a system route. Returns True if sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class MockApp:
     """The outermost ASGI application.
 
-    `allowed_headers`: request headers passed to inner layers; `request_ids`: ids of requests without X-Request-Id.
+    `serve_system_route`: sends the response for a path outside the API, and returns whether it did. `allowed_headers`:
+    request headers passed to inner layers. `request_ids`: ids of requests without X-Request-Id.
     """
 
     api: ASGIApp
     routes: Routes
-    system_routes: SystemApp
+    serve_system_route: Callable[[RequestContext, Send], Awaitable[bool]]
     host_policy: HostPolicy
     cors_policy: CorsPolicy
     request_log: RequestLog
@@ -62,15 +54,15 @@ class MockApp:
         try:
             await self.serve(context, scope, receive, send)
             if context.notes:
-                self.request_log.log_notes(context)
+                self.request_log.write(context, context.status, "ignored: " + ", ".join(context.notes))
         except ApiError as error:
             self.log_error(context, error)
             await self.send_error(context, error, send)
         except Exception:
             _log.exception("request %s failed", context.id)
-            self.request_log.log_failure(context)
+            self.request_log.write(context, 500, "internal-error: a defect of the mock; the log contains the traceback")
             await self.send_error(context, ApiError(ErrorKind.INTERNAL_ERROR), send)
-        if b"origin" in context.headers or (_log.isEnabledFor(logging.INFO) and INTERNAL_REQUEST_KEY not in scope):
+        if b"origin" in context.headers or _log.isEnabledFor(logging.INFO):
             self.log_response(context)
 
     async def serve(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,7 +73,7 @@ class MockApp:
         elif self.is_api_path(context.raw_path):
             if not await self.respond_from_cache(context, send):
                 await self.api(scope, receive, send)
-        elif not await self.system_routes.serve(context, send):
+        elif not await self.serve_system_route(context, send):
             await self.api(scope, receive, send)
 
     async def respond_from_cache(self, context: RequestContext, send: Send) -> bool:
@@ -128,7 +120,7 @@ class MockApp:
         all_headers: dict[bytes, bytes] = dict(scope["headers"])
         allowed_headers = self.allowed_headers
         headers = {name: value for name, value in all_headers.items() if name in allowed_headers}
-        request_id = _INTERNAL_REQUEST_ID if INTERNAL_REQUEST_KEY in scope else all_headers.get(_REQUEST_ID_HEADER)
+        request_id = all_headers.get(_REQUEST_ID_HEADER)
         if request_id is None or not _REQUEST_ID_PATTERN.fullmatch(request_id):
             request_id = b"%d" % next(self.request_ids)
         raw_path = scope.get("raw_path")
@@ -142,7 +134,6 @@ class MockApp:
             "",
             self.sandbox.clock.now(),
         )
-        context.is_head = context.method == "HEAD"
         return context
 
     async def respond_to_preflight(self, context: RequestContext, send: Send) -> None:
@@ -173,6 +164,5 @@ class MockApp:
         _log.info("%s", escape_unprintable(line))
 
     async def send_error(self, context: RequestContext, error: ApiError, send: Send) -> None:
-        """Send an error response."""
         headers = {"X-Mock-Reason": error.reason, **error.headers}
         await send_response(send, context, error.status, error.encode_body(), headers=headers)

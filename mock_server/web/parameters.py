@@ -49,7 +49,6 @@ class ParameterParser:
 
     @classmethod
     def from_parameter(cls, document: Document, schemas: SchemaValidators, parameter: Parameter) -> "ParameterParser":
-        """Create the parser of `parameter`."""
         pointer = f"{parameter.pointer}/schema"
         schema = parameter.schema
         resolved_type = str(_dereference(document, schema).get("type", ""))
@@ -95,7 +94,6 @@ class ParameterParser:
         return text
 
     def validate(self, value: Any) -> Iterator[FieldError]:
-        """Yield the errors of a value."""
         if not self.validator.is_valid(value):
             name, violations = self.parameter.name, self.validator.iter_errors(value)
             is_exploded = self.type == "array" and self.parameter.explode
@@ -168,13 +166,11 @@ class OperationParameters:
     def from_operation(
         cls, document: Document, schemas: SchemaValidators, operation: Operation
     ) -> "OperationParameters":
-        """Create the parsers of an operation's parameters."""
         create = partial(ParameterParser.from_parameter, document, schemas)
         query = {p.name: create(p) for p in operation.parameters if p.location == "query"}
         return cls(query, tuple(create(p) for p in operation.parameters if p.location == "header"))
 
     def parse_query(self, raw: bytes) -> ParsedParameters:
-        """Parse a raw query string."""
         texts: dict[str, list[str]] = {}
         parts: dict[str, dict[str, str]] = {}
         errors: list[FieldError] = []
@@ -213,15 +209,12 @@ class OperationParameters:
             return brackets[1], part
         return None, None
 
-    def parse_headers(self, headers: Mapping[bytes, bytes]) -> ParsedParameters:
-        """Parse the header parameters."""
-        values: dict[str, Any] = {}
-        errors: list[FieldError] = []
+    def validate_headers(self, headers: Mapping[bytes, bytes]) -> Iterator[FieldError]:
+        """Yield the errors of the header parameters, whose values have no effect."""
         for parser in self.headers:
             name = parser.parameter.name
             text = headers.get(encode_header_name(name), b"").decode("latin-1").strip()
-            errors += _parse_parameter(parser, name, (text,) if text else (), {}, values)
-        return ParsedParameters(values, tuple(errors))
+            yield from _parse_parameter(parser, name, (text,) if text else (), {}, {})
 
 
 def _parse_parameter(

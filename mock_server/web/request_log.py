@@ -42,15 +42,6 @@ class RequestLog:
         suffix = f" ({self.contract_path}:{self.find_line(location)})" if location else ""
         self.write(context, error.status, f"{error.reason}: {error.detail}{suffix}")
 
-    def log_failure(self, context: RequestContext) -> None:
-        """Print an internal error."""
-        self.write(context, 500, "internal-error: a defect of the mock; the log contains the traceback")
-
-    def log_notes(self, context: RequestContext) -> None:
-        """Print the ignored parts of a successful request."""
-        status = context.operation.envelope.status if context.operation else 200
-        self.write(context, status, "ignored: " + ", ".join(context.notes))
-
     def write(self, context: RequestContext, status: int, text: str) -> None:
         """Print one line, with unprintable characters escaped."""
         if self.quiet:

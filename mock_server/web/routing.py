@@ -51,8 +51,6 @@ class _RouteNode:
 
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
-    """A route and the values of its path parameters."""
-
     route: Route
     path_parameters: Mapping[str, str]
 

@@ -4,7 +4,7 @@ The fast path serves operations whose first security requirement is a single bea
 verified by Connexion, whose exception is converted to an `ApiError`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -36,7 +36,25 @@ def security_map(contract: Contract, sandbox: Sandbox) -> dict[str, Any]:
             location = f"#/components/securitySchemes/{name}"
             actual = f"unsupported scheme {' '.join(map(str, scheme_kind))}"
             raise ContractError(location, actual, "http bearer, or an apiKey in a header")
-    return {"bearer": partial(BearerHandler, sandbox), "apiKey": partial(ApiKeyHandler, sandbox)}
+
+    def verify_bearer(token: str, request: ConnexionRequest) -> dict[str, Any] | None:
+        viewer = sandbox.resolve_token(token.strip(), get_context(request.scope).now)
+        return None if viewer is None else {"sub": viewer.user_key, "viewer": viewer, "token": token.strip()}
+
+    def verify_key(token: str, request: ConnexionRequest) -> dict[str, Any]:
+        # An invalid or blank key is rejected even if another credential is valid: after an error Connexion would try
+        # the next requirement, but a result without a viewer is rejected by `OperationSecurity`.
+        return verify_bearer(token, request) or {"token": token}
+
+    bearer_handler = partial(_create_handler, BearerSecurityHandler, verify_bearer)
+    return {"bearer": bearer_handler, "apiKey": partial(_create_handler, ApiKeySecurityHandler, verify_key)}
+
+
+def _create_handler(handler_class: type[Any], verify: Callable[..., Any]) -> Any:
+    """Return a handler of Connexion that calls `verify`, which is otherwise found by a name in the contract."""
+    handler = handler_class()
+    handler._resolve_func = lambda security_scheme: verify
+    return handler
 
 
 def list_credential_headers(contract: Contract) -> Iterator[bytes]:
@@ -45,41 +63,6 @@ def list_credential_headers(contract: Contract) -> Iterator[bytes]:
     for scheme in contract.security_schemes.values():
         if scheme["type"] == "apiKey":
             yield encode_header_name(scheme["name"])
-
-
-def _token_info(sandbox: Sandbox, token: str, context: RequestContext) -> dict[str, Any] | None:
-    viewer = sandbox.resolve_token(token, context.now)
-    return None if viewer is None else {"sub": viewer.user_key, "viewer": viewer, "token": token}
-
-
-class BearerHandler(BearerSecurityHandler):  # type: ignore[misc]
-    """Verifies a bearer token of the sandbox."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
-
-    def _resolve_func(self, security_scheme: Mapping[str, Any]) -> Any:
-        def verify(token: str, request: ConnexionRequest) -> dict[str, Any] | None:
-            return _token_info(self.sandbox, token.strip(), get_context(request.scope))
-
-        return verify
-
-
-class ApiKeyHandler(ApiKeySecurityHandler):  # type: ignore[misc]
-    """Verifies a token of the sandbox in the contract's header.
-
-    An invalid or blank key is rejected even if another credential of the request is valid.
-    """
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
-
-    def _resolve_func(self, security_scheme: Mapping[str, Any]) -> Any:
-        def verify(token: str, request: ConnexionRequest) -> dict[str, Any]:
-            # After an error Connexion tries the next requirement. A result without a viewer is rejected below.
-            return _token_info(self.sandbox, token.strip(), get_context(request.scope)) or {"token": token}
-
-        return verify
 
 
 class OperationSecurity(SecurityOperation):  # type: ignore[misc]

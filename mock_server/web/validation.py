@@ -6,6 +6,7 @@ Errors have the precedence 401, 404, 403, then 400, 415 and 422.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from connexion.middleware.abstract import RoutedAPI, RoutedMiddleware
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.web import body
-from mock_server.web.context import RequestContext, get_context, memoize
+from mock_server.web.context import RequestContext, get_context
 from mock_server.web.parameters import OperationParameters, ParsedParameters, check_styles, collect_defaults
 from mock_server.web.validation_messages import FieldError, field_errors, required_error, type_error
 from spec.document import snake_case
@@ -21,7 +22,7 @@ from spec.model import Contract, Operation, RequestBody
 from spec.validators import SchemaValidators, Validator
 
 READ_HEADERS = (b"accept",)  # in addition to header parameters
-_MAX_CACHED_QUERY_BYTES = 2048
+_MAX_CACHED_QUERY_BYTES, _MAX_CACHED_QUERIES = 2048, 1024
 
 # Raises ApiError (404, 403) unless the viewer may use the operation on the record in the path.
 CheckPathRecord = Callable[[RequestContext, Operation], None]
@@ -39,8 +40,6 @@ class RequestValidator:
     next_app: ASGIApp
     parameters: OperationParameters | None = None
     query_cache: dict[bytes, ParsedParameters] = field(default_factory=dict)
-    accept_cache: dict[bytes, bool] = field(default_factory=dict)
-    media_type_cache: dict[bytes, str] = field(default_factory=dict)
     body_validator: Validator | None = None
     lenient_validator: Validator | None = None
     missing_field_errors: Mapping[str, FieldError] = field(default_factory=dict)
@@ -88,28 +87,24 @@ class RequestValidator:
         """Parse the parameters into the context; return (errors, ignored names). Raises ApiError (406)."""
         parameters = self.parameters or self.compile()
         accept = context.headers.get(b"accept")
-        if accept is not None and not self.accepts_json(accept):
+        if accept is not None and not _accepts_json(accept):
             detail = f"Accept: invalid value {accept.decode('latin-1')!r} (expected application/json)"
             message = "The response is only available as application/json."
             raise ApiError(ErrorKind.NOT_ACCEPTABLE, detail, message=message)
         parsed = self.query_cache.get(context.raw_query) or self.parse_query(parameters, context.raw_query)
         errors = list(parsed.errors)
         if parameters.headers:
-            errors += parameters.parse_headers(context.headers).errors
+            errors += parameters.validate_headers(context.headers)
         context.query = parsed.values
         return errors, [*context.notes, *(f"query.{name}" for name in parsed.ignored)]
 
     def parse_query(self, parameters: OperationParameters, raw: bytes) -> ParsedParameters:
         parsed = parameters.parse_query(raw)
         if len(raw) < _MAX_CACHED_QUERY_BYTES and not parsed.errors:
-            memoize(self.query_cache, raw, parsed)
+            if len(self.query_cache) >= _MAX_CACHED_QUERIES:
+                self.query_cache.clear()
+            self.query_cache[raw] = parsed
         return parsed
-
-    def accepts_json(self, accept: bytes) -> bool:
-        cached = self.accept_cache.get(accept)
-        if cached is None:
-            cached = memoize(self.accept_cache, accept, _accepts_json(accept.decode("latin-1")), 256)
-        return cached
 
     async def validate_body(
         self, context: RequestContext, receive: Receive, validator: Validator, notes: list[str]
@@ -119,7 +114,7 @@ class RequestValidator:
         assert request_body is not None
         raw = await body.read_body(context, receive, self.memory_limit)
         if raw:
-            body.check_media_type(context.headers, self.media_type_cache)
+            body.check_media_type(context.headers)
             value, has_floats = body.parse_json(raw)
         else:
             value, has_floats = {}, False
@@ -177,9 +172,10 @@ class RequestValidator:
         return ApiError(ErrorKind.VALIDATION_FAILED, "; ".join(details), errors=errors, location=location)
 
 
-def _accepts_json(accept: str) -> bool:
+@lru_cache(256)
+def _accepts_json(accept: bytes) -> bool:
     ranges: dict[str, bool] = {}
-    for part in accept.lower().split(","):
+    for part in accept.decode("latin-1").lower().split(","):
         media, *parameters = (p.strip() for p in part.split(";"))
         quality = next((p[2:].strip() for p in parameters if p.startswith("q=")), "1")
         ranges[media] = quality.strip("0.") != ""
@@ -204,16 +200,12 @@ class RequestValidatorAPI(RoutedAPI):  # type: ignore[misc]
     ) -> None:
         super().__init__(*args, **kwargs)
         self.contract = contract
-        self.schemas = schemas
-        self.check_path_record = check_path_record
-        self.memory_limit = body.BodyMemoryLimit()
-        self.operations: Mapping[str, RequestValidator]
+        self.shared = (contract, schemas, check_path_record, body.BodyMemoryLimit(), self.next_app)
         check_styles(contract)
         self.add_paths()
 
     def make_operation(self, operation: Any) -> RequestValidator:
-        shared = (self.contract, self.schemas, self.check_path_record, self.memory_limit, self.next_app)
-        return RequestValidator(self.contract.operations[operation.operation_id], *shared)
+        return RequestValidator(self.contract.operations[operation.operation_id], *self.shared)
 
 
 class ValidationMiddleware(RoutedMiddleware):  # type: ignore[misc]

@@ -51,7 +51,6 @@ class FieldError:
 
 
 def required_error(field: str, location: str) -> FieldError:
-    """Return the error for a missing field."""
     return FieldError(field, f"The {_display_name(field)} field is required.", location)
 
 

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from fixtures import dataset, generator
 from fixtures.personas import PersonaLibrary
 from mock_server import images
-from mock_server.app import PermissiveAppConfig, create_app
+from mock_server.app import create_app
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
 from mock_server.web.request_log import RequestLog
@@ -95,7 +95,7 @@ class Api:
         watch = Watch()
         world = images.create_sandbox(contract, schemas, Store.from_image(contract, content), watch)
         console = RequestLog(contract.document, io.StringIO(), quiet=True)
-        app = create_app(contract, world, PermissiveAppConfig(), request_log=console)
+        app = create_app(contract, world, request_log=console)
         return cls(contract, schemas, OpenapiCoreValidator(contract), app, world, watch, content)
 
     def reset(self) -> None:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from mock_server import actions
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.app import AppConfig, PermissiveAppConfig, create_app
+from mock_server.app import create_app
 from mock_server.sandbox.clock import Clock
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
@@ -135,14 +135,22 @@ class LogCapture(io.StringIO):
 def app(
     run: Callable[[ActionRequest], ActionResult] = actions.run_action,
     *,
-    settings: AppConfig | None = None,
+    allowed_hosts: tuple[str, ...] = (),
+    cors_origins: tuple[str, ...] = (),
     terminal: io.StringIO | None = None,
     sandbox: Sandbox | None = None,
 ) -> ASGIApp:
     """Create the application on a new sandbox."""
     served = sandbox or create_sandbox()
     console = RequestLog(served.contract.document, terminal or LogCapture(), quiet=terminal is None)
-    return create_app(served.contract, served, settings or PermissiveAppConfig(), request_log=console, run_action=run)
+    return create_app(
+        served.contract,
+        served,
+        request_log=console,
+        allowed_hosts=allowed_hosts,
+        cors_origins=cors_origins,
+        run_action=run,
+    )
 
 
 def client(application: ASGIApp, token: str | None = "demo-token") -> Client:

@@ -186,7 +186,10 @@ def test_port_in_use_is_an_error(environment: dict[str, str], served: str) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--port", "x"), "--port: invalid value 'x' (expected "),
+        (
+            ("--port", "x"),
+            "Invalid value for '--port' (env var: 'ATHENA_MOCK_PORT'): 'x' is not a valid integer range.",
+        ),
         (("--dataset", "no-such"), "no-such"),
         (("--contract", "pyproject.toml"), "pyproject.toml: did not find expected <document start>"),
         (("--store", "sqlite:////no/such/folder/x.db"), "/no/such/folder"),
@@ -276,7 +279,7 @@ def test_slow_build_prints_a_progress_message(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are not sent between processes there")
-def test_internal_requests_are_not_logged(environment: dict[str, str]) -> None:
+def test_startup_logs_no_requests(environment: dict[str, str]) -> None:
     with running(environment, "--log-level", "info") as (mock, banner):
         send(re.findall(r"http://\S+health", banner)[0])
         mock.send_signal(signal.SIGTERM)

@@ -13,8 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from mock_server.query import Viewer
 from mock_server.serialization import encoder
 from mock_server.serialization.encoder import RecordEncoder
-from mock_server.serialization.layout import FieldSegment, insert_base_url
-from mock_server.serialization.projections import Projection, ProjectionFactory
+from mock_server.serialization.layout import FieldSegment, Projection, ProjectionFactory, insert_base_url
 from mock_server.store import DeleteRestricted, Store
 from spec.model import Relation, View
 from spec.record import Record, Reference

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from openapi_core.exceptions import OpenAPIError
 
+from mock_server.query import Query
 from spec.model import BodyField, Operation, Parameter
 from tests.asgi import Reply
 from tests.mock_server.athena import PASSWORD, Api, athena_contract
@@ -177,7 +178,7 @@ def sealed(api: Api, operation: Operation) -> Any:
     """Key of a record in the first workspace that the second user has no share of and that is not public."""
     resource = api.contract.resources[operation.resource or ""]
     viewer = api.world.resolve_token("other-token", api.watch())
-    seen = api.world.create_query(viewer).build_visibility_condition(resource)
+    seen = Query(api.world.store, viewer).build_visibility_condition(resource)
     store = api.world.store
     found = store.select(resource.name, f"tenant IS NOT NULL AND NOT {seen.sql}", seen.parameters)
     return found[0].key

@@ -33,7 +33,6 @@ from mock_server.images import (
     list_source_files,
     open_clock,
     open_store,
-    parse_store_url,
 )
 from mock_server.store import Store, StoreError
 from mock_server.store.search_index import MAX_UNINDEXED_RECORDS
@@ -126,7 +125,7 @@ def test_key_depends_on_added_files(files: list[Path]) -> None:
 
 def test_key_depends_on_the_version_of_faker(monkeypatch: pytest.MonkeyPatch) -> None:
     before = compute_image_key(museum(), PARAMETERS, ())
-    monkeypatch.setattr("mock_server.images.cache.metadata.version", lambda name: f"another {name}")
+    monkeypatch.setattr("mock_server.images.metadata.version", lambda name: f"another {name}")
     assert compute_image_key(museum(), PARAMETERS, ()) != before
 
 
@@ -138,7 +137,7 @@ def test_key_depends_on_the_version_of_faker(monkeypatch: pytest.MonkeyPatch) ->
         "fixtures/personas/agent.yaml",
         "fixtures/datasets/demo.yaml",
         "mock_server/store/schema.py",
-        "mock_server/images/builder.py",
+        "mock_server/images.py",
         "mock_server/cli/dataset_image.py",
     ],
 )
@@ -292,7 +291,7 @@ def test_corrupt_image_is_rebuilt(tmp_path: Path, content: bytes) -> None:
     def build_file(path: Path) -> None:
         build_image_file(path, museum(), PARAMETERS, [Record("Room", "r1", {"uuid": "r1"}, {})], {})
 
-    store = open_store(museum(), PARAMETERS, "memory", lambda: get_or_build_image(tmp_path, "k", build_file))
+    store = open_store(museum(), PARAMETERS, None, lambda: get_or_build_image(tmp_path, "k", build_file))
     assert store.get("Room", "r1") is not None
     store.close()
 
@@ -303,7 +302,7 @@ def test_error_names_an_image_that_cannot_be_read(tmp_path: Path, content: bytes
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ImageError, match=re.escape(str(path))):
-        open_store(museum(), PARAMETERS, "memory", lambda: path)
+        open_store(museum(), PARAMETERS, None, lambda: path)
 
 
 @pytest.mark.slow
@@ -345,7 +344,7 @@ def test_clock_without_explicit_epoch_is_the_systems() -> None:
 
 @pytest.mark.parametrize("reopened", [True, False])
 @pytest.mark.parametrize("days", [-400, 400])
-def test_clock_never_goes_back_when_a_store_is_reopened(target: str, days: int, reopened: bool) -> None:
+def test_clock_never_goes_back_when_a_store_is_reopened(target: Path, days: int, reopened: bool) -> None:
     store, watch = open_target(target), Watch(EPOCH - timedelta(days=days))
     before = open_clock(store, watch, from_epoch=True)
     watch.wait(days=3)
@@ -361,15 +360,15 @@ def test_clock_never_goes_back_when_a_store_is_reopened(target: str, days: int, 
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'store.db'}"
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
 
 
-def open_target(target: str, *, parameters: DatasetParameters = PARAMETERS, another_contract: Any = None) -> Store:
+def open_target(target: Path, *, parameters: DatasetParameters = PARAMETERS, another_contract: Any = None) -> Store:
     return open_store(another_contract or museum(), parameters, target, lambda: build(room(), parameters=parameters))
 
 
-def test_file_store_in_use_cannot_be_opened_twice(target: str) -> None:
+def test_file_store_in_use_cannot_be_opened_twice(target: Path) -> None:
     first = open_target(target)
     with pytest.raises(StoreError, match="in use by another mock"):
         open_target(target)
@@ -377,7 +376,7 @@ def test_file_store_in_use_cannot_be_opened_twice(target: str) -> None:
     open_target(target).close()
 
 
-def test_file_store_survives_reopening(target: str) -> None:
+def test_file_store_survives_reopening(target: Path) -> None:
     store = open_target(target)
     with store.transaction():
         store.add(room("r2"))
@@ -387,12 +386,13 @@ def test_file_store_survives_reopening(target: str) -> None:
     reopened.close()
 
 
-def test_file_store_survives_its_process(target: str) -> None:
+def test_file_store_survives_its_process(target: Path) -> None:
     open_target(target).close()
     code = f"""
 import os
+from pathlib import Path
 from tests.mock_server.test_images import open_target, room
-store = open_target({target!r})
+store = open_target(Path({str(target)!r}))
 with store.transaction():
     store.add(room("r2"))
 os._exit(0)
@@ -403,12 +403,13 @@ os._exit(0)
     reopened.close()
 
 
-def test_uncommitted_writes_of_a_killed_process_are_lost(target: str) -> None:
+def test_uncommitted_writes_of_a_killed_process_are_lost(target: Path) -> None:
     open_target(target).close()
     code = f"""
 import os
+from pathlib import Path
 from tests.mock_server.test_images import open_target, room
-store = open_target({target!r})
+store = open_target(Path({str(target)!r}))
 with store.transaction():
     store.add(room("r2"))
     os._exit(0)
@@ -419,14 +420,14 @@ with store.transaction():
     reopened.close()
 
 
-def test_file_store_is_not_rebuilt(target: str) -> None:
+def test_file_store_is_not_rebuilt(target: Path) -> None:
     open_target(target).close()
     reopened = open_store(museum(), PARAMETERS, target, lambda: pytest.fail("built again"))
     reopened.close()
 
 
-def test_empty_file_becomes_a_new_store(target: str) -> None:
-    parse_store_url(target).touch()
+def test_empty_file_becomes_a_new_store(target: Path) -> None:
+    target.touch()
     store = open_target(target)
     assert store.count_by_resource()["Room"] == 1
     store.close()
@@ -441,7 +442,7 @@ def test_empty_file_becomes_a_new_store(target: str) -> None:
     ],
 )
 def test_file_with_other_parameters_is_rejected_with_advice(
-    target: str, other_parameters: DatasetParameters, name: str
+    target: Path, other_parameters: DatasetParameters, name: str
 ) -> None:
     open_target(target).close()
     with pytest.raises(StoreError) as error:
@@ -450,20 +451,20 @@ def test_file_with_other_parameters_is_rejected_with_advice(
     assert f"start with that {name}, use another file, or delete this one to start over" in str(error.value)
 
 
-def test_file_with_another_contract_is_rejected(target: str) -> None:
+def test_file_with_another_contract_is_rejected(target: Path) -> None:
     open_target(target).close()
     with pytest.raises(StoreError, match="was created with another contract"):
         open_target(target, another_contract=contract("museum", ("#/info/title", "Another")))
 
 
-def test_file_with_another_epoch_is_opened(target: str) -> None:
+def test_file_with_another_epoch_is_opened(target: Path) -> None:
     open_target(target).close()
     reopened = open_target(target, parameters=replace(PARAMETERS, epoch=EPOCH.replace(year=2025)))
     assert get_epoch(reopened) == EPOCH
     reopened.close()
 
 
-def test_file_with_other_parameters_is_opened_if_not_required(target: str) -> None:
+def test_file_with_other_parameters_is_opened_if_not_required(target: Path) -> None:
     open_target(target).close()
     other_parameters = DatasetParameters("empty", 8, EPOCH, 2.0)
     with pytest.raises(StoreError, match="was created with another size"):
@@ -493,45 +494,35 @@ def test_records_newer_than_the_epoch_are_detected(instants: tuple[str, ...], af
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but long enough to look at" * 40, "another mock's"])
-def test_file_that_is_not_a_store_is_rejected(target: str, content: bytes | str) -> None:
+def test_file_that_is_not_a_store_is_rejected(target: Path, content: bytes | str) -> None:
     if isinstance(content, bytes):
-        parse_store_url(target).write_bytes(content)
+        target.write_bytes(content)
     else:
-        connection = sqlite3.connect(parse_store_url(target))
+        connection = sqlite3.connect(target)
         connection.execute("CREATE TABLE people (name)")
         connection.close()
     with pytest.raises(StoreError, match=r"is not a store of this mock .*: use another file"):
         open_target(target)
 
 
-def test_file_that_is_not_a_store_is_unchanged(target: str) -> None:
-    parse_store_url(target).write_bytes(b"precious" * 100)
+def test_file_that_is_not_a_store_is_unchanged(target: Path) -> None:
+    target.write_bytes(b"precious" * 100)
     with pytest.raises(StoreError):
         open_target(target)
-    assert parse_store_url(target).read_bytes() == b"precious" * 100
+    assert target.read_bytes() == b"precious" * 100
 
 
 @pytest.mark.parametrize("table", ["people (name)", "_meta (name, value)"])
-def test_database_of_another_program_is_unchanged(target: str, table: str) -> None:
-    with closing(sqlite3.connect(parse_store_url(target))) as connection:
+def test_database_of_another_program_is_unchanged(target: Path, table: str) -> None:
+    with closing(sqlite3.connect(target)) as connection:
         connection.execute(f"CREATE TABLE {table}")
-    before = parse_store_url(target).read_bytes()
+    before = target.read_bytes()
     with pytest.raises(StoreError):
         open_target(target)
-    assert parse_store_url(target).read_bytes() == before
-    assert list(parse_store_url(target).parent.iterdir()) == [parse_store_url(target)]
+    assert target.read_bytes() == before
+    assert list(target.parent.iterdir()) == [target]
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"folder .*/nowhere does not exist$"):
-        open_target(f"sqlite:///{tmp_path}/nowhere/store.db")
-
-
-@pytest.mark.parametrize("target", ["sqlite:///", "postgres://x", "/tmp/x.db", ""])
-def test_url_without_a_file_is_rejected(target: str) -> None:
-    with pytest.raises(StoreError, match="expected 'memory' or 'sqlite:///FILE'"):
-        parse_store_url(target)
-
-
-def test_file_url_may_contain_encoded_spaces() -> None:
-    assert parse_store_url("sqlite:///a%20b.db") == Path("a b.db")
+        open_target(tmp_path / "nowhere" / "store.db")

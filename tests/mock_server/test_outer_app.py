@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mock_server.actions.call import ActionRequest, ActionResult
-from mock_server.app import PermissiveAppConfig
 from mock_server.errors import ApiError, ErrorKind
 from mock_server.web.hosts_and_cors import is_loopback, parse_host
 from tests.asgi import Client
@@ -84,14 +83,14 @@ def test_other_hosts_return_421(caller: Client, host: str, path: str) -> None:
 
 
 def test_only_allowed_hosts_are_served() -> None:
-    caller = client(app(RecordedCalls(), settings=PermissiveAppConfig(allowed_hosts=("mock.example.test",))))
+    caller = client(app(RecordedCalls(), allowed_hosts=("mock.example.test",)))
     assert caller.get(AUTHORS, host="Mock.example.test:8000").status == 200
     assert caller.get(AUTHORS, host="localhost").status == 200
     assert caller.get(AUTHORS, host="x.mock.example.test").status == 421
 
 
 def test_star_allows_any_valid_host() -> None:
-    caller = client(app(RecordedCalls(), settings=PermissiveAppConfig(allowed_hosts=("*",))))
+    caller = client(app(RecordedCalls(), allowed_hosts=("*",)))
     assert caller.get(AUTHORS, host="anything.example").status == 200
     assert caller.get(AUTHORS, host="any thing").status == 421
 
@@ -207,7 +206,7 @@ def test_other_origins_may_not_read(caller: Client, origin: str) -> None:
 
 @pytest.mark.parametrize("allowed", ["https://app.example.test", "*"])
 def test_allowed_origins_may_read(allowed: str) -> None:
-    caller = client(app(RecordedCalls(), settings=PermissiveAppConfig(cors_origins=(allowed,))))
+    caller = client(app(RecordedCalls(), cors_origins=(allowed,)))
     reply = caller.get(AUTHORS, origin="https://app.example.test")
     assert reply.headers["access-control-allow-origin"] == "https://app.example.test"
     other = caller.get(AUTHORS, origin="https://other.example.test").headers
@@ -236,8 +235,8 @@ def test_denied_origin_is_logged_once() -> None:
 
 def test_allowed_origin_is_not_logged() -> None:
     terminal = LogCapture()
-    manners = PermissiveAppConfig(allowed_hosts=("mock.example.test",), cors_origins=("https://app.example.test",))
-    caller = client(app(settings=manners, terminal=terminal))
+    hosts, origins = ("mock.example.test",), ("https://app.example.test",)
+    caller = client(app(allowed_hosts=hosts, cors_origins=origins, terminal=terminal))
     caller.get(AUTHORS, origin="https://app.example.test")
     caller.get(AUTHORS, origin="http://localhost:5173")
     caller.get(AUTHORS, host="mock.example.test:81", origin="http://mock.example.test:81")  # its own documentation
@@ -290,7 +289,7 @@ def test_malformed_requested_headers_are_not_echoed(caller: Client) -> None:
 
 
 def test_private_network_access_is_allowed_for_allowed_origins() -> None:
-    caller = client(app(RecordedCalls(), settings=PermissiveAppConfig(cors_origins=("https://app.example.test",))))
+    caller = client(app(RecordedCalls(), cors_origins=("https://app.example.test",)))
     request_headers = {"access_control_request_private_network": "true"}
     assert preflight(caller, AUTHORS, "https://app.example.test", **request_headers)["allow-private-network"] == "true"
     assert "allow-private-network" not in preflight(caller, AUTHORS, "https://example.com", **request_headers)

@@ -277,7 +277,7 @@ def test_token_is_revoked_with_its_account() -> None:
     signed_in = sandbox.sign_in("P@example.org", "word", NOW)
     assert signed_in is not None
     store.delete("Person", 1)
-    assert sandbox.resolve_token(signed_in[0].token, NOW) is None
+    assert sandbox.resolve_token(signed_in[0], NOW) is None
     store.close()
 
 
@@ -287,8 +287,8 @@ def test_token_is_valid_for_its_account_until_it_expires() -> None:
     sandbox = create_sandbox(store, Clock(get_system_time))
     signed_in = sandbox.sign_in("p@example.org", "word", NOW)
     assert signed_in is not None
-    token = signed_in[0]
-    viewers = [sandbox.resolve_token(token.token, NOW), sandbox.resolve_token(token.token, token.expires_at)]
+    token, expires_at, _ = signed_in
+    viewers = [sandbox.resolve_token(token, NOW), sandbox.resolve_token(token, expires_at)]
     assert viewers == [Viewer(1, ()), None]
     store.close()
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
-from mock_server.app import PermissiveAppConfig, create_app
+from mock_server.app import create_app
 from mock_server.sandbox.clock import Clock
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
@@ -130,9 +130,9 @@ def test_token_expires_by_the_clock_of_the_sandbox() -> None:
     made = create_sandbox()
     signed = made.sign_in("ada@example.com", "password", NOW)
     assert signed is not None
-    assert client(app(sandbox=made), signed[0].token).get(AUTHORS).status == 200
+    assert client(app(sandbox=made), signed[0]).get(AUTHORS).status == 200
     made.clock = Clock(lambda: NOW, timedelta(days=2))
-    assert is_refused(client(app(sandbox=made), signed[0].token).get(AUTHORS))
+    assert is_refused(client(app(sandbox=made), signed[0]).get(AUTHORS))
 
 
 def test_security_is_between_routing_and_validation(caller: Client) -> None:
@@ -167,7 +167,6 @@ def _app(contract: Contract, calls: RecordedCalls) -> ASGIApp:
     return create_app(
         contract,
         made,
-        PermissiveAppConfig(),
         request_log=RequestLog(contract.document, LogCapture(), quiet=True),
         run_action=calls,
     )

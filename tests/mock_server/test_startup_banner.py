@@ -5,12 +5,12 @@ import re
 from mock_server.cli.startup_banner import build_banner
 from mock_server.sandbox.sandbox import Sandbox
 from mock_server.store import Store
-from tests.mock_server.library_contract import app, create_sandbox, library, schemas
+from tests.mock_server.library_contract import create_sandbox, library, schemas
 
 
 def tokens(of: Sandbox) -> list[str]:
     """Return the tokens in the banner of a sandbox."""
-    return re.findall(r"^  (\S+-token) ", build_banner(app(sandbox=of), of, "http://h", colour=False), re.MULTILINE)
+    return re.findall(r"^  (\S+-token) ", build_banner(of, "http://h", colour=False), re.MULTILINE)
 
 
 def test_banner_lists_tokens_of_existing_users() -> None:
@@ -19,6 +19,6 @@ def test_banner_lists_tokens_of_existing_users() -> None:
 
 def test_banner_has_no_tokens_without_users() -> None:
     empty = Sandbox(library(), schemas(), Store.create(library()), create_sandbox().clock, 0)
-    banner = build_banner(app(sandbox=empty), empty, "http://h", colour=False)
+    banner = build_banner(empty, "http://h", colour=False)
     assert "Tokens" not in banner
     assert tokens(empty) == []

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mock_server.store import DeleteRestricted, Store, StoreError, Tag
+from mock_server.store.derived_sql import build_derived_sql
 from mock_server.store.schema import normalize_datetime, to_comparable
 from spec.record import Record, Reference
 from tests.mock_server.museum_contract import (
@@ -296,7 +297,7 @@ def test_self_relation_count_counts_only_children_of_the_record(store: Store) ->
     store.add(room(1))
     store.add(room(2, parent="r1"))
     derived = museum().resources["Room"].derived_properties["children_count"]
-    sql = store.build_derived_sql("Room", derived, '"Room".key')
+    sql = build_derived_sql(store.tables, "Room", derived, '"Room".key')
     rows = store.connection.execute(f'SELECT key, {sql} FROM "Room" ORDER BY key').fetchall()
     assert rows == [("r1", 1), ("r2", 0)]
 

@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mock_server.store.connection import connect
-from mock_server.store.write_behind import BEGIN, COMMIT, MAX_PENDING_WRITES, ROLLBACK, WriteBehindConnection
+from mock_server.store.connection import (
+    BEGIN,
+    COMMIT,
+    MAX_PENDING_WRITES,
+    ROLLBACK,
+    WriteBehindConnection,
+    connect,
+)
 
 INSERT = "INSERT INTO rows VALUES (?)"
 

@@ -1,0 +1,48 @@
+"""The default values of new records, computed once for each resource."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spec.model import Contract, Relation, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDefaults:
+    """The default values of a new record.
+
+    `attributes`: in the order of the schema. `managed_attributes`: (name, stamp) of those that the server sets.
+    `optional_attributes`: those that a record has only if they are sent. `object_defaults`: those with defaults for the
+    keys of an object. `owner_relations`, `tenant_relations`: relations to the viewer's account and home tenant.
+    """
+
+    attributes: Mapping[str, Any]
+    managed_attributes: tuple[tuple[str, str], ...]
+    optional_attributes: tuple[str, ...]
+    object_defaults: Mapping[str, Any]
+    owner_relations: tuple[str, ...]
+    tenant_relations: tuple[str, ...]
+
+    @classmethod
+    def from_resource(cls, contract: Contract, resource: Resource) -> "RecordDefaults":
+        others = [p for p in resource.attributes.values() if p.name != resource.key_attribute]
+        unmanaged = [p for p in others if p.stamp is None]
+        relations = [r for r in resource.relations.values() if r.is_stored and not r.to_many]
+        account, tenant = contract.account_resource, contract.tenant_resource
+        return cls(
+            {p.name: p.default for p in resource.attributes.values()},
+            tuple((p.name, p.stamp) for p in others if p.stamp is not None),
+            tuple(p.name for p in unmanaged if p.write_only and not (p.nullable or p.has_default)),
+            {p.name: p.default for p in unmanaged if isinstance(p.default, dict) and p.default},
+            tuple(r.name for r in relations if account and _is_owner(account, resource, r)),
+            tuple(r.name for r in relations if tenant and _is_tenant(tenant, resource, r)),
+        )
+
+
+def _is_owner(account: Resource, resource: Resource, relation: Relation) -> bool:
+    is_owner_relation = (relation.name,) == resource.owner_path or (not resource.owner_path and not relation.nullable)
+    return is_owner_relation and relation.targets == (account.name,)
+
+
+def _is_tenant(tenant: Resource, resource: Resource, relation: Relation) -> bool:
+    return relation.targets == (tenant.name,) and (relation.name,) == resource.tenant_path
