@@ -15,7 +15,7 @@ from conformance.cli.reports import ReportBuilder, create_folder, publish
 from conformance.config.profiles import get_profile
 from conformance.config.settings import Settings
 from conformance.contract_edits.proposals import build_proposals
-from conformance.errors import BudgetExhausted, TargetUnreachable
+from conformance.errors import BudgetExhausted, TargetUnreachable, user_skipped
 from conformance.gate.history import History
 from conformance.gate.verdict import GatePolicy, GateResult, evaluate
 from conformance.reporting import Report
@@ -24,7 +24,6 @@ from conformance.runner.progress import Progress
 from conformance.runner.runner import ResultSource, RunResult, aborted_run, build_cases, run
 from conformance.session.preflight import token_problem, wait_until_ready
 from conformance.session.session import Session
-from conformance.skip_reasons import user_skipped
 from conformance.trace import sequence
 from conformance.trace.recorder import Recorder
 from conformance.transport.client import HttpTarget

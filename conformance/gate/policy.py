@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from conformance.checks.support.action_calls import find_access_grant, is_action
+from conformance.errors import SkipCategory
 from conformance.gate.baseline import Baseline
 from conformance.gate.ratchet import Ratchet
 from conformance.results import CheckResult
-from conformance.skip_reasons import SkipCategory
 from spec.model import Contract, Operation
 
 EXCUSED_CATEGORIES = (SkipCategory.USER_SKIPPED, SkipCategory.DISABLED_BY_OPTION, SkipCategory.NOT_TESTABLE)

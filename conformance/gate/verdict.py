@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from conformance.errors import SkipCategory, SkipReason
 from conformance.gate.policy import ExitCode, GatePolicy, has_succeeded
 from conformance.gate.ratchet import RatchetKey, ratchet_key
 from conformance.gate.reasons import GateTotals, pluralize, warnings
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import RunResult
-from conformance.skip_reasons import SkipCategory, SkipReason
 from spec.model import Contract, Operation
 
 __all__ = ("ExitCode", "GatePolicy", "GateResult", "evaluate", "pluralize")

@@ -10,12 +10,11 @@ from typing import Any
 
 from conformance.checks.support.check import Case, Check
 from conformance.checks.validation import responses
-from conformance.errors import SkipCheck, UsageError
+from conformance.errors import READ_ONLY, SkipCheck, UsageError, effects_not_allowed
 from conformance.past_runs.report_reader import ReportedResult
 from conformance.results import CheckResult, Status
 from conformance.runner.runner import run_check
 from conformance.session.session import Session
-from conformance.skip_reasons import READ_ONLY, effects_not_allowed
 from conformance.trace.identifiers import replace_identifiers, replace_marker
 from conformance.trace.sequence import RequestSequence, TraceStep, value_at
 from conformance.transport.messages import Exchange, Request

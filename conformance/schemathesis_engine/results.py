@@ -8,7 +8,7 @@ from schemathesis.engine import Status as ScenarioStatus
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 
-from conformance.errors import BudgetExhausted, TargetUnreachable
+from conformance.errors import BudgetExhausted, SkipReason, TargetUnreachable
 from conformance.responses.findings import inspect_response
 from conformance.results import CheckResult, Requirement, Status
 from conformance.schemathesis_engine.adapter import (
@@ -24,7 +24,6 @@ from conformance.schemathesis_engine.types import Depth, EngineResult
 from conformance.schemathesis_engine.violation_location import ViolationLocation, find_violation, is_ordinary
 from conformance.schemathesis_engine.write_guard import BlockedRequest, WriteGuard, get_exclusion_reason
 from conformance.session.session import Session
-from conformance.skip_reasons import SkipReason
 from conformance.transport.messages import Exchange
 from spec.model import Operation
 from spec.provenance import INFERRED, get_provenance

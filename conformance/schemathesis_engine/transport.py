@@ -14,10 +14,9 @@ from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
 from schemathesis.transport.requests import REQUESTS_TRANSPORT, RequestsTransport
 
-from conformance.errors import SkipCheck, SuiteError
+from conformance.errors import SkipCheck, SkipReason, SuiteError
 from conformance.schemathesis_engine.write_guard import BlockedRequest, CaseRequest, WriteGuard
 from conformance.session.session import Session
-from conformance.skip_reasons import SkipReason
 from conformance.transport.messages import AUTHORIZATION, Exchange, Request
 from spec.document import UNSAFE_METHODS
 from spec.model import Operation

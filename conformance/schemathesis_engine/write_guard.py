@@ -10,10 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from conformance import skip_reasons
-from conformance.errors import SkipCheck
+from conformance.errors import READ_ONLY, SkipCheck, SkipReason, effects_not_allowed, not_testable
 from conformance.session.session import Session
-from conformance.skip_reasons import READ_ONLY, SkipReason, not_testable
 from conformance.transport.messages import Exchange
 from spec.document import snake_case
 from spec.model import BodyField, Contract, Operation, Relation
@@ -41,7 +39,7 @@ def get_exclusion_reason(
     if read_only and operation.is_write:
         return READ_ONLY
     if operation.effects and not effects:
-        return skip_reasons.effects_not_allowed(operation)
+        return effects_not_allowed(operation)
     view = contract.views.get(operation.envelope.view_name or "")
     is_create = operation.method == "post" and operation.envelope.status == 201
     if is_create and view is not None and contract.find_operation(view.resource, "delete") is None:

@@ -8,8 +8,7 @@ from typing import Protocol
 
 import httpx
 
-from conformance.errors import BudgetExhausted, NoResponse, SkipCheck, TargetUnreachable
-from conformance.skip_reasons import READ_ONLY
+from conformance.errors import READ_ONLY, BudgetExhausted, NoResponse, SkipCheck, TargetUnreachable
 from conformance.transport.messages import AUTHORIZATION, Request, Response
 from spec.document import UNSAFE_METHODS
 

@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
-from conformance.errors import UsageError
+from conformance.errors import SkipCategory, UsageError
 from conformance.gate.history import History
 from conformance.gate.ratchet import Ratchet, ratchet_key
 from conformance.gate.verdict import ExitCode, GatePolicy, GateResult, evaluate
 from conformance.results import CheckResult, Requirement, Status
 from conformance.runner.runner import RunResult
-from conformance.skip_reasons import SkipCategory
 from tests.mock_server.athena import athena_contract
 
 OPERATION = "listPrompts"
