@@ -8,8 +8,7 @@ from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import missing_token_error, open_session, resolve_contract, resolve_token
 from conformance.config.settings import Settings
 from conformance.errors import TargetUnreachable, UsageError
-from conformance.gate.policy import ExitCode
-from conformance.gate.reasons import pluralize
+from conformance.gate.verdict import ExitCode, pluralize
 from conformance.session.cleanup import RunCleanup
 from conformance.session.write_log import LoggedRun, WriteLog, read_write_log
 from spec.model import Contract

@@ -10,8 +10,7 @@ from conformance.cli.wiring import display_path, resolve_contract
 from conformance.config.settings import Settings
 from conformance.contract_edits.yaml_patch import Edit, EditError, apply_edits
 from conformance.errors import UsageError
-from conformance.gate.policy import ExitCode
-from conformance.gate.reasons import pluralize
+from conformance.gate.verdict import ExitCode, pluralize
 from conformance.past_runs import report_reader
 from conformance.past_runs.promotion import Confirmation, build_confirmation, proposal_edits
 from spec.document import parse_document

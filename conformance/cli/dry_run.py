@@ -18,7 +18,7 @@ from conformance.cli.wiring import display_path, resolve_contract, select_operat
 from conformance.config.profiles import get_profile
 from conformance.config.settings import Settings
 from conformance.gate.history import History
-from conformance.gate.reasons import pluralize
+from conformance.gate.verdict import pluralize
 from conformance.schemathesis_engine.write_guard import get_exclusion_reason
 from spec.model import Contract, Operation
 

@@ -11,7 +11,7 @@ from conformance.cli.stdout import write_stdout
 from conformance.cli.wiring import build_redactor, open_session, resolve_contract, resolve_scope, resolve_token
 from conformance.config.settings import Settings
 from conformance.errors import BudgetExhausted, SuiteError, TargetUnreachable, UsageError
-from conformance.gate.policy import ExitCode
+from conformance.gate.verdict import ExitCode
 from conformance.past_runs import replay, report_reader, shell_script
 from conformance.past_runs.report_reader import PastReport, ReportedResult
 from conformance.results import CheckResult, Requirement, Status

@@ -19,7 +19,7 @@ from conformance.errors import BudgetExhausted, TargetUnreachable, user_skipped
 from conformance.gate.history import History
 from conformance.gate.verdict import GatePolicy, GateResult, evaluate
 from conformance.reporting import Report
-from conformance.results import CheckResult, Status
+from conformance.results import Status
 from conformance.runner.progress import Progress
 from conformance.runner.runner import ResultSource, RunResult, aborted_run, build_cases, run
 from conformance.session.preflight import token_problem, wait_until_ready
@@ -156,12 +156,9 @@ def _engine_source(settings: Settings, operations: Sequence[Operation], progress
     """Schemathesis as a source of results, with the depth of the profile."""
     depth: schemathesis_engine.Depth = getattr(schemathesis_engine, get_profile(settings.profile).engine_depth)
 
-    def run_engine(session: Session) -> Iterator[tuple[CheckResult, tuple[int, int]]]:
+    def run_engine(session: Session) -> Iterator[schemathesis_engine.EngineResult]:
         progress.finish_cases()
-        for engine_result in schemathesis_engine.run_engine(
-            session, operations, seed=settings.seed, depth=depth, on_result=lambda result: None
-        ):
-            yield engine_result.result, (engine_result.failed_runs, engine_result.total_runs)
+        return schemathesis_engine.run_engine(session, operations, seed=settings.seed, depth=depth)
 
     return run_engine
 

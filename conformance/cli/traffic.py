@@ -8,9 +8,7 @@ from conformance.cli.reports import ReportBuilder, publish
 from conformance.cli.wiring import resolve_contract
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
-from conformance.gate.policy import GatePolicy
-from conformance.gate.reasons import pluralize
-from conformance.gate.verdict import evaluate
+from conformance.gate.verdict import GatePolicy, evaluate, pluralize
 from conformance.har.audit import TrafficAudit
 from conformance.har.format import read_har
 from conformance.har.openapi_core_adapter import OpenapiCoreValidator

@@ -1,6 +1,5 @@
 """The policy of the gate: what a run must achieve, and what it cannot be expected to achieve."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -68,8 +67,3 @@ class GatePolicy:
         """Whether an allowed operation creates records of a resource."""
         creators = (op for op in contract.operations.values() if contract.find_created_resource(op) == resource)
         return any(self.allow_effects or not op.effects for op in creators)
-
-
-def has_succeeded(operation: Operation, call_counts: Mapping[tuple[str, int], int]) -> bool:
-    """Whether a call of an operation returned 2xx. `call_counts`: (operationId, status) -> calls."""
-    return any(name == operation.id and 200 <= status < 300 for name, status in call_counts)

@@ -1,6 +1,6 @@
 """Conversion of engine events to results: one per requirement, with its location; failures after their reruns."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from schemathesis.core.failures import Failure
@@ -8,9 +8,10 @@ from schemathesis.engine import Status as ScenarioStatus
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.openapi.checks import AllowHeaderMismatch, UseAfterFree
 
-from conformance.errors import BudgetExhausted, SkipReason, TargetUnreachable
+from conformance.errors import BudgetExhausted, SkipCheck, SkipReason, TargetUnreachable
 from conformance.responses.findings import inspect_response
 from conformance.results import CheckResult, Requirement, Status
+from conformance.schemathesis_engine import Depth, EngineResult
 from conformance.schemathesis_engine.adapter import (
     INVALID_REQUEST_STATUSES,
     build_schema,
@@ -20,9 +21,8 @@ from conformance.schemathesis_engine.adapter import (
 from conformance.schemathesis_engine.checks import CHECKS_BY_RESPONSE_CHECK, ENGINE_CHECKS, EngineCheck, SentCase
 from conformance.schemathesis_engine.replay import RequestChain, build_chain, reproduce_failure
 from conformance.schemathesis_engine.transport import CaseTransport
-from conformance.schemathesis_engine.types import Depth, EngineResult
 from conformance.schemathesis_engine.violation_location import ViolationLocation, find_violation, is_ordinary
-from conformance.schemathesis_engine.write_guard import BlockedRequest, WriteGuard, get_exclusion_reason
+from conformance.schemathesis_engine.write_guard import WriteGuard, get_exclusion_reason
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange
 from spec.model import Operation
@@ -136,27 +136,23 @@ class FailureCollector:
 
 
 def run_operations(
-    session: Session,
-    operations: Sequence[Operation],
-    *,
-    seed: int,
-    depth: Depth,
-    on_result: Callable[[CheckResult], None],
+    session: Session, operations: Sequence[Operation], seed: int, depth: Depth
 ) -> Iterator[EngineResult]:
     """Implement `conformance.schemathesis_engine.run_engine`."""
-    runnable, skipped = split_runnable(session, operations)
-    yield from _report_results(on_result, (_skipped_result(operation, reason) for operation, reason in skipped))
+    options = {"read_only": session.read_only, "effects": session.allow_effects}
+    reasons = {op.id: get_exclusion_reason(session.contract, op, **options) for op in operations}
+    yield from (_skipped_result(op, reason) for op in operations if (reason := reasons[op.id]))
+    runnable = [op for op in operations if not reasons[op.id]]
     if not runnable:
         return
-    guard = WriteGuard(session, depth.max_effect_calls)
+    guard = WriteGuard(session)
     transport = CaseTransport(session, guard)
     collector = FailureCollector(session, transport)
     previous_findings = set(session.findings)
     abort_error = _collect_scenarios(collector, runnable, seed, depth)
     no_case_reason = f"run aborted: {str(abort_error) or 'interrupted'}" if abort_error is not None else NO_CASE_REASON
-    no_case_reason = no_case_reason if "coverage" in depth.phases else ""
-    yield from _report_results(on_result, _passed_results(collector, runnable, no_case_reason))
-    yield from _report_results(on_result, _engine_error_results(collector, runnable))
+    yield from _passed_results(collector, runnable, no_case_reason if "coverage" in depth.phases else "")
+    yield from _engine_error_results(collector, runnable)
     guard.max_public_calls *= 2
     for engine_failure in collector.failures.values():
         result = _inconclusive_result(engine_failure, "run aborted before the rerun")
@@ -165,7 +161,7 @@ def run_operations(
                 result = _rerun_failure(transport, engine_failure, depth.reruns)
             except (BudgetExhausted, TargetUnreachable, KeyboardInterrupt) as error:
                 abort_error = error
-        yield from _report_results(on_result, [result])
+        yield result
     # the findings of the engine's traffic are reported above, with reruns
     for finding_key in set(session.findings) - previous_findings:
         del session.findings[finding_key]
@@ -184,25 +180,6 @@ def _collect_scenarios(
     except (BudgetExhausted, TargetUnreachable, KeyboardInterrupt) as error:
         return error
     return None
-
-
-def split_runnable(
-    session: Session, operations: Sequence[Operation]
-) -> tuple[list[Operation], list[tuple[Operation, SkipReason]]]:
-    """Split operations into those that may be called, and the others with reasons."""
-    reasons = [
-        (o, get_exclusion_reason(session.contract, o, read_only=session.read_only, effects=session.allow_effects))
-        for o in operations
-    ]
-    return [o for o, reason in reasons if not reason], [(o, reason) for o, reason in reasons if reason]
-
-
-def _report_results(
-    on_result: Callable[[CheckResult], None], results: Iterable[EngineResult]
-) -> Iterator[EngineResult]:
-    for result in results:
-        on_result(result.result)
-        yield result
 
 
 def _passed_results(
@@ -242,21 +219,22 @@ def _skipped_result(operation: Operation, reason: SkipReason | str, parameter: s
     check = ENGINE_CHECKS["positive_data_acceptance"]
     pointer = f"{operation.pointer}/responses"
     requirement = Requirement(check.check_id, operation.id, check.requirement, pointer, INFERRED, parameter=parameter)
-    return EngineResult(CheckResult.skip(requirement, reason), total_runs=0)
+    return EngineResult(CheckResult.skip(requirement, reason), (0, 0))
 
 
 def _inconclusive_result(engine_failure: EngineFailure, reason: str) -> EngineResult:
     message = f"failed once; {reason}: {engine_failure.message}"
-    return EngineResult(CheckResult(engine_failure.requirement, Status.SKIPPED, message, engine_failure.evidence), 1, 1)
+    result = CheckResult(engine_failure.requirement, Status.SKIPPED, message, engine_failure.evidence)
+    return EngineResult(result, (1, 1))
 
 
 def _rerun_failure(transport: CaseTransport, failure: EngineFailure, reruns: int) -> EngineResult:
     try:
         failed_reruns = [reproduce_failure(transport, failure.chain, failure.check) for _ in range(reruns)]
-    except BlockedRequest as error:
+    except SkipCheck as error:
         return _inconclusive_result(failure, f"rerun not possible ({error})")
     result = CheckResult(failure.requirement, Status.FAILED, failure.message, failure.evidence)
-    return EngineResult(result, 1 + sum(failed_reruns), 1 + reruns)
+    return EngineResult(result, (1 + sum(failed_reruns), 1 + reruns))
 
 
 def _check_exchanges(transport: CaseTransport, sent_case: SentCase, failure: Failure | None) -> tuple[Exchange, ...]:

@@ -64,7 +64,7 @@ class CaseTransport(RequestsTransport):
             self._authorize(operation, case, uses_run_token=uses_run_token)
             prepared_request = self._prepare_request(case, kwargs)
             exchange = self._send_case(operation, case, prepared_request)
-        except (BlockedRequest, SkipCheck, httpx.InvalidURL) as error:
+        except (SkipCheck, httpx.InvalidURL) as error:
             reason = SkipReason(str(error)) if isinstance(error, httpx.InvalidURL) else error.reason
             self.block_reasons[case.id] = reason
             return _empty_response(operation, prepared_request or self._prepare_request(case, kwargs))

@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from conformance.responses.findings import locate_violation
+from conformance.responses.schema_violations import format_path
+from conformance.schemathesis_engine.write_guard import iter_leaves
 from conformance.session.session import Session
 from conformance.transport.messages import Request
 from spec.model import Operation, Parameter
@@ -69,11 +71,16 @@ def _body_violations(session: Session, operation: Operation, request: Request) -
         if body.required:
             yield ViolationLocation(f"{operation.pointer}/requestBody", "required", "body", "the body is missing")
         return
-    for error in session.schemas.get(body.pointer, "write").iter_errors(value):
-        pointer, keyword = locate_violation(body.pointer, error.schema_path)
+    yield from _schema_violations(session, body.pointer, value, "")
+
+
+def _schema_violations(session: Session, schema: str, value: Any, name: str) -> Iterator[ViolationLocation]:
+    """The violations of the schema at a pointer. `name`: of the value; "": the path in the value."""
+    for error in session.schemas.get(schema, "write").iter_errors(value):
+        pointer, keyword = locate_violation(schema, error.schema_path)
         if not is_commonly_accepted(keyword, _type_at(session, pointer), error):
-            name = ".".join("[]" if isinstance(part, int) else part for part in error.instance_path) or "body"
-            yield ViolationLocation(pointer, keyword, name, f"{name} violates {keyword}: {error.message[:200]}")
+            subject = name or format_path(error.instance_path) or "body"
+            yield ViolationLocation(pointer, keyword, subject, f"{subject} violates {keyword}: {error.message[:200]}")
 
 
 def _type_at(session: Session, pointer: str) -> str:
@@ -103,7 +110,6 @@ def is_commonly_accepted(keyword: str, expected_type: str, error: SchemaViolatio
 def _parameter_violations(
     session: Session, parameter: Parameter, texts: list[str] | None
 ) -> Iterator[ViolationLocation]:
-    schema_pointer = f"{parameter.pointer}/schema"
     if texts is None:
         if parameter.required:
             yield ViolationLocation(parameter.pointer, "required", parameter.name, f"{parameter.name} is missing")
@@ -118,11 +124,7 @@ def _parameter_violations(
         value = [_parse_text(item, item_type) for item in items]
     else:
         value = _parse_text(value, str(schema.get("type")))
-    for error in session.schemas.get(schema_pointer, "write").iter_errors(value):
-        pointer, keyword = locate_violation(schema_pointer, error.schema_path)
-        if not is_commonly_accepted(keyword, _type_at(session, pointer), error):
-            message = f"{parameter.name} violates {keyword}: {error.message[:200]}"
-            yield ViolationLocation(pointer, keyword, parameter.name, message)
+    yield from _schema_violations(session, f"{parameter.pointer}/schema", value, parameter.name)
 
 
 def _parse_text(text: str, expected_type: str) -> Any:
@@ -144,9 +146,7 @@ def is_ordinary(request: Request) -> bool:
     """
     values: list[Any] = [value for _, value in request.query]
     values += [request.body, *request.path_values.values()]
-    return request.raw_body is None and all(
-        _is_ordinary_value(leaf) for value in values for leaf in _iter_leaves(value)
-    )
+    return request.raw_body is None and all(map(_is_ordinary_value, iter_leaves(values)))
 
 
 def _is_ordinary_value(value: Any) -> bool:
@@ -158,15 +158,3 @@ def _is_ordinary_value(value: Any) -> bool:
     if isinstance(value, (int, float)):
         return abs(value) <= MAX_INT32
     return True
-
-
-def _iter_leaves(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield name
-            yield from _iter_leaves(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _iter_leaves(item)
-    else:
-        yield value

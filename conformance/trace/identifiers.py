@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from conformance.trace.recorder import find_uuids
-from conformance.transport.messages import Request
+from conformance.transport.messages import Request, map_texts
 from spec.model import Contract, Operation
 
 ReplaceIdentifier = Callable[[str], Any]  # identifier as text -> its replacement, or None to leave it unchanged
@@ -85,11 +85,7 @@ def replace_marker(request: Request, old: str, new: str) -> Request:
     """Replace the marker of a run in the texts of a request."""
 
     def convert(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {name: convert(child) for name, child in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [convert(child) for child in value]
-        return value.replace(old, new) if old and isinstance(value, str) else value
+        return map_texts(value, lambda text: text.replace(old, new)) if old else value
 
     query = tuple((name, convert(value)) for name, value in request.query)
     return replace(request, path_values=convert(request.path_values), query=query, body=convert(request.body))
