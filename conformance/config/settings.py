@@ -124,13 +124,14 @@ def build_settings(ctx: click.Context, environment: Mapping[str, str]) -> Settin
         is_explicit = origins[f"{role}_env"] != DEFAULT and not values["show_config"] and not values["token_command"]
         values[role] = _read_token(environment, values[f"{role}_env"], is_required=is_explicit)
     values |= _read_credentials(environment, values, origins)
-    origins |= {f"{config.SKIP_TABLE}.{operation}": location for operation, location in file.skip_locations.items()}
+    origins |= {f"{config.SKIP_TABLE}.{operation}": reason.location for operation, reason in file.skip.items()}
+    skip = {operation: reason.value for operation, reason in file.skip.items()}
     arguments: list[str] = []
     for parameter in ctx.command.params:
         if isinstance(parameter, click.Argument):
             value = ctx.params[parameter.name or ""]
             arguments += [value] if isinstance(value, str) else value
-    return Settings(command=command, arguments=tuple(arguments), skip=file.skip, origins=origins, **values)
+    return Settings(command=command, arguments=tuple(arguments), skip=skip, origins=origins, **values)
 
 
 def _merge_sources(ctx: click.Context, command: str, file: config.ConfigFile) -> tuple[dict[str, Any], dict[str, str]]:
