@@ -27,7 +27,7 @@ from conformance.session.session import Session
 from conformance.trace import sequence
 from conformance.trace.recorder import Recorder
 from conformance.transport.client import HttpTarget
-from conformance.transport.messages import Exchange, Request, Response
+from conformance.transport.messages import Request, Response
 from conformance.transport.token_refresh import TokenCommand
 from spec.model import Contract, Operation
 
@@ -120,14 +120,10 @@ def _run_checks(
 ) -> RunResult:
     """Wait for the target, test the tokens, then run checks and Schemathesis."""
     try:
-        exchanges = wait_until_ready(session, settings.wait_ready) if operations else []
-        problem = find_token_problem(settings, session, operations, exchanges)
-    except TargetUnreachable as error:
-        return aborted_run(session, checks, operations, str(error), target_unreachable=True)
-    except BudgetExhausted as error:
-        return aborted_run(session, checks, operations, str(error))
-    except KeyboardInterrupt:
-        return aborted_run(session, checks, operations, "interrupted")
+        problem = find_target_problem(settings, session, operations)
+    except (TargetUnreachable, BudgetExhausted, KeyboardInterrupt) as error:
+        is_unreachable, problem = isinstance(error, TargetUnreachable), str(error) or "interrupted"
+        return aborted_run(session, checks, operations, problem, target_unreachable=is_unreachable)
     if problem:
         return aborted_run(session, checks, operations, problem)
     selected = [operation for operation in operations if operation.id not in session.skipped_operations]
@@ -163,10 +159,9 @@ def _engine_source(settings: Settings, operations: Sequence[Operation], progress
     return run_engine
 
 
-def find_token_problem(
-    settings: Settings, session: Session, operations: Sequence[Operation], exchanges: Sequence[Exchange]
-) -> str:
-    """Why a token is unusable, or "". `exchanges`: the requests that tested the target."""
+def find_target_problem(settings: Settings, session: Session, operations: Sequence[Operation]) -> str:
+    """Wait for the target and test the tokens: why one is unusable, or "". Raises TargetUnreachable, BudgetExhausted."""
+    exchanges = wait_until_ready(session, settings.wait_ready) if operations else []
     if not any(operation.security for operation in operations):
         return ""
     secured = [exchange for exchange in exchanges if session.contract.operations[exchange.request.operation].security]

@@ -15,7 +15,7 @@ import httpx
 from conformance.config.file import suggest
 from conformance.config.profiles import get_profile
 from conformance.config.settings import Settings, is_loopback
-from conformance.errors import UsageError
+from conformance.errors import SuiteError, UsageError
 from conformance.session.coverage import Coverage
 from conformance.session.mutable_records import MutableRecords
 from conformance.session.payloads import PayloadFactory
@@ -159,6 +159,14 @@ def open_session(
         exploration_sequences=get_profile(settings.profile).exploration_sequences,
     )
     return session, target
+
+
+def clean_up(session: Session) -> list[tuple[str, object]]:
+    """Delete the created records; return the ones that remain."""
+    try:
+        return list(session.clean_up())
+    except (SuiteError, KeyboardInterrupt):
+        return [(record.resource, record.key) for record in session.write_log.remaining()]
 
 
 def _login_fields(settings: Settings, contract: Contract) -> Mapping[str, str]:

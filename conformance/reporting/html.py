@@ -142,14 +142,14 @@ def _format_request(report: Report, result: CheckResult, exchange: Exchange) -> 
     lines += [f"{name}: {value}" for name, value in request["headers"].items()]
     if request["body"] is None:
         return "\n".join(lines)
-    return "\n".join([*lines, "", redaction.pretty(request["body"].encode("utf-8", "replace"), MAX_BODY_CHARS)])
+    return "\n".join([*lines, "", redaction.body(request["body"].encode("utf-8", "replace"), MAX_BODY_CHARS, 2)])
 
 
 def _format_response(report: Report, result: CheckResult, exchange: Exchange) -> str:
     redaction, response = report.redaction_for(result), exchange.response
     lines = [f"{response.status}  ({response.elapsed * 1000:.0f} ms)"]
     lines += [f"{name}: {value}" for name, value in redaction.headers(response.headers).items()]
-    return "\n".join([*lines, "", redaction.pretty(response.content, MAX_BODY_CHARS)])
+    return "\n".join([*lines, "", redaction.body(response.content, MAX_BODY_CHARS, 2)])
 
 
 def _coverage_rows(report: Report) -> Iterator[tuple[str, tuple[object, ...]]]:
