@@ -160,7 +160,7 @@ def _engine_source(settings: Settings, operations: Sequence[Operation], progress
 
 
 def find_target_problem(settings: Settings, session: Session, operations: Sequence[Operation]) -> str:
-    """Wait for the target and test the tokens: why one is unusable, or "". Raises TargetUnreachable, BudgetExhausted."""
+    """Wait for the target and test the tokens; why one is unusable, or "". Raises what `wait_until_ready` raises."""
     exchanges = wait_until_ready(session, settings.wait_ready) if operations else []
     if not any(operation.security for operation in operations):
         return ""

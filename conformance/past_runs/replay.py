@@ -78,7 +78,7 @@ def _replay_requests(
     identifiers: dict[str, Any] = {}
     for number, step in enumerate(steps.steps):
         request = replace_marker(
-            replace_identifiers(session.contract, step.request, identifiers), steps.marker, session.payloads.marker
+            replace_identifiers(session.contract, step.request, identifiers.get), steps.marker, session.payloads.marker
         )
         exchange = _send(session, request, identifiers)
         if step.is_evidence:

@@ -47,15 +47,15 @@ def build_script(sequence: RequestSequence, contract: Contract, failure: Reporte
     evidence_count = sum(step.is_evidence for step in sequence.steps)
     for number, step in enumerate(sequence.steps):
         request = replace_marker(step.request, sequence.marker, marker)
-        request = replace_identifiers(contract, request, placeholders)
+        request = replace_identifiers(contract, request, placeholders.get)
         lines = [_comment(step, evidence_count), *_request_lines(number + 1, step, request)]
         record = _created_by(contract, number, step)
         if record is not None:
             created.append(record)
-            lines.append(f"{record.name}=$(value_at {shlex.quote(_json_path(record.path))})")
+            lines.append(f"{record.name}=$(value_at {_json_path(record.path)})")
         for value, source in sequence.sources.items():
             if source.step == number:
-                lines.append(f"require {shlex.quote(_json_path(source.path))}; {names[value]}=$identifier")
+                lines.append(f"require {_json_path(source.path)}; {names[value]}=$identifier")
         if step.is_evidence or number == len(sequence.steps) - 1:
             lines.append('cat "$response"; echo')
         steps.append(lines)
@@ -161,7 +161,8 @@ def _quote(text: str) -> str:
 
 
 def _json_path(path: Path) -> str:
-    return "".join(f"/{part}" for part in path)
+    """Return a path as an argument of `value_at` in the template."""
+    return shlex.quote("".join(f"/{part}" for part in path))
 
 
 def _comment_line(text: str) -> str:

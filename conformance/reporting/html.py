@@ -73,7 +73,7 @@ def render(report: Report) -> str:
         gaps=[result for group in group_results(gate_result.gaps) for result in group.results],
         matrix=_build_matrix(report),
         legend=(*CELL_STATUSES, NO_CHECK),
-        coverage_rows=list(_coverage_rows(report)),
+        states=(COVERED, PARTIAL),
         kinds=ITEM_KINDS,
         coverage_states=COVERAGE_STATES,
         limits=LIMITS,
@@ -150,15 +150,3 @@ def _format_response(report: Report, result: CheckResult, exchange: Exchange) ->
     lines = [f"{response.status}  ({response.elapsed * 1000:.0f} ms)"]
     lines += [f"{name}: {value}" for name, value in redaction.headers(response.headers).items()]
     return "\n".join([*lines, "", redaction.body(response.content, MAX_BODY_CHARS, 2)])
-
-
-def _coverage_rows(report: Report) -> Iterator[tuple[str, tuple[object, ...]]]:
-    """Yield each kind with its covered count, share, partially covered, uncovered and total count."""
-    coverage = report.coverage
-    if coverage is None:
-        return
-    for kind in ITEM_KINDS:
-        covered, partially = coverage.count(kind, COVERED), coverage.count(kind, PARTIAL)
-        total = coverage.total(kind)
-        share = f"{100 * covered / total:.0f} %" if total else ""
-        yield kind, (covered, share, partially, total - covered - partially, total)

@@ -70,7 +70,6 @@ class Report:
     _redactions: dict[int, tuple[CheckResult, Redactor]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    _contract_lines: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def line_number(self, requirement: Requirement) -> int:
         """Return the contract line of a requirement, or of the closest parent that has one."""
@@ -160,9 +159,7 @@ class Report:
 
     def excerpt(self, requirement: Requirement) -> tuple[tuple[int, str, bool], ...]:
         """Return (line number, contract line, whether it is the location) around the location of a requirement."""
-        if not self._contract_lines:
-            self._contract_lines.extend(self.contract_text.splitlines())
-        lines, line_number = self._contract_lines, self.line_number(requirement)
+        lines, line_number = self.contract_text.splitlines(), self.line_number(requirement)
         first, last = max(1, line_number - EXCERPT_CONTEXT_LINES), min(len(lines), line_number + EXCERPT_CONTEXT_LINES)
         return tuple(
             (n, self.redaction.text(lines[n - 1], MAX_EXCERPT_CHARS), n == line_number) for n in range(first, last + 1)

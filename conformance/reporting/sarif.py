@@ -35,10 +35,12 @@ def build_document(report: Report) -> dict[str, Any]:
         "version": get_version(),
         "rules": [_build_rule(check, summaries[check]) for check in rules],
     }
+    warnings = map(report.redaction.line, report.gate_result.warnings)
+    notifications = [{"message": {"text": warning}, "level": "note"} for warning in warnings]
     invocation = {
         "executionSuccessful": not report.run.target_unreachable and not report.run.abort_reason,
         "exitCode": int(report.gate_result.exit_code),
-        **_build_notifications(report),
+        **({"toolExecutionNotifications": notifications} if notifications else {}),
         "exitCodeDescription": format_headline(report),
     }
     run = {
@@ -56,12 +58,6 @@ def _results_with_levels(report: Report) -> Iterator[tuple[CheckResult, str]]:
     failed = (("error", gate_result.blocking), ("warning", gate_result.gaps), ("note", gate_result.flaky))
     for level, results in (*failed, ("note", gate_result.accepted)):
         yield from ((result, level) for result in results)
-
-
-def _build_notifications(report: Report) -> dict[str, Any]:
-    warnings = report.gate_result.warnings
-    notifications = [{"message": {"text": report.redaction.line(warning)}, "level": "note"} for warning in warnings]
-    return {"toolExecutionNotifications": notifications} if notifications else {}
 
 
 def _build_rule(check: str, summary: str) -> dict[str, Any]:
