@@ -12,6 +12,11 @@ PLAIN_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,40}")
 _JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
+def json_type(value: Any) -> str:
+    """The JSON type of a value: ``integer`` for an integer."""
+    return _JSON_TYPES.get(type(value), "null")
+
+
 def format_path(path: Any) -> str:
     """A path in a body: names joined by dots, without list indexes."""
     return ".".join("[]" if isinstance(part, int) else str(part) for part in path)
@@ -31,16 +36,11 @@ def violation_details(keyword: str, violation: SchemaViolation) -> list[str]:
         case "enum":
             return [_safe_word(str(violation.instance))]
         case "type":
-            return [_JSON_TYPES.get(type(violation.instance), "null")]
+            return [json_type(violation.instance)]
         case "anyOf" | "oneOf":
-            return [_nested_detail(nested, len(violation.instance_path)) for nested in _first_alternative(kind)] or [""]
+            first_alternative = next(iter(getattr(kind, "context", ())), ())
+            return [_nested_detail(nested, len(violation.instance_path)) for nested in first_alternative] or [""]
     return [""]
-
-
-def _first_alternative(kind: Any) -> list[SchemaViolation]:
-    """The violations of the first alternative."""
-    context = getattr(kind, "context", None)
-    return list(context[0]) if context else []
 
 
 def _nested_detail(violation: SchemaViolation, depth: int) -> str:
