@@ -86,5 +86,4 @@ class CheckItem(pytest.Item):
         return str(excinfo.value) if isinstance(excinfo.value, CheckFailed) else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """The location of the item."""
         return self.path, None, self.name

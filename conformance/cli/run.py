@@ -12,7 +12,6 @@ from conformance.checks.registry import CHECKS
 from conformance.checks.support.check import Check
 from conformance.cli import wiring
 from conformance.cli.reports import ReportBuilder, create_folder, publish
-from conformance.config.profiles import get_profile
 from conformance.config.settings import Settings
 from conformance.contract_edits.proposals import build_proposals
 from conformance.errors import BudgetExhausted, TargetUnreachable, user_skipped
@@ -55,7 +54,6 @@ def _build_report(
     token_command: TokenCommand | None,
     history: History,
 ) -> Report:
-    """Run the checks, evaluate the gate, and build the report."""
     builder = ReportBuilder(settings, contract, secrets.token_hex(4))
     session, target = wiring.open_session(settings, contract, builder.run_id, token_command)
     recorder = Recorder.from_contract(contract)
@@ -150,7 +148,7 @@ def _run_checks(
 
 def _engine_source(settings: Settings, operations: Sequence[Operation], progress: Progress) -> ResultSource:
     """Schemathesis as a source of results, with the depth of the profile."""
-    depth: schemathesis_engine.Depth = getattr(schemathesis_engine, get_profile(settings.profile).engine_depth)
+    depth: schemathesis_engine.Depth = getattr(schemathesis_engine, settings.run_profile.engine_depth)
 
     def run_engine(session: Session) -> Iterator[schemathesis_engine.EngineResult]:
         progress.finish_cases()

@@ -8,7 +8,7 @@ from conformance.cli.reports import ReportBuilder, publish
 from conformance.cli.wiring import resolve_contract
 from conformance.config.settings import Settings
 from conformance.errors import UsageError
-from conformance.gate.verdict import GatePolicy, evaluate, pluralize
+from conformance.gate.verdict import GatePolicy, evaluate, join_names, pluralize
 from conformance.har.audit import TrafficAudit
 from conformance.har.format import read_har
 from conformance.har.openapi_core_adapter import OpenapiCoreValidator
@@ -61,6 +61,5 @@ def _notes(contract: Contract, traffic: TrafficAudit, total: int) -> Iterator[st
     yield from (f"skipped: {count} {reason}" for reason, count in sorted(traffic.skipped.items()))
     called = {operation for operation, _ in traffic.call_counts}
     missing = [name for name in contract.operations if name not in called]
-    rest = f" and {len(missing) - MAX_LISTED_OPERATIONS} more" if len(missing) > MAX_LISTED_OPERATIONS else ""
-    names = f"; missing: {', '.join(missing[:MAX_LISTED_OPERATIONS])}{rest}" if missing else ""
+    names = f"; missing: {join_names(missing, MAX_LISTED_OPERATIONS)}" if missing else ""
     yield f"{len(called)} of {len(contract.operations)} operations were called{names}"

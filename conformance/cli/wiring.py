@@ -40,7 +40,6 @@ def resolve_token(settings: Settings) -> tuple[Settings, TokenCommand | None]:
 
 
 def missing_token_error(settings: Settings) -> UsageError:
-    """The error of a run without a token."""
     return UsageError(
         f"${settings.token_env}: no token in the environment (expected a valid token, or --token-command)"
     )

@@ -1,6 +1,7 @@
 """The options of `athena-conformance`, each declared once for the command line and for the settings file."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -8,7 +9,6 @@ from urllib.parse import urlsplit
 import click
 
 from conformance.config.file import CONFIG_FILE_NAME, SECRET_NAME_PARTS, ConfigValue
-from conformance.config.profiles import PROFILES
 from conformance.errors import UsageError
 from spec.extensions import PROVENANCE_LEVELS
 
@@ -22,6 +22,24 @@ REPEATED: Final = "repeated"  # one value each time the option is given
 COMMAS: Final = "commas"  # the same, or several values separated by commas
 
 
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much time a run may take, and how many requests Schemathesis generates.
+
+    `max_time`: seconds after which no check starts. `engine_depth`: a constant of `conformance.schemathesis_engine`.
+    """
+
+    name: str
+    max_time: float | None
+    engine_depth: str
+
+
+PROFILES = {
+    p.name: p for p in (Profile("smoke", 60, "SMOKE"), Profile("gate", 300, "GATE"), Profile("deep", 1800, "DEEP"))
+}
+DEFAULT_PROFILE = Profile("", None, "GATE")  # without --profile: the depth of `gate` without its time limit
+
+
 class ValueType(click.ParamType[Any]):
     """A type of option values. `parse` reads a text; the message of its ValueError describes what is expected."""
 
@@ -29,7 +47,6 @@ class ValueType(click.ParamType[Any]):
         self.name, self.parse = name, parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse a text; pass on values that are already parsed."""
         try:
             return self.parse(value) if isinstance(value, str) else value
         except ValueError as error:
@@ -40,7 +57,6 @@ class ChoiceType(click.Choice[str]):
     """`click.Choice` with the message format of `ValueType`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return one of the choices."""
         if value not in self.choices:
             self.fail(f"invalid value {quote(str(value))} (expected {', '.join(self.choices)})", param, ctx)
         return str(value)
@@ -54,7 +70,6 @@ class FileType(click.Path):
         self.name, self.existing = metavar, existing
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path."""
         if self.existing and not Path(value).is_file():
             self.fail(f"invalid value {quote(str(value))} (expected an existing {self.existing})", param, ctx)
         return Path(value)

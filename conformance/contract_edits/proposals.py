@@ -64,7 +64,6 @@ class Proposer:
         return YamlSource.from_text(self.contract.document.content.decode("utf-8"))
 
     def propose(self, result: CheckResult) -> Proposal:
-        """Return the proposal for a failure."""
         for exchange in reversed(result.evidence):
             proposal = self._propose_status(result, exchange) or self._propose_body_change(result, exchange)
             if proposal is not None:

@@ -141,7 +141,6 @@ def _load(text: str) -> Document:
 
 
 def _apply_to_document(document: Document, edit: Edit) -> None:
-    """Apply an edit to the loaded document."""
     try:
         node = document.resolve(edit.pointer)
     except ContractError:
@@ -231,7 +230,6 @@ def _find_node(node: yaml.Node, pointer: str) -> yaml.Node:
 
 
 def _construct(node: yaml.Node) -> Any:
-    """Return the value of a node."""
     loader = yaml.SafeLoader("")
     try:
         return loader.construct_document(copy.deepcopy(node))
@@ -287,7 +285,6 @@ def _insert(
 
 
 def _remove_entry(text: str, collection: yaml.CollectionNode, index: int) -> _Splice:
-    """Remove an entry of a mapping or an item of a list."""
     spans = [(first.start_mark.index, _content_end(text, last)) for first, last in _entries(collection)]
     start, end = spans[index]
     if len(spans) == 1:

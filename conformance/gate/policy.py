@@ -40,7 +40,6 @@ class GatePolicy:
     ratchet: Ratchet = field(default_factory=Ratchet)
 
     def accepts(self, result: CheckResult) -> bool:
-        """Whether the baseline accepts a failure."""
         return self.baseline is not None and self.baseline.accepts(result)
 
     def is_excused(self, result: CheckResult, contract: Contract) -> bool:

@@ -115,14 +115,12 @@ class _Evaluation:
         self.ratchet_not_run = policy.ratchet.not_run(evaluated_keys, failing, {operation.id for operation in scope})
 
     def is_blocking(self, result: CheckResult) -> bool:
-        """Whether a failure of the requirement blocks."""
         return result.requirement.is_blocking(strict=self.policy.strict)
 
     # Coverage -------------------------------------------------------------------------------------------------------
 
     @cached_property
     def blocking_run(self) -> int:
-        """The number of blocking checks that ran."""
         return sum(map(self.is_blocking, self.evaluated))
 
     @cached_property
@@ -272,6 +270,11 @@ def _skip_reason(result: CheckResult) -> SkipReason:
     """The reason of a skipped check, truncated, so that reasons of the same kind are equal."""
     message = result.message if len(result.message) <= MAX_REASON_CHARS else f"{result.message[:MAX_REASON_CHARS]}..."
     return SkipReason(message, result.skip_category)
+
+
+def join_names(names: Sequence[str], limit: int) -> str:
+    """``a, b and 3 more``."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def pluralize(number: int, noun: str) -> str:

@@ -54,7 +54,6 @@ class TrafficAudit:
 
     @property
     def contract(self) -> Contract:
-        """The contract of the validator."""
         return self.validator.contract
 
     def add_failure(self, result: CheckResult) -> None:

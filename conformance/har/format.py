@@ -38,7 +38,6 @@ class HarEntry:
 
     @property
     def query(self) -> tuple[tuple[str, str], ...]:
-        """The query parameters."""
         return tuple(parse_qsl(urlsplit(self.url).query, keep_blank_values=True, max_num_fields=10_000))
 
 

@@ -121,7 +121,6 @@ def _comment(step: TraceStep, evidence_count: int) -> str:
 
 
 def _request_lines(number: int, step: TraceStep, request: Request) -> Iterator[str]:
-    """Yield the lines that send a request."""
     token_name = _token_name(request)
     arguments = [str(number), str(step.status), request.method.upper(), f'"${token_name}"' if token_name else "''"]
     arguments.append(_quote(request.target))

@@ -16,7 +16,6 @@ TITLE = "athena-conformance"
 
 
 def render(report: Report) -> str:
-    """Return the workflow commands, one per line."""
     return "\n".join(_render_lines(report)) + "\n"
 
 
@@ -60,10 +59,8 @@ def _render_annotation(report: Report, level: str, result: CheckResult) -> str:
 
 
 def escape_data(message: str) -> str:
-    """Escape the message of a workflow command."""
     return message.replace("##[", "## [").replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def escape_property(value: str) -> str:
-    """Escape a property of a workflow command."""
     return escape_data(value).replace(":", "%3A").replace(",", "%2C")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from conformance.gate.verdict import join_names
 from conformance.reporting.names import display_name
 from conformance.results import CheckResult
 
@@ -38,9 +39,8 @@ class ResultGroup:
         check = f"{requirement.check} ({requirement.keyword})" if requirement.keyword else requirement.check
         if len(operations) == 1:
             return f"{check}: {len(self.results)} times on {operations[0]}"
-        omitted = f" and {len(operations) - max_names} more" if len(operations) > max_names else ""
         times = f", {len(self.results)} times" if len(self.results) > len(operations) else ""
-        return f"{check} on {len(operations)} operations{times}: {', '.join(operations[:max_names])}{omitted}"
+        return f"{check} on {len(operations)} operations{times}: {join_names(operations, max_names)}"
 
 
 def group_results(results: Iterable[CheckResult]) -> tuple[ResultGroup, ...]:

@@ -55,7 +55,6 @@ Cells = Mapping[tuple[str, str], list[_CellStatus]]
 
 
 def render(report: Report) -> str:
-    """Return the HTML document."""
     templates = resources.files("conformance.reporting").joinpath("templates")
     stylesheet = templates.joinpath("report.css").read_text(encoding="utf-8")
     gate_result = report.gate_result

@@ -20,7 +20,6 @@ SUITE_NAME = "athena-conformance"
 
 
 def render(report: Report) -> str:
-    """Return the report as an XML document."""
     root = etree.Element("testsuites", name=SUITE_NAME, time=f"{report.seconds:.3f}")
     results_by_operation: dict[str, list[tuple[CheckResult, bool]]] = {}
     run = report.run

@@ -96,11 +96,9 @@ class Report:
         return self.redaction_for(result).line(result.message)
 
     def short_message(self, result: CheckResult, limit: int) -> str:
-        """Return the message, truncated to `limit` characters."""
         return self.redaction.line(self.message(result), limit)
 
     def cleanup_command(self) -> str:
-        """Return the command that deletes the records left on the target."""
         if self.write_log:
             return f"athena-conformance cleanup {shlex.quote(self.redaction.line(self.write_log))}"
         return "there is no write log (--write-log FILE or --report-dir DIR), so `cleanup` cannot delete them"
@@ -136,7 +134,6 @@ class Report:
         return ADVICE[result.failure_kind] if result.failure_kind else ""
 
     def replay_command(self, requirement: Requirement) -> str:
-        """Return the command that reruns a failed check."""
         path = f"{self.report_dir.rstrip('/')}/{JSON_REPORT_FILE}" if self.report_dir else JSON_REPORT_FILE
         return f"athena-conformance replay {shlex.quote(self.redaction.line(path))} {requirement.id}"
 

@@ -21,12 +21,10 @@ FINGERPRINT_KEY = "requirement/v1"
 
 
 def render(report: Report) -> str:
-    """Return the report as JSON text."""
     return json.dumps(build_document(report), ensure_ascii=False, indent=1) + "\n"
 
 
 def build_document(report: Report) -> dict[str, Any]:
-    """Build the SARIF log."""
     results_with_levels = list(_results_with_levels(report))
     summaries = {result.requirement.check: result.requirement.summary for result, _ in results_with_levels}
     rules = sorted(summaries)

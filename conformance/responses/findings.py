@@ -36,7 +36,6 @@ class Finding:
 
 
 def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: Exchange) -> Iterator[Finding]:
-    """The findings in a response."""
     response = exchange.response
     if response.status >= 500 and response.status not in SERVER_STATUSES:
         input_text = distinguishing_input(schemas, operation, exchange.request)
@@ -54,15 +53,8 @@ def inspect_response(schemas: SchemaValidators, operation: Operation, exchange: 
     if response.status == 401 and 401 not in operation.responses and _is_anonymous(exchange) and operation.security:
         return  # implied by the security requirement
     if response.status not in operation.responses:
-        expected = ", ".join(map(str, operation.responses))
-        responses_pointer = f"{operation.pointer}/responses"
-        yield Finding(
-            "status-is-documented",
-            responses_pointer,
-            "*",
-            f"got {response.status}, expected {expected}",
-            str(response.status),
-        )
+        message = f"got {response.status}, expected {', '.join(map(str, operation.responses))}"
+        yield Finding("status-is-documented", f"{operation.pointer}/responses", "*", message, str(response.status))
         return
     yield from _inspect_body(schemas, operation, exchange)
 

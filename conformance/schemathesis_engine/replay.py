@@ -38,14 +38,12 @@ class RequestChain:
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """The exchanges of the steps."""
         return tuple(step.exchange for step in self.steps)
 
 
 def build_chain(
     transport: CaseTransport, sent_case: SentCase, failure: Failure | None, finding_key: FindingKey | None
 ) -> RequestChain:
-    """Build the chain of a failure."""
     related_ids = failure.related_case_ids() if failure is not None else ()
     cases = sent_case.recorder.iter_chain_cases(case_id=sent_case.case.id, related_case_ids=related_ids)
     case_ids = {case.id for case in cases if case.id in transport.exchanges} | {sent_case.case.id}

@@ -89,7 +89,6 @@ class FailureCollector:
             self._add_failure(sent_case, check, location, None, (finding.check, finding.pointer, finding.keyword))
 
     def _collect_check_failures(self, sent_case: SentCase) -> None:
-        """Collect the failures of Schemathesis's checks."""
         for node in sent_case.recorder.checks.get(sent_case.case.id, ()):
             check = ENGINE_CHECKS.get(node.name)
             if check is None or not check.applies_to(sent_case):

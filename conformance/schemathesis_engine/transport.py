@@ -52,7 +52,6 @@ class CaseTransport(RequestsTransport):
         self.engine_errors: list[tuple[str, Exception]] = []
 
     def operation(self, case: Case[Any]) -> Operation:
-        """The operation of a case."""
         return self.session.contract.operations[case.operation.definition.raw["operationId"]]
 
     def send(self, case: Case[Any], *, session: requests.Session | None = None, **kwargs: Any) -> Response:
@@ -78,7 +77,6 @@ class CaseTransport(RequestsTransport):
         return Response(response.status, headers, response.content, prepared_request, response.elapsed, verify=False)
 
     def forget(self, case_ids: Mapping[str, Any]) -> None:
-        """Discard the records of cases."""
         for case_id in case_ids:
             self.exchanges.pop(case_id, None)
             self.block_reasons.pop(case_id, None)

@@ -112,7 +112,6 @@ class WriteGuard:
         return any(record.resource == resource and str(record.key) == str(key) for record in created_records)
 
     def was_created(self, key: Any) -> bool:
-        """Whether the run created a record with that key."""
         return str(key).lower() in self._created_ids
 
     def get_record_key(self, resource: str) -> Any:
@@ -163,7 +162,6 @@ class WriteGuard:
 
     @staticmethod
     def is_key_text(text: str, *, is_integer: bool) -> bool:
-        """Whether a text has the form of a key."""
         return bool(re.fullmatch(r"[0-9]+", text) if is_integer else UUID.fullmatch(text))
 
     def _prepare_body(self, operation: Operation, case_request: CaseRequest) -> dict[str, Any]:

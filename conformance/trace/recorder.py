@@ -60,7 +60,6 @@ class Recorder:
 
     @classmethod
     def from_contract(cls, contract: Contract) -> "Recorder":
-        """Create a recorder for the resources of a contract."""
         return cls(frozenset(resource.key_attribute for resource in contract.resources.values()))
 
     def record(self, request: Request, response: Response) -> None:
@@ -115,5 +114,4 @@ def _is_identifier(node: Any, path: Path, keys: frozenset[str]) -> bool:
 
 
 def find_uuids(text: str) -> list[str]:
-    """Return the UUIDs in a text."""
     return _UUID.findall(text)

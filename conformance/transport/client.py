@@ -90,7 +90,6 @@ class HttpTarget:
         )
 
     def close(self) -> None:
-        """Close the connections."""
         self._client.close()
 
     def send(self, request: Request) -> Response:

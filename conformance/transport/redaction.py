@@ -120,7 +120,6 @@ class Redactor:
         return redacted, remaining - (len(redacted) if isinstance(redacted, str) else 1)
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Headers without credentials."""
         return {self._key(k): REDACTED if self.is_hidden(k) else self.line(v) for k, v in headers.items()}
 
     def curl(self, exchange: Exchange, base: str, token_env: str, other_env: str) -> str:
@@ -142,7 +141,6 @@ class Redactor:
         )
 
     def request(self, request: Request) -> dict[str, Any]:
-        """A redacted request as JSON."""
         content = None if request.body is None else json.dumps(request.body).encode()
         content = content if request.raw_body is None else request.raw_body
         return {
@@ -155,7 +153,6 @@ class Redactor:
         }
 
     def is_hidden(self, name: object) -> bool:
-        """Whether values with this name are secret."""
         return str(name).lower() in self.names
 
     def _key(self, name: object) -> str:

@@ -108,7 +108,7 @@ def test_update_preserves_entries_and_drops_unknown_operations() -> None:
     ("code", "is_written"), [(ExitCode.PASSED, True), (ExitCode.FAILED, False), (ExitCode.FLAKY, False)]
 )
 def test_only_a_passed_run_is_recorded(tmp_path: Path, code: ExitCode, is_written: bool) -> None:
-    history = History(ratchet_path=tmp_path / "r.yaml", update_ratchet=True)
+    history = History(ratchet_output=tmp_path / "r.yaml")
     gate_result = GateResult(code, (), 1, (), (), (), {}, 1, 1, {}, ())
     after = history.evaluate(RunResult([result("a", PASSED)]), athena_contract(), lambda history: gate_result)
     assert (tmp_path / "r.yaml").exists() is is_written
