@@ -78,7 +78,7 @@ def _run_pytest(
     from conformance.cli.pytest_plugin import ConformancePlugin
 
     settings, contract = builder.settings, builder.contract
-    policy = GatePolicy(settings.strict, settings.min_coverage, session.read_only, settings.allow_effects)
+    policy = GatePolicy.from_settings(settings, read_only=session.read_only)
 
     def describe_failure(run_result: RunResult, result: CheckResult) -> str:
         counts, sent = session.call_counts, target.budget.sent

@@ -63,9 +63,13 @@ def _build_report(
     finally:
         target.close()
     selected = [operation for operation in operations if operation.id not in session.skipped_operations]
-    gate_result = history.evaluate(
-        run_result, contract, lambda past: _evaluate_gate(settings, past, run_result, session, selected)
-    )
+    policy = GatePolicy.from_settings(settings, read_only=session.read_only)
+
+    def evaluate_gate(past: History) -> GateResult:
+        past_policy = replace(policy, baseline=past.baseline, ratchet=past.ratchet)
+        return evaluate(run_result, contract, selected, session.call_counts, past_policy)
+
+    gate_result = history.evaluate(run_result, contract, evaluate_gate)
     name = wiring.display_path(Path(contract.document.name))
     never_successful = gate_result.operations_never_successful
     return builder.build(
@@ -90,27 +94,13 @@ def _record_sequences(
     recorder: Recorder, session: Session, run_result: RunResult
 ) -> dict[str, sequence.RequestSequence]:
     """Fingerprint of a failure -> the requests that reproduce it, where the recording has all of them."""
-    sequences: dict[str, sequence.RequestSequence] = {}
-    for failure in (*run_result.with_status(Status.FAILED), *run_result.flaky):
-        steps = sequence.from_recording(recorder, session.contract, session.payloads.marker, failure)
-        if steps is not None:
-            sequences[failure.requirement.fingerprint] = steps
-    return sequences
-
-
-def _evaluate_gate(
-    settings: Settings, history: History, run_result: RunResult, session: Session, operations: Sequence[Operation]
-) -> GateResult:
-    policy = GatePolicy(
-        settings.strict,
-        settings.min_coverage,
-        session.read_only,
-        settings.allow_effects,
-        settings.flaky_limit,
-        history.baseline,
-        history.ratchet,
-    )
-    return evaluate(run_result, session.contract, operations, session.call_counts, policy)
+    sequences = {
+        failure.requirement.fingerprint: sequence.from_recording(
+            recorder, session.contract, session.payloads.marker, failure
+        )
+        for failure in (*run_result.with_status(Status.FAILED), *run_result.flaky)
+    }
+    return {fingerprint: steps for fingerprint, steps in sequences.items() if steps is not None}
 
 
 def _run_checks(

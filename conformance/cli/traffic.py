@@ -32,7 +32,7 @@ def command(settings: Settings, checks: object = None) -> int:
     traffic = TrafficAudit(validator, base_url)
     traffic.check(entries)
     run_result = RunResult(results=traffic.results())
-    policy = GatePolicy(settings.strict, settings.min_coverage, read_only=True)
+    policy = GatePolicy.from_settings(settings, read_only=True)
     gate_result = evaluate(run_result, contract, (), traffic.call_counts, policy)
     redaction = Redactor.from_contract(contract, traffic.secrets)
     notes = list(_notes(contract, traffic, len(entries)))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from conformance.checks.support.action_calls import find_access_grant, is_action
+from conformance.config.settings import Settings
 from conformance.errors import SkipCategory
 from conformance.gate.baseline import Baseline
 from conformance.gate.ratchet import Ratchet
@@ -38,6 +39,11 @@ class GatePolicy:
     flaky_limit: float = 0.5
     baseline: Baseline | None = None
     ratchet: Ratchet = field(default_factory=Ratchet)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, read_only: bool) -> "GatePolicy":
+        """A policy without baseline and ratchet."""
+        return cls(settings.strict, settings.min_coverage, read_only, settings.allow_effects, settings.flaky_limit)
 
     def accepts(self, result: CheckResult) -> bool:
         return self.baseline is not None and self.baseline.accepts(result)

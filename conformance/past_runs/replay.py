@@ -12,7 +12,7 @@ from conformance.checks.support.check import Case, Check
 from conformance.checks.validation import responses
 from conformance.errors import READ_ONLY, SkipCheck, UsageError, effects_not_allowed
 from conformance.past_runs.report_reader import ReportedResult
-from conformance.results import CheckResult, Status
+from conformance.results import Status
 from conformance.runner.runner import run_check
 from conformance.session.session import Session
 from conformance.trace.identifiers import replace_identifiers, replace_marker
@@ -62,12 +62,9 @@ def _replay_check(case: Case, failure: ReportedResult) -> ReplayResult:
         for result in matching:
             if result.status is Status.FAILED:
                 return ReplayResult(True, result.message, result.evidence)
-        reason = _skip_reason(matching or results)
+        skipped = (result.message for result in matching or results if result.status is Status.SKIPPED)
+        reason = next(skipped, "")
     return ReplayResult(None, reason) if reason else ReplayResult(False, "the check passed")
-
-
-def _skip_reason(results: list[CheckResult]) -> str:
-    return next((result.message for result in results if result.status is Status.SKIPPED), "")
 
 
 def _replay_requests(

@@ -139,24 +139,24 @@ def _request_lines(number: int, step: TraceStep, request: Request) -> Iterator[s
 
 def _write_file(raw: bytes) -> str:
     """Return the line that writes bytes, with identifiers replaced, into the file of the body."""
-    parts = []
-    for index, part in enumerate(_PLACEHOLDER.split(raw.decode("latin-1"))):
-        if index % 2:
-            parts.append(f'printf %s "${part}"')
-        elif part:
-            parts.append("printf '" + "".join(f"\\{ord(character):03o}" for character in part) + "'")
-    return f'{{ {"; ".join(parts) or ":"}; }} > "$body"'
+    commands = [
+        f'printf %s "${part}"' if is_variable else "printf '" + "".join(f"\\{ord(char):03o}" for char in part) + "'"
+        for part, is_variable in _split(raw.decode("latin-1"))
+    ]
+    return f'{{ {"; ".join(commands) or ":"}; }} > "$body"'
 
 
 def _quote(text: str) -> str:
     """Quote a text for the shell; placeholders become variables."""
-    parts = []
+    quoted = (f'"${{{part}}}"' if is_variable else shlex.quote(part) for part, is_variable in _split(text))
+    return "".join(quoted) or "''"
+
+
+def _split(text: str) -> Iterator[tuple[str, bool]]:
+    """Split a text into (part, False) and (name of a variable, True)."""
     for index, part in enumerate(_PLACEHOLDER.split(text)):
-        if index % 2:
-            parts.append(f'"${{{part}}}"')
-        elif part:
-            parts.append(shlex.quote(part))
-    return "".join(parts) or "''"
+        if part:
+            yield part, bool(index % 2)
 
 
 def _json_path(path: Path) -> str:

@@ -62,14 +62,11 @@ class Response:
     def json(self) -> Any:
         """The body parsed as JSON, which must not be changed; None if it is not JSON."""
         if not self._json_cache:  # bodies are large and used by many checks
-            self._json_cache.append(self._parse_json())
+            try:
+                self._json_cache.append(json.loads(self.content))
+            except ValueError:
+                self._json_cache.append(None)
         return self._json_cache[0]
-
-    def _parse_json(self) -> Any:
-        try:
-            return json.loads(self.content)
-        except ValueError:
-            return None
 
     @property
     def excerpt(self) -> str:
