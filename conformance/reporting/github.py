@@ -6,9 +6,8 @@ https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 
 from collections.abc import Iterator
 
-from conformance.reporting.groups import group_results
 from conformance.reporting.model import Report
-from conformance.reporting.names import display_name, format_counts, format_headline
+from conformance.reporting.names import display_name, format_counts, format_headline, group_results
 from conformance.results import CheckResult
 
 MAX_ANNOTATIONS = 10

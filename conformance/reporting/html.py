@@ -14,10 +14,9 @@ from typing import Any
 
 from conformance.gate.verdict import ExitCode
 from conformance.reporting import names
-from conformance.reporting.groups import ResultGroup, group_results
 from conformance.reporting.json_report import COVERAGE_STATES
 from conformance.reporting.model import PROVENANCE_TEXTS, Report
-from conformance.reporting.names import ENGINE_CATEGORY, OTHER_CATEGORY, check_category
+from conformance.reporting.names import ENGINE_CATEGORY, OTHER_CATEGORY, ResultGroup, check_category, group_results
 from conformance.reporting.templating import render_template
 from conformance.results import CheckResult, Status
 from conformance.session.coverage import COVERED, ITEM_KINDS, PARTIAL

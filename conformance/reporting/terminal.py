@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 from conformance.gate.verdict import join_names, pluralize
 from conformance.reporting.github import neutralize_command
-from conformance.reporting.groups import ResultGroup, group_results
 from conformance.reporting.model import Report
-from conformance.reporting.names import format_counts, format_headline
+from conformance.reporting.names import ResultGroup, format_counts, format_headline, group_results
 from conformance.results import CheckResult
 
 MAX_FULL_GROUPS = 2  # groups of blocking failures shown in full

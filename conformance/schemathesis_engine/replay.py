@@ -10,13 +10,11 @@ from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.engine.recorder import ScenarioRecorder
 from schemathesis.generation.case import Case
 
-from conformance.responses.findings import inspect_response
+from conformance.responses.findings import Finding, inspect_response
 from conformance.schemathesis_engine.checks import EngineCheck, SentCase
 from conformance.schemathesis_engine.transport import PLACEHOLDER_TOKEN, CaseTransport
 from conformance.schemathesis_engine.write_guard import BlockedRequest
 from conformance.transport.messages import AUTHORIZATION, Exchange, map_texts
-
-FindingKey = tuple[str, str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +28,10 @@ class ChainStep:
 
 @dataclass(frozen=True, slots=True)
 class RequestChain:
-    """The requests that lead to a failure, in order. `finding_key`: (check, pointer, keyword) of a response finding."""
+    """The requests that lead to a failure, in order. `finding`: of a response check, or None."""
 
     steps: tuple[ChainStep, ...]
-    finding_key: FindingKey | None
+    finding: Finding | None
     failure_type: type[Failure] | None
 
     @property
@@ -42,7 +40,7 @@ class RequestChain:
 
 
 def build_chain(
-    transport: CaseTransport, sent_case: SentCase, failure: Failure | None, finding_key: FindingKey | None
+    transport: CaseTransport, sent_case: SentCase, failure: Failure | None, finding: Finding | None
 ) -> RequestChain:
     related_ids = failure.related_case_ids() if failure is not None else ()
     cases = sent_case.recorder.iter_chain_cases(case_id=sent_case.case.id, related_case_ids=related_ids)
@@ -54,7 +52,7 @@ def build_chain(
         ChainStep(node.value, node.parent_id if node.parent_id in case_ids else None, transport.exchanges[case_id])
         for case_id, node in nodes
     )
-    return RequestChain(steps, finding_key, type(failure) if failure is not None else None)
+    return RequestChain(steps, finding, type(failure) if failure is not None else None)
 
 
 def reproduce_failure(transport: CaseTransport, chain: RequestChain, check: EngineCheck) -> bool:
@@ -78,9 +76,10 @@ def reproduce_failure(transport: CaseTransport, chain: RequestChain, check: Engi
                 raise BlockedRequest(transport.block_reasons[case.id])
             exchange = transport.exchanges[case.id]
             id_changes |= dict(_find_id_changes(transport, step, exchange))
-        if chain.finding_key is not None:
+        if chain.finding is not None:
             findings = inspect_response(transport.session.schemas, transport.operation(case), exchange)
-            return chain.finding_key in {(item.check, item.pointer, item.keyword) for item in findings}
+            original = (chain.finding.check, chain.finding.pointer, chain.finding.keyword)
+            return any((item.check, item.pointer, item.keyword) == original for item in findings)
         function: Any = FUNCTIONS.get_one(check.name)
         case.validate_response(
             response, checks=[function], headers=headers, transport_kwargs={"headers": headers}, recorder=recorder

@@ -3,10 +3,9 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from conformance.responses.findings import locate_violation
+from conformance.responses.findings import Finding, locate_violation
 from conformance.responses.schema_violations import format_path
 from conformance.schemathesis_engine.write_guard import iter_leaves
 from conformance.session.session import Session
@@ -14,28 +13,19 @@ from conformance.transport.messages import Request
 from spec.model import Operation, Parameter
 from spec.validators import SchemaViolation
 
+CHECK = "engine-negative-data-rejection"
 MAX_COLUMN_CHARS = 191  # fits into common column types
 MAX_INT32 = 2**31 - 1  # fits into common column types
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 BOOLEAN_LIKE_VALUES = (0, 1, "0", "1", "true", "false", "")
 
 
-@dataclass(frozen=True, slots=True)
-class ViolationLocation:
-    """The pointer and keyword that are violated, the parameter or property, and a message."""
-
-    pointer: str
-    keyword: str | None
-    parameter: str
-    message: str
-
-
-def find_violation(session: Session, operation: Operation, request: Request) -> ViolationLocation | None:
+def find_violation(session: Session, operation: Operation, request: Request) -> Finding | None:
     """Find the first violation in a request that common servers do not tolerate; None when there is none."""
     return next(find_violations(session, operation, request), None)
 
 
-def find_violations(session: Session, operation: Operation, request: Request) -> Iterator[ViolationLocation]:
+def find_violations(session: Session, operation: Operation, request: Request) -> Iterator[Finding]:
     """Find every violation that common servers do not tolerate."""
     yield from _body_violations(session, operation, request)
     query: dict[str, list[str]] = {}
@@ -56,7 +46,7 @@ def _query_texts(session: Session, parameter: Parameter, query: Mapping[str, lis
     return None if unbracketed is None and bracketed is None else [*(unbracketed or ()), *(bracketed or ())]
 
 
-def _body_violations(session: Session, operation: Operation, request: Request) -> Iterator[ViolationLocation]:
+def _body_violations(session: Session, operation: Operation, request: Request) -> Iterator[Finding]:
     body = operation.request_body
     if body is None:
         return
@@ -65,22 +55,22 @@ def _body_violations(session: Session, operation: Operation, request: Request) -
         try:
             value = json.loads(request.raw_body)
         except (ValueError, RecursionError):
-            yield ViolationLocation(body.pointer, "type", "body", "the body is not JSON")
+            yield Finding(CHECK, body.pointer, "type", "the body is not JSON", "body")
             return
     elif value is None:
         if body.required:
-            yield ViolationLocation(f"{operation.pointer}/requestBody", "required", "body", "the body is missing")
+            yield Finding(CHECK, f"{operation.pointer}/requestBody", "required", "the body is missing", "body")
         return
     yield from _schema_violations(session, body.pointer, value, "")
 
 
-def _schema_violations(session: Session, schema: str, value: Any, name: str) -> Iterator[ViolationLocation]:
+def _schema_violations(session: Session, schema: str, value: Any, name: str) -> Iterator[Finding]:
     """The violations of the schema at a pointer. `name`: of the value; "": the path in the value."""
     for error in session.schemas.get(schema, "write").iter_errors(value):
         pointer, keyword = locate_violation(schema, error.schema_path)
         if not is_commonly_accepted(keyword, _type_at(session, pointer), error):
             subject = name or format_path(error.instance_path) or "body"
-            yield ViolationLocation(pointer, keyword, subject, f"{subject} violates {keyword}: {error.message[:200]}")
+            yield Finding(CHECK, pointer, keyword, f"{subject} violates {keyword}: {error.message[:200]}", subject)
 
 
 def _type_at(session: Session, pointer: str) -> str:
@@ -107,12 +97,10 @@ def is_commonly_accepted(keyword: str, expected_type: str, error: SchemaViolatio
     return False
 
 
-def _parameter_violations(
-    session: Session, parameter: Parameter, texts: list[str] | None
-) -> Iterator[ViolationLocation]:
+def _parameter_violations(session: Session, parameter: Parameter, texts: list[str] | None) -> Iterator[Finding]:
     if texts is None:
         if parameter.required:
-            yield ViolationLocation(parameter.pointer, "required", parameter.name, f"{parameter.name} is missing")
+            yield Finding(CHECK, parameter.pointer, "required", f"{parameter.name} is missing", parameter.name)
         return
     if texts == [""] and (parameter.allow_empty_value or not parameter.required):
         return

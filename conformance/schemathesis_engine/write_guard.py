@@ -15,7 +15,7 @@ from conformance.errors import READ_ONLY, SkipCheck, SkipReason, effects_not_all
 from conformance.session.session import Session
 from conformance.transport.messages import Exchange, map_texts
 from spec.document import snake_case
-from spec.model import BodyField, Contract, Operation, Relation
+from spec.model import BodyField, Contract, Operation
 
 HEX = "[0-9a-fA-F]"
 UUID = re.compile(f"(?<!{HEX}){HEX}{{8}}(?:-?{HEX}{{4}}){{3}}-?{HEX}{{12}}(?!{HEX})")
@@ -97,8 +97,10 @@ class WriteGuard:
         self._created_ids |= {str(record.key).lower() for record in new_records}
         self._response_ids |= set(_find_uuids(exchange.response.content.decode("utf-8", "replace")))
         if operation.method == "delete" and exchange.response.ok and operation.resource:
-            for key in exchange.request.path_values.values():
-                self._forget_deleted(operation.resource, key)
+            keys = {str(key).lower() for key in exchange.request.path_values.values()}
+            for record in list(self.session.write_log.created_records):
+                if record.resource == operation.resource and str(record.key).lower() in keys:
+                    self.session.write_log.log_deleted(record.resource, record.key)
 
     def is_create(self, operation: Operation) -> bool:
         """Whether the operation creates a record and returns it, so that it can be deleted."""
@@ -180,7 +182,10 @@ class WriteGuard:
             resource = self.session.contract.resources[relation.targets[0]]
             if not self._references_record(body[body_field.name], is_integer=resource.has_integer_key):
                 return
-            name, key = self._get_parent(operation, relation)
+            if self.is_create(operation):
+                name, key = self.session.parent(relation)  # an existing record, if none can be created
+            else:
+                name, key = resource.name, self.session.shared_record(resource.name).key
             self._reference_ids.add(str(key).lower())
         except SkipCheck as error:
             if body_field.required or isinstance(error, BlockedRequest):
@@ -199,12 +204,6 @@ class WriteGuard:
         if any(re.search("[0-9]", item) if is_integer else UUID.search(item) for item in map(str, values)):
             raise BlockedRequest("it could reference a record that the run did not create")
         return False
-
-    def _get_parent(self, operation: Operation, relation: Relation) -> tuple[str, Any]:
-        """The record to reference: a created one; in a create also an existing one, if none can be created."""
-        if self.is_create(operation):
-            return self.session.parent(relation)
-        return relation.targets[0], self.session.shared_record(relation.targets[0]).key
 
     def _reject_foreign_keys(self, value: Any) -> None:
         """Raise BlockedRequest for an id from a response that the run did not create."""
@@ -227,11 +226,6 @@ class WriteGuard:
                 if len(marked_text) <= schema.get("maxLength", len(marked_text)):
                     return {**body, body_field.name: marked_text}
         return body
-
-    def _forget_deleted(self, resource: str, key: Any) -> None:
-        for record in list(self.session.write_log.created_records):
-            if record.resource == resource and str(record.key).lower() == str(key).lower():
-                self.session.write_log.log_deleted(resource, record.key)
 
 
 def iter_leaves(value: Any) -> Iterator[Any]:
