@@ -28,7 +28,10 @@ def command(settings: Settings, checks: object = None) -> int:
     if difference:
         raise UsageError(f"{report.file}: {difference} (expected a report of a run with this contract)")
     confirmation = build_confirmation(contract, report)
-    edits = _proposal_edits(report) if settings.apply_proposals else []
+    try:
+        edits = list(proposal_edits(report)) if settings.apply_proposals else []
+    except EditError as error:
+        raise UsageError(f"{report.file}: {error}") from None
     edited = _edit_contract(contract, [*edits, *confirmation.edits])
     original = contract.document.content.decode()
     if settings.dry_run:
@@ -43,13 +46,6 @@ def command(settings: Settings, checks: object = None) -> int:
         _write(output, edited)
     write_stdout(_summary(confirmation, len(edits), f"written to {display_path(output)}"))
     return ExitCode.PASSED
-
-
-def _proposal_edits(report: report_reader.PastReport) -> list[Edit]:
-    try:
-        return list(proposal_edits(report))
-    except EditError as error:
-        raise UsageError(f"{report.file}: {error}") from None
 
 
 def _edit_contract(contract: Contract, edits: Sequence[Edit]) -> str:

@@ -108,16 +108,8 @@ def _request_lines(
     recorder: Recorder, contract: Contract, failure: ReportedResult, result: replay.ReplayResult
 ) -> list[str]:
     """The requests that reproduce the failure; all requests if it is not reproduced."""
-    requirement = Requirement(
-        failure.check,
-        failure.operation,
-        failure.requirement,
-        failure.pointer,
-        "",
-        False,
-        failure.parameter,
-        failure.keyword,
-    )
+    head = (failure.check, failure.operation, failure.requirement, failure.pointer)
+    requirement = Requirement(*head, provenance="", parameter=failure.parameter, keyword=failure.keyword)
     check_result = CheckResult(requirement, Status.FAILED, result.message, result.evidence)
     steps = sequence.from_recording(recorder, contract, "", check_result) if result.reproduced else None
     exchanges = steps.steps if steps else recorder.exchanges

@@ -13,8 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from conformance.contract_edits.yaml_patch import Edit, EditError, YamlSource, build_diff
-from conformance.responses.findings import locate_violation
-from conformance.responses.schema_violations import json_type
+from conformance.responses.findings import json_type, locate_violation
 from conformance.results import CheckResult, Status
 from conformance.transport.messages import Exchange
 from spec.document import Document, escape, iter_keyword_objects

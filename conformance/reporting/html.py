@@ -125,11 +125,10 @@ def _build_cell(operation: str, column: str, cells: Cells) -> dict[str, str]:
 
 
 def _cell_results(report: Report) -> Iterator[tuple[_CellStatus, CheckResult]]:
-    gate_result = report.gate_result
-    failed = (gate_result.blocking, gate_result.gaps, gate_result.flaky, gate_result.accepted)
-    others = (report.run.with_status(Status.PASSED), report.run.with_status(Status.SKIPPED))
-    for status, results in zip(CELL_STATUSES, (*failed, *others), strict=True):
-        yield from ((status, result) for result in results)
+    gate = report.gate_result
+    others = (report.run.with_status(status) for status in (Status.PASSED, Status.SKIPPED))
+    groups = (gate.blocking, gate.gaps, gate.flaky, gate.accepted, *others)
+    return ((status, result) for status, results in zip(CELL_STATUSES, groups, strict=True) for result in results)
 
 
 def _format_request(report: Report, result: CheckResult, exchange: Exchange) -> str:

@@ -5,8 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from conformance.responses.findings import Finding, locate_violation
-from conformance.responses.schema_violations import format_path
+from conformance.responses.findings import Finding, format_path, locate_violation
 from conformance.schemathesis_engine.write_guard import iter_leaves
 from conformance.session.session import Session
 from conformance.transport.messages import Request

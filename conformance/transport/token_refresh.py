@@ -74,9 +74,8 @@ class TokenRefreshingTarget:
             return response
         has_expired = response.status == UNAUTHORIZED and self._was_accepted
         self._was_accepted = response.status != UNAUTHORIZED
-        return self._retry_with_new_token(request, response) if has_expired else response
-
-    def _retry_with_new_token(self, request: Request, response: Response) -> Response:
+        if not has_expired:
+            return response
         try:
             token = self.refresh()
         except UsageError as error:
